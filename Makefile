@@ -1,0 +1,355 @@
+# ringcast: `make run` on a fresh Debian 12 or 13 machine, `make help` for the rest.
+#
+# Sources are found, not listed: a new file in acceptor/, worker/, relay/, bench/, common/ or tests/ is built without a
+# change here. One flavour is built at a time (FLAVOUR=release|asan|tsan|stress|fuzz), each in its own folder:
+#
+#   build/ringcast …            release programs          build/asan/ringcast …   the same names in other flavours
+#   build/FLAVOUR/obj, lib      objects, one archive per component
+#   build/FLAVOUR/tests         unit tests by name, stress/ below
+#   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
+#   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
+#
+# Nothing is asked of a compiler, pkg-config or git while this file is read: it must work before `make deps` has.
+
+VERSION := 0.1.0
+FLAVOUR ?= release
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+FUZZ_SECONDS ?= 60
+STRESS_SECONDS ?= 600
+JOBS ?= $(shell nproc)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+.DEFAULT_GOAL := all
+# Debian keeps bpftool where only root's PATH looks.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# Parallel by default; a make inside this one shares its job server instead.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS) --no-print-directory
+endif
+
+# --- what deploy/deps found or built ---------------------------------------------------------------------------------
+
+URING_LIBS := -luring
+HIREDIS_LIBS := -lhiredis_ssl -lhiredis
+DEPS_MK := build/deps/deps.mk
+-include $(DEPS_MK)
+
+# --- flavours --------------------------------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+
+ifeq ($(shell uname -m),x86_64)
+MARCH ?= x86-64-v2
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wvla -Werror
+WARN_C := $(WARN) -Wstrict-prototypes -Wmissing-prototypes
+WARN_CXX := $(WARN) -Wmissing-declarations
+
+# The sanitizers' own checks confuse the flow analysis behind -Wmaybe-uninitialized (release has it on), and gcc warns of
+# every atomic_thread_fence that TSan does not model: the fences are needed all the same.
+GCC_FALSE_ALARMS = $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized -Wno-tsan)
+
+ifeq ($(FLAVOUR),release)
+FLAVOUR_CFLAGS := -O3 -g $(if $(MARCH),-march=$(MARCH)) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
+                  $(if $(LTO),-flto=auto)
+FLAVOUR_LDFLAGS := -O3 -Wl,-z,relro,-z,now $(if $(LTO),-flto=auto)
+else ifeq ($(FLAVOUR),asan)
+FLAVOUR_CFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DRC_DEBUG=1 \
+                  $(GCC_FALSE_ALARMS)
+FLAVOUR_LDFLAGS := -fsanitize=address,undefined
+else ifeq ($(FLAVOUR),tsan)
+FLAVOUR_CFLAGS := -O1 -g -fsanitize=thread -fno-omit-frame-pointer -DRC_DEBUG=1 $(GCC_FALSE_ALARMS)
+FLAVOUR_LDFLAGS := -fsanitize=thread
+else ifeq ($(FLAVOUR),stress)
+FLAVOUR_CFLAGS := -O2 -g $(if $(MARCH),-march=$(MARCH)) -DRC_DEBUG=1
+FLAVOUR_LDFLAGS :=
+else ifeq ($(FLAVOUR),fuzz)
+CC := clang
+CXX := clang++
+FLAVOUR_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+                  -fno-omit-frame-pointer -DRC_DEBUG=1 -DRC_FUZZ=1
+FLAVOUR_LDFLAGS := -fsanitize=address,undefined
+else
+$(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
+endif
+
+CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -I. -Ibuild/bpf $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
+CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
+LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
+# One list for all: --as-needed leaves each program with what it uses. Only ringcast and tests see libstdc++.
+LIBS := $(HIREDIS_LIBS) $(URING_LIBS) -lbpf -lelf -lhttp_parser -ljwt -ljansson -lxxhash -lssl -lcrypto -lz -lm
+
+B := build/$(FLAVOUR)
+BIN := $(if $(filter release,$(FLAVOUR)),build,$(B))
+OBJ := $(B)/obj
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+found = $(sort $(shell find $(1) -name node_modules -prune -o -type f $(2) -print 2>/dev/null))
+objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
+
+COMPONENTS := acceptor worker relay bench common
+C_SRC := $(call found,$(COMPONENTS),-name '*.c' ! -name '*.bpf.c')
+CXX_SRC := $(call found,acceptor common,-name '*.cpp')
+BPF_SRC := $(call found,acceptor,-name '*.bpf.c')
+ASSETS := $(call found,worker,\( -name '*.html' -o -name '*.js' \))
+
+PROGRAM_acceptor := ringcast
+PROGRAM_worker := ringcast-worker
+PROGRAM_relay := ringcast-relay
+PROGRAM_bench := ringcast-bench
+# A component without a main.c yet is a library only.
+PROGRAMS := $(foreach c,acceptor worker relay bench,$(if $(wildcard $(c)/main.c),$(BIN)/$(PROGRAM_$(c))))
+
+UNIT_SRC := $(call found,tests/unit,-name 'test_*.c')
+SUPPORT_SRC := $(call found,tests/unit tests/support,-name '*.c' ! -name 'test_*.c')
+STRESS_SRC := $(sort $(wildcard tests/stress/*.c))
+FUZZ_NAMES := $(patsubst tests/fuzz/%/target.c,%,$(sort $(wildcard tests/fuzz/*/target.c)))
+UNITS := $(foreach s,$(UNIT_SRC),$(B)/tests/$(basename $(notdir $(s))))
+STRESSES := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(STRESS_SRC))
+FUZZES := $(addprefix $(B)/fuzz/,$(FUZZ_NAMES))
+ifneq ($(words $(UNITS)),$(words $(sort $(UNITS))))
+$(error two unit tests have the same file name: $(UNIT_SRC))
+endif
+
+# What clang-format and lint look at; bench/ and deploy/ included.
+FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.cpp' \))
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+.PHONY: all programs archives unit stress-programs fuzz-targets bpf FORCE
+all: programs ## build the release programs into build/ (the default)
+# The archives too: a component without a main.c must compile all the same.
+programs: $(PROGRAMS) archives
+unit: $(UNITS)
+stress-programs: $(STRESSES)
+fuzz-targets: $(FUZZES)
+
+ifeq ($(wildcard $(DEPS_MK)),)
+ifneq ($(filter-out help clean distclean deps run test fresh format,$(or $(MAKECMDGOALS),all)),)
+$(info note: `make deps` has not run yet; without it liburing >= 2.9 and hiredis >= 1.2 must be in the system)
+endif
+endif
+
+# Files that change only when what they record changes: the flags, and which sources there are.
+record = mkdir -p $(@D); printf '%s\n' $(1) >$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+quoted = '$(subst ','\'',$(1))'
+$(B)/flags: FORCE
+	@$(call record,$(call quoted,$(CC) $(CFLAGS_ALL) $(CXX) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)))
+$(B)/sources: FORCE
+	@$(call record,$(C_SRC) $(CXX_SRC) $(SUPPORT_SRC) $(ASSETS))
+
+$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK))
+	@mkdir -p $(@D)
+	@echo "  CC    $< [$(FLAVOUR)]"
+	@$(CC) $(CFLAGS_ALL) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
+
+$(OBJ)/%.o: %.cpp $(B)/flags $(wildcard $(DEPS_MK))
+	@mkdir -p $(@D)
+	@echo "  CXX   $< [$(FLAVOUR)]"
+	@$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Entry points that a framework calls by name have no prototype of ours.
+$(OBJ)/tests/%.o: UNIT_FLAGS := -Wno-missing-prototypes
+
+DEP_FILES := $(patsubst %.o,%.d,$(call objects,$(C_SRC) $(CXX_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(STRESS_SRC)))
+-include $(DEP_FILES) $(wildcard $(OBJ)/tests/fuzz/*.d $(OBJ)/tests/fuzz/*/*.d $(OBJ)/tests/tsan/*.d)
+
+# One archive per component, without its main.o, so that tests can link all of them. common/*.cpp (the TOML shim) goes
+# with the acceptor: nothing else may pull in libstdc++.
+MEMBERS_acceptor := $(call objects,$(filter-out acceptor/main.c,$(filter acceptor/%,$(C_SRC)) $(CXX_SRC)))
+MEMBERS_worker := $(call objects,$(filter-out worker/main.c,$(filter worker/%,$(C_SRC)))) \
+                  $(if $(ASSETS),$(OBJ)/worker/http/assets.o)
+MEMBERS_relay := $(call objects,$(filter-out relay/main.c,$(filter relay/%,$(C_SRC))))
+MEMBERS_bench := $(call objects,$(filter-out bench/main.c,$(filter bench/%,$(C_SRC))))
+MEMBERS_common := $(call objects,$(filter common/%,$(C_SRC)))
+MEMBERS_support := $(call objects,$(SUPPORT_SRC))
+ARCHIVES := $(foreach c,$(COMPONENTS),$(B)/lib/lib$(c).a)
+
+archives: $(ARCHIVES)
+
+define archive_rule
+$(B)/lib/lib$(1).a: $(MEMBERS_$(1)) $(B)/sources
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@$(if $(LTO),gcc-ar,ar) rcs $$@ $(MEMBERS_$(1))
+endef
+$(foreach c,$(COMPONENTS) support,$(eval $(call archive_rule,$(c))))
+
+define program_rule
+$(BIN)/$(PROGRAM_$(1)): $(OBJ)/$(1)/main.o $(B)/lib/lib$(1).a $(B)/lib/libcommon.a $(wildcard build/deps/inst/lib/*.a)
+	@mkdir -p $$(@D)
+	@echo "  LINK  $$@"
+	@$(if $(filter acceptor,$(1)),$$(CXX),$$(CC)) $$(LDFLAGS_ALL) -o $$@ $(OBJ)/$(1)/main.o \
+	    -Wl,--start-group $(B)/lib/lib$(1).a $(B)/lib/libcommon.a -Wl,--end-group $$(LIBS)
+endef
+$(foreach c,acceptor worker relay bench,$(eval $(call program_rule,$(c))))
+
+# Tests may use anything, the C++ shim included.
+link_test = @mkdir -p $(@D); echo "  LINK  $@"; \
+    $(CC) $(LDFLAGS_ALL) -o $@ $(1) -Wl,--start-group $(B)/lib/libsupport.a $(ARCHIVES) -Wl,--end-group $(2) $(LIBS) -lstdc++
+# Criterion's runner cannot start under TSan; tests/tsan has a small one with the same macros.
+UNIT_DRIVER := $(if $(filter tsan,$(FLAVOUR)),$(OBJ)/tests/tsan/runner.o,-lcriterion)
+define unit_rule
+$(B)/tests/$(basename $(notdir $(1))): $(OBJ)/$(basename $(1)).o $(filter %.o,$(UNIT_DRIVER)) $(B)/lib/libsupport.a $(ARCHIVES)
+	$$(call link_test,$$< $(filter %.o,$(UNIT_DRIVER)),$(filter -l%,$(UNIT_DRIVER)))
+endef
+$(foreach s,$(UNIT_SRC),$(eval $(call unit_rule,$(s))))
+
+$(STRESSES): $(B)/tests/stress/%: $(OBJ)/tests/stress/%.o $(B)/lib/libsupport.a $(ARCHIVES)
+	$(call link_test,$<)
+
+# A fuzz target is target.c and whatever lies beside it. Under libFuzzer it searches; otherwise it replays its corpus.
+FUZZ_DRIVER := $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer,$(OBJ)/tests/fuzz/replay_main.o)
+define fuzz_rule
+$(B)/fuzz/$(1): $(call objects,$(wildcard tests/fuzz/$(1)/*.c)) $(filter %.o,$(FUZZ_DRIVER)) $(B)/lib/libsupport.a $(ARCHIVES)
+	$$(call link_test,$(call objects,$(wildcard tests/fuzz/$(1)/*.c)) $(FUZZ_DRIVER))
+endef
+$(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(n))))
+
+# Files served by the worker, as symbols (worker/http/assets.h): page.html is rc_asset_page_html … rc_asset_page_html_end.
+$(B)/gen/assets.S: $(B)/sources
+	@mkdir -p $(@D)
+	@{ echo '.section .rodata'; for file in $(ASSETS); do \
+	    symbol=rc_asset_$$(basename $$file | tr -c 'a-zA-Z0-9\n' _); \
+	    printf '.balign 16\n.global %s, %s_end\n%s:\n.incbin "%s"\n%s_end:\n.byte 0\n' \
+	        $$symbol $$symbol $$symbol $$file $$symbol; \
+	done; echo '.section .note.GNU-stack,"",@progbits'; } >$@
+$(OBJ)/worker/http/assets.o: $(B)/gen/assets.S $(ASSETS)
+	@mkdir -p $(@D)
+	@echo "  EMBED $(ASSETS)"
+	@$(CC) -c -o $@ $<
+
+# The BPF program, its debug sections dropped (BTF stays), and the skeleton that embeds it. The pragma keeps our warnings
+# off the generated header while -MMD still sees that it changed.
+BPF_SKELETONS := $(patsubst %.bpf.c,build/bpf/%.skel.h,$(notdir $(BPF_SRC)))
+bpf: $(BPF_SKELETONS)
+define bpf_rule
+build/bpf/$(basename $(notdir $(1))).o: $(1)
+	@mkdir -p $$(@D)
+	@echo "  BPF   $$<"
+	@clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I. -idirafter /usr/include/$$$$(uname -m)-linux-gnu -MMD -MP -c -o $$@ $$<
+	@llvm-strip -g $$@
+endef
+$(foreach s,$(BPF_SRC),$(eval $(call bpf_rule,$(s))))
+build/bpf/%.skel.h: build/bpf/%.bpf.o
+	@{ echo '#pragma GCC system_header'; bpftool gen skeleton $<; } >$@
+-include $(wildcard build/bpf/*.d)
+# Which sources include a skeleton is only known after the first build: until then all of the acceptor and tests wait.
+$(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(STRESS_SRC))): | $(BPF_SKELETONS)
+
+# --- doing things ----------------------------------------------------------------------------------------------------
+
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench install fresh clean distclean help
+.PHONY: show-flags show-formatted
+
+DEPS ?= run
+deps: ## install or build what is missing (DEPS=run|test|bench)
+	@deploy/deps $(DEPS)
+
+# exec: what make started is the broker itself, so that Ctrl-C and SIGTERM reach it and its exit code is make's.
+run: ## set up, build, start in the foreground on 127.0.0.1:8080; CONFIG=FILE to use a configuration
+	@deploy/deps run
+	@$(MAKE) FLAVOUR=release programs
+	@exec env RINGCAST_QUICKSTART=1 build/ringcast run $(if $(CONFIG),-c $(CONFIG))
+
+test: ## everything CI checks: lint, unit, TSan, corpora, end to end (T=part of a name: only those)
+	@deploy/deps test
+	+@tests/run $(T)
+
+lint: ## style rules as tests
+	@deploy/deps test
+	+@tests/lint/run
+
+FILES ?= $(FORMATTED)
+format: ## rewrite the C sources with clang-format (FILES="…": only those)
+	@clang-format -i $(FILES)
+format-check: ## say which C sources clang-format would change (FILES="…")
+	@clang-format --dry-run -Werror $(FILES)
+
+asan: ## build everything with ASan and UBSan into build/asan, run the unit tests (T=)
+	@deploy/deps test
+	+@tests/run --only unit $(T)
+tsan: ## build everything with TSan into build/tsan, run the unit tests of tests/tsan.list (T=)
+	@deploy/deps test
+	@$(MAKE) FLAVOUR=tsan programs
+	+@tests/run --only tsan $(T)
+fuzz-replay: ## run every fuzz target over its corpus under ASan and UBSan (T=)
+	@deploy/deps test
+	+@tests/run --only fuzz $(T)
+
+fuzz: ## search with libFuzzer, FUZZ_SECONDS=60 for each target (T=part of a name); new inputs go to build/fuzz/corpus
+	@deploy/deps test
+	@$(MAKE) FLAVOUR=fuzz fuzz-targets
+	@$(MAKE) fuzz-all
+.PHONY: fuzz-all
+fuzz-all: $(foreach n,$(FUZZ_NAMES),$(if $(T),$(if $(findstring $(T),$(n)),fuzz-one-$(n)),fuzz-one-$(n)))
+	@echo "fuzz: new inputs, if any, are in build/fuzz/corpus"
+fuzz-one-%: FORCE
+	@mkdir -p build/fuzz/corpus/$* build/fuzz/log
+	@UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 build/fuzz/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	    -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+	    $(if $(wildcard tests/fuzz/$*/dict),-dict=tests/fuzz/$*/dict) \
+	    build/fuzz/corpus/$* $(wildcard tests/fuzz/$*/corpus) >build/fuzz/log/$* 2>&1 || { \
+	    tail -n 40 build/fuzz/log/$*; echo "fuzz $*: FAILED, the input is build/fuzz/$*-…"; exit 1; }
+	@echo "fuzz $*: $$(awk '/number_of_executed_units/ { n = $$2 } / cov: / { c = $$4 } END { print n " runs, coverage " c }' build/fuzz/log/$*)"
+
+stress: ## the long tests of tests/stress, STRESS_SECONDS=600 for each (T=part of a name)
+	@deploy/deps test
+	@$(MAKE) FLAVOUR=stress stress-programs programs
+	@status=0; for test in $(STRESSES:$(B)/%=build/stress/%) $(sort $(wildcard tests/stress/*.mjs)); do \
+	    [[ $$test == *'$(T)'* ]] || continue; \
+	    echo "== $$test"; run=(); [[ $$test == *.mjs ]] && run=(node); \
+	    STRESS_SECONDS=$(STRESS_SECONDS) RINGCAST_BIN_DIR=$(CURDIR)/build/stress "$${run[@]}" $$test || { status=1; echo "FAILED: $$test"; }; \
+	done; exit $$status
+
+bench: ## measure, next to the floors and the peers (BENCH_ARGS=)
+	@deploy/deps bench
+	@$(MAKE) FLAVOUR=release programs
+	@if [[ -x bench/run ]]; then exec bench/run $(BENCH_ARGS); else exec build/ringcast-bench $(BENCH_ARGS); fi
+
+# @BINDIR@ and @SYSCONFDIR@ in unit files become the real folders. A configuration that is there is never overwritten.
+install: programs ## install below DESTDIR= PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(filter-out %-bench,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	$(if $(wildcard deploy/ringcast.toml),@install -d $(DESTDIR)$(SYSCONFDIR)/ringcast; \
+	    conf=$(DESTDIR)$(SYSCONFDIR)/ringcast/ringcast.toml; [[ ! -e $$conf ]] || cmp -s deploy/ringcast.toml $$conf || conf=$$conf.new; \
+	    install -v -m 640 deploy/ringcast.toml $$conf)
+	@for unit in $(wildcard deploy/systemd/*); do \
+	    install -d $(DESTDIR)$(PREFIX)/lib/systemd/system; target=$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; \
+	    sed -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' $$unit >$$target; chmod 644 $$target; echo "'$$unit' -> '$$target'"; \
+	done
+	@for file in $(wildcard deploy/sysctl/*.conf); do \
+	    install -d $(DESTDIR)$(PREFIX)/lib/sysctl.d; install -v -m 644 $$file $(DESTDIR)$(PREFIX)/lib/sysctl.d; \
+	done
+
+fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
+	@tests/fresh $(RELEASE)
+
+clean: ## remove what was built; keep build/deps and fuzz corpora
+	@[[ ! -d build ]] || find build -mindepth 1 -maxdepth 1 ! -name deps ! -name fuzz ! -name fresh -exec rm -rf {} +
+	@[[ ! -d build/fuzz ]] || find build/fuzz -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} +
+distclean: ## remove build/ and the tests' npm modules
+	@rm -rf build tests/node_modules
+
+show-flags:
+	@echo $(call quoted,$(CFLAGS_ALL))
+show-formatted:
+	@printf '%s\n' $(FORMATTED)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo "  FLAVOUR=release|asan|tsan|stress|fuzz, MARCH=native, LTO=1, CC=clang CXX=clang++, JOBS=n"

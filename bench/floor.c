@@ -1,0 +1,124 @@
+/* floor: see floor.h. */
+#include "bench/floor.h"
+
+#include "bench/floor_core.h"
+#include "bench/net.h"
+
+#include "common/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct {
+    const char *scenario;
+    enum rc_bench_floor_kind kind;
+    const char *name;
+} kinds[] = {
+    {"connect", RC_BENCH_FLOOR_ACCEPT, "accept+receive+send+close"},
+    {"idle", RC_BENCH_FLOOR_ACCEPT, "accepted, poll armed"},
+    {"echo", RC_BENCH_FLOOR_ECHO, "receive+send"},
+    {"fanout", RC_BENCH_FLOOR_FANOUT, "send"},
+    {"latency", RC_BENCH_FLOOR_TCP, "TCP echo"},
+};
+
+static int kind_of(const char *scenario)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(kinds); i++) {
+        if (strcmp(kinds[i].scenario, scenario) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+bool rc_bench_floor_has(const char *scenario)
+{
+    return strcmp(scenario, "all") == 0 || kind_of(scenario) >= 0;
+}
+
+__attribute__((noreturn)) static void serve(const struct rc_bench_options *options, int listener, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_IGN);
+    if (getppid() != parent) {
+        _exit(1);
+    }
+    if (options->server_cpu >= 0) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET((size_t)options->server_cpu, &cpus);
+        sched_setaffinity(0, sizeof(cpus), &cpus);
+    }
+    struct rc_bench_floor_core core = {
+        .kind = kinds[kind_of(options->scenario)].kind,
+        .coalesce = options->coalesce,
+        .payload_bytes = options->payload_bytes,
+        .channel_count = options->channels,
+    };
+    if (options->engine == RC_BENCH_ENGINE_EPOLL) {
+        fcntl(listener, F_SETFL, O_NONBLOCK);
+        rc_bench_floor_epoll(&core, listener);
+    }
+    rc_bench_floor_uring(&core, listener, options->connections + options->publishers);
+}
+
+int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_options *options, struct rc_err *err)
+{
+    uint16_t port = 0;
+    const int kind = kind_of(options->scenario);
+    RC_ASSERT(kind >= 0);
+    const int listener = rc_bench_net_listen(&port);
+    if (listener < 0) {
+        return rc_err_set(err, listener, "cannot listen on 127.0.0.1: %s", strerror(-listener));
+    }
+    fflush(NULL);
+    const pid_t parent = getpid();
+    floor->pid = fork();
+    if (floor->pid == 0) {
+        serve(options, listener, parent);
+    }
+    const int failed = floor->pid < 0 ? -errno : 0;
+    close(listener);
+    if (failed != 0) {
+        return rc_err_set(err, failed, "cannot make the floor's process: %s", strerror(-failed));
+    }
+    snprintf(floor->url, sizeof(floor->url), "ws://127.0.0.1:%u", port);
+    char coalesced[24] = "";
+    if (kinds[kind].kind == RC_BENCH_FLOOR_FANOUT && options->coalesce > 1) {
+        snprintf(coalesced, sizeof(coalesced), " x%u", options->coalesce);
+    }
+    snprintf(floor->label, sizeof(floor->label), "floor: %s %s%s",
+             options->engine == RC_BENCH_ENGINE_EPOLL ? "epoll" : "io_uring", kinds[kind].name, coalesced);
+    return 0;
+}
+
+void rc_bench_floor_stop(struct rc_bench_floor *floor)
+{
+    kill(floor->pid, SIGKILL);
+    waitpid(floor->pid, NULL, 0);
+    floor->pid = 0;
+}
+
+struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floor, const struct rc_bench_options *options)
+{
+    struct rc_bench_options changed = *options;
+    changed.url = floor->url;
+    changed.subscribe_url = NULL;
+    changed.label = floor->label;
+    changed.protocol = "floor";
+    changed.server_pids[0] = floor->pid;
+    changed.server_pid_count = 1;
+    if (strcmp(options->scenario, "latency") == 0) {
+        changed.scenario = "echo";
+        changed.protocol = "tcp";
+        changed.publishers = 0;
+    }
+    return changed;
+}

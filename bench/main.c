@@ -1,0 +1,34 @@
+/* ringcast-bench: parses the command line, measures what it asks for, writes the figures. */
+#include "bench/compare.h"
+#include "bench/options.h"
+#include "bench/plot.h"
+#include "bench/report.h"
+
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    struct rc_bench_options options;
+    struct rc_bench_compare compare = {0};
+    struct rc_err err = {0};
+    const int parsed = rc_bench_options_parse(&options, argc, argv, &err);
+    if (parsed > 0) {
+        return 0;
+    }
+    int failed = parsed;
+    if (failed == 0) {
+        failed = rc_bench_compare_run(&compare, &options, &err);
+    }
+    if (failed == 0 && options.json != NULL) {
+        failed = rc_bench_report_json(&options, compare.results, compare.result_count, &err);
+    }
+    if (failed == 0 && options.plot != NULL) {
+        failed = rc_bench_plot_results(&options, compare.results, compare.result_count, &err);
+    }
+    rc_bench_compare_free(&compare);
+    if (failed != 0) {
+        fprintf(stderr, "ringcast-bench: %s\n", err.text);
+        return 2;
+    }
+    return compare.clean ? 0 : 1;
+}

@@ -1,0 +1,301 @@
+/* protocol: see protocol.h. One table at the end; the functions of a protocol stand together. */
+#include "bench/protocol.h"
+
+#include "common/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool starts(struct rc_span text, const char *prefix)
+{
+    return rc_span_starts_with(text, rc_span_text(prefix));
+}
+
+static size_t put(char *out, const char *a, const char *b, const char *c)
+{
+    const size_t a_bytes = strlen(a), b_bytes = strlen(b), c_bytes = strlen(c);
+    memcpy(out, a, a_bytes);
+    memcpy(out + a_bytes, b, b_bytes);
+    memcpy(out + a_bytes + b_bytes, c, c_bytes);
+    return a_bytes + b_bytes + c_bytes;
+}
+
+/* The string that follows `marker`, up to the next quote. A run's payloads all have one length and nearly always end the
+ * message, so the marker is first looked for where it then must be. */
+static bool string_after(struct rc_span text, const char *marker, size_t tail_bytes, size_t payload_bytes, struct rc_span *found)
+{
+    const size_t marker_bytes = strlen(marker);
+    if (text.count >= marker_bytes + payload_bytes + tail_bytes) {
+        const uint8_t *const at = text.bytes + text.count - tail_bytes - payload_bytes;
+        if (memcmp(at - marker_bytes, marker, marker_bytes) == 0) {
+            *found = rc_span_of(at, payload_bytes);
+            return true;
+        }
+    }
+    const uint8_t *const at = memmem(text.bytes, text.count, marker, marker_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    const uint8_t *const from = at + marker_bytes;
+    const uint8_t *const quote = memchr(from, '"', text.count - (size_t)(from - text.bytes));
+    if (quote == NULL) {
+        return false;
+    }
+    *found = rc_span_of(from, (size_t)(quote - from));
+    return true;
+}
+
+/* --- ringcast's native JSON ----------------------------------------------------------------------------------------- */
+
+static size_t native_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_SUBSCRIBER ? put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel, "\",\"id\":1}") : 0;
+}
+
+static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                          struct rc_span *found)
+{
+    (void)step;
+    if (starts(text, "{\"type\":\"message\"") || starts(text, "{\"type\":\"direct\"")) {
+        return string_after(text, "\"data\":\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
+    }
+    if (starts(text, "{\"type\":\"welcome\"")) {
+        if (role == RC_BENCH_SUBSCRIBER) {
+            return RC_BENCH_IGNORED;
+        }
+        return string_after(text, "\"client\":\"", 2, 0, found) ? RC_BENCH_STEP : RC_BENCH_REFUSED;
+    }
+    if (starts(text, "{\"type\":\"subscribed\"")) {
+        return RC_BENCH_STEP;
+    }
+    if (starts(text, "{\"type\":\"gap\"")) {
+        return RC_BENCH_GAP;
+    }
+    return starts(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+}
+
+static size_t native_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)payload_bytes;
+    (void)host;
+    return direct ? put(out, "{\"type\":\"direct\",\"to\":\"", name, "\",\"data\":\"")
+                  : put(out, "{\"type\":\"publish\",\"channel\":\"", name, "\",\"data\":\"");
+}
+
+static size_t native_after(char *out)
+{
+    return put(out, "\"}", "", "");
+}
+
+/* --- servers whose messages are the payload itself: echo, broadcast, raw, floor, tcp --------------------------------- */
+
+static size_t plain_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)out;
+    (void)role;
+    (void)step;
+    (void)channel;
+    return 0;
+}
+
+static enum rc_bench_verdict plain_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                         struct rc_span *found)
+{
+    (void)role;
+    (void)step;
+    (void)payload_bytes;
+    *found = text;
+    return RC_BENCH_PAYLOAD;
+}
+
+static size_t plain_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)out;
+    (void)direct;
+    (void)name;
+    (void)payload_bytes;
+    (void)host;
+    return 0;
+}
+
+static size_t plain_after(char *out)
+{
+    (void)out;
+    return 0;
+}
+
+/* --- Socket.IO 5 over Engine.IO 4's WebSocket transport --------------------------------------------------------------
+ * The application behind it (bench/compare/socketio.mjs) has the events subscribe(channel, acknowledge),
+ * publish(channel, data) and direct(id, data), and emits message(data). */
+
+static size_t socketio_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    switch (step) {
+    case 0: /* the server speaks first: Engine.IO open */
+        return 0;
+    case 1:
+        return put(out, "40", "", "");
+    default:
+        return role == RC_BENCH_SUBSCRIBER ? put(out, "420[\"subscribe\",\"", channel, "\"]") : 0;
+    }
+}
+
+static enum rc_bench_verdict socketio_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                            struct rc_span *found)
+{
+    if (starts(text, "42[\"message\",\"")) {
+        return string_after(text, "[\"message\",\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
+    }
+    if (starts(text, "2")) {
+        *found = rc_span_text("3");
+        return RC_BENCH_REPLY;
+    }
+    if (starts(text, "0{")) {
+        return step == 0 ? RC_BENCH_STEP : RC_BENCH_IGNORED;
+    }
+    if (starts(text, "40{")) {
+        if (role == RC_BENCH_TARGET && !string_after(text, "\"sid\":\"", 2, 0, found)) {
+            return RC_BENCH_REFUSED;
+        }
+        return step == 1 ? RC_BENCH_STEP : RC_BENCH_IGNORED;
+    }
+    if (starts(text, "430[")) {
+        return RC_BENCH_STEP;
+    }
+    return starts(text, "44") || starts(text, "41") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+}
+
+static size_t socketio_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)payload_bytes;
+    (void)host;
+    return put(out, direct ? "42[\"direct\",\"" : "42[\"publish\",\"", name, "\",\"");
+}
+
+static size_t socketio_after(char *out)
+{
+    return put(out, "\"]", "", "");
+}
+
+/* --- nchan: subscribers by upgrade, publishers by POST on kept-alive connections ------------------------------------- */
+
+static size_t nchan_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)direct;
+    const int bytes = snprintf(out, RC_BENCH_ENVELOPE_BYTES_MAX,
+                               "POST /pub/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\n\r\n", name, host, payload_bytes);
+    RC_ASSERT(bytes > 0 && bytes < RC_BENCH_ENVELOPE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------- */
+
+#define ALL_WS {RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS}
+
+static const struct rc_bench_protocol protocols[] = {
+    {
+        .name = "ringcast",
+        .help = "ringcast's native JSON protocol on /ws",
+        .paths = {"/ws", "/ws", "/ws"},
+        .framing = ALL_WS,
+        .steps = {1, 1, 1},
+        .channels = true,
+        .direct = true,
+        .join = native_join,
+        .judge = native_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "ringcast-raw",
+        .help = "a ringcast raw endpoint that broadcasts what comes in (incoming = \"broadcast\") on /live",
+        .paths = {"/live", "/live", "/live"},
+        .framing = ALL_WS,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+    {
+        .name = "echo",
+        .help = "any server that sends back what it gets",
+        .paths = {"/echo", "/echo", "/echo"},
+        .framing = ALL_WS,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+    {
+        .name = "broadcast",
+        .help = "any server that sends what it gets to everybody",
+        .paths = {"/", "/", "/"},
+        .framing = ALL_WS,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+    {
+        .name = "socketio",
+        .help = "Socket.IO 5 with the application of bench/compare",
+        .paths = {"/socket.io/?EIO=4&transport=websocket", "/socket.io/?EIO=4&transport=websocket",
+                  "/socket.io/?EIO=4&transport=websocket"},
+        .framing = ALL_WS,
+        .steps = {3, 2, 2},
+        .channels = true,
+        .direct = true,
+        .join = socketio_join,
+        .judge = socketio_judge,
+        .before = socketio_before,
+        .after = socketio_after,
+    },
+    {
+        .name = "nchan",
+        .help = "nginx with nchan: subscribers on /sub/<channel>, POST to /pub/<channel>",
+        .paths = {"/sub/%s", "/sub/%s", "/pub/%s"},
+        .framing = {RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_HTTP},
+        .channels = true,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = nchan_before,
+        .after = plain_after,
+    },
+    {
+        .name = "floor",
+        .help = "this program's own bare server loops",
+        .paths = {"/sub/%s", "/sub/%s", "/pub"},
+        .framing = ALL_WS,
+        .channels = true,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+    {
+        .name = "tcp",
+        .help = "a bare TCP echo: no handshake, no frames",
+        .paths = {"/", "/", "/"},
+        .framing = {RC_BENCH_FRAMING_FIXED, RC_BENCH_FRAMING_FIXED, RC_BENCH_FRAMING_FIXED},
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+};
+
+const struct rc_bench_protocol *rc_bench_protocol_find(const char *name)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(protocols); i++) {
+        if (strcmp(protocols[i].name, name) == 0) {
+            return &protocols[i];
+        }
+    }
+    return NULL;
+}
+
+const struct rc_bench_protocol *rc_bench_protocol_at(unsigned index)
+{
+    return index < RC_ARRAY_COUNT(protocols) ? &protocols[index] : NULL;
+}

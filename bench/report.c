@@ -1,0 +1,394 @@
+/* report: see report.h. Both forms come from one table of rows. */
+#include "bench/report.h"
+
+#include "common/check.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+/* How a figure is written for people. */
+enum unit {
+    UNIT_COUNT,
+    UNIT_FAULT,   /* a count that should be 0: not shown when it is for all */
+    UNIT_RATE,    /* a second */
+    UNIT_SECONDS,
+    UNIT_NS,      /* as it is: costs are compared at a glance */
+    UNIT_TIME,    /* ns, scaled */
+    UNIT_BYTES,   /* exact */
+    UNIT_MEMORY,  /* scaled */
+    UNIT_RATIO,
+    UNIT_PERCENT,
+};
+
+struct row {
+    const char *key;  /* in JSON */
+    const char *name; /* in the table */
+    enum unit unit;
+    double (*value)(const struct rc_bench_result *result); /* NAN: does not apply */
+};
+
+static double per(double value, double by)
+{
+    return by > 0 ? value / by : NAN;
+}
+
+static double some(double value)
+{
+    return value > 0 ? value : NAN;
+}
+
+static bool is(const struct rc_bench_result *result, const char *scenario)
+{
+    return strcmp(result->scenario, scenario) == 0;
+}
+
+static bool has_traffic(const struct rc_bench_result *result)
+{
+    return !is(result, "idle");
+}
+
+#define VALUE(name, expression)                               \
+    static double name(const struct rc_bench_result *result)  \
+    {                                                         \
+        return (expression);                                  \
+    }
+
+#define QUANTILE(histogram, q) \
+    (result->histogram.count > 0 ? (double)rc_bench_latency_quantile(&result->histogram, (q)) : NAN)
+#define DELIVERIES ((double)result->deliveries)
+#define CONNECTIONS ((double)result->connections)
+
+VALUE(v_connections, some(CONNECTIONS))
+VALUE(v_connect_s, is(result, "connect") ? NAN : result->connect_s)
+VALUE(v_connect_rate, is(result, "connect") ? per(DELIVERIES, result->seconds) : per((double)result->opened, result->connect_s))
+VALUE(v_published_rate, is(result, "connect") || !has_traffic(result) ? NAN : per((double)result->published, result->seconds))
+VALUE(v_delivered_rate, is(result, "connect") || !has_traffic(result) ? NAN : per(DELIVERIES, result->seconds))
+VALUE(v_megabytes, has_traffic(result) ? per((double)result->bytes, result->seconds) : NAN)
+VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->server_cpu_ns, DELIVERIES) : NAN)
+VALUE(v_cpu_share, result->server_cpu_ns > 0 ? 100 * per(result->server_cpu_ns / 1e9, result->seconds) : NAN)
+VALUE(v_softirq, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->ksoftirqd_ns, DELIVERIES) : NAN)
+VALUE(v_softirq_share, result->server_cpu_ns > 0 && !has_traffic(result) ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds) : NAN)
+VALUE(v_client_share, 100 * per(result->client_cpu_ns / 1e9, result->seconds))
+VALUE(v_segments, has_traffic(result) ? per((double)result->segments, DELIVERIES) : NAN)
+VALUE(v_segments_send, has_traffic(result) && !is(result, "connect") ? per((double)result->segments, (double)result->receives) : NAN)
+VALUE(v_coalesced, has_traffic(result) && !is(result, "connect") ? per(DELIVERIES, (double)result->receives) : NAN)
+VALUE(v_p50, QUANTILE(latency, 0.5))
+VALUE(v_p90, QUANTILE(latency, 0.9))
+VALUE(v_p99, QUANTILE(latency, 0.99))
+VALUE(v_p999, QUANTILE(latency, 0.999))
+VALUE(v_max, result->latency.count > 0 ? (double)result->latency.max_ns : NAN)
+VALUE(v_mean, result->latency.count > 0 ? rc_bench_latency_mean(&result->latency) : NAN)
+VALUE(v_shake_p50, QUANTILE(handshake, 0.5))
+VALUE(v_shake_p99, QUANTILE(handshake, 0.99))
+VALUE(v_shake_max, result->handshake.count > 0 ? (double)result->handshake.max_ns : NAN)
+VALUE(v_rss, result->server_processes > 0 && is(result, "idle") ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
+VALUE(v_pss, result->server_processes > 0 && is(result, "idle") ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
+VALUE(v_slab, is(result, "idle") ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
+VALUE(v_tables, is(result, "idle") ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
+VALUE(v_client_bytes, some(per((double)result->client_bytes, CONNECTIONS)))
+VALUE(v_rss_now, result->server_processes > 0 ? (double)result->server_rss_now_bytes : NAN)
+VALUE(v_lost, (double)result->lost)
+VALUE(v_duplicated, (double)result->duplicated)
+VALUE(v_late, (double)result->late)
+VALUE(v_corrupted, (double)result->corrupted)
+VALUE(v_failed, (double)result->failed)
+VALUE(v_closed, (double)result->closed)
+VALUE(v_refused, some((double)result->refused))
+VALUE(v_gaps, some((double)result->gaps))
+VALUE(v_excused, some((double)result->excused))
+VALUE(v_stalls, some((double)result->stalls))
+VALUE(v_unsent, some((double)result->unsent))
+VALUE(v_blocked, some(result->blocked_s))
+VALUE(v_pings, some((double)result->pings))
+VALUE(v_returned, some((double)result->returned))
+VALUE(v_storm, some(result->storm_s))
+VALUE(v_slow, some((double)result->slow))
+VALUE(v_caught_up, result->slow > 0 ? (double)result->caught_up : NAN)
+VALUE(v_warmup, some(result->warmup_s))
+VALUE(v_drain, some(result->drain_s))
+VALUE(v_seconds, result->seconds)
+
+static const struct row rows[] = {
+    {"connections", "connections", UNIT_COUNT, v_connections},
+    {"connect_seconds", "time to connect all", UNIT_SECONDS, v_connect_s},
+    {"connections_per_second", "connections/s", UNIT_RATE, v_connect_rate},
+    {"handshake_p50_ns", "handshake p50", UNIT_TIME, v_shake_p50},
+    {"handshake_p99_ns", "handshake p99", UNIT_TIME, v_shake_p99},
+    {"handshake_max_ns", "handshake max", UNIT_TIME, v_shake_max},
+    {"measured_seconds", "measured", UNIT_SECONDS, v_seconds},
+    {"warmup_seconds", "warm-up before it", UNIT_SECONDS, v_warmup},
+    {"published_per_second", "published/s", UNIT_RATE, v_published_rate},
+    {"delivered_per_second", "delivered/s", UNIT_RATE, v_delivered_rate},
+    {"bytes_per_second", "received/s", UNIT_MEMORY, v_megabytes},
+    {"latency_p50_ns", "latency p50", UNIT_TIME, v_p50},
+    {"latency_p90_ns", "latency p90", UNIT_TIME, v_p90},
+    {"latency_p99_ns", "latency p99", UNIT_TIME, v_p99},
+    {"latency_p999_ns", "latency p99.9", UNIT_TIME, v_p999},
+    {"latency_max_ns", "latency max", UNIT_TIME, v_max},
+    {"latency_mean_ns", "latency mean", UNIT_TIME, v_mean},
+    {"server_cpu_ns_per_delivery", "server CPU per delivery, ns", UNIT_NS, v_cpu},
+    {"ksoftirqd_ns_per_delivery", "  ksoftirqd beside it, ns", UNIT_NS, v_softirq},
+    {"server_cpu_percent", "server CPU", UNIT_PERCENT, v_cpu_share},
+    {"ksoftirqd_percent", "  ksoftirqd beside it", UNIT_PERCENT, v_softirq_share},
+    {"client_cpu_percent", "client CPU", UNIT_PERCENT, v_client_share},
+    {"segments_per_delivery", "TCP segments per delivery", UNIT_RATIO, v_segments},
+    {"segments_per_receive", "TCP segments per receive", UNIT_RATIO, v_segments_send},
+    {"deliveries_per_receive", "deliveries per receive", UNIT_RATIO, v_coalesced},
+    {"server_rss_bytes_per_connection", "server RSS per connection, B", UNIT_BYTES, v_rss},
+    {"server_pss_bytes_per_connection", "server PSS per connection, B", UNIT_BYTES, v_pss},
+    {"slab_bytes_per_connection", "kernel slab, both ends, B", UNIT_BYTES, v_slab},
+    {"page_table_bytes_per_connection", "page tables, all, B", UNIT_BYTES, v_tables},
+    {"client_bytes_per_connection", "client memory per connection, B", UNIT_BYTES, v_client_bytes},
+    {"server_rss_bytes", "server RSS, largest seen", UNIT_MEMORY, v_rss_now},
+    {"pings", "pings answered", UNIT_COUNT, v_pings},
+    {"returned", "connections back", UNIT_COUNT, v_returned},
+    {"storm_seconds", "until all were back", UNIT_SECONDS, v_storm},
+    {"slow", "slow subscribers", UNIT_COUNT, v_slow},
+    {"caught_up", "  had the newest in the end", UNIT_COUNT, v_caught_up},
+    {"excused", "  missed by them", UNIT_COUNT, v_excused},
+    {"unsent", "due but not taken by server", UNIT_COUNT, v_unsent},
+    {"blocked_seconds", "publishers held back", UNIT_SECONDS, v_blocked},
+    {"drain_seconds", "time to drain", UNIT_SECONDS, v_drain},
+    {"gaps", "gap notices", UNIT_COUNT, v_gaps},
+    {"stalls", "stalls", UNIT_COUNT, v_stalls},
+    {"refused", "errors answered", UNIT_COUNT, v_refused},
+    {"lost", "lost", UNIT_FAULT, v_lost},
+    {"duplicated", "duplicated", UNIT_FAULT, v_duplicated},
+    {"reordered", "reordered", UNIT_FAULT, v_late},
+    {"corrupted", "corrupted", UNIT_FAULT, v_corrupted},
+    {"connections_failed", "connections failed", UNIT_FAULT, v_failed},
+    {"connections_closed", "connections ended by server", UNIT_FAULT, v_closed},
+};
+
+/* --- the table -------------------------------------------------------------------------------------------------------- */
+
+static void grouped(char *out, size_t room, double value)
+{
+    char digits[40];
+    snprintf(digits, sizeof(digits), "%.0f", fabs(value));
+    const size_t count = strlen(digits);
+    size_t at = 0;
+    if (value < 0 && at + 1 < room) {
+        out[at++] = '-';
+    }
+    for (size_t i = 0; i < count && at + 2 < room; i++) {
+        if (i > 0 && (count - i) % 3 == 0) {
+            out[at++] = ',';
+        }
+        out[at++] = digits[i];
+    }
+    out[at] = '\0';
+}
+
+static void format_scaled(char *out, size_t room, double value, double step, const char *const *units, unsigned count)
+{
+    unsigned unit = 0;
+    while (fabs(value) >= step && unit + 1 < count) {
+        value /= step;
+        unit++;
+    }
+    const int digits = unit == 0 || fabs(value) >= 100 ? 0 : fabs(value) >= 10 ? 1 : 2;
+    snprintf(out, room, "%.*f %s", digits, value, units[unit]);
+}
+
+static void format(char *out, size_t room, enum unit unit, double value)
+{
+    static const char *const times[] = {"ns", "us", "ms", "s"};
+    static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    switch (unit) {
+    case UNIT_COUNT:
+    case UNIT_FAULT:
+    case UNIT_RATE:
+    case UNIT_NS:
+    case UNIT_BYTES:
+        grouped(out, room, value);
+        break;
+    case UNIT_SECONDS:
+        snprintf(out, room, "%.2f s", value);
+        break;
+    case UNIT_TIME:
+        format_scaled(out, room, value, 1000, times, RC_ARRAY_COUNT(times));
+        break;
+    case UNIT_MEMORY:
+        format_scaled(out, room, value, 1024, sizes, RC_ARRAY_COUNT(sizes));
+        break;
+    case UNIT_RATIO:
+        snprintf(out, room, "%.2f", value);
+        break;
+    case UNIT_PERCENT:
+        snprintf(out, room, "%.1f %%", value);
+        break;
+    }
+}
+
+static void title(FILE *out, const struct rc_bench_options *options)
+{
+    fprintf(out, "%s: %u connections, %u channels, payload %u bytes, ", options->scenario, options->connections,
+            options->channels, options->payload_bytes);
+    if (options->rate > 0) {
+        fprintf(out, "open loop at %g/s\n", options->rate);
+    } else if (options->window > 0) {
+        fprintf(out, "closed loop, %u in flight\n", options->window);
+    } else {
+        fputs("nothing sent\n", out);
+    }
+}
+
+void rc_bench_report_table(FILE *out, const struct rc_bench_options *options, const struct rc_bench_result *results,
+                           uint32_t count)
+{
+    title(out, options);
+    fprintf(out, "  %-32s", "");
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(out, " %*s", (int)(strlen(results[i].label) > 16 ? strlen(results[i].label) : 16), results[i].label);
+    }
+    fputc('\n', out);
+    bool faults = false;
+    for (size_t r = 0; r < RC_ARRAY_COUNT(rows); r++) {
+        bool any = false;
+        for (uint32_t i = 0; i < count; i++) {
+            const double value = rows[r].value(&results[i]);
+            any = any || (!isnan(value) && (rows[r].unit != UNIT_FAULT || value > 0));
+            faults = faults || (rows[r].unit == UNIT_FAULT && value > 0);
+        }
+        if (!any) {
+            continue;
+        }
+        fprintf(out, "  %-32s", rows[r].name);
+        for (uint32_t i = 0; i < count; i++) {
+            char text[64] = "-";
+            const double value = rows[r].value(&results[i]);
+            if (!isnan(value)) {
+                format(text, sizeof(text), rows[r].unit, value);
+            }
+            fprintf(out, " %*s", (int)(strlen(results[i].label) > 16 ? strlen(results[i].label) : 16), text);
+        }
+        fputc('\n', out);
+    }
+    if (!faults) {
+        fputs("  nothing lost, duplicated, reordered or corrupted; no connection failed\n", out);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (results[i].broken_off || results[i].error[0] != '\0') {
+            fprintf(out, "  %s%s: %s\n", results[i].label, results[i].broken_off ? " was broken off" : "",
+                    results[i].error[0] != '\0' ? results[i].error : "no reason given");
+        }
+    }
+}
+
+static void ratio_line(FILE *out, const char *name, double server, double floor)
+{
+    if (!isnan(server) && !isnan(floor) && floor > 0) {
+        fprintf(out, "  %-32s %16.3f\n", name, server / floor);
+    }
+}
+
+void rc_bench_report_ratio(FILE *out, const struct rc_bench_result *server, const struct rc_bench_result *floor)
+{
+    fprintf(out, "ratio %s / %s\n", server->label, floor->label);
+    ratio_line(out, "server CPU per delivery", v_cpu(server), v_cpu(floor));
+    ratio_line(out, "delivered/s", v_delivered_rate(server), v_delivered_rate(floor));
+    ratio_line(out, "connections/s", v_connect_rate(server), v_connect_rate(floor));
+    ratio_line(out, "latency p50", v_p50(server), v_p50(floor));
+    ratio_line(out, "latency p99", v_p99(server), v_p99(floor));
+    ratio_line(out, "kernel slab", v_slab(server), v_slab(floor));
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------------------------- */
+
+static void json_text(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const char *at = text; *at != '\0'; at++) {
+        const unsigned char byte = (unsigned char)*at;
+        if (byte == '"' || byte == '\\') {
+            fprintf(out, "\\%c", byte);
+        } else if (byte < 0x20 || byte >= 0x7f) {
+            fprintf(out, "\\u%04x", byte); /* a server's own bytes may be anything: shown as Latin-1 */
+        } else {
+            fputc(byte, out);
+        }
+    }
+    fputc('"', out);
+}
+
+static void json_histogram(FILE *out, const struct rc_bench_latency *latency)
+{
+    static const double quantiles[] = {0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99999, 1};
+    fprintf(out, "{\"count\": %llu, \"mean_ns\": %.0f, \"quantiles\": [", (unsigned long long)latency->count,
+            rc_bench_latency_mean(latency));
+    for (size_t i = 0; i < RC_ARRAY_COUNT(quantiles); i++) {
+        const uint64_t ns = quantiles[i] <= 0 ? (latency->count > 0 ? latency->min_ns : 0)
+                                              : rc_bench_latency_quantile(latency, quantiles[i]);
+        fprintf(out, "%s[%g, %llu]", i == 0 ? "" : ", ", quantiles[i], (unsigned long long)ns);
+    }
+    fputs("]}", out);
+}
+
+static void json_result(FILE *out, const struct rc_bench_result *result)
+{
+    fputs("    {\"label\": ", out);
+    json_text(out, result->label);
+    fputs(", \"scenario\": ", out);
+    json_text(out, result->scenario);
+    if (result->sweep_value != 0) {
+        fprintf(out, ", \"sweep_value\": %g", result->sweep_value);
+    }
+    fprintf(out, ", \"broken_off\": %s, \"error\": ", result->broken_off ? "true" : "false");
+    json_text(out, result->error);
+    fprintf(out, ", \"processes\": %u, \"server_processes\": %u,\n     \"published\": %llu, \"deliveries\": %llu, \"receives\": %llu",
+            result->processes, result->server_processes, (unsigned long long)result->total_published,
+            (unsigned long long)result->total_deliveries, (unsigned long long)result->receives);
+    for (size_t r = 0; r < RC_ARRAY_COUNT(rows); r++) {
+        const double value = rows[r].value(result);
+        if (!isnan(value)) {
+            fprintf(out, ",\n     \"%s\": %.*f", rows[r].key, value == floor(value) ? 0 : 4, value);
+        }
+    }
+    fputs(",\n     \"latency\": ", out);
+    json_histogram(out, &result->latency);
+    fputs(",\n     \"handshake\": ", out);
+    json_histogram(out, &result->handshake);
+    fputs("}", out);
+}
+
+void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options, const struct rc_bench_result *results,
+                                uint32_t count)
+{
+    struct utsname system = {0};
+    uname(&system);
+    fprintf(out, "{\n  \"program\": \"ringcast-bench\", \"version\": \"%s\", \"time\": %lld, \"kernel\": ", RC_VERSION,
+            (long long)time(NULL));
+    json_text(out, system.release);
+    fputs(",\n  \"scenario\": ", out);
+    json_text(out, options->scenario);
+    fprintf(out,
+            ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"rate\": %g, "
+            "\"duration_seconds\": %g,\n  \"results\": [\n",
+            options->connections, options->channels, options->publishers, options->payload_bytes, options->window, options->rate,
+            options->duration_s);
+    for (uint32_t i = 0; i < count; i++) {
+        json_result(out, &results[i]);
+        fputs(i + 1 < count ? ",\n" : "\n", out);
+    }
+    fputs("  ]\n}\n", out);
+}
+
+int rc_bench_report_json(const struct rc_bench_options *options, const struct rc_bench_result *results, uint32_t count,
+                         struct rc_err *err)
+{
+    if (strcmp(options->json, "-") == 0) {
+        rc_bench_report_json_write(stdout, options, results, count);
+        return 0;
+    }
+    FILE *const out = fopen(options->json, "we");
+    if (out == NULL) {
+        return rc_err_set(err, -errno, "cannot write %s: %s", options->json, strerror(errno));
+    }
+    rc_bench_report_json_write(out, options, results, count);
+    return fclose(out) == 0 ? 0 : rc_err_set(err, -EIO, "cannot write %s: %s", options->json, strerror(errno));
+}

@@ -1,0 +1,328 @@
+/* traffic: see traffic.h. */
+#include "bench/traffic.h"
+
+#include "bench/payload.h"
+#include "bench/ws_client.h"
+
+#include "common/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PUBLISHES_PER_TURN 4096u
+#define STALL_NS           2000000000u
+#define STALLS_MAX         3u
+
+static struct rc_bench_traffic *traffic_of(const struct rc_bench_client *client)
+{
+    return client->state;
+}
+
+int rc_bench_traffic_start(struct rc_bench_client *client)
+{
+    const struct rc_bench_plan *const plan = client->plan;
+    struct rc_bench_traffic *const traffic = calloc(1, sizeof(*traffic));
+    if (traffic == NULL) {
+        return -ENOMEM;
+    }
+    client->state = traffic;
+    const size_t tracks = (size_t)client->subscribers * plan->streams_per_channel;
+    traffic->tracks = calloc(tracks + 1, sizeof(*traffic->tracks));
+    traffic->here = calloc(plan->channels, sizeof(*traffic->here));
+    traffic->processes_on = calloc(plan->channels, sizeof(*traffic->processes_on));
+    if (plan->window_slots > 0) {
+        traffic->counts = calloc((size_t)plan->streams * plan->window_slots, sizeof(*traffic->counts));
+    }
+    if (traffic->tracks == NULL || traffic->here == NULL || traffic->processes_on == NULL ||
+        (plan->window_slots > 0 && traffic->counts == NULL)) {
+        rc_bench_client_note(client, "no memory to check %zu streams", tracks);
+        return -ENOMEM;
+    }
+    for (uint32_t process = 0; process < plan->processes; process++) {
+        const uint32_t first = rc_bench_plan_first(plan, process);
+        const uint32_t count = rc_bench_plan_count(plan, process);
+        for (uint32_t channel = 0; channel < plan->channels; channel++) {
+            const uint32_t on = rc_bench_plan_on_channel(plan, first, count, channel);
+            traffic->processes_on[channel] += on > 0 ? 1 : 0;
+            if (process == client->process) {
+                traffic->here[channel] = on;
+            }
+        }
+    }
+    rc_bench_count(&client->tally->user_bytes, tracks * sizeof(*traffic->tracks));
+    return 0;
+}
+
+void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const struct rc_bench_plan *const plan = client->plan;
+    const bool running = atomic_load_explicit(&client->shared->phase, memory_order_acquire) >= RC_BENCH_RUN;
+    for (uint32_t i = 0; i < plan->streams_per_channel; i++) {
+        struct rc_bench_track *const track = &traffic->tracks[(size_t)slot * plan->streams_per_channel + i];
+        const uint32_t stream = client->conns[slot].channel + i * plan->channels;
+        if (stream >= plan->streams) {
+            break;
+        }
+        if (running) {
+            /* Acquire: pairs with publish(); what has a number from here on was published after our subscription. */
+            rc_bench_track_join(track, atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire));
+        } else {
+            rc_bench_track_start(track, 0);
+        }
+    }
+}
+
+void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    if (traffic->excused == NULL) {
+        traffic->excused = calloc(client->subscribers, 1);
+        RC_ASSERT(traffic->excused != NULL);
+    }
+    traffic->excused[slot] = 1;
+}
+
+/* --- the closed loop's accounting ---------------------------------------------------------------------------------- */
+
+static void completed(struct rc_bench_client *client)
+{
+    atomic_fetch_add_explicit(&client->shared->completed, 1, memory_order_seq_cst);
+    if (client->process == 0) {
+        return;
+    }
+    /* R1 pairs with A1 in wait_for() of client.c: the count was added before the flag is looked at. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&client->shared->publisher_sleeps, memory_order_relaxed) != 0) {
+        const uint64_t one = 1;
+        if (write(client->shared->publisher_wake, &one, sizeof(one)) < 0) {
+            rc_bench_client_note(client, "cannot wake the publishers");
+        }
+    }
+}
+
+/* One subscriber of this process has (or will never have) this number. */
+static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t sequence)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const uint32_t channel = stream % client->plan->channels;
+    const size_t at = (size_t)stream * client->plan->window_slots + (sequence & (client->plan->window_slots - 1));
+    if (++traffic->counts[at] < traffic->here[channel]) {
+        return;
+    }
+    traffic->counts[at] = 0;
+    /* Acquire-release: the last process continues what the others did. */
+    if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 == traffic->processes_on[channel]) {
+        atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
+        completed(client);
+    }
+}
+
+/* --- checking ---------------------------------------------------------------------------------------------------------- */
+
+void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const struct rc_bench_plan *const plan = client->plan;
+    struct rc_bench_tally *const tally = client->tally;
+    const struct rc_bench_conn *const conn = &client->conns[slot];
+    struct rc_bench_payload payload;
+    if (!rc_bench_payload_read((const char *)text.bytes, text.count, plan->options->payload_bytes, &payload) ||
+        payload.stream >= plan->streams || payload.stream % plan->channels != conn->channel) {
+        rc_bench_count(&tally->corrupted, 1);
+        rc_bench_client_note(client, "a delivery is not what was sent: %.*s", (int)(text.count < 100 ? text.count : 100),
+                             (const char *)text.bytes);
+        return;
+    }
+    if (conn->state != RC_BENCH_CONN_READY) {
+        return; /* before its subscription was confirmed */
+    }
+    struct rc_bench_track *const track =
+        &traffic->tracks[(size_t)slot * plan->streams_per_channel + payload.stream / plan->channels];
+    uint32_t skipped;
+    const enum rc_bench_track_result result = rc_bench_track_take(track, payload.sequence, &skipped);
+    if (RC_UNLIKELY(result != RC_BENCH_TRACK_NEXT)) {
+        const bool excused = traffic->excused != NULL && traffic->excused[slot] != 0;
+        _Atomic uint64_t *const missing = excused ? &tally->excused : &tally->skipped;
+        if (result == RC_BENCH_TRACK_DUPLICATED) {
+            rc_bench_count(&tally->duplicated, 1);
+            return;
+        }
+        if (result == RC_BENCH_TRACK_LATE) {
+            rc_bench_count(&tally->late, 1);
+            rc_bench_count(missing, (uint64_t)-1);
+        }
+        rc_bench_count(missing, skipped);
+    }
+    rc_bench_count(&tally->deliveries, 1);
+    if (payload.scheduled_ns >= rc_bench_counted(&client->shared->measure_start_ns) &&
+        payload.scheduled_ns < rc_bench_counted(&client->shared->measure_end_ns) &&
+        (traffic->excused == NULL || traffic->excused[slot] == 0)) {
+        const uint64_t since = now_ns - plan->base_ns;
+        rc_bench_latency_add(&tally->latency, since > payload.scheduled_ns ? since - payload.scheduled_ns : 0);
+    }
+    if (plan->window_slots > 0 && result != RC_BENCH_TRACK_LATE) {
+        for (uint32_t i = skipped; i > 0; i--) {
+            credit(client, payload.stream, payload.sequence - i);
+        }
+        credit(client, payload.stream, payload.sequence);
+    }
+}
+
+void rc_bench_traffic_finish(struct rc_bench_client *client)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const struct rc_bench_plan *const plan = client->plan;
+    struct rc_bench_tally *const tally = client->tally;
+    for (uint32_t slot = 0; slot < client->subscribers; slot++) {
+        const struct rc_bench_conn *const conn = &client->conns[slot];
+        if (conn->state != RC_BENCH_CONN_READY) {
+            continue;
+        }
+        const bool excused = traffic->excused != NULL && traffic->excused[slot] != 0;
+        for (uint32_t stream = conn->channel, i = 0; stream < plan->streams; stream += plan->channels, i++) {
+            const uint32_t total = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
+            const uint32_t expected = traffic->tracks[(size_t)slot * plan->streams_per_channel + i].expected;
+            if (total > expected) {
+                rc_bench_count(excused ? &tally->excused : &tally->skipped, total - expected);
+            }
+        }
+    }
+    rc_bench_count(&tally->lost, rc_bench_counted(&tally->skipped));
+}
+
+/* --- publishing -------------------------------------------------------------------------------------------------------- */
+
+/* Publishes one message on a stream; false while its publisher's server does not read. */
+static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns)
+{
+    const struct rc_bench_plan *const plan = client->plan;
+    const struct rc_bench_protocol *const protocol = client->protocol;
+    const uint32_t slot = client->subscribers + stream % plan->publishers;
+    const uint32_t payload_bytes = plan->options->payload_bytes;
+    const bool direct = client->role == RC_BENCH_TARGET;
+    char name[RC_BENCH_NAME_MAX];
+    if (direct && client->shared->names != NULL) {
+        memcpy(name, client->shared->names[stream % plan->channels], sizeof(name));
+    } else {
+        rc_bench_client_channel_name(client, stream % plan->channels, name);
+    }
+    char before[RC_BENCH_ENVELOPE_BYTES_MAX], after[16];
+    const size_t before_bytes = protocol->before(before, direct, name, payload_bytes, plan->publish_at.host);
+    const size_t after_bytes = protocol->after(after);
+    const size_t text_bytes = before_bytes + payload_bytes + after_bytes;
+    const bool framed = protocol->framing[RC_BENCH_PUBLISHER] == RC_BENCH_FRAMING_WS;
+    const size_t bytes = text_bytes + (framed ? rc_bench_ws_header_bytes(text_bytes) : 0);
+    uint8_t *at = rc_bench_client_outbox(client, slot, (uint32_t)bytes);
+    if (at == NULL) {
+        return false;
+    }
+    const uint32_t key = framed ? rc_bench_client_mask_key(client) : 0;
+    if (framed) {
+        at += rc_bench_ws_header(at, RC_BENCH_WS_TEXT, text_bytes, key);
+    }
+    const uint32_t sequence = rc_bench_sequence(client->shared, stream);
+    const struct rc_bench_payload payload = {.stream = stream, .sequence = sequence, .scheduled_ns = scheduled_ns};
+    memcpy(at, before, before_bytes);
+    rc_bench_payload_write((char *)at + before_bytes, payload_bytes, &payload);
+    memcpy(at + before_bytes + payload_bytes, after, after_bytes);
+    rc_bench_ws_mask(at, text_bytes, key);
+    rc_bench_client_commit(client, slot, (uint32_t)bytes);
+    /* Release: pairs with rc_bench_traffic_ready(). */
+    atomic_store_explicit(&client->shared->sequences[stream], sequence + 1, memory_order_release);
+    rc_bench_count(&client->tally->published, 1);
+    return true;
+}
+
+static bool publish_next(struct rc_bench_client *client, uint64_t scheduled_ns, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const uint32_t stream = traffic->next_stream;
+    if (!publish(client, stream, scheduled_ns)) {
+        if (traffic->blocked_since_ns == 0) {
+            traffic->blocked_since_ns = now_ns;
+        }
+        return false;
+    }
+    if (traffic->blocked_since_ns != 0) {
+        rc_bench_count(&client->tally->blocked_ns, now_ns - traffic->blocked_since_ns);
+        traffic->blocked_since_ns = 0;
+    }
+    traffic->next_stream = stream + 1 == client->plan->streams ? 0 : stream + 1;
+    traffic->published++;
+    if (client->plan->window_slots > 0 && traffic->processes_on[stream % client->plan->channels] == 0) {
+        completed(client); /* nobody is there to have it */
+    }
+    return true;
+}
+
+/* Nothing was completed for a while although the window is full: the last messages may be lost. One more shows which. */
+static void look_for_stall(struct rc_bench_client *client, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    if (now_ns - traffic->moved_ns < STALL_NS || traffic->stalls_in_a_row >= STALLS_MAX) {
+        return;
+    }
+    traffic->moved_ns = now_ns;
+    traffic->stalls_in_a_row++;
+    rc_bench_count(&client->tally->stalls, 1);
+    rc_bench_client_note(client, "nothing was delivered for %u s with the window full", STALL_NS / 1000000000u);
+    const uint32_t streams = client->plan->streams < client->plan->options->window ? client->plan->streams
+                                                                                  : client->plan->options->window;
+    for (uint32_t i = 0; i < streams && traffic->extra < client->plan->options->window; i++) {
+        traffic->extra += publish_next(client, now_ns - client->plan->base_ns, now_ns) ? 1 : 0;
+    }
+}
+
+static void publish_closed(struct rc_bench_client *client, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const uint64_t done = atomic_load_explicit(&client->shared->completed, memory_order_acquire);
+    client->completed_seen = done;
+    if (done != traffic->completed_before || traffic->moved_ns == 0) {
+        traffic->completed_before = done;
+        traffic->moved_ns = now_ns;
+        traffic->stalls_in_a_row = 0;
+    }
+    for (uint32_t i = 0; i < PUBLISHES_PER_TURN; i++) {
+        if (traffic->published - rc_bench_counted(&client->shared->completed) >= client->plan->options->window) {
+            break;
+        }
+        if (!publish_next(client, now_ns - client->plan->base_ns, now_ns)) {
+            break;
+        }
+    }
+    look_for_stall(client, now_ns);
+}
+
+static uint64_t publish_open(struct rc_bench_client *client, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const uint64_t start = rc_bench_counted(&client->shared->run_start_ns);
+    const double interval_ns = 1e9 / client->plan->options->rate;
+    for (uint32_t i = 0; i < PUBLISHES_PER_TURN; i++) {
+        const uint64_t due = start + (uint64_t)((double)traffic->published * interval_ns);
+        if (due > now_ns) {
+            return due;
+        }
+        if (!publish_next(client, due - client->plan->base_ns, now_ns)) {
+            return UINT64_MAX; /* woken when the server reads again */
+        }
+    }
+    return now_ns;
+}
+
+uint64_t rc_bench_traffic_turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
+{
+    if (phase != RC_BENCH_RUN || client->process != 0 || client->plan->publishers == 0) {
+        return UINT64_MAX;
+    }
+    if (client->plan->window_slots == 0) {
+        return publish_open(client, now_ns);
+    }
+    publish_closed(client, now_ns);
+    return UINT64_MAX;
+}

@@ -1,0 +1,64 @@
+/*
+ * loop: the relay's one io_uring and its sleep.
+ *
+ *   heartbeat → turn → more? again : announce sleep → pending? again : wait (at most a second) → watched descriptors
+ *
+ * Knows nothing of rings or channels: what there is to do comes by callbacks that main wires. Owned by main; the thread that
+ * opens it is the one that runs it (SINGLE_ISSUER).
+ */
+#ifndef RC_RELAY_LOOP_H
+#define RC_RELAY_LOOP_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/shm_layout.h"
+
+#define RC_RELAY_WATCHES_MAX 8u
+
+struct rc_relay_loop_ops {
+    /* Does a bounded piece of work. True: there is more to do at once. */
+    bool (*turn)(void *context);
+    /* The sleep is announced: true when there is work after all. */
+    bool (*pending)(void *context);
+    void *context; /* borrowed */
+};
+
+/* `events` are those of poll(2) that happened. */
+typedef void rc_relay_ready(void *context, uint32_t events);
+
+struct rc_relay_watch {
+    int fd; /* borrowed */
+    uint32_t events;
+    rc_relay_ready *ready; /* NULL: waking up is all there is to it */
+    void *context;         /* borrowed */
+};
+
+struct rc_relay_loop {
+    struct io_uring ring;
+    struct rc_process *process; /* borrowed: the relay's entry in the control segment: heartbeat and bell */
+    struct rc_relay_loop_ops ops;
+    struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];
+    uint32_t watch_count;
+    uint64_t reaped_ms; /* when completions were looked at last */
+    bool stopping;      /* true exactly when rc_relay_loop_stop was called */
+};
+
+/* Makes the ring. 0, or a negative errno with the reason and the remedy in `err`. */
+int rc_relay_loop_open(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops,
+                       struct rc_err *err);
+void rc_relay_loop_close(struct rc_relay_loop *loop);
+
+/* Watches a descriptor for POLLIN (and its end) until the loop is closed, edge-triggered if `edge` (then it need not be read).
+ * 0, -ENOSPC, or the negative errno of the ring. */
+int rc_relay_loop_watch(struct rc_relay_loop *loop, int fd, bool edge, rc_relay_ready *ready, void *context);
+
+/* Runs until rc_relay_loop_stop. 0, or the negative errno that makes going on impossible, with `err`. */
+int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err);
+
+/* From a callback: return from rc_relay_loop_run after this turn. */
+void rc_relay_loop_stop(struct rc_relay_loop *loop);
+
+#endif

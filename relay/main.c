@@ -1,0 +1,259 @@
+/*
+ * ringcast-relay: sequences every message of the host and routes it between the workers (design: processes, relay).
+ *
+ * Started by the acceptor with descriptors only (common/spawn_args.h). Ends with 0 after it drained the workers' up rings when
+ * it is told to (SIGTERM) or when the acceptor is gone; with 1 and one log line when it cannot work.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/shm.h"
+#include "common/shm_layout.h"
+#include "common/spawn_args.h"
+#include "relay/loop.h"
+#include "relay/port.h"
+#include "relay/router.h"
+
+/* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
+#define DRAIN_MS_MAX 2000u
+
+struct relay {
+    struct rc_spawn_args args;
+    struct rc_control *control;  /* borrowed: mapped until exit */
+    struct rc_relay_port *ports; /* owner */
+    struct rc_router router;
+    struct rc_relay_loop loop;
+    int signal_fd; /* owner */
+    uint32_t config_generation;
+    bool draining;
+    uint64_t drain_end_ms;
+};
+
+static const struct rc_config *config_of(const struct relay *relay)
+{
+    return &relay->control->config[relay->config_generation & 1];
+}
+
+static uint64_t interest_max(const struct relay *relay)
+{
+    return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control->worker_count;
+}
+
+/* M1 pairs with the acceptor's release store: the copy that the generation names is complete. The acknowledgement M2 (release)
+ * lets it write the other copy again. */
+static void acknowledge_config(struct relay *relay)
+{
+    relay->config_generation = atomic_load_explicit(&relay->control->config_generation, memory_order_acquire);
+    rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
+    atomic_store_explicit(&relay->control->relay.config_generation, relay->config_generation, memory_order_release);
+}
+
+static void drain(struct relay *relay, const char *why)
+{
+    if (relay->draining) {
+        rc_relay_loop_stop(&relay->loop); /* told twice: now */
+        return;
+    }
+    rc_log_info("relay_draining", "why=\"%s\"", why);
+    relay->draining = true;
+    relay->drain_end_ms = rc_clock_ms() + DRAIN_MS_MAX;
+}
+
+static bool turn(void *context)
+{
+    struct relay *relay = context;
+    if (atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation) {
+        acknowledge_config(relay);
+        rc_router_set_interest_max(&relay->router, interest_max(relay));
+    }
+    const bool more = rc_router_turn(&relay->router);
+    if (relay->draining) {
+        const bool drained = rc_router_drained(&relay->router);
+        if (drained || rc_clock_ms() >= relay->drain_end_ms) {
+            rc_log_info("relay_drained", "complete=%d", drained);
+            rc_relay_loop_stop(&relay->loop);
+        }
+    }
+    return more;
+}
+
+static bool pending(void *context)
+{
+    struct relay *relay = context;
+    return rc_router_pending(&relay->router) || (relay->draining && rc_router_drained(&relay->router)) ||
+           atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
+}
+
+static void life_ended(void *context, uint32_t events)
+{
+    if ((events & (POLLHUP | POLLERR)) != 0) {
+        drain(context, "the acceptor is gone");
+    }
+}
+
+static void signalled(void *context, uint32_t events)
+{
+    struct relay *relay = context;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(relay->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        drain(relay, "SIGTERM");
+    }
+}
+
+/* SIGTERM becomes a descriptor. What a terminal sends to its whole group is the acceptor's to act on. */
+static int open_signals(struct relay *relay, struct rc_err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) {
+        return rc_err_set(err, -errno, "blocking SIGTERM: %s", strerror(errno));
+    }
+    relay->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (relay->signal_fd < 0) {
+        return rc_err_set(err, -errno, "signalfd: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static int open_control(struct relay *relay, struct rc_err *err)
+{
+    uint64_t bytes;
+    relay->control = rc_shm_map(relay->args.control_fd, &bytes, err);
+    if (relay->control == NULL) {
+        return -EBADMSG;
+    }
+    /* M3 pairs with the acceptor's release store of `ready`, its last. */
+    if (bytes < sizeof(struct rc_control) ||
+        atomic_load_explicit(&relay->control->ready, memory_order_acquire) != RC_CONTROL_READY ||
+        relay->control->version != RC_SHM_VERSION) {
+        return rc_err_set(err, -EBADMSG, "control segment is not one of this version of ringcast");
+    }
+    const uint32_t workers = relay->control->worker_count;
+    if (workers == 0 || workers > RC_WORKERS_MAX || relay->args.port_count != (int)workers ||
+        relay->args.worker_bell_count != (int)workers) {
+        return rc_err_set(err, -EINVAL, "%d ports and %d bells were given for %u workers", relay->args.port_count,
+                          relay->args.worker_bell_count, workers);
+    }
+    return 0;
+}
+
+static int open_ports(struct relay *relay, struct rc_err *err)
+{
+    const uint32_t count = relay->control->worker_count;
+    relay->ports = calloc(count, sizeof(*relay->ports)); /* gap sets stay untouched pages until they are needed */
+    if (relay->ports == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for %u ports", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes;
+        struct rc_port *shared = rc_shm_map(relay->args.port_fds[i], &bytes, err);
+        if (shared == NULL) {
+            return -EBADMSG;
+        }
+        const int result = rc_port_open(&relay->ports[i], shared, bytes, &relay->control->workers[i],
+                                        &relay->control->relay_metrics, i, relay->args.worker_bell_fds[i], err);
+        if (result != 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+static int open_router(struct relay *relay, struct rc_err *err)
+{
+    const struct rc_router_setup setup = {
+        .ports = relay->ports,
+        .port_count = relay->control->worker_count,
+        .truth = &relay->control->relay_truth,
+        .metrics = &relay->control->relay_metrics,
+        .relay_generation = atomic_load_explicit(&relay->control->relay.generation, memory_order_acquire),
+        .interest_count_max = interest_max(relay),
+    };
+    const int result = rc_router_open(&relay->router, &setup);
+    return result == 0 ? 0 : rc_err_set(err, result, "no memory for the interest table");
+}
+
+static int open_loop(struct relay *relay, struct rc_err *err)
+{
+    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .context = relay};
+    int result = rc_relay_loop_open(&relay->loop, &relay->control->relay, &ops, err);
+    if (result != 0) {
+        return result;
+    }
+    result = rc_relay_loop_watch(&relay->loop, relay->args.bell_fd, true, NULL, NULL);
+    if (result == 0) {
+        result = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
+    }
+    if (result == 0) {
+        result = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, signalled, relay);
+    }
+    return result == 0 ? 0 : rc_err_set(err, result, "watching descriptors: %s", strerror(-result));
+}
+
+/* Workers that sleep notice the new relay, and send their snapshots, when they are woken. */
+static void wake_workers(struct relay *relay)
+{
+    for (uint32_t i = 0; i < relay->control->worker_count; i++) {
+        (void)rc_doorbell_ring(&relay->control->workers[i].bell, relay->args.worker_bell_fds[i]);
+    }
+}
+
+static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
+{
+    int result = rc_spawn_args_parse(&relay->args, argc, argv, err);
+    if (result == 0) {
+        result = open_control(relay, err);
+    }
+    if (result != 0) {
+        return result;
+    }
+    acknowledge_config(relay);
+    rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
+                (enum rc_log_format)config_of(relay)->log.format);
+    result = open_signals(relay, err);
+    if (result == 0) {
+        result = open_ports(relay, err);
+    }
+    if (result == 0) {
+        result = open_router(relay, err);
+    }
+    if (result == 0) {
+        result = open_loop(relay, err);
+    }
+    if (result != 0) {
+        return result;
+    }
+    atomic_store_explicit(&relay->control->relay.state, RC_PROCESS_READY, memory_order_release);
+    rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
+                relay->control->worker_count);
+    wake_workers(relay);
+    result = rc_relay_loop_run(&relay->loop, err);
+    rc_relay_loop_close(&relay->loop);
+    rc_router_close(&relay->router);
+    free(relay->ports);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    static struct relay relay;
+    struct rc_err err = {.text = ""};
+    rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
+    if (run(&relay, argc, argv, &err) != 0) {
+        rc_log_error("relay_failed", "reason=\"%s\"", err.text);
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,98 @@
+/*
+ * router: gives every message of the host its sequence number and writes it to the workers that want it.
+ *
+ * One up record at a time, in this order, so that a successor knows where a dead relay stood:
+ *
+ *   read (validated by port) → intent {worker, pair, position, sequence} → next_sequence → down records → release
+ *
+ * A successor that finds the intent's record unreleased routes that record again with the intent's sequence before anything
+ * else; workers drop a sequence that is not greater than the last they saw. There is at most one sequenced record per message
+ * and worker: on the publisher's own worker message and answer are one record.
+ *
+ * Interest is unknown after a restart: until a worker's snapshot (its token is the relay's generation) has passed, it is sent
+ * everything. Errors are counted, never fatal; nothing blocks. Owned by main, one thread.
+ *
+ * Upwards, towards other hosts, the router only knows struct rc_remote_ops; without one this host is all there is.
+ */
+#ifndef RC_RELAY_ROUTER_H
+#define RC_RELAY_ROUTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/metrics.h"
+#include "common/shm_layout.h"
+#include "relay/interest.h"
+#include "relay/port.h"
+
+/* A worker asks to get a channel's messages. */
+struct rc_interest_request {
+    uint32_t worker;
+    uint64_t token; /* the worker's, goes back with the answer: it tells a repeated request from an earlier one */
+    uint64_t hash;  /* rc_channel_hash of the name */
+    const char *name; /* borrowed */
+    uint32_t name_bytes;
+};
+
+/* What the router asks of whatever connects this host to others. Nothing may block; the views live during the call only. */
+struct rc_remote_ops {
+    /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
+    void (*publish)(void *context, const struct rc_envelope_view *view);
+    /* A direct message for a client that is not of this host. False: there is no such client. */
+    bool (*direct)(void *context, const struct rc_envelope_view *view);
+    /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */
+    bool (*interest_add)(void *context, uint32_t worker, uint64_t hash, const char *name, uint32_t name_bytes,
+                         uint64_t token, bool first);
+    /* No worker wants the channel any more. */
+    void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
+};
+
+struct rc_router_setup {
+    struct rc_relay_port *ports;  /* borrowed: opened */
+    uint32_t port_count;
+    struct rc_relay_truth *truth; /* borrowed: in the control segment */
+    struct rc_metrics *metrics;   /* borrowed: the relay's */
+    uint32_t relay_generation;    /* this relay's; above 1 it has a predecessor */
+    uint64_t interest_count_max;  /* pairs of channel and worker */
+    const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
+    void *remote_context;               /* borrowed */
+};
+
+struct rc_router {
+    struct rc_router_setup setup;
+    struct rc_interest interest;
+    struct rc_worker_set live;     /* workers that can be written to */
+    struct rc_worker_set unknown;  /* workers whose interest is unknown: they get everything */
+    struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
+    struct rc_worker_set touched;  /* workers to be rung after the batch */
+    uint32_t first;                /* port that the next turn begins with */
+};
+
+/* Takes over from a predecessor (repairs next_sequence, routes the intent's record again). 0 or -ENOMEM. */
+int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup);
+void rc_router_close(struct rc_router *router);
+
+/* After a reload. A smaller bound keeps what is registered. */
+void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max);
+
+/* One round: follows generations, pumps overflows, takes a bounded batch from every worker's up ring, rings bells. True when
+ * it stopped at a bound and there is more to do at once. */
+bool rc_router_turn(struct rc_router *router);
+
+/* After the relay announced its sleep: true when there is something to do after all. */
+bool rc_router_pending(struct rc_router *router);
+
+/* True when every up ring is empty (or lost), nothing left to take. */
+bool rc_router_drained(struct rc_router *router);
+
+/* A message that no local worker sent (view->head.flags has RC_ENVELOPE_REMOTE): sequenced here and delivered. `type` is
+ * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
+bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
+
+/* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused.
+ * `token` is the one of the RC_UP_INTEREST_ADD: by it the worker knows which of several registrations is meant. */
+void rc_router_interest_done(struct rc_router *router, uint32_t worker, uint64_t hash, const char *name,
+                             uint32_t name_bytes, uint64_t token, uint16_t flags, uint16_t code);
+
+#endif

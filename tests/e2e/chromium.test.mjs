@@ -1,0 +1,115 @@
+// The page at / and the reference client in a real browser.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { testBroker } from "./lib/broker.mjs";
+import { Chromium, findChromium } from "./lib/chromium.mjs";
+import { until } from "./lib/util.mjs";
+
+const program = findChromium();
+
+/* body(page, other): a page on the broker, and another client of it. */
+function testPage(name, options, body) {
+  testBroker(name, { timeout: 90000, ...options, skip: program ? false : "Chromium is not installed" }, async (broker) => {
+    const chromium = new Chromium();
+    try {
+      await chromium.start(program);
+      const page = await chromium.open(`http://${broker.host}/`);
+      const shows = (selector, wanted) => until(`${selector} shows ${wanted}`, async () => {
+        const text = await page.text(selector);
+        return wanted instanceof RegExp ? wanted.test(text) : text === wanted;
+      });
+      await shows("#status", "connected");
+      await body(broker, page, shows);
+      if (process.env.RINGCAST_SCREENSHOT) writeFileSync(process.env.RINGCAST_SCREENSHOT, await page.screenshot());
+    } finally {
+      await chromium.stop();
+    }
+  });
+}
+
+testPage("the page connects, subscribes, publishes and shows what arrives", {}, async (broker, page, shows) => {
+  const other = await broker.connect();
+  await other.subscribe("room:é 1");
+  await shows("#client", /^test~/);
+  await shows("#instance", "test");
+  await shows("#user", "anonymous");
+  await shows("#latency", /^\d+\.\d ms$/);
+
+  await page.type("#subscribe-channel", "room:é 1");
+  await page.click("#subscribe");
+  await shows("#channels", /room:é 1/);
+  await page.type("#publish-channel", "room:é 1");
+  await page.type("#data", '{"grüße": "<b>&\\u2028😀"}');
+  await page.click("#publish");
+  assert.deepEqual(await other.next("message"), { type: "message", channel: "room:é 1", data: { grüße: "<b>&\u2028😀" } });
+  await shows("#log", /grüße":"<b>&/);
+  await shows("#sent", "1");
+
+  await other.publish("room:é 1", "from another client");
+  await shows("#log li:last-child .what", "from another client");
+  await shows("#log li:last-child .where", "room:é 1");
+  await shows("#received", "2");
+  await shows("#publish-note", /^Sent/);
+
+  await page.click("#as-text");
+  await page.type("#data", "not JSON {");
+  await page.click("#broadcast");
+  assert.deepEqual(await other.next("message"), { type: "message", channel: "*", data: "not JSON {" });
+  await shows("#log li:last-child .where", "*");
+  await page.click("#as-text");
+  await page.click("#publish");
+  await shows("#publish-note", /not JSON/);
+
+  await page.click("#channels button");
+  await shows("#channels", "");
+  await page.type("#subscribe-channel", "user:7");
+  await page.click("#subscribe");
+  await until("the refusal is shown", () => page.evaluate('document.querySelector("#subscribe-note.bad") !== null'));
+
+  await page.click("#connect");
+  await shows("#status", "not connected");
+  await page.click("#connect");
+  await shows("#status", "connected");
+  assert.deepEqual(page.errors, []);
+  for (const url of page.requested) assert.ok(url.startsWith(`http://${broker.host}/`) || url.startsWith("data:") || url.startsWith("ws:"), `only this host is asked: ${url}`);
+});
+
+testPage("the page comes back after its worker dies", { workers: 1 }, async (broker, page, shows) => {
+  await page.click("#subscribe");
+  await shows("#channels", /room:1/);
+  broker.kill("SIGKILL", 0);
+  await shows("#reconnects", "1");
+  await shows("#status", "connected");
+  const other = await broker.connect();
+  await other.publish("room:1", "after the death");
+  await shows("#log li:last-child .what", "after the death");
+});
+
+testPage("the reference client sends and gets bytes, excludes, and rejects what fails", {}, async (broker, page) => {
+  const other = await broker.connect();
+  await other.subscribe("bin:1");
+  const result = await page.evaluate(`(async () => {
+    const client = new Ringcast();
+    const got = [];
+    await client.subscribe("bin:1", (data) => got.push(data instanceof Uint8Array ? Array.from(data) : data));
+    await client.publish("bin:1", new Uint8Array([0, 255, 7]));
+    await client.publish("bin:1", "not to me", { echo: false });
+    await client.publish("bin:1", new Uint8Array([9]).buffer, { exclude: [client.client] });
+    await client.direct(client.client, new Uint8Array([5]));
+    await client.publish("bin:1", { end: true });
+    const failures = [];
+    for (const wrong of [() => client.subscribe("*"), () => client.direct("nobody", 1), () => client.publish("bin:1")]) {
+      await wrong().catch((error) => failures.push(error.code));
+    }
+    while (got.length < 2) await new Promise((done) => client.on("message", done));
+    const took = await client.ping();
+    client.close();
+    await client.publish("bin:1", 1).catch((error) => failures.push(error.reason));
+    return { got, failures, took: took >= 0 };
+  })()`);
+  assert.deepEqual(result, { got: [[0, 255, 7], { end: true }], failures: [403, 404, 400, "closed"], took: true });
+  const seen = [];
+  for (let i = 0; i < 4; i++) seen.push((await other.next("message")).data);
+  assert.deepEqual(seen, [Buffer.from([0, 255, 7]), "not to me", Buffer.from([9]), { end: true }]);
+  assert.deepEqual(page.errors, []);
+});

@@ -1,0 +1,373 @@
+// Starts the real broker for a test, watches what it writes, and leaves nothing behind.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { connect, workerOf } from "./client.mjs";
+import { connectFrames, connectRaw } from "./raw.mjs";
+import { BIN_DIR, SEED, SLOWER, delay, freePort, until, within } from "./util.mjs";
+
+const LOG_LINES_MAX = 20000;
+const SANITIZER = /(ERROR|WARNING|SUMMARY): [A-Za-z]+Sanitizer|: runtime error: |assertion failed/i;
+const running = new Set();
+
+/* The processes below a pid that are ours to end: {relay: pid, workers: [pid by index]}; from /proc, so at any moment. */
+function childrenOf(pid) {
+  const found = { relay: 0, workers: [], all: [] };
+  let tasks;
+  try {
+    tasks = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return found;
+  }
+  for (const task of tasks) {
+    let children;
+    try {
+      children = readFileSync(`/proc/${pid}/task/${task}/children`, "latin1").trim().split(" ").filter(Boolean).map(Number);
+    } catch {
+      continue;
+    }
+    for (const child of children) {
+      const args = commandOf(child);
+      found.all.push(child);
+      if (args[0]?.endsWith("ringcast-relay")) found.relay = child;
+      if (args[0]?.endsWith("ringcast-worker")) found.workers[Number(args[args.indexOf("--index") + 1])] = child;
+    }
+  }
+  return found;
+}
+
+function commandOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+/* Is the process there, and not only as a zombie? */
+export function isAlive(pid) {
+  try {
+    return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
+function signalQuietly(pid, signal) {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone already
+  }
+}
+
+// However this process ends, what it started ends: stopped processes would not notice that their acceptor is gone.
+process.on("exit", () => {
+  for (const broker of running) broker.killAll();
+});
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+/* Runs one of the programs to its end: { code, signal, stdout, stderr }. */
+export function run(args, { env = {}, program = "ringcast", timeout = 10000, cwd } = {}) {
+  const child = spawn(join(BIN_DIR, program), args, { env: environment(env), stdio: ["ignore", "pipe", "pipe"], cwd });
+  const result = { stdout: "", stderr: "" };
+  child.stdout.on("data", (bytes) => (result.stdout += bytes));
+  child.stderr.on("data", (bytes) => (result.stderr += bytes));
+  const ended = new Promise((done, failed) => {
+    child.once("error", failed);
+    child.once("close", (code, signal) => done({ ...result, code, signal }));
+  });
+  return within(timeout, ended, `ringcast ${args.join(" ")} ends`).catch((error) => {
+    for (const pid of childrenOf(child.pid).all) signalQuietly(pid, "SIGKILL");
+    child.kill("SIGKILL");
+    error.message += `\n${result.stderr}`;
+    throw error;
+  });
+}
+
+function environment(env) {
+  const base = { ...process.env };
+  // Settings of the person who runs the tests must not become the broker's.
+  for (const name of Object.keys(base)) {
+    if (/^(PORT|HOST|REDIS_|INSTANCE_ID|SERVER_ID|CORS_ORIGIN|CLIENT_URL|LOG_LEVEL|RINGCAST_QUICKSTART|WS_|API_KEY|JWT_|NOTIFY_SOCKET|RUNTIME_DIRECTORY)/.test(name)) delete base[name];
+  }
+  base.ASAN_OPTIONS ??= "detect_leaks=1:abort_on_error=1:disable_coredump=1";
+  base.UBSAN_OPTIONS ??= "print_stacktrace=1:halt_on_error=1";
+  return { ...base, ...env };
+}
+
+/* TOML out of { "server.workers": 2, "namespace": [{ name: "x" }], ... } or as text. Later keys win over earlier ones. */
+export function toToml(config) {
+  const literal = (value) => (Array.isArray(value) ? `[${value.map(literal).join(", ")}]` : JSON.stringify(value));
+  const sections = {};
+  let tables = "";
+  for (const [key, value] of Object.entries(config)) {
+    if (Array.isArray(value) && typeof value[0] === "object") {
+      for (const entry of value) tables += `[[${key}]]\n${Object.entries(entry).map(([k, v]) => `${k} = ${literal(v)}\n`).join("")}`;
+    } else {
+      const [section, name] = key.split(".");
+      (sections[section] ??= []).push(`${name} = ${literal(value)}\n`);
+    }
+  }
+  return Object.entries(sections).map(([section, lines]) => `[${section}]\n${lines.join("")}`).join("") + tables;
+}
+
+export class Broker {
+  constructor() {
+    this.log = []; // lines of standard error
+    this.output = ""; // standard output
+    this.connections = new Set(); // what cleanup closes
+    this.allowDeaths = false; // children that the test killed
+  }
+
+  async start({ config = {}, workers = 2, env = {}, ready = true, args = [] } = {}) {
+    this.folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
+    this.configPath = join(this.folder, "ringcast.toml");
+    this.port = await freePort();
+    this.host = `127.0.0.1:${this.port}`;
+    this.workers = workers;
+    this.config = {
+      "server.listen": [this.host],
+      "server.workers": workers,
+      "server.instance_id": "test",
+      "server.control_socket": join(this.folder, "control.sock"),
+      ...config,
+    };
+    this.writeConfig(this.config);
+    this.child = spawn(join(BIN_DIR, "ringcast"), ["run", "-c", this.configPath, ...args], {
+      env: environment({ RUNTIME_DIRECTORY: this.folder, ...env }),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    running.add(this);
+    this.pid = this.child.pid;
+    this.exited = new Promise((done) => {
+      this.child.once("error", (error) => done({ code: null, signal: null, error }));
+      // `close`: all the output was read as well, that of the children included.
+      this.child.once("close", (code, signal) => done({ code, signal }));
+    });
+    this.acceptorExited = new Promise((done) => this.child.once("exit", (code, signal) => done({ code, signal })));
+    this.exited.then((exit) => (this.exit = exit));
+    this.child.stdout.on("data", (bytes) => (this.output += bytes));
+    let rest = "";
+    this.child.stderr.on("data", (bytes) => {
+      const lines = (rest + bytes).split("\n");
+      rest = lines.pop();
+      this.log.push(...lines);
+      if (this.log.length > LOG_LINES_MAX) this.log.splice(0, this.log.length - LOG_LINES_MAX);
+    });
+    if (ready) await this.isReady();
+    return this;
+  }
+
+  get url() {
+    return `ws://${this.host}/ws`;
+  }
+
+  get address() {
+    return { host: "127.0.0.1", port: this.port };
+  }
+
+  writeConfig(config) {
+    writeFileSync(this.configPath, typeof config === "string" ? config : toToml(config));
+  }
+
+  /* Every worker there and /health good. */
+  async isReady() {
+    await until("the broker is ready", async () => {
+      if (this.exit) throw new Error(`it ended: ${JSON.stringify(this.exit)}`);
+      const { workers, relay } = this.pids();
+      if (!relay || workers.filter(Boolean).length !== this.workers) return false;
+      const status = await this.status();
+      return status.state === "running" && status.processes.every((row) => row.state === "ready") && (await this.get("/health")).status === 200;
+    }, { timeout: 10000, every: 20 }).catch((error) => {
+      // Nothing to wait for any more.
+      throw this.exit ? new Error(`the broker did not start: ${JSON.stringify(this.exit)}`) : error;
+    });
+  }
+
+  pids() {
+    return { acceptor: this.pid, ...childrenOf(this.pid) };
+  }
+
+  /* who: "acceptor", "relay" or a worker's index. Returns the pid that got the signal. */
+  kill(signal, who) {
+    const pids = this.pids();
+    const pid = who === "acceptor" ? this.pid : who === "relay" ? pids.relay : pids.workers[who];
+    assert.ok(pid, `there is a ${who}`);
+    this.allowDeaths = true;
+    process.kill(pid, signal);
+    return pid;
+  }
+
+  /* What `ringcast status --json` says. */
+  async status() {
+    const result = await run(["status", "--json", "-c", this.configPath]);
+    assert.equal(result.code, 0, `ringcast status: ${result.stderr}`);
+    return JSON.parse(result.stdout.replace(/^ok\n/, ""));
+  }
+
+  /* An HTTP request: { status, headers, body }. */
+  get(path, { method = "GET", headers = {}, body, timeout = 5000 } = {}) {
+    const answered = new Promise((done, failed) => {
+      const out = request({ host: "127.0.0.1", port: this.port, path, method, agent: false, headers: { Connection: "close", ...headers } }, (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (part) => (text += part));
+        response.on("end", () => done({ status: response.statusCode, headers: response.headers, body: text }));
+        response.on("error", failed);
+      });
+      out.on("error", failed);
+      out.end(body);
+    });
+    return within(timeout, answered, `${method} ${path}`);
+  }
+
+  /* /metrics: a function of a metric's name and, for one worker's share, its index. */
+  async metrics() {
+    const { status, body } = await this.get("/metrics");
+    assert.equal(status, 200, body);
+    const values = new Map();
+    for (const line of body.split("\n")) {
+      const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
+      if (!match) continue;
+      const labels = Object.fromEntries([...(match[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, value]) => [name, value]));
+      const suffix = "worker" in labels ? `@${labels.worker}` : "le" in labels ? `<${labels.le}` : "";
+      values.set(match[1] + suffix, Number(match[3]));
+    }
+    const value = (name, worker) => {
+      const key = worker === undefined ? name : `ringcast_worker_${name.replace(/^ringcast_/, "")}@${worker}`;
+      assert.ok(values.has(key), `/metrics has ${key}`);
+      return values.get(key);
+    };
+    value.text = body;
+    return value;
+  }
+
+  keep(client) {
+    this.connections.add(client);
+    client.closed.then(() => this.connections.delete(client));
+    return client;
+  }
+
+  /* A client on whichever worker it comes to. */
+  async connect(options = {}) {
+    return this.keep(await connect(options.url ?? `ws://${this.host}${options.path ?? "/ws"}`, options));
+  }
+
+  /* A client on this worker. The ones that came to others meanwhile are kept open until then, or the least loaded worker
+   * would get all of them, and go to later calls (given the same options) or to closeSpares(). */
+  async connectToWorker(worker, options = {}) {
+    const key = JSON.stringify(options);
+    this.spares ??= new Map();
+    if (!this.spares.has(key)) this.spares.set(key, []);
+    const spares = this.spares.get(key);
+    const at = spares.findIndex((client) => client.worker === worker && !client.isClosed);
+    if (at >= 0) return spares.splice(at, 1)[0];
+    const deadline = performance.now() + 20000 * SLOWER;
+    for (;;) {
+      const client = await this.connect(options);
+      if (client.worker === worker) return client;
+      spares.push(client);
+      assert.ok(performance.now() < deadline, `some connection comes to worker ${worker}; ${spares.length} came to others`);
+    }
+  }
+
+  async closeSpares() {
+    const spares = [...(this.spares?.values() ?? [])].flat();
+    this.spares = new Map();
+    await Promise.all(spares.map((client) => client.close()));
+  }
+
+  /* `counts[i]` clients on worker i, spares closed. */
+  async connectMany(counts, options = {}) {
+    const clients = [];
+    for (const [worker, count] of counts.entries()) {
+      for (let i = 0; i < count; i++) clients.push(await this.connectToWorker(worker, options));
+    }
+    await this.closeSpares();
+    return clients;
+  }
+
+  /* Bare sockets, see raw.mjs. */
+  async raw() {
+    const raw = await connectRaw(this.address);
+    this.connections.add({ terminate: () => raw.end() });
+    return raw;
+  }
+
+  async frames(path, headers) {
+    const raw = await connectFrames(this.address, path, headers);
+    raw.worker = workerOf(raw.welcome.client);
+    this.connections.add({ terminate: () => raw.end() });
+    return raw;
+  }
+
+  /* Ends it politely and checks that it did: exit code 0, nothing left running, no sanitizer report. */
+  async stop() {
+    for (const client of this.connections) client.terminate();
+    if (!this.exit) {
+      const { all } = this.pids();
+      process.kill(this.pid, "SIGTERM");
+      const exit = await within(15000, this.exited, "the broker ends after SIGTERM");
+      assert.deepEqual(exit, { code: 0, signal: null }, "the broker ends with 0 after SIGTERM");
+      assert.deepEqual(all.filter(isAlive), [], "no child outlives the acceptor");
+    }
+    this.checkLog();
+  }
+
+  checkLog() {
+    const at = this.log.findIndex((line) => SANITIZER.test(line));
+    assert.equal(at, -1, `a sanitizer or an assertion spoke up:\n${this.log.slice(Math.max(0, at - 2), at + 60).join("\n")}`);
+  }
+
+  killAll() {
+    if (this.pid === undefined) return;
+    const { all } = childrenOf(this.pid);
+    if (!this.exit) signalQuietly(this.pid, "SIGKILL");
+    for (const pid of all) signalQuietly(pid, "SIGKILL");
+  }
+
+  /* Whatever state it is in: gone afterwards. */
+  async destroy() {
+    for (const client of this.connections) client.terminate();
+    this.killAll();
+    if (!this.exit && this.exited) await Promise.race([this.exited, delay(5000)]);
+    running.delete(this);
+    if (this.folder && existsSync(this.folder)) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export async function startBroker(options) {
+  const broker = new Broker();
+  try {
+    return await broker.start(options);
+  } catch (error) {
+    error.message += `\n--- the broker's log\n${broker.log.slice(-60).join("\n")}`;
+    await broker.destroy();
+    throw error;
+  }
+}
+
+/*
+ * A test with a broker of its own: testBroker(name, { config, workers, timeout, skip ... }, async (broker) => { ... }). After the body
+ * it is stopped with SIGTERM and must end well. When anything fails its log is printed.
+ */
+export function testBroker(name, options, body) {
+  test(name, { skip: options.skip }, async (t) => {
+    const broker = await startBroker(options);
+    try {
+      await within(options.timeout ?? 30000, Promise.resolve(body(broker, t)), `the whole test "${name}"`);
+      await broker.stop();
+    } catch (error) {
+      const lines = broker.log.slice(-(options.logLines ?? 80));
+      console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The broker's log, the last ${lines.length} of ${broker.log.length} lines:\n${lines.join("\n")}\n---`);
+      throw error;
+    } finally {
+      await broker.destroy();
+    }
+  });
+}

@@ -1,0 +1,353 @@
+/* relay_host: see relay_host.h. */
+#include "tests/support/relay_host.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/doorbell.h"
+#include "common/log.h"
+#include "common/shm.h"
+#include "common/spawn_args.h"
+
+static void *make_segment(const char *name, uint64_t bytes, int *fd)
+{
+    struct rc_err err;
+    uint64_t mapped;
+    *fd = rc_shm_create(name, bytes, &err);
+    RC_ASSERT(*fd >= 0);
+    void *memory = rc_shm_map(*fd, &mapped, &err);
+    RC_ASSERT(memory != NULL && mapped == bytes);
+    return memory;
+}
+
+void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_bytes, uint64_t overflow_bytes)
+{
+    memset(host, 0, sizeof(*host));
+    host->control = make_segment("test-control", sizeof(struct rc_control), &host->control_fd);
+    host->control->version = RC_SHM_VERSION;
+    host->control->bytes = sizeof(struct rc_control);
+    host->control->worker_count = workers;
+    host->control->boot_nonce = 7;
+    rc_config_defaults(&host->control->config[0]);
+    host->control->config[0].log.level = RC_LOG_WARN;
+    host->control->config[1] = host->control->config[0];
+    atomic_store(&host->control->state, RC_BROKER_RUNNING);
+    RC_ASSERT(pipe2(host->life_fds, O_CLOEXEC) == 0);
+    host->relay_bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    RC_ASSERT(host->relay_bell_fd >= 0);
+    host->worker_count = workers;
+    for (uint32_t i = 0; i < workers; i++) {
+        struct relay_host_worker *worker = &host->workers[i];
+        worker->port_bytes = rc_port_bytes(ring_bytes, overflow_bytes);
+        worker->port = make_segment("test-port", worker->port_bytes, &worker->port_fd);
+        worker->port->version = RC_SHM_VERSION;
+        worker->port->ring_bytes = ring_bytes;
+        worker->port->overflow_bytes = overflow_bytes;
+        atomic_store(&worker->port->ready, RC_PORT_READY);
+        worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        RC_ASSERT(worker->bell_fd >= 0);
+    }
+    atomic_store(&host->control->ready, RC_CONTROL_READY);
+}
+
+void relay_host_close(struct relay_host *host)
+{
+    if (host->relay_pid != 0) {
+        relay_host_kill_relay(host);
+    }
+    relay_host_crash_relay(host);
+    for (uint32_t i = 0; i < host->worker_count; i++) {
+        munmap(host->workers[i].port, host->workers[i].port_bytes);
+        close(host->workers[i].port_fd);
+        close(host->workers[i].bell_fd);
+    }
+    munmap(host->control, sizeof(struct rc_control));
+    close(host->control_fd);
+    close(host->relay_bell_fd);
+    close(host->life_fds[0]);
+    close(host->life_fds[1]);
+}
+
+void relay_host_bump_worker(struct relay_host *host, uint32_t index)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    worker->generation = atomic_load(&worker->port->generation) + 1;
+    atomic_store(&worker->port->generation, worker->generation);
+    atomic_store(&host->control->workers[index].generation, worker->generation);
+    atomic_store(&host->control->workers[index].state, RC_PROCESS_STARTING);
+}
+
+void relay_host_attach_worker(struct relay_host *host, uint32_t index)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    struct rc_port *port = worker->port;
+    const uint32_t pair = worker->generation & 1;
+    RC_ASSERT(rc_ring_attach_producer(&worker->up, &port->pairs[pair].up, rc_port_data(port, pair, RC_PORT_UP),
+                                      port->ring_bytes) == 0);
+    RC_ASSERT(rc_ring_attach_consumer(&worker->down, &port->pairs[pair].down, rc_port_data(port, pair, RC_PORT_DOWN),
+                                      port->ring_bytes) == 0);
+    worker->last_sequence = 0;
+    atomic_store(&host->control->workers[index].state, RC_PROCESS_READY);
+}
+
+void relay_host_start_worker(struct relay_host *host, uint32_t index)
+{
+    relay_host_bump_worker(host, index);
+    relay_host_attach_worker(host, index);
+}
+
+void relay_host_kill_worker(struct relay_host *host, uint32_t index)
+{
+    atomic_store(&host->control->workers[index].state, RC_PROCESS_DOWN);
+}
+
+void relay_host_open_relay(struct relay_host *host)
+{
+    struct rc_err err;
+    const uint32_t generation = atomic_load(&host->control->relay.generation);
+    host->ports = calloc(host->worker_count, sizeof(*host->ports));
+    RC_ASSERT(host->ports != NULL);
+    for (uint32_t i = 0; i < host->worker_count; i++) {
+        struct relay_host_worker *worker = &host->workers[i];
+        RC_ASSERT(rc_port_open(&host->ports[i], worker->port, worker->port_bytes, &host->control->workers[i],
+                               &host->control->relay_metrics, i, worker->bell_fd, &err) == 0);
+    }
+    const struct rc_router_setup setup = {
+        .ports = host->ports,
+        .port_count = host->worker_count,
+        .truth = &host->control->relay_truth,
+        .metrics = &host->control->relay_metrics,
+        .relay_generation = generation,
+        .interest_count_max = 1000000,
+    };
+    RC_ASSERT(rc_router_open(&host->router, &setup) == 0);
+}
+
+void relay_host_start_relay(struct relay_host *host)
+{
+    relay_host_crash_relay(host);
+    atomic_fetch_add(&host->control->relay.generation, 1);
+    relay_host_open_relay(host);
+}
+
+void relay_host_crash_relay(struct relay_host *host)
+{
+    if (host->ports != NULL) {
+        rc_router_close(&host->router);
+        free(host->ports);
+        host->ports = NULL;
+    }
+}
+
+void relay_host_run(struct relay_host *host)
+{
+    while (rc_router_turn(&host->router) || rc_router_pending(&host->router)) {
+    }
+}
+
+void relay_host_spawn_relay(struct relay_host *host, const char *path)
+{
+    static char text[65536];
+    static char *argv[2 * RC_WORKERS_MAX * 2 + 16];
+    char default_path[4096];
+    const char *folder = getenv("RINGCAST_BIN_DIR");
+    if (path == NULL) {
+        (void)snprintf(default_path, sizeof(default_path), "%s/ringcast-relay", folder != NULL ? folder : "build");
+        path = default_path;
+    }
+    struct rc_spawn_args args = {.index = -1,
+                                 .control_fd = host->control_fd,
+                                 .life_fd = host->life_fds[0],
+                                 .bell_fd = host->relay_bell_fd,
+                                 .truth_fd = -1,
+                                 .relay_bell_fd = -1,
+                                 .steer_fd = -1,
+                                 .port_count = (int)host->worker_count,
+                                 .worker_bell_count = (int)host->worker_count};
+    for (uint32_t i = 0; i < host->worker_count; i++) {
+        args.port_fds[i] = host->workers[i].port_fd;
+        args.worker_bell_fds[i] = host->workers[i].bell_fd;
+    }
+    argv[0] = (char *)(uintptr_t) "ringcast-relay";
+    RC_ASSERT(rc_spawn_args_format(&args, argv, (int)RC_ARRAY_COUNT(argv), text, sizeof(text)) >= 0);
+    atomic_fetch_add(&host->control->relay.generation, 1);
+    atomic_store(&host->control->relay.state, RC_PROCESS_STARTING);
+    host->relay_pid = fork();
+    RC_ASSERT(host->relay_pid >= 0);
+    if (host->relay_pid == 0) {
+        const int fds[] = {host->control_fd, host->life_fds[0], host->relay_bell_fd};
+        for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
+            (void)fcntl(fds[i], F_SETFD, 0);
+        }
+        for (uint32_t i = 0; i < host->worker_count; i++) {
+            (void)fcntl(host->workers[i].port_fd, F_SETFD, 0);
+            (void)fcntl(host->workers[i].bell_fd, F_SETFD, 0);
+        }
+        execv(path, argv);
+        perror(path);
+        _exit(127);
+    }
+}
+
+void relay_host_kill_relay(struct relay_host *host)
+{
+    int status;
+    (void)kill(host->relay_pid, SIGKILL);
+    RC_ASSERT(waitpid(host->relay_pid, &status, 0) == host->relay_pid);
+    host->relay_pid = 0;
+    atomic_store(&host->control->relay.state, RC_PROCESS_DOWN);
+}
+
+int relay_host_stop_relay(struct relay_host *host)
+{
+    int status;
+    (void)kill(host->relay_pid, SIGTERM);
+    RC_ASSERT(waitpid(host->relay_pid, &status, 0) == host->relay_pid);
+    host->relay_pid = 0;
+    atomic_store(&host->control->relay.state, RC_PROCESS_DOWN);
+    return status;
+}
+
+bool relay_host_up(struct relay_host *host, uint32_t index, uint32_t type, struct rc_envelope_view *view)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    view->head.generation = worker->generation;
+    const uint32_t bytes = (uint32_t)rc_envelope_bytes(&view->head);
+    void *record = rc_ring_claim(&worker->up, type, bytes);
+    if (record == NULL) {
+        return false;
+    }
+    rc_envelope_write(record, view);
+    rc_ring_commit(&worker->up, bytes);
+    return true;
+}
+
+static void set_parts(struct rc_envelope_view *view, const char *channel, const char *data, const char *id)
+{
+    view->channel = channel;
+    view->head.channel_bytes = (uint8_t)strlen(channel);
+    view->data = (const uint8_t *)data;
+    view->head.data_bytes = (uint32_t)strlen(data);
+    if (id != NULL) {
+        view->request_id = (const uint8_t *)id;
+        view->head.request_id_bytes = (uint8_t)strlen(id);
+        view->head.flags |= RC_ENVELOPE_WANT_ANSWER;
+    }
+}
+
+bool relay_host_publish(struct relay_host *host, uint32_t worker, const char *channel, const char *data, const char *id)
+{
+    struct rc_envelope_view view = {.head = {.origin = {.random = 9, .slot = 1, .worker = (uint16_t)worker}}};
+    set_parts(&view, channel, data, id);
+    return relay_host_up(host, worker, RC_UP_PUBLISH, &view);
+}
+
+bool relay_host_direct(struct relay_host *host, uint32_t worker, struct rc_client_ref target, const char *data,
+                       const char *id)
+{
+    struct rc_envelope_view view = {
+        .head = {.origin = {.random = 9, .slot = 1, .worker = (uint16_t)worker}, .target = target}};
+    set_parts(&view, "", data, id);
+    return relay_host_up(host, worker, RC_UP_DIRECT, &view);
+}
+
+bool relay_host_interest(struct relay_host *host, uint32_t worker, bool add, const char *channel)
+{
+    struct rc_envelope_view view = {.head = {.channel_bytes = (uint8_t)strlen(channel)}, .channel = channel};
+    return relay_host_up(host, worker, add ? RC_UP_INTEREST_ADD : RC_UP_INTEREST_REMOVE, &view);
+}
+
+bool relay_host_snapshot(struct relay_host *host, uint32_t worker, const char *const *channels, size_t count)
+{
+    struct rc_envelope_view view = {.head = {.token = atomic_load(&host->control->relay.generation)}};
+    bool written = relay_host_up(host, worker, RC_UP_SNAPSHOT_BEGIN, &view);
+    for (size_t i = 0; i < count; i++) {
+        written = relay_host_interest(host, worker, true, channels[i]) && written;
+    }
+    return relay_host_up(host, worker, RC_UP_SNAPSHOT_END, &view) && written;
+}
+
+bool relay_host_down(struct relay_host *host, uint32_t index, uint32_t *type, struct rc_envelope_view *view)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    const void *payload;
+    uint32_t bytes;
+    relay_host_done(host, index);
+    const int result = rc_ring_next(&worker->down, type, &payload, &bytes);
+    RC_ASSERT(result >= 0);
+    RC_ASSERT(result == 0 || rc_envelope_read(view, payload, bytes) == 0);
+    return result > 0;
+}
+
+void relay_host_done(struct relay_host *host, uint32_t index)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    rc_ring_release(&worker->down);
+    if (rc_ring_room_due(&worker->down)) {
+        (void)rc_doorbell_ring(&host->control->relay.bell, host->relay_bell_fd);
+    }
+}
+
+bool relay_host_down_fresh(struct relay_host *host, uint32_t index, uint32_t *type, struct rc_envelope_view *view)
+{
+    struct relay_host_worker *worker = &host->workers[index];
+    while (relay_host_down(host, index, type, view)) {
+        if (view->head.generation != worker->generation ||
+            (view->head.sequence != 0 && view->head.sequence <= worker->last_sequence)) {
+            continue;
+        }
+        if (view->head.sequence != 0) {
+            worker->last_sequence = view->head.sequence;
+        }
+        return true;
+    }
+    return false;
+}
+
+const char *relay_host_read(struct relay_host *host, uint32_t worker)
+{
+    static char text[65536];
+    static const char *const names[] = {"message", "direct", "answer", "interest", "gap"};
+    size_t used = 0;
+    uint32_t type;
+    struct rc_envelope_view view;
+    text[0] = '\0';
+    while (relay_host_down_fresh(host, worker, &type, &view) && used < sizeof(text) - 1024) {
+        const struct rc_envelope *head = &view.head;
+        RC_ASSERT(type >= RC_DOWN_MESSAGE && type <= RC_DOWN_GAP);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s(%.*s", used > 0 ? " " : "",
+                                 names[type - RC_DOWN_MESSAGE], (int)head->channel_bytes, view.channel);
+        if (head->sequence != 0) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, ",#%" PRIu64, head->sequence);
+        }
+        if ((head->flags & RC_ENVELOPE_ANSWER) != 0 || head->request_id_bytes > 0) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, ",%s=%.*s",
+                                     (head->flags & RC_ENVELOPE_ANSWER) != 0 ? "answer" : "id",
+                                     (int)head->request_id_bytes, (const char *)view.request_id);
+        }
+        if (head->code != 0) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, ",code=%u", head->code);
+        }
+        used += (size_t)snprintf(text + used, sizeof(text) - used, ")");
+        if (head->data_bytes > 0) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, ":%.*s",
+                                     head->data_bytes < 256 ? (int)head->data_bytes : 16, (const char *)view.data);
+        }
+    }
+    relay_host_done(host, worker);
+    return text;
+}
+
+uint64_t relay_host_metric(const struct relay_host *host, enum rc_metric_id id)
+{
+    return rc_metric_get(&host->control->relay_metrics, id);
+}

@@ -1,0 +1,28 @@
+/*
+ * permission: may this client do this? The namespaces' rules, [permissions], and the names that are the server's.
+ *
+ * Pure: reads the configuration in force; only a worker calls it.
+ */
+#ifndef RC_WORKER_GATE_PERMISSION_H
+#define RC_WORKER_GATE_PERMISSION_H
+
+#include <stdbool.h>
+
+#include "common/config.h"
+#include "common/span.h"
+
+/* `*` and `user:{id}`: joined and published to by the server only. */
+bool rc_permission_reserved(struct rc_span channel);
+
+/* Whether `who` lets a client with this user (empty = anonymous) in. `channel` is for `owner`: its part after the first ':' must
+ * be the user's id; a channel without ':' has no owner. */
+bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel);
+
+bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel);
+bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel);
+
+/* Origin of the upgrade (RFC 6454): no Origin header is allowed; with an empty list the origin's authority must be `host`; entries
+ * are exact origins, a lone star, or have a star for leading labels (https, then *.example.com). */
+bool rc_permission_origin(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host);
+
+#endif

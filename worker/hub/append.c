@@ -1,0 +1,420 @@
+/*
+ * append: messages that came down from the relay go into channel logs; making room there, and who pays for it.
+ *
+ * A log holds [base, head). Everybody without a cursor stands at `served`; those behind hold the log's start. Room is made in
+ * this order: forget what nobody needs, a larger block within the budgets, cut off the furthest behind. What the running turn
+ * has not sent yet is never cut: then the caller has to send first (-ENOSPC).
+ */
+#include "worker/hub/hub.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+
+#define APPEND_BLOCK_MIN 1024u
+
+/* Where a subscription that is behind needs the log from. */
+static uint64_t append_needs(const struct rc_truth *truth, const struct rc_channel_log *log,
+                             const struct rc_subscription *subscription)
+{
+    if (subscription->flags & RC_SUBSCRIPTION_LATEST) {
+        return rc_channel_log_frame_position(log, &truth->heap, log->frames > 0 ? log->frames - 1 : 0);
+    }
+    return subscription->cursor;
+}
+
+/* The oldest position that somebody needs. */
+static uint64_t append_oldest(const struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log)
+{
+    const struct rc_truth *truth = hub->truth;
+    uint64_t oldest = log->served;
+    if (rc_truth_group(truth, group_index)->behind == 0) {
+        return oldest;
+    }
+    struct rc_members *members = &hub->members[group_index];
+    const uint32_t *items = rc_members_items(members);
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
+        if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
+            const uint64_t position = append_needs(truth, log, subscription);
+            oldest = position < oldest ? position : oldest;
+        }
+    }
+    return oldest;
+}
+
+/* Tells a subscription that it missed messages. */
+static void append_tell_gap(struct rc_hub *hub, const struct rc_subscription *subscription)
+{
+    const struct rc_channel *channel =
+        rc_truth_channel(hub->truth, rc_truth_group(hub->truth, subscription->group)->channel);
+    const struct rc_event event = {
+        .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
+    (void)rc_hub_reply_event(hub, subscription->slot, &event);
+    rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+}
+
+/* One subscription fell off: everything before `keep` goes. */
+static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_channel_log *log, uint64_t keep,
+                            enum rc_slow_policy policy)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t slot_index = subscription->slot;
+    if (truth->slots[slot_index].cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        rc_io_terminate(hub->io, slot_index);
+        return;
+    }
+    if (subscription->cursor >= keep) {
+        return;
+    }
+    const uint32_t from = rc_channel_log_find(log, &truth->heap, subscription->cursor);
+    const uint32_t lost = rc_channel_log_find(log, &truth->heap, keep) - from;
+    switch (policy) {
+    case RC_SLOW_DISCONNECT:
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
+        rc_log_limited(RC_LOG_INFO, 5, "slow_consumer_disconnected", "slot=%u behind_bytes=%llu", slot_index,
+                       (unsigned long long)(log->head - subscription->cursor));
+        rc_hub_close_connection(hub, slot_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
+                                strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
+        hub->handlers.flushed(hub->handlers.context, slot_index);
+        return;
+    case RC_SLOW_SKIP:
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_SKIPPED, lost);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
+        subscription->cursor = keep;
+        append_tell_gap(hub, subscription);
+        return;
+    case RC_SLOW_LATEST:
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, lost);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
+        subscription->cursor = keep;
+        subscription->flags |= RC_SUBSCRIPTION_LATEST;
+        return;
+    }
+}
+
+/* Cuts off everybody who needs something before `keep`. */
+static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log, uint64_t keep)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, group_index)->channel);
+    const enum rc_slow_policy policy = hub->config->namespaces[channel->namespace].slow_consumer;
+    struct rc_members *members = &hub->members[group_index];
+    /* Backwards: closing a connection removes it from the list. */
+    for (uint32_t i = members->count; i-- > 0;) {
+        if (i >= members->count) {
+            continue;
+        }
+        const uint32_t index = rc_members_items(members)[i];
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+        if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && append_needs(truth, log, subscription) < keep) {
+            append_fell_off(hub, index, log, keep, policy);
+        }
+    }
+}
+
+/* Moves the log into a block with room for `need` more bytes, within the budgets. */
+static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t need)
+{
+    const uint64_t kept = log->head - log->base +
+                          (uint64_t)(log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base)) *
+                              sizeof(struct rc_frame);
+    const uint64_t limit = hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+    uint64_t bytes = APPEND_BLOCK_MIN;
+    while (bytes < (kept + need) + (kept + need) / 2) {
+        bytes *= 2;
+    }
+    while (bytes > limit && bytes / 2 >= kept + need) {
+        bytes /= 2;
+    }
+    if (bytes > limit || bytes <= log->block_bytes ||
+        hub->log_bytes - log->block_bytes + bytes > hub->config->limits.worker_log_bytes) {
+        return false;
+    }
+    const uint32_t before = log->block_bytes;
+    if (rc_channel_log_move(log, &hub->truth->heap, bytes) < 0) {
+        return false;
+    }
+    hub->log_bytes += log->block_bytes - before;
+    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
+    return true;
+}
+
+/* Room for a frame at the log's tail. -ENOSPC: only what is being sent is in the way. */
+static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t frame_bytes)
+{
+    const uint64_t need = rc_channel_log_need(frame_bytes);
+    RC_ASSERT(hub->io->packet_count == 0); /* nothing queued may point into the block */
+    if (log->block != 0 && rc_channel_log_room(log) >= need) {
+        return 0;
+    }
+    if (log->block != 0) {
+        const uint64_t oldest = append_oldest(hub, group_index, log);
+        if (oldest > log->base) {
+            log->base = rc_channel_log_frame_position(log, &hub->truth->heap,
+                                                      rc_channel_log_find(log, &hub->truth->heap, oldest));
+        }
+        /* Moving the live bytes is worth it when they are the smaller part. */
+        if (log->head - log->base <= log->block_bytes / 2) {
+            rc_channel_log_compact(log, &hub->truth->heap, log->base);
+            if (rc_channel_log_room(log) >= need) {
+                return 0;
+            }
+        }
+    }
+    if (append_grow(hub, log, need)) {
+        return 0;
+    }
+    if (log->block == 0) {
+        return -ENOMEM;
+    }
+    rc_channel_log_compact(log, &hub->truth->heap, log->base);
+    if (rc_channel_log_room(log) >= need) {
+        return 0;
+    }
+    /* Cut the furthest behind: a quarter of the log at least, so that this is rare. */
+    uint64_t keep = log->base + (need > log->block_bytes / 4 ? need : log->block_bytes / 4);
+    keep = keep < log->served ? keep : log->served;
+    if (keep > log->base) {
+        const uint32_t frame = rc_channel_log_find(log, &hub->truth->heap, keep);
+        keep = rc_channel_log_frame_position(log, &hub->truth->heap, frame);
+        if (keep == log->base) {
+            keep = rc_channel_log_frame_position(log, &hub->truth->heap, frame + 1);
+        }
+        if (keep <= log->served) {
+            append_cut(hub, group_index, log, keep);
+            if (log->block == 0) {
+                return -ENOENT; /* the last subscriber was among those cut, and took the log along */
+            }
+            rc_channel_log_compact(log, &hub->truth->heap, keep);
+        }
+    }
+    return rc_channel_log_room(log) >= need ? 0 : -ENOSPC;
+}
+
+static struct rc_channel_log *append_log(struct rc_hub *hub, struct rc_group *group)
+{
+    if (group->log == 0) {
+        group->log = rc_pool_alloc(&hub->truth->logs);
+        if (group->log == 0) {
+            return NULL;
+        }
+    }
+    return rc_truth_log(hub->truth, group->log);
+}
+
+/* A group goes at most once into the list of those with something new. */
+static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log, uint64_t head_before)
+{
+    const uint64_t seen = hub->in_turn && log->turn == hub->turn ? log->target : log->served;
+    if (head_before == seen) {
+        const int rc = rc_index_list_push(&hub->dirty_groups, group_index);
+        RC_ASSERT(rc == 0); /* a few bytes per channel with news; without them nothing can be promised any more */
+    }
+}
+
+/* Leaves connections of this worker out of the newest frame. */
+static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, uint8_t encoding,
+                               const struct rc_envelope_view *view)
+{
+    uint32_t excluded = 0;
+    const bool origin = (view->head.flags & RC_ENVELOPE_NO_ECHO) != 0;
+    for (uint32_t i = 0; i < view->head.exclude_count + (origin ? 1u : 0u); i++) {
+        const struct rc_client_ref ref =
+            i < view->head.exclude_count ? rc_envelope_exclude(view, i) : view->head.origin;
+        if (ref.worker != hub->worker || ref.random == 0 || ref.slot >= hub->truth->slot_count) {
+            continue;
+        }
+        struct rc_slot *slot = &hub->truth->slots[ref.slot];
+        if (slot->random != ref.random || slot->encoding != encoding) {
+            continue;
+        }
+        if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, ref.slot, slot->generation) == 0) {
+            slot->flags |= RC_SLOT_EXCLUDED;
+            excluded++;
+        }
+    }
+    rc_metric_add(hub->metrics, RC_METRIC_EXCLUDED, excluded);
+    return excluded;
+}
+
+static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
+                           const struct rc_envelope_view *view)
+{
+    struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    struct rc_channel_log *log = append_log(hub, group);
+    if (log == NULL) {
+        return -ENOMEM;
+    }
+    const int rc = append_room(hub, group_index, log, rc_hub_frame_bytes_max(group->encoding, event));
+    if (rc == -ENOENT) {
+        return 0;
+    }
+    if (rc < 0) {
+        if (log->block == 0) {
+            rc_hub_log_release(hub, group_index);
+        }
+        return rc;
+    }
+    const uint64_t before = log->head;
+    const size_t bytes = rc_hub_frame_encode(group->encoding, event, rc_channel_log_tail(log, &hub->truth->heap));
+    uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
+    if (view != NULL && append_exclude(hub, log, group->encoding, view) > 0) {
+        flags |= RC_FRAME_EXCLUDES;
+    }
+    rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, view == NULL ? 0 : view->head.sequence, flags);
+    append_mark(hub, group_index, log, before);
+    return 0;
+}
+
+/* Does anybody listen in this group? The members of "*" are all connections, its list names only those behind. */
+static bool append_heard(const struct rc_hub *hub, const struct rc_group *group, uint32_t group_index)
+{
+    return group->channel == hub->everybody ? hub->everybody_counts[group->encoding] > 0
+                                            : hub->members[group_index].count > 0;
+}
+
+/* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. */
+static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const struct rc_event *event,
+                             const struct rc_envelope_view *view)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    for (uint32_t index = channel->groups; index != 0;) {
+        const struct rc_group *group = rc_truth_group(hub->truth, index);
+        const uint32_t next = group->next;
+        const bool skip = group->encoding == RC_ENCODING_ECHO || !append_heard(hub, group, index) ||
+                          (event->type == RC_EVENT_GAP && group->encoding == RC_ENCODING_RAW) ||
+                          (hub->partial_mask & (1u << group->encoding)) != 0;
+        if (!skip) {
+            const int rc = append_to_group(hub, index, event, view);
+            if (rc == -ENOSPC) {
+                return rc;
+            }
+            if (rc < 0) {
+                rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+                rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->members[index].count);
+                rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu",
+                               (unsigned long long)hub->log_bytes,
+                               (unsigned long long)hub->config->limits.worker_log_bytes);
+            }
+            /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
+            hub->partial_mask |= 1u << group->encoding;
+        }
+        index = next;
+    }
+    hub->partial_mask = 0;
+    return 0;
+}
+
+static struct rc_span append_from(const struct rc_hub *hub, const struct rc_envelope_view *view, bool reveal,
+                                  char text[RC_CLIENT_ID_MAX])
+{
+    if (!reveal || view->head.origin.random == 0) {
+        return (struct rc_span){0};
+    }
+    return rc_span_of(text, rc_client_id_write(text, hub->instance_id, hub->boot_nonce, &view->head.origin));
+}
+
+static void append_note_time(struct rc_hub *hub, uint64_t time_ns)
+{
+    if (hub->time_count < RC_HUB_TIMES_MAX && time_ns != 0) {
+        hub->times[hub->time_count++] = time_ns;
+    }
+}
+
+int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const uint64_t hash =
+        view->head.channel_hash != 0 ? view->head.channel_hash : rc_channel_hash(view->channel, view->head.channel_bytes);
+    const uint32_t index = rc_hub_find(hub, hash, name);
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = {
+        .type = RC_EVENT_MESSAGE,
+        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .channel = name,
+        .channel_json = rc_hub_name_json(hub, channel),
+        .data = rc_span_of(view->data, view->head.data_bytes),
+        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
+    };
+    const int rc = append_to_channel(hub, index, &event, view);
+    if (rc == 0) {
+        append_note_time(hub, view->head.time_ns);
+    }
+    return rc;
+}
+
+int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
+{
+    /* A gap everywhere is told once to every connection, through "*". */
+    const uint32_t index = name.count == 0
+                               ? hub->everybody
+                               : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    struct rc_event event = {.type = RC_EVENT_GAP};
+    if (name.count > 0) {
+        event.channel = rc_hub_name(hub, channel);
+        event.channel_json = rc_hub_name_json(hub, channel);
+    }
+    const int rc = append_to_channel(hub, index, &event, NULL);
+    if (rc == 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+    }
+    return rc;
+}
+
+int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    struct rc_truth *truth = hub->truth;
+    const struct rc_client_ref *target = &view->head.target;
+    struct rc_slot *slot = target->slot < truth->slot_count ? &truth->slots[target->slot] : NULL;
+    if (target->worker != hub->worker || slot == NULL || target->random == 0 || slot->random != target->random ||
+        slot->state != RC_SLOT_OPEN) {
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        return 0;
+    }
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = {
+        .type = RC_EVENT_DIRECT,
+        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .data = rc_span_of(view->data, view->head.data_bytes),
+        .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
+    };
+    if (slot->direct_log == 0) {
+        slot->direct_log = rc_pool_alloc(&truth->logs);
+    }
+    struct rc_channel_log *log = slot->direct_log == 0 ? NULL : rc_truth_log(truth, slot->direct_log);
+    const uint64_t bytes_max = rc_hub_frame_bytes_max(slot->encoding, &event);
+    if (log != NULL && log->block != 0 && rc_channel_log_room(log) < rc_channel_log_need(bytes_max)) {
+        rc_channel_log_compact(log, &truth->heap, log->base);
+    }
+    if (log == NULL || ((log->block == 0 || rc_channel_log_room(log) < rc_channel_log_need(bytes_max)) &&
+                        !append_grow(hub, log, rc_channel_log_need(bytes_max)))) {
+        /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        rc_hub_close_connection(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
+                                strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
+        hub->handlers.flushed(hub->handlers.context, target->slot);
+        return 0;
+    }
+    const size_t bytes = rc_hub_frame_encode(slot->encoding, &event, rc_channel_log_tail(log, &truth->heap));
+    rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0);
+    log->served = log->target = log->head;
+    append_note_time(hub, view->head.time_ns);
+    rc_hub_touch(hub, target->slot);
+    return 0;
+}

@@ -1,0 +1,583 @@
+/* channel: names, groups and subscriptions. See hub.h. */
+#include "worker/hub/hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "common/check.h"
+#include "common/json_scan.h"
+#include "common/log.h"
+
+struct channel_key {
+    const struct rc_hub *hub;
+    struct rc_span name;
+};
+
+static bool channel_equal(const void *context, uint32_t index)
+{
+    const struct channel_key *key = context;
+    return rc_span_equal(rc_hub_name(key->hub, rc_truth_channel(key->hub->truth, index)), key->name);
+}
+
+struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
+{
+    return rc_span_of(rc_heap_at(&hub->truth->heap, channel->name), channel->name_bytes);
+}
+
+struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel)
+{
+    return rc_span_of((const uint8_t *)rc_heap_at(&hub->truth->heap, channel->name) + channel->name_bytes,
+                      channel->json_bytes);
+}
+
+uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name)
+{
+    const struct channel_key key = {.hub = hub, .name = name};
+    const uint32_t index = rc_hashmap_find(&hub->names, hash, channel_equal, &key);
+    return index == RC_HASHMAP_NONE ? 0 : index;
+}
+
+static uint8_t channel_namespace(const struct rc_hub *hub, struct rc_span name)
+{
+    return (uint8_t)(rc_config_namespace_of(hub->config, (const char *)name.bytes, name.count) - hub->config->namespaces);
+}
+
+static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span name)
+{
+    struct rc_truth *truth = hub->truth;
+    uint8_t json[RC_CHANNEL_NAME_MAX * 6 + 2];
+    const size_t json_bytes = rc_json_string_encode(json, sizeof(json), name);
+    const uint32_t block = rc_heap_alloc(&truth->heap, name.count + json_bytes);
+    if (block == 0) {
+        return 0;
+    }
+    const uint32_t index = rc_pool_alloc(&truth->channels);
+    if (index == 0) {
+        rc_heap_free(&truth->heap, block);
+        return 0;
+    }
+    memcpy(rc_heap_at(&truth->heap, block), name.bytes, name.count);
+    memcpy((uint8_t *)rc_heap_at(&truth->heap, block) + name.count, json, json_bytes);
+    *rc_truth_channel(truth, index) = (struct rc_channel){.hash = hash,
+                                                          .name = block,
+                                                          .name_bytes = (uint8_t)name.count,
+                                                          .json_bytes = (uint32_t)json_bytes,
+                                                          .namespace = channel_namespace(hub, name)};
+    if (rc_hashmap_insert(&hub->names, hash, index) < 0) {
+        rc_heap_free(&truth->heap, block);
+        rc_pool_free(&truth->channels, index);
+        return 0;
+    }
+    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
+    return index;
+}
+
+uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name)
+{
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    const uint32_t index = rc_hub_find(hub, hash, name);
+    if (index != 0) {
+        return index;
+    }
+    if (hub->truth->channels.used >= hub->config->limits.max_channels_per_worker) {
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return 0;
+    }
+    return channel_create(hub, hash, name);
+}
+
+static void channel_update_interest(struct rc_hub *hub, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    const bool wanted = channel->subscriber_count > 0 || channel->pending != 0;
+    if (wanted == ((channel->flags & RC_CHANNEL_WANTED) != 0) || index == hub->everybody) {
+        return;
+    }
+    channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_WANTED
+                                       : channel->flags & ~(RC_CHANNEL_WANTED | RC_CHANNEL_ACTIVE));
+    hub->handlers.interest_changed(hub->handlers.context, index);
+}
+
+void rc_hub_release(struct rc_hub *hub, uint32_t index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, index);
+    if (index == hub->everybody || channel->subscriber_count > 0 || channel->pending != 0 ||
+        (channel->flags & (RC_CHANNEL_WANTED | RC_CHANNEL_TOLD | RC_CHANNEL_DIRTY))) {
+        return;
+    }
+    RC_ASSERT(channel->groups == 0);
+    const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
+    RC_ASSERT(removed);
+    rc_heap_free(&truth->heap, channel->name);
+    channel->name = 0; /* tells free objects from used ones */
+    rc_pool_free(&truth->channels, index);
+    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
+}
+
+/* --- groups and members --- */
+
+static int members_add(struct rc_members *members, uint32_t subscription)
+{
+    if (members->capacity == 0 && members->count == 0) {
+        members->one = subscription;
+        members->count = 1;
+        return 0;
+    }
+    if (members->count >= members->capacity) {
+        const uint32_t capacity = members->capacity == 0 ? 4 : members->capacity * 2;
+        uint32_t *items = realloc(members->capacity == 0 ? NULL : members->items, (size_t)capacity * sizeof(*items));
+        if (items == NULL) {
+            return -ENOMEM;
+        }
+        if (members->capacity == 0) {
+            items[0] = members->one;
+        }
+        members->items = items;
+        members->capacity = capacity;
+    }
+    members->items[members->count++] = subscription;
+    return 0;
+}
+
+static void members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t position)
+{
+    uint32_t *items = rc_members_items(members);
+    RC_ASSERT(position < members->count);
+    const uint32_t last = items[--members->count];
+    if (position < members->count) {
+        items[position] = last;
+        rc_truth_subscription(hub->truth, last)->member = position;
+    }
+    if (members->capacity > 0 && members->count <= 1) {
+        const uint32_t one = members->count == 1 ? items[0] : 0;
+        free(items);
+        members->one = one;
+        members->capacity = 0;
+    } else if (members->capacity >= 64 && members->count < members->capacity / 4) {
+        uint32_t *smaller = realloc(items, (size_t)(members->capacity / 2) * sizeof(*items));
+        if (smaller != NULL) {
+            members->items = smaller;
+            members->capacity /= 2;
+        }
+    }
+}
+
+static uint32_t channel_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, index);
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        if (rc_truth_group(truth, group)->encoding == encoding) {
+            return group;
+        }
+    }
+    const uint32_t group = rc_pool_alloc(&truth->groups);
+    if (group != 0) {
+        *rc_truth_group(truth, group) =
+            (struct rc_group){.channel = index, .next = channel->groups, .encoding = encoding};
+        hub->members[group] = (struct rc_members){0};
+        channel->groups = group;
+    }
+    return group;
+}
+
+/* A group without members goes, with its log. */
+static void channel_group_release(struct rc_hub *hub, uint32_t index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_group *group = rc_truth_group(truth, index);
+    if (hub->members[index].count > 0 || group->channel == hub->everybody) {
+        return;
+    }
+    struct rc_channel *channel = rc_truth_channel(truth, group->channel);
+    uint32_t *link = &channel->groups;
+    while (*link != index) {
+        link = &rc_truth_group(truth, *link)->next;
+    }
+    *link = group->next;
+    RC_ASSERT(group->behind == 0);
+    rc_hub_log_release(hub, index);
+    RC_ASSERT(group->log == 0);
+    rc_pool_free(&truth->groups, index);
+}
+
+/* --- subscriptions --- */
+
+uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t channel)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t index = truth->slots[slot].subscriptions; index != 0;) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+        if (rc_truth_group(truth, subscription->group)->channel == channel) {
+            return index;
+        }
+        index = subscription->next;
+    }
+    return 0;
+}
+
+uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t channel_index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_slot *slot = &truth->slots[slot_index];
+    const uint32_t group_index = channel_group(hub, channel_index, slot->encoding);
+    const uint32_t index = group_index == 0 ? 0 : rc_pool_alloc(&truth->subscriptions);
+    if (index == 0 || members_add(&hub->members[group_index], index) < 0) {
+        if (index != 0) {
+            rc_pool_free(&truth->subscriptions, index);
+        }
+        if (group_index != 0) {
+            channel_group_release(hub, group_index);
+        }
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return 0;
+    }
+    struct rc_group *group = rc_truth_group(truth, group_index);
+    *rc_truth_subscription(truth, index) = (struct rc_subscription){.slot = slot_index,
+                                                                    .group = group_index,
+                                                                    .next = slot->subscriptions,
+                                                                    .member = hub->members[group_index].count - 1};
+    slot->subscriptions = index;
+    slot->subscription_count++;
+    rc_truth_channel(truth, channel_index)->subscriber_count++;
+    if (group->log != 0) {
+        const struct rc_channel_log *log = rc_truth_log(truth, group->log);
+        if (log->head != log->served) {
+            rc_hub_set_cursor(hub, index, log->head);
+        }
+    }
+    channel_update_interest(hub, channel_index);
+    rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
+    return index;
+}
+
+void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_slot *slot = &truth->slots[slot_index];
+    struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t group_index = subscription->group;
+    const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
+    if (slot->cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
+        /* Without the rest of the frame the stream cannot go on: the next turn ends the connection. */
+        slot->cut = 0;
+        slot->flags |= RC_SLOT_BROKEN;
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        if (rc_index_list_push(&hub->broken, slot_index) < 0) {
+            RC_ASSERT(!"no memory to end a connection");
+        }
+    }
+    rc_hub_clear_cursor(hub, index);
+    uint32_t *link = &slot->subscriptions;
+    while (*link != index) {
+        link = &rc_truth_subscription(truth, *link)->next;
+    }
+    *link = subscription->next;
+    slot->subscription_count--;
+    members_remove(hub, &hub->members[group_index], subscription->member);
+    rc_pool_free(&truth->subscriptions, index);
+    rc_truth_channel(truth, channel_index)->subscriber_count--;
+    channel_group_release(hub, group_index);
+    channel_update_interest(hub, channel_index);
+    rc_hub_release(hub, channel_index);
+    rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
+}
+
+/* --- requests that wait for the relay --- */
+
+int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
+    const uint32_t index = rc_pool_alloc(&truth->pending);
+    if (index == 0) {
+        rc_hub_release(hub, channel_index);
+        return -ENOMEM;
+    }
+    struct rc_pending *pending = rc_truth_pending(truth, index);
+    *pending = (struct rc_pending){
+        .slot = slot, .generation = truth->slots[slot].generation, .id_bytes = (uint8_t)id.count};
+    if (id.count > 0) {
+        memcpy(pending->id, id.bytes, id.count);
+    }
+    if (channel->pending == 0) {
+        channel->pending = index;
+    } else {
+        rc_truth_pending(truth, channel->pending_last)->next = index;
+    }
+    channel->pending_last = index;
+    truth->slots[slot].pending_count++;
+    channel_update_interest(hub, channel_index);
+    return 0;
+}
+
+/* Unlinks the first waiting request of the connection, or returns 0. */
+static uint32_t pending_take(struct rc_hub *hub, struct rc_channel *channel, uint32_t slot)
+{
+    struct rc_truth *truth = hub->truth;
+    uint32_t previous = 0;
+    for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(truth, index)->next) {
+        struct rc_pending *pending = rc_truth_pending(truth, index);
+        if (pending->slot == slot && pending->generation == truth->slots[slot].generation) {
+            if (previous == 0) {
+                channel->pending = pending->next;
+            } else {
+                rc_truth_pending(truth, previous)->next = pending->next;
+            }
+            if (channel->pending_last == index) {
+                channel->pending_last = previous;
+            }
+            return index;
+        }
+        previous = index;
+    }
+    return 0;
+}
+
+bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, uint8_t id[RC_REQUEST_ID_MAX],
+                        uint8_t *id_bytes)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const uint32_t index = pending_take(hub, channel, slot);
+    if (index == 0) {
+        return false;
+    }
+    const struct rc_pending *pending = rc_truth_pending(hub->truth, index);
+    *id_bytes = pending->id_bytes;
+    memcpy(id, pending->id, pending->id_bytes);
+    rc_pool_free(&hub->truth->pending, index);
+    hub->truth->slots[slot].pending_count--;
+    channel_update_interest(hub, channel_index);
+    rc_hub_release(hub, channel_index);
+    return true;
+}
+
+/* Subscribes (code 0) or refuses one connection that waited, and answers if it asked for an answer. */
+static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending, bool local,
+                           uint32_t code)
+{
+    struct rc_slot *slot = &hub->truth->slots[pending->slot];
+    if (slot->generation != pending->generation) {
+        return;
+    }
+    slot->pending_count--;
+    if (slot->state != RC_SLOT_OPEN || (slot->flags & RC_SLOT_CLOSE_QUEUED)) {
+        return;
+    }
+    if (code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
+        rc_hub_subscribe(hub, pending->slot, channel_index) == 0) {
+        code = RC_CODE_UNAVAILABLE;
+    }
+    if (code == 0 && pending->id_bytes == 0) {
+        return;
+    }
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const struct rc_event event = {
+        .type = code == 0 ? RC_EVENT_SUBSCRIBED : RC_EVENT_ERROR,
+        .code = (enum rc_code)code,
+        .local = local,
+        .id = rc_span_of(pending->id, pending->id_bytes),
+        .channel = rc_hub_name(hub, channel),
+        .channel_json = rc_hub_name_json(hub, channel),
+        .message = RC_SPAN("the subscription could not be registered: try again later"),
+    };
+    (void)rc_hub_reply_event(hub, pending->slot, &event);
+}
+
+void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local, uint32_t code)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
+    if (code == 0) {
+        channel->flags |= RC_CHANNEL_ACTIVE;
+    }
+    while (channel->pending != 0) {
+        const uint32_t index = channel->pending;
+        const struct rc_pending pending = *rc_truth_pending(truth, index);
+        pending_settle(hub, channel_index, &pending, local, code);
+        channel->pending = pending.next;
+        rc_pool_free(&truth->pending, index);
+    }
+    channel->pending_last = 0;
+    channel_update_interest(hub, channel_index);
+    rc_hub_release(hub, channel_index);
+}
+
+/* --- everybody --- */
+
+void rc_hub_opened(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_truth *truth = hub->truth;
+    const struct rc_slot *slot = &truth->slots[slot_index];
+    if (slot_index >= hub->slots_high) {
+        hub->slots_high = slot_index + 1;
+    }
+    if (!(slot->flags & RC_SLOT_EVERYBODY)) {
+        return;
+    }
+    hub->everybody_counts[slot->encoding]++;
+    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[slot->encoding]);
+    if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
+        (void)rc_hub_everybody_behind(hub, slot_index, rc_truth_log(truth, group->log)->head);
+    }
+}
+
+int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t position)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_slot *slot = &truth->slots[slot_index];
+    if (slot->everybody == 0) {
+        const uint32_t group = hub->everybody_groups[slot->encoding];
+        const uint32_t index = rc_pool_alloc(&truth->subscriptions);
+        if (index == 0 || members_add(&hub->members[group], index) < 0) {
+            if (index != 0) {
+                rc_pool_free(&truth->subscriptions, index);
+            }
+            return -ENOMEM;
+        }
+        *rc_truth_subscription(truth, index) = (struct rc_subscription){.slot = slot_index,
+                                                                        .group = group,
+                                                                        .member = hub->members[group].count - 1,
+                                                                        .flags = RC_SUBSCRIPTION_EVERYBODY};
+        slot->everybody = index;
+    }
+    rc_hub_set_cursor(hub, slot->everybody, position);
+    return 0;
+}
+
+void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_slot *slot = &truth->slots[slot_index];
+    const uint32_t index = slot->everybody;
+    if (index == 0) {
+        return;
+    }
+    const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t group = subscription->group;
+    rc_hub_clear_cursor(hub, index);
+    members_remove(hub, &hub->members[group], rc_truth_subscription(truth, index)->member);
+    rc_pool_free(&truth->subscriptions, index);
+    slot->everybody = 0;
+}
+
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    if (slot->flags & RC_SLOT_EVERYBODY) {
+        rc_hub_everybody_caught_up(hub, slot_index);
+        slot->flags &= ~(uint32_t)RC_SLOT_EVERYBODY;
+        hub->everybody_counts[slot->encoding]--;
+    }
+}
+
+void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    slot->cut = 0; /* the socket is gone: nothing needs to be completed */
+    while (slot->subscriptions != 0) {
+        rc_hub_unsubscribe(hub, slot_index, slot->subscriptions);
+    }
+    rc_hub_everybody_leave(hub, slot_index);
+    rc_hub_private_release(hub, slot_index);
+    while (hub->slots_high > 0 && hub->truth->slots[hub->slots_high - 1].random == 0) {
+        hub->slots_high--;
+    }
+}
+
+/* --- the hub itself --- */
+
+int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
+                const struct rc_hub_handlers *handlers, const struct rc_control *control, const struct rc_config *config,
+                uint32_t worker, struct rc_err *err)
+{
+    *hub = (struct rc_hub){.truth = truth,
+                           .io = io,
+                           .config = config,
+                           .metrics = metrics,
+                           .handlers = *handlers,
+                           .worker = worker,
+                           .instance_id = control->instance_id,
+                           .boot_nonce = control->boot_nonce};
+    if (getrandom(hub->random_state, sizeof(hub->random_state), 0) != sizeof(hub->random_state)) {
+        return rc_err_set(err, -EIO, "getrandom failed: %s", strerror(errno));
+    }
+    hub->random_state[0] |= 1;
+    if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for the channel table");
+    }
+    hub->members_bytes = (uint64_t)truth->groups.count_max * sizeof(*hub->members);
+    hub->members = mmap(NULL, hub->members_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (hub->members == MAP_FAILED) {
+        hub->members = NULL;
+        return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels", truth->groups.count_max);
+    }
+    const struct rc_span name = RC_SPAN("*");
+    hub->everybody = channel_create(hub, rc_channel_hash("*", 1), name);
+    RC_ASSERT(hub->everybody != 0);
+    for (uint8_t encoding = 0; encoding < RC_ENCODING_COUNT; encoding++) {
+        hub->everybody_groups[encoding] = channel_group(hub, hub->everybody, encoding);
+        RC_ASSERT(hub->everybody_groups[encoding] != 0);
+    }
+    return 0;
+}
+
+void rc_hub_close(struct rc_hub *hub)
+{
+    for (uint32_t group = 1; hub->members != NULL && group < hub->truth->groups.high; group++) {
+        if (hub->members[group].capacity > 0) {
+            free(hub->members[group].items);
+        }
+    }
+    if (hub->members != NULL) {
+        munmap(hub->members, hub->members_bytes);
+    }
+    rc_hashmap_free(&hub->names);
+    free(hub->dirty_groups.items);
+    free(hub->turn_groups.items);
+    free(hub->dirty_slots.items);
+    free(hub->turn_slots.items);
+    free(hub->sources);
+    free(hub->broken.items);
+}
+
+void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
+{
+    hub->config = config;
+    uint32_t cursor = 0;
+    uint32_t index;
+    while ((index = rc_hashmap_each(&hub->names, &cursor)) != RC_HASHMAP_NONE) {
+        struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+        channel->namespace = channel_namespace(hub, rc_hub_name(hub, channel));
+    }
+}
+
+int rc_index_list_push(struct rc_index_list *list, uint32_t item)
+{
+    if (list->count == list->capacity) {
+        const uint32_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        uint32_t *items = realloc(list->items, (size_t)capacity * sizeof(*items));
+        if (items == NULL) {
+            return -ENOMEM;
+        }
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = item;
+    return 0;
+}
+
+/* xorshift128+: spread, not secrecy; client ids take theirs from getrandom. */
+uint64_t rc_hub_random(struct rc_hub *hub)
+{
+    uint64_t a = hub->random_state[0];
+    const uint64_t b = hub->random_state[1];
+    hub->random_state[0] = b;
+    a ^= a << 23;
+    hub->random_state[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
+    return hub->random_state[1] + b;
+}

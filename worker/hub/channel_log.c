@@ -1,0 +1,158 @@
+/* channel_log: see channel_log.h. */
+#include "worker/hub/channel_log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/check.h"
+
+uint32_t rc_channel_log_find(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position)
+{
+    RC_ASSERT_HOT(position >= log->origin && position <= log->head);
+    if (position == log->head) {
+        return log->frames;
+    }
+    const uint64_t offset = position - log->origin;
+    uint32_t low = 0;
+    uint32_t high = log->frames;
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (rc_channel_log_frame(log, heap, middle)->offset <= offset) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Drops exclusions of frames before log->base. */
+static void channel_log_trim_exclusions(struct rc_channel_log *log, struct rc_heap *heap)
+{
+    if (log->exclusion_count == 0) {
+        return;
+    }
+    struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+    uint32_t gone = 0;
+    while (gone < log->exclusion_count && list[gone].position < log->base) {
+        gone++;
+    }
+    log->exclusion_count -= gone;
+    memmove(list, list + gone, log->exclusion_count * sizeof(*list));
+}
+
+/* Copies bytes and index from log->base on into `to`, a block of `to_bytes`, which may be the log's own. */
+static void channel_log_copy(struct rc_channel_log *log, struct rc_heap *heap, uint8_t *to, uint64_t to_bytes)
+{
+    const uint32_t first = rc_channel_log_find(log, heap, log->base);
+    const uint32_t delta = (uint32_t)(log->base - log->origin);
+    const uint32_t kept = log->frames - first;
+    struct rc_frame *index = (struct rc_frame *)(to + to_bytes);
+    uint8_t *from = rc_heap_at(heap, log->block);
+    if (to == from) {
+        memmove(to, from + delta, log->head - log->base);
+    } else {
+        memcpy(to, from + delta, log->head - log->base);
+    }
+    for (uint32_t i = 0; i < kept; i++) {
+        struct rc_frame frame = *rc_channel_log_frame(log, heap, first + i);
+        frame.offset -= delta;
+        index[-1 - (int64_t)i] = frame;
+    }
+    log->frames = kept;
+    log->origin = log->base;
+}
+
+void rc_channel_log_compact(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position)
+{
+    RC_ASSERT(position >= log->base && position <= log->head);
+    const uint32_t first = rc_channel_log_find(log, heap, position);
+    log->base = rc_channel_log_frame_position(log, heap, first);
+    channel_log_copy(log, heap, rc_heap_at(heap, log->block), log->block_bytes);
+    channel_log_trim_exclusions(log, heap);
+}
+
+int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64_t block_bytes)
+{
+    const uint32_t block = rc_heap_alloc(heap, block_bytes);
+    if (block == 0) {
+        return -ENOMEM;
+    }
+    const uint64_t granted = rc_heap_block_bytes(heap, block);
+    if (log->block != 0) {
+        channel_log_copy(log, heap, rc_heap_at(heap, block), granted);
+        rc_heap_free(heap, log->block);
+    }
+    log->block = block;
+    log->block_bytes = (uint32_t)granted;
+    channel_log_trim_exclusions(log, heap);
+    return 0;
+}
+
+void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t sequence,
+                           uint32_t flags)
+{
+    RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
+    *rc_channel_log_frame(log, heap, log->frames) =
+        (struct rc_frame){.sequence = sequence, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
+    log->frames++;
+    log->head += frame_bytes;
+}
+
+int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint32_t slot,
+                           uint32_t generation)
+{
+    if (log->exclusion_count == log->exclusion_capacity) {
+        const uint32_t block = rc_heap_alloc(heap, (uint64_t)(log->exclusion_capacity + 4) * 2 * sizeof(struct rc_exclusion));
+        if (block == 0) {
+            return -ENOMEM;
+        }
+        if (log->exclusions != 0) {
+            memcpy(rc_heap_at(heap, block), rc_heap_at(heap, log->exclusions),
+                   log->exclusion_count * sizeof(struct rc_exclusion));
+            rc_heap_free(heap, log->exclusions);
+        }
+        log->exclusions = block;
+        log->exclusion_capacity = (uint32_t)(rc_heap_block_bytes(heap, block) / sizeof(struct rc_exclusion));
+    }
+    struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+    list[log->exclusion_count++] = (struct rc_exclusion){.position = position, .slot = slot, .generation = generation};
+    return 0;
+}
+
+bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position, uint32_t slot,
+                             uint32_t generation)
+{
+    if (log->exclusion_count == 0) {
+        return false;
+    }
+    const struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+    uint32_t low = 0;
+    uint32_t high = log->exclusion_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (list[middle].position < position) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < log->exclusion_count && list[low].position == position; low++) {
+        if (list[low].slot == slot && list[low].generation == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap)
+{
+    if (log->block != 0) {
+        rc_heap_free(heap, log->block);
+    }
+    if (log->exclusions != 0) {
+        rc_heap_free(heap, log->exclusions);
+    }
+    *log = (struct rc_channel_log){.origin = log->head, .base = log->head, .served = log->head, .target = log->head,
+                                   .head = log->head};
+}

@@ -1,0 +1,201 @@
+/*
+ * hub: a worker's channels, subscriptions and everything that leaves towards its clients.
+ *
+ * Owned by the worker's main(); one thread. Messages come down from the relay (rc_hub_message, in sequence), are encoded once per
+ * encoding into channel logs, and leave in the turn (rc_hub_turn): one send per connection and round. Replies of the worker
+ * itself go into the connection's private buffer. Upward calls are in struct rc_hub_handlers.
+ *
+ *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
+ *   private.c   replies, directs, close frames      turn.c     who is served, merging, short sends
+ */
+#ifndef RC_WORKER_HUB_HUB_H
+#define RC_WORKER_HUB_HUB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/envelope.h"
+#include "common/hashmap.h"
+#include "common/metrics.h"
+#include "common/span.h"
+#include "worker/hub/channel_log.h"
+#include "worker/io/io.h"
+#include "worker/proto/operation.h"
+#include "worker/truth.h"
+
+#define RC_HUB_TIMES_MAX 1024u  /* messages of a turn whose latency is observed */
+#define RC_HUB_PRIVATE_MIN 256u /* first block of private replies */
+
+/* A growing list of indexes; private. */
+struct rc_index_list {
+    uint32_t *items; /* owned */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/* The subscriptions of a group, in no order; one alone needs no memory of its own. */
+struct rc_members {
+    union {
+        uint32_t one;    /* capacity 0 */
+        uint32_t *items; /* owned, capacity > 0 */
+    };
+    uint32_t count;
+    uint32_t capacity;
+};
+
+struct rc_hub_handlers {
+    void *context; /* borrowed */
+    /* The worker's interest in a channel began or ended (channel->flags has RC_CHANNEL_WANTED). */
+    void (*interest_changed)(void *context, uint32_t channel);
+    /* The private output of a connection went below the limit: it may be read again. */
+    void (*replies_drained)(void *context, uint32_t slot);
+    /* Everything private, the close frame or the last HTTP response included, has left. */
+    void (*flushed)(void *context, uint32_t slot);
+    /* Once per round: heartbeat, and what came down the ring meanwhile. */
+    void (*round)(void *context);
+};
+
+struct rc_hub {
+    struct rc_truth *truth;         /* borrowed */
+    struct rc_io *io;               /* borrowed */
+    const struct rc_config *config; /* borrowed: the one in force */
+    struct rc_metrics *metrics;     /* borrowed */
+    struct rc_hub_handlers handlers;
+    struct rc_hashmap names;    /* channel hash to channel */
+    struct rc_members *members; /* owned: one per group, index into the groups pool */
+    uint64_t members_bytes;     /* of the reservation */
+    uint32_t everybody;         /* channel "*" */
+    uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
+    uint32_t everybody_counts[RC_ENCODING_COUNT]; /* connections that hear "*" */
+    uint32_t partial_mask; /* encodings that have got the message which is being tried again */
+    uint32_t slots_high;        /* slots below it may be in use */
+    uint32_t turn;              /* counts turns; 0 is never a turn */
+    bool in_turn;
+    uint32_t turn_times;         /* entries of `times` that the running turn sends */
+    uint32_t turn_single_frames; /* frames of the turn's only log, 0 when it has several */
+    struct turn_source *sources; /* owned: scratch of turn.c */
+    uint32_t sources_max;
+    struct rc_index_list dirty_groups;   /* something was appended since their last turn */
+    struct rc_index_list turn_groups;    /* those of the running turn */
+    struct rc_index_list dirty_slots;    /* private output, or unblocked */
+    struct rc_index_list turn_slots;
+    struct rc_index_list broken;         /* connections whose stream cannot go on */
+    uint64_t log_bytes;     /* heap bytes in logs */
+    uint64_t private_bytes; /* heap bytes in private output */
+    uint64_t input_bytes;   /* heap bytes in undecoded input */
+    uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
+    uint32_t time_count;
+    uint32_t worker;          /* own index */
+    const char *instance_id;  /* borrowed */
+    uint32_t boot_nonce;
+    uint64_t random_state[2]; /* for reconnect delays and client ids */
+};
+
+int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
+                const struct rc_hub_handlers *handlers, const struct rc_control *control, const struct rc_config *config,
+                uint32_t worker, struct rc_err *err);
+void rc_hub_close(struct rc_hub *hub);
+/* A new configuration is in force: policies are looked up again. */
+void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
+
+/* --- channel.c --- */
+
+/* The channel of that name, or 0. */
+uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name);
+/* The channel of that name, made if it is not there; 0 when there are max_channels_per_worker. */
+uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name);
+struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel);
+struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel);
+/* The channel is gone if nobody uses it: no subscriber, nobody pending, and the relay was told. */
+void rc_hub_release(struct rc_hub *hub, uint32_t channel);
+
+/* A connection's subscription to a channel, or 0. */
+uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t channel);
+/* Subscribes; the cursor starts at the log's head. 0 when memory is used up. */
+uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot, uint32_t channel);
+/* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
+void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot, uint32_t subscription);
+/* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM, -EEXIST when one waits already. */
+int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel, struct rc_span id);
+/* Takes a waiting request of this connection back: true and its id when there was one. */
+bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
+                        uint8_t *id_bytes);
+/* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
+void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint32_t code);
+
+/* A WebSocket opened or ended on this slot (membership of "*"). */
+void rc_hub_opened(struct rc_hub *hub, uint32_t slot);
+void rc_hub_ended(struct rc_hub *hub, uint32_t slot);
+
+/* The connection is at `position` of "*", not where everybody else is: its cursor is kept in a subscription. -ENOMEM. */
+int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t slot, uint64_t position);
+void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t slot);
+/* The connection hears "*" no more. */
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot);
+
+/* --- append.c --- */
+
+/* A sequenced message for a channel with local subscribers. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
+ * first, then try the same message again. */
+int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view);
+/* A gap notice for a channel (empty name: for every channel). */
+int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
+/* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
+int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
+
+/* --- private.c --- */
+
+/* Appends whole frames (or an HTTP response) to the connection's private output. -ENOMEM when its budget is used up: the
+ * caller ends the connection. */
+int rc_hub_reply(struct rc_hub *hub, uint32_t slot, const void *bytes, uint32_t count);
+/* Encodes an event for the connection and appends it. */
+int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot, const struct rc_event *event);
+/* Appends one WebSocket frame. */
+int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot, uint8_t opcode, const uint8_t *payload, uint32_t count);
+/* Unsent private bytes of a connection. */
+uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t slot);
+/* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. */
+void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot, uint16_t code, const char *reason, size_t reason_bytes,
+                             bool now);
+/* Gives back private output that has left; tells `flushed` when nothing is left of it. */
+void rc_hub_private_settle(struct rc_hub *hub, uint32_t slot);
+/* Frees private output and direct log. */
+void rc_hub_private_release(struct rc_hub *hub, uint32_t slot);
+/* Keeps the rest of the frame that is cut on the wire, so that its log may go. -ENOMEM: the connection must end. */
+int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot);
+/* Puts the connection into the next turn. */
+void rc_hub_touch(struct rc_hub *hub, uint32_t slot);
+/* Bytes of one encoded event frame at most, and the encoding itself (header included); the bytes written. */
+size_t rc_hub_frame_bytes_max(uint8_t encoding, const struct rc_event *event);
+size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8_t *out);
+
+/* --- turn.c --- */
+
+/* True when something waits to be sent. */
+static inline bool rc_hub_pending(const struct rc_hub *hub)
+{
+    return hub->dirty_groups.count > 0 || hub->dirty_slots.count > 0 || hub->broken.count > 0;
+}
+/* Serves everybody who has something to get, once. */
+void rc_hub_turn(struct rc_hub *hub);
+void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                       int error);
+void rc_hub_writable(struct rc_hub *hub, uint32_t slot);
+/* Gives a subscription a cursor (it fell behind), or takes it away (it caught up). */
+void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t position);
+void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
+/* The log of a group when something is kept in it is freed as soon as nobody is behind. */
+void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
+
+/* --- shared small things --- */
+
+int rc_index_list_push(struct rc_index_list *list, uint32_t item);
+uint64_t rc_hub_random(struct rc_hub *hub);
+
+static inline uint32_t *rc_members_items(struct rc_members *members)
+{
+    return members->capacity > 0 ? members->items : &members->one;
+}
+
+#endif

@@ -1,0 +1,365 @@
+/*
+ * conn: the life of a socket: accept, being read, being waited for, and its end (terminate, join, close).
+ */
+#include "worker/io/io.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "worker/io/io_internal.h"
+
+/* A quiet connection whose polls follow each other faster than this starts to be received in one standing request... */
+#define CONN_TALKING_DS 10u
+/* ...and goes back when it was silent for so long. */
+#define CONN_QUIET_DS 50u
+
+static uint64_t conn_data(const struct rc_io *io, enum rc_io_op op, uint32_t slot)
+{
+    return rc_io_user_data(op, io->truth->slots[slot].generation, slot);
+}
+
+void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_multishot_accept_direct(sqe, io->listen_fds[listener], NULL, NULL, 0);
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, listener));
+    io->accepts_armed |= 1u << listener;
+}
+
+static void conn_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
+{
+    const uint32_t entry = io->peername_next++ % RC_IO_PEERNAMES_MAX;
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    memset(&io->peernames[entry], 0, sizeof(io->peernames[entry]));
+    io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)slot, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
+                           (int)bytes);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    /* The entry is known by the slot: the command completes inline, long before the entry is used again. */
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, slot));
+    io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
+}
+
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe)
+{
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        io->accepts_armed &= ~(1u << listener);
+        if (io->accepting && cqe->res != -ENFILE) {
+            rc_io_arm_accept(io, listener);
+        }
+        /* -ENFILE: the descriptor table is full; armed again when a slot is freed. */
+    }
+    if (cqe->res < 0) {
+        if (cqe->res != -ECANCELED) {
+            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
+            rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\"", listener, strerror(-cqe->res));
+        }
+        return;
+    }
+    const uint32_t index = (uint32_t)cqe->res;
+    RC_ASSERT(index < io->truth->slot_count);
+    struct rc_slot *slot = &io->truth->slots[index];
+    RC_ASSERT(slot->state == RC_SLOT_FREE);
+    const uint32_t generation = slot->generation + 1;
+    *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
+    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE};
+    io->open_count++;
+    rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
+    rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
+    if (io->peername_bytes[listener] > 0) {
+        conn_ask_peername(io, index, io->peername_bytes[listener]);
+    }
+    if (!io->handlers.accepted(io->handlers.context, index, listener)) {
+        rc_io_terminate(io, index);
+        return;
+    }
+    rc_io_read(io, index);
+}
+
+void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int result)
+{
+    struct rc_slot *slot = &io->truth->slots[index];
+    io->conns[index].inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
+    const struct sockaddr_storage *name = &io->peernames[entry % RC_IO_PEERNAMES_MAX];
+    if (slot->state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, index);
+        return;
+    }
+    if (result < 0) {
+        return; /* a Unix socket, or the peer is gone already */
+    }
+    if (name->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
+        slot->address[10] = slot->address[11] = 0xff;
+        memcpy(slot->address + 12, &v4->sin_addr, 4);
+        slot->port = ntohs(v4->sin_port);
+    } else if (name->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)name;
+        memcpy(slot->address, &v6->sin6_addr, 16);
+        slot->port = ntohs(v6->sin6_port);
+    }
+}
+
+static void conn_arm_receive(struct rc_io *io, uint32_t slot, bool multishot)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    if (multishot) {
+        io_uring_prep_recv_multishot(sqe, (int)slot, NULL, 0, 0);
+    } else {
+        io_uring_prep_recv(sqe, (int)slot, NULL, RC_IO_BUFFER_BYTES, 0);
+    }
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT);
+    sqe->buf_group = RC_IO_BUFFER_GROUP;
+    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_RECEIVE, slot));
+    io->conns[slot].inflight |= RC_INFLIGHT_RECEIVE;
+    io->conns[slot].cancelled = 0;
+}
+
+static void conn_arm_poll(struct rc_io *io, uint32_t slot, unsigned events, enum rc_io_op op, uint8_t bit)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_poll_add(sqe, (int)slot, events);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    io_uring_sqe_set_data64(sqe, conn_data(io, op, slot));
+    io->conns[slot].inflight |= bit;
+}
+
+static bool conn_readable_state(const struct rc_slot *slot)
+{
+    return slot->state != RC_SLOT_FREE && slot->state != RC_SLOT_TERMINATING && slot->state != RC_SLOT_CLOSED &&
+           !(slot->flags & RC_SLOT_PEER_ENDED);
+}
+
+void rc_io_read(struct rc_io *io, uint32_t slot)
+{
+    const struct rc_conn *conn = &io->conns[slot];
+    if (conn->paused || (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL)) ||
+        !conn_readable_state(&io->truth->slots[slot])) {
+        return;
+    }
+    switch ((enum rc_io_mode)conn->mode) {
+    case RC_IO_HANDSHAKE:
+        conn_arm_receive(io, slot, false);
+        return;
+    case RC_IO_QUIET:
+        conn_arm_poll(io, slot, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
+        return;
+    case RC_IO_TALKING:
+        conn_arm_receive(io, slot, true);
+        return;
+    }
+}
+
+static void conn_cancel(struct rc_io *io, uint32_t slot, unsigned flags, enum rc_io_op op)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    if (flags & IORING_ASYNC_CANCEL_FD) {
+        io_uring_prep_cancel_fd(sqe, (int)slot, flags);
+    } else {
+        io_uring_prep_cancel64(sqe, conn_data(io, op, slot), 0);
+    }
+    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CANCEL, slot));
+    io->conns[slot].inflight |= RC_INFLIGHT_CANCEL;
+}
+
+void rc_io_pause(struct rc_io *io, uint32_t slot)
+{
+    struct rc_conn *conn = &io->conns[slot];
+    conn->paused = 1;
+    if ((conn->inflight & RC_INFLIGHT_RECEIVE) && !conn->cancelled && !(conn->inflight & RC_INFLIGHT_CANCEL)) {
+        conn->cancelled = 1;
+        conn_cancel(io, slot, 0, RC_OP_RECEIVE);
+    }
+    /* A one-shot poll may stay: it reads nothing, and rc_io_on_poll looks at `paused`. */
+}
+
+void rc_io_resume(struct rc_io *io, uint32_t slot)
+{
+    io->conns[slot].paused = 0;
+    rc_io_read(io, slot);
+}
+
+void rc_io_want_writable(struct rc_io *io, uint32_t slot)
+{
+    if (!(io->conns[slot].inflight & RC_INFLIGHT_POLLOUT)) {
+        conn_arm_poll(io, slot, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
+    }
+}
+
+static void conn_recycle(struct rc_io *io, uint32_t buffer)
+{
+    io_uring_buf_ring_add(io->buffers, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES, RC_IO_BUFFER_BYTES,
+                          (unsigned short)buffer, (int)(io->buffer_count - 1), 0);
+    io_uring_buf_ring_advance(io->buffers, 1);
+}
+
+/* Which mode the connection should be in after data came now. */
+static void conn_note_data(struct rc_io *io, struct rc_conn *conn)
+{
+    if (conn->mode == RC_IO_QUIET && io->now_ds - conn->quiet_ds < CONN_TALKING_DS) {
+        conn->mode = RC_IO_TALKING;
+    }
+    conn->quiet_ds = io->now_ds;
+}
+
+void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cqe *cqe)
+{
+    struct rc_slot *slot = &io->truth->slots[index];
+    struct rc_conn *conn = &io->conns[index];
+    const int result = cqe->res;
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        conn->inflight &= (uint8_t)~RC_INFLIGHT_RECEIVE;
+    }
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        RC_ASSERT(buffer < io->buffer_count);
+        if (result > 0 && conn_readable_state(slot)) {
+            slot->received_bytes += (uint32_t)result;
+            rc_metric_add(io->metrics, RC_METRIC_BYTES_IN, (uint64_t)result);
+            conn_note_data(io, conn);
+            io->handlers.received(io->handlers.context, index, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES,
+                                  (uint32_t)result);
+        }
+        conn_recycle(io, buffer);
+    }
+    if (slot->state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, index);
+        return;
+    }
+    if (result == 0 || (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)) {
+        slot->flags |= RC_SLOT_PEER_ENDED;
+        io->handlers.ended(io->handlers.context, index, result);
+        if (slot->state == RC_SLOT_TERMINATING) {
+            rc_io_terminate(io, index);
+        }
+        return;
+    }
+    if (result == -ENOBUFS) {
+        /* Every buffer was in use; they are recycled as soon as they are handled, so the next try finds some. */
+        rc_metric_add(io->metrics, RC_METRIC_ENOBUFS, 1);
+    }
+    rc_io_read(io, index);
+}
+
+void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result)
+{
+    struct rc_conn *conn = &io->conns[slot];
+    conn->inflight &= (uint8_t)~RC_INFLIGHT_POLL;
+    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, slot);
+        return;
+    }
+    if (result == -ECANCELED || conn->paused || !conn_readable_state(&io->truth->slots[slot])) {
+        rc_io_read(io, slot);
+        return;
+    }
+    conn_arm_receive(io, slot, conn->mode == RC_IO_TALKING);
+}
+
+void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result)
+{
+    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_POLLOUT;
+    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, slot);
+        return;
+    }
+    if (result != -ECANCELED) {
+        io->handlers.writable(io->handlers.context, slot);
+    }
+}
+
+void rc_io_on_cancel(struct rc_io *io, uint32_t slot)
+{
+    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_CANCEL;
+    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, slot);
+        return;
+    }
+    rc_io_read(io, slot);
+}
+
+void rc_io_quiet_check(struct rc_io *io, uint32_t slot)
+{
+    struct rc_conn *conn = &io->conns[slot];
+    if (conn->mode == RC_IO_TALKING && io->now_ds - conn->quiet_ds >= CONN_QUIET_DS) {
+        conn->mode = RC_IO_QUIET;
+        if ((conn->inflight & RC_INFLIGHT_RECEIVE) && !conn->cancelled && !(conn->inflight & RC_INFLIGHT_CANCEL)) {
+            conn->cancelled = 1;
+            conn_cancel(io, slot, 0, RC_OP_RECEIVE);
+        }
+    }
+}
+
+void rc_io_opened(struct rc_io *io, uint32_t slot)
+{
+    io->conns[slot].mode = RC_IO_QUIET;
+    io->conns[slot].quiet_ds = io->now_ds - CONN_TALKING_DS;
+}
+
+void rc_io_terminate(struct rc_io *io, uint32_t index)
+{
+    struct rc_slot *slot = &io->truth->slots[index];
+    struct rc_conn *conn = &io->conns[index];
+    RC_ASSERT(slot->state != RC_SLOT_FREE && slot->state != RC_SLOT_CLOSED);
+    if (slot->state != RC_SLOT_TERMINATING) {
+        slot->state = RC_SLOT_TERMINATING;
+        rc_wheel_clear(&io->wheel, index);
+        io->handlers.terminated(io->handlers.context, index);
+        if (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) {
+            conn_cancel(io, index, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_ALL,
+                        RC_OP_CANCEL);
+        }
+    }
+    if (conn->inflight != 0) {
+        return; /* join: each completion comes back here */
+    }
+    slot->state = RC_SLOT_CLOSED;
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_close_direct(sqe, index);
+    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CLOSE, index));
+    conn->inflight |= RC_INFLIGHT_CLOSE;
+}
+
+void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
+{
+    struct rc_slot *slot = &io->truth->slots[index];
+    RC_ASSERT(slot->state == RC_SLOT_CLOSED && result == 0);
+    io->conns[index].inflight = 0;
+    slot->state = RC_SLOT_FREE;
+    slot->random = 0;
+    RC_ASSERT(io->open_count > 0);
+    io->open_count--;
+    rc_metric_add(io->metrics, RC_METRIC_CLOSED, 1);
+    rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
+    if (io->steer != NULL) {
+        /* The steering program counted the connection when it chose this worker. */
+        uint64_t load = __atomic_load_n(&io->steer->load, __ATOMIC_RELAXED);
+        while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
+                                                        __ATOMIC_RELAXED)) {
+        }
+    }
+    for (uint32_t i = 0; io->accepting && i < io->listener_count; i++) {
+        if (!(io->accepts_armed & (1u << i))) {
+            rc_io_arm_accept(io, i);
+        }
+    }
+    io->handlers.freed(io->handlers.context, index);
+}
+
+void rc_io_stop_accepting(struct rc_io *io)
+{
+    if (!io->accepting) {
+        return;
+    }
+    io->accepting = false;
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (io->accepts_armed & (1u << i)) {
+            struct io_uring_sqe *sqe = rc_io_sqe(io);
+            io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, i), 0);
+            io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+/*
+ * io: a worker's io_uring, its client sockets and their bytes. Bytes in, bytes out; it knows no protocol.
+ *
+ * Owned by the worker's main(); one thread, no locks. What happens on a socket goes up through `struct rc_io_handlers`, which
+ * main.c wires. A connection's slot (truth) is also its direct descriptor; `struct rc_conn` is its private index.
+ *
+ * Nothing referenced by an in-flight request is freed: rc_io_terminate (no more events go up) -> join (the in-flight bits reach
+ * 0) -> close (direct descriptor closed, slot free).
+ */
+#ifndef RC_WORKER_IO_IO_H
+#define RC_WORKER_IO_IO_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/err.h"
+#include "common/metrics.h"
+#include "common/spawn_args.h"
+#include "worker/io/wheel.h"
+#include "worker/truth.h"
+
+#define RC_IO_SQ_ENTRIES 2048u
+#define RC_IO_CQ_ENTRIES 32768u
+#define RC_IO_BUFFER_BYTES 4096u
+#define RC_IO_BUFFER_GROUP 0u
+#define RC_IO_COLLECT_MAX 1024u      /* completions collected before the loop looks at its rings again */
+#define RC_IO_BATCH_MAX 256u         /* sends in one submit: a round */
+#define RC_IO_PIECES_MAX 64u         /* pieces of one send */
+#define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
+#define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
+#define RC_IO_PEERNAMES_MAX 256u
+#define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
+
+/* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
+enum rc_io_mode { RC_IO_HANDSHAKE, RC_IO_QUIET, RC_IO_TALKING };
+
+/* Each is set exactly while a request of that kind is in flight for the connection. */
+enum rc_io_inflight {
+    RC_INFLIGHT_RECEIVE = 1u << 0, /* multishot or one-shot receive */
+    RC_INFLIGHT_POLL = 1u << 1,    /* POLLIN of a quiet connection */
+    RC_INFLIGHT_POLLOUT = 1u << 2, /* waiting for room in the socket */
+    RC_INFLIGHT_CANCEL = 1u << 3,
+    RC_INFLIGHT_CLOSE = 1u << 4,
+    RC_INFLIGHT_PEERNAME = 1u << 5,
+};
+
+/* Index of one connection. */
+struct rc_conn {
+    uint32_t turn;     /* the turn in which it was served last */
+    uint32_t quiet_ds; /* when data came last, for the switch between QUIET and TALKING */
+    uint8_t inflight;  /* enum rc_io_inflight */
+    uint8_t mode;      /* enum rc_io_mode */
+    uint8_t paused;    /* 1: the upper layers do not want to read now */
+    uint8_t cancelled; /* 1: the receive in flight is being cancelled */
+};
+
+/* What a piece of a send is, so that a short send can be put right. */
+enum rc_piece_kind { RC_PIECE_CUT, RC_PIECE_REPLIES, RC_PIECE_LOG, RC_PIECE_DIRECT, RC_PIECE_CLOSE, RC_PIECE_BARE };
+
+struct rc_piece {
+    const uint8_t *bytes; /* borrowed until the batch is flushed */
+    uint32_t count;
+    uint32_t source;      /* subscription of RC_PIECE_LOG, else 0 */
+    uint64_t position;    /* log position of the first byte */
+    uint8_t kind;         /* enum rc_piece_kind */
+};
+
+struct rc_packet {
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t bytes;
+    uint32_t first; /* of its pieces in the batch */
+    uint32_t count;
+};
+
+struct rc_io_handlers {
+    void *context; /* borrowed */
+    /* A new connection came through control->listeners[listener]; false refuses it (closed at once). */
+    bool (*accepted)(void *context, uint32_t slot, uint32_t listener);
+    /* Bytes, in a shared buffer that is recycled after the call. May be modified in place. */
+    void (*received)(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
+    /* End of file (error 0) or a receive error (negative errno). */
+    void (*ended)(void *context, uint32_t slot, int error);
+    void (*writable)(void *context, uint32_t slot);
+    /* `packet` left with only `sent` bytes (error 0) or failed (negative errno, -EAGAIN excluded: that is sent = 0). */
+    void (*short_send)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                       int error);
+    void (*timer)(void *context, uint32_t slot);
+    /* The connection terminates: give back everything that the slot owns. Nothing is called for it afterwards. */
+    void (*terminated)(void *context, uint32_t slot);
+    /* The slot is free again. */
+    void (*freed)(void *context, uint32_t slot);
+    void (*doorbell)(void *context);
+    void (*parent_gone)(void *context);
+};
+
+struct rc_io {
+    struct io_uring ring;
+    struct rc_truth *truth;     /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
+    struct rc_io_handlers handlers;
+    struct rc_conn *conns; /* owned, one per slot */
+    struct rc_wheel wheel;
+    uint64_t boot_ms;
+    uint64_t now_ns;
+    uint32_t now_ds; /* tenths of a second since boot_ms, + 1 so that it is never 0 */
+    uint32_t open_count; /* slots not free */
+    uint32_t slots_max;  /* beyond it connections are answered 503 */
+
+    struct io_uring_buf_ring *buffers; /* in truth->io */
+    uint8_t *buffer_memory;
+    uint32_t buffer_count; /* power of two */
+    uint8_t peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = cannot be asked by the ring */
+    bool accepting;
+    struct sockaddr_storage *peernames; /* owned, RC_IO_PEERNAMES_MAX */
+    uint32_t peername_next;
+
+    int listen_fds[RC_LISTENERS_MAX];
+    uint32_t listener_count;
+    uint32_t accepts_armed; /* bit per listener: exactly while its multishot accept is in flight */
+    int bell_fd;
+    int life_fd;
+    struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
+
+    /* the send batch of the current round */
+    struct rc_packet packets[RC_IO_BATCH_MAX];
+    struct rc_piece *pieces; /* owned: RC_IO_BATCH_MAX x RC_IO_PIECES_MAX */
+    struct iovec *vectors;   /* owned, parallel to pieces */
+    struct msghdr *headers;  /* owned, one per packet */
+    uint8_t *staging;        /* owned: RC_IO_STAGING_BYTES per packet */
+    uint32_t packet_count;
+    uint32_t piece_count;
+};
+
+struct rc_io_options {
+    const struct rc_spawn_args *args;
+    const struct rc_control *control;
+    uint32_t slots_max;
+    uint32_t direct_descriptors;
+    uint64_t receive_buffers_bytes;
+};
+
+/* Bytes that io wants of the truth segment for receive buffers. */
+uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes);
+
+/* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */
+int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics, const struct rc_io_handlers *handlers,
+               const struct rc_io_options *options, struct rc_err *err);
+void rc_io_close(struct rc_io *io);
+
+/* Submits, waits up to `wait_ms` for one completion (0 = does not wait), then handles what is there, at most
+ * RC_IO_COLLECT_MAX completions. Updates now_ns and now_ds. */
+void rc_io_run(struct rc_io *io, uint32_t wait_ms);
+
+/* Fires the timers that are due. */
+void rc_io_timers(struct rc_io *io);
+
+/* Stops accepting (draining); queued connections are refused by the closed listeners' end. */
+void rc_io_stop_accepting(struct rc_io *io);
+
+/* Arms reading as the connection's mode wants, unless paused or already armed. */
+void rc_io_read(struct rc_io *io, uint32_t slot);
+/* Stops / resumes reading. Bytes that were already received still come up after a pause. */
+void rc_io_pause(struct rc_io *io, uint32_t slot);
+void rc_io_resume(struct rc_io *io, uint32_t slot);
+/* Asks for handlers.writable once the socket has room. */
+void rc_io_want_writable(struct rc_io *io, uint32_t slot);
+/* (Re)sets the connection's one timer, in tenths of a second on the clock of now_ds; 0 clears it. */
+void rc_io_set_timer(struct rc_io *io, uint32_t slot, uint32_t deadline_ds);
+/* The handshake is over: the connection is quiet until it talks. */
+void rc_io_opened(struct rc_io *io, uint32_t slot);
+/* Called now and then (timer): a connection that talked and fell silent goes back to the cheaper way of being read. */
+void rc_io_quiet_check(struct rc_io *io, uint32_t slot);
+/* Begins the end: terminate -> join -> close. */
+void rc_io_terminate(struct rc_io *io, uint32_t slot);
+
+/* Sending. A packet is begun, gets pieces, and is committed; a full batch is flushed by the caller between packets. */
+static inline bool rc_io_batch_full(const struct rc_io *io)
+{
+    return io->packet_count == RC_IO_BATCH_MAX;
+}
+struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot);
+static inline bool rc_io_packet_full(const struct rc_packet *packet)
+{
+    return packet->count == RC_IO_PIECES_MAX || packet->bytes >= RC_IO_SEND_BYTES_MAX;
+}
+void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes, uint32_t count,
+                      uint32_t source, uint64_t position);
+/* Queues the send. An empty packet is forgotten. */
+void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet);
+/* Submits the batch, puts short sends right, then handles what else has completed. */
+void rc_io_flush(struct rc_io *io);
+
+/* Milliseconds from now to tenths of a second on the wheel's clock, rounded up. */
+static inline uint32_t rc_io_deadline(const struct rc_io *io, uint64_t in_ms)
+{
+    const uint64_t ds = (in_ms + RC_WHEEL_TICK_MS - 1) / RC_WHEEL_TICK_MS;
+    return io->now_ds + (uint32_t)(ds < UINT32_MAX / 2 ? ds : UINT32_MAX / 2);
+}
+
+#endif

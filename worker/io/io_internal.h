@@ -1,0 +1,44 @@
+/*
+ * io_internal: what the files of worker/io share with each other and nobody else.
+ */
+#ifndef RC_WORKER_IO_IO_INTERNAL_H
+#define RC_WORKER_IO_IO_INTERNAL_H
+
+#include "worker/io/io.h"
+
+/* The operation in the top byte of user_data; then 24 bits of the slot's generation, then the slot or listener. */
+enum rc_io_op {
+    RC_OP_ACCEPT = 1,
+    RC_OP_BELL,
+    RC_OP_LIFE,
+    RC_OP_RECEIVE,
+    RC_OP_POLL,
+    RC_OP_POLLOUT,
+    RC_OP_CANCEL,
+    RC_OP_CLOSE,
+    RC_OP_PEERNAME, /* generation: entry of io->peernames */
+    RC_OP_SEND,     /* index: packet of the running batch */
+    RC_OP_IGNORE,
+};
+
+#define RC_IO_GENERATION_MASK 0xffffffu
+
+static inline uint64_t rc_io_user_data(enum rc_io_op op, uint32_t generation, uint32_t index)
+{
+    return (uint64_t)op << 56 | (uint64_t)(generation & RC_IO_GENERATION_MASK) << 32 | index;
+}
+
+/* A submission entry; submits what is queued when the queue is full. Never NULL. */
+struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
+
+void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
+void rc_io_on_peername(struct rc_io *io, uint32_t slot, uint32_t entry, int result);
+void rc_io_on_receive(struct rc_io *io, uint32_t slot, const struct io_uring_cqe *cqe);
+void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result);
+void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result);
+void rc_io_on_cancel(struct rc_io *io, uint32_t slot);
+void rc_io_on_close(struct rc_io *io, uint32_t slot, int result);
+void rc_io_on_send(struct rc_io *io, uint32_t packet, int result);
+
+#endif

@@ -1,0 +1,338 @@
+/* loop: setting the ring up, waiting, and handing completions to conn.c and transmit.c. */
+#include "worker/io/io.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/uring.h"
+#include "worker/io/io_internal.h"
+
+#define LOOP_WAKE_COMPLETIONS 16u
+
+/* Receive buffers of a worker: a power of two, bounded by what a buffer ring takes. */
+static uint32_t loop_buffer_count(uint64_t bytes)
+{
+    uint32_t count = 1;
+    while ((uint64_t)count * RC_IO_BUFFER_BYTES < bytes && count < 32768) {
+        count *= 2;
+    }
+    return count;
+}
+
+/* The buffer ring's entries stand before the buffers, in pages of their own. */
+static uint64_t loop_entries_bytes(uint32_t count)
+{
+    return (count * sizeof(struct io_uring_buf) + 4095) & ~(uint64_t)4095;
+}
+
+static uint64_t loop_buffers_bytes(uint64_t receive_buffers_bytes)
+{
+    const uint32_t count = loop_buffer_count(receive_buffers_bytes);
+    return loop_entries_bytes(count) + (uint64_t)count * RC_IO_BUFFER_BYTES;
+}
+
+uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes)
+{
+    return loop_buffers_bytes(receive_buffers_bytes) + rc_uring_memory_bytes(RC_IO_SQ_ENTRIES, RC_IO_CQ_ENTRIES);
+}
+
+struct io_uring_sqe *rc_io_sqe(struct rc_io *io)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+    while (RC_UNLIKELY(sqe == NULL)) {
+        const int submitted = io_uring_submit(&io->ring);
+        RC_ASSERT(submitted >= 0 || submitted == -EBUSY || submitted == -EAGAIN || submitted == -EINTR);
+        sqe = io_uring_get_sqe(&io->ring);
+    }
+    return sqe;
+}
+
+static void loop_arm_fd(struct rc_io *io, int fd, enum rc_io_op op)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+    sqe->len |= IORING_POLL_ADD_MULTI;
+    /* Edge triggered: the eventfd is never read, each write is one event. */
+    sqe->poll32_events |= (uint32_t)EPOLLET;
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(op, 0, 0));
+}
+
+static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *err)
+{
+    const uint32_t count = loop_buffer_count(bytes);
+    io->buffer_count = count;
+    io->buffers = (struct io_uring_buf_ring *)io->truth->io;
+    io->buffer_memory = io->truth->io + loop_entries_bytes(count);
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)io->buffers, .ring_entries = count, .bgid = RC_IO_BUFFER_GROUP};
+    io_uring_buf_ring_init(io->buffers);
+    const int rc = io_uring_register_buf_ring(&io->ring, &reg, 0);
+    if (rc < 0) {
+        return rc_err_set(err, rc, "registering %u receive buffers failed: %s", count, strerror(-rc));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        io_uring_buf_ring_add(io->buffers, io->buffer_memory + (size_t)i * RC_IO_BUFFER_BYTES, RC_IO_BUFFER_BYTES,
+                              (unsigned short)i, (int)(count - 1), (int)i);
+    }
+    io_uring_buf_ring_advance(io->buffers, (int)count);
+    return 0;
+}
+
+/* The socket command wants exactly as many bytes as the listener's kind of address has. */
+static void loop_open_peernames(struct rc_io *io, const struct rc_control *control, const struct rc_uring_features *features)
+{
+    for (uint32_t i = 0; features->socket_getsockopt && i < io->listener_count; i++) {
+        if (!control->listeners[i].unix_socket) {
+            io->peername_bytes[i] = control->listeners[i].address[0] == '[' ? sizeof(struct sockaddr_in6)
+                                                                              : sizeof(struct sockaddr_in);
+        }
+    }
+}
+
+static void loop_read_clock(struct rc_io *io)
+{
+    io->now_ns = rc_clock_ns();
+    io->now_ds = (uint32_t)((io->now_ns / 1000000u - io->boot_ms) / RC_WHEEL_TICK_MS) + 1;
+}
+
+int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics, const struct rc_io_handlers *handlers,
+               const struct rc_io_options *options, struct rc_err *err)
+{
+    const struct rc_spawn_args *args = options->args;
+    *io = (struct rc_io){
+        .truth = truth,
+        .metrics = metrics,
+        .handlers = *handlers,
+        .boot_ms = options->control->boot_ms,
+        .slots_max = options->slots_max,
+        .bell_fd = args->bell_fd,
+        .life_fd = args->life_fd,
+        .listener_count = (uint32_t)args->listen_count,
+        .accepting = true,
+    };
+    memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
+    loop_read_clock(io);
+    io->conns = calloc(truth->slot_count, sizeof(*io->conns));
+    io->pieces = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->pieces));
+    io->vectors = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->vectors));
+    io->headers = calloc(RC_IO_BATCH_MAX, sizeof(*io->headers));
+    io->staging = malloc((size_t)RC_IO_BATCH_MAX * RC_IO_STAGING_BYTES);
+    io->peernames = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames));
+    if (io->conns == NULL || io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
+        io->peernames == NULL || rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->slot_count);
+    }
+    struct rc_uring_features features;
+    int rc = rc_uring_probe(&features, err);
+    if (rc < 0) {
+        return rc;
+    }
+    loop_open_peernames(io, options->control, &features);
+    const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
+    const struct rc_uring_options ring_options = {
+        .sq_entries = RC_IO_SQ_ENTRIES,
+        .cq_entries = RC_IO_CQ_ENTRIES,
+        .direct_descriptors = options->direct_descriptors,
+        .memory = truth->io + buffers_bytes,
+        .memory_bytes = truth->io_bytes - buffers_bytes,
+    };
+    bool in_memory = false;
+    rc = rc_uring_open(&io->ring, &ring_options, &in_memory, err);
+    if (rc < 0) {
+        return rc;
+    }
+    char lost[RC_ERR_TEXT_MAX];
+    if (rc_uring_lost(&features, lost, sizeof(lost)) > 0) {
+        rc_log_info("kernel_features_missing", "without=\"%s\"", lost);
+    }
+    rc = loop_open_buffers(io, options->receive_buffers_bytes, err);
+    if (rc < 0) {
+        return rc;
+    }
+    loop_arm_fd(io, io->bell_fd, RC_OP_BELL);
+    loop_arm_fd(io, io->life_fd, RC_OP_LIFE);
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        rc_io_arm_accept(io, i);
+    }
+    const int submitted = io_uring_submit(&io->ring);
+    if (submitted < 0) {
+        return rc_err_set(err, submitted, "the first io_uring submit failed: %s", strerror(-submitted));
+    }
+    return 0;
+}
+
+void rc_io_close(struct rc_io *io)
+{
+    rc_uring_close(&io->ring);
+    rc_wheel_close(&io->wheel);
+    free(io->conns);
+    free(io->pieces);
+    free(io->vectors);
+    free(io->headers);
+    free(io->staging);
+    free(io->peernames);
+}
+
+/* A multishot poll that ended (CQ overflow) is armed again: it would be deaf otherwise. */
+static void loop_on_fd(struct rc_io *io, const struct io_uring_cqe *cqe, int fd, enum rc_io_op op)
+{
+    if (!(cqe->flags & IORING_CQE_F_MORE) && cqe->res != -ECANCELED) {
+        loop_arm_fd(io, fd, op);
+    }
+    if (op == RC_OP_LIFE) {
+        io->handlers.parent_gone(io->handlers.context);
+    } else {
+        io->handlers.doorbell(io->handlers.context);
+    }
+}
+
+static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
+{
+    const uint64_t data = cqe->user_data;
+    const uint32_t index = (uint32_t)data;
+    const uint32_t generation = (uint32_t)(data >> 32) & RC_IO_GENERATION_MASK;
+    const enum rc_io_op op = (enum rc_io_op)(data >> 56);
+    switch (op) {
+    case RC_OP_ACCEPT:
+        rc_io_on_accept(io, index, cqe);
+        return;
+    case RC_OP_BELL:
+        loop_on_fd(io, cqe, io->bell_fd, op);
+        return;
+    case RC_OP_LIFE:
+        loop_on_fd(io, cqe, io->life_fd, op);
+        return;
+    case RC_OP_PEERNAME:
+        rc_io_on_peername(io, index, generation, cqe->res);
+        return;
+    case RC_OP_SEND: /* handled before everything else in rc_io_flush */
+    case RC_OP_IGNORE:
+        return;
+    case RC_OP_RECEIVE:
+    case RC_OP_POLL:
+    case RC_OP_POLLOUT:
+    case RC_OP_CANCEL:
+    case RC_OP_CLOSE:
+        break;
+    }
+    /* Join waits for every completion, so none can come for an earlier use of the slot. */
+    RC_ASSERT(index < io->truth->slot_count &&
+              (io->truth->slots[index].generation & RC_IO_GENERATION_MASK) == generation);
+    switch (op) {
+    case RC_OP_RECEIVE:
+        rc_io_on_receive(io, index, cqe);
+        return;
+    case RC_OP_POLL:
+        rc_io_on_poll(io, index, cqe->res);
+        return;
+    case RC_OP_POLLOUT:
+        rc_io_on_pollout(io, index, cqe->res);
+        return;
+    case RC_OP_CANCEL:
+        rc_io_on_cancel(io, index);
+        return;
+    default:
+        rc_io_on_close(io, index, cqe->res);
+        return;
+    }
+}
+
+/* Handles what is in the completion queue now, at most `limit`; the number handled. */
+static uint32_t loop_collect(struct rc_io *io, uint32_t limit)
+{
+    uint32_t handled = 0;
+    struct io_uring_cqe *cqe;
+    while (handled < limit && io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+        /* Copied and released first: a handler may submit, and needs the room. */
+        const struct io_uring_cqe copy = *cqe;
+        io_uring_cqe_seen(&io->ring, cqe);
+        loop_dispatch(io, &copy);
+        handled++;
+    }
+    if (RC_UNLIKELY(io_uring_cq_has_overflow(&io->ring))) {
+        rc_metric_add(io->metrics, RC_METRIC_CQ_OVERFLOWS, 1);
+    }
+    return handled;
+}
+
+void rc_io_run(struct rc_io *io, uint32_t wait_ms)
+{
+    int rc;
+    if (wait_ms > 0 && io_uring_cq_ready(&io->ring) == 0) {
+        struct __kernel_timespec timeout = {.tv_sec = wait_ms / 1000, .tv_nsec = (long long)(wait_ms % 1000) * 1000000};
+        struct io_uring_cqe *cqe;
+        rc = io_uring_submit_and_wait_timeout(&io->ring, &cqe, 1, &timeout, NULL);
+    } else {
+        rc = io_uring_submit_and_get_events(&io->ring);
+    }
+    RC_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
+    loop_read_clock(io);
+    uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX);
+    /* A wake returns about 20 completions although thousands may be ready (measured): when it did, ask for many at once. */
+    while (handled >= LOOP_WAKE_COMPLETIONS && handled < RC_IO_COLLECT_MAX) {
+        struct __kernel_timespec zero = {0};
+        struct io_uring_cqe *cqe;
+        rc = io_uring_submit_and_wait_timeout(&io->ring, &cqe, RC_IO_COLLECT_MAX - handled, &zero, NULL);
+        RC_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
+        const uint32_t more = loop_collect(io, RC_IO_COLLECT_MAX - handled);
+        if (more == 0) {
+            break;
+        }
+        handled += more;
+    }
+}
+
+void rc_io_flush(struct rc_io *io)
+{
+    const uint32_t packets = io->packet_count;
+    const int rc = io_uring_submit_and_get_events(&io->ring);
+    RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
+    while (RC_UNLIKELY(io_uring_sq_ready(&io->ring) > 0)) {
+        /* Not everything was taken (interrupted): the batch is over only when every send was tried. */
+        const int again = io_uring_submit_and_get_events(&io->ring);
+        RC_ASSERT(again >= 0 || again == -EINTR || again == -EBUSY || again == -EAGAIN);
+        if (again == -EBUSY) {
+            break;
+        }
+    }
+    loop_read_clock(io);
+    if (packets > 0) {
+        /* Short sends first: other completions may change what the packets refer to. */
+        struct io_uring_cqe *cqe;
+        unsigned head;
+        io_uring_for_each_cqe(&io->ring, head, cqe)
+        {
+            if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
+                rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+            }
+        }
+        io->packet_count = 0;
+        io->piece_count = 0;
+    }
+    (void)loop_collect(io, RC_IO_COLLECT_MAX);
+}
+
+void rc_io_timers(struct rc_io *io)
+{
+    uint32_t slot;
+    while ((slot = rc_wheel_expire(&io->wheel, io->now_ds)) != RC_WHEEL_NONE) {
+        io->handlers.timer(io->handlers.context, slot);
+    }
+}
+
+void rc_io_set_timer(struct rc_io *io, uint32_t slot, uint32_t deadline_ds)
+{
+    if (deadline_ds == 0) {
+        rc_wheel_clear(&io->wheel, slot);
+    } else {
+        rc_wheel_set(&io->wheel, slot, deadline_ds);
+    }
+}

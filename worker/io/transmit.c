@@ -1,0 +1,91 @@
+/*
+ * transmit: the send batch of a round.
+ *
+ * Every send is tried inline (MSG_DONTWAIT never parks it) and posts a completion only when it was short or failed
+ * (CQE_SKIP_SUCCESS; without MSG_WAITALL the kernel would hide short sends). After the submit the batch is therefore settled:
+ * what has no completion has left completely.
+ */
+#include "worker/io/io.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "worker/io/io_internal.h"
+
+struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot)
+{
+    RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
+    struct rc_packet *packet = &io->packets[io->packet_count];
+    *packet = (struct rc_packet){
+        .slot = slot, .generation = io->truth->slots[slot].generation, .first = io->piece_count};
+    return packet;
+}
+
+void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes, uint32_t count,
+                      uint32_t source, uint64_t position)
+{
+    RC_ASSERT_HOT(packet->count < RC_IO_PIECES_MAX);
+    io->pieces[packet->first + packet->count] = (struct rc_piece){
+        .bytes = bytes, .count = count, .source = source, .position = position, .kind = (uint8_t)kind};
+    packet->count++;
+    packet->bytes += count;
+}
+
+void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
+{
+    if (packet->count == 0) {
+        return;
+    }
+    const uint32_t index = io->packet_count;
+    const struct rc_piece *pieces = &io->pieces[packet->first];
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+    RC_ASSERT(sqe != NULL); /* the queue is larger than a batch and was flushed before it */
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
+    if (packet->count == 1) {
+        io_uring_prep_send(sqe, (int)packet->slot, pieces->bytes, pieces->count, flags);
+    } else if (packet->bytes <= RC_IO_STAGING_BYTES) {
+        uint8_t *staging = io->staging + (size_t)index * RC_IO_STAGING_BYTES;
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < packet->count; i++) {
+            memcpy(staging + at, pieces[i].bytes, pieces[i].count);
+            at += pieces[i].count;
+        }
+        io_uring_prep_send(sqe, (int)packet->slot, staging, at, flags);
+    } else {
+        struct iovec *vector = &io->vectors[packet->first];
+        for (uint32_t i = 0; i < packet->count; i++) {
+            vector[i] = (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].bytes, .iov_len = pieces[i].count};
+        }
+        io->headers[index] = (struct msghdr){.msg_iov = vector, .msg_iovlen = packet->count};
+        io_uring_prep_sendmsg(sqe, (int)packet->slot, &io->headers[index], (unsigned)flags);
+    }
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS);
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_SEND, packet->generation, index));
+    io->piece_count += packet->count;
+    io->packet_count++;
+    io->truth->slots[packet->slot].sent_bytes += packet->bytes;
+    rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
+    rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, packet->bytes);
+}
+
+void rc_io_on_send(struct rc_io *io, uint32_t index, int result)
+{
+    RC_ASSERT(index < io->packet_count);
+    const struct rc_packet *packet = &io->packets[index];
+    int error = 0;
+    uint32_t sent = 0;
+    if (result >= 0) {
+        sent = (uint32_t)result;
+    } else if (result != -EAGAIN && result != -EINTR && result != -ENOBUFS && result != -ENOMEM) {
+        error = result;
+    }
+    if (sent == packet->bytes) {
+        return;
+    }
+    const uint32_t unsent = packet->bytes - sent;
+    io->truth->slots[packet->slot].sent_bytes -= unsent;
+    rc_metric_sub(io->metrics, RC_METRIC_BYTES_OUT, unsent);
+    rc_metric_add(io->metrics, RC_METRIC_SENDS_SHORT, 1);
+    io->handlers.short_send(io->handlers.context, packet, &io->pieces[packet->first], sent, error);
+}

@@ -1,0 +1,360 @@
+/*
+ * ringcast-worker: clients' connections on one CPU. Started by the acceptor only; main() wires the modules and runs the loop.
+ *
+ *   wait (io) -> what came from clients (session) -> what came down (uplink, hub) -> turn (hub) -> tell the relay (uplink)
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/shm.h"
+#include "common/spawn_args.h"
+#include "worker/session/session.h"
+
+#define EXIT_SETUP 78      /* EX_CONFIG: starting again would not help */
+#define WAIT_MS_MAX 1000u  /* heartbeat */
+#define TRIM_AFTER_MS 5000u
+
+struct worker {
+    struct rc_spawn_args args;
+    struct rc_control *control;
+    struct rc_process *process;
+    struct rc_port *port;
+    const struct rc_config *config;
+    uint32_t config_generation;
+    struct rc_truth truth;
+    struct rc_io io;
+    struct rc_hub hub;
+    struct rc_uplink uplink;
+    struct rc_sessions sessions;
+    struct rc_metrics *metrics;
+    bool parent_gone;
+    bool more; /* the down ring had more than one batch */
+    uint64_t trim_ms;
+};
+
+static struct worker worker; /* the one file-level state: this is main.c */
+
+/* --- handlers that main wires between the layers --- */
+
+static void on_doorbell(void *context)
+{
+    (void)context; /* being awake is all it asks for */
+}
+
+static void on_parent_gone(void *context)
+{
+    struct worker *w = context;
+    w->parent_gone = true;
+}
+
+static void on_freed(void *context, uint32_t slot)
+{
+    (void)context;
+    (void)slot;
+}
+
+static void on_writable(void *context, uint32_t slot)
+{
+    rc_hub_writable(context, slot);
+}
+
+static void on_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                          int error)
+{
+    rc_hub_short_send(context, packet, pieces, sent, error);
+}
+
+static void on_interest_changed(void *context, uint32_t channel)
+{
+    rc_uplink_interest_changed(context, channel);
+}
+
+static void beat(struct worker *w)
+{
+    atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
+    atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
+}
+
+static void on_round(void *context)
+{
+    struct worker *w = context;
+    beat(w);
+    rc_uplink_flush(&w->uplink);
+}
+
+/* io speaks to sessions, but for the two events that are the hub's; one context each. */
+static struct rc_io_handlers io_handlers(void)
+{
+    return (struct rc_io_handlers){
+        .context = &worker,
+        .doorbell = on_doorbell,
+        .parent_gone = on_parent_gone,
+        .freed = on_freed,
+    };
+}
+
+static bool to_accepted(void *context, uint32_t slot, uint32_t listener)
+{
+    struct worker *w = context;
+    return rc_session_accepted(&w->sessions, slot, listener);
+}
+
+static void to_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count)
+{
+    struct worker *w = context;
+    rc_session_received(&w->sessions, slot, bytes, count);
+}
+
+static void to_ended(void *context, uint32_t slot, int error)
+{
+    struct worker *w = context;
+    rc_session_ended(&w->sessions, slot, error);
+}
+
+static void to_writable(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    on_writable(&w->hub, slot);
+}
+
+static void to_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                          int error)
+{
+    struct worker *w = context;
+    on_short_send(&w->hub, packet, pieces, sent, error);
+}
+
+static void to_timer(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_timer(&w->sessions, slot);
+}
+
+static void to_terminated(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_terminated(&w->sessions, slot);
+}
+
+static void to_interest_changed(void *context, uint32_t channel)
+{
+    struct worker *w = context;
+    on_interest_changed(&w->uplink, channel);
+}
+
+static void to_flushed(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_flushed(&w->sessions, slot);
+}
+
+static void to_replies_drained(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_replies_drained(&w->sessions, slot);
+}
+
+/* --- start --- */
+
+static int map_shared(struct worker *w, struct rc_err *err)
+{
+    uint64_t bytes = 0;
+    w->control = rc_shm_map(w->args.control_fd, &bytes, err);
+    if (w->control == NULL) {
+        return -EINVAL;
+    }
+    if (bytes < sizeof(struct rc_control) ||
+        atomic_load_explicit(&w->control->ready, memory_order_acquire) != RC_CONTROL_READY ||
+        w->control->version != RC_SHM_VERSION) {
+        return rc_err_set(err, -EINVAL, "the control segment is not of this version: install acceptor, worker and relay "
+                                        "together");
+    }
+    w->port = rc_shm_map(w->args.port_fds[0], &bytes, err);
+    if (w->port == NULL) {
+        return -EINVAL;
+    }
+    if (bytes < RC_PORT_DATA_OFFSET || atomic_load_explicit(&w->port->ready, memory_order_acquire) != RC_PORT_READY ||
+        bytes < rc_port_bytes(w->port->ring_bytes, w->port->overflow_bytes)) {
+        return rc_err_set(err, -EINVAL, "the port segment is damaged");
+    }
+    w->process = &w->control->workers[w->args.index];
+    w->metrics = &w->control->worker_metrics[w->args.index];
+    return 0;
+}
+
+static void adopt_config(struct worker *w, bool first)
+{
+    const uint32_t generation = atomic_load_explicit(&w->control->config_generation, memory_order_acquire);
+    if (!first && generation == w->config_generation) {
+        return;
+    }
+    w->config_generation = generation;
+    w->config = &w->control->config[generation & 1];
+    if (!first) {
+        rc_log_set_level((enum rc_log_level)w->config->log.level);
+        rc_hub_reconfigure(&w->hub, w->config);
+        rc_sessions_reconfigure(&w->sessions, w->config);
+    }
+    atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
+}
+
+/* Gauges of a predecessor are not true any more; its counters go on. */
+static void reset_gauges(struct rc_metrics *metrics)
+{
+#define RC_COUNTER(id, name, help)
+#define RC_GAUGE(id, name, help) rc_metric_set(metrics, RC_METRIC_##id, 0);
+#define RC_HISTOGRAM(id, name, scale, help)
+#include "common/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+}
+
+static int start(struct worker *w, struct rc_err *err)
+{
+    const uint32_t descriptors = w->control->direct_descriptors;
+    int rc = rc_truth_create(&w->truth, w->args.truth_fd, descriptors, w->config,
+                             rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control->boot_ms, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct rc_io_handlers handlers = io_handlers();
+    handlers.accepted = to_accepted;
+    handlers.received = to_received;
+    handlers.ended = to_ended;
+    handlers.writable = to_writable;
+    handlers.short_send = to_short_send;
+    handlers.timer = to_timer;
+    handlers.terminated = to_terminated;
+    const struct rc_io_options options = {.args = &w->args,
+                                          .control = w->control,
+                                          .slots_max = w->control->slots_per_worker,
+                                          .direct_descriptors = descriptors,
+                                          .receive_buffers_bytes = w->config->server.receive_buffers_bytes};
+    const struct rc_hub_handlers hub_handlers = {.context = w,
+                                                 .interest_changed = to_interest_changed,
+                                                 .replies_drained = to_replies_drained,
+                                                 .flushed = to_flushed,
+                                                 .round = on_round};
+    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, w->control, w->config, (uint32_t)w->args.index,
+                     err);
+    if (rc == 0) {
+        rc = rc_uplink_open(&w->uplink, w->control, w->port, &w->hub, &w->truth, w->metrics, w->args.index,
+                            w->args.relay_bell_fd, err);
+    }
+    if (rc == 0) {
+        rc = rc_sessions_open(&w->sessions, w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, w->metrics,
+                              (uint32_t)w->args.index);
+    }
+    if (rc == 0) {
+        rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
+    }
+    if (rc == 0 && w->args.steer_fd >= 0) {
+        void *steer = mmap(NULL, sizeof(struct rc_steer_worker) * RC_WORKERS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED,
+                           w->args.steer_fd, 0);
+        w->io.steer = steer == MAP_FAILED ? NULL : (struct rc_steer_worker *)steer + w->args.index;
+    }
+    return rc;
+}
+
+/* --- the loop --- */
+
+/* How long may the loop sleep? 0 when there is something to do. Announces the sleep and looks once more. */
+static uint32_t sleep_ms(struct worker *w)
+{
+    if (w->more || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink)) {
+        return 0;
+    }
+    const uint32_t ticks = rc_wheel_sleep(&w->io.wheel, WAIT_MS_MAX / RC_WHEEL_TICK_MS);
+    rc_doorbell_sleep(&w->process->bell);
+    if (rc_uplink_due(&w->uplink) ||
+        atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
+        (!w->sessions.draining && atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
+        return 0;
+    }
+    return ticks * RC_WHEEL_TICK_MS;
+}
+
+static void trim(struct worker *w)
+{
+    const uint64_t now = w->io.now_ns / 1000000u;
+    if (now >= w->trim_ms) {
+        w->trim_ms = now + TRIM_AFTER_MS;
+        rc_heap_trim(&w->truth.heap);
+    }
+}
+
+/* True when the worker is to end. */
+static bool ended(struct worker *w)
+{
+    const uint32_t state = atomic_load_explicit(&w->control->state, memory_order_acquire);
+    if (w->parent_gone || state == RC_BROKER_STOPPING || w->uplink.corrupt) {
+        return true;
+    }
+    if (state != RC_BROKER_DRAINING) {
+        return false;
+    }
+    rc_sessions_drain(&w->sessions);
+    return w->io.open_count == 0 ||
+           rc_clock_ms() >= atomic_load_explicit(&w->control->drain_deadline_ms, memory_order_acquire);
+}
+
+static void run(struct worker *w)
+{
+    while (!ended(w)) {
+        rc_io_run(&w->io, sleep_ms(w));
+        rc_doorbell_awake(&w->process->bell);
+        beat(w);
+        adopt_config(w, false);
+        rc_io_timers(&w->io);
+        w->more = rc_uplink_drain(&w->uplink);
+        rc_sessions_uplink_room(&w->sessions);
+        rc_uplink_flush(&w->uplink);
+        if (rc_hub_pending(&w->hub)) {
+            rc_hub_turn(&w->hub);
+        } else {
+            trim(w);
+        }
+        rc_uplink_release(&w->uplink);
+        rc_uplink_flush(&w->uplink);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct rc_err err = {0};
+    rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
+    if (rc_spawn_args_parse(&worker.args, argc, argv, &err) < 0 || map_shared(&worker, &err) < 0) {
+        rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);
+        return EXIT_SETUP;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    adopt_config(&worker, true);
+    rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
+                (enum rc_log_format)worker.config->log.format);
+    reset_gauges(worker.metrics);
+    beat(&worker);
+    if (start(&worker, &err) < 0) {
+        rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
+        return EXIT_SETUP;
+    }
+    atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
+    rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control->slots_per_worker, worker.args.listen_count);
+    run(&worker);
+    const bool corrupt = worker.uplink.corrupt;
+    atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release);
+    rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
+    rc_io_close(&worker.io);
+    rc_uplink_close(&worker.uplink);
+    rc_hub_close(&worker.hub);
+    rc_heap_close(&worker.truth.heap);
+    return corrupt ? EXIT_FAILURE : EXIT_SUCCESS;
+}

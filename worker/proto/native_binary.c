@@ -1,0 +1,471 @@
+/*
+ * native_binary: see native_binary.h.
+ */
+#include "worker/proto/native_binary.h"
+
+#include "common/channel_name.h"
+#include "common/check.h"
+#include "common/json_scan.h"
+
+#include <errno.h>
+
+#define VARINT_BYTES_MAX 10 /* of 64 bits */
+#define LENGTH_BYTES_MAX 5  /* of what fits a message */
+
+/* What follows the flags of an operation, in this order. */
+enum field {
+    FIELD_CHANNEL = 1,
+    FIELD_TO = 2,
+    FIELD_DATA = 4, /* and before it what NO_ECHO and EXCLUDE say, where allowed */
+};
+
+static const struct {
+    enum rc_operation_type type; /* 0: not an operation */
+    unsigned fields;             /* enum field */
+    unsigned flags;              /* enum rc_native_binary_flags that may be set */
+} operations[] = {
+    [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
+    [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
+    [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
+                                  RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
+                                      RC_NATIVE_BINARY_EXCLUDE},
+    [RC_NATIVE_BINARY_BROADCAST] = {RC_OPERATION_BROADCAST, FIELD_DATA,
+                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
+                                        RC_NATIVE_BINARY_EXCLUDE},
+    [RC_NATIVE_BINARY_DIRECT] = {RC_OPERATION_DIRECT, FIELD_TO | FIELD_DATA,
+                                 RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY},
+    [RC_NATIVE_BINARY_PRESENCE] = {RC_OPERATION_PRESENCE, FIELD_CHANNEL,
+                                   RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
+    [RC_NATIVE_BINARY_HISTORY] = {RC_OPERATION_HISTORY, FIELD_CHANNEL,
+                                  RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
+    [RC_NATIVE_BINARY_PING] = {RC_OPERATION_PING, 0, RC_NATIVE_BINARY_ID_MASK},
+};
+
+/* The rest of one operation. */
+struct rest {
+    const uint8_t *at;
+    const uint8_t *end;
+};
+
+/* ------------------------------------------------------------------------------------------------------ decoding */
+
+/* LEB128: seven bits a byte, low ones first, the highest bit says that more follow. Longer than needed is refused, so
+ * that every number has one form. */
+static bool varint_take(struct rest *rest, uint64_t *out)
+{
+    uint64_t number = 0;
+
+    for (unsigned shift = 0; shift < 64 && rest->at < rest->end; shift += 7) {
+        uint8_t byte = *rest->at++;
+
+        if (shift == 63 && byte > 1)
+            return false;
+        number |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *out = number;
+            return byte != 0 || shift == 0;
+        }
+    }
+    return false;
+}
+
+/* Bytes with their length before them. */
+static bool span_take(struct rest *rest, struct rc_span *out)
+{
+    uint64_t count;
+
+    if (!varint_take(rest, &count) || count > (uint64_t)(rest->end - rest->at))
+        return false;
+    *out = rc_span_of(rest->at, (size_t)count);
+    rest->at += count;
+    return true;
+}
+
+/* Text of 1 to bytes_max bytes. */
+static int text_take(struct rest *rest, const char *name, size_t bytes_max, struct rc_span *out,
+                     struct rc_operation_error *error)
+{
+    if (!span_take(rest, out))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is cut off", name);
+    if (out->count == 0)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
+    if (out->count > bytes_max)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
+    if (!rc_json_utf8_valid(*out))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is not UTF-8", name);
+    return 0;
+}
+
+static int id_number_take(struct rc_native_reader *reader, struct rest *rest, struct rc_span *id,
+                          struct rc_operation_error *error)
+{
+    uint8_t digits[20];
+    size_t at = sizeof(digits);
+    uint64_t number;
+
+    if (!varint_take(rest, &number))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not a number in its shortest form");
+    do {
+        digits[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    *id = rc_span_of(reader->scratch->bytes, sizeof(digits) - at);
+    memcpy(reader->scratch->bytes, digits + at, id->count);
+    return 0;
+}
+
+static int id_string_take(struct rc_native_reader *reader, struct rest *rest, struct rc_span *id,
+                          struct rc_operation_error *error)
+{
+    struct rc_span text;
+    size_t wrote;
+
+    if (!span_take(rest, &text))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is cut off");
+    if (text.count > RC_REQUEST_ID_BYTES_MAX)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is longer than %d bytes", RC_REQUEST_ID_BYTES_MAX);
+    if (!rc_json_utf8_valid(text))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not UTF-8");
+    wrote = rc_json_string_encode(reader->scratch->bytes, text.count + 2, text);
+    if (wrote == 0) /* it does not fit exactly when something had to be escaped */
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id has a quotation mark, backslash or control character");
+    *id = rc_span_of(reader->scratch->bytes, wrote);
+    return 0;
+}
+
+static int id_token_take(struct rest *rest, struct rc_span *id, struct rc_operation_error *error)
+{
+    struct rc_json_value value;
+    struct rc_span token;
+
+    if (!span_take(rest, &token))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is cut off");
+    if (rc_json_scan(token, RC_JSON_CHECK_UTF8, &value, NULL) < 0 || value.raw.count != token.count ||
+        (value.type != RC_JSON_NUMBER && value.type != RC_JSON_STRING)) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not a JSON number or string");
+    }
+    if (token.count > (value.type == RC_JSON_STRING ? RC_REQUEST_ID_TOKEN_BYTES_MAX : RC_REQUEST_ID_BYTES_MAX))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is longer than %d bytes", RC_REQUEST_ID_BYTES_MAX);
+    *id = token;
+    return 0;
+}
+
+/* Makes the JSON token that the rest of the broker echoes, in the scratch area where the message does not hold it. */
+static int id_take(struct rc_native_reader *reader, unsigned flags, struct rest *rest, struct rc_span *id,
+                   struct rc_operation_error *error)
+{
+    switch (flags & RC_NATIVE_BINARY_ID_MASK) {
+    case RC_NATIVE_BINARY_ID_NUMBER:
+        return id_number_take(reader, rest, id, error);
+    case RC_NATIVE_BINARY_ID_STRING:
+        return id_string_take(reader, rest, id, error);
+    case RC_NATIVE_BINARY_ID_JSON:
+        return id_token_take(rest, id, error);
+    default:
+        return 0;
+    }
+}
+
+static int exclude_take(struct rest *rest, struct rc_operation *operation, struct rc_operation_error *error)
+{
+    uint64_t count;
+
+    if (!varint_take(rest, &count))
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "exclude is cut off");
+    if (count > RC_EXCLUDE_MAX)
+        return rc_operation_fail(error, RC_CODE_TOO_LARGE, "exclude has more than %d client ids", RC_EXCLUDE_MAX);
+    while (operation->exclude_count < count) {
+        int failed = text_take(rest, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
+                               &operation->exclude[operation->exclude_count], error);
+
+        if (failed < 0)
+            return failed;
+        operation->exclude_count++;
+    }
+    return 0;
+}
+
+/* The rest of the operation. JSON is checked here, for text messages are made of it later. */
+static int data_take(unsigned flags, struct rest *rest, struct rc_operation *operation,
+                     struct rc_operation_error *error)
+{
+    operation->data = rc_span_of(rest->at, (size_t)(rest->end - rest->at));
+    rest->at = rest->end;
+    if ((flags & RC_NATIVE_BINARY_DATA_BINARY) != 0) {
+        operation->data_kind = RC_DATA_BINARY;
+    } else {
+        struct rc_json_value value;
+        size_t offset;
+        int failed = rc_json_scan(operation->data, RC_JSON_CHECK_UTF8, &value, &offset);
+
+        if (failed == -EOVERFLOW)
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data is nested deeper than %d", RC_JSON_DEPTH_MAX);
+        if (failed < 0)
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data is not %s at its byte %zu",
+                                     failed == -EILSEQ ? "UTF-8" : "JSON", offset);
+    }
+    return 0;
+}
+
+static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struct rc_operation *operation,
+                       struct rc_operation_error *error)
+{
+    uint64_t limit;
+    int failed = 0;
+
+    if ((fields & FIELD_CHANNEL) != 0) {
+        failed = text_take(rest, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
+        if (failed == 0 && rc_channel_name_check((const char *)operation->channel.bytes, operation->channel.count,
+                                                 RC_CHANNEL_BYTES_MAX) < 0)
+            failed = rc_operation_fail(error, RC_CODE_BAD_REQUEST, "channel has a control character");
+    }
+    if (failed == 0 && (fields & FIELD_TO) != 0)
+        failed = text_take(rest, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0)
+        failed = exclude_take(rest, operation, error);
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
+        if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX)
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "limit must be a whole number from 1 to %u",
+                                     UINT32_MAX);
+        operation->limit = (uint32_t)limit;
+    }
+    operation->echo = (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
+    if (failed == 0 && (fields & FIELD_DATA) != 0)
+        failed = data_take(flags, rest, operation, error);
+    if (failed == 0 && rest->at != rest->end)
+        failed = rc_operation_fail(error, RC_CODE_BAD_REQUEST, "something follows the operation");
+    return failed;
+}
+
+/* One operation without its length. 1 or -EBADMSG. */
+static int operation_read(struct rc_native_reader *reader, struct rc_span bytes, struct rc_operation *operation,
+                          struct rc_operation_error *error)
+{
+    struct rest rest;
+    unsigned type, flags;
+    int failed;
+
+    rc_operation_reset(operation);
+    error->id = rc_span_of(NULL, 0);
+    if (bytes.count < 2)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "an operation has at least two bytes");
+    type = bytes.bytes[0];
+    flags = bytes.bytes[1];
+    rest = (struct rest){.at = bytes.bytes + 2, .end = bytes.bytes + bytes.count};
+    if (type >= RC_ARRAY_COUNT(operations) || operations[type].type == 0)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type 0x%02x is not one of the operations", type);
+
+    failed = id_take(reader, flags, &rest, &error->id, error);
+    if (failed < 0)
+        return failed;
+    operation->type = operations[type].type;
+    operation->id = error->id;
+    if ((flags & ~operations[type].flags) != 0)
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "flags 0x%02x are not for type 0x%02x", flags, type);
+    failed = fields_take(&rest, operations[type].fields, flags, operation, error);
+    return failed < 0 ? failed : 1;
+}
+
+/* Adds up the lengths of a whole batch before anything of it is given out. 0 or -EBADMSG. */
+static int batch_check(struct rc_span frame, struct rc_operation_error *error)
+{
+    struct rest rest = {.at = frame.bytes + 1, .end = frame.bytes + frame.count};
+    struct rc_span bytes;
+    unsigned count = 0;
+
+    while (rest.at < rest.end) {
+        if (!span_take(&rest, &bytes))
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "the batch's lengths do not add up");
+        if (++count > RC_BATCH_MAX)
+            return rc_operation_fail(error, RC_CODE_TOO_LARGE, "a message holds at most %d operations", RC_BATCH_MAX);
+    }
+    return 0;
+}
+
+int rc_native_binary_next(struct rc_native_reader *reader, struct rc_operation *operation,
+                          struct rc_operation_error *error)
+{
+    struct rc_span frame = reader->frame;
+    struct rc_span bytes;
+    struct rest rest;
+
+    if (reader->ended)
+        return 0;
+    if (!reader->started) {
+        reader->started = true;
+        if (frame.count == 0 || frame.bytes[0] != RC_NATIVE_BINARY_BATCH) {
+            reader->ended = true;
+            return operation_read(reader, frame, operation, error);
+        }
+        error->id = rc_span_of(NULL, 0);
+        if (batch_check(frame, error) < 0) {
+            reader->ended = true;
+            return -EBADMSG;
+        }
+        reader->at = 1;
+    }
+    rest = (struct rest){.at = frame.bytes + reader->at, .end = frame.bytes + frame.count};
+    if (!span_take(&rest, &bytes)) {
+        reader->ended = true;
+        return 0;
+    }
+    reader->at = (size_t)(rest.at - frame.bytes);
+    return operation_read(reader, bytes, operation, error);
+}
+
+/* ------------------------------------------------------------------------------------------------------ encoding */
+
+static inline uint8_t *put_varint(uint8_t *out, uint64_t number)
+{
+    while (number >= 0x80) {
+        *out++ = (uint8_t)(number | 0x80);
+        number >>= 7;
+    }
+    *out++ = (uint8_t)number;
+    return out;
+}
+
+static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
+{
+    if (bytes.count != 0)
+        memcpy(out, bytes.bytes, bytes.count);
+    return out + bytes.count;
+}
+
+static inline uint8_t *put_counted(uint8_t *out, struct rc_span bytes)
+{
+    return put(put_varint(out, bytes.count), bytes);
+}
+
+/* How an id token is written: a number that fits, a string that needs no escapes, or the token itself. */
+static unsigned id_kind(struct rc_span id, uint64_t *number)
+{
+    struct rc_json_value value = {.raw = id, .type = RC_JSON_NUMBER};
+
+    if (id.count == 0)
+        return RC_NATIVE_BINARY_ID_NONE;
+    if (id.bytes[0] == '"')
+        return memchr(id.bytes, '\\', id.count) == NULL ? RC_NATIVE_BINARY_ID_STRING : RC_NATIVE_BINARY_ID_JSON;
+    return rc_json_uint64(&value, number) == 0 ? RC_NATIVE_BINARY_ID_NUMBER : RC_NATIVE_BINARY_ID_JSON;
+}
+
+/* Type, flags and id: how every answer begins. */
+static uint8_t *put_answer(uint8_t *out, enum rc_native_binary_type type, unsigned flags, struct rc_span id)
+{
+    uint64_t number = 0;
+    unsigned kind = id_kind(id, &number);
+
+    *out++ = (uint8_t)type;
+    *out++ = (uint8_t)(flags | kind);
+    switch (kind) {
+    case RC_NATIVE_BINARY_ID_NUMBER:
+        return put_varint(out, number);
+    case RC_NATIVE_BINARY_ID_STRING:
+        return put_counted(out, rc_span_of(id.bytes + 1, id.count - 2));
+    case RC_NATIVE_BINARY_ID_JSON:
+        return put_counted(out, id);
+    default:
+        return out;
+    }
+}
+
+size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
+{
+    const struct rc_welcome *welcome = event->welcome;
+
+    switch (event->type) {
+    case RC_EVENT_MESSAGE:
+    case RC_EVENT_DIRECT:
+        return 2 + 2 * LENGTH_BYTES_MAX + event->channel.count + event->from.count + event->data.count;
+    case RC_EVENT_WELCOME:
+        return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
+               welcome->user.count;
+    case RC_EVENT_ERROR:
+        return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
+               strlen(rc_code_reason(event->code)) + event->message.count;
+    default:
+        return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count;
+    }
+}
+
+static uint8_t *put_welcome(uint8_t *out, const struct rc_welcome *welcome)
+{
+    *out++ = RC_NATIVE_BINARY_WELCOME;
+    *out++ = welcome->user.count != 0 ? RC_NATIVE_BINARY_USER : 0;
+    out = put_varint(out, RC_NATIVE_VERSION);
+    out = put_counted(out, welcome->client);
+    out = put_counted(out, welcome->instance);
+    out = put_varint(out, welcome->ping_interval_ms);
+    out = put_varint(out, welcome->message_size_max);
+    return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
+}
+
+static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
+{
+    unsigned flags = event->channel.count != 0 ? RC_NATIVE_BINARY_CHANNEL : 0;
+
+    out = put_answer(out, RC_NATIVE_BINARY_ERROR, flags, event->id);
+    out = put_varint(out, (uint64_t)event->code);
+    out = put_counted(out, rc_span_text(rc_code_reason(event->code)));
+    if (event->channel.count != 0)
+        out = put_counted(out, event->channel);
+    return put(out, event->message);
+}
+
+static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
+{
+    unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
+                     (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U);
+
+    *out++ = event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE : RC_NATIVE_BINARY_DIRECTED;
+    *out++ = (uint8_t)flags;
+    if (event->type == RC_EVENT_MESSAGE)
+        out = put_counted(out, event->channel);
+    if (event->from.count != 0)
+        out = put_counted(out, event->from);
+    return put(out, event->data);
+}
+
+size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
+{
+    uint8_t *begin = out;
+
+    switch (event->type) {
+    case RC_EVENT_MESSAGE:
+    case RC_EVENT_DIRECT:
+        out = put_delivery(out, event);
+        break;
+    case RC_EVENT_WELCOME:
+        out = put_welcome(out, event->welcome);
+        break;
+    case RC_EVENT_SUBSCRIBED:
+        out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, event->local ? RC_NATIVE_BINARY_LOCAL : 0, event->id);
+        out = put_counted(out, event->channel);
+        break;
+    case RC_EVENT_UNSUBSCRIBED:
+        out = put_answer(out, RC_NATIVE_BINARY_UNSUBSCRIBED, 0, event->id);
+        out = put_counted(out, event->channel);
+        break;
+    case RC_EVENT_PUBLISHED:
+        out = put_answer(out, RC_NATIVE_BINARY_PUBLISHED, 0, event->id);
+        break;
+    case RC_EVENT_BROADCASTED:
+        out = put_answer(out, RC_NATIVE_BINARY_BROADCASTED, 0, event->id);
+        break;
+    case RC_EVENT_SENT:
+        out = put_answer(out, RC_NATIVE_BINARY_SENT, 0, event->id);
+        break;
+    case RC_EVENT_PONG:
+        out = put_answer(out, RC_NATIVE_BINARY_PONG, 0, event->id);
+        break;
+    case RC_EVENT_ERROR:
+        out = put_error(out, event);
+        break;
+    case RC_EVENT_GAP:
+        *out++ = RC_NATIVE_BINARY_GAP;
+        *out++ = 0;
+        out = put_counted(out, event->channel);
+        break;
+    }
+    return (size_t)(out - begin);
+}

@@ -1,0 +1,32 @@
+/*
+ * operation: see operation.h.
+ */
+#include "worker/proto/operation.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void rc_operation_reset(struct rc_operation *operation)
+{
+    operation->type = 0;
+    operation->data_kind = RC_DATA_JSON;
+    operation->echo = true;
+    operation->limit = 0;
+    operation->id = rc_span_of(NULL, 0);
+    operation->channel = rc_span_of(NULL, 0);
+    operation->to = rc_span_of(NULL, 0);
+    operation->data = rc_span_of(NULL, 0);
+    operation->exclude_count = 0; /* the kilobyte behind it is not worth clearing for each operation */
+}
+
+int rc_operation_fail(struct rc_operation_error *error, enum rc_code code, const char *format, ...)
+{
+    va_list arguments;
+
+    error->code = code;
+    va_start(arguments, format);
+    (void)vsnprintf(error->message, sizeof(error->message), format, arguments);
+    va_end(arguments);
+    return -EBADMSG;
+}

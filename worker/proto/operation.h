@@ -1,0 +1,159 @@
+/*
+ * operation: what client protocols have in common: the operations that a codec makes of a client's bytes, and the
+ * events that it makes bytes of.
+ *
+ * A codec (native JSON, native binary, Socket.IO) knows no channel logic, and the worker knows no syntax; this header
+ * is all that they share. Everything here is borrowed: the spans of an operation point into the frame that was
+ * decoded or into the scratch area given with it, and are good until the next operation is asked for. Only a worker
+ * uses it, on its one thread; nothing here allocates or can fail.
+ */
+#ifndef RC_WORKER_PROTO_OPERATION_H
+#define RC_WORKER_PROTO_OPERATION_H
+
+#include "common/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Limits of the protocol itself, documented in docs/protocol.md; those that can be configured are not here. */
+#define RC_CHANNEL_BYTES_MAX 255   /* a channel's name, decoded */
+#define RC_CLIENT_ID_BYTES_MAX 128 /* a client id, decoded */
+#define RC_REQUEST_ID_BYTES_MAX 64 /* a request's id as written, without quotes */
+#define RC_REQUEST_ID_TOKEN_BYTES_MAX (RC_REQUEST_ID_BYTES_MAX + 2)
+#define RC_EXCLUDE_MAX 64 /* clients in `exclude` */
+#define RC_BATCH_MAX 128  /* operations in one frame */
+
+/* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
+#define RC_OPERATION_SCRATCH_BYTES \
+    (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX)
+
+struct rc_operation_scratch {
+    uint8_t bytes[RC_OPERATION_SCRATCH_BYTES];
+};
+
+/* Codes of `error` answers: RC_CODE_BAD_REQUEST = 400 and so on. */
+enum rc_code {
+#define RC_CODE(name, code, reason) RC_CODE_##name = (code),
+#include "worker/proto/codes.def"
+};
+
+/* Codes of close frames that the server sends: RC_CLOSE_NORMAL = 1000 and so on. */
+enum rc_close_code {
+#define RC_CLOSE(name, code, reason, reconnect) RC_CLOSE_##name = (code),
+#include "worker/proto/codes.def"
+};
+
+/* The reason's name, "bad_request" for 400; for a code that is not in the table (it may come from another process)
+ * "error". */
+static inline const char *rc_code_reason(uint32_t code)
+{
+    switch (code) {
+#define RC_CODE(name, number, reason) \
+    case number:                      \
+        return reason;
+#include "worker/proto/codes.def"
+    default:
+        return "error";
+    }
+}
+
+/* The close code's name, "slow_consumer" for 4000; "" for one that is not in the table. */
+static inline const char *rc_close_reason(uint32_t code)
+{
+    switch (code) {
+#define RC_CLOSE(name, number, reason, reconnect) \
+    case number:                                  \
+        return reason;
+#include "worker/proto/codes.def"
+    default:
+        return "";
+    }
+}
+
+enum rc_operation_type {
+    RC_OPERATION_SUBSCRIBE = 1,
+    RC_OPERATION_UNSUBSCRIBE,
+    RC_OPERATION_PUBLISH,
+    RC_OPERATION_BROADCAST,
+    RC_OPERATION_DIRECT,
+    RC_OPERATION_PRESENCE,
+    RC_OPERATION_HISTORY,
+    RC_OPERATION_PING,
+};
+
+enum rc_data_kind {
+    RC_DATA_JSON = 0,   /* the text of one valid JSON value, UTF-8 */
+    RC_DATA_BINARY = 1, /* any bytes, also none */
+};
+
+/* What a client asks for. Members that the operation does not have are zero. Syntax has been checked (lengths, UTF-8,
+ * no control characters in a channel's name, data that is valid JSON); permission has not. */
+struct rc_operation {
+    enum rc_operation_type type;
+    enum rc_data_kind data_kind;            /* publish, broadcast, direct */
+    bool echo;                              /* publish, broadcast: does the sender get it too; true unless it said no */
+    uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
+    struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
+    struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
+    struct rc_span to;                      /* direct: client id */
+    struct rc_span data;                    /* publish, broadcast, direct: as the sender wrote it */
+    uint32_t exclude_count;                 /* publish, broadcast */
+    struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
+};
+
+/* Why an operation, or a whole frame, could not be decoded: what the client is to be answered. */
+#define RC_ERROR_MESSAGE_BYTES_MAX 96
+
+struct rc_operation_error {
+    enum rc_code code;
+    struct rc_span id;                        /* as in rc_operation; empty when none was sent or none could be read */
+    char message[RC_ERROR_MESSAGE_BYTES_MAX]; /* one English sentence for the client's author, NUL-terminated */
+};
+
+/* Makes it an operation that asks for nothing: everything zero but echo. `exclude` stays as it is. */
+void rc_operation_reset(struct rc_operation *operation);
+
+/* For codecs: sets code and message (cut off where it is too long; the id stays) and returns -EBADMSG. */
+int rc_operation_fail(struct rc_operation_error *error, enum rc_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum rc_event_type {
+    RC_EVENT_WELCOME = 1,
+    RC_EVENT_SUBSCRIBED, /* answers */
+    RC_EVENT_UNSUBSCRIBED,
+    RC_EVENT_PUBLISHED,
+    RC_EVENT_BROADCASTED,
+    RC_EVENT_SENT,
+    RC_EVENT_PONG,
+    RC_EVENT_ERROR,
+    RC_EVENT_MESSAGE, /* deliveries */
+    RC_EVENT_DIRECT,
+    RC_EVENT_GAP,
+};
+
+/* The first event of a connection. Texts are UTF-8. */
+struct rc_welcome {
+    struct rc_span client; /* this connection's client id */
+    struct rc_span instance;
+    struct rc_span user; /* empty = anonymous: null */
+    uint32_t ping_interval_ms;
+    uint64_t message_size_max; /* bytes of one message towards the server */
+};
+
+/* What a client is told. Members that the event does not have are ignored, so a designated initialiser is enough:
+ * { .type = RC_EVENT_SUBSCRIBED, .id = id, .channel = name }. */
+struct rc_event {
+    enum rc_event_type type;
+    enum rc_data_kind data_kind;      /* message, direct */
+    enum rc_code code;                /* error */
+    bool local;                       /* subscribed: promised on this host only ("scope":"local") */
+    struct rc_span id;                /* answers: the request's JSON token; empty = none */
+    struct rc_span channel;           /* subscribed, unsubscribed, message; error: may be empty; gap: empty = all */
+    struct rc_span channel_json;      /* the same as a JSON string with quotes, if made already; else empty */
+    struct rc_span data;              /* message, direct */
+    struct rc_span from;              /* message, direct: the publisher's client id; empty = not revealed */
+    struct rc_span message;           /* error: one English sentence, UTF-8 */
+    const struct rc_welcome *welcome; /* borrowed: welcome */
+};
+
+#endif

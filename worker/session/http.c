@@ -1,0 +1,406 @@
+/* http: requests of a connection that is not a WebSocket (yet): the upgrade, and the few resources. See session.h. */
+#include "worker/session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "worker/gate/permission.h"
+#include "worker/http/assets.h"
+#include "worker/http/parse.h"
+#include "worker/http/upgrade.h"
+
+#define HTTP_PATH_MAX 256
+
+/* One request being answered. */
+struct exchange {
+    struct rc_sessions *sessions;
+    uint32_t slot;
+    const struct rc_http_request *request;
+    bool keep_alive;
+};
+
+static const char *exchange_date(struct rc_sessions *sessions)
+{
+    return rc_http_date_at(&sessions->date, (int64_t)time(NULL));
+}
+
+static void exchange_finish(struct exchange *exchange, int rc, uint16_t status)
+{
+    struct rc_sessions *sessions = exchange->sessions;
+    rc_metric_add(sessions->metrics, RC_METRIC_HTTP_REQUESTS, 1);
+    if (status >= 400) {
+        rc_metric_add(sessions->metrics, RC_METRIC_HTTP_ERRORS, 1);
+    }
+    if (rc < 0) {
+        rc_session_failed_memory(sessions, exchange->slot);
+    } else if (!exchange->keep_alive) {
+        rc_session_linger(sessions, exchange->slot);
+    }
+}
+
+static void exchange_error(struct exchange *exchange, struct rc_http_response response, const char *message)
+{
+    char text[4096];
+    struct rc_sessions *sessions = exchange->sessions;
+    if (response.status == 400 || response.status == 413 || response.status == 414 || response.status == 431 ||
+        response.status >= 500) {
+        exchange->keep_alive = false; /* where the next request would begin is not known, or not wanted */
+    }
+    response.keep_alive = exchange->keep_alive;
+    response.date = exchange_date(sessions);
+    response.head = exchange->request != NULL && exchange->request->method == RC_HTTP_HEAD;
+    const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, message);
+    exchange_finish(exchange, rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
+}
+
+static void exchange_body(struct exchange *exchange, uint16_t status, const char *type, const char *body, size_t body_bytes)
+{
+    struct rc_sessions *sessions = exchange->sessions;
+    char text[1024];
+    const struct rc_http_response response = {.status = status,
+                                              .content_type = type,
+                                              .body_bytes = body_bytes,
+                                              .keep_alive = exchange->keep_alive,
+                                              .head = exchange->request->method == RC_HTTP_HEAD,
+                                              .date = exchange_date(sessions)};
+    const size_t head = rc_http_respond(text, sizeof(text), &response);
+    int rc = head == 0 ? -ENOMEM : rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)head);
+    if (rc == 0 && !response.head) {
+        rc = rc_hub_reply(sessions->hub, exchange->slot, body, (uint32_t)body_bytes);
+    }
+    exchange_finish(exchange, rc, status);
+}
+
+/* --- resources --- */
+
+static uint64_t http_total(const struct rc_sessions *sessions, enum rc_metric_id id)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < sessions->control->worker_count; i++) {
+        total += rc_metric_get(&sessions->control->worker_metrics[i], id);
+    }
+    return total;
+}
+
+static void http_health(struct exchange *exchange)
+{
+    struct rc_sessions *sessions = exchange->sessions;
+    const struct rc_control *control = sessions->control;
+    const bool draining = sessions->draining ||
+                          atomic_load_explicit(&control->state, memory_order_acquire) >= RC_BROKER_DRAINING;
+    char body[512];
+    const int bytes = snprintf(body, sizeof(body),
+                               "{\"healthy\":%s,\"status\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
+                               "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
+                               draining ? "false" : "true", draining ? "draining" : "ok", control->instance_id,
+                               control->worker_count, (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
+                               (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000),
+                               (unsigned long long)rc_clock_wall_ms());
+    exchange_body(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
+}
+
+static void http_health_websocket(struct exchange *exchange)
+{
+    const struct rc_sessions *sessions = exchange->sessions;
+    char body[256];
+    const int bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"connections\":{\"total\":%llu,\"users\":%llu},\"timestamp\":%llu}\n",
+                               (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
+                               (unsigned long long)http_total(sessions, RC_METRIC_USERS),
+                               (unsigned long long)rc_clock_wall_ms());
+    exchange_body(exchange, 200, "application/json", body, (size_t)bytes);
+}
+
+static void http_health_redis(struct exchange *exchange)
+{
+    char body[128];
+    const int bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"redis\":\"disabled\",\"timestamp\":%llu}\n",
+                               (unsigned long long)rc_clock_wall_ms());
+    exchange_body(exchange, 200, "application/json", body, (size_t)bytes);
+}
+
+/* Listeners that only this machine reaches show everything; others what the configuration says. */
+static bool http_private(const struct exchange *exchange)
+{
+    return (exchange->sessions->truth->slots[exchange->slot].flags & (RC_SLOT_LOOPBACK | RC_SLOT_UNIX | RC_SLOT_ADMIN)) != 0;
+}
+
+static void http_metrics(struct exchange *exchange)
+{
+    struct rc_sessions *sessions = exchange->sessions;
+    const struct rc_control *control = sessions->control;
+    if (!http_private(exchange) && !sessions->config->http.public_metrics) {
+        exchange_error(exchange, (struct rc_http_response){.status = 403},
+                       "metrics are not served on public listeners: set http.admin_listen or http.public_metrics");
+        return;
+    }
+    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
+    size_t count = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        sources[count++] = (struct rc_metrics_source){.metrics = &control->worker_metrics[i], .worker = (int)i};
+    }
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay_metrics, .worker = -1};
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor_metrics, .worker = -2};
+    /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
+    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) + 4096;
+    char *text = malloc(room);
+    if (text == NULL) {
+        exchange_error(exchange, (struct rc_http_response){.status = 503, .retry_after_s = 1}, "no memory");
+        return;
+    }
+    const size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
+    exchange_body(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
+    free(text);
+}
+
+static void http_page(struct exchange *exchange)
+{
+    if (!http_private(exchange) && !exchange->sessions->config->http.public_page) {
+        exchange_error(exchange, (struct rc_http_response){.status = 404}, "not found");
+        return;
+    }
+    exchange_body(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
+}
+
+static void http_client_script(struct exchange *exchange)
+{
+    exchange_body(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js, RC_ASSET_BYTES(rc_asset_ringcast_js));
+}
+
+static void http_api(struct exchange *exchange)
+{
+    if (exchange->sessions->config->http.api_keys.count == 0) {
+        exchange_error(exchange, (struct rc_http_response){.status = 403},
+                       "no API key is configured: set http.api_keys, then send it as Authorization: Bearer KEY");
+        return;
+    }
+    exchange_error(exchange, (struct rc_http_response){.status = 404}, "no such API call");
+}
+
+static const struct {
+    const char *path;
+    void (*answer)(struct exchange *exchange);
+} http_routes[] = {
+    {"/", http_page},
+    {"/ringcast.js", http_client_script},
+    {"/health", http_health},
+    {"/health/websocket", http_health_websocket},
+    {"/health/redis", http_health_redis},
+    {"/metrics", http_metrics},
+};
+
+/* --- the upgrade --- */
+
+/* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *encoding is what it speaks. */
+static int http_endpoint(const struct rc_config *config, const char *path, uint8_t *encoding)
+{
+    *encoding = RC_ENCODING_JSON;
+    if (strcmp(path, config->server.path.text) == 0) {
+        return RC_ENDPOINT_PATH;
+    }
+    if (config->debug.echo.text[0] != 0 && strcmp(path, config->debug.echo.text) == 0) {
+        *encoding = RC_ENCODING_ECHO;
+        return RC_ENDPOINT_PATH;
+    }
+    for (uint32_t i = 0; i < config->endpoint_count; i++) {
+        if (strcmp(path, config->endpoints[i].path.text) == 0) {
+            if (config->endpoints[i].protocol == RC_ENDPOINT_RAW) {
+                *encoding = RC_ENCODING_RAW;
+            }
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static struct rc_span http_user(const struct exchange *exchange, char *text, size_t capacity)
+{
+    const struct rc_config *config = exchange->sessions->config;
+    if (config->debug.user_query.text[0] == 0 || !http_private(exchange)) {
+        return (struct rc_span){0};
+    }
+    const int bytes = rc_http_query_find(exchange->request->query, config->debug.user_query.text, text, capacity);
+    return bytes <= 0 ? (struct rc_span){0} : rc_span_of(text, (size_t)bytes);
+}
+
+static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
+{
+    char id[RC_CLIENT_ID_MAX];
+    const struct rc_client_ref ref = rc_session_ref(sessions, slot);
+    const struct rc_welcome welcome = {
+        .client = rc_span_of(id, rc_client_id_write(id, sessions->control->instance_id, sessions->control->boot_nonce, &ref)),
+        .instance = rc_span_text(sessions->control->instance_id),
+        .user = rc_session_user(sessions, slot),
+        .ping_interval_ms = (uint32_t)sessions->config->limits.ping_interval_ms,
+        .message_size_max = sessions->config->limits.max_message_size_bytes,
+    };
+    const struct rc_event event = {.type = RC_EVENT_WELCOME, .welcome = &welcome};
+    if (rc_hub_reply_event(sessions->hub, slot, &event) < 0) {
+        rc_session_failed_memory(sessions, slot);
+    }
+}
+
+/* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
+static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, uint8_t encoding)
+{
+    const struct rc_span user = rc_session_user(sessions, slot);
+    if (encoding == RC_ENCODING_ECHO) {
+        return;
+    }
+    if (encoding != RC_ENCODING_RAW) {
+        rc_session_join(sessions, slot, RC_SPAN("*"));
+    }
+    if (user.count > 0) {
+        char name[RC_CHANNEL_NAME_MAX + 1];
+        const int bytes = snprintf(name, sizeof(name), "user:%.*s", (int)user.count, (const char *)user.bytes);
+        rc_session_join(sessions, slot, rc_span_of(name, (size_t)bytes));
+    }
+    if (endpoint != RC_ENDPOINT_PATH) {
+        const struct rc_config_endpoint *its = &sessions->config->endpoints[endpoint];
+        for (uint32_t i = 0; i < its->join_count; i++) {
+            rc_session_join(sessions, slot, rc_span_text(its->join[i]));
+        }
+    }
+    rc_hub_opened(sessions->hub, slot);
+}
+
+static void http_upgrade(struct exchange *exchange, const char *path)
+{
+    static const char *const subprotocols[] = {RC_NATIVE_SUBPROTOCOL, RC_NATIVE_SUBPROTOCOL_BINARY};
+    struct rc_sessions *sessions = exchange->sessions;
+    const struct rc_config *config = sessions->config;
+    uint8_t encoding;
+    const int endpoint = http_endpoint(config, path, &encoding);
+    if (endpoint < 0) {
+        exchange_error(exchange, (struct rc_http_response){.status = 404}, "no WebSocket end point has this path");
+        return;
+    }
+    const bool native = encoding == RC_ENCODING_JSON;
+    const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols,
+                                                  .subprotocol_count = native ? RC_ARRAY_COUNT(subprotocols) : 0};
+    struct rc_http_upgrade upgrade;
+    const int rc = rc_http_upgrade_check(exchange->request, &policy, &upgrade);
+    if (rc < 0) {
+        exchange_error(exchange, (struct rc_http_response){.status = (uint16_t)-rc, .headers = upgrade.failure_headers},
+                       upgrade.why);
+        return;
+    }
+    if (upgrade.has_origin &&
+        !rc_permission_origin(&config->http.allowed_origins, rc_span_of(upgrade.origin.text, upgrade.origin.bytes),
+                              rc_span_of(exchange->request->host.text, exchange->request->host.bytes))) {
+        exchange_error(exchange, (struct rc_http_response){.status = 403},
+                       "this origin is not allowed: see http.allowed_origins");
+        return;
+    }
+    if (native && upgrade.subprotocol != NULL && strcmp(upgrade.subprotocol, RC_NATIVE_SUBPROTOCOL_BINARY) == 0) {
+        encoding = RC_ENCODING_BINARY;
+    }
+    char text[1024];
+    char user[RC_CHANNEL_NAME_MAX - 5];
+    const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
+    if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
+        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint, encoding, http_user(exchange, user, sizeof(user))) < 0) {
+        rc_session_failed_memory(sessions, exchange->slot);
+        return;
+    }
+    if (encoding == RC_ENCODING_JSON || encoding == RC_ENCODING_BINARY) {
+        http_welcome(sessions, exchange->slot);
+    }
+    http_join(sessions, exchange->slot, endpoint, encoding);
+}
+
+/* --- requests --- */
+
+static void http_resource(struct exchange *exchange, const char *path)
+{
+    const enum rc_http_method method = exchange->request->method;
+    uint8_t encoding;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(http_routes); i++) {
+        if (strcmp(path, http_routes[i].path) == 0) {
+            if (method == RC_HTTP_GET || method == RC_HTTP_HEAD) {
+                http_routes[i].answer(exchange);
+            } else {
+                exchange_error(exchange, (struct rc_http_response){.status = 405, .allow = "GET, HEAD"},
+                               "this resource can only be read");
+            }
+            return;
+        }
+    }
+    if (strncmp(path, "/api/", 5) == 0) {
+        http_api(exchange);
+    } else if (http_endpoint(exchange->sessions->config, path, &encoding) >= 0) {
+        exchange_error(exchange,
+                       (struct rc_http_response){.status = 426, .headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},
+                       "this is a WebSocket end point");
+    } else {
+        exchange_error(exchange, (struct rc_http_response){.status = 404}, "not found");
+    }
+}
+
+static void http_request(struct exchange *exchange)
+{
+    const struct rc_http_request *request = exchange->request;
+    const struct rc_config_limits *limits = &exchange->sessions->config->limits;
+    char path[HTTP_PATH_MAX];
+    const int path_bytes = rc_http_path_decode(request->path, path, sizeof(path) - 1);
+    if (path_bytes < 0) {
+        exchange_error(exchange, (struct rc_http_response){.status = path_bytes == -ENOSPC ? 404 : 400},
+                       path_bytes == -ENOSPC ? "not found" : "the path is not correctly percent-encoded");
+        return;
+    }
+    path[path_bytes] = 0;
+    if (request->has_content_length && request->content_length > limits->max_body_bytes) {
+        exchange_error(exchange, (struct rc_http_response){.status = 413}, "the body is larger than limits.max_body");
+        return;
+    }
+    if (request->chunked || (request->has_content_length && request->content_length > 0)) {
+        exchange->keep_alive = false; /* no resource takes a body: it is thrown away while the connection lingers */
+    }
+    if (rc_http_upgrade_wanted(request)) {
+        http_upgrade(exchange, path);
+    } else {
+        http_resource(exchange, path);
+    }
+}
+
+uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
+{
+    const struct rc_config_limits *config = &sessions->config->limits;
+    const struct rc_http_limits limits = {.head_bytes_max = (uint32_t)config->max_request_bytes,
+                                          .headers_max = config->max_request_headers};
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    uint32_t used = 0;
+    while (slot->state == RC_SLOT_HTTP && used < count) {
+        struct rc_http_request request;
+        const char *why = "";
+        size_t scanned = 0;
+        if (used == 0 && slot->input != 0) {
+            scanned = rc_truth_input(sessions->truth, slot->input)->parked_scanned;
+        }
+        const int rc = rc_http_request_parse(bytes + used, count - used, &scanned, &limits, &request, &why);
+        if (rc == 0) {
+            if (used == 0 && slot->input != 0) {
+                rc_truth_input(sessions->truth, slot->input)->parked_scanned = (uint32_t)scanned;
+            }
+            return used;
+        }
+        struct exchange exchange = {.sessions = sessions, .slot = index};
+        if (rc < 0) {
+            exchange_error(&exchange, (struct rc_http_response){.status = (uint16_t)-rc}, why);
+            return count;
+        }
+        exchange.request = &request;
+        exchange.keep_alive = request.keep_alive && !sessions->draining;
+        http_request(&exchange);
+        used += (uint32_t)rc;
+        if (slot->state == RC_SLOT_HTTP) {
+            /* The next request has its time from now on. */
+            rc_session_restart_deadline(sessions, index);
+        }
+    }
+    return used;
+}

@@ -1,0 +1,380 @@
+/* operation: what clients ask for, checked and carried out. See session.h and docs/protocol.md. */
+#include "worker/session/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/channel_name.h"
+#include "common/check.h"
+#include "common/json_scan.h"
+#include "worker/gate/permission.h"
+#include "worker/ws/frame.h"
+
+/* One request being carried out. */
+struct request {
+    struct rc_sessions *sessions;
+    uint32_t slot;
+    const struct rc_operation *operation;
+};
+
+static void request_reply(const struct request *request, const struct rc_event *event)
+{
+    if (rc_hub_reply_event(request->sessions->hub, request->slot, event) < 0) {
+        rc_session_failed_memory(request->sessions, request->slot);
+    }
+}
+
+static void request_error(const struct request *request, enum rc_code code, struct rc_span message)
+{
+    const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                   .code = code,
+                                   .id = request->operation->id,
+                                   .channel = request->operation->channel,
+                                   .message = message};
+    request_reply(request, &event);
+}
+
+/* Answers done, if the client asked for an answer. */
+static void request_done(const struct request *request, enum rc_event_type type)
+{
+    if (request->operation->id.count > 0) {
+        const struct rc_event event = {
+            .type = type, .id = request->operation->id, .channel = request->operation->channel};
+        request_reply(request, &event);
+    }
+}
+
+/* Is the name one that a client may use? Answers if not. */
+static bool request_channel_ok(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    const int rc = rc_channel_name_check((const char *)channel.bytes, channel.count,
+                                         request->sessions->config->limits.max_channel_name);
+    if (rc < 0) {
+        request_error(request, RC_CODE_BAD_REQUEST,
+                      rc == -ENAMETOOLONG ? RC_SPAN("the channel's name is too long")
+                                          : RC_SPAN("the channel's name has characters that are not allowed"));
+        return false;
+    }
+    return true;
+}
+
+static void request_subscribe(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_slot *slot = &sessions->truth->slots[request->slot];
+    const struct rc_span name = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return;
+    }
+    if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
+        return;
+    }
+    if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->slot), name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not subscribe to this channel"));
+        return;
+    }
+    const uint32_t existing =
+        rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0) {
+        request_done(request, RC_EVENT_SUBSCRIBED);
+        return;
+    }
+    if ((uint32_t)slot->subscription_count + slot->pending_count >= sessions->config->limits.max_channels) {
+        request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
+        return;
+    }
+    const uint32_t channel = rc_hub_channel(sessions->hub, name);
+    int rc = channel == 0 ? -ENOMEM : 0;
+    if (rc == 0 && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
+        rc = rc_hub_subscribe(sessions->hub, request->slot, channel) == 0 ? -ENOMEM : 0;
+        if (rc == 0) {
+            request_done(request, RC_EVENT_SUBSCRIBED);
+        }
+    } else if (rc == 0) {
+        rc = rc_hub_wait(sessions->hub, request->slot, channel, request->operation->id);
+    }
+    if (rc < 0) {
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("no room for more channels or subscriptions on this server"));
+    }
+}
+
+static void request_unsubscribe(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_span name = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return;
+    }
+    if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
+        return;
+    }
+    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel != 0) {
+        uint8_t id[RC_REQUEST_ID_MAX];
+        uint8_t id_bytes = 0;
+        const uint32_t subscription = rc_hub_subscription(sessions->hub, request->slot, channel);
+        if (subscription != 0) {
+            rc_hub_unsubscribe(sessions->hub, request->slot, subscription);
+        } else {
+            /* The subscribe requests that still wait get their one answer now. */
+            while (rc_hub_wait_cancel(sessions->hub, request->slot, channel, id, &id_bytes)) {
+                if (id_bytes > 0) {
+                    const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                                   .code = RC_CODE_CONFLICT,
+                                                   .id = rc_span_of(id, id_bytes),
+                                                   .channel = name,
+                                                   .message = RC_SPAN("unsubscribed before it was registered")};
+                    request_reply(request, &event);
+                }
+                if (rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name) != channel) {
+                    break;
+                }
+            }
+        }
+    }
+    request_done(request, RC_EVENT_UNSUBSCRIBED);
+}
+
+/* The excluded clients of this host as refs; those of other hosts as text. */
+static void request_excludes(const struct request *request, struct rc_client_ref *refs, char *text,
+                             struct rc_envelope_view *view)
+{
+    const struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    for (uint32_t i = 0; i < operation->exclude_count; i++) {
+        const struct rc_span id = operation->exclude[i];
+        struct rc_client_ref ref;
+        switch (rc_client_id_read((const char *)id.bytes, id.count, sessions->control->instance_id,
+                                  sessions->control->boot_nonce, &ref)) {
+        case RC_CLIENT_ID_LOCAL:
+            refs[view->head.exclude_count++] = ref;
+            break;
+        case RC_CLIENT_ID_FOREIGN:
+            memcpy(text + view->head.exclude_text_bytes, id.bytes, id.count);
+            text[view->head.exclude_text_bytes + id.count] = 0;
+            view->head.exclude_text_bytes += (uint32_t)id.count + 1;
+            break;
+        case RC_CLIENT_ID_INVALID:
+        case RC_CLIENT_ID_STALE:
+            break; /* nobody */
+        }
+    }
+    view->excludes = (const uint8_t *)refs;
+    view->exclude_text = text;
+}
+
+static void request_send_up(const struct request *request, enum rc_record_type type, struct rc_envelope_view *view,
+                            enum rc_metric_id metric)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    view->head.time_ns = sessions->io->now_ns;
+    view->head.origin = rc_session_ref(sessions, request->slot);
+    view->head.data_bytes = (uint32_t)operation->data.count;
+    view->head.request_id_bytes = (uint8_t)operation->id.count;
+    view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
+                                   (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));
+    view->request_id = operation->id.bytes;
+    view->data = operation->data.bytes;
+    const int rc = rc_uplink_write(sessions->uplink, type, view);
+    if (rc == -EMSGSIZE) {
+        request_error(request, RC_CODE_TOO_LARGE, RC_SPAN("the message does not fit the server's rings"));
+    } else if (rc < 0) {
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("the server is busy: try again"));
+    } else {
+        rc_metric_add(sessions->metrics, metric, 1);
+    }
+}
+
+static void request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
+{
+    struct rc_client_ref refs[RC_EXCLUDE_MAX];
+    char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
+    struct rc_envelope_view view = {.channel = (const char *)channel.bytes};
+    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
+    view.head.channel_bytes = (uint8_t)channel.count;
+    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
+    request_excludes(request, refs, text, &view);
+    request_send_up(request, RC_UP_PUBLISH, &view,
+                    (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
+}
+
+static void request_channel_publish(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_span channel = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return;
+    }
+    if (rc_permission_reserved(channel)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
+    } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not publish to this channel"));
+    } else {
+        request_publish(request, channel, 0);
+    }
+}
+
+static void request_broadcast(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->slot),
+                              (struct rc_span){0})) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not broadcast"));
+        return;
+    }
+    request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+}
+
+static void request_direct(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->slot),
+                              (struct rc_span){0})) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not send direct messages"));
+        return;
+    }
+    struct rc_envelope_view view = {0};
+    const struct rc_span to = request->operation->to;
+    switch (rc_client_id_read((const char *)to.bytes, to.count, sessions->control->instance_id,
+                              sessions->control->boot_nonce, &view.head.target)) {
+    case RC_CLIENT_ID_LOCAL:
+        request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
+        return;
+    case RC_CLIENT_ID_STALE:
+    case RC_CLIENT_ID_FOREIGN:
+    case RC_CLIENT_ID_INVALID:
+        rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
+        return;
+    }
+}
+
+static void request_run(const struct request *request)
+{
+    switch (request->operation->type) {
+    case RC_OPERATION_SUBSCRIBE:
+        request_subscribe(request);
+        return;
+    case RC_OPERATION_UNSUBSCRIBE:
+        request_unsubscribe(request);
+        return;
+    case RC_OPERATION_PUBLISH:
+        request_channel_publish(request);
+        return;
+    case RC_OPERATION_BROADCAST:
+        request_broadcast(request);
+        return;
+    case RC_OPERATION_DIRECT:
+        request_direct(request);
+        return;
+    case RC_OPERATION_PRESENCE:
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
+        return;
+    case RC_OPERATION_HISTORY:
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
+        return;
+    case RC_OPERATION_PING:
+        /* A ping is a question by itself: it is answered with or without an id. */
+        request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = request->operation->id});
+        return;
+    }
+}
+
+static void message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
+{
+    struct rc_native_reader reader;
+    struct rc_operation operation;
+    struct rc_operation_error error;
+    rc_native_begin(&reader, opcode == RC_WS_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON, frame, &sessions->scratch);
+    int rc;
+    while (sessions->truth->slots[slot].state == RC_SLOT_OPEN &&
+           (rc = rc_native_next(&reader, &operation, &error)) != 0) {
+        const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
+        if (rc > 0) {
+            request_run(&request);
+        } else {
+            const struct rc_event event = {
+                .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
+            request_reply(&request, &event);
+        }
+    }
+}
+
+/* Raw clients know no protocol: what they send is dropped, or published as it is. */
+static void message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
+{
+    const struct rc_config_endpoint *endpoint = &sessions->config->endpoints[sessions->truth->slots[slot].endpoint];
+    const struct rc_operation operation = {.echo = true,
+                                           .data = frame,
+                                           .data_kind = opcode == RC_WS_BINARY ? RC_DATA_BINARY : RC_DATA_JSON};
+    const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
+    const struct rc_span user = rc_session_user(sessions, slot);
+    struct rc_json_value value;
+    if (endpoint->incoming != RC_INCOMING_IGNORE && opcode == RC_WS_TEXT && rc_json_scan(frame, 0, &value, NULL) < 0) {
+        /* It would stand unquoted in the JSON messages of others. */
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return;
+    }
+    switch (endpoint->incoming) {
+    case RC_INCOMING_IGNORE:
+        return;
+    case RC_INCOMING_BROADCAST:
+        if (rc_permission_allows(sessions->config->permissions.broadcast, user, (struct rc_span){0})) {
+            request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+        } else {
+            rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        }
+        return;
+    case RC_INCOMING_PUBLISH: {
+        const struct rc_span channel = rc_span_text(endpoint->incoming_channel);
+        if (rc_permission_publish(sessions->config, user, channel)) {
+            request_publish(&request, channel, 0);
+        } else {
+            rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        }
+        return;
+    }
+    }
+}
+
+void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count)
+{
+    const struct rc_span frame = rc_span_of(bytes, count);
+    switch ((enum rc_encoding)sessions->truth->slots[slot].encoding) {
+    case RC_ENCODING_JSON:
+    case RC_ENCODING_BINARY:
+        message_native(sessions, slot, opcode, frame);
+        return;
+    case RC_ENCODING_RAW:
+        message_raw(sessions, slot, opcode, frame);
+        return;
+    case RC_ENCODING_ECHO:
+        if (rc_hub_reply_frame(sessions->hub, slot, opcode, bytes, (uint32_t)count) < 0) {
+            rc_session_failed_memory(sessions, slot);
+        }
+        return;
+    case RC_ENCODING_COUNT:
+        return;
+    }
+}
+
+void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+{
+    if (rc_span_equal(name, RC_SPAN("*"))) {
+        sessions->truth->slots[slot].flags |= RC_SLOT_EVERYBODY;
+        return;
+    }
+    const uint32_t channel = rc_hub_channel(sessions->hub, name);
+    if (channel == 0 || rc_hub_subscription(sessions->hub, slot, channel) != 0) {
+        return;
+    }
+    if (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE) {
+        (void)rc_hub_subscribe(sessions->hub, slot, channel);
+    } else {
+        (void)rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0});
+    }
+}

@@ -1,0 +1,358 @@
+/* session: the life of a connection above its bytes. See session.h. */
+#include "worker/session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "worker/ws/frame.h"
+
+int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
+                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
+                     struct rc_metrics *metrics, uint32_t worker)
+{
+    *sessions = (struct rc_sessions){.control = control,
+                                     .config = config,
+                                     .truth = truth,
+                                     .io = io,
+                                     .hub = hub,
+                                     .uplink = uplink,
+                                     .metrics = metrics,
+                                     .worker = worker};
+    return 0;
+}
+
+void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
+{
+    sessions->config = config;
+}
+
+/* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
+static uint64_t session_random(struct rc_sessions *sessions)
+{
+    for (;;) {
+        if (sessions->random_count == 0) {
+            const ssize_t got = getrandom(sessions->randoms, sizeof(sessions->randoms), 0);
+            RC_ASSERT(got == (ssize_t)sizeof(sessions->randoms)); /* up to 256 bytes are never short or interrupted */
+            sessions->random_count = RC_ARRAY_COUNT(sessions->randoms);
+        }
+        const uint64_t random = sessions->randoms[--sessions->random_count];
+        if (random != 0) {
+            return random;
+        }
+    }
+}
+
+struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot)
+{
+    const uint32_t user = sessions->truth->slots[slot].user;
+    if (user == 0) {
+        return (struct rc_span){0};
+    }
+    const struct rc_user *object = rc_truth_user(sessions->truth, user);
+    return rc_span_of(object->id, object->id_bytes);
+}
+
+struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t slot)
+{
+    return (struct rc_client_ref){
+        .random = sessions->truth->slots[slot].random, .slot = slot, .worker = (uint16_t)sessions->worker};
+}
+
+void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot)
+{
+    rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    if (sessions->truth->slots[slot].state == RC_SLOT_OPEN) {
+        rc_session_close(sessions, slot, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
+    } else {
+        rc_io_terminate(sessions->io, slot);
+    }
+}
+
+/* --- deadlines --- */
+
+void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
+{
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    uint32_t next = slot->deadline_ds;
+    if (slot->ping_ds != 0 && (next == 0 || slot->ping_ds < next)) {
+        next = slot->ping_ds;
+    }
+    rc_io_set_timer(sessions->io, index, next);
+}
+
+static void session_set_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
+{
+    sessions->truth->slots[slot].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
+    rc_session_schedule(sessions, slot);
+}
+
+void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot)
+{
+    session_set_deadline(sessions, slot, sessions->config->limits.handshake_timeout_ms);
+}
+
+static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    if (slot->flags & RC_SLOT_PING_DUE) {
+        const uint32_t asked_ds = slot->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
+        if (slot->received_ds < asked_ds && !(slot->flags & (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES))) {
+            rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
+            rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+            return;
+        }
+        /* Something else arrived since, or we did not read: it is alive. */
+        slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
+        slot->ping_ds = limits->ping_interval_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->ping_interval_ms);
+        return;
+    }
+    if (limits->ping_interval_ms == 0) {
+        slot->ping_ds = 0;
+        return;
+    }
+    if (rc_hub_reply_frame(sessions->hub, index, RC_WS_PING, NULL, 0) < 0) {
+        rc_session_failed_memory(sessions, index);
+        return;
+    }
+    rc_metric_add(sessions->metrics, RC_METRIC_PINGS, 1);
+    if (limits->pong_timeout_ms > 0) {
+        slot->flags |= RC_SLOT_PING_DUE;
+        slot->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
+    } else {
+        slot->ping_ds = rc_io_deadline(sessions->io, limits->ping_interval_ms);
+    }
+}
+
+static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const uint32_t now = sessions->io->now_ds;
+    rc_io_quiet_check(sessions->io, index);
+    if (slot->deadline_ds != 0 && slot->deadline_ds <= now) {
+        const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
+        if (idle_ds == 0) {
+            slot->deadline_ds = 0;
+        } else if (slot->active_ds + idle_ds <= now) {
+            rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
+            rc_session_close(sessions, index, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT), true);
+            return;
+        } else {
+            slot->deadline_ds = slot->active_ds + idle_ds;
+        }
+    }
+    if (slot->ping_ds != 0 && slot->ping_ds <= now) {
+        session_ping_timer(sessions, index);
+    }
+    if (slot->state == RC_SLOT_OPEN) {
+        rc_session_schedule(sessions, index);
+    }
+}
+
+void rc_session_timer(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state == RC_SLOT_OPEN) {
+        session_open_timer(sessions, index);
+        return;
+    }
+    if (slot->deadline_ds == 0 || slot->deadline_ds > sessions->io->now_ds) {
+        rc_session_schedule(sessions, index);
+        return;
+    }
+    if (slot->state == RC_SLOT_HTTP) {
+        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+    } else if (slot->state == RC_SLOT_CLOSING) {
+        rc_metric_add(sessions->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
+    }
+    rc_io_terminate(sessions->io, index);
+}
+
+/* --- beginning --- */
+
+bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_listener *from = &sessions->control->listeners[listener];
+    if (sessions->draining) {
+        return false;
+    }
+    slot->flags |= (from->loopback ? RC_SLOT_LOOPBACK : 0u) | (from->unix_socket ? RC_SLOT_UNIX : 0u) |
+                   (from->kind == RC_LISTENER_ADMIN ? RC_SLOT_ADMIN : 0u);
+    slot->opened_s = sessions->io->now_ds / 10;
+    slot->received_ds = sessions->io->now_ds;
+    if (sessions->io->open_count > sessions->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
+        char text[1024];
+        const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
+        const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this server is full: try again");
+        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_FULL, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "worker_full", "connections=%u remedy=\"raise server.max_connections or the "
+                       "descriptor limit, or add workers\"", sessions->io->open_count);
+        if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+            return false;
+        }
+        rc_session_linger(sessions, index);
+        return true;
+    }
+    session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
+    return true;
+}
+
+int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoint, uint8_t encoding, struct rc_span user)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    if (user.count > 0) {
+        slot->user = rc_pool_alloc(&sessions->truth->users);
+        if (slot->user == 0) {
+            return -ENOMEM;
+        }
+        struct rc_user *object = rc_truth_user(sessions->truth, slot->user);
+        object->id_bytes = (uint8_t)user.count;
+        memcpy(object->id, user.bytes, user.count);
+        sessions->users++;
+        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    }
+    slot->state = RC_SLOT_OPEN;
+    slot->endpoint = endpoint;
+    slot->encoding = encoding;
+    slot->random = session_random(sessions);
+    slot->active_ds = sessions->io->now_ds;
+    slot->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
+    if (limits->ping_interval_ms > 0) {
+        /* The first ping anywhere in the interval: connections that came together are not pinged together. */
+        slot->ping_ds = rc_io_deadline(sessions->io, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+    }
+    rc_session_schedule(sessions, index);
+    rc_io_opened(sessions->io, index);
+    sessions->connections++;
+    rc_metric_add(sessions->metrics, RC_METRIC_UPGRADED, 1);
+    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+    return 0;
+}
+
+/* --- ending --- */
+
+void rc_session_close(struct rc_sessions *sessions, uint32_t index, uint16_t code, const char *reason, bool now)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state != RC_SLOT_OPEN) {
+        return;
+    }
+    rc_hub_close_connection(sessions->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);
+    if (slot->state != RC_SLOT_OPEN) {
+        return; /* ended at once for want of memory */
+    }
+    if (now) {
+        slot->state = RC_SLOT_CLOSING;
+        slot->ping_ds = 0;
+        session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+    }
+}
+
+void rc_session_linger(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    slot->state = RC_SLOT_LINGER;
+    slot->ping_ds = 0;
+    session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+}
+
+/* All private output has left. */
+void rc_session_flushed(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    switch ((enum rc_slot_state)slot->state) {
+    case RC_SLOT_OPEN:
+        if (slot->flags & RC_SLOT_CLOSE_QUEUED) {
+            /* By draining or by the hub (slow consumer): from here on the connection only ends. */
+            slot->state = RC_SLOT_CLOSING;
+            slot->ping_ds = 0;
+            session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+        }
+        return;
+    case RC_SLOT_CLOSING:
+        if ((slot->flags & RC_SLOT_CLOSE_SENT) && (slot->flags & (RC_SLOT_CLOSE_RECEIVED | RC_SLOT_PEER_ENDED))) {
+            rc_io_terminate(sessions->io, index); /* RFC 6455 7.1.1: the server ends the TCP connection first */
+        }
+        return;
+    case RC_SLOT_LINGER:
+        if (slot->flags & RC_SLOT_PEER_ENDED) {
+            rc_io_terminate(sessions->io, index);
+        } else {
+            session_set_deadline(sessions, index, RC_SESSION_LINGER_MS);
+        }
+        return;
+    case RC_SLOT_HTTP:
+        if (slot->flags & RC_SLOT_PEER_ENDED) {
+            rc_io_terminate(sessions->io, index);
+        }
+        return;
+    case RC_SLOT_FREE:
+    case RC_SLOT_TERMINATING:
+    case RC_SLOT_CLOSED:
+        return;
+    }
+}
+
+void rc_session_ended(void *context, uint32_t index, int error)
+{
+    struct rc_sessions *sessions = context;
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    if (error < 0) {
+        rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
+    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) && rc_hub_unsent(sessions->hub, index) > 0) {
+        return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
+    }
+    rc_io_terminate(sessions->io, index);
+}
+
+void rc_session_terminated(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->random != 0) {
+        RC_ASSERT(sessions->connections > 0);
+        sessions->connections--;
+        rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+        slot->random = 0;
+    }
+    rc_hub_ended(sessions->hub, index);
+    rc_session_input_release(sessions, index);
+    if (slot->user != 0) {
+        rc_pool_free(&sessions->truth->users, slot->user);
+        slot->user = 0;
+        sessions->users--;
+        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    }
+}
+
+void rc_sessions_drain(struct rc_sessions *sessions)
+{
+    if (sessions->draining) {
+        return;
+    }
+    sessions->draining = true;
+    rc_io_stop_accepting(sessions->io);
+    const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
+    for (uint32_t index = 0; index < sessions->truth->slot_count; index++) {
+        const struct rc_slot *slot = &sessions->truth->slots[index];
+        if (slot->state == RC_SLOT_OPEN) {
+            uint8_t reason[RC_NATIVE_RESTART_REASON_BYTES_MAX + 1] = {0};
+            const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
+            reason[rc_native_restart_reason(reason, (uint32_t)delay_ms)] = 0;
+            rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
+        } else if (slot->state == RC_SLOT_HTTP && rc_hub_unsent(sessions->hub, index) == 0) {
+            rc_io_terminate(sessions->io, index);
+        } else if (slot->state == RC_SLOT_HTTP) {
+            rc_session_linger(sessions, index);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/*
+ * session: one client's conversation: HTTP until the upgrade, then WebSocket and its protocol, until the end.
+ *
+ * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the connection's slot.
+ *
+ *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
+ *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
+ */
+#ifndef RC_WORKER_SESSION_SESSION_H
+#define RC_WORKER_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/shm_layout.h"
+#include "worker/http/respond.h"
+#include "worker/hub/hub.h"
+#include "worker/io/io.h"
+#include "worker/proto/native.h"
+#include "worker/truth.h"
+#include "worker/uplink.h"
+
+struct rc_sessions {
+    struct rc_control *control;     /* borrowed */
+    const struct rc_config *config; /* borrowed: the one in force */
+    struct rc_truth *truth;         /* borrowed */
+    struct rc_io *io;               /* borrowed */
+    struct rc_hub *hub;             /* borrowed */
+    struct rc_uplink *uplink;       /* borrowed */
+    struct rc_metrics *metrics;     /* borrowed */
+    uint32_t worker;
+    bool draining;
+    uint32_t connections; /* open WebSockets */
+    uint32_t users;       /* of them with a user */
+    struct rc_http_date date;
+    uint64_t randoms[32]; /* from getrandom, for client ids */
+    uint32_t random_count;
+    struct rc_operation_scratch scratch;
+};
+
+int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
+                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
+                     struct rc_metrics *metrics, uint32_t worker);
+/* A new configuration is in force. */
+void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
+/* Sends every client away politely (1012); nobody is accepted any more. */
+void rc_sessions_drain(struct rc_sessions *sessions);
+
+/* Handlers of io and hub (context = struct rc_sessions). */
+bool rc_session_accepted(void *context, uint32_t slot, uint32_t listener);
+void rc_session_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
+void rc_session_ended(void *context, uint32_t slot, int error);
+void rc_session_timer(void *context, uint32_t slot);
+void rc_session_terminated(void *context, uint32_t slot);
+void rc_session_flushed(void *context, uint32_t slot);
+void rc_session_replies_drained(void *context, uint32_t slot);
+/* There is room in the up ring again: the connections that waited for it are read on. */
+void rc_sessions_uplink_room(struct rc_sessions *sessions);
+
+/* --- shared by the files of worker/session --- */
+
+#define RC_SESSION_LINGER_MS 300u
+
+/* session.c */
+struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot);
+struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t slot);
+/* Ends the conversation with a close frame: `now` drops what else is unsent. */
+void rc_session_close(struct rc_sessions *sessions, uint32_t slot, uint16_t code, const char *reason, bool now);
+/* Answers were given up to here: the connection ends once they have left. */
+void rc_session_linger(struct rc_sessions *sessions, uint32_t slot);
+/* Sets the timer to the earliest of the connection's deadlines. */
+void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
+/* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
+void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
+/* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
+int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding, struct rc_span user);
+void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
+
+/* input.c */
+struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_input_release(struct rc_sessions *sessions, uint32_t slot);
+/* Appends to the parked bytes. -ENOMEM when the budget is used up. */
+int rc_session_park(struct rc_sessions *sessions, uint32_t slot, const uint8_t *bytes, uint32_t count);
+/* Takes `count` bytes from the front of the parked ones. */
+void rc_session_unpark(struct rc_sessions *sessions, uint32_t slot, uint32_t count);
+/* WebSocket bytes. */
+void rc_session_frames(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+/* Reads on after a pause. */
+void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
+
+/* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
+uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+
+/* operation.c: a complete message of a native or raw client. */
+void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count);
+/* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
+void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * uplink: a worker's two rings to the relay.
+ *
+ * Owned by main(). Upwards: publishes and directs (written when there is room, else their publishers are not read), and the
+ * worker's interest in channels (a dirty mark per channel, written when there is room). Downwards: sequenced messages for the
+ * hub, answers, acknowledgements, gaps. A record is released when the turn that sends it is over.
+ */
+#ifndef RC_WORKER_UPLINK_H
+#define RC_WORKER_UPLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/ring.h"
+#include "common/shm_layout.h"
+#include "worker/hub/hub.h"
+
+#define RC_UPLINK_BATCH_MAX 512u /* records drained before the turn sends them */
+
+struct rc_uplink {
+    struct rc_control *control; /* borrowed */
+    struct rc_port *port;       /* borrowed */
+    struct rc_hub *hub;         /* borrowed */
+    struct rc_truth *truth;     /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
+    struct rc_ring up;
+    struct rc_ring down;
+    int relay_bell_fd;
+    int worker_index;
+    uint32_t generation;       /* of this worker's start */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of the interest list; 0 = none */
+    uint64_t token;            /* of the last RC_UP_INTEREST_ADD */
+    uint64_t reserve_bytes;    /* room that a message's operations may need at once */
+    bool written;              /* something was committed since the relay's bell was rung */
+    bool corrupt;              /* the down ring cannot be read any more */
+    struct rc_index_list waiting; /* connections that are not read until there is room */
+};
+
+int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct rc_port *port, struct rc_hub *hub,
+                   struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
+                   struct rc_err *err);
+void rc_uplink_close(struct rc_uplink *uplink);
+
+/* Room for the operations of one more client message. False: the relay was asked to wake us when there is. */
+bool rc_uplink_room(struct rc_uplink *uplink);
+/* Writes one record. -EAGAIN when there is no room after all. */
+int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
+
+/* Hub handler: queues the channel's interest to be told. */
+void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t channel);
+
+/* Tells interests and snapshot as far as there is room, and rings the relay if anything was written. */
+void rc_uplink_flush(struct rc_uplink *uplink);
+
+/* Handles what came down, at most RC_UPLINK_BATCH_MAX records; true when it stopped for another reason than an empty ring. */
+bool rc_uplink_drain(struct rc_uplink *uplink);
+/* The turn is over: gives the drained records back. */
+void rc_uplink_release(struct rc_uplink *uplink);
+
+/* Anything for this worker to do: records, a new relay, or room that connections wait for. */
+bool rc_uplink_due(struct rc_uplink *uplink);
+
+#endif
