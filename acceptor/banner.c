@@ -9,8 +9,9 @@
 static void url_host(const struct rc_listen *group, char *text, size_t capacity)
 {
     const struct rc_listen_address *address = &group->address;
-    const bool any = (address->socket.any.sa_family == AF_INET && address->socket.v4.sin_addr.s_addr == INADDR_ANY) ||
-                     (address->socket.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->socket.v6.sin6_addr));
+    const bool any =
+        (address->socket.any.sa_family == AF_INET && address->socket.v4.sin_addr.s_addr == INADDR_ANY) ||
+        (address->socket.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->socket.v6.sin6_addr));
     if (any) {
         snprintf(text, capacity, "localhost:%u", address->port);
     } else {
@@ -51,8 +52,9 @@ static void print_web(FILE *out, const struct rc_settings *settings, const struc
 void rc_banner_print(FILE *out, const struct rc_settings *settings, const struct rc_broker *broker)
 {
     char host[RC_CONFIG_VALUE_MAX];
-    fprintf(out, "\n  ringcast %s is running: %u worker%s, up to %llu connections\n\n", RC_VERSION, broker->worker_count,
-            broker->worker_count == 1 ? "" : "s", (unsigned long long)broker->plan.connections_max);
+    fprintf(out, "\n  ringcast %s is running: %u worker%s, up to %llu connections\n\n", RC_VERSION,
+            broker->worker_count, broker->worker_count == 1 ? "" : "s",
+            (unsigned long long)broker->plan.connections_max);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         const struct rc_listen *group = &broker->listens[i];
         if (group->kind != RC_LISTENER_CLIENT) {

@@ -37,7 +37,8 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
                          enum rc_listener_kind kind, struct rc_err *err)
 {
     if (broker->listen_count == RC_LISTENERS_MAX) {
-        return rc_err_set(err, -E2BIG, "more than %d listeners in server.listen and http.admin_listen", RC_LISTENERS_MAX);
+        return rc_err_set(err, -E2BIG, "more than %d listeners in server.listen and http.admin_listen",
+                          RC_LISTENERS_MAX);
     }
     const struct rc_listen_options options = {
         .backlog = broker->limits.backlog,
@@ -91,14 +92,14 @@ static void open_steering(struct rc_broker *broker)
         }
         return;
     }
-    rc_log_warn("steering",
-                "mode=kernel reason=\"%s\" lost=\"connections are spread by hash, not by load, and a stopped worker gets new "
-                "ones too%s\" remedy=\"%s\"",
-                err.text,
-                rc_steer_kernel_migrates() ? "" : "; those queued at a worker that crashes again and again wait for it",
-                rc_steer_kernel_migrates()
-                    ? "start with CAP_BPF"
-                    : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
+    rc_log_warn(
+        "steering",
+        "mode=kernel reason=\"%s\" lost=\"connections are spread by hash, not by load, and a stopped worker gets new "
+        "ones too%s\" remedy=\"%s\"",
+        err.text,
+        rc_steer_kernel_migrates() ? "" : "; those queued at a worker that crashes again and again wait for it",
+        rc_steer_kernel_migrates() ? "start with CAP_BPF"
+                                   : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
 }
 
 static int open_bells(struct rc_broker *broker, struct rc_err *err)
@@ -174,7 +175,8 @@ static int prepare(struct rc_broker *broker, const struct rc_config *config, str
         RC_ASSERT(broker->worker_count >= 1 && broker->worker_count <= RC_WORKERS_MAX);
     }
     if (code == 0) {
-        code = rc_limits_plan(&broker->plan, &broker->limits, config, broker->worker_count, listeners_wanted(config), err);
+        code =
+            rc_limits_plan(&broker->plan, &broker->limits, config, broker->worker_count, listeners_wanted(config), err);
     }
     if (code == 0) {
         code = rc_limits_check_memlock(&broker->limits, config, broker->worker_count, err);
@@ -297,7 +299,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         .identity = &broker->identity,
         .cpu = atomic_load_explicit(&child->process->cpu, memory_order_relaxed),
     };
-    child->ready = child->stuck = child->killed = false;
+    child->ready = child->stuck = child->behind = child->killed = false;
     child->restart_due_ms = 0;
     child->started_ms = now_ms;
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
@@ -326,6 +328,7 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
     atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
     atomic_store_explicit(&child->process->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    child->ready = child->stuck = child->behind = false;
     const uint32_t generation = atomic_load_explicit(&child->process->generation, memory_order_relaxed) + 1;
     if (child->index != RC_CHILD_RELAY) {
         /* R1 pairs with the relay's acquire of the port's generation: the former worker has written its last. */

@@ -1,9 +1,10 @@
 /*
- * broker: everything the acceptor makes before and keeps while children run: segments, listeners, steering, doorbells, the life
- * pipe, and the table of children.
+ * broker: everything the acceptor makes before and keeps while children run: segments, listeners, steering,
+ * doorbells, the life pipe, and the table of children.
  *
- * One instance, owned by the supervisor, which decides when to start and stop what; this module knows how. rc_broker_open creates
- * everything in the order in which a failure is cheapest, and undoes all of it when one step fails.
+ * One instance, owned by the supervisor, which decides when to start and stop what; this module knows how.
+ * rc_broker_open creates everything in the order in which a failure is cheapest, and undoes all of it when one step
+ * fails.
  */
 #ifndef RC_ACCEPTOR_BROKER_H
 #define RC_ACCEPTOR_BROKER_H
@@ -48,7 +49,8 @@ void rc_broker_close(struct rc_broker *broker);
 /* Starts a child that is not running, under the generation that its process entry holds. */
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
 
-/* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation, everybody told. */
+/* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation,
+ * everybody told. */
 void rc_broker_bury(struct rc_broker *broker, struct rc_child *child);
 
 /* Makes a down worker's listeners anew, so that what waits at the old ones moves to the others. */

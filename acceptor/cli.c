@@ -33,10 +33,19 @@ static const struct {
     const char *word;
     enum rc_cli_command command;
 } commands[] = {
-    {"run", RC_CLI_RUN},         {"check", RC_CLI_CHECK},       {"status", RC_CLI_STATUS}, {"reload", RC_CLI_RELOAD},
-    {"stop", RC_CLI_STOP},       {"version", RC_CLI_VERSION},   {"--version", RC_CLI_VERSION},
-    {"-V", RC_CLI_VERSION},      {"help", RC_CLI_HELP},         {"--help", RC_CLI_HELP},   {"-h", RC_CLI_HELP},
-    {"--help-config", RC_CLI_HELP_CONFIG}, {"help-config", RC_CLI_HELP_CONFIG},
+    {"run", RC_CLI_RUN},
+    {"check", RC_CLI_CHECK},
+    {"status", RC_CLI_STATUS},
+    {"reload", RC_CLI_RELOAD},
+    {"stop", RC_CLI_STOP},
+    {"version", RC_CLI_VERSION},
+    {"--version", RC_CLI_VERSION},
+    {"-V", RC_CLI_VERSION},
+    {"help", RC_CLI_HELP},
+    {"--help", RC_CLI_HELP},
+    {"-h", RC_CLI_HELP},
+    {"--help-config", RC_CLI_HELP_CONFIG},
+    {"help-config", RC_CLI_HELP_CONFIG},
 };
 
 static int wrong(const char *what, const char *word)
@@ -46,7 +55,8 @@ static int wrong(const char *what, const char *word)
     return -EINVAL;
 }
 
-/* The value of an option: "-c FILE" or "--config=FILE". NULL when `word` is another option; "" when the value is missing. */
+/* The value of an option: "-c FILE" or "--config=FILE". NULL when `word` is another option; "" when the value is
+ * missing. */
 static const char *option_value(const char *word, const char *name, int argc, char **argv, int *at)
 {
     const size_t bytes = strlen(name);

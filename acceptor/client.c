@@ -17,8 +17,8 @@
 #include "acceptor/console.h"
 
 #define RC_CLIENT_CANDIDATES_MAX 64
-#define RC_CLIENT_PREFIX         "ringcast-"
-#define RC_CLIENT_SUFFIX         ".sock"
+#define RC_CLIENT_PREFIX "ringcast-"
+#define RC_CLIENT_SUFFIX ".sock"
 
 struct candidate {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -54,21 +54,27 @@ static bool named_like_ours(const char *name)
 
 static unsigned collect(const char *folder, struct candidate *candidates, unsigned count)
 {
+    struct stat status;
     DIR *directory = opendir(folder);
-    if (directory == NULL) {
+    if (directory == NULL || fstat(dirfd(directory), &status) != 0) {
+        if (directory != NULL) {
+            closedir(directory);
+        }
         return count;
     }
+    const bool anybody_writes = (status.st_mode & S_IWOTH) != 0;
     const struct dirent *entry;
     while (count < RC_CLIENT_CANDIDATES_MAX && (entry = readdir(directory)) != NULL) {
-        struct stat status;
         struct candidate *next = &candidates[count];
-        if (!named_like_ours(entry->d_name) || (size_t)snprintf(next->path, sizeof(next->path), "%s/%s", folder, entry->d_name) >=
-                                                   sizeof(next->path)) {
+        const int bytes = named_like_ours(entry->d_name)
+                              ? snprintf(next->path, sizeof(next->path), "%s/%s", folder, entry->d_name)
+                              : -1;
+        if (bytes < 0 || (size_t)bytes >= sizeof(next->path) || lstat(next->path, &status) != 0 ||
+            !S_ISSOCK(status.st_mode)) {
             continue;
         }
-        /* In a folder that everybody can write to, only what root or we made is believed. */
-        if (lstat(next->path, &status) == 0 && S_ISSOCK(status.st_mode) &&
-            (status.st_uid == 0 || status.st_uid == geteuid())) {
+        /* In a folder like /tmp only what root or we made is believed. */
+        if (!anybody_writes || status.st_uid == 0 || status.st_uid == geteuid()) {
             next->made = status.st_ctim;
             count++;
         }

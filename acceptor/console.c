@@ -16,7 +16,6 @@
 
 #include "acceptor/unix_path.h"
 
-
 #define RC_CONSOLE_BACKLOG 16
 #define RC_CONSOLE_LISTENER UINT32_MAX /* event number of the listening socket; others are sessions */
 #define RC_CONSOLE_SYSTEM_FOLDER "/run/ringcast"

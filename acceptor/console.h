@@ -1,9 +1,10 @@
 /*
  * console: the Unix socket on which a running broker is asked and told things (`ringcast status`, `reload`, `stop`).
  *
- * A caller connects, sends one line, reads text until end of file. The first line of the answer is "ok" or "error". Only root and
- * the broker's own user are answered (SO_PEERCRED; the socket file is 0600). One instance, owned by the supervisor, which watches
- * `epoll_fd` and calls rc_console_serve. Sessions, request and time are bounded: a caller that does not read or write is closed.
+ * A caller connects, sends one line, reads text until end of file. The first line of the answer is "ok" or "error".
+ * Only root and the broker's own user are answered (SO_PEERCRED; the socket file is 0600). One instance, owned by the
+ * supervisor, which watches `epoll_fd` and calls rc_console_serve. Sessions, request and time are bounded: a caller
+ * that does not read or write is closed.
  */
 #ifndef RC_ACCEPTOR_CONSOLE_H
 #define RC_ACCEPTOR_CONSOLE_H
@@ -16,9 +17,9 @@
 #include "common/err.h"
 
 #define RC_CONSOLE_SESSIONS_MAX 16
-#define RC_CONSOLE_REQUEST_MAX  128
-#define RC_CONSOLE_OUTPUT_MAX   (1u << 20)
-#define RC_CONSOLE_IDLE_MS      5000u
+#define RC_CONSOLE_REQUEST_MAX 128
+#define RC_CONSOLE_OUTPUT_MAX (1u << 20)
+#define RC_CONSOLE_IDLE_MS 5000u
 
 /*
  * A session:  READING -> (request complete) WAITING -> FLUSHING -> closed
@@ -28,8 +29,9 @@ enum rc_console_state { RC_CONSOLE_FREE, RC_CONSOLE_READING, RC_CONSOLE_WAITING,
 
 struct rc_console_session {
     enum rc_console_state state;
-    uint32_t handle; /* its number + RC_CONSOLE_SESSIONS_MAX x a serial: an answer that comes late reaches no other session */
-    int fd;          /* owned */
+    /* Its number + RC_CONSOLE_SESSIONS_MAX x a serial: an answer that comes late reaches no other session. */
+    uint32_t handle;
+    int fd;               /* owned */
     uint64_t deadline_ms; /* of READING and FLUSHING */
     size_t request_bytes;
     char request[RC_CONSOLE_REQUEST_MAX];
@@ -53,8 +55,8 @@ struct rc_console {
     void *context; /* borrowed: the handler's */
 };
 
-/* Where the socket goes: `configured` when not empty, else ringcast-<instance_id>.sock in the first folder of $RUNTIME_DIRECTORY,
- * $XDG_RUNTIME_DIR, /run/ringcast and /tmp that this process can write to. */
+/* Where the socket goes: `configured` when not empty, else ringcast-<instance_id>.sock in the first folder of
+ * $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /run/ringcast and /tmp that this process can write to. */
 int rc_console_path(char *path, size_t capacity, const char *configured, const char *instance_id, struct rc_err *err);
 
 /* The folders, in the order in which a broker tries them and a caller looks into them. NULL at the end. */

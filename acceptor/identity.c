@@ -23,9 +23,10 @@ int rc_identity_resolve(struct rc_identity *identity, const char *user, struct r
     errno = 0;
     const struct passwd *entry = getpwnam(user);
     if (entry == NULL) {
-        return rc_err_set(err, -ENOENT,
-                          "server.user: there is no user \"%s\": create it (`useradd --system %s`) or correct server.user",
-                          user, user);
+        return rc_err_set(
+            err, -ENOENT,
+            "server.user: there is no user \"%s\": create it (`useradd --system %s`) or correct server.user", user,
+            user);
     }
     if (entry->pw_uid == geteuid()) {
         return 0;

@@ -1,8 +1,9 @@
 /*
  * identity: the user that children run as.
  *
- * The acceptor keeps its own privileges (it opens ports, makes listeners again and starts children; it never reads a byte from a
- * client); a child gives up everything before it executes its program. One instance, resolved once at start.
+ * The acceptor keeps its own privileges (it opens ports, makes listeners again and starts children; it never reads a
+ * byte from a client); a child gives up everything before it executes its program. One instance, resolved once at
+ * start.
  */
 #ifndef RC_ACCEPTOR_IDENTITY_H
 #define RC_ACCEPTOR_IDENTITY_H
@@ -22,10 +23,12 @@ struct rc_identity {
     gid_t groups[RC_IDENTITY_GROUPS_MAX];
 };
 
-/* Resolves `user` ("" = the acceptor's own). -ENOENT when there is no such user, -EPERM when this process may not become it. */
+/* Resolves `user` ("" = the acceptor's own). -ENOENT when there is no such user, -EPERM when this process may not
+ * become it. */
 int rc_identity_resolve(struct rc_identity *identity, const char *user, struct rc_err *err);
 
-/* In the child, after fork: takes the identity on for good, without any capability, and forbids regaining one. 0 or -errno. */
+/* In the child, after fork: takes the identity on for good, without any capability, and forbids regaining one. 0
+ * or -errno. */
 int rc_identity_assume(const struct rc_identity *identity);
 
 #endif

@@ -17,9 +17,9 @@
 #include "common/uring.h"
 
 #define RC_LIMITS_BACKLOG_DEFAULT 4096u
-#define RC_LIMITS_BACKLOG_SMALL   1024u
-#define RC_LIMITS_BACKLOG_REMEDY  65535u
-#define RC_LIMITS_OWN_DESCRIPTORS 64u /* log, signals, console and its sessions */
+#define RC_LIMITS_BACKLOG_SMALL 1024u
+#define RC_LIMITS_BACKLOG_REMEDY 65535u
+#define RC_LIMITS_OWN_DESCRIPTORS 64u        /* log, signals, console and its sessions */
 #define RC_LIMITS_DESCRIPTORS_MAX (1u << 21) /* above any table: an "infinite" limit is not worth asking for more */
 
 /* Raises the soft limit to `want` or to the hard limit, and the hard limit too where privileges allow it. */
@@ -78,9 +78,9 @@ static bool ring_memory_counts(void)
 }
 
 /*
- * Whether ring memory is counted is asked, not guessed from the version: kernels before 5.12 counted it, later ones did not, and
- * newer ones (seen on 6.18) do again; CAP_IPC_LOCK is always spared. A child takes on the identity that workers will have, tries a
- * ring as they will make it, and then the smallest one with no locked memory allowed.
+ * Whether ring memory is counted is asked, not guessed from the version: kernels before 5.12 counted it, later ones
+ * did not, and newer ones (seen on 6.18) do again; CAP_IPC_LOCK is always spared. A child takes on the identity that
+ * workers will have, tries a ring as they will make it, and then the smallest one with no locked memory allowed.
  */
 __attribute__((noreturn)) static void probe_child(const struct rc_identity *identity, int report_fd)
 {
@@ -115,14 +115,14 @@ static int probe_ring(const struct rc_identity *identity, bool *counts, struct r
         do {
             bytes = read(fds[0], &report, sizeof(report));
         } while (bytes < 0 && errno == EINTR);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
     }
     close(fds[0]);
     if (bytes != (ssize_t)sizeof(report)) {
-        return rc_err_set(err, -ENOSYS,
-                          "io_uring cannot be tried: the process that did was killed, by a seccomp filter perhaps: allow "
-                          "io_uring_setup, io_uring_enter and io_uring_register in the container's profile");
+        return rc_err_set(
+            err, -ENOSYS,
+            "io_uring cannot be tried: the process that did was killed, by a seccomp filter perhaps: allow "
+            "io_uring_setup, io_uring_enter and io_uring_register in the container's profile");
     }
     if (report.code != 0) {
         return rc_err_set(err, report.code, "%s", report.err.text);
@@ -148,7 +148,8 @@ int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity,
     return probe_ring(identity, &limits->memlock_counts, err);
 }
 
-/* Descriptors of the acceptor itself: a port, a bell, a process and the listeners of every worker; programs and maps. */
+/* Descriptors of the acceptor itself: a port, a bell, a process and the listeners of every worker; programs and
+ * maps. */
 static uint64_t own_descriptors(uint32_t workers, uint32_t listeners)
 {
     return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (3 + listeners) + (uint64_t)listeners * 8;

@@ -1,9 +1,10 @@
 /*
  * limits: what the kernel lets this host do, compared with what the configuration wants.
  *
- * Raises RLIMIT_NOFILE and RLIMIT_MEMLOCK as far as allowed (children inherit both), finds out whether io_uring is there and
- * whether its memory counts against RLIMIT_MEMLOCK, and decides the sizes of every worker's descriptor table. Every shortfall is
- * one message with the exact remedy. rc_limits_plan is pure; the acceptor alone calls, once, before children exist.
+ * Raises RLIMIT_NOFILE and RLIMIT_MEMLOCK as far as allowed (children inherit both), finds out whether io_uring is
+ * there and whether its memory counts against RLIMIT_MEMLOCK, and decides the sizes of every worker's descriptor
+ * table. Every shortfall is one message with the exact remedy. rc_limits_plan is pure; the acceptor alone calls,
+ * once, before children exist.
  */
 #ifndef RC_ACCEPTOR_LIMITS_H
 #define RC_ACCEPTOR_LIMITS_H
@@ -15,8 +16,8 @@
 #include "common/config.h"
 #include "common/err.h"
 
-/* Table slots of each worker that no client may fill: 503 answers for those who come when it is full. A full table would end
- * the multishot accept, and clients would see a bare end of file. */
+/* Table slots of each worker that no client may fill: 503 answers for those who come when it is full. A full table
+ * would end the multishot accept, and clients would see a bare end of file. */
 #define RC_LIMITS_SPARE_SLOTS 64u
 /* The kernel's own bound on a ring's table (IORING_MAX_FIXED_FILES). */
 #define RC_LIMITS_TABLE_MAX (1u << 20)
@@ -39,11 +40,12 @@ struct rc_limits_plan {
     uint64_t connections_max;    /* of the whole host */
 };
 
-/* Raises and reads the limits, and tries a ring as the children's user. What rc_uring_probe fails with when none can be made. */
+/* Raises and reads the limits, and tries a ring as the children's user. What rc_uring_probe fails with when none
+ * can be made. */
 int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity, struct rc_err *err);
 
-/* -EMFILE when max_connections, a minimal table or the acceptor's own descriptors do not fit into the limit: the message names the
- * limit, the value that is needed and the number of workers that would do instead. */
+/* -EMFILE when max_connections, a minimal table or the acceptor's own descriptors do not fit into the limit: the
+ * message names the limit, the value that is needed and the number of workers that would do instead. */
 int rc_limits_plan(struct rc_limits_plan *plan, const struct rc_limits *limits, const struct rc_config *config,
                    uint32_t workers, uint32_t listeners, struct rc_err *err);
 

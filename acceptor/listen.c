@@ -40,8 +40,9 @@ static int listen_error(const struct rc_listen *group, int code, struct rc_err *
                           "CAP_NET_BIND_SERVICE, run `sysctl -w net.ipv4.ip_unprivileged_port_start=%u`, or change %s",
                           group->text, "1024", group->address.port, key);
     case -EADDRNOTAVAIL:
-        return rc_err_set(err, code, "cannot listen on %s: this host has no such address (`ip address` lists them): "
-                                     "change %s",
+        return rc_err_set(err, code,
+                          "cannot listen on %s: this host has no such address (`ip address` lists them): "
+                          "change %s",
                           group->text, key);
     case -EAFNOSUPPORT:
         return rc_err_set(err, code, "cannot listen on %s: IPv6 is switched off on this host: change %s", group->text,
@@ -117,8 +118,8 @@ static int open_tcp(const struct rc_listen *group)
     return fd;
 }
 
-/* SO_REUSEPORT would let us share the port with a second broker of the same user, each getting half of the clients. A bind without
- * it fails when anybody listens there. */
+/* SO_REUSEPORT would let us share the port with a second broker of the same user, each getting half of the
+ * clients. A bind without it fails when anybody listens there. */
 static int check_free(const struct rc_listen *group)
 {
     const int fd = bind_tcp(group, false);

@@ -1,9 +1,10 @@
 /*
  * listen: the listening sockets of one configured address.
  *
- * TCP: one socket per worker, all members of one SO_REUSEPORT group, so that the kernel (or steer) chooses the worker and a queued
- * connection waits at exactly one of them. Unix: one socket that all workers share. The acceptor keeps its copies open while the
- * broker runs: what is queued at a dead worker's socket waits for its successor. Owned by the supervisor; one per address.
+ * TCP: one socket per worker, all members of one SO_REUSEPORT group, so that the kernel (or steer) chooses the worker
+ * and a queued connection waits at exactly one of them. Unix: one socket that all workers share. The acceptor keeps
+ * its copies open while the broker runs: what is queued at a dead worker's socket waits for its successor. Owned by
+ * the supervisor; one per address.
  */
 #ifndef RC_ACCEPTOR_LISTEN_H
 #define RC_ACCEPTOR_LISTEN_H
@@ -28,9 +29,9 @@ struct rc_listen {
     enum rc_listener_kind kind;
     bool dual_stack; /* "*:port": IPv4 too on the IPv6 wildcard */
     char text[RC_CONFIG_VALUE_MAX];
-    uint32_t count;           /* sockets: one per worker, 1 for Unix */
-    int fds[RC_WORKERS_MAX];  /* owned, -1 = closed */
-    bool unix_bound;          /* the socket file was made here */
+    uint32_t count;          /* sockets: one per worker, 1 for Unix */
+    int fds[RC_WORKERS_MAX]; /* owned, -1 = closed */
+    bool unix_bound;         /* the socket file was made here */
 };
 
 /* Opens all sockets of an address. The message names the remedy: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, … */
@@ -40,9 +41,9 @@ int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_k
 /* The descriptor that a worker inherits. */
 int rc_listen_fd(const struct rc_listen *group, uint32_t worker);
 
-/* Replaces a TCP worker's socket by a new one: the new one joins the group, then the old one is closed, and the kernel moves what is
- * queued there (with the steering program or net.ipv4.tcp_migrate_req; else it is reset). The caller tells steering about the new
- * one. Nothing to do for Unix. */
+/* Replaces a TCP worker's socket by a new one: the new one joins the group, then the old one is closed, and the
+ * kernel moves what is queued there (with the steering program or net.ipv4.tcp_migrate_req; else it is reset). The
+ * caller tells steering about the new one. Nothing to do for Unix. */
 int rc_listen_replace(struct rc_listen *group, uint32_t worker, struct rc_err *err);
 
 /* What children and people see of it. */

@@ -1,5 +1,6 @@
 /*
- * ringcast: the only program a person starts. Everything is in cli (what was typed) and supervisor (the running broker).
+ * ringcast: the only program a person starts. Everything is in cli (what was typed) and supervisor (the running
+ * broker).
  */
 #include "acceptor/cli.h"
 #include "acceptor/supervisor.h"

@@ -105,8 +105,8 @@ static void begin(struct rc_supervisor *supervisor)
     free(next);
 }
 
-/* A child that has not taken the configuration in force over; NULL when all have. One that is being started counts: it may be
- * reading the copy that a next reload would write. */
+/* A child that has not taken the configuration in force over; NULL when all have. One that is being started
+ * counts: it may be reading the copy that a next reload would write. */
 static struct rc_child *laggard(struct rc_supervisor *supervisor)
 {
     const uint32_t generation =
@@ -114,9 +114,8 @@ static struct rc_child *laggard(struct rc_supervisor *supervisor)
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
         /* A1 pairs with the child's release store after its last look at the old copy. */
-        if (child->pid != 0 &&
-            (!child->ready ||
-             atomic_load_explicit(&child->process->config_generation, memory_order_acquire) != generation)) {
+        if (child->pid != 0 && (!child->ready || atomic_load_explicit(&child->process->config_generation,
+                                                                      memory_order_acquire) != generation)) {
             return child;
         }
     }

@@ -1,9 +1,9 @@
 /*
  * reload: a new configuration while the broker runs.
  *
- * The whole new file is read and checked first; a wrong one changes nothing. Then the copy that is not in force is written and put
- * in force, every child is woken, and no other reload begins before all of them have taken it over. Reloads that are asked for
- * meanwhile become one. Functions over struct rc_supervisor, called from its loop alone.
+ * The whole new file is read and checked first; a wrong one changes nothing. Then the copy that is not in force is
+ * written and put in force, every child is woken, and no other reload begins before all of them have taken it over.
+ * Reloads that are asked for meanwhile become one. Functions over struct rc_supervisor, called from its loop alone.
  */
 #ifndef RC_ACCEPTOR_RELOAD_H
 #define RC_ACCEPTOR_RELOAD_H

@@ -1,8 +1,9 @@
 /*
  * sdnotify: what a service manager wants to hear (sd_notify(3)), without its library.
  *
- * One datagram per message to the socket that $NOTIFY_SOCKET names; without it every call does nothing. The acceptor owns the one
- * instance. A message that cannot be sent is dropped: a manager that does not listen must not stop the broker.
+ * One datagram per message to the socket that $NOTIFY_SOCKET names; without it every call does nothing. The acceptor
+ * owns the one instance. A message that cannot be sent is dropped: a manager that does not listen must not stop the
+ * broker.
  */
 #ifndef RC_ACCEPTOR_SDNOTIFY_H
 #define RC_ACCEPTOR_SDNOTIFY_H
@@ -19,7 +20,8 @@ struct rc_sdnotify {
     uint64_t watchdog_due_ms;
 };
 
-/* Reads $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID and removes them from the environment: children are not to answer. */
+/* Reads $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID and removes them from the environment: children are not
+ * to answer. */
 void rc_sdnotify_open(struct rc_sdnotify *notify);
 void rc_sdnotify_close(struct rc_sdnotify *notify);
 

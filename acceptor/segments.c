@@ -67,7 +67,8 @@ static void fill_control(struct rc_control *control, uint64_t bytes, const struc
     atomic_store_explicit(&control->acceptor.cpu, UINT32_MAX, memory_order_relaxed);
 }
 
-int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers, struct rc_err *err)
+int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers,
+                       struct rc_err *err)
 {
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
     memset(segments, 0, sizeof(*segments));
@@ -99,7 +100,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
 
 void rc_segments_publish(struct rc_segments *segments)
 {
-    /* R2 pairs with the acquire of a child that attaches the control segment: whoever sees ready sees all of the above. */
+    /* R2 pairs with the acquire of a child that attaches the control segment: whoever sees ready sees all above. */
     atomic_store_explicit(&segments->control->ready, RC_CONTROL_READY, memory_order_release);
 }
 

@@ -82,8 +82,8 @@ int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *erro
     return code == 0 ? finish(settings, &settings->config, errors) : code;
 }
 
-int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next, struct rc_config_errors *needs_restart,
-                       struct rc_config_errors *errors)
+int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next,
+                       struct rc_config_errors *needs_restart, struct rc_config_errors *errors)
 {
     errors->count = 0;
     needs_restart->count = 0;

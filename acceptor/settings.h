@@ -1,8 +1,8 @@
 /*
  * settings: one configuration from all its sources: defaults, file, environment, and what `make run` makes up.
  *
- * Owned by the supervisor (or by `ringcast check`); large, so never on a stack. Errors are lists of lines for people, each with file,
- * line and column where there is one.
+ * Owned by the supervisor (or by `ringcast check`); large, so never on a stack. Errors are lists of lines for people,
+ * each with file, line and column where there is one.
  */
 #ifndef RC_ACCEPTOR_SETTINGS_H
 #define RC_ACCEPTOR_SETTINGS_H
@@ -25,13 +25,14 @@ struct rc_settings {
 struct rc_settings *rc_settings_new(const char *path, bool quickstart);
 void rc_settings_free(struct rc_settings *settings);
 
-/* Reads all sources into settings->config. -EINVAL with every error in `errors`, or -ENOENT and such when the file cannot be read. */
+/* Reads all sources into settings->config. -EINVAL with every error in `errors`, or -ENOENT and such when the file
+ * cannot be read. */
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors);
 
-/* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`. Nothing in force
- * changes. Errors as above. */
-int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next, struct rc_config_errors *needs_restart,
-                       struct rc_config_errors *errors);
+/* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`.
+ * Nothing in force changes. Errors as above. */
+int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next,
+                       struct rc_config_errors *needs_restart, struct rc_config_errors *errors);
 
 /* Names of the keys in which two configurations differ, separated by ", ", cut to `capacity`. Returns their number. */
 unsigned rc_settings_changed(const struct rc_config *old, const struct rc_config *next, char *names, size_t capacity);

@@ -49,7 +49,8 @@ int rc_spawn_find(char path[PATH_MAX], const char *name, struct rc_err *err)
         return rc_err_set(err, -ENAMETOOLONG, "the path of %s is too long", name);
     }
     if (access(path, X_OK) != 0) {
-        return rc_err_set(err, -errno, "%s: %s: the programs of one build must lie in one folder", path, strerror(errno));
+        return rc_err_set(err, -errno, "%s: %s: the programs of one build must lie in one folder", path,
+                          strerror(errno));
     }
     return 0;
 }
@@ -62,7 +63,8 @@ static int keep_open(int fd)
 static int keep_all_open(const struct rc_spawn_args *args)
 {
     int code = 0;
-    const int single[] = {args->control_fd, args->life_fd, args->bell_fd, args->truth_fd, args->relay_bell_fd, args->steer_fd};
+    const int single[] = {args->control_fd, args->life_fd,       args->bell_fd,
+                          args->truth_fd,   args->relay_bell_fd, args->steer_fd};
     /* The relay's worker-only members are -1 by contract of the caller. */
     for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && code == 0; i++) {
         code = keep_open(single[i]);
@@ -84,8 +86,8 @@ static void reset_signals(void)
     for (int signal_number = 1; signal_number < NSIG; signal_number++) {
         (void)signal(signal_number, SIG_DFL);
     }
-    /* A log line to a closed pipe is an error of that write; one to a terminal with `stty tostop` must not stop the child,
-     * which is not in the terminal's foreground group. */
+    /* A log line to a closed pipe is an error of that write; one to a terminal with `stty tostop` must not stop the
+     * child, which is not in the terminal's foreground group. */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGTTOU, SIG_IGN);
     sigset_t none;
@@ -194,8 +196,7 @@ pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *a
         }
     }
     if (code != 0 && pid > 0) {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
     }
     return code == 0 ? pid : code;
 }

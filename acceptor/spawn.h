@@ -1,9 +1,10 @@
 /*
  * spawn: starts one child program with inherited descriptors.
  *
- * Every descriptor of the acceptor is close-on-exec; the child keeps exactly those that `args` names. It gets its own process
- * group (Ctrl-C reaches the acceptor alone), /dev/null as standard input, its CPU, its user, and no pending signal masks.
- * Failures inside the child before its program runs come back through a pipe, so that the caller can say what failed.
+ * Every descriptor of the acceptor is close-on-exec; the child keeps exactly those that `args` names. It gets its own
+ * process group (Ctrl-C reaches the acceptor alone), /dev/null as standard input, its CPU, its user, and no pending
+ * signal masks. Failures inside the child before its program runs come back through a pipe, so that the caller can
+ * say what failed.
  */
 #ifndef RC_ACCEPTOR_SPAWN_H
 #define RC_ACCEPTOR_SPAWN_H

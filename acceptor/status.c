@@ -43,7 +43,8 @@ void rc_status_format_age(char *text, size_t capacity, uint64_t age_ms)
     }
 }
 
-/* CPU time and resident memory from /proc/PID/stat: fields 14, 15 and 24, counted after the name, which may hold anything. */
+/* CPU time and resident memory from /proc/PID/stat: fields 14, 15 and 24, counted after the name, which may hold
+ * anything. */
 static void read_usage(uint32_t pid, double *cpu_seconds, uint64_t *memory_bytes)
 {
     char path[48];
@@ -61,8 +62,9 @@ static void read_usage(uint32_t pid, double *cpu_seconds, uint64_t *memory_bytes
     text[bytes] = '\0';
     const char *after_name = strrchr(text, ')');
     if (after_name != NULL &&
-        sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-               &user_ticks, &system_ticks, &pages) == 3) {
+        sscanf(after_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld", &user_ticks,
+               &system_ticks, &pages) == 3) {
         *cpu_seconds = (double)(user_ticks + system_ticks) / (double)sysconf(_SC_CLK_TCK);
         *memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     }
@@ -83,10 +85,11 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
     }
     const uint32_t state = rc_child_state(child);
     row->pid = (uint32_t)child->pid;
-    row->state = child->pid == 0           ? "down"
-                 : child->stuck            ? "stuck"
+    row->state = child->pid == 0              ? "down"
+                 : child->stuck               ? "stuck"
+                 : child->behind              ? "behind"
                  : state > RC_PROCESS_DRAINED ? "?"
-                                           : process_states[state];
+                                              : process_states[state];
     row->cpu = atomic_load_explicit(&process->cpu, memory_order_relaxed);
     row->generation = atomic_load_explicit(&process->generation, memory_order_relaxed);
     row->restarts = child->restarts;
@@ -158,7 +161,8 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     rc_status_format_age(age, sizeof(age), supervisor->now_ms - supervisor->started_ms);
     fprintf(out, "ringcast %s, instance %s, %s, up %s\n", RC_VERSION, control->instance_id,
             broker_states[rc_supervisor_state(supervisor)], age);
-    fprintf(out, "config      %s, generation %u\n", supervisor->settings->path != NULL ? supervisor->settings->path : "none (defaults)",
+    fprintf(out, "config      %s, generation %u\n",
+            supervisor->settings->path != NULL ? supervisor->settings->path : "none (defaults)",
             atomic_load_explicit(&control->config_generation, memory_order_relaxed));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         fprintf(out, "listen      %s%s\n", broker->listens[i].text,
@@ -182,15 +186,14 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
 
 static json_t *row_json(const struct row *row)
 {
-    return json_pack("{s:s, s:o, s:s, s:o, s:f, s:I, s:I, s:i, s:i, s:I, s:o, s:b}", "process", row->name, "pid",
-                     row->pid != 0 ? json_integer(row->pid) : json_null(), "state", row->state, "cpu",
-                     row->cpu != UINT32_MAX ? json_integer(row->cpu) : json_null(), "cpu_seconds", row->cpu_seconds,
-                     "memory_bytes", (json_int_t)row->memory_bytes, "connections", (json_int_t)row->connections,
-                     "generation", (int)row->generation, "restarts", (int)row->restarts, "uptime_ms",
-                     (json_int_t)row->age_ms, "heartbeat_age_ms",
-                     row->heartbeat_ms != RC_STATUS_HEARTBEAT_NONE ? json_integer((json_int_t)row->heartbeat_ms)
-                                                                   : json_null(),
-                     "live", row->live);
+    return json_pack(
+        "{s:s, s:o, s:s, s:o, s:f, s:I, s:I, s:i, s:i, s:I, s:o, s:b}", "process", row->name, "pid",
+        row->pid != 0 ? json_integer(row->pid) : json_null(), "state", row->state, "cpu",
+        row->cpu != UINT32_MAX ? json_integer(row->cpu) : json_null(), "cpu_seconds", row->cpu_seconds, "memory_bytes",
+        (json_int_t)row->memory_bytes, "connections", (json_int_t)row->connections, "generation", (int)row->generation,
+        "restarts", (int)row->restarts, "uptime_ms", (json_int_t)row->age_ms, "heartbeat_age_ms",
+        row->heartbeat_ms != RC_STATUS_HEARTBEAT_NONE ? json_integer((json_int_t)row->heartbeat_ms) : json_null(),
+        "live", row->live);
 }
 
 static json_t *steering_json(const struct rc_steer *steer)
@@ -219,18 +222,16 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
         json_array_append_new(processes, row_json(&row));
     }
     for (uint32_t i = 0; i < broker->listen_count; i++) {
-        json_array_append_new(listeners,
-                              json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",
-                                        broker->listens[i].kind == RC_LISTENER_ADMIN ? "admin" : "client"));
+        json_array_append_new(listeners, json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",
+                                                   broker->listens[i].kind == RC_LISTENER_ADMIN ? "admin" : "client"));
     }
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:s, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
                   control->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
                   (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   supervisor->settings->path != NULL ? json_string(supervisor->settings->path) : json_null(),
-                  "config_generation",
-                  (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed), "redis",
-                  redis_state(rc_segments_config(&broker->segments)), "connections_max",
+                  "config_generation", (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed),
+                  "redis", redis_state(rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
     if (object == NULL || json_dumpf(object, out, JSON_INDENT(2)) != 0) {

@@ -1,10 +1,11 @@
 /*
  * steer.bpf: which worker's listener gets a connection.
  *
- * Attached to one SO_REUSEPORT group (one address and port). Runs when a SYN arrives, and (section "migrate") for every connection
- * that waits at a listener when that listener is closed. The choice is one of the least-loaded live workers, at random, so that
- * several CPUs that see the same loads do not all choose the same worker. The load is counted here, at selection: workers
- * that counted at accept would lag behind in a burst. They subtract at close, and correct what never became a connection.
+ * Attached to one SO_REUSEPORT group (one address and port). Runs when a SYN arrives, and (section "migrate") for
+ * every connection that waits at a listener when that listener is closed. The choice is one of the least-loaded live
+ * workers, at random, so that several CPUs that see the same loads do not all choose the same worker. The load is
+ * counted here, at selection: workers that counted at accept would lag behind in a burst. They subtract at close, and
+ * correct what never became a connection.
  */
 #include <linux/bpf.h>
 #include <linux/tcp.h>
@@ -32,8 +33,8 @@ struct {
     __type(value, __u64);
 } steer_sockets SEC(".maps");
 
-/* A counter per reason, of all listeners together. A map and not an array variable: without CAP_PERFMON the verifier refuses
- * arithmetic with a variable on a pointer, but not a lookup. */
+/* A counter per reason, of all listeners together. A map and not an array variable: without CAP_PERFMON the
+ * verifier refuses arithmetic with a variable on a pointer, but not a lookup. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -108,9 +109,7 @@ static int opens(const struct sk_reuseport_md *md)
 SEC("sk_reuseport/migrate")
 int steer_select(struct sk_reuseport_md *md)
 {
-    const __u32 reason = md->migrating_sk ? RC_STEER_MIGRATED
-                         : opens(md)      ? RC_STEER_SELECTED
-                                          : RC_STEER_STRAY;
+    const __u32 reason = md->migrating_sk ? RC_STEER_MIGRATED : opens(md) ? RC_STEER_SELECTED : RC_STEER_STRAY;
     __u32 index = choose(NOBODY);
     if (index == NOBODY) {
         count(RC_STEER_NO_LIVE);

@@ -51,7 +51,8 @@ static size_t reasons_bytes(void)
 }
 
 /* libbpf's own words, the verifier's among them, are for developers: one log line each. */
-static int print_debug(enum libbpf_print_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int print_debug(enum libbpf_print_level level, const char *format,
+                                                             va_list arguments)
 {
     char *text = NULL;
     if (level == LIBBPF_DEBUG || !rc_log_enabled(RC_LOG_DEBUG) || vasprintf(&text, format, arguments) < 0) {

@@ -20,19 +20,20 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define RC_SUPERVISOR_TICK_MS       1000u
-#define RC_SUPERVISOR_LATE_MS       1500u /* a tick this much after the last one says that this process was held up */
+#define RC_SUPERVISOR_TICK_MS 1000u
+#define RC_SUPERVISOR_LATE_MS 1500u        /* a tick this much after the last one says that this process was held up */
 #define RC_SUPERVISOR_DRAIN_GRACE_MS 5000u /* after the drain's deadline workers are killed */
-#define RC_SUPERVISOR_RELAY_MS      5000u /* what the relay gets to end once no worker is left */
-#define RC_SUPERVISOR_STOP_MS       2000u /* what children get to end at once */
-#define RC_SUPERVISOR_EVENTS_MAX    32
+#define RC_SUPERVISOR_RELAY_MS 5000u       /* what the relay gets to end once no worker is left */
+#define RC_SUPERVISOR_STOP_MS 2000u        /* what children get to end at once */
+#define RC_SUPERVISOR_EVENTS_MAX 32
 
 /* Events are numbered: children by rc_broker_child, and above all of them: */
 enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor)
 {
-    return (enum rc_broker_state)atomic_load_explicit(&rc_broker_control(&supervisor->broker)->state, memory_order_relaxed);
+    return (enum rc_broker_state)atomic_load_explicit(&rc_broker_control(&supervisor->broker)->state,
+                                                      memory_order_relaxed);
 }
 
 struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor)
@@ -186,7 +187,8 @@ static uint64_t ending_due_ms(const struct rc_supervisor *supervisor)
     return UINT64_MAX;
 }
 
-/* Workers first, each in its own time; then the relay, which has delivered what they left. True when everybody is gone. */
+/* Workers first, each in its own time; then the relay, which has delivered what they left. True when everybody is
+ * gone. */
 static bool end_progress(struct rc_supervisor *supervisor)
 {
     struct rc_child *relay = &supervisor->broker.relay;

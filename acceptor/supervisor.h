@@ -1,13 +1,15 @@
 /*
  * supervisor: the acceptor's loop. Starts the broker, watches its children, answers the console, reloads, drains.
  *
- * One epoll instance over signals, the children's pidfds and the console; between events it sleeps, at most a second at a time. The
- * state of the broker (common/shm_layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the control segment; who may change
- * what:
+ * One epoll instance over signals, the children's pidfds and the console; between events it sleeps, at most a second
+ * at a time. The state of the broker (common/shm_layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the
+ * control segment; who may change what:
  *
  *   STARTING --every child READY--> RUNNING --SIGTERM, SIGINT, stop, a child given up--> DRAINING --all gone--> end
  *      |                               |                                                  |
- *      '--a child fails, SIGTERM-------+--stop --now-----------second signal, stop --now--'--> STOPPING --all gone--> end
+ *      |                               '--stop --now---------. .--second signal, --now----'
+ *      |                                                     | |
+ *      '--a child fails, SIGTERM-------------------------> STOPPING --all gone--> end
  */
 #ifndef RC_ACCEPTOR_SUPERVISOR_H
 #define RC_ACCEPTOR_SUPERVISOR_H
@@ -21,7 +23,7 @@
 #include "acceptor/settings.h"
 
 /* Exit codes of `ringcast`. */
-#define RC_EXIT_OK     0
+#define RC_EXIT_OK 0
 #define RC_EXIT_FAILED 1 /* it could not start, or was given up */
 #define RC_EXIT_CONFIG 2 /* the configuration is wrong */
 
@@ -29,9 +31,9 @@
 #define RC_EXIT_CHILD_REFUSED 78
 
 struct rc_reload {
-    bool wanted;         /* asked for by a signal or the console and not begun */
-    bool pending;        /* published, not every child has taken it over */
-    bool warned;         /* about a child that takes long */
+    bool wanted;  /* asked for by a signal or the console and not begun */
+    bool pending; /* published, not every child has taken it over */
+    bool warned;  /* about a child that takes long */
     uint64_t since_ms;
     uint32_t waiter_count;
     uint32_t waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles of who asked before it was begun */
@@ -48,7 +50,7 @@ struct rc_supervisor {
     int epoll_fd;  /* owned */
     int signal_fd; /* owned */
     int exit_code;
-    uint64_t now_ms;        /* of this turn of the loop */
+    uint64_t now_ms; /* of this turn of the loop */
     uint64_t started_ms;
     uint64_t tick_ms;       /* of the last tick */
     uint64_t stop_ms;       /* DRAINING or STOPPING began */
@@ -58,7 +60,8 @@ struct rc_supervisor {
     struct rc_reload reload;
 };
 
-/* Runs the broker until it ends. Returns the exit code. Nothing else of this process may have started threads or children. */
+/* Runs the broker until it ends. Returns the exit code. Nothing else of this process may have started threads or
+ * children. */
 int rc_supervisor_run(struct rc_settings *settings);
 
 /* For the other modules of the acceptor: */

@@ -15,7 +15,7 @@
 
 #define RC_WATCH_MOVE_QUEUE_MS 1000u /* a longer back-off than this does not keep waiting clients */
 
-static void schedule_restart(struct rc_supervisor *supervisor, struct rc_child *child, const char *how);
+static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_child *child, const char *how);
 
 void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
 {
@@ -25,8 +25,7 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
     if (code == 0) {
         struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = number}};
         if (epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, child->pidfd, &event) != 0) {
-            rc_log_error("child_unwatched", "child=\"%s\" reason=\"%s\"", rc_child_name(child),
-                         strerror(errno));
+            rc_log_error("child_unwatched", "child=\"%s\" reason=\"%s\"", rc_child_name(child), strerror(errno));
             rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child cannot be watched");
             return;
         }
@@ -37,7 +36,7 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
     if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
         rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child could not be started");
     } else {
-        schedule_restart(supervisor, child, "start failed");
+        restart_after_crash(supervisor, child, "start failed");
     }
 }
 
@@ -88,23 +87,29 @@ static void move_queue(struct rc_supervisor *supervisor, struct rc_child *child)
     }
 }
 
-static void schedule_restart(struct rc_supervisor *supervisor, struct rc_child *child, const char *how)
+static void schedule_restart(struct rc_supervisor *supervisor, struct rc_child *child, const char *how,
+                             uint64_t delay_ms)
 {
-    uint64_t delay_ms = 0;
-    if (!rc_restart_after_crash(&child->restart, child->started_ms, supervisor->now_ms, &delay_ms)) {
-        rc_log_error("child_given_up", "child=\"%s\" crashes=%u within_s=%u last=\"%s\"", rc_child_name(child), RC_RESTART_CRASHES_MAX, RC_RESTART_WINDOW_MS / 1000u, how);
-        rc_supervisor_drain(supervisor, RC_EXIT_FAILED, "a child crashed too often");
-        return;
-    }
     child->restart_due_ms = supervisor->now_ms + delay_ms;
     child->restarts++;
     rc_metric_add(rc_supervisor_metrics(supervisor),
                   child->index == RC_CHILD_RELAY ? RC_METRIC_RELAY_RESTARTS : RC_METRIC_WORKER_RESTARTS, 1);
-    rc_log_warn("child_restart", "child=\"%s\" after=\"%s\" delay_ms=%" PRIu64, rc_child_name(child),
-                how, delay_ms);
+    rc_log_warn("child_restart", "child=\"%s\" after=\"%s\" delay_ms=%" PRIu64, rc_child_name(child), how, delay_ms);
     if (delay_ms > RC_WATCH_MOVE_QUEUE_MS) {
         move_queue(supervisor, child);
     }
+}
+
+static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_child *child, const char *how)
+{
+    uint64_t delay_ms = 0;
+    if (rc_restart_after_crash(&child->restart, child->started_ms, supervisor->now_ms, &delay_ms)) {
+        schedule_restart(supervisor, child, how, delay_ms);
+        return;
+    }
+    rc_log_error("child_given_up", "child=\"%s\" crashes=%u within_s=%u last=\"%s\"", rc_child_name(child),
+                 RC_RESTART_CRASHES_MAX, RC_RESTART_WINDOW_MS / 1000u, how);
+    rc_supervisor_drain(supervisor, RC_EXIT_FAILED, "a child crashed too often");
 }
 
 static void describe_exit(int status, char *text, size_t capacity)
@@ -124,10 +129,10 @@ static void after_death(struct rc_supervisor *supervisor, struct rc_child *child
     const enum rc_broker_state state = rc_supervisor_state(supervisor);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (state >= RC_BROKER_DRAINING && (clean || state == RC_BROKER_STOPPING || supervisor->relay_stop_ms != 0)) {
-        rc_log_info("child_ended", "child=\"%s\" pid=%d how=\"%s\"", rc_child_name(child), (int)pid,
-                    how);
+        rc_log_info("child_ended", "child=\"%s\" pid=%d how=\"%s\"", rc_child_name(child), (int)pid, how);
     } else {
-        rc_log_error("child_died", "child=\"%s\" pid=%d how=\"%s\" killed_as_stuck=%s", rc_child_name(child), (int)pid, how, child->killed ? "yes" : "no");
+        rc_log_error("child_died", "child=\"%s\" pid=%d how=\"%s\" killed_as_stuck=%s", rc_child_name(child), (int)pid,
+                     how, child->killed ? "yes" : "no");
     }
     if (state == RC_BROKER_STARTING) {
         rc_log_error("start_failed", "reason=\"%s ended before it was ready (%s); its own line above says why\"",
@@ -138,8 +143,11 @@ static void after_death(struct rc_supervisor *supervisor, struct rc_child *child
         rc_log_error("child_given_up", "child=\"%s\" reason=\"it refused to start; its own line above says why\"",
                      rc_child_name(child));
         rc_supervisor_drain(supervisor, RC_EXIT_FAILED, "a child refused to start");
+    } else if (restart_wanted(supervisor, child) && was_ready && !child->killed && WIFSIGNALED(status) &&
+               WTERMSIG(status) == SIGKILL) {
+        schedule_restart(supervisor, child, how, rc_restart_after_kill(&child->restart, supervisor->now_ms));
     } else if (restart_wanted(supervisor, child)) {
-        schedule_restart(supervisor, child, how);
+        restart_after_crash(supervisor, child, how);
     }
 }
 
@@ -154,19 +162,27 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number)
     if (pid != child->pid) {
         return;
     }
-    const bool was_ready = child->ready;
+    const bool was_ready = child->ready || rc_child_state(child) >= RC_PROCESS_READY;
     rc_broker_bury(&supervisor->broker, child);
     after_death(supervisor, child, pid, status, was_ready);
+}
+
+/* Whether new connections may go to a worker. */
+static void update_live(struct rc_supervisor *supervisor, const struct rc_child *child)
+{
+    if (child->index != RC_CHILD_RELAY) {
+        const bool live = child->pid != 0 && child->ready && !child->stuck && !child->behind &&
+                          rc_supervisor_state(supervisor) <= RC_BROKER_RUNNING;
+        rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, live);
+    }
 }
 
 static void became_ready(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     child->ready = true;
-    if (child->index != RC_CHILD_RELAY && rc_supervisor_state(supervisor) <= RC_BROKER_RUNNING) {
-        rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, true);
-    }
-    rc_log_info("child_ready", "child=\"%s\" pid=%d generation=%u took_ms=%" PRIu64, rc_child_name(child), (int)child->pid,
-                atomic_load_explicit(&child->process->generation, memory_order_relaxed),
+    update_live(supervisor, child);
+    rc_log_info("child_ready", "child=\"%s\" pid=%d generation=%u took_ms=%" PRIu64, rc_child_name(child),
+                (int)child->pid, atomic_load_explicit(&child->process->generation, memory_order_relaxed),
                 supervisor->now_ms - child->started_ms);
     /* The others look at once for what a new one needs of them (a relay: every worker's interests). */
     rc_broker_ring_all(&supervisor->broker);
@@ -175,8 +191,7 @@ static void became_ready(struct rc_supervisor *supervisor, struct rc_child *chil
 static void start_overdue(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
-        rc_log_error("start_failed", "reason=\"%s is not ready after %u ms\"", rc_child_name(child),
-                     RC_WATCH_START_MS);
+        rc_log_error("start_failed", "reason=\"%s is not ready after %u ms\"", rc_child_name(child), RC_WATCH_START_MS);
         rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child does not become ready");
     } else {
         rc_watch_kill(supervisor, child, "not ready in time");
@@ -210,39 +225,45 @@ void rc_watch_kill(struct rc_supervisor *supervisor, struct rc_child *child, con
         return;
     }
     child->killed = true;
-    rc_log_error("child_killed", "child=\"%s\" pid=%d reason=\"%s\"", rc_child_name(child),
-                 (int)child->pid, reason);
+    rc_log_error("child_killed", "child=\"%s\" pid=%d reason=\"%s\"", rc_child_name(child), (int)child->pid, reason);
     (void)kill(child->pid, SIGKILL);
 }
 
 static void check_beat(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     const struct rc_config_server *server = &rc_segments_config(&supervisor->broker.segments)->server;
-    const bool steered = child->index != RC_CHILD_RELAY && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING;
-    switch (rc_child_check(child, supervisor->now_ms, server->stuck_timeout_ms, server->stuck_kill_timeout_ms)) {
-    case RC_CHILD_BEATS:
-        break;
-    case RC_CHILD_STUCK:
-        if (steered) {
-            rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, false);
-        }
+    const enum rc_child_beat beat =
+        rc_child_check(child, supervisor->now_ms, server->stuck_timeout_ms, server->stuck_kill_timeout_ms);
+    if (beat == RC_CHILD_BEATS) {
+        return;
+    }
+    update_live(supervisor, child);
+    if (beat == RC_CHILD_STUCK) {
         rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_STUCK_CHILDREN, 1);
-        rc_log_warn("child_stuck", "child=\"%s\" pid=%d silent_ms=%" PRIu64, rc_child_name(child),
-                    (int)child->pid,
+        rc_log_warn("child_stuck", "child=\"%s\" pid=%d silent_ms=%" PRIu64, rc_child_name(child), (int)child->pid,
                     supervisor->now_ms - atomic_load_explicit(&child->process->heartbeat_ms, memory_order_relaxed));
-        break;
-    case RC_CHILD_RECOVERED:
-        if (steered) {
-            rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, true);
-        }
+    } else if (beat == RC_CHILD_RECOVERED) {
         rc_log_info("child_recovered", "child=\"%s\" pid=%d", rc_child_name(child), (int)child->pid);
-        break;
-    case RC_CHILD_LOST:
-        if (steered) {
-            rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, false);
-        }
+    } else {
         rc_watch_kill(supervisor, child, "stuck");
-        break;
+    }
+}
+
+/* The relay reports a worker that cannot keep up: others take the new connections until it has caught up. */
+static void check_report(struct rc_supervisor *supervisor, struct rc_child *child)
+{
+    const bool behind = atomic_load_explicit(&child->process->reported_stuck, memory_order_relaxed) != 0;
+    if (behind == child->behind) {
+        return;
+    }
+    child->behind = behind;
+    update_live(supervisor, child);
+    if (behind) {
+        rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_STUCK_CHILDREN, 1);
+        rc_log_warn("child_behind", "child=\"%s\" pid=%d reason=\"the relay drops messages for it\"",
+                    rc_child_name(child), (int)child->pid);
+    } else {
+        rc_log_info("child_caught_up", "child=\"%s\" pid=%d", rc_child_name(child), (int)child->pid);
     }
 }
 
@@ -268,6 +289,7 @@ void rc_watch_tick(struct rc_supervisor *supervisor, bool late)
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
         if (!late && child->pid != 0) {
             check_beat(supervisor, child);
+            check_report(supervisor, child);
             correct_load(supervisor, child);
         }
     }

@@ -16,8 +16,8 @@
 /* How often a state that children report by a word in shared memory is looked at while one is awaited. */
 #define RC_WATCH_POLL_MS 10u
 
-/* Starts a child and watches its pidfd under `number` (rc_broker_child). A failure is handled like a crash, but while STARTING,
- * when it ends the broker. */
+/* Starts a child and watches its pidfd under `number` (rc_broker_child). A failure is handled like a crash, but
+ * while STARTING, when it ends the broker. */
 void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number);
 
 /* A pidfd became readable: collects the exit status and decides what follows. */
@@ -26,8 +26,8 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number);
 /* Notices children that became READY, starts those whose restart is due, gives up on starts that take too long. */
 void rc_watch_progress(struct rc_supervisor *supervisor);
 
-/* Once a second: heartbeats and steering loads. `late` when the tick itself comes late (this process, or the machine, was
- * stopped): then nobody's heartbeat means anything. */
+/* Once a second: heartbeats and steering loads. `late` when the tick itself comes late (this process, or the
+ * machine, was stopped): then nobody's heartbeat means anything. */
 void rc_watch_tick(struct rc_supervisor *supervisor, bool late);
 
 /* Sends SIGKILL to a child that runs, once. */

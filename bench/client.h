@@ -41,11 +41,11 @@ struct rc_bench_conn {
     uint32_t sequence;   /* the scenario's */
     uint16_t generation; /* of the slot's use: completions of earlier uses are told by it */
     uint16_t step;
-    uint8_t role;        /* enum rc_bench_role */
-    uint8_t state;       /* enum rc_bench_conn_state */
-    uint8_t armed;       /* operation in the ring that must be cancelled before closing: connect, receive, poll; 0: none */
-    bool paused;         /* the scenario does not want to read now */
-    bool once;           /* paused, except for one receive */
+    uint8_t role;  /* enum rc_bench_role */
+    uint8_t state; /* enum rc_bench_conn_state */
+    uint8_t armed; /* operation in the ring that must be cancelled before closing: connect, receive, poll; 0: none */
+    bool paused;   /* the scenario does not want to read now */
+    bool once;     /* paused, except for one receive */
 };
 _Static_assert(sizeof(struct rc_bench_conn) <= 40, "with 12 bytes per stream far below 100 bytes a connection");
 
@@ -63,51 +63,52 @@ struct rc_bench_carry {
 struct rc_bench_outbox {
     uint8_t *bytes; /* owned */
     uint32_t room;
-    uint32_t head;  /* [head, tail) is unsent */
+    uint32_t head; /* [head, tail) is unsent */
     uint32_t tail;
     uint32_t slot;
-    bool sending;   /* true exactly while a send or a poll for room is in the ring */
-    bool dirty;     /* true exactly while listed in client.dirty */
+    bool sending; /* true exactly while a send or a poll for room is in the ring */
+    bool dirty;   /* true exactly while listed in client.dirty */
 };
 
 struct rc_bench_client {
     struct io_uring ring;
-    const struct rc_bench_plan *plan;     /* borrowed */
+    const struct rc_bench_plan *plan; /* borrowed */
     const struct rc_bench_protocol *protocol;
     const struct rc_bench_scenario *scenario;
     struct rc_bench_shared *shared;
     struct rc_bench_tally *tally;
-    void *state;                          /* the scenario's, owned by it */
+    void *state; /* the scenario's, owned by it */
     uint32_t process;
-    enum rc_bench_role role;              /* of connections that are not publishers */
-    uint64_t completed_seen;              /* shared->completed when the scenario's turn last acted on it */
-    int wake;                             /* eventfd, written by the coordinator and other processes */
+    enum rc_bench_role role; /* of connections that are not publishers */
+    uint64_t completed_seen; /* shared->completed when the scenario's turn last acted on it */
+    int wake;                /* eventfd, written by the coordinator and other processes */
 
-    struct rc_bench_conn *conns;          /* [slots] */
+    struct rc_bench_conn *conns; /* [slots] */
     uint32_t slots;
-    uint32_t subscribers;                 /* slots [0, subscribers) receive, the rest publish */
-    uint32_t held_back;                   /* the last so many of the subscribers are opened by the scenario, not the loop */
-    uint32_t next_open;                   /* slots below have been opened by the loop */
-    uint32_t opening;                     /* between open and ready (or failed) */
+    uint32_t subscribers; /* slots [0, subscribers) receive, the rest publish */
+    uint32_t held_back;   /* the last so many of the subscribers are opened by the scenario, not the loop */
+    uint32_t next_open;   /* slots below have been opened by the loop */
+    uint32_t opening;     /* between open and ready (or failed) */
 
     struct io_uring_buf_ring *buffers;
     uint8_t *buffer_memory;
     uint32_t buffer_count;
     uint32_t buffer_bytes;
 
-    uint8_t *arena;                       /* sends of this submit: the kernel has copied them when submit returns */
+    uint8_t *arena; /* sends of this submit: the kernel has copied them when submit returns */
+    uint32_t arena_bytes;
     uint32_t arena_used;
-    struct io_uring_sqe *last_send;       /* not submitted yet, or NULL: the next message on its slot joins it */
+    struct io_uring_sqe *last_send; /* not submitted yet, or NULL: the next message on its slot joins it */
     const uint8_t *last_send_end;
     uint32_t last_send_slot;
 
     struct rc_bench_carry *carries;
     uint32_t carry_count;
-    uint32_t carry_free;                  /* index + 1 */
+    uint32_t carry_free; /* index + 1 */
     struct rc_bench_outbox *outboxes;
     uint32_t outbox_count;
     uint32_t outbox_room;
-    uint32_t *dirty;                      /* outboxes with something new, [outbox_count] */
+    uint32_t *dirty; /* outboxes with something new, [outbox_count] */
     uint32_t dirty_count;
     uint32_t mask_seed;
 };
@@ -140,7 +141,8 @@ void rc_bench_client_commit(struct rc_bench_client *client, uint32_t slot, uint3
 uint32_t rc_bench_client_mask_key(struct rc_bench_client *client);
 
 /* Keeps the first error text of this process. */
-void rc_bench_client_note(struct rc_bench_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void rc_bench_client_note(struct rc_bench_client *client, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* "prefix" + number, at most RC_BENCH_NAME_MAX with the terminator. */
 void rc_bench_client_channel_name(const struct rc_bench_client *client, uint32_t channel, char *name);

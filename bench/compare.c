@@ -93,9 +93,9 @@ static int measure_server(struct rc_bench_compare *compare, const struct rc_benc
         other->label = versus->label;
         other->protocol = versus->protocol;
         other->url = versus->url;
-        other->subscribe_url = NULL;
-        other->server_pids[0] = versus->pid;
-        other->server_pid_count = versus->pid > 0 ? 1 : 0;
+        other->subscribe_url = versus->subscribe_url[0] != '\0' ? versus->subscribe_url : NULL;
+        memcpy(other->server_pids, versus->pids, sizeof(versus->pids));
+        other->server_pid_count = versus->pid_count;
     }
     const int failed = measure(compare, sides, count, err);
     free(sides);
@@ -114,7 +114,8 @@ static int measure_floor(struct rc_bench_compare *compare, const struct rc_bench
 }
 
 /* `floor all`: every floor there is, with both engines. */
-static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_bench_options *options, struct rc_err *err)
+static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_bench_options *options,
+                              struct rc_err *err)
 {
     static const struct {
         const char *scenario;
@@ -123,8 +124,8 @@ static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_
         uint32_t window;
         double rate;
     } all[] = {
-        {"fanout", 0, 1, 2, 0},   {"fanout", 0, 16, 16, 0}, {"fanout", 0, 32, 32, 0}, {"echo", 100, 1, 1, 0},
-        {"connect", 64, 1, 0, 0}, {"latency", 1, 1, 0, 200},
+        {"fanout", 0, 1, 2, 0}, {"fanout", 0, 16, 16, 0}, {"fanout", 0, 32, 32, 0},
+        {"echo", 100, 1, 1, 0}, {"connect", 64, 1, 0, 0}, {"latency", 1, 1, 0, 200},
     };
     struct side *const sides = calloc(2, sizeof(*sides));
     RC_ASSERT(sides != NULL);

@@ -15,7 +15,7 @@ struct rc_bench_compare {
     const struct rc_bench_options *options;
     struct rc_bench_result *results; /* owned: medians, in the order of the output */
     uint32_t result_count;
-    bool clean;                      /* nothing went wrong in any run */
+    bool clean; /* nothing went wrong in any run */
 };
 
 /* Measures everything the options ask for and prints its tables. 0 or a negative errno with `err`. */

@@ -106,7 +106,8 @@ void rc_bench_floor_stop(struct rc_bench_floor *floor)
     floor->pid = 0;
 }
 
-struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floor, const struct rc_bench_options *options)
+struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floor,
+                                               const struct rc_bench_options *options)
 {
     struct rc_bench_options changed = *options;
     changed.url = floor->url;

@@ -31,6 +31,7 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
 void rc_bench_floor_stop(struct rc_bench_floor *floor);
 
 /* `options` changed so that rc_bench_run measures the floor; borrows from `floor`. */
-struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floor, const struct rc_bench_options *options);
+struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floor,
+                                               const struct rc_bench_options *options);
 
 #endif

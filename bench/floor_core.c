@@ -68,7 +68,8 @@ static bool upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8
     } else if (core->kind == RC_BENCH_FLOOR_FANOUT) {
         const uint8_t *const end = memchr(bytes + 5, ' ', count - 5);
         uint32_t number = 0, scale = 1;
-        for (const uint8_t *at = end; at != NULL && at > bytes && at[-1] >= '0' && at[-1] <= '9' && scale < 100000000; at--) {
+        for (const uint8_t *at = end; at != NULL && at > bytes && at[-1] >= '0' && at[-1] <= '9' && scale < 100000000;
+             at--) {
             number += (uint32_t)(at[-1] - '0') * scale;
             scale *= 10;
         }

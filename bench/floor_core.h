@@ -17,7 +17,7 @@ enum rc_bench_floor_kind {
     RC_BENCH_FLOOR_ACCEPT, /* answer the upgrade, nothing else: connect and idle */
     RC_BENCH_FLOOR_ECHO,
     RC_BENCH_FLOOR_FANOUT,
-    RC_BENCH_FLOOR_TCP,    /* bytes back as they are */
+    RC_BENCH_FLOOR_TCP, /* bytes back as they are */
 };
 
 enum rc_bench_floor_state {
@@ -40,7 +40,7 @@ struct rc_bench_floor_channel {
     uint32_t *members; /* owned: connection numbers */
     uint32_t member_count;
     uint32_t member_room;
-    uint8_t *pending;  /* owned: frames that wait for company */
+    uint8_t *pending; /* owned: frames that wait for company */
     uint32_t pending_bytes;
     uint32_t pending_frames;
 };
@@ -50,11 +50,11 @@ struct rc_bench_floor_core {
     uint32_t coalesce;
     uint32_t payload_bytes;
     uint32_t channel_count;
-    uint32_t pending;         /* frames that wait for company, over all channels */
+    uint32_t pending; /* frames that wait for company, over all channels */
     uint32_t conn_max;
     struct rc_bench_floor_conn *conns;
     struct rc_bench_floor_channel *channels;
-    uint8_t *arena;           /* answers and echoes until the next flush */
+    uint8_t *arena; /* answers and echoes until the next flush */
     uint32_t arena_used;
     void *loop;
     void (*send)(void *loop, uint32_t conn, const uint8_t *bytes, uint32_t count);
@@ -73,7 +73,8 @@ void rc_bench_floor_core_closed(struct rc_bench_floor_core *core, uint32_t conn)
 void rc_bench_floor_core_send_pending(struct rc_bench_floor_core *core);
 
 /* The loops; never return. `listener` is a listening socket. */
-__attribute__((noreturn)) void rc_bench_floor_uring(struct rc_bench_floor_core *core, int listener, uint32_t connections);
+__attribute__((noreturn)) void rc_bench_floor_uring(struct rc_bench_floor_core *core, int listener,
+                                                    uint32_t connections);
 __attribute__((noreturn)) void rc_bench_floor_epoll(struct rc_bench_floor_core *core, int listener);
 
 #endif

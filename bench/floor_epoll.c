@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONN_MAX     32768u
+#define CONN_MAX 32768u
 #define BUFFER_BYTES 8192u
-#define EVENTS       512
+#define EVENTS 512
 
 static void send_now(void *loop, uint32_t conn, const uint8_t *bytes, uint32_t count)
 {

@@ -14,13 +14,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define SLOTS        19900u
-#define BUFFERS      256u
+#define SLOTS 19900u
+#define BUFFERS 256u
 #define BUFFER_BYTES 8192u
-#define PENDING_NS   1000000u
+#define PENDING_NS 1000000u
 /* A multishot accept on a full table drops the connection it has already taken: stop while what one turn can still
  * accept fits. */
-#define SLOTS_SPARE  1024u
+#define SLOTS_SPARE 1024u
 
 enum op {
     OP_ACCEPT = 1,
@@ -127,7 +127,8 @@ static void received(struct loop *loop, struct one_ring *one, const struct io_ur
         if (open) {
             open = rc_bench_floor_core_take(loop->core, conn, bytes, (uint32_t)cqe->res);
         }
-        io_uring_buf_ring_add(one->buffers, bytes, BUFFER_BYTES, (unsigned short)id, io_uring_buf_ring_mask(BUFFERS), 0);
+        io_uring_buf_ring_add(one->buffers, bytes, BUFFER_BYTES, (unsigned short)id, io_uring_buf_ring_mask(BUFFERS),
+                              0);
         io_uring_buf_ring_advance(one->buffers, 1);
     }
     if (open && (cqe->flags & IORING_CQE_F_MORE) == 0) {
@@ -163,7 +164,8 @@ static void accepted(struct loop *loop, uint32_t index, const struct io_uring_cq
 static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
 {
     struct one_ring *const one = &loop->rings[index];
-    struct __kernel_timespec timeout = {.tv_nsec = wait ? (loop->ring_count > 1 || loop->core->pending > 0 ? (long long)PENDING_NS : 100000000) : 0};
+    struct __kernel_timespec timeout = {
+        .tv_nsec = wait ? (loop->ring_count > 1 || loop->core->pending > 0 ? (long long)PENDING_NS : 100000000) : 0};
     struct io_uring_cqe *cqe;
     io_uring_submit_and_wait_timeout(&one->ring, &cqe, busy || !wait ? 128 : 1, &timeout, NULL);
     one->queued = 0;
@@ -204,7 +206,8 @@ static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
 static void make_ring(struct one_ring *one)
 {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .flags =
+            IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         .cq_entries = 8192,
     };
     int failed = io_uring_queue_init_params(1024, &one->ring, &params);
@@ -224,22 +227,24 @@ static void make_ring(struct one_ring *one)
 
 void rc_bench_floor_uring(struct rc_bench_floor_core *core, int listener, uint32_t connections)
 {
-    struct loop loop = {.core = core, .listener = listener, .ring_count = connections / (SLOTS - SLOTS_SPARE) + 1};
-    core->loop = &loop;
+    struct loop *const loop = calloc(1, sizeof(*loop));
+    RC_ASSERT(loop != NULL);
+    *loop = (struct loop){.core = core, .listener = listener, .ring_count = connections / (SLOTS - SLOTS_SPARE) + 1};
+    core->loop = loop;
     core->send = queue_send;
     core->flush = flush;
-    rc_bench_floor_core_init(core, loop.ring_count * SLOTS);
-    loop.rings = calloc(loop.ring_count, sizeof(*loop.rings));
-    RC_ASSERT(loop.rings != NULL);
-    for (uint32_t i = 0; i < loop.ring_count; i++) {
-        make_ring(&loop.rings[i]);
+    rc_bench_floor_core_init(core, loop->ring_count * SLOTS);
+    loop->rings = calloc(loop->ring_count, sizeof(*loop->rings));
+    RC_ASSERT(loop->rings != NULL);
+    for (uint32_t i = 0; i < loop->ring_count; i++) {
+        make_ring(&loop->rings[i]);
     }
-    arm_accept(&loop, 0);
+    arm_accept(loop, 0);
     bool busy = false;
     for (;;) {
         uint32_t count = 0;
-        for (uint32_t i = 0; i < loop.ring_count; i++) {
-            count += serve(&loop, i, !busy && i == loop.waiting, busy);
+        for (uint32_t i = 0; i < loop->ring_count; i++) {
+            count += serve(loop, i, !busy && i == loop->waiting, busy);
         }
         busy = count >= 16;
         if (count == 0 && core->pending > 0) {

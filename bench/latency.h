@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define RC_BENCH_LATENCY_SPLIT_BITS 6u
-#define RC_BENCH_LATENCY_BUCKETS    ((40u - RC_BENCH_LATENCY_SPLIT_BITS + 1) << RC_BENCH_LATENCY_SPLIT_BITS)
+#define RC_BENCH_LATENCY_BUCKETS ((40u - RC_BENCH_LATENCY_SPLIT_BITS + 1) << RC_BENCH_LATENCY_SPLIT_BITS)
 
 struct rc_bench_latency {
     uint64_t count;

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_PER_ADDRESS 4000u
+#define CONNECTIONS_PER_ADDRESS 250u
 
 static int resolve(struct rc_bench_target *target, const char *host, const char *port, struct rc_err *err)
 {
@@ -18,8 +18,8 @@ static int resolve(struct rc_bench_target *target, const char *host, const char 
     struct addrinfo *found = NULL;
     const int failed = getaddrinfo(host, port, &hints, &found);
     if (failed != 0) {
-        return rc_err_set(err, -EHOSTUNREACH, "cannot resolve %s:%s: %s; give a name or address that resolves here", host,
-                          port, gai_strerror(failed));
+        return rc_err_set(err, -EHOSTUNREACH, "cannot resolve %s:%s: %s; give a name or address that resolves here",
+                          host, port, gai_strerror(failed));
     }
     memcpy(&target->address, found->ai_addr, found->ai_addrlen);
     target->address_bytes = found->ai_addrlen;
@@ -35,9 +35,10 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
 {
     *target = (struct rc_bench_target){0};
     const char *rest = strstr(url, "://");
-    if (rest == NULL || (strncmp(url, "ws:", 3) != 0 && strncmp(url, "http:", 5) != 0 && strncmp(url, "tcp:", 4) != 0)) {
-        return rc_err_set(err, -EINVAL, "%s is not a URL that can be measured: give ws://host:port/path (TLS is not supported)",
-                          url);
+    if (rest == NULL ||
+        (strncmp(url, "ws:", 3) != 0 && strncmp(url, "http:", 5) != 0 && strncmp(url, "tcp:", 4) != 0)) {
+        return rc_err_set(err, -EINVAL,
+                          "%s is not a URL that can be measured: give ws://host:port/path (TLS is not supported)", url);
     }
     rest += 3;
     const size_t authority = strcspn(rest, "/?");
@@ -45,7 +46,8 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
         return rc_err_set(err, -EINVAL, "%s names no host: give ws://host:port/path", url);
     }
     memcpy(target->host, rest, authority);
-    const int path = snprintf(target->path, sizeof(target->path), "%s%s", rest[authority] == '?' ? "/" : "", rest + authority);
+    const int path =
+        snprintf(target->path, sizeof(target->path), "%s%s", rest[authority] == '?' ? "/" : "", rest + authority);
     if (path < 0 || (size_t)path >= sizeof(target->path)) {
         return rc_err_set(err, -EINVAL, "the path of the URL is longer than %d bytes", RC_BENCH_PATH_MAX - 1);
     }
@@ -67,7 +69,7 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
     return resolve(target, name, port != NULL ? port : "80", err);
 }
 
-int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number)
+int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, uint32_t send_bytes)
 {
     const int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -77,6 +79,10 @@ int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number)
     const int on = 1;
     int failed = setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     failed |= setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (send_bytes > 0) {
+        const int buffer = (int)send_bytes;
+        failed |= setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    }
     if (target->loopback4) {
         /* 127.1.0.1 upwards, the last byte 1 to 254. */
         const uint32_t source = number / CONNECTIONS_PER_ADDRESS;

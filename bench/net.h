@@ -27,9 +27,10 @@ struct rc_bench_target {
 int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct rc_err *err);
 
 /* One TCP socket for connection `number` of all: RST on close (no TIME_WAIT), no Nagle, and, towards 127.0.0.0/8, a
- * source address of its own for every 4,000 connections, its port chosen at connect (IP_BIND_ADDRESS_NO_PORT).
+ * source address of its own for every 250 connections, its port chosen at connect (IP_BIND_ADDRESS_NO_PORT).
+ * `send_bytes`, when not 0, is what must fit into its send buffer.
  * Returns the descriptor or a negative errno. */
-int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number);
+int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, uint32_t send_bytes);
 
 /* A listening socket on 127.0.0.1, cubic and without Nagle for what it accepts; `*port` becomes the chosen port.
  * Returns the descriptor or a negative errno. */

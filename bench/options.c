@@ -17,16 +17,16 @@
 
 enum kind {
     KIND_TEXT,
-    KIND_COUNT,  /* uint32_t; "10k", "1M" */
-    KIND_RATE,   /* double a second; the same suffixes */
-    KIND_TIME,   /* double seconds; "5", "5s", "200ms", "2m" */
-    KIND_SHARE,  /* double 0..1; "0.1" or "10%" */
-    KIND_CPU,    /* int; "none" is -1 */
+    KIND_COUNT, /* uint32_t; "10k", "1M" */
+    KIND_RATE,  /* double a second; the same suffixes */
+    KIND_TIME,  /* double seconds; "5", "5s", "200ms", "2m" */
+    KIND_SHARE, /* double 0..1; "0.1" or "10%" */
+    KIND_CPU,   /* int; "none" is -1 */
     KIND_PIDS,
     KIND_SWEEP,
     KIND_VERSUS,
     KIND_ENGINE,
-    KIND_FLAG,   /* bool, no value */
+    KIND_FLAG, /* bool, no value */
 };
 
 struct option_row {
@@ -42,41 +42,60 @@ struct option_row {
 #define AT(member) offsetof(struct rc_bench_options, member)
 
 static const struct option_row rows[] = {
-    {"--url", KIND_TEXT, AT(url), 0, 0, "URL", "the server, as ws://host:port[/path]; without a path the protocol's own (default ws://127.0.0.1:8080)"},
-    {"--subscribe-url", KIND_TEXT, AT(subscribe_url), 0, 0, "URL", "where subscribers connect, when that is another broker than publishers use"},
+    {"--url", KIND_TEXT, AT(url), 0, 0, "URL",
+     "the server, as ws://host:port[/path]; without a path the protocol's own (default ws://127.0.0.1:8080)"},
+    {"--subscribe-url", KIND_TEXT, AT(subscribe_url), 0, 0, "URL",
+     "where subscribers connect, when that is another broker than publishers use"},
     {"--protocol", KIND_TEXT, AT(protocol), 0, 0, "NAME", "how to talk to it, see below (default: the scenario's)"},
     {"--label", KIND_TEXT, AT(label), 0, 0, "TEXT", "name of the server in the output"},
-    {"--connections", KIND_COUNT, AT(connections), 1, 4000000, "N", "subscribers or plain connections (connect: at a time)"},
+    {"--connections", KIND_COUNT, AT(connections), 1, 4000000, "N",
+     "subscribers or plain connections (connect: at a time; churn: that stay)"},
     {"--channels", KIND_COUNT, AT(channels), 1, 4000000, "N", "subscriber i is on channel i mod N (default 1)"},
-    {"--publishers", KIND_COUNT, AT(publishers), 0, 10000, "N", "connections that publish; messages go over them in turn (default 1)"},
+    {"--publishers", KIND_COUNT, AT(publishers), 0, 10000, "N",
+     "connections that publish; messages go over them in turn (default 1)"},
     {"--subscriptions", KIND_COUNT, AT(subscriptions), 0, 1000, "N", "channels per connection in idle (default 0)"},
-    {"--payload", KIND_COUNT, AT(payload_bytes), RC_BENCH_PAYLOAD_BYTES_MIN, RC_BENCH_PAYLOAD_BYTES_MAX, "BYTES", "size of each payload (default 128)"},
-    {"--rate", KIND_RATE, AT(rate), 0.001, 1e9, "R", "open loop: so many messages (connect: connections) a second over all, whatever the server does; latency counts from the scheduled time"},
-    {"--window", KIND_COUNT, AT(window), 1, 1 << 20, "W", "closed loop: so many messages in flight over all; the next goes when the last subscriber has one (echo: on each connection)"},
+    {"--payload", KIND_COUNT, AT(payload_bytes), RC_BENCH_PAYLOAD_BYTES_MIN, RC_BENCH_PAYLOAD_BYTES_MAX, "BYTES",
+     "size of each payload (default 128)"},
+    {"--rate", KIND_RATE, AT(rate), 0.001, 1e9, "R",
+     "open loop: so many messages (connect: connections) a second over all, whatever the server does; latency counts from the scheduled time"},
+    {"--window", KIND_COUNT, AT(window), 1, 1 << 20, "W",
+     "closed loop: so many messages in flight over all; the next goes when the last subscriber has one (echo: on each connection)"},
     {"--duration", KIND_TIME, AT(duration_s), 0.1, 864000, "S", "measured time"},
     {"--warmup", KIND_TIME, AT(warmup_s), 0, 3600, "S", "at least so long before it (default 1s)"},
-    {"--warmup-rounds", KIND_COUNT, AT(warmup_rounds), 0, 1000000, "N", "and at least so many messages at each subscriber, for up to 30 s (default 20)"},
+    {"--warmup-rounds", KIND_COUNT, AT(warmup_rounds), 0, 1000000, "N",
+     "and at least so many messages at each subscriber, for up to 30 s (default 20)"},
     {"--drain", KIND_TIME, AT(drain_s), 0, 3600, "S", "longest wait at the end for what is under way (default 10s)"},
-    {"--server-pid", KIND_PIDS, 0, 0, 0, "PID[,PID]", "the server's processes (with all their children): for CPU and memory"},
-    {"--processes", KIND_COUNT, AT(processes), 1, RC_BENCH_PROCESSES_MAX, "N", "client processes (default: as few as descriptors allow)"},
-    {"--connect-window", KIND_COUNT, AT(connect_window), 1, 16384, "N", "connections being opened at a time by each process (default 128)"},
+    {"--server-pid", KIND_PIDS, 0, 0, 0, "PID[,PID]",
+     "the server's processes (with all their children): for CPU and memory"},
+    {"--processes", KIND_COUNT, AT(processes), 1, RC_BENCH_PROCESSES_MAX, "N",
+     "client processes (default: as few as descriptors allow)"},
+    {"--connect-window", KIND_COUNT, AT(connect_window), 1, 16384, "N",
+     "connections being opened at a time by each process (default 128)"},
     {"--cpu", KIND_CPU, AT(cpu), 0, 1023, "N|none", "CPU of the client processes (default: 1 if there is one)"},
     {"--server-cpu", KIND_CPU, AT(server_cpu), 0, 1023, "N|none", "CPU of floor servers (default 0)"},
     {"--repeat", KIND_COUNT, AT(repeat), 1, 99, "N", "runs; the table gives medians (default 1; compare-floor 3)"},
-    {"--churn-rate", KIND_RATE, AT(churn_rate), 0.1, 1e6, "R", "churn: connections a second that come and go (default 1000)"},
+    {"--churn-rate", KIND_RATE, AT(churn_rate), 0.1, 1e6, "R",
+     "churn: connections a second that come and go (default 1000)"},
     {"--churn-stay", KIND_TIME, AT(churn_stay_s), 0, 3600, "S", "churn: how long each stays (default 100ms)"},
-    {"--slow-share", KIND_SHARE, AT(slow_share), 0, 1, "SHARE", "slow: part of the subscribers that does not read (default 10%)"},
-    {"--slow-interval", KIND_TIME, AT(slow_interval_s), 0, 3600, "S", "slow: they read one buffer (8 KiB) each so often (default 0: never)"},
-    {"--engine", KIND_ENGINE, AT(engine), 0, 0, "uring|epoll", "floor: what the bare server is made of (default uring)"},
+    {"--slow-share", KIND_SHARE, AT(slow_share), 0, 1, "SHARE",
+     "slow: part of the subscribers that does not read (default 10%)"},
+    {"--slow-interval", KIND_TIME, AT(slow_interval_s), 0, 3600, "S",
+     "slow: they read one buffer (8 KiB) each so often (default 0: never)"},
+    {"--engine", KIND_ENGINE, AT(engine), 0, 0, "uring|epoll",
+     "floor: what the bare server is made of (default uring)"},
     {"--coalesce", KIND_COUNT, AT(coalesce), 1, 1024, "K", "floor: frames put into one send (default 1)"},
-    {"--versus", KIND_VERSUS, 0, 0, 0, "LABEL=PROTOCOL,URL[,PID]", "another server to measure in turn and compare with; several times for several"},
-    {"--sweep", KIND_SWEEP, 0, 0, 0, "OPTION=V,V,...", "one run for each value of rate, window, connections, channels, publishers, payload, processes or coalesce"},
+    {"--versus", KIND_VERSUS, 0, 0, 0, "LABEL=PROTOCOL,URL[,PID+PID[,SUBSCRIBE-URL]]",
+     "another server to measure in turn and compare with; several times for several"},
+    {"--sweep", KIND_SWEEP, 0, 0, 0, "OPTION=V,V,...",
+     "one run for each value of rate, window, connections, channels, publishers, payload, processes or coalesce"},
     {"--prefix", KIND_TEXT, AT(prefix), 0, 0, "TEXT", "of channel names (default bench:)"},
     {"--json", KIND_TEXT, AT(json), 0, 0, "FILE", "write all figures as JSON; - for standard output"},
     {"--plot", KIND_TEXT, AT(plot), 0, 0, "FOLDER", "write SVG charts"},
-    {"--allow-loss", KIND_FLAG, AT(allow_loss), 0, 0, NULL, "lost messages and ended connections are reported but no failure (overload runs)"},
+    {"--allow-loss", KIND_FLAG, AT(allow_loss), 0, 0, NULL,
+     "lost messages and ended connections are reported but no failure (overload runs)"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
-    {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL, "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
+    {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
+     "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
     {"--quiet", KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress line"},
 };
 
@@ -141,7 +160,8 @@ static int pids(struct rc_bench_options *options, const char *text)
 /* "connections=1000,10000" */
 static int sweep(struct rc_bench_options *options, const char *text)
 {
-    static const char *const names[] = {"rate", "window", "connections", "channels", "publishers", "payload", "processes", "coalesce"};
+    static const char *const names[] = {"rate",       "window",  "connections", "channels",
+                                        "publishers", "payload", "processes",   "coalesce"};
     const size_t name_bytes = strcspn(text, "=");
     options->sweep_count = 0;
     for (size_t i = 0; i < RC_ARRAY_COUNT(names) && text[name_bytes] == '='; i++) {
@@ -162,17 +182,26 @@ static int sweep(struct rc_bench_options *options, const char *text)
     return options->sweep_count > 0 ? 0 : -EINVAL;
 }
 
-/* "Socket.IO=socketio,ws://127.0.0.1:3000,1234" */
+/* "Socket.IO=socketio,ws://127.0.0.1:3000,12+34,ws://127.0.0.1:3001" */
 static int versus(struct rc_bench_options *options, const char *text)
 {
     if (options->versus_count == RC_BENCH_VERSUS_MAX) {
         return -EINVAL;
     }
     struct rc_bench_versus *const other = &options->versus[options->versus_count++];
-    int pid = 0;
-    const int got = sscanf(text, "%47[^=]=%31[^,],%255[^,],%d", other->label, other->protocol, other->url, &pid);
-    other->pid = pid;
-    return got >= 3 && pid >= 0 && rc_bench_protocol_find(other->protocol) != NULL ? 0 : -EINVAL;
+    char pid_list[64] = "";
+    const int got = sscanf(text, "%47[^=]=%31[^,],%255[^,],%63[^,],%255[^,]", other->label, other->protocol, other->url,
+                           pid_list, other->subscribe_url);
+    for (const char *at = pid_list; *at != '\0' && other->pid_count < RC_BENCH_VERSUS_PIDS_MAX;) {
+        char *end;
+        const long pid = strtol(at, &end, 10);
+        if (end == at || pid <= 0 || (*end != '\0' && *end != '+')) {
+            return -EINVAL;
+        }
+        other->pids[other->pid_count++] = (pid_t)pid;
+        at = *end == '+' ? end + 1 : end;
+    }
+    return got >= 3 && rc_bench_protocol_find(other->protocol) != NULL ? 0 : -EINVAL;
 }
 
 static int set_number(void *at, const struct option_row *row, const char *text)
@@ -292,7 +321,8 @@ static void set_defaults(struct rc_bench_options *options)
 static void set_loop(struct rc_bench_options *options)
 {
     const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
-    if (options->rate > 0 || options->window > 0 || scenario == NULL || scenario->idle) {
+    const bool swept = strcmp(options->sweep_name, "rate") == 0 || strcmp(options->sweep_name, "window") == 0;
+    if (options->rate > 0 || options->window > 0 || swept || scenario == NULL || scenario->idle) {
         return;
     }
     if (strcmp(options->scenario, "latency") == 0) {
@@ -321,7 +351,8 @@ static int check(struct rc_bench_options *options, struct rc_err *err)
         return 0;
     }
     if (scenario->open_loop_only && options->window > 0) {
-        return rc_err_set(err, -EINVAL, "%s needs an open loop, since a closed one waits for every subscriber; give --rate",
+        return rc_err_set(err, -EINVAL,
+                          "%s needs an open loop, since a closed one waits for every subscriber; give --rate",
                           scenario->name);
     }
     if (strcmp(scenario->name, "cross") == 0 && options->subscribe_url == NULL) {
@@ -331,7 +362,8 @@ static int check(struct rc_bench_options *options, struct rc_err *err)
         return rc_err_set(err, -EINVAL, "%s needs at least one of --publishers", scenario->name);
     }
     if (strlen(options->prefix) > RC_BENCH_NAME_MAX - 12 || strpbrk(options->prefix, "\"\\ \r\n") != NULL) {
-        return rc_err_set(err, -EINVAL, "--prefix must be shorter than %d bytes, without quotes, backslashes and spaces",
+        return rc_err_set(err, -EINVAL,
+                          "--prefix must be shorter than %d bytes, without quotes, backslashes and spaces",
                           RC_BENCH_NAME_MAX - 12);
     }
     return 0;
@@ -366,9 +398,10 @@ static int parse_flags(struct rc_bench_options *options, int argc, char **argv, 
             text = argv[++i];
         }
         if (set(options, row, text) != 0) {
-            return row->max > 0 ? rc_err_set(err, -EINVAL, "%s %s is not possible; expected %s, %g to %g", row->name, text,
-                                             row->value, row->min, row->max)
-                                : rc_err_set(err, -EINVAL, "%s %s is not possible; expected %s", row->name, text, row->value);
+            return row->max > 0
+                       ? rc_err_set(err, -EINVAL, "%s %s is not possible; expected %s, %g to %g", row->name, text,
+                                    row->value, row->min, row->max)
+                       : rc_err_set(err, -EINVAL, "%s %s is not possible; expected %s", row->name, text, row->value);
         }
     }
     return 0;
@@ -434,7 +467,8 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
         return rc_err_set(err, -EINVAL, "%s is no scenario; ringcast-bench --help lists them", options->scenario);
     }
     if (options->scenario != options->command && !rc_bench_floor_has(options->scenario)) {
-        return rc_err_set(err, -EINVAL, "there is no floor for %s; there is for connect, idle, echo, fanout and latency",
+        return rc_err_set(err, -EINVAL,
+                          "there is no floor for %s; there is for connect, idle, echo, fanout and latency",
                           options->scenario);
     }
     set_defaults(options);
@@ -456,7 +490,8 @@ void rc_bench_options_help(FILE *out)
           "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
           "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
           "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n\n"
-          "Scenarios\n", out);
+          "Scenarios\n",
+          out);
     for (unsigned i = 0; rc_bench_scenario_at(i) != NULL; i++) {
         fprintf(out, "  %-16s %s\n", rc_bench_scenario_at(i)->name, rc_bench_scenario_at(i)->help);
     }
@@ -470,6 +505,8 @@ void rc_bench_options_help(FILE *out)
         snprintf(name, sizeof(name), "%s %s", rows[i].name, rows[i].value != NULL ? rows[i].value : "");
         fprintf(out, "  %-24s %s\n", name, rows[i].help);
     }
-    fputs("\nExit code: 0; 1 when something was lost, duplicated, reordered, corrupted or refused, or a connection failed\n"
-          "(--allow-loss forgives loss and ended connections); 2 when the command line or the server cannot be used.\n", out);
+    fputs(
+        "\nExit code: 0; 1 when something was lost, duplicated, reordered, corrupted or refused, or a connection failed\n"
+        "(--allow-loss forgives loss and ended connections); 2 when the command line or the server cannot be used.\n",
+        out);
 }

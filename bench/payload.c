@@ -6,10 +6,10 @@
 #include <string.h>
 
 #define PATTERN_PERIOD 64u
-#define PATTERN_CHUNK  1024u
+#define PATTERN_CHUNK 1024u
 
-#define PATTERN_1  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-#define PATTERN_4  PATTERN_1 PATTERN_1 PATTERN_1 PATTERN_1
+#define PATTERN_1 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+#define PATTERN_4 PATTERN_1 PATTERN_1 PATTERN_1 PATTERN_1
 #define PATTERN_16 PATTERN_4 PATTERN_4 PATTERN_4 PATTERN_4
 
 /* One period more than a chunk, so that a chunk can start anywhere in the period. */

@@ -21,8 +21,8 @@
 
 #define RC_BENCH_PAYLOAD_BYTES_MIN 32u
 #define RC_BENCH_PAYLOAD_BYTES_MAX (16u << 20)
-#define RC_BENCH_STREAM_MAX        ((1u << 24) - 1)
-#define RC_BENCH_TIME_NS_MAX       ((UINT64_C(1) << 48) - 1)
+#define RC_BENCH_STREAM_MAX ((1u << 24) - 1)
+#define RC_BENCH_TIME_NS_MAX ((UINT64_C(1) << 48) - 1)
 
 struct rc_bench_payload {
     uint32_t stream;

@@ -29,9 +29,11 @@ struct rc_bench_plan {
     uint64_t base_ns;                  /* CLOCK_MONOTONIC time that payload times count from */
     uint32_t processes;
     uint32_t subscribers; /* connections that receive, over all processes; for most scenarios all there are */
+    uint32_t send_bytes;  /* what a connection may have under way to the server; 0: little */
+    uint32_t restless;    /* those of them that come and go (churn) */
     uint32_t publishers;
     uint32_t channels;
-    uint32_t streams;             /* max(channels, publishers); stream s is publisher s % publishers on channel s % channels */
+    uint32_t streams; /* max(channels, publishers); stream s is publisher s % publishers on channel s % channels */
     uint32_t streams_per_channel; /* at most */
     uint32_t window_slots;        /* power of two > 2 * window, 0 in an open loop: numbers of a stream told apart */
 };
@@ -57,9 +59,10 @@ static inline uint32_t rc_bench_plan_on_channel(const struct rc_bench_plan *plan
 }
 
 /*
- *  CONNECT ──all ready──▶ HOLD ──▶ RUN (warm-up, then measured) ──time over──▶ DRAIN ──quiet──▶ STOP
+ *  START ──all prepared──▶ CONNECT ──all ready──▶ HOLD ──▶ RUN (warm-up, then measured) ──time over──▶ DRAIN ──quiet──▶ STOP
  */
 enum rc_bench_phase {
+    RC_BENCH_START,   /* processes make their rings and tables */
     RC_BENCH_CONNECT, /* connections are opened and joined */
     RC_BENCH_HOLD,    /* all are ready, nothing is sent */
     RC_BENCH_RUN,     /* traffic */
@@ -77,50 +80,52 @@ enum rc_bench_process_state {
 
 /* One process's counts: written by it alone, read by the coordinator at any time (each number stands alone: relaxed). */
 struct rc_bench_tally {
-    _Atomic uint64_t opened;     /* upgrades that succeeded */
-    _Atomic uint64_t ready;      /* joins that were completed */
-    _Atomic uint64_t open;       /* connections that are ready now */
-    _Atomic uint64_t failed;     /* connections that did not get there */
-    _Atomic uint64_t closed;     /* connections that the server ended */
+    _Atomic uint64_t opened; /* upgrades that succeeded */
+    _Atomic uint64_t ready;  /* joins that were completed */
+    _Atomic uint64_t open;   /* connections that are ready now */
+    _Atomic uint64_t failed; /* connections that did not get there */
+    _Atomic uint64_t closed; /* connections that the server ended */
     _Atomic uint64_t published;
     _Atomic uint64_t deliveries; /* right ones, each number once */
     _Atomic uint64_t receives;   /* receive completions: about what the server's sends were */
     _Atomic uint64_t bytes;
     _Atomic uint64_t pings;
-    _Atomic uint64_t lost;       /* known at the end */
-    _Atomic uint64_t skipped;    /* missing so far */
+    _Atomic uint64_t lost;    /* known at the end */
+    _Atomic uint64_t skipped; /* missing so far */
     _Atomic uint64_t duplicated;
-    _Atomic uint64_t late;       /* came after a later one: reordered */
+    _Atomic uint64_t late; /* came after a later one: reordered */
     _Atomic uint64_t corrupted;
-    _Atomic uint64_t gaps;       /* the server said so */
-    _Atomic uint64_t refused;    /* error answers */
-    _Atomic uint64_t excused;    /* missing at connections that the scenario made slow or closed */
-    _Atomic uint64_t stalls;     /* closed loop: nothing came for too long */
-    _Atomic uint64_t returned;   /* storm: connections that are back */
-    _Atomic uint64_t storm_ns;   /* storm: from the drop until the last was back */
-    _Atomic uint64_t slow;       /* slow: how many */
-    _Atomic uint64_t caught_up;  /* slow: those that had the newest message when they read again */
-    _Atomic uint64_t wanted;     /* connections that the process opens before RUN */
-    _Atomic uint64_t blocked_ns; /* time a publisher could not send because the server did not read */
-    _Atomic uint64_t user_bytes; /* memory held for connections */
-    _Atomic uint32_t state;      /* enum rc_bench_process_state; stored last, with release */
-    char error[RC_BENCH_ERROR_MAX]; /* the first thing that went wrong; readable once state or a count says so */
+    _Atomic uint64_t gaps;             /* the server said so */
+    _Atomic uint64_t refused;          /* error answers */
+    _Atomic uint64_t excused;          /* missing at connections that the scenario made slow or closed */
+    _Atomic uint64_t stalls;           /* closed loop: nothing came for too long */
+    _Atomic uint64_t returned;         /* storm: connections that are back */
+    _Atomic uint64_t storm_ns;         /* storm: from the drop until the last was back */
+    _Atomic uint64_t slow;             /* slow: how many */
+    _Atomic uint64_t caught_up;        /* slow: those that had the newest message when they read again */
+    _Atomic uint64_t prepared;         /* 1 once the process has its ring and tables */
+    _Atomic uint64_t wanted;           /* connections that the process opens before RUN */
+    _Atomic uint64_t blocked_ns;       /* time a publisher could not send because the server did not read */
+    _Atomic uint64_t user_bytes;       /* memory held for connections */
+    _Atomic uint32_t state;            /* enum rc_bench_process_state; stored last, with release */
+    char error[RC_BENCH_ERROR_MAX];    /* the first thing that went wrong; readable once state or a count says so */
     struct rc_bench_latency latency;   /* scheduled time to delivery, within the measured time */
     struct rc_bench_latency handshake; /* connect to joined */
 };
 
 struct rc_bench_shared {
-    _Atomic uint32_t phase;             /* written by the coordinator */
-    _Atomic uint64_t run_start_ns;      /* when RUN began */
-    _Atomic uint64_t measure_start_ns;  /* since base_ns; UINT64_MAX during warm-up */
-    _Atomic uint64_t measure_end_ns;    /* since base_ns; UINT64_MAX until it is known */
-    _Atomic uint64_t completed;         /* closed loop: messages that every subscriber has; added to by all */
-    _Atomic uint32_t publisher_sleeps;  /* 1 while process 0 waits: a completion must wake it */
-    int publisher_wake;                 /* eventfd of process 0 */
-    struct rc_bench_tally *tallies;     /* [processes] */
-    _Atomic uint32_t *sequences;        /* [streams]: next number, written by process 0 */
-    _Atomic uint32_t *left;             /* [streams * window_slots]: processes that have completed a number */
-    char (*names)[RC_BENCH_NAME_MAX];   /* [subscribers] client ids, written by the process that has them; NULL if unused */
+    _Atomic uint32_t phase;            /* written by the coordinator */
+    _Atomic uint64_t run_start_ns;     /* when RUN began */
+    _Atomic uint64_t measure_start_ns; /* since base_ns; UINT64_MAX during warm-up */
+    _Atomic uint64_t measure_end_ns;   /* since base_ns; UINT64_MAX until it is known */
+    _Atomic uint64_t completed;        /* closed loop: messages that every subscriber has; added to by all */
+    _Atomic uint32_t publisher_sleeps; /* 1 while process 0 waits: a completion must wake it */
+    int publisher_wake;                /* eventfd of process 0 */
+    struct rc_bench_tally *tallies;    /* [processes] */
+    _Atomic uint32_t *sequences;       /* [streams]: next number, written by process 0 */
+    _Atomic uint32_t *left;            /* [streams * window_slots]: processes that have completed a number */
+    char (
+        *names)[RC_BENCH_NAME_MAX]; /* [subscribers] client ids, written by the process that has them; NULL if unused */
 };
 
 static inline void rc_bench_count(_Atomic uint64_t *counter, uint64_t n)

@@ -9,14 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WIDTH      860.0
-#define HEIGHT     480.0
-#define LEFT       90.0
-#define RIGHT      190.0
-#define TOP        50.0
-#define BOTTOM     60.0
-#define NINES_MAX  6.0 /* percentiles up to 99.9999 */
-#define TICKS_MAX  12u
+#define WIDTH 860.0
+#define HEIGHT 480.0
+#define LEFT 90.0
+#define RIGHT 190.0
+#define TOP 50.0
+#define BOTTOM 60.0
+#define NINES_MAX 6.0 /* percentiles up to 99.9999 */
+#define TICKS_MAX 12u
 
 struct axis {
     enum rc_bench_plot_scale scale;
@@ -129,11 +129,13 @@ static void write_tick(FILE *out, const struct axis *axis, bool x, double place,
 {
     if (x) {
         const double at = x_at(axis, place);
-        fprintf(out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>\n", at, TOP, at, HEIGHT - BOTTOM);
+        fprintf(out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>\n", at, TOP, at,
+                HEIGHT - BOTTOM);
         write_label(out, at, HEIGHT - BOTTOM + 18, "middle", text);
     } else {
         const double at = y_at(axis, place);
-        fprintf(out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>\n", LEFT, at, WIDTH - RIGHT, at);
+        fprintf(out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>\n", LEFT, at,
+                WIDTH - RIGHT, at);
         write_label(out, LEFT - 8, at + 4, "end", text);
     }
 }
@@ -148,10 +150,13 @@ static void write_axis(FILE *out, const struct axis *axis, bool x)
         }
         return;
     }
-    const double step = axis->scale == RC_BENCH_PLOT_LOG ? fmax(1, step_of(axis->high - axis->low))
-                                                         : step_of(axis->high - axis->low);
+    const double step =
+        axis->scale == RC_BENCH_PLOT_LOG ? fmax(1, step_of(axis->high - axis->low)) : step_of(axis->high - axis->low);
     for (double place = ceil(axis->low / step) * step; place <= axis->high + step / 1e6; place += step) {
-        short_number(text, sizeof(text), axis->scale == RC_BENCH_PLOT_LOG ? pow(10, place) : fabs(place) < step / 1e6 ? 0 : place);
+        short_number(text, sizeof(text),
+                     axis->scale == RC_BENCH_PLOT_LOG ? pow(10, place)
+                     : fabs(place) < step / 1e6       ? 0
+                                                      : place);
         write_tick(out, axis, x, place, text);
     }
 }
@@ -159,7 +164,8 @@ static void write_axis(FILE *out, const struct axis *axis, bool x)
 void rc_bench_plot_write(FILE *out, const struct rc_bench_plot *plot)
 {
     /* Dark enough on white, told apart by most people who see fewer colours. */
-    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a51a3", "#8c6d31", "#000000", "#56b4e9"};
+    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                          "#6a51a3", "#8c6d31", "#000000", "#56b4e9"};
     const struct axis x = fit(plot, true), y = fit(plot, false);
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\">\n"

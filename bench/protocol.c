@@ -22,7 +22,8 @@ static size_t put(char *out, const char *a, const char *b, const char *c)
 
 /* The string that follows `marker`, up to the next quote. A run's payloads all have one length and nearly always end the
  * message, so the marker is first looked for where it then must be. */
-static bool string_after(struct rc_span text, const char *marker, size_t tail_bytes, size_t payload_bytes, struct rc_span *found)
+static bool string_after(struct rc_span text, const char *marker, size_t tail_bytes, size_t payload_bytes,
+                         struct rc_span *found)
 {
     const size_t marker_bytes = strlen(marker);
     if (text.count >= marker_bytes + payload_bytes + tail_bytes) {
@@ -50,11 +51,12 @@ static bool string_after(struct rc_span text, const char *marker, size_t tail_by
 static size_t native_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
 {
     (void)step;
-    return role == RC_BENCH_SUBSCRIBER ? put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel, "\",\"id\":1}") : 0;
+    return role == RC_BENCH_SUBSCRIBER ? put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel, "\",\"id\":1}")
+                                       : 0;
 }
 
-static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
-                                          struct rc_span *found)
+static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                          size_t payload_bytes, struct rc_span *found)
 {
     (void)step;
     if (starts(text, "{\"type\":\"message\"") || starts(text, "{\"type\":\"direct\"")) {
@@ -99,8 +101,8 @@ static size_t plain_join(char *out, enum rc_bench_role role, uint8_t step, const
     return 0;
 }
 
-static enum rc_bench_verdict plain_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
-                                         struct rc_span *found)
+static enum rc_bench_verdict plain_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                         size_t payload_bytes, struct rc_span *found)
 {
     (void)role;
     (void)step;
@@ -125,6 +127,33 @@ static size_t plain_after(char *out)
     return 0;
 }
 
+/* --- ringcast's raw endpoints: a message is a JSON text, here a string ------------------------------------------------ */
+
+static enum rc_bench_verdict raw_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                       struct rc_span *found)
+{
+    (void)role;
+    (void)step;
+    (void)payload_bytes;
+    const bool quoted = text.count >= 2 && text.bytes[0] == '"' && text.bytes[text.count - 1] == '"';
+    *found = quoted ? rc_span_of(text.bytes + 1, text.count - 2) : text;
+    return RC_BENCH_PAYLOAD;
+}
+
+static size_t raw_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)direct;
+    (void)name;
+    (void)payload_bytes;
+    (void)host;
+    return put(out, "\"", "", "");
+}
+
+static size_t raw_after(char *out)
+{
+    return put(out, "\"", "", "");
+}
+
 /* --- Socket.IO 5 over Engine.IO 4's WebSocket transport --------------------------------------------------------------
  * The application behind it (bench/compare/socketio.mjs) has the events subscribe(channel, acknowledge),
  * publish(channel, data) and direct(id, data), and emits message(data). */
@@ -141,8 +170,8 @@ static size_t socketio_join(char *out, enum rc_bench_role role, uint8_t step, co
     }
 }
 
-static enum rc_bench_verdict socketio_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
-                                            struct rc_span *found)
+static enum rc_bench_verdict socketio_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                            size_t payload_bytes, struct rc_span *found)
 {
     if (starts(text, "42[\"message\",\"")) {
         return string_after(text, "[\"message\",\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
@@ -183,15 +212,19 @@ static size_t socketio_after(char *out)
 static size_t nchan_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
 {
     (void)direct;
-    const int bytes = snprintf(out, RC_BENCH_ENVELOPE_BYTES_MAX,
-                               "POST /pub/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\n\r\n", name, host, payload_bytes);
+    const int bytes =
+        snprintf(out, RC_BENCH_ENVELOPE_BYTES_MAX, "POST /pub/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\n\r\n",
+                 name, host, payload_bytes);
     RC_ASSERT(bytes > 0 && bytes < RC_BENCH_ENVELOPE_BYTES_MAX);
     return (size_t)bytes;
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
-#define ALL_WS {RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS}
+#define ALL_WS                                                        \
+    {                                                                 \
+        RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS \
+    }
 
 static const struct rc_bench_protocol protocols[] = {
     {
@@ -213,9 +246,9 @@ static const struct rc_bench_protocol protocols[] = {
         .paths = {"/live", "/live", "/live"},
         .framing = ALL_WS,
         .join = plain_join,
-        .judge = plain_judge,
-        .before = plain_before,
-        .after = plain_after,
+        .judge = raw_judge,
+        .before = raw_before,
+        .after = raw_after,
     },
     {
         .name = "echo",

@@ -14,13 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_BENCH_NAME_MAX        96   /* channel names and client ids, with the terminator */
-#define RC_BENCH_JOIN_BYTES_MAX  512  /* one message of a step */
+#define RC_BENCH_NAME_MAX 96            /* channel names and client ids, with the terminator */
+#define RC_BENCH_JOIN_BYTES_MAX 512     /* one message of a step */
 #define RC_BENCH_ENVELOPE_BYTES_MAX 640 /* what a publish adds to the payload at most */
 
 enum rc_bench_role {
     RC_BENCH_SUBSCRIBER,
-    RC_BENCH_TARGET,    /* receives direct messages: its join tells its client id */
+    RC_BENCH_TARGET, /* receives direct messages: its join tells its client id */
     RC_BENCH_PUBLISHER,
     RC_BENCH_ROLE_COUNT,
 };
@@ -43,12 +43,12 @@ enum rc_bench_verdict {
 struct rc_bench_protocol {
     const char *name;
     const char *help;
-    const char *paths[RC_BENCH_ROLE_COUNT];   /* used where the URL has none; "%s" is the channel */
-    const char *url_subprotocol;              /* Sec-WebSocket-Protocol or NULL */
+    const char *paths[RC_BENCH_ROLE_COUNT]; /* used where the URL has none; "%s" is the channel */
+    const char *url_subprotocol;            /* Sec-WebSocket-Protocol or NULL */
     enum rc_bench_framing framing[RC_BENCH_ROLE_COUNT];
     uint8_t steps[RC_BENCH_ROLE_COUNT];
-    bool channels;                            /* false: there is one channel, everybody */
-    bool direct;                              /* has direct messages */
+    bool channels; /* false: there is one channel, everybody */
+    bool direct;   /* has direct messages */
 
     /* What to send on entering `step`; 0 for nothing. Never more than RC_BENCH_JOIN_BYTES_MAX. */
     size_t (*join)(char *out, enum rc_bench_role role, uint8_t step, const char *channel);

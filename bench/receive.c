@@ -1,6 +1,7 @@
 /* receive: see receive.h. Complete frames are judged where they lie in the receive buffer; only a cut one is copied. */
 #include "bench/receive.h"
 
+#include "bench/conn.h"
 #include "bench/scenario.h"
 #include "bench/ws_client.h"
 
@@ -11,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_BYTES_MAX   (64u << 20)
-#define ANSWER_BYTES_MAX  16384u /* an upgrade's answer longer than this is no answer */
+#define FRAME_BYTES_MAX (64u << 20)
+#define ANSWER_BYTES_MAX 16384u /* an upgrade's answer longer than this is no answer */
 
 static struct rc_bench_carry *carry_of(struct rc_bench_client *client, uint32_t slot)
 {
@@ -109,10 +110,11 @@ static void enter_step(struct rc_bench_client *client, uint32_t slot)
 static void step_done(struct rc_bench_client *client, uint32_t slot, struct rc_span found)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
-    if (conn->role == RC_BENCH_TARGET && conn->step + 1u == steps_of(client, conn->role) && client->shared->names != NULL) {
+    if (conn->role == RC_BENCH_TARGET && conn->step + 1u == steps_of(client, conn->role) &&
+        client->shared->names != NULL) {
         if (found.count >= RC_BENCH_NAME_MAX) {
             rc_bench_client_note(client, "a client id of %zu bytes is too long", found.count);
-            rc_bench_client_ended(client, slot);
+            rc_bench_conn_ended(client, slot);
             return;
         }
         char *const name = client->shared->names[conn->number];
@@ -129,11 +131,12 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
     const int head = rc_bench_ws_answer((const char *)bytes, count, &status);
     if (head < 0 || (head == 0 && count > ANSWER_BYTES_MAX)) {
         if (status != 0 && status != 101) {
-            rc_bench_client_note(client, "the upgrade was answered with HTTP status %u; check the path of --url", status);
+            rc_bench_client_note(client, "the upgrade was answered with HTTP status %u; check the path of --url",
+                                 status);
         } else {
             rc_bench_client_note(client, "the answer to the upgrade is not that of a WebSocket server");
         }
-        rc_bench_client_ended(client, slot);
+        rc_bench_conn_ended(client, slot);
         return head < 0 ? head : -EPROTO;
     }
     if (head > 0) {
@@ -185,13 +188,13 @@ static void take_control(struct rc_bench_client *client, uint32_t slot, uint8_t 
 {
     if (opcode == RC_BENCH_WS_PING) {
         rc_bench_count(&client->tally->pings, 1);
-        rc_bench_client_send_frame(client, slot, RC_BENCH_WS_PONG, payload);
+        rc_bench_conn_send_frame(client, slot, RC_BENCH_WS_PONG, payload);
     } else if (opcode == RC_BENCH_WS_CLOSE) {
         const unsigned code = payload.count >= 2 ? (unsigned)payload.bytes[0] << 8 | payload.bytes[1] : 1005;
         if (client->scenario->holds_steady) {
             rc_bench_client_note(client, "the server closed a connection with code %u", code);
         }
-        rc_bench_client_ended(client, slot);
+        rc_bench_conn_ended(client, slot);
     }
 }
 
@@ -201,8 +204,9 @@ static void take_fragment(struct rc_bench_client *client, uint32_t slot, const s
     struct rc_bench_carry *const carry = carry_of(client, slot);
     if (carry->fragmented != (frame->opcode == RC_BENCH_WS_CONTINUATION) ||
         carry->message_count + frame->payload_bytes > FRAME_BYTES_MAX) {
-        rc_bench_client_note(client, "the server sent fragments out of order or a message above %u bytes", FRAME_BYTES_MAX);
-        rc_bench_client_ended(client, slot);
+        rc_bench_client_note(client, "the server sent fragments out of order or a message above %u bytes",
+                             FRAME_BYTES_MAX);
+        rc_bench_conn_ended(client, slot);
         return;
     }
     append(&carry->message, &carry->message_count, &carry->message_room, payload, (uint32_t)frame->payload_bytes);
@@ -218,13 +222,14 @@ static void take_fragment(struct rc_bench_client *client, uint32_t slot, const s
     }
 }
 
-static int take_frame(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count, uint64_t now_ns)
+static int take_frame(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                      uint64_t now_ns)
 {
     struct rc_bench_ws_frame frame;
     const int header = rc_bench_ws_parse(bytes, count, FRAME_BYTES_MAX, &frame);
     if (header < 0) {
         rc_bench_client_note(client, "the server sent a frame that RFC 6455 forbids");
-        rc_bench_client_ended(client, slot);
+        rc_bench_conn_ended(client, slot);
         return header;
     }
     if (header == 0 || count - (uint32_t)header < frame.payload_bytes) {
@@ -243,7 +248,8 @@ static int take_frame(struct rc_bench_client *client, uint32_t slot, const uint8
     return header + (int)frame.payload_bytes;
 }
 
-static int take_fixed(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count, uint64_t now_ns)
+static int take_fixed(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                      uint64_t now_ns)
 {
     const uint32_t wanted = client->plan->options->payload_bytes;
     if (count < wanted) {
@@ -266,7 +272,8 @@ static int take_http(struct rc_bench_client *client, const uint8_t *bytes, uint3
 }
 
 /* Takes as much as is complete; returns what was taken, or a negative errno when the connection is gone. */
-static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count, uint64_t now_ns)
+static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                    uint64_t now_ns)
 {
     const struct rc_bench_conn *const conn = &client->conns[slot];
     const uint16_t generation = conn->generation;

@@ -18,14 +18,4 @@ void rc_bench_receive_joined(struct rc_bench_client *client, uint32_t slot);
 /* Gives back what a connection has borrowed for a cut frame. */
 void rc_bench_receive_forget(struct rc_bench_client *client, uint32_t slot);
 
-/* --- what receive needs of client.c ---------------------------------------------------------------------------------- */
-
-/* Arms a receive (or poll) unless there is one. */
-void rc_bench_client_arm(struct rc_bench_client *client, uint32_t slot);
-
-/* The connection has ended or failed by no wish of ours: counted and closed. */
-void rc_bench_client_ended(struct rc_bench_client *client, uint32_t slot);
-
-void rc_bench_client_send_frame(struct rc_bench_client *client, uint32_t slot, uint8_t opcode, struct rc_span text);
-
 #endif

@@ -13,13 +13,13 @@
 /* How a figure is written for people. */
 enum unit {
     UNIT_COUNT,
-    UNIT_FAULT,   /* a count that should be 0: not shown when it is for all */
-    UNIT_RATE,    /* a second */
+    UNIT_FAULT, /* a count that should be 0: not shown when it is for all */
+    UNIT_RATE,  /* a second */
     UNIT_SECONDS,
-    UNIT_NS,      /* as it is: costs are compared at a glance */
-    UNIT_TIME,    /* ns, scaled */
-    UNIT_BYTES,   /* exact */
-    UNIT_MEMORY,  /* scaled */
+    UNIT_NS,     /* as it is: costs are compared at a glance */
+    UNIT_TIME,   /* ns, scaled */
+    UNIT_BYTES,  /* exact */
+    UNIT_MEMORY, /* scaled */
     UNIT_RATIO,
     UNIT_PERCENT,
 };
@@ -51,10 +51,10 @@ static bool has_traffic(const struct rc_bench_result *result)
     return !is(result, "idle");
 }
 
-#define VALUE(name, expression)                               \
-    static double name(const struct rc_bench_result *result)  \
-    {                                                         \
-        return (expression);                                  \
+#define VALUE(name, expression)                              \
+    static double name(const struct rc_bench_result *result) \
+    {                                                        \
+        return (expression);                                 \
     }
 
 #define QUANTILE(histogram, q) \
@@ -64,17 +64,21 @@ static bool has_traffic(const struct rc_bench_result *result)
 
 VALUE(v_connections, some(CONNECTIONS))
 VALUE(v_connect_s, is(result, "connect") ? NAN : result->connect_s)
-VALUE(v_connect_rate, is(result, "connect") ? per(DELIVERIES, result->seconds) : per((double)result->opened, result->connect_s))
-VALUE(v_published_rate, is(result, "connect") || !has_traffic(result) ? NAN : per((double)result->published, result->seconds))
+VALUE(v_connect_rate, is(result, "connect") ? per(DELIVERIES, result->seconds) : per(CONNECTIONS, result->connect_s))
+VALUE(v_joined, is(result, "churn") ? per((double)result->joined, result->seconds) : NAN)
+VALUE(v_published_rate,
+      is(result, "connect") || !has_traffic(result) ? NAN : per((double)result->published, result->seconds))
 VALUE(v_delivered_rate, is(result, "connect") || !has_traffic(result) ? NAN : per(DELIVERIES, result->seconds))
 VALUE(v_megabytes, has_traffic(result) ? per((double)result->bytes, result->seconds) : NAN)
 VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->server_cpu_ns, DELIVERIES) : NAN)
 VALUE(v_cpu_share, result->server_cpu_ns > 0 ? 100 * per(result->server_cpu_ns / 1e9, result->seconds) : NAN)
 VALUE(v_softirq, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->ksoftirqd_ns, DELIVERIES) : NAN)
-VALUE(v_softirq_share, result->server_cpu_ns > 0 && !has_traffic(result) ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds) : NAN)
+VALUE(v_softirq_share,
+      result->server_cpu_ns > 0 && !has_traffic(result) ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds) : NAN)
 VALUE(v_client_share, 100 * per(result->client_cpu_ns / 1e9, result->seconds))
 VALUE(v_segments, has_traffic(result) ? per((double)result->segments, DELIVERIES) : NAN)
-VALUE(v_segments_send, has_traffic(result) && !is(result, "connect") ? per((double)result->segments, (double)result->receives) : NAN)
+VALUE(v_segments_send,
+      has_traffic(result) && !is(result, "connect") ? per((double)result->segments, (double)result->receives) : NAN)
 VALUE(v_coalesced, has_traffic(result) && !is(result, "connect") ? per(DELIVERIES, (double)result->receives) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
 VALUE(v_p90, QUANTILE(latency, 0.9))
@@ -85,8 +89,10 @@ VALUE(v_mean, result->latency.count > 0 ? rc_bench_latency_mean(&result->latency
 VALUE(v_shake_p50, QUANTILE(handshake, 0.5))
 VALUE(v_shake_p99, QUANTILE(handshake, 0.99))
 VALUE(v_shake_max, result->handshake.count > 0 ? (double)result->handshake.max_ns : NAN)
-VALUE(v_rss, result->server_processes > 0 && is(result, "idle") ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
-VALUE(v_pss, result->server_processes > 0 && is(result, "idle") ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
+VALUE(v_rss,
+      result->server_processes > 0 && is(result, "idle") ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
+VALUE(v_pss,
+      result->server_processes > 0 && is(result, "idle") ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
 VALUE(v_slab, is(result, "idle") ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
 VALUE(v_tables, is(result, "idle") ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
 VALUE(v_client_bytes, some(per((double)result->client_bytes, CONNECTIONS)))
@@ -116,6 +122,7 @@ static const struct row rows[] = {
     {"connections", "connections", UNIT_COUNT, v_connections},
     {"connect_seconds", "time to connect all", UNIT_SECONDS, v_connect_s},
     {"connections_per_second", "connections/s", UNIT_RATE, v_connect_rate},
+    {"joined_per_second", "  came and went/s", UNIT_RATE, v_joined},
     {"handshake_p50_ns", "handshake p50", UNIT_TIME, v_shake_p50},
     {"handshake_p99_ns", "handshake p99", UNIT_TIME, v_shake_p99},
     {"handshake_max_ns", "handshake max", UNIT_TIME, v_shake_max},
@@ -318,7 +325,8 @@ static void json_text(FILE *out, const char *text)
 
 static void json_histogram(FILE *out, const struct rc_bench_latency *latency)
 {
-    static const double quantiles[] = {0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99999, 1};
+    static const double quantiles[] = {0,    0.01,  0.1,   0.25,   0.5,    0.75,    0.9, 0.95,
+                                       0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99999, 1};
     fprintf(out, "{\"count\": %llu, \"mean_ns\": %.0f, \"quantiles\": [", (unsigned long long)latency->count,
             rc_bench_latency_mean(latency));
     for (size_t i = 0; i < RC_ARRAY_COUNT(quantiles); i++) {
@@ -340,9 +348,11 @@ static void json_result(FILE *out, const struct rc_bench_result *result)
     }
     fprintf(out, ", \"broken_off\": %s, \"error\": ", result->broken_off ? "true" : "false");
     json_text(out, result->error);
-    fprintf(out, ", \"processes\": %u, \"server_processes\": %u,\n     \"published\": %llu, \"deliveries\": %llu, \"receives\": %llu",
-            result->processes, result->server_processes, (unsigned long long)result->total_published,
-            (unsigned long long)result->total_deliveries, (unsigned long long)result->receives);
+    fprintf(
+        out,
+        ", \"processes\": %u, \"server_processes\": %u,\n     \"published\": %llu, \"deliveries\": %llu, \"receives\": %llu",
+        result->processes, result->server_processes, (unsigned long long)result->total_published,
+        (unsigned long long)result->total_deliveries, (unsigned long long)result->receives);
     for (size_t r = 0; r < RC_ARRAY_COUNT(rows); r++) {
         const double value = rows[r].value(result);
         if (!isnan(value)) {
@@ -356,8 +366,8 @@ static void json_result(FILE *out, const struct rc_bench_result *result)
     fputs("}", out);
 }
 
-void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options, const struct rc_bench_result *results,
-                                uint32_t count)
+void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options,
+                                const struct rc_bench_result *results, uint32_t count)
 {
     struct utsname system = {0};
     uname(&system);
@@ -366,11 +376,12 @@ void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *option
     json_text(out, system.release);
     fputs(",\n  \"scenario\": ", out);
     json_text(out, options->scenario);
-    fprintf(out,
-            ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"rate\": %g, "
-            "\"duration_seconds\": %g,\n  \"results\": [\n",
-            options->connections, options->channels, options->publishers, options->payload_bytes, options->window, options->rate,
-            options->duration_s);
+    fprintf(
+        out,
+        ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"rate\": %g, "
+        "\"duration_seconds\": %g,\n  \"results\": [\n",
+        options->connections, options->channels, options->publishers, options->payload_bytes, options->window,
+        options->rate, options->duration_s);
     for (uint32_t i = 0; i < count; i++) {
         json_result(out, &results[i]);
         fputs(i + 1 < count ? ",\n" : "\n", out);

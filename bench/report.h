@@ -20,7 +20,7 @@ int rc_bench_report_json(const struct rc_bench_options *options, const struct rc
                          struct rc_err *err);
 
 /* The same onto a stream. */
-void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options, const struct rc_bench_result *results,
-                                uint32_t count);
+void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options,
+                                const struct rc_bench_result *results, uint32_t count);
 
 #endif

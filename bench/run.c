@@ -22,15 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_NS            20000000u
-#define PROGRESS_NS        500000000u
-#define CONNECT_QUIET_NS   20000000000u /* connecting without progress for so long has failed */
-#define WARMUP_NS_MAX      30000000000u
-#define DRAIN_QUIET_NS     1000000000u  /* nothing came for so long: nothing more will */
-#define STOP_NS_MAX        20000000000u
-#define SETTLE_NS          300000000u
-#define IDLE_SETTLE_NS     1000000000u
-#define WINDOW_COUNTS_MAX  (UINT64_C(1) << 26)
+#define TICK_NS 20000000u
+#define PROGRESS_NS 500000000u
+#define CONNECT_QUIET_NS 20000000000u /* connecting without progress for so long has failed */
+#define WARMUP_NS_MAX 30000000000u
+#define DRAIN_QUIET_NS 1000000000u /* nothing came for so long: nothing more will */
+#define STOP_NS_MAX 20000000000u
+#define SETTLE_NS 300000000u
+#define IDLE_SETTLE_NS 1000000000u
+#define ECHO_BYTES_MAX 131072u
+#define WINDOW_COUNTS_MAX (UINT64_C(1) << 26)
 
 /* The coordinator's view of one run. */
 struct run {
@@ -52,6 +53,7 @@ struct sample {
     uint64_t deliveries;
     uint64_t receives;
     uint64_t bytes;
+    uint64_t ready;
     uint64_t segments;
     uint64_t server_cpu_ns;
     uint64_t ksoftirqd_ns;
@@ -71,22 +73,29 @@ static int make_plan(struct run *run, struct rc_err *err)
     struct rc_bench_plan *const plan = &run->plan;
     plan->options = options;
     plan->scenario = rc_bench_scenario_find(options->scenario);
-    plan->protocol = rc_bench_protocol_find(options->protocol != NULL ? options->protocol : plan->scenario->default_protocol);
+    plan->protocol =
+        rc_bench_protocol_find(options->protocol != NULL ? options->protocol : plan->scenario->default_protocol);
     RC_ASSERT(plan->protocol != NULL);
     int failed = rc_bench_net_target(&plan->publish_at, options->url, err);
     if (failed == 0) {
-        failed = rc_bench_net_target(&plan->subscribe_at, options->subscribe_url != NULL ? options->subscribe_url : options->url,
-                                     err);
+        failed = rc_bench_net_target(&plan->subscribe_at,
+                                     options->subscribe_url != NULL ? options->subscribe_url : options->url, err);
     }
     if (failed != 0) {
         return failed;
     }
     plan->subscribers = options->connections;
+    if (plan->scenario->churns) {
+        /* As many as are there at a time, and some that are on their way. */
+        plan->restless = (uint32_t)(options->churn_rate * (options->churn_stay_s + 0.5)) + 16;
+        plan->subscribers += plan->restless;
+    }
     plan->publishers = plan->scenario->publishes ? options->publishers : 0;
     plan->channels = options->channels;
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_SUBSCRIBER && !plan->protocol->channels &&
         plan->channels > 1) {
-        return rc_err_set(err, -EINVAL, "--protocol %s has one channel only; leave --channels away", plan->protocol->name);
+        return rc_err_set(err, -EINVAL, "--protocol %s has one channel only; leave --channels away",
+                          plan->protocol->name);
     }
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET && !plan->protocol->direct) {
         return rc_err_set(err, -EINVAL, "--protocol %s has no direct messages", plan->protocol->name);
@@ -99,9 +108,18 @@ static int make_plan(struct run *run, struct rc_err *err)
             plan->window_slots *= 2;
         }
         if ((uint64_t)plan->streams * plan->window_slots > WINDOW_COUNTS_MAX) {
-            return rc_err_set(err, -EINVAL, "--window %u on %u streams needs too much memory; give a smaller one", options->window,
-                              plan->streams);
+            return rc_err_set(err, -EINVAL, "--window %u on %u streams needs too much memory; give a smaller one",
+                              options->window, plan->streams);
         }
+    }
+    if (!plan->scenario->publishes && plan->scenario->payload != NULL) {
+        /* Echo: nothing parks or waits in the client, so all that is in flight must fit into the socket. */
+        const uint64_t in_flight = (uint64_t)options->payload_bytes * (options->window > 0 ? options->window : 1);
+        if (in_flight > ECHO_BYTES_MAX) {
+            return rc_err_set(err, -EINVAL, "--payload times --window must not exceed %u bytes for echo",
+                              ECHO_BYTES_MAX);
+        }
+        plan->send_bytes = in_flight > ECHO_BYTES_MAX / 16 ? ECHO_BYTES_MAX * 3 / 2 : 0;
     }
     struct rlimit limit;
     uint32_t slots = RC_BENCH_SLOTS_MAX;
@@ -109,15 +127,17 @@ static int make_plan(struct run *run, struct rc_err *err)
         setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max});
         slots = limit.rlim_max > 100000 ? 32000 : limit.rlim_max > 200 ? (uint32_t)limit.rlim_max - 100 : 100;
     }
-    const uint32_t needed = (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
+    const uint32_t needed =
+        (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
     plan->processes = options->processes > 0 ? options->processes : needed;
     if (plan->processes > plan->subscribers) {
         plan->processes = plan->subscribers;
     }
     if (plan->processes > RC_BENCH_PROCESSES_MAX || plan->subscribers / plan->processes + plan->publishers > slots) {
-        return rc_err_set(err, -EINVAL,
-                          "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
-                          plan->subscribers + plan->publishers, plan->processes, slots);
+        return rc_err_set(
+            err, -EINVAL,
+            "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
+            plan->subscribers + plan->publishers, plan->processes, slots);
     }
     return 0;
 }
@@ -151,7 +171,8 @@ static int make_shared(struct run *run, struct rc_err *err)
     shared->left = share(left_count(run) * sizeof(*shared->left));
     const bool names = plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET;
     shared->names = names ? share((size_t)plan->subscribers * RC_BENCH_NAME_MAX) : NULL;
-    if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL || (names && shared->names == NULL)) {
+    if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL ||
+        (names && shared->names == NULL)) {
         return rc_err_set(err, -ENOMEM, "no shared memory for %u connections", plan->subscribers);
     }
     atomic_init(&shared->measure_start_ns, UINT64_MAX);
@@ -237,6 +258,7 @@ static void take_sample(struct run *run, struct sample *sample)
     sample->deliveries = SUM(run, deliveries);
     sample->receives = SUM(run, receives);
     sample->bytes = SUM(run, bytes);
+    sample->ready = SUM(run, ready);
     sample->segments = rc_bench_procstat_segments();
     sample->ksoftirqd_ns = rc_bench_procstat_ksoftirqd_ns();
     for (uint32_t i = 0; i < run->plan.processes; i++) {
@@ -313,27 +335,34 @@ static void progress(struct run *run, const char *what, uint64_t now)
         return;
     }
     run->progress_ns = now;
-    fprintf(stderr, "\r\033[K%s %s: %llu open, %llu published, %llu delivered, %llu missing, %llu failed", run->result->label,
-            what, (unsigned long long)SUM(run, open), (unsigned long long)SUM(run, published),
+    fprintf(stderr, "\r\033[K%s %s: %llu open, %llu published, %llu delivered, %llu missing, %llu failed",
+            run->result->label, what, (unsigned long long)SUM(run, open), (unsigned long long)SUM(run, published),
             (unsigned long long)SUM(run, deliveries), (unsigned long long)SUM(run, skipped),
             (unsigned long long)SUM(run, failed));
 }
 
 /* --- the phases ------------------------------------------------------------------------------------------------------- */
 
+static bool prepare_all(struct run *run)
+{
+    while (SUM(run, prepared) < run->plan.processes) {
+        if (!all_alive(run)) {
+            return false;
+        }
+        sleep_ns(TICK_NS / 20);
+    }
+    return true;
+}
+
 static bool connect_all(struct run *run)
 {
     const uint64_t began = rc_clock_ns();
     uint64_t moved = began, before = 0;
+    const uint64_t wanted = SUM(run, wanted);
     for (;;) {
-        uint64_t wanted = SUM(run, wanted);
-        bool known = true;
-        for (uint32_t i = 0; i < run->plan.processes; i++) {
-            known = known && (rc_bench_counted(&run->shared->tallies[i].wanted) > 0 || run->plan.scenario->opens_itself);
-        }
         const uint64_t now = rc_clock_ns();
         const uint64_t ready = SUM(run, ready);
-        if (known && ready >= wanted) {
+        if (ready >= wanted) {
             run->result->connect_s = (double)(now - began) / 1e9;
             return true;
         }
@@ -420,6 +449,7 @@ static void measure(struct run *run)
     result->deliveries = to.deliveries - from.deliveries;
     result->receives = to.receives - from.receives;
     result->bytes = to.bytes - from.bytes;
+    result->joined = to.ready - from.ready;
     result->segments = to.segments - from.segments;
     result->server_cpu_ns = (double)(to.server_cpu_ns - from.server_cpu_ns);
     result->ksoftirqd_ns = (double)(to.ksoftirqd_ns - from.ksoftirqd_ns);
@@ -527,6 +557,11 @@ static void phases(struct run *run)
     struct memory_sample empty, full;
     struct rc_bench_result *const result = run->result;
     find_tree(run);
+    if (!prepare_all(run)) {
+        result->broken_off = true;
+        stop(run);
+        return;
+    }
     if (run->plan.scenario->idle) {
         sleep_ns(IDLE_SETTLE_NS); /* sockets of an earlier run are freed after a grace period */
     }
@@ -573,7 +608,8 @@ int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result 
         failed = make_shared(run, err);
     }
     if (failed == 0) {
-        snprintf(result->label, sizeof(result->label), "%s", options->label != NULL ? options->label : run->plan.protocol->name);
+        snprintf(result->label, sizeof(result->label), "%s",
+                 options->label != NULL ? options->label : run->plan.protocol->name);
         snprintf(result->scenario, sizeof(result->scenario), "%s", options->scenario);
         result->processes = run->plan.processes;
         fflush(NULL);
@@ -609,11 +645,12 @@ double rc_bench_result_cost_ns(const struct rc_bench_result *result)
 
 bool rc_bench_result_clean(const struct rc_bench_options *options, const struct rc_bench_result *result)
 {
-    if (result->broken_off || result->duplicated > 0 || result->late > 0 || result->corrupted > 0 || result->refused > 0) {
+    if (result->broken_off || result->duplicated > 0 || result->late > 0 || result->corrupted > 0 ||
+        result->refused > 0) {
         return false;
     }
-    return options->allow_loss ||
-           (result->lost == 0 && result->failed == 0 && result->stalls == 0 && result->gaps == 0 && result->closed == 0);
+    return options->allow_loss || (result->lost == 0 && result->failed == 0 && result->stalls == 0 &&
+                                   result->gaps == 0 && result->closed == 0);
 }
 
 /* What runs are ordered by: cost where it is known, else time per delivery. */
@@ -629,7 +666,8 @@ void rc_bench_result_median(const struct rc_bench_result *results, uint32_t coun
     for (uint32_t i = 0; i < count; i++) {
         uint32_t below = 0;
         for (uint32_t j = 0; j < count; j++) {
-            below += order_of(&results[j]) < order_of(&results[i]) || (order_of(&results[j]) <= order_of(&results[i]) && j < i);
+            const double other = order_of(&results[j]), own = order_of(&results[i]);
+            below += other < own || (j < i && other <= own);
         }
         if (below == (count - 1) / 2) {
             chosen = i;

@@ -14,28 +14,29 @@
 struct rc_bench_result {
     char label[64];
     char scenario[32];
-    char error[RC_BENCH_ERROR_MAX];  /* the first thing that went wrong; empty */
-    double sweep_value;              /* of the swept option, in a sweep */
-    bool broken_off;                 /* the run did not get through */
+    char error[RC_BENCH_ERROR_MAX]; /* the first thing that went wrong; empty */
+    double sweep_value;             /* of the swept option, in a sweep */
+    bool broken_off;                /* the run did not get through */
     uint32_t processes;
 
-    double connect_s;                /* until all were ready */
-    double seconds;                  /* measured */
+    double connect_s; /* until all were ready */
+    double seconds;   /* measured */
     double warmup_s;
     double drain_s;
     /* Within the measured time. */
     uint64_t published;
-    uint64_t deliveries;             /* for connect: connections */
+    uint64_t deliveries; /* for connect: connections */
     uint64_t receives;
     uint64_t bytes;
+    uint64_t joined; /* connections that were made meanwhile */
     uint64_t segments;
-    double server_cpu_ns;            /* 0 without --server-pid */
+    double server_cpu_ns; /* 0 without --server-pid */
     double ksoftirqd_ns;
     double client_cpu_ns;
     /* Over the whole run. */
     uint64_t total_published;
     uint64_t total_deliveries;
-    uint64_t unsent;                 /* open loop: due, but the server did not read */
+    uint64_t unsent; /* open loop: due, but the server did not read */
     uint64_t opened;
     uint64_t failed;
     uint64_t closed;
@@ -55,13 +56,13 @@ struct rc_bench_result {
     double storm_s;
     uint32_t server_processes;
     /* Memory, before the connections and when all were ready. */
-    uint64_t connections;            /* that were ready then */
-    int64_t server_rss_bytes;        /* growth */
+    uint64_t connections;     /* that were ready then */
+    int64_t server_rss_bytes; /* growth */
     int64_t server_pss_bytes;
     int64_t slab_bytes;
     int64_t page_table_bytes;
-    uint64_t server_rss_now_bytes;   /* largest seen */
-    uint64_t client_bytes;           /* client memory that belongs to connections */
+    uint64_t server_rss_now_bytes; /* largest seen */
+    uint64_t client_bytes;         /* client memory that belongs to connections */
     struct rc_bench_latency latency;
     struct rc_bench_latency handshake;
 };

@@ -13,12 +13,13 @@ struct rc_bench_scenario {
     const char *name;
     const char *help;
     const char *default_protocol;
-    enum rc_bench_role role;      /* of the connections that are not publishers */
-    bool publishes;               /* publishers, channels and streams are planned */
-    bool opens_itself;            /* the loop opens no subscribers by itself, and RUN starts at once */
-    bool idle;                    /* nothing is sent: no warm-up, the server's memory is what counts */
-    bool open_loop_only;          /* a closed loop would wait for subscribers that leave or do not read */
-    bool holds_steady;            /* connections that the server ends are a failure */
+    enum rc_bench_role role; /* of the connections that are not publishers */
+    bool publishes;          /* publishers, channels and streams are planned */
+    bool opens_itself;       /* the loop opens no subscribers by itself, and RUN starts at once */
+    bool idle;               /* nothing is sent: no warm-up, the server's memory is what counts */
+    bool churns;             /* more subscribers come and go than those that stay */
+    bool open_loop_only;     /* a closed loop would wait for subscribers that leave or do not read */
+    bool holds_steady;       /* connections that the server ends are a failure */
     int (*start)(struct rc_bench_client *client); /* 0 or a negative errno */
     void (*ready)(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns);
     void (*payload)(struct rc_bench_client *client, uint32_t slot, struct rc_span payload, uint64_t now_ns);

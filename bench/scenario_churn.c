@@ -14,11 +14,11 @@
 #define STORM_AFTER_NS 1000000000u /* of measured time, so that the time before is in the figures too */
 
 struct comings {
-    uint32_t *queue;       /* slots in the order in which they come (churn: free ones; storm: those to reopen) */
+    uint32_t *queue; /* slots in the order in which they come (churn: free ones; storm: those to reopen) */
     uint32_t queue_room;
-    uint32_t queue_head;   /* counted without wrapping */
+    uint32_t queue_head; /* counted without wrapping */
     uint32_t queue_tail;
-    uint32_t *leaving;     /* churn: slots in the order in which they became ready, the same room */
+    uint32_t *leaving; /* churn: slots in the order in which they became ready, the same room */
     uint32_t leaving_head;
     uint32_t leaving_tail;
     uint64_t came;
@@ -65,8 +65,10 @@ static int churn_start(struct rc_bench_client *client)
     if (failed != 0) {
         return failed;
     }
-    const double there = share_of_rate(client) * (client->plan->options->churn_stay_s + 0.5) + 2;
-    const uint32_t restless = there < client->subscribers ? (uint32_t)there : client->subscribers;
+    /* This process's part of those that come and go, its last subscribers. */
+    const struct rc_bench_plan *const plan = client->plan;
+    const uint32_t restless =
+        (uint32_t)(((uint64_t)plan->restless * client->subscribers + plan->subscribers - 1) / plan->subscribers);
     client->held_back = restless;
     for (uint32_t i = 0; i < restless; i++) {
         push(comings_of(client), client->subscribers - restless + i);
@@ -127,6 +129,7 @@ const struct rc_bench_scenario rc_bench_scenario_churn = {
     .default_protocol = "ringcast",
     .role = RC_BENCH_SUBSCRIBER,
     .publishes = true,
+    .churns = true,
     .open_loop_only = true,
     .start = churn_start,
     .ready = churn_ready,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 struct cycle {
-    uint32_t *free;       /* slots to open, a stack */
+    uint32_t *free; /* slots to open, a stack */
     uint32_t free_count;
     uint64_t opened;
 };
@@ -79,7 +79,8 @@ const struct rc_bench_scenario rc_bench_scenario_connect = {
 
 const struct rc_bench_scenario rc_bench_scenario_idle = {
     .name = "idle",
-    .help = "hold connections: memory for each, of the server and of the kernel, and CPU while nothing but pings happens",
+    .help =
+        "hold connections: memory for each, of the server and of the kernel, and CPU while nothing but pings happens",
     .default_protocol = "ringcast",
     .role = RC_BENCH_SUBSCRIBER,
     .idle = true,

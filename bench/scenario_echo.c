@@ -13,7 +13,7 @@ struct echo {
     struct rc_bench_track *tracks; /* [subscribers] */
     char *text;                    /* one payload */
     uint64_t sent;
-    uint32_t next;                 /* open loop: whose turn it is */
+    uint32_t next; /* open loop: whose turn it is */
     bool running;
 };
 

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define PUBLISHES_PER_TURN 4096u
-#define STALL_NS           2000000000u
-#define STALLS_MAX         3u
+#define STALL_NS 2000000000u
+#define STALLS_MAX 3u
 
 static struct rc_bench_traffic *traffic_of(const struct rc_bench_client *client)
 {
@@ -115,7 +115,8 @@ static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t seq
     }
     traffic->counts[at] = 0;
     /* Acquire-release: the last process continues what the others did. */
-    if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 == traffic->processes_on[channel]) {
+    if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
+        traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
         completed(client);
     }
@@ -133,8 +134,8 @@ void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, str
     if (!rc_bench_payload_read((const char *)text.bytes, text.count, plan->options->payload_bytes, &payload) ||
         payload.stream >= plan->streams || payload.stream % plan->channels != conn->channel) {
         rc_bench_count(&tally->corrupted, 1);
-        rc_bench_client_note(client, "a delivery is not what was sent: %.*s", (int)(text.count < 100 ? text.count : 100),
-                             (const char *)text.bytes);
+        rc_bench_client_note(client, "a delivery is not what was sent: %.*s",
+                             (int)(text.count < 100 ? text.count : 100), (const char *)text.bytes);
         return;
     }
     if (conn->state != RC_BENCH_CONN_READY) {
@@ -270,8 +271,8 @@ static void look_for_stall(struct rc_bench_client *client, uint64_t now_ns)
     traffic->stalls_in_a_row++;
     rc_bench_count(&client->tally->stalls, 1);
     rc_bench_client_note(client, "nothing was delivered for %u s with the window full", STALL_NS / 1000000000u);
-    const uint32_t streams = client->plan->streams < client->plan->options->window ? client->plan->streams
-                                                                                  : client->plan->options->window;
+    const uint32_t streams =
+        client->plan->streams < client->plan->options->window ? client->plan->streams : client->plan->options->window;
     for (uint32_t i = 0; i < streams && traffic->extra < client->plan->options->window; i++) {
         traffic->extra += publish_next(client, now_ns - client->plan->base_ns, now_ns) ? 1 : 0;
     }

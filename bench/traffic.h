@@ -12,20 +12,20 @@
 #include "bench/track.h"
 
 struct rc_bench_traffic {
-    struct rc_bench_track *tracks;   /* [subscribers of this process * streams_per_channel] */
-    uint8_t *excused;                /* [subscribers] or NULL: 1 for those whose losses are expected */
-    uint32_t *counts;                /* [streams * window_slots]: subscribers here that have a number; NULL in an open loop */
-    uint32_t *here;                  /* [channels]: subscribers of this process */
-    uint32_t *processes_on;          /* [channels]: processes with subscribers */
-    uint64_t published;              /* messages of this run */
-    uint64_t completed_before;       /* completions at the last look, and when they last moved */
+    struct rc_bench_track *tracks; /* [subscribers of this process * streams_per_channel] */
+    uint8_t *excused;              /* [subscribers] or NULL: 1 for those whose losses are expected */
+    uint32_t *counts;          /* [streams * window_slots]: subscribers here that have a number; NULL in an open loop */
+    uint32_t *here;            /* [channels]: subscribers of this process */
+    uint32_t *processes_on;    /* [channels]: processes with subscribers */
+    uint64_t published;        /* messages of this run */
+    uint64_t completed_before; /* completions at the last look, and when they last moved */
     uint64_t moved_ns;
-    uint64_t extra;                  /* published beyond the window to reveal what was lost */
-    uint64_t blocked_since_ns;       /* 0: not blocked */
+    uint64_t extra;            /* published beyond the window to reveal what was lost */
+    uint64_t blocked_since_ns; /* 0: not blocked */
     uint32_t next_stream;
     uint32_t stalls_in_a_row;
-    bool connection_comes_back;      /* scenario: subscribers join while messages flow */
-    void *own;                       /* the scenario's own, owned by it */
+    bool connection_comes_back; /* scenario: subscribers join while messages flow */
+    void *own;                  /* the scenario's own, owned by it */
 };
 
 /* Makes client->state. 0 or -ENOMEM. */

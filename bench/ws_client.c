@@ -8,12 +8,12 @@
 size_t rc_bench_ws_request(char *out, size_t room, const char *host, const char *path, const char *subprotocol,
                            const char *extra)
 {
-    const int bytes = snprintf(out, room,
-                               "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Key: " RC_BENCH_WS_KEY "\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s\r\n",
-                               path, host, subprotocol != NULL ? "Sec-WebSocket-Protocol: " : "",
-                               subprotocol != NULL ? subprotocol : "", subprotocol != NULL ? "\r\n" : "",
-                               extra != NULL ? extra : "");
+    const int bytes =
+        snprintf(out, room,
+                 "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Key: " RC_BENCH_WS_KEY "\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s\r\n",
+                 path, host, subprotocol != NULL ? "Sec-WebSocket-Protocol: " : "",
+                 subprotocol != NULL ? subprotocol : "", subprotocol != NULL ? "\r\n" : "", extra != NULL ? extra : "");
     return bytes > 0 && (size_t)bytes < room ? (size_t)bytes : 0;
 }
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /* RFC 6455 section 1.3's example pair. */
-#define RC_BENCH_WS_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
+#define RC_BENCH_WS_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define RC_BENCH_WS_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 #define RC_BENCH_WS_HEADER_BYTES_MAX 14u /* towards the server: 2 + 8 length + 4 mask key */

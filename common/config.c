@@ -15,8 +15,8 @@
 #include "common/config_key.h"
 #include "common/config_text.h"
 
-/* What a ring record needs beside its data: envelope, channel, request id, record header. Excludes are bounded by the message
- * that carries them. */
+/* What a ring record needs beside its data: envelope, channel, request id, record header. Excludes are bounded by the
+ * message that carries them. */
 #define RECORD_OVERHEAD_BYTES 4096u
 
 void rc_config_errors_add(struct rc_config_errors *errors, const char *format, ...)
@@ -80,14 +80,16 @@ static int environment_ms(struct rc_config *config, const char *name, const char
     }
     uint64_t number = 0;
     if (rc_config_uint_parse(text, strlen(text), &number, NULL) != 0) {
-        return rc_err_set(err, -EINVAL, "environment variable %s: expected a number of milliseconds, found \"%.40s\"", name, text);
+        return rc_err_set(err, -EINVAL, "environment variable %s: expected a number of milliseconds, found \"%.40s\"",
+                          name, text);
     }
     char duration[32];
     (void)snprintf(duration, sizeof(duration), "%" PRIu64 "ms", number);
     return environment_set(config, name, duration, "cluster", key_name, err);
 }
 
-/* Adds each item of a comma-separated list to http.allowed_origins. A URL's path is no part of its origin and is left away. */
+/* Adds each item of a comma-separated list to http.allowed_origins. A URL's path is no part of its origin and is left
+ * away. */
 static int environment_origins(struct rc_config *config, const char *name, struct rc_err *err)
 {
     struct rc_config_list *const origins = &config->http.allowed_origins;
@@ -110,7 +112,8 @@ static int environment_origins(struct rc_config *config, const char *name, struc
         const char *const path = mark != NULL ? memchr(mark + 3, '/', count - (size_t)(mark + 3 - item)) : NULL;
         struct rc_config_text origin;
         struct rc_err problem;
-        if (rc_origin_normalize(origin.text, sizeof(origin.text), item, path != NULL ? (size_t)(path - item) : count, &problem) != 0) {
+        if (rc_origin_normalize(origin.text, sizeof(origin.text), item, path != NULL ? (size_t)(path - item) : count,
+                                &problem) != 0) {
             return rc_err_set(err, -EINVAL, "environment variable %s: %s, found \"%.*s\"", name, problem.text,
                               (int)(count < 80 ? count : 80), item);
         }
@@ -138,7 +141,8 @@ static int environment_port(struct rc_config *config, struct rc_err *err)
     }
     uint64_t port = 0;
     if (rc_config_uint_parse(text, strlen(text), &port, NULL) != 0 || port == 0 || port > UINT16_MAX) {
-        return rc_err_set(err, -EINVAL, "environment variable PORT: expected a number from 1 to 65535, found \"%.40s\"", text);
+        return rc_err_set(err, -EINVAL, "environment variable PORT: expected a number from 1 to 65535, found \"%.40s\"",
+                          text);
     }
     struct rc_config_list *const listen = &config->server.listen;
     for (uint32_t i = 0; i < listen->count; i++) {
@@ -152,7 +156,8 @@ static int environment_port(struct rc_config *config, struct rc_err *err)
         }
     }
     if (listen->count == RC_CONFIG_LIST_MAX) {
-        return rc_err_set(err, -EINVAL, "environment variable PORT: server.listen has no TCP address and no room for one");
+        return rc_err_set(err, -EINVAL,
+                          "environment variable PORT: server.listen has no TCP address and no room for one");
     }
     (void)snprintf(listen->items[listen->count++].text, RC_CONFIG_TEXT_MAX, "127.0.0.1:%u", (unsigned)port);
     return 0;
@@ -165,18 +170,21 @@ static int environment_clustering(struct rc_config *config, struct rc_err *err)
     if (text == NULL) {
         return 0;
     }
-    static const struct rc_config_word words[] = {{"true", 1}, {"false", 0}, {"1", 1}, {"0", 0},
-                                                  {"yes", 1},  {"no", 0},    {"on", 1}, {"off", 0}, {NULL, 0}};
+    static const struct rc_config_word words[] = {{"true", 1}, {"false", 0}, {"1", 1},   {"0", 0}, {"yes", 1},
+                                                  {"no", 0},   {"on", 1},    {"off", 0}, {NULL, 0}};
     uint32_t on = 0;
     struct rc_err problem;
     if (rc_config_word_parse(words, text, strlen(text), &on, &problem) != 0) {
-        return rc_err_set(err, -EINVAL, "environment variable ENABLE_WEBSOCKET_CLUSTERING: %s, found \"%.40s\"", problem.text, text);
+        return rc_err_set(err, -EINVAL, "environment variable ENABLE_WEBSOCKET_CLUSTERING: %s, found \"%.40s\"",
+                          problem.text, text);
     }
     if (on == 0) {
         memset(&config->redis.url, 0, sizeof(config->redis.url));
     } else if (config->redis.url.text[0] == '\0') {
-        return rc_err_set(err, -EINVAL, "environment variable ENABLE_WEBSOCKET_CLUSTERING is on, but there is no Redis: set REDIS_URL "
-                                        "or redis.url, or set ENABLE_WEBSOCKET_CLUSTERING=false");
+        return rc_err_set(
+            err, -EINVAL,
+            "environment variable ENABLE_WEBSOCKET_CLUSTERING is on, but there is no Redis: set REDIS_URL "
+            "or redis.url, or set ENABLE_WEBSOCKET_CLUSTERING=false");
     }
     return 0;
 }
@@ -270,12 +278,14 @@ static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, str
         return 0;
     }
     rc_config_errors_add(needs_restart, "[[%s]] tables changed: restart to apply", section->name);
-    memcpy((char *)next + section->offset, (const char *)old + section->offset, section->items_max * section->item_bytes);
+    memcpy((char *)next + section->offset, (const char *)old + section->offset,
+           section->items_max * section->item_bytes);
     memcpy((char *)next + section->count_offset, &count, sizeof(count));
     return 1;
 }
 
-uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *next, struct rc_config_errors *needs_restart)
+uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *next,
+                               struct rc_config_errors *needs_restart)
 {
     uint32_t changed = 0;
     for (uint32_t i = 0; i < rc_config_section_count; i++) {
@@ -381,13 +391,17 @@ static int sizes_check(const struct rc_config *config, struct rc_err *err)
     char suggestion[64];
     rc_config_size_format(suggestion, sizeof(suggestion), enough);
     if (!power_of_two(server->ring_bytes) || server->ring_bytes < need) {
-        return rc_err_set(err, -EINVAL, "server.ring_size must be a power of two and at least twice limits.max_message_size and a "
-                                        "little more: set it to \"%s\" or above, or lower limits.max_message_size", suggestion);
+        return rc_err_set(err, -EINVAL,
+                          "server.ring_size must be a power of two and at least twice limits.max_message_size and a "
+                          "little more: set it to \"%s\" or above, or lower limits.max_message_size",
+                          suggestion);
     }
     rc_config_size_format(suggestion, sizeof(suggestion), server->ring_bytes);
     if (!power_of_two(server->overflow_bytes) || server->overflow_bytes < server->ring_bytes) {
-        return rc_err_set(err, -EINVAL, "server.overflow_size must be a power of two and not below server.ring_size: set it to "
-                                        "\"%s\" or above", suggestion);
+        return rc_err_set(err, -EINVAL,
+                          "server.overflow_size must be a power of two and not below server.ring_size: set it to "
+                          "\"%s\" or above",
+                          suggestion);
     }
     if (config->limits.worker_log_bytes < config->limits.channel_log_bytes) {
         return rc_err_set(err, -EINVAL, "limits.worker_log is below limits.channel_log: raise it or lower the other");
@@ -398,11 +412,15 @@ static int sizes_check(const struct rc_config *config, struct rc_err *err)
 static int times_check(const struct rc_config *config, struct rc_err *err)
 {
     if (config->cluster.dead_instance_threshold_ms <= config->cluster.heartbeat_interval_ms) {
-        return rc_err_set(err, -EINVAL, "cluster.dead_instance_threshold (or WS_DEAD_INSTANCE_THRESHOLD) must be longer than "
-                                        "cluster.heartbeat_interval (or WS_HEARTBEAT_INTERVAL), or live instances count as dead");
+        return rc_err_set(err, -EINVAL,
+                          "cluster.dead_instance_threshold (or WS_DEAD_INSTANCE_THRESHOLD) must be longer than "
+                          "cluster.heartbeat_interval (or WS_HEARTBEAT_INTERVAL), or live instances count as dead");
     }
-    if (config->server.stuck_kill_timeout_ms != 0 && config->server.stuck_kill_timeout_ms < config->server.stuck_timeout_ms) {
-        return rc_err_set(err, -EINVAL, "server.stuck_kill_timeout is shorter than server.stuck_timeout: raise it, or \"0s\" for never");
+    if (config->server.stuck_kill_timeout_ms != 0 &&
+        config->server.stuck_kill_timeout_ms < config->server.stuck_timeout_ms) {
+        return rc_err_set(
+            err, -EINVAL,
+            "server.stuck_kill_timeout is shorter than server.stuck_timeout: raise it, or \"0s\" for never");
     }
     return 0;
 }
@@ -434,7 +452,9 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         rc_listen_address_format(shown[i], sizeof(shown[i]), &address);
         for (size_t j = 0; j < i; j++) {
             if (strcmp(shown[i], shown[j]) == 0) {
-                return rc_err_set(err, -EINVAL, "%s is to be listened on twice (server.listen, tls.listen, http.admin_listen)", shown[i]);
+                return rc_err_set(err, -EINVAL,
+                                  "%s is to be listened on twice (server.listen, tls.listen, http.admin_listen)",
+                                  shown[i]);
             }
         }
     }
@@ -442,8 +462,10 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
     }
     if (config->debug.user_query.text[0] != '\0' && !rc_config_listeners_private(config)) {
-        return rc_err_set(err, -EINVAL, "debug.user_query lets everybody be any user and works only while every listener is loopback or "
-                                        "a Unix socket: remove it, or listen on 127.0.0.1 only");
+        return rc_err_set(
+            err, -EINVAL,
+            "debug.user_query lets everybody be any user and works only while every listener is loopback or "
+            "a Unix socket: remove it, or listen on 127.0.0.1 only");
     }
     return 0;
 }
@@ -471,8 +493,10 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         const struct rc_config_endpoint *const endpoint = &config->endpoints[i];
         if (endpoint->protocol == RC_ENDPOINT_NATIVE && endpoint->incoming != RC_INCOMING_IGNORE) {
-            return rc_err_set(err, -EINVAL, "[[endpoint]] %s: incoming is for protocol = \"raw\"; native clients publish by themselves",
-                              endpoint->path.text);
+            return rc_err_set(
+                err, -EINVAL,
+                "[[endpoint]] %s: incoming is for protocol = \"raw\"; native clients publish by themselves",
+                endpoint->path.text);
         }
         paths[count++] = endpoint->path.text;
     }
@@ -481,11 +505,14 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
             return rc_err_set(err, -EINVAL, "the path \"%s\" does not begin with /", paths[i]);
         }
         if (path_reserved(paths[i])) {
-            return rc_err_set(err, -EINVAL, "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js): choose another", paths[i]);
+            return rc_err_set(err, -EINVAL,
+                              "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js): choose another",
+                              paths[i]);
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
-                return rc_err_set(err, -EINVAL, "the path %s is used twice (server.path, debug.echo, [[endpoint]])", paths[i]);
+                return rc_err_set(err, -EINVAL, "the path %s is used twice (server.path, debug.echo, [[endpoint]])",
+                                  paths[i]);
             }
         }
     }
@@ -497,8 +524,10 @@ static int namespaces_check(struct rc_config *config, struct rc_err *err)
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_config_namespace *const space = &config->namespaces[i];
         space->name_bytes = (uint32_t)strlen(space->name);
-        if (strchr(space->name, ':') != NULL || rc_channel_name_check(space->name, space->name_bytes, RC_CHANNEL_NAME_MAX) != 0) {
-            return rc_err_set(err, -EINVAL, "[[namespace]] \"%.80s\": a name has 1 to %d bytes, no control characters and no \":\"",
+        if (strchr(space->name, ':') != NULL ||
+            rc_channel_name_check(space->name, space->name_bytes, RC_CHANNEL_NAME_MAX) != 0) {
+            return rc_err_set(err, -EINVAL,
+                              "[[namespace]] \"%.80s\": a name has 1 to %d bytes, no control characters and no \":\"",
                               space->name, RC_CHANNEL_NAME_MAX);
         }
         for (uint32_t j = 0; j < i; j++) {

@@ -1,8 +1,9 @@
 /*
  * config: the broker's configuration as plain memory without pointers, so that it lives in the control segment.
  *
- * The acceptor fills it (defaults from config.def, then TOML, then environment) and publishes it; workers and the relay only
- * read. Which key is which member, its unit, default, bounds, and whether a reload may change it stand in config.def alone.
+ * The acceptor fills it (defaults from config.def, then TOML, then environment) and publishes it; workers and the
+ * relay only read. Which key is which member, its unit, default, bounds, and whether a reload may change it stand in
+ * config.def alone.
  */
 #ifndef RC_COMMON_CONFIG_H
 #define RC_COMMON_CONFIG_H
@@ -32,8 +33,8 @@ struct rc_config_list {
     struct rc_config_text items[RC_CONFIG_LIST_MAX];
 };
 
-/* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while every listener is loopback or a
- * Unix socket; else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
+/* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while every listener is loopback
+ * or a Unix socket; else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
 enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
@@ -61,7 +62,7 @@ struct rc_config_server {
 struct rc_config_limits {
     uint64_t max_message_size_bytes;
     uint64_t handshake_timeout_ms;
-    uint64_t idle_timeout_ms; /* 0 = off */
+    uint64_t idle_timeout_ms;  /* 0 = off */
     uint64_t ping_interval_ms; /* 0 = off */
     uint64_t pong_timeout_ms;
     uint64_t close_timeout_ms; /* closing handshake and draining of the last bytes */
@@ -184,7 +185,8 @@ struct rc_config_errors {
 };
 
 /* Adds a line; once RC_CONFIG_ERRORS_MAX are there it only counts. */
-void rc_config_errors_add(struct rc_config_errors *errors, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void rc_config_errors_add(struct rc_config_errors *errors, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /*
  * The way of a configuration, at start and at every reload:
@@ -197,14 +199,17 @@ void rc_config_errors_add(struct rc_config_errors *errors, const char *format, .
 /* Fills `config` with the defaults of config.def (including namespaces[0] = `default`). */
 void rc_config_defaults(struct rc_config *config);
 
-/* Applies the environment variables of the sources (REDIS_URL, INSTANCE_ID, SERVER_ID, PORT, LOG_LEVEL, CORS_ORIGIN, CLIENT_URL,
- * WS_HEARTBEAT_INTERVAL, WS_DEAD_INSTANCE_THRESHOLD, ENABLE_WEBSOCKET_CLUSTERING) and RINGCAST_API_KEY; they win over the file. An
- * empty variable counts as unset. -EINVAL with the variable's name and the remedy in `err`. */
+/* Applies the environment variables of the sources (REDIS_URL, INSTANCE_ID, SERVER_ID, PORT, LOG_LEVEL, CORS_ORIGIN,
+ * CLIENT_URL, WS_HEARTBEAT_INTERVAL, WS_DEAD_INSTANCE_THRESHOLD, ENABLE_WEBSOCKET_CLUSTERING) and RINGCAST_API_KEY;
+ * they win over the file. An empty variable counts as unset. -EINVAL with the variable's name and the remedy in
+ * `err`. */
 int rc_config_environment(struct rc_config *config, struct rc_err *err);
 
-/* Reload, before rc_config_finish(next): each key that differs but may not change at run time gets a line in `needs_restart` and
- * keeps its old value in `next`. `old` is the finished configuration in force. Returns the number of such keys. */
-uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *next, struct rc_config_errors *needs_restart);
+/* Reload, before rc_config_finish(next): each key that differs but may not change at run time gets a line in
+ * `needs_restart` and keeps its old value in `next`. `old` is the finished configuration in force. Returns the number
+ * of such keys. */
+uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *next,
+                               struct rc_config_errors *needs_restart);
 
 /* After defaults + TOML + environment: cross-key checks (ring size against message size, patterns), resolution of
  * RC_WHO_DEFAULT, instance id made up when empty. -EINVAL with the remedy in `err`. */
@@ -213,7 +218,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err);
 /* True when every client listener is loopback or a Unix socket (then `anyone` is the default of all permissions). */
 bool rc_config_listeners_private(const struct rc_config *config);
 
-/* The namespace policy of a channel name: the part before the first ':' looked up among the tables, else namespaces[0]. */
-const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name, size_t bytes);
+/* The namespace policy of a channel name: the part before the first ':' looked up among the tables, else
+ * namespaces[0]. */
+const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name,
+                                                         size_t bytes);
 
 #endif

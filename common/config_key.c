@@ -22,8 +22,10 @@ static const struct rc_config_word who_client[] = {
     {"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"none", RC_WHO_NONE}, {NULL, 0}};
 static const struct rc_config_word slow_policies[] = {
     {"disconnect", RC_SLOW_DISCONNECT}, {"skip", RC_SLOW_SKIP}, {"latest", RC_SLOW_LATEST}, {NULL, 0}};
-static const struct rc_config_word priorities[] = {{"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOINT_NATIVE}, {"raw", RC_ENDPOINT_RAW}, {NULL, 0}};
+static const struct rc_config_word priorities[] = {
+    {"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
+static const struct rc_config_word endpoint_protocols[] = {
+    {"native", RC_ENDPOINT_NATIVE}, {"raw", RC_ENDPOINT_RAW}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};
@@ -47,13 +49,13 @@ enum section_index {
 #define PLACE_MAX(place) (sizeof(((struct rc_config *)0)->place))
 
 const struct rc_config_section rc_config_sections[] = {
-#define RC_CONFIG_SECTION(section, repeats, place, text)                                                                \
-    {.name = #section,                                                                                                  \
-     .help = (text),                                                                                                    \
-     .repeated = (repeats) != 0,                                                                                        \
-     .offset = offsetof(struct rc_config, place),                                                                       \
-     .item_bytes = sizeof(struct rc_config_##section),                                                                  \
-     .count_offset = PLACE_COUNT_##repeats(section),                                                                    \
+#define RC_CONFIG_SECTION(section, repeats, place, text) \
+    {.name = #section,                                   \
+     .help = (text),                                     \
+     .repeated = (repeats) != 0,                         \
+     .offset = offsetof(struct rc_config, place),        \
+     .item_bytes = sizeof(struct rc_config_##section),   \
+     .count_offset = PLACE_COUNT_##repeats(section),     \
      .items_max = (uint32_t)(PLACE_MAX(place) / sizeof(struct rc_config_##section))},
 #define RC_CONFIG_KEY(section, key, kind, member, initial, min, max, reload, help)
 #include "common/config.def"
@@ -74,16 +76,16 @@ const size_t rc_config_section_count = RC_ARRAY_COUNT(rc_config_sections);
 
 const struct rc_config_key rc_config_keys[] = {
 #define RC_CONFIG_SECTION(section, repeated, place, help)
-#define RC_CONFIG_KEY(table, key, key_kind, member, value, least, most, reload, text)                                   \
-    {.section = SECTION_##table,                                                                                        \
-     .name = #key,                                                                                                      \
-     KIND_##key_kind,                                                                                                   \
-     .offset = offsetof(struct rc_config_##table, member),                                                              \
-     .bytes = sizeof(((struct rc_config_##table *)0)->member),                                                          \
-     .initial = (value),                                                                                                \
-     .min = (least),                                                                                                    \
-     .max = (most),                                                                                                     \
-     .reloadable = (reload),                                                                                            \
+#define RC_CONFIG_KEY(table, key, key_kind, member, value, least, most, reload, text) \
+    {.section = SECTION_##table,                                                      \
+     .name = #key,                                                                    \
+     KIND_##key_kind,                                                                 \
+     .offset = offsetof(struct rc_config_##table, member),                            \
+     .bytes = sizeof(((struct rc_config_##table *)0)->member),                        \
+     .initial = (value),                                                              \
+     .min = (least),                                                                  \
+     .max = (most),                                                                   \
+     .reloadable = (reload),                                                          \
      .help = (text)},
 #include "common/config.def"
 };
@@ -91,7 +93,8 @@ const size_t rc_config_key_count = RC_ARRAY_COUNT(rc_config_keys);
 
 /* A list is a count and, right behind it, its items; an end point's `join` has that shape too. */
 _Static_assert(offsetof(struct rc_config_list, items) == sizeof(uint32_t), "list layout");
-_Static_assert(offsetof(struct rc_config_endpoint, join) == offsetof(struct rc_config_endpoint, join_count) + sizeof(uint32_t),
+_Static_assert(offsetof(struct rc_config_endpoint, join) ==
+                   offsetof(struct rc_config_endpoint, join_count) + sizeof(uint32_t),
                "join layout");
 _Static_assert(RC_CHANNEL_NAME_MAX + 1 == RC_CONFIG_TEXT_MAX, "channel names are kept like texts");
 
@@ -128,7 +131,6 @@ const char *rc_config_name_nearest(const struct rc_config_section *section, cons
         }
         const char *const known = section == NULL ? rc_config_sections[i].name : rc_config_keys[i].name;
         const size_t edits = rc_config_word_distance(name, bytes, known, strlen(known));
-        /* Often only the beginning or the end is missing: "log" for "channel_log". */
         if (edits < distance || (edits == distance && nearest == NULL)) {
             distance = edits;
             nearest = known;
@@ -225,7 +227,8 @@ static const char *list_text(const struct rc_config_key *key, const void *item, 
 /* --- wrong values ------------------------------------------------------------------------------------------------ */
 
 /* The value as a message shows it: short, without control characters, secrets not at all. */
-static void value_describe(char *out, size_t capacity, const struct rc_config_key *key, const struct rc_config_value *value)
+static void value_describe(char *out, size_t capacity, const struct rc_config_key *key,
+                           const struct rc_config_value *value)
 {
     switch (value->type) {
     case RC_VALUE_BOOL:
@@ -298,7 +301,9 @@ static int out_of_range(struct rc_err *err, const struct rc_config_key *key, con
     char max[64];
     number_format(min, sizeof(min), key, key->min);
     number_format(max, sizeof(max), key, key->max);
-    const char *const what = key->kind == RC_CONFIG_SIZE ? "size" : key->kind == RC_CONFIG_DURATION ? "duration" : "number";
+    const char *const what = key->kind == RC_CONFIG_SIZE       ? "size"
+                             : key->kind == RC_CONFIG_DURATION ? "duration"
+                                                               : "number";
     return wrong_value(err, key, value, "expected a %s from %s to %s%s", what, min, max,
                        key->kind == RC_CONFIG_WORKERS ? " or \"auto\"" : "");
 }
@@ -336,8 +341,9 @@ static bool visible_ascii(const char *text)
 static bool redis_url_ok(const char *text)
 {
     const char *const mark = strstr(text, "://");
-    static const char *const schemes[] = {"redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster",
-                                          "rediss+cluster", "valkey", "valkeys", "unix"};
+    static const char *const schemes[] = {"redis",           "rediss",        "redis+sentinel",
+                                          "rediss+sentinel", "redis+cluster", "rediss+cluster",
+                                          "valkey",          "valkeys",       "unix"};
     for (size_t i = 0; mark != NULL && i < RC_ARRAY_COUNT(schemes); i++) {
         const size_t bytes = strlen(schemes[i]);
         if ((size_t)(mark - text) == bytes && memcmp(text, schemes[i], bytes) == 0) {
@@ -347,7 +353,8 @@ static bool redis_url_ok(const char *text)
     return false;
 }
 
-/* What is wrong with a text of this form (already known to be short enough, UTF-8 and without control characters), or NULL. */
+/* What is wrong with a text of this form (already known to be short enough, UTF-8 and without control characters), or
+ * NULL. */
 static const char *form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     struct rc_listen_address address;
@@ -376,7 +383,8 @@ static const char *form_problem(enum rc_config_form form, const char *text, size
     case RC_FORM_HEADER:
         return made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL : "expected the name of a request header";
     case RC_FORM_NAMESPACE:
-        return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL : "expected a name without \":\" that is not \"*\"";
+        return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
+                                                                   : "expected a name without \":\" that is not \"*\"";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
     case RC_FORM_ORIGIN:
@@ -417,7 +425,8 @@ static int text_take(const struct rc_config_key *key, char *out, size_t max, con
     return 0;
 }
 
-static int text_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+static int text_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                    struct rc_err *err)
 {
     if (value->type != RC_VALUE_TEXT) {
         return wrong_value(err, key, value, "expected a text in quotes");
@@ -434,7 +443,8 @@ static int text_set(const struct rc_config_key *key, void *item, const struct rc
     return rc;
 }
 
-int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err)
 {
     RC_ASSERT(key->kind == RC_CONFIG_LIST);
     struct rc_config_value shown = *value;
@@ -473,7 +483,8 @@ int rc_config_key_add(const struct rc_config_key *key, void *item, const struct 
     return 0;
 }
 
-static int incoming_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+static int incoming_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                        struct rc_err *err)
 {
     static const char expected[] = "expected \"ignore\", \"broadcast\" or \"publish:<channel>\"";
     struct rc_config_endpoint *const endpoint = item;
@@ -506,13 +517,15 @@ static int incoming_set(const struct rc_config_key *key, void *item, const struc
 
 /* --- setting ----------------------------------------------------------------------------------------------------- */
 
-static int integer_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+static int integer_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                       struct rc_err *err)
 {
     return value->integer < 0 ? out_of_range(err, key, value)
                               : number_set(key, item, (uint64_t)value->integer, value, err);
 }
 
-static int quantity_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+static int quantity_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                        struct rc_err *err)
 {
     const bool size = key->kind == RC_CONFIG_SIZE;
     struct rc_err scratch;
@@ -521,17 +534,20 @@ static int quantity_set(const struct rc_config_key *key, void *item, const struc
         return integer_set(key, item, value, err);
     }
     if (value->type == RC_VALUE_INTEGER) {
-        return wrong_value(err, key, value, "expected a duration with its unit, in quotes, such as \"25s\" or \"100ms\"");
+        return wrong_value(err, key, value,
+                           "expected a duration with its unit, in quotes, such as \"25s\" or \"100ms\"");
     }
     if (value->type != RC_VALUE_TEXT) {
-        return wrong_value(err, key, value, size ? "expected a size such as \"64KiB\"" : "expected a duration such as \"25s\"");
+        return wrong_value(err, key, value,
+                           size ? "expected a size such as \"64KiB\"" : "expected a duration such as \"25s\"");
     }
     const int rc = size ? rc_config_size_parse(value->text, value->bytes, &number, &scratch)
                         : rc_config_duration_parse(value->text, value->bytes, &number, &scratch);
     return rc == 0 ? number_set(key, item, number, value, err) : wrong_value(err, key, value, "%s", scratch.text);
 }
 
-static int word_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+static int word_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                    struct rc_err *err)
 {
     uint32_t number = 0;
     struct rc_err scratch;
@@ -545,7 +561,8 @@ static int word_set(const struct rc_config_key *key, void *item, const struct rc
     return 0;
 }
 
-int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err)
+int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err)
 {
     switch (key->kind) {
     case RC_CONFIG_BOOL:
@@ -623,7 +640,7 @@ int rc_config_key_set_text(const struct rc_config_key *key, void *item, const ch
     return rc_config_key_set(key, item, &value, err);
 }
 
-/* --- comparing, copying, printing ---------------------------------------------------------------------------------- */
+/* --- comparing, copying, printing -------------------------------------------------------------------------------- */
 
 /* Bytes of the member, with those that belong to it under another name. */
 static size_t member_bytes(const struct rc_config_key *key)
@@ -657,7 +674,8 @@ void rc_config_key_copy(const struct rc_config_key *key, void *item, const void 
     memcpy(member_of(key, item), member_of_const(key, from_item), member_bytes(key));
     if (key->kind == RC_CONFIG_INCOMING) {
         const struct rc_config_endpoint *const from = from_item;
-        memcpy(((struct rc_config_endpoint *)item)->incoming_channel, from->incoming_channel, sizeof(from->incoming_channel));
+        memcpy(((struct rc_config_endpoint *)item)->incoming_channel, from->incoming_channel,
+               sizeof(from->incoming_channel));
     }
 }
 

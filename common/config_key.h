@@ -1,10 +1,10 @@
 /*
- * config_key: config.def as data: every section and key with its type, bounds, default and help, and the operations that are the
- * same for all of them (set, compare, copy, print).
+ * config_key: config.def as data: every section and key with its type, bounds, default and help, and the operations
+ * that are the same for all of them (set, compare, copy, print).
  *
- * The tables are constant. `item` is always the struct that holds a section's members: a member of struct rc_config, or one
- * entry of a repeated section's array (rc_config_item). Any process may call; setters fail with -EINVAL and a sentence in `err`
- * that says what was expected and what was found, without the key's name and place.
+ * The tables are constant. `item` is always the struct that holds a section's members: a member of struct rc_config,
+ * or one entry of a repeated section's array (rc_config_item). Any process may call; setters fail with -EINVAL and a
+ * sentence in `err` that says what was expected and what was found, without the key's name and place.
  */
 #ifndef RC_COMMON_CONFIG_KEY_H
 #define RC_COMMON_CONFIG_KEY_H
@@ -32,11 +32,11 @@ enum rc_config_kind {
 
 /* What a text, or each text of a list, must look like. */
 enum rc_config_form {
-    RC_FORM_LISTEN,       /* rc_listen_address_parse */
-    RC_FORM_PATH,         /* of a URL: begins with "/", visible ASCII without ? # % */
-    RC_FORM_INSTANCE_ID,  /* [A-Za-z0-9_.-] */
-    RC_FORM_USER,         /* a user's name */
-    RC_FORM_SOCKET_PATH,  /* begins with "/" */
+    RC_FORM_LISTEN,      /* rc_listen_address_parse */
+    RC_FORM_PATH,        /* of a URL: begins with "/", visible ASCII without ? # % */
+    RC_FORM_INSTANCE_ID, /* [A-Za-z0-9_.-] */
+    RC_FORM_USER,        /* a user's name */
+    RC_FORM_SOCKET_PATH, /* begins with "/" */
     RC_FORM_REDIS_URL,
     RC_FORM_CHANNEL,      /* rc_channel_name_check */
     RC_FORM_CHANNEL_PART, /* any text without control characters */
@@ -102,9 +102,12 @@ struct rc_config_value {
 };
 
 /* Sets a member from one value. A LIST value clears the member; its items follow by rc_config_key_add. */
-int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err);
-int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value, struct rc_err *err);
-/* Sets a member from text without quotes, as in config.def and in environment variables; lists are separated by commas. */
+int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err);
+int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err);
+/* Sets a member from text without quotes, as in config.def and in environment variables; lists are separated by
+ * commas. */
 int rc_config_key_set_text(const struct rc_config_key *key, void *item, const char *text, struct rc_err *err);
 
 bool rc_config_key_equal(const struct rc_config_key *key, const void *item_a, const void *item_b);

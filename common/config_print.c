@@ -21,7 +21,6 @@ static const struct {
     {"endpoint", "path", "/live"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
-    {"bridge", "event", "match:result"},
 };
 
 static const struct {
@@ -95,12 +94,19 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
     }
 }
 
+/* True for a text that has no default and must not be empty. */
+static bool must_be_given(const struct rc_config_key *key)
+{
+    return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
+}
+
 /* The default (or the example of a key that has none) in TOML. */
 static void initial_print(FILE *out, const struct rc_config_key *key)
 {
     const char *text = key->initial;
     for (size_t i = 0; i < RC_ARRAY_COUNT(examples); i++) {
-        if (strcmp(examples[i].section, rc_config_sections[key->section].name) == 0 && strcmp(examples[i].key, key->name) == 0) {
+        if (strcmp(examples[i].section, rc_config_sections[key->section].name) == 0 &&
+            strcmp(examples[i].key, key->name) == 0) {
             text = examples[i].value;
         }
     }
@@ -142,9 +148,10 @@ static void heading_format(char *out, size_t capacity, const struct rc_config_se
 
 void rc_config_print_help(FILE *out)
 {
-    (void)fputs("Every key of the configuration file with its default. Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may\n"
-                "(KB, MB, GB of 1000, KiB, MiB, GiB of 1024). reload: SIGHUP or `ringcast reload` changes it; restart: needs a restart.\n",
-                out);
+    (void)fputs(
+        "Every key of the configuration file with its default. Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may\n"
+        "(KB, MB, GB of 1000, KiB, MiB, GiB of 1024). reload: SIGHUP or `ringcast reload` changes it; restart: needs a restart.\n",
+        out);
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
@@ -156,7 +163,8 @@ void rc_config_print_help(FILE *out)
             type_format(type, sizeof(type), key);
             (void)fprintf(out, "\n  %s = ", key->name);
             initial_print(out, key);
-            (void)fprintf(out, "\n      %s; %s\n", type, key->reloadable ? "reload" : "restart");
+            (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
+                          must_be_given(key) ? "; must be given" : "");
             wrapped_print(out, "      ", key->help);
         }
     }
@@ -164,12 +172,13 @@ void rc_config_print_help(FILE *out)
 
 void rc_config_print_document(FILE *out)
 {
-    (void)fputs("# ringcast.toml: every key with its default. An empty file means the same. Made from common/config.def.\n"
-                "#\n"
-                "# Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may (KB, MB, GB of 1000, KiB, MiB, GiB of 1024).\n"
-                "# (reload): SIGHUP or `ringcast reload` changes it. (restart): a restart is needed.\n"
-                "# `ringcast check FILE` says what is wrong with a file.\n",
-                out);
+    (void)fputs(
+        "# ringcast.toml: every key with its default. An empty file means the same. Made from common/config.def.\n"
+        "#\n"
+        "# Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may (KB, MB, GB of 1000, KiB, MiB, GiB of 1024).\n"
+        "# (reload): SIGHUP or `ringcast reload` changes it. (restart): a restart is needed.\n"
+        "# `ringcast check FILE` says what is wrong with a file.\n",
+        out);
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         const char *const off = section->repeated ? "#" : "";
@@ -183,7 +192,8 @@ void rc_config_print_document(FILE *out)
             type_format(type, sizeof(type), key);
             (void)fputc('\n', out);
             wrapped_print(out, "# ", key->help);
-            (void)fprintf(out, "# %s (%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart", off, key->name);
+            (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
+                          must_be_given(key) ? ", must be given" : "", off, key->name);
             initial_print(out, key);
             (void)fputc('\n', out);
         }
@@ -203,19 +213,20 @@ static void cell_print(FILE *out, const char *text)
 
 void rc_config_print_markdown(FILE *out)
 {
-    (void)fputs("# Configuration\n\n"
-                "One TOML file, `ringcast -c FILE`. Every key has a default, so an empty file runs. This page and the documented file\n"
-                "[deploy/ringcast.toml](../deploy/ringcast.toml) are made from `common/config.def`.\n\n"
-                "* **Durations** are texts with units: `\"25s\"`, `\"10ms\"`, `\"1h30m\"` (ns, us, ms, s, m, h, d, the larger first).\n"
-                "* **Sizes** are bytes, or texts with units: `\"64KiB\"`, `\"1MB\"` (KB, MB, GB, TB of 1000; KiB, MiB, GiB, TiB of 1024).\n"
-                "* Unknown keys, wrong types and values out of range are errors with file, line and column; `ringcast check FILE` shows\n"
-                "  all of them.\n"
-                "* **Reload** (SIGHUP, `ringcast reload`) reads the whole file and checks it before anything changes. Keys marked\n"
-                "  *restart* keep their value until then, and the log names them.\n\n"
-                "## Environment\n\n"
-                "These variables win over the file; an empty one counts as unset.\n\n"
-                "| variable | key |\n|---|---|\n",
-                out);
+    (void)fputs(
+        "# Configuration\n\n"
+        "One TOML file, `ringcast -c FILE`. Every key has a default, so an empty file runs. This page and the documented file\n"
+        "[deploy/ringcast.toml](../deploy/ringcast.toml) are made from `common/config.def`.\n\n"
+        "* **Durations** are texts with units: `\"25s\"`, `\"10ms\"`, `\"1h30m\"` (ns, us, ms, s, m, h, d, the larger first).\n"
+        "* **Sizes** are bytes, or texts with units: `\"64KiB\"`, `\"1MB\"` (KB, MB, GB, TB of 1000; KiB, MiB, GiB, TiB of 1024).\n"
+        "* Unknown keys, wrong types and values out of range are errors with file, line and column; `ringcast check FILE` shows\n"
+        "  all of them.\n"
+        "* **Reload** (SIGHUP, `ringcast reload`) reads the whole file and checks it before anything changes. Keys marked\n"
+        "  *restart* keep their value until then, and the log names them.\n\n"
+        "## Environment\n\n"
+        "These variables win over the file; an empty one counts as unset.\n\n"
+        "| variable | key |\n|---|---|\n",
+        out);
     for (size_t i = 0; i < RC_ARRAY_COUNT(variables); i++) {
         (void)fprintf(out, "| `%s` | %s |\n", variables[i].name, variables[i].help);
     }
@@ -223,16 +234,14 @@ void rc_config_print_markdown(FILE *out)
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
         heading_format(heading, sizeof(heading), section);
-        (void)fprintf(out, "\n## %s\n\n%s\n\n| key | default | value | change | meaning |\n|---|---|---|---|---|\n", heading,
-                      section->help);
+        (void)fprintf(out, "\n## %s\n\n%s\n\n| key | default | value | change | meaning |\n|---|---|---|---|---|\n",
+                      heading, section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
             type_format(type, sizeof(type), key);
             (void)fprintf(out, "| `%s` | ", key->name);
-            if (key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0') {
+            if (must_be_given(key)) {
                 (void)fputs("must be given", out);
-            } else if (section->repeated && key->initial[0] == '\0') {
-                (void)fputs("`\"\"`", out);
             } else {
                 (void)fputc('`', out);
                 initial_print(out, key);

@@ -30,8 +30,11 @@ static const struct unit duration_units[] = {
 };
 
 const struct rc_config_word rc_config_log_levels[] = {
-    {"debug", RC_LOG_DEBUG}, {"info", RC_LOG_INFO},    {"warn", RC_LOG_WARN},  {"error", RC_LOG_ERROR}, {"off", RC_LOG_OFF},
-    {"trace", RC_LOG_DEBUG}, {"warning", RC_LOG_WARN}, {"fatal", RC_LOG_ERROR}, {"silent", RC_LOG_OFF},  {NULL, 0},
+    {"debug", RC_LOG_DEBUG},  {"info", RC_LOG_INFO},
+    {"warn", RC_LOG_WARN},    {"error", RC_LOG_ERROR},
+    {"off", RC_LOG_OFF},      {"trace", RC_LOG_DEBUG},
+    {"warning", RC_LOG_WARN}, {"fatal", RC_LOG_ERROR},
+    {"silent", RC_LOG_OFF},   {NULL, 0},
 };
 
 static const struct unit *unit_find(const struct unit *units, size_t count, const char *name, size_t bytes)
@@ -70,7 +73,8 @@ static size_t unit_bytes(const char *text, size_t bytes, size_t at)
 
 int rc_config_size_parse(const char *text, size_t bytes, uint64_t *size_bytes, struct rc_err *err)
 {
-    static const char expected[] = "expected a size such as \"64KiB\" (units B, KB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024)";
+    static const char expected[] =
+        "expected a size such as \"64KiB\" (units B, KB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024)";
     size_t at = 0;
     uint64_t number = 0;
     const int rc = digits_read(text, bytes, &at, &number);
@@ -121,7 +125,8 @@ int rc_config_duration_parse(const char *text, size_t bytes, uint64_t *duration_
             return rc_err_set(err, -EINVAL, "%s", expected);
         }
         const size_t name_bytes = unit_bytes(text, bytes, at);
-        const struct unit *const unit = unit_find(duration_units, RC_ARRAY_COUNT(duration_units), text + at, name_bytes);
+        const struct unit *const unit =
+            unit_find(duration_units, RC_ARRAY_COUNT(duration_units), text + at, name_bytes);
         if (unit == NULL && name_bytes == 0) {
             return rc_err_set(err, -EINVAL, "the number has no unit: %s", expected);
         }
@@ -356,7 +361,8 @@ int rc_listen_address_parse(struct rc_listen_address *address, const char *text,
         return rc_err_set(err, -EINVAL, "%s", listen_expected);
     }
     if (family == AF_INET) {
-        address->socket.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(address->port), .sin_addr = v4};
+        address->socket.v4 =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(address->port), .sin_addr = v4};
         address->socket_bytes = sizeof(address->socket.v4);
         address->loopback = (ntohl(v4.s_addr) >> 24) == 127;
     } else {
@@ -392,7 +398,8 @@ static void map_v4(uint8_t out[16], const struct in_addr *v4)
 
 int rc_network_parse(struct rc_network *network, const char *text, size_t bytes, struct rc_err *err)
 {
-    static const char expected[] = "expected an address or a range such as \"10.0.0.0/8\", \"192.0.2.1\" or \"2001:db8::/32\"";
+    static const char expected[] =
+        "expected an address or a range such as \"10.0.0.0/8\", \"192.0.2.1\" or \"2001:db8::/32\"";
     const char *const slash = memchr(text, '/', bytes);
     const size_t host_bytes = slash != NULL ? (size_t)(slash - text) : bytes;
     struct in_addr v4;
@@ -480,7 +487,8 @@ int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t byt
         copy[--bytes] = '\0';
     }
     char *const mark = strstr(copy, "://");
-    if (mark == NULL || mark == copy || strspn(copy, "abcdefghijklmnopqrstuvwxyz0123456789+.-") != (size_t)(mark - copy)) {
+    if (mark == NULL || mark == copy ||
+        strspn(copy, "abcdefghijklmnopqrstuvwxyz0123456789+.-") != (size_t)(mark - copy)) {
         return rc_err_set(err, -EINVAL, "%s", expected);
     }
     const char *const host = mark + 3;
@@ -497,7 +505,8 @@ int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t byt
         return rc_err_set(err, -EINVAL, "%s", expected);
     }
     const int scheme_bytes = (int)(mark - copy);
-    const bool usual = (port == 80 && strncmp(copy, "http:", 5) == 0) || (port == 443 && strncmp(copy, "https:", 6) == 0);
+    const bool usual =
+        (port == 80 && strncmp(copy, "http:", 5) == 0) || (port == 443 && strncmp(copy, "https:", 6) == 0);
     char port_text[8] = "";
     if (port != 0 && !usual) {
         (void)snprintf(port_text, sizeof(port_text), ":%u", (unsigned)port);

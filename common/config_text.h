@@ -1,8 +1,9 @@
 /*
  * config_text: values of the configuration as people write them, and back: sizes, durations, words, addresses.
  *
- * Pure functions over text; any process may call. Parsers take text that need not be NUL-terminated, return 0 or -EINVAL, and
- * say in `err` what was expected. Formatters write at most `capacity` bytes with a NUL (RC_CONFIG_VALUE_MAX is enough).
+ * Pure functions over text; any process may call. Parsers take text that need not be NUL-terminated, return 0 or
+ * -EINVAL, and say in `err` what was expected. Formatters write at most `capacity` bytes with a NUL
+ * (RC_CONFIG_VALUE_MAX is enough).
  */
 #ifndef RC_COMMON_CONFIG_TEXT_H
 #define RC_COMMON_CONFIG_TEXT_H
@@ -23,7 +24,8 @@ int rc_config_size_parse(const char *text, size_t bytes, uint64_t *size_bytes, s
 /* The shortest exact form: 65536 is "64KiB", 1000000 is "1MB". */
 void rc_config_size_format(char *out, size_t capacity, uint64_t size_bytes);
 
-/* "25s", "10ms", "1h30m", "500us" (the sum must be whole milliseconds). Units ns, us, ms, s, m, h, d, largest first, each once. */
+/* "25s", "10ms", "1h30m", "500us" (the sum must be whole milliseconds). Units ns, us, ms, s, m, h, d, largest first,
+ * each once. */
 int rc_config_duration_parse(const char *text, size_t bytes, uint64_t *duration_ms, struct rc_err *err);
 /* One unit where that is exact and short: 90000 is "90s", 5400000 is "90m", 90061001 is "1d1h1m1s1ms". */
 void rc_config_duration_format(char *out, size_t capacity, uint64_t duration_ms);
@@ -31,8 +33,8 @@ void rc_config_duration_format(char *out, size_t capacity, uint64_t duration_ms)
 /* A decimal number without sign. */
 int rc_config_uint_parse(const char *text, size_t bytes, uint64_t *number, struct rc_err *err);
 
-/* A word and its enum value. The first word with a value is the one that is shown; later ones are accepted too. Tables end
- * with a NULL word. */
+/* A word and its enum value. The first word with a value is the one that is shown; later ones are accepted too.
+ * Tables end with a NULL word. */
 struct rc_config_word {
     const char *word;
     uint32_t value;
@@ -46,8 +48,8 @@ void rc_config_words_format(char *out, size_t capacity, const struct rc_config_w
 /* The word of a value; "?" for a value that is not in the table. */
 const char *rc_config_word_of(const struct rc_config_word *words, uint32_t value);
 
-/* Number of single-character edits (insert, delete, replace, swap neighbours) between two words, for "did you mean". Words of
- * more than 64 bytes differ by SIZE_MAX. */
+/* Number of single-character edits (insert, delete, replace, swap neighbours) between two words, for "did you mean".
+ * Words of more than 64 bytes differ by SIZE_MAX. */
 size_t rc_config_word_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 
 /* Where to listen. */
@@ -64,8 +66,8 @@ struct rc_listen_address {
     bool unix_socket;
 };
 
-/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "8080" (loopback), "*:8080" (all IPv4 and IPv6 addresses: the IPv6 wildcard),
- * "unix:/run/ringcast.sock". Ports 1 to 65535. */
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "8080" (loopback), "*:8080" (all IPv4 and IPv6 addresses: the
+ * IPv6 wildcard), "unix:/run/ringcast.sock". Ports 1 to 65535. */
 int rc_listen_address_parse(struct rc_listen_address *address, const char *text, size_t bytes, struct rc_err *err);
 /* The canonical text: "127.0.0.1:8080", "[::1]:8080", "unix:/run/x.sock". */
 void rc_listen_address_format(char *out, size_t capacity, const struct rc_listen_address *address);
@@ -81,8 +83,8 @@ int rc_network_parse(struct rc_network *network, const char *text, size_t bytes,
 /* Whether a peer's address lies in the range. Families other than IPv4 and IPv6 never do. */
 bool rc_network_contains(const struct rc_network *network, const struct sockaddr *peer);
 
-/* An origin in the form that browsers send: "https://example.com", "http://localhost:3000"; "*" and "null" stay. Upper case, a
- * default port and one final "/" are removed. Writes at most `capacity` bytes with a NUL. */
+/* An origin in the form that browsers send: "https://example.com", "http://localhost:3000"; "*" and "null" stay.
+ * Upper case, a default port and one final "/" are removed. Writes at most `capacity` bytes with a NUL. */
 int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t bytes, struct rc_err *err);
 
 #endif

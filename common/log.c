@@ -1,8 +1,8 @@
 /*
  * log: one line, one write(2).
  *
- * The format is walked conversion by conversion instead of being handed to vsnprintf as a whole: only so is it known which
- * bytes come from an argument, and an argument can neither end its quotes nor start a field of its own.
+ * The format is walked conversion by conversion instead of being handed to vsnprintf as a whole: only so is it known
+ * which bytes come from an argument, and an argument can neither end its quotes nor start a field of its own.
  */
 #include "common/log.h"
 
@@ -47,9 +47,9 @@ struct field {
     size_t value_bytes;
     bool in_value; /* the literal '=' was seen */
     bool in_quotes;
-    bool quoted;   /* the format quotes it */
-    bool literal;  /* part of the value is literal text of the format */
-    bool cut;      /* the value did not fit */
+    bool quoted;      /* the format quotes it */
+    bool literal;     /* part of the value is literal text of the format */
+    bool cut;         /* the value did not fit */
     uint32_t numbers; /* numeric conversions in the value */
     uint32_t texts;   /* other conversions */
     char key[KEY_MAX_BYTES];
@@ -97,7 +97,8 @@ static bool line_put_char(struct line *line, const char *bytes, size_t count, ui
     int length = 0;
     if (count == 0) {
         const unsigned byte = (unsigned char)bytes[0];
-        length = line->json ? snprintf(escaped, sizeof(escaped), "\\ufffd") : snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+        length = line->json ? snprintf(escaped, sizeof(escaped), "\\ufffd")
+                            : snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
     } else if (code == '"' || code == '\\') {
         length = snprintf(escaped, sizeof(escaped), "\\%c", (char)code);
     } else if (code == '\n') {
@@ -320,7 +321,8 @@ static uintmax_t unsigned_argument(int longs, va_list *args)
         return va_arg(*args, unsigned);
     }
 }
-_Static_assert(sizeof(long long) == sizeof(intmax_t) && sizeof(size_t) == sizeof(long), "z, t and j are read as long long");
+_Static_assert(sizeof(long long) == sizeof(intmax_t) && sizeof(size_t) == sizeof(long),
+               "z, t and j are read as long long");
 
 /* Reads flags, width, precision and length after a '%'; returns the place after the conversion letter. */
 static const char *spec_read(struct spec *spec, const char *at, va_list *args)
@@ -382,7 +384,7 @@ static void field_argument(struct field *field, struct spec *spec, va_list *args
     int bytes = 0;
     const char letter = spec->letter;
     /* Padding and zeros make something that is not a JSON number. */
-    const bool padded = spec->bytes > 1 && (spec->text[1] != '.' || strchr("feg", letter) == NULL);
+    const bool padded = spec->bytes > 1 && (spec->text[1] != '.' || strchr("fFeEgG", letter) == NULL);
     if (letter == 's') {
         const char *const value = va_arg(*args, const char *);
         const char *const shown = value != NULL ? value : "(null)";
@@ -393,7 +395,8 @@ static void field_argument(struct field *field, struct spec *spec, va_list *args
     }
     if (letter == 'm') {
         const char *const message = strerrordesc_np(saved_errno);
-        field_add(field, message != NULL ? message : "unknown error", strlen(message != NULL ? message : "unknown error"));
+        field_add(field, message != NULL ? message : "unknown error",
+                  strlen(message != NULL ? message : "unknown error"));
         field->texts++;
         return;
     }
@@ -407,11 +410,12 @@ static void field_argument(struct field *field, struct spec *spec, va_list *args
         spec_put(spec, letter);
         bytes = snprintf(text, sizeof(text), spec->text, unsigned_argument(spec->longs, args));
         *(letter == 'u' && !padded ? &field->numbers : &field->texts) += 1;
-    } else if (letter == 'f' || letter == 'e' || letter == 'g') {
+    } else if (strchr("fFeEgGaA", letter) != NULL && letter != '\0') {
         spec_put(spec, letter);
         const double value = va_arg(*args, double);
         bytes = snprintf(text, sizeof(text), spec->text, value);
-        *(__builtin_isfinite(value) && !padded ? &field->numbers : &field->texts) += 1;
+        *(__builtin_isfinite(value) && !padded && letter != 'a' && letter != 'A' ? &field->numbers : &field->texts) +=
+            1;
     } else if (letter == 'c') {
         text[0] = (char)va_arg(*args, int);
         bytes = 1;
@@ -452,7 +456,8 @@ static void line_fields(struct line *line, const char *format, va_list *args, in
 static void line_write(struct line *line)
 {
     if (line->cut) {
-        line->bytes += (size_t)snprintf(line->text + line->bytes, LINE_TAIL_BYTES, line->json ? ",\"cut\":true" : " cut=true");
+        line->bytes +=
+            (size_t)snprintf(line->text + line->bytes, LINE_TAIL_BYTES, line->json ? ",\"cut\":true" : " cut=true");
     }
     if (line->json) {
         line->text[line->bytes++] = '}';
@@ -481,7 +486,8 @@ void rc_log_write(enum rc_log_level level, const char *event, const char *format
     line_start(&line, level, event);
     if (logger.lost > 0) {
         char lost[48];
-        (void)snprintf(lost, sizeof(lost), line.json ? ",\"lost_lines\":%" PRIu64 : " lost_lines=%" PRIu64, logger.lost);
+        (void)snprintf(lost, sizeof(lost), line.json ? ",\"lost_lines\":%" PRIu64 : " lost_lines=%" PRIu64,
+                       logger.lost);
         line_put_text(&line, lost);
     }
     va_list args;

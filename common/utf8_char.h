@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes (1 to 4) of the well-formed character at the start of `bytes` (RFC 3629: no overlong forms, no surrogates, at most
- * U+10FFFF) with its code point in *code; 0 when `count` is 0 or the bytes are not well-formed. */
+/* Bytes (1 to 4) of the well-formed character at the start of `bytes` (RFC 3629: no overlong forms, no surrogates, at
+ * most U+10FFFF) with its code point in *code; 0 when `count` is 0 or the bytes are not well-formed. */
 static inline size_t rc_utf8_char(const uint8_t *bytes, size_t count, uint32_t *code)
 {
     if (count == 0) {

@@ -29,7 +29,8 @@ struct rc_gap_set {
     bool all;       /* too many channels: every channel is affected */
     uint32_t count; /* gaps noted since the set was last empty */
     uint32_t told;  /* the first `told` of them have their record */
-    uint16_t buckets[RC_GAP_SET_BUCKETS]; /* open addressing by hash: index of the newest gap of a channel + 1, 0 = free */
+    uint16_t
+        buckets[RC_GAP_SET_BUCKETS]; /* open addressing by hash: index of the newest gap of a channel + 1, 0 = free */
     struct rc_gap gaps[RC_GAP_SET_MAX];
 };
 

@@ -23,8 +23,8 @@ static bool valid_size(uint64_t bytes)
 static void count_corrupt(struct rc_relay_port *port, const char *what)
 {
     rc_metric_add(port->metrics, RC_METRIC_RING_CORRUPT, 1);
-    rc_log_limited(RC_LOG_ERROR, 5, "ring_corrupt", "worker=%u generation=%u what=\"%s\"", port->index, port->generation,
-                   what);
+    rc_log_limited(RC_LOG_ERROR, 5, "ring_corrupt", "worker=%u generation=%u what=\"%s\"", port->index,
+                   port->generation, what);
 }
 
 /* Data area by the sizes that were validated: the segment's own copy of them may have been overwritten since. */
@@ -92,7 +92,8 @@ static void attach_down(struct rc_relay_port *port)
     } else {
         mend_dead_ring(&dead->overflow);
     }
-    if (rc_ring_attach_producer(&port->down, &dead->down, ring_data(port, pair ^ 1, RC_PORT_DOWN), port->ring_bytes) != 0) {
+    if (rc_ring_attach_producer(&port->down, &dead->down, ring_data(port, pair ^ 1, RC_PORT_DOWN), port->ring_bytes) !=
+        0) {
         mend_dead_ring(&dead->down);
     }
     int result = rc_ring_attach_producer(&port->down, &port->shared->pairs[pair].down,
@@ -110,17 +111,16 @@ int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t by
                  struct rc_metrics *metrics, uint32_t index, int bell_fd, struct rc_err *err)
 {
     /* P1 pairs with the acceptor's release store of `ready`, its last: sizes and version are written before it. */
-    if (bytes < RC_PORT_DATA_OFFSET ||
-        atomic_load_explicit(&shared->ready, memory_order_acquire) != RC_PORT_READY ||
+    if (bytes < RC_PORT_DATA_OFFSET || atomic_load_explicit(&shared->ready, memory_order_acquire) != RC_PORT_READY ||
         shared->version != RC_SHM_VERSION) {
         return rc_err_set(err, -EBADMSG, "port segment of worker %u is not one of this version of ringcast", index);
     }
     const uint64_t ring_bytes = shared->ring_bytes;
     const uint64_t overflow_bytes = shared->overflow_bytes;
     if (!valid_size(ring_bytes) || !valid_size(overflow_bytes) || rc_port_bytes(ring_bytes, overflow_bytes) > bytes) {
-        return rc_err_set(err, -EBADMSG, "port segment of worker %u: rings of %llu and %llu bytes do not fit its %llu bytes",
-                          index, (unsigned long long)ring_bytes, (unsigned long long)overflow_bytes,
-                          (unsigned long long)bytes);
+        return rc_err_set(
+            err, -EBADMSG, "port segment of worker %u: rings of %llu and %llu bytes do not fit its %llu bytes", index,
+            (unsigned long long)ring_bytes, (unsigned long long)overflow_bytes, (unsigned long long)bytes);
     }
     port->shared = shared;
     port->process = process;
@@ -190,14 +190,16 @@ int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
         const uint64_t before = port->up.position;
         const int result = rc_ring_next(&port->up, &record->type, &payload, &bytes);
         if (result > 0) {
-            if (rc_envelope_read(&record->view, payload, bytes) != 0 || !valid_record(record->type, &record->view.head)) {
+            if (rc_envelope_read(&record->view, payload, bytes) != 0 ||
+                !valid_record(record->type, &record->view.head)) {
                 count_corrupt(port, "up record");
                 rc_ring_release(&port->up);
                 return -EBADMSG;
             }
             record->current = record->view.head.generation == port->generation;
-            if (!record->current && record->view.head.generation ==
-                                        atomic_load_explicit(&port->shared->generation, memory_order_acquire)) { /* P2 */
+            if (!record->current &&
+                record->view.head.generation ==
+                    atomic_load_explicit(&port->shared->generation, memory_order_acquire)) { /* P2 */
                 /* A worker that was started since rc_port_follow looked: to be adopted first, or its interest were lost. */
                 port->up.position = before;
                 return 0;

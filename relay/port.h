@@ -40,14 +40,14 @@ struct rc_relay_port {
     uint64_t ring_bytes;        /* of the segment as validated at open */
     uint64_t overflow_bytes;
 
-    uint32_t generation; /* the worker's that down and overflow belong to */
-    uint32_t up_pair;    /* the pair that `up` reads: the other one until it is drained */
-    bool up_lost;        /* true exactly when the up ring is corrupt: abandoned until the generation changes */
-    bool down_lost;      /* the same for down or overflow */
-    bool live;           /* true exactly when the worker runs and can be written to */
-    bool ring_due;       /* true exactly when records were written since the worker's bell was last rung */
-    struct rc_ring up;   /* consumer */
-    struct rc_ring down; /* producer */
+    uint32_t generation;         /* the worker's that down and overflow belong to */
+    uint32_t up_pair;            /* the pair that `up` reads: the other one until it is drained */
+    bool up_lost;                /* true exactly when the up ring is corrupt: abandoned until the generation changes */
+    bool down_lost;              /* the same for down or overflow */
+    bool live;                   /* true exactly when the worker runs and can be written to */
+    bool ring_due;               /* true exactly when records were written since the worker's bell was last rung */
+    struct rc_ring up;           /* consumer */
+    struct rc_ring down;         /* producer */
     struct rc_ring overflow_in;  /* producer */
     struct rc_ring overflow_out; /* consumer of the same ring */
     struct rc_gap_set gaps;

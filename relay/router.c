@@ -221,8 +221,8 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
         return;
     }
     set_interest_gauge(router);
-    if (router->setup.remote == NULL || !router->setup.remote->interest_add(router->setup.remote_context, &request,
-                                                                            result == RC_INTEREST_EDGE)) {
+    if (router->setup.remote == NULL ||
+        !router->setup.remote->interest_add(router->setup.remote_context, &request, result == RC_INTEREST_EDGE)) {
         rc_router_interest_done(router, &request, 0, 0);
     }
 }
@@ -265,7 +265,8 @@ static void take_snapshot(struct rc_router *router, struct rc_relay_port *port, 
     } else if (rc_worker_set_has(&router->snapshot, port->index)) {
         rc_worker_set_put(&router->unknown, port->index, false);
         rc_worker_set_put(&router->snapshot, port->index, false);
-        rc_log_info("snapshot_taken", "worker=%u interests=%u", port->index, router->interest.worker_pairs[port->index]);
+        rc_log_info("snapshot_taken", "worker=%u interests=%u", port->index,
+                    router->interest.worker_pairs[port->index]);
     }
 }
 

@@ -29,8 +29,8 @@
 /* A worker asks to get a channel's messages. */
 struct rc_interest_request {
     uint32_t worker;
-    uint64_t token; /* the worker's, goes back with the answer: it tells a repeated request from an earlier one */
-    uint64_t hash;  /* rc_channel_hash of the name */
+    uint64_t token;   /* of the RC_UP_INTEREST_ADD: by it the worker knows which of several registrations is meant */
+    uint64_t hash;    /* rc_channel_hash of the name */
     const char *name; /* borrowed */
     uint32_t name_bytes;
 };
@@ -42,19 +42,18 @@ struct rc_remote_ops {
     /* A direct message for a client that is not of this host. False: there is no such client. */
     bool (*direct)(void *context, const struct rc_envelope_view *view);
     /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */
-    bool (*interest_add)(void *context, uint32_t worker, uint64_t hash, const char *name, uint32_t name_bytes,
-                         uint64_t token, bool first);
+    bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
     /* No worker wants the channel any more. */
     void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
 };
 
 struct rc_router_setup {
-    struct rc_relay_port *ports;  /* borrowed: opened */
+    struct rc_relay_port *ports; /* borrowed: opened */
     uint32_t port_count;
-    struct rc_relay_truth *truth; /* borrowed: in the control segment */
-    struct rc_metrics *metrics;   /* borrowed: the relay's */
-    uint32_t relay_generation;    /* this relay's; above 1 it has a predecessor */
-    uint64_t interest_count_max;  /* pairs of channel and worker */
+    struct rc_relay_truth *truth;       /* borrowed: in the control segment */
+    struct rc_metrics *metrics;         /* borrowed: the relay's */
+    uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
+    uint64_t interest_count_max;        /* pairs of channel and worker */
     const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
     void *remote_context;               /* borrowed */
 };
@@ -90,9 +89,8 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
-/* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused.
- * `token` is the one of the RC_UP_INTEREST_ADD: by it the worker knows which of several registrations is meant. */
-void rc_router_interest_done(struct rc_router *router, uint32_t worker, uint64_t hash, const char *name,
-                             uint32_t name_bytes, uint64_t token, uint16_t flags, uint16_t code);
+/* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
+void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
+                             uint16_t code);
 
 #endif

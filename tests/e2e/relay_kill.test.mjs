@@ -47,7 +47,7 @@ testBroker(`20 kills under ${RATE} messages/s`, {
   const started = performance.now();
   let running = true;
   const pump = async () => {
-    while (running) {
+    while (running && !broker.exit && !publishers.some((client) => client.isClosed)) {
       const due = Math.floor(((performance.now() - started) / 1000) * (RATE / PUBLISHERS));
       for (const [index, client] of publishers.entries()) {
         // Bounded: a machine that is too slow for the rate sends less, not more and more at once.

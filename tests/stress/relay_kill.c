@@ -3,7 +3,8 @@
  *
  * Checked for every message: it has one sequence, and no other message has it; every worker that wants its channel gets it
  * exactly once, in sequence order, and so in each publisher's order; a message that asked for an answer gets exactly one.
- * Workers die too now and then (their pair changes). Environment: STRESS_SECONDS (20), RINGCAST_BIN_DIR, STRESS_SEED.
+ * Workers pause at times, so that overflow is in play when the relay dies, and die themselves now and then.
+ * Environment: STRESS_SECONDS (20), RINGCAST_BIN_DIR, STRESS_SEED.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,22 +20,24 @@
 #define WORKERS 4u
 #define CHANNELS 50u
 #define WINDOW (1u << 16) /* messages on the way at most */
-#define RING_BYTES (1024u * 1024)
+#define RING_BYTES (256u * 1024)
+#define OVERFLOW_BYTES (8u * 1024 * 1024) /* more than all messages on the way: nothing is ever dropped */
 
 /* A message from its publish to its last record. */
 struct sent {
     uint64_t number;
-    uint64_t sequence;  /* 0 = not seen yet */
+    uint64_t sequence; /* 0 = not seen yet */
     uint8_t publisher;
-    uint8_t wanted;     /* bit per worker that must get it */
-    uint8_t got;        /* bit per worker that got it */
+    uint8_t wanted; /* bit per worker that must get it */
+    uint8_t got;    /* bit per worker that got it */
     bool asked;
     bool answered;
 };
 
 struct player {
     bool wants[CHANNELS];
-    uint32_t relay_generation; /* that has the snapshot */
+    uint32_t relay_generation;     /* that has the snapshot */
+    uint32_t pause;                /* turns for which it does not read, so that overflow comes into play */
     uint64_t last_number[WORKERS]; /* by publisher: the last message of each */
 };
 
@@ -46,13 +49,13 @@ static uint64_t oldest = 1;      /* not complete yet */
 static uint64_t duplicates, answers, deliveries;
 static unsigned seed;
 
-#define REQUIRE(condition, ...)                       \
-    do {                                              \
-        if (!(condition)) {                           \
+#define REQUIRE(condition, ...)                            \
+    do {                                                   \
+        if (!(condition)) {                                \
             (void)fprintf(stderr, "FAILED: " __VA_ARGS__); \
-            (void)fprintf(stderr, "\n");              \
-            exit(1);                                  \
-        }                                             \
+            (void)fprintf(stderr, "\n");                   \
+            exit(1);                                       \
+        }                                                  \
     } while (0)
 
 static uint32_t random_below(uint32_t bound)
@@ -80,7 +83,9 @@ static void publish(uint32_t worker)
     }
     struct rc_envelope_view view = {
         .head = {.origin = {.random = 1, .worker = (uint16_t)worker}, .data_bytes = sizeof(number)},
-        .channel = name, .data = (const uint8_t *)&number, .request_id = (const uint8_t *)id};
+        .channel = name,
+        .data = (const uint8_t *)&number,
+        .request_id = (const uint8_t *)id};
     view.head.channel_bytes = (uint8_t)snprintf(name, sizeof(name), "c:%u", channel);
     if (sent->asked) {
         view.head.flags = RC_ENVELOPE_WANT_ANSWER;
@@ -101,8 +106,9 @@ static void take_answer(uint32_t worker, const struct rc_envelope_view *view)
     struct sent *sent = &window[number % WINDOW];
     REQUIRE(sent->number == number && sent->asked && sent->publisher == worker, "answer %s is nobody's", text);
     REQUIRE(!sent->answered, "second answer to %" PRIu64, number);
-    REQUIRE(sent->sequence == 0 || sent->sequence == view->head.sequence, "answer to %" PRIu64 " has sequence %" PRIu64
-            " instead of %" PRIu64, number, view->head.sequence, sent->sequence);
+    REQUIRE(sent->sequence == 0 || sent->sequence == view->head.sequence,
+            "answer to %" PRIu64 " has sequence %" PRIu64 " instead of %" PRIu64, number, view->head.sequence,
+            sent->sequence);
     sent->sequence = view->head.sequence;
     sent->answered = true;
     answers++;
@@ -188,7 +194,12 @@ static void play(bool publishing)
             publish(w);
         }
         (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
-        read_down(w);
+        if (publishing && players[w].pause > 0) {
+            players[w].pause--;
+        } else {
+            players[w].pause = random_below(500) == 0 ? random_below(1000) : 0;
+            read_down(w);
+        }
     }
     while (oldest < next_number && done(&window[oldest % WINDOW])) {
         window[oldest % WINDOW].number = 0;
@@ -242,14 +253,14 @@ int main(void)
     uint32_t kills = 0, worker_deaths = 0;
     seed = seed_text != NULL ? (unsigned)atol(seed_text) : (unsigned)getpid();
     (void)printf("seed %u\n", seed);
-    relay_host_open(&host, WORKERS, RING_BYTES, 4 * RING_BYTES);
+    relay_host_open(&host, WORKERS, RING_BYTES, OVERFLOW_BYTES);
     for (uint32_t w = 0; w < WORKERS; w++) {
         relay_host_start_worker(&host, w);
         for (uint32_t c = 0; c < CHANNELS; c++) {
             players[w].wants[c] = random_below(2) == 0;
         }
     }
-    relay_host_spawn_relay(&host, NULL);
+    relay_host_spawn_relay(&host);
     for (uint32_t w = 0; w < WORKERS; w++) {
         restart_worker(w);
     }
@@ -263,7 +274,7 @@ int main(void)
         for (uint32_t i = random_below(20); i > 0; i--) {
             play(true); /* publishing goes on without a relay */
         }
-        relay_host_spawn_relay(&host, NULL);
+        relay_host_spawn_relay(&host);
         if (random_below(20) == 0) {
             restart_worker(random_below(WORKERS));
             worker_deaths++;
@@ -276,9 +287,11 @@ int main(void)
     REQUIRE(sequences == next_number - 1, "%" PRIu64 " sequences for %" PRIu64 " messages", sequences, next_number - 1);
     REQUIRE(relay_host_metric(&host, RC_METRIC_DOWN_DROPPED) == 0, "records were dropped");
     (void)printf("relay killed %u times, workers %u times: %" PRIu64 " messages, %" PRIu64 " deliveries, %" PRIu64
-                 " answers, all once and in order; rerouted %" PRIu64 ", duplicates dropped by workers %" PRIu64 "\n",
+                 " answers, all once and in order; rerouted %" PRIu64 ", overflowed %" PRIu64
+                 ", duplicates dropped by workers %" PRIu64 "\n",
                  kills, worker_deaths, next_number - 1, deliveries, answers,
-                 relay_host_metric(&host, RC_METRIC_REROUTED), duplicates);
+                 relay_host_metric(&host, RC_METRIC_REROUTED), relay_host_metric(&host, RC_METRIC_OVERFLOWED),
+                 duplicates);
     relay_host_close(&host);
     return 0;
 }

@@ -150,20 +150,43 @@ void relay_host_crash_relay(struct relay_host *host)
 
 void relay_host_run(struct relay_host *host)
 {
-    while (rc_router_turn(&host->router) || rc_router_pending(&host->router)) {
-    }
+    while (rc_router_turn(&host->router) || rc_router_pending(&host->router)) {}
 }
 
-void relay_host_spawn_relay(struct relay_host *host, const char *path)
+/* Next to the test that runs: build/FLAVOUR/tests/x, build/FLAVOUR/tests/stress/x; the release programs are in build itself. */
+static void relay_path(char *path, size_t path_max)
+{
+    const char *folder = getenv("RINGCAST_BIN_DIR");
+    char own[4096];
+    if (folder == NULL) {
+        const ssize_t bytes = readlink("/proc/self/exe", own, sizeof(own) - 1);
+        own[bytes > 0 ? bytes : 0] = '\0';
+        char *tests = strstr(own, "/tests/");
+        if (tests != NULL) {
+            *tests = '\0';
+            char *release = strstr(own, "/release");
+            if (release != NULL) {
+                *release = '\0';
+            }
+        }
+        folder = tests != NULL ? own : "build";
+    }
+    RC_ASSERT(snprintf(path, path_max, "%s/ringcast-relay", folder) < (int)path_max);
+}
+
+bool relay_host_has_relay(void)
+{
+    char path[4200];
+    relay_path(path, sizeof(path));
+    return access(path, X_OK) == 0;
+}
+
+void relay_host_spawn_relay(struct relay_host *host)
 {
     static char text[65536];
     static char *argv[2 * RC_WORKERS_MAX * 2 + 16];
-    char default_path[4096];
-    const char *folder = getenv("RINGCAST_BIN_DIR");
-    if (path == NULL) {
-        (void)snprintf(default_path, sizeof(default_path), "%s/ringcast-relay", folder != NULL ? folder : "build");
-        path = default_path;
-    }
+    char path[4200];
+    relay_path(path, sizeof(path));
     struct rc_spawn_args args = {.index = -1,
                                  .control_fd = host->control_fd,
                                  .life_fd = host->life_fds[0],

@@ -56,15 +56,17 @@ void relay_host_crash_relay(struct relay_host *host);
 /* Turns until nothing is to be done. */
 void relay_host_run(struct relay_host *host);
 
-/* The real program. `path` NULL: $RINGCAST_BIN_DIR/ringcast-relay, else build/ringcast-relay. */
-void relay_host_spawn_relay(struct relay_host *host, const char *path);
+/* The real program: $RINGCAST_BIN_DIR/ringcast-relay, else the one that was built with this test. */
+bool relay_host_has_relay(void);
+void relay_host_spawn_relay(struct relay_host *host);
 void relay_host_kill_relay(struct relay_host *host); /* SIGKILL and wait */
 int relay_host_stop_relay(struct relay_host *host);  /* SIGTERM and wait: the wait status */
 
 /* Writes an up record; false when the ring is full. The worker's generation is filled in. */
 bool relay_host_up(struct relay_host *host, uint32_t worker, uint32_t type, struct rc_envelope_view *view);
 /* Shorthands; `id` NULL = no answer wanted. */
-bool relay_host_publish(struct relay_host *host, uint32_t worker, const char *channel, const char *data, const char *id);
+bool relay_host_publish(struct relay_host *host, uint32_t worker, const char *channel, const char *data,
+                        const char *id);
 bool relay_host_direct(struct relay_host *host, uint32_t worker, struct rc_client_ref target, const char *data,
                        const char *id);
 bool relay_host_interest(struct relay_host *host, uint32_t worker, bool add, const char *channel);

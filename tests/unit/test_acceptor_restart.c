@@ -64,3 +64,26 @@ Test(restart, long_streak_keeps_the_longest_delay)
     cr_assert(rc_restart_after_crash(&restart, 5, 6, &delay_ms));
     cr_assert_eq(delay_ms, RC_RESTART_DELAY_MAX_MS);
 }
+
+Test(restart, kills_from_outside_are_never_given_up)
+{
+    struct rc_restart restart = {0};
+    uint64_t now_ms = 1000;
+    cr_assert_eq(rc_restart_after_kill(&restart, now_ms), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        now_ms += 300;
+        cr_assert_eq(rc_restart_after_kill(&restart, now_ms), RC_RESTART_DELAY_FIRST_MS);
+    }
+    cr_assert_eq(rc_restart_after_kill(&restart, now_ms + 1000), 0);
+}
+
+Test(restart, kills_from_outside_do_not_count_as_crashes)
+{
+    struct rc_restart restart = {0};
+    uint64_t delay_ms;
+    for (unsigned i = 0; i < 50; i++) {
+        rc_restart_after_kill(&restart, 1000 + i);
+    }
+    cr_assert(rc_restart_after_crash(&restart, 2000, 2001, &delay_ms));
+    cr_assert_eq(delay_ms, 0);
+}

@@ -1,6 +1,6 @@
 /*
- * acceptor/steer and acceptor/listen: real sockets, the real program. Without the right to load BPF the steering tests are
- * skipped.
+ * acceptor/steer and acceptor/listen: real sockets, the real program. Without the right to load BPF the steering
+ * tests are skipped.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -330,8 +330,8 @@ Test(listen, unix_socket_is_shared_replaces_a_stale_file_and_is_removed)
     cr_assert_eq(rc_listen_open(&second, text, RC_LISTENER_CLIENT, 1, &options, &err), 0, "%s", err.text);
     rc_listen_unlink(&group); /* not its file any more */
     cr_assert_eq(access(path, F_OK), 0);
-    rc_listen_unlink(&second);
     rc_listen_close(&second);
+    rc_listen_unlink(&second);
     cr_assert_neq(access(path, F_OK), 0);
 }
 

@@ -8,9 +8,12 @@
 static struct rc_bench_options options;
 static struct rc_err err;
 
-static int parse(char *line)
+/* The options borrow from the line, so it stays. */
+static int parse(const char *text)
 {
     static char *arguments[64];
+    static char line[512];
+    strcpy(line, text);
     int count = 0;
     arguments[count++] = (char[]){"ringcast-bench"};
     for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
@@ -20,30 +23,29 @@ static int parse(char *line)
     return rc_bench_options_parse(&options, count, arguments, &err);
 }
 
-#define PARSE(text) parse((char[]){text})
-
 Test(bench_options, defaults_of_scenarios)
 {
-    cr_assert_eq(PARSE("fanout"), 0);
+    cr_assert_eq(parse("fanout"), 0);
     cr_assert_eq(options.window, 2);
     cr_assert_eq(options.connections, 1000);
     cr_assert_eq(options.payload_bytes, 128);
-    cr_assert_eq(PARSE("idle"), 0);
+    cr_assert_eq(parse("idle"), 0);
     cr_assert(options.poll_idle && options.subscriptions == 0 && options.window == 0);
-    cr_assert_eq(PARSE("unicast --connections 50"), 0);
+    cr_assert_eq(parse("unicast --connections 50"), 0);
     cr_assert_eq(options.channels, 50);
-    cr_assert_eq(PARSE("compare-floor"), 0);
+    cr_assert_eq(parse("compare-floor"), 0);
     cr_assert_eq(options.repeat, 3);
     cr_assert_str_eq(options.scenario, "fanout");
-    cr_assert_eq(PARSE("floor"), 0);
+    cr_assert_eq(parse("floor"), 0);
     cr_assert_str_eq(options.scenario, "all");
 }
 
 Test(bench_options, values)
 {
-    cr_assert_eq(PARSE("fanout --connections 10k --rate=2.5k --duration 1500ms --server-pid 1,22 --cpu none --slow-share 25% "
-                       "--payload 4KiB --allow-loss"),
-                 0, "%s", err.text);
+    cr_assert_eq(
+        parse("fanout --connections 10k --rate=2.5k --duration 1500ms --server-pid 1,22 --cpu none --slow-share 25% "
+              "--payload 4KiB --allow-loss"),
+        0, "%s", err.text);
     cr_assert_eq(options.connections, 10000);
     cr_assert_float_eq(options.rate, 2500.0, 1e-9);
     cr_assert_float_eq(options.duration_s, 1.5, 1e-9);
@@ -56,16 +58,19 @@ Test(bench_options, values)
 
 Test(bench_options, sweep_and_versus)
 {
-    cr_assert_eq(PARSE("fanout --sweep connections=1k,10k,1M --versus other=socketio,ws://h:1/x,77 --versus n=nchan,ws://h:2"), 0,
-                 "%s", err.text);
+    cr_assert_eq(
+        parse(
+            "fanout --sweep connections=1k,10k,1M --versus other=socketio,ws://h:1/x,77+8,ws://h:3 --versus n=nchan,ws://h:2"),
+        0, "%s", err.text);
     cr_assert_eq(options.sweep_count, 3);
     rc_bench_options_at(&options, 2);
     cr_assert_eq(options.connections, 1000000);
     cr_assert_eq(options.versus_count, 2);
     cr_assert_str_eq(options.versus[0].label, "other");
     cr_assert_str_eq(options.versus[0].url, "ws://h:1/x");
-    cr_assert_eq(options.versus[0].pid, 77);
-    cr_assert_eq(options.versus[1].pid, 0);
+    cr_assert(options.versus[0].pid_count == 2 && options.versus[0].pids[1] == 8);
+    cr_assert_str_eq(options.versus[0].subscribe_url, "ws://h:3");
+    cr_assert_eq(options.versus[1].pid_count, 0);
 }
 
 Test(bench_options, every_error_says_what_to_do)
@@ -91,14 +96,13 @@ Test(bench_options, every_error_says_what_to_do)
         {"fanout --sweep bogus=1", "not possible"},
         {"fanout --sweep payload=1", "--sweep: --payload 1"},
         {"fanout --versus a=b,c", "not possible"},
+        {"fanout --versus a=echo,ws://h:1,1++2", "not possible"},
         {"fanout --engine poll", "not possible"},
         {"fanout --prefix a\"b", "--prefix"},
         {"compare-floor churn", "no floor for churn"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char line[256];
-        strcpy(line, bad[i].line);
-        cr_assert_eq(parse(line), -EINVAL, "%s", bad[i].line);
+        cr_assert_eq(parse(bad[i].line), -EINVAL, "%s", bad[i].line);
         cr_assert_not_null(strstr(err.text, bad[i].says), "%s: %s", bad[i].line, err.text);
     }
 }

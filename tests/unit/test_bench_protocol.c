@@ -41,17 +41,23 @@ Test(bench_protocol, ringcast_joins_and_receives)
     cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, welcome, 5, found), RC_BENCH_IGNORED);
     cr_assert_eq(judge("ringcast", RC_BENCH_TARGET, 0, welcome, 5, found), RC_BENCH_STEP);
     cr_assert_str_eq(found, "a~b");
-    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"subscribed\",\"id\":1}", 5, found), RC_BENCH_STEP);
-    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"message\",\"channel\":\"c\",\"data\":\"hello\"}", 5, found),
+    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"subscribed\",\"id\":1}", 5, found),
+                 RC_BENCH_STEP);
+    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0,
+                       "{\"type\":\"message\",\"channel\":\"c\",\"data\":\"hello\"}", 5, found),
                  RC_BENCH_PAYLOAD);
     cr_assert_str_eq(found, "hello");
-    cr_assert_eq(judge("ringcast", RC_BENCH_TARGET, 0, "{\"type\":\"direct\",\"data\":\"hello\",\"from\":\"x\"}", 5, found),
-                 RC_BENCH_PAYLOAD);
+    cr_assert_eq(
+        judge("ringcast", RC_BENCH_TARGET, 0, "{\"type\":\"direct\",\"data\":\"hello\",\"from\":\"x\"}", 5, found),
+        RC_BENCH_PAYLOAD);
     cr_assert_str_eq(found, "hello");
-    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"gap\",\"channel\":\"c\"}", 5, found), RC_BENCH_GAP);
-    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"error\",\"code\":403}", 5, found), RC_BENCH_REFUSED);
-    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"message\",\"channel\":\"c\",\"data\":5}", 5, found),
+    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"gap\",\"channel\":\"c\"}", 5, found),
+                 RC_BENCH_GAP);
+    cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"error\",\"code\":403}", 5, found),
                  RC_BENCH_REFUSED);
+    cr_assert_eq(
+        judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "{\"type\":\"message\",\"channel\":\"c\",\"data\":5}", 5, found),
+        RC_BENCH_REFUSED);
     cr_assert_eq(judge("ringcast", RC_BENCH_SUBSCRIBER, 0, "", 5, found), RC_BENCH_IGNORED);
 }
 

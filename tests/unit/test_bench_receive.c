@@ -54,10 +54,11 @@ static void destroy(struct rc_bench_client *client)
 /* An answer, then: whole, empty, fragmented in three with a pong between, whole, 16-bit length. */
 static size_t stream(uint8_t *out)
 {
-    static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " RC_BENCH_WS_ACCEPT "\r\n\r\n";
+    static const char answer[] =
+        "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " RC_BENCH_WS_ACCEPT "\r\n\r\n";
     static const uint8_t frames[] = {
-        0x81, 3, 'o', 'n', 'e', 0x81, 0,        0x01, 2, 't', 'w', 0x00, 1, 'o', 0x8a, 1, 'p',
-        0x80, 1, '!', 0x82, 5, 't', 'h', 'r', 'e', 'e', 0x81, 126, 0,   130,
+        0x81, 3,    'o', 'n', 'e',  0x81, 0,   0x01, 2,   't', 'w', 0x00, 1,   'o', 0x8a, 1,
+        'p',  0x80, 1,   '!', 0x82, 5,    't', 'h',  'r', 'e', 'e', 0x81, 126, 0,   130,
     };
     memcpy(out, answer, sizeof(answer) - 1);
     memcpy(out + sizeof(answer) - 1, frames, sizeof(frames));

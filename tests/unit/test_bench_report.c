@@ -11,8 +11,13 @@
 #include <string.h>
 
 static struct rc_bench_result results[3];
-static const struct rc_bench_options options = {
-    .command = "fanout", .scenario = "fanout", .connections = 10, .channels = 1, .payload_bytes = 128, .window = 2, .duration_s = 1};
+static const struct rc_bench_options options = {.command = "fanout",
+                                                .scenario = "fanout",
+                                                .connections = 10,
+                                                .channels = 1,
+                                                .payload_bytes = 128,
+                                                .window = 2,
+                                                .duration_s = 1};
 
 static void fill(void)
 {
@@ -46,7 +51,8 @@ Test(bench_report, json_is_json)
     FILE *const out = open_memstream(&text, &bytes);
     rc_bench_report_json_write(out, &options, results, 3);
     text_of(out, &text);
-    cr_assert_eq(rc_json_scan(rc_span_text(text), RC_JSON_CHECK_UTF8, &value, &offset), 0, "at %zu: %.60s", offset, text + offset);
+    cr_assert_eq(rc_json_scan(rc_span_text(text), RC_JSON_CHECK_UTF8, &value, &offset), 0, "at %zu: %.60s", offset,
+                 text + offset);
     cr_assert_not_null(strstr(text, "\"server_cpu_ns_per_delivery\": 5000"));
     cr_assert_not_null(strstr(text, "\"segments_per_receive\": 3"));
     free(text);
@@ -105,7 +111,8 @@ static unsigned count_of(const char *text, const char *part)
 
 Test(bench_plot, names_are_escaped_and_odd_points_left_out)
 {
-    static struct rc_bench_plot plot = {.title = "a <b> & c", .x_name = "x", .y_name = "y", .y_scale = RC_BENCH_PLOT_LOG, .series_count = 2};
+    static struct rc_bench_plot plot = {
+        .title = "a <b> & c", .x_name = "x", .y_name = "y", .y_scale = RC_BENCH_PLOT_LOG, .series_count = 2};
     const double ys[] = {1, 0, NAN, INFINITY, -5, 1000};
     snprintf(plot.series[0].name, sizeof(plot.series[0].name), "one");
     snprintf(plot.series[1].name, sizeof(plot.series[1].name), "empty");

@@ -10,9 +10,11 @@
 
 static struct rc_bench_result result;
 
-static void run(char *line)
+static void run(const char *text)
 {
     static char *arguments[32];
+    static char line[256];
+    strcpy(line, text);
     struct rc_bench_options options;
     struct rc_bench_floor floor;
     struct rc_err err = {0};
@@ -36,62 +38,60 @@ static void run(char *line)
     cr_assert_eq(result.server_processes, 1);
 }
 
-#define RUN(text) run((char[]){text})
-
 Test(bench_run, fanout_in_a_closed_loop, .timeout = 60)
 {
-    RUN("floor fanout --connections 50 --window 2");
+    run("floor fanout --connections 50 --window 2");
     cr_assert(result.deliveries > 0 && result.connections == 51);
     cr_assert_eq(result.total_deliveries, result.total_published * 50);
 }
 
 Test(bench_run, fanout_over_channels_processes_and_publishers, .timeout = 60)
 {
-    RUN("floor fanout --connections 60 --channels 7 --publishers 3 --window 20 --processes 3 --mask-random");
+    run("floor fanout --connections 60 --channels 7 --publishers 3 --window 20 --processes 3 --mask-random");
     cr_assert_eq(result.processes, 3);
     cr_assert_eq(result.lost, 0);
 }
 
 Test(bench_run, fanout_at_a_rate, .timeout = 60)
 {
-    RUN("floor fanout --connections 20 --rate 500 --publishers 2");
+    run("floor fanout --connections 20 --rate 500 --publishers 2");
     cr_assert_eq(result.total_deliveries, result.total_published * 20);
     cr_assert(result.latency.count > 0);
 }
 
 Test(bench_run, fanout_coalesced_with_epoll, .timeout = 60)
 {
-    RUN("floor fanout --connections 20 --window 8 --coalesce 8 --engine epoll");
+    run("floor fanout --connections 20 --window 8 --coalesce 8 --engine epoll");
     cr_assert(result.receives * 4 < result.deliveries, "%llu receives", (unsigned long long)result.receives);
 }
 
 Test(bench_run, echo, .timeout = 60)
 {
-    RUN("floor echo --connections 20 --window 3 --payload 300");
+    run("floor echo --connections 20 --window 3 --payload 300");
     cr_assert(result.deliveries > 0);
 }
 
 Test(bench_run, echo_of_what_is_longer_than_a_buffer, .timeout = 60)
 {
-    RUN("floor echo --connections 2 --payload 20000");
+    run("floor echo --connections 2 --payload 20000");
     cr_assert(result.deliveries > 0);
 }
 
 Test(bench_run, connect, .timeout = 60)
 {
-    RUN("floor connect --connections 8");
+    run("floor connect --connections 8");
     cr_assert(result.deliveries > 0 && result.handshake.count >= result.deliveries);
 }
 
 Test(bench_run, latency_over_bare_tcp, .timeout = 60)
 {
-    RUN("floor latency --rate 100");
+    run("floor latency --rate 100");
     cr_assert(result.latency.count > 0);
 }
 
 Test(bench_run, idle, .timeout = 60)
 {
-    RUN("floor idle --connections 100");
+    run("floor idle --connections 100");
     cr_assert_eq(result.connections, 100);
 }
 

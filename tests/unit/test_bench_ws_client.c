@@ -74,13 +74,13 @@ Test(bench_ws_client, frame_headers_of_all_lengths)
 Test(bench_ws_client, forbidden_frames)
 {
     static const uint8_t bad[][10] = {
-        {0xc1, 0},                                 /* reserved bit */
-        {0x81, 0x80},                              /* masked */
-        {0x83, 0},                                 /* unknown opcodes */
+        {0xc1, 0},    /* reserved bit */
+        {0x81, 0x80}, /* masked */
+        {0x83, 0},    /* unknown opcodes */
         {0x8b, 0},
-        {0x09, 0},                                 /* fragmented ping */
-        {0x89, 126, 0, 126},                       /* long ping */
-        {0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0},    /* above the limit */
+        {0x09, 0},                              /* fragmented ping */
+        {0x89, 126, 0, 126},                    /* long ping */
+        {0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}, /* above the limit */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct rc_bench_ws_frame frame;

@@ -17,8 +17,17 @@ static struct rc_config other;
 
 static void clean(void)
 {
-    static const char *const variables[] = {"REDIS_URL", "INSTANCE_ID", "SERVER_ID", "WS_HEARTBEAT_INTERVAL", "WS_DEAD_INSTANCE_THRESHOLD", "CORS_ORIGIN",
-                                            "CLIENT_URL", "LOG_LEVEL", "PORT", "ENABLE_WEBSOCKET_CLUSTERING", "RINGCAST_API_KEY"};
+    static const char *const variables[] = {"REDIS_URL",
+                                            "INSTANCE_ID",
+                                            "SERVER_ID",
+                                            "WS_HEARTBEAT_INTERVAL",
+                                            "WS_DEAD_INSTANCE_THRESHOLD",
+                                            "CORS_ORIGIN",
+                                            "CLIENT_URL",
+                                            "LOG_LEVEL",
+                                            "PORT",
+                                            "ENABLE_WEBSOCKET_CLUSTERING",
+                                            "RINGCAST_API_KEY"};
     for (size_t i = 0; i < RC_ARRAY_COUNT(variables); i++) {
         unsetenv(variables[i]);
     }
@@ -92,14 +101,16 @@ Test(config, every_key_has_a_default_within_its_bounds_and_help)
         void *const item = calloc(1, section->item_bytes);
         struct rc_err err = {""};
         if (key->initial[0] != '\0' || key->kind == RC_CONFIG_LIST) {
-            cr_expect_eq(rc_config_key_set_text(key, item, key->initial, &err), 0, "%s.%s: %s", section->name, key->name, err.text);
+            cr_expect_eq(rc_config_key_set_text(key, item, key->initial, &err), 0, "%s.%s: %s", section->name,
+                         key->name, err.text);
         }
         free(item);
         const size_t help = strlen(key->help);
         cr_expect_gt(help, 10u, "%s", key->name);
         cr_expect_eq(key->help[help - 1], '.', "%s.%s: help is sentences", section->name, key->name);
         cr_expect_leq(key->offset + key->bytes, section->item_bytes);
-        cr_expect_eq(rc_config_key_find(section, key->name, strlen(key->name)), key, "%s.%s stands there once", section->name, key->name);
+        cr_expect_eq(rc_config_key_find(section, key->name, strlen(key->name)), key, "%s.%s stands there once",
+                     section->name, key->name);
         for (const char *c = key->name; *c != '\0'; c++) {
             cr_expect((*c >= 'a' && *c <= 'z') || *c == '_', "%s", key->name);
         }
@@ -111,8 +122,9 @@ Test(config, no_two_keys_share_a_member)
 {
     for (size_t i = 0; i < rc_config_key_count; i++) {
         for (size_t j = 0; j < i; j++) {
-            cr_expect(rc_config_keys[i].section != rc_config_keys[j].section || rc_config_keys[i].offset != rc_config_keys[j].offset, "%s and %s",
-                      rc_config_keys[i].name, rc_config_keys[j].name);
+            cr_expect(rc_config_keys[i].section != rc_config_keys[j].section ||
+                          rc_config_keys[i].offset != rc_config_keys[j].offset,
+                      "%s and %s", rc_config_keys[i].name, rc_config_keys[j].name);
         }
     }
 }
@@ -147,8 +159,8 @@ static void set(const char *section_name, const char *key_name, const char *text
     const struct rc_config_key *const key = rc_config_key_find(section, key_name, strlen(key_name));
     cr_assert_not_null(key, "%s", key_name);
     struct rc_err err = {""};
-    cr_assert_eq(rc_config_key_set_text(key, rc_config_item(&config, section, 0), text, &err), 0, "%s.%s = %s: %s", section_name, key_name, text,
-                 err.text);
+    cr_assert_eq(rc_config_key_set_text(key, rc_config_item(&config, section, 0), text, &err), 0, "%s.%s = %s: %s",
+                 section_name, key_name, text, err.text);
 }
 
 static void add_endpoint(const char *path, enum rc_endpoint_protocol protocol)
@@ -286,14 +298,21 @@ Test(config, private_means_every_client_listener)
         const char *admin;
         bool is_private;
     } cases[] = {
-        {"127.0.0.1:1", "", "", true},        {"8080,unix:/x", "", "", true},           {"[::1]:1", "127.0.0.2:2", "", true}, {"unix:/x", "", "0.0.0.0:9", true},
-        {"*:1", "", "", false},               {"127.0.0.1:1,10.0.0.1:1", "", "", false}, {"127.0.0.1:1", "[::]:2", "", false}, {"[::ffff:10.0.0.1]:1", "", "", false},
+        {"127.0.0.1:1", "", "", true},
+        {"8080,unix:/x", "", "", true},
+        {"[::1]:1", "127.0.0.2:2", "", true},
+        {"unix:/x", "", "0.0.0.0:9", true},
+        {"*:1", "", "", false},
+        {"127.0.0.1:1,10.0.0.1:1", "", "", false},
+        {"127.0.0.1:1", "[::]:2", "", false},
+        {"[::ffff:10.0.0.1]:1", "", "", false},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         set("server", "listen", cases[i].listen);
         set("tls", "listen", cases[i].tls);
         set("http", "admin_listen", cases[i].admin);
-        cr_expect_eq(rc_config_listeners_private(&config), cases[i].is_private, "%s + %s", cases[i].listen, cases[i].tls);
+        cr_expect_eq(rc_config_listeners_private(&config), cases[i].is_private, "%s + %s", cases[i].listen,
+                     cases[i].tls);
     }
 }
 
@@ -339,7 +358,8 @@ Test(config, namespace_of_a_channel_is_what_stands_before_the_first_colon)
     cr_expect_str_eq(space_of("default:a"), "default");
     cr_expect_str_eq(space_of("*"), "default");
     cr_expect_str_eq(space_of(""), "default");
-    cr_expect_str_eq(rc_config_namespace_of(&config, "prices:BTC", 6)->name, "default", "bytes behind the name are not read");
+    cr_expect_str_eq(rc_config_namespace_of(&config, "prices:BTC", 6)->name, "default",
+                     "bytes behind the name are not read");
 }
 
 /* --- environment ------------------------------------------------------------------------------------------------- */
@@ -462,7 +482,8 @@ Test(config, wrong_variables_are_named)
     expect_environment_refused("REDIS_URL", "http://x", "redis://");
     expect_environment_refused("INSTANCE_ID", "a b", "letters, digits");
     expect_environment_refused("SERVER_ID", "a~b", "letters, digits");
-    expect_environment_refused("INSTANCE_ID", "a2345678901234567890123456789012345678901234567890123456789012345", "at most 64 bytes");
+    expect_environment_refused("INSTANCE_ID", "a2345678901234567890123456789012345678901234567890123456789012345",
+                               "at most 64 bytes");
     expect_environment_refused("WS_HEARTBEAT_INTERVAL", "30s", "milliseconds");
     expect_environment_refused("WS_HEARTBEAT_INTERVAL", "-1", "milliseconds");
     expect_environment_refused("WS_HEARTBEAT_INTERVAL", "5", "from 100ms");
@@ -498,7 +519,7 @@ Test(config, reload_takes_what_may_change_and_keeps_the_rest)
     cr_expect_str_eq(config.server.instance_id.text, other.server.instance_id.text, "a made-up id stays");
 }
 
-/* Moving to loopback in the file must not open what the public listener, which stays until the restart, keeps closed. */
+/* Moving to loopback in the file must not open what the public listener, which stays until a restart, keeps closed. */
 Test(config, reload_resolves_permissions_for_the_listeners_that_stay)
 {
     (void)snprintf(other.server.listen.items[0].text, RC_CONFIG_TEXT_MAX, "0.0.0.0:8080");
@@ -548,8 +569,8 @@ Test(config, every_key_that_needs_a_restart_is_told_and_kept)
         restarts.count = 0;
         const uint32_t kept = rc_config_reload_diff(&other, &config, &restarts);
         cr_expect_eq(kept, differs && !key->reloadable ? 1u : 0u, "%s.%s", section->name, key->name);
-        cr_expect_eq(rc_config_key_equal(key, item, rc_config_item(&other, section, 0)), !differs || !key->reloadable, "%s.%s", section->name,
-                     key->name);
+        cr_expect_eq(rc_config_key_equal(key, item, rc_config_item(&other, section, 0)), !differs || !key->reloadable,
+                     "%s.%s", section->name, key->name);
     }
 }
 

@@ -26,9 +26,21 @@ Test(config_text, sizes_are_read)
         const char *text;
         uint64_t bytes;
     } cases[] = {
-        {"0", 0}, {"1", 1}, {"512B", 512}, {"64KiB", 65536}, {"64KB", 64000}, {"64kB", 64000}, {"1MB", 1000000}, {"1MiB", 1048576},
-        {"3GB", 3000000000}, {"2GiB", 2147483648}, {"1TB", 1000000000000}, {"1TiB", 1099511627776}, {"007KiB", 7168},
-        {"18446744073709551615", UINT64_MAX}, {"16777215TiB", 16777215ull << 40},
+        {"0", 0},
+        {"1", 1},
+        {"512B", 512},
+        {"64KiB", 65536},
+        {"64KB", 64000},
+        {"64kB", 64000},
+        {"1MB", 1000000},
+        {"1MiB", 1048576},
+        {"3GB", 3000000000},
+        {"2GiB", 2147483648},
+        {"1TB", 1000000000000},
+        {"1TiB", 1099511627776},
+        {"007KiB", 7168},
+        {"18446744073709551615", UINT64_MAX},
+        {"16777215TiB", 16777215ull << 40},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         uint64_t bytes = 99;
@@ -42,9 +54,27 @@ Test(config_text, sizes_are_read)
 
 Test(config_text, wrong_sizes_are_refused)
 {
-    static const char *const cases[] = {"",     "KiB",   "-1",  "+1",   "1 KiB", "1kib",  "1K",   "1M",     "1.5MiB", "1e6", "0x10",
-                                        "1KiBs", "1KiB1", "1 ", " 1",   "１",     "1\n",   "1PiB", "18446744073709551616",
-                                        "16777216TiB", "99999999999999999999999"};
+    static const char *const cases[] = {"",
+                                        "KiB",
+                                        "-1",
+                                        "+1",
+                                        "1 KiB",
+                                        "1kib",
+                                        "1K",
+                                        "1M",
+                                        "1.5MiB",
+                                        "1e6",
+                                        "0x10",
+                                        "1KiBs",
+                                        "1KiB1",
+                                        "1 ",
+                                        " 1",
+                                        "１",
+                                        "1\n",
+                                        "1PiB",
+                                        "18446744073709551616",
+                                        "16777216TiB",
+                                        "99999999999999999999999"};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         uint64_t bytes;
         struct rc_err err = {""};
@@ -61,9 +91,18 @@ Test(config_text, sizes_are_shown_in_the_largest_exact_unit_and_read_back)
     static const struct {
         uint64_t bytes;
         const char *text;
-    } cases[] = {{0, "0B"},          {1, "1B"},          {1000, "1KB"},     {1023, "1023B"},          {1024, "1KiB"},
-                 {65536, "64KiB"},   {1000000, "1MB"},   {4194304, "4MiB"}, {3000000000, "3GB"},      {1ull << 40, "1TiB"},
-                 {1024000, "1000KiB"}, {UINT64_MAX, "18446744073709551615B"}};
+    } cases[] = {{0, "0B"},
+                 {1, "1B"},
+                 {1000, "1KB"},
+                 {1023, "1023B"},
+                 {1024, "1KiB"},
+                 {65536, "64KiB"},
+                 {1000000, "1MB"},
+                 {4194304, "4MiB"},
+                 {3000000000, "3GB"},
+                 {1ull << 40, "1TiB"},
+                 {1024000, "1000KiB"},
+                 {UINT64_MAX, "18446744073709551615B"}};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char text[64];
         uint64_t bytes = 1;
@@ -80,8 +119,9 @@ Test(config_text, durations_are_read)
         const char *text;
         uint64_t ms;
     } cases[] = {
-        {"0s", 0}, {"0ms", 0}, {"25s", 25000}, {"10ms", 10}, {"1h30m", 5400000}, {"1d", 86400000}, {"90m", 5400000},
-        {"1d2h3m4s5ms", 93784005}, {"2000us", 2}, {"3000000ns", 3}, {"1ms500us500000ns", 2}, {"213503d", 213503ull * 86400000},
+        {"0s", 0},          {"0ms", 0},       {"25s", 25000},          {"10ms", 10},
+        {"1h30m", 5400000}, {"1d", 86400000}, {"90m", 5400000},        {"1d2h3m4s5ms", 93784005},
+        {"2000us", 2},      {"3000000ns", 3}, {"1ms500us500000ns", 2}, {"213503d", 213503ull * 86400000},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         uint64_t ms = 99;
@@ -95,8 +135,26 @@ Test(config_text, durations_are_read)
 
 Test(config_text, wrong_durations_are_refused)
 {
-    static const char *const cases[] = {"", "25", "s", "-1s", "1.5s", "1m1h", "1s1s", "1h 30m", "25 s", "1S", "1min", "1sec", "1w", "s1", "1s2",
-                                        "1us", "1500us", "213504d", "99999999999999999999s", "1h30"};
+    static const char *const cases[] = {"",
+                                        "25",
+                                        "s",
+                                        "-1s",
+                                        "1.5s",
+                                        "1m1h",
+                                        "1s1s",
+                                        "1h 30m",
+                                        "25 s",
+                                        "1S",
+                                        "1min",
+                                        "1sec",
+                                        "1w",
+                                        "s1",
+                                        "1s2",
+                                        "1us",
+                                        "1500us",
+                                        "213504d",
+                                        "99999999999999999999s",
+                                        "1h30"};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         uint64_t ms;
         struct rc_err err = {""};
@@ -116,9 +174,20 @@ Test(config_text, durations_are_shown_short_and_read_back)
     static const struct {
         uint64_t ms;
         const char *text;
-    } cases[] = {{0, "0s"},        {1, "1ms"},         {500, "500ms"},    {1000, "1s"},      {1500, "1s500ms"},  {60000, "60s"},
-                 {90000, "90s"},   {120000, "120s"},   {180000, "3m"},    {3600000, "1h"},   {5400000, "90m"},   {86400000, "1d"},
-                 {90061001, "1d1h1m1s1ms"}, {2592000000, "30d"}};
+    } cases[] = {{0, "0s"},
+                 {1, "1ms"},
+                 {500, "500ms"},
+                 {1000, "1s"},
+                 {1500, "1s500ms"},
+                 {60000, "60s"},
+                 {90000, "90s"},
+                 {120000, "120s"},
+                 {180000, "3m"},
+                 {3600000, "1h"},
+                 {5400000, "90m"},
+                 {86400000, "1d"},
+                 {90061001, "1d1h1m1s1ms"},
+                 {2592000000, "30d"}};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char text[64];
         uint64_t ms = 1;
@@ -148,8 +217,9 @@ Test(config_text, log_levels_know_the_words_of_other_loggers)
     static const struct {
         const char *word;
         uint32_t level;
-    } cases[] = {{"debug", RC_LOG_DEBUG}, {"info", RC_LOG_INFO},   {"warn", RC_LOG_WARN},     {"error", RC_LOG_ERROR}, {"off", RC_LOG_OFF},
-                 {"trace", RC_LOG_DEBUG}, {"fatal", RC_LOG_ERROR}, {"warning", RC_LOG_WARN}, {"silent", RC_LOG_OFF},  {"INFO", RC_LOG_INFO}};
+    } cases[] = {{"debug", RC_LOG_DEBUG}, {"info", RC_LOG_INFO},   {"warn", RC_LOG_WARN},   {"error", RC_LOG_ERROR},
+                 {"off", RC_LOG_OFF},     {"trace", RC_LOG_DEBUG}, {"fatal", RC_LOG_ERROR}, {"warning", RC_LOG_WARN},
+                 {"silent", RC_LOG_OFF},  {"INFO", RC_LOG_INFO}};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         uint32_t level = 99;
         cr_expect_eq(rc_config_word_parse(rc_config_log_levels, cases[i].word, strlen(cases[i].word), &level, NULL), 0);
@@ -213,7 +283,8 @@ Test(config_text, listen_addresses_are_read_and_shown)
         struct rc_listen_address address;
         struct rc_err err = {""};
         char *const text = exact(cases[i].text);
-        cr_assert_eq(rc_listen_address_parse(&address, text, strlen(cases[i].text), &err), 0, "%s: %s", cases[i].text, err.text);
+        cr_assert_eq(rc_listen_address_parse(&address, text, strlen(cases[i].text), &err), 0, "%s: %s", cases[i].text,
+                     err.text);
         free(text);
         char shown[160];
         rc_listen_address_format(shown, sizeof(shown), &address);
@@ -245,9 +316,36 @@ Test(config_text, listen_socket_addresses_are_ready_for_bind)
 Test(config_text, wrong_listen_addresses_are_refused)
 {
     static const char *const cases[] = {
-        "", ":", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:80x", "0", ":8080",
-        "127.0.0:80", "256.0.0.1:80", "::1:80", "[::1]", "[::1]80", "[::1:80", "::1]:80", "[127.0.0.1]:80", "[*]:80", "[]:80", "example.com:80",
-        "http://127.0.0.1:80", "127.0.0.1:80/", " 127.0.0.1:80", "unix:", "unix:x", "unix:./x", "[fe80::1%lo]:80", "**:80",
+        "",
+        ":",
+        "localhost",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:80x",
+        "0",
+        ":8080",
+        "127.0.0:80",
+        "256.0.0.1:80",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[::1:80",
+        "::1]:80",
+        "[127.0.0.1]:80",
+        "[*]:80",
+        "[]:80",
+        "example.com:80",
+        "http://127.0.0.1:80",
+        "127.0.0.1:80/",
+        " 127.0.0.1:80",
+        "unix:",
+        "unix:x",
+        "unix:./x",
+        "[fe80::1%lo]:80",
+        "**:80",
         "unix:/345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890x",
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
@@ -297,8 +395,19 @@ Test(config_text, networks_contain_their_addresses)
 
 Test(config_text, wrong_networks_are_refused)
 {
-    static const char *const cases[] = {"", "/", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.1/8", "10/8", "2001:db8::/129", "2001:db8::1/64",
-                                        "example.com", "10.0.0.0/8/8", "10.0.0.0 /8", "/8"};
+    static const char *const cases[] = {"",
+                                        "/",
+                                        "10.0.0.0/",
+                                        "10.0.0.0/33",
+                                        "10.0.0.0/-1",
+                                        "10.0.0.1/8",
+                                        "10/8",
+                                        "2001:db8::/129",
+                                        "2001:db8::1/64",
+                                        "example.com",
+                                        "10.0.0.0/8/8",
+                                        "10.0.0.0 /8",
+                                        "/8"};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         struct rc_network network;
         struct rc_err err = {""};
@@ -315,17 +424,27 @@ Test(config_text, origins_are_written_as_browsers_send_them)
         const char *text;
         const char *origin;
     } cases[] = {
-        {"https://example.com", "https://example.com"}, {"HTTPS://Example.COM", "https://example.com"}, {"https://example.com/", "https://example.com"},
-        {"https://example.com:443", "https://example.com"}, {"http://example.com:80", "http://example.com"}, {"http://example.com:443", "http://example.com:443"},
-        {"http://localhost:3000", "http://localhost:3000"}, {"http://localhost:03000", "http://localhost:3000"}, {"http://[::1]:3000", "http://[::1]:3000"},
-        {"http://[::1]", "http://[::1]"}, {"http://127.0.0.1:8080", "http://127.0.0.1:8080"}, {"*", "*"}, {"null", "null"},
+        {"https://example.com", "https://example.com"},
+        {"HTTPS://Example.COM", "https://example.com"},
+        {"https://example.com/", "https://example.com"},
+        {"https://example.com:443", "https://example.com"},
+        {"http://example.com:80", "http://example.com"},
+        {"http://example.com:443", "http://example.com:443"},
+        {"http://localhost:3000", "http://localhost:3000"},
+        {"http://localhost:03000", "http://localhost:3000"},
+        {"http://[::1]:3000", "http://[::1]:3000"},
+        {"http://[::1]", "http://[::1]"},
+        {"http://127.0.0.1:8080", "http://127.0.0.1:8080"},
+        {"*", "*"},
+        {"null", "null"},
         {"chrome-extension://abcdef", "chrome-extension://abcdef"},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char origin[256];
         struct rc_err err = {""};
         char *const text = exact(cases[i].text);
-        cr_expect_eq(rc_origin_normalize(origin, sizeof(origin), text, strlen(cases[i].text), &err), 0, "%s: %s", cases[i].text, err.text);
+        cr_expect_eq(rc_origin_normalize(origin, sizeof(origin), text, strlen(cases[i].text), &err), 0, "%s: %s",
+                     cases[i].text, err.text);
         cr_expect_str_eq(origin, cases[i].origin);
         free(text);
     }
@@ -333,14 +452,34 @@ Test(config_text, origins_are_written_as_browsers_send_them)
 
 Test(config_text, wrong_origins_are_refused)
 {
-    static const char *const cases[] = {"", "/", "example.com", "https:", "https://", "https:///", "://x", "https://exa mple.com", "https://a/b", "https://a:b", "https://a:",
-                                        "https://a:0", "https://a:65536", "https://*.example.com", "https://a?b", "https://user@a", "https://a,https://b", "https://[]",
-                                        "https://[::1", "ht tp://a", "https://ü.example", "https://a//"};
+    static const char *const cases[] = {"",
+                                        "/",
+                                        "example.com",
+                                        "https:",
+                                        "https://",
+                                        "https:///",
+                                        "://x",
+                                        "https://exa mple.com",
+                                        "https://a/b",
+                                        "https://a:b",
+                                        "https://a:",
+                                        "https://a:0",
+                                        "https://a:65536",
+                                        "https://*.example.com",
+                                        "https://a?b",
+                                        "https://user@a",
+                                        "https://a,https://b",
+                                        "https://[]",
+                                        "https://[::1",
+                                        "ht tp://a",
+                                        "https://ü.example",
+                                        "https://a//"};
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char origin[256];
         struct rc_err err = {""};
         char *const text = exact(cases[i]);
-        cr_expect_eq(rc_origin_normalize(origin, sizeof(origin), text, strlen(cases[i]), &err), -EINVAL, "%s", cases[i]);
+        cr_expect_eq(rc_origin_normalize(origin, sizeof(origin), text, strlen(cases[i]), &err), -EINVAL, "%s",
+                     cases[i]);
         cr_expect_neq(err.text[0], '\0');
         free(text);
     }
@@ -353,11 +492,37 @@ Test(channel_name, is_utf8_without_control_characters)
         size_t bytes;
         int rc;
     } cases[] = {
-        {"a", 1, 0}, {"prices:BTC", 10, 0}, {"*", 1, 0}, {" ", 1, 0}, {"größe", 7, 0}, {"日本", 6, 0}, {"\xf0\x9f\x98\x80", 4, 0}, {"\xf4\x8f\xbf\xbf", 4, 0},
-        {"\xc2\xa0", 2, 0}, {"~", 1, 0}, {"", 0, -EINVAL}, {"a\0b", 3, -EINVAL}, {"a\nb", 3, -EINVAL}, {"\x1f", 1, -EINVAL}, {"\x7f", 1, -EINVAL}, {"\xc2\x80", 2, -EINVAL},
-        {"\xc2\x9f", 2, -EINVAL}, {"\x80", 1, -EINVAL}, {"\xff", 1, -EINVAL}, {"\xc0\xaf", 2, -EINVAL}, {"\xc1\xbf", 2, -EINVAL}, {"\xe0\x80\xaf", 3, -EINVAL},
-        {"\xed\xa0\x80", 3, -EINVAL}, {"\xf4\x90\x80\x80", 4, -EINVAL}, {"\xf5\x80\x80\x80", 4, -EINVAL}, {"\xf0\x8f\xbf\xbf", 4, -EINVAL}, {"a\xc3", 2, -EINVAL},
-        {"\xe2\x82", 2, -EINVAL}, {"\xf0\x9f\x98", 3, -EINVAL}, {"\xe2\x28\xa1", 3, -EINVAL}, {"\xf0\x9f\x98\x28", 4, -EINVAL},
+        {"a", 1, 0},
+        {"prices:BTC", 10, 0},
+        {"*", 1, 0},
+        {" ", 1, 0},
+        {"größe", 7, 0},
+        {"日本", 6, 0},
+        {"\xf0\x9f\x98\x80", 4, 0},
+        {"\xf4\x8f\xbf\xbf", 4, 0},
+        {"\xc2\xa0", 2, 0},
+        {"~", 1, 0},
+        {"", 0, -EINVAL},
+        {"a\0b", 3, -EINVAL},
+        {"a\nb", 3, -EINVAL},
+        {"\x1f", 1, -EINVAL},
+        {"\x7f", 1, -EINVAL},
+        {"\xc2\x80", 2, -EINVAL},
+        {"\xc2\x9f", 2, -EINVAL},
+        {"\x80", 1, -EINVAL},
+        {"\xff", 1, -EINVAL},
+        {"\xc0\xaf", 2, -EINVAL},
+        {"\xc1\xbf", 2, -EINVAL},
+        {"\xe0\x80\xaf", 3, -EINVAL},
+        {"\xed\xa0\x80", 3, -EINVAL},
+        {"\xf4\x90\x80\x80", 4, -EINVAL},
+        {"\xf5\x80\x80\x80", 4, -EINVAL},
+        {"\xf0\x8f\xbf\xbf", 4, -EINVAL},
+        {"a\xc3", 2, -EINVAL},
+        {"\xe2\x82", 2, -EINVAL},
+        {"\xf0\x9f\x98", 3, -EINVAL},
+        {"\xe2\x28\xa1", 3, -EINVAL},
+        {"\xf0\x9f\x98\x28", 4, -EINVAL},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char *const name = malloc(cases[i].bytes > 0 ? cases[i].bytes : 1);

@@ -1,4 +1,5 @@
-/* Log lines as they arrive on stderr: format, escaping, bounds, levels, limits. JSON lines are read back with jansson. */
+/* Log lines as they arrive on stderr: format, escaping, bounds, levels, limits. JSON lines are read back with
+ * jansson. */
 #include "common/log.h"
 
 #include <criterion/criterion.h>
@@ -55,10 +56,12 @@ Test(log, text_line_has_time_level_process_event_and_fields)
     rc_log_info("worker_started", "pid=%d cpu=%u", 17, 2u);
     const char *const line = captured();
     regex_t pattern;
-    cr_assert_eq(regcomp(&pattern,
-                         "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z INFO worker/3 worker_started pid=17 cpu=2\n$",
-                         REG_EXTENDED),
-                 0);
+    cr_assert_eq(
+        regcomp(
+            &pattern,
+            "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z INFO worker/3 worker_started pid=17 cpu=2\n$",
+            REG_EXTENDED),
+        0);
     cr_expect_eq(regexec(&pattern, line, 0, NULL, 0), 0, "%s", line);
     regfree(&pattern);
 }
@@ -80,17 +83,24 @@ Test(log, every_conversion_is_formatted)
     capture();
     errno = ENOENT;
     int marker = 0;
-    rc_log_info("e", "d=%d i=%i u=%u x=%x X=%X o=%o hd=%hd hhu=%hhu ld=%ld lu=%lu lld=%lld llu=%llu zu=%zu jd=%jd td=%td", -1, -2, 3u, 255u,
-                255u, 8u, (short)-5, (unsigned char)200, -6L, 7UL, -8LL, 18446744073709551615ULL, (size_t)9, (intmax_t)-10, (ptrdiff_t)11);
-    rc_log_info("f", "f=%.2f e=%e g=%g c=%c s=%s cut=%.*s cut2=%.3s pad=%5d zero=%05d percent=100%% m=\"%m\" null=%s", 1.5, 2.0, 0.25, 'x', "text", 2,
-                "abc", "abcdef", 42, 42, (char *)NULL);
+    rc_log_info("e",
+                "d=%d i=%i u=%u x=%x X=%X o=%o hd=%hd hhu=%hhu ld=%ld lu=%lu lld=%lld llu=%llu zu=%zu jd=%jd td=%td",
+                -1, -2, 3u, 255u, 255u, 8u, (short)-5, (unsigned char)200, -6L, 7UL, -8LL, 18446744073709551615ULL,
+                (size_t)9, (intmax_t)-10, (ptrdiff_t)11);
+    rc_log_info("f", "f=%.2f e=%e g=%G c=%c s=%s cut=%.*s cut2=%.3s pad=%5d zero=%05d percent=100%% m=\"%m\" null=%s",
+                1.5, 2.0, 0.25, 'x', "text", 2, "abc", "abcdef", 42, 42, (char *)NULL);
     rc_log_info("p", "p=%p", (void *)&marker);
     const char *const lines = captured();
-    cr_expect_not_null(strstr(lines, " e d=-1 i=-2 u=3 x=ff X=FF o=10 hd=-5 hhu=200 ld=-6 lu=7 lld=-8 llu=18446744073709551615 zu=9 jd=-10 td=11\n"),
-                       "%s", lines);
-    cr_expect_not_null(strstr(lines, " f f=1.50 e=2.000000e+00 g=0.25 c=x s=text cut=ab cut2=abc pad=\"   42\" zero=00042 percent=100% "
-                                     "m=\"No such file or directory\" null=(null)\n"),
-                       "%s", lines);
+    cr_expect_not_null(
+        strstr(
+            lines,
+            " e d=-1 i=-2 u=3 x=ff X=FF o=10 hd=-5 hhu=200 ld=-6 lu=7 lld=-8 llu=18446744073709551615 zu=9 jd=-10 td=11\n"),
+        "%s", lines);
+    cr_expect_not_null(
+        strstr(lines,
+               " f f=1.50 e=2.000000e+00 g=0.25 c=x s=text cut=ab cut2=abc pad=\"   42\" zero=00042 percent=100% "
+               "m=\"No such file or directory\" null=(null)\n"),
+        "%s", lines);
     cr_expect_not_null(strstr(lines, " p p=0x"), "%s", lines);
     cr_expect_eq(errno, ENOENT, "logging does not change errno");
 }
@@ -118,7 +128,9 @@ Test(log, what_terminals_act_on_is_escaped)
 {
     rc_log_open("w", -1, RC_LOG_INFO, RC_LOG_TEXT);
     capture();
-    rc_log_info("e", "a=%s", "\x1b[2J\r\t\x7f\\\xc2\x9b\xe2\x80\xa8\xffgr\xc3\xbc\xc3\x9f" "e");
+    rc_log_info("e", "a=%s",
+                "\x1b[2J\r\t\x7f\\\xc2\x9b\xe2\x80\xa8\xffgr\xc3\xbc\xc3\x9f"
+                "e");
     cr_expect_str_eq(fields(captured(), "w e"), " a=\"\\u001b[2J\\r\\t\\u007f\\\\\\u009b\\u2028\\xffgrüße\"\n");
 }
 
@@ -127,15 +139,16 @@ Test(log, values_are_quoted_only_when_needed)
     rc_log_open("w", -1, RC_LOG_INFO, RC_LOG_TEXT);
     capture();
     rc_log_info("e", "a=%s b=%s c=%s d=\"%s\" e=pre-%d-post f=\"two words %d\"", "plain", "", "a=b", "quoted", 5, 6);
-    cr_expect_str_eq(fields(captured(), "w e"), " a=plain b=\"\" c=\"a=b\" d=\"quoted\" e=pre-5-post f=\"two words 6\"\n");
+    cr_expect_str_eq(fields(captured(), "w e"),
+                     " a=plain b=\"\" c=\"a=b\" d=\"quoted\" e=pre-5-post f=\"two words 6\"\n");
 }
 
 Test(log, json_lines_are_json)
 {
     rc_log_open("worker", 2, RC_LOG_DEBUG, RC_LOG_JSON);
     capture();
-    rc_log_debug("it_happened", "n=%d big=%lu f=%.1f zero=%05d s=%s id=\"%d\" q=\"%s\" mixed=a%d nan=%f", -7, 9007199254740993ul, 2.5, 42, "123", 5,
-                 "a \"b\"\n\xff\x01", 3, __builtin_nan(""));
+    rc_log_debug("it_happened", "n=%d big=%lu f=%.1f zero=%05d s=%s id=\"%d\" q=\"%s\" mixed=a%d nan=%f", -7,
+                 9007199254740993ul, 2.5, 42, "123", 5, "a \"b\"\n\xff\x01", 3, __builtin_nan(""));
     json_error_t problem;
     json_t *const line = json_loads(captured(), JSON_REJECT_DUPLICATES, &problem);
     cr_assert_not_null(line, "%s", problem.text);
@@ -219,13 +232,11 @@ Test(log, lines_that_stderr_does_not_take_are_counted_in_the_next)
     cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
     const int saved = dup(STDERR_FILENO);
     static char block[4096];
-    while (write(fds[1], block, sizeof(block)) > 0) {
-    }
+    while (write(fds[1], block, sizeof(block)) > 0) {}
     dup2(fds[1], STDERR_FILENO);
     rc_log_info("one", " ");
     rc_log_info("two", " ");
-    while (read(fds[0], block, sizeof(block)) > 0) {
-    }
+    while (read(fds[0], block, sizeof(block)) > 0) {}
     rc_log_info("three", "a=%d", 1);
     rc_log_info("four", " ");
     dup2(saved, STDERR_FILENO);

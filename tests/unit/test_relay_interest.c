@@ -116,7 +116,8 @@ Test(relay_interest, forgetting_a_worker_leaves_the_others)
     char name[64];
     cr_assert_eq(rc_interest_open(&table, 100000), 0);
     for (int i = 0; i < 10000; i++) {
-        (void)snprintf(name, sizeof(name), "channel:%d%s", i, i % 2 == 0 ? "" : ":with a name that does not fit in line");
+        (void)snprintf(name, sizeof(name), "channel:%d%s", i,
+                       i % 2 == 0 ? "" : ":with a name that does not fit in line");
         cr_assert_eq(add(&table, name, 5), RC_INTEREST_EDGE);
         if (i % 10 != 0) {
             cr_assert_eq(add(&table, name, 64), RC_INTEREST_CHANGED);

@@ -150,8 +150,8 @@ Test(relay_port, gap_comes_before_any_later_message_of_its_channel)
             int gaps = 0;
             relay_host_done(&host, 1);
             relay_host_run(&host);
-            while (relay_host_down_fresh(&host, 1, &type, &view) || (relay_host_done(&host, 1), relay_host_run(&host),
-                                                                      relay_host_down_fresh(&host, 1, &type, &view))) {
+            while (relay_host_down_fresh(&host, 1, &type, &view) ||
+                   (relay_host_done(&host, 1), relay_host_run(&host), relay_host_down_fresh(&host, 1, &type, &view))) {
                 const int c = view.channel[0] == 'b';
                 if (type == RC_DOWN_GAP) {
                     gap_due[c] = true;
@@ -344,9 +344,10 @@ Test(relay_port, message_larger_than_overflow_is_a_gap_not_an_end)
         cr_assert(relay_host_publish(&host, 1, "a", big, "1"));
         relay_host_run(&host);
     }
-    cr_assert_str_eq(relay_host_read(&host, 1), "message(a,#1,answer=1):bbbbbbbbbbbbbbbb message(a,#2,answer=1):bbbbbbbbbbbbbbbb "
-                                                "message(a,#3,answer=1):bbbbbbbbbbbbbbbb answer(a,#4,answer=1) gap(a) "
-                                                "answer(a,#5,answer=1) gap(a)");
+    cr_assert_str_eq(relay_host_read(&host, 1),
+                     "message(a,#1,answer=1):bbbbbbbbbbbbbbbb message(a,#2,answer=1):bbbbbbbbbbbbbbbb "
+                     "message(a,#3,answer=1):bbbbbbbbbbbbbbbb answer(a,#4,answer=1) gap(a) "
+                     "answer(a,#5,answer=1) gap(a)");
 }
 
 /* --- generations ----------------------------------------------------------------------------------------------------- */
@@ -407,8 +408,8 @@ Test(relay_port, pair_is_used_again_with_leftovers_of_two_generations_ago)
     char text[4096] = "";
     for (int i = 0; i < 3; i++) {
         const char *got = relay_host_read(&host, 1);
-        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", got[0] != '\0' && text[0] != '\0' ? " " : "",
-                       got);
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+                       got[0] != '\0' && text[0] != '\0' ? " " : "", got);
         relay_host_run(&host);
     }
     cr_assert_str_eq(text, "interest(a) message(a,#204):new");
@@ -443,7 +444,8 @@ Test(relay_port, worker_started_while_the_relay_drains_is_adopted_first)
     relay_host_interest(&host, 0, true, "b"); /* generation 3 in the pair of generation 1 */
     host.ports[0].up_pair = 1;                /* which the relay still drains */
     cr_assert_eq(rc_ring_attach_consumer(&host.ports[0].up, &host.workers[0].port->pairs[1].up,
-                                         rc_port_data(host.workers[0].port, 1, RC_PORT_UP), RING_BYTES), 0);
+                                         rc_port_data(host.workers[0].port, 1, RC_PORT_UP), RING_BYTES),
+                 0);
     cr_assert_eq(rc_port_next(&host.ports[0], &record), 0);
     cr_assert(rc_port_pending(&host.ports[0]));
     relay_host_run(&host);

@@ -96,13 +96,25 @@ Test(relay_router, message_keeps_its_parts_and_loses_what_is_the_relays_to_say)
     static const char exclude_text[] = "one~x\0two~y";
     static const uint8_t data[] = {0, 1, 2, 255, '\n', 0};
     struct rc_envelope_view view = {
-        .head = {.sequence = 99, .epoch = 98, .position = 97, .token = 96, .code = 95, .channel_hash = 94,
-                 .time_ns = 123456789, .origin = {.random = 1, .slot = 2, .worker = 0},
+        .head = {.sequence = 99,
+                 .epoch = 98,
+                 .position = 97,
+                 .token = 96,
+                 .code = 95,
+                 .channel_hash = 94,
+                 .time_ns = 123456789,
+                 .origin = {.random = 1, .slot = 2, .worker = 0},
                  .flags = RC_ENVELOPE_BINARY | RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_REMOTE | RC_ENVELOPE_ANSWER,
-                 .exclude_count = 2, .exclude_text_bytes = sizeof(exclude_text), .data_bytes = sizeof(data),
-                 .channel_bytes = 3, .request_id_bytes = 2},
-        .channel = "a:b", .request_id = (const uint8_t *)"12", .excludes = (const uint8_t *)excluded,
-        .exclude_text = exclude_text, .data = data};
+                 .exclude_count = 2,
+                 .exclude_text_bytes = sizeof(exclude_text),
+                 .data_bytes = sizeof(data),
+                 .channel_bytes = 3,
+                 .request_id_bytes = 2},
+        .channel = "a:b",
+        .request_id = (const uint8_t *)"12",
+        .excludes = (const uint8_t *)excluded,
+        .exclude_text = exclude_text,
+        .data = data};
     relay_host_interest(&host, 2, true, "a:b");
     relay_host_run(&host);
     reads(2, "interest(a:b)");
@@ -271,8 +283,8 @@ static bool remote_add(void *context, const struct rc_interest_request *request,
 {
     char *text = context;
     cr_assert_eq(request->hash, rc_channel_hash(request->name, request->name_bytes));
-    (void)snprintf(text + strlen(text), 256, "add(%.*s,%u%s) ", (int)request->name_bytes, request->name, request->worker,
-                   first ? ",first" : "");
+    (void)snprintf(text + strlen(text), 256, "add(%.*s,%u%s) ", (int)request->name_bytes, request->name,
+                   request->worker, first ? ",first" : "");
     return first;
 }
 
@@ -295,7 +307,9 @@ Test(relay_router, remote_hears_of_everything_and_may_answer_later)
     relay_host_run(&host);
     reads(0, "message(a,#1):x");
     reads(1, "interest(a) message(a,#1):x");
-    rc_router_interest_done(&host.router, 0, rc_channel_hash("a", 1), "a", 1, 7, RC_ENVELOPE_SCOPE_LOCAL, 0);
+    const struct rc_interest_request request = {
+        .worker = 0, .token = 5, .hash = rc_channel_hash("a", 1), .name = "a", .name_bytes = 1};
+    rc_router_interest_done(&host.router, &request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     uint32_t type;
     struct rc_envelope_view view;
     cr_assert(relay_host_down(&host, 0, &type, &view));
@@ -315,9 +329,12 @@ Test(relay_router, remote_hears_of_everything_and_may_answer_later)
 
 Test(relay_router, message_from_outside_is_sequenced_and_delivered)
 {
-    struct rc_envelope_view view = {
-        .head = {.channel_bytes = 1, .data_bytes = 1, .flags = RC_ENVELOPE_REMOTE, .target = {.random = 1, .worker = 2}},
-        .channel = "a", .data = (const uint8_t *)"x"};
+    struct rc_envelope_view view = {.head = {.channel_bytes = 1,
+                                             .data_bytes = 1,
+                                             .flags = RC_ENVELOPE_REMOTE,
+                                             .target = {.random = 1, .worker = 2}},
+                                    .channel = "a",
+                                    .data = (const uint8_t *)"x"};
     cr_assert(!rc_router_deliver(&host.router, RC_DOWN_MESSAGE, &view));
     relay_host_interest(&host, 1, true, "a");
     relay_host_run(&host);
@@ -361,8 +378,7 @@ Test(relay_router, sleeping_worker_is_rung_once_a_batch)
 
 Test(relay_router, worker_that_waits_for_room_is_woken)
 {
-    while (relay_host_publish(&host, 0, "a", "fill the ring", NULL)) {
-    }
+    while (relay_host_publish(&host, 0, "a", "fill the ring", NULL)) {}
     cr_assert(!rc_ring_want_room(&host.workers[0].up, 200));
     rc_doorbell_sleep(&host.control->workers[0].bell);
     relay_host_run(&host);

@@ -12,7 +12,7 @@
 #include "common/doorbell.h"
 #include "common/ring.h"
 
-#define CAPACITY      8192u
+#define CAPACITY 8192u
 #define WAKE_LIMIT_MS 20000
 
 #if defined(__SANITIZE_THREAD__)
@@ -28,9 +28,9 @@ struct both {
     uint8_t *data;
     int consumer_fd;
     int producer_fd;
-    bool sleeping;  /* sides sleep by doorbell, else they look again */
-    bool restarts;  /* sides attach anew now and then */
-    bool failed;    /* W: consumer, read after the join */
+    bool sleeping; /* sides sleep by doorbell, else they look again */
+    bool restarts; /* sides attach anew now and then */
+    bool failed;   /* W: consumer, read after the join */
 };
 
 static uint32_t bytes_of(uint32_t number)
@@ -108,6 +108,7 @@ static void consume(struct both *b)
     struct rc_ring ring;
     uint32_t number = 0;
     uint32_t released = 0; /* first number not released */
+    uint32_t batches = 0;
     b->failed = rc_ring_attach_consumer(&ring, &b->shared, b->data, CAPACITY) != 0;
     while (released < RECORDS && !b->failed) {
         int rc = 1;
@@ -116,7 +117,7 @@ static void consume(struct both *b)
             number += rc == 1;
         }
         b->failed = rc < 0;
-        if (b->restarts && number % 13 == 5) {
+        if (b->restarts && batches++ % 13 == 5) {
             rc_ring_attach_consumer(&ring, &b->shared, b->data, CAPACITY);
             number = released;
         }
@@ -174,4 +175,92 @@ Test(ring_threads, sides_that_sleep_pass_every_record)
 Test(ring_threads, sides_that_attach_anew_lose_nothing)
 {
     run(true, true, 8);
+}
+
+/* --- lost room ------------------------------------------------------------------------------------------------------ */
+
+/* One CPU for each side: on one and the same nothing of what is hunted here can happen. */
+static void pin(size_t index)
+{
+    cpu_set_t allowed;
+    cpu_set_t one;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+        return;
+    }
+    index %= (size_t)CPU_COUNT(&allowed);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &allowed) && index-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            sched_setaffinity(0, sizeof(one), &one); /* of this thread */
+            return;
+        }
+    }
+}
+
+static void spin(uint32_t turns)
+{
+    for (uint32_t i = 0; i < turns; i++) {
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+/* Fills the ring with two records and asks for room, at a random moment around the one release that empties it. */
+static void *fill(void *argument)
+{
+    struct both *b = argument;
+    struct rc_ring ring;
+    uint32_t random = 3;
+    pin(1);
+    bool woken = rc_ring_attach_producer(&ring, &b->shared, b->data, CAPACITY) == 0;
+    for (uint32_t number = 0; number < RECORDS / 4 && woken; number++) {
+        const uint32_t bytes = CAPACITY / 2 - 8;
+        while (rc_ring_claim(&ring, 1, bytes) != NULL) {
+            rc_ring_commit(&ring, bytes);
+        }
+        random = random * 1664525u + 1013904223u;
+        spin(random >> 21);
+        rc_doorbell_sleep(&b->producer_bell);
+        woken = rc_ring_want_room(&ring, bytes) || block(b->producer_fd);
+        rc_doorbell_awake(&b->producer_bell);
+    }
+    atomic_store(&b->shared.tail, UINT64_MAX - 7); /* over: an impossible tail ends the consumer */
+    return woken ? b : NULL;
+}
+
+static void empty(struct both *b)
+{
+    struct rc_ring ring;
+    uint32_t random = 5;
+    uint32_t type;
+    uint32_t bytes;
+    const void *payload;
+    int rc = rc_ring_attach_consumer(&ring, &b->shared, b->data, CAPACITY);
+    while (rc >= 0) {
+        for (uint32_t records = 0; records < 2 && rc >= 0;) {
+            rc = rc_ring_next(&ring, &type, &payload, &bytes);
+            records += rc == 1;
+        }
+        random = random * 1664525u + 1013904223u;
+        spin(random >> 23);
+        rc_ring_release(&ring);
+        if (rc_ring_room_due(&ring)) {
+            rc_doorbell_ring(&b->producer_bell, b->producer_fd);
+        }
+    }
+}
+
+Test(ring_threads, no_wish_for_room_is_lost)
+{
+    struct both b = {.producer_fd = eventfd(0, EFD_NONBLOCK)};
+    pthread_t thread;
+    void *done = NULL;
+    b.data = malloc(CAPACITY);
+    cr_assert_eq(pthread_create(&thread, NULL, fill, &b), 0);
+    pin(0);
+    empty(&b);
+    pthread_join(thread, &done);
+    cr_assert_eq(done, &b);
+    free(b.data);
+    close(b.producer_fd);
 }

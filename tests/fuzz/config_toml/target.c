@@ -1,6 +1,7 @@
 /*
- * The configuration file's reader over any bytes: no crash, no exception out of the C++ file, no recursion without bound. What is
- * accepted must be within the bounds of config.def, survive printing and reading back, and be reloadable onto itself.
+ * The configuration file's reader over any bytes: no crash, no exception out of the C++ file, no recursion without
+ * bound. What is accepted must be within the bounds of config.def, survive printing and reading back, and be
+ * reloadable onto itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static void check_members(void)
     RC_ASSERT(config.namespace_count >= 1 && config.namespace_count <= RC_CONFIG_NAMESPACES_MAX);
     RC_ASSERT(config.endpoint_count <= RC_CONFIG_ENDPOINTS_MAX && config.bridge_count <= RC_CONFIG_BRIDGES_MAX);
     for (uint32_t i = 0; i < config.namespace_count; i++) {
-        RC_ASSERT(strnlen(config.namespaces[i].name, sizeof(config.namespaces[i].name)) == config.namespaces[i].name_bytes);
+        RC_ASSERT(strnlen(config.namespaces[i].name, sizeof(config.namespaces[i].name)) ==
+                  config.namespaces[i].name_bytes);
     }
     for (uint32_t i = 0; i < config.endpoint_count; i++) {
         RC_ASSERT(config.endpoints[i].join_count <= RC_CONFIG_JOIN_MAX);

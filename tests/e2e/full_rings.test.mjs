@@ -1,0 +1,121 @@
+// Full rings: publishers far faster than a stopped relay, a stopped worker behind a busy relay. Nobody deadlocks, nothing
+// that was accepted is lost, everything resumes by itself.
+import assert from "node:assert/strict";
+import { testBroker } from "./lib/broker.mjs";
+import { until } from "./lib/util.mjs";
+
+const CONFIG = {
+  "limits.max_message_size": "16KiB",
+  "server.ring_size": "64KiB",
+  "limits.channel_log": "64MiB",
+  "limits.worker_log": "256MiB",
+};
+const PUBLISHERS = 8;
+const EACH = 1500; // messages of a publisher, about 1 KiB each: some 12 MiB against 64 KiB of ring
+
+/* Publishers that send all they have as fast as they can, with ids; who got what. */
+async function setUp(broker, { workers }) {
+  const publishers = [];
+  for (let i = 0; i < PUBLISHERS; i++) publishers.push(await broker.connectToWorker(i % workers));
+  const readers = [];
+  for (let i = 0; i < workers; i++) readers.push(await broker.connectToWorker(i));
+  const bystanders = [];
+  for (let i = 0; i < workers; i++) bystanders.push(await broker.connectToWorker(i));
+  await broker.closeSpares();
+  for (const client of readers) {
+    await client.subscribe("load");
+    client.got = [];
+    client.ondelivery = (message) => client.got.push(message);
+  }
+  const answered = new Set();
+  const refused = [];
+  for (const client of publishers) {
+    client.ondelivery = (message) => (message.type === "published" ? answered.add(message.id) : refused.push(message));
+  }
+  const pad = "x".repeat(1000);
+  const publishAll = () => {
+    for (let n = 0; n < EACH; n++) {
+      for (const [p, client] of publishers.entries()) client.send({ type: "publish", channel: "load", data: [p, n, pad], id: p * EACH + n });
+    }
+  };
+  return { publishers, readers, bystanders, answered, refused, publishAll };
+}
+
+function assertComplete(reader) {
+  const last = Array(PUBLISHERS).fill(-1);
+  for (const message of reader.got) {
+    assert.equal(message.type, "message");
+    const [p, n] = message.data;
+    assert.equal(n, last[p] + 1, `${reader.name}: publisher ${p}'s next message`);
+    last[p] = n;
+  }
+  assert.deepEqual(last, Array(PUBLISHERS).fill(EACH - 1));
+}
+
+testBroker("a stopped relay: publishers are held back, and nothing is lost", { workers: 2, timeout: 90000, config: { ...CONFIG, "server.overflow_size": "64MiB" } }, async (broker) => {
+  const { publishers, readers, bystanders, answered, refused, publishAll } = await setUp(broker, { workers: 2 });
+  broker.kill("SIGSTOP", "relay");
+  publishAll();
+  await until("both up rings were full", async () => {
+    const metrics = await broker.metrics();
+    return metrics("ringcast_up_ring_full_total", 0) > 0 && metrics("ringcast_up_ring_full_total", 1) > 0;
+  });
+  // The workers do all that needs no relay.
+  for (const client of bystanders) await client.ping();
+  await broker.connect();
+  // What they hold is bounded: the rest waits in the publishers' sockets.
+  const metrics = await broker.metrics();
+  assert.ok(metrics("ringcast_input_bytes") < 8 << 20, `${metrics("ringcast_input_bytes")} bytes of input`);
+  assert.ok(metrics("ringcast_publishes_total") < PUBLISHERS * EACH / 2, "most was not taken");
+  assert.equal(answered.size, 0);
+  broker.kill("SIGCONT", "relay");
+  await until("everything is answered", () => answered.size === PUBLISHERS * EACH, { timeout: 20000 });
+  await until("everything has arrived", () => readers.every((client) => client.got.length >= PUBLISHERS * EACH), { timeout: 20000 });
+  assert.deepEqual(refused, []);
+  for (const client of readers) assertComplete(client);
+  for (const client of [...publishers, ...readers, ...bystanders]) assert.equal(client.isClosed, false);
+});
+
+testBroker("both at once: a stopped worker behind a relay that stops too", { workers: 3, timeout: 90000, config: { ...CONFIG, "server.overflow_size": "4MiB" } }, async (broker) => {
+  const { readers, bystanders, answered, refused, publishAll } = await setUp(broker, { workers: 3 });
+  broker.kill("SIGSTOP", 2);
+  broker.kill("SIGSTOP", "relay");
+  publishAll();
+  await until("the up rings of the running workers were full", async () => {
+    // Whichever worker takes the request; the stopped one's listener may get it, so it is asked again.
+    const metrics = await broker.metrics();
+    return metrics("ringcast_up_ring_full_total", 0) > 0 && metrics("ringcast_up_ring_full_total", 1) > 0;
+  }, { timeout: 20000 });
+  broker.kill("SIGCONT", "relay");
+  const running = new Set([0, 1]);
+  const expected = (worker) => [...Array(PUBLISHERS).keys()].filter((p) => p % 3 === worker).length * EACH;
+  const soon = expected(0) + expected(1);
+  await until("what running workers took is answered although worker 2 stands still", () => answered.size >= soon, { timeout: 20000 });
+  await until("and has arrived on them", () => readers.filter((client) => running.has(client.worker)).every((client) => client.got.length >= soon), { timeout: 20000 });
+  broker.kill("SIGCONT", 2);
+  await until("everything is answered", () => answered.size === PUBLISHERS * EACH, { timeout: 20000 });
+  await until("everything has arrived", () => readers.filter((client) => running.has(client.worker)).every((client) => client.got.length >= PUBLISHERS * EACH), { timeout: 20000 });
+  assert.deepEqual(refused, []);
+  for (const client of readers) if (running.has(client.worker)) assertComplete(client);
+  // Its own reader may have a gap, and no silence: the last of each publisher of its own worker came after it woke up.
+  const last = Array(PUBLISHERS).fill(-1);
+  let gap = false;
+  const own = readers[2];
+  await bystanders[0].publish("load", [0, EACH, "end"]);
+  await until("the woken worker's reader sees the end", () => own.got.at(-1)?.data?.[2] === "end", { timeout: 10000 });
+  const jumps = new Set();
+  for (const message of own.got) {
+    if (message.type === "gap") {
+      gap = true;
+      jumps.clear();
+      for (let p = 0; p < PUBLISHERS; p++) jumps.add(p);
+      continue;
+    }
+    const [p, n] = message.data;
+    assert.ok(n > last[p], `publisher ${p}: ${n} after ${last[p]}`);
+    if (n !== last[p] + 1) assert.ok(jumps.delete(p), `publisher ${p}: ${n} after ${last[p]} without a gap notice`);
+    last[p] = n;
+  }
+  assert.ok(gap, "the stopped worker's ring was full");
+  for (const client of [...readers, ...bystanders]) assert.equal(client.isClosed, false);
+});
