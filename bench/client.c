@@ -298,7 +298,6 @@ static int make_tables(struct rc_bench_client *client)
         rc_bench_client_note(client, "no memory for %u connections", client->slots);
         return -ENOMEM;
     }
-    rc_bench_count(&client->tally->user_bytes, client->slots * sizeof(*client->conns));
     return 0;
 }
 

@@ -74,6 +74,14 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     uint16_t port = 0;
     const int kind = kind_of(options->scenario);
     RC_ASSERT(kind >= 0);
+    if (kinds[kind].kind == RC_BENCH_FLOOR_ECHO && options->connections > RC_BENCH_FLOOR_ECHO_MAX) {
+        return rc_err_set(err, -EINVAL, "the echo floor has one ring, for up to %u connections",
+                          RC_BENCH_FLOOR_ECHO_MAX);
+    }
+    if (options->engine == RC_BENCH_ENGINE_EPOLL && options->connections > RC_BENCH_FLOOR_EPOLL_MAX) {
+        return rc_err_set(err, -EINVAL, "an epoll floor has one process, for up to %u connections",
+                          RC_BENCH_FLOOR_EPOLL_MAX);
+    }
     const int listener = rc_bench_net_listen(&port);
     if (listener < 0) {
         return rc_err_set(err, listener, "cannot listen on 127.0.0.1: %s", strerror(-listener));

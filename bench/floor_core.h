@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #define RC_BENCH_FLOOR_BATCH 256u
+#define RC_BENCH_FLOOR_ECHO_MAX 18000u
+#define RC_BENCH_FLOOR_EPOLL_MAX 19800u /* normal descriptors, where RLIMIT_NOFILE is 20,000 */
 
 enum rc_bench_floor_kind {
     RC_BENCH_FLOOR_ACCEPT, /* answer the upgrade, nothing else: connect and idle */

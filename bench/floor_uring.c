@@ -17,7 +17,7 @@
 #define SLOTS 19900u
 #define BUFFERS 256u
 #define BUFFER_BYTES 8192u
-#define PENDING_NS 1000000u
+#define PENDING_NS 1000000ll
 /* A multishot accept on a full table drops the connection it has already taken: stop while what one turn can still
  * accept fits. */
 #define SLOTS_SPARE 1024u
@@ -164,8 +164,11 @@ static void accepted(struct loop *loop, uint32_t index, const struct io_uring_cq
 static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
 {
     struct one_ring *const one = &loop->rings[index];
-    struct __kernel_timespec timeout = {
-        .tv_nsec = wait ? (loop->ring_count > 1 || loop->core->pending > 0 ? (long long)PENDING_NS : 100000000) : 0};
+    /* What happens on the other rings of several may wait a little: there, only clients leave. */
+    const long long sleep_ns = loop->core->pending > 0 ? PENDING_NS
+                               : loop->ring_count > 1  ? 20 * PENDING_NS
+                                                       : 100 * PENDING_NS;
+    struct __kernel_timespec timeout = {.tv_nsec = wait ? sleep_ns : 0};
     struct io_uring_cqe *cqe;
     io_uring_submit_and_wait_timeout(&one->ring, &cqe, busy || !wait ? 128 : 1, &timeout, NULL);
     one->queued = 0;

@@ -74,6 +74,10 @@ static const struct option_row rows[] = {
     {"--cpu", KIND_CPU, AT(cpu), 0, 1023, "N|none", "CPU of the client processes (default: 1 if there is one)"},
     {"--server-cpu", KIND_CPU, AT(server_cpu), 0, 1023, "N|none", "CPU of floor servers (default 0)"},
     {"--repeat", KIND_COUNT, AT(repeat), 1, 99, "N", "runs; the table gives medians (default 1; compare-floor 3)"},
+    {"--surge", KIND_RATE, AT(surge), 1, 1e6, "FACTOR",
+     "open loop: multiply the rate for a while, and say how long the recovery takes"},
+    {"--surge-at", KIND_TIME, AT(surge_at_s), 0, 864000, "S", "when, in measured time (default 2s)"},
+    {"--surge-for", KIND_TIME, AT(surge_for_s), 0, 864000, "S", "how long (default: half of the measured time)"},
     {"--churn-rate", KIND_RATE, AT(churn_rate), 0.1, 1e6, "R",
      "churn: connections a second that come and go (default 1000)"},
     {"--churn-stay", KIND_TIME, AT(churn_stay_s), 0, 3600, "S", "churn: how long each stays (default 100ms)"},
@@ -93,6 +97,8 @@ static const struct option_row rows[] = {
     {"--plot", KIND_TEXT, AT(plot), 0, 0, "FOLDER", "write SVG charts"},
     {"--allow-loss", KIND_FLAG, AT(allow_loss), 0, 0, NULL,
      "lost messages and ended connections are reported but no failure (overload runs)"},
+    {"--reconnect", KIND_FLAG, AT(reconnect), 0, 0, NULL,
+     "open loop: subscribers whose connection the server ends come back"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
     {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
      "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
@@ -291,6 +297,9 @@ static void set_defaults(struct rc_bench_options *options)
         .churn_stay_s = 0.1,
         .slow_share = 0.1,
         .duration_s = 5,
+        .surge = 1,
+        .surge_at_s = 2,
+        .surge_for_s = -1,
         .warmup_s = 1,
         .drain_s = 10,
         .warmup_rounds = 20,
@@ -354,6 +363,12 @@ static int check(struct rc_bench_options *options, struct rc_err *err)
         return rc_err_set(err, -EINVAL,
                           "%s needs an open loop, since a closed one waits for every subscriber; give --rate",
                           scenario->name);
+    }
+    if ((options->surge > 1 || options->reconnect) && (options->window > 0 || !scenario->publishes)) {
+        return rc_err_set(err, -EINVAL, "--surge and --reconnect need an open loop; give --rate");
+    }
+    if (options->surge_for_s < 0) {
+        options->surge_for_s = options->duration_s / 2;
     }
     if (strcmp(scenario->name, "cross") == 0 && options->subscribe_url == NULL) {
         return rc_err_set(err, -EINVAL, "cross needs the other broker; give --subscribe-url");

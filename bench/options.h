@@ -58,6 +58,9 @@ struct rc_bench_options {
     double churn_stay_s;
     double slow_share;      /* 0..1 of the subscribers */
     double slow_interval_s; /* between two reads of a slow one; 0: never reads */
+    double surge;           /* factor on the rate for a while; 1: none */
+    double surge_at_s;      /* of measured time */
+    double surge_for_s;
     double duration_s;
     double warmup_s;
     double drain_s;         /* longest wait for what is under way */
@@ -75,6 +78,7 @@ struct rc_bench_options {
     uint32_t sweep_count;
     double sweep_value; /* of this point */
     bool allow_loss;
+    bool reconnect; /* subscribers that the server ends come back */
     bool mask_random;
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;

@@ -105,8 +105,8 @@ struct rc_bench_tally {
     _Atomic uint64_t caught_up;        /* slow: those that had the newest message when they read again */
     _Atomic uint64_t prepared;         /* 1 once the process has its ring and tables */
     _Atomic uint64_t wanted;           /* connections that the process opens before RUN */
+    _Atomic uint64_t unsent;           /* open loop: due, but the server did not read */
     _Atomic uint64_t blocked_ns;       /* time a publisher could not send because the server did not read */
-    _Atomic uint64_t user_bytes;       /* memory held for connections */
     _Atomic uint32_t state;            /* enum rc_bench_process_state; stored last, with release */
     char error[RC_BENCH_ERROR_MAX];    /* the first thing that went wrong; readable once state or a count says so */
     struct rc_bench_latency latency;   /* scheduled time to delivery, within the measured time */

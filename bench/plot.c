@@ -278,6 +278,32 @@ static void sweep_points(struct rc_bench_plot *plot, const struct rc_bench_resul
     }
 }
 
+static bool has_moments(const struct rc_bench_result *results, uint32_t count)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++) {
+        any = any || results[i].moment_count > 2;
+    }
+    return any;
+}
+
+/* Deliveries over time, in as many steps as a line can have. */
+static void moment_points(struct rc_bench_plot *plot, const struct rc_bench_result *results, uint32_t count)
+{
+    plot->series_count = 0;
+    memset(plot->series, 0, sizeof(plot->series));
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_bench_result *const result = &results[i];
+        const uint32_t step = result->moment_count / RC_BENCH_PLOT_POINTS_MAX + 1;
+        for (uint32_t at = step; at < result->moment_count; at += step) {
+            const struct rc_bench_moment *const from = &result->moments[at - step], *const to = &result->moments[at];
+            const double seconds = to->at_s - from->at_s;
+            add_point(plot, result->label, to->at_s,
+                      seconds > 0 ? (double)(to->deliveries - from->deliveries) / seconds : NAN);
+        }
+    }
+}
+
 static double throughput(const struct rc_bench_result *result)
 {
     return result->seconds > 0 ? (double)result->deliveries / result->seconds : NAN;
@@ -318,6 +344,13 @@ int rc_bench_plot_results(const struct rc_bench_options *options, const struct r
         latency_points(plot, options, &results[i]);
     }
     int failed = write_file(options, "latency.svg", plot, err);
+    if (failed == 0 && options->sweep_count == 0 && has_moments(results, count)) {
+        plot->x_name = "measured time, s";
+        plot->y_name = "delivered a second";
+        plot->x_scale = plot->y_scale = RC_BENCH_PLOT_LINEAR;
+        moment_points(plot, results, count);
+        failed = write_file(options, "timeline.svg", plot, err);
+    }
     if (failed == 0 && options->sweep_count > 0) {
         plot->x_name = options->sweep_name;
         plot->x_scale = plot->y_scale = RC_BENCH_PLOT_LINEAR;

@@ -7,7 +7,7 @@
 #ifndef RC_BENCH_PLOT_H
 #define RC_BENCH_PLOT_H
 
-#include "bench/run.h"
+#include "bench/result.h"
 
 #include "common/err.h"
 

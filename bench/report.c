@@ -71,7 +71,9 @@ VALUE(v_published_rate,
 VALUE(v_delivered_rate, is(result, "connect") || !has_traffic(result) ? NAN : per(DELIVERIES, result->seconds))
 VALUE(v_megabytes, has_traffic(result) ? per((double)result->bytes, result->seconds) : NAN)
 VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->server_cpu_ns, DELIVERIES) : NAN)
-VALUE(v_cpu_share, result->server_cpu_ns > 0 ? 100 * per(result->server_cpu_ns / 1e9, result->seconds) : NAN)
+VALUE(v_cpu_share, result->server_processes > 0 && result->seconds > 0
+                       ? 100 * per(result->server_cpu_ns / 1e9, result->seconds)
+                       : NAN)
 VALUE(v_softirq, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->ksoftirqd_ns, DELIVERIES) : NAN)
 VALUE(v_softirq_share,
       result->server_cpu_ns > 0 && !has_traffic(result) ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds) : NAN)
@@ -95,8 +97,9 @@ VALUE(v_pss,
       result->server_processes > 0 && is(result, "idle") ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
 VALUE(v_slab, is(result, "idle") ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
 VALUE(v_tables, is(result, "idle") ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
-VALUE(v_client_bytes, some(per((double)result->client_bytes, CONNECTIONS)))
+VALUE(v_client_bytes, result->connections >= 1000 ? per((double)result->client_pss_bytes, CONNECTIONS) : NAN)
 VALUE(v_rss_now, result->server_processes > 0 ? (double)result->server_rss_now_bytes : NAN)
+VALUE(v_recovery, result->surged ? (result->recovery_s < 0 ? INFINITY : result->recovery_s) : NAN)
 VALUE(v_lost, (double)result->lost)
 VALUE(v_duplicated, (double)result->duplicated)
 VALUE(v_late, (double)result->late)
@@ -159,6 +162,7 @@ static const struct row rows[] = {
     {"excused", "  missed by them", UNIT_COUNT, v_excused},
     {"unsent", "due but not taken by server", UNIT_COUNT, v_unsent},
     {"blocked_seconds", "publishers held back", UNIT_SECONDS, v_blocked},
+    {"recovery_seconds", "recovered after the surge", UNIT_SECONDS, v_recovery},
     {"drain_seconds", "time to drain", UNIT_SECONDS, v_drain},
     {"gaps", "gap notices", UNIT_COUNT, v_gaps},
     {"stalls", "stalls", UNIT_COUNT, v_stalls},
@@ -215,7 +219,7 @@ static void format(char *out, size_t room, enum unit unit, double value)
         grouped(out, room, value);
         break;
     case UNIT_SECONDS:
-        snprintf(out, room, "%.2f s", value);
+        snprintf(out, room, isfinite(value) ? "%.2f s" : "never", value);
         break;
     case UNIT_TIME:
         format_scaled(out, room, value, 1000, times, RC_ARRAY_COUNT(times));
@@ -355,7 +359,7 @@ static void json_result(FILE *out, const struct rc_bench_result *result)
         (unsigned long long)result->total_deliveries, (unsigned long long)result->receives);
     for (size_t r = 0; r < RC_ARRAY_COUNT(rows); r++) {
         const double value = rows[r].value(result);
-        if (!isnan(value)) {
+        if (isfinite(value)) {
             fprintf(out, ",\n     \"%s\": %.*f", rows[r].key, value == floor(value) ? 0 : 4, value);
         }
     }
@@ -363,7 +367,14 @@ static void json_result(FILE *out, const struct rc_bench_result *result)
     json_histogram(out, &result->latency);
     fputs(",\n     \"handshake\": ", out);
     json_histogram(out, &result->handshake);
-    fputs("}", out);
+    fputs(",\n     \"moments\": [", out);
+    for (uint32_t i = 0; i < result->moment_count; i++) {
+        const struct rc_bench_moment *const moment = &result->moments[i];
+        fprintf(out, "%s[%.3f, %llu, %llu, %llu, %llu]", i == 0 ? "" : ", ", moment->at_s,
+                (unsigned long long)moment->published, (unsigned long long)moment->deliveries,
+                (unsigned long long)moment->missing, (unsigned long long)moment->open);
+    }
+    fputs("]}", out);
 }
 
 void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *options,

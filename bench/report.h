@@ -4,7 +4,7 @@
 #ifndef RC_BENCH_REPORT_H
 #define RC_BENCH_REPORT_H
 
-#include "bench/run.h"
+#include "bench/result.h"
 
 #include <stdio.h>
 

@@ -62,6 +62,7 @@ struct sample {
 
 struct memory_sample {
     struct rc_bench_memory server;
+    uint64_t client_pss_bytes;
     struct rc_bench_kernel_memory kernel;
 };
 
@@ -273,7 +274,7 @@ static void find_tree(struct run *run)
     run->result->server_processes = run->tree_count;
 }
 
-static void take_memory(struct run *run, struct memory_sample *sample)
+static void take_memory(struct run *run, struct memory_sample *sample, bool with_clients)
 {
     *sample = (struct memory_sample){0};
     for (uint32_t i = 0; i < run->tree_count; i++) {
@@ -281,6 +282,11 @@ static void take_memory(struct run *run, struct memory_sample *sample)
         rc_bench_procstat_memory(run->tree[i], &one);
         sample->server.rss_bytes += one.rss_bytes;
         sample->server.pss_bytes += one.pss_bytes;
+    }
+    for (uint32_t i = 0; with_clients && i < run->plan.processes; i++) {
+        struct rc_bench_memory one;
+        rc_bench_procstat_memory(run->pids[i], &one);
+        sample->client_pss_bytes += one.pss_bytes;
     }
     rc_bench_procstat_kernel_memory(&sample->kernel);
     if (sample->server.rss_bytes > run->result->server_rss_now_bytes) {
@@ -397,11 +403,58 @@ static uint64_t warmup_deliveries(const struct run *run)
     return run->options->rate > 0 ? 0 : rounds * plan->subscribers;
 }
 
+/* What all subscribers should have by the end; 0 when that cannot be said. */
+static uint64_t expected_deliveries(const struct run *run)
+{
+    const struct rc_bench_plan *const plan = &run->plan;
+    if (!plan->scenario->publishes) {
+        return plan->scenario->payload != NULL ? SUM(run, published) : 0;
+    }
+    uint64_t sum = 0;
+    for (uint32_t stream = 0; stream < plan->streams && !plan->scenario->open_loop_only; stream++) {
+        sum += (uint64_t)rc_bench_sequence(run->shared, stream) *
+               rc_bench_plan_on_channel(plan, 0, plan->subscribers, stream % plan->channels);
+    }
+    return sum;
+}
+
+/* Keeps a moment if the last one is long enough ago, and notices the end of a surge's consequences. */
+static void note_moment(struct run *run, uint64_t now_ns)
+{
+    struct rc_bench_result *const result = run->result;
+    const struct rc_bench_options *const options = run->options;
+    const uint64_t measured = rc_bench_counted(&run->shared->measure_start_ns);
+    if (measured == UINT64_MAX) {
+        return;
+    }
+    struct rc_bench_moment moment = {
+        .at_s = (double)(now_ns - run->plan.base_ns - measured) / 1e9,
+        .published = SUM(run, published),
+        .deliveries = SUM(run, deliveries),
+        .missing = SUM(run, skipped) + SUM(run, excused),
+        .open = SUM(run, open),
+    };
+    const double step_s = options->duration_s / (RC_BENCH_MOMENTS_MAX - 2);
+    const uint32_t count = result->moment_count;
+    if (count < RC_BENCH_MOMENTS_MAX && (count == 0 || moment.at_s - result->moments[count - 1].at_s >= step_s)) {
+        result->moments[result->moment_count++] = moment;
+    }
+    if (options->surge > 1 && moment.at_s >= options->surge_at_s + options->surge_for_s && result->recovery_s < 0) {
+        /* Behind: published, neither delivered nor known to be missing. A tenth of a second's worth is under way anyway. */
+        const double expected = (double)expected_deliveries(run) - (double)moment.deliveries - (double)moment.missing;
+        const double usual = (options->rate * 0.1 + 2) * run->plan.subscribers / run->plan.channels;
+        if (expected <= usual) {
+            result->recovery_s = moment.at_s - options->surge_at_s - options->surge_for_s;
+        }
+    }
+}
+
 static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
 {
     struct memory_sample sample;
     for (uint64_t now = rc_clock_ns(); now < end_ns; now = rc_clock_ns()) {
         sleep_ns(end_ns - now < TICK_NS ? end_ns - now : TICK_NS);
+        note_moment(run, now);
         if (!all_alive(run)) {
             return false;
         }
@@ -414,7 +467,7 @@ static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
             return false;
         }
         if (now - run->progress_ns >= PROGRESS_NS && run->tree_count > 0 && !run->plan.scenario->idle) {
-            take_memory(run, &sample); /* for the largest seen */
+            take_memory(run, &sample, false); /* for the largest seen */
         }
         progress(run, what, now);
     }
@@ -437,6 +490,8 @@ static void measure(struct run *run)
 {
     struct sample from, to;
     struct rc_bench_result *const result = run->result;
+    result->recovery_s = -1;
+    result->surged = run->options->surge > 1;
     take_sample(run, &from);
     atomic_store_explicit(&run->shared->measure_start_ns, rc_clock_ns() - run->plan.base_ns, memory_order_relaxed);
     if (!wait_until(run, from.at_ns + (uint64_t)(run->options->duration_s * 1e9), "measuring")) {
@@ -454,26 +509,6 @@ static void measure(struct run *run)
     result->server_cpu_ns = (double)(to.server_cpu_ns - from.server_cpu_ns);
     result->ksoftirqd_ns = (double)(to.ksoftirqd_ns - from.ksoftirqd_ns);
     result->client_cpu_ns = (double)(to.client_cpu_ns - from.client_cpu_ns);
-    if (run->options->rate > 0 && run->plan.scenario->publishes) {
-        const double due = (double)(to.at_ns - rc_bench_counted(&run->shared->run_start_ns)) / 1e9 * run->options->rate;
-        const uint64_t sent = SUM(run, published);
-        result->unsent = due > (double)sent + 1 ? (uint64_t)due - sent : 0;
-    }
-}
-
-/* What all subscribers should have by the end; 0 when that cannot be said. */
-static uint64_t expected_deliveries(const struct run *run)
-{
-    const struct rc_bench_plan *const plan = &run->plan;
-    if (!plan->scenario->publishes) {
-        return plan->scenario->payload != NULL ? SUM(run, published) : 0;
-    }
-    uint64_t sum = 0;
-    for (uint32_t stream = 0; stream < plan->streams && !plan->scenario->open_loop_only; stream++) {
-        sum += (uint64_t)rc_bench_sequence(run->shared, stream) *
-               rc_bench_plan_on_channel(plan, 0, plan->subscribers, stream % plan->channels);
-    }
-    return sum;
 }
 
 static void drain(struct run *run)
@@ -536,9 +571,9 @@ static void collect(struct run *run)
     result->stalls = SUM(run, stalls);
     result->pings = SUM(run, pings);
     result->returned = SUM(run, returned);
+    result->unsent = SUM(run, unsent);
     result->slow = SUM(run, slow);
     result->caught_up = SUM(run, caught_up);
-    result->client_bytes = SUM(run, user_bytes);
     result->blocked_s = (double)SUM(run, blocked_ns) / 1e9;
     for (uint32_t i = 0; i < run->plan.processes; i++) {
         const struct rc_bench_tally *const tally = &run->shared->tallies[i];
@@ -565,7 +600,7 @@ static void phases(struct run *run)
     if (run->plan.scenario->idle) {
         sleep_ns(IDLE_SETTLE_NS); /* sockets of an earlier run are freed after a grace period */
     }
-    take_memory(run, &empty);
+    take_memory(run, &empty, true);
     set_phase(run, RC_BENCH_CONNECT);
     if (!connect_all(run)) {
         result->broken_off = true;
@@ -575,10 +610,11 @@ static void phases(struct run *run)
     set_phase(run, RC_BENCH_HOLD);
     find_tree(run); /* again: a server may have made processes since */
     sleep_ns(run->plan.scenario->idle ? IDLE_SETTLE_NS : SETTLE_NS);
-    take_memory(run, &full);
+    take_memory(run, &full, true);
     result->connections = SUM(run, open);
     result->server_rss_bytes = (int64_t)(full.server.rss_bytes - empty.server.rss_bytes);
     result->server_pss_bytes = (int64_t)(full.server.pss_bytes - empty.server.pss_bytes);
+    result->client_pss_bytes = (int64_t)(full.client_pss_bytes - empty.client_pss_bytes);
     result->slab_bytes = (int64_t)(full.kernel.slab_bytes - empty.kernel.slab_bytes);
     result->page_table_bytes = (int64_t)(full.kernel.page_table_bytes - empty.kernel.page_table_bytes);
     atomic_store_explicit(&run->shared->run_start_ns, rc_clock_ns(), memory_order_relaxed);
@@ -634,62 +670,4 @@ int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result 
     free_shared(run);
     free(run);
     return failed;
-}
-
-/* --- results ---------------------------------------------------------------------------------------------------------- */
-
-double rc_bench_result_cost_ns(const struct rc_bench_result *result)
-{
-    return result->deliveries == 0 ? 0 : result->server_cpu_ns / (double)result->deliveries;
-}
-
-bool rc_bench_result_clean(const struct rc_bench_options *options, const struct rc_bench_result *result)
-{
-    if (result->broken_off || result->duplicated > 0 || result->late > 0 || result->corrupted > 0 ||
-        result->refused > 0) {
-        return false;
-    }
-    return options->allow_loss || (result->lost == 0 && result->failed == 0 && result->stalls == 0 &&
-                                   result->gaps == 0 && result->closed == 0);
-}
-
-/* What runs are ordered by: cost where it is known, else time per delivery. */
-static double order_of(const struct rc_bench_result *result)
-{
-    const double cost = rc_bench_result_cost_ns(result);
-    return cost > 0 ? cost : result->deliveries > 0 ? result->seconds / (double)result->deliveries : result->connect_s;
-}
-
-void rc_bench_result_median(const struct rc_bench_result *results, uint32_t count, struct rc_bench_result *median)
-{
-    uint32_t chosen = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t below = 0;
-        for (uint32_t j = 0; j < count; j++) {
-            const double other = order_of(&results[j]), own = order_of(&results[i]);
-            below += other < own || (j < i && other <= own);
-        }
-        if (below == (count - 1) / 2) {
-            chosen = i;
-        }
-    }
-    *median = results[chosen];
-    for (uint32_t i = 0; i < count; i++) {
-        if (i == chosen) {
-            continue;
-        }
-        median->failed += results[i].failed;
-        median->closed += results[i].closed;
-        median->lost += results[i].lost;
-        median->duplicated += results[i].duplicated;
-        median->late += results[i].late;
-        median->corrupted += results[i].corrupted;
-        median->refused += results[i].refused;
-        median->gaps += results[i].gaps;
-        median->stalls += results[i].stalls;
-        median->broken_off = median->broken_off || results[i].broken_off;
-        if (median->error[0] == '\0') {
-            memcpy(median->error, results[i].error, sizeof(median->error));
-        }
-    }
 }

@@ -7,77 +7,10 @@
 #ifndef RC_BENCH_RUN_H
 #define RC_BENCH_RUN_H
 
-#include "bench/latency.h"
 #include "bench/options.h"
-#include "bench/plan.h"
-
-struct rc_bench_result {
-    char label[64];
-    char scenario[32];
-    char error[RC_BENCH_ERROR_MAX]; /* the first thing that went wrong; empty */
-    double sweep_value;             /* of the swept option, in a sweep */
-    bool broken_off;                /* the run did not get through */
-    uint32_t processes;
-
-    double connect_s; /* until all were ready */
-    double seconds;   /* measured */
-    double warmup_s;
-    double drain_s;
-    /* Within the measured time. */
-    uint64_t published;
-    uint64_t deliveries; /* for connect: connections */
-    uint64_t receives;
-    uint64_t bytes;
-    uint64_t joined; /* connections that were made meanwhile */
-    uint64_t segments;
-    double server_cpu_ns; /* 0 without --server-pid */
-    double ksoftirqd_ns;
-    double client_cpu_ns;
-    /* Over the whole run. */
-    uint64_t total_published;
-    uint64_t total_deliveries;
-    uint64_t unsent; /* open loop: due, but the server did not read */
-    uint64_t opened;
-    uint64_t failed;
-    uint64_t closed;
-    uint64_t lost;
-    uint64_t duplicated;
-    uint64_t late;
-    uint64_t corrupted;
-    uint64_t gaps;
-    uint64_t refused;
-    uint64_t excused;
-    uint64_t stalls;
-    uint64_t pings;
-    uint64_t returned;
-    uint64_t slow;
-    uint64_t caught_up;
-    double blocked_s;
-    double storm_s;
-    uint32_t server_processes;
-    /* Memory, before the connections and when all were ready. */
-    uint64_t connections;     /* that were ready then */
-    int64_t server_rss_bytes; /* growth */
-    int64_t server_pss_bytes;
-    int64_t slab_bytes;
-    int64_t page_table_bytes;
-    uint64_t server_rss_now_bytes; /* largest seen */
-    uint64_t client_bytes;         /* client memory that belongs to connections */
-    struct rc_bench_latency latency;
-    struct rc_bench_latency handshake;
-};
+#include "bench/result.h"
 
 /* Runs `options` once. 0 or a negative errno with `err`. */
 int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result *result, struct rc_err *err);
-
-/* True when nothing went wrong that the options do not forgive. */
-bool rc_bench_result_clean(const struct rc_bench_options *options, const struct rc_bench_result *result);
-
-/* Picks medians over `count` runs of the same options: figures from the run with the median cost (server CPU per
- * delivery, else rate), counts of what went wrong added up. */
-void rc_bench_result_median(const struct rc_bench_result *results, uint32_t count, struct rc_bench_result *median);
-
-/* Server CPU per delivery (connect: per connection), ns; 0 when unknown. */
-double rc_bench_result_cost_ns(const struct rc_bench_result *result);
 
 #endif

@@ -17,6 +17,7 @@ const struct rc_bench_scenario rc_bench_scenario_fanout = {
     .start = rc_bench_traffic_start,
     .ready = rc_bench_traffic_ready,
     .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
     .turn = rc_bench_traffic_turn,
     .finish = rc_bench_traffic_finish,
 };
@@ -31,6 +32,7 @@ const struct rc_bench_scenario rc_bench_scenario_unicast = {
     .start = rc_bench_traffic_start,
     .ready = rc_bench_traffic_ready,
     .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
     .turn = rc_bench_traffic_turn,
     .finish = rc_bench_traffic_finish,
 };
@@ -45,6 +47,7 @@ const struct rc_bench_scenario rc_bench_scenario_cross = {
     .start = rc_bench_traffic_start,
     .ready = rc_bench_traffic_ready,
     .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
     .turn = rc_bench_traffic_turn,
     .finish = rc_bench_traffic_finish,
 };
@@ -59,6 +62,7 @@ const struct rc_bench_scenario rc_bench_scenario_latency = {
     .start = rc_bench_traffic_start,
     .ready = rc_bench_traffic_ready,
     .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
     .turn = rc_bench_traffic_turn,
     .finish = rc_bench_traffic_finish,
 };

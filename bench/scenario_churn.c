@@ -268,6 +268,7 @@ const struct rc_bench_scenario rc_bench_scenario_slow = {
     .start = start,
     .ready = slow_ready,
     .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
     .turn = slow_turn,
     .finish = slow_finish,
 };

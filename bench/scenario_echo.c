@@ -26,7 +26,6 @@ static int start(struct rc_bench_client *client)
     client->state = echo;
     echo->tracks = calloc(client->subscribers + 1, sizeof(*echo->tracks));
     echo->text = malloc(client->plan->options->payload_bytes);
-    rc_bench_count(&client->tally->user_bytes, client->subscribers * sizeof(*echo->tracks));
     return echo->tracks == NULL || echo->text == NULL ? -ENOMEM : 0;
 }
 

@@ -14,6 +14,7 @@
 #define PUBLISHES_PER_TURN 4096u
 #define STALL_NS 2000000000u
 #define STALLS_MAX 3u
+#define RETURN_NS 100000000u
 
 static struct rc_bench_traffic *traffic_of(const struct rc_bench_client *client)
 {
@@ -51,7 +52,6 @@ int rc_bench_traffic_start(struct rc_bench_client *client)
             }
         }
     }
-    rc_bench_count(&client->tally->user_bytes, tracks * sizeof(*traffic->tracks));
     return 0;
 }
 
@@ -299,31 +299,100 @@ static void publish_closed(struct rc_bench_client *client, uint64_t now_ns)
     look_for_stall(client, now_ns);
 }
 
+/* The time between two messages at a moment of the run: shorter during a surge. */
+static double interval_at(const struct rc_bench_client *client, double at_ns)
+{
+    const struct rc_bench_options *const options = client->plan->options;
+    const uint64_t measured = rc_bench_counted(&client->shared->measure_start_ns);
+    const double interval_ns = 1e9 / options->rate;
+    if (options->surge <= 1 || measured == UINT64_MAX) {
+        return interval_ns;
+    }
+    const double into_s = (at_ns - (double)(client->plan->base_ns + measured)) / 1e9;
+    const bool surging = into_s >= options->surge_at_s && into_s < options->surge_at_s + options->surge_for_s;
+    return surging ? interval_ns / options->surge : interval_ns;
+}
+
 static uint64_t publish_open(struct rc_bench_client *client, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    const uint64_t start = rc_bench_counted(&client->shared->run_start_ns);
-    const double interval_ns = 1e9 / client->plan->options->rate;
+    if (traffic->due_ns <= 0) {
+        traffic->due_ns = (double)rc_bench_counted(&client->shared->run_start_ns);
+    }
     for (uint32_t i = 0; i < PUBLISHES_PER_TURN; i++) {
-        const uint64_t due = start + (uint64_t)((double)traffic->published * interval_ns);
+        const uint64_t due = (uint64_t)traffic->due_ns;
         if (due > now_ns) {
             return due;
         }
         if (!publish_next(client, due - client->plan->base_ns, now_ns)) {
             return UINT64_MAX; /* woken when the server reads again */
         }
+        traffic->due_ns += interval_at(client, traffic->due_ns);
     }
     return now_ns;
 }
 
+/* What was due by the end and never left. */
+static void count_unsent(struct rc_bench_client *client)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const double end_ns = (double)client->plan->base_ns + (double)rc_bench_counted(&client->shared->measure_end_ns);
+    uint64_t unsent = 0;
+    while (traffic->blocked_since_ns != 0 && traffic->due_ns < end_ns) {
+        traffic->due_ns += interval_at(client, traffic->due_ns);
+        unsent++;
+    }
+    rc_bench_count(&client->tally->unsent, unsent);
+    traffic->blocked_since_ns = 0;
+}
+
+void rc_bench_traffic_closed(struct rc_bench_client *client, uint32_t slot)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    if (!client->plan->options->reconnect || slot >= client->subscribers) {
+        return;
+    }
+    if (traffic->returning == NULL) {
+        traffic->returning = calloc(client->subscribers, sizeof(*traffic->returning));
+        RC_ASSERT(traffic->returning != NULL);
+    }
+    traffic->returning[traffic->returning_count++] = slot;
+}
+
+static void bring_back(struct rc_bench_client *client, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    if (now_ns < traffic->return_ns) {
+        return;
+    }
+    traffic->return_ns = now_ns + RETURN_NS; /* a server that refuses is not asked in a tight loop */
+    for (uint32_t i = traffic->returning_count; i > 0; i--) {
+        rc_bench_count(&client->tally->returned, 1);
+        rc_bench_client_open(client, traffic->returning[--traffic->returning_count]);
+    }
+}
+
 uint64_t rc_bench_traffic_turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
 {
-    if (phase != RC_BENCH_RUN || client->process != 0 || client->plan->publishers == 0) {
-        return UINT64_MAX;
+    const struct rc_bench_traffic *const traffic = traffic_of(client);
+    uint64_t until_ns = UINT64_MAX;
+    if (traffic->returning_count > 0 && phase == RC_BENCH_RUN) {
+        bring_back(client, now_ns);
+        until_ns = traffic->returning_count > 0 ? traffic->return_ns : UINT64_MAX;
     }
-    if (client->plan->window_slots == 0) {
-        return publish_open(client, now_ns);
+    if (client->process != 0 || client->plan->publishers == 0) {
+        return until_ns;
     }
-    publish_closed(client, now_ns);
-    return UINT64_MAX;
+    if (phase == RC_BENCH_DRAIN && traffic->blocked_since_ns != 0) {
+        count_unsent(client);
+    }
+    if (phase != RC_BENCH_RUN) {
+        return until_ns;
+    }
+    if (client->plan->window_slots > 0) {
+        publish_closed(client, now_ns);
+        return until_ns;
+    }
+    const uint64_t due = publish_open(client, now_ns);
+    return due < until_ns ? due : until_ns;
 }

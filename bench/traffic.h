@@ -22,16 +22,20 @@ struct rc_bench_traffic {
     uint64_t moved_ns;
     uint64_t extra;            /* published beyond the window to reveal what was lost */
     uint64_t blocked_since_ns; /* 0: not blocked */
+    double due_ns;             /* open loop: when the next message is due; 0: not begun */
+    uint32_t *returning;       /* --reconnect: slots that come back, not before return_ns; NULL until there is one */
+    uint32_t returning_count;
+    uint64_t return_ns;
     uint32_t next_stream;
     uint32_t stalls_in_a_row;
-    bool connection_comes_back; /* scenario: subscribers join while messages flow */
-    void *own;                  /* the scenario's own, owned by it */
+    void *own; /* the scenario's own, owned by it */
 };
 
 /* Makes client->state. 0 or -ENOMEM. */
 int rc_bench_traffic_start(struct rc_bench_client *client);
 void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns);
 void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, struct rc_span payload, uint64_t now_ns);
+void rc_bench_traffic_closed(struct rc_bench_client *client, uint32_t slot);
 uint64_t rc_bench_traffic_turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase);
 
 /* Adds what never came to the tally. */

@@ -16,8 +16,7 @@ __attribute__((noreturn)) void rc_assert_failed(const char *expression, const ch
 #define RC_LIKELY(x) __builtin_expect(!!(x), 1)
 #define RC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-#define RC_ASSERT(expression) \
-    (RC_LIKELY(expression) ? (void)0 : rc_assert_failed(#expression, __FILE__, __LINE__))
+#define RC_ASSERT(expression) (RC_LIKELY(expression) ? (void)0 : rc_assert_failed(#expression, __FILE__, __LINE__))
 
 #ifdef RC_DEBUG
 #define RC_ASSERT_HOT(expression) RC_ASSERT(expression)

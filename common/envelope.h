@@ -32,9 +32,9 @@ enum rc_record_type {
     RC_UP_SNAPSHOT_BEGIN = 5,  /* token = relay generation: every interest follows as RC_UP_INTEREST_ADD */
     RC_UP_SNAPSHOT_END = 6,    /* token = relay generation */
     /* down: relay to worker */
-    RC_DOWN_MESSAGE = 32, /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
-    RC_DOWN_DIRECT = 33,  /* a sequenced message for one client (target) */
-    RC_DOWN_ANSWER = 34,  /* the publisher's answer alone: its worker has no subscriber of the channel, or an error */
+    RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
+    RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
+    RC_DOWN_ANSWER = 34,   /* the publisher's answer alone: its worker has no subscriber of the channel, or an error */
     RC_DOWN_INTEREST = 35, /* channel: interest is registered; what is published after this record is delivered */
     RC_DOWN_GAP = 36,      /* channel (empty = all): messages were dropped inside the host */
 };

@@ -42,13 +42,13 @@ struct rc_log_limit {
 };
 bool rc_log_limit_pass(struct rc_log_limit *limit, uint32_t burst, uint32_t *suppressed);
 
-#define rc_log_limited(level, burst, event, format, ...)                                                      \
-    do {                                                                                                      \
-        static struct rc_log_limit rc_log_limit_here;                                                         \
-        uint32_t rc_log_suppressed;                                                                           \
-        if (rc_log_limit_pass(&rc_log_limit_here, (burst), &rc_log_suppressed)) {                             \
+#define rc_log_limited(level, burst, event, format, ...)                                                           \
+    do {                                                                                                           \
+        static struct rc_log_limit rc_log_limit_here;                                                              \
+        uint32_t rc_log_suppressed;                                                                                \
+        if (rc_log_limit_pass(&rc_log_limit_here, (burst), &rc_log_suppressed)) {                                  \
             rc_log_write((level), (event), format " suppressed=%u" __VA_OPT__(, ) __VA_ARGS__, rc_log_suppressed); \
-        }                                                                                                     \
+        }                                                                                                          \
     } while (0)
 
 #endif

@@ -17,16 +17,16 @@
 #define RC_HEAP_ORDERS 27 /* 64 B .. 4 GiB */
 
 struct rc_heap {
-    uint8_t *base;       /* borrowed */
-    uint64_t bytes;      /* power of two */
-    uint32_t units;      /* bytes / RC_HEAP_UNIT */
-    uint32_t top;        /* order of the whole heap */
-    uint8_t *orders;     /* owned: per unit: order + 1 of the used block that starts here, 0x80 | order + 1 of a free one */
-    uint32_t *next;      /* owned: per unit: free list links */
+    uint8_t *base;   /* borrowed */
+    uint64_t bytes;  /* power of two */
+    uint32_t units;  /* bytes / RC_HEAP_UNIT */
+    uint32_t top;    /* order of the whole heap */
+    uint8_t *orders; /* owned: per unit: order + 1 of the used block that starts here, 0x80 | order + 1 of a free one */
+    uint32_t *next;  /* owned: per unit: free list links */
     uint32_t *previous;
     uint32_t free[RC_HEAP_ORDERS]; /* first free block of each order, 0 = none */
-    uint64_t used;       /* bytes in blocks handed out */
-    uint64_t touched;    /* bytes handed out since the last trim: how much memory a trim could give back at most */
+    uint64_t used;                 /* bytes in blocks handed out */
+    uint64_t touched; /* bytes handed out since the last trim: how much memory a trim could give back at most */
 };
 
 /* `bytes` is rounded down to a power of two. -ENOMEM when the private bookkeeping cannot be reserved. */

@@ -18,8 +18,8 @@
 #include "common/spawn_args.h"
 #include "worker/session/session.h"
 
-#define EXIT_SETUP 78      /* EX_CONFIG: starting again would not help */
-#define WAIT_MS_MAX 1000u  /* heartbeat */
+#define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
+#define WAIT_MS_MAX 1000u /* heartbeat */
 #define TRIM_AFTER_MS 5000u
 
 struct worker {
@@ -174,8 +174,9 @@ static int map_shared(struct worker *w, struct rc_err *err)
     if (bytes < sizeof(struct rc_control) ||
         atomic_load_explicit(&w->control->ready, memory_order_acquire) != RC_CONTROL_READY ||
         w->control->version != RC_SHM_VERSION) {
-        return rc_err_set(err, -EINVAL, "the control segment is not of this version: install acceptor, worker and relay "
-                                        "together");
+        return rc_err_set(err, -EINVAL,
+                          "the control segment is not of this version: install acceptor, worker and relay "
+                          "together");
     }
     w->port = rc_shm_map(w->args.port_fds[0], &bytes, err);
     if (w->port == NULL) {
@@ -244,8 +245,8 @@ static int start(struct worker *w, struct rc_err *err)
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .round = on_round};
-    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, w->control, w->config, (uint32_t)w->args.index,
-                     err);
+    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, w->control, w->config,
+                     (uint32_t)w->args.index, err);
     if (rc == 0) {
         rc = rc_uplink_open(&w->uplink, w->control, w->port, &w->hub, &w->truth, w->metrics, w->args.index,
                             w->args.relay_bell_fd, err);
@@ -277,7 +278,8 @@ static uint32_t sleep_ms(struct worker *w)
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) ||
         atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
-        (!w->sessions.draining && atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
+        (!w->sessions.draining &&
+         atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
         return 0;
     }
     return ticks * RC_WHEEL_TICK_MS;

@@ -24,8 +24,8 @@ struct pool_plan {
     uint64_t count;
 };
 
-int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config, uint64_t io_bytes,
-                    uint64_t boot_ms, struct rc_err *err)
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+                    uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
 {
     *truth = (struct rc_truth){.slot_count = slot_count, .io_bytes = page_up(io_bytes)};
     /* Every connection may hold max_channels subscriptions and the cursor of "*" and `user:`. */

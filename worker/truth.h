@@ -48,40 +48,40 @@ enum rc_slot_state {
 enum rc_encoding { RC_ENCODING_JSON, RC_ENCODING_BINARY, RC_ENCODING_RAW, RC_ENCODING_ECHO, RC_ENCODING_COUNT };
 
 enum rc_slot_flags {
-    RC_SLOT_EVERYBODY = 1u << 0,     /* hears channel "*" */
-    RC_SLOT_CLOSE_QUEUED = 1u << 1,  /* private close frame goes out after everything else */
-    RC_SLOT_CLOSE_SENT = 1u << 2,    /* our close frame has left; nothing may follow */
-    RC_SLOT_CLOSE_RECEIVED = 1u << 3,/* the peer's close frame has come */
-    RC_SLOT_BLOCKED = 1u << 4,       /* the socket took no more; waiting until it is writable */
-    RC_SLOT_DIRTY = 1u << 5,         /* in the turn's list of connections with private output */
-    RC_SLOT_EXCLUDED = 1u << 6,      /* stands in some log's exclusion list */
-    RC_SLOT_WAITS_UPLINK = 1u << 7,  /* not read until the up ring has room */
-    RC_SLOT_WAITS_REPLIES = 1u << 8, /* not read until its replies have drained */
-    RC_SLOT_KEEP_ALIVE = 1u << 9,    /* HTTP: another request may follow */
-    RC_SLOT_PEER_ENDED = 1u << 10,   /* end of file was received */
-    RC_SLOT_PING_DUE = 1u << 11,     /* a ping was sent and its pong has not come */
-    RC_SLOT_LOOPBACK = 1u << 12,     /* came in through a loopback or Unix listener */
-    RC_SLOT_ADMIN = 1u << 13,        /* came in through http.admin_listen */
+    RC_SLOT_EVERYBODY = 1u << 0,      /* hears channel "*" */
+    RC_SLOT_CLOSE_QUEUED = 1u << 1,   /* private close frame goes out after everything else */
+    RC_SLOT_CLOSE_SENT = 1u << 2,     /* our close frame has left; nothing may follow */
+    RC_SLOT_CLOSE_RECEIVED = 1u << 3, /* the peer's close frame has come */
+    RC_SLOT_BLOCKED = 1u << 4,        /* the socket took no more; waiting until it is writable */
+    RC_SLOT_DIRTY = 1u << 5,          /* in the turn's list of connections with private output */
+    RC_SLOT_EXCLUDED = 1u << 6,       /* stands in some log's exclusion list */
+    RC_SLOT_WAITS_UPLINK = 1u << 7,   /* not read until the up ring has room */
+    RC_SLOT_WAITS_REPLIES = 1u << 8,  /* not read until its replies have drained */
+    RC_SLOT_KEEP_ALIVE = 1u << 9,     /* HTTP: another request may follow */
+    RC_SLOT_PEER_ENDED = 1u << 10,    /* end of file was received */
+    RC_SLOT_PING_DUE = 1u << 11,      /* a ping was sent and its pong has not come */
+    RC_SLOT_LOOPBACK = 1u << 12,      /* came in through a loopback or Unix listener */
+    RC_SLOT_ADMIN = 1u << 13,         /* came in through http.admin_listen */
     RC_SLOT_UNIX = 1u << 14,
-    RC_SLOT_BROKEN = 1u << 15,       /* the rest of a cut frame was lost for want of memory: must end */
+    RC_SLOT_BROKEN = 1u << 15, /* the rest of a cut frame was lost for want of memory: must end */
 };
 
 #define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
-#define RC_ENDPOINT_PATH 255u /* slot.endpoint: server.path (native), not an [[endpoint]] table */
+#define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
 
 /* One connection; its index is also its direct descriptor. An idle anonymous WebSocket connection has nothing beside it. */
 struct rc_slot {
-    uint64_t random;      /* of the client id; 0 = no WebSocket client */
-    uint64_t sent_bytes;  /* handed to the socket since accept */
+    uint64_t random;     /* of the client id; 0 = no WebSocket client */
+    uint64_t sent_bytes; /* handed to the socket since accept */
     uint64_t received_bytes;
-    uint32_t generation;  /* counts the slot's uses; completions of earlier ones are recognised by it */
-    uint32_t flags;       /* enum rc_slot_flags */
-    uint8_t state;        /* enum rc_slot_state */
-    uint8_t encoding;     /* enum rc_encoding */
-    uint8_t endpoint;     /* index of [[endpoint]], or RC_ENDPOINT_PATH */
-    uint8_t listener;     /* index in control->listeners */
+    uint32_t generation; /* counts the slot's uses; completions of earlier ones are recognised by it */
+    uint32_t flags;      /* enum rc_slot_flags */
+    uint8_t state;       /* enum rc_slot_state */
+    uint8_t encoding;    /* enum rc_encoding */
+    uint8_t endpoint;    /* index of [[endpoint]], or RC_ENDPOINT_PATH */
+    uint8_t listener;    /* index in control->listeners */
     uint16_t subscription_count;
-    uint16_t cursor_count; /* subscriptions of this connection with a cursor, "*" included */
+    uint16_t cursor_count;  /* subscriptions of this connection with a cursor, "*" included */
     uint32_t subscriptions; /* first of its list; 0 = none */
     uint32_t everybody;     /* subscription that holds the cursor into "*" while behind; 0 = none */
     uint32_t cut;           /* subscription in the middle of whose frame the wire is; 0 = none, RC_CUT_DIRECT */
@@ -102,42 +102,42 @@ struct rc_slot {
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 
 enum rc_subscription_flags {
-    RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
-    RC_SUBSCRIPTION_LATEST = 1u << 1, /* fell off under policy `latest`: resumes at the newest frame */
+    RC_SUBSCRIPTION_CURSOR = 1u << 0,    /* `cursor` is meaningful: the subscription is not at group.served */
+    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: resumes at the newest frame */
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
 struct rc_subscription {
-    uint64_t cursor;  /* absolute byte position in the group's log, maybe inside a frame */
+    uint64_t cursor; /* absolute byte position in the group's log, maybe inside a frame */
     uint32_t slot;
     uint32_t group;
-    uint32_t next;    /* of the connection; 0 = end */
-    uint32_t member;  /* position in the group's member vector */
-    uint32_t flags;   /* enum rc_subscription_flags */
+    uint32_t next;   /* of the connection; 0 = end */
+    uint32_t member; /* position in the group's member vector */
+    uint32_t flags;  /* enum rc_subscription_flags */
     uint32_t pad;
 };
 _Static_assert(sizeof(struct rc_subscription) == 32, "subscription layout");
 
 enum rc_channel_flags {
-    RC_CHANNEL_ACTIVE = 1u << 0,  /* the relay has acknowledged our interest */
-    RC_CHANNEL_WANTED = 1u << 1,  /* we want it: there is a subscriber or a pending one */
-    RC_CHANNEL_TOLD = 1u << 2,    /* what the relay was told last: 1 = interest added */
-    RC_CHANNEL_DIRTY = 1u << 3,   /* WANTED differs from TOLD, or a snapshot has to name it: in the interest list */
-    RC_CHANNEL_SNAPSHOT = 1u << 4,/* must be told again for the running snapshot */
+    RC_CHANNEL_ACTIVE = 1u << 0,   /* the relay has acknowledged our interest */
+    RC_CHANNEL_WANTED = 1u << 1,   /* we want it: there is a subscriber or a pending one */
+    RC_CHANNEL_TOLD = 1u << 2,     /* what the relay was told last: 1 = interest added */
+    RC_CHANNEL_DIRTY = 1u << 3,    /* WANTED differs from TOLD, or a snapshot has to name it: in the interest list */
+    RC_CHANNEL_SNAPSHOT = 1u << 4, /* must be told again for the running snapshot */
 };
 
 struct rc_channel {
     uint64_t hash;
-    uint64_t token;     /* of the last RC_UP_INTEREST_ADD; its acknowledgement carries it back */
-    uint32_t name;      /* heap block of the name */
-    uint32_t groups;    /* first of its groups; 0 = none */
-    uint32_t pending;   /* first of the subscribe requests that wait for the relay; 0 = none */
+    uint64_t token;   /* of the last RC_UP_INTEREST_ADD; its acknowledgement carries it back */
+    uint32_t name;    /* heap block of the name */
+    uint32_t groups;  /* first of its groups; 0 = none */
+    uint32_t pending; /* first of the subscribe requests that wait for the relay; 0 = none */
     uint32_t pending_last;
     uint32_t subscriber_count;
     uint32_t next_dirty; /* interest list of the uplink */
-    uint16_t flags;     /* enum rc_channel_flags */
+    uint16_t flags;      /* enum rc_channel_flags */
     uint8_t name_bytes;
-    uint8_t namespace;  /* index in config.namespaces, refreshed on reload */
+    uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
     uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
 };
 _Static_assert(sizeof(struct rc_channel) == 48, "channel layout");
@@ -145,9 +145,9 @@ _Static_assert(sizeof(struct rc_channel) == 48, "channel layout");
 /* The subscribers of one channel that share one encoding, and their log. */
 struct rc_group {
     uint32_t channel;
-    uint32_t next;     /* of the channel; 0 = end */
-    uint32_t log;      /* struct rc_channel_log; 0 = nobody is behind and nothing was appended */
-    uint32_t behind;   /* members with a cursor */
+    uint32_t next;   /* of the channel; 0 = end */
+    uint32_t log;    /* struct rc_channel_log; 0 = nobody is behind and nothing was appended */
+    uint32_t behind; /* members with a cursor */
     uint8_t encoding;
     uint8_t pad[15];
 };
@@ -160,15 +160,15 @@ _Static_assert(sizeof(struct rc_group) == 32, "group layout");
  *             ^base     ^served   ^head                     (one entry per frame, growing downwards)
  */
 struct rc_channel_log {
-    uint64_t origin;      /* absolute position of the block's first byte */
-    uint64_t base;        /* oldest byte kept */
-    uint64_t served;      /* where every subscription without a cursor stands */
-    uint64_t target;      /* head when the running turn began */
-    uint64_t head;        /* where the next frame goes */
-    uint32_t block;       /* heap */
+    uint64_t origin; /* absolute position of the block's first byte */
+    uint64_t base;   /* oldest byte kept */
+    uint64_t served; /* where every subscription without a cursor stands */
+    uint64_t target; /* head when the running turn began */
+    uint64_t head;   /* where the next frame goes */
+    uint32_t block;  /* heap */
     uint32_t block_bytes;
-    uint32_t frames;      /* entries in the index; entry 0 is the frame at `origin` */
-    uint32_t exclusions;  /* heap block of struct rc_exclusion[]; 0 = none */
+    uint32_t frames;     /* entries in the index; entry 0 is the frame at `origin` */
+    uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
     uint32_t turn;        /* the turn in which it is in the list of dirty groups */
@@ -224,7 +224,8 @@ struct rc_input {
     struct rc_ws_receiver receiver;
     uint32_t message; /* heap block in which a message is put together */
     uint32_t message_capacity;
-    uint32_t parked; /* heap block of raw bytes not yet looked at: an incomplete HTTP head, or input while reading is paused */
+    uint32_t
+        parked; /* heap block of raw bytes not yet looked at: an incomplete HTTP head, or input while reading is paused */
     uint32_t parked_capacity;
     uint32_t parked_bytes;
     uint32_t parked_scanned; /* HTTP: where the search for the head's end goes on */
@@ -268,8 +269,8 @@ struct rc_truth {
 };
 
 /* Lays the segment out for `slot_count` connections in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
-int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config, uint64_t io_bytes,
-                    uint64_t boot_ms, struct rc_err *err);
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+                    uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err);
 
 static inline struct rc_subscription *rc_truth_subscription(const struct rc_truth *truth, uint32_t index)
 {

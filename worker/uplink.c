@@ -37,8 +37,7 @@ int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct 
     uint32_t type;
     uint32_t bytes;
     const void *record;
-    while (rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {
-    }
+    while (rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {}
     rc_ring_release(&uplink->down);
     /* A batch of tiny operations takes more room in the ring than on the wire: 128 headers more than the message itself. */
     const uint64_t message = atomic_load_explicit(&control->config_generation, memory_order_acquire);
@@ -317,7 +316,7 @@ void rc_uplink_release(struct rc_uplink *uplink)
 bool rc_uplink_due(struct rc_uplink *uplink)
 {
     return rc_ring_readable(&uplink->down) || uplink->dirty != 0 ||
-           (uplink->snapshot_next == 0 &&
-            atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire) != uplink->relay_generation) ||
+           (uplink->snapshot_next == 0 && atomic_load_explicit(&uplink->control->relay.generation,
+                                                               memory_order_acquire) != uplink->relay_generation) ||
            (uplink->waiting.count > 0 && rc_uplink_room(uplink));
 }

@@ -28,14 +28,14 @@ struct rc_uplink {
     struct rc_ring down;
     int relay_bell_fd;
     int worker_index;
-    uint32_t generation;       /* of this worker's start */
-    uint32_t relay_generation; /* to which the last snapshot was begun */
-    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
-    uint32_t dirty;            /* first channel of the interest list; 0 = none */
-    uint64_t token;            /* of the last RC_UP_INTEREST_ADD */
-    uint64_t reserve_bytes;    /* room that a message's operations may need at once */
-    bool written;              /* something was committed since the relay's bell was rung */
-    bool corrupt;              /* the down ring cannot be read any more */
+    uint32_t generation;          /* of this worker's start */
+    uint32_t relay_generation;    /* to which the last snapshot was begun */
+    uint32_t snapshot_next;       /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;               /* first channel of the interest list; 0 = none */
+    uint64_t token;               /* of the last RC_UP_INTEREST_ADD */
+    uint64_t reserve_bytes;       /* room that a message's operations may need at once */
+    bool written;                 /* something was committed since the relay's bell was rung */
+    bool corrupt;                 /* the down ring cannot be read any more */
     struct rc_index_list waiting; /* connections that are not read until there is room */
 };
 

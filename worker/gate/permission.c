@@ -32,13 +32,15 @@ bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span c
 
 bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel)
 {
-    const struct rc_config_namespace *space = rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
+    const struct rc_config_namespace *space =
+        rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
     return !rc_permission_reserved(channel) && rc_permission_allows(space->subscribe, user, channel);
 }
 
 bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel)
 {
-    const struct rc_config_namespace *space = rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
+    const struct rc_config_namespace *space =
+        rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
     return !rc_permission_reserved(channel) && rc_permission_allows(space->publish, user, channel);
 }
 
@@ -56,8 +58,8 @@ static bool permission_wildcard(struct rc_span pattern, struct rc_span origin)
     }
     const size_t before = (size_t)(star - pattern.bytes);
     const size_t after = pattern.count - before - 1;
-    return origin.count > before + after && permission_equal_nocase(rc_span_of(pattern.bytes, before),
-                                                                     rc_span_of(origin.bytes, before)) &&
+    return origin.count > before + after &&
+           permission_equal_nocase(rc_span_of(pattern.bytes, before), rc_span_of(origin.bytes, before)) &&
            permission_equal_nocase(rc_span_of(star + 1, after), rc_span_of(origin.bytes + origin.count - after, after));
 }
 

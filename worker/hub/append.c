@@ -122,10 +122,11 @@ static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc
 /* Moves the log into a block with room for `need` more bytes, within the budgets. */
 static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t need)
 {
-    const uint64_t kept = log->head - log->base +
-                          (uint64_t)(log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base)) *
-                              sizeof(struct rc_frame);
-    const uint64_t limit = hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+    const uint64_t kept =
+        log->head - log->base +
+        (uint64_t)(log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base)) * sizeof(struct rc_frame);
+    const uint64_t limit =
+        hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
     uint64_t bytes = APPEND_BLOCK_MIN;
     while (bytes < (kept + need) + (kept + need) / 2) {
         bytes *= 2;
@@ -210,7 +211,8 @@ static struct rc_channel_log *append_log(struct rc_hub *hub, struct rc_group *gr
 }
 
 /* A group goes at most once into the list of those with something new. */
-static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log, uint64_t head_before)
+static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log,
+                        uint64_t head_before)
 {
     const uint64_t seen = hub->in_turn && log->turn == hub->turn ? log->target : log->served;
     if (head_before == seen) {
@@ -331,8 +333,8 @@ static void append_note_time(struct rc_hub *hub, uint64_t time_ns)
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
-    const uint64_t hash =
-        view->head.channel_hash != 0 ? view->head.channel_hash : rc_channel_hash(view->channel, view->head.channel_bytes);
+    const uint64_t hash = view->head.channel_hash != 0 ? view->head.channel_hash
+                                                       : rc_channel_hash(view->channel, view->head.channel_bytes);
     const uint32_t index = rc_hub_find(hub, hash, name);
     if (index == 0) {
         return 0;

@@ -42,7 +42,8 @@ uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name)
 
 static uint8_t channel_namespace(const struct rc_hub *hub, struct rc_span name)
 {
-    return (uint8_t)(rc_config_namespace_of(hub->config, (const char *)name.bytes, name.count) - hub->config->namespaces);
+    return (uint8_t)(rc_config_namespace_of(hub->config, (const char *)name.bytes, name.count) -
+                     hub->config->namespaces);
 }
 
 static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span name)
@@ -267,9 +268,8 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
         slot->cut = 0;
         slot->flags |= RC_SLOT_BROKEN;
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        if (rc_index_list_push(&hub->broken, slot_index) < 0) {
-            RC_ASSERT(!"no memory to end a connection");
-        }
+        const int rc = rc_index_list_push(&hub->broken, slot_index);
+        RC_ASSERT(rc == 0); /* a few bytes to end a connection with */
     }
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &slot->subscriptions;
@@ -299,8 +299,8 @@ int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struc
         return -ENOMEM;
     }
     struct rc_pending *pending = rc_truth_pending(truth, index);
-    *pending = (struct rc_pending){
-        .slot = slot, .generation = truth->slots[slot].generation, .id_bytes = (uint8_t)id.count};
+    *pending =
+        (struct rc_pending){.slot = slot, .generation = truth->slots[slot].generation, .id_bytes = (uint8_t)id.count};
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -492,8 +492,8 @@ void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
 /* --- the hub itself --- */
 
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
-                const struct rc_hub_handlers *handlers, const struct rc_control *control, const struct rc_config *config,
-                uint32_t worker, struct rc_err *err)
+                const struct rc_hub_handlers *handlers, const struct rc_control *control,
+                const struct rc_config *config, uint32_t worker, struct rc_err *err)
 {
     *hub = (struct rc_hub){.truth = truth,
                            .io = io,
@@ -511,10 +511,12 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
     }
     hub->members_bytes = (uint64_t)truth->groups.count_max * sizeof(*hub->members);
-    hub->members = mmap(NULL, hub->members_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    hub->members =
+        mmap(NULL, hub->members_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (hub->members == MAP_FAILED) {
         hub->members = NULL;
-        return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels", truth->groups.count_max);
+        return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels",
+                          truth->groups.count_max);
     }
     const struct rc_span name = RC_SPAN("*");
     hub->everybody = channel_create(hub, rc_channel_hash("*", 1), name);

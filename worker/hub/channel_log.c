@@ -89,8 +89,8 @@ int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64
     return 0;
 }
 
-void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t sequence,
-                           uint32_t flags)
+void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes,
+                           uint64_t sequence, uint32_t flags)
 {
     RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
     *rc_channel_log_frame(log, heap, log->frames) =
@@ -103,7 +103,8 @@ int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uin
                            uint32_t generation)
 {
     if (log->exclusion_count == log->exclusion_capacity) {
-        const uint32_t block = rc_heap_alloc(heap, (uint64_t)(log->exclusion_capacity + 4) * 2 * sizeof(struct rc_exclusion));
+        const uint32_t block =
+            rc_heap_alloc(heap, (uint64_t)(log->exclusion_capacity + 4) * 2 * sizeof(struct rc_exclusion));
         if (block == 0) {
             return -ENOMEM;
         }
@@ -120,8 +121,8 @@ int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uin
     return 0;
 }
 
-bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position, uint32_t slot,
-                             uint32_t generation)
+bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position,
+                             uint32_t slot, uint32_t generation)
 {
     if (log->exclusion_count == 0) {
         return false;
@@ -153,6 +154,6 @@ void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap)
     if (log->exclusions != 0) {
         rc_heap_free(heap, log->exclusions);
     }
-    *log = (struct rc_channel_log){.origin = log->head, .base = log->head, .served = log->head, .target = log->head,
-                                   .head = log->head};
+    *log = (struct rc_channel_log){
+        .origin = log->head, .base = log->head, .served = log->head, .target = log->head, .head = log->head};
 }

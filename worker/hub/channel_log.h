@@ -26,18 +26,21 @@ static inline uint64_t rc_channel_log_room(const struct rc_channel_log *log)
     return log->block_bytes - (log->head - log->origin) - (uint64_t)log->frames * sizeof(struct rc_frame);
 }
 
-static inline uint8_t *rc_channel_log_at(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position)
+static inline uint8_t *rc_channel_log_at(const struct rc_channel_log *log, const struct rc_heap *heap,
+                                         uint64_t position)
 {
     return (uint8_t *)rc_heap_at(heap, log->block) + (position - log->origin);
 }
 
 /* Index entry `i` of the frames in the block. */
-static inline struct rc_frame *rc_channel_log_frame(const struct rc_channel_log *log, const struct rc_heap *heap, uint32_t i)
+static inline struct rc_frame *rc_channel_log_frame(const struct rc_channel_log *log, const struct rc_heap *heap,
+                                                    uint32_t i)
 {
     return (struct rc_frame *)((uint8_t *)rc_heap_at(heap, log->block) + log->block_bytes) - 1 - i;
 }
 
-static inline uint64_t rc_channel_log_frame_position(const struct rc_channel_log *log, const struct rc_heap *heap, uint32_t i)
+static inline uint64_t rc_channel_log_frame_position(const struct rc_channel_log *log, const struct rc_heap *heap,
+                                                     uint32_t i)
 {
     return i < log->frames ? log->origin + rc_channel_log_frame(log, heap, i)->offset : log->head;
 }
@@ -58,15 +61,15 @@ static inline uint8_t *rc_channel_log_tail(const struct rc_channel_log *log, con
 }
 
 /* Adds the frame that was written at the tail. */
-void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t sequence,
-                           uint32_t flags);
+void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes,
+                           uint64_t sequence, uint32_t flags);
 
 /* Excludes a connection from the frame at `position`, which is the newest. -ENOMEM: not excluded. */
 int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint32_t slot,
                            uint32_t generation);
 
-bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position, uint32_t slot,
-                             uint32_t generation);
+bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position,
+                             uint32_t slot, uint32_t generation);
 
 /* Gives the log's blocks back; the log is as new but keeps its positions. */
 void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap);

@@ -62,39 +62,39 @@ struct rc_hub {
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
     struct rc_hub_handlers handlers;
-    struct rc_hashmap names;    /* channel hash to channel */
-    struct rc_members *members; /* owned: one per group, index into the groups pool */
-    uint64_t members_bytes;     /* of the reservation */
-    uint32_t everybody;         /* channel "*" */
+    struct rc_hashmap names;                      /* channel hash to channel */
+    struct rc_members *members;                   /* owned: one per group, index into the groups pool */
+    uint64_t members_bytes;                       /* of the reservation */
+    uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* connections that hear "*" */
-    uint32_t partial_mask; /* encodings that have got the message which is being tried again */
-    uint32_t slots_high;        /* slots below it may be in use */
-    uint32_t turn;              /* counts turns; 0 is never a turn */
+    uint32_t partial_mask;                        /* encodings that have got the message which is being tried again */
+    uint32_t slots_high;                          /* slots below it may be in use */
+    uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;         /* entries of `times` that the running turn sends */
     uint32_t turn_single_frames; /* frames of the turn's only log, 0 when it has several */
     struct turn_source *sources; /* owned: scratch of turn.c */
     uint32_t sources_max;
-    struct rc_index_list dirty_groups;   /* something was appended since their last turn */
-    struct rc_index_list turn_groups;    /* those of the running turn */
-    struct rc_index_list dirty_slots;    /* private output, or unblocked */
+    struct rc_index_list dirty_groups; /* something was appended since their last turn */
+    struct rc_index_list turn_groups;  /* those of the running turn */
+    struct rc_index_list dirty_slots;  /* private output, or unblocked */
     struct rc_index_list turn_slots;
-    struct rc_index_list broken;         /* connections whose stream cannot go on */
-    uint64_t log_bytes;     /* heap bytes in logs */
-    uint64_t private_bytes; /* heap bytes in private output */
-    uint64_t input_bytes;   /* heap bytes in undecoded input */
+    struct rc_index_list broken;      /* connections whose stream cannot go on */
+    uint64_t log_bytes;               /* heap bytes in logs */
+    uint64_t private_bytes;           /* heap bytes in private output */
+    uint64_t input_bytes;             /* heap bytes in undecoded input */
     uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
     uint32_t time_count;
-    uint32_t worker;          /* own index */
-    const char *instance_id;  /* borrowed */
+    uint32_t worker;         /* own index */
+    const char *instance_id; /* borrowed */
     uint32_t boot_nonce;
     uint64_t random_state[2]; /* for reconnect delays and client ids */
 };
 
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
-                const struct rc_hub_handlers *handlers, const struct rc_control *control, const struct rc_config *config,
-                uint32_t worker, struct rc_err *err);
+                const struct rc_hub_handlers *handlers, const struct rc_control *control,
+                const struct rc_config *config, uint32_t worker, struct rc_err *err);
 void rc_hub_close(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);

@@ -63,7 +63,7 @@ static uint8_t *private_reserve(struct rc_hub *hub, uint32_t slot_index, uint32_
     if (private->replies_sent == private->replies_bytes) {
         private->replies_sent = private->replies_bytes = 0;
     }
-    const uint64_t need = (uint64_t)private->replies_bytes + count;
+    const uint64_t need = (uint64_t) private->replies_bytes + count;
     if (need > private->replies_capacity) {
         const uint32_t unsent = private->replies_bytes - private->replies_sent;
         uint64_t bytes = RC_HUB_PRIVATE_MIN;
@@ -228,8 +228,8 @@ int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot_index)
     return 0;
 }
 
-void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot_index, uint16_t code, const char *reason, size_t reason_bytes,
-                             bool now)
+void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot_index, uint16_t code, const char *reason,
+                             size_t reason_bytes, bool now)
 {
     struct rc_slot *slot = &hub->truth->slots[slot_index];
     if (private_silent(slot)) {

@@ -20,7 +20,7 @@ struct turn_source {
     const struct rc_channel_log *log;
     uint64_t position;
     uint64_t end;
-    uint32_t frame; /* of `position` */
+    uint32_t frame;        /* of `position` */
     uint32_t subscription; /* 0 = "*" without a cursor, or the direct log */
     enum rc_piece_kind kind;
 };
@@ -143,12 +143,13 @@ static bool turn_make_source(struct rc_hub *hub, uint32_t index, struct turn_sou
     if (position >= end) {
         if (position == end && (subscription->flags & RC_SUBSCRIPTION_CURSOR) &&
             !(subscription->flags & RC_SUBSCRIPTION_EVERYBODY)) {
-            rc_hub_clear_cursor(hub, index); /* it subscribed in the middle of a turn, and the others have come so far */
+            rc_hub_clear_cursor(hub,
+                                index); /* it subscribed in the middle of a turn, and the others have come so far */
         }
         return false;
     }
-    *source = (struct turn_source){
-        .log = log, .position = position, .end = end, .subscription = index, .kind = RC_PIECE_LOG};
+    *source =
+        (struct turn_source){.log = log, .position = position, .end = end, .subscription = index, .kind = RC_PIECE_LOG};
     return true;
 }
 
@@ -207,8 +208,7 @@ static uint32_t turn_collect(struct rc_hub *hub, uint32_t slot_index)
     if (turn_everybody_source(hub, slot_index, &sources[count])) {
         count++;
     }
-    for (uint32_t index = slot->subscriptions; index != 0;
-         index = rc_truth_subscription(hub->truth, index)->next) {
+    for (uint32_t index = slot->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
         if (turn_make_source(hub, index, &sources[count])) {
             count++;
         }
@@ -455,13 +455,15 @@ static int turn_put_back(struct rc_hub *hub, uint32_t slot_index, const struct r
     const uint64_t position = piece->position + sent;
     switch ((enum rc_piece_kind)piece->kind) {
     case RC_PIECE_CUT:
-        private->cut_sent = (uint32_t)position;
+        private
+        ->cut_sent = (uint32_t)position;
         return 0;
     case RC_PIECE_REPLIES:
-        private->replies_sent = (uint32_t)position;
+        private
+        ->replies_sent = (uint32_t)position;
         return 0;
     case RC_PIECE_CLOSE:
-        memmove(private->close_frame, private->close_frame + sent, (size_t)private->close_bytes - sent);
+        memmove(private->close_frame, private->close_frame + sent, (size_t) private->close_bytes - sent);
         private->close_bytes = (uint8_t)(private->close_bytes - sent);
         slot->flags &= ~(uint32_t)RC_SLOT_CLOSE_SENT;
         return 0;
@@ -551,8 +553,8 @@ static void turn_flush(struct rc_hub *hub)
         if (slot->generation != packet->generation || turn_mute(slot)) {
             continue;
         }
-        if (slot->direct_log != 0 && rc_truth_log(hub->truth, slot->direct_log)->base ==
-                                         rc_truth_log(hub->truth, slot->direct_log)->head) {
+        if (slot->direct_log != 0 &&
+            rc_truth_log(hub->truth, slot->direct_log)->base == rc_truth_log(hub->truth, slot->direct_log)->head) {
             struct rc_channel_log *log = rc_truth_log(hub->truth, slot->direct_log);
             hub->log_bytes -= log->block_bytes;
             rc_channel_log_clear(log, &hub->truth->heap);
@@ -640,7 +642,8 @@ static void turn_finish(struct rc_hub *hub)
     struct rc_truth *truth = hub->truth;
     const uint64_t now_ns = rc_clock_ns();
     for (uint32_t i = 0; i < hub->turn_times; i++) {
-        rc_metric_observe(hub->metrics, RC_HISTOGRAM_PUBLISH_TO_SEND, now_ns > hub->times[i] ? now_ns - hub->times[i] : 0);
+        rc_metric_observe(hub->metrics, RC_HISTOGRAM_PUBLISH_TO_SEND,
+                          now_ns > hub->times[i] ? now_ns - hub->times[i] : 0);
     }
     hub->time_count -= hub->turn_times;
     memmove(hub->times, hub->times + hub->turn_times, hub->time_count * sizeof(hub->times[0]));

@@ -229,7 +229,8 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
         rc_io_terminate(io, index);
         return;
     }
-    if (result == 0 || (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)) {
+    if (result == 0 ||
+        (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)) {
         slot->flags |= RC_SLOT_PEER_ENDED;
         io->handlers.ended(io->handlers.context, index, result);
         if (slot->state == RC_SLOT_TERMINATING) {
@@ -338,8 +339,7 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
         /* The steering program counted the connection when it chose this worker. */
         uint64_t load = __atomic_load_n(&io->steer->load, __ATOMIC_RELAXED);
         while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
-                                                        __ATOMIC_RELAXED)) {
-        }
+                                                        __ATOMIC_RELAXED)) {}
     }
     for (uint32_t i = 0; io->accepting && i < io->listener_count; i++) {
         if (!(io->accepts_armed & (1u << i))) {

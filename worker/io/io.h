@@ -31,7 +31,7 @@
 #define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
 #define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
 #define RC_IO_PEERNAMES_MAX 256u
-#define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
+#define RC_IO_FULL_RESERVE 64u /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
 enum rc_io_mode { RC_IO_HANDSHAKE, RC_IO_QUIET, RC_IO_TALKING };
@@ -62,9 +62,9 @@ enum rc_piece_kind { RC_PIECE_CUT, RC_PIECE_REPLIES, RC_PIECE_LOG, RC_PIECE_DIRE
 struct rc_piece {
     const uint8_t *bytes; /* borrowed until the batch is flushed */
     uint32_t count;
-    uint32_t source;      /* subscription of RC_PIECE_LOG, else 0 */
-    uint64_t position;    /* log position of the first byte */
-    uint8_t kind;         /* enum rc_piece_kind */
+    uint32_t source;   /* subscription of RC_PIECE_LOG, else 0 */
+    uint64_t position; /* log position of the first byte */
+    uint8_t kind;      /* enum rc_piece_kind */
 };
 
 struct rc_packet {
@@ -105,13 +105,13 @@ struct rc_io {
     struct rc_wheel wheel;
     uint64_t boot_ms;
     uint64_t now_ns;
-    uint32_t now_ds; /* tenths of a second since boot_ms, + 1 so that it is never 0 */
+    uint32_t now_ds;     /* tenths of a second since boot_ms, + 1 so that it is never 0 */
     uint32_t open_count; /* slots not free */
     uint32_t slots_max;  /* beyond it connections are answered 503 */
 
     struct io_uring_buf_ring *buffers; /* in truth->io */
     uint8_t *buffer_memory;
-    uint32_t buffer_count; /* power of two */
+    uint32_t buffer_count;                    /* power of two */
     uint8_t peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = cannot be asked by the ring */
     bool accepting;
     struct sockaddr_storage *peernames; /* owned, RC_IO_PEERNAMES_MAX */
@@ -146,8 +146,8 @@ struct rc_io_options {
 uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes);
 
 /* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */
-int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics, const struct rc_io_handlers *handlers,
-               const struct rc_io_options *options, struct rc_err *err);
+int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics,
+               const struct rc_io_handlers *handlers, const struct rc_io_options *options, struct rc_err *err);
 void rc_io_close(struct rc_io *io);
 
 /* Submits, waits up to `wait_ms` for one completion (0 = does not wait), then handles what is there, at most
@@ -186,8 +186,8 @@ static inline bool rc_io_packet_full(const struct rc_packet *packet)
 {
     return packet->count == RC_IO_PIECES_MAX || packet->bytes >= RC_IO_SEND_BYTES_MAX;
 }
-void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes, uint32_t count,
-                      uint32_t source, uint64_t position);
+void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes,
+                      uint32_t count, uint32_t source, uint64_t position);
 /* Queues the send. An empty packet is forgotten. */
 void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet);
 /* Submits the batch, puts short sends right, then handles what else has completed. */

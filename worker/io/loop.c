@@ -87,12 +87,13 @@ static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *er
 }
 
 /* The socket command wants exactly as many bytes as the listener's kind of address has. */
-static void loop_open_peernames(struct rc_io *io, const struct rc_control *control, const struct rc_uring_features *features)
+static void loop_open_peernames(struct rc_io *io, const struct rc_control *control,
+                                const struct rc_uring_features *features)
 {
     for (uint32_t i = 0; features->socket_getsockopt && i < io->listener_count; i++) {
         if (!control->listeners[i].unix_socket) {
-            io->peername_bytes[i] = control->listeners[i].address[0] == '[' ? sizeof(struct sockaddr_in6)
-                                                                              : sizeof(struct sockaddr_in);
+            io->peername_bytes[i] =
+                control->listeners[i].address[0] == '[' ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
         }
     }
 }
@@ -103,8 +104,8 @@ static void loop_read_clock(struct rc_io *io)
     io->now_ds = (uint32_t)((io->now_ns / 1000000u - io->boot_ms) / RC_WHEEL_TICK_MS) + 1;
 }
 
-int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics, const struct rc_io_handlers *handlers,
-               const struct rc_io_options *options, struct rc_err *err)
+int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics,
+               const struct rc_io_handlers *handlers, const struct rc_io_options *options, struct rc_err *err)
 {
     const struct rc_spawn_args *args = options->args;
     *io = (struct rc_io){

@@ -17,13 +17,13 @@ struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot)
 {
     RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
     struct rc_packet *packet = &io->packets[io->packet_count];
-    *packet = (struct rc_packet){
-        .slot = slot, .generation = io->truth->slots[slot].generation, .first = io->piece_count};
+    *packet =
+        (struct rc_packet){.slot = slot, .generation = io->truth->slots[slot].generation, .first = io->piece_count};
     return packet;
 }
 
-void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes, uint32_t count,
-                      uint32_t source, uint64_t position)
+void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes,
+                      uint32_t count, uint32_t source, uint64_t position)
 {
     RC_ASSERT_HOT(packet->count < RC_IO_PIECES_MAX);
     io->pieces[packet->first + packet->count] = (struct rc_piece){

@@ -16,7 +16,7 @@
 
 struct rc_wheel_node {
     uint32_t next;
-    uint32_t previous; /* node, or RC_WHEEL_NONE for the first of its bucket */
+    uint32_t previous;    /* node, or RC_WHEEL_NONE for the first of its bucket */
     uint32_t deadline_ds; /* 0 = not in the wheel */
 };
 

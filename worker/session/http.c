@@ -58,7 +58,8 @@ static void exchange_error(struct exchange *exchange, struct rc_http_response re
     exchange_finish(exchange, rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
 }
 
-static void exchange_body(struct exchange *exchange, uint16_t status, const char *type, const char *body, size_t body_bytes)
+static void exchange_body(struct exchange *exchange, uint16_t status, const char *type, const char *body,
+                          size_t body_bytes)
 {
     struct rc_sessions *sessions = exchange->sessions;
     char text[1024];
@@ -91,16 +92,16 @@ static void http_health(struct exchange *exchange)
 {
     struct rc_sessions *sessions = exchange->sessions;
     const struct rc_control *control = sessions->control;
-    const bool draining = sessions->draining ||
-                          atomic_load_explicit(&control->state, memory_order_acquire) >= RC_BROKER_DRAINING;
+    const bool draining =
+        sessions->draining || atomic_load_explicit(&control->state, memory_order_acquire) >= RC_BROKER_DRAINING;
     char body[512];
-    const int bytes = snprintf(body, sizeof(body),
-                               "{\"healthy\":%s,\"status\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
-                               "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
-                               draining ? "false" : "true", draining ? "draining" : "ok", control->instance_id,
-                               control->worker_count, (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
-                               (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000),
-                               (unsigned long long)rc_clock_wall_ms());
+    const int bytes = snprintf(
+        body, sizeof(body),
+        "{\"healthy\":%s,\"status\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
+        "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
+        draining ? "false" : "true", draining ? "draining" : "ok", control->instance_id, control->worker_count,
+        (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
+        (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
     exchange_body(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
 }
 
@@ -108,10 +109,10 @@ static void http_health_websocket(struct exchange *exchange)
 {
     const struct rc_sessions *sessions = exchange->sessions;
     char body[256];
-    const int bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"connections\":{\"total\":%llu,\"users\":%llu},\"timestamp\":%llu}\n",
-                               (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
-                               (unsigned long long)http_total(sessions, RC_METRIC_USERS),
-                               (unsigned long long)rc_clock_wall_ms());
+    const int bytes = snprintf(
+        body, sizeof(body), "{\"healthy\":true,\"connections\":{\"total\":%llu,\"users\":%llu},\"timestamp\":%llu}\n",
+        (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
+        (unsigned long long)http_total(sessions, RC_METRIC_USERS), (unsigned long long)rc_clock_wall_ms());
     exchange_body(exchange, 200, "application/json", body, (size_t)bytes);
 }
 
@@ -126,7 +127,8 @@ static void http_health_redis(struct exchange *exchange)
 /* Listeners that only this machine reaches show everything; others what the configuration says. */
 static bool http_private(const struct exchange *exchange)
 {
-    return (exchange->sessions->truth->slots[exchange->slot].flags & (RC_SLOT_LOOPBACK | RC_SLOT_UNIX | RC_SLOT_ADMIN)) != 0;
+    return (exchange->sessions->truth->slots[exchange->slot].flags &
+            (RC_SLOT_LOOPBACK | RC_SLOT_UNIX | RC_SLOT_ADMIN)) != 0;
 }
 
 static void http_metrics(struct exchange *exchange)
@@ -168,7 +170,8 @@ static void http_page(struct exchange *exchange)
 
 static void http_client_script(struct exchange *exchange)
 {
-    exchange_body(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js, RC_ASSET_BYTES(rc_asset_ringcast_js));
+    exchange_body(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js,
+                  RC_ASSET_BYTES(rc_asset_ringcast_js));
 }
 
 static void http_api(struct exchange *exchange)
@@ -224,7 +227,7 @@ static struct rc_span http_user(const struct exchange *exchange, char *text, siz
         return (struct rc_span){0};
     }
     const int bytes = rc_http_query_find(exchange->request->query, config->debug.user_query.text, text, capacity);
-    return bytes <= 0 ? (struct rc_span){0} : rc_span_of(text, (size_t)bytes);
+    return rc_span_of(text, bytes > 0 ? (size_t)bytes : 0);
 }
 
 static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
@@ -232,7 +235,8 @@ static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
     char id[RC_CLIENT_ID_MAX];
     const struct rc_client_ref ref = rc_session_ref(sessions, slot);
     const struct rc_welcome welcome = {
-        .client = rc_span_of(id, rc_client_id_write(id, sessions->control->instance_id, sessions->control->boot_nonce, &ref)),
+        .client =
+            rc_span_of(id, rc_client_id_write(id, sessions->control->instance_id, sessions->control->boot_nonce, &ref)),
         .instance = rc_span_text(sessions->control->instance_id),
         .user = rc_session_user(sessions, slot),
         .ping_interval_ms = (uint32_t)sessions->config->limits.ping_interval_ms,
@@ -303,7 +307,8 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     char user[RC_CHANNEL_NAME_MAX - 5];
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
     if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
-        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint, encoding, http_user(exchange, user, sizeof(user))) < 0) {
+        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint, encoding,
+                        http_user(exchange, user, sizeof(user))) < 0) {
         rc_session_failed_memory(sessions, exchange->slot);
         return;
     }
@@ -333,9 +338,10 @@ static void http_resource(struct exchange *exchange, const char *path)
     if (strncmp(path, "/api/", 5) == 0) {
         http_api(exchange);
     } else if (http_endpoint(exchange->sessions->config, path, &encoding) >= 0) {
-        exchange_error(exchange,
-                       (struct rc_http_response){.status = 426, .headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},
-                       "this is a WebSocket end point");
+        exchange_error(
+            exchange,
+            (struct rc_http_response){.status = 426, .headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},
+            "this is a WebSocket end point");
     } else {
         exchange_error(exchange, (struct rc_http_response){.status = 404}, "not found");
     }

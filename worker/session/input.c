@@ -199,7 +199,8 @@ static void input_control(struct rc_sessions *sessions, uint32_t index, const st
     case RC_WS_EVENT_ERROR:
         rc_metric_add(sessions->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
         if (slot->state == RC_SLOT_OPEN) {
-            rc_hub_close_connection(sessions->hub, index, event->close_code, event->reason, strlen(event->reason), true);
+            rc_hub_close_connection(sessions->hub, index, event->close_code, event->reason, strlen(event->reason),
+                                    true);
             if (slot->state == RC_SLOT_OPEN) {
                 rc_session_linger(sessions, index); /* nothing that still comes means anything */
             }

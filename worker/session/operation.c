@@ -75,8 +75,7 @@ static void request_subscribe(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not subscribe to this channel"));
         return;
     }
-    const uint32_t existing =
-        rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0) {
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
@@ -96,7 +95,8 @@ static void request_subscribe(const struct request *request)
         rc = rc_hub_wait(sessions->hub, request->slot, channel, request->operation->id);
     }
     if (rc < 0) {
-        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("no room for more channels or subscriptions on this server"));
+        request_error(request, RC_CODE_UNAVAILABLE,
+                      RC_SPAN("no room for more channels or subscriptions on this server"));
     }
 }
 
@@ -129,7 +129,8 @@ static void request_unsubscribe(const struct request *request)
                                                    .message = RC_SPAN("unsubscribed before it was registered")};
                     request_reply(request, &event);
                 }
-                if (rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name) != channel) {
+                if (rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name) !=
+                    channel) {
                     break;
                 }
             }
@@ -308,9 +309,8 @@ static void message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t 
 static void message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
 {
     const struct rc_config_endpoint *endpoint = &sessions->config->endpoints[sessions->truth->slots[slot].endpoint];
-    const struct rc_operation operation = {.echo = true,
-                                           .data = frame,
-                                           .data_kind = opcode == RC_WS_BINARY ? RC_DATA_BINARY : RC_DATA_JSON};
+    const struct rc_operation operation = {
+        .echo = true, .data = frame, .data_kind = opcode == RC_WS_BINARY ? RC_DATA_BINARY : RC_DATA_JSON};
     const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
     const struct rc_span user = rc_session_user(sessions, slot);
     struct rc_json_value value;

@@ -192,8 +192,10 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
         const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
         const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this server is full: try again");
         rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_FULL, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "worker_full", "connections=%u remedy=\"raise server.max_connections or the "
-                       "descriptor limit, or add workers\"", sessions->io->open_count);
+        rc_log_limited(RC_LOG_WARN, 1, "worker_full",
+                       "connections=%u remedy=\"raise server.max_connections or the "
+                       "descriptor limit, or add workers\"",
+                       sessions->io->open_count);
         if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
             return false;
         }
@@ -204,7 +206,8 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     return true;
 }
 
-int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoint, uint8_t encoding, struct rc_span user)
+int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoint, uint8_t encoding,
+                    struct rc_span user)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
     const struct rc_config_limits *limits = &sessions->config->limits;
@@ -308,7 +311,8 @@ void rc_session_ended(void *context, uint32_t index, int error)
     const struct rc_slot *slot = &sessions->truth->slots[index];
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
-    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) && rc_hub_unsent(sessions->hub, index) > 0) {
+    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) &&
+               rc_hub_unsent(sessions->hub, index) > 0) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);

@@ -74,7 +74,8 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
 /* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
 /* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
-int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding, struct rc_span user);
+int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
+                    struct rc_span user);
 void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
 
 /* input.c */
@@ -93,7 +94,8 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
 
 /* operation.c: a complete message of a native or raw client. */
-void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count);
+void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes,
+                        size_t count);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel);
 

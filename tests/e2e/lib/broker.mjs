@@ -124,14 +124,14 @@ export class Broker {
     this.allowDeaths = false; // children that the test killed
   }
 
-  async start({ config = {}, workers = 2, env = {}, ready = true, args = [] } = {}) {
+  async start({ config = {}, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1" } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
     this.configPath = join(this.folder, "ringcast.toml");
     this.port = await freePort();
     this.host = `127.0.0.1:${this.port}`;
     this.workers = workers;
     this.config = {
-      "server.listen": [this.host],
+      "server.listen": [`${listen}:${this.port}`],
       "server.workers": workers,
       "server.instance_id": "test",
       "server.control_socket": join(this.folder, "control.sock"),
