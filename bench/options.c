@@ -501,12 +501,14 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
 
 void rc_bench_options_help(FILE *out)
 {
-    fputs("ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
-          "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
-          "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
-          "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n\n"
-          "Scenarios\n",
-          out);
+    fputs(
+        "ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
+        "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
+        "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
+        "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n"
+        "  ringcast-bench file FILE [options]                  the [[run]]s of a TOML file, see bench/scenarios.toml\n\n"
+        "Scenarios\n",
+        out);
     for (unsigned i = 0; rc_bench_scenario_at(i) != NULL; i++) {
         fprintf(out, "  %-16s %s\n", rc_bench_scenario_at(i)->name, rc_bench_scenario_at(i)->help);
     }

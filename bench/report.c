@@ -159,7 +159,7 @@ static const struct row rows[] = {
     {"storm_seconds", "until all were back", UNIT_SECONDS, v_storm},
     {"slow", "slow subscribers", UNIT_COUNT, v_slow},
     {"caught_up", "  had the newest in the end", UNIT_COUNT, v_caught_up},
-    {"excused", "  missed by them", UNIT_COUNT, v_excused},
+    {"excused", "missed while slow or away", UNIT_COUNT, v_excused},
     {"unsent", "due but not taken by server", UNIT_COUNT, v_unsent},
     {"blocked_seconds", "publishers held back", UNIT_SECONDS, v_blocked},
     {"recovery_seconds", "recovered after the surge", UNIT_SECONDS, v_recovery},

@@ -69,7 +69,11 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
         }
         if (running) {
             /* Acquire: pairs with publish(); what has a number from here on was published after our subscription. */
-            rc_bench_track_join(track, atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire));
+            const uint32_t bound = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
+            if (plan->options->reconnect && bound > track->expected) {
+                rc_bench_count(&client->tally->excused, bound - track->expected); /* published while it was away */
+            }
+            rc_bench_track_join(track, bound);
         } else {
             rc_bench_track_start(track, 0);
         }

@@ -180,8 +180,10 @@ static int uplink_interests(struct rc_uplink *uplink)
 
 void rc_uplink_flush(struct rc_uplink *uplink)
 {
+    uplink->blocked = false;
     if (uplink_snapshot(uplink) < 0 || uplink_interests(uplink) < 0) {
-        (void)rc_ring_want_room(&uplink->up, sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX);
+        /* The relay wakes us at half empty; until then there is nothing to try. */
+        uplink->blocked = !rc_ring_want_room(&uplink->up, sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX);
         uplink->written = true;
     }
     if (uplink->written) {
@@ -313,10 +315,14 @@ void rc_uplink_release(struct rc_uplink *uplink)
     }
 }
 
+static bool uplink_has_news(const struct rc_uplink *uplink)
+{
+    return uplink->dirty != 0 || uplink->snapshot_next != 0 ||
+           atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire) != uplink->relay_generation;
+}
+
 bool rc_uplink_due(struct rc_uplink *uplink)
 {
-    return rc_ring_readable(&uplink->down) || uplink->dirty != 0 ||
-           (uplink->snapshot_next == 0 && atomic_load_explicit(&uplink->control->relay.generation,
-                                                               memory_order_acquire) != uplink->relay_generation) ||
+    return rc_ring_readable(&uplink->down) || (!uplink->blocked && uplink_has_news(uplink)) ||
            (uplink->waiting.count > 0 && rc_uplink_room(uplink));
 }

@@ -35,6 +35,7 @@ struct rc_uplink {
     uint64_t token;               /* of the last RC_UP_INTEREST_ADD */
     uint64_t reserve_bytes;       /* room that a message's operations may need at once */
     bool written;                 /* something was committed since the relay's bell was rung */
+    bool blocked;                 /* interests wait for room in the up ring; the relay will wake us */
     bool corrupt;                 /* the down ring cannot be read any more */
     struct rc_index_list waiting; /* connections that are not read until there is room */
 };

@@ -82,10 +82,9 @@ testBroker("raw end points obey the same rules, silently", {
 testBroker("a public listener lets nobody publish, broadcast or direct unless told so, and says it", {
   workers: 1,
   listen: "0.0.0.0",
-  config: { namespace: [{ name: "open", publish: "anyone" }], "debug.user_query": "user" },
+  config: { namespace: [{ name: "open", publish: "anyone" }] },
 }, async (broker) => {
-  const a = await broker.connect({ path: "/ws?user=alice" });
-  assert.equal(a.welcome.user, null, "debug.user_query is for loopback only");
+  const a = await broker.connect();
   await a.subscribe("room:1");
   await a.refused(403, { type: "publish", channel: "room:1", data: 1 });
   await a.refused(403, { type: "broadcast", data: 1 });

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -110,7 +111,9 @@ Test(shm, silly_sizes_and_descriptors_are_refused)
     cr_assert_lt(rc_shm_size(file, 4096, &err), 0);
     close(file);
     close(fd);
-    cr_assert_lt(rc_shm_create("x", 1, NULL), 1 << 20, "err may be NULL");
+    const int quiet = rc_shm_create("x", 1, NULL); /* nobody wants the reason */
+    cr_assert_geq(quiet, 0);
+    close(quiet);
 }
 
 Test(shm, running_out_of_descriptors_names_the_limit)

@@ -1,6 +1,7 @@
 /* spawn_args: what one side writes the other reads; everything else is refused with the argument named. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/spawn_args.h"

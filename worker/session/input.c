@@ -181,9 +181,7 @@ static void input_control(struct rc_sessions *sessions, uint32_t index, const st
         rc_metric_add(sessions->metrics, RC_METRIC_PONGS, 1);
         if (slot->flags & RC_SLOT_PING_DUE) {
             slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
-            slot->ping_ds = sessions->config->limits.ping_interval_ms == 0
-                                ? 0
-                                : rc_io_deadline(sessions->io, sessions->config->limits.ping_interval_ms);
+            slot->ping_ds = rc_session_next_ping(sessions, sessions->config->limits.ping_interval_ms);
             rc_session_schedule(sessions, index);
         }
         return;

@@ -10,6 +10,8 @@
 #include "common/log.h"
 #include "worker/ws/frame.h"
 
+#define SESSION_FEW 10000u /* connections of a worker below which its timers are bundled */
+
 int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                      struct rc_metrics *metrics, uint32_t worker)
@@ -90,6 +92,17 @@ static void session_set_deadline(struct rc_sessions *sessions, uint32_t slot, ui
     rc_session_schedule(sessions, slot);
 }
 
+uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms)
+{
+    if (in_ms == 0) {
+        return 0;
+    }
+    const uint32_t due_ds = rc_io_deadline(sessions->io, in_ms);
+    /* With few connections pings go on whole seconds, so that an idle worker wakes once a second; with many they are
+     * spread over every tick. */
+    return sessions->io->open_count < SESSION_FEW ? (due_ds + 9) / 10 * 10 : due_ds;
+}
+
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot)
 {
     session_set_deadline(sessions, slot, sessions->config->limits.handshake_timeout_ms);
@@ -108,7 +121,7 @@ static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
         }
         /* Something else arrived since, or we did not read: it is alive. */
         slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
-        slot->ping_ds = limits->ping_interval_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->ping_interval_ms);
+        slot->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
         return;
     }
     if (limits->ping_interval_ms == 0) {
@@ -124,7 +137,7 @@ static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
         slot->flags |= RC_SLOT_PING_DUE;
         slot->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
     } else {
-        slot->ping_ds = rc_io_deadline(sessions->io, limits->ping_interval_ms);
+        slot->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
     }
 }
 
@@ -230,7 +243,7 @@ int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoi
     slot->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in the interval: connections that came together are not pinged together. */
-        slot->ping_ds = rc_io_deadline(sessions->io, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+        slot->ping_ds = rc_session_next_ping(sessions, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
     }
     rc_session_schedule(sessions, index);
     rc_io_opened(sessions->io, index);

@@ -73,6 +73,8 @@ void rc_session_linger(struct rc_sessions *sessions, uint32_t slot);
 void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
 /* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
+/* When the next ping is due, `in_ms` from now (0: never). */
+uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms);
 /* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
 int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
                     struct rc_span user);

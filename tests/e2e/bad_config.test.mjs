@@ -1,0 +1,122 @@
+// Wrong input to `ringcast` itself: each mistake gets one clear line and the right exit code.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { after, before } from "node:test";
+import { run, testBroker } from "./lib/broker.mjs";
+import { BIN_DIR, freePort } from "./lib/util.mjs";
+
+let folder;
+let path;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
+  path = join(folder, "wrong.toml");
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/* Both `check` and `run` say all of these lines and end with 2. */
+async function refuses(text, ...lines) {
+  writeFileSync(path, text);
+  for (const args of [["check", path], ["run", "-c", path]]) {
+    const { code, stderr, stdout } = await run(args, { cwd: folder });
+    assert.equal(code, 2, `${args[0]} of ${JSON.stringify(text)}: exit code ${code}: ${stderr}${stdout}`);
+    for (const line of lines) assert.match(stderr, line, `${args[0]} of ${JSON.stringify(text)}`);
+  }
+}
+
+test("syntax, types, unknown keys and ranges have a file, a line and a column", async () => {
+  const at = (line, column, rest) => new RegExp(`^${path.replace(/[.]/g, "\\.")}:${line}:${column}: .*${rest}`, "m");
+  await refuses("[server\n", at(1, "\\d+", ""));
+  await refuses("[server]\nlisten = \n", at("[23]", "\\d+", ""));
+  await refuses("x = 1\n", at(1, 1, '"x"'));
+  await refuses("[server]\nwrokers = 2\n", at(2, 1, '"wrokers".*"workers"'));
+  await refuses("[sevrer]\nworkers = 2\n", at(1, "\\d+", '"sevrer"'));
+  await refuses("[server]\nworkers = 0\n", at(2, 11, "from 1 to"));
+  await refuses('[server]\nworkers = "two"\n', at(2, 11, "two"));
+  await refuses("[server]\nlisten = 5\n", at(2, 10, "list"));
+  await refuses('[server]\nlisten = ["nonsense:x"]\n', at(2, "\\d+", "nonsense"));
+  await refuses('[limits]\nping_interval = "25 parsecs"\n', at(2, 17, "parsecs"));
+  await refuses('[limits]\nmax_message_size = "1TB"\n', at(2, 20, "1TB"));
+  await refuses("[limits]\nmax_channels = 1.5\n", at(2, 16, ""));
+  await refuses('[[namespace]]\nname = "a"\nsubscribe = "everyone"\n', at(3, 13, "everyone"));
+  await refuses('[namespace]\nname = "a"\n', at(1, "\\d+", "\\[\\[namespace\\]\\]"));
+  await refuses('[[endpoint]]\nprotocol = "raw"\n', at("\\d+", "\\d+", "path"));
+  await refuses('[server]\ninstance_id = "a b"\n', at(2, 15, ""));
+  await refuses('[server]\npath = "/ws"\npath = "/x"\n', at(3, "\\d+", ""));
+  // All at once, one line each.
+  await refuses("[server]\nworkers = 0\n[limits]\nmax_channels = 0\n[log]\nlevel = \"loud\"\n", at(2, 11, ""), at(4, 16, ""), at(6, 9, ""));
+});
+
+test("what a file cannot mean is refused with a remedy", async () => {
+  await refuses('[server]\nring_size = "1MiB"\n[limits]\nmax_message_size = "1MiB"\n', /ring_size/);
+  await refuses('[server]\nring_size = "100KiB"\n', /ring_size.*power of two/);
+  await refuses('[server]\nlisten = ["0.0.0.0:8080"]\n[debug]\nuser_query = "user"\n', /debug\.user_query.*loopback/);
+  await refuses('[[namespace]]\nname = "a"\n[[namespace]]\nname = "a"\n', /"?a"?/);
+  await refuses("\xff\xfe", /wrong\.toml/);
+  await refuses("[server]\0", /wrong\.toml/);
+  await refuses(`[server]\npath = "/${"x".repeat(300)}"\n`, /server\.path/);
+});
+
+test("a file that is not there, a folder, wrong usage", async () => {
+  for (const args of [["check", join(folder, "none.toml")], ["run", "-c", join(folder, "none.toml")], ["check", folder]]) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /none\.toml|ringcast-e2e/);
+  }
+  for (const args of [["nonsense"], ["run", "-c"], ["check"], ["run", "--nonsense"]]) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2, `${args}: ${stderr}`);
+    assert.notEqual(stderr, "");
+  }
+  const { code, stdout, stderr } = await run(["status", "--socket", join(folder, "none.sock")]);
+  assert.equal(code, 1);
+  assert.notEqual(stderr + stdout, "");
+});
+
+test("good files are good", async () => {
+  writeFileSync(path, "");
+  assert.equal((await run(["check", path])).code, 0);
+  const help = await run(["--help-config"]);
+  assert.equal(help.code, 0);
+  for (const key of ["listen", "max_message_size", "slow_consumer"]) assert.match(help.stdout, new RegExp(`^ *${key} = `, "m"));
+  assert.equal((await run(["version"])).code, 0);
+  assert.equal((await run(["help"])).code, 0);
+});
+
+test("a port that is taken is one clear line with a remedy", async () => {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    const { port } = server.address();
+    writeFileSync(path, `[server]\nlisten = ["127.0.0.1:${port}"]\nworkers = 1\ncontrol_socket = "${folder}/c.sock"\n`);
+    const { code, stderr } = await run(["run", "-c", path]);
+    assert.equal(code, 1, stderr);
+    const lines = stderr.split("\n").filter((line) => line.includes(`127.0.0.1:${port}`));
+    assert.equal(lines.length, 1, stderr);
+    assert.match(lines[0], /in use/);
+    assert.match(lines[0], /server\.listen/);
+  } finally {
+    server.close();
+  }
+});
+
+test("too few descriptors are one clear line with a remedy", async () => {
+  const port = await freePort();
+  writeFileSync(path, `[server]\nlisten = ["127.0.0.1:${port}"]\nworkers = 1\ncontrol_socket = "${folder}/c.sock"\n`);
+  // -H too: root could raise the hard limit again where it has the capability; then it starts, and that is fine as well.
+  const result = spawnSync("bash", ["-c", `ulimit -n 60; exec timeout -s TERM 3 "${join(BIN_DIR, "ringcast")}" run -c "${path}"`], { encoding: "utf8" });
+  if (/ running /.test(result.stderr)) return;
+  assert.equal(result.status, 1, result.stderr);
+  assert.match(result.stderr, /RLIMIT_NOFILE is 60.*ulimit -n/);
+});
+
+testBroker("a second broker of the same name or port does not disturb the first", {}, async (broker) => {
+  const { code, stderr } = await run(["run", "-c", broker.configPath], { env: { RUNTIME_DIRECTORY: broker.folder } });
+  assert.equal(code, 1, stderr);
+  const client = await broker.connect();
+  await client.ping();
+  assert.equal((await broker.status()).state, "running");
+});
