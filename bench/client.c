@@ -28,7 +28,7 @@
 #define WAIT_NS_MAX 100000000u
 /* Shorter waits are spun: waking a halted virtual CPU costs as much. */
 #define SPIN_NS 60000u
-#define ALL_BUFFERS_AT 200000u /* connections in all from which on processes keep to small buffers */
+#define SMALL_BUFFERS_AT 50000u /* connections in all from which on processes keep to small buffers */
 
 void rc_bench_client_note(struct rc_bench_client *client, const char *format, ...)
 {
@@ -257,7 +257,7 @@ static int make_ring(struct rc_bench_client *client)
                              client->slots, strerror(-done));
         return done;
     }
-    const bool many = client->plan->subscribers >= ALL_BUFFERS_AT;
+    const bool many = client->plan->options->poll_idle || client->plan->subscribers >= SMALL_BUFFERS_AT;
     client->buffer_count = many ? 64 : 256;
     client->buffer_bytes = many ? 4096 : 8192;
     client->buffers = io_uring_setup_buf_ring(&client->ring, client->buffer_count, 0, 0, &done);

@@ -201,7 +201,7 @@ static int versus(struct rc_bench_options *options, const char *text)
     for (const char *at = pid_list; *at != '\0' && other->pid_count < RC_BENCH_VERSUS_PIDS_MAX;) {
         char *end;
         const long pid = strtol(at, &end, 10);
-        if (end == at || pid <= 0 || (*end != '\0' && *end != '+')) {
+        if (*at < '0' || *at > '9' || pid <= 0 || (*end != '\0' && *end != '+')) {
             return -EINVAL;
         }
         other->pids[other->pid_count++] = (pid_t)pid;

@@ -46,6 +46,12 @@ static bool is(const struct rc_bench_result *result, const char *scenario)
     return strcmp(result->scenario, scenario) == 0;
 }
 
+/* Memory for each connection is told where there are enough to divide by. */
+static bool has_memory(const struct rc_bench_result *result)
+{
+    return is(result, "idle") || result->connections >= 10000;
+}
+
 static bool has_traffic(const struct rc_bench_result *result)
 {
     return !is(result, "idle");
@@ -92,11 +98,11 @@ VALUE(v_shake_p50, QUANTILE(handshake, 0.5))
 VALUE(v_shake_p99, QUANTILE(handshake, 0.99))
 VALUE(v_shake_max, result->handshake.count > 0 ? (double)result->handshake.max_ns : NAN)
 VALUE(v_rss,
-      result->server_processes > 0 && is(result, "idle") ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
+      result->server_processes > 0 && has_memory(result) ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
 VALUE(v_pss,
-      result->server_processes > 0 && is(result, "idle") ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
-VALUE(v_slab, is(result, "idle") ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
-VALUE(v_tables, is(result, "idle") ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
+      result->server_processes > 0 && has_memory(result) ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
+VALUE(v_slab, has_memory(result) ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
+VALUE(v_tables, has_memory(result) ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
 VALUE(v_client_bytes, result->connections >= 1000 ? per((double)result->client_pss_bytes, CONNECTIONS) : NAN)
 VALUE(v_rss_now, result->server_processes > 0 ? (double)result->server_rss_now_bytes : NAN)
 VALUE(v_recovery, result->surged ? (result->recovery_s < 0 ? INFINITY : result->recovery_s) : NAN)

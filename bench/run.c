@@ -458,6 +458,9 @@ static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
         if (!all_alive(run)) {
             return false;
         }
+        if (SUM(run, failed) > 0 && SUM(run, ready) == 0) {
+            return false; /* the first error says why */
+        }
         if (run->plan.window_slots > 0 && SUM(run, closed) > 0) {
             note(run, "the server ended a subscriber's connection");
             return false;
@@ -597,7 +600,8 @@ static void phases(struct run *run)
         stop(run);
         return;
     }
-    if (run->plan.scenario->idle) {
+    const bool settle = run->plan.scenario->idle || run->plan.subscribers >= 10000;
+    if (settle) {
         sleep_ns(IDLE_SETTLE_NS); /* sockets of an earlier run are freed after a grace period */
     }
     take_memory(run, &empty, true);
@@ -609,7 +613,7 @@ static void phases(struct run *run)
     }
     set_phase(run, RC_BENCH_HOLD);
     find_tree(run); /* again: a server may have made processes since */
-    sleep_ns(run->plan.scenario->idle ? IDLE_SETTLE_NS : SETTLE_NS);
+    sleep_ns(settle ? IDLE_SETTLE_NS : SETTLE_NS);
     take_memory(run, &full, true);
     result->connections = SUM(run, open);
     result->server_rss_bytes = (int64_t)(full.server.rss_bytes - empty.server.rss_bytes);

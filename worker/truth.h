@@ -229,6 +229,11 @@ struct rc_input {
     uint32_t parked_capacity;
     uint32_t parked_bytes;
     uint32_t parked_scanned; /* HTTP: where the search for the head's end goes on */
+    /* A message that waits for room in the up ring stands whole in `message`; what came behind it is parked. */
+    uint32_t waiting_bytes;
+    uint32_t waiting_done;  /* its operations that were carried out already */
+    uint8_t waiting_opcode; /* 0 = none waits */
+    uint8_t pad[7];
 };
 
 struct rc_user {

@@ -39,12 +39,6 @@ int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct 
     const void *record;
     while (rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {}
     rc_ring_release(&uplink->down);
-    /* A batch of tiny operations takes more room in the ring than on the wire: 128 headers more than the message itself. */
-    const uint64_t message = atomic_load_explicit(&control->config_generation, memory_order_acquire);
-    const struct rc_config *config = &control->config[message & 1];
-    const uint64_t want = config->limits.max_message_size_bytes + RC_BATCH_MAX * 2 * sizeof(struct rc_envelope);
-    const uint64_t most = rc_ring_payload_max(&uplink->up);
-    uplink->reserve_bytes = want < most ? want : most;
     return 0;
 }
 
@@ -55,15 +49,11 @@ void rc_uplink_close(struct rc_uplink *uplink)
 
 bool rc_uplink_room(struct rc_uplink *uplink)
 {
-    if (rc_ring_used(&uplink->up) + 2 * uplink->reserve_bytes <= uplink->up.capacity ||
-        rc_ring_used(&uplink->up) * 2 <= uplink->up.capacity) {
+    if (rc_ring_used(&uplink->up) * 2 <= uplink->up.capacity ||
+        rc_ring_want_room(&uplink->up, (uint32_t)rc_ring_payload_max(&uplink->up))) {
         return true;
     }
-    if (rc_ring_want_room(&uplink->up, (uint32_t)uplink->reserve_bytes)) {
-        return true;
-    }
-    rc_metric_add(uplink->metrics, RC_METRIC_UP_FULL, 1);
-    uplink->written = true; /* the relay has to look */
+    uplink->written = true; /* the relay has to look at what it was asked */
     return false;
 }
 
@@ -75,7 +65,12 @@ int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct r
         return -EMSGSIZE;
     }
     void *record = rc_ring_claim(&uplink->up, (uint32_t)type, (uint32_t)bytes);
+    if (record == NULL && rc_ring_want_room(&uplink->up, (uint32_t)bytes)) {
+        record = rc_ring_claim(&uplink->up, (uint32_t)type, (uint32_t)bytes);
+    }
     if (record == NULL) {
+        rc_metric_add(uplink->metrics, RC_METRIC_UP_FULL, 1);
+        uplink->written = true; /* the relay has to look at what it was asked */
         return -EAGAIN;
     }
     rc_envelope_write(record, view);

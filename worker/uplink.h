@@ -33,7 +33,6 @@ struct rc_uplink {
     uint32_t snapshot_next;       /* channel at which the running snapshot goes on; 0 = none is running */
     uint32_t dirty;               /* first channel of the interest list; 0 = none */
     uint64_t token;               /* of the last RC_UP_INTEREST_ADD */
-    uint64_t reserve_bytes;       /* room that a message's operations may need at once */
     bool written;                 /* something was committed since the relay's bell was rung */
     bool blocked;                 /* interests wait for room in the up ring; the relay will wake us */
     bool corrupt;                 /* the down ring cannot be read any more */
@@ -45,9 +44,8 @@ int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct 
                    struct rc_err *err);
 void rc_uplink_close(struct rc_uplink *uplink);
 
-/* Room for the operations of one more client message. False: the relay was asked to wake us when there is. */
-bool rc_uplink_room(struct rc_uplink *uplink);
-/* Writes one record. -EAGAIN when there is no room after all. */
+/* Writes one record. -EAGAIN: there is no room, and the relay was asked to wake us when half of the ring is free. -EMSGSIZE: it
+ * can never fit. */
 int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
 
 /* Hub handler: queues the channel's interest to be told. */
@@ -60,6 +58,9 @@ void rc_uplink_flush(struct rc_uplink *uplink);
 bool rc_uplink_drain(struct rc_uplink *uplink);
 /* The turn is over: gives the drained records back. */
 void rc_uplink_release(struct rc_uplink *uplink);
+
+/* Half of the up ring is free: connections that wait for room may try again. Otherwise the relay was asked to wake us. */
+bool rc_uplink_room(struct rc_uplink *uplink);
 
 /* Anything for this worker to do: records, a new relay, or room that connections wait for. */
 bool rc_uplink_due(struct rc_uplink *uplink);

@@ -83,7 +83,7 @@ static void input_settle(struct rc_sessions *sessions, uint32_t index)
         return;
     }
     struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
-    if (!rc_ws_receiver_uses_buffer(&input->receiver)) {
+    if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
         input_free_block(sessions, &input->message);
         input->message_capacity = 0;
     }
@@ -148,24 +148,56 @@ static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
     return rc_heap_at(&context->sessions->truth->heap, input->message);
 }
 
-/* Must the rest of the input wait? Sets the flag that says for what. */
+static bool input_goes_on(const struct rc_slot *slot)
+{
+    return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
+}
+
+/* Carries a message out. False: it needs room in the up ring, and waits for it; the client is not read meanwhile. */
+static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t opcode, const uint8_t *bytes,
+                          size_t count, uint32_t done)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (rc_session_message(sessions, index, opcode, bytes, count, &done) || slot->state != RC_SLOT_OPEN) {
+        return true;
+    }
+    struct rc_input *input = rc_session_input(sessions, index);
+    if (input == NULL ||
+        (!(slot->flags & RC_SLOT_WAITS_UPLINK) && rc_index_list_push(&sessions->uplink->waiting, index) < 0)) {
+        rc_session_failed_memory(sessions, index);
+        return false;
+    }
+    const bool kept = input->message != 0 && bytes == rc_heap_at(&sessions->truth->heap, input->message);
+    if (!kept) {
+        if (count > input->message_capacity &&
+            input_grow(sessions, &input->message, &input->message_capacity, count, 0) < 0) {
+            rc_session_failed_memory(sessions, index);
+            return false;
+        }
+        if (count > 0) {
+            memcpy(rc_heap_at(&sessions->truth->heap, input->message), bytes, count);
+        }
+    }
+    input->waiting_opcode = opcode;
+    input->waiting_bytes = (uint32_t)count;
+    input->waiting_done = done;
+    slot->flags |= RC_SLOT_WAITS_UPLINK;
+    rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+    rc_io_pause(sessions->io, index);
+    return false;
+}
+
+/* Replies pile up: the client is not read until they have left. */
 static bool input_must_wait(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
-    if (rc_hub_unsent(sessions->hub, index) > sessions->config->limits.max_reply_bytes) {
-        slot->flags |= RC_SLOT_WAITS_REPLIES;
-        return true;
+    if (rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes) {
+        return false;
     }
-    if (!rc_uplink_room(sessions->uplink)) {
-        if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
-            if (rc_index_list_push(&sessions->uplink->waiting, index) < 0) {
-                return false;
-            }
-            slot->flags |= RC_SLOT_WAITS_UPLINK;
-        }
-        return true;
-    }
-    return false;
+    slot->flags |= RC_SLOT_WAITS_REPLIES;
+    rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+    rc_io_pause(sessions->io, index);
+    return true;
 }
 
 static void input_control(struct rc_sessions *sessions, uint32_t index, const struct rc_ws_event *event)
@@ -210,11 +242,6 @@ static void input_control(struct rc_sessions *sessions, uint32_t index, const st
     }
 }
 
-static bool input_goes_on(const struct rc_slot *slot)
-{
-    return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
-}
-
 void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
@@ -229,9 +256,7 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
         receiver = rc_truth_input(sessions->truth, slot->input)->receiver;
     }
     while (count > 0 && input_goes_on(slot)) {
-        if (slot->state == RC_SLOT_OPEN && input_must_wait(sessions, index)) {
-            rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
-            rc_io_pause(sessions->io, index);
+        if (slot->state == RC_SLOT_OPEN && ((slot->flags & RC_SLOT_WAITS_UPLINK) || input_must_wait(sessions, index))) {
             if (rc_session_park(sessions, index, bytes, count) < 0) {
                 rc_session_failed_memory(sessions, index);
             }
@@ -246,7 +271,7 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
             rc_metric_add(sessions->metrics, RC_METRIC_FRAMES_IN, 1);
             slot->active_ds = sessions->io->now_ds;
             if (slot->state == RC_SLOT_OPEN) {
-                rc_session_message(sessions, index, event.opcode, event.payload, event.bytes);
+                (void)input_message(sessions, index, event.opcode, event.payload, event.bytes, 0);
             }
         } else if (event.type != RC_WS_EVENT_NONE) {
             input_control(sessions, index, &event);
@@ -320,6 +345,17 @@ void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t
 void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->waiting_opcode != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        const uint8_t opcode = input->waiting_opcode;
+        input->waiting_opcode = 0;
+        if (!input_message(sessions, index, opcode, rc_heap_at(&sessions->truth->heap, input->message),
+                           input->waiting_bytes, input->waiting_done) ||
+            !input_goes_on(slot)) {
+            return;
+        }
+        input_settle(sessions, index);
+    }
     if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0) {
         /* The block is taken out first: handling it may park what is left in a new one. */
         struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
@@ -350,7 +386,8 @@ void rc_session_replies_drained(void *context, uint32_t index)
 void rc_sessions_uplink_room(struct rc_sessions *sessions)
 {
     struct rc_index_list *waiting = &sessions->uplink->waiting;
-    while (waiting->count > 0 && rc_uplink_room(sessions->uplink)) {
+    for (uint32_t tries = waiting->count; tries > 0 && waiting->count > 0 && rc_uplink_room(sessions->uplink);
+         tries--) {
         /* First come, first served would starve nobody either, but costs a shift: the list is taken from its end. */
         const uint32_t index = waiting->items[--waiting->count];
         struct rc_slot *slot = &sessions->truth->slots[index];

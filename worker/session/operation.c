@@ -167,7 +167,8 @@ static void request_excludes(const struct request *request, struct rc_client_ref
     view->exclude_text = text;
 }
 
-static void request_send_up(const struct request *request, enum rc_record_type type, struct rc_envelope_view *view,
+/* False: there is no room for it now. */
+static bool request_send_up(const struct request *request, enum rc_record_type type, struct rc_envelope_view *view,
                             enum rc_metric_id metric)
 {
     struct rc_sessions *sessions = request->sessions;
@@ -181,16 +182,18 @@ static void request_send_up(const struct request *request, enum rc_record_type t
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
     const int rc = rc_uplink_write(sessions->uplink, type, view);
-    if (rc == -EMSGSIZE) {
+    if (rc == -EAGAIN) {
+        return false;
+    }
+    if (rc < 0) {
         request_error(request, RC_CODE_TOO_LARGE, RC_SPAN("the message does not fit the server's rings"));
-    } else if (rc < 0) {
-        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("the server is busy: try again"));
     } else {
         rc_metric_add(sessions->metrics, metric, 1);
     }
+    return true;
 }
 
-static void request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
+static bool request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
 {
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
     char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
@@ -199,114 +202,121 @@ static void request_publish(const struct request *request, struct rc_span channe
     view.head.channel_bytes = (uint8_t)channel.count;
     view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
     request_excludes(request, refs, text, &view);
-    request_send_up(request, RC_UP_PUBLISH, &view,
-                    (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
+    return request_send_up(request, RC_UP_PUBLISH, &view,
+                           (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
 }
 
-static void request_channel_publish(const struct request *request)
+static bool request_channel_publish(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     const struct rc_span channel = request->operation->channel;
     if (!request_channel_ok(request)) {
-        return;
+        return true;
     }
     if (rc_permission_reserved(channel)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
     } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not publish to this channel"));
     } else {
-        request_publish(request, channel, 0);
+        return request_publish(request, channel, 0);
     }
+    return true;
 }
 
-static void request_broadcast(const struct request *request)
+static bool request_broadcast(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->slot),
                               (struct rc_span){0})) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not broadcast"));
-        return;
+        return true;
     }
-    request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+    return request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
 }
 
-static void request_direct(const struct request *request)
+static bool request_direct(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->slot),
                               (struct rc_span){0})) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not send direct messages"));
-        return;
+        return true;
     }
     struct rc_envelope_view view = {0};
     const struct rc_span to = request->operation->to;
     switch (rc_client_id_read((const char *)to.bytes, to.count, sessions->control->instance_id,
                               sessions->control->boot_nonce, &view.head.target)) {
     case RC_CLIENT_ID_LOCAL:
-        request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
-        return;
+        return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
     case RC_CLIENT_ID_STALE:
     case RC_CLIENT_ID_FOREIGN:
     case RC_CLIENT_ID_INVALID:
         rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
-        return;
+        return true;
     }
+    return true;
 }
 
-static void request_run(const struct request *request)
+/* False: it needs room in the up ring. */
+static bool request_run(const struct request *request)
 {
     switch (request->operation->type) {
     case RC_OPERATION_SUBSCRIBE:
         request_subscribe(request);
-        return;
+        return true;
     case RC_OPERATION_UNSUBSCRIBE:
         request_unsubscribe(request);
-        return;
+        return true;
     case RC_OPERATION_PUBLISH:
-        request_channel_publish(request);
-        return;
+        return request_channel_publish(request);
     case RC_OPERATION_BROADCAST:
-        request_broadcast(request);
-        return;
+        return request_broadcast(request);
     case RC_OPERATION_DIRECT:
-        request_direct(request);
-        return;
+        return request_direct(request);
     case RC_OPERATION_PRESENCE:
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
-        return;
+        return true;
     case RC_OPERATION_HISTORY:
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
-        return;
+        return true;
     case RC_OPERATION_PING:
         /* A ping is a question by itself: it is answered with or without an id. */
         request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = request->operation->id});
-        return;
+        return true;
     }
+    return true;
 }
 
-static void message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
+static bool message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame,
+                           uint32_t *done)
 {
     struct rc_native_reader reader;
     struct rc_operation operation;
     struct rc_operation_error error;
+    uint32_t count = 0;
     rc_native_begin(&reader, opcode == RC_WS_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON, frame, &sessions->scratch);
     int rc;
     while (sessions->truth->slots[slot].state == RC_SLOT_OPEN &&
            (rc = rc_native_next(&reader, &operation, &error)) != 0) {
+        if (count++ < *done) {
+            continue;
+        }
         const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
-        if (rc > 0) {
-            request_run(&request);
-        } else {
+        if (rc < 0) {
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             request_reply(&request, &event);
+        } else if (!request_run(&request)) {
+            return false;
         }
+        *done = count;
     }
+    return true;
 }
 
 /* Raw clients know no protocol: what they send is dropped, or published as it is. */
-static void message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
+static bool message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
 {
     const struct rc_config_endpoint *endpoint = &sessions->config->endpoints[sessions->truth->slots[slot].endpoint];
     const struct rc_operation operation = {
@@ -317,49 +327,48 @@ static void message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opc
     if (endpoint->incoming != RC_INCOMING_IGNORE && opcode == RC_WS_TEXT && rc_json_scan(frame, 0, &value, NULL) < 0) {
         /* It would stand unquoted in the JSON messages of others. */
         rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-        return;
+        return true;
     }
     switch (endpoint->incoming) {
     case RC_INCOMING_IGNORE:
-        return;
+        return true;
     case RC_INCOMING_BROADCAST:
         if (rc_permission_allows(sessions->config->permissions.broadcast, user, (struct rc_span){0})) {
-            request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
-        } else {
-            rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+            return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
         }
-        return;
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return true;
     case RC_INCOMING_PUBLISH: {
         const struct rc_span channel = rc_span_text(endpoint->incoming_channel);
         if (rc_permission_publish(sessions->config, user, channel)) {
-            request_publish(&request, channel, 0);
-        } else {
-            rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+            return request_publish(&request, channel, 0);
         }
-        return;
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return true;
     }
     }
+    return true;
 }
 
-void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count)
+bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
+                        uint32_t *done)
 {
     const struct rc_span frame = rc_span_of(bytes, count);
     switch ((enum rc_encoding)sessions->truth->slots[slot].encoding) {
     case RC_ENCODING_JSON:
     case RC_ENCODING_BINARY:
-        message_native(sessions, slot, opcode, frame);
-        return;
+        return message_native(sessions, slot, opcode, frame, done);
     case RC_ENCODING_RAW:
-        message_raw(sessions, slot, opcode, frame);
-        return;
+        return message_raw(sessions, slot, opcode, frame);
     case RC_ENCODING_ECHO:
         if (rc_hub_reply_frame(sessions->hub, slot, opcode, bytes, (uint32_t)count) < 0) {
             rc_session_failed_memory(sessions, slot);
         }
-        return;
+        return true;
     case RC_ENCODING_COUNT:
-        return;
+        return true;
     }
+    return true;
 }
 
 void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)

@@ -95,9 +95,10 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
 
-/* operation.c: a complete message of a native or raw client. */
-void rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes,
-                        size_t count);
+/* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
+ * one needs room in the up ring, call again with the same message and `*done` when there is some. */
+bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
+                        uint32_t *done);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel);
 
