@@ -55,7 +55,7 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
 
 static uint32_t listeners_wanted(const struct rc_config *config)
 {
-    return config->server.listen.count + (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
+    return config->server.listen.count + config->tls.listen.count + (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
 }
 
 static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
@@ -63,6 +63,9 @@ static int open_listeners(struct rc_broker *broker, const struct rc_config *conf
     int code = 0;
     for (uint32_t i = 0; i < config->server.listen.count && code == 0; i++) {
         code = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
+    }
+    for (uint32_t i = 0; i < config->tls.listen.count && code == 0; i++) {
+        code = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
     }
     if (code == 0 && config->http.admin_listen.text[0] != '\0') {
         code = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);

@@ -18,7 +18,9 @@
 
 static int listen_error(const struct rc_listen *group, int code, struct rc_err *err)
 {
-    const char *key = group->kind == RC_LISTENER_ADMIN ? "http.admin_listen" : "server.listen";
+    const char *key = group->kind == RC_LISTENER_ADMIN ? "http.admin_listen"
+                      : group->kind == RC_LISTENER_TLS ? "tls.listen"
+                                                       : "server.listen";
     switch (code) {
     case -EADDRINUSE:
         if (group->address.unix_socket) {
@@ -208,6 +210,19 @@ int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_k
         return listen_error(group, code, err);
     }
     return 0;
+}
+
+const char *rc_listen_kind_name(enum rc_listener_kind kind)
+{
+    switch (kind) {
+    case RC_LISTENER_ADMIN:
+        return "admin";
+    case RC_LISTENER_TLS:
+        return "tls";
+    case RC_LISTENER_CLIENT:
+        return "client";
+    }
+    return "client";
 }
 
 int rc_listen_fd(const struct rc_listen *group, uint32_t worker)

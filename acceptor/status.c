@@ -223,7 +223,7 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
     }
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         json_array_append_new(listeners, json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",
-                                                   broker->listens[i].kind == RC_LISTENER_ADMIN ? "admin" : "client"));
+                                                   rc_listen_kind_name(broker->listens[i].kind)));
     }
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:s, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",

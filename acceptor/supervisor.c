@@ -136,7 +136,7 @@ static void now_running(struct rc_supervisor *supervisor)
                 supervisor->now_ms - supervisor->started_ms);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         rc_log_info("listening", "address=%s kind=%s", broker->listens[i].text,
-                    broker->listens[i].kind == RC_LISTENER_ADMIN ? "admin" : "client");
+                    rc_listen_kind_name(broker->listens[i].kind));
     }
     if (!rc_config_listeners_private(config)) {
         rc_log_info("public_listeners",

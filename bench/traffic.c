@@ -156,6 +156,10 @@ void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, str
             rc_bench_count(&tally->duplicated, 1);
             return;
         }
+        if (result == RC_BENCH_TRACK_GAP && !excused) {
+            rc_bench_client_note(client, "subscriber %u missed %u before %u of stream %u", conn->number, skipped,
+                                 payload.sequence, payload.stream);
+        }
         if (result == RC_BENCH_TRACK_LATE) {
             rc_bench_count(&tally->late, 1);
             rc_bench_count(missing, (uint64_t)-1);
@@ -192,6 +196,10 @@ void rc_bench_traffic_finish(struct rc_bench_client *client)
             const uint32_t total = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
             const uint32_t expected = traffic->tracks[(size_t)slot * plan->streams_per_channel + i].expected;
             if (total > expected) {
+                if (!excused) {
+                    rc_bench_client_note(client, "subscriber %u never got %u to %u of stream %u", conn->number,
+                                         expected, total - 1, stream);
+                }
                 rc_bench_count(excused ? &tally->excused : &tally->skipped, total - expected);
             }
         }

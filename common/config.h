@@ -110,6 +110,12 @@ struct rc_config_redis {
     uint64_t outbox_bytes;
     uint64_t outbox_max_age_ms;
     bool sharded;
+    struct rc_config_text tls_ca;
+    struct rc_config_text tls_certificate;
+    struct rc_config_text tls_key;
+    struct rc_config_text tls_server_name;
+    struct rc_config_text sentinel_user;
+    struct rc_config_text sentinel_password;
 };
 
 struct rc_config_cluster {
@@ -122,9 +128,14 @@ struct rc_config_auth {
     struct rc_config_text user_header;
 };
 
+enum rc_tls_version { RC_TLS_12 = 12, RC_TLS_13 = 13 };
+
 struct rc_config_tls {
     struct rc_config_list listen;
-    struct rc_config_list certificates;
+    struct rc_config_list certificates; /* PEM files: chain and key; the first is the default */
+    enum rc_tls_version min_version;
+    struct rc_config_text client_ca; /* "" = clients are not asked for certificates */
+    bool client_required;
 };
 
 struct rc_config_namespace {
@@ -140,6 +151,7 @@ struct rc_config_namespace {
     enum rc_priority priority;
     bool presence;
     bool reveal_publisher;
+    bool outbox; /* messages wait for Redis while it is away */
 };
 
 struct rc_config_endpoint {

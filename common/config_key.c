@@ -29,6 +29,7 @@ static const struct rc_config_word endpoint_protocols[] = {
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};
+static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3", RC_TLS_13}, {NULL, 0}};
 #define log_levels rc_config_log_levels
 
 /* Words and kinds are written as four bytes. */

@@ -453,9 +453,17 @@ bool rc_network_contains(const struct rc_network *network, const struct sockaddr
 
 /* --- origins ----------------------------------------------------------------------------------------------------- */
 
-/* A host as it stands in an origin: a name, an IPv4 address, or an IPv6 address in brackets. */
+/* A host as it stands in an origin: a name, an IPv4 address, or an IPv6 address in brackets. A first label "*" stands for
+ * any, see worker/http/origin.h. */
 static bool origin_host_ok(const char *host, size_t bytes)
 {
+    if (bytes > 2 && host[0] == '*' && host[1] == '.') {
+        host += 2;
+        bytes -= 2;
+        if (host[0] == '.' || host[0] == '[') {
+            return false;
+        }
+    }
     const bool brackets = bytes > 2 && host[0] == '[' && host[bytes - 1] == ']';
     for (size_t i = brackets ? 1 : 0; i < (brackets ? bytes - 1 : bytes); i++) {
         const char c = host[i];

@@ -62,7 +62,26 @@ struct rc_relay_truth {
 };
 _Static_assert(sizeof(struct rc_relay_truth) == 128, "relay truth layout");
 
-enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN };
+/* How it stands with Redis, for /health/redis and `ringcast status`. */
+enum rc_redis_state {
+    RC_REDIS_DISABLED,   /* no redis.url, or a relay that does not run yet */
+    RC_REDIS_CONNECTING, /* not connected since the start */
+    RC_REDIS_CONNECTED,  /* commands are answered and every subscription connection lives */
+    RC_REDIS_AWAY,       /* lost, or silent: the broker is in local-only mode */
+};
+
+#define RC_REDIS_ERROR_MAX 192
+/* W: relay, by common/redis_health. */
+struct rc_redis_health {
+    _Atomic uint32_t state;    /* enum rc_redis_state */
+    _Atomic uint32_t revision; /* odd while `error` is being written */
+    _Atomic uint64_t since_ms; /* CLOCK_MONOTONIC of the last change of state */
+    _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated text of the last loss */
+    uint8_t pad[48];
+};
+_Static_assert(sizeof(struct rc_redis_health) == 256, "redis health layout");
+
+enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {
     uint32_t kind;    /* enum rc_listener_kind */
@@ -87,11 +106,13 @@ struct rc_control {
     uint32_t slots_per_worker;   /* connection slots of each worker (from max_connections and RLIMIT_NOFILE) */
     uint32_t direct_descriptors; /* slots of each worker's direct descriptor table */
     uint32_t reserved0;
+    uint8_t tls_ticket_keys[80]; /* random: a TLS session resumes on any worker of this boot */
     _Atomic uint32_t state;             /* enum rc_broker_state. W: acceptor */
     _Atomic uint32_t config_generation; /* W: acceptor. config[config_generation & 1] is in force; first is 0 */
     _Atomic uint64_t drain_deadline_ms; /* W: acceptor, before state = DRAINING */
     struct rc_listener listeners[RC_LISTENERS_MAX];
     struct rc_relay_truth relay_truth;
+    struct rc_redis_health redis_health;
     struct rc_process acceptor;
     struct rc_process relay;
     struct rc_process workers[RC_WORKERS_MAX];

@@ -32,30 +32,75 @@ void rc_relay_loop_close(struct rc_relay_loop *loop)
     rc_uring_close(&loop->ring);
 }
 
-static int arm(struct rc_relay_loop *loop, uint32_t index)
+static struct io_uring_sqe *take_sqe(struct rc_relay_loop *loop)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
     if (sqe == NULL) {
-        const int result = io_uring_submit(&loop->ring);
+        (void)io_uring_submit(&loop->ring);
         sqe = io_uring_get_sqe(&loop->ring);
-        if (sqe == NULL) {
-            return result < 0 ? result : -EBUSY;
-        }
+    }
+    return sqe;
+}
+
+static uint64_t tag_of(const struct rc_relay_loop *loop, uint32_t index)
+{
+    return (uint64_t)loop->watches[index].generation << 32 | index;
+}
+
+static int arm(struct rc_relay_loop *loop, uint32_t index)
+{
+    struct io_uring_sqe *sqe = take_sqe(loop);
+    if (sqe == NULL) {
+        return -EBUSY;
     }
     io_uring_prep_poll_multishot(sqe, loop->watches[index].fd, loop->watches[index].events);
-    io_uring_sqe_set_data64(sqe, index);
+    io_uring_sqe_set_data64(sqe, tag_of(loop, index));
     return 0;
+}
+
+int rc_relay_loop_poll(struct rc_relay_loop *loop, int fd, uint32_t events, rc_relay_ready *ready, void *context)
+{
+    uint32_t index = 0;
+    while (index < loop->watch_count && loop->watches[index].fd >= 0) {
+        index++;
+    }
+    if (index == RC_RELAY_WATCHES_MAX) {
+        return -ENOSPC;
+    }
+    if (index == loop->watch_count) {
+        loop->watch_count++;
+    }
+    struct rc_relay_watch *watch = &loop->watches[index];
+    const uint32_t generation = watch->generation;
+    *watch = (struct rc_relay_watch){
+        .fd = fd, .generation = generation, .events = events, .ready = ready, .context = context};
+    const int result = arm(loop, index);
+    if (result < 0) {
+        watch->fd = -1;
+        return result;
+    }
+    return (int)index;
+}
+
+void rc_relay_loop_unpoll(struct rc_relay_loop *loop, int handle)
+{
+    struct rc_relay_watch *watch = &loop->watches[handle];
+    struct io_uring_sqe *sqe = take_sqe(loop);
+    if (sqe != NULL) {
+        io_uring_prep_poll_remove(sqe, tag_of(loop, (uint32_t)handle));
+        io_uring_sqe_set_data64(sqe, UINT64_MAX); /* nobody's */
+        /* At once: the poll holds the file open, and its peer would not see it closed. */
+        (void)io_uring_submit(&loop->ring);
+    }
+    watch->fd = -1;
+    watch->generation++;
+    watch->ready = NULL;
 }
 
 int rc_relay_loop_watch(struct rc_relay_loop *loop, int fd, bool edge, rc_relay_ready *ready, void *context)
 {
-    if (loop->watch_count == RC_RELAY_WATCHES_MAX) {
-        return -ENOSPC;
-    }
-    const uint32_t index = loop->watch_count++;
-    loop->watches[index] = (struct rc_relay_watch){
-        .fd = fd, .events = POLLIN | (edge ? (uint32_t)EPOLLET : 0), .ready = ready, .context = context};
-    return arm(loop, index);
+    const int handle = rc_relay_loop_poll(loop, fd, POLLIN | (edge ? (uint32_t)EPOLLET : 0), ready, context);
+    return handle < 0 ? handle : 0;
 }
 
 /* Takes all completions. A multishot poll ends when the completion queue overflowed or on an error: it is armed again. */
@@ -63,18 +108,19 @@ static int reap(struct rc_relay_loop *loop)
 {
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
-        const uint64_t index = io_uring_cqe_get_data64(cqe);
+        const uint64_t tag = io_uring_cqe_get_data64(cqe);
+        const uint32_t index = (uint32_t)tag;
         const int result = cqe->res;
         const bool armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         io_uring_cqe_seen(&loop->ring, cqe);
-        if (index >= loop->watch_count) {
+        if (index >= loop->watch_count || loop->watches[index].fd < 0 || tag_of(loop, index) != tag) {
             continue;
         }
         if (result < 0 && result != -ECANCELED && result != -EINTR) {
             return result;
         }
         if (!armed) {
-            const int rearmed = arm(loop, (uint32_t)index);
+            const int rearmed = arm(loop, index);
             if (rearmed < 0) {
                 return rearmed;
             }
@@ -88,12 +134,22 @@ static int reap(struct rc_relay_loop *loop)
     return 0;
 }
 
+static uint64_t wait_of(const struct rc_relay_loop *loop)
+{
+    const uint64_t due_ms = loop->ops.due_ms != NULL ? loop->ops.due_ms(loop->ops.context) : UINT64_MAX;
+    const uint64_t now_ms = rc_clock_ms();
+    const uint64_t wait_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+    return wait_ms < WAIT_MS_MAX ? wait_ms : WAIT_MS_MAX;
+}
+
 static int sleep_until_rung(struct rc_relay_loop *loop)
 {
     int result = 0;
     rc_doorbell_sleep(&loop->process->bell);
     if (!loop->ops.pending(loop->ops.context)) {
-        struct __kernel_timespec timeout = {.tv_sec = WAIT_MS_MAX / 1000, .tv_nsec = (WAIT_MS_MAX % 1000) * 1000000};
+        const uint64_t wait_ms = wait_of(loop);
+        struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ms / 1000),
+                                            .tv_nsec = (int64_t)(wait_ms % 1000 * 1000000)};
         struct io_uring_cqe *cqe;
         result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
         rc_doorbell_awake(&loop->process->bell);

@@ -16,13 +16,15 @@
 #include "common/err.h"
 #include "common/shm_layout.h"
 
-#define RC_RELAY_WATCHES_MAX 8u
+#define RC_RELAY_WATCHES_MAX 512u /* a Cluster has two connections for each of its nodes */
 
 struct rc_relay_loop_ops {
     /* Does a bounded piece of work. True: there is more to do at once. */
     bool (*turn)(void *context);
     /* The sleep is announced: true when there is work after all. */
     bool (*pending)(void *context);
+    /* When the next turn must be at the latest (rc_clock_ms), UINT64_MAX = whenever. NULL: always whenever. */
+    uint64_t (*due_ms)(void *context);
     void *context; /* borrowed */
 };
 
@@ -30,7 +32,8 @@ struct rc_relay_loop_ops {
 typedef void rc_relay_ready(void *context, uint32_t events);
 
 struct rc_relay_watch {
-    int fd; /* borrowed */
+    int fd;              /* borrowed; -1 = free */
+    uint32_t generation; /* of this place: completions of its former users are told apart by it */
     uint32_t events;
     rc_relay_ready *ready; /* NULL: waking up is all there is to it */
     void *context;         /* borrowed */
@@ -41,7 +44,7 @@ struct rc_relay_loop {
     struct rc_process *process; /* borrowed: the relay's entry in the control segment: heartbeat and bell */
     struct rc_relay_loop_ops ops;
     struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];
-    uint32_t watch_count;
+    uint32_t watch_count; /* places in use or free again */
     uint64_t reaped_ms; /* when completions were looked at last */
     bool stopping;      /* true exactly when rc_relay_loop_stop was called */
 };
@@ -54,6 +57,11 @@ void rc_relay_loop_close(struct rc_relay_loop *loop);
 /* Watches a descriptor for POLLIN (and its end) until the loop is closed, edge-triggered if `edge` (then it need not be read).
  * 0, -ENOSPC, or the negative errno of the ring. */
 int rc_relay_loop_watch(struct rc_relay_loop *loop, int fd, bool edge, rc_relay_ready *ready, void *context);
+
+/* The same for any poll(2) events, EPOLLET among them. A handle, or negative errno. */
+int rc_relay_loop_poll(struct rc_relay_loop *loop, int fd, uint32_t events, rc_relay_ready *ready, void *context);
+/* Ends a watch: `ready` is not called any more. Before the descriptor is closed. */
+void rc_relay_loop_unpoll(struct rc_relay_loop *loop, int handle);
 
 /* Runs until rc_relay_loop_stop. 0, or the negative errno that makes going on impossible, with `err`. */
 int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err);

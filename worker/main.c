@@ -138,6 +138,12 @@ static void to_timer(void *context, uint32_t slot)
     rc_session_timer(&w->sessions, slot);
 }
 
+static void to_plain_on_tls(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_plain_on_tls(&w->sessions, slot);
+}
+
 static void to_terminated(void *context, uint32_t slot)
 {
     struct worker *w = context;
@@ -203,6 +209,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_log_set_level((enum rc_log_level)w->config->log.level);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_sessions_reconfigure(&w->sessions, w->config);
+        rc_io_tls_reload(&w->io, w->control, w->config);
     }
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
 }
@@ -234,12 +241,14 @@ static int start(struct worker *w, struct rc_err *err)
     handlers.writable = to_writable;
     handlers.short_send = to_short_send;
     handlers.timer = to_timer;
+    handlers.plain_on_tls = to_plain_on_tls;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
                                           .control = w->control,
                                           .slots_max = w->control->slots_per_worker,
                                           .direct_descriptors = descriptors,
-                                          .receive_buffers_bytes = w->config->server.receive_buffers_bytes};
+                                          .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
+                                          .config = w->config};
     const struct rc_hub_handlers hub_handlers = {.context = w,
                                                  .interest_changed = to_interest_changed,
                                                  .replies_drained = to_replies_drained,

@@ -29,19 +29,12 @@ void rc_timer_set(struct rc_timers *timers, struct rc_timer *timer, uint64_t due
 
 void rc_timers_run(struct rc_timers *timers, uint64_t now_ms)
 {
-    /* One that sets itself again for now waits for the next round: a round is bounded by the timers there are. */
-    struct rc_timer *due = timers->first;
-    struct rc_timer **end = &timers->first;
-    while (*end != NULL && (*end)->due_ms <= now_ms) {
-        end = &(*end)->next;
+    /* One that sets itself again for now waits for the next round: a round is bounded by the timers that are due. */
+    uint32_t due = 0;
+    for (const struct rc_timer *timer = timers->first; timer != NULL && timer->due_ms <= now_ms; timer = timer->next) {
+        due++;
     }
-    if (end == &timers->first) {
-        return;
-    }
-    /* They stay in the list until their turn, so that an earlier one may cancel a later one. */
-    struct rc_timer *const stop = *end;
-    (void)due;
-    while (timers->first != NULL && timers->first != stop && timers->first->due_ms <= now_ms) {
+    for (; due > 0 && timers->first != NULL && timers->first->due_ms <= now_ms; due--) {
         struct rc_timer *timer = timers->first;
         timers->first = timer->next;
         timer->next = NULL;

@@ -101,8 +101,11 @@ testBroker("both at once: a stopped worker behind a relay that stops too", { wor
   const last = Array(PUBLISHERS).fill(-1);
   let gap = false;
   const own = readers[2];
-  await bystanders[0].publish("load", [0, EACH, "end"]);
-  await until("the woken worker's reader sees the end", () => own.got.at(-1)?.data?.[2] === "end", { timeout: 10000 });
+  let n = EACH;
+  await until("the woken worker's reader gets new messages again", async () => {
+    await bystanders[0].publish("load", [0, n++, "end"]);
+    return own.got.at(-1)?.data?.[2] === "end";
+  });
   const jumps = new Set();
   for (const message of own.got) {
     if (message.type === "gap") {

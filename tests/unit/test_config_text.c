@@ -438,6 +438,8 @@ Test(config_text, origins_are_written_as_browsers_send_them)
         {"*", "*"},
         {"null", "null"},
         {"chrome-extension://abcdef", "chrome-extension://abcdef"},
+        {"https://*.Example.com:443", "https://*.example.com"},
+        {"https://*.example.com:8443", "https://*.example.com:8443"},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         char origin[256];
@@ -465,7 +467,13 @@ Test(config_text, wrong_origins_are_refused)
                                         "https://a:",
                                         "https://a:0",
                                         "https://a:65536",
-                                        "https://*.example.com",
+                                        "https://*",
+                                        "https://*.",
+                                        "https://*..a",
+                                        "https://*a.example.com",
+                                        "https://a.*.example.com",
+                                        "https://*.*.example.com",
+                                        "https://*.[::1]",
                                         "https://a?b",
                                         "https://user@a",
                                         "https://a,https://b",

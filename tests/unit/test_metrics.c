@@ -1,6 +1,7 @@
 /* metrics: the exposition as Prometheus reads it. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

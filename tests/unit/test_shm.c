@@ -22,9 +22,11 @@ Test(shm, segment_has_its_size_is_zero_and_close_on_exec)
     uint8_t *memory = rc_shm_map(fd, &bytes, &err);
     cr_assert_not_null(memory);
     cr_assert_eq(bytes, 100000);
+    uint64_t nonzero = 0;
     for (uint64_t i = 0; i < bytes; i++) {
-        cr_assert_eq(memory[i], 0);
+        nonzero += memory[i] != 0;
     }
+    cr_assert_eq(nonzero, 0);
     munmap(memory, bytes);
     close(fd);
 }

@@ -91,12 +91,17 @@ Test(uring, ring_memory_of_the_caller_shows_the_completions_to_another_mapping)
     bool in_memory = false;
     cr_assert_eq(rc_uring_open(&ring, &options, &in_memory, &err), 0, "%s", err.text);
     cr_assert(in_memory);
+    struct io_uring_cqe *cqe;
+    uint32_t wrong = 0;
     for (uint32_t i = 0; i < 40000; i++) { /* around the completion queue twice */
         struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
         io_uring_prep_nop(sqe);
         sqe->user_data = UINT64_C(0x1234567800000000) + i;
-        cr_assert_eq(run_one(&ring), 0);
+        wrong += io_uring_submit_and_wait(&ring, 1) != 1;
+        wrong += io_uring_peek_cqe(&ring, &cqe) != 0 || cqe->res != 0 || cqe->user_data != sqe->user_data;
+        io_uring_cq_advance(&ring, 1);
     }
+    cr_assert_eq(wrong, 0);
     const uint64_t last = UINT64_C(0x1234567800000000) + 39999;
     cr_assert_not_null(memmem(theirs, bytes, &last, sizeof(last)));
     rc_uring_close(&ring);

@@ -2,7 +2,6 @@
 #include "worker/gate/permission.h"
 
 #include <string.h>
-#include <strings.h>
 
 bool rc_permission_reserved(struct rc_span channel)
 {
@@ -42,46 +41,4 @@ bool rc_permission_publish(const struct rc_config *config, struct rc_span user, 
     const struct rc_config_namespace *space =
         rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
     return !rc_permission_reserved(channel) && rc_permission_allows(space->publish, user, channel);
-}
-
-static bool permission_equal_nocase(struct rc_span a, struct rc_span b)
-{
-    return a.count == b.count && strncasecmp((const char *)a.bytes, (const char *)b.bytes, a.count) == 0;
-}
-
-/* The star stands for one or more leading labels. */
-static bool permission_wildcard(struct rc_span pattern, struct rc_span origin)
-{
-    const uint8_t *star = memchr(pattern.bytes, '*', pattern.count);
-    if (star == NULL) {
-        return false;
-    }
-    const size_t before = (size_t)(star - pattern.bytes);
-    const size_t after = pattern.count - before - 1;
-    return origin.count > before + after &&
-           permission_equal_nocase(rc_span_of(pattern.bytes, before), rc_span_of(origin.bytes, before)) &&
-           permission_equal_nocase(rc_span_of(star + 1, after), rc_span_of(origin.bytes + origin.count - after, after));
-}
-
-bool rc_permission_origin(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host)
-{
-    if (origin.count == 0) {
-        return true;
-    }
-    if (allowed->count == 0) {
-        const char *authority = memmem(origin.bytes, origin.count, "://", 3);
-        if (authority == NULL) {
-            return false;
-        }
-        const size_t scheme = (size_t)(authority + 3 - (const char *)origin.bytes);
-        return permission_equal_nocase(rc_span_of(authority + 3, origin.count - scheme), host);
-    }
-    for (uint32_t i = 0; i < allowed->count; i++) {
-        const struct rc_span entry = rc_span_text(allowed->items[i].text);
-        if (rc_span_equal(entry, RC_SPAN("*")) || permission_equal_nocase(entry, origin) ||
-            permission_wildcard(entry, origin)) {
-            return true;
-        }
-    }
-    return false;
 }

@@ -21,8 +21,4 @@ bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span c
 bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel);
 bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel);
 
-/* Origin of the upgrade (RFC 6454): no Origin header is allowed; with an empty list the origin's authority must be `host`; entries
- * are exact origins, a lone star, or have a star for leading labels (https, then *.example.com). */
-bool rc_permission_origin(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host);
-
 #endif

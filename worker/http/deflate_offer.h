@@ -22,7 +22,7 @@
 #include "worker/http/upgrade.h"
 
 #define RC_DEFLATE_SERVER_WINDOWS 4u /* sizes of window that messages are compressed with: 8, 9, 12, 15 bits */
-#define RC_DEFLATE_ANSWER_BYTES_MAX 128u
+#define RC_DEFLATE_ANSWER_BYTES_MAX 160u
 
 struct rc_deflate_policy {
     uint8_t server_window_bits; /* largest window to compress with: 9 to 15, rounded down to 9, 12 or 15 */
@@ -31,9 +31,9 @@ struct rc_deflate_policy {
 };
 
 struct rc_deflate_agreement {
-    uint8_t server_window_bits;      /* 8, 9, 12 or 15: for rc_deflate */
-    uint8_t client_window_bits;      /* 8 to 15: for rc_inflate_remember; only matters with takeover */
-    bool client_no_context_takeover; /* no history is kept */
+    uint8_t server_window_bits;               /* 8, 9, 12 or 15: for rc_deflate */
+    uint8_t client_window_bits;               /* 8 to 15: for rc_inflate_remember; only matters with takeover */
+    bool client_no_context_takeover;          /* no history is kept */
     char answer[RC_DEFLATE_ANSWER_BYTES_MAX]; /* value of Sec-WebSocket-Extensions, terminated */
 };
 

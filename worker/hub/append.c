@@ -191,7 +191,7 @@ static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_chann
         if (keep <= log->served) {
             append_cut(hub, group_index, log, keep);
             if (log->block == 0) {
-                return -ENOENT; /* the last subscriber was among those cut, and took the log along */
+                return -ENOENT; /* only those were behind who have been cut off: the log went with the last of them */
             }
             rc_channel_log_compact(log, &hub->truth->heap, keep);
         }
@@ -246,17 +246,31 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
     return excluded;
 }
 
+/* Does anybody listen in this group? The members of "*" are all connections, its list names only those behind. */
+static bool append_heard(const struct rc_hub *hub, uint32_t group_index, uint8_t encoding)
+{
+    return group_index == hub->everybody_groups[encoding] ? hub->everybody_counts[encoding] > 0
+                                                          : hub->members[group_index].count > 0;
+}
+
 static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
                            const struct rc_envelope_view *view)
 {
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    const uint8_t encoding = group->encoding;
+    const uint64_t bytes_max = rc_hub_frame_bytes_max(encoding, event);
     struct rc_channel_log *log = append_log(hub, group);
-    if (log == NULL) {
-        return -ENOMEM;
-    }
-    const int rc = append_room(hub, group_index, log, rc_hub_frame_bytes_max(group->encoding, event));
+    int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
     if (rc == -ENOENT) {
-        return 0;
+        if (!append_heard(hub, group_index, encoding)) {
+            return 0;
+        }
+        /* Nobody is behind any more, and the log was given back: the others need a new one. */
+        log = append_log(hub, group);
+        rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
+    }
+    if (log == NULL) {
+        return rc;
     }
     if (rc < 0) {
         if (log->block == 0) {
@@ -265,21 +279,14 @@ static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struc
         return rc;
     }
     const uint64_t before = log->head;
-    const size_t bytes = rc_hub_frame_encode(group->encoding, event, rc_channel_log_tail(log, &hub->truth->heap));
+    const size_t bytes = rc_hub_frame_encode(encoding, event, rc_channel_log_tail(log, &hub->truth->heap));
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
-    if (view != NULL && append_exclude(hub, log, group->encoding, view) > 0) {
+    if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
     }
     rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, view == NULL ? 0 : view->head.sequence, flags);
     append_mark(hub, group_index, log, before);
     return 0;
-}
-
-/* Does anybody listen in this group? The members of "*" are all connections, its list names only those behind. */
-static bool append_heard(const struct rc_hub *hub, const struct rc_group *group, uint32_t group_index)
-{
-    return group->channel == hub->everybody ? hub->everybody_counts[group->encoding] > 0
-                                            : hub->members[group_index].count > 0;
 }
 
 /* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. */
@@ -290,7 +297,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
-        const bool skip = group->encoding == RC_ENCODING_ECHO || !append_heard(hub, group, index) ||
+        const bool skip = group->encoding == RC_ENCODING_ECHO || !append_heard(hub, index, group->encoding) ||
                           (event->type == RC_EVENT_GAP && group->encoding == RC_ENCODING_RAW) ||
                           (hub->partial_mask & (1u << group->encoding)) != 0;
         if (!skip) {

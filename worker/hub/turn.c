@@ -246,6 +246,17 @@ static void turn_fill_one(struct turn_packet *p, struct turn_source *source)
     turn_advance(p, source, to);
 }
 
+/* The packet is full: without a cursor, a source that has not had its turn would move on with everybody else. */
+static void turn_keep_places(struct turn_packet *p, const struct turn_source *sources, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (sources[i].position < sources[i].end) {
+            turn_advance(p, &sources[i], sources[i].position);
+        }
+    }
+    p->more = true;
+}
+
 /* Several sources, or frames that leave somebody out: runs of frames in the order of their sequence. */
 static void turn_fill_merged(struct turn_packet *p, struct turn_source *sources, uint32_t count)
 {
@@ -275,7 +286,7 @@ static void turn_fill_merged(struct turn_packet *p, struct turn_source *sources,
             return;
         }
         if (rc_io_packet_full(p->packet)) {
-            p->more = true;
+            turn_keep_places(p, sources, count);
             return;
         }
         const uint64_t from = next->position;
@@ -401,6 +412,9 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
     hub->io->conns[slot_index].turn = hub->turn;
     if (turn_mute(slot)) {
         return;
+    }
+    if (rc_io_busy(hub->io, slot_index)) {
+        slot->flags |= RC_SLOT_BLOCKED; /* a TLS record is still leaving; writable comes behind it */
     }
     if (slot->flags & RC_SLOT_BLOCKED) {
         turn_hold(hub, slot_index);

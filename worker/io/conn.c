@@ -72,7 +72,8 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_
     if (io->peername_bytes[listener] > 0) {
         conn_ask_peername(io, index, io->peername_bytes[listener]);
     }
-    if (!io->handlers.accepted(io->handlers.context, index, listener)) {
+    if ((io->tls_listener[listener] && !rc_io_tls_accept(io, index)) ||
+        !io->handlers.accepted(io->handlers.context, index, listener)) {
         rc_io_terminate(io, index);
         return;
     }
@@ -184,6 +185,9 @@ void rc_io_resume(struct rc_io *io, uint32_t slot)
 
 void rc_io_want_writable(struct rc_io *io, uint32_t slot)
 {
+    if (rc_io_busy(io, slot)) {
+        return; /* the completion of the record under way says so */
+    }
     if (!(io->conns[slot].inflight & RC_INFLIGHT_POLLOUT)) {
         conn_arm_poll(io, slot, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
@@ -220,8 +224,12 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
             slot->received_bytes += (uint32_t)result;
             rc_metric_add(io->metrics, RC_METRIC_BYTES_IN, (uint64_t)result);
             conn_note_data(io, conn);
-            io->handlers.received(io->handlers.context, index, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES,
-                                  (uint32_t)result);
+            uint8_t *bytes = io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES;
+            if (rc_io_is_tls(io, index)) {
+                rc_io_tls_received(io, index, bytes, (uint32_t)result);
+            } else {
+                io->handlers.received(io->handlers.context, index, bytes, (uint32_t)result);
+            }
         }
         conn_recycle(io, buffer);
     }
@@ -309,6 +317,7 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         slot->state = RC_SLOT_TERMINATING;
         rc_wheel_clear(&io->wheel, index);
         io->handlers.terminated(io->handlers.context, index);
+        rc_io_tls_shutdown(io, index);
         if (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) {
             conn_cancel(io, index, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_ALL,
                         RC_OP_CANCEL);
@@ -331,6 +340,7 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
     io->conns[index].inflight = 0;
     slot->state = RC_SLOT_FREE;
     slot->random = 0;
+    rc_io_tls_freed(io, index);
     RC_ASSERT(io->open_count > 0);
     io->open_count--;
     rc_metric_add(io->metrics, RC_METRIC_CLOSED, 1);

@@ -44,6 +44,7 @@ enum rc_io_inflight {
     RC_INFLIGHT_CANCEL = 1u << 3,
     RC_INFLIGHT_CLOSE = 1u << 4,
     RC_INFLIGHT_PEERNAME = 1u << 5,
+    RC_INFLIGHT_TLS = 1u << 6, /* a record is leaving */
 };
 
 /* Index of one connection. */
@@ -73,6 +74,8 @@ struct rc_packet {
     uint32_t bytes;
     uint32_t first; /* of its pieces in the batch */
     uint32_t count;
+    uint32_t sent; /* TLS: what was encrypted of it; else `bytes` */
+    int error;     /* TLS: why nothing was */
 };
 
 struct rc_io_handlers {
@@ -88,6 +91,8 @@ struct rc_io_handlers {
     void (*short_send)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
                        int error);
     void (*timer)(void *context, uint32_t slot);
+    /* A peer speaks plain HTTP on a TLS listener; the connection is a plain one now, to tell it so. */
+    void (*plain_on_tls)(void *context, uint32_t slot);
     /* The connection terminates: give back everything that the slot owns. Nothing is called for it afterwards. */
     void (*terminated)(void *context, uint32_t slot);
     /* The slot is free again. */
@@ -124,6 +129,12 @@ struct rc_io {
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
 
+    struct rc_tls *tls;             /* owned; NULL when no listener has TLS */
+    struct rc_io_tls **tls_sockets; /* owned: per slot, NULL for plain ones; NULL when no listener has TLS */
+    uint8_t *tls_plain;             /* owned: one record of plaintext */
+    uint32_t tls_count;
+    bool tls_listener[RC_LISTENERS_MAX];
+
     /* the send batch of the current round */
     struct rc_packet packets[RC_IO_BATCH_MAX];
     struct rc_piece *pieces; /* owned: RC_IO_BATCH_MAX x RC_IO_PIECES_MAX */
@@ -140,6 +151,7 @@ struct rc_io_options {
     uint32_t slots_max;
     uint32_t direct_descriptors;
     uint64_t receive_buffers_bytes;
+    const struct rc_config *config; /* for tls */
 };
 
 /* Bytes that io wants of the truth segment for receive buffers. */
@@ -175,6 +187,13 @@ void rc_io_opened(struct rc_io *io, uint32_t slot);
 void rc_io_quiet_check(struct rc_io *io, uint32_t slot);
 /* Begins the end: terminate -> join -> close. */
 void rc_io_terminate(struct rc_io *io, uint32_t slot);
+
+/* TLS: is it one; a record is still leaving, so nothing can be sent now (handlers.writable comes); the verified client
+ * certificate's name; certificates are loaded again. */
+bool rc_io_is_tls(const struct rc_io *io, uint32_t slot);
+bool rc_io_busy(const struct rc_io *io, uint32_t slot);
+size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, size_t capacity);
+void rc_io_tls_reload(struct rc_io *io, const struct rc_control *control, const struct rc_config *config);
 
 /* Sending. A packet is begun, gets pieces, and is committed; a full batch is flushed by the caller between packets. */
 static inline bool rc_io_batch_full(const struct rc_io *io)

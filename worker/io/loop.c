@@ -158,6 +158,10 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
+    rc = rc_io_tls_open(io, options->control, options->config, err);
+    if (rc < 0) {
+        return rc;
+    }
     loop_arm_fd(io, io->bell_fd, RC_OP_BELL);
     loop_arm_fd(io, io->life_fd, RC_OP_LIFE);
     for (uint32_t i = 0; i < io->listener_count; i++) {
@@ -173,6 +177,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
 void rc_io_close(struct rc_io *io)
 {
     rc_uring_close(&io->ring);
+    rc_io_tls_close(io);
     rc_wheel_close(&io->wheel);
     free(io->conns);
     free(io->pieces);
@@ -222,6 +227,7 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     case RC_OP_POLLOUT:
     case RC_OP_CANCEL:
     case RC_OP_CLOSE:
+    case RC_OP_TLS_SEND:
         break;
     }
     /* Join waits for every completion, so none can come for an earlier use of the slot. */
@@ -239,6 +245,9 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         return;
     case RC_OP_CANCEL:
         rc_io_on_cancel(io, index);
+        return;
+    case RC_OP_TLS_SEND:
+        rc_io_tls_on_sent(io, index, cqe->res);
         return;
     default:
         rc_io_on_close(io, index, cqe->res);
@@ -314,6 +323,9 @@ void rc_io_flush(struct rc_io *io)
             if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
                 rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
             }
+        }
+        for (uint32_t i = 0; io->tls != NULL && i < packets; i++) {
+            rc_io_settle_tls(io, i);
         }
         io->packet_count = 0;
         io->piece_count = 0;

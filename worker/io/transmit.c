@@ -38,6 +38,15 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         return;
     }
     const uint32_t index = io->packet_count;
+    packet->sent = packet->bytes;
+    if (io->tls != NULL && rc_io_is_tls(io, packet->slot)) {
+        packet->error = rc_io_tls_commit(io, packet, &packet->sent);
+        io->truth->slots[packet->slot].sent_bytes += packet->sent;
+        io->piece_count += packet->count;
+        io->packet_count++;
+        rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
+        return;
+    }
     const struct rc_piece *pieces = &io->pieces[packet->first];
     struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
     RC_ASSERT(sqe != NULL); /* the queue is larger than a batch and was flushed before it */
@@ -67,6 +76,15 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     io->truth->slots[packet->slot].sent_bytes += packet->bytes;
     rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
     rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, packet->bytes);
+}
+
+/* A TLS packet of which less than everything was encrypted is a short send like any other. */
+void rc_io_settle_tls(struct rc_io *io, uint32_t index)
+{
+    const struct rc_packet *packet = &io->packets[index];
+    if (packet->error < 0 || packet->sent < packet->bytes) {
+        io->handlers.short_send(io->handlers.context, packet, &io->pieces[packet->first], packet->sent, packet->error);
+    }
 }
 
 void rc_io_on_send(struct rc_io *io, uint32_t index, int result)

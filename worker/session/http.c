@@ -9,8 +9,8 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "worker/gate/permission.h"
 #include "worker/http/assets.h"
+#include "worker/http/origin.h"
 #include "worker/http/parse.h"
 #include "worker/http/upgrade.h"
 
@@ -223,6 +223,10 @@ static int http_endpoint(const struct rc_config *config, const char *path, uint8
 static struct rc_span http_user(const struct exchange *exchange, char *text, size_t capacity)
 {
     const struct rc_config *config = exchange->sessions->config;
+    const size_t name_bytes = rc_io_tls_identity(exchange->sessions->io, exchange->slot, text, capacity);
+    if (name_bytes > 0) {
+        return rc_span_of(text, name_bytes); /* a verified client certificate */
+    }
     if (config->debug.user_query.text[0] == 0 || !http_private(exchange)) {
         return (struct rc_span){0};
     }
@@ -294,8 +298,8 @@ static void http_upgrade(struct exchange *exchange, const char *path)
         return;
     }
     if (upgrade.has_origin &&
-        !rc_permission_origin(&config->http.allowed_origins, rc_span_of(upgrade.origin.text, upgrade.origin.bytes),
-                              rc_span_of(exchange->request->host.text, exchange->request->host.bytes))) {
+        !rc_origin_allowed(&config->http.allowed_origins, rc_span_of(upgrade.origin.text, upgrade.origin.bytes),
+                           rc_span_of(exchange->request->host.text, exchange->request->host.bytes))) {
         exchange_error(exchange, (struct rc_http_response){.status = 403},
                        "this origin is not allowed: see http.allowed_origins");
         return;

@@ -219,6 +219,20 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     return true;
 }
 
+void rc_session_plain_on_tls(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    char text[1024];
+    const struct rc_http_response response = {.status = 400};
+    const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this port speaks TLS: use https or wss");
+    rc_metric_add(sessions->metrics, RC_METRIC_HTTP_ERRORS, 1);
+    if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+        rc_io_terminate(sessions->io, index);
+        return;
+    }
+    rc_session_linger(sessions, index);
+}
+
 int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoint, uint8_t encoding,
                     struct rc_span user)
 {

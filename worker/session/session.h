@@ -52,6 +52,7 @@ bool rc_session_accepted(void *context, uint32_t slot, uint32_t listener);
 void rc_session_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
 void rc_session_ended(void *context, uint32_t slot, int error);
 void rc_session_timer(void *context, uint32_t slot);
+void rc_session_plain_on_tls(void *context, uint32_t slot);
 void rc_session_terminated(void *context, uint32_t slot);
 void rc_session_flushed(void *context, uint32_t slot);
 void rc_session_replies_drained(void *context, uint32_t slot);

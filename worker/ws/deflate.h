@@ -31,7 +31,7 @@ struct rc_deflater {
     struct rc_deflate_settings settings;
     /* [i]: window of i + 9 bits; z_stream, owner; NULL until used. */
     void *streams[RC_DEFLATE_WINDOW_BITS_MAX - RC_DEFLATE_WINDOW_BITS_MIN];
-    size_t memory_bytes; /* of all states, and ... */
+    size_t memory_bytes;  /* of all states, and ... */
     uint64_t allocations; /* ... how often zlib asked for memory: constant once every window size was used */
 };
 

@@ -121,7 +121,6 @@ export class Broker {
     this.log = []; // lines of standard error
     this.output = ""; // standard output
     this.connections = new Set(); // what cleanup closes
-    this.allowDeaths = false; // children that the test killed
   }
 
   async start({ config = {}, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1" } = {}) {
@@ -196,7 +195,6 @@ export class Broker {
     const pids = this.pids();
     const pid = who === "acceptor" ? this.pid : who === "relay" ? pids.relay : pids.workers[who];
     assert.ok(pid, `there is a ${who}`);
-    this.allowDeaths = true;
     process.kill(pid, signal);
     return pid;
   }
@@ -226,7 +224,8 @@ export class Broker {
 
   /* /metrics: a function of a metric's name and, for one worker's share, its index. */
   async metrics() {
-    const { status, body } = await this.get("/metrics");
+    // A worker that a test has stopped takes connections, and never answers.
+    const { status, body } = await until("/metrics answers", () => this.get("/metrics", { timeout: 1000 }));
     assert.equal(status, 200, body);
     const values = new Map();
     for (const line of body.split("\n")) {
@@ -320,6 +319,8 @@ export class Broker {
   checkLog() {
     const at = this.log.findIndex((line) => SANITIZER.test(line));
     assert.equal(at, -1, `a sanitizer or an assertion spoke up:\n${this.log.slice(Math.max(0, at - 2), at + 60).join("\n")}`);
+    const died = this.log.filter((line) => /\bchild_died\b/.test(line) && !/signal 9/.test(line));
+    assert.deepEqual(died, [], "no child dies by itself");
   }
 
   killAll() {
@@ -362,6 +363,8 @@ export function testBroker(name, options, body) {
       await broker.stop();
     } catch (error) {
       const lines = broker.log.slice(-(options.logLines ?? 80));
+      const report = broker.log.findIndex((line) => SANITIZER.test(line));
+      if (report >= 0) lines.unshift(...broker.log.slice(report, report + 60), "...");
       console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The broker's log, the last ${lines.length} of ${broker.log.length} lines:\n${lines.join("\n")}\n---`);
       throw error;
     } finally {

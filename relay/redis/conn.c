@@ -1,0 +1,730 @@
+/* conn: see conn.h. */
+#include "relay/redis/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <hiredis/hiredis_ssl.h>
+#include <hiredis/sds.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "relay/redis/greeting.h"
+
+#define WAITING_FIRST 64u
+
+static void start(struct rc_redis_conn *conn);
+static void try_address(struct rc_redis_conn *conn);
+static void on_ready(void *context, uint32_t events);
+
+void rc_redis_conn_init(struct rc_redis_conn *conn, struct rc_redis_wire *wire, const struct rc_redis_conn_ops *ops,
+                        void *context, const char *role)
+{
+    *conn = (struct rc_redis_conn){.wire = wire, .ops = ops, .context = context, .role = role, .fd = -1, .handle = -1};
+}
+
+/* --- formatting ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t digits_of(size_t value)
+{
+    uint32_t digits = 1;
+    while (value >= 10) {
+        value /= 10;
+        digits++;
+    }
+    return digits;
+}
+
+size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv)
+{
+    size_t bytes = 1 + digits_of(argc) + 2;
+    for (uint32_t i = 0; i < argc; i++) {
+        bytes += 1 + digits_of(argv[i].count) + 2 + argv[i].count + 2;
+    }
+    return bytes;
+}
+
+static char *put_head(char *out, char mark, size_t value)
+{
+    const uint32_t digits = digits_of(value);
+    *out++ = mark;
+    for (uint32_t i = digits; i > 0; i--) {
+        out[i - 1] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    out += digits;
+    *out++ = '\r';
+    *out++ = '\n';
+    return out;
+}
+
+void rc_redis_format(char *out, uint32_t argc, const struct rc_span *argv)
+{
+    out = put_head(out, '*', argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        out = put_head(out, '$', argv[i].count);
+        if (argv[i].count > 0) {
+            memcpy(out, argv[i].bytes, argv[i].count);
+        }
+        out += argv[i].count;
+        *out++ = '\r';
+        *out++ = '\n';
+    }
+}
+
+bool rc_redis_reply_is(const redisReply *reply, const char *text)
+{
+    return reply != NULL && (reply->type == REDIS_REPLY_STATUS || reply->type == REDIS_REPLY_STRING) &&
+           reply->len == strlen(text) && strncasecmp(reply->str, text, reply->len) == 0;
+}
+
+/* --- the end of a connection ----------------------------------------------------------------------------------------- */
+
+static void free_context(struct rc_redis_conn *conn)
+{
+    if (conn->redis == NULL) {
+        return;
+    }
+    if (conn->reading) {
+        conn->dying = conn->redis; /* hiredis's reader is on the stack */
+    } else {
+        redisFree(conn->redis);
+    }
+    conn->redis = NULL;
+    conn->fd = -1; /* was the context's */
+}
+
+static void stop_resolving(struct rc_redis_conn *conn)
+{
+    if (conn->resolve != NULL) {
+        rc_resolve_drop(conn->resolve);
+        conn->resolve = NULL;
+    }
+}
+
+/* Nothing of the connection is left, but who waits gets NULL only when the state is the new one. */
+static void tear_down(struct rc_redis_conn *conn, enum rc_redis_conn_state state)
+{
+    if (conn->handle >= 0) {
+        conn->wire->host.unwatch(conn->wire->host.context, conn->handle);
+        conn->handle = -1;
+    }
+    stop_resolving(conn);
+    rc_timer_cancel(&conn->wire->timers, &conn->timer);
+    rc_timer_cancel(&conn->wire->timers, &conn->ping_timer);
+    free_context(conn);
+    if (conn->fd >= 0) {
+        (void)close(conn->fd);
+        conn->fd = -1;
+    }
+    struct rc_redis_waiting *waiting = conn->waiting;
+    const uint32_t max = conn->waiting_max;
+    const uint32_t first = conn->waiting_first;
+    const uint32_t count = conn->waiting_count;
+    conn->waiting = NULL;
+    conn->waiting_max = conn->waiting_first = conn->waiting_count = 0;
+    conn->state = state;
+    conn->late = conn->unread = conn->ping_sent = conn->resp3 = false;
+    conn->epoch++;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_redis_waiting *one = &waiting[(first + i) & (max - 1)];
+        if (one->replied != NULL) {
+            one->replied(one->context, NULL);
+        }
+    }
+    free(waiting);
+}
+
+static void retry(void *context, uint64_t now_ms)
+{
+    (void)now_ms;
+    start(context);
+}
+
+static uint64_t next_random(struct rc_redis_wire *wire)
+{
+    /* xorshift64: jitter needs no more. */
+    uint64_t x = wire->random;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    wire->random = x;
+    return x;
+}
+
+static void shorten(char *out, size_t room, const char *text)
+{
+    (void)snprintf(out, room, "%s", text);
+}
+
+void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
+{
+    struct rc_redis_wire *wire = conn->wire;
+    const bool was_ready = conn->state == RC_REDIS_CONN_READY;
+    if (conn->state == RC_REDIS_CONN_CLOSED || conn->state == RC_REDIS_CONN_WAITING) {
+        return;
+    }
+    char text[sizeof(conn->error)];
+    shorten(text, sizeof(text), why); /* `why` may lie in the context that goes now */
+    if (was_ready && rc_clock_ms() - conn->ready_ms >= 1000) {
+        conn->failures = 0;
+    }
+    if (was_ready || strcmp(text, conn->logged) != 0) {
+        rc_log_warn("redis_connection_lost", "role=\"%s\" address=\"%s:%u\" ready=%d reason=\"%s\"", conn->role,
+                    conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, was_ready, text);
+        memcpy(conn->logged, text, sizeof(text));
+    }
+    memcpy(conn->error, text, sizeof(text));
+    rc_metric_add(wire->metrics, RC_METRIC_REDIS_FAILURES, 1);
+    conn->failures++;
+    uint64_t delay_ms = (uint64_t)conn->failures * RC_REDIS_BACKOFF_STEP_MS;
+    delay_ms = delay_ms < RC_REDIS_BACKOFF_MAX_MS ? delay_ms : RC_REDIS_BACKOFF_MAX_MS;
+    delay_ms -= next_random(wire) % (delay_ms / 4 + 1); /* instances that lost it together do not come back together */
+    tear_down(conn, RC_REDIS_CONN_WAITING);
+    const uint32_t epoch = conn->epoch;
+    rc_timer_set(&wire->timers, &conn->timer, rc_clock_ms() + delay_ms, retry, conn);
+    if (conn->epoch == epoch) {
+        conn->ops->lost(conn->context, conn, conn->error);
+    }
+}
+
+void rc_redis_conn_close(struct rc_redis_conn *conn)
+{
+    if (conn->state != RC_REDIS_CONN_CLOSED) {
+        tear_down(conn, RC_REDIS_CONN_CLOSED);
+    }
+    conn->failures = 0;
+    conn->logged[0] = '\0';
+}
+
+void rc_redis_conn_free(struct rc_redis_conn *conn)
+{
+    rc_redis_conn_close(conn);
+    RC_ASSERT(!conn->reading);
+}
+
+/* --- sending --------------------------------------------------------------------------------------------------------- */
+
+static int push_waiting(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context)
+{
+    if (conn->waiting_count == conn->waiting_max) {
+        const uint32_t max = conn->waiting_max == 0 ? WAITING_FIRST : conn->waiting_max * 2;
+        struct rc_redis_waiting *grown = calloc(max, sizeof(*grown));
+        if (grown == NULL) {
+            return -ENOMEM;
+        }
+        for (uint32_t i = 0; i < conn->waiting_count; i++) {
+            grown[i] = conn->waiting[(conn->waiting_first + i) & (conn->waiting_max - 1)];
+        }
+        free(conn->waiting);
+        conn->waiting = grown;
+        conn->waiting_max = max;
+        conn->waiting_first = 0;
+    }
+    conn->waiting[(conn->waiting_first + conn->waiting_count++) & (conn->waiting_max - 1)] =
+        (struct rc_redis_waiting){.replied = replied, .context = context, .sent_ns = rc_clock_ns()};
+    return 0;
+}
+
+static size_t unsent_bytes(const struct rc_redis_conn *conn)
+{
+    return conn->redis != NULL ? sdslen(conn->redis->obuf) : 0;
+}
+
+static int append(struct rc_redis_conn *conn, const void *command, size_t bytes)
+{
+    if (unsent_bytes(conn) + bytes > RC_REDIS_UNSENT_MAX + bytes / 2 && unsent_bytes(conn) > 0) {
+        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
+        return -ENOBUFS;
+    }
+    if (redisAppendFormattedCommand(conn->redis, command, bytes) != REDIS_OK) {
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/* In any state in which there is a context: the greeting uses it too. */
+static int send_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
+                    size_t bytes)
+{
+    if (conn->waiting_count >= RC_REDIS_OUTSTANDING_MAX) {
+        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
+        return -ENOBUFS;
+    }
+    int result = push_waiting(conn, replied, context);
+    if (result == 0) {
+        result = append(conn, command, bytes);
+        if (result != 0) {
+            conn->waiting_count--;
+        }
+    }
+    return result;
+}
+
+int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
+                       size_t bytes)
+{
+    return conn->state == RC_REDIS_CONN_READY ? send_now(conn, replied, context, command, bytes) : -ENOTCONN;
+}
+
+int rc_redis_conn_send_quiet(struct rc_redis_conn *conn, const void *command, size_t bytes)
+{
+    return conn->state == RC_REDIS_CONN_READY ? append(conn, command, bytes) : -ENOTCONN;
+}
+
+static int command_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
+                       const struct rc_span *argv)
+{
+    char small[1024];
+    const size_t bytes = rc_redis_format_bytes(argc, argv);
+    char *text = bytes <= sizeof(small) ? small : malloc(bytes);
+    if (text == NULL) {
+        return -ENOMEM;
+    }
+    rc_redis_format(text, argc, argv);
+    const int result = send_now(conn, replied, context, text, bytes);
+    if (text != small) {
+        free(text);
+    }
+    return result;
+}
+
+int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
+                          const struct rc_span *argv)
+{
+    return conn->state == RC_REDIS_CONN_READY ? command_now(conn, replied, context, argc, argv) : -ENOTCONN;
+}
+
+/* --- greeting and pings ---------------------------------------------------------------------------------------------- */
+
+static void ping_replied(void *context, const redisReply *reply)
+{
+    struct rc_redis_conn *conn = context;
+    if (reply != NULL) {
+        conn->ping_sent = false;
+    }
+}
+
+static void ping_due(void *context, uint64_t now_ms)
+{
+    struct rc_redis_conn *conn = context;
+    static const struct rc_span ping[] = {{(const uint8_t *)"PING", 4}};
+    if (conn->ping_sent) {
+        /* Anything that came shows that the server works: the ping may stand behind many commands. */
+        const uint64_t since_ms = conn->heard_ms > conn->ping_ms ? conn->heard_ms : conn->ping_ms;
+        const uint64_t silent_ms = now_ms > since_ms ? now_ms - since_ms : 0;
+        if (silent_ms >= RC_REDIS_DEAD_MS) {
+            rc_redis_conn_fail(conn, "no answer to a ping for 5 s");
+            return;
+        }
+        if (silent_ms >= RC_REDIS_LATE_MS && !conn->late) {
+            conn->late = true;
+            shorten(conn->error, sizeof(conn->error), "no answer to a ping for 1 s");
+            conn->ops->late(conn->context, conn, true);
+            if (conn->state != RC_REDIS_CONN_READY) {
+                return;
+            }
+        }
+    } else if (command_now(conn, ping_replied, conn, 1, ping) == 0) {
+        conn->ping_sent = true;
+        conn->ping_ms = now_ms;
+    }
+    /* Looked at more often while one is out, so that lateness is seen in time. */
+    rc_timer_set(&conn->wire->timers, &conn->ping_timer,
+                 now_ms + (conn->ping_sent && now_ms != conn->ping_ms ? RC_REDIS_PING_MS / 4 : RC_REDIS_PING_MS),
+                 ping_due, conn);
+}
+
+static void became_ready(struct rc_redis_conn *conn)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    conn->state = RC_REDIS_CONN_READY;
+    conn->ready_ms = conn->heard_ms = now_ms;
+    conn->logged[0] = '\0';
+    rc_timer_cancel(&conn->wire->timers, &conn->timer);
+    rc_timer_set(&conn->wire->timers, &conn->ping_timer, now_ms + RC_REDIS_PING_MS, ping_due, conn);
+    rc_log_info("redis_connected", "role=\"%s\" address=\"%s:%u\" resp=%d tls=%d", conn->role,
+                conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, conn->resp3 ? 3 : 2,
+                conn->wire->tls != NULL);
+    if (conn->connected++ > 0) {
+        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_RECONNECTS, 1);
+    }
+    conn->ops->ready(conn->context, conn);
+}
+
+static void greeted(void *context, const redisReply *reply);
+
+static void greet(struct rc_redis_conn *conn)
+{
+    struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX];
+    const uint32_t argc = rc_redis_greeting_next(conn, argv);
+    if (argc == 0) {
+        became_ready(conn);
+    } else if (command_now(conn, greeted, conn, argc, argv) != 0) {
+        rc_redis_conn_fail(conn, "no memory");
+    }
+}
+
+static void greeted(void *context, const redisReply *reply)
+{
+    struct rc_redis_conn *conn = context;
+    char why[sizeof(conn->error)];
+    if (reply == NULL) {
+        return;
+    }
+    if (!rc_redis_greeting_replied(conn, reply, why, sizeof(why))) {
+        rc_redis_conn_fail(conn, why);
+        return;
+    }
+    greet(conn);
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------------------- */
+
+/* RESP2 says everything of pub/sub in arrays, its answer to PING included. */
+static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_PUSH) {
+        return true;
+    }
+    return conn->subscriber && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+           !rc_redis_reply_is(reply->element[0], "pong");
+}
+
+static void handle(struct rc_redis_conn *conn, const redisReply *reply)
+{
+    if (is_push(conn, reply)) {
+        if (conn->state == RC_REDIS_CONN_READY && conn->subscriber) {
+            conn->ops->push(conn->context, conn, reply);
+        }
+        return;
+    }
+    const bool ready = conn->state == RC_REDIS_CONN_READY;
+    if (reply->type == REDIS_REPLY_ERROR && ready) {
+        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_ERRORS, 1);
+        rc_log_limited(RC_LOG_WARN, 2, "redis_error", "role=\"%s\" error=\"%s\"", conn->role, reply->str);
+    }
+    if (conn->subscriber && ready && reply->type == REDIS_REPLY_ERROR) {
+        /* SUBSCRIBE is answered by pushes, its errors come like this; PING, all else that is sent here, has none. */
+        conn->ops->error(conn->context, conn, reply);
+        return;
+    }
+    if (conn->waiting_count == 0) {
+        rc_redis_conn_fail(conn, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer that nobody asked for");
+        return;
+    }
+    const struct rc_redis_waiting one = conn->waiting[conn->waiting_first];
+    conn->waiting_first = (conn->waiting_first + 1) & (conn->waiting_max - 1);
+    conn->waiting_count--;
+    rc_metric_observe(conn->wire->metrics, RC_HISTOGRAM_REDIS_LATENCY, (rc_clock_ns() - one.sent_ns) / 1000);
+    if (one.replied != NULL) {
+        one.replied(one.context, reply);
+    }
+}
+
+/* Everything that is complete. False when the connection is no more what it was. */
+static bool handle_all(struct rc_redis_conn *conn)
+{
+    redisContext *redis = conn->redis;
+    const uint32_t epoch = conn->epoch;
+    void *reply = NULL;
+    while (redisReaderGetReply(redis->reader, &reply) == REDIS_OK) {
+        if (reply == NULL) {
+            return true;
+        }
+        conn->reading = true;
+        handle(conn, reply);
+        conn->reading = false;
+        freeReplyObject(reply);
+        if (conn->epoch != epoch) {
+            if (conn->dying != NULL) {
+                redisFree(conn->dying);
+                conn->dying = NULL;
+            }
+            return false;
+        }
+    }
+    rc_redis_conn_fail(conn, redis->reader->errstr);
+    return false;
+}
+
+static const char *context_error(const struct rc_redis_conn *conn)
+{
+    if (conn->wire->tls != NULL && conn->redis->err != REDIS_ERR_EOF) {
+        const unsigned long code = ERR_peek_last_error();
+        const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+        if (reason != NULL) {
+            return reason;
+        }
+    }
+    return conn->redis->errstr[0] != '\0' ? conn->redis->errstr : "the connection was closed";
+}
+
+static void heard(struct rc_redis_conn *conn)
+{
+    conn->heard_ms = rc_clock_ms();
+    if (conn->late) {
+        conn->late = false;
+        conn->ops->late(conn->context, conn, false);
+    }
+}
+
+static void read_some(struct rc_redis_conn *conn)
+{
+    size_t taken = 0;
+    conn->unread = false;
+    while (taken < RC_REDIS_READ_BYTES_MAX) {
+        redisContext *redis = conn->redis;
+        const uint32_t epoch = conn->epoch;
+        const size_t before = redis->reader->len;
+        ERR_clear_error();
+        if (redisBufferRead(redis) != REDIS_OK) {
+            rc_redis_conn_fail(conn, context_error(conn));
+            return;
+        }
+        if (redis->reader->len == before) {
+            return; /* nothing there */
+        }
+        taken += redis->reader->len - before;
+        heard(conn);
+        if (conn->epoch != epoch || !handle_all(conn)) {
+            return;
+        }
+    }
+    conn->unread = true;
+}
+
+void rc_redis_conn_flush(struct rc_redis_conn *conn)
+{
+    if (conn->state < RC_REDIS_CONN_GREETING) {
+        return;
+    }
+    if (conn->unread) {
+        read_some(conn);
+    }
+    if (conn->state < RC_REDIS_CONN_GREETING || unsent_bytes(conn) == 0) {
+        return;
+    }
+    int done = 0;
+    ERR_clear_error();
+    while (done == 0) {
+        const size_t before = unsent_bytes(conn);
+        if (redisBufferWrite(conn->redis, &done) != REDIS_OK) {
+            rc_redis_conn_fail(conn, context_error(conn));
+            return;
+        }
+        if (done == 0 && unsent_bytes(conn) == before) {
+            return; /* the socket is full: readiness goes on */
+        }
+    }
+}
+
+bool rc_redis_conn_pending(const struct rc_redis_conn *conn)
+{
+    return conn->unread;
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------------ */
+
+static void too_slow(void *context, uint64_t now_ms)
+{
+    struct rc_redis_conn *conn = context;
+    (void)now_ms;
+    rc_redis_conn_fail(conn, conn->state == RC_REDIS_CONN_RESOLVING    ? "the name was not resolved within 2 s"
+                             : conn->state == RC_REDIS_CONN_CONNECTING ? "no connection within 2 s"
+                                                                       : "no answer to the greeting within 2 s");
+}
+
+static int begin_tls(struct rc_redis_conn *conn)
+{
+    const char *name = conn->wire->tls_name[0] != '\0' ? conn->wire->tls_name : conn->address.host;
+    struct rc_resolved numeric;
+    SSL *ssl = SSL_new(conn->wire->tls);
+    if (ssl == NULL) {
+        return -ENOMEM;
+    }
+    bool good;
+    if (rc_resolve_numeric(name, 1, &numeric)) {
+        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1; /* SNI carries names only (RFC 6066) */
+    } else {
+        good = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    }
+    if (!good || redisInitiateSSL(conn->redis, ssl) != REDIS_OK) {
+        SSL_free(ssl);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+/* The socket is connected: hiredis takes it over. */
+static void connected(struct rc_redis_conn *conn)
+{
+    const int one = 1;
+    redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK | REDIS_OPT_NO_PUSH_AUTOFREE};
+    options.endpoint.fd = conn->fd;
+    if (conn->path[0] == '\0') {
+        (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    conn->redis = redisConnectWithOptions(&options);
+    if (conn->redis == NULL || conn->redis->err != 0) {
+        rc_redis_conn_fail(conn, "no memory");
+        return;
+    }
+    ERR_clear_error();
+    if (conn->wire->tls != NULL && begin_tls(conn) != 0) {
+        rc_redis_conn_fail(conn, context_error(conn));
+        return;
+    }
+    conn->state = RC_REDIS_CONN_GREETING;
+    conn->greeting = 0;
+    greet(conn);
+    rc_redis_conn_flush(conn);
+}
+
+static void on_ready(void *context, uint32_t events)
+{
+    struct rc_redis_conn *conn = context;
+    if (conn->state == RC_REDIS_CONN_CONNECTING) {
+        int error = 0;
+        socklen_t bytes = sizeof(error);
+        if ((events & (POLLOUT | POLLERR | POLLHUP)) == 0) {
+            return;
+        }
+        (void)getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+        if (error == 0) {
+            connected(conn);
+        } else if (conn->address_next < conn->addresses.count) {
+            try_address(conn); /* a name may have several addresses, the first of another family than the server's */
+        } else {
+            rc_redis_conn_fail(conn, strerror(error));
+        }
+        return;
+    }
+    if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && conn->state >= RC_REDIS_CONN_GREETING) {
+        read_some(conn);
+    }
+    rc_redis_conn_flush(conn);
+}
+
+static int connect_to(struct rc_redis_conn *conn, const struct sockaddr *address, socklen_t bytes)
+{
+    conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
+        return -errno;
+    }
+    if (connect(conn->fd, address, bytes) != 0 && errno != EINPROGRESS) {
+        return -errno;
+    }
+    conn->state = RC_REDIS_CONN_CONNECTING;
+    /* Edge: writable is said once when it is connected, and again when a full socket has room. */
+    conn->handle =
+        conn->wire->host.watch(conn->wire->host.context, conn->fd, POLLIN | POLLOUT | (uint32_t)EPOLLET, on_ready, conn);
+    return conn->handle < 0 ? conn->handle : 0;
+}
+
+static void leave_socket(struct rc_redis_conn *conn)
+{
+    if (conn->handle >= 0) {
+        conn->wire->host.unwatch(conn->wire->host.context, conn->handle);
+        conn->handle = -1;
+    }
+    if (conn->fd >= 0) {
+        (void)close(conn->fd);
+        conn->fd = -1;
+    }
+}
+
+static void try_address(struct rc_redis_conn *conn)
+{
+    int result = -EADDRNOTAVAIL;
+    conn->state = RC_REDIS_CONN_CONNECTING;
+    while (result != 0 && conn->address_next < conn->addresses.count) {
+        const uint32_t i = conn->address_next++;
+        leave_socket(conn);
+        result = connect_to(conn, (const struct sockaddr *)&conn->addresses.items[i].address,
+                            conn->addresses.items[i].bytes);
+    }
+    if (result != 0) {
+        rc_redis_conn_fail(conn, strerror(-result));
+    }
+}
+
+static void resolved(void *context, uint32_t events)
+{
+    struct rc_redis_conn *conn = context;
+    const char *why = "";
+    (void)events;
+    if (conn->state != RC_REDIS_CONN_RESOLVING || !rc_resolve_take(conn->resolve, &conn->addresses, &why)) {
+        return;
+    }
+    conn->wire->host.unwatch(conn->wire->host.context, conn->handle);
+    conn->handle = -1;
+    stop_resolving(conn);
+    if (conn->addresses.count == 0) {
+        rc_redis_conn_fail(conn, why);
+    } else {
+        try_address(conn);
+    }
+}
+
+static void start_name(struct rc_redis_conn *conn)
+{
+    if (rc_resolve_numeric(conn->address.host, conn->address.port, &conn->addresses)) {
+        try_address(conn);
+        return;
+    }
+    conn->resolve = rc_resolve_start(conn->address.host, conn->address.port);
+    if (conn->resolve == NULL) {
+        rc_redis_conn_fail(conn, "no memory to look up the name");
+        return;
+    }
+    conn->handle = conn->wire->host.watch(conn->wire->host.context, rc_resolve_fd(conn->resolve), POLLIN, resolved, conn);
+    if (conn->handle < 0) {
+        rc_redis_conn_fail(conn, "too many watched descriptors");
+    }
+}
+
+static void start_unix(struct rc_redis_conn *conn)
+{
+    struct sockaddr_un *address = (struct sockaddr_un *)&conn->addresses.items[0].address;
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address->sun_path, conn->path, strlen(conn->path));
+    conn->addresses.count = 1;
+    conn->addresses.items[0].bytes = sizeof(*address);
+    try_address(conn);
+}
+
+static void start(struct rc_redis_conn *conn)
+{
+    conn->state = RC_REDIS_CONN_RESOLVING;
+    conn->address_next = 0;
+    rc_timer_set(&conn->wire->timers, &conn->timer, rc_clock_ms() + RC_REDIS_CONNECT_MS, too_slow, conn);
+    if (conn->path[0] != '\0') {
+        start_unix(conn);
+    } else {
+        start_name(conn);
+    }
+}
+
+void rc_redis_conn_open(struct rc_redis_conn *conn, const struct rc_redis_address *address, const char *path)
+{
+    rc_redis_conn_close(conn);
+    if (address != NULL) {
+        conn->address = *address;
+    }
+    (void)snprintf(conn->path, sizeof(conn->path), "%s", path != NULL ? path : "");
+    /* By the timer, so that nothing is called back from in here. */
+    conn->state = RC_REDIS_CONN_WAITING;
+    rc_timer_set(&conn->wire->timers, &conn->timer, rc_clock_ms(), retry, conn);
+}

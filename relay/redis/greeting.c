@@ -1,0 +1,126 @@
+/* greeting: see greeting.h. */
+#include "relay/redis/greeting.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* HELLO ─ok─▶ SELECT ─▶ ROLE ─▶ PING ─▶ done;  HELLO ─unknown─▶ AUTH ─▶ SETNAME ─▶ SELECT …; steps that nothing asks for are skipped. */
+enum step { STEP_HELLO, STEP_AUTH, STEP_SETNAME, STEP_SELECT, STEP_ROLE, STEP_PING, STEP_DONE };
+
+static uint32_t hello(struct rc_redis_conn *conn, struct rc_span *argv)
+{
+    uint32_t argc = 0;
+    argv[argc++] = RC_SPAN("HELLO");
+    argv[argc++] = RC_SPAN("3");
+    if (conn->login.password[0] != '\0') {
+        argv[argc++] = RC_SPAN("AUTH");
+        argv[argc++] = rc_span_text(conn->login.user[0] != '\0' ? conn->login.user : "default");
+        argv[argc++] = rc_span_text(conn->login.password);
+    }
+    argv[argc++] = RC_SPAN("SETNAME");
+    argv[argc++] = rc_span_text(conn->wire->client_name);
+    return argc;
+}
+
+static uint32_t auth(struct rc_redis_conn *conn, struct rc_span *argv)
+{
+    uint32_t argc = 0;
+    argv[argc++] = RC_SPAN("AUTH");
+    if (conn->login.user[0] != '\0') {
+        argv[argc++] = rc_span_text(conn->login.user);
+    }
+    argv[argc++] = rc_span_text(conn->login.password);
+    return argc;
+}
+
+uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX])
+{
+    static char database[12]; /* of one thread; borrowed until the command is formatted */
+    if (conn->greeting == STEP_AUTH && conn->login.password[0] == '\0') {
+        conn->greeting++;
+    }
+    if (conn->greeting == STEP_SELECT && conn->login.database == 0) {
+        conn->greeting++;
+    }
+    if (conn->greeting == STEP_ROLE && !conn->login.master) {
+        conn->greeting++;
+    }
+    switch ((enum step)conn->greeting) {
+    case STEP_HELLO:
+        return hello(conn, argv);
+    case STEP_AUTH:
+        return auth(conn, argv);
+    case STEP_SETNAME:
+        argv[0] = RC_SPAN("CLIENT");
+        argv[1] = RC_SPAN("SETNAME");
+        argv[2] = rc_span_text(conn->wire->client_name);
+        return 3;
+    case STEP_SELECT:
+        (void)snprintf(database, sizeof(database), "%u", conn->login.database);
+        argv[0] = RC_SPAN("SELECT");
+        argv[1] = rc_span_text(database);
+        return 2;
+    case STEP_ROLE:
+        argv[0] = RC_SPAN("ROLE");
+        return 1;
+    case STEP_PING:
+        argv[0] = RC_SPAN("PING");
+        return 1;
+    case STEP_DONE:
+        break;
+    }
+    return 0;
+}
+
+static bool refused(char *why, size_t why_bytes, const char *command, const redisReply *reply)
+{
+    (void)snprintf(why, why_bytes, "%s: %.120s", command, reply->type == REDIS_REPLY_ERROR ? reply->str : "odd answer");
+    return false;
+}
+
+bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes)
+{
+    const bool error = reply->type == REDIS_REPLY_ERROR;
+    switch ((enum step)conn->greeting) {
+    case STEP_HELLO:
+        if (!error) {
+            conn->resp3 = true;
+            conn->greeting = STEP_SELECT;
+            return true;
+        }
+        /* Before Redis 6 there is no HELLO, and a proxy may know only RESP2. */
+        if (strncmp(reply->str, "ERR", 3) == 0 || strncmp(reply->str, "NOPROTO", 7) == 0) {
+            conn->greeting = STEP_AUTH;
+            return true;
+        }
+        return refused(why, why_bytes, "HELLO", reply);
+    case STEP_AUTH:
+        if (error) {
+            return refused(why, why_bytes, "AUTH", reply);
+        }
+        break;
+    case STEP_SETNAME:
+        break; /* only for people's eyes: an error does no harm */
+    case STEP_SELECT:
+        if (error) {
+            return refused(why, why_bytes, "SELECT", reply);
+        }
+        break;
+    case STEP_ROLE:
+        if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+            !rc_redis_reply_is(reply->element[0], "master")) {
+            (void)snprintf(why, why_bytes, "this server is not the master");
+            return false;
+        }
+        break;
+    case STEP_PING:
+        if (error) {
+            return refused(why, why_bytes, "PING", reply);
+        }
+        break;
+    case STEP_DONE:
+        break;
+    }
+    conn->greeting++;
+    return true;
+}

@@ -1,0 +1,19 @@
+/*
+ * greeting: what is said on a new connection before it is used, step by step (conn.h has the list).
+ *
+ * Used by conn alone; keeps its step in conn->greeting.
+ */
+#ifndef RC_RELAY_REDIS_GREETING_H
+#define RC_RELAY_REDIS_GREETING_H
+
+#include "relay/redis/conn.h"
+
+#define RC_REDIS_GREETING_ARGS_MAX 8u
+
+/* The next command: its arguments (they live until the next call), or 0 when all is said. */
+uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX]);
+
+/* The answer to it. False: the connection is of no use, `why` says the reason. */
+bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes);
+
+#endif

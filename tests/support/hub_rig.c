@@ -1,0 +1,501 @@
+/* hub_rig: see hub_rig.h. */
+#include "tests/support/hub_rig.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "worker/ws/frame.h"
+
+static void rig_must(int rc, const struct rc_err *err)
+{
+    if (rc != 0) {
+        fprintf(stderr, "rig: %s\n", err->text);
+    }
+    RC_ASSERT(rc == 0);
+}
+
+/* --- handlers --- */
+
+static bool rig_accepted(void *context, uint32_t slot, uint32_t listener)
+{
+    (void)context;
+    (void)slot;
+    (void)listener;
+    return true;
+}
+
+static void rig_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count)
+{
+    struct hub_rig *rig = context;
+    if (rig->received != NULL) {
+        rig->received(rig->context, slot, bytes, count);
+    }
+}
+
+static void rig_ended(void *context, uint32_t slot, int error)
+{
+    struct hub_rig *rig = context;
+    (void)error;
+    rc_io_terminate(&rig->io, slot);
+}
+
+static void rig_writable(void *context, uint32_t slot)
+{
+    struct hub_rig *rig = context;
+    rc_hub_writable(&rig->hub, slot);
+}
+
+static void rig_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                           int error)
+{
+    struct hub_rig *rig = context;
+    rc_hub_short_send(&rig->hub, packet, pieces, sent, error);
+}
+
+static void rig_slot(void *context, uint32_t slot)
+{
+    (void)context;
+    (void)slot;
+}
+
+static void rig_terminated(void *context, uint32_t slot)
+{
+    struct hub_rig *rig = context;
+    rig->truth.slots[slot].random = 0;
+    rc_hub_ended(&rig->hub, slot);
+}
+
+static void rig_nothing(void *context)
+{
+    (void)context;
+}
+
+static void rig_flushed(void *context, uint32_t index)
+{
+    struct hub_rig *rig = context;
+    struct rc_slot *slot = &rig->truth.slots[index];
+    rig->flushed++;
+    if (slot->state == RC_SLOT_OPEN && (slot->flags & RC_SLOT_CLOSE_QUEUED)) {
+        slot->state = RC_SLOT_CLOSING;
+    }
+}
+
+static void rig_drained(void *context, uint32_t index)
+{
+    struct hub_rig *rig = context;
+    rig->truth.slots[index].flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
+}
+
+static void rig_round(void *context)
+{
+    struct hub_rig *rig = context;
+    rig->rounds++;
+    if (rig->round != NULL) {
+        rig->round(rig->context);
+    }
+}
+
+/* --- life --- */
+
+void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    struct rc_err err = {0};
+    *rig = (struct hub_rig){.slots = options->slots};
+    rig->control = calloc(1, sizeof(*rig->control));
+    RC_ASSERT(rig->control != NULL);
+    rig->config = &rig->control->config[0];
+    rig->metrics = &rig->control->worker_metrics[0];
+    rc_config_defaults(rig->config);
+    rig->config->limits.max_channels_per_worker = 4096;
+    if (options->channel_log_bytes > 0) {
+        rig->config->limits.channel_log_bytes = options->channel_log_bytes;
+    }
+    if (options->worker_log_bytes > 0) {
+        rig->config->limits.worker_log_bytes = options->worker_log_bytes;
+    }
+    rig->config->namespaces[0].slow_consumer = options->slow_consumer;
+    rig_must(rc_config_finish(rig->config, &err), &err);
+    rig->control->boot_ms = rc_clock_ms();
+    rig->control->boot_nonce = 77;
+    rig->control->worker_count = 1;
+    strcpy(rig->control->instance_id, "rig");
+    rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    rig->bell_fd = eventfd(0, EFD_CLOEXEC);
+    rig->life_fd = eventfd(0, EFD_CLOEXEC);
+    const uint64_t buffers = (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
+    rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
+                             rig->control->boot_ms, &err),
+             &err);
+    const struct rc_hub_handlers hub_handlers = {.context = rig,
+                                                 .interest_changed = rig_slot,
+                                                 .replies_drained = rig_drained,
+                                                 .flushed = rig_flushed,
+                                                 .round = rig_round};
+    rig_must(rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0,
+                         &err),
+             &err);
+    const struct rc_io_handlers io_handlers = {.context = rig,
+                                               .accepted = rig_accepted,
+                                               .received = rig_received,
+                                               .ended = rig_ended,
+                                               .writable = rig_writable,
+                                               .short_send = rig_short_send,
+                                               .timer = rig_slot,
+                                               .terminated = rig_terminated,
+                                               .freed = rig_slot,
+                                               .doorbell = rig_nothing,
+                                               .parent_gone = rig_nothing};
+    const struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
+    const struct rc_io_options io_options = {.args = &args,
+                                             .control = rig->control,
+                                             .slots_max = options->slots,
+                                             .direct_descriptors = options->slots,
+                                             .receive_buffers_bytes = buffers};
+    rig_must(rc_io_open(&rig->io, &rig->truth, rig->metrics, &io_handlers, &io_options, &err), &err);
+    rig->peers = calloc(options->slots, sizeof(*rig->peers));
+    RC_ASSERT(rig->peers != NULL);
+    for (uint32_t i = 0; i < options->slots; i++) {
+        rig->peers[i].fd = -1;
+    }
+}
+
+void hub_rig_close(struct hub_rig *rig)
+{
+    rig->received = NULL;
+    rig->round = NULL;
+    for (uint32_t i = 0; i < rig->slots; i++) {
+        hub_rig_hang_up(rig, i);
+    }
+    for (uint32_t tries = 0; rig->io.open_count > 0; tries++) {
+        RC_ASSERT(tries < 1000);
+        for (uint32_t i = 0; i < rig->slots; i++) {
+            const uint8_t state = rig->truth.slots[i].state;
+            if (state != RC_SLOT_FREE && state != RC_SLOT_TERMINATING && state != RC_SLOT_CLOSED) {
+                rc_io_terminate(&rig->io, i);
+            }
+        }
+        hub_rig_run(rig);
+    }
+    hub_rig_run(rig);
+    hub_rig_check(rig);
+    const struct rc_truth *truth = &rig->truth;
+    RC_ASSERT(truth->subscriptions.used == 0 && truth->logs.used == 0 && truth->pending.used == 0 &&
+              truth->privates.used == 0);
+    RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
+    RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.private_bytes == 0 && rig->hub.slots_high == 0);
+    RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
+    void *memory = rig->truth.layout;
+    const uint64_t bytes = rig->truth.layout->bytes;
+    rc_io_close(&rig->io);
+    rc_hub_close(&rig->hub);
+    rc_heap_close(&rig->truth.heap);
+    (void)munmap(memory, bytes);
+    (void)close(rig->truth_fd);
+    (void)close(rig->bell_fd);
+    (void)close(rig->life_fd);
+    for (uint32_t i = 0; i < rig->slots; i++) {
+        free(rig->peers[i].bytes);
+    }
+    free(rig->peers);
+    free(rig->control);
+}
+
+static void rig_tcp_pair(int ends[2])
+{
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    RC_ASSERT(bind(listener, (struct sockaddr *)&address, bytes) == 0 && listen(listener, 1) == 0 &&
+              getsockname(listener, (struct sockaddr *)&address, &bytes) == 0);
+    ends[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int small = 4096;
+    RC_ASSERT(setsockopt(ends[1], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)) == 0);
+    RC_ASSERT(connect(ends[1], (struct sockaddr *)&address, sizeof(address)) == 0);
+    ends[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    RC_ASSERT(ends[0] >= 0);
+    const int on = 1;
+    RC_ASSERT(setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
+    (void)close(listener);
+}
+
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t encoding, bool everybody, int send_bytes)
+{
+    uint32_t index = 0;
+    while (index < rig->slots && (rig->truth.slots[index].state != RC_SLOT_FREE || rig->peers[index].fd >= 0)) {
+        index++;
+    }
+    RC_ASSERT(index < rig->slots);
+    int ends[2];
+    if (kind == HUB_RIG_TCP) {
+        rig_tcp_pair(ends);
+    } else {
+        RC_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    }
+    if (send_bytes > 0) {
+        RC_ASSERT(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) == 0);
+    }
+    RC_ASSERT(io_uring_register_files_update(&rig->io.ring, index, &ends[0], 1) == 1);
+    (void)close(ends[0]);
+    struct rc_slot *slot = &rig->truth.slots[index];
+    const uint32_t generation = slot->generation + 1;
+    *slot = (struct rc_slot){.generation = generation,
+                             .state = RC_SLOT_OPEN,
+                             .encoding = encoding,
+                             .flags = everybody ? RC_SLOT_EVERYBODY : 0u,
+                             .random = rc_hub_random(&rig->hub) | 1};
+    rig->io.conns[index] = (struct rc_conn){.mode = RC_IO_QUIET};
+    rig->io.open_count++;
+    rig->peers[index].fd = ends[1];
+    rig->peers[index].count = 0;
+    rig->peers[index].ended = false;
+    rc_io_opened(&rig->io, index);
+    rc_io_read(&rig->io, index);
+    rc_hub_opened(&rig->hub, index);
+    return index;
+}
+
+void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot)
+{
+    if (rig->peers[slot].fd >= 0) {
+        (void)close(rig->peers[slot].fd);
+        rig->peers[slot].fd = -1;
+    }
+}
+
+struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot)
+{
+    return (struct rc_client_ref){.random = rig->truth.slots[slot].random, .slot = slot};
+}
+
+/* --- what the uplink would do --- */
+
+int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
+                    uint32_t exclude_count)
+{
+    const struct rc_envelope_view view = {.head = {.sequence = rig->sequence + 1,
+                                                   .channel_hash = rc_channel_hash(channel, strlen(channel)),
+                                                   .channel_bytes = (uint8_t)strlen(channel),
+                                                   .exclude_count = (uint16_t)exclude_count,
+                                                   .data_bytes = (uint32_t)data.count},
+                                          .channel = channel,
+                                          .excludes = (const uint8_t *)excludes,
+                                          .data = data.bytes};
+    const int rc = rc_hub_message(&rig->hub, &view);
+    rig->sequence += rc == 0;
+    return rc;
+}
+
+int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data)
+{
+    const struct rc_envelope_view view = {
+        .head = {.sequence = rig->sequence + 1, .target = *target, .data_bytes = (uint32_t)data.count}, .data = data.bytes};
+    const int rc = rc_hub_direct(&rig->hub, &view);
+    rig->sequence += rc == 0;
+    return rc;
+}
+
+uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *name)
+{
+    const uint32_t channel = rc_hub_channel(&rig->hub, rc_span_text(name));
+    RC_ASSERT(channel != 0);
+    const uint32_t existing = rc_hub_subscription(&rig->hub, slot, channel);
+    return existing != 0 ? existing : rc_hub_subscribe(&rig->hub, slot, channel);
+}
+
+void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t slot, const char *name)
+{
+    const uint32_t channel = rc_hub_find(&rig->hub, rc_channel_hash(name, strlen(name)), rc_span_text(name));
+    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(&rig->hub, slot, channel);
+    if (subscription != 0) {
+        rc_hub_unsubscribe(&rig->hub, slot, subscription);
+    }
+}
+
+/* --- the loop --- */
+
+void hub_rig_run(struct hub_rig *rig)
+{
+    rc_io_run(&rig->io, 0);
+    if (rc_hub_pending(&rig->hub)) {
+        rc_hub_turn(&rig->hub);
+    }
+    rc_io_run(&rig->io, 0);
+}
+
+void hub_rig_drain(struct hub_rig *rig)
+{
+    for (uint32_t quiet = 0, tries = 0; quiet < 3; tries++) {
+        RC_ASSERT(tries < 200000);
+        size_t got = 0;
+        for (uint32_t i = 0; i < rig->slots; i++) {
+            got += hub_rig_read(rig, i, 0);
+        }
+        bool busy = rc_hub_pending(&rig->hub);
+        for (uint32_t i = 0; !busy && i < rig->slots; i++) {
+            busy = rig->peers[i].fd >= 0 && !rig->peers[i].ended && (rig->truth.slots[i].flags & RC_SLOT_BLOCKED) &&
+                   rig->truth.slots[i].state != RC_SLOT_FREE;
+        }
+        quiet = got == 0 && !busy ? quiet + 1 : 0;
+        hub_rig_run(rig);
+    }
+}
+
+/* --- far ends --- */
+
+size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most)
+{
+    struct hub_rig_peer *peer = &rig->peers[slot];
+    size_t total = 0;
+    while (peer->fd >= 0 && !peer->ended && (most == 0 || total < most)) {
+        if (peer->capacity - peer->count < 65536) {
+            peer->capacity = (peer->capacity + 65536) * 2;
+            peer->bytes = realloc(peer->bytes, peer->capacity);
+            RC_ASSERT(peer->bytes != NULL);
+        }
+        const size_t want = most == 0 || most - total > 65536 ? 65536 : most - total;
+        const ssize_t got = recv(peer->fd, peer->bytes + peer->count, want, MSG_DONTWAIT);
+        if (got <= 0) {
+            peer->ended = got == 0 || (errno != EAGAIN && errno != EINTR);
+            break;
+        }
+        peer->count += (size_t)got;
+        total += (size_t)got;
+    }
+    return total;
+}
+
+bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload)
+{
+    struct hub_rig_peer *peer = &rig->peers[slot];
+    struct rc_ws_header header;
+    const char *why = "";
+    const int bytes = rc_ws_header_read(peer->bytes, peer->count, &header, &why);
+    RC_ASSERT(bytes >= 0 && (bytes == 0 || (header.fin && !header.masked && header.rsv == 0)));
+    if (bytes == 0 || peer->count - (size_t)bytes < header.payload_bytes) {
+        return false;
+    }
+    *opcode = header.opcode;
+    *payload = rc_span_of(peer->bytes + bytes, (size_t)header.payload_bytes);
+    /* Turned round, so that the frame stands behind what is left: payload stays valid until the next read. */
+    const size_t whole = (size_t)bytes + (size_t)header.payload_bytes;
+    uint8_t *copy = malloc(whole);
+    RC_ASSERT(copy != NULL);
+    memcpy(copy, peer->bytes, whole);
+    memmove(peer->bytes, peer->bytes + whole, peer->count - whole);
+    peer->count -= whole;
+    memcpy(peer->bytes + peer->count, copy, whole);
+    payload->bytes = peer->bytes + peer->count + bytes;
+    free(copy);
+    return true;
+}
+
+/* --- the numbers --- */
+
+/* A log and its exclusions: bytes of heap blocks. */
+static uint64_t rig_log_bytes(const struct hub_rig *rig, const struct rc_channel_log *log)
+{
+    const struct rc_heap *heap = &rig->truth.heap;
+    RC_ASSERT(log->block == 0 || log->block_bytes == rc_heap_block_bytes(heap, log->block));
+    RC_ASSERT(log->origin <= log->base && log->base <= log->head && log->served <= log->head);
+    RC_ASSERT(log->frames == 0 || rc_channel_log_frame_position(log, heap, 0) == log->origin);
+    return log->block_bytes;
+}
+
+static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uint32_t *logs, uint64_t *heap_used)
+{
+    const struct rc_truth *truth = &rig->truth;
+    for (uint32_t c = 1; c < truth->channels.high; c++) {
+        const struct rc_channel *channel = rc_truth_channel(truth, c);
+        if (channel->name == 0) {
+            continue;
+        }
+        *heap_used += rc_heap_block_bytes(&truth->heap, channel->name);
+        uint32_t subscribers = 0;
+        for (uint32_t g = channel->groups; g != 0; g = rc_truth_group(truth, g)->next) {
+            const struct rc_group *group = rc_truth_group(truth, g);
+            struct rc_members *members = &rig->hub.members[g];
+            uint32_t behind = 0;
+            RC_ASSERT(group->channel == c);
+            for (uint32_t i = 0; i < members->count; i++) {
+                const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
+                RC_ASSERT(its->group == g && its->member == i);
+                if (its->flags & RC_SUBSCRIPTION_CURSOR) {
+                    behind++;
+                    RC_ASSERT(group->log != 0);
+                    const struct rc_channel_log *log = rc_truth_log(truth, group->log);
+                    RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);
+                }
+            }
+            RC_ASSERT(behind == group->behind);
+            subscribers += c == rig->hub.everybody ? 0 : members->count;
+            if (group->log != 0) {
+                const struct rc_channel_log *log = rc_truth_log(truth, group->log);
+                RC_ASSERT(behind > 0 || log->head != log->served);
+                *log_bytes += rig_log_bytes(rig, log);
+                *heap_used += log->block_bytes + (log->exclusions != 0 ? rc_heap_block_bytes(&truth->heap, log->exclusions) : 0);
+                ++*logs;
+            }
+        }
+        RC_ASSERT(subscribers == channel->subscriber_count);
+    }
+}
+
+void hub_rig_check(const struct hub_rig *rig)
+{
+    const struct rc_truth *truth = &rig->truth;
+    uint64_t log_bytes = 0;
+    uint64_t private_bytes = 0;
+    uint64_t heap_used = 0;
+    uint32_t logs = 0;
+    uint32_t privates = 0;
+    uint32_t subscriptions = 0;
+    RC_ASSERT(rig->io.packet_count == 0 && !rig->hub.in_turn);
+    rig_check_groups(rig, &log_bytes, &logs, &heap_used);
+    for (uint32_t i = 0; i < rig->slots; i++) {
+        const struct rc_slot *slot = &truth->slots[i];
+        if (slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED) {
+            RC_ASSERT(slot->subscriptions == 0 && slot->everybody == 0 && slot->private == 0 && slot->direct_log == 0);
+            continue;
+        }
+        uint32_t cursors = 0;
+        uint32_t count = 0;
+        for (uint32_t s = slot->subscriptions; s != 0; s = rc_truth_subscription(truth, s)->next) {
+            RC_ASSERT(rc_truth_subscription(truth, s)->slot == i);
+            cursors += (rc_truth_subscription(truth, s)->flags & RC_SUBSCRIPTION_CURSOR) != 0;
+            count++;
+        }
+        RC_ASSERT(count == slot->subscription_count);
+        if (slot->everybody != 0) {
+            RC_ASSERT(rc_truth_subscription(truth, slot->everybody)->flags & RC_SUBSCRIPTION_CURSOR);
+            cursors++;
+            count++;
+        }
+        subscriptions += count;
+        RC_ASSERT(cursors == slot->cursor_count);
+        if (slot->direct_log != 0) {
+            const struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
+            log_bytes += rig_log_bytes(rig, log);
+            heap_used += log->block_bytes;
+            logs++;
+        }
+        if (slot->private != 0) {
+            const struct rc_private *private = rc_truth_private(truth, slot->private);
+            private_bytes += private->cut_block == 0 ? 0 : rc_heap_block_bytes(&truth->heap, private->cut_block);
+            private_bytes += private->replies == 0 ? 0 : rc_heap_block_bytes(&truth->heap, private->replies);
+            privates++;
+        }
+    }
+    RC_ASSERT(log_bytes == rig->hub.log_bytes && private_bytes == rig->hub.private_bytes);
+    RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used && subscriptions == truth->subscriptions.used);
+    RC_ASSERT(heap_used + private_bytes + (log_bytes - rig->hub.log_bytes) == truth->heap.used);
+}

@@ -1,0 +1,87 @@
+/*
+ * hub_rig: the hub and io of a worker in the test's own process: a real ring, real sockets in its descriptor table, and the
+ * far ends in the test's hands.
+ *
+ * One rig per test; single thread. Everything that fails here fails the test (RC_ASSERT). What goes up to the session in a
+ * worker goes to the rig's small handlers: a connection ends when its peer does, and what comes in is thrown away unless
+ * `received` is set.
+ */
+#ifndef RC_TESTS_SUPPORT_HUB_RIG_H
+#define RC_TESTS_SUPPORT_HUB_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/shm_layout.h"
+#include "common/span.h"
+#include "worker/hub/hub.h"
+
+struct hub_rig_peer {
+    int fd;         /* owned: the far end; -1 = none */
+    uint8_t *bytes; /* owned: what was read and not taken by hub_rig_frame */
+    size_t count;
+    size_t capacity;
+    bool ended; /* end of file or reset was read */
+};
+
+struct hub_rig {
+    struct rc_control *control; /* owned */
+    struct rc_config *config;   /* in control */
+    struct rc_truth truth;
+    struct rc_io io;
+    struct rc_hub hub;
+    struct rc_metrics *metrics; /* in control */
+    int truth_fd, bell_fd, life_fd;
+    uint32_t slots;
+    struct hub_rig_peer *peers; /* owned, by slot */
+    uint64_t sequence;          /* of the last message */
+    uint32_t flushed;           /* calls of the handler */
+    uint32_t rounds;
+    /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
+    void (*received)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count);
+    void (*round)(void *context);
+    void *context; /* borrowed: of the two */
+};
+
+struct hub_rig_options {
+    uint32_t slots;
+    uint64_t channel_log_bytes; /* 0 = default */
+    uint64_t worker_log_bytes;  /* 0 = default */
+    uint32_t receive_buffers;   /* 0 = 64 */
+    enum rc_slow_policy slow_consumer;
+};
+
+enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };
+
+void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
+/* Ends every connection, checks that nothing is left of them, and gives everything back. */
+void hub_rig_close(struct hub_rig *rig);
+
+/* A connection in state OPEN on a free slot; the slot. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t encoding, bool everybody, int send_bytes);
+/* The peer closes; the worker's end follows with the next hub_rig_run. */
+void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot);
+struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
+
+/* What the uplink would do. The result of rc_hub_message or rc_hub_direct; the sequence is used up when it is 0. */
+int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
+                    uint32_t exclude_count);
+int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data);
+/* Subscribes at once, as for a channel that the relay knows; the subscription. */
+uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *channel);
+void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t slot, const char *channel);
+
+/* One turn of the worker's loop: completions, then a hub turn if something is pending. */
+void hub_rig_run(struct hub_rig *rig);
+/* Runs until nothing is pending and peers were read dry (all of them). */
+void hub_rig_drain(struct hub_rig *rig);
+
+/* Reads what is there on the far end, at most `most` bytes (0 = all). The bytes read. */
+size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most);
+/* Takes the first whole frame that was read: its opcode and payload (valid until the next read), or false. */
+bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload);
+
+/* Checks every number that hub, slots, groups, logs and heap keep against what is really there. Between turns only. */
+void hub_rig_check(const struct hub_rig *rig);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * The origin of a browser's request (RFC 6454), matched with http.allowed_origins: for the upgrade and for CORS.
+ *
+ * Pure; reads the configuration in force; only a worker calls it. Nothing fails.
+ */
+#ifndef RC_HTTP_ORIGIN_H
+#define RC_HTTP_ORIGIN_H
+
+#include <stdbool.h>
+
+#include "common/config.h"
+#include "common/span.h"
+
+/*
+ * Is `origin`, the Origin header's value, allowed? Entries are as rc_origin_normalize leaves them: an origin, which must be the
+ * same (scheme and host whatever their case); "https://" and then "*.example.com", where the star stands for one or more
+ * labels; or "*" for all. Without any entry the origin must be the page's own: its authority is `host`, the request's
+ * Host. An empty `origin` (the request had none) is no browser's and is allowed.
+ */
+bool rc_origin_allowed(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host);
+
+/* Is "*" among the entries? */
+bool rc_origin_any(const struct rc_config_list *allowed);
+
+#endif

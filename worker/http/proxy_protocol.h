@@ -1,0 +1,38 @@
+/*
+ * The PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): what a proxy says, before the connection's
+ * first byte, of the client behind it.
+ *
+ * Only for listeners that are configured for it and peers whose address is trusted: anybody can write such a header.
+ * Stateless: the caller gathers bytes until there is a result. Any process may call; what fails is what a peer sent.
+ */
+#ifndef RC_HTTP_PROXY_PROTOCOL_H
+#define RC_HTTP_PROXY_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/address.h"
+
+#define RC_PROXY_V1_BYTES_MAX 107u      /* section 2.1, CRLF included */
+#define RC_PROXY_HEADER_BYTES_MAX 4096u /* of version 2 with all its TLVs; longer ones are refused */
+
+struct rc_proxy_header {
+    uint8_t version;    /* 1 or 2 */
+    bool local;         /* the proxy speaks for itself (LOCAL): a health check */
+    bool has_addresses; /* false: UNKNOWN, LOCAL, Unix sockets, datagrams: the connection's own addresses hold */
+    struct rc_address source;
+    struct rc_address destination;
+    uint16_t source_port;
+    uint16_t destination_port;
+};
+
+/*
+ * Reads a header at the start of `bytes`. Returns its bytes with `*out` filled, 0 when more are needed (never with
+ * RC_PROXY_HEADER_BYTES_MAX of them), or -EPROTO with `*why`, a short static sentence, as soon as a byte proves that it is none:
+ * the connection is then ended without an answer. The fields of version 2 (TLVs) are checked for their bounds and, if
+ * there, for their CRC-32C, and else skipped.
+ */
+int rc_proxy_header_parse(const uint8_t *bytes, size_t n, struct rc_proxy_header *out, const char **why);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * tls: TLS 1.2 and 1.3 (RFC 5246, RFC 8446) by OpenSSL for the sockets of one worker.
+ *
+ * Owned by io; one thread. OpenSSL never touches a socket: ciphertext goes in and out through two BIOs that all connections of the
+ * worker share, so that a connection costs OpenSSL's state alone (about 14 KB with released buffers). Nothing of it is truth:
+ * TLS connections end with their worker. What fails is what a peer sent, or a certificate file that cannot be used.
+ */
+#ifndef RC_WORKER_IO_TLS_H
+#define RC_WORKER_IO_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/err.h"
+
+#define RC_TLS_RECORD_MAX 16384u /* plaintext of one record (RFC 8446 5.1) */
+
+struct rc_tls;      /* a worker's certificates */
+struct rc_tls_conn; /* one connection */
+
+/* Loads every file of tls.certificates (each: certificate chain and private key in one PEM file; the first is the default, the others
+ * are chosen by SNI). `ticket_keys` (80 bytes) are the same in all workers, so that a session resumes on any. */
+int rc_tls_open(struct rc_tls **tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
+                struct rc_err *err);
+void rc_tls_close(struct rc_tls *tls);
+/* Loads the files again; connections keep what they were accepted with. On an error everything stays as it was. */
+int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
+                  struct rc_err *err);
+
+/* A connection that has sent nothing yet. NULL: no memory. It keeps what it needs of `tls`. */
+struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls);
+void rc_tls_free(struct rc_tls_conn *conn);
+
+/* What became of ciphertext that was fed in. */
+enum rc_tls_result {
+    RC_TLS_MORE,    /* everything was taken in: feed more when it arrives */
+    RC_TLS_PLAIN,   /* *count bytes of plaintext; call rc_tls_read again */
+    RC_TLS_ENDED,   /* the peer said that it is done (close_notify) */
+    RC_TLS_FAILED,  /* handshake or record error; an alert may wait in the output */
+    RC_TLS_NOT_TLS, /* the peer speaks plain HTTP */
+};
+
+/* Gives ciphertext to the connection; it must be read until RC_TLS_MORE or an end. */
+void rc_tls_feed(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *bytes, size_t count);
+enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t capacity,
+                               size_t *count);
+
+/* Forgets input that was not read: the connection ended meanwhile. */
+void rc_tls_drop_input(struct rc_tls *tls);
+
+/* Encrypts up to RC_TLS_RECORD_MAX bytes into the output. 0, or -EPROTO. */
+int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *plain, size_t count);
+/* Puts close_notify into the output, if the handshake is done. */
+void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn);
+
+/* The ciphertext that the calls above produced; emptied by rc_tls_output_clear, and before the next connection's call. */
+const uint8_t *rc_tls_output(const struct rc_tls *tls, size_t *count);
+void rc_tls_output_clear(struct rc_tls *tls);
+
+bool rc_tls_ready(const struct rc_tls_conn *conn); /* the handshake is done */
+/* The common name of a verified client certificate; the bytes written, 0 when there is none. */
+size_t rc_tls_identity(const struct rc_tls_conn *conn, char *text, size_t capacity);
+
+#endif

@@ -1,0 +1,288 @@
+/*
+ * tls_socket: TLS between the ring and the handlers.
+ *
+ * Incoming ciphertext is decrypted in the receive's completion and goes up as if it had been received. A packet of the turn is encrypted,
+ * one record at most, when it is committed; what of it was not taken is reported as a short send, so that the hub keeps it
+ * in its log. The record itself leaves by a send of its own, whose buffer lives until its completion: while that is in flight
+ * (RC_INFLIGHT_TLS) the connection is busy and gets nothing more.
+ */
+#include "worker/io/io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "worker/io/io_internal.h"
+#include "worker/io/tls.h"
+
+struct rc_io_tls {
+    struct rc_tls_conn *conn; /* owned */
+    uint8_t *out;             /* owned: ciphertext in flight; NULL when none is */
+    uint32_t out_bytes;
+    uint32_t out_sent; /* before it is in flight or gone */
+    uint8_t *later;    /* owned: output made while something was in flight */
+    uint32_t later_bytes;
+    bool failed; /* ends when its alert has left */
+};
+
+static struct rc_io_tls *tls_of(const struct rc_io *io, uint32_t slot)
+{
+    return io->tls_sockets == NULL ? NULL : io->tls_sockets[slot];
+}
+
+bool rc_io_tls_accept(struct rc_io *io, uint32_t slot)
+{
+    struct rc_io_tls *socket = calloc(1, sizeof(*socket));
+    if (socket == NULL || (socket->conn = rc_tls_accept(io->tls)) == NULL) {
+        free(socket);
+        return false;
+    }
+    io->tls_sockets[slot] = socket;
+    io->tls_count++;
+    rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
+    return true;
+}
+
+void rc_io_tls_freed(struct rc_io *io, uint32_t slot)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    if (socket != NULL) {
+        io->tls_sockets[slot] = NULL;
+        rc_tls_free(socket->conn);
+        free(socket->out);
+        free(socket->later);
+        free(socket);
+        io->tls_count--;
+        rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
+    }
+}
+
+bool rc_io_is_tls(const struct rc_io *io, uint32_t slot)
+{
+    return tls_of(io, slot) != NULL;
+}
+
+size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, size_t capacity)
+{
+    const struct rc_io_tls *socket = tls_of(io, slot);
+    return socket == NULL ? 0 : rc_tls_identity(socket->conn, text, capacity);
+}
+
+static void tls_send(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    /* Parks in the ring when the socket is full: there is one such send per connection, of one record. */
+    io_uring_prep_send(sqe, (int)slot, socket->out + socket->out_sent, socket->out_bytes - socket->out_sent,
+                       MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_TLS_SEND, io->truth->slots[slot].generation, slot));
+    io->conns[slot].inflight |= RC_INFLIGHT_TLS;
+}
+
+/* Takes the output that OpenSSL made over to the connection, and sends it unless something is in flight. */
+static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
+{
+    size_t count;
+    const uint8_t *bytes = rc_tls_output(io->tls, &count);
+    if (count == 0) {
+        return 0;
+    }
+    if (io->conns[slot].inflight & RC_INFLIGHT_TLS) {
+        /* Rare (a key update or alert while a record is under way): kept apart until the completion. */
+        uint8_t *later = realloc(socket->later, socket->later_bytes + count);
+        if (later == NULL) {
+            rc_tls_output_clear(io->tls);
+            return -ENOMEM;
+        }
+        memcpy(later + socket->later_bytes, bytes, count);
+        socket->later = later;
+        socket->later_bytes += (uint32_t)count;
+    } else {
+        RC_ASSERT(socket->out == NULL);
+        socket->out = malloc(count);
+        if (socket->out == NULL) {
+            rc_tls_output_clear(io->tls);
+            return -ENOMEM;
+        }
+        memcpy(socket->out, bytes, count);
+        socket->out_bytes = (uint32_t)count;
+        socket->out_sent = 0;
+        tls_send(io, slot, socket);
+    }
+    rc_tls_output_clear(io->tls);
+    return 0;
+}
+
+void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
+    const bool terminating = io->truth->slots[slot].state == RC_SLOT_TERMINATING;
+    if (result > 0) {
+        socket->out_sent += (uint32_t)result;
+        rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
+        if (socket->out_sent < socket->out_bytes && !terminating) {
+            tls_send(io, slot, socket);
+            return;
+        }
+    }
+    free(socket->out);
+    socket->out = socket->later;
+    socket->out_bytes = socket->later_bytes;
+    socket->out_sent = 0;
+    socket->later = NULL;
+    socket->later_bytes = 0;
+    if (terminating) {
+        rc_io_terminate(io, slot);
+        return;
+    }
+    if (result <= 0 || socket->failed) {
+        io->handlers.ended(io->handlers.context, slot, result < 0 ? result : -ECONNRESET);
+        return;
+    }
+    if (socket->out != NULL) {
+        tls_send(io, slot, socket);
+        return;
+    }
+    if (io->truth->slots[slot].flags & RC_SLOT_BLOCKED) {
+        io->handlers.writable(io->handlers.context, slot);
+    }
+}
+
+/* The peer speaks plain HTTP: from here on so do we, to tell it. */
+static void tls_to_plain(struct rc_io *io, uint32_t slot)
+{
+    rc_io_tls_freed(io, slot);
+    io->handlers.plain_on_tls(io->handlers.context, slot);
+}
+
+static void tls_end(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket, int error)
+{
+    if (error < 0) {
+        rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
+    }
+    if (error < 0 && (io->conns[slot].inflight & RC_INFLIGHT_TLS)) {
+        socket->failed = true; /* the alert goes first */
+        return;
+    }
+    io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
+    io->handlers.ended(io->handlers.context, slot, error);
+}
+
+void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, uint32_t count)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    const uint32_t generation = io->truth->slots[slot].generation;
+    if (socket->failed) {
+        return;
+    }
+    rc_tls_feed(io->tls, socket->conn, bytes, count);
+    for (;;) {
+        size_t plain = 0;
+        const enum rc_tls_result result = rc_tls_read(io->tls, socket->conn, io->tls_plain, RC_TLS_RECORD_MAX, &plain);
+        if (result == RC_TLS_NOT_TLS) {
+            rc_tls_output_clear(io->tls);
+            tls_to_plain(io, slot);
+            return;
+        }
+        if (tls_take_output(io, slot, socket) < 0) {
+            rc_tls_drop_input(io->tls);
+            tls_end(io, slot, socket, -ENOMEM);
+            return;
+        }
+        switch (result) {
+        case RC_TLS_MORE:
+            return;
+        case RC_TLS_PLAIN:
+            io->handlers.received(io->handlers.context, slot, io->tls_plain, (uint32_t)plain);
+            if (io->truth->slots[slot].generation != generation ||
+                io->truth->slots[slot].state == RC_SLOT_TERMINATING || io->truth->slots[slot].state == RC_SLOT_CLOSED) {
+                rc_tls_drop_input(io->tls);
+                return;
+            }
+            break;
+        case RC_TLS_ENDED:
+            tls_end(io, slot, socket, 0);
+            return;
+        case RC_TLS_FAILED:
+        case RC_TLS_NOT_TLS:
+            tls_end(io, slot, socket, -EPROTO);
+            return;
+        }
+    }
+}
+
+bool rc_io_busy(const struct rc_io *io, uint32_t slot)
+{
+    return (io->conns[slot].inflight & RC_INFLIGHT_TLS) != 0;
+}
+
+/* Encrypts one record of the packet; *sent says how much plaintext that was. */
+int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent)
+{
+    struct rc_io_tls *socket = tls_of(io, packet->slot);
+    const struct rc_piece *pieces = &io->pieces[packet->first];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < packet->count && count < RC_TLS_RECORD_MAX; i++) {
+        const uint32_t room = RC_TLS_RECORD_MAX - count;
+        const uint32_t bytes = pieces[i].count < room ? pieces[i].count : room;
+        memcpy(io->tls_plain + count, pieces[i].bytes, bytes);
+        count += bytes;
+    }
+    *sent = 0;
+    if (rc_tls_write(io->tls, socket->conn, io->tls_plain, count) < 0 ||
+        tls_take_output(io, packet->slot, socket) < 0) {
+        rc_tls_output_clear(io->tls);
+        return -EPROTO;
+    }
+    *sent = count;
+    return 0;
+}
+
+void rc_io_tls_shutdown(struct rc_io *io, uint32_t slot)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    if (socket != NULL && !rc_io_busy(io, slot) && !socket->failed) {
+        rc_tls_shutdown(io->tls, socket->conn);
+        (void)tls_take_output(io, slot, socket);
+    }
+}
+
+int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
+                   struct rc_err *err)
+{
+    bool wanted = false;
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        io->tls_listener[i] = control->listeners[i].kind == RC_LISTENER_TLS;
+        wanted |= io->tls_listener[i];
+    }
+    if (!wanted) {
+        return 0;
+    }
+    io->tls_sockets = calloc(io->truth->slot_count, sizeof(struct rc_io_tls *));
+    io->tls_plain = malloc(RC_TLS_RECORD_MAX);
+    if (io->tls_sockets == NULL || io->tls_plain == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the index of TLS connections");
+    }
+    return rc_tls_open(&io->tls, &config->tls, control->tls_ticket_keys, err);
+}
+
+void rc_io_tls_reload(struct rc_io *io, const struct rc_control *control, const struct rc_config *config)
+{
+    struct rc_err err = {0};
+    if (io->tls != NULL && rc_tls_reload(io->tls, &config->tls, control->tls_ticket_keys, &err) < 0) {
+        rc_log_error("tls_reload_failed", "reason=\"%s\" effect=\"the former certificates stay\"", err.text);
+    }
+}
+
+void rc_io_tls_close(struct rc_io *io)
+{
+    for (uint32_t i = 0; io->tls_sockets != NULL && i < io->truth->slot_count; i++) {
+        rc_io_tls_freed(io, i);
+    }
+    free(io->tls_sockets);
+    free(io->tls_plain);
+    rc_tls_close(io->tls);
+}
