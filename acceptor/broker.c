@@ -55,7 +55,8 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
 
 static uint32_t listeners_wanted(const struct rc_config *config)
 {
-    return config->server.listen.count + config->tls.listen.count + (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
+    return config->server.listen.count + config->tls.listen.count +
+           (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
 }
 
 static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)

@@ -127,8 +127,8 @@ static void print_errors(const struct rc_config_errors *errors)
     }
 }
 
-/* NULL after every error was written to standard error. */
-static struct rc_settings *load(const char *path, bool quickstart)
+/* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
+static struct rc_settings *load(const char *path, bool quickstart, bool files)
 {
     struct rc_config_errors errors = {0};
     struct rc_settings *settings = rc_settings_new(path, quickstart);
@@ -136,7 +136,8 @@ static struct rc_settings *load(const char *path, bool quickstart)
         fprintf(stderr, "ringcast: no memory for the configuration\n");
         return NULL;
     }
-    if (rc_settings_load(settings, &errors) != 0) {
+    if (rc_settings_load(settings, &errors) != 0 ||
+        (files && rc_settings_check_files(settings, &settings->config, &errors) != 0)) {
         print_errors(&errors);
         rc_settings_free(settings);
         return NULL;
@@ -147,7 +148,7 @@ static struct rc_settings *load(const char *path, bool quickstart)
 static int run(const struct rc_cli *cli)
 {
     const char *quickstart = getenv("RINGCAST_QUICKSTART");
-    struct rc_settings *settings = load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0);
+    struct rc_settings *settings = load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -160,7 +161,7 @@ static int run(const struct rc_cli *cli)
 
 static int check(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = load(cli->config, false);
+    struct rc_settings *settings = load(cli->config, false, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -174,7 +175,7 @@ static int ask(const struct rc_cli *cli, const char *request)
     struct rc_err err = {{0}};
     struct rc_settings *settings = NULL;
     if (cli->config != NULL && cli->socket == NULL) {
-        settings = load(cli->config, false);
+        settings = load(cli->config, false, false);
         if (settings == NULL) {
             return RC_EXIT_CONFIG;
         }

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/check.h"
+
 int rc_identity_resolve(struct rc_identity *identity, const char *user, struct rc_err *err)
 {
     memset(identity, 0, sizeof(*identity));
@@ -43,6 +45,35 @@ int rc_identity_resolve(struct rc_identity *identity, const char *user, struct r
     identity->group_count = RC_IDENTITY_GROUPS_MAX;
     if (getgrouplist(user, entry->pw_gid, identity->groups, &identity->group_count) < 0) {
         identity->group_count = RC_IDENTITY_GROUPS_MAX; /* the first ones, as many as fit */
+    }
+    return 0;
+}
+
+void rc_identity_return(const struct rc_identity *own)
+{
+    if (own->change) {
+        /* The saved user id is still ours: the kernel cannot refuse. */
+        RC_ASSERT(seteuid(own->uid) == 0 && setegid(own->gid) == 0 &&
+                  setgroups((size_t)own->group_count, own->groups) == 0);
+    }
+}
+
+int rc_identity_borrow(const struct rc_identity *identity, struct rc_identity *own)
+{
+    *own = (struct rc_identity){.uid = geteuid(), .gid = getegid()};
+    if (!identity->change) {
+        return 0;
+    }
+    own->group_count = getgroups(RC_IDENTITY_GROUPS_MAX, own->groups);
+    if (own->group_count < 0) {
+        return -errno;
+    }
+    own->change = true;
+    if (setgroups((size_t)identity->group_count, identity->groups) != 0 || setegid(identity->gid) != 0 ||
+        seteuid(identity->uid) != 0) {
+        const int error = errno;
+        rc_identity_return(own);
+        return -error;
     }
     return 0;
 }

@@ -27,6 +27,11 @@ struct rc_identity {
  * become it. */
 int rc_identity_resolve(struct rc_identity *identity, const char *user, struct rc_err *err);
 
+/* For a moment: files are opened with the identity's rights, so that what the acceptor found readable is readable for its
+ * children. 0 or -errno, then nothing has changed. Every success is followed by rc_identity_return, with `own` as it was filled. */
+int rc_identity_borrow(const struct rc_identity *identity, struct rc_identity *own);
+void rc_identity_return(const struct rc_identity *own);
+
 /* In the child, after fork: takes the identity on for good, without any capability, and forbids regaining one. 0
  * or -errno. */
 int rc_identity_assume(const struct rc_identity *identity);

@@ -10,7 +10,9 @@
 #include <sys/random.h>
 
 #include "acceptor/config_toml.h"
+#include "acceptor/identity.h"
 #include "common/config_key.h"
+#include "common/tls_context.h"
 
 /* 32 hexadecimal digits. */
 static int make_key(char key[RC_SETTINGS_KEY_BYTES])
@@ -75,6 +77,26 @@ static int finish(const struct rc_settings *settings, struct rc_config *config, 
     return code;
 }
 
+int rc_settings_check_files(const struct rc_settings *settings, const struct rc_config *config,
+                            struct rc_config_errors *errors)
+{
+    struct rc_identity identity;
+    struct rc_identity own;
+    struct rc_err err = {{0}};
+    /* Who may not become that user (`check` by somebody else) looks with own rights. */
+    const bool borrowed = rc_identity_resolve(&identity, config->server.user.text, NULL) == 0 &&
+                          rc_identity_borrow(&identity, &own) == 0;
+    const int code = rc_tls_context_check(&config->tls, &err);
+    if (borrowed) {
+        rc_identity_return(&own);
+    }
+    if (code != 0) {
+        rc_config_errors_add(errors, "%s%s%s", settings->path != NULL ? settings->path : "",
+                             settings->path != NULL ? ": " : "", err.text);
+    }
+    return code;
+}
+
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors)
 {
     errors->count = 0;
@@ -104,7 +126,8 @@ int rc_settings_reload(const struct rc_settings *settings, struct rc_config *nex
         return code;
     }
     (void)rc_config_reload_diff(&settings->config, next, needs_restart);
-    return finish(settings, next, errors);
+    code = finish(settings, next, errors);
+    return code == 0 ? rc_settings_check_files(settings, next, errors) : code;
 }
 
 static bool sections_differ(const struct rc_config *old, const struct rc_config *next, uint32_t index)

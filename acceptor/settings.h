@@ -29,6 +29,11 @@ void rc_settings_free(struct rc_settings *settings);
  * cannot be read. */
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors);
 
+/* Can the files that `config` names (certificates, keys, authorities) be used by the user of the children? Not part of loading:
+ * `status` and its like do not need them. 0, or negative with a line in `errors`. */
+int rc_settings_check_files(const struct rc_settings *settings, const struct rc_config *config,
+                            struct rc_config_errors *errors);
+
 /* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`.
  * Nothing in force changes. Errors as above. */
 int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next,

@@ -223,7 +223,10 @@ static bool advance(struct rc_supervisor *supervisor)
     }
     rc_reload_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS) {
-        const bool late = supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS + RC_SUPERVISOR_LATE_MS;
+        /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
+        const bool late = !supervisor->tick_late &&
+                          supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS + RC_SUPERVISOR_LATE_MS;
+        supervisor->tick_late = late;
         supervisor->tick_ms = supervisor->now_ms;
         atomic_store_explicit(&rc_broker_control(&supervisor->broker)->acceptor.heartbeat_ms, supervisor->now_ms,
                               memory_order_relaxed);

@@ -13,6 +13,13 @@ bool rc_address_is_v4(const struct rc_address *address)
     return memcmp(address->bytes, v4_mapped, sizeof(v4_mapped)) == 0;
 }
 
+bool rc_address_is_loopback(const struct rc_address *address)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+    return rc_address_is_v4(address) ? address->bytes[sizeof(v4_mapped)] == 127
+                                     : memcmp(address->bytes, v6, sizeof(v6)) == 0;
+}
+
 bool rc_address_parse(struct rc_address *address, const char *text, size_t bytes)
 {
     char copy[RC_ADDRESS_TEXT_MAX];

@@ -26,6 +26,9 @@ static inline bool rc_address_equal(const struct rc_address *a, const struct rc_
 
 bool rc_address_is_v4(const struct rc_address *address);
 
+/* 127.0.0.0/8 or ::1. */
+bool rc_address_is_loopback(const struct rc_address *address);
+
 /* "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"; no zone, no brackets, no port. */
 bool rc_address_parse(struct rc_address *address, const char *text, size_t bytes);
 

@@ -46,6 +46,7 @@ struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
     struct rc_config_text instance_id;
+    bool proxy_protocol;        /* http.trusted_proxies begin connections with a PROXY header */
     struct rc_config_text path; /* native end point */
     uint64_t max_connections;   /* 0 = what the descriptor limit allows */
     uint64_t drain_timeout_ms;

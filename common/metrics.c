@@ -47,8 +47,8 @@ static const struct {
 };
 
 /* Families that workers never write: a line of zeros for each worker would say nothing. */
-static const char *const not_of_workers[] = {"ringcast_relay_", "ringcast_redis_", "ringcast_worker_", "ringcast_stuck_",
-                                             "ringcast_reloads_"};
+static const char *const not_of_workers[] = {"ringcast_relay_", "ringcast_redis_", "ringcast_worker_",
+                                             "ringcast_stuck_", "ringcast_reloads_"};
 
 /* Counts what was wanted, keeps what fits. */
 struct writer {

@@ -58,7 +58,8 @@ static int ring_cursors(const struct rc_ring *ring, uint64_t *tail, uint64_t *he
     /* R4a pairs with R3, R2a with R1: a successor sees everything its predecessor and the peer have published. */
     *head = atomic_load_explicit(&ring->shared->head, memory_order_acquire);
     *tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
-    if (*tail > RING_POSITION_MAX || *tail - *head > ring->capacity || ((*tail | *head) & (RC_RING_ALIGN - 1)) != 0) {
+    if (*tail > RING_POSITION_MAX || *head > *tail || *tail - *head > ring->capacity ||
+        ((*tail | *head) & (RC_RING_ALIGN - 1)) != 0) {
         return -EBADMSG;
     }
     return 0;

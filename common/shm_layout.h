@@ -71,6 +71,7 @@ enum rc_redis_state {
 };
 
 #define RC_REDIS_ERROR_MAX 192
+#define RC_RELAY_SILENT_MS 2500u /* a relay that has not moved for this long says nothing about Redis any more */
 /* W: relay, by common/redis_health. */
 struct rc_redis_health {
     _Atomic uint32_t state;    /* enum rc_redis_state */

@@ -19,6 +19,7 @@
 #include "common/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/port.h"
+#include "relay/remote.h"
 #include "relay/router.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
@@ -30,6 +31,7 @@ struct relay {
     struct rc_relay_port *ports; /* owner */
     struct rc_router router;
     struct rc_relay_loop loop;
+    struct rc_remote remote; /* other hosts; not opened without redis.url */
     int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
@@ -72,8 +74,12 @@ static bool turn(void *context)
     if (atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation) {
         acknowledge_config(relay);
         rc_router_set_interest_max(&relay->router, interest_max(relay));
+        rc_remote_configure(&relay->remote, config_of(relay));
     }
     const bool more = rc_router_turn(&relay->router);
+    if (relay->remote.link != NULL) {
+        rc_redis_link_turn(relay->remote.link);
+    }
     if (relay->draining) {
         const bool drained = rc_router_drained(&relay->router);
         if (drained || rc_clock_ms() >= relay->drain_end_ms) {
@@ -87,8 +93,27 @@ static bool turn(void *context)
 static bool pending(void *context)
 {
     struct relay *relay = context;
-    return rc_router_pending(&relay->router) || (relay->draining && rc_router_drained(&relay->router)) ||
+    return rc_router_pending(&relay->router) ||
+           (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) || (relay->draining && rc_router_drained(&relay->router)) ||
            atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
+}
+
+static uint64_t due_ms(void *context)
+{
+    const struct relay *relay = context;
+    return relay->remote.link != NULL ? rc_redis_link_due_ms(relay->remote.link) : UINT64_MAX;
+}
+
+static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
+{
+    struct relay *relay = context;
+    return rc_relay_loop_poll(&relay->loop, fd, events, ready, ready_context);
+}
+
+static void unwatch(void *context, int handle)
+{
+    struct relay *relay = context;
+    rc_relay_loop_unpoll(&relay->loop, handle);
 }
 
 static void life_ended(void *context, uint32_t events)
@@ -180,14 +205,26 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .metrics = &relay->control->relay_metrics,
         .relay_generation = atomic_load_explicit(&relay->control->relay.generation, memory_order_acquire),
         .interest_count_max = interest_max(relay),
+        .remote = relay->remote.link != NULL ? &rc_remote_ops : NULL,
+        .remote_context = &relay->remote,
     };
     const int result = rc_router_open(&relay->router, &setup);
     return result == 0 ? 0 : rc_err_set(err, result, "no memory for the interest table");
 }
 
+/* The way to other hosts: before the router, which may have to publish a predecessor's last message again. */
+static int open_remote(struct relay *relay, struct rc_err *err)
+{
+    const struct rc_redis_host host = {.watch = watch, .unwatch = unwatch, .context = relay};
+    if (config_of(relay)->redis.url.text[0] == '\0') {
+        return 0;
+    }
+    return rc_remote_open(&relay->remote, relay->control, config_of(relay), &relay->router, &host, err);
+}
+
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .context = relay};
+    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .due_ms = due_ms, .context = relay};
     int result = rc_relay_loop_open(&relay->loop, &relay->control->relay, &ops, err);
     if (result != 0) {
         return result;
@@ -227,10 +264,13 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
         result = open_ports(relay, err);
     }
     if (result == 0) {
-        result = open_router(relay, err);
+        result = open_loop(relay, err);
     }
     if (result == 0) {
-        result = open_loop(relay, err);
+        result = open_remote(relay, err);
+    }
+    if (result == 0) {
+        result = open_router(relay, err);
     }
     if (result != 0) {
         return result;
@@ -240,6 +280,7 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
                 relay->control->worker_count);
     wake_workers(relay);
     result = rc_relay_loop_run(&relay->loop, err);
+    rc_remote_close(&relay->remote);
     rc_relay_loop_close(&relay->loop);
     rc_router_close(&relay->router);
     free(relay->ports);

@@ -113,6 +113,12 @@ static void to_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t c
     rc_session_received(&w->sessions, slot, bytes, count);
 }
 
+static int to_preface(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done)
+{
+    struct worker *w = context;
+    return rc_session_preface(&w->sessions, slot, bytes, count, done);
+}
+
 static void to_ended(void *context, uint32_t slot, int error)
 {
     struct worker *w = context;
@@ -237,6 +243,7 @@ static int start(struct worker *w, struct rc_err *err)
     struct rc_io_handlers handlers = io_handlers();
     handlers.accepted = to_accepted;
     handlers.received = to_received;
+    handlers.preface = to_preface;
     handlers.ended = to_ended;
     handlers.writable = to_writable;
     handlers.short_send = to_short_send;

@@ -149,7 +149,8 @@ struct rc_group {
     uint32_t log;    /* struct rc_channel_log; 0 = nobody is behind and nothing was appended */
     uint32_t behind; /* members with a cursor */
     uint8_t encoding;
-    uint8_t pad[15];
+    uint8_t owes_gap; /* a message was lost for want of memory: its members are told before the next one */
+    uint8_t pad[14];
 };
 _Static_assert(sizeof(struct rc_group) == 32, "group layout");
 
@@ -216,7 +217,8 @@ struct rc_private {
     uint32_t replies_sent;  /* start of what is unsent */
     uint8_t close_bytes;    /* the queued close frame */
     uint8_t close_frame[127];
-    uint8_t pad[4];
+    uint8_t close_sent; /* of it; once it has begun nothing else goes out */
+    uint8_t pad[3];
 };
 
 /* Undecoded input. */

@@ -405,7 +405,7 @@ static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
 static void handle(struct rc_redis_conn *conn, const redisReply *reply)
 {
     if (is_push(conn, reply)) {
-        if (conn->state == RC_REDIS_CONN_READY && conn->subscriber) {
+        if (conn->state == RC_REDIS_CONN_READY && conn->ops->push != NULL) {
             conn->ops->push(conn->context, conn, reply);
         }
         return;

@@ -67,9 +67,10 @@ struct rc_redis_conn_ops {
     /* It was not closed by its owner; it will try again by itself, or the owner closes it or opens it elsewhere. */
     void (*lost)(void *context, struct rc_redis_conn *conn, const char *why);
     void (*late)(void *context, struct rc_redis_conn *conn, bool late);
-    /* A message or confirmation of pub/sub, RESP3 push or RESP2 array. Elements are of any type and number. */
+    /* A message or confirmation of pub/sub, RESP3 push or (a subscriber's) RESP2 array. Elements are of any type and number.
+     * NULL: ignored. */
     void (*push)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
-    /* An error that no command waits for: of SUBSCRIBE and its kind. */
+    /* Of a subscriber: an error that no command waits for, of SUBSCRIBE and its kind. */
     void (*error)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
 };
 
@@ -103,6 +104,7 @@ struct rc_redis_conn {
     bool reading; /* true exactly while replies are handled: the context must not be freed under hiredis */
     bool ping_sent;
     uint8_t greeting;   /* step */
+    char database[12];  /* argument of SELECT */
     uint32_t epoch;     /* counts connections: handlers that close or reopen are noticed by it */
     uint32_t failures;  /* in a row */
     uint32_t connected; /* times READY */

@@ -35,7 +35,6 @@ static uint32_t auth(struct rc_redis_conn *conn, struct rc_span *argv)
 
 uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX])
 {
-    static char database[12]; /* of one thread; borrowed until the command is formatted */
     if (conn->greeting == STEP_AUTH && conn->login.password[0] == '\0') {
         conn->greeting++;
     }
@@ -56,9 +55,9 @@ uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[
         argv[2] = rc_span_text(conn->wire->client_name);
         return 3;
     case STEP_SELECT:
-        (void)snprintf(database, sizeof(database), "%u", conn->login.database);
+        (void)snprintf(conn->database, sizeof(conn->database), "%u", conn->login.database);
         argv[0] = RC_SPAN("SELECT");
-        argv[1] = rc_span_text(database);
+        argv[1] = rc_span_text(conn->database);
         return 2;
     case STEP_ROLE:
         argv[0] = RC_SPAN("ROLE");

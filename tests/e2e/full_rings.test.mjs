@@ -7,6 +7,8 @@ import { until } from "./lib/util.mjs";
 const CONFIG = {
   "limits.max_message_size": "16KiB",
   "server.ring_size": "64KiB",
+  // Downwards a full ring overflows; what happens when that is full as well is in worker_stop.test.mjs.
+  "server.overflow_size": "64MiB",
   "limits.channel_log": "64MiB",
   "limits.worker_log": "256MiB",
 };
@@ -52,7 +54,7 @@ function assertComplete(reader) {
   assert.deepEqual(last, Array(PUBLISHERS).fill(EACH - 1));
 }
 
-testBroker("a stopped relay: publishers are held back, and nothing is lost", { workers: 2, timeout: 90000, config: { ...CONFIG, "server.overflow_size": "64MiB" } }, async (broker) => {
+testBroker("a stopped relay: publishers are held back, and nothing is lost", { workers: 2, timeout: 90000, config: CONFIG }, async (broker) => {
   const { publishers, readers, bystanders, answered, refused, publishAll } = await setUp(broker, { workers: 2 });
   broker.kill("SIGSTOP", "relay");
   publishAll();
@@ -76,7 +78,7 @@ testBroker("a stopped relay: publishers are held back, and nothing is lost", { w
   for (const client of [...publishers, ...readers, ...bystanders]) assert.equal(client.isClosed, false);
 });
 
-testBroker("both at once: a stopped worker behind a relay that stops too", { workers: 3, timeout: 90000, config: { ...CONFIG, "server.overflow_size": "4MiB" } }, async (broker) => {
+testBroker("both at once: a stopped worker behind a relay that stops too", { workers: 3, timeout: 90000, config: CONFIG }, async (broker) => {
   const { readers, bystanders, answered, refused, publishAll } = await setUp(broker, { workers: 3 });
   broker.kill("SIGSTOP", 2);
   broker.kill("SIGSTOP", "relay");
@@ -94,31 +96,8 @@ testBroker("both at once: a stopped worker behind a relay that stops too", { wor
   await until("and has arrived on them", () => readers.filter((client) => running.has(client.worker)).every((client) => client.got.length >= soon), { timeout: 20000 });
   broker.kill("SIGCONT", 2);
   await until("everything is answered", () => answered.size === PUBLISHERS * EACH, { timeout: 20000 });
-  await until("everything has arrived", () => readers.filter((client) => running.has(client.worker)).every((client) => client.got.length >= PUBLISHERS * EACH), { timeout: 20000 });
+  await until("everything has arrived, on the woken worker too", () => readers.every((client) => client.got.length >= PUBLISHERS * EACH), { timeout: 20000 });
   assert.deepEqual(refused, []);
-  for (const client of readers) if (running.has(client.worker)) assertComplete(client);
-  // Its own reader may have a gap, and no silence: the last of each publisher of its own worker came after it woke up.
-  const last = Array(PUBLISHERS).fill(-1);
-  let gap = false;
-  const own = readers[2];
-  let n = EACH;
-  await until("the woken worker's reader gets new messages again", async () => {
-    await bystanders[0].publish("load", [0, n++, "end"]);
-    return own.got.at(-1)?.data?.[2] === "end";
-  });
-  const jumps = new Set();
-  for (const message of own.got) {
-    if (message.type === "gap") {
-      gap = true;
-      jumps.clear();
-      for (let p = 0; p < PUBLISHERS; p++) jumps.add(p);
-      continue;
-    }
-    const [p, n] = message.data;
-    assert.ok(n > last[p], `publisher ${p}: ${n} after ${last[p]}`);
-    if (n !== last[p] + 1) assert.ok(jumps.delete(p), `publisher ${p}: ${n} after ${last[p]} without a gap notice`);
-    last[p] = n;
-  }
-  assert.ok(gap, "the stopped worker's ring was full");
+  for (const client of readers) assertComplete(client);
   for (const client of [...readers, ...bystanders]) assert.equal(client.isClosed, false);
 });

@@ -81,6 +81,7 @@ function testPolicy(policy, after) {
     slow.socket.resume();
     await after({ broker, slow, deliveries, publisher, metrics });
     // And everybody is well afterwards.
+    slow.ondelivery = () => {};
     for (const client of fast) {
       client.ondelivery = null;
       assert.equal(client.isClosed, false);

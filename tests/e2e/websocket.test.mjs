@@ -145,11 +145,11 @@ testBroker("what breaks the protocol closes with the right code", { config: CONF
     [1009, "too big in pieces", Buffer.concat([f({ payload: "x".repeat(MAX), fin: false }), f({ opcode: OP.CONTINUATION, payload: "x" })])],
   ];
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000]) cases.push([1002, `close code ${code}`, closeFrame(code)]);
-  for (const [code, what, bytes] of cases) {
+  await Promise.all(cases.map(async ([code, what, bytes]) => {
     const raw = await echo(broker);
     raw.write(bytes);
     await closesWith(raw, code, what);
-  }
+  }));
   const metrics = await broker.metrics();
   assert.equal(metrics("ringcast_protocol_errors_total"), cases.length);
 });

@@ -1,17 +1,17 @@
 /*
- * ring_processes: a producer and a consumer process over one memfd ring, killed with SIGKILL at random moments and followed by
- * successors that attach and go on.
+ * ring_processes: a producer and a consumer process over one memfd ring, killed with SIGKILL at random moments and
+ * followed by successors that attach and go on.
  *
- *   ring_processes [SECONDS]      default 10, or STRESS_SECONDS; exit 0 when nothing was lost, torn, doubled or reordered
+ *   ring_processes [SECONDS]      default 10, or STRESS_SECONDS; exit 0 when all was well
  *
- * Every record carries its number, and size, type and content follow from the number, so that the consumer can tell a record
- * that is wrong in any way. Both sides keep a two-slot journal in the segment (the slot is written, then `current` names it):
- * the producer the number it commits at which position, the consumer the number that follows a released position. From it and
- * the ring's own cursors a successor knows exactly where its predecessor died, so "once" is checked exactly: a record may come
- * again only if it had not been released.
+ * Every record carries its number, and size, type and content follow from the number, so that the consumer can tell a
+ * record that is wrong in any way. Both sides keep a two-slot journal in the segment (the slot is written, then
+ * `current` names it): the producer the number it commits at which position, the consumer the number that follows a
+ * released position. From it and the ring's own cursors a successor knows exactly where its predecessor died, so
+ * "once" is checked exactly: a record may come again only if it had not been released.
  *
- * Both sleep through doorbells (epoll, edge-triggered, never read: the worker's multishot poll behaves the same). A sleep that
- * ends by its time limit although there was work is a lost wake, and a failure.
+ * Both sleep through doorbells (epoll, edge-triggered, never read: the worker's multishot poll behaves the same). A
+ * sleep that ends by its time limit although there was work is a lost wake, and a failure.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -97,7 +97,7 @@ static __attribute__((noreturn)) void fail(struct bench *b, const char *what, ui
     _exit(1);
 }
 
-/* --- what a record looks like --------------------------------------------------------------------------------------- */
+/* --- what a record looks like --- */
 
 static uint32_t record_bytes(const struct rc_ring *ring, uint64_t number)
 {
@@ -159,7 +159,7 @@ static bool record_right(const uint8_t *payload, uint32_t bytes, uint64_t number
     return true;
 }
 
-/* --- sleeping ------------------------------------------------------------------------------------------------------- */
+/* --- sleeping --- */
 
 static int sleeper_open(int event_fd)
 {
@@ -189,7 +189,7 @@ static void dawdle(struct bench *b)
     }
 }
 
-/* --- producer ------------------------------------------------------------------------------------------------------- */
+/* --- producer --- */
 
 static uint64_t producer_resume(struct bench *b, const struct rc_ring *ring)
 {
@@ -264,7 +264,7 @@ static __attribute__((noreturn)) void producer_run(struct bench *b)
     _exit(0);
 }
 
-/* --- consumer ------------------------------------------------------------------------------------------------------- */
+/* --- consumer --- */
 
 static uint64_t consumer_resume(struct bench *b, const struct rc_ring *ring)
 {
@@ -358,7 +358,7 @@ static __attribute__((noreturn)) void consumer_run(struct bench *b)
     }
 }
 
-/* --- supervisor ----------------------------------------------------------------------------------------------------- */
+/* --- supervisor --- */
 
 static pid_t spawn(struct bench *b, void (*run)(struct bench *))
 {

@@ -408,10 +408,10 @@ static uint64_t rig_log_bytes(const struct hub_rig *rig, const struct rc_channel
     RC_ASSERT(log->block == 0 || log->block_bytes == rc_heap_block_bytes(heap, log->block));
     RC_ASSERT(log->origin <= log->base && log->base <= log->head && log->served <= log->head);
     RC_ASSERT(log->frames == 0 || rc_channel_log_frame_position(log, heap, 0) == log->origin);
-    return log->block_bytes;
+    return rc_channel_log_bytes(log, heap);
 }
 
-static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uint32_t *logs, uint64_t *heap_used)
+static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uint32_t *logs, uint64_t *names_bytes)
 {
     const struct rc_truth *truth = &rig->truth;
     for (uint32_t c = 1; c < truth->channels.high; c++) {
@@ -419,7 +419,7 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
         if (channel->name == 0) {
             continue;
         }
-        *heap_used += rc_heap_block_bytes(&truth->heap, channel->name);
+        *names_bytes += rc_heap_block_bytes(&truth->heap, channel->name);
         uint32_t subscribers = 0;
         for (uint32_t g = channel->groups; g != 0; g = rc_truth_group(truth, g)->next) {
             const struct rc_group *group = rc_truth_group(truth, g);
@@ -442,7 +442,6 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
                 const struct rc_channel_log *log = rc_truth_log(truth, group->log);
                 RC_ASSERT(behind > 0 || log->head != log->served);
                 *log_bytes += rig_log_bytes(rig, log);
-                *heap_used += log->block_bytes + (log->exclusions != 0 ? rc_heap_block_bytes(&truth->heap, log->exclusions) : 0);
                 ++*logs;
             }
         }
@@ -455,12 +454,12 @@ void hub_rig_check(const struct hub_rig *rig)
     const struct rc_truth *truth = &rig->truth;
     uint64_t log_bytes = 0;
     uint64_t private_bytes = 0;
-    uint64_t heap_used = 0;
+    uint64_t names_bytes = 0;
     uint32_t logs = 0;
     uint32_t privates = 0;
     uint32_t subscriptions = 0;
     RC_ASSERT(rig->io.packet_count == 0 && !rig->hub.in_turn);
-    rig_check_groups(rig, &log_bytes, &logs, &heap_used);
+    rig_check_groups(rig, &log_bytes, &logs, &names_bytes);
     for (uint32_t i = 0; i < rig->slots; i++) {
         const struct rc_slot *slot = &truth->slots[i];
         if (slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED) {
@@ -485,7 +484,6 @@ void hub_rig_check(const struct hub_rig *rig)
         if (slot->direct_log != 0) {
             const struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
             log_bytes += rig_log_bytes(rig, log);
-            heap_used += log->block_bytes;
             logs++;
         }
         if (slot->private != 0) {
@@ -497,5 +495,5 @@ void hub_rig_check(const struct hub_rig *rig)
     }
     RC_ASSERT(log_bytes == rig->hub.log_bytes && private_bytes == rig->hub.private_bytes);
     RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used && subscriptions == truth->subscriptions.used);
-    RC_ASSERT(heap_used + private_bytes + (log_bytes - rig->hub.log_bytes) == truth->heap.used);
+    RC_ASSERT(names_bytes + private_bytes + log_bytes == truth->heap.used);
 }

@@ -100,7 +100,7 @@ Test(settings, reload_takes_what_may_change_and_names_what_may_not)
     cr_assert_eq(next->server.workers, settings->config.server.workers);
     cr_assert_eq(needs_restart.count, 1);
     cr_assert(strstr(needs_restart.lines[0].text, "server.workers") != NULL, "%s", needs_restart.lines[0].text);
-    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 2);
+    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 2, "%s", names);
     cr_assert_str_eq(names, "[[namespace]], limits.ping_interval");
     /* What was made up at start stays. */
     cr_assert_str_eq(next->server.instance_id.text, settings->config.server.instance_id.text);

@@ -51,7 +51,7 @@ Test(config, defaults_are_those_of_the_design)
     cr_expect(config.server.pin_cpus);
     cr_expect_eq(config.server.ring_bytes, 4u << 20);
     cr_expect_eq(config.server.overflow_bytes, 16u << 20);
-    cr_expect_eq(config.server.receive_buffers_bytes, 8u << 20);
+    cr_expect_eq(config.server.receive_buffers_bytes, 4u << 20);
     cr_expect_eq(config.server.stuck_timeout_ms, 2000u);
     cr_expect_eq(config.server.stuck_kill_timeout_ms, 30000u);
     cr_expect_eq(config.limits.max_message_size_bytes, 1000000u);

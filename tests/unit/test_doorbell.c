@@ -84,7 +84,7 @@ Test(doorbell, failed_wake_leaves_the_consumer_asleep_for_the_next_one)
     close(fd);
 }
 
-/* --- the hunt ------------------------------------------------------------------------------------------------------ */
+/* --- the hunt --- */
 
 struct hunt {
     struct rc_doorbell_shared bell;
@@ -130,8 +130,8 @@ static void *hunt_producer(void *argument)
     for (uint32_t i = 0; i < HUNT_ROUNDS && atomic_load_explicit(&h->stop, memory_order_relaxed) == 0; i++) {
         random = random * 1664525u + 1013904223u;
         spin(random >> 22);
-        /* Pairs with the acquire in hunt_consume, as R1 with R2 of a ring. Alone it is a plain store, as there: a locked
-         * instruction would do the fence's work. */
+        /* Pairs with the acquire in hunt_consume, as R1 with R2 of a ring. Alone it is a plain store, as there:
+         * a locked instruction would do the fence's work. */
         uint64_t mine;
         if (h->producers == 1) {
             mine = atomic_load_explicit(&h->committed, memory_order_relaxed) + 1;

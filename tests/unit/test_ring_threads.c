@@ -177,7 +177,7 @@ Test(ring_threads, sides_that_attach_anew_lose_nothing)
     run(true, true, 8);
 }
 
-/* --- lost room ------------------------------------------------------------------------------------------------------ */
+/* --- lost room --- */
 
 /* One CPU for each side: on one and the same nothing of what is hunted here can happen. */
 static void pin(size_t index)

@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "tests/support/hub_rig.h"
+#include "worker/io/io_internal.h"
 #include "worker/proto/operation.h"
 #include "worker/ws/frame.h"
 
@@ -116,6 +117,16 @@ static void expect_number(struct hub_rig *rig, uint32_t slot, uint64_t number)
     struct rc_span payload;
     cr_assert(hub_rig_frame(rig, slot, &opcode, &payload), "%llu is missing", (unsigned long long)number);
     cr_assert_eq(number_of(payload), number);
+}
+
+static void expect_gap(struct hub_rig *rig, uint32_t slot, const char *channel)
+{
+    char text[64];
+    uint8_t opcode;
+    struct rc_span payload;
+    snprintf(text, sizeof(text), "{\"type\":\"gap\",\"channel\":\"%s\"}", channel);
+    cr_assert(hub_rig_frame(rig, slot, &opcode, &payload), "the gap is not told");
+    cr_assert(rc_span_equal(payload, rc_span_text(text)), "%.*s", (int)payload.count, (const char *)payload.bytes);
 }
 
 static void reply_number(struct hub_rig *rig, uint32_t slot, uint64_t number)
@@ -390,6 +401,8 @@ Test(append, message_too_large_for_the_budget_is_given_up_not_waited_for)
         for (uint64_t i = 0; i < 12; i++) {
             expect_number(&rig, fast, i);
         }
+        expect_gap(&rig, fast, "c");
+        expect_number(&rig, fast, 13);
         hub_rig_check(&rig);
         hub_rig_close(&rig);
     }
@@ -432,5 +445,53 @@ Test(append, latest_follows_a_log_that_moves_on)
         }
         cr_assert_eq(last, 599);
     }
+    hub_rig_close(&rig);
+}
+
+static void fill_ring(struct hub_rig *rig, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct io_uring_sqe *sqe = rc_io_sqe(&rig->io);
+        io_uring_prep_nop(sqe);
+        io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
+    }
+}
+
+/* A burst of new connections leaves the submission queue full of reads to be armed. */
+Test(turn, begins_with_a_full_submission_queue)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 40});
+    for (uint32_t i = 0; i < 40; i++) {
+        hub_rig_subscribe(&rig, hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0), "c");
+    }
+    hub_rig_run(&rig);
+    cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 20), NULL, 0), 0);
+    fill_ring(&rig, RC_IO_SQ_ENTRIES - io_uring_sq_ready(&rig.io.ring) - 7);
+    rc_hub_turn(&rig.hub);
+    hub_rig_drain(&rig);
+    for (uint32_t i = 0; i < 40; i++) {
+        expect_number(&rig, i, 1);
+    }
+    hub_rig_close(&rig);
+}
+
+/* The completion of a short send stands behind more completions than the queue holds. */
+Test(turn, short_send_is_seen_when_the_completion_queue_overflows)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
+    hub_rig_subscribe(&rig, slot, "c");
+    hub_rig_run(&rig);
+    fill_ring(&rig, RC_IO_CQ_ENTRIES + 3 * RC_IO_SQ_ENTRIES);
+    cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 50000), NULL, 0), 0);
+    rc_hub_turn(&rig.hub);
+    cr_assert(rig.truth.slots[slot].flags & RC_SLOT_BLOCKED);
+    cr_assert_eq(hub_rig_publish(&rig, "c", text_of(2, 20), NULL, 0), 0);
+    hub_rig_drain(&rig);
+    expect_number(&rig, slot, 1);
+    expect_number(&rig, slot, 2);
+    hub_rig_check(&rig);
     hub_rig_close(&rig);
 }

@@ -1,12 +1,18 @@
-/* uring: what this kernel offers is used for real; what it refuses is explained. Skipped where io_uring is not to be had. */
+/* uring: what this kernel offers is used for real; what it refuses is explained. Skipped where io_uring is not to
+ * be had. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,6 +204,49 @@ Test(uring, too_many_direct_descriptors_name_the_limit)
     int status = -1;
     waitpid(pid, &status, 0);
     cr_assert_eq(status, 0);
+}
+
+/* A filter as a container's: io_uring_setup fails with `code`. For the rest of this process's life. */
+static bool forbid_setup(int code)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)code),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = 4, .filter = filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+Test(uring, refusals_of_the_kernel_come_out_of_the_probe_with_their_remedy)
+{
+    static const struct {
+        int kernel;
+        int code;
+        const char *says;
+    } cases[] = {
+        {ENOSYS, -ENOSYS, "needs Linux 6.1 or newer with CONFIG_IO_URING"},
+        {EPERM, -EPERM, "io_uring"},
+        {ENOMEM, -ENOMEM, "RLIMIT_MEMLOCK"},
+        {EMFILE, -EMFILE, "RLIMIT_NOFILE"},
+        {EINVAL, -EOPNOTSUPP, "IORING_SETUP_DEFER_TASKRUN"}, /* what a kernel below 6.1 says to that flag */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            struct rc_uring_features features;
+            struct rc_err err = {""};
+            if (!forbid_setup(cases[i].kernel)) {
+                _exit(0); /* no seccomp here */
+            }
+            const int rc = rc_uring_probe(&features, &err);
+            _exit(rc == cases[i].code && strstr(err.text, cases[i].says) != NULL ? 0 : 1);
+        }
+        int status = -1;
+        waitpid(pid, &status, 0);
+        cr_expect_eq(status, 0, "%s", cases[i].says);
+    }
 }
 
 Test(uring, errors_carry_reason_and_remedy)

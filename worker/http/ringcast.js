@@ -408,7 +408,6 @@
       this.state = "open";
       this.opened = true;
       this.attempts = 0;
-      // Before what waits: nobody's first publish may overtake their own subscriptions.
       const subscribed = this._sendSubscriptions([...this.channels.keys()]);
       for (const entry of this.queue.splice(0)) this._send(entry);
       this._emit("open", welcome);

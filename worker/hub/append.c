@@ -25,8 +25,8 @@ static uint64_t append_needs(const struct rc_truth *truth, const struct rc_chann
     return subscription->cursor;
 }
 
-/* The oldest position that somebody needs. */
-static uint64_t append_oldest(const struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log)
+/* The oldest position that somebody needs. Who waits for the latest only moves on to it: the log may go before it. */
+static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log)
 {
     const struct rc_truth *truth = hub->truth;
     uint64_t oldest = log->served;
@@ -36,9 +36,15 @@ static uint64_t append_oldest(const struct rc_hub *hub, uint32_t group_index, co
     struct rc_members *members = &hub->members[group_index];
     const uint32_t *items = rc_members_items(members);
     for (uint32_t i = 0; i < members->count; i++) {
-        const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
+        struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
             const uint64_t position = append_needs(truth, log, subscription);
+            if (position > subscription->cursor) {
+                rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED,
+                              rc_channel_log_find(log, &truth->heap, position) -
+                                  rc_channel_log_find(log, &truth->heap, subscription->cursor));
+                subscription->cursor = position;
+            }
             oldest = position < oldest ? position : oldest;
         }
     }
@@ -52,8 +58,10 @@ static void append_tell_gap(struct rc_hub *hub, const struct rc_subscription *su
         rc_truth_channel(hub->truth, rc_truth_group(hub->truth, subscription->group)->channel);
     const struct rc_event event = {
         .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
-    (void)rc_hub_reply_event(hub, subscription->slot, &event);
     rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+    if (rc_hub_reply_event(hub, subscription->slot, &event) < 0) {
+        rc_hub_break(hub, subscription->slot); /* a gap that nobody is told of would be silence */
+    }
 }
 
 /* One subscription fell off: everything before `keep` goes. */
@@ -196,7 +204,11 @@ static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_chann
             rc_channel_log_compact(log, &hub->truth->heap, keep);
         }
     }
-    return rc_channel_log_room(log) >= need ? 0 : -ENOSPC;
+    if (rc_channel_log_room(log) >= need) {
+        return 0;
+    }
+    /* When the turn has nothing to send either, waiting for it would be for ever. */
+    return log->head != log->served ? -ENOSPC : -ENOMEM;
 }
 
 static struct rc_channel_log *append_log(struct rc_hub *hub, struct rc_group *group)
@@ -226,6 +238,7 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
                                const struct rc_envelope_view *view)
 {
     uint32_t excluded = 0;
+    const uint64_t before = rc_channel_log_bytes(log, &hub->truth->heap);
     const bool origin = (view->head.flags & RC_ENVELOPE_NO_ECHO) != 0;
     for (uint32_t i = 0; i < view->head.exclude_count + (origin ? 1u : 0u); i++) {
         const struct rc_client_ref ref =
@@ -242,6 +255,7 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
             excluded++;
         }
     }
+    hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;
     rc_metric_add(hub->metrics, RC_METRIC_EXCLUDED, excluded);
     return excluded;
 }
@@ -253,8 +267,8 @@ static bool append_heard(const struct rc_hub *hub, uint32_t group_index, uint8_t
                                                           : hub->members[group_index].count > 0;
 }
 
-static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
-                           const struct rc_envelope_view *view)
+static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
+                        const struct rc_envelope_view *view)
 {
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
     const uint8_t encoding = group->encoding;
@@ -289,6 +303,40 @@ static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struc
     return 0;
 }
 
+/* Appends one message, behind the gap notice that the group may still be owed. */
+static int append_to_group(struct rc_hub *hub, uint32_t group_index, uint8_t encoding, const struct rc_event *event,
+                           const struct rc_envelope_view *view)
+{
+    if (rc_truth_group(hub->truth, group_index)->owes_gap && event->type == RC_EVENT_MESSAGE) {
+        const struct rc_event gap = {
+            .type = RC_EVENT_GAP, .channel = event->channel, .channel_json = event->channel_json};
+        const int rc = encoding == RC_ENCODING_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
+        if (rc < 0) {
+            return rc;
+        }
+        if (!append_heard(hub, group_index, encoding)) {
+            return 0;
+        }
+        rc_truth_group(hub->truth, group_index)->owes_gap = 0;
+        rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+    }
+    return append_frame(hub, group_index, event, view);
+}
+
+/* A message that nobody of the group will get. */
+static void append_lost(struct rc_hub *hub, uint32_t group_index, uint8_t encoding)
+{
+    const bool everybody = group_index == hub->everybody_groups[encoding];
+    rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES,
+                  everybody ? hub->everybody_counts[encoding] : hub->members[group_index].count);
+    rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu", (unsigned long long)hub->log_bytes,
+                   (unsigned long long)hub->config->limits.worker_log_bytes);
+    if (append_heard(hub, group_index, encoding)) {
+        rc_truth_group(hub->truth, group_index)->owes_gap = 1;
+    }
+}
+
 /* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. */
 static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const struct rc_event *event,
                              const struct rc_envelope_view *view)
@@ -297,23 +345,20 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
-        const bool skip = group->encoding == RC_ENCODING_ECHO || !append_heard(hub, index, group->encoding) ||
-                          (event->type == RC_EVENT_GAP && group->encoding == RC_ENCODING_RAW) ||
-                          (hub->partial_mask & (1u << group->encoding)) != 0;
+        const uint8_t encoding = group->encoding;
+        const bool skip = encoding == RC_ENCODING_ECHO || !append_heard(hub, index, encoding) ||
+                          (event->type == RC_EVENT_GAP && encoding == RC_ENCODING_RAW) ||
+                          (hub->partial_mask & (1u << encoding)) != 0;
         if (!skip) {
-            const int rc = append_to_group(hub, index, event, view);
+            const int rc = append_to_group(hub, index, encoding, event, view);
             if (rc == -ENOSPC) {
                 return rc;
             }
             if (rc < 0) {
-                rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-                rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->members[index].count);
-                rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu",
-                               (unsigned long long)hub->log_bytes,
-                               (unsigned long long)hub->config->limits.worker_log_bytes);
+                append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= 1u << group->encoding;
+            hub->partial_mask |= 1u << encoding;
         }
         index = next;
     }
@@ -344,6 +389,7 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
                                                        : rc_channel_hash(view->channel, view->head.channel_bytes);
     const uint32_t index = rc_hub_find(hub, hash, name);
     if (index == 0) {
+        hub->partial_mask = 0; /* of this message, if it was tried before */
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -370,6 +416,7 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
                                ? hub->everybody
                                : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (index == 0) {
+        hub->partial_mask = 0;
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -383,6 +430,25 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
         rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
     }
     return rc;
+}
+
+/* Room in a log of direct messages. Its base is the client's cursor and may stand inside a frame; whole frames are moved. */
+static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, uint64_t frame_bytes)
+{
+    struct rc_heap *heap = &hub->truth->heap;
+    const uint64_t need = rc_channel_log_need(frame_bytes);
+    if (log->block == 0) {
+        return append_grow(hub, log, need);
+    }
+    if (rc_channel_log_room(log) >= need) {
+        return true;
+    }
+    const uint64_t cursor = log->base;
+    log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, cursor));
+    rc_channel_log_compact(log, heap, log->base);
+    const bool room = rc_channel_log_room(log) >= need || append_grow(hub, log, need);
+    log->base = cursor;
+    return room;
 }
 
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
@@ -406,12 +472,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         slot->direct_log = rc_pool_alloc(&truth->logs);
     }
     struct rc_channel_log *log = slot->direct_log == 0 ? NULL : rc_truth_log(truth, slot->direct_log);
-    const uint64_t bytes_max = rc_hub_frame_bytes_max(slot->encoding, &event);
-    if (log != NULL && log->block != 0 && rc_channel_log_room(log) < rc_channel_log_need(bytes_max)) {
-        rc_channel_log_compact(log, &truth->heap, log->base);
-    }
-    if (log == NULL || ((log->block == 0 || rc_channel_log_room(log) < rc_channel_log_need(bytes_max)) &&
-                        !append_grow(hub, log, rc_channel_log_need(bytes_max)))) {
+    if (log == NULL || !append_direct_room(hub, log, rc_hub_frame_bytes_max(slot->encoding, &event))) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);

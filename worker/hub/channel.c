@@ -249,6 +249,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t chan
         const struct rc_channel_log *log = rc_truth_log(truth, group->log);
         if (log->head != log->served) {
             rc_hub_set_cursor(hub, index, log->head);
+            rc_hub_touch(hub, slot_index); /* to be seen to have caught up, should the running turn be past it */
         }
     }
     channel_update_interest(hub, channel_index);
@@ -266,10 +267,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
     if (slot->cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
         /* Without the rest of the frame the stream cannot go on: the next turn ends the connection. */
         slot->cut = 0;
-        slot->flags |= RC_SLOT_BROKEN;
-        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        const int rc = rc_index_list_push(&hub->broken, slot_index);
-        RC_ASSERT(rc == 0); /* a few bytes to end a connection with */
+        rc_hub_break(hub, slot_index);
     }
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &slot->subscriptions;
@@ -385,7 +383,9 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         .channel_json = rc_hub_name_json(hub, channel),
         .message = RC_SPAN("the subscription could not be registered: try again later"),
     };
-    (void)rc_hub_reply_event(hub, pending->slot, &event);
+    if (rc_hub_reply_event(hub, pending->slot, &event) < 0) {
+        rc_hub_close_connection(hub, pending->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    }
 }
 
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local, uint32_t code)
@@ -422,7 +422,10 @@ void rc_hub_opened(struct rc_hub *hub, uint32_t slot_index)
     hub->everybody_counts[slot->encoding]++;
     const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[slot->encoding]);
     if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
-        (void)rc_hub_everybody_behind(hub, slot_index, rc_truth_log(truth, group->log)->head);
+        if (rc_hub_everybody_behind(hub, slot_index, rc_truth_log(truth, group->log)->head) < 0) {
+            rc_hub_break(hub, slot_index);
+        }
+        rc_hub_touch(hub, slot_index);
     }
 }
 

@@ -26,6 +26,12 @@ static inline uint64_t rc_channel_log_room(const struct rc_channel_log *log)
     return log->block_bytes - (log->head - log->origin) - (uint64_t)log->frames * sizeof(struct rc_frame);
 }
 
+/* Heap bytes that the log holds. */
+static inline uint64_t rc_channel_log_bytes(const struct rc_channel_log *log, const struct rc_heap *heap)
+{
+    return log->block_bytes + (log->exclusions == 0 ? 0 : rc_heap_block_bytes(heap, log->exclusions));
+}
+
 static inline uint8_t *rc_channel_log_at(const struct rc_channel_log *log, const struct rc_heap *heap,
                                          uint64_t position)
 {

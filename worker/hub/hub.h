@@ -187,6 +187,10 @@ void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t posit
 void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
 /* The log of a group when something is kept in it is freed as soon as nobody is behind. */
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
+/* Gives a log back; *index becomes 0. */
+void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
+/* What the connection was to get next is lost for want of memory: the next turn begins with its end. */
+void rc_hub_break(struct rc_hub *hub, uint32_t slot);
 
 /* --- shared small things --- */
 

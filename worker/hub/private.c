@@ -95,16 +95,17 @@ static int private_refused(struct rc_hub *hub, uint32_t slot_index)
     return -ENOMEM;
 }
 
-static bool private_silent(const struct rc_slot *slot)
+static bool private_silent(const struct rc_hub *hub, const struct rc_slot *slot)
 {
     return slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED ||
-           (slot->flags & RC_SLOT_CLOSE_SENT) != 0;
+           (slot->flags & RC_SLOT_CLOSE_SENT) != 0 ||
+           (slot->private != 0 && rc_truth_private(hub->truth, slot->private)->close_sent > 0);
 }
 
 int rc_hub_reply(struct rc_hub *hub, uint32_t slot_index, const void *bytes, uint32_t count)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(slot)) {
+    if (private_silent(hub, slot)) {
         return 0;
     }
     uint8_t *to = private_reserve(hub, slot_index, count);
@@ -120,7 +121,7 @@ int rc_hub_reply(struct rc_hub *hub, uint32_t slot_index, const void *bytes, uin
 int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, const uint8_t *payload, uint32_t count)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(slot)) {
+    if (private_silent(hub, slot)) {
         return 0;
     }
     uint8_t *to = private_reserve(hub, slot_index, count + RC_WS_SERVER_HEADER_BYTES_MAX);
@@ -173,7 +174,7 @@ size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_event *event)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(slot) || slot->encoding == RC_ENCODING_RAW || slot->encoding == RC_ENCODING_ECHO) {
+    if (private_silent(hub, slot) || slot->encoding == RC_ENCODING_RAW || slot->encoding == RC_ENCODING_ECHO) {
         return 0;
     }
     uint8_t *to = private_reserve(hub, slot_index, (uint32_t)rc_hub_frame_bytes_max(slot->encoding, event));
@@ -218,7 +219,10 @@ int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot_index)
     if (block == 0) {
         return -ENOMEM;
     }
-    RC_ASSERT(private->cut_block == 0);
+    if (private->cut_block != 0) {
+        RC_ASSERT(private->cut_sent == private->cut_bytes); /* an earlier one, not settled yet */
+        private_free(hub, &private->cut_block);
+    }
     memcpy(rc_heap_at(&truth->heap, block), rc_channel_log_at(log, &truth->heap, subscription->cursor), bytes);
     private->cut_block = block;
     private->cut_bytes = bytes;
@@ -228,11 +232,21 @@ int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot_index)
     return 0;
 }
 
+/* No channel sends to the connection any more. */
+static void private_leave(struct rc_hub *hub, uint32_t slot_index)
+{
+    const struct rc_slot *slot = &hub->truth->slots[slot_index];
+    while (slot->subscriptions != 0) {
+        rc_hub_unsubscribe(hub, slot_index, slot->subscriptions);
+    }
+    rc_hub_everybody_leave(hub, slot_index);
+}
+
 void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot_index, uint16_t code, const char *reason,
                              size_t reason_bytes, bool now)
 {
     struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(slot)) {
+    if (private_silent(hub, slot)) {
         return;
     }
     struct rc_private *private = private_of(hub, slot_index);
@@ -245,10 +259,7 @@ void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot_index, uint16_t c
         slot->flags |= RC_SLOT_CLOSE_QUEUED;
     }
     if (now) {
-        while (slot->subscriptions != 0) {
-            rc_hub_unsubscribe(hub, slot_index, slot->subscriptions);
-        }
-        rc_hub_everybody_leave(hub, slot_index);
+        private_leave(hub, slot_index);
     }
     rc_hub_touch(hub, slot_index);
 }
@@ -268,11 +279,13 @@ void rc_hub_private_settle(struct rc_hub *hub, uint32_t slot_index)
         private_free(hub, &private->replies);
         private->replies_capacity = private->replies_bytes = private->replies_sent = 0;
     }
-    const bool empty = private->cut_block == 0 && private->replies == 0 &&
-                       (private->close_bytes == 0 || (slot->flags & RC_SLOT_CLOSE_SENT));
-    if (empty) {
+    const bool closed = (slot->flags & RC_SLOT_CLOSE_SENT) != 0;
+    if (private->cut_block == 0 && private->replies == 0 && (private->close_bytes == 0 || closed)) {
         rc_pool_free(&hub->truth->privates, slot->private);
         slot->private = 0;
+        if (closed) {
+            private_leave(hub, slot_index);
+        }
         hub->handlers.flushed(hub->handlers.context, slot_index);
     }
 }
@@ -289,10 +302,6 @@ void rc_hub_private_release(struct rc_hub *hub, uint32_t slot_index)
         slot->private = 0;
     }
     if (slot->direct_log != 0) {
-        struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
-        hub->log_bytes -= log->block_bytes;
-        rc_channel_log_clear(log, &truth->heap);
-        rc_pool_free(&truth->logs, slot->direct_log);
-        slot->direct_log = 0;
+        rc_hub_log_free(hub, &slot->direct_log);
     }
 }

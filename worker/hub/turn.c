@@ -67,6 +67,25 @@ void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t index)
     }
 }
 
+void rc_hub_log_free(struct rc_hub *hub, uint32_t *index)
+{
+    struct rc_channel_log *log = rc_truth_log(hub->truth, *index);
+    hub->log_bytes -= rc_channel_log_bytes(log, &hub->truth->heap);
+    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
+    rc_channel_log_clear(log, &hub->truth->heap);
+    rc_pool_free(&hub->truth->logs, *index);
+    *index = 0;
+}
+
+void rc_hub_break(struct rc_hub *hub, uint32_t slot_index)
+{
+    rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    hub->truth->slots[slot_index].flags |= RC_SLOT_BROKEN;
+    if (rc_index_list_push(&hub->broken, slot_index) < 0) {
+        RC_ASSERT(!"no memory to end a connection");
+    }
+}
+
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
 {
     struct rc_truth *truth = hub->truth;
@@ -74,23 +93,27 @@ void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
     if (group->log == 0 || group->behind > 0) {
         return;
     }
-    struct rc_channel_log *log = rc_truth_log(truth, group->log);
+    const struct rc_channel_log *log = rc_truth_log(truth, group->log);
     const bool unheard = hub->members[group_index].count == 0 && group->channel != hub->everybody;
     if (log->head != log->served && !unheard) {
         return;
     }
     /* Logs in the lists of dirty groups are looked up through their group, so that a freed one is noticed there. */
-    hub->log_bytes -= log->block_bytes;
-    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
-    rc_channel_log_clear(log, &truth->heap);
-    rc_pool_free(&truth->logs, group->log);
-    group->log = 0;
+    rc_hub_log_free(hub, &group->log);
 }
 
 /* Where a log ends for this turn. */
 static uint64_t turn_end(const struct rc_hub *hub, const struct rc_channel_log *log)
 {
     return log->turn == hub->turn ? log->target : log->served;
+}
+
+/* Whose place cannot be remembered would lose messages without a word: the connection ends instead. */
+static void turn_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t position)
+{
+    if (rc_hub_everybody_behind(hub, slot_index, position) < 0) {
+        rc_hub_break(hub, slot_index);
+    }
 }
 
 /* Moves a position on in what the truth remembers. */
@@ -106,7 +129,7 @@ static void turn_advance(struct turn_packet *p, const struct turn_source *source
         if (caught_up) {
             rc_hub_everybody_caught_up(hub, p->slot_index);
         } else {
-            (void)rc_hub_everybody_behind(hub, p->slot_index, position);
+            turn_everybody_behind(hub, p->slot_index, position);
         }
     } else if (caught_up) {
         rc_hub_clear_cursor(hub, source->subscription);
@@ -233,9 +256,9 @@ static void turn_fill_one(struct turn_packet *p, struct turn_source *source)
         uint32_t last = rc_channel_log_find(source->log, heap, to);
         frames = last - first;
     }
-    if (to - source->position > RC_IO_SEND_BYTES_MAX) {
+    if (to - source->position > p->packet->bytes_max) {
         const uint32_t first = rc_channel_log_find(source->log, heap, source->position);
-        uint32_t last = rc_channel_log_find(source->log, heap, source->position + RC_IO_SEND_BYTES_MAX);
+        uint32_t last = rc_channel_log_find(source->log, heap, source->position + p->packet->bytes_max);
         last = last > first ? last : first + 1;
         to = rc_channel_log_frame_position(source->log, heap, last);
         frames = last - first;
@@ -293,7 +316,7 @@ static void turn_fill_merged(struct turn_packet *p, struct turn_source *sources,
         uint64_t to = from;
         bool skip = false;
         while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->sequence < limit) &&
-               (to == from || p->packet->bytes + (to - from) < RC_IO_SEND_BYTES_MAX)) {
+               (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max)) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
                 rc_channel_log_excluded(next->log, heap, rc_channel_log_frame_position(next->log, heap, next->frame),
                                         p->slot_index, p->slot->generation)) {
@@ -379,7 +402,8 @@ static void turn_fill_close(struct turn_packet *p)
         return;
     }
     const struct rc_private *private = rc_truth_private(p->hub->truth, slot->private);
-    rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_CLOSE, private->close_frame, private->close_bytes, 0, 0);
+    rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_CLOSE, private->close_frame + private->close_sent,
+                     (uint32_t) private->close_bytes - private->close_sent, 0, private->close_sent);
     slot->flags |= RC_SLOT_CLOSE_SENT;
 }
 
@@ -390,7 +414,7 @@ static void turn_hold(struct rc_hub *hub, uint32_t slot_index)
     const struct rc_slot *slot = &truth->slots[slot_index];
     struct turn_source source;
     if (slot->everybody == 0 && turn_everybody_source(hub, slot_index, &source)) {
-        (void)rc_hub_everybody_behind(hub, slot_index, source.position);
+        turn_everybody_behind(hub, slot_index, source.position);
     }
     for (uint32_t index = slot->subscriptions; index != 0; index = rc_truth_subscription(truth, index)->next) {
         if (!(rc_truth_subscription(truth, index)->flags & RC_SUBSCRIPTION_CURSOR) &&
@@ -400,9 +424,18 @@ static void turn_hold(struct rc_hub *hub, uint32_t slot_index)
     }
 }
 
+/* Nothing may be sent: the socket goes, or its stream cannot go on. */
 static bool turn_mute(const struct rc_slot *slot)
 {
-    return slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED;
+    return slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED ||
+           (slot->flags & RC_SLOT_BROKEN) != 0;
+}
+
+/* The close frame has left, or begun to: nothing else may. */
+static bool turn_closing(const struct rc_hub *hub, const struct rc_slot *slot)
+{
+    return (slot->flags & RC_SLOT_CLOSE_SENT) ||
+           (slot->private != 0 && rc_truth_private(hub->truth, slot->private)->close_sent > 0);
 }
 
 /* `only` is the one subscription that can have news, or 0 when there may be several sources. */
@@ -416,12 +449,20 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
     if (rc_io_busy(hub->io, slot_index)) {
         slot->flags |= RC_SLOT_BLOCKED; /* a TLS record is still leaving; writable comes behind it */
     }
+    const bool closing = turn_closing(hub, slot);
     if (slot->flags & RC_SLOT_BLOCKED) {
-        turn_hold(hub, slot_index);
+        if (!closing) {
+            turn_hold(hub, slot_index);
+        }
         return;
     }
     struct turn_packet p = {
         .hub = hub, .slot = slot, .slot_index = slot_index, .packet = rc_io_packet_begin(hub->io, slot_index)};
+    if (closing) {
+        turn_fill_close(&p);
+        rc_io_packet_commit(hub->io, p.packet);
+        return;
+    }
     if (slot->cut != 0 || slot->private != 0) {
         turn_fill_cut(&p);
         turn_fill_replies(&p);
@@ -477,15 +518,15 @@ static int turn_put_back(struct rc_hub *hub, uint32_t slot_index, const struct r
         ->replies_sent = (uint32_t)position;
         return 0;
     case RC_PIECE_CLOSE:
-        memmove(private->close_frame, private->close_frame + sent, (size_t) private->close_bytes - sent);
-        private->close_bytes = (uint8_t)(private->close_bytes - sent);
+        private
+        ->close_sent = (uint8_t)position;
         slot->flags &= ~(uint32_t)RC_SLOT_CLOSE_SENT;
         return 0;
     case RC_PIECE_DIRECT: {
         struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
         if (position < log->base) {
             log->base = position;
-            if (sent > 0 && turn_inside(hub, log, position)) {
+            if (turn_inside(hub, log, position)) {
                 slot->cut = RC_CUT_DIRECT;
             }
         }
@@ -509,7 +550,8 @@ static int turn_put_back(struct rc_hub *hub, uint32_t slot_index, const struct r
             rc_hub_set_cursor(hub, index, position);
         }
         const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, index)->group);
-        if (sent > 0 && turn_inside(hub, rc_truth_log(truth, group->log), position)) {
+        /* Also when nothing left: the wire may have stood inside this frame before. */
+        if (turn_inside(hub, rc_truth_log(truth, group->log), position)) {
             slot->cut = index;
         }
         return 0;
@@ -554,6 +596,7 @@ void rc_hub_writable(struct rc_hub *hub, uint32_t slot_index)
 {
     hub->truth->slots[slot_index].flags &= ~(uint32_t)RC_SLOT_BLOCKED;
     rc_hub_touch(hub, slot_index);
+    rc_hub_private_settle(hub, slot_index);
 }
 
 /* Sends the batch, settles it, and lets the rest of the worker live between two rounds. */
@@ -569,26 +612,26 @@ static void turn_flush(struct rc_hub *hub)
         }
         if (slot->direct_log != 0 &&
             rc_truth_log(hub->truth, slot->direct_log)->base == rc_truth_log(hub->truth, slot->direct_log)->head) {
-            struct rc_channel_log *log = rc_truth_log(hub->truth, slot->direct_log);
-            hub->log_bytes -= log->block_bytes;
-            rc_channel_log_clear(log, &hub->truth->heap);
-            rc_pool_free(&hub->truth->logs, slot->direct_log);
-            slot->direct_log = 0;
+            rc_hub_log_free(hub, &slot->direct_log);
         }
         if (slot->flags & RC_SLOT_WAITS_REPLIES) {
             hub->handlers.replies_drained(hub->handlers.context, packet->slot);
+        }
+        if (slot->private != 0 && rc_io_busy(hub->io, packet->slot)) {
+            slot->flags |= RC_SLOT_BLOCKED; /* its last TLS record is still leaving; writable settles it */
+            continue;
         }
         rc_hub_private_settle(hub, packet->slot);
     }
     hub->handlers.round(hub->handlers.context);
 }
 
-static void turn_serve_full(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
+static void turn_serve_full(struct rc_hub *hub, uint32_t slot_index)
 {
     if (rc_io_batch_full(hub->io)) {
         turn_flush(hub);
     }
-    turn_serve(hub, slot_index, only);
+    turn_serve(hub, slot_index, 0);
 }
 
 /* Everybody in one group. Backwards, so that leaving members do not make others be missed; see rc_members. */
@@ -597,6 +640,9 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
     struct rc_truth *truth = hub->truth;
     struct rc_members *members = &hub->members[group_index];
     for (uint32_t i = members->count; i-- > 0;) {
+        if (rc_io_batch_full(hub->io)) {
+            turn_flush(hub); /* before the member is looked up: clients leave in it */
+        }
         if (i >= members->count) {
             continue;
         }
@@ -607,7 +653,7 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
         const uint32_t index = items[i];
         const uint32_t slot = rc_truth_subscription(truth, index)->slot;
         if (hub->io->conns[slot].turn != hub->turn) {
-            turn_serve_full(hub, slot, alone ? index : 0);
+            turn_serve(hub, slot, alone ? index : 0);
         }
     }
 }
@@ -618,7 +664,7 @@ static void turn_serve_everybody(struct rc_hub *hub, uint8_t encoding)
     for (uint32_t slot = hub->slots_high; slot-- > 0;) {
         if ((truth->slots[slot].flags & RC_SLOT_EVERYBODY) && truth->slots[slot].encoding == encoding &&
             hub->io->conns[slot].turn != hub->turn) {
-            turn_serve_full(hub, slot, 0);
+            turn_serve_full(hub, slot);
         }
     }
 }
@@ -681,9 +727,12 @@ static void turn_end_broken(struct rc_hub *hub)
 {
     while (hub->broken.count > 0) {
         const uint32_t slot_index = hub->broken.items[--hub->broken.count];
-        const struct rc_slot *slot = &hub->truth->slots[slot_index];
-        if ((slot->flags & RC_SLOT_BROKEN) && !turn_mute(slot)) {
-            rc_io_terminate(hub->io, slot_index);
+        struct rc_slot *slot = &hub->truth->slots[slot_index];
+        if (slot->flags & RC_SLOT_BROKEN) {
+            slot->flags &= ~(uint32_t)RC_SLOT_BROKEN;
+            if (!turn_mute(slot)) {
+                rc_io_terminate(hub->io, slot_index);
+            }
         }
     }
 }
@@ -698,7 +747,7 @@ void rc_hub_turn(struct rc_hub *hub)
         const uint32_t slot = hub->turn_slots.items[i];
         truth->slots[slot].flags &= ~(uint32_t)RC_SLOT_DIRTY;
         if (hub->io->conns[slot].turn != hub->turn) {
-            turn_serve_full(hub, slot, 0);
+            turn_serve_full(hub, slot);
         }
     }
     for (uint32_t i = 0; i < hub->turn_groups.count; i++) {

@@ -65,7 +65,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_
     RC_ASSERT(slot->state == RC_SLOT_FREE);
     const uint32_t generation = slot->generation + 1;
     *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
-    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE};
+    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE, .preface = io->preface_listener[listener]};
     io->open_count++;
     rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
@@ -143,6 +143,7 @@ void rc_io_read(struct rc_io *io, uint32_t slot)
     }
     switch ((enum rc_io_mode)conn->mode) {
     case RC_IO_HANDSHAKE:
+    case RC_IO_TLS_HANDSHAKE:
         conn_arm_receive(io, slot, false);
         return;
     case RC_IO_QUIET:
@@ -209,6 +210,31 @@ static void conn_note_data(struct rc_io *io, struct rc_conn *conn)
     conn->quiet_ds = io->now_ds;
 }
 
+static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint32_t count)
+{
+    if (RC_UNLIKELY(io->conns[index].preface)) {
+        bool done = false;
+        const int used = io->handlers.preface(io->handlers.context, index, bytes, count, &done);
+        if (used < 0) {
+            rc_io_terminate(io, index);
+            return;
+        }
+        RC_ASSERT((uint32_t)used <= count);
+        if (!done || (uint32_t)used == count) {
+            io->conns[index].preface = !done;
+            return;
+        }
+        io->conns[index].preface = 0;
+        bytes += used;
+        count -= (uint32_t)used;
+    }
+    if (rc_io_is_tls(io, index)) {
+        rc_io_tls_received(io, index, bytes, count);
+    } else {
+        io->handlers.received(io->handlers.context, index, bytes, count);
+    }
+}
+
 void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cqe *cqe)
 {
     struct rc_slot *slot = &io->truth->slots[index];
@@ -224,12 +250,7 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
             slot->received_bytes += (uint32_t)result;
             rc_metric_add(io->metrics, RC_METRIC_BYTES_IN, (uint64_t)result);
             conn_note_data(io, conn);
-            uint8_t *bytes = io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES;
-            if (rc_io_is_tls(io, index)) {
-                rc_io_tls_received(io, index, bytes, (uint32_t)result);
-            } else {
-                io->handlers.received(io->handlers.context, index, bytes, (uint32_t)result);
-            }
+            conn_received(io, index, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES, (uint32_t)result);
         }
         conn_recycle(io, buffer);
     }
@@ -317,8 +338,11 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         slot->state = RC_SLOT_TERMINATING;
         rc_wheel_clear(&io->wheel, index);
         io->handlers.terminated(io->handlers.context, index);
+        /* A record under way may be parked for a peer that does not read; close_notify is not. */
+        const uint8_t parked = RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT | RC_INFLIGHT_TLS;
+        const bool cancel = (conn->inflight & parked) != 0;
         rc_io_tls_shutdown(io, index);
-        if (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) {
+        if (cancel) {
             conn_cancel(io, index, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_ALL,
                         RC_OP_CANCEL);
         }

@@ -34,7 +34,12 @@
 #define RC_IO_FULL_RESERVE 64u /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
-enum rc_io_mode { RC_IO_HANDSHAKE, RC_IO_QUIET, RC_IO_TALKING };
+enum rc_io_mode {
+    RC_IO_HANDSHAKE,     /* HTTP */
+    RC_IO_TLS_HANDSHAKE, /* before it; nothing can be sent yet */
+    RC_IO_QUIET,
+    RC_IO_TALKING,
+};
 
 /* Each is set exactly while a request of that kind is in flight for the connection. */
 enum rc_io_inflight {
@@ -55,6 +60,7 @@ struct rc_conn {
     uint8_t mode;      /* enum rc_io_mode */
     uint8_t paused;    /* 1: the upper layers do not want to read now */
     uint8_t cancelled; /* 1: the receive in flight is being cancelled */
+    uint8_t preface;   /* 1: the next bytes are handlers.preface's */
 };
 
 /* What a piece of a send is, so that a short send can be put right. */
@@ -72,7 +78,8 @@ struct rc_packet {
     uint32_t slot;
     uint32_t generation;
     uint32_t bytes;
-    uint32_t first; /* of its pieces in the batch */
+    uint32_t bytes_max; /* unless a single frame is larger: RC_IO_SEND_BYTES_MAX, of TLS one record */
+    uint32_t first;     /* of its pieces in the batch */
     uint32_t count;
     uint32_t sent; /* TLS: what was encrypted of it; else `bytes` */
     int error;     /* TLS: why nothing was */
@@ -84,6 +91,9 @@ struct rc_io_handlers {
     bool (*accepted)(void *context, uint32_t slot, uint32_t listener);
     /* Bytes, in a shared buffer that is recycled after the call. May be modified in place. */
     void (*received)(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
+    /* The same for what stands before the connection proper, TLS included, with server.proxy_protocol: how many of the
+     * bytes were of it; *done: what follows is the connection's own. Negative: it must end. */
+    int (*preface)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done);
     /* End of file (error 0) or a receive error (negative errno). */
     void (*ended)(void *context, uint32_t slot, int error);
     void (*writable)(void *context, uint32_t slot);
@@ -134,6 +144,7 @@ struct rc_io {
     uint8_t *tls_plain;             /* owned: one record of plaintext */
     uint32_t tls_count;
     bool tls_listener[RC_LISTENERS_MAX];
+    bool preface_listener[RC_LISTENERS_MAX]; /* connections begin with what handlers.preface reads */
 
     /* the send batch of the current round */
     struct rc_packet packets[RC_IO_BATCH_MAX];
@@ -143,6 +154,9 @@ struct rc_io {
     uint8_t *staging;        /* owned: RC_IO_STAGING_BYTES per packet */
     uint32_t packet_count;
     uint32_t piece_count;
+    struct io_uring_cqe *held; /* owned: completions that stood before a batch's in an overflowing queue */
+    uint32_t held_count;
+    uint32_t held_capacity;
 };
 
 struct rc_io_options {
@@ -188,8 +202,8 @@ void rc_io_quiet_check(struct rc_io *io, uint32_t slot);
 /* Begins the end: terminate -> join -> close. */
 void rc_io_terminate(struct rc_io *io, uint32_t slot);
 
-/* TLS: is it one; a record is still leaving, so nothing can be sent now (handlers.writable comes); the verified client
- * certificate's name; certificates are loaded again. */
+/* TLS: is it one; a record is still leaving or the handshake is not over, so nothing can be sent now (handlers.writable comes to
+ * who is RC_SLOT_BLOCKED); whom the verified client certificate names; certificates are loaded again. */
 bool rc_io_is_tls(const struct rc_io *io, uint32_t slot);
 bool rc_io_busy(const struct rc_io *io, uint32_t slot);
 size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, size_t capacity);
@@ -203,7 +217,7 @@ static inline bool rc_io_batch_full(const struct rc_io *io)
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot);
 static inline bool rc_io_packet_full(const struct rc_packet *packet)
 {
-    return packet->count == RC_IO_PIECES_MAX || packet->bytes >= RC_IO_SEND_BYTES_MAX;
+    return packet->count == RC_IO_PIECES_MAX || packet->bytes >= packet->bytes_max;
 }
 void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_kind kind, const uint8_t *bytes,
                       uint32_t count, uint32_t source, uint64_t position);

@@ -158,6 +158,10 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        io->preface_listener[i] =
+            options->config->server.proxy_protocol && options->control->listeners[i].kind != RC_LISTENER_ADMIN;
+    }
     rc = rc_io_tls_open(io, options->control, options->config, err);
     if (rc < 0) {
         return rc;
@@ -185,6 +189,7 @@ void rc_io_close(struct rc_io *io)
     free(io->headers);
     free(io->staging);
     free(io->peernames);
+    free(io->held);
 }
 
 /* A multishot poll that ended (CQ overflow) is armed again: it would be deaf otherwise. */
@@ -300,36 +305,69 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     }
 }
 
+/* Settles the short sends whose completions are in the queue. */
+static void loop_settle_sends(struct rc_io *io)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    io_uring_for_each_cqe(&io->ring, head, cqe)
+    {
+        if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
+            rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+        }
+    }
+}
+
+/* Puts everything in the queue but the sends aside, to make room for what stands behind it. */
+static void loop_hold(struct rc_io *io)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_cq_ready(&io->ring) > 0 && io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+        if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
+            rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+        } else {
+            if (io->held_count == io->held_capacity) {
+                io->held_capacity = io->held_capacity == 0 ? RC_IO_CQ_ENTRIES : io->held_capacity * 2;
+                io->held = realloc(io->held, io->held_capacity * sizeof(*io->held));
+                RC_ASSERT(io->held != NULL); /* without it sends are lost without a word */
+            }
+            io->held[io->held_count++] = *cqe;
+        }
+        io_uring_cqe_seen(&io->ring, cqe);
+    }
+}
+
 void rc_io_flush(struct rc_io *io)
 {
     const uint32_t packets = io->packet_count;
-    const int rc = io_uring_submit_and_get_events(&io->ring);
+    int rc = io_uring_submit_and_get_events(&io->ring);
     RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
-    while (RC_UNLIKELY(io_uring_sq_ready(&io->ring) > 0)) {
-        /* Not everything was taken (interrupted): the batch is over only when every send was tried. */
-        const int again = io_uring_submit_and_get_events(&io->ring);
-        RC_ASSERT(again >= 0 || again == -EINTR || again == -EBUSY || again == -EAGAIN);
-        if (again == -EBUSY) {
-            break;
+    /* The batch is over only when every send was tried and its completion can be seen: interrupted submits go on, and what
+     * stands before the sends in an overflowing queue is put aside. */
+    while (RC_UNLIKELY(io_uring_sq_ready(&io->ring) > 0 || io_uring_cq_has_overflow(&io->ring))) {
+        if (io_uring_cq_has_overflow(&io->ring)) {
+            rc_metric_add(io->metrics, RC_METRIC_CQ_OVERFLOWS, 1);
+            loop_hold(io);
         }
+        rc = io_uring_submit_and_get_events(&io->ring);
+        RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
     }
     loop_read_clock(io);
     if (packets > 0) {
         /* Short sends first: other completions may change what the packets refer to. */
-        struct io_uring_cqe *cqe;
-        unsigned head;
-        io_uring_for_each_cqe(&io->ring, head, cqe)
-        {
-            if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
-                rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
-            }
-        }
+        loop_settle_sends(io);
         for (uint32_t i = 0; io->tls != NULL && i < packets; i++) {
             rc_io_settle_tls(io, i);
         }
         io->packet_count = 0;
         io->piece_count = 0;
     }
+    const uint32_t held = io->held_count;
+    for (uint32_t i = 0; RC_UNLIKELY(i < held); i++) {
+        const struct io_uring_cqe copy = io->held[i];
+        loop_dispatch(io, &copy);
+    }
+    io->held_count = 0;
     (void)loop_collect(io, RC_IO_COLLECT_MAX);
 }
 

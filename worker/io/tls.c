@@ -5,13 +5,12 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
-
-#define TLS_TICKET_KEYS_BYTES 80
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */
@@ -90,27 +89,12 @@ static BIO *bio_new(struct rc_tls *tls)
 
 /* --- certificates --- */
 
-static int tls_error(struct rc_err *err, const char *what, const char *file)
+static void contexts_close(struct rc_tls *tls)
 {
-    char reason[256];
-    ERR_error_string_n(ERR_get_error(), reason, sizeof(reason));
-    ERR_clear_error();
-    return rc_err_set(err, -EINVAL, "tls.certificates: %s %s: %s", what, file, reason);
-}
-
-/* RFC 7301: http/1.1 is all we speak; a client that offers only others gets no_application_protocol. */
-static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_bytes, const unsigned char *in,
-                       unsigned int in_bytes, void *context)
-{
-    static const unsigned char ours[] = "\x08http/1.1";
-    (void)ssl;
-    (void)context;
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_bytes, ours, sizeof(ours) - 1, in, in_bytes) != OPENSSL_NPN_NEGOTIATED) {
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    for (uint32_t i = 0; i < tls->count; i++) {
+        SSL_CTX_free(tls->contexts[i]); /* connections keep what they were accepted with */
     }
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
+    tls->count = 0;
 }
 
 /* RFC 6066 3: the first certificate that carries the name; the default one when none does. */
@@ -129,60 +113,29 @@ static int choose_certificate(SSL *ssl, int *alert, void *context)
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int context_client_certificates(SSL_CTX *context, const struct rc_config_tls *config, struct rc_err *err)
+/* Fills `tls`, which has no contexts yet. On an error it has none either. */
+static int contexts_open(struct rc_tls *tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
+                         struct rc_err *err)
 {
-    if (config->client_ca.text[0] == 0) {
-        return 0;
+    for (uint32_t i = 0; i < config->certificates.count; i++) {
+        const int rc =
+            rc_tls_context_open(&tls->contexts[i], config, config->certificates.items[i].text, ticket_keys, err);
+        if (rc < 0) {
+            contexts_close(tls);
+            return rc;
+        }
+        tls->count++;
     }
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(config->client_ca.text);
-    if (names == NULL || SSL_CTX_load_verify_locations(context, config->client_ca.text, NULL) != 1) {
-        sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return tls_error(err, "cannot use the authorities of tls.client_ca", config->client_ca.text);
-    }
-    SSL_CTX_set_client_CA_list(context, names);
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (config->client_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-                       NULL);
-    return 0;
+    return tls->count > 0 ? 0 : rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
 }
 
-static int context_open(struct rc_tls *tls, const struct rc_config_tls *config, const char *file,
-                        const uint8_t *ticket_keys, struct rc_err *err)
+/* The callbacks point to where the contexts stay. */
+static void contexts_adopt(struct rc_tls *tls)
 {
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL) {
-        return tls_error(err, "no context for", file);
+    for (uint32_t i = 0; i < tls->count; i++) {
+        SSL_CTX_set_tlsext_servername_callback(tls->contexts[i], choose_certificate);
+        SSL_CTX_set_tlsext_servername_arg(tls->contexts[i], tls);
     }
-    tls->contexts[tls->count++] = context;
-    SSL_CTX_set_min_proto_version(context, config->min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(context,
-                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets: no state of ours */
-    static const unsigned char session_context[] = "ringcast";
-    SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
-    SSL_CTX_set_num_tickets(context, 1);
-    uint8_t keys[TLS_TICKET_KEYS_BYTES];
-    memcpy(keys, ticket_keys, sizeof(keys));
-    SSL_CTX_set_tlsext_ticket_keys(context, keys, sizeof(keys));
-    OPENSSL_cleanse(keys, sizeof(keys));
-    SSL_CTX_set_alpn_select_cb(context, choose_alpn, NULL);
-    SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
-    SSL_CTX_set_tlsext_servername_arg(context, tls);
-    /* Forward secrecy and authenticated encryption only, for TLS 1.2; 1.3 has nothing else. */
-    if (SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) {
-        return tls_error(err, "no usable ciphers for", file);
-    }
-    if (SSL_CTX_use_certificate_chain_file(context, file) != 1) {
-        return tls_error(err, "cannot read the certificate chain in", file);
-    }
-    if (SSL_CTX_use_PrivateKey_file(context, file, SSL_FILETYPE_PEM) != 1) {
-        return tls_error(err, "cannot read the private key (the same file holds chain and key) in", file);
-    }
-    if (SSL_CTX_check_private_key(context) != 1) {
-        return tls_error(err, "certificate and key do not belong together in", file);
-    }
-    return context_client_certificates(context, config, err);
 }
 
 int rc_tls_open(struct rc_tls **out, const struct rc_config_tls *config, const uint8_t *ticket_keys, struct rc_err *err)
@@ -199,13 +152,12 @@ int rc_tls_open(struct rc_tls **out, const struct rc_config_tls *config, const u
         rc_tls_close(tls);
         return rc_err_set(err, -ENOMEM, "no memory for TLS");
     }
-    for (uint32_t i = 0; i < config->certificates.count; i++) {
-        const int rc = context_open(tls, config, config->certificates.items[i].text, ticket_keys, err);
-        if (rc < 0) {
-            rc_tls_close(tls);
-            return rc;
-        }
+    const int rc = contexts_open(tls, config, ticket_keys, err);
+    if (rc < 0) {
+        rc_tls_close(tls);
+        return rc;
     }
+    contexts_adopt(tls);
     *out = tls;
     return 0;
 }
@@ -215,9 +167,7 @@ void rc_tls_close(struct rc_tls *tls)
     if (tls == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < tls->count; i++) {
-        SSL_CTX_free(tls->contexts[i]);
-    }
+    contexts_close(tls);
     BIO_free(tls->source);
     BIO_free(tls->sink);
     BIO_meth_free(tls->method);
@@ -229,23 +179,14 @@ int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const 
                   struct rc_err *err)
 {
     struct rc_tls fresh = {0};
-    for (uint32_t i = 0; i < config->certificates.count; i++) {
-        const int rc = context_open(&fresh, config, config->certificates.items[i].text, ticket_keys, err);
-        if (rc < 0) {
-            for (uint32_t k = 0; k < fresh.count; k++) {
-                SSL_CTX_free(fresh.contexts[k]);
-            }
-            return rc;
-        }
+    const int rc = contexts_open(&fresh, config, ticket_keys, err);
+    if (rc < 0) {
+        return rc;
     }
-    for (uint32_t i = 0; i < tls->count; i++) {
-        SSL_CTX_free(tls->contexts[i]); /* connections keep what they were accepted with */
-    }
+    contexts_close(tls);
     memcpy(tls->contexts, fresh.contexts, sizeof(tls->contexts));
     tls->count = fresh.count;
-    for (uint32_t i = 0; i < tls->count; i++) {
-        SSL_CTX_set_tlsext_servername_arg(tls->contexts[i], tls);
-    }
+    contexts_adopt(tls);
     return 0;
 }
 
@@ -318,6 +259,7 @@ static enum rc_tls_result tls_judge(struct rc_tls *tls, const struct rc_tls_conn
 enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t capacity,
                                size_t *count)
 {
+    ERR_clear_error(); /* what others left in the thread's queue would be taken for this connection's */
     if (!SSL_is_init_finished(conn->ssl)) {
         const int rc = SSL_do_handshake(conn->ssl);
         if (rc != 1) {
@@ -331,22 +273,26 @@ enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uin
 int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *plain, size_t count)
 {
     RC_ASSERT_HOT(count <= RC_TLS_RECORD_MAX);
+    const size_t in_bytes = tls->in_bytes; /* somebody else's */
     size_t written = 0;
     tls->in_bytes = 0;
-    if (SSL_write_ex(conn->ssl, plain, count, &written) != 1 || written != count || tls->out_failed) {
-        ERR_clear_error();
-        return -EPROTO;
-    }
-    return 0;
+    ERR_clear_error();
+    const bool good = SSL_write_ex(conn->ssl, plain, count, &written) == 1 && written == count && !tls->out_failed;
+    ERR_clear_error();
+    tls->in_bytes = in_bytes;
+    return good ? 0 : -EPROTO;
 }
 
 void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn)
 {
+    const size_t in_bytes = tls->in_bytes;
     tls->in_bytes = 0;
     if (SSL_is_init_finished(conn->ssl)) {
+        ERR_clear_error();
         (void)SSL_shutdown(conn->ssl);
         ERR_clear_error();
     }
+    tls->in_bytes = in_bytes;
 }
 
 const uint8_t *rc_tls_output(const struct rc_tls *tls, size_t *count)
@@ -366,13 +312,56 @@ bool rc_tls_ready(const struct rc_tls_conn *conn)
     return SSL_is_init_finished(conn->ssl) == 1;
 }
 
+/* Copies a name if all of it fits and can be a user's: half of one would be another user. */
+static size_t identity_copy(const ASN1_STRING *name, char *text, size_t capacity)
+{
+    unsigned char *utf8 = NULL;
+    const int bytes = ASN1_STRING_to_UTF8(&utf8, name);
+    size_t copied = bytes > 0 && (size_t)bytes <= capacity ? (size_t)bytes : 0;
+    for (size_t i = 0; i < copied; i++) {
+        if (utf8[i] < 0x20 || utf8[i] == 0x7f) {
+            copied = 0;
+        }
+    }
+    if (copied > 0) {
+        memcpy(text, utf8, copied);
+    }
+    OPENSSL_free(utf8);
+    ERR_clear_error();
+    return copied;
+}
+
+static size_t identity_alternative(X509 *certificate, char *text, size_t capacity)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    size_t bytes = 0;
+    bool found = false;
+    for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
+        int type;
+        const void *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+        if (type == GEN_EMAIL || type == GEN_DNS || type == GEN_URI) {
+            bytes = identity_copy(value, text, capacity);
+            found = true;
+        }
+    }
+    GENERAL_NAMES_free(names);
+    ERR_clear_error();
+    return bytes;
+}
+
 size_t rc_tls_identity(const struct rc_tls_conn *conn, char *text, size_t capacity)
 {
     X509 *certificate = SSL_get0_peer_certificate(conn->ssl);
     if (certificate == NULL || SSL_get_verify_result(conn->ssl) != X509_V_OK) {
         return 0;
     }
-    const int bytes =
-        X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text, (int)capacity);
-    return bytes > 0 ? (size_t)bytes : 0;
+    const X509_NAME *subject = X509_get_subject_name(certificate);
+    const int first = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (first < 0) {
+        return identity_alternative(certificate, text, capacity);
+    }
+    if (X509_NAME_get_index_by_NID(subject, NID_commonName, first) >= 0) {
+        return 0; /* two common names: which of them did the authority check? */
+    }
+    return identity_copy(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, first)), text, capacity);
 }

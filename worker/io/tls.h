@@ -14,6 +14,7 @@
 
 #include "common/config.h"
 #include "common/err.h"
+#include "common/tls_context.h"
 
 #define RC_TLS_RECORD_MAX 16384u /* plaintext of one record (RFC 8446 5.1) */
 
@@ -21,7 +22,7 @@ struct rc_tls;      /* a worker's certificates */
 struct rc_tls_conn; /* one connection */
 
 /* Loads every file of tls.certificates (each: certificate chain and private key in one PEM file; the first is the default, the others
- * are chosen by SNI). `ticket_keys` (80 bytes) are the same in all workers, so that a session resumes on any. */
+ * are chosen by SNI). `ticket_keys` (RC_TLS_TICKET_KEYS_BYTES) as for rc_tls_context_open. */
 int rc_tls_open(struct rc_tls **tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
                 struct rc_err *err);
 void rc_tls_close(struct rc_tls *tls);
@@ -50,7 +51,8 @@ enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uin
 /* Forgets input that was not read: the connection ended meanwhile. */
 void rc_tls_drop_input(struct rc_tls *tls);
 
-/* Encrypts up to RC_TLS_RECORD_MAX bytes into the output. 0, or -EPROTO. */
+/* Encrypts up to RC_TLS_RECORD_MAX bytes into the output, once the connection is ready. 0, or -EPROTO: its stream cannot go on. This
+ * and rc_tls_shutdown may be called while another connection's input is being read. */
 int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *plain, size_t count);
 /* Puts close_notify into the output, if the handshake is done. */
 void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn);
@@ -60,7 +62,8 @@ const uint8_t *rc_tls_output(const struct rc_tls *tls, size_t *count);
 void rc_tls_output_clear(struct rc_tls *tls);
 
 bool rc_tls_ready(const struct rc_tls_conn *conn); /* the handshake is done */
-/* The common name of a verified client certificate; the bytes written, 0 when there is none. */
+/* Whom a verified client certificate names: its one common name, or without any the first address, host name or URI of its
+ * alternative names; UTF-8 without NUL or control characters. The bytes written, 0 when there is none or it is longer than `capacity`. */
 size_t rc_tls_identity(const struct rc_tls_conn *conn, char *text, size_t capacity);
 
 #endif

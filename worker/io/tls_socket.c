@@ -4,7 +4,7 @@
  * Incoming ciphertext is decrypted in the receive's completion and goes up as if it had been received. A packet of the turn is encrypted,
  * one record at most, when it is committed; what of it was not taken is reported as a short send, so that the hub keeps it
  * in its log. The record itself leaves by a send of its own, whose buffer lives until its completion: while that is in flight
- * (RC_INFLIGHT_TLS) the connection is busy and gets nothing more.
+ * (RC_INFLIGHT_TLS), and before the handshake is done, the connection is busy and gets nothing more.
  */
 #include "worker/io/io.h"
 
@@ -16,6 +16,10 @@
 #include "common/log.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
+
+/* Output that OpenSSL makes on its own (tickets, key updates, alerts) while a record is under way. A peer that asks for more of it
+ * than this without reading what it gets is sent away. */
+#define RC_IO_TLS_LATER_MAX 32768u
 
 struct rc_io_tls {
     struct rc_tls_conn *conn; /* owned */
@@ -40,6 +44,7 @@ bool rc_io_tls_accept(struct rc_io *io, uint32_t slot)
         return false;
     }
     io->tls_sockets[slot] = socket;
+    io->conns[slot].mode = RC_IO_TLS_HANDSHAKE;
     io->tls_count++;
     rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     return true;
@@ -73,80 +78,97 @@ size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, siz
 static void tls_send(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
-    /* Parks in the ring when the socket is full: there is one such send per connection, of one record. */
+    /* Parks in the ring when the socket is full: there is one such send per connection, of one record. The last word of a connection
+     * that ends (close_notify) does not wait for anybody. */
+    const bool ending = io->truth->slots[slot].state == RC_SLOT_TERMINATING;
     io_uring_prep_send(sqe, (int)slot, socket->out + socket->out_sent, socket->out_bytes - socket->out_sent,
-                       MSG_NOSIGNAL | MSG_WAITALL);
+                       MSG_NOSIGNAL | (ending ? MSG_DONTWAIT : MSG_WAITALL));
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_TLS_SEND, io->truth->slots[slot].generation, slot));
     io->conns[slot].inflight |= RC_INFLIGHT_TLS;
+}
+
+static int tls_keep_later(struct rc_io_tls *socket, const uint8_t *bytes, size_t count)
+{
+    if (socket->later_bytes + count > RC_IO_TLS_LATER_MAX) {
+        return -ENOBUFS;
+    }
+    uint8_t *later = realloc(socket->later, socket->later_bytes + count);
+    if (later == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(later + socket->later_bytes, bytes, count);
+    socket->later = later;
+    socket->later_bytes += (uint32_t)count;
+    return 0;
 }
 
 /* Takes the output that OpenSSL made over to the connection, and sends it unless something is in flight. */
 static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
 {
     size_t count;
+    int rc = 0;
     const uint8_t *bytes = rc_tls_output(io->tls, &count);
     if (count == 0) {
         return 0;
     }
     if (io->conns[slot].inflight & RC_INFLIGHT_TLS) {
-        /* Rare (a key update or alert while a record is under way): kept apart until the completion. */
-        uint8_t *later = realloc(socket->later, socket->later_bytes + count);
-        if (later == NULL) {
-            rc_tls_output_clear(io->tls);
-            return -ENOMEM;
-        }
-        memcpy(later + socket->later_bytes, bytes, count);
-        socket->later = later;
-        socket->later_bytes += (uint32_t)count;
+        rc = tls_keep_later(socket, bytes, count);
     } else {
         RC_ASSERT(socket->out == NULL);
         socket->out = malloc(count);
-        if (socket->out == NULL) {
-            rc_tls_output_clear(io->tls);
-            return -ENOMEM;
+        if (socket->out != NULL) {
+            memcpy(socket->out, bytes, count);
+            socket->out_bytes = (uint32_t)count;
+            socket->out_sent = 0;
+            tls_send(io, slot, socket);
+        } else {
+            rc = -ENOMEM;
         }
-        memcpy(socket->out, bytes, count);
-        socket->out_bytes = (uint32_t)count;
-        socket->out_sent = 0;
-        tls_send(io, slot, socket);
     }
     rc_tls_output_clear(io->tls);
-    return 0;
+    return rc;
 }
 
-void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
+/* What is in flight has left, or never will: what came behind it is next. */
+static void tls_next_output(struct rc_io_tls *socket)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
-    const bool terminating = io->truth->slots[slot].state == RC_SLOT_TERMINATING;
-    if (result > 0) {
-        socket->out_sent += (uint32_t)result;
-        rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
-        if (socket->out_sent < socket->out_bytes && !terminating) {
-            tls_send(io, slot, socket);
-            return;
-        }
-    }
     free(socket->out);
     socket->out = socket->later;
     socket->out_bytes = socket->later_bytes;
     socket->out_sent = 0;
     socket->later = NULL;
     socket->later_bytes = 0;
-    if (terminating) {
+}
+
+void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
+    if (result > 0) {
+        socket->out_sent += (uint32_t)result;
+        rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
+    }
+    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
+        tls_next_output(socket);
         rc_io_terminate(io, slot);
         return;
     }
-    if (result <= 0 || socket->failed) {
+    if (result <= 0) {
+        tls_next_output(socket);
+        io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
         io->handlers.ended(io->handlers.context, slot, result < 0 ? result : -ECONNRESET);
         return;
     }
+    if (socket->out_sent == socket->out_bytes) {
+        tls_next_output(socket);
+    }
     if (socket->out != NULL) {
         tls_send(io, slot, socket);
-        return;
-    }
-    if (io->truth->slots[slot].flags & RC_SLOT_BLOCKED) {
+    } else if (socket->failed) {
+        io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
+        io->handlers.ended(io->handlers.context, slot, -EPROTO);
+    } else if ((io->truth->slots[slot].flags & RC_SLOT_BLOCKED) && !rc_io_busy(io, slot)) {
         io->handlers.writable(io->handlers.context, slot);
     }
 }
@@ -154,7 +176,10 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
 /* The peer speaks plain HTTP: from here on so do we, to tell it. */
 static void tls_to_plain(struct rc_io *io, uint32_t slot)
 {
+    RC_ASSERT(!(io->conns[slot].inflight & RC_INFLIGHT_TLS)); /* it was its first record: nothing was answered */
+    io->conns[slot].mode = RC_IO_HANDSHAKE;
     rc_io_tls_freed(io, slot);
+    rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
     io->handlers.plain_on_tls(io->handlers.context, slot);
 }
 
@@ -162,13 +187,22 @@ static void tls_end(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket, i
 {
     if (error < 0) {
         rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
-    }
-    if (error < 0 && (io->conns[slot].inflight & RC_INFLIGHT_TLS)) {
-        socket->failed = true; /* the alert goes first */
-        return;
+        socket->failed = true;
+        if (io->conns[slot].inflight & RC_INFLIGHT_TLS) {
+            return; /* the alert goes first; how long that may take is up to the connection's timers */
+        }
     }
     io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
     io->handlers.ended(io->handlers.context, slot, error);
+}
+
+/* The handshake is over: what had to wait for it (a refusal) may leave. */
+static void tls_opened(struct rc_io *io, uint32_t slot)
+{
+    io->conns[slot].mode = RC_IO_HANDSHAKE;
+    if ((io->truth->slots[slot].flags & RC_SLOT_BLOCKED) && !rc_io_busy(io, slot)) {
+        io->handlers.writable(io->handlers.context, slot);
+    }
 }
 
 void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, uint32_t count)
@@ -187,10 +221,15 @@ void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, u
             tls_to_plain(io, slot);
             return;
         }
-        if (tls_take_output(io, slot, socket) < 0) {
+        const int rc = tls_take_output(io, slot, socket);
+        if (rc < 0) {
             rc_tls_drop_input(io->tls);
-            tls_end(io, slot, socket, -ENOMEM);
+            rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
+            io->handlers.ended(io->handlers.context, slot, rc);
             return;
+        }
+        if (io->conns[slot].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(socket->conn)) {
+            tls_opened(io, slot);
         }
         switch (result) {
         case RC_TLS_MORE:
@@ -216,7 +255,7 @@ void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, u
 
 bool rc_io_busy(const struct rc_io *io, uint32_t slot)
 {
-    return (io->conns[slot].inflight & RC_INFLIGHT_TLS) != 0;
+    return (io->conns[slot].inflight & RC_INFLIGHT_TLS) != 0 || io->conns[slot].mode == RC_IO_TLS_HANDSHAKE;
 }
 
 /* Encrypts one record of the packet; *sent says how much plaintext that was. */

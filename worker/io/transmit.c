@@ -12,13 +12,17 @@
 
 #include "common/check.h"
 #include "worker/io/io_internal.h"
+#include "worker/io/tls.h"
 
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot)
 {
     RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
     struct rc_packet *packet = &io->packets[io->packet_count];
-    *packet =
-        (struct rc_packet){.slot = slot, .generation = io->truth->slots[slot].generation, .first = io->piece_count};
+    *packet = (struct rc_packet){.slot = slot,
+                                 .generation = io->truth->slots[slot].generation,
+                                 .bytes_max = io->tls != NULL && rc_io_is_tls(io, slot) ? RC_TLS_RECORD_MAX
+                                                                                         : RC_IO_SEND_BYTES_MAX,
+                                 .first = io->piece_count};
     return packet;
 }
 
@@ -48,8 +52,8 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         return;
     }
     const struct rc_piece *pieces = &io->pieces[packet->first];
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
-    RC_ASSERT(sqe != NULL); /* the queue is larger than a batch and was flushed before it */
+    /* Should the queue be full, part of the batch leaves now: its completions wait in their queue for rc_io_flush. */
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
     const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
     if (packet->count == 1) {
         io_uring_prep_send(sqe, (int)packet->slot, pieces->bytes, pieces->count, flags);

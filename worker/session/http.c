@@ -9,6 +9,9 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/json_scan.h"
+#include "common/log.h"
+#include "common/redis_health.h"
 #include "worker/http/assets.h"
 #include "worker/http/origin.h"
 #include "worker/http/parse.h"
@@ -21,6 +24,7 @@ struct exchange {
     struct rc_sessions *sessions;
     uint32_t slot;
     const struct rc_http_request *request;
+    struct rc_address client; /* who asks, behind trusted proxies */
     bool keep_alive;
 };
 
@@ -116,19 +120,49 @@ static void http_health_websocket(struct exchange *exchange)
     exchange_body(exchange, 200, "application/json", body, (size_t)bytes);
 }
 
-static void http_health_redis(struct exchange *exchange)
+/* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
+static enum rc_redis_state http_redis_state(const struct rc_control *control, char error[RC_REDIS_ERROR_MAX])
 {
-    char body[128];
-    const int bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"redis\":\"disabled\",\"timestamp\":%llu}\n",
-                               (unsigned long long)rc_clock_wall_ms());
-    exchange_body(exchange, 200, "application/json", body, (size_t)bytes);
+    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, error);
+    const uint64_t moved_ms = atomic_load_explicit(&control->relay.heartbeat_ms, memory_order_relaxed);
+    if (atomic_load_explicit(&control->relay.state, memory_order_acquire) != RC_PROCESS_READY ||
+        moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
+        (void)snprintf(error, RC_REDIS_ERROR_MAX, "the relay does not run");
+        return RC_REDIS_AWAY;
+    }
+    return state;
 }
 
-/* Listeners that only this machine reaches show everything; others what the configuration says. */
+static void http_health_redis(struct exchange *exchange)
+{
+    const struct rc_sessions *sessions = exchange->sessions;
+    char error[RC_REDIS_ERROR_MAX];
+    char quoted[RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1];
+    char body[sizeof(quoted) + 128];
+    const unsigned long long now_ms = (unsigned long long)rc_clock_wall_ms();
+    const bool wanted = sessions->config->redis.url.text[0] != '\0';
+    const bool good = !wanted || http_redis_state(sessions->control, error) == RC_REDIS_CONNECTED;
+    int bytes;
+    if (good) {
+        bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"redis\":\"%s\",\"timestamp\":%llu}\n",
+                         wanted ? "connected" : "disabled", now_ms);
+    } else {
+        const char *text = error[0] != '\0' ? error : "not connected yet";
+        quoted[rc_json_string_encode((uint8_t *)quoted, sizeof(quoted) - 1, rc_span_text(text))] = '\0';
+        bytes = snprintf(body, sizeof(body),
+                         "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s,\"timestamp\":%llu}\n", quoted,
+                         now_ms);
+    }
+    exchange_body(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
+}
+
+/* Listeners that only this machine reaches show everything, unless a trusted proxy says that it asks for somebody else; others
+ * what the configuration says. */
 static bool http_private(const struct exchange *exchange)
 {
-    return (exchange->sessions->truth->slots[exchange->slot].flags &
-            (RC_SLOT_LOOPBACK | RC_SLOT_UNIX | RC_SLOT_ADMIN)) != 0;
+    const uint32_t flags = exchange->sessions->truth->slots[exchange->slot].flags;
+    return (flags & RC_SLOT_ADMIN) != 0 ||
+           ((flags & (RC_SLOT_LOOPBACK | RC_SLOT_UNIX)) != 0 && rc_address_is_loopback(&exchange->client));
 }
 
 static void http_metrics(struct exchange *exchange)
@@ -276,6 +310,25 @@ static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint,
     rc_hub_opened(sessions->hub, slot);
 }
 
+/* From here on the connection is one client's: its address is the one behind the proxies. */
+static void http_note_client(const struct exchange *exchange)
+{
+    struct rc_slot *slot = &exchange->sessions->truth->slots[exchange->slot];
+    const struct rc_address peer = rc_session_peer(exchange->sessions, exchange->slot);
+    if (!rc_address_equal(&peer, &exchange->client)) {
+        memcpy(slot->address, exchange->client.bytes, sizeof(slot->address));
+        slot->port = 0; /* the proxy's tells nothing */
+    }
+    if (rc_log_enabled(RC_LOG_DEBUG)) {
+        char text[RC_ADDRESS_TEXT_MAX];
+        char peer_text[RC_ADDRESS_TEXT_MAX];
+        rc_address_format(text, &exchange->client);
+        rc_address_format(peer_text, &peer);
+        rc_log_debug("client", "slot=%u address=%s peer=%s tls=%d", exchange->slot, text, peer_text,
+                     rc_io_is_tls(exchange->sessions->io, exchange->slot) ? 1 : 0);
+    }
+}
+
 static void http_upgrade(struct exchange *exchange, const char *path)
 {
     static const char *const subprotocols[] = {RC_NATIVE_SUBPROTOCOL, RC_NATIVE_SUBPROTOCOL_BINARY};
@@ -309,6 +362,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     }
     char text[1024];
     char user[RC_CHANNEL_NAME_MAX - 5];
+    http_note_client(exchange);
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
     if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
         rc_session_open(sessions, exchange->slot, (uint8_t)endpoint, encoding,
@@ -404,6 +458,7 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
             return count;
         }
         exchange.request = &request;
+        exchange.client = rc_session_client(sessions, index, &request);
         exchange.keep_alive = request.keep_alive && !sessions->draining;
         http_request(&exchange);
         used += (uint32_t)rc;

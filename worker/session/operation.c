@@ -248,13 +248,21 @@ static bool request_direct(const struct request *request)
                               sessions->control->boot_nonce, &view.head.target)) {
     case RC_CLIENT_ID_LOCAL:
         return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
-    case RC_CLIENT_ID_STALE:
     case RC_CLIENT_ID_FOREIGN:
+        if (sessions->config->redis.url.text[0] != '\0') {
+            /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
+            view.head.target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
+            view.channel = (const char *)to.bytes;
+            view.head.channel_bytes = (uint8_t)to.count;
+            return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
+        }
+        break;
+    case RC_CLIENT_ID_STALE:
     case RC_CLIENT_ID_INVALID:
-        rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
-        return true;
+        break;
     }
+    rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
     return true;
 }
 

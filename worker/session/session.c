@@ -24,12 +24,14 @@ int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, c
                                      .uplink = uplink,
                                      .metrics = metrics,
                                      .worker = worker};
+    rc_session_trust(sessions);
     return 0;
 }
 
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
 {
     sessions->config = config;
+    rc_session_trust(sessions);
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
@@ -338,8 +340,7 @@ void rc_session_ended(void *context, uint32_t index, int error)
     const struct rc_slot *slot = &sessions->truth->slots[index];
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
-    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) &&
-               rc_hub_unsent(sessions->hub, index) > 0) {
+    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) && slot->private != 0) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);

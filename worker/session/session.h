@@ -5,6 +5,7 @@
  *
  *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
  *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
+ *   peer.c     who the client is behind its proxies
  */
 #ifndef RC_WORKER_SESSION_SESSION_H
 #define RC_WORKER_SESSION_SESSION_H
@@ -12,8 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/cidr.h"
 #include "common/config.h"
 #include "common/shm_layout.h"
+#include "worker/http/parse.h"
 #include "worker/http/respond.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
@@ -33,6 +36,7 @@ struct rc_sessions {
     bool draining;
     uint32_t connections; /* open WebSockets */
     uint32_t users;       /* of them with a user */
+    struct rc_cidr_list trusted; /* http.trusted_proxies */
     struct rc_http_date date;
     uint64_t randoms[32]; /* from getrandom, for client ids */
     uint32_t random_count;
@@ -49,6 +53,7 @@ void rc_sessions_drain(struct rc_sessions *sessions);
 
 /* Handlers of io and hub (context = struct rc_sessions). */
 bool rc_session_accepted(void *context, uint32_t slot, uint32_t listener);
+int rc_session_preface(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done);
 void rc_session_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
 void rc_session_ended(void *context, uint32_t slot, int error);
 void rc_session_timer(void *context, uint32_t slot);
@@ -92,6 +97,13 @@ void rc_session_unpark(struct rc_sessions *sessions, uint32_t slot, uint32_t cou
 void rc_session_frames(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
 /* Reads on after a pause. */
 void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
+
+/* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
+struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t slot);
+/* The client behind trusted proxies, as this request's headers tell it. */
+struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t slot,
+                                    const struct rc_http_request *request);
+void rc_session_trust(struct rc_sessions *sessions);
 
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);

@@ -5,8 +5,8 @@
  * its window from message to message (context takeover) is served from a history: the last 2^window_bits bytes it
  * sent, inflated, in memory of the caller (the worker's truth, so that a successor process can go on). That bounds a
  * connection's memory by 2^window_bits bytes, 0 before its first compressed message and for clients without takeover,
- * against 7 KiB + 2^window_bits bytes of private memory for a z_stream each; it costs one copy of the history per message (2.1 µs
- * for 32 KiB, 0.3 µs for 4 KiB) in and out.
+ * against 7 KiB + 2^window_bits bytes of private memory for a z_stream each. It costs copying the history in and out:
+ * measured 0.1 µs a message at 4 KiB, 0.1 to 0.7 µs at 32 KiB (a message of 4 KiB takes 9 to 10 µs to inflate either way).
  *
  * Nothing is allocated after rc_inflater_open. Everything a peer may send ends in a result.
  */

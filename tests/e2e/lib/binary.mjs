@@ -18,7 +18,6 @@ export function text(value) {
 function requestId(id) {
   if (id === undefined) return [0, []];
   if (typeof id === "number" && Number.isSafeInteger(id) && id >= 0) return [1, [number(id)]];
-  // eslint-disable-next-line no-control-regex
   if (typeof id === "string" && !/["\\\u0000-\u001f]/.test(id)) return [2, [text(id)]];
   return [3, [text(JSON.stringify(id))]];
 }

@@ -1,6 +1,6 @@
 /*
- * client_id: arbitrary bytes as the client id that a client gives. An id that is taken for one of ours must be written again
- * exactly as it came: no two texts name one client.
+ * client_id: arbitrary bytes as the client id that a client gives. An id that is taken for one of ours must be
+ * written again exactly as it came: no two texts name one client.
  *
  *   first byte: how many bytes are the instance id of the reader (0..64) | instance id | the id
  */

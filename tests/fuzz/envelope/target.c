@@ -1,6 +1,7 @@
 /*
- * envelope: arbitrary bytes as a ring record. What is accepted must lie inside the record part by part, and writing the view
- * again must give the same bytes. The record is copied into memory of exactly its size, so that ASan sees a read outside.
+ * envelope: arbitrary bytes as a ring record. What is accepted must lie inside the record part by part, and writing
+ * the view again must give the same bytes. The record is copied into memory of exactly its size, so that ASan sees a
+ * read outside.
  */
 #include <stdlib.h>
 #include <string.h>

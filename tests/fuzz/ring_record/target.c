@@ -1,10 +1,10 @@
 /*
  * ring_record: arbitrary bytes as the memory of a ring that another process has written.
  *
- *   selector (1 byte) | head, tail (2 bytes each, or 8 each with selector bit 7) | the data area, repeated to its capacity
+ *   selector (1 byte) | head, tail (2 bytes each, or 8 with selector bit 7) | the data area, repeated to capacity
  *
- * The consumer must end with "empty" or -EBADMSG, give only payloads inside the area and never go back; a producer on the
- * same memory must only write inside the area. ASan watches: the area is allocated in exactly its size.
+ * The consumer must end with "empty" or -EBADMSG, give only payloads inside the area and never go back; a producer on
+ * the same memory must only write inside the area. ASan watches: the area is allocated in exactly its size.
  */
 #include <stdlib.h>
 #include <string.h>

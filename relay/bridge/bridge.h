@@ -1,0 +1,31 @@
+/*
+ * bridge: what the bridges ask of the router, without knowing it. Wired by relay/remote.
+ */
+#ifndef RC_RELAY_BRIDGE_BRIDGE_H
+#define RC_RELAY_BRIDGE_BRIDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/span.h"
+#include "relay/bridge/wire.h"
+#include "relay/redis/link.h"
+
+struct rc_bridge_host {
+    /* A message from Redis (rc_wire_read's view, channel or target added): RC_DOWN_MESSAGE or RC_DOWN_DIRECT. False: nobody here
+     * takes it. */
+    bool (*deliver)(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
+    /* The answer to an interest that was not answered at once. */
+    void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
+    void *context; /* borrowed */
+};
+
+/* What every bridge works with. */
+struct rc_bridge {
+    struct rc_redis_link *link; /* borrowed */
+    struct rc_wire *wire;       /* borrowed */
+    struct rc_bridge_host host;
+};
+
+#endif

@@ -1,0 +1,44 @@
+/* channel: see channel.h. */
+#include "relay/bridge/channel.h"
+
+#include <string.h>
+
+#define HEAD "ws:channel:"
+
+static void received(void *context, struct rc_span name, struct rc_span message)
+{
+    struct rc_channel_bridge *channel = context;
+    const struct rc_bridge *bridge = channel->bridge;
+    struct rc_envelope_view view;
+    if (rc_wire_read(bridge->wire, message, HEAD, &view) != RC_WIRE_GOOD || name.count > RC_CHANNEL_NAME_MAX) {
+        return;
+    }
+    view.channel = (const char *)name.bytes;
+    view.head.channel_bytes = (uint8_t)name.count;
+    (void)bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view);
+}
+
+static void wanted(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed)
+{
+    struct rc_channel_bridge *channel = context;
+    const struct rc_bridge *bridge = channel->bridge;
+    bridge->host.interested(bridge->host.context, hash, name, worker, token, confirmed);
+}
+
+void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_bridge *bridge)
+{
+    *channel = (struct rc_channel_bridge){.bridge = bridge};
+    const struct rc_redis_channel_ops ops = {.message = received, .wanted = wanted, .context = channel, .head = HEAD};
+    rc_redis_channels(bridge->link, &ops);
+}
+
+void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX];
+    memcpy(name, HEAD, sizeof(HEAD) - 1);
+    memcpy(name + sizeof(HEAD) - 1, view->channel, view->head.channel_bytes);
+    rc_wire_write(channel->bridge->wire, RC_WIRE_CHANNEL, view, parts);
+    (void)rc_redis_publish(channel->bridge->link, rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes), parts,
+                           RC_WIRE_PARTS, flags | RC_REDIS_PUBLISH_SHARDED);
+}

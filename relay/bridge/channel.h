@@ -1,0 +1,20 @@
+/*
+ * channel: messages of channels, on Redis channels `ws:channel:{name}`.
+ *
+ * The JSON envelope of wire.h, or its binary form for binary payloads. Subscribed in Redis only while a worker of this host wants
+ * the channel. With redis.sharded on sharded pub/sub.
+ */
+#ifndef RC_RELAY_BRIDGE_CHANNEL_H
+#define RC_RELAY_BRIDGE_CHANNEL_H
+
+#include "relay/bridge/bridge.h"
+
+struct rc_channel_bridge {
+    const struct rc_bridge *bridge; /* borrowed */
+};
+
+void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_bridge *bridge);
+/* A sequenced message of this host. `flags`: enum rc_redis_publish_flags. */
+void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags);
+
+#endif

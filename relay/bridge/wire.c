@@ -1,0 +1,365 @@
+/* wire: see wire.h. */
+#include "relay/bridge/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/json_scan.h"
+#include "common/log.h"
+
+/* Every excluded client of a message with quotes and comma, what stands before and behind them, and the binary head. */
+#define TEXT_BYTES (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX + 1024)
+/* What a message may have around its payload before it is not even looked at. */
+#define AROUND_BYTES_MAX (1u << 20)
+
+int rc_wire_open(struct rc_wire *wire, const char *instance_id, uint32_t boot_nonce, uint64_t message_bytes_max,
+                 struct rc_metrics *metrics)
+{
+    *wire = (struct rc_wire){.instance_id = instance_id,
+                             .boot_nonce = boot_nonce,
+                             .message_bytes_max = message_bytes_max,
+                             .metrics = metrics};
+    const int bytes = snprintf(wire->own_head, sizeof(wire->own_head), "{\"sourceInstance\":\"%s\",", instance_id);
+    RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(wire->own_head)); /* an instance id has no character to escape */
+    wire->own_head_bytes = (uint32_t)bytes;
+    wire->text = malloc(TEXT_BYTES);
+    return wire->text != NULL ? 0 : -ENOMEM;
+}
+
+void rc_wire_close(struct rc_wire *wire)
+{
+    rc_seen_free(&wire->seen);
+    free(wire->text);
+    wire->text = NULL;
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------------- */
+
+/* What both forms come down to. */
+struct parsed {
+    struct rc_span source;
+    struct rc_span payload;
+    bool has_payload;
+    bool binary;
+    uint64_t boot;
+    uint64_t sequence;
+    uint32_t exclude_count;
+    uint32_t excludes_cut;
+    char source_text[RC_INSTANCE_ID_MAX];
+};
+
+static void exclude(struct rc_wire *wire, struct parsed *parsed, struct rc_span id)
+{
+    struct rc_client_ref ref;
+    if (rc_client_id_read((const char *)id.bytes, id.count, wire->instance_id, wire->boot_nonce, &ref) !=
+        RC_CLIENT_ID_LOCAL) {
+        return; /* another host's, or nobody's */
+    }
+    if (parsed->exclude_count == RC_EXCLUDES_MAX) {
+        parsed->excludes_cut++;
+        return;
+    }
+    wire->refs[parsed->exclude_count++] = ref;
+}
+
+static int json_excludes(struct rc_wire *wire, struct parsed *parsed, const struct rc_json_value *list)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value item;
+    parsed->exclude_count = parsed->excludes_cut = 0;
+    if (list->type == RC_JSON_NULL) {
+        return 0;
+    }
+    int got = rc_json_array_begin(&cursor, list->raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &item)) == 1) {
+        uint8_t text[RC_CLIENT_ID_MAX];
+        struct rc_span id;
+        if (item.type != RC_JSON_STRING) {
+            return -EBADMSG;
+        }
+        if (rc_json_string_decode(&item, text, sizeof(text), &id) == 0) {
+            exclude(wire, parsed, id); /* what does not decode or is longer is nobody's id */
+        }
+    }
+    return got;
+}
+
+static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct rc_json_value *name,
+                       const struct rc_json_value *value)
+{
+    if (rc_json_string_is(name, RC_SPAN("payload"))) {
+        parsed->payload = value->raw;
+        parsed->has_payload = true;
+    } else if (rc_json_string_is(name, RC_SPAN("sourceInstance"))) {
+        parsed->source = (struct rc_span){0};
+        if (value->type == RC_JSON_STRING) {
+            /* A longer one is not an instance of ours: as good as none. */
+            (void)rc_json_string_decode(value, (uint8_t *)parsed->source_text, sizeof(parsed->source_text),
+                                        &parsed->source);
+        } else if (value->type != RC_JSON_NULL) {
+            return -EBADMSG;
+        }
+    } else if (rc_json_string_is(name, RC_SPAN("excludeIds"))) {
+        return json_excludes(wire, parsed, value);
+    } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
+        (void)rc_json_uint64(value, &parsed->boot);
+    } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
+        (void)rc_json_uint64(value, &parsed->sequence);
+    }
+    return 0;
+}
+
+static int read_json(struct rc_wire *wire, struct parsed *parsed, struct rc_span message)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value value;
+    int got = rc_json_object_begin(&cursor, message, RC_JSON_CHECK_UTF8);
+    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        got = json_member(wire, parsed, &name, &value);
+    }
+    return got < 0 ? got : 0;
+}
+
+/* Takes `count` bytes off the front. False when there are fewer. */
+static bool take(struct rc_span *rest, size_t count, struct rc_span *out)
+{
+    if (rest->count < count) {
+        return false;
+    }
+    *out = rc_span_of(rest->bytes, count);
+    *rest = rc_span_of(rest->bytes + count, rest->count - count);
+    return true;
+}
+
+static bool take_number(struct rc_span *rest, size_t bytes, uint64_t *out)
+{
+    struct rc_span field;
+    if (!take(rest, bytes, &field)) {
+        return false;
+    }
+    *out = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        *out = *out << 8 | field.bytes[i];
+    }
+    return true;
+}
+
+static bool take_text(struct rc_span *rest, struct rc_span *out)
+{
+    uint64_t bytes;
+    return take_number(rest, 1, &bytes) && take(rest, (size_t)bytes, out);
+}
+
+static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
+{
+    uint64_t mark;
+    uint64_t flags;
+    uint64_t count;
+    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) || (flags & ~(uint64_t)RC_WIRE_FLAG_TEXT) != 0 ||
+        !take_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
+        !take_number(&rest, 8, &parsed->sequence) || !take_number(&rest, 2, &count)) {
+        return -EBADMSG;
+    }
+    for (; count > 0; count--) {
+        struct rc_span id;
+        if (!take_text(&rest, &id)) {
+            return -EBADMSG;
+        }
+        exclude(wire, parsed, id);
+    }
+    parsed->payload = rest;
+    parsed->has_payload = true;
+    parsed->binary = (flags & RC_WIRE_FLAG_TEXT) == 0;
+    if (!parsed->binary) {
+        struct rc_json_value value;
+        const int result = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
+        parsed->payload = value.raw;
+        return result;
+    }
+    return 0;
+}
+
+static enum rc_wire_result refuse(struct rc_wire *wire, enum rc_wire_result result, const char *what, size_t bytes,
+                                  const char *why)
+{
+    rc_metric_add(wire->metrics,
+                  result == RC_WIRE_TOO_LARGE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what, bytes, why);
+    return result;
+}
+
+static enum rc_wire_result own(struct rc_wire *wire)
+{
+    rc_metric_add(wire->metrics, RC_METRIC_REDIS_ECHOES, 1);
+    return RC_WIRE_OWN;
+}
+
+static void fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_envelope_view *view)
+{
+    *view = (struct rc_envelope_view){
+        .head = {.time_ns = rc_clock_ns(),
+                 .data_bytes = (uint32_t)parsed->payload.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | (parsed->binary ? RC_ENVELOPE_BINARY : 0u)),
+                 .exclude_count = (uint16_t)parsed->exclude_count},
+        .excludes = (const uint8_t *)wire->refs,
+        .data = parsed->payload.bytes,
+    };
+    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
+    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, parsed->payload.count);
+    rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
+}
+
+enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
+                                 struct rc_envelope_view *view)
+{
+    struct parsed parsed = {.has_payload = false};
+    rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED, 1);
+    rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
+    if (rc_span_starts_with(message, rc_span_of(wire->own_head, wire->own_head_bytes))) {
+        return own(wire);
+    }
+    if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
+        return refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+    }
+    const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
+    const int result = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
+    if (result < 0) {
+        return refuse(wire, RC_WIRE_MALFORMED, what, message.count,
+                      result == -EILSEQ      ? "not UTF-8"
+                      : result == -EOVERFLOW ? "nested too deeply"
+                                             : "not a message of this channel");
+    }
+    if (!parsed.has_payload) {
+        return refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
+    }
+    if (rc_span_equal(parsed.source, rc_span_text(wire->instance_id))) {
+        return own(wire);
+    }
+    if (parsed.payload.count > wire->message_bytes_max) {
+        return refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+    }
+    if (parsed.source.count > 0 && parsed.boot <= UINT32_MAX &&
+        !rc_seen_first(&wire->seen, parsed.source, (uint32_t)parsed.boot, parsed.sequence)) {
+        rc_metric_add(wire->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
+        return RC_WIRE_DUPLICATE;
+    }
+    fill(wire, &parsed, view);
+    return RC_WIRE_GOOD;
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------------- */
+
+/* Calls `put` with each excluded client's id: this host's, then those given as text. */
+static char *each_exclude(const struct rc_wire *wire, const struct rc_envelope_view *view, char *out,
+                          char *(*put)(char *out, const char *id, size_t bytes))
+{
+    for (uint32_t i = 0; i < view->head.exclude_count; i++) {
+        char id[RC_CLIENT_ID_MAX];
+        const struct rc_client_ref ref = rc_envelope_exclude(view, i);
+        out = put(out, id, rc_client_id_write(id, wire->instance_id, wire->boot_nonce, &ref));
+    }
+    for (uint32_t at = 0; at < view->head.exclude_text_bytes;) {
+        const char *id = view->exclude_text + at;
+        const size_t bytes = strlen(id); /* its NUL is inside: rc_envelope_read */
+        if (bytes > 0 && bytes <= RC_CLIENT_ID_MAX) {
+            out = put(out, id, bytes);
+        }
+        at += (uint32_t)bytes + 1;
+    }
+    return out;
+}
+
+static char *put_json(char *out, const char *id, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (id[i] == '"' || id[i] == '\\' || (uint8_t)id[i] < 0x20) {
+            return out; /* no client id: those need no escapes */
+        }
+    }
+    *out++ = '"';
+    memcpy(out, id, bytes);
+    out += bytes;
+    *out++ = '"';
+    *out++ = ',';
+    return out;
+}
+
+static char *put_binary(char *out, const char *id, size_t bytes)
+{
+    *out++ = (char)bytes;
+    memcpy(out, id, bytes);
+    return out + bytes;
+}
+
+static char *put_number(char *out, uint64_t value, uint32_t bytes)
+{
+    for (uint32_t i = bytes; i > 0; i--) {
+        out[i - 1] = (char)value;
+        value >>= 8;
+    }
+    return out + bytes;
+}
+
+static void write_binary(const struct rc_wire *wire, const struct rc_envelope_view *view, struct rc_span *parts)
+{
+    char *out = wire->text;
+    const size_t source_bytes = strlen(wire->instance_id);
+    *out++ = RC_WIRE_BINARY;
+    *out++ = 0;
+    out = put_binary(out, wire->instance_id, source_bytes);
+    out = put_number(out, wire->boot_nonce, 4);
+    out = put_number(out, view->head.sequence, 8);
+    char *count_at = out;
+    out = each_exclude(wire, view, out + 2, put_binary);
+    uint32_t count = 0;
+    for (const char *at = count_at + 2; at < out; at += 1 + (uint8_t)*at) {
+        count++;
+    }
+    (void)put_number(count_at, count, 2);
+    parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
+    parts[1] = rc_span_of(view->data, view->head.data_bytes);
+    parts[2] = (struct rc_span){0};
+}
+
+static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+                       struct rc_span *parts)
+{
+    char *out = wire->text;
+    if (form == RC_WIRE_DIRECT) {
+        parts[0] = RC_SPAN("{\"payload\":");
+        const int bytes = sprintf(out, ",\"sourceInstance\":\"%s\"", wire->instance_id);
+        out += bytes;
+    } else {
+        memcpy(out, wire->own_head, wire->own_head_bytes);
+        memcpy(out + wire->own_head_bytes, "\"payload\":", 10);
+        parts[0] = rc_span_of(out, wire->own_head_bytes + 10);
+        out += wire->own_head_bytes + 10;
+    }
+    char *tail = form == RC_WIRE_DIRECT ? wire->text : out;
+    if (form == RC_WIRE_BROADCAST ||
+        (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0)) {
+        memcpy(out, ",\"excludeIds\":[", 15);
+        char *list = out + 15;
+        out = each_exclude(wire, view, list, put_json);
+        out -= out > list; /* the last comma */
+        *out++ = ']';
+    }
+    out += sprintf(out, ",\"boot\":%u,\"seq\":%llu}", wire->boot_nonce, (unsigned long long)view->head.sequence);
+    parts[1] = rc_span_of(view->data, view->head.data_bytes);
+    parts[2] = rc_span_of(tail, (size_t)(out - tail));
+}
+
+void rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+                   struct rc_span parts[RC_WIRE_PARTS])
+{
+    if ((view->head.flags & RC_ENVELOPE_BINARY) != 0) {
+        write_binary(wire, view, parts);
+    } else {
+        write_json(wire, form, view, parts);
+    }
+}

@@ -1,0 +1,78 @@
+/*
+ * wire: the messages that instances and backends exchange through Redis, as bytes.
+ *
+ * JSON, what anybody may publish (unknown members are ignored, the last of two equal ones counts):
+ *
+ *   {"sourceInstance":"a","payload":…,"excludeIds":["…"],"boot":123,"seq":456}
+ *
+ *   payload         any JSON value, carried on byte for byte; required
+ *   sourceInstance  who published it: that instance skips it, its clients have it already; absent = a backend
+ *   excludeIds      client ids that do not get it
+ *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
+ *
+ * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
+ *
+ *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | payload
+ *
+ *   flags: bit 0 = the payload is JSON text; others are 0. seq 0 = none.
+ *
+ * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
+ * -EMSGSIZE), never asserted.
+ */
+#ifndef RC_RELAY_BRIDGE_WIRE_H
+#define RC_RELAY_BRIDGE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/metrics.h"
+#include "common/span.h"
+#include "relay/bridge/seen.h"
+
+#define RC_WIRE_BINARY 0x01u
+#define RC_WIRE_FLAG_TEXT 0x01u
+#define RC_WIRE_PARTS 3u
+
+struct rc_wire {
+    const char *instance_id; /* borrowed */
+    uint32_t boot_nonce;
+    uint64_t message_bytes_max; /* limits.max_message_size */
+    struct rc_metrics *metrics; /* borrowed */
+    struct rc_seen seen;
+    char own_head[RC_INSTANCE_ID_MAX + 32]; /* how this instance's own JSON begins: known without parsing */
+    uint32_t own_head_bytes;
+    char *text; /* owner: excludes of a message that goes out */
+    struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
+};
+
+int rc_wire_open(struct rc_wire *wire, const char *instance_id, uint32_t boot_nonce, uint64_t message_bytes_max,
+                 struct rc_metrics *metrics);
+void rc_wire_close(struct rc_wire *wire);
+
+enum rc_wire_result {
+    RC_WIRE_GOOD,
+    RC_WIRE_OWN,       /* this instance's own */
+    RC_WIRE_DUPLICATE, /* seen before */
+    RC_WIRE_MALFORMED,
+    RC_WIRE_TOO_LARGE,
+};
+
+/* A message from Redis: fills data, flags (REMOTE, BINARY), time and the excluded clients of this host into `view` (the rest is
+ * zero); they live until the next call, data as long as `message`. Counts what it refuses. `what` names the channel's kind in the log. */
+enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
+                                 struct rc_envelope_view *view);
+
+/* How much a message says besides its payload. */
+enum rc_wire_form {
+    RC_WIRE_BROADCAST, /* excludeIds always */
+    RC_WIRE_CHANNEL,   /* excludeIds if there are any */
+    RC_WIRE_DIRECT,    /* payload first, no excludeIds */
+};
+
+/* A sequenced message of this host as parts to be published; they live until the next call, and as long as `view` does. */
+void rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+                   struct rc_span parts[RC_WIRE_PARTS]);
+
+#endif

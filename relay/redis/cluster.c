@@ -1,0 +1,314 @@
+/*
+ * cluster: which node of a Redis Cluster owns which slot, and which one is home.
+ *
+ *   seeds of the URL ─▶ CLUSTER SLOTS ─▶ a node for every master (command connection; with redis.sharded a subscription one too)
+ *
+ * The map is read when the first node is ready, when an answer contradicts it (MOVED, a slot taken away, CLUSTERDOWN), when a
+ * node is lost, and every 15 s. Home, the node of classic publish and subscribe, is whichever was ready first; when it is lost it
+ * is another one: the Cluster's bus carries classic messages to all nodes. Nodes that the map names no more are closed by the
+ * timer, never inside of their own callbacks.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "relay/redis/link_state.h"
+
+#define TICK_MS 100u
+#define REFRESH_MS 15000u
+#define SEED_MS 1000u
+
+/* CRC16-CCITT (XMODEM): polynomial 0x1021, initial 0, as the Cluster specification's appendix A has it. */
+static uint16_t crc16(const uint8_t *bytes, size_t count)
+{
+    uint32_t crc = 0;
+    for (size_t i = 0; i < count; i++) {
+        crc ^= (uint32_t)bytes[i] << 8;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (crc & 0x8000u) != 0 ? (crc << 1) ^ 0x1021u : crc << 1;
+        }
+        crc &= 0xffffu;
+    }
+    return (uint16_t)crc;
+}
+
+uint16_t rc_redis_cluster_slot(struct rc_span key)
+{
+    const uint8_t *open = key.count > 0 ? memchr(key.bytes, '{', key.count) : NULL;
+    if (open != NULL) {
+        const uint8_t *from = open + 1;
+        const uint8_t *close = memchr(from, '}', (size_t)(key.bytes + key.count - from));
+        if (close != NULL && close > from) {
+            key = rc_span_of(from, (size_t)(close - from));
+        }
+    }
+    return crc16(key.bytes, key.count) & (RC_REDIS_SLOTS - 1);
+}
+
+/* --- nodes ----------------------------------------------------------------------------------------------------------- */
+
+static struct rc_redis_node *find(const struct rc_redis_link *link, const struct rc_redis_address *address)
+{
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        struct rc_redis_node *node = link->nodes[i];
+        if (node != NULL && node->address.port == address->port && strcmp(node->address.host, address->host) == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+static struct rc_redis_node *find_or_add(struct rc_redis_link *link, const struct rc_redis_address *address)
+{
+    struct rc_redis_node *node = find(link, address);
+    if (node == NULL) {
+        node = rc_redis_node_add(link, address);
+        if (node == NULL) {
+            rc_log_limited(RC_LOG_ERROR, 1, "redis_cluster_node_refused", "address=\"%s:%u\" nodes_max=%u",
+                           address->host, address->port, RC_REDIS_NODES_MAX);
+        }
+    }
+    return node;
+}
+
+static bool is_ready(const struct rc_redis_node *node)
+{
+    return node != NULL && node->command.state == RC_REDIS_CONN_READY;
+}
+
+static void choose_home(struct rc_redis_link *link)
+{
+    if (!link->cluster->read || (link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) &&
+                                 link->nodes[link->home]->known)) {
+        return;
+    }
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        struct rc_redis_node *node = link->nodes[i];
+        if (is_ready(node) && node->known && !node->command.late) {
+            rc_log_info("redis_cluster_home", "address=\"%s:%u\"", node->address.host, node->address.port);
+            rc_redis_link_set_home(link, i);
+            rc_redis_node_open(node, true);
+            return;
+        }
+    }
+}
+
+/* --- the map --------------------------------------------------------------------------------------------------------- */
+
+static bool is_range(const redisReply *range)
+{
+    return range->type == REDIS_REPLY_ARRAY && range->elements >= 3 && range->element[0]->type == REDIS_REPLY_INTEGER &&
+           range->element[1]->type == REDIS_REPLY_INTEGER && range->element[2]->type == REDIS_REPLY_ARRAY &&
+           range->element[2]->elements >= 2 && range->element[2]->element[1]->type == REDIS_REPLY_INTEGER &&
+           range->element[0]->integer >= 0 && range->element[0]->integer <= range->element[1]->integer &&
+           range->element[1]->integer < (long long)RC_REDIS_SLOTS && range->element[2]->element[1]->integer > 0 &&
+           range->element[2]->element[1]->integer <= 65535;
+}
+
+/* The master of a range. A node that does not know its own address says "" or null: then it is the one that was asked. */
+static void address_of(struct rc_redis_address *address, const redisReply *master, const struct rc_redis_node *asked)
+{
+    const redisReply *host = master->element[0];
+    *address = asked->address;
+    address->port = (uint16_t)master->element[1]->integer;
+    if (host->type == REDIS_REPLY_STRING && host->len > 0 && host->len < sizeof(address->host) &&
+        strcmp(host->str, "?") != 0) {
+        memset(address->host, 0, sizeof(address->host));
+        memcpy(address->host, host->str, host->len);
+    }
+}
+
+static void take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply)
+{
+    struct rc_redis_cluster *cluster = link->cluster;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL) {
+            link->nodes[i]->known = false;
+        }
+    }
+    for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
+        cluster->owners[slot] = RC_REDIS_NODE_NONE;
+    }
+    uint32_t slots = 0;
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *range = reply->element[i];
+        struct rc_redis_address address;
+        if (!is_range(range)) {
+            continue;
+        }
+        address_of(&address, range->element[2], asked);
+        struct rc_redis_node *node = find_or_add(link, &address);
+        if (node == NULL) {
+            continue;
+        }
+        node->known = true;
+        for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++) {
+            cluster->owners[slot] = node->index;
+            slots++;
+        }
+    }
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL && link->nodes[i]->known) {
+            rc_redis_node_open(link->nodes[i], link->sharded);
+        }
+    }
+    if (!cluster->read || slots < RC_REDIS_SLOTS) {
+        rc_log_limited(RC_LOG_INFO, 1, "redis_cluster_map", "slots=%u nodes=%u", slots, link->node_count);
+    }
+    cluster->read = true;
+    cluster->stale = false;
+}
+
+static void answered(void *context, const redisReply *reply)
+{
+    struct rc_redis_node *node = context;
+    struct rc_redis_link *link = node->link;
+    link->cluster->asking = false;
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
+        link->cluster->stale = true; /* no slots yet, or no Cluster: the log has the error */
+        return;
+    }
+    take_map(link, node, reply);
+    choose_home(link);
+    rc_redis_pubsub_place(&link->pubsub, link->home);
+}
+
+static void ask_from(struct rc_redis_link *link, struct rc_redis_node *node)
+{
+    const struct rc_span argv[] = {RC_SPAN("CLUSTER"), RC_SPAN("SLOTS")};
+    if (!link->cluster->asking && rc_redis_conn_command(&node->command, answered, node, 2, argv) == 0) {
+        link->cluster->asking = true;
+    }
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------------ */
+
+/* Nobody answers, or nobody was asked yet: the next host of the URL. */
+static void try_seed(struct rc_redis_link *link)
+{
+    struct rc_redis_cluster *cluster = link->cluster;
+    struct rc_redis_node *node = find_or_add(link, &link->url.hosts[cluster->seed]);
+    cluster->seed = (cluster->seed + 1) % link->url.host_count;
+    if (node != NULL) {
+        rc_redis_node_open(node, false);
+    }
+}
+
+static void drop_unknown(struct rc_redis_link *link)
+{
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        struct rc_redis_node *node = link->nodes[i];
+        if (node != NULL && !node->known && i != link->home && node->outbox.count == 0 &&
+            node->command.state != RC_REDIS_CONN_CLOSED) {
+            rc_redis_node_close(node);
+        }
+    }
+}
+
+static void tick(void *context, uint64_t now_ms)
+{
+    struct rc_redis_link *link = context;
+    struct rc_redis_cluster *cluster = link->cluster;
+    struct rc_redis_node *asked = NULL;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        /* Round the nodes, so that one with an old view does not decide for good. */
+        struct rc_redis_node *node = link->nodes[(i + cluster->turn) % link->node_count];
+        if (is_ready(node) && !node->command.late) {
+            asked = node;
+            break;
+        }
+    }
+    cluster->turn++;
+    if (asked == NULL) {
+        if (now_ms >= cluster->seed_ms) {
+            cluster->seed_ms = now_ms + SEED_MS;
+            try_seed(link);
+        }
+    } else if (!cluster->read || cluster->stale || now_ms >= cluster->refresh_ms) {
+        cluster->refresh_ms = now_ms + REFRESH_MS;
+        ask_from(link, asked);
+    } else {
+        choose_home(link);
+        drop_unknown(link);
+    }
+    rc_timer_set(&link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
+}
+
+void rc_redis_cluster_stale(struct rc_redis_link *link)
+{
+    link->cluster->stale = true;
+}
+
+void rc_redis_cluster_ready(struct rc_redis_link *link, struct rc_redis_node *node)
+{
+    if (!link->cluster->read || link->cluster->stale) {
+        ask_from(link, node);
+    } else {
+        choose_home(link);
+    }
+}
+
+void rc_redis_cluster_lost(struct rc_redis_link *link, struct rc_redis_node *node)
+{
+    (void)node;
+    link->cluster->stale = true;
+    choose_home(link);
+}
+
+struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, const struct rc_redis_node *from,
+                                                const char *error, bool *ask)
+{
+    struct rc_redis_address address;
+    *ask = strncmp(error, "ASK ", 4) == 0;
+    if (!*ask && strncmp(error, "MOVED ", 6) != 0) {
+        return NULL;
+    }
+    const char *place = strchr(error + (*ask ? 4 : 6), ' ');
+    const char *colon = place != NULL ? strrchr(place, ':') : NULL;
+    if (colon == NULL) {
+        return NULL;
+    }
+    place++;
+    const long port = strtol(colon + 1, NULL, 10);
+    const size_t bytes = (size_t)(colon - place);
+    if (port <= 0 || port > 65535 || bytes >= sizeof(address.host)) {
+        return NULL;
+    }
+    address = from->address;
+    address.port = (uint16_t)port;
+    if (bytes > 0) {
+        memset(address.host, 0, sizeof(address.host));
+        memcpy(address.host, place, bytes);
+    }
+    struct rc_redis_node *node = find_or_add(link, &address);
+    if (node != NULL) {
+        rc_redis_node_open(node, link->sharded);
+    }
+    return node;
+}
+
+int rc_redis_cluster_open(struct rc_redis_link *link)
+{
+    struct rc_redis_cluster *cluster = calloc(1, sizeof(*cluster));
+    if (cluster == NULL) {
+        return -ENOMEM;
+    }
+    link->cluster = cluster;
+    for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
+        cluster->owners[slot] = RC_REDIS_NODE_NONE;
+    }
+    rc_timer_set(&link->wire.timers, &cluster->timer, rc_clock_ms(), tick, link);
+    return 0;
+}
+
+void rc_redis_cluster_close(struct rc_redis_link *link)
+{
+    if (link->cluster != NULL) {
+        rc_timer_cancel(&link->wire.timers, &link->cluster->timer);
+    }
+}

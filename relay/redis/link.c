@@ -1,0 +1,635 @@
+/* link: see link.h. */
+#include "relay/redis/link.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/redis_health.h"
+#include "relay/redis/link_state.h"
+#include "relay/redis/tls.h"
+
+#define AGING_MS 250u
+
+/* --- state ----------------------------------------------------------------------------------------------------------- */
+
+static struct rc_redis_node *home_of(const struct rc_redis_link *link)
+{
+    return link->home == RC_REDIS_NODE_NONE ? NULL : link->nodes[link->home];
+}
+
+bool rc_redis_up(const struct rc_redis_link *link)
+{
+    const struct rc_redis_node *home = home_of(link);
+    return home != NULL && rc_redis_conn_up(&home->command);
+}
+
+/* Every connection that messages come over. */
+static bool hears_all(const struct rc_redis_link *link)
+{
+    const struct rc_redis_node *home = home_of(link);
+    if (home == NULL || !rc_redis_conn_up(&home->subscriber)) {
+        return false;
+    }
+    for (uint16_t i = 0; link->sharded && i < link->node_count; i++) {
+        if (link->nodes[i] != NULL && link->nodes[i]->known && !rc_redis_conn_up(&link->nodes[i]->subscriber)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void set_health(struct rc_redis_link *link)
+{
+    const enum rc_redis_state before =
+        (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
+    const bool good = rc_redis_up(link) && hears_all(link);
+    const enum rc_redis_state state = good                               ? RC_REDIS_CONNECTED
+                                      : before == RC_REDIS_CONNECTING && link->error[0] == '\0' ? RC_REDIS_CONNECTING
+                                                                         : RC_REDIS_AWAY;
+    rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL);
+    rc_metric_set(link->wire.metrics, RC_METRIC_REDIS_CONNECTED, good);
+    if (state == before) {
+        return;
+    }
+    if (good) {
+        rc_log_info("redis_up", "outbox=%u subscriptions=%u", link->outbox.count, link->pubsub.entry_count);
+    } else if (before == RC_REDIS_CONNECTED) {
+        rc_log_warn("redis_away", "reason=\"%s\" mode=local-only", link->error);
+    } else {
+        rc_log_warn("redis_unreachable", "reason=\"%s\" mode=local-only", link->error);
+    }
+}
+
+/* After anything that may have changed it. */
+static void look(struct rc_redis_link *link)
+{
+    const bool up = rc_redis_up(link);
+    set_health(link);
+    if (up == link->up) {
+        return;
+    }
+    link->up = up;
+    for (struct rc_redis_observer *one = link->observers; one != NULL; one = one->next) {
+        one->changed(one->context, up);
+    }
+}
+
+void rc_redis_observe(struct rc_redis_link *link, struct rc_redis_observer *observer)
+{
+    observer->next = link->observers;
+    link->observers = observer;
+}
+
+struct rc_timers *rc_redis_timers(struct rc_redis_link *link)
+{
+    return &link->wire.timers;
+}
+
+/* --- what connections tell ------------------------------------------------------------------------------------------- */
+
+static bool is_command(const struct rc_redis_node *node, const struct rc_redis_conn *conn)
+{
+    return conn == &node->command;
+}
+
+static void conn_ready(void *context, struct rc_redis_conn *conn)
+{
+    struct rc_redis_node *node = context;
+    struct rc_redis_link *link = node->link;
+    if (!is_command(node, conn)) {
+        rc_redis_pubsub_ready(&link->pubsub, node->index, conn);
+    } else if (link->cluster != NULL) {
+        rc_redis_cluster_ready(link, node);
+    }
+    look(link);
+}
+
+static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why)
+{
+    struct rc_redis_node *node = context;
+    struct rc_redis_link *link = node->link;
+    (void)snprintf(link->error, sizeof(link->error), "%s", why);
+    if (!is_command(node, conn)) {
+        rc_redis_pubsub_lost(&link->pubsub, node->index);
+    } else {
+        rc_redis_outbox_rewind(&node->outbox);
+        if (node->index == link->home) {
+            rc_redis_outbox_rewind(&link->outbox);
+        }
+    }
+    if (link->url.kind == RC_REDIS_SENTINEL) {
+        rc_redis_sentinel_ask(link);
+    } else if (link->cluster != NULL) {
+        rc_redis_cluster_lost(link, node);
+    }
+    look(link);
+}
+
+static void conn_late(void *context, struct rc_redis_conn *conn, bool late)
+{
+    struct rc_redis_node *node = context;
+    if (late) {
+        (void)snprintf(node->link->error, sizeof(node->link->error), "%s", conn->error);
+    }
+    look(node->link);
+}
+
+static void conn_push(void *context, struct rc_redis_conn *conn, const redisReply *reply)
+{
+    struct rc_redis_node *node = context;
+    (void)conn;
+    if (!rc_redis_pubsub_push(&node->link->pubsub, node->index, reply) && node->link->cluster != NULL) {
+        rc_redis_cluster_stale(node->link);
+    }
+}
+
+static void conn_error(void *context, struct rc_redis_conn *conn, const redisReply *reply)
+{
+    struct rc_redis_node *node = context;
+    (void)conn;
+    rc_redis_pubsub_refused(&node->link->pubsub, node->index);
+    if (node->link->cluster != NULL &&
+        (strncmp(reply->str, "MOVED ", 6) == 0 || strncmp(reply->str, "CLUSTERDOWN", 11) == 0)) {
+        rc_metric_add(node->link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
+        rc_redis_cluster_stale(node->link);
+    }
+}
+
+static const struct rc_redis_conn_ops command_ops = {.ready = conn_ready, .lost = conn_lost, .late = conn_late};
+static const struct rc_redis_conn_ops subscriber_ops = {
+    .ready = conn_ready, .lost = conn_lost, .late = conn_late, .push = conn_push, .error = conn_error};
+
+/* --- nodes ----------------------------------------------------------------------------------------------------------- */
+
+static void outbox_moved(void *context, struct rc_redis_outbox *outbox)
+{
+    struct rc_redis_link *link = context;
+    (void)outbox;
+    if (link->cluster != NULL) {
+        rc_redis_cluster_stale(link);
+    }
+}
+
+struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct rc_redis_address *address)
+{
+    uint16_t index = 0;
+    while (index < RC_REDIS_NODES_MAX && link->nodes[index] != NULL) {
+        index++;
+    }
+    struct rc_redis_node *node = index < RC_REDIS_NODES_MAX ? calloc(1, sizeof(*node)) : NULL;
+    if (node == NULL) {
+        return NULL;
+    }
+    const struct rc_redis_outbox_ops ops = {.moved = outbox_moved, .context = link};
+    const struct rc_redis_login login = {.user = link->url.user,
+                                         .password = link->url.password,
+                                         .database = link->url.database,
+                                         .master = link->url.kind == RC_REDIS_SENTINEL};
+    node->link = link;
+    node->index = index;
+    node->address = *address;
+    rc_redis_conn_init(&node->command, &link->wire, &command_ops, node, "commands");
+    rc_redis_conn_init(&node->subscriber, &link->wire, &subscriber_ops, node, "subscriptions");
+    node->command.login = login;
+    node->subscriber.login = login;
+    node->subscriber.subscriber = true;
+    rc_redis_outbox_init(&node->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, link->wire.metrics,
+                         &ops);
+    link->nodes[index] = node;
+    link->node_count = link->node_count > index ? link->node_count : (uint16_t)(index + 1);
+    return node;
+}
+
+static void close_subscriber(struct rc_redis_node *node)
+{
+    if (node->subscriber.state == RC_REDIS_CONN_READY) {
+        rc_redis_pubsub_lost(&node->link->pubsub, node->index);
+    }
+    rc_redis_conn_close(&node->subscriber);
+}
+
+static void close_command(struct rc_redis_node *node)
+{
+    rc_redis_conn_close(&node->command);
+    rc_redis_outbox_rewind(&node->outbox);
+    if (node->index == node->link->home) {
+        rc_redis_outbox_rewind(&node->link->outbox);
+    }
+}
+
+void rc_redis_node_open(struct rc_redis_node *node, bool subscriber)
+{
+    const char *path = node->link->url.kind == RC_REDIS_UNIX ? node->link->url.path : NULL;
+    if (node->command.state == RC_REDIS_CONN_CLOSED) {
+        rc_redis_conn_open(&node->command, &node->address, path);
+    }
+    if (subscriber && node->subscriber.state == RC_REDIS_CONN_CLOSED) {
+        rc_redis_conn_open(&node->subscriber, &node->address, path);
+    }
+}
+
+void rc_redis_node_close(struct rc_redis_node *node)
+{
+    close_subscriber(node);
+    close_command(node);
+    if (node->link->active) {
+        look(node->link);
+    }
+}
+
+void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home)
+{
+    if (home == link->home) {
+        return;
+    }
+    struct rc_redis_node *before = home_of(link);
+    if (before != NULL && before->command.state == RC_REDIS_CONN_READY) {
+        close_command(before); /* what it has not answered is sent again by the new one */
+        rc_redis_node_open(before, false);
+    }
+    link->home = home;
+    if (before != NULL && !link->sharded) {
+        close_subscriber(before); /* one subscription connection is what classic messages need */
+    }
+    rc_redis_pubsub_place(&link->pubsub, home);
+    look(link);
+}
+
+static void free_node(struct rc_redis_node *node)
+{
+    rc_redis_conn_free(&node->subscriber);
+    rc_redis_conn_free(&node->command);
+    rc_redis_outbox_free(&node->outbox);
+    node->link->nodes[node->index] = NULL;
+    free(node);
+}
+
+/* --- commands -------------------------------------------------------------------------------------------------------- */
+
+struct rc_span rc_redis_key(const struct rc_redis_link *link, char out[RC_REDIS_NAME_MAX], const char *format, ...)
+{
+    const size_t prefix = strlen(link->config.prefix.text);
+    memcpy(out, link->config.prefix.text, prefix);
+    va_list list;
+    va_start(list, format);
+    const int bytes = vsnprintf(out + prefix, RC_REDIS_NAME_MAX - prefix, format, list);
+    va_end(list);
+    if (bytes < 0 || (size_t)bytes >= RC_REDIS_NAME_MAX - prefix) {
+        return (struct rc_span){0};
+    }
+    return rc_span_of(out, prefix + (size_t)bytes);
+}
+
+/* A command for a Cluster: kept until its answer, because it may have to go elsewhere. */
+struct request {
+    struct rc_redis_link *link;
+    struct rc_redis_node *node; /* that has it now */
+    rc_redis_replied *replied;
+    void *context;
+    uint32_t redirects;
+    size_t bytes;
+    char command[];
+};
+
+static void request_replied(void *context, const redisReply *reply);
+
+static bool send_on(struct request *request, struct rc_redis_node *node, bool ask)
+{
+    static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
+    request->node = node;
+    return (!ask || rc_redis_conn_send(&node->command, NULL, NULL, asking, sizeof(asking) - 1) == 0) &&
+           rc_redis_conn_send(&node->command, request_replied, request, request->command, request->bytes) == 0;
+}
+
+static void request_replied(void *context, const redisReply *reply)
+{
+    struct request *request = context;
+    struct rc_redis_link *link = request->link;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR && request->redirects < RC_REDIS_REDIRECTS_MAX) {
+        bool ask = false;
+        struct rc_redis_node *node = rc_redis_cluster_redirect(link, request->node, reply->str, &ask);
+        if (node != NULL) {
+            request->redirects++;
+            rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
+            if (!ask) {
+                rc_redis_cluster_stale(link);
+            }
+            if (send_on(request, node, ask)) {
+                return;
+            }
+        }
+    }
+    if (request->replied != NULL) {
+        request->replied(request->context, reply);
+    }
+    free(request);
+}
+
+static int command_cluster(struct rc_redis_link *link, rc_redis_replied *replied, void *context,
+                           struct rc_redis_node *node, uint32_t argc, const struct rc_span *argv)
+{
+    const size_t bytes = rc_redis_format_bytes(argc, argv);
+    struct request *request = malloc(sizeof(*request) + bytes);
+    if (request == NULL) {
+        return -ENOMEM;
+    }
+    *request = (struct request){.link = link, .node = node, .replied = replied, .context = context, .bytes = bytes};
+    rc_redis_format(request->command, argc, argv);
+    const int result = rc_redis_conn_send(&node->command, request_replied, request, request->command, bytes);
+    if (result != 0) {
+        free(request);
+    }
+    return result;
+}
+
+int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void *context, uint32_t key, uint32_t argc,
+                     const struct rc_span *argv)
+{
+    RC_ASSERT(argc > 0 && argc <= RC_REDIS_ARGS_MAX && key < argc);
+    struct rc_redis_node *node = home_of(link);
+    if (link->cluster != NULL && key > 0) {
+        const uint16_t owner = link->cluster->owners[rc_redis_cluster_slot(argv[key])];
+        node = owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
+    }
+    if (node == NULL || !rc_redis_conn_up(&node->command)) {
+        return -ENOTCONN;
+    }
+    return link->cluster != NULL ? command_cluster(link, replied, context, node, argc, argv)
+                                 : rc_redis_conn_command(&node->command, replied, context, argc, argv);
+}
+
+/* --- publishing ------------------------------------------------------------------------------------------------------ */
+
+static char *put(char *out, const void *bytes, size_t count)
+{
+    if (count > 0) {
+        memcpy(out, bytes, count);
+    }
+    return out + count;
+}
+
+/* Which outbox: the link's, or that of the node which owns the slot (before the map is known: any, it is moved later). */
+static struct rc_redis_outbox *outbox_of(struct rc_redis_link *link, uint16_t slot, bool sharded)
+{
+    if (!sharded) {
+        return &link->outbox;
+    }
+    const uint16_t owner = link->cluster->owners[slot];
+    struct rc_redis_node *node = owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
+    for (uint16_t i = 0; node == NULL && i < link->node_count; i++) {
+        node = link->nodes[i];
+    }
+    return node != NULL ? &node->outbox : &link->outbox;
+}
+
+int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts, uint32_t part_count,
+                     uint32_t flags)
+{
+    const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
+    const uint64_t now_ms = rc_clock_ms();
+    char name[RC_REDIS_NAME_MAX];
+    char head[64 + RC_REDIS_NAME_MAX];
+    size_t bytes = 0;
+    if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_up(link)) {
+        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+        return -ENOTCONN;
+    }
+    for (uint32_t i = 0; i < part_count; i++) {
+        bytes += parts[i].count;
+    }
+    const struct rc_span full = rc_redis_key(link, name, "%.*s", (int)channel.count, (const char *)channel.bytes);
+    if (full.count == 0 || bytes > UINT32_MAX / 2) {
+        return -EMSGSIZE;
+    }
+    const int head_bytes = snprintf(head, sizeof(head), "*3\r\n%s\r\n$%zu\r\n%.*s\r\n$%zu\r\n",
+                                    sharded ? "$8\r\nSPUBLISH" : "$7\r\nPUBLISH", full.count, (int)full.count,
+                                    (const char *)full.bytes, bytes);
+    const uint16_t slot = sharded ? rc_redis_cluster_slot(full) : 0;
+    struct rc_redis_entry *entry = rc_redis_entry_new((size_t)head_bytes + bytes + 2, slot, now_ms);
+    if (entry == NULL) {
+        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+        return -ENOMEM;
+    }
+    char *out = put(entry->command, head, (size_t)head_bytes);
+    for (uint32_t i = 0; i < part_count; i++) {
+        out = put(out, parts[i].bytes, parts[i].count);
+    }
+    (void)put(out, "\r\n", 2);
+    return rc_redis_outbox_put(outbox_of(link, slot, sharded), entry) ? 0 : -ENOBUFS;
+}
+
+/* --- subscriptions --------------------------------------------------------------------------------------------------- */
+
+void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription *subscription)
+{
+    rc_redis_pubsub_add_fixed(&link->pubsub, subscription);
+}
+
+static uint16_t node_of(void *context, struct rc_span redis_name)
+{
+    const struct rc_redis_link *link = context;
+    return link->sharded ? link->cluster->owners[rc_redis_cluster_slot(redis_name)] : link->home;
+}
+
+void rc_redis_channels(struct rc_redis_link *link, const struct rc_redis_channel_ops *ops)
+{
+    const struct rc_redis_pubsub_ops all = {.channel = *ops, .node_of = node_of, .context = link};
+    rc_redis_pubsub_set_ops(&link->pubsub, &all);
+}
+
+enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t hash, struct rc_span name, uint32_t worker,
+                                         uint64_t token)
+{
+    return rc_redis_pubsub_want(&link->pubsub, hash, name, worker, token);
+}
+
+void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct rc_span name)
+{
+    rc_redis_pubsub_unwant(&link->pubsub, hash, name);
+}
+
+/* --- turns ----------------------------------------------------------------------------------------------------------- */
+
+static void aging_due(void *context, uint64_t now_ms)
+{
+    struct rc_redis_link *link = context;
+    rc_redis_outbox_expire(&link->outbox, now_ms);
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL) {
+            rc_redis_outbox_expire(&link->nodes[i]->outbox, now_ms);
+        }
+    }
+    rc_timer_set(&link->wire.timers, &link->aging, now_ms + AGING_MS, aging_due, link);
+}
+
+/* What waits for a slot that is another node's by now goes there, in order, once nothing of it is in flight. */
+static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
+{
+    struct rc_redis_outbox *outbox = &node->outbox;
+    if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refused != NULL || link->cluster->stale) {
+        return;
+    }
+    uint32_t left = outbox->count;
+    const uint16_t first_owner = link->cluster->owners[outbox->unsent->slot];
+    if (first_owner == node->index || first_owner == RC_REDIS_NODE_NONE) {
+        return;
+    }
+    for (; left > 0; left--) {
+        struct rc_redis_entry *entry = rc_redis_outbox_take(outbox);
+        (void)rc_redis_outbox_put(outbox_of(link, entry->slot, true), entry);
+    }
+}
+
+void rc_redis_link_turn(struct rc_redis_link *link)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    rc_timers_run(&link->wire.timers, now_ms);
+    struct rc_redis_node *home = home_of(link);
+    if (home != NULL) {
+        rc_redis_outbox_pump(&link->outbox, &home->command, now_ms);
+    }
+    rc_redis_pubsub_flush(&link->pubsub);
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        struct rc_redis_node *node = link->nodes[i];
+        if (node == NULL) {
+            continue;
+        }
+        if (link->sharded) {
+            settle(link, node);
+            rc_redis_outbox_pump(&node->outbox, &node->command, now_ms);
+        }
+        rc_redis_conn_flush(&node->command);
+        rc_redis_conn_flush(&node->subscriber);
+    }
+    rc_redis_conn_flush(&link->sentinel.conn);
+}
+
+bool rc_redis_link_pending(const struct rc_redis_link *link)
+{
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        const struct rc_redis_node *node = link->nodes[i];
+        if (node != NULL && (rc_redis_conn_pending(&node->command) || rc_redis_conn_pending(&node->subscriber))) {
+            return true;
+        }
+    }
+    return rc_timers_due_ms(&link->wire.timers) <= rc_clock_ms();
+}
+
+uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link)
+{
+    return rc_timers_due_ms(&link->wire.timers);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_redis *config)
+{
+    link->config.outbox_max_age_ms = config->outbox_max_age_ms;
+    link->outbox.age_ms_max = config->outbox_max_age_ms;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL) {
+            link->nodes[i]->outbox.age_ms_max = config->outbox_max_age_ms;
+        }
+    }
+}
+
+static int start(struct rc_redis_link *link, struct rc_err *err)
+{
+    if (link->url.kind == RC_REDIS_CLUSTER) {
+        return rc_redis_cluster_open(link) == 0 ? 0 : rc_err_set(err, -ENOMEM, "no memory for the Cluster's map");
+    }
+    struct rc_redis_node *node = rc_redis_node_add(link, &link->url.hosts[0]);
+    if (node == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the connection to Redis");
+    }
+    node->known = true;
+    rc_redis_link_set_home(link, node->index);
+    if (link->url.kind == RC_REDIS_SENTINEL) {
+        rc_redis_sentinel_open(link);
+    } else {
+        rc_redis_node_open(node, true);
+    }
+    return 0;
+}
+
+static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setup, struct rc_err *err)
+{
+    link->config = *setup->config;
+    link->health = setup->health;
+    link->home = RC_REDIS_NODE_NONE;
+    link->wire = (struct rc_redis_wire){.host = setup->host,
+                                        .metrics = setup->metrics,
+                                        .tls_name = link->config.tls_server_name.text,
+                                        .client_name = link->client_name};
+    (void)snprintf(link->client_name, sizeof(link->client_name), "ringcast:%s", setup->instance_id);
+    if (getrandom(&link->wire.random, sizeof(link->wire.random), 0) != (ssize_t)sizeof(link->wire.random) ||
+        link->wire.random == 0) {
+        link->wire.random = rc_clock_ns() | 1;
+    }
+    int result = rc_redis_url_parse(&link->url, link->config.url.text, err);
+    if (result == 0 && link->url.tls) {
+        link->wire.tls = rc_redis_tls_open(&link->config, err);
+        result = link->wire.tls != NULL ? 0 : -EINVAL;
+    }
+    if (result != 0) {
+        return result;
+    }
+    const struct rc_redis_outbox_ops ops = {.moved = outbox_moved, .context = link};
+    link->sharded = link->config.sharded && link->url.kind == RC_REDIS_CLUSTER;
+    rc_redis_outbox_init(&link->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, setup->metrics, &ops);
+    if (link->config.sharded && !link->sharded) {
+        rc_log_warn("redis_not_sharded", "remedy=\"redis.sharded needs a redis+cluster:// URL\"");
+    }
+    result = rc_redis_pubsub_init(&link->pubsub, &link->wire, link->config.prefix.text, link->sharded);
+    return result == 0 ? 0 : rc_err_set(err, result, "no memory for the table of subscriptions");
+}
+
+int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *setup, struct rc_err *err)
+{
+    struct rc_redis_link *link = calloc(1, sizeof(*link));
+    *out = NULL;
+    if (link == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the connection to Redis");
+    }
+    int result = prepare(link, setup, err);
+    if (result != 0) {
+        SSL_CTX_free(link->wire.tls);
+        free(link);
+        return result;
+    }
+    rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "");
+    result = start(link, err);
+    if (result != 0) {
+        rc_redis_link_close(link);
+        return result;
+    }
+    link->active = true;
+    rc_timer_set(&link->wire.timers, &link->aging, rc_clock_ms() + AGING_MS, aging_due, link);
+    *out = link;
+    return 0;
+}
+
+void rc_redis_link_close(struct rc_redis_link *link)
+{
+    link->active = false;
+    rc_redis_sentinel_close(link);
+    rc_redis_cluster_close(link);
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL) {
+            free_node(link->nodes[i]);
+        }
+    }
+    rc_timer_cancel(&link->wire.timers, &link->aging);
+    rc_redis_outbox_free(&link->outbox);
+    rc_redis_pubsub_free(&link->pubsub);
+    free(link->cluster);
+    SSL_CTX_free(link->wire.tls);
+    free(link);
+}

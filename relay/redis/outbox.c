@@ -1,0 +1,228 @@
+/* outbox: see outbox.h. */
+#include "relay/redis/outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
+                          struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops)
+{
+    *outbox = (struct rc_redis_outbox){
+        .bytes_max = bytes_max, .age_ms_max = age_ms_max, .metrics = metrics, .ops = *ops};
+}
+
+static void free_list(struct rc_redis_entry *entry)
+{
+    while (entry != NULL) {
+        struct rc_redis_entry *next = entry->next;
+        free(entry);
+        entry = next;
+    }
+}
+
+static void forget(struct rc_redis_outbox *outbox, uint32_t count, uint64_t bytes)
+{
+    outbox->count -= count;
+    outbox->bytes -= bytes;
+    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, count);
+    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, bytes);
+}
+
+void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
+{
+    forget(outbox, outbox->count, outbox->bytes);
+    free_list(outbox->head);
+    free_list(outbox->refused);
+    outbox->head = outbox->tail = outbox->unsent = outbox->refused = outbox->refused_tail = NULL;
+    outbox->in_flight = 0;
+    outbox->in_flight_bytes = 0;
+}
+
+static uint64_t cost_of(const struct rc_redis_entry *entry)
+{
+    return sizeof(*entry) + entry->bytes;
+}
+
+static void drop(struct rc_redis_outbox *outbox, uint32_t count, const char *why)
+{
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, count);
+    rc_log_limited(RC_LOG_WARN, 1, "redis_outbox_dropped", "messages=%u reason=\"%s\" bytes=%llu", count, why,
+                   (unsigned long long)outbox->bytes);
+}
+
+struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t now_ms)
+{
+    struct rc_redis_entry *entry = malloc(sizeof(*entry) + bytes);
+    if (entry != NULL) {
+        *entry = (struct rc_redis_entry){.time_ms = now_ms, .bytes = (uint32_t)bytes, .slot = slot};
+    }
+    return entry;
+}
+
+struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
+{
+    struct rc_redis_entry *entry = outbox->unsent;
+    if (entry == NULL) {
+        return NULL;
+    }
+    if (outbox->head == entry) {
+        outbox->head = entry->next;
+        outbox->tail = outbox->head != NULL ? outbox->tail : NULL;
+    } else {
+        struct rc_redis_entry *before = outbox->head; /* at most RC_REDIS_IN_FLIGHT_MAX of them */
+        while (before->next != entry) {
+            before = before->next;
+        }
+        before->next = entry->next;
+        outbox->tail = entry->next != NULL ? outbox->tail : before;
+    }
+    outbox->unsent = entry->next;
+    entry->next = NULL;
+    forget(outbox, 1, cost_of(entry));
+    return entry;
+}
+
+bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
+{
+    const uint64_t cost = cost_of(entry);
+    uint32_t dropped = 0;
+    while (outbox->bytes + cost > outbox->bytes_max && outbox->unsent != NULL) {
+        free(rc_redis_outbox_take(outbox));
+        dropped++;
+    }
+    const bool fits = outbox->bytes + cost <= outbox->bytes_max;
+    if (dropped > 0 || !fits) {
+        drop(outbox, dropped + (fits ? 0 : 1), "redis.outbox is full");
+    }
+    if (!fits) {
+        free(entry);
+        return false;
+    }
+    if (outbox->tail != NULL) {
+        outbox->tail->next = entry;
+    } else {
+        outbox->head = entry;
+    }
+    outbox->tail = entry;
+    outbox->unsent = outbox->unsent != NULL ? outbox->unsent : entry;
+    outbox->count++;
+    outbox->bytes += cost;
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost);
+    return true;
+}
+
+void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
+{
+    uint32_t dropped = 0;
+    while (outbox->unsent != NULL && now_ms > outbox->unsent->time_ms + outbox->age_ms_max) {
+        free(rc_redis_outbox_take(outbox));
+        dropped++;
+    }
+    if (dropped > 0) {
+        drop(outbox, dropped, "redis.outbox_max_age");
+    }
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+static bool starts_with(const redisReply *reply, const char *text)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, text, strlen(text)) == 0;
+}
+
+static bool is_not_now(const redisReply *reply)
+{
+    static const char *const errors[] = {"LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
+                                         "BUSY ",   "MOVED ",      "ASK ",       "OOM "};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(errors); i++) {
+        if (starts_with(reply, errors[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What was refused goes before all that was not sent, oldest first. */
+static void take_back(struct rc_redis_outbox *outbox)
+{
+    if (outbox->refused != NULL) {
+        outbox->refused_tail->next = outbox->head;
+        outbox->tail = outbox->tail != NULL ? outbox->tail : outbox->refused_tail;
+        outbox->head = outbox->refused;
+        outbox->refused = outbox->refused_tail = NULL;
+    }
+    outbox->unsent = outbox->head;
+}
+
+static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
+{
+    entry->next = NULL;
+    if (outbox->refused_tail != NULL) {
+        outbox->refused_tail->next = entry;
+    } else {
+        outbox->refused = entry;
+    }
+    outbox->refused_tail = entry;
+    outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
+    if (starts_with(reply, "MOVED ") || starts_with(reply, "ASK ")) {
+        rc_metric_add(outbox->metrics, RC_METRIC_REDIS_REDIRECTS, 1);
+        outbox->ops.moved(outbox->ops.context, outbox);
+    }
+}
+
+static void answered(void *context, const redisReply *reply)
+{
+    struct rc_redis_outbox *outbox = context;
+    if (reply == NULL) {
+        return; /* rc_redis_outbox_rewind follows, for all of them */
+    }
+    struct rc_redis_entry *entry = outbox->head;
+    RC_ASSERT(entry != NULL && outbox->in_flight > 0);
+    outbox->head = entry->next;
+    outbox->tail = outbox->head != NULL ? outbox->tail : NULL;
+    outbox->in_flight--;
+    outbox->in_flight_bytes -= entry->bytes;
+    if (is_not_now(reply)) {
+        refuse(outbox, entry, reply);
+    } else {
+        forget(outbox, 1, cost_of(entry));
+        free(entry);
+    }
+    if (outbox->in_flight == 0 && outbox->refused != NULL) {
+        take_back(outbox);
+    }
+}
+
+void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox)
+{
+    outbox->in_flight = 0;
+    outbox->in_flight_bytes = 0;
+    take_back(outbox);
+    outbox->hold_until_ms = 0;
+}
+
+void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms)
+{
+    if (outbox->unsent == NULL || !rc_redis_conn_up(conn) || now_ms < outbox->hold_until_ms || outbox->refused != NULL) {
+        return;
+    }
+    rc_redis_outbox_expire(outbox, now_ms);
+    while (outbox->unsent != NULL && outbox->in_flight < RC_REDIS_IN_FLIGHT_MAX &&
+           outbox->in_flight_bytes < RC_REDIS_IN_FLIGHT_BYTES_MAX) {
+        struct rc_redis_entry *entry = outbox->unsent;
+        if (rc_redis_conn_send(conn, answered, outbox, entry->command, entry->bytes) != 0) {
+            return;
+        }
+        rc_metric_add(outbox->metrics, entry->sent_before ? RC_METRIC_REDIS_RESENT : RC_METRIC_REDIS_PUBLISHED, 1);
+        rc_metric_add(outbox->metrics, RC_METRIC_REDIS_PUBLISHED_BYTES, entry->bytes);
+        entry->sent_before = true;
+        outbox->in_flight++;
+        outbox->in_flight_bytes += entry->bytes;
+        outbox->unsent = entry->next;
+    }
+}

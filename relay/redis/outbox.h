@@ -1,0 +1,78 @@
+/*
+ * outbox: messages on their way to one Redis server, until it has answered.
+ *
+ *   head ─ in flight (sent, not answered) ─▶ unsent ─ waiting ─▶ tail
+ *
+ * In order. After a loss what was in flight is sent again, because nobody knows whether it arrived: receivers tell the second
+ * copy by its sequence. Bounded in bytes and age: the oldest that is not in flight is dropped first, and counted. An answer that
+ * says "not now" (LOADING, CLUSTERDOWN, MOVED …) keeps the message: nothing more is sent until all that is in flight is answered,
+ * then it goes on from the first one that was refused.
+ *
+ * Owned by the link; one thread. Only rc_redis_outbox_put allocates.
+ */
+#ifndef RC_RELAY_REDIS_OUTBOX_H
+#define RC_RELAY_REDIS_OUTBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/redis/conn.h"
+
+#define RC_REDIS_IN_FLIGHT_MAX 4096u
+#define RC_REDIS_IN_FLIGHT_BYTES_MAX (8u << 20)
+#define RC_REDIS_HOLD_MS 100u /* after a "not now" */
+
+struct rc_redis_entry {
+    struct rc_redis_entry *next;
+    uint64_t time_ms;
+    uint32_t bytes;
+    uint16_t slot; /* of the channel, for a Cluster's sharded channels */
+    bool sent_before;
+    char command[]; /* RESP */
+};
+
+struct rc_redis_outbox;
+
+struct rc_redis_outbox_ops {
+    /* The server says that the slot is another one's now: the link finds out whose and moves what waits. */
+    void (*moved)(void *context, struct rc_redis_outbox *outbox);
+    void *context; /* borrowed */
+};
+
+struct rc_redis_outbox {
+    struct rc_redis_entry *head; /* owner */
+    struct rc_redis_entry *tail;
+    struct rc_redis_entry *unsent; /* first that is not in flight; NULL = none */
+    struct rc_redis_entry *refused; /* owner: answered "not now", in order */
+    struct rc_redis_entry *refused_tail;
+    uint64_t bytes; /* of all */
+    uint64_t bytes_max;
+    uint64_t age_ms_max;
+    uint64_t in_flight_bytes;
+    uint32_t count;
+    uint32_t in_flight;
+    uint64_t hold_until_ms; /* nothing is sent before */
+    struct rc_metrics *metrics; /* borrowed */
+    struct rc_redis_outbox_ops ops;
+};
+
+void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
+                          struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops);
+void rc_redis_outbox_free(struct rc_redis_outbox *outbox);
+
+/* An entry of `bytes` command bytes for the caller to fill in, not in the outbox yet. NULL: no memory. */
+struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t now_ms);
+/* Takes the entry over. False: it is larger than the outbox, or all of it is in flight: dropped and counted. */
+bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry);
+
+/* Sends what may be sent. */
+void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms);
+/* Drops what waited too long. */
+void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms);
+/* The connection is lost: everything is unsent again. */
+void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox);
+/* Takes the first unsent entry out; NULL when there is none. The caller owns it. */
+struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox);
+
+#endif

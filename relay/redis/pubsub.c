@@ -1,0 +1,806 @@
+/* pubsub: see pubsub.h. */
+#include "relay/redis/pubsub.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/envelope.h"
+#include "common/log.h"
+
+#define NAME_INLINE_MAX 40u
+#define POOL_FIRST 64u
+
+enum entry_state { ENTRY_FREE, ENTRY_IDLE, ENTRY_QUEUED, ENTRY_ASKED, ENTRY_CONFIRMED };
+
+struct rc_redis_pubsub_entry {
+    uint64_t hash;
+    uint64_t unwanted_ms; /* since when nobody wants it */
+    uint32_t next;        /* in the queue of its node, or of the free list */
+    uint32_t next_damped;
+    uint32_t waiters; /* first, 0 = none */
+    uint16_t node;    /* where it is QUEUED, ASKED or CONFIRMED */
+    uint8_t state;    /* enum entry_state */
+    uint8_t name_bytes;
+    bool wanted;
+    bool damped; /* true exactly while it is in the list of those that nobody wants */
+    union {
+        char here[NAME_INLINE_MAX];
+        char *outside; /* owner */
+    } name;
+};
+
+struct rc_redis_pubsub_waiter {
+    uint64_t due_ms;
+    uint64_t token;
+    uint32_t worker;
+    uint32_t entry;
+    uint32_t next_of_entry; /* also of the free list */
+    uint32_t previous;      /* in order of time */
+    uint32_t next;
+};
+
+/* --- entries --------------------------------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct rc_redis_pubsub_entry *entry)
+{
+    return entry->name_bytes > NAME_INLINE_MAX ? entry->name.outside : entry->name.here;
+}
+
+struct key {
+    const struct rc_redis_pubsub *pubsub;
+    uint64_t hash;
+    struct rc_span name;
+};
+
+static bool key_equal(const void *context, uint32_t index)
+{
+    const struct key *key = context;
+    const struct rc_redis_pubsub_entry *entry = &key->pubsub->entries[index];
+    return entry->hash == key->hash && entry->name_bytes == key->name.count &&
+           memcmp(name_of(entry), key->name.bytes, key->name.count) == 0;
+}
+
+static uint32_t find(const struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+{
+    const struct key key = {.pubsub = pubsub, .hash = hash, .name = name};
+    const uint32_t index = rc_hashmap_find(&pubsub->map, hash, key_equal, &key);
+    return index == RC_HASHMAP_NONE ? 0 : index;
+}
+
+/* Doubles a pool whose free list is empty; item 0 stays unused. NULL: no memory, nothing changed. */
+static void *grow(void *items, uint32_t *max, size_t item_bytes)
+{
+    const uint32_t more = *max == 0 ? POOL_FIRST : *max * 2;
+    char *grown = realloc(items, (size_t)more * item_bytes);
+    if (grown != NULL) {
+        memset(grown + (size_t)*max * item_bytes, 0, (size_t)(more - *max) * item_bytes);
+        *max = more;
+    }
+    return grown;
+}
+
+static uint32_t new_entry(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+{
+    if (pubsub->entry_free == 0) {
+        const uint32_t from = pubsub->entry_max == 0 ? 1 : pubsub->entry_max;
+        struct rc_redis_pubsub_entry *grown = grow(pubsub->entries, &pubsub->entry_max, sizeof(*grown));
+        if (grown == NULL) {
+            return 0;
+        }
+        pubsub->entries = grown;
+        for (uint32_t i = pubsub->entry_max; i > from; i--) {
+            pubsub->entries[i - 1].next = pubsub->entry_free;
+            pubsub->entry_free = i - 1;
+        }
+    }
+    const uint32_t index = pubsub->entry_free;
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    char *place = entry->name.here;
+    if (name.count > NAME_INLINE_MAX) {
+        place = malloc(name.count);
+        if (place == NULL) {
+            return 0;
+        }
+    }
+    if (rc_hashmap_insert(&pubsub->map, hash, index) != 0) {
+        if (place != entry->name.here) {
+            free(place);
+        }
+        return 0;
+    }
+    pubsub->entry_free = entry->next;
+    memcpy(place, name.bytes, name.count);
+    const bool outside = place != entry->name.here;
+    entry->hash = hash;
+    entry->next = entry->next_damped = entry->waiters = 0;
+    entry->node = RC_REDIS_NODE_NONE;
+    entry->state = ENTRY_IDLE;
+    entry->name_bytes = (uint8_t)name.count;
+    entry->wanted = entry->damped = false;
+    if (outside) {
+        entry->name.outside = place;
+    }
+    pubsub->entry_count++;
+    return index;
+}
+
+static void free_entry(struct rc_redis_pubsub *pubsub, uint32_t index)
+{
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    RC_ASSERT(entry->waiters == 0 && !entry->damped);
+    (void)rc_hashmap_remove(&pubsub->map, entry->hash, index);
+    if (entry->name_bytes > NAME_INLINE_MAX) {
+        free(entry->name.outside);
+    }
+    *entry = (struct rc_redis_pubsub_entry){.next = pubsub->entry_free};
+    pubsub->entry_free = index;
+    pubsub->entry_count--;
+}
+
+static void set_gauge(const struct rc_redis_pubsub *pubsub)
+{
+    uint32_t count = pubsub->confirmed;
+    for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+        count += one->confirmed;
+    }
+    rc_metric_set(pubsub->wire->metrics, RC_METRIC_REDIS_SUBSCRIPTIONS, count);
+}
+
+static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry,
+                         char out[RC_REDIS_NAME_MAX])
+{
+    memcpy(out, pubsub->head, pubsub->head_bytes);
+    memcpy(out + pubsub->head_bytes, name_of(entry), entry->name_bytes);
+    return pubsub->head_bytes + entry->name_bytes;
+}
+
+/* --- waiters --------------------------------------------------------------------------------------------------------- */
+
+static void confirm_due(void *context, uint64_t now_ms);
+
+static bool add_waiter(struct rc_redis_pubsub *pubsub, uint32_t entry_index, uint32_t worker, uint64_t token)
+{
+    if (pubsub->waiter_count >= RC_REDIS_WAITERS_MAX) {
+        return false;
+    }
+    if (pubsub->waiter_free == 0) {
+        const uint32_t from = pubsub->waiter_max == 0 ? 1 : pubsub->waiter_max;
+        struct rc_redis_pubsub_waiter *grown = grow(pubsub->waiters, &pubsub->waiter_max, sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        pubsub->waiters = grown;
+        for (uint32_t i = pubsub->waiter_max; i > from; i--) {
+            pubsub->waiters[i - 1].next_of_entry = pubsub->waiter_free;
+            pubsub->waiter_free = i - 1;
+        }
+    }
+    const uint32_t index = pubsub->waiter_free;
+    struct rc_redis_pubsub_waiter *waiter = &pubsub->waiters[index];
+    pubsub->waiter_free = waiter->next_of_entry;
+    *waiter = (struct rc_redis_pubsub_waiter){.due_ms = rc_clock_ms() + RC_REDIS_CONFIRM_MS,
+                                              .token = token,
+                                              .worker = worker,
+                                              .entry = entry_index,
+                                              .next_of_entry = pubsub->entries[entry_index].waiters,
+                                              .previous = pubsub->waiter_last};
+    pubsub->entries[entry_index].waiters = index;
+    if (pubsub->waiter_last != 0) {
+        pubsub->waiters[pubsub->waiter_last].next = index;
+    } else {
+        pubsub->waiter_first = index;
+        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, waiter->due_ms, confirm_due, pubsub);
+    }
+    pubsub->waiter_last = index;
+    pubsub->waiter_count++;
+    return true;
+}
+
+/* Answers everybody who waits for this entry. */
+static void answer(struct rc_redis_pubsub *pubsub, uint32_t entry_index, bool confirmed)
+{
+    uint32_t index = pubsub->entries[entry_index].waiters;
+    pubsub->entries[entry_index].waiters = 0;
+    while (index != 0) {
+        const struct rc_redis_pubsub_waiter waiter = pubsub->waiters[index];
+        if (waiter.previous != 0) {
+            pubsub->waiters[waiter.previous].next = waiter.next;
+        } else {
+            pubsub->waiter_first = waiter.next;
+        }
+        if (waiter.next != 0) {
+            pubsub->waiters[waiter.next].previous = waiter.previous;
+        } else {
+            pubsub->waiter_last = waiter.previous;
+        }
+        pubsub->waiters[index].next_of_entry = pubsub->waiter_free;
+        pubsub->waiter_free = index;
+        pubsub->waiter_count--;
+        const struct rc_redis_pubsub_entry *entry = &pubsub->entries[entry_index];
+        if (!confirmed) {
+            rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_SCOPE_LOCAL, 1);
+        }
+        pubsub->ops.channel.wanted(pubsub->ops.channel.context, entry->hash,
+                                   rc_span_of(name_of(entry), entry->name_bytes), waiter.worker, waiter.token,
+                                   confirmed);
+        index = waiter.next_of_entry;
+    }
+}
+
+static void confirm_due(void *context, uint64_t now_ms)
+{
+    struct rc_redis_pubsub *pubsub = context;
+    while (pubsub->waiter_first != 0 && pubsub->waiters[pubsub->waiter_first].due_ms <= now_ms) {
+        /* Others of the same channel that came later hear it too: they would only wait longer for the same. */
+        answer(pubsub, pubsub->waiters[pubsub->waiter_first].entry, false);
+    }
+    if (pubsub->waiter_first != 0) {
+        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, pubsub->waiters[pubsub->waiter_first].due_ms,
+                     confirm_due, pubsub);
+    }
+}
+
+/* --- the queue of a node --------------------------------------------------------------------------------------------- */
+
+static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
+{
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    char name[RC_REDIS_NAME_MAX];
+    const size_t bytes = redis_name(pubsub, entry, name);
+    const uint16_t place = pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, bytes));
+    if (place >= RC_REDIS_NODES_MAX || pubsub->nodes[place].conn == NULL) {
+        return; /* asked for when it is there: rc_redis_pubsub_ready */
+    }
+    struct rc_redis_pubsub_node *node = &pubsub->nodes[place];
+    entry->node = place;
+    entry->state = ENTRY_QUEUED;
+    entry->next = 0;
+    if (node->queue_last != 0) {
+        pubsub->entries[node->queue_last].next = index;
+    } else {
+        node->queue_first = index;
+    }
+    node->queue_last = index;
+}
+
+static const char *verb_of(const struct rc_redis_pubsub *pubsub, bool subscribe)
+{
+    return pubsub->sharded ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE") : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
+}
+
+static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn, bool subscribe,
+                      const uint32_t *indexes, uint32_t count)
+{
+    struct rc_span argv[RC_REDIS_BATCH_MAX + 1];
+    argv[0] = rc_span_text(verb_of(pubsub, subscribe));
+    for (uint32_t i = 0; i < count; i++) {
+        argv[i + 1] = rc_span_of(pubsub->names[i], redis_name(pubsub, &pubsub->entries[indexes[i]], pubsub->names[i]));
+    }
+    const size_t bytes = rc_redis_format_bytes(count + 1, argv);
+    char *command = malloc(bytes);
+    if (command == NULL) {
+        return -ENOMEM;
+    }
+    rc_redis_format(command, count + 1, argv);
+    const int result = rc_redis_conn_send_quiet(conn, command, bytes);
+    free(command);
+    if (result == 0) {
+        rc_metric_add(pubsub->wire->metrics,
+                      subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES, count);
+    }
+    return result;
+}
+
+/* Keys of one command must share a slot in a Cluster: sharded channels go one by one, pipelined all the same. */
+static uint32_t batch_max(const struct rc_redis_pubsub *pubsub)
+{
+    return pubsub->sharded ? 1 : RC_REDIS_BATCH_MAX;
+}
+
+static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_node *node)
+{
+    uint32_t batch[RC_REDIS_BATCH_MAX];
+    while (node->queue_first != 0 && node->asked < RC_REDIS_ASKED_MAX) {
+        uint32_t count = 0;
+        uint32_t index = node->queue_first;
+        for (; index != 0 && count < batch_max(pubsub); index = pubsub->entries[index].next) {
+            batch[count++] = index;
+        }
+        if (send_batch(pubsub, node->conn, true, batch, count) != 0) {
+            return;
+        }
+        node->queue_first = index;
+        node->queue_last = index != 0 ? node->queue_last : 0;
+        node->asked += count;
+        for (uint32_t i = 0; i < count; i++) {
+            pubsub->entries[batch[i]].state = ENTRY_ASKED;
+            pubsub->entries[batch[i]].next = 0;
+        }
+    }
+}
+
+void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
+{
+    for (uint32_t i = 0; i < RC_REDIS_NODES_MAX; i++) {
+        if (pubsub->nodes[i].conn != NULL && pubsub->nodes[i].queue_first != 0) {
+            flush_node(pubsub, &pubsub->nodes[i]);
+        }
+    }
+}
+
+/* --- damping --------------------------------------------------------------------------------------------------------- */
+
+static void damping_due(void *context, uint64_t now_ms);
+
+static void damp(struct rc_redis_pubsub *pubsub, uint32_t index)
+{
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    entry->damped = true;
+    entry->next_damped = 0;
+    if (pubsub->damped_last != 0) {
+        pubsub->entries[pubsub->damped_last].next_damped = index;
+    } else {
+        pubsub->damped_first = index;
+        rc_timer_set(&pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms + RC_REDIS_DAMPING_MS, damping_due,
+                     pubsub);
+    }
+    pubsub->damped_last = index;
+    pubsub->damped_count++;
+}
+
+static uint32_t pop_damped(struct rc_redis_pubsub *pubsub)
+{
+    const uint32_t index = pubsub->damped_first;
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    pubsub->damped_first = entry->next_damped;
+    pubsub->damped_last = pubsub->damped_first != 0 ? pubsub->damped_last : 0;
+    pubsub->damped_count--;
+    entry->damped = false;
+    entry->next_damped = 0;
+    return index;
+}
+
+struct removal {
+    uint32_t batch[RC_REDIS_BATCH_MAX];
+    uint32_t count;
+    uint16_t node;
+};
+
+static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal)
+{
+    if (removal->count == 0) {
+        return;
+    }
+    struct rc_redis_pubsub_node *node = &pubsub->nodes[removal->node];
+    const int result = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
+    for (uint32_t i = 0; i < removal->count; i++) {
+        if (result == 0) {
+            node->confirmed--;
+            pubsub->confirmed--;
+            free_entry(pubsub, removal->batch[i]);
+        } else {
+            damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
+        }
+    }
+    removal->count = 0;
+}
+
+/* Its time is over. */
+static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct removal *removal, uint64_t now_ms)
+{
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    switch ((enum entry_state)entry->state) {
+    case ENTRY_IDLE:
+        free_entry(pubsub, index);
+        return;
+    case ENTRY_CONFIRMED:
+        if (removal->count == batch_max(pubsub) || removal->node != entry->node) {
+            remove_batch(pubsub, removal);
+        }
+        removal->node = entry->node;
+        removal->batch[removal->count++] = index;
+        return;
+    case ENTRY_FREE:
+    case ENTRY_QUEUED:
+    case ENTRY_ASKED:
+        break; /* its confirmation is on the way and must not be taken for that of a later SUBSCRIBE */
+    }
+    entry->unwanted_ms = now_ms;
+    damp(pubsub, index);
+}
+
+static void damping_due(void *context, uint64_t now_ms)
+{
+    struct rc_redis_pubsub *pubsub = context;
+    struct removal removal = {.count = 0};
+    /* Bounded by those that were there: some are put back. */
+    for (uint32_t left = pubsub->damped_count; left > 0 && pubsub->damped_first != 0; left--) {
+        const struct rc_redis_pubsub_entry *first = &pubsub->entries[pubsub->damped_first];
+        if (first->wanted) {
+            (void)pop_damped(pubsub);
+            continue;
+        }
+        if (first->unwanted_ms + RC_REDIS_DAMPING_MS > now_ms && pubsub->damped_count <= RC_REDIS_DAMPED_MAX) {
+            break;
+        }
+        remove_one(pubsub, pop_damped(pubsub), &removal, now_ms);
+    }
+    remove_batch(pubsub, &removal);
+    set_gauge(pubsub);
+    if (pubsub->damped_first != 0) {
+        const uint64_t due_ms = pubsub->entries[pubsub->damped_first].unwanted_ms + RC_REDIS_DAMPING_MS;
+        rc_timer_set(&pubsub->wire->timers, &pubsub->damping, due_ms > now_ms ? due_ms : now_ms + 10, damping_due,
+                     pubsub);
+    }
+}
+
+/* --- wanting --------------------------------------------------------------------------------------------------------- */
+
+static enum rc_redis_want local(struct rc_redis_pubsub *pubsub)
+{
+    rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_SCOPE_LOCAL, 1);
+    return RC_REDIS_WANT_LOCAL;
+}
+
+enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
+                                        uint32_t worker, uint64_t token)
+{
+    uint32_t index = find(pubsub, hash, name);
+    if (index == 0) {
+        index = new_entry(pubsub, hash, name);
+        if (index == 0) {
+            rc_log_limited(RC_LOG_ERROR, 1, "redis_subscription_refused", "entries=%u reason=\"no memory\"",
+                           pubsub->entry_count);
+            return local(pubsub);
+        }
+    }
+    pubsub->entries[index].wanted = true;
+    if (pubsub->entries[index].state == ENTRY_IDLE) {
+        enqueue(pubsub, index);
+    }
+    const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    if (entry->state == ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
+        return local(pubsub);
+    }
+    if (entry->state == ENTRY_CONFIRMED) {
+        return RC_REDIS_WANT_CONFIRMED;
+    }
+    return add_waiter(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : local(pubsub);
+}
+
+void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+{
+    const uint32_t index = find(pubsub, hash, name);
+    if (index == 0) {
+        return;
+    }
+    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    entry->wanted = false;
+    entry->unwanted_ms = rc_clock_ms();
+    if (!entry->damped) {
+        damp(pubsub, index);
+        if (pubsub->damped_count > RC_REDIS_DAMPED_MAX) {
+            rc_timer_set(&pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
+        }
+    }
+}
+
+/* --- fixed subscriptions --------------------------------------------------------------------------------------------- */
+
+#define FIXED_NAME_MAX (2 * RC_REDIS_NAME_MAX)
+
+/* As Redis knows it: the prefix before it, in a pattern with its special characters escaped. Empty when it is too long. */
+static struct rc_span fixed_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one,
+                                 char out[FIXED_NAME_MAX])
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < pubsub->prefix_bytes; i++) {
+        if (one->pattern && strchr("*?[]\\", pubsub->prefix[i]) != NULL) {
+            out[bytes++] = '\\';
+        }
+        out[bytes++] = pubsub->prefix[i];
+    }
+    const size_t rest = strlen(one->name);
+    if (bytes + rest > FIXED_NAME_MAX) {
+        return (struct rc_span){0};
+    }
+    memcpy(out + bytes, one->name, rest);
+    return rc_span_of(out, bytes + rest);
+}
+
+static void ask_fixed(struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one)
+{
+    char name[FIXED_NAME_MAX];
+    char command[FIXED_NAME_MAX + 64];
+    if (pubsub->home >= RC_REDIS_NODES_MAX || pubsub->nodes[pubsub->home].conn == NULL) {
+        return;
+    }
+    const struct rc_span argv[2] = {rc_span_text(one->pattern ? "PSUBSCRIBE" : "SUBSCRIBE"),
+                                    fixed_name(pubsub, one, name)};
+    const size_t bytes = rc_redis_format_bytes(2, argv);
+    rc_redis_format(command, 2, argv);
+    (void)rc_redis_conn_send_quiet(pubsub->nodes[pubsub->home].conn, command, bytes);
+}
+
+/* The fixed one that Redis calls by this name or pattern; NULL when there is none. */
+static struct rc_redis_subscription *find_fixed(struct rc_redis_pubsub *pubsub, bool pattern, struct rc_span redis_name)
+{
+    char name[FIXED_NAME_MAX];
+    for (struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+        if (one->pattern == pattern && rc_span_equal(fixed_name(pubsub, one, name), redis_name)) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_subscription *subscription)
+{
+    struct rc_redis_subscription **end = &pubsub->fixed;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    subscription->next = NULL;
+    subscription->confirmed = false;
+    *end = subscription;
+    ask_fixed(pubsub, subscription);
+}
+
+/* --- nodes ----------------------------------------------------------------------------------------------------------- */
+
+void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn)
+{
+    pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = conn};
+    if (node == pubsub->home) {
+        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+            ask_fixed(pubsub, one);
+        }
+    }
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        if (pubsub->entries[i].state == ENTRY_IDLE && pubsub->entries[i].wanted) {
+            enqueue(pubsub, i);
+        }
+    }
+}
+
+static void forget_fixed(struct rc_redis_pubsub *pubsub)
+{
+    for (struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+        one->confirmed = false;
+    }
+}
+
+void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
+{
+    pubsub->confirmed -= pubsub->nodes[node].confirmed;
+    pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = NULL};
+    if (node == pubsub->home) {
+        forget_fixed(pubsub);
+    }
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
+        if (entry->state > ENTRY_IDLE && entry->node == node) {
+            entry->state = ENTRY_IDLE;
+            entry->next = 0;
+            answer(pubsub, i, false);
+        }
+    }
+    set_gauge(pubsub);
+}
+
+void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
+{
+    if (home != pubsub->home) {
+        pubsub->home = home;
+        forget_fixed(pubsub);
+        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+            ask_fixed(pubsub, one);
+        }
+    }
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
+        char name[RC_REDIS_NAME_MAX];
+        if (entry->state == ENTRY_FREE || entry->state == ENTRY_QUEUED) {
+            continue; /* queued ones go where they were queued for: that node refuses what is not its own */
+        }
+        const uint16_t place =
+            pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)));
+        if (entry->state != ENTRY_IDLE) {
+            if (entry->node == place) {
+                continue;
+            }
+            struct rc_redis_pubsub_node *node = &pubsub->nodes[entry->node];
+            if (entry->state == ENTRY_CONFIRMED) {
+                node->confirmed--;
+                pubsub->confirmed--;
+                /* The old node may still have it (another home): one message must not come twice. */
+                if (node->conn != NULL) {
+                    (void)send_batch(pubsub, node->conn, false, &i, 1);
+                }
+            } else {
+                node->asked -= node->asked > 0;
+            }
+            entry->state = ENTRY_IDLE;
+        }
+        if (entry->wanted) {
+            enqueue(pubsub, i);
+        }
+    }
+    set_gauge(pubsub);
+}
+
+/* --- what Redis says ------------------------------------------------------------------------------------------------- */
+
+static struct rc_span text_of(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS ? rc_span_of(reply->str, reply->len)
+                                                                                  : (struct rc_span){0};
+}
+
+/* The name behind `head`; count 0 when it does not begin so. */
+static struct rc_span behind(struct rc_span text, const char *head, size_t head_bytes)
+{
+    if (!rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
+        return (struct rc_span){0};
+    }
+    return rc_span_of(text.bytes + head_bytes, text.count - head_bytes);
+}
+
+static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
+{
+    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    if (!pattern && name.count > 0) {
+        struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
+        const uint32_t index = find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+        if (index != 0 && pubsub->entries[index].state == ENTRY_ASKED && pubsub->entries[index].node == node_index) {
+            pubsub->entries[index].state = ENTRY_CONFIRMED;
+            node->asked -= node->asked > 0;
+            node->confirmed++;
+            pubsub->confirmed++;
+            answer(pubsub, index, true);
+            set_gauge(pubsub);
+            return;
+        }
+    }
+    if (node_index != pubsub->home) {
+        return;
+    }
+    struct rc_redis_subscription *one = find_fixed(pubsub, pattern, channel);
+    if (one != NULL) {
+        one->confirmed = true;
+        set_gauge(pubsub);
+    }
+}
+
+static void message(struct rc_redis_pubsub *pubsub, struct rc_span channel, struct rc_span body)
+{
+    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    if (name.count > 0) {
+        pubsub->ops.channel.message(pubsub->ops.channel.context, name, body);
+        return;
+    }
+    const struct rc_redis_subscription *one = find_fixed(pubsub, false, channel);
+    if (one != NULL) {
+        one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+    }
+}
+
+static void pattern_message(struct rc_redis_pubsub *pubsub, struct rc_span pattern, struct rc_span channel,
+                            struct rc_span body)
+{
+    const struct rc_redis_subscription *one = find_fixed(pubsub, true, pattern);
+    if (one != NULL) {
+        one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+    }
+}
+
+/* The server took a sharded channel away: its slot went elsewhere. */
+static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel)
+{
+    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    if (name.count == 0) {
+        return false;
+    }
+    const uint32_t index = find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (index == 0 || pubsub->entries[index].state != ENTRY_CONFIRMED || pubsub->entries[index].node != node_index) {
+        return false; /* the answer to our own UNSUBSCRIBE */
+    }
+    pubsub->entries[index].state = ENTRY_IDLE;
+    pubsub->nodes[node_index].confirmed--;
+    pubsub->confirmed--;
+    set_gauge(pubsub);
+    return true;
+}
+
+bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const redisReply *reply)
+{
+    if (reply->elements < 3) {
+        return true; /* "invalidate" and what servers to come may push */
+    }
+    const struct rc_span kind = text_of(reply->element[0]);
+    const struct rc_span first = text_of(reply->element[1]);
+    if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
+        message(pubsub, first, text_of(reply->element[2]));
+    } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
+        pattern_message(pubsub, first, text_of(reply->element[2]), text_of(reply->element[3]));
+    } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
+        confirmed(pubsub, node, first, false);
+    } else if (rc_span_equal(kind, RC_SPAN("psubscribe"))) {
+        confirmed(pubsub, node, first, true);
+    } else if (rc_span_equal(kind, RC_SPAN("sunsubscribe"))) {
+        return !taken_away(pubsub, node, first);
+    }
+    return true;
+}
+
+static void refusing_due(void *context, uint64_t now_ms)
+{
+    struct rc_redis_pubsub *pubsub = context;
+    (void)now_ms;
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        if (pubsub->entries[i].state == ENTRY_IDLE && pubsub->entries[i].wanted) {
+            enqueue(pubsub, i);
+        }
+    }
+    for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+        if (!one->confirmed) {
+            ask_fixed(pubsub, one);
+        }
+    }
+}
+
+void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
+{
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
+        if (entry->state == ENTRY_ASKED && entry->node == node) {
+            entry->state = ENTRY_IDLE;
+            answer(pubsub, i, false);
+        }
+    }
+    pubsub->nodes[node].asked = 0;
+    if (!pubsub->refusing.set) {
+        rc_timer_set(&pubsub->wire->timers, &pubsub->refusing, rc_clock_ms() + RC_REDIS_REFUSED_MS, refusing_due,
+                     pubsub);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *wire, const char *prefix, bool sharded)
+{
+    *pubsub = (struct rc_redis_pubsub){.wire = wire,
+                                       .prefix = prefix,
+                                       .prefix_bytes = (uint32_t)strlen(prefix),
+                                       .sharded = sharded,
+                                       .home = RC_REDIS_NODE_NONE};
+    return rc_hashmap_init(&pubsub->map, 64, RC_HASHMAP_COUNT_MAX);
+}
+
+void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_ops *ops)
+{
+    pubsub->ops = *ops;
+    const int bytes = snprintf(pubsub->head, sizeof(pubsub->head), "%s%s", pubsub->prefix,
+                               ops->channel.head != NULL ? ops->channel.head : "");
+    RC_ASSERT(bytes >= 0 && (size_t)bytes + RC_CHANNEL_NAME_MAX < sizeof(pubsub->head)); /* prefix: 64 bytes */
+    pubsub->head_bytes = (uint32_t)bytes;
+}
+
+void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)
+{
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        if (pubsub->entries[i].state != ENTRY_FREE && pubsub->entries[i].name_bytes > NAME_INLINE_MAX) {
+            free(pubsub->entries[i].name.outside);
+        }
+    }
+    rc_timer_cancel(&pubsub->wire->timers, &pubsub->damping);
+    rc_timer_cancel(&pubsub->wire->timers, &pubsub->confirming);
+    rc_timer_cancel(&pubsub->wire->timers, &pubsub->refusing);
+    free(pubsub->entries);
+    free(pubsub->waiters);
+    rc_hashmap_free(&pubsub->map);
+}

@@ -1,0 +1,113 @@
+/*
+ * pubsub: which channels are wanted from Redis, and on which connection they are subscribed.
+ *
+ *            want                     batch of SUBSCRIBE          Redis' confirmation
+ *   (none) ───────▶ IDLE ─node up─▶ QUEUED ────────────▶ ASKED ──────────────────▶ CONFIRMED
+ *                    ▲                 └──────── node lost, slot moved ─┴──────────────┘ │
+ *   (none) ◀── UNSUBSCRIBE, a damping time after the last worker's interest went ────────┘
+ *
+ * Only a confirmed channel is unsubscribed, so that a confirmation always belongs to the last SUBSCRIBE. Subscribing is never
+ * damped. Many channels are one command: a burst costs few. What is on which node is decided by a callback (standalone: the one
+ * there is; sharded: the slot's owner).
+ *
+ * Who waits for a confirmation (a worker's registration) waits 100 ms at most, then hears "local".
+ *
+ * Owned by the link; one thread. An entry is one cache line and a half, names longer than 40 bytes are outside.
+ */
+#ifndef RC_RELAY_REDIS_PUBSUB_H
+#define RC_RELAY_REDIS_PUBSUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/hashmap.h"
+#include "relay/redis/conn.h"
+
+#define RC_REDIS_NODES_MAX 128u
+#define RC_REDIS_NODE_NONE UINT16_MAX
+#define RC_REDIS_ASKED_MAX 16384u   /* unconfirmed on one connection */
+#define RC_REDIS_BATCH_MAX 256u     /* channels of one command */
+#define RC_REDIS_DAMPING_MS 2000u   /* a channel that nobody wants is kept for this long */
+#define RC_REDIS_DAMPED_MAX 65536u  /* channels that nobody wants; the oldest go at once */
+#define RC_REDIS_CONFIRM_MS 100u
+#define RC_REDIS_WAITERS_MAX 262144u
+#define RC_REDIS_REFUSED_MS 5000u /* before what Redis refused is asked for again */
+
+struct rc_redis_pubsub_entry;
+struct rc_redis_pubsub_waiter;
+
+/* What is asked on one subscription connection. */
+struct rc_redis_pubsub_node {
+    struct rc_redis_conn *conn; /* borrowed; NULL = no such node */
+    uint32_t queue_first;       /* entries to be asked for */
+    uint32_t queue_last;
+    uint32_t asked;     /* unconfirmed */
+    uint32_t confirmed; /* channels; fixed subscriptions are not counted */
+};
+
+struct rc_redis_pubsub_ops {
+    struct rc_redis_channel_ops channel;
+    /* The node on which a channel (its Redis name) is subscribed; RC_REDIS_NODE_NONE = none is known now. */
+    uint16_t (*node_of)(void *context, struct rc_span redis_name);
+    void *context; /* borrowed: of node_of */
+};
+
+struct rc_redis_pubsub {
+    struct rc_redis_wire *wire; /* borrowed */
+    struct rc_redis_pubsub_ops ops;
+    char head[RC_REDIS_NAME_MAX]; /* prefix and ops.channel.head */
+    uint32_t head_bytes;
+    const char *prefix; /* borrowed */
+    uint32_t prefix_bytes;
+    bool sharded;
+    struct rc_hashmap map;
+    struct rc_redis_pubsub_entry *entries; /* owner; [0] is never used */
+    uint32_t entry_max;
+    uint32_t entry_count;
+    uint32_t entry_free;
+    uint32_t damped_first; /* nobody wants them, in order of time */
+    uint32_t damped_last;
+    uint32_t damped_count;
+    struct rc_redis_pubsub_waiter *waiters; /* owner; [0] is never used */
+    uint32_t waiter_max;
+    uint32_t waiter_count;
+    uint32_t waiter_free;
+    uint32_t waiter_first; /* in order of time */
+    uint32_t waiter_last;
+    uint32_t confirmed; /* of all nodes */
+    struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
+    uint16_t home; /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
+    struct rc_redis_subscription *fixed; /* borrowed, a list */
+    char names[RC_REDIS_BATCH_MAX][RC_REDIS_NAME_MAX]; /* scratch of one command */
+    struct rc_timer damping;
+    struct rc_timer confirming;
+    struct rc_timer refusing;
+};
+
+int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *wire, const char *prefix, bool sharded);
+void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub);
+void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_ops *ops);
+
+/* A node's subscription connection is ready: what belongs there is asked for again. */
+void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn);
+/* It is lost: nothing there is confirmed any more. */
+void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node);
+/* What was where it does not belong (any more) is asked for at its new place; fixed ones move to `home`. */
+void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home);
+
+void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_subscription *subscription);
+
+enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
+                                        uint32_t worker, uint64_t token);
+void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);
+
+/* Sends what is queued. Once a turn. */
+void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub);
+
+/* A push from a node's connection. False: a slot was taken from the node, the Cluster's map has to be read again. */
+bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const redisReply *reply);
+/* An error of a subscribe command: what is not confirmed is asked for again later. */
+void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node);
+
+#endif

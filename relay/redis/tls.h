@@ -1,0 +1,17 @@
+/*
+ * tls: the TLS settings of all connections to Redis (rediss://).
+ *
+ * One context per link, made at the start; files that cannot be used are an error then.
+ */
+#ifndef RC_RELAY_REDIS_TLS_H
+#define RC_RELAY_REDIS_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "common/config.h"
+#include "common/err.h"
+
+/* A context that verifies the server; NULL with the reason in `err`. Freed with SSL_CTX_free. */
+SSL_CTX *rc_redis_tls_open(const struct rc_config_redis *config, struct rc_err *err);
+
+#endif
