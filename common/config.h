@@ -81,6 +81,15 @@ struct rc_config_limits {
     uint64_t send_buffer_bytes;   /* SO_SNDBUF, 0 = kernel's */
 };
 
+struct rc_config_compression {
+    bool enabled;
+    uint64_t threshold_bytes; /* smaller messages are sent as they are */
+    uint32_t level;
+    uint32_t memory_level;
+    uint32_t server_window_bits;
+    uint32_t client_window_bits; /* history kept for a client with context takeover; 0 = none is kept */
+};
+
 struct rc_config_http {
     struct rc_config_list api_keys;
     struct rc_config_list allowed_origins;
@@ -152,6 +161,7 @@ struct rc_config_namespace {
     enum rc_priority priority;
     bool presence;
     bool reveal_publisher;
+    bool compression;
     bool outbox; /* messages wait for Redis while it is away */
 };
 
@@ -176,6 +186,7 @@ struct rc_config {
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;
     struct rc_config_tls tls;
+    struct rc_config_compression compression;
     struct rc_config_http http;
     struct rc_config_auth auth;
     struct rc_config_permissions permissions;

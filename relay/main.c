@@ -81,7 +81,8 @@ static bool turn(void *context)
         rc_redis_link_turn(relay->remote.link);
     }
     if (relay->draining) {
-        const bool drained = rc_router_drained(&relay->router);
+        const bool drained = rc_router_drained(&relay->router) &&
+                             (relay->remote.link == NULL || rc_redis_link_drained(relay->remote.link));
         if (drained || rc_clock_ms() >= relay->drain_end_ms) {
             rc_log_info("relay_drained", "complete=%d", drained);
             rc_relay_loop_stop(&relay->loop);
@@ -94,7 +95,7 @@ static bool pending(void *context)
 {
     struct relay *relay = context;
     return rc_router_pending(&relay->router) ||
-           (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) || (relay->draining && rc_router_drained(&relay->router)) ||
+           (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) || (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
            atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
 }
 

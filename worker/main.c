@@ -372,6 +372,7 @@ int main(int argc, char **argv)
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_io_close(&worker.io);
     rc_uplink_close(&worker.uplink);
+    rc_sessions_close(&worker.sessions);
     rc_hub_close(&worker.hub);
     rc_heap_close(&worker.truth.heap);
     return corrupt ? EXIT_FAILURE : EXIT_SUCCESS;

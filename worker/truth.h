@@ -44,8 +44,36 @@ enum rc_slot_state {
     RC_SLOT_CLOSED,
 };
 
-/* What the messages of a channel look like on a connection's wire: one log per channel and encoding. */
-enum rc_encoding { RC_ENCODING_JSON, RC_ENCODING_BINARY, RC_ENCODING_RAW, RC_ENCODING_ECHO, RC_ENCODING_COUNT };
+/*
+ * What the messages of a channel look like on a connection's wire: one log per channel and encoding. An encoding is a codec and
+ * a compression window: codec * RC_ENCODING_WINDOWS + window, window 0 = not compressed.
+ */
+enum rc_codec { RC_CODEC_JSON, RC_CODEC_BINARY, RC_CODEC_RAW, RC_CODEC_ECHO, RC_CODEC_COUNT };
+#define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
+#define RC_ENCODING_COUNT (RC_CODEC_COUNT * RC_ENCODING_WINDOWS)
+
+static inline enum rc_codec rc_encoding_codec(uint8_t encoding)
+{
+    return (enum rc_codec)(encoding / RC_ENCODING_WINDOWS);
+}
+
+/* Bits of the window that messages are compressed with, 0 = not compressed. */
+static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
+{
+    static const uint8_t bits[RC_ENCODING_WINDOWS] = {0, 8, 9, 12, 15};
+    return bits[encoding % RC_ENCODING_WINDOWS];
+}
+
+/* `window_bits` is 0, 8, 9, 12 or 15. */
+static inline uint8_t rc_encoding_of(enum rc_codec codec, uint8_t window_bits)
+{
+    const uint32_t window = window_bits == 0    ? 0
+                            : window_bits == 8  ? 1
+                            : window_bits == 9  ? 2
+                            : window_bits == 12 ? 3
+                                                : 4;
+    return (uint8_t)((uint32_t)codec * RC_ENCODING_WINDOWS + window);
+}
 
 enum rc_slot_flags {
     RC_SLOT_EVERYBODY = 1u << 0,      /* hears channel "*" */
@@ -96,8 +124,12 @@ struct rc_slot {
     uint32_t ping_ds;       /* next ping, or the pong's deadline when RC_SLOT_PING_DUE; 1/10 s since boot */
     uint8_t address[16];    /* peer, IPv6 or v4-mapped; zero for Unix sockets */
     uint16_t port;
-    uint16_t pending_count; /* subscribe requests that wait for the relay */
-    uint8_t pad[16];
+    uint16_t pending_count;   /* subscribe requests that wait for the relay */
+    uint32_t history;         /* heap block: what the client's compression refers back to; 0 = nothing */
+    uint16_t history_bytes;   /* in it */
+    uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
+    uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
+    uint8_t pad[8];
 };
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 

@@ -522,6 +522,15 @@ bool rc_redis_link_pending(const struct rc_redis_link *link)
     return rc_timers_due_ms(&link->wire.timers) <= rc_clock_ms();
 }
 
+bool rc_redis_link_drained(const struct rc_redis_link *link)
+{
+    uint32_t count = link->outbox.count;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        count += link->nodes[i] != NULL ? link->nodes[i]->outbox.count : 0;
+    }
+    return count == 0 || !rc_redis_up(link);
+}
+
 uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link)
 {
     return rc_timers_due_ms(&link->wire.timers);

@@ -71,6 +71,8 @@ void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_
 void rc_redis_link_turn(struct rc_redis_link *link);
 /* True when something waits to be sent by the next turn. */
 bool rc_redis_link_pending(const struct rc_redis_link *link);
+/* True when nothing waits for an answer of Redis, or it is away. */
+bool rc_redis_link_drained(const struct rc_redis_link *link);
 /* When rc_redis_link_turn must be called at the latest (rc_clock_ms), RC_TIMER_NEVER if only after readiness. */
 uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link);
 

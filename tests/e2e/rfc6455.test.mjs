@@ -9,7 +9,7 @@ import { SANITIZED, SLOWER, within } from "./lib/util.mjs";
 
 const MIB = 1024 * 1024;
 const AT_ONCE = 32; // connections of a group side by side
-const CONFIG = { "debug.echo": "/echo", "limits.max_message_size": "16MiB", "server.ring_size": "64MiB", "server.overflow_size": "64MiB", "limits.max_replies": "64MiB", "limits.worker_log": "512MiB", "limits.close_timeout": "2s" };
+const CONFIG = { "debug.echo": "/echo", "limits.max_message_size": "16MiB", "server.ring_size": "64MiB", "server.overflow_size": "64MiB", "limits.max_replies": "64MiB", "limits.worker_log": "512MiB", "limits.close_timeout": "2s", "limits.ping_interval": "0s" };
 
 const text = (payload, more) => frame({ opcode: OP.TEXT, payload, ...more });
 const binary = (payload, more) => frame({ opcode: OP.BINARY, payload, ...more });

@@ -228,7 +228,8 @@ static void rig_tcp_pair(int ends[2])
     (void)close(listener);
 }
 
-uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t encoding, bool everybody, int send_bytes)
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec codec, bool everybody,
+                         int send_bytes)
 {
     uint32_t index = 0;
     while (index < rig->slots && (rig->truth.slots[index].state != RC_SLOT_FREE || rig->peers[index].fd >= 0)) {
@@ -250,13 +251,14 @@ uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t 
     const uint32_t generation = slot->generation + 1;
     *slot = (struct rc_slot){.generation = generation,
                              .state = RC_SLOT_OPEN,
-                             .encoding = encoding,
+                             .encoding = rc_encoding_of(codec, 0),
                              .flags = everybody ? RC_SLOT_EVERYBODY : 0u,
                              .random = rc_hub_random(&rig->hub) | 1};
     rig->io.conns[index] = (struct rc_conn){.mode = RC_IO_QUIET};
     rig->io.open_count++;
     rig->peers[index].fd = ends[1];
     rig->peers[index].count = 0;
+    rig->peers[index].total = 0;
     rig->peers[index].ended = false;
     rc_io_opened(&rig->io, index);
     rc_io_read(&rig->io, index);
@@ -335,7 +337,7 @@ void hub_rig_run(struct hub_rig *rig)
 void hub_rig_drain(struct hub_rig *rig)
 {
     for (uint32_t quiet = 0, tries = 0; quiet < 3; tries++) {
-        RC_ASSERT(tries < 200000);
+        RC_ASSERT(tries < 2000000);
         size_t got = 0;
         for (uint32_t i = 0; i < rig->slots; i++) {
             got += hub_rig_read(rig, i, 0);
@@ -344,6 +346,7 @@ void hub_rig_drain(struct hub_rig *rig)
         for (uint32_t i = 0; !busy && i < rig->slots; i++) {
             busy = rig->peers[i].fd >= 0 && !rig->peers[i].ended && (rig->truth.slots[i].flags & RC_SLOT_BLOCKED) &&
                    rig->truth.slots[i].state != RC_SLOT_FREE;
+            busy = busy || !hub_rig_arrived(rig, i);
         }
         quiet = got == 0 && !busy ? quiet + 1 : 0;
         hub_rig_run(rig);
@@ -369,9 +372,17 @@ size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most)
             break;
         }
         peer->count += (size_t)got;
+        peer->total += (size_t)got;
         total += (size_t)got;
     }
     return total;
+}
+
+bool hub_rig_arrived(const struct hub_rig *rig, uint32_t slot)
+{
+    const struct hub_rig_peer *peer = &rig->peers[slot];
+    RC_ASSERT(peer->fd < 0 || peer->total <= rig->truth.slots[slot].sent_bytes);
+    return peer->fd < 0 || peer->ended || peer->total == rig->truth.slots[slot].sent_bytes;
 }
 
 bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload)

@@ -21,7 +21,8 @@ struct hub_rig_peer {
     uint8_t *bytes; /* owned: what was read and not taken by hub_rig_frame */
     size_t count;
     size_t capacity;
-    bool ended; /* end of file or reset was read */
+    uint64_t total; /* bytes read since it was connected */
+    bool ended;     /* end of file or reset was read */
 };
 
 struct hub_rig {
@@ -57,8 +58,9 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 
-/* A connection in state OPEN on a free slot; the slot. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
-uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t encoding, bool everybody, int send_bytes);
+/* A connection in state OPEN on a free slot, messages not compressed; the slot. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec codec, bool everybody,
+                         int send_bytes);
 /* The peer closes; the worker's end follows with the next hub_rig_run. */
 void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot);
 struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
@@ -73,11 +75,13 @@ void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t slot, const char *channel
 
 /* One turn of the worker's loop: completions, then a hub turn if something is pending. */
 void hub_rig_run(struct hub_rig *rig);
-/* Runs until nothing is pending and peers were read dry (all of them). */
+/* Runs and reads all peers until nothing is pending and all that was sent has arrived. */
 void hub_rig_drain(struct hub_rig *rig);
 
 /* Reads what is there on the far end, at most `most` bytes (0 = all). The bytes read. */
 size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most);
+/* Has everything that the worker gave to the socket arrived? */
+bool hub_rig_arrived(const struct hub_rig *rig, uint32_t slot);
 /* Takes the first whole frame that was read: its opcode and payload (valid until the next read), or false. */
 bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload);
 

@@ -63,7 +63,7 @@ Test(turn, channels_that_no_longer_fit_the_packet_are_kept_for_the_next)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
-    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, true, 0);
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 0);
     char name[16];
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "c%d", i);
@@ -92,8 +92,8 @@ Test(append, message_that_cuts_the_only_laggard_off_reaches_the_others)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){
                            .slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_DISCONNECT});
-    const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
-    const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
+    const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+    const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     hub_rig_subscribe(&rig, slow, "c");
     hub_rig_subscribe(&rig, fast, "c");
     uint32_t got = 0;
@@ -140,7 +140,7 @@ Test(turn, cut_frame_stays_first_when_nothing_could_be_sent)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, true, SMALL);
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, SMALL);
     for (int kind = 0; kind < 3; kind++) {
         const struct rc_client_ref ref = hub_rig_ref(&rig, slot);
         hub_rig_subscribe(&rig, slot, "c");
@@ -171,7 +171,7 @@ Test(turn, direct_messages_behind_a_cut_one_follow_it)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
     for (uint32_t first = 9000; first < 14000; first += 711) {
-        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, true, SMALL);
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, SMALL);
         const struct rc_client_ref ref = hub_rig_ref(&rig, slot);
         for (uint64_t i = 0; i < 40; i++) {
             cr_assert_eq(hub_rig_direct(&rig, &ref, text_of(i, i == 0 ? first : 700)), 0);
@@ -197,7 +197,7 @@ Test(turn, direct_messages_behind_a_cut_one_follow_it)
 /* Bytes that a socket of SMALL takes at once. */
 static uint32_t bytes_taken(struct hub_rig *rig)
 {
-    const uint32_t slot = hub_rig_connect(rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
+    const uint32_t slot = hub_rig_connect(rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
     const struct rc_span text = text_of(0, 100000);
     cr_assert_eq(rc_hub_reply_frame(&rig->hub, slot, RC_WS_TEXT, text.bytes, (uint32_t)text.count), 0);
     hub_rig_run(rig);
@@ -214,7 +214,7 @@ Test(turn, nothing_goes_between_the_parts_of_a_cut_close_frame)
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
     const uint32_t taken = bytes_taken(&rig);
     for (uint32_t part = 1; part < 10; part++) {
-        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, true, SMALL);
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, SMALL);
         hub_rig_subscribe(&rig, slot, "c");
         const struct rc_span text = text_of(1, taken - part - 4);
         cr_assert_eq(rc_hub_reply_frame(&rig.hub, slot, RC_WS_TEXT, text.bytes, (uint32_t)text.count), 0);
@@ -245,7 +245,7 @@ Test(turn, nothing_follows_the_close_frame)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, true, 0);
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 0);
     const struct rc_client_ref ref = hub_rig_ref(&rig, slot);
     hub_rig_subscribe(&rig, slot, "c");
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 20), NULL, 0), 0);
@@ -283,7 +283,7 @@ Test(turn, member_that_leaves_between_two_batches_gets_nothing)
     const uint32_t members = RC_IO_BATCH_MAX + 44;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = members});
     for (uint32_t i = 0; i < members; i++) {
-        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
         cr_assert_eq(slot, i);
         hub_rig_subscribe(&rig, slot, "c");
         rig.io.conns[slot].mode = RC_IO_TALKING;
@@ -323,7 +323,7 @@ Test(turn, subscription_in_the_middle_of_a_turn_does_not_keep_the_log)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = RC_IO_BATCH_MAX + 44});
     for (uint32_t i = 0; i < rig.slots; i++) {
-        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
         if (i < rig.slots - 1) {
             hub_rig_subscribe(&rig, slot, "c");
         }
@@ -349,8 +349,8 @@ Test(append, half_delivered_message_does_not_mute_an_encoding)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4, .channel_log_bytes = 65536});
-    const uint32_t json = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
-    const uint32_t binary = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_BINARY, false, 0);
+    const uint32_t json = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    const uint32_t binary = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_BINARY, false, 0);
     hub_rig_subscribe(&rig, json, "c");
     hub_rig_subscribe(&rig, binary, "c");
     hub_rig_subscribe(&rig, binary, "d");
@@ -377,8 +377,8 @@ Test(append, message_too_large_for_the_budget_is_given_up_not_waited_for)
     for (int policy = RC_SLOW_DISCONNECT; policy <= RC_SLOW_LATEST; policy++) {
         struct hub_rig rig;
         hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4, .slow_consumer = (enum rc_slow_policy)policy});
-        const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
-        const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
+        const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+        const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
         hub_rig_subscribe(&rig, slow, "c");
         hub_rig_subscribe(&rig, fast, "c");
         for (uint64_t i = 0; i < 12; i++) {
@@ -414,9 +414,9 @@ Test(append, latest_follows_a_log_that_moves_on)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){
                            .slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_LATEST});
-    const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
-    const uint32_t slower = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
-    const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0);
+    const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+    const uint32_t slower = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+    const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     hub_rig_subscribe(&rig, slow, "c");
     hub_rig_subscribe(&rig, slower, "c");
     hub_rig_subscribe(&rig, fast, "c");
@@ -463,7 +463,7 @@ Test(turn, begins_with_a_full_submission_queue)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 40});
     for (uint32_t i = 0; i < 40; i++) {
-        hub_rig_subscribe(&rig, hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, 0), "c");
+        hub_rig_subscribe(&rig, hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0), "c");
     }
     hub_rig_run(&rig);
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 20), NULL, 0), 0);
@@ -481,7 +481,7 @@ Test(turn, short_send_is_seen_when_the_completion_queue_overflows)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_ENCODING_JSON, false, SMALL);
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
     hub_rig_subscribe(&rig, slot, "c");
     hub_rig_run(&rig);
     fill_ring(&rig, RC_IO_CQ_ENTRIES + 3 * RC_IO_SQ_ENTRIES);

@@ -155,60 +155,84 @@ static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t
     return true;
 }
 
-/* Room for a frame at the log's tail. -ENOSPC: only what is being sent is in the way. */
+/* Room for `need` bytes that nobody has to pay for. */
+static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t need)
+{
+    struct rc_heap *heap = &hub->truth->heap;
+    if (log->block == 0) {
+        return append_grow(hub, log, need);
+    }
+    if (rc_channel_log_room(log) >= need) {
+        return true;
+    }
+    const uint64_t oldest = append_oldest(hub, group_index, log);
+    if (oldest > log->base) {
+        log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, oldest));
+    }
+    /* Moving the live bytes is worth it when they are the smaller part. */
+    if (log->head - log->base <= log->block_bytes / 2) {
+        rc_channel_log_compact(log, heap, log->base);
+        if (rc_channel_log_room(log) >= need) {
+            return true;
+        }
+    }
+    if (append_grow(hub, log, need)) {
+        return true;
+    }
+    rc_channel_log_compact(log, heap, log->base);
+    return rc_channel_log_room(log) >= need;
+}
+
+/* Is what the turn has not sent yet alone too much? Then cutting others off would not help. */
+static bool append_room_unsent(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t need)
+{
+    const uint32_t frames = log->frames - rc_channel_log_find(log, &hub->truth->heap, log->served);
+    return log->head != log->served &&
+           log->head - log->served + frames * sizeof(struct rc_frame) + need > log->block_bytes;
+}
+
+/* Cuts off the furthest behind: a quarter of the log at least, so that this is rare. False: nobody is behind the turn. */
+static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t need)
+{
+    struct rc_heap *heap = &hub->truth->heap;
+    const uint64_t wanted = log->base + (need > log->block_bytes / 4 ? need : log->block_bytes / 4);
+    uint64_t keep = wanted < log->served ? wanted : log->served;
+    if (keep == log->base) {
+        return false;
+    }
+    const uint32_t frame = rc_channel_log_find(log, heap, keep);
+    if (rc_channel_log_frame_position(log, heap, frame) < keep) {
+        keep = rc_channel_log_frame_position(log, heap, frame + 1); /* `served` is a frame's beginning: not beyond it */
+    }
+    append_cut(hub, group_index, log, keep);
+    if (log->block != 0) {
+        rc_channel_log_compact(log, heap, keep);
+    }
+    return true;
+}
+
+/* Room for a frame at the log's tail. -ENOSPC: what the turn is to send is in the way. -ENOENT: only those were behind who
+ * have been cut off, and the log went with the last of them. */
 static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t frame_bytes)
 {
     const uint64_t need = rc_channel_log_need(frame_bytes);
     RC_ASSERT(hub->io->packet_count == 0); /* nothing queued may point into the block */
-    if (log->block != 0 && rc_channel_log_room(log) >= need) {
-        return 0;
-    }
-    if (log->block != 0) {
-        const uint64_t oldest = append_oldest(hub, group_index, log);
-        if (oldest > log->base) {
-            log->base = rc_channel_log_frame_position(log, &hub->truth->heap,
-                                                      rc_channel_log_find(log, &hub->truth->heap, oldest));
+    while (!append_room_free(hub, group_index, log, need)) {
+        if (log->block == 0) {
+            return -ENOMEM;
         }
-        /* Moving the live bytes is worth it when they are the smaller part. */
-        if (log->head - log->base <= log->block_bytes / 2) {
-            rc_channel_log_compact(log, &hub->truth->heap, log->base);
-            if (rc_channel_log_room(log) >= need) {
-                return 0;
-            }
+        if (append_room_unsent(hub, log, need)) {
+            return -ENOSPC;
+        }
+        if (!append_room_cut(hub, group_index, log, need)) {
+            /* When the turn has nothing to send either, waiting for it would be for ever. */
+            return log->head != log->served ? -ENOSPC : -ENOMEM;
+        }
+        if (log->block == 0) {
+            return -ENOENT;
         }
     }
-    if (append_grow(hub, log, need)) {
-        return 0;
-    }
-    if (log->block == 0) {
-        return -ENOMEM;
-    }
-    rc_channel_log_compact(log, &hub->truth->heap, log->base);
-    if (rc_channel_log_room(log) >= need) {
-        return 0;
-    }
-    /* Cut the furthest behind: a quarter of the log at least, so that this is rare. */
-    uint64_t keep = log->base + (need > log->block_bytes / 4 ? need : log->block_bytes / 4);
-    keep = keep < log->served ? keep : log->served;
-    if (keep > log->base) {
-        const uint32_t frame = rc_channel_log_find(log, &hub->truth->heap, keep);
-        keep = rc_channel_log_frame_position(log, &hub->truth->heap, frame);
-        if (keep == log->base) {
-            keep = rc_channel_log_frame_position(log, &hub->truth->heap, frame + 1);
-        }
-        if (keep <= log->served) {
-            append_cut(hub, group_index, log, keep);
-            if (log->block == 0) {
-                return -ENOENT; /* only those were behind who have been cut off: the log went with the last of them */
-            }
-            rc_channel_log_compact(log, &hub->truth->heap, keep);
-        }
-    }
-    if (rc_channel_log_room(log) >= need) {
-        return 0;
-    }
-    /* When the turn has nothing to send either, waiting for it would be for ever. */
-    return log->head != log->served ? -ENOSPC : -ENOMEM;
+    return 0;
 }
 
 static struct rc_channel_log *append_log(struct rc_hub *hub, struct rc_group *group)
@@ -267,6 +291,12 @@ static bool append_heard(const struct rc_hub *hub, uint32_t group_index, uint8_t
                                                           : hub->members[group_index].count > 0;
 }
 
+/* Does the channel's namespace want its messages compressed? */
+static bool append_compresses(const struct rc_hub *hub, uint32_t channel)
+{
+    return hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].compression;
+}
+
 static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
                         const struct rc_envelope_view *view)
 {
@@ -293,7 +323,12 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
         return rc;
     }
     const uint64_t before = log->head;
-    const size_t bytes = rc_hub_frame_encode(encoding, event, rc_channel_log_tail(log, &hub->truth->heap));
+    uint8_t *tail = rc_channel_log_tail(log, &hub->truth->heap);
+    size_t bytes = rc_hub_frame_encode(encoding, event, tail);
+    const uint8_t window_bits = rc_encoding_window_bits(encoding);
+    if (window_bits > 0 && append_compresses(hub, group->channel)) {
+        bytes = rc_hub_frame_deflate(hub, window_bits, tail, bytes);
+    }
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
@@ -310,7 +345,7 @@ static int append_to_group(struct rc_hub *hub, uint32_t group_index, uint8_t enc
     if (rc_truth_group(hub->truth, group_index)->owes_gap && event->type == RC_EVENT_MESSAGE) {
         const struct rc_event gap = {
             .type = RC_EVENT_GAP, .channel = event->channel, .channel_json = event->channel_json};
-        const int rc = encoding == RC_ENCODING_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
+        const int rc = rc_encoding_codec(encoding) == RC_CODEC_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
         if (rc < 0) {
             return rc;
         }
@@ -346,8 +381,8 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
-        const bool skip = encoding == RC_ENCODING_ECHO || !append_heard(hub, index, encoding) ||
-                          (event->type == RC_EVENT_GAP && encoding == RC_ENCODING_RAW) ||
+        const bool skip = rc_encoding_codec(encoding) == RC_CODEC_ECHO || !append_heard(hub, index, encoding) ||
+                          (event->type == RC_EVENT_GAP && rc_encoding_codec(encoding) == RC_CODEC_RAW) ||
                           (hub->partial_mask & (1u << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, encoding, event, view);

@@ -510,6 +510,11 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -EIO, "getrandom failed: %s", strerror(errno));
     }
     hub->random_state[0] |= 1;
+    const struct rc_deflate_settings deflate = {.level = (uint8_t)config->compression.level,
+                                                .memory_level = (uint8_t)config->compression.memory_level};
+    if (rc_deflater_open(&hub->deflater, &deflate) < 0) {
+        return rc_err_set(err, -EINVAL, "compression.level or compression.memory_level is out of range");
+    }
     if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
     }
@@ -547,6 +552,8 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->dirty_slots.items);
     free(hub->turn_slots.items);
     free(hub->sources);
+    rc_deflater_close(&hub->deflater);
+    free(hub->deflated);
     free(hub->broken.items);
 }
 

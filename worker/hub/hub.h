@@ -22,6 +22,7 @@
 #include "worker/hub/channel_log.h"
 #include "worker/io/io.h"
 #include "worker/proto/operation.h"
+#include "worker/ws/deflate.h"
 #include "worker/truth.h"
 
 #define RC_HUB_TIMES_MAX 1024u  /* messages of a turn whose latency is observed */
@@ -86,6 +87,9 @@ struct rc_hub {
     uint64_t input_bytes;             /* heap bytes in undecoded input */
     uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
     uint32_t time_count;
+    struct rc_deflater deflater;
+    uint8_t *deflated; /* owned: scratch for a compressed payload */
+    size_t deflated_capacity;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;
@@ -169,6 +173,9 @@ void rc_hub_touch(struct rc_hub *hub, uint32_t slot);
 /* Bytes of one encoded event frame at most, and the encoding itself (header included); the bytes written. */
 size_t rc_hub_frame_bytes_max(uint8_t encoding, const struct rc_event *event);
 size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8_t *out);
+
+/* Compresses the payload of the whole unmasked frame in place, if it becomes smaller. Returns the frame's bytes. */
+size_t rc_hub_frame_deflate(struct rc_hub *hub, uint8_t window_bits, uint8_t *frame, size_t bytes);
 
 /* --- turn.c --- */
 

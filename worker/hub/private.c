@@ -2,6 +2,7 @@
 #include "worker/hub/hub.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -137,28 +138,30 @@ int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, 
     return 0;
 }
 
-static enum rc_native_form private_form(uint8_t encoding)
+static enum rc_native_form private_form(enum rc_codec codec)
 {
-    return encoding == RC_ENCODING_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON;
+    return codec == RC_CODEC_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON;
 }
 
 size_t rc_hub_frame_bytes_max(uint8_t encoding, const struct rc_event *event)
 {
-    if (encoding == RC_ENCODING_RAW) {
+    const enum rc_codec codec = rc_encoding_codec(encoding);
+    if (codec == RC_CODEC_RAW) {
         return RC_WS_SERVER_HEADER_BYTES_MAX + event->data.count;
     }
-    return RC_WS_SERVER_HEADER_BYTES_MAX + rc_native_event_bytes_max(private_form(encoding), event);
+    return RC_WS_SERVER_HEADER_BYTES_MAX + rc_native_event_bytes_max(private_form(codec), event);
 }
 
 size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8_t *out)
 {
-    if (encoding == RC_ENCODING_RAW) {
+    const enum rc_codec codec = rc_encoding_codec(encoding);
+    if (codec == RC_CODEC_RAW) {
         const uint8_t opcode = event->data_kind == RC_DATA_BINARY ? RC_WS_BINARY : RC_WS_TEXT;
         const size_t header = rc_ws_header_write(out, true, opcode, 0, event->data.count);
         memcpy(out + header, event->data.bytes, event->data.count);
         return header + event->data.count;
     }
-    const enum rc_native_form form = private_form(encoding);
+    const enum rc_native_form form = private_form(codec);
     const uint8_t opcode = rc_native_event_form(form, event) == RC_NATIVE_BINARY ? RC_WS_BINARY : RC_WS_TEXT;
     /* The header's size depends on the payload's: guess from the bound, and move in the rare case that it was wrong. */
     const size_t guess = rc_ws_header_bytes(rc_native_event_bytes_max(form, event));
@@ -174,7 +177,7 @@ size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_event *event)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(hub, slot) || slot->encoding == RC_ENCODING_RAW || slot->encoding == RC_ENCODING_ECHO) {
+    if (private_silent(hub, slot) || rc_encoding_codec(slot->encoding) >= RC_CODEC_RAW) {
         return 0;
     }
     uint8_t *to = private_reserve(hub, slot_index, (uint32_t)rc_hub_frame_bytes_max(slot->encoding, event));
@@ -188,6 +191,36 @@ int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_
     }
     rc_hub_touch(hub, slot_index);
     return 0;
+}
+
+size_t rc_hub_frame_deflate(struct rc_hub *hub, uint8_t window_bits, uint8_t *frame, size_t bytes)
+{
+    struct rc_ws_header header;
+    const char *why;
+    const int header_bytes = rc_ws_header_read(frame, bytes, &header, &why);
+    RC_ASSERT(header_bytes > 0 && (size_t)header_bytes + header.payload_bytes == bytes);
+    if (!rc_deflate_wanted(header.payload_bytes, hub->config->compression.threshold_bytes)) {
+        return bytes;
+    }
+    const size_t room = rc_deflate_bound(header.payload_bytes);
+    if (room > hub->deflated_capacity) {
+        uint8_t *larger = realloc(hub->deflated, room * 2);
+        if (larger == NULL) {
+            return bytes; /* uncompressed is always right */
+        }
+        hub->deflated = larger;
+        hub->deflated_capacity = room * 2;
+    }
+    const int64_t count =
+        rc_deflate(&hub->deflater, window_bits, frame + header_bytes, header.payload_bytes, hub->deflated, room);
+    if (count <= 0) {
+        return bytes;
+    }
+    const size_t written = rc_ws_header_write(frame, true, header.opcode, RC_WS_RSV1, (uint64_t)count);
+    memcpy(frame + written, hub->deflated, (size_t)count);
+    rc_metric_add(hub->metrics, RC_METRIC_DEFLATED, 1);
+    rc_metric_add(hub->metrics, RC_METRIC_DEFLATE_SAVED, bytes - written - (size_t)count);
+    return written + (size_t)count;
 }
 
 uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t slot_index)

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/redis_health.h"
 #include "worker/http/assets.h"
+#include "worker/http/deflate_offer.h"
 #include "worker/http/origin.h"
 #include "worker/http/parse.h"
 #include "worker/http/upgrade.h"
@@ -232,21 +233,21 @@ static const struct {
 
 /* --- the upgrade --- */
 
-/* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *encoding is what it speaks. */
-static int http_endpoint(const struct rc_config *config, const char *path, uint8_t *encoding)
+/* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
+static int http_endpoint(const struct rc_config *config, const char *path, enum rc_codec *codec)
 {
-    *encoding = RC_ENCODING_JSON;
+    *codec = RC_CODEC_JSON;
     if (strcmp(path, config->server.path.text) == 0) {
         return RC_ENDPOINT_PATH;
     }
     if (config->debug.echo.text[0] != 0 && strcmp(path, config->debug.echo.text) == 0) {
-        *encoding = RC_ENCODING_ECHO;
+        *codec = RC_CODEC_ECHO;
         return RC_ENDPOINT_PATH;
     }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         if (strcmp(path, config->endpoints[i].path.text) == 0) {
             if (config->endpoints[i].protocol == RC_ENDPOINT_RAW) {
-                *encoding = RC_ENCODING_RAW;
+                *codec = RC_CODEC_RAW;
             }
             return (int)i;
         }
@@ -287,13 +288,13 @@ static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
 }
 
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
-static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, uint8_t encoding)
+static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, enum rc_codec codec)
 {
     const struct rc_span user = rc_session_user(sessions, slot);
-    if (encoding == RC_ENCODING_ECHO) {
+    if (codec == RC_CODEC_ECHO) {
         return;
     }
-    if (encoding != RC_ENCODING_RAW) {
+    if (codec != RC_CODEC_RAW) {
         rc_session_join(sessions, slot, RC_SPAN("*"));
     }
     if (user.count > 0) {
@@ -334,13 +335,13 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     static const char *const subprotocols[] = {RC_NATIVE_SUBPROTOCOL, RC_NATIVE_SUBPROTOCOL_BINARY};
     struct rc_sessions *sessions = exchange->sessions;
     const struct rc_config *config = sessions->config;
-    uint8_t encoding;
-    const int endpoint = http_endpoint(config, path, &encoding);
+    enum rc_codec codec;
+    const int endpoint = http_endpoint(config, path, &codec);
     if (endpoint < 0) {
         exchange_error(exchange, (struct rc_http_response){.status = 404}, "no WebSocket end point has this path");
         return;
     }
-    const bool native = encoding == RC_ENCODING_JSON;
+    const bool native = codec == RC_CODEC_JSON;
     const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols,
                                                   .subprotocol_count = native ? RC_ARRAY_COUNT(subprotocols) : 0};
     struct rc_http_upgrade upgrade;
@@ -358,22 +359,34 @@ static void http_upgrade(struct exchange *exchange, const char *path)
         return;
     }
     if (native && upgrade.subprotocol != NULL && strcmp(upgrade.subprotocol, RC_NATIVE_SUBPROTOCOL_BINARY) == 0) {
-        encoding = RC_ENCODING_BINARY;
+        codec = RC_CODEC_BINARY;
+    }
+    struct rc_deflate_agreement agreement = {0};
+    const struct rc_deflate_policy deflate = {.server_window_bits = (uint8_t)config->compression.server_window_bits,
+                                              .client_window_bits = (uint8_t)config->compression.client_window_bits,
+                                              .serves_256 = sessions->deflate_serves_256};
+    if (config->compression.enabled &&
+        rc_deflate_offer_choose(upgrade.extensions, upgrade.extension_count, &deflate, &agreement)) {
+        upgrade.extension_response = agreement.answer;
     }
     char text[1024];
     char user[RC_CHANNEL_NAME_MAX - 5];
     http_note_client(exchange);
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
     if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
-        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint, encoding,
+        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint,
+                        rc_encoding_of(codec, agreement.server_window_bits),
                         http_user(exchange, user, sizeof(user))) < 0) {
         rc_session_failed_memory(sessions, exchange->slot);
         return;
     }
-    if (encoding == RC_ENCODING_JSON || encoding == RC_ENCODING_BINARY) {
+    struct rc_slot *slot = &sessions->truth->slots[exchange->slot];
+    slot->inflate_bits = agreement.client_window_bits;
+    slot->inflate_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
+    if (native) {
         http_welcome(sessions, exchange->slot);
     }
-    http_join(sessions, exchange->slot, endpoint, encoding);
+    http_join(sessions, exchange->slot, endpoint, codec);
 }
 
 /* --- requests --- */
@@ -381,7 +394,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
 static void http_resource(struct exchange *exchange, const char *path)
 {
     const enum rc_http_method method = exchange->request->method;
-    uint8_t encoding;
+    enum rc_codec codec;
     for (size_t i = 0; i < RC_ARRAY_COUNT(http_routes); i++) {
         if (strcmp(path, http_routes[i].path) == 0) {
             if (method == RC_HTTP_GET || method == RC_HTTP_HEAD) {
@@ -395,7 +408,7 @@ static void http_resource(struct exchange *exchange, const char *path)
     }
     if (strncmp(path, "/api/", 5) == 0) {
         http_api(exchange);
-    } else if (http_endpoint(exchange->sessions->config, path, &encoding) >= 0) {
+    } else if (http_endpoint(exchange->sessions->config, path, &codec) >= 0) {
         exchange_error(
             exchange,
             (struct rc_http_response){.status = 426, .headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},

@@ -7,11 +7,13 @@
 #include "worker/session/session.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
+#include "worker/ws/utf8.h"
 
 #define INPUT_BLOCK_MIN 512u
 
@@ -66,6 +68,10 @@ static int input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *c
 void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state == RC_SLOT_TERMINATING) {
+        input_free_block(sessions, &slot->history);
+        slot->history_bytes = 0;
+    }
     if (slot->input != 0) {
         struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
         input_free_block(sessions, &input->message);
@@ -242,12 +248,80 @@ static void input_control(struct rc_sessions *sessions, uint32_t index, const st
     }
 }
 
+static uint8_t *inflate_reserve(void *context, size_t bytes_total, size_t used)
+{
+    struct rc_sessions *sessions = context;
+    (void)used;
+    if (bytes_total > sessions->inflated_capacity) {
+        uint8_t *larger = realloc(sessions->inflated, bytes_total);
+        if (larger == NULL) {
+            return NULL;
+        }
+        sessions->inflated = larger;
+        sessions->inflated_capacity = bytes_total;
+    }
+    return sessions->inflated;
+}
+
+/* What the next message may refer back to. -ENOMEM: without it the client's messages could not be read any more. */
+static int inflate_remember(struct rc_sessions *sessions, struct rc_slot *slot, const uint8_t *bytes, size_t count)
+{
+    if (!slot->inflate_takeover || count == 0) {
+        return 0;
+    }
+    const size_t need = rc_inflate_history_bytes(slot->history_bytes, count, slot->inflate_bits);
+    uint32_t capacity = slot->history == 0 ? 0 : (uint32_t)rc_heap_block_bytes(&sessions->truth->heap, slot->history);
+    if (need > capacity && input_grow(sessions, &slot->history, &capacity, need, slot->history_bytes) < 0) {
+        return -ENOMEM;
+    }
+    slot->history_bytes = (uint16_t)rc_inflate_remember(rc_heap_at(&sessions->truth->heap, slot->history),
+                                                        slot->history_bytes, slot->inflate_bits, bytes, count);
+    return 0;
+}
+
+/* RFC 7692 7.2.2. Puts the inflated message in the place of the compressed one; false: the connection was failed. */
+static bool input_inflate(struct rc_sessions *sessions, uint32_t index, struct rc_ws_event *event)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_ws_buffer_ops buffer = {.reserve = inflate_reserve, .context = sessions};
+    const struct rc_span history =
+        rc_span_of(slot->history == 0 ? NULL : rc_heap_at(&sessions->truth->heap, slot->history), slot->history_bytes);
+    uint8_t *bytes;
+    size_t count;
+    int rc = rc_inflate(&sessions->inflater, event->payload, event->bytes, history,
+                        sessions->config->limits.max_message_size_bytes, &buffer, &bytes, &count);
+    if (rc == 0 && event->opcode == RC_WS_TEXT) {
+        uint8_t utf8 = 0;
+        rc = rc_utf8_feed(&utf8, bytes, count) < 0 || !rc_utf8_complete(utf8) ? -EILSEQ : 0;
+    }
+    if (rc == 0) {
+        rc = inflate_remember(sessions, slot, bytes, count);
+    }
+    if (rc == 0) {
+        rc_metric_add(sessions->metrics, RC_METRIC_INFLATED, 1);
+        event->payload = bytes;
+        event->bytes = count;
+        return true;
+    }
+    const struct rc_ws_event failure = {.type = RC_WS_EVENT_ERROR,
+                                        .close_code = rc == -EMSGSIZE ? RC_WS_CLOSE_TOO_BIG
+                                                      : rc == -ENOMEM ? RC_WS_CLOSE_INTERNAL_ERROR
+                                                                      : RC_WS_CLOSE_INVALID_PAYLOAD,
+                                        .reason = rc == -EMSGSIZE ? "message too big when inflated"
+                                                  : rc == -EILSEQ ? "invalid UTF-8 in text"
+                                                  : rc == -ENOMEM ? "out of memory"
+                                                                  : "not a deflate stream"};
+    input_control(sessions, index, &failure);
+    return false;
+}
+
 void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
     const struct rc_config_limits *config = &sessions->config->limits;
     const struct rc_ws_limits limits = {.message_bytes_max = config->max_message_size_bytes,
                                         .frames_per_message_max = config->max_frames_per_message,
+                                        .deflate = slot->inflate_bits > 0,
                                         .require_mask = true};
     struct input_context context = {.sessions = sessions, .slot = index};
     const struct rc_ws_buffer_ops buffer = {.reserve = input_reserve, .context = &context};
@@ -270,7 +344,7 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
         if (event.type == RC_WS_EVENT_MESSAGE) {
             rc_metric_add(sessions->metrics, RC_METRIC_FRAMES_IN, 1);
             slot->active_ds = sessions->io->now_ds;
-            if (slot->state == RC_SLOT_OPEN) {
+            if (slot->state == RC_SLOT_OPEN && (!event.compressed || input_inflate(sessions, index, &event))) {
                 (void)input_message(sessions, index, event.opcode, event.payload, event.bytes, 0);
             }
         } else if (event.type != RC_WS_EVENT_NONE) {

@@ -362,18 +362,18 @@ bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opc
                         uint32_t *done)
 {
     const struct rc_span frame = rc_span_of(bytes, count);
-    switch ((enum rc_encoding)sessions->truth->slots[slot].encoding) {
-    case RC_ENCODING_JSON:
-    case RC_ENCODING_BINARY:
+    switch (rc_encoding_codec(sessions->truth->slots[slot].encoding)) {
+    case RC_CODEC_JSON:
+    case RC_CODEC_BINARY:
         return message_native(sessions, slot, opcode, frame, done);
-    case RC_ENCODING_RAW:
+    case RC_CODEC_RAW:
         return message_raw(sessions, slot, opcode, frame);
-    case RC_ENCODING_ECHO:
+    case RC_CODEC_ECHO:
         if (rc_hub_reply_frame(sessions->hub, slot, opcode, bytes, (uint32_t)count) < 0) {
             rc_session_failed_memory(sessions, slot);
         }
         return true;
-    case RC_ENCODING_COUNT:
+    case RC_CODEC_COUNT:
         return true;
     }
     return true;

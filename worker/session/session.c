@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -23,9 +24,16 @@ int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, c
                                      .hub = hub,
                                      .uplink = uplink,
                                      .metrics = metrics,
-                                     .worker = worker};
+                                     .worker = worker,
+                                     .deflate_serves_256 = rc_deflate_serves_256()};
     rc_session_trust(sessions);
-    return 0;
+    return rc_inflater_open(&sessions->inflater);
+}
+
+void rc_sessions_close(struct rc_sessions *sessions)
+{
+    rc_inflater_close(&sessions->inflater);
+    free(sessions->inflated);
 }
 
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)

@@ -23,6 +23,7 @@
 #include "worker/proto/native.h"
 #include "worker/truth.h"
 #include "worker/uplink.h"
+#include "worker/ws/inflate.h"
 
 struct rc_sessions {
     struct rc_control *control;     /* borrowed */
@@ -34,18 +35,23 @@ struct rc_sessions {
     struct rc_metrics *metrics;     /* borrowed */
     uint32_t worker;
     bool draining;
-    uint32_t connections; /* open WebSockets */
-    uint32_t users;       /* of them with a user */
+    uint32_t connections;        /* open WebSockets */
+    uint32_t users;              /* of them with a user */
     struct rc_cidr_list trusted; /* http.trusted_proxies */
     struct rc_http_date date;
     uint64_t randoms[32]; /* from getrandom, for client ids */
     uint32_t random_count;
     struct rc_operation_scratch scratch;
+    struct rc_inflater inflater;
+    uint8_t *inflated; /* owned: the message being inflated */
+    size_t inflated_capacity;
+    bool deflate_serves_256;
 };
 
 int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                      struct rc_metrics *metrics, uint32_t worker);
+void rc_sessions_close(struct rc_sessions *sessions);
 /* A new configuration is in force. */
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
 /* Sends every client away politely (1012); nobody is accepted any more. */

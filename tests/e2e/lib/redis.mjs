@@ -1,0 +1,375 @@
+// Real Redis servers for tests (single, replica with sentinels, Cluster, TLS, ACL) on free ports, a small client to look into
+// them with, and tests with several brokers over one Redis. Everything is gone afterwards.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect as connectSocket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { connect as connectTls } from "node:tls";
+import { isAlive, startBroker } from "./broker.mjs";
+import { SEED, delay, freePort, until, within } from "./util.mjs";
+
+const running = new Set();
+process.on("exit", () => {
+  for (const server of running) server.killNow();
+});
+
+export const NO_REDIS = (() => {
+  try {
+    execFileSync("redis-server", ["--version"], { stdio: "ignore" });
+    return false;
+  } catch {
+    return "redis-server is not installed";
+  }
+})();
+
+/* --- a client of RESP2, whole replies only ------------------------------------------------------------------------------ */
+
+function parse(buffer, at) {
+  const end = buffer.indexOf("\r\n", at);
+  if (end < 0) return null;
+  const line = buffer.toString("utf8", at + 1, end);
+  const next = end + 2;
+  switch (buffer[at]) {
+    case 0x2b: // +
+      return { value: line, next };
+    case 0x2d: // -
+      return { value: new Error(line), next };
+    case 0x3a: // :
+      return { value: Number(line), next };
+    case 0x24: { // $
+      const count = Number(line);
+      if (count < 0) return { value: null, next };
+      if (buffer.length < next + count + 2) return null;
+      return { value: buffer.subarray(next, next + count), next: next + count + 2 };
+    }
+    case 0x2a: { // *
+      const items = [];
+      let place = next;
+      for (let i = 0; i < Number(line); i++) {
+        const item = parse(buffer, place);
+        if (!item) return null;
+        items.push(item.value);
+        place = item.next;
+      }
+      return { value: Number(line) < 0 ? null : items, next: place };
+    }
+    default:
+      throw new Error(`not RESP: ${line}`);
+  }
+}
+
+const plain = (value) => (Buffer.isBuffer(value) ? value.toString() : Array.isArray(value) ? value.map(plain) : value);
+
+export class RedisClient {
+  constructor(socket) {
+    this.socket = socket;
+    this.buffer = Buffer.alloc(0);
+    this.waiting = [];
+    this.messages = []; // { channel, message: Buffer } of subscriptions
+    this.onmessage = null;
+    socket.on("data", (bytes) => {
+      this.buffer = this.buffer.length > 0 ? Buffer.concat([this.buffer, bytes]) : bytes;
+      for (let found; this.buffer.length > 0 && (found = parse(this.buffer, 0)); this.buffer = this.buffer.subarray(found.next)) this.reply(found.value);
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      for (const { reject } of this.waiting.splice(0)) reject(new Error("the connection to Redis ended"));
+    });
+  }
+
+  reply(value) {
+    const kind = Array.isArray(value) && Buffer.isBuffer(value[0]) ? value[0].toString() : "";
+    if (kind === "message" || kind === "smessage" || kind === "pmessage") {
+      const message = { channel: value[kind === "pmessage" ? 2 : 1].toString(), message: value.at(-1) };
+      if (this.onmessage) this.onmessage(message);
+      else this.messages.push(message);
+      return;
+    }
+    const { resolve, reject } = this.waiting.shift();
+    if (value instanceof Error) reject(value);
+    else resolve(value);
+  }
+
+  /* The reply as strings, numbers, null and arrays of them. An error reply rejects. */
+  async command(...args) {
+    return plain(await this.send(args));
+  }
+
+  send(args) {
+    const parts = [Buffer.from(`*${args.length}\r\n`)];
+    for (const arg of args) {
+      const bytes = Buffer.isBuffer(arg) ? arg : Buffer.from(String(arg));
+      parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
+    }
+    const answer = new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
+    this.socket.write(Buffer.concat(parts));
+    return within(10000, answer, `Redis answers ${String(args[0])}`);
+  }
+
+  end() {
+    this.socket.destroy();
+  }
+}
+
+/* --- one server --------------------------------------------------------------------------------------------------------- */
+
+export class RedisServer {
+  /* args: further arguments of redis-server; tls: { cert, key, ca } files; sentinel: a configuration file's text. */
+  constructor({ args = [], tls, sentinel, port, password, user } = {}) {
+    Object.assign(this, { args, tls, sentinel, port, password, user });
+    this.clients = new Set();
+    this.log = "";
+  }
+
+  async start() {
+    this.port ??= await freePort();
+    this.folder ??= mkdtempSync(join(tmpdir(), "ringcast-redis-"));
+    const base = ["--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no", "--loglevel", "notice"];
+    const ports = this.tls
+      ? ["--port", "0", "--tls-port", String(this.port), "--tls-cert-file", this.tls.cert, "--tls-key-file", this.tls.key, "--tls-ca-cert-file", this.tls.ca]
+      : ["--port", String(this.port)];
+    let args = [...base, ...ports, ...this.args];
+    if (this.sentinel !== undefined) {
+      const file = join(this.folder, "sentinel.conf");
+      writeFileSync(file, this.sentinel);
+      args = [file, "--sentinel", ...base.slice(0, 4), ...ports, ...this.args];
+    }
+    this.child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "pipe"] });
+    running.add(this);
+    this.exited = new Promise((done) => this.child.once("close", done));
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (bytes) => (this.log = (this.log + bytes).slice(-20000)));
+    await until(`redis-server on ${this.port} answers`, async () => {
+      const client = await this.connect();
+      try {
+        return (await client.command("PING")) === "PONG";
+      } finally {
+        client.end();
+      }
+    }).catch((error) => {
+      error.message += `\n${this.log}`;
+      throw error;
+    });
+    return this;
+  }
+
+  get url() {
+    return `redis${this.tls ? "s" : ""}://127.0.0.1:${this.port}`;
+  }
+
+  async connect() {
+    const socket = this.tls
+      ? connectTls({ host: "127.0.0.1", port: this.port, ca: this.tls.caText, cert: this.tls.certText, key: this.tls.keyText, servername: "localhost" })
+      : connectSocket({ host: "127.0.0.1", port: this.port, noDelay: true });
+    const client = new RedisClient(socket);
+    this.clients.add(client);
+    await within(5000, new Promise((done, failed) => {
+      socket.once(this.tls ? "secureConnect" : "connect", done);
+      socket.once("error", failed);
+    }), `connecting to Redis on ${this.port}`);
+    if (this.password) await client.command("AUTH", ...(this.user ? [this.user] : []), this.password);
+    return client;
+  }
+
+  /* One command on a connection that is kept for this. */
+  async command(...args) {
+    if (!this.own || this.own.socket.destroyed) this.own = await this.connect();
+    return this.own.command(...args);
+  }
+
+  publish(channel, message) {
+    return this.command("PUBLISH", channel, Buffer.isBuffer(message) || typeof message === "string" ? message : JSON.stringify(message));
+  }
+
+  signal(name) {
+    process.kill(this.child.pid, name);
+  }
+
+  /* SIGKILL, or another, and wait. The port stays for the next start(). */
+  async kill(signal = "SIGKILL") {
+    for (const client of this.clients) client.end();
+    this.clients.clear();
+    if (isAlive(this.child.pid)) {
+      this.signal("SIGCONT");
+      this.signal(signal);
+    }
+    await this.exited;
+    running.delete(this);
+  }
+
+  killNow() {
+    try {
+      this.child.kill("SIGKILL");
+    } catch {
+      // gone already
+    }
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async destroy() {
+    if (this.child) await this.kill();
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export async function startRedis(options) {
+  const server = new RedisServer(options);
+  await server.start();
+  return server;
+}
+
+/* A master with replicas and sentinels that watch it as "mymaster". */
+export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 1000 } = {}) {
+  const master = await startRedis();
+  const all = [master];
+  for (let i = 0; i < replicas; i++) all.push(await startRedis({ args: ["--replicaof", "127.0.0.1", String(master.port)] }));
+  const watchers = [];
+  for (let i = 0; i < sentinels; i++) {
+    watchers.push(await startRedis({
+      sentinel: [
+        `sentinel monitor mymaster 127.0.0.1 ${master.port} ${Math.floor(sentinels / 2) + 1}`,
+        `sentinel down-after-milliseconds mymaster ${downAfter}`,
+        "sentinel failover-timeout mymaster 5000",
+        "sentinel parallel-syncs mymaster 1",
+        "",
+      ].join("\n"),
+    }));
+  }
+  await until("the sentinels know each other and the replicas", async () => {
+    for (const watcher of watchers) {
+      const fields = await watcher.command("SENTINEL", "MASTER", "mymaster");
+      const value = (name) => Number(fields[fields.indexOf(name) + 1]);
+      if (value("num-other-sentinels") !== sentinels - 1 || value("num-slaves") !== replicas) return false;
+    }
+    return true;
+  }, { timeout: 30000, every: 100 });
+  return {
+    servers: all,
+    sentinels: watchers,
+    url: `redis+sentinel://${watchers.map((watcher) => `127.0.0.1:${watcher.port}`).join(",")}/mymaster`,
+    /* The server that the sentinels call master. */
+    async master() {
+      const [, port] = await watchers[0].command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster");
+      return all.find((server) => server.port === Number(port));
+    },
+    async destroy() {
+      for (const server of [...watchers, ...all]) await server.destroy();
+    },
+  };
+}
+
+/* A Cluster of `masters` masters with one replica each. */
+export async function startCluster({ masters = 3, replicas = 1 } = {}) {
+  const nodes = [];
+  for (let i = 0; i < masters * (1 + replicas); i++) {
+    const port = await clusterPort();
+    nodes.push(await startRedis({
+      port,
+      args: ["--cluster-enabled", "yes", "--cluster-config-file", `nodes-${port}.conf`, "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no"],
+    }));
+  }
+  const addresses = nodes.map((node) => `127.0.0.1:${node.port}`);
+  execFileSync("redis-cli", ["--cluster", "create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes"], { stdio: "pipe" });
+  await until("the Cluster is there", async () => {
+    for (const node of nodes) if (!(await node.command("CLUSTER", "INFO")).includes("cluster_state:ok")) return false;
+    return true;
+  }, { timeout: 30000, every: 100 });
+  return {
+    nodes,
+    url: `redis+cluster://${addresses.slice(0, 3).join(",")}`,
+    /* The master that has this slot now. */
+    async ownerOf(slot) {
+      for (const node of nodes) {
+        if (!isAlive(node.child.pid)) continue;
+        for (const [from, to, [, port]] of await node.command("CLUSTER", "SLOTS")) {
+          if (slot >= from && slot <= to) return nodes.find((one) => one.port === port);
+        }
+      }
+      return undefined;
+    },
+    async destroy() {
+      for (const node of nodes) await node.destroy();
+    },
+  };
+}
+
+/* The bus listens on the port + 10000. */
+async function clusterPort() {
+  for (;;) {
+    const port = await freePort();
+    if (port < 55000) return port;
+    const low = 20000 + Math.floor(Math.random() * 20000);
+    try {
+      const server = connectSocket({ host: "127.0.0.1", port: low });
+      const free = await new Promise((done) => {
+        server.once("connect", () => done(false));
+        server.once("error", () => done(true));
+      });
+      server.destroy();
+      if (free) return low;
+    } catch {
+      // taken: another one
+    }
+  }
+}
+
+/* --- several brokers over one Redis --------------------------------------------------------------------------------------- */
+
+/* What a test needs to know of a broker's Redis: waits until /health/redis says so. */
+export async function redisHealth(broker, status, timeout = 5000) {
+  return until(`/health/redis of ${broker.config["server.instance_id"]} says ${status}`, async () => {
+    const answer = await broker.get("/health/redis");
+    return answer.status === status && JSON.parse(answer.body);
+  }, { timeout, every: 20 });
+}
+
+export async function startBrokers(count, url, { config = {}, workers = 1, env, ready = true } = {}) {
+  const brokers = [];
+  try {
+    for (let i = 0; i < count; i++) {
+      brokers.push(await startBroker({ workers, env, config: { "redis.url": url, "server.instance_id": `node-${i}`, ...config } }));
+    }
+    if (ready) await Promise.all(brokers.map((broker) => redisHealth(broker, 200, 10000)));
+    return brokers;
+  } catch (error) {
+    for (const broker of brokers) {
+      error.message += `\n--- the log\n${broker.log.slice(-40).join("\n")}`;
+      await broker.destroy();
+    }
+    throw error;
+  }
+}
+
+/*
+ * testRedis(name, { brokers: 2, start: () => server, config, workers, timeout }, async ({ brokers, redis }) => { ... })
+ * `start` gives whatever has a url and destroy(); a single server unless given.
+ */
+export function testRedis(name, options, body) {
+  test(name, { skip: options.skip || NO_REDIS }, async (t) => {
+    const redis = await (options.start ?? startRedis)();
+    let brokers = [];
+    try {
+      brokers = await startBrokers(options.brokers ?? 2, options.url ? options.url(redis) : redis.url, options);
+      await within(options.timeout ?? 30000, Promise.resolve(body({ brokers, redis, t })), `the whole test "${name}"`);
+      for (const broker of brokers) await broker.stop();
+    } catch (error) {
+      for (const broker of brokers) {
+        console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The log of ${broker.config["server.instance_id"]}:\n${broker.log.slice(-60).join("\n")}\n---`);
+      }
+      throw error;
+    } finally {
+      for (const broker of brokers) await broker.destroy();
+      await redis.destroy();
+    }
+  });
+}
+
+/* How many Redis subscribers a channel has. */
+export async function subscribers(redis, channel) {
+  const [, count] = await redis.command("PUBSUB", "NUMSUB", channel);
+  return count;
+}
+
+export { assert, delay, until, within };

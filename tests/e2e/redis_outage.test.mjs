@@ -1,0 +1,171 @@
+// Redis killed, stopped, full, refusing: local delivery goes on, the outbox is bounded, and everything comes back (S0.6).
+import assert from "node:assert/strict";
+import { RedisServer, delay, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { freePort } from "./lib/util.mjs";
+
+/* Takes `count` messages of a channel in order. */
+async function take(client, count, timeout = 10000) {
+  const list = [];
+  while (list.length < count) list.push((await client.next("message", timeout)).data);
+  return list;
+}
+const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+
+testRedis("killed and back: local goes on, the outbox arrives in order and once", { brokers: 2, timeout: 40000 }, async ({ brokers: [a, b], redis }) => {
+  const [here, there, publisher] = [await a.connect(), await b.connect(), await a.connect()];
+  for (const client of [here, there]) await client.subscribe("room:1");
+  for (let i = 0; i < 100; i++) await publisher.publish("room:1", i);
+  await redis.kill();
+  await redisHealth(a, 503, 2000);
+  for (let i = 100; i < 600; i++) await publisher.publish("room:1", i);
+  assert.deepEqual(await take(here, 600), numbers(0, 600), "local delivery goes on");
+  const answer = await here.subscribe("room:2");
+  assert.deepEqual({ ...answer, id: 0 }, { type: "subscribed", id: 0, channel: "room:2", scope: "local" });
+  const metrics = await a.metrics();
+  assert.ok(metrics("ringcast_redis_outbox_messages") >= 500, "they wait");
+  assert.ok(metrics("ringcast_redis_outbox_bytes") > 0);
+  await redis.start();
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
+  assert.deepEqual(await take(there, 600), numbers(0, 600));
+  await until("the subscription made meanwhile is there", async () => (await subscribers(redis, "ws:channel:room:2")) === 1);
+  assert.equal(await subscribers(redis, "ws:channel:room:1"), 2);
+  await there.ping();
+  assert.equal(there.inbox.length, 0);
+  await until("the outbox is empty", async () => (await a.metrics())("ringcast_redis_outbox_messages") === 0);
+});
+
+testRedis("paused for longer than the ping's deadline: nothing is lost, nothing twice", { brokers: 2, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const [here, there, publisher] = [await a.connect(), await b.connect(), await a.connect()];
+  for (const client of [here, there]) await client.subscribe("room:1");
+  let next = 0;
+  const some = async (count) => {
+    for (let i = 0; i < count; i++) await publisher.publish("room:1", next++);
+  };
+  for (const pause of [300, 2500, 7000]) {
+    redis.signal("SIGSTOP");
+    const before = performance.now();
+    while (performance.now() - before < pause) {
+      await some(5);
+      await delay(10);
+    }
+    if (pause > 2000) assert.equal((await a.get("/health/redis")).status, 503);
+    redis.signal("SIGCONT");
+    await some(5);
+    await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
+    await some(5);
+  }
+  assert.deepEqual(await take(here, next), numbers(0, next));
+  const got = await take(there, next, 15000).catch((error) => {
+    error.message += ` of ${next}`;
+    throw error;
+  });
+  assert.deepEqual(got, numbers(0, next));
+});
+
+testRedis("the outbox drops its oldest when it is full or too old, and namespaces may opt out", {
+  brokers: 2,
+  config: { "redis.outbox": "64KiB", "redis.outbox_max_age": "3s", namespace: [{ name: "prices", outbox: false }] },
+  timeout: 40000,
+}, async ({ brokers: [a, b], redis }) => {
+  const [there, publisher] = [await b.connect(), await a.connect()];
+  for (const channel of ["room:1", "prices:1"]) await there.subscribe(channel);
+  await redis.kill();
+  await redisHealth(a, 503);
+  for (let i = 0; i < 100; i++) await publisher.publish("room:1", "old");
+  await delay(3500);
+  assert.equal((await a.metrics())("ringcast_redis_outbox_messages"), 0, "too old");
+  assert.equal((await a.metrics())("ringcast_redis_outbox_dropped_total"), 100);
+  await publisher.publish("prices:1", 1);
+  const text = "x".repeat(1000);
+  for (let i = 0; i < 200; i++) await publisher.publish("room:1", [i, text]);
+  await redis.start();
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
+  await publisher.publish("prices:1", 2);
+  await publisher.publish("room:1", ["end"]);
+  const got = [];
+  while (got.at(-1) !== "end") {
+    const message = await there.next("message");
+    if (message.channel === "room:1") got.push(message.data[0]);
+    else assert.equal(message.data, 2, "the price was not kept");
+  }
+  got.pop();
+  assert.ok(got.length > 20 && got.length < 70, `${got.length} fit`);
+  assert.deepEqual(got, numbers(200 - got.length, 200), "the newest, in order");
+  assert.equal((await a.metrics())("ringcast_redis_outbox_dropped_total"), 100 + 1 + 200 - got.length);
+});
+
+testRedis("Redis may come after the broker, and may refuse it for a while", {
+  brokers: 1,
+  ready: false,
+  start: async () => {
+    const server = new RedisServer({ args: ["--requirepass", "secret"], password: "secret" });
+    server.port = await freePort();
+    return server;
+  },
+  url: (redis) => `redis://:secret@127.0.0.1:${redis.port}`,
+}, async ({ brokers: [a], redis }) => {
+  const client = await a.connect();
+  assert.equal((await client.subscribe("room:1")).scope, "local");
+  await client.publish("room:1", 1);
+  assert.equal((await client.next()).data, 1);
+  const { error } = await redisHealth(a, 503);
+  assert.match(error, /refused/);
+  await redis.start();
+  await redisHealth(a, 200);
+  await until("subscribed", async () => (await subscribers(redis, "ws:channel:room:1")) === 1);
+  // The password changes under it.
+  await redis.command("CONFIG", "SET", "requirepass", "other");
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  const refused = await redisHealth(a, 503);
+  assert.match(refused.error, /WRONGPASS/);
+  await client.publish("room:1", 2);
+  assert.equal((await client.next()).data, 2);
+  await redis.command("CONFIG", "SET", "requirepass", "secret");
+  await redisHealth(a, 200, 8000);
+});
+
+testRedis("a full Redis, a read-only one, and one that ends connections", { brokers: 2, timeout: 40000 }, async ({ brokers: [a, b], redis }) => {
+  const [there, publisher] = [await b.connect(), await a.connect()];
+  await there.subscribe("room:1");
+  await redis.command("CONFIG", "SET", "maxmemory", "1");
+  await publisher.publish("room:1", "full");
+  assert.equal((await there.next()).data, "full", "PUBLISH needs no memory");
+  await redis.command("CONFIG", "SET", "maxmemory", "0");
+  await redis.command("REPLICAOF", "127.0.0.1", "1");
+  await redis.command("REPLICAOF", "NO", "ONE");
+  let next = 0;
+  for (let round = 0; round < 10; round++) {
+    for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes").catch(() => {});
+    await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
+    await publisher.publish("room:1", next++);
+  }
+  assert.deepEqual(await take(there, next), numbers(0, next));
+  assert.equal(await subscribers(redis, "ws:channel:room:1"), 1, "reconnect storms leave exactly the right number");
+  const clients = (await redis.command("CLIENT", "LIST")).split("\n").filter((line) => line.includes("name=ringcast:"));
+  assert.equal(clients.length, 4, "two connections each");
+});
+
+testRedis("subscribed is a promise across instances", { brokers: 2, workers: 2, timeout: 60000 }, async ({ brokers: [a, b] }) => {
+  const [one, two] = [await a.connect(), await b.connect()];
+  for (let i = 0; i < 500; i++) {
+    const answer = await one.subscribe(`room:${i}`);
+    assert.equal(answer.scope, undefined);
+    await two.publish(`room:${i}`, i);
+    assert.equal((await one.next()).data, i);
+    await one.unsubscribe(`room:${i}`);
+  }
+});
+
+testRedis("a message of 100 MB hurts nobody", {
+  brokers: 1,
+  timeout: 60000,
+  start: () => startRedis({ args: ["--client-output-buffer-limit", "pubsub", "0", "0", "0"] }),
+}, async ({ brokers: [a], redis }) => {
+  const client = await a.connect();
+  await client.subscribe("room:1");
+  await redis.publish("ws:channel:room:1", Buffer.alloc(100 << 20, 0x61));
+  await redis.publish("ws:channel:room:1", { payload: "after" });
+  assert.equal((await client.next("message", 20000)).data, "after");
+  assert.equal((await a.metrics())("ringcast_redis_too_large_total"), 1);
+  await redisHealth(a, 200);
+});
