@@ -198,9 +198,9 @@ $(BIN)/$(PROGRAM_$(1)): $(OBJ)/$(1)/main.o $(B)/lib/lib$(1).a $(B)/lib/libcommon
 endef
 $(foreach c,acceptor worker relay bench,$(eval $(call program_rule,$(c))))
 
-# Tests may use anything, the C++ shim included.
+# Tests may use anything, the C++ shim and the WebSocket library that they compare with included.
 link_test = @mkdir -p $(@D); echo "  LINK  $@"; \
-    $(CC) $(LDFLAGS_ALL) -o $@ $(1) -Wl,--start-group $(B)/lib/libsupport.a $(ARCHIVES) -Wl,--end-group $(2) $(LIBS) -lstdc++
+    $(CC) $(LDFLAGS_ALL) -o $@ $(1) -Wl,--start-group $(B)/lib/libsupport.a $(ARCHIVES) -Wl,--end-group $(2) $(LIBS) -lwslay -lstdc++
 # Criterion's runner cannot start under TSan; tests/tsan has a small one with the same macros.
 UNIT_DRIVER := $(if $(filter tsan,$(FLAVOUR)),$(OBJ)/tests/tsan/runner.o,-lcriterion)
 define unit_rule

@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "common/config_key.h"
 #include "common/config_text.h"
+#include "common/text_template.h"
 
 /* What a ring record needs beside its data: envelope, channel, request id, record header. Excludes are bounded by the
  * message that carries them. */
@@ -425,6 +426,27 @@ static int times_check(const struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+/* Fields in braces that nothing would ever fill. */
+static int templates_check(const struct rc_config *config, struct rc_err *err)
+{
+    for (uint32_t i = 0; i < config->bridge_count; i++) {
+        const struct rc_config_bridge *bridge = &config->bridges[i];
+        struct rc_template template;
+        struct rc_err why;
+        const char *key = "room";
+        int rc = rc_template_compile(&template, bridge->room.text, rc_template_known_json, &why);
+        if (rc == 0) {
+            key = "event";
+            rc = rc_template_compile(&template, bridge->event.text, rc_template_known_json, &why);
+        }
+        if (rc < 0) {
+            return rc_err_set(err, rc, "bridge \"%s\": %s: %s; write {json.field} or {json.field.field}",
+                              bridge->redis.text, key, why.text);
+        }
+    }
+    return 0;
+}
+
 /* Two listeners for one address would share its connections at random. */
 static int listeners_check(const struct rc_config *config, struct rc_err *err)
 {
@@ -556,6 +578,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);
+    }
+    if (rc == 0) {
+        rc = templates_check(config, err);
     }
     if (rc == 0 && config->server.instance_id.text[0] == '\0') {
         rc = instance_id_make(config, err);

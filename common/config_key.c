@@ -9,6 +9,7 @@
 #include "common/channel_name.h"
 #include "common/check.h"
 #include "common/log.h"
+#include "common/redis_url.h"
 #include "common/utf8_char.h"
 
 #define FOUND_MAX 80 /* characters of a wrong value that a message shows */
@@ -339,27 +340,13 @@ static bool visible_ascii(const char *text)
     return true;
 }
 
-static bool redis_url_ok(const char *text)
-{
-    const char *const mark = strstr(text, "://");
-    static const char *const schemes[] = {"redis",           "rediss",        "redis+sentinel",
-                                          "rediss+sentinel", "redis+cluster", "rediss+cluster",
-                                          "valkey",          "valkeys",       "unix"};
-    for (size_t i = 0; mark != NULL && i < RC_ARRAY_COUNT(schemes); i++) {
-        const size_t bytes = strlen(schemes[i]);
-        if ((size_t)(mark - text) == bytes && memcmp(text, schemes[i], bytes) == 0) {
-            return visible_ascii(text) && mark[3] != '\0';
-        }
-    }
-    return false;
-}
-
 /* What is wrong with a text of this form (already known to be short enough, UTF-8 and without control characters), or
  * NULL. */
 static const char *form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     struct rc_listen_address address;
     struct rc_network network;
+    struct rc_redis_url redis;
     switch (form) {
     case RC_FORM_LISTEN:
         return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
@@ -378,7 +365,10 @@ static const char *form_problem(enum rc_config_form form, const char *text, size
     case RC_FORM_FILE:
         return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
     case RC_FORM_REDIS_URL:
-        return redis_url_ok(text) ? NULL : "expected a URL such as \"redis://host:6379\" or \"rediss://host\"";
+        if (!visible_ascii(text)) {
+            return "expected visible ASCII characters without spaces";
+        }
+        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_SECRET:
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:
@@ -735,7 +725,11 @@ void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void 
         text_print(out, rc_config_word_of(key->words, (uint32_t)number_load(key, item)));
         return;
     case RC_CONFIG_TEXT:
-        (key->form == RC_FORM_REDIS_URL ? url_print : text_print)(out, member_of_const(key, item));
+        if (key->form == RC_FORM_SECRET) {
+            text_print(out, *(const char *)member_of_const(key, item) != '\0' ? "***" : "");
+        } else {
+            (key->form == RC_FORM_REDIS_URL ? url_print : text_print)(out, member_of_const(key, item));
+        }
         return;
     case RC_CONFIG_LIST:
         (void)fputc('[', out);

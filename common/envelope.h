@@ -31,12 +31,16 @@ enum rc_record_type {
     RC_UP_INTEREST_REMOVE = 4, /* channel: last local subscriber gone */
     RC_UP_SNAPSHOT_BEGIN = 5,  /* token = relay generation: every interest follows as RC_UP_INTEREST_ADD */
     RC_UP_SNAPSHOT_END = 6,    /* token = relay generation */
+    RC_UP_CALL = 7,            /* HTTP API: to the worker of `target`, or to all; see common/call.h */
+    RC_UP_REPLY = 8,           /* answer to an RC_DOWN_CALL, for the worker `target.worker` */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
     RC_DOWN_ANSWER = 34,   /* the publisher's answer alone: its worker has no subscriber of the channel, or an error */
     RC_DOWN_INTEREST = 35, /* channel: interest is registered; what is published after this record is delivered */
     RC_DOWN_GAP = 36,      /* channel (empty = all): messages were dropped inside the host */
+    RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
+    RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
 };
 
 enum rc_envelope_flags {
@@ -47,6 +51,8 @@ enum rc_envelope_flags {
     RC_ENVELOPE_SCOPE_LOCAL = 1u << 4, /* RC_DOWN_INTEREST: Redis has not confirmed */
     RC_ENVELOPE_REMOTE = 1u << 5,      /* came from another instance or a backend */
     RC_ENVELOPE_BROADCAST = 1u << 6,   /* publish on "*" that came as `broadcast` (answer type differs) */
+    RC_ENVELOPE_API = 1u << 7,         /* of the HTTP API: the request id is a struct rc_call_tag */
+    RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
 };
 
 /* As rc_client_ref.worker: not of this host. */

@@ -141,7 +141,8 @@ static int take_hosts(struct rc_redis_url *url, const char *text, size_t bytes, 
             return rc_err_set(err, -EINVAL, "at most %d hosts", RC_REDIS_HOSTS_MAX);
         }
         if (!rc_redis_address_parse(&url->hosts[url->host_count], text, (size_t)(stop - text), port)) {
-            return rc_err_set(err, -EINVAL, "\"%.*s\" is not a host or host:port", (int)(stop - text), text);
+            /* Not repeated: it may be part of a password whose `/` or `@` was not percent-encoded. */
+            return rc_err_set(err, -EINVAL, "host %u is not written as host or host:port", url->host_count + 1);
         }
         url->host_count++;
         text = stop + 1;
@@ -155,7 +156,7 @@ static int take_hosts(struct rc_redis_url *url, const char *text, size_t bytes, 
 static int take_database(struct rc_redis_url *url, const char *text, struct rc_err *err)
 {
     if (!number(text, strlen(text), 1000000, &url->database)) {
-        return rc_err_set(err, -EINVAL, "\"%s\" is not the number of a database", text);
+        return rc_err_set(err, -EINVAL, "what stands behind the host is not the number of a database");
     }
     return 0;
 }
@@ -171,7 +172,7 @@ static int take_unix(struct rc_redis_url *url, const char *text, struct rc_err *
         return 0;
     }
     return strncmp(query, "?db=", 4) == 0 ? take_database(url, query + 4, err)
-                                           : rc_err_set(err, -EINVAL, "\"%s\" is not ?db=number", query);
+                                           : rc_err_set(err, -EINVAL, "only ?db=number may follow the path");
 }
 
 /* What follows the hosts: "/database", "/master[/database]", or nothing. */

@@ -62,6 +62,23 @@ struct rc_relay_truth {
 };
 _Static_assert(sizeof(struct rc_relay_truth) == 128, "relay truth layout");
 
+/*
+ * Idempotency keys that the relay has seen, in sets of a few ways each. In shared memory, since a relay that died in between is
+ * when callers try again. W: relay, by relay/idempotency.
+ */
+#define RC_IDEMPOTENCY_SETS 8192u
+#define RC_IDEMPOTENCY_WAYS 8u
+struct rc_idempotency_entry {
+    _Atomic uint64_t key[2];
+    _Atomic uint64_t sequence; /* of the message that the key was first used for */
+    _Atomic uint64_t time_ms;  /* CLOCK_MONOTONIC; 0 = empty. Stored last, with release */
+};
+_Static_assert(sizeof(struct rc_idempotency_entry) == 32, "idempotency entry layout");
+
+struct rc_idempotency {
+    struct rc_idempotency_entry entries[RC_IDEMPOTENCY_SETS][RC_IDEMPOTENCY_WAYS];
+};
+
 /* How it stands with Redis, for /health/redis and `ringcast status`. */
 enum rc_redis_state {
     RC_REDIS_DISABLED,   /* no redis.url, or a relay that does not run yet */
@@ -81,6 +98,13 @@ struct rc_redis_health {
     uint8_t pad[48];
 };
 _Static_assert(sizeof(struct rc_redis_health) == 256, "redis health layout");
+
+/* What came over one [[bridge]] since the start. W: relay. */
+struct rc_bridge_counters {
+    _Atomic uint64_t messages; /* handed to the workers that want them */
+    _Atomic uint64_t errors;   /* dropped: not JSON, too large, or a field of room or event was missing */
+};
+_Static_assert(sizeof(struct rc_bridge_counters) == 16, "bridge counters layout");
 
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
@@ -114,6 +138,7 @@ struct rc_control {
     struct rc_listener listeners[RC_LISTENERS_MAX];
     struct rc_relay_truth relay_truth;
     struct rc_redis_health redis_health;
+    struct rc_bridge_counters bridges[RC_CONFIG_BRIDGES_MAX]; /* in the order of config.bridges */
     struct rc_process acceptor;
     struct rc_process relay;
     struct rc_process workers[RC_WORKERS_MAX];
@@ -123,6 +148,7 @@ struct rc_control {
     struct rc_metrics acceptor_metrics;
     struct rc_metrics relay_metrics;
     struct rc_metrics worker_metrics[RC_WORKERS_MAX];
+    struct rc_idempotency idempotency; /* pages are touched with use only */
 };
 
 /* One generation's rings of a worker: pair = generation & 1. */

@@ -206,6 +206,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .metrics = &relay->control->relay_metrics,
         .relay_generation = atomic_load_explicit(&relay->control->relay.generation, memory_order_acquire),
         .interest_count_max = interest_max(relay),
+        .idempotency = &relay->control->idempotency,
         .remote = relay->remote.link != NULL ? &rc_remote_ops : NULL,
         .remote_context = &relay->remote,
     };

@@ -177,6 +177,9 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
     case RC_UP_SNAPSHOT_BEGIN:
     case RC_UP_SNAPSHOT_END:
         return true;
+    case RC_UP_CALL:
+    case RC_UP_REPLY:
+        return (head->flags & RC_ENVELOPE_API) != 0;
     default:
         return false;
     }

@@ -105,6 +105,8 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_channel_bridge_open(&remote->channel, &remote->bridge);
     rc_broadcast_open(&remote->broadcast, &remote->bridge);
     rc_direct_open(&remote->direct, &remote->bridge);
+    rc_notifications_open(&remote->notifications, &remote->bridge);
+    rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
     return 0;
 }
 
@@ -122,5 +124,6 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
     remote->config = config;
     if (remote->link != NULL) {
         rc_redis_link_configure(remote->link, &config->redis);
+        rc_application_configure(&remote->application, config);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * remote: this host's way to all others, where the router, the bridges and the link to Redis meet.
  *
- *   router ── publish, direct, interest ──▶ remote ──▶ bridge/{broadcast,direct,channel} ──▶ redis/link
+ *   router ── publish, direct, interest ──▶ remote ──▶ bridges ──▶ redis/link
  *   router ◀── rc_router_deliver, rc_router_interest_done ── remote ◀── bridges ◀── redis/link
  *
  * Owned by main; one thread. Without redis.url it is not opened, and this host is all there is. A redis.url that cannot work leaves
@@ -14,10 +14,12 @@
 #include <stdint.h>
 
 #include "common/shm_layout.h"
+#include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
 #include "relay/bridge/broadcast.h"
 #include "relay/bridge/channel.h"
 #include "relay/bridge/direct.h"
+#include "relay/bridge/notifications.h"
 #include "relay/router.h"
 
 struct rc_remote {
@@ -30,6 +32,8 @@ struct rc_remote {
     struct rc_broadcast broadcast;
     struct rc_direct direct;
     struct rc_channel_bridge channel;
+    struct rc_notifications notifications;
+    struct rc_application application;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/call.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
+#include "relay/idempotency.h"
 
 /* What one worker may hand in before it is the next one's turn. */
 #define BATCH_RECORDS_MAX 256u
@@ -17,6 +20,9 @@
 
 /* What a worker may set in a record; the rest is the relay's to say. */
 #define FLAGS_FROM_WORKER (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_BROADCAST)
+
+/* The same in answers. */
+#define FLAGS_IN_ANSWER (FLAGS_FROM_WORKER | RC_ENVELOPE_API)
 
 /* A message on its way down. */
 struct message {
@@ -31,9 +37,16 @@ static bool is_everybody(const struct rc_envelope_view *view)
     return view->head.channel_bytes == 1 && view->channel[0] == '*';
 }
 
+static bool is_user(const char *name, uint32_t name_bytes)
+{
+    return name_bytes > 5 && memcmp(name, "user:", 5) == 0;
+}
+
 static void set_interest_gauge(struct rc_router *router)
 {
     rc_metric_set(router->setup.metrics, RC_METRIC_INTERESTS, router->interest.pair_count);
+    rc_metric_set(router->setup.metrics, RC_METRIC_INTEREST_CHANNELS, router->interest.map.count);
+    rc_metric_set(router->setup.metrics, RC_METRIC_INTEREST_USERS, router->user_channels);
 }
 
 /* --- sequence and intent --------------------------------------------------------------------------------------------- */
@@ -83,7 +96,7 @@ static void send_answer(struct rc_router *router, struct rc_relay_port *port, co
                  .channel_hash = up->head.channel_hash,
                  .origin = up->head.origin,
                  .target = message->copy.head.target,
-                 .flags = (uint16_t)((up->head.flags & FLAGS_FROM_WORKER) | RC_ENVELOPE_ANSWER),
+                 .flags = (uint16_t)((up->head.flags & FLAGS_IN_ANSWER) | RC_ENVELOPE_ANSWER),
                  .code = code,
                  .channel_bytes = up->head.channel_bytes,
                  .request_id_bytes = up->head.request_id_bytes},
@@ -105,7 +118,7 @@ static void send_copy(struct rc_router *router, struct rc_relay_port *port, stru
     }
     struct rc_envelope_view view = message->copy;
     view.head.request_id_bytes = message->up->head.request_id_bytes;
-    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER);
+    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
     message->asker = NULL;
     if (!send_to(router, port, message->type, &view)) {
         send_answer(router, port, message, 0);
@@ -186,6 +199,16 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
+/* The API wants to know whether the client is there: the target's worker answers. False: it did not get the message. */
+static bool send_direct_of_call(struct rc_router *router, struct rc_relay_port *target, struct message *message)
+{
+    struct rc_envelope_view view = message->copy;
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
+    view.head.request_id_bytes = message->up->head.request_id_bytes;
+    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
+    return send_to(router, target, RC_DOWN_DIRECT, &view);
+}
+
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
 {
@@ -193,7 +216,12 @@ static void route_direct(struct rc_router *router, struct rc_relay_port *port, c
     set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
     struct rc_relay_port *target = target_port(router, &record->view.head.target);
     uint16_t code = 0;
-    if (target != NULL) {
+    if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
+        if (send_direct_of_call(router, target, &message)) {
+            return;
+        }
+        code = CODE_UNAVAILABLE;
+    } else if (target != NULL) {
         send_copy(router, target, &message);
     } else if (router->setup.remote == NULL ||
                !router->setup.remote->direct(router->setup.remote_context, &message.copy)) {
@@ -220,6 +248,9 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
         rc_router_interest_done(router, &request, 0, CODE_UNAVAILABLE);
         return;
     }
+    if (result == RC_INTEREST_EDGE && is_user(request.name, request.name_bytes)) {
+        router->user_channels++;
+    }
     set_interest_gauge(router);
     if (router->setup.remote == NULL ||
         !router->setup.remote->interest_add(router->setup.remote_context, &request, result == RC_INTEREST_EDGE)) {
@@ -230,6 +261,9 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
 static void remote_remove(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
 {
     struct rc_router *router = context;
+    if (is_user(name, name_bytes)) {
+        router->user_channels--;
+    }
     if (router->setup.remote != NULL) {
         router->setup.remote->interest_remove(router->setup.remote_context, hash, name, name_bytes);
     }
@@ -270,6 +304,107 @@ static void take_snapshot(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
+/* --- calls of the HTTP API -------------------------------------------------------------------------------------------- */
+
+/* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
+static void answer_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *up,
+                        const struct rc_envelope *head, const void *data)
+{
+    struct rc_envelope_view answer = {.head = *head, .request_id = up->request_id, .data = data};
+    answer.head.origin = up->head.origin;
+    answer.head.target = up->head.target;
+    answer.head.flags = (uint16_t)(head->flags | RC_ENVELOPE_API | RC_ENVELOPE_ANSWER);
+    answer.head.request_id_bytes = up->head.request_id_bytes;
+    if (!send_to(router, port, RC_DOWN_ANSWER, &answer)) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
+    }
+}
+
+/* Was this message's idempotency key used for another one already? Then the caller is told so and nothing is sent. */
+static bool answered_as_duplicate(struct rc_router *router, struct rc_relay_port *port,
+                                  const struct rc_port_record *record, uint64_t sequence)
+{
+    struct rc_call_tag tag;
+    if (router->setup.idempotency == NULL || !rc_call_tag_read(&record->view, &tag) || !rc_call_tag_keyed(&tag)) {
+        return false;
+    }
+    const uint64_t first = rc_idempotency_find(router->setup.idempotency, tag.key, rc_clock_ms());
+    if (first == 0 || first == sequence) {
+        return false; /* with its own sequence: a predecessor died in the middle of this very message */
+    }
+    rc_metric_add(router->setup.metrics, RC_METRIC_API_DUPLICATES, 1);
+    if (asker_of(router, port, record) != NULL) {
+        const struct rc_envelope head = {.position = first, .flags = RC_ENVELOPE_DUPLICATE};
+        answer_call(router, port, &record->view, &head, NULL);
+    }
+    return true;
+}
+
+/* After the intent was stored, before anything is sent: a successor finds both or routes again with the same sequence. */
+static void remember_key(struct rc_router *router, const struct rc_envelope_view *view, uint64_t sequence)
+{
+    struct rc_call_tag tag;
+    if (router->setup.idempotency != NULL && rc_call_tag_read(view, &tag) && rc_call_tag_keyed(&tag) &&
+        rc_idempotency_put(router->setup.idempotency, tag.key, sequence, rc_clock_ms())) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_KEYS_EVICTED, 1);
+    }
+}
+
+/* What a worker's overflow has beyond its half is for its own answers: see rc_port_stalled. */
+static bool pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_record_type type,
+                    const struct rc_envelope_view *view)
+{
+    if (rc_port_stalled(to) || !send_to(router, to, type, view)) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
+        return false;
+    }
+    return true;
+}
+
+static void route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    struct rc_envelope_view view = record->view;
+    struct rc_worker_set targets = router->live;
+    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
+    struct rc_call_asked asked = {0};
+    if (view.head.target.random != 0) {
+        const struct rc_relay_port *only = target_port(router, &view.head.target);
+        targets = (struct rc_worker_set){0};
+        if (only == NULL) {
+            answer.code = CODE_NOT_FOUND;
+        } else {
+            rc_worker_set_put(&targets, only->index, true);
+        }
+    }
+    view.head.sequence = 0;
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)port->index};
+    view.head.flags = RC_ENVELOPE_API;
+    for (uint32_t i = 0; i < router->setup.port_count; i++) {
+        if (!rc_worker_set_has(&targets, i)) {
+            continue;
+        }
+        if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view)) {
+            asked.bits[i / 64] |= UINT64_C(1) << (i % 64);
+        } else {
+            answer.code = CODE_UNAVAILABLE;
+        }
+    }
+    answer_call(router, port, &record->view, &answer, &asked);
+}
+
+static void route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    const uint32_t asker = record->view.head.target.worker;
+    if (asker >= router->setup.port_count || !rc_worker_set_has(&router->live, asker)) {
+        return; /* it died meanwhile */
+    }
+    struct rc_envelope_view view = record->view;
+    view.head.sequence = 0;
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)port->index};
+    view.head.flags = RC_ENVELOPE_API;
+    (void)pass_on(router, &router->setup.ports[asker], RC_DOWN_REPLY, &view);
+}
+
 /* `sequence`: what a predecessor gave the record, 0 = it is new. */
 static void route_record(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record,
                          uint64_t sequence)
@@ -278,8 +413,14 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
     if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT) {
+        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) && answered_as_duplicate(router, port, record, sequence)) {
+            return;
+        }
         if (sequence == 0) {
             sequence = store_intent(router, port);
+        }
+        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API)) {
+            remember_key(router, &record->view, sequence);
         }
         if (record->type == RC_UP_PUBLISH) {
             route_publish(router, port, record, sequence);
@@ -289,7 +430,7 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         return;
     }
     if (!record->current) {
-        return; /* the interest of a dead worker */
+        return; /* the interest of a dead worker, or what it asked */
     }
     switch (record->type) {
     case RC_UP_INTEREST_ADD:
@@ -297,6 +438,12 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         break;
     case RC_UP_INTEREST_REMOVE:
         remove_interest(router, port, &record->view);
+        break;
+    case RC_UP_CALL:
+        route_call(router, port, record);
+        break;
+    case RC_UP_REPLY:
+        route_reply(router, port, record);
         break;
     default: /* the port lets no other type through */
         take_snapshot(router, port, record);

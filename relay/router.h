@@ -9,6 +9,9 @@
  * else; workers drop a sequence that is not greater than the last they saw. There is at most one sequenced record per message
  * and worker: on the publisher's own worker message and answer are one record.
  *
+ * Calls of the HTTP API (common/call.h) are passed on without a sequence: to one worker or all, and their replies back. A relay
+ * that dies in between passes a call on twice; each of them can be carried out twice, and the asker counts a worker once.
+ *
  * Interest is unknown after a restart: until a worker's snapshot (its token is the relay's generation) has passed, it is sent
  * everything. Errors are counted, never fatal; nothing blocks. Owned by main, one thread.
  *
@@ -54,6 +57,7 @@ struct rc_router_setup {
     struct rc_metrics *metrics;         /* borrowed: the relay's */
     uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
     uint64_t interest_count_max;        /* pairs of channel and worker */
+    struct rc_idempotency *idempotency; /* borrowed: in the control segment; NULL = keys are not looked at */
     const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
     void *remote_context;               /* borrowed */
 };
@@ -66,6 +70,7 @@ struct rc_router {
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
     struct rc_worker_set touched;  /* workers to be rung after the batch */
     uint32_t first;                /* port that the next turn begins with */
+    uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
 };
 
 /* Takes over from a predecessor (repairs next_sequence, routes the intent's record again). 0 or -ENOMEM. */

@@ -36,7 +36,7 @@ struct worker {
     struct rc_sessions sessions;
     struct rc_metrics *metrics;
     bool parent_gone;
-    bool more; /* the down ring had more than one batch */
+    bool more; /* the down ring had more than one batch, or a step of sessions is to be continued */
     uint64_t trim_ms;
 };
 
@@ -321,7 +321,8 @@ static bool ended(struct worker *w)
         return false;
     }
     rc_sessions_drain(&w->sessions);
-    return w->io.open_count == 0 ||
+    /* Requests without a WebSocket are answered within a turn: nobody has to be waited for. */
+    return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control->drain_deadline_ms, memory_order_acquire);
 }
 
@@ -335,6 +336,7 @@ static void run(struct worker *w)
         rc_io_timers(&w->io);
         w->more = rc_uplink_drain(&w->uplink);
         rc_sessions_uplink_room(&w->sessions);
+        w->more |= rc_sessions_work(&w->sessions);
         rc_uplink_flush(&w->uplink);
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
@@ -370,6 +372,7 @@ int main(int argc, char **argv)
     const bool corrupt = worker.uplink.corrupt;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release);
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
+    rc_sessions_close(&worker.sessions);
     rc_io_close(&worker.io);
     rc_uplink_close(&worker.uplink);
     rc_sessions_close(&worker.sessions);

@@ -129,7 +129,8 @@ struct rc_slot {
     uint16_t history_bytes;   /* in it */
     uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
     uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
-    uint8_t pad[8];
+    uint32_t call; /* HTTP: the API call in progress (session/api.h), private to this process; 0 = none */
+    uint8_t pad[4];
 };
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 

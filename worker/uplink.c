@@ -80,6 +80,15 @@ int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct r
     return 0;
 }
 
+uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink)
+{
+    const uint64_t free = uplink->up.capacity - rc_ring_used(&uplink->up);
+    const uint64_t most = rc_ring_payload_max(&uplink->up);
+    /* Half of what is free fits wherever the ring wraps. */
+    const uint64_t fits = free / 2 < 2 * RC_RING_ALIGN ? 0 : free / 2 - 2 * RC_RING_ALIGN;
+    return fits < most ? fits : most;
+}
+
 /* --- interest --- */
 
 void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t index)
@@ -254,6 +263,10 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
         break;
     case RC_DOWN_ANSWER:
         break;
+    case RC_DOWN_CALL:
+    case RC_DOWN_REPLY:
+        uplink->call(uplink->call_context, (enum rc_record_type)type, view);
+        return 0;
     default:
         rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
         return 0;
@@ -261,7 +274,9 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
     if (rc == -ENOSPC) {
         return rc;
     }
-    if (type == RC_DOWN_ANSWER || (view->head.flags & RC_ENVELOPE_ANSWER)) {
+    if (RC_UNLIKELY(view->head.flags & RC_ENVELOPE_API)) {
+        uplink->call(uplink->call_context, (enum rc_record_type)type, view);
+    } else if (type == RC_DOWN_ANSWER || (view->head.flags & RC_ENVELOPE_ANSWER)) {
         uplink_answer(uplink, view);
     }
     if (sequence != 0) {

@@ -18,7 +18,13 @@
 
 #define RC_UPLINK_BATCH_MAX 512u /* records drained before the turn sends them */
 
+/* Calls of the HTTP API and their answers (common/call.h): RC_DOWN_CALL, RC_DOWN_REPLY, RC_DOWN_DIRECT that is to be answered,
+ * and everything with RC_ENVELOPE_ANSWER whose tag is a call's. The view lives during the call only. */
+typedef void rc_uplink_call(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
+
 struct rc_uplink {
+    rc_uplink_call *call;       /* set by the owner before the first drain */
+    void *call_context;         /* borrowed */
     struct rc_control *control; /* borrowed */
     struct rc_port *port;       /* borrowed */
     struct rc_hub *hub;         /* borrowed */
@@ -47,6 +53,9 @@ void rc_uplink_close(struct rc_uplink *uplink);
 /* Writes one record. -EAGAIN: there is no room, and the relay was asked to wake us when half of the ring is free. -EMSGSIZE: it
  * can never fit. */
 int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
+
+/* Bytes of the largest record that can be written now; 0 = none. */
+uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink);
 
 /* Hub handler: queues the channel's interest to be told. */
 void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t channel);

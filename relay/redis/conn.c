@@ -398,7 +398,7 @@ static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
     if (reply->type == REDIS_REPLY_PUSH) {
         return true;
     }
-    return conn->subscriber && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+    return conn->subscriber && !conn->resp3 && conn->state == RC_REDIS_CONN_READY && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
            !rc_redis_reply_is(reply->element[0], "pong");
 }
 

@@ -16,6 +16,9 @@
 #include "relay/redis/tls.h"
 
 #define AGING_MS 250u
+#define GRACE_MS 100u
+#define GRACE_FROM_MS 25u          /* a shorter loss was nobody else's */
+#define GRACE_FIRST_FROM_MS 1000u /* before the first connection there was nothing to lose */
 
 /* --- state ----------------------------------------------------------------------------------------------------------- */
 
@@ -34,7 +37,7 @@ bool rc_redis_up(const struct rc_redis_link *link)
 static bool hears_all(const struct rc_redis_link *link)
 {
     const struct rc_redis_node *home = home_of(link);
-    if (home == NULL || !rc_redis_conn_up(&home->subscriber)) {
+    if (home == NULL || link->refused || !rc_redis_conn_up(&home->subscriber)) {
         return false;
     }
     for (uint16_t i = 0; link->sharded && i < link->node_count; i++) {
@@ -67,6 +70,36 @@ static void set_health(struct rc_redis_link *link)
     }
 }
 
+static uint64_t square_root(uint64_t value)
+{
+    uint64_t root = 0;
+    while ((root + 1) * (root + 1) <= value) {
+        root++;
+    }
+    return root;
+}
+
+/*
+ * Redis is back, and the other instances come back too, each after its own back-off: what is published before they have
+ * subscribed again is lost to them. Back-off grows by 50 ms a try, so after an outage of D ms it has come to about √(100 D).
+ */
+static void wait_for_others(struct rc_redis_link *link)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    const uint64_t away_ms = now_ms - link->lost_ms;
+    if (away_ms < GRACE_FROM_MS || (!link->was_up && away_ms < GRACE_FIRST_FROM_MS)) {
+        return;
+    }
+    const uint64_t backoff_ms = square_root(100 * (away_ms < 60000 ? away_ms : 60000));
+    const uint64_t grace_ms = GRACE_MS + (backoff_ms < RC_REDIS_BACKOFF_MAX_MS ? backoff_ms : RC_REDIS_BACKOFF_MAX_MS);
+    link->outbox.hold_until_ms = now_ms + grace_ms;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        if (link->nodes[i] != NULL) {
+            link->nodes[i]->outbox.hold_until_ms = now_ms + grace_ms;
+        }
+    }
+}
+
 /* After anything that may have changed it. */
 static void look(struct rc_redis_link *link)
 {
@@ -76,6 +109,12 @@ static void look(struct rc_redis_link *link)
         return;
     }
     link->up = up;
+    if (up) {
+        wait_for_others(link);
+        link->was_up = true;
+    } else {
+        link->lost_ms = rc_clock_ms();
+    }
     for (struct rc_redis_observer *one = link->observers; one != NULL; one = one->next) {
         one->changed(one->context, up);
     }
@@ -144,22 +183,33 @@ static void conn_late(void *context, struct rc_redis_conn *conn, bool late)
 static void conn_push(void *context, struct rc_redis_conn *conn, const redisReply *reply)
 {
     struct rc_redis_node *node = context;
+    struct rc_redis_link *link = node->link;
     (void)conn;
-    if (!rc_redis_pubsub_push(&node->link->pubsub, node->index, reply) && node->link->cluster != NULL) {
-        rc_redis_cluster_stale(node->link);
+    if (!rc_redis_pubsub_push(&link->pubsub, node->index, reply) && link->cluster != NULL) {
+        rc_redis_cluster_stale(link);
+    }
+    if (link->refused && rc_redis_pubsub_settled(&link->pubsub)) {
+        link->refused = false;
+        look(link);
     }
 }
 
 static void conn_error(void *context, struct rc_redis_conn *conn, const redisReply *reply)
 {
     struct rc_redis_node *node = context;
+    struct rc_redis_link *link = node->link;
     (void)conn;
-    rc_redis_pubsub_refused(&node->link->pubsub, node->index);
-    if (node->link->cluster != NULL &&
+    rc_redis_pubsub_refused(&link->pubsub, node->index);
+    if (link->cluster != NULL &&
         (strncmp(reply->str, "MOVED ", 6) == 0 || strncmp(reply->str, "CLUSTERDOWN", 11) == 0)) {
-        rc_metric_add(node->link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
-        rc_redis_cluster_stale(node->link);
+        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
+        rc_redis_cluster_stale(link);
+        return;
     }
+    /* Messages of others do not arrive: that is not "connected", whatever the connection says. */
+    (void)snprintf(link->error, sizeof(link->error), "%.180s", reply->str);
+    link->refused = true;
+    look(link);
 }
 
 static const struct rc_redis_conn_ops command_ops = {.ready = conn_ready, .lost = conn_lost, .late = conn_late};
@@ -620,6 +670,7 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
         return result;
     }
     link->active = true;
+    link->lost_ms = rc_clock_ms();
     rc_timer_set(&link->wire.timers, &link->aging, rc_clock_ms() + AGING_MS, aging_due, link);
     *out = link;
     return 0;

@@ -55,8 +55,11 @@ struct rc_redis_link {
     uint16_t node_count;                             /* places used */
     uint16_t home;
     bool up;     /* as told to observers */
+    bool was_up; /* true exactly when it has been once */
+    uint64_t lost_ms; /* when `up` ended, or the start */
     bool active; /* true exactly after the start: ops of connections count */
     bool sharded;
+    bool refused; /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
     char error[RC_REDIS_ERROR_MAX];
     struct rc_redis_outbox outbox; /* everything but sharded channels */
     struct rc_redis_pubsub pubsub;

@@ -769,6 +769,15 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
     }
 }
 
+bool rc_redis_pubsub_settled(const struct rc_redis_pubsub *pubsub)
+{
+    const struct rc_redis_subscription *one = pubsub->fixed;
+    while (one != NULL && one->confirmed) {
+        one = one->next;
+    }
+    return one == NULL && !pubsub->refusing.set;
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *wire, const char *prefix, bool sharded)

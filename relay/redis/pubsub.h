@@ -107,6 +107,8 @@ void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub);
 
 /* A push from a node's connection. False: a slot was taken from the node, the Cluster's map has to be read again. */
 bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const redisReply *reply);
+/* True when everything fixed is confirmed and nothing waits to be asked for again. */
+bool rc_redis_pubsub_settled(const struct rc_redis_pubsub *pubsub);
 /* An error of a subscribe command: what is not confirmed is asked for again later. */
 void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node);
 

@@ -128,6 +128,7 @@ void relay_host_open_relay(struct relay_host *host)
         .metrics = &host->control->relay_metrics,
         .relay_generation = generation,
         .interest_count_max = 1000000,
+        .idempotency = &host->control->idempotency,
     };
     RC_ASSERT(rc_router_open(&host->router, &setup) == 0);
 }

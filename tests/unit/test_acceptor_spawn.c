@@ -98,8 +98,10 @@ Test(spawn, signals_are_at_their_defaults)
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     signal(SIGHUP, SIG_IGN);
-    cr_assert_eq(exit_code_of("grep -q '^SigBlk:[[:space:]]*0*$' /proc/$$/status && kill -HUP $$; exit 3", &relay_args,
-                              RC_CPU_NONE),
+    /* By built-ins alone: a shell blocks signals while it waits for a program, and would be seen doing so. */
+    cr_assert_eq(exit_code_of("while read -r key value; do [ \"$key\" = SigBlk: ] && break; done </proc/$$/status; "
+                              "case $value in *[!0]*) exit 3 ;; esac; kill -HUP $$; exit 4",
+                              &relay_args, RC_CPU_NONE),
                  1000 + SIGHUP);
 }
 

@@ -29,6 +29,11 @@ bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span c
     return false;
 }
 
+int rc_permission_refusal(enum rc_who who, struct rc_span user)
+{
+    return user.count == 0 && (who == RC_WHO_USER || who == RC_WHO_OWNER) ? 401 : 403;
+}
+
 bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel)
 {
     const struct rc_config_namespace *space =

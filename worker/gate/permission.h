@@ -18,6 +18,9 @@ bool rc_permission_reserved(struct rc_span channel);
  * be the user's id; a channel without ':' has no owner. */
 bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel);
 
+/* How a refusal by `who` is answered: 401 when being a user would help, else 403. */
+int rc_permission_refusal(enum rc_who who, struct rc_span user);
+
 bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel);
 bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel);
 

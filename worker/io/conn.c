@@ -32,13 +32,16 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 
 static void conn_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
 {
-    const uint32_t entry = io->peername_next++ % RC_IO_PEERNAMES_MAX;
+    if (io->peernames_free_count == 0) {
+        return; /* more connections at once than a listen queue holds: their addresses stay unknown, not another's */
+    }
+    const uint32_t entry = io->peernames_free[--io->peernames_free_count];
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     memset(&io->peernames[entry], 0, sizeof(io->peernames[entry]));
     io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)slot, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
                            (int)bytes);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    /* The entry is known by the slot: the command completes inline, long before the entry is used again. */
+    /* The entry belongs to the request until its completion is handled: a thousand may be under way after a burst. */
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, slot));
     io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
 }
@@ -84,7 +87,9 @@ void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int res
 {
     struct rc_slot *slot = &io->truth->slots[index];
     io->conns[index].inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
-    const struct sockaddr_storage *name = &io->peernames[entry % RC_IO_PEERNAMES_MAX];
+    RC_ASSERT(entry < RC_IO_PEERNAMES_MAX);
+    const struct sockaddr_in6 *name = &io->peernames[entry];
+    io->peernames_free[io->peernames_free_count++] = (uint16_t)entry;
     if (slot->state == RC_SLOT_TERMINATING) {
         rc_io_terminate(io, index);
         return;
@@ -92,15 +97,14 @@ void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int res
     if (result < 0) {
         return; /* a Unix socket, or the peer is gone already */
     }
-    if (name->ss_family == AF_INET) {
+    if (name->sin6_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
         slot->address[10] = slot->address[11] = 0xff;
         memcpy(slot->address + 12, &v4->sin_addr, 4);
         slot->port = ntohs(v4->sin_port);
-    } else if (name->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)name;
-        memcpy(slot->address, &v6->sin6_addr, 16);
-        slot->port = ntohs(v6->sin6_port);
+    } else if (name->sin6_family == AF_INET6) {
+        memcpy(slot->address, &name->sin6_addr, 16);
+        slot->port = ntohs(name->sin6_port);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <liburing.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "common/err.h"
@@ -30,7 +31,7 @@
 #define RC_IO_PIECES_MAX 64u         /* pieces of one send */
 #define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
 #define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
-#define RC_IO_PEERNAMES_MAX 256u
+#define RC_IO_PEERNAMES_MAX 4096u /* asked for and not answered yet */
 #define RC_IO_FULL_RESERVE 64u /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
@@ -129,8 +130,9 @@ struct rc_io {
     uint32_t buffer_count;                    /* power of two */
     uint8_t peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = cannot be asked by the ring */
     bool accepting;
-    struct sockaddr_storage *peernames; /* owned, RC_IO_PEERNAMES_MAX */
-    uint32_t peername_next;
+    struct sockaddr_in6 *peernames; /* owned, RC_IO_PEERNAMES_MAX: where the kernel writes; room for IPv4, too */
+    uint16_t *peernames_free;       /* owned: a stack of entries that no request writes to */
+    uint32_t peernames_free_count;
 
     int listen_fds[RC_LISTENERS_MAX];
     uint32_t listener_count;

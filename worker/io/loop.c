@@ -90,6 +90,10 @@ static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *er
 static void loop_open_peernames(struct rc_io *io, const struct rc_control *control,
                                 const struct rc_uring_features *features)
 {
+    while (io->peernames_free_count < RC_IO_PEERNAMES_MAX) {
+        io->peernames_free[io->peernames_free_count] = (uint16_t)io->peernames_free_count;
+        io->peernames_free_count++;
+    }
     for (uint32_t i = 0; features->socket_getsockopt && i < io->listener_count; i++) {
         if (!control->listeners[i].unix_socket) {
             io->peername_bytes[i] =
@@ -127,8 +131,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     io->headers = calloc(RC_IO_BATCH_MAX, sizeof(*io->headers));
     io->staging = malloc((size_t)RC_IO_BATCH_MAX * RC_IO_STAGING_BYTES);
     io->peernames = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames));
+    io->peernames_free = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames_free));
     if (io->conns == NULL || io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
-        io->peernames == NULL || rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
+        io->peernames == NULL || io->peernames_free == NULL || rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->slot_count);
     }
     struct rc_uring_features features;
@@ -189,6 +194,7 @@ void rc_io_close(struct rc_io *io)
     free(io->headers);
     free(io->staging);
     free(io->peernames);
+    free(io->peernames_free);
     free(io->held);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/bridge_metrics.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/json_scan.h"
@@ -17,6 +18,7 @@
 #include "worker/http/origin.h"
 #include "worker/http/parse.h"
 #include "worker/http/upgrade.h"
+#include "worker/session/api.h"
 
 #define HTTP_PATH_MAX 256
 
@@ -80,6 +82,36 @@ static void exchange_body(struct exchange *exchange, uint16_t status, const char
         rc = rc_hub_reply(sessions->hub, exchange->slot, body, (uint32_t)body_bytes);
     }
     exchange_finish(exchange, rc, status);
+}
+
+void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct rc_answer *answer)
+{
+    struct exchange exchange = {
+        .sessions = sessions, .slot = slot, .keep_alive = answer->keep_alive && !sessions->draining};
+    char text[8192]; /* the head, or an error whole; `headers` are CORS's at most */
+    const struct rc_http_response response = {.status = answer->status,
+                                              .content_type = answer->content_type,
+                                              .body_bytes = answer->body_bytes,
+                                              .keep_alive = exchange.keep_alive,
+                                              .head = answer->head,
+                                              .allow = answer->allow,
+                                              .retry_after_s = answer->retry_after_s,
+                                              .date = exchange_date(sessions),
+                                              .headers = answer->headers};
+    size_t bytes;
+    if (answer->message != NULL) {
+        bytes = rc_http_respond_error(text, sizeof(text), &response, answer->message);
+    } else {
+        bytes = rc_http_respond(text, sizeof(text), &response);
+    }
+    int rc = bytes == 0 ? -ENOMEM : rc_hub_reply(sessions->hub, slot, text, (uint32_t)bytes);
+    if (rc == 0 && answer->message == NULL && !answer->head && answer->body_bytes > 0) {
+        rc = rc_hub_reply(sessions->hub, slot, answer->body, (uint32_t)answer->body_bytes);
+    }
+    exchange_finish(&exchange, rc, answer->status);
+    if (rc == 0 && exchange.keep_alive) {
+        rc_session_restart_deadline(sessions, slot); /* the next request has its time from now on */
+    }
 }
 
 /* --- resources --- */
@@ -175,6 +207,16 @@ static void http_metrics(struct exchange *exchange)
                        "metrics are not served on public listeners: set http.admin_listen or http.public_metrics");
         return;
     }
+    if (rc_api_wants_json(exchange->request)) {
+        struct rc_text json = {0};
+        if (rc_api_metrics_json(sessions->api, &json) < 0) {
+            exchange_error(exchange, (struct rc_http_response){.status = 503, .retry_after_s = 1}, "no memory");
+        } else {
+            exchange_body(exchange, 200, "application/json", json.bytes, json.count);
+        }
+        rc_text_free(&json);
+        return;
+    }
     struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
     size_t count = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
@@ -183,13 +225,17 @@ static void http_metrics(struct exchange *exchange)
     sources[count++] = (struct rc_metrics_source){.metrics = &control->relay_metrics, .worker = -1};
     sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor_metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
-    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) + 4096;
+    const struct rc_config *config = exchange->sessions->config;
+    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
+                        rc_bridge_metrics_render(config, control->bridges, control->instance_id, NULL, 0) + 4096;
     char *text = malloc(room);
     if (text == NULL) {
         exchange_error(exchange, (struct rc_http_response){.status = 503, .retry_after_s = 1}, "no memory");
         return;
     }
-    const size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
+    size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
+    bytes = bytes < room ? bytes : room;
+    bytes += rc_bridge_metrics_render(config, control->bridges, control->instance_id, text + bytes, room - bytes);
     exchange_body(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }
@@ -207,16 +253,6 @@ static void http_client_script(struct exchange *exchange)
 {
     exchange_body(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js,
                   RC_ASSET_BYTES(rc_asset_ringcast_js));
-}
-
-static void http_api(struct exchange *exchange)
-{
-    if (exchange->sessions->config->http.api_keys.count == 0) {
-        exchange_error(exchange, (struct rc_http_response){.status = 403},
-                       "no API key is configured: set http.api_keys, then send it as Authorization: Bearer KEY");
-        return;
-    }
-    exchange_error(exchange, (struct rc_http_response){.status = 404}, "no such API call");
 }
 
 static const struct {
@@ -341,6 +377,11 @@ static void http_upgrade(struct exchange *exchange, const char *path)
         exchange_error(exchange, (struct rc_http_response){.status = 404}, "no WebSocket end point has this path");
         return;
     }
+    if (sessions->draining) {
+        exchange_error(exchange, (struct rc_http_response){.status = 503, .retry_after_s = 1},
+                       "this server is going away: connect again");
+        return;
+    }
     const bool native = codec == RC_CODEC_JSON;
     const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols,
                                                   .subprotocol_count = native ? RC_ARRAY_COUNT(subprotocols) : 0};
@@ -406,9 +447,7 @@ static void http_resource(struct exchange *exchange, const char *path)
             return;
         }
     }
-    if (strncmp(path, "/api/", 5) == 0) {
-        http_api(exchange);
-    } else if (http_endpoint(exchange->sessions->config, path, &codec) >= 0) {
+    if (http_endpoint(exchange->sessions->config, path, &codec) >= 0) {
         exchange_error(
             exchange,
             (struct rc_http_response){.status = 426, .headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},
@@ -430,6 +469,10 @@ static void http_request(struct exchange *exchange)
         return;
     }
     path[path_bytes] = 0;
+    if (strncmp(path, "/api/", 5) == 0 && !rc_http_upgrade_wanted(request)) {
+        rc_api_request(exchange->sessions->api, exchange->slot, request, path, exchange->keep_alive, NULL);
+        return;
+    }
     if (request->has_content_length && request->content_length > limits->max_body_bytes) {
         exchange_error(exchange, (struct rc_http_response){.status = 413}, "the body is larger than limits.max_body");
         return;
@@ -452,6 +495,19 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
     const struct rc_slot *slot = &sessions->truth->slots[index];
     uint32_t used = 0;
     while (slot->state == RC_SLOT_HTTP && used < count) {
+        if (rc_hub_unsent(sessions->hub, index) > config->max_reply_bytes) {
+            sessions->truth->slots[index].flags |= RC_SLOT_WAITS_REPLIES;
+            rc_io_pause(sessions->io, index);
+            return used; /* goes on in rc_session_replies_drained */
+        }
+        if (slot->call != 0) {
+            const uint32_t taken = rc_api_body(sessions->api, index, bytes + used, count - used);
+            if (taken == 0) {
+                return used; /* pipelined behind a call that waits for its answer */
+            }
+            used += taken;
+            continue;
+        }
         struct rc_http_request request;
         const char *why = "";
         size_t scanned = 0;
@@ -475,7 +531,7 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
         exchange.keep_alive = request.keep_alive && !sessions->draining;
         http_request(&exchange);
         used += (uint32_t)rc;
-        if (slot->state == RC_SLOT_HTTP) {
+        if (slot->state == RC_SLOT_HTTP && slot->call == 0) {
             /* The next request has its time from now on. */
             rc_session_restart_deadline(sessions, index);
         }

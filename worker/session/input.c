@@ -11,11 +11,13 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "worker/session/api.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
 #include "worker/ws/utf8.h"
 
 #define INPUT_BLOCK_MIN 512u
+#define INPUT_BEHIND_CALL_MAX 16384u /* bytes of pipelined requests before a connection is not read until its answer */
 
 struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
 {
@@ -364,13 +366,14 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
     input_settle(sessions, index);
 }
 
-/* HTTP: whole requests are answered from the receive buffer; what is incomplete is parked. */
+/* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
+ * parked. Without bytes: looks at what is parked once more. */
 static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
     const bool parked = slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0;
     if (parked) {
-        if (rc_session_park(sessions, index, bytes, count) < 0) {
+        if (count > 0 && rc_session_park(sessions, index, bytes, count) < 0) {
             rc_session_failed_memory(sessions, index);
             return;
         }
@@ -384,6 +387,12 @@ static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *by
             rc_session_unpark(sessions, index, used);
         } else if (used < count && rc_session_park(sessions, index, bytes + used, count - used) < 0) {
             rc_session_failed_memory(sessions, index);
+            return;
+        }
+        if (slot->call != 0 && slot->input != 0 &&
+            rc_truth_input(sessions->truth, slot->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
+            rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+            rc_io_pause(sessions->io, index);
         }
         return;
     }
@@ -419,6 +428,14 @@ void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t
 void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state == RC_SLOT_HTTP) {
+        rc_api_room(sessions->api, index);
+        input_http(sessions, index, NULL, 0);
+        if (slot->state == RC_SLOT_HTTP && slot->call == 0 && !(slot->flags & RC_SLOT_WAITS_REPLIES)) {
+            rc_io_resume(sessions->io, index);
+        }
+        return;
+    }
     if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->waiting_opcode != 0) {
         struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
         const uint8_t opcode = input->waiting_opcode;
@@ -469,7 +486,7 @@ void rc_sessions_uplink_room(struct rc_sessions *sessions)
             continue;
         }
         slot->flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
-        if (!(slot->flags & RC_SLOT_WAITS_REPLIES) && input_goes_on(slot)) {
+        if (!(slot->flags & RC_SLOT_WAITS_REPLIES) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
             rc_session_resume(sessions, index);
         }
     }

@@ -34,6 +34,21 @@ static void request_error(const struct request *request, enum rc_code code, stru
     request_reply(request, &event);
 }
 
+static const struct rc_config_namespace *request_namespace(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    return rc_config_namespace_of(request->sessions->config, (const char *)channel.bytes, channel.count);
+}
+
+/* Not allowed by a rule: 401 to the anonymous whom being a user would help, else 403. */
+static void request_refuse(const struct request *request, enum rc_who who, struct rc_span message)
+{
+    const struct rc_span user = rc_session_user(request->sessions, request->slot);
+    const bool unknown = rc_permission_refusal(who, user) == RC_CODE_UNAUTHORIZED;
+    request_error(request, unknown ? RC_CODE_UNAUTHORIZED : RC_CODE_FORBIDDEN,
+                  unknown ? RC_SPAN("only users may do this, and you are anonymous") : message);
+}
+
 /* Answers done, if the client asked for an answer. */
 static void request_done(const struct request *request, enum rc_event_type type)
 {
@@ -72,7 +87,7 @@ static void request_subscribe(const struct request *request)
         return;
     }
     if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->slot), name)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not subscribe to this channel"));
+        request_refuse(request, request_namespace(request)->subscribe, RC_SPAN("you may not subscribe to this channel"));
         return;
     }
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
@@ -216,7 +231,7 @@ static bool request_channel_publish(const struct request *request)
     if (rc_permission_reserved(channel)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
     } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not publish to this channel"));
+        request_refuse(request, request_namespace(request)->publish, RC_SPAN("you may not publish to this channel"));
     } else {
         return request_publish(request, channel, 0);
     }
@@ -228,7 +243,7 @@ static bool request_broadcast(const struct request *request)
     struct rc_sessions *sessions = request->sessions;
     if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->slot),
                               (struct rc_span){0})) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not broadcast"));
+        request_refuse(request, sessions->config->permissions.broadcast, RC_SPAN("you may not broadcast"));
         return true;
     }
     return request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
@@ -239,7 +254,7 @@ static bool request_direct(const struct request *request)
     struct rc_sessions *sessions = request->sessions;
     if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->slot),
                               (struct rc_span){0})) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not send direct messages"));
+        request_refuse(request, sessions->config->permissions.direct, RC_SPAN("you may not send direct messages"));
         return true;
     }
     struct rc_envelope_view view = {0};

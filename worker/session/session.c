@@ -9,9 +9,11 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "worker/session/api.h"
 #include "worker/ws/frame.h"
 
 #define SESSION_FEW 10000u /* connections of a worker below which its timers are bundled */
+#define SESSION_BUNDLED_MS 10000u /* and intervals from which on a second more does not matter */
 
 int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
@@ -27,19 +29,27 @@ int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, c
                                      .worker = worker,
                                      .deflate_serves_256 = rc_deflate_serves_256()};
     rc_session_trust(sessions);
-    return rc_inflater_open(&sessions->inflater);
+    const int rc = rc_inflater_open(&sessions->inflater);
+    return rc < 0 ? rc : rc_api_open(sessions);
 }
 
 void rc_sessions_close(struct rc_sessions *sessions)
 {
+    rc_api_close(sessions);
     rc_inflater_close(&sessions->inflater);
     free(sessions->inflated);
+}
+
+bool rc_sessions_work(struct rc_sessions *sessions)
+{
+    return rc_api_work(sessions->api);
 }
 
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
 {
     sessions->config = config;
     rc_session_trust(sessions);
+    rc_api_reconfigure(sessions->api);
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
@@ -110,7 +120,12 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
     const uint32_t due_ds = rc_io_deadline(sessions->io, in_ms);
     /* With few connections pings go on whole seconds, so that an idle worker wakes once a second; with many they are
      * spread over every tick. */
-    return sessions->io->open_count < SESSION_FEW ? (due_ds + 9) / 10 * 10 : due_ds;
+    return sessions->io->open_count < SESSION_FEW && in_ms >= SESSION_BUNDLED_MS ? (due_ds + 9) / 10 * 10 : due_ds;
+}
+
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
+{
+    session_set_deadline(sessions, slot, in_ms);
 }
 
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot)
@@ -188,6 +203,13 @@ void rc_session_timer(void *context, uint32_t index)
         rc_session_schedule(sessions, index);
         return;
     }
+    if (slot->state == RC_SLOT_HTTP && slot->call != 0) {
+        rc_api_expired(sessions->api, index);
+        if (slot->state == RC_SLOT_HTTP) {
+            rc_session_resume(sessions, index);
+        }
+        return;
+    }
     if (slot->state == RC_SLOT_HTTP) {
         rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
     } else if (slot->state == RC_SLOT_CLOSING) {
@@ -203,9 +225,6 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     struct rc_sessions *sessions = context;
     struct rc_slot *slot = &sessions->truth->slots[index];
     const struct rc_listener *from = &sessions->control->listeners[listener];
-    if (sessions->draining) {
-        return false;
-    }
     slot->flags |= (from->loopback ? RC_SLOT_LOOPBACK : 0u) | (from->unix_socket ? RC_SLOT_UNIX : 0u) |
                    (from->kind == RC_LISTENER_ADMIN ? RC_SLOT_ADMIN : 0u);
     slot->opened_s = sessions->io->now_ds / 10;
@@ -331,7 +350,7 @@ void rc_session_flushed(void *context, uint32_t index)
         }
         return;
     case RC_SLOT_HTTP:
-        if (slot->flags & RC_SLOT_PEER_ENDED) {
+        if ((slot->flags & RC_SLOT_PEER_ENDED) && slot->call == 0) {
             rc_io_terminate(sessions->io, index);
         }
         return;
@@ -348,7 +367,8 @@ void rc_session_ended(void *context, uint32_t index, int error)
     const struct rc_slot *slot = &sessions->truth->slots[index];
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
-    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) && slot->private != 0) {
+    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) &&
+               (slot->private != 0 || rc_api_waits(sessions->api, index))) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);
@@ -364,6 +384,7 @@ void rc_session_terminated(void *context, uint32_t index)
         rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
         slot->random = 0;
     }
+    rc_api_abandon(sessions->api, index);
     rc_hub_ended(sessions->hub, index);
     rc_session_input_release(sessions, index);
     if (slot->user != 0) {
@@ -379,8 +400,7 @@ void rc_sessions_drain(struct rc_sessions *sessions)
     if (sessions->draining) {
         return;
     }
-    sessions->draining = true;
-    rc_io_stop_accepting(sessions->io);
+    sessions->draining = true; /* accepting goes on: whoever comes is answered 503 */
     const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
     for (uint32_t index = 0; index < sessions->truth->slot_count; index++) {
         const struct rc_slot *slot = &sessions->truth->slots[index];
@@ -389,10 +409,8 @@ void rc_sessions_drain(struct rc_sessions *sessions)
             const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
             reason[rc_native_restart_reason(reason, (uint32_t)delay_ms)] = 0;
             rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
-        } else if (slot->state == RC_SLOT_HTTP && rc_hub_unsent(sessions->hub, index) == 0) {
-            rc_io_terminate(sessions->io, index);
-        } else if (slot->state == RC_SLOT_HTTP) {
-            rc_session_linger(sessions, index);
+        } else if (slot->state == RC_SLOT_HTTP && rc_api_waits(sessions->api, index)) {
+            rc_api_last(sessions->api, index);
         }
     }
 }

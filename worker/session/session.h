@@ -6,6 +6,7 @@
  *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
  *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
  *   peer.c     who the client is behind its proxies
+ *   api*.c     the HTTP API: see api.h
  */
 #ifndef RC_WORKER_SESSION_SESSION_H
 #define RC_WORKER_SESSION_SESSION_H
@@ -25,6 +26,8 @@
 #include "worker/uplink.h"
 #include "worker/ws/inflate.h"
 
+struct rc_api;
+
 struct rc_sessions {
     struct rc_control *control;     /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
@@ -33,6 +36,7 @@ struct rc_sessions {
     struct rc_hub *hub;             /* borrowed */
     struct rc_uplink *uplink;       /* borrowed */
     struct rc_metrics *metrics;     /* borrowed */
+    struct rc_api *api;             /* owned */
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
@@ -48,10 +52,13 @@ struct rc_sessions {
     bool deflate_serves_256;
 };
 
+/* -ENOMEM. */
 int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                      struct rc_metrics *metrics, uint32_t worker);
 void rc_sessions_close(struct rc_sessions *sessions);
+/* Work that is done in bounded steps, once per loop; true while there is more. */
+bool rc_sessions_work(struct rc_sessions *sessions);
 /* A new configuration is in force. */
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
 /* Sends every client away politely (1012); nobody is accepted any more. */
@@ -85,6 +92,8 @@ void rc_session_linger(struct rc_sessions *sessions, uint32_t slot);
 void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
 /* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
+/* A request has `in_ms` from now on. */
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms);
 /* When the next ping is due, `in_ms` from now (0: never). */
 uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms);
 /* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
@@ -113,6 +122,21 @@ void rc_session_trust(struct rc_sessions *sessions);
 
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+
+/* http.c: the answer to a request whenever it is known; everything borrowed for the call. */
+struct rc_answer {
+    uint16_t status;
+    bool keep_alive;
+    bool head;           /* of a HEAD request */
+    const char *message; /* an error's, as JSON in place of the body; NULL = `body` counts */
+    const char *content_type;
+    const void *body;
+    size_t body_bytes;
+    const char *headers; /* further lines, each ending in CRLF; NULL = none */
+    const char *allow;
+    uint32_t retry_after_s;
+};
+void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct rc_answer *answer);
 
 /* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
  * one needs room in the up ring, call again with the same message and `*done` when there is some. */

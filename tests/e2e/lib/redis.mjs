@@ -2,7 +2,7 @@
 // them with, and tests with several brokers over one Redis. Everything is gone afterwards.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -127,7 +127,7 @@ export class RedisServer {
   async start() {
     this.port ??= await freePort();
     this.folder ??= mkdtempSync(join(tmpdir(), "ringcast-redis-"));
-    const base = ["--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no", "--loglevel", "notice"];
+    const base = ["--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no", "--loglevel", "notice", "--repl-diskless-sync-delay", "0"];
     const ports = this.tls
       ? ["--port", "0", "--tls-port", String(this.port), "--tls-cert-file", this.tls.cert, "--tls-key-file", this.tls.key, "--tls-ca-cert-file", this.tls.ca]
       : ["--port", String(this.port)];
@@ -220,6 +220,15 @@ export async function startRedis(options) {
   return server;
 }
 
+/* A replica that never was in sync does not become master. */
+async function inSync(servers) {
+  for (const server of servers) {
+    const info = await server.command("INFO", "replication");
+    if (info.includes("role:slave") && !info.includes("master_link_status:up")) return false;
+  }
+  return true;
+}
+
 /* A master with replicas and sentinels that watch it as "mymaster". */
 export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 1000 } = {}) {
   const master = await startRedis();
@@ -243,7 +252,7 @@ export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 
       const value = (name) => Number(fields[fields.indexOf(name) + 1]);
       if (value("num-other-sentinels") !== sentinels - 1 || value("num-slaves") !== replicas) return false;
     }
-    return true;
+    return inSync(all);
   }, { timeout: 30000, every: 100 });
   return {
     servers: all,
@@ -274,7 +283,7 @@ export async function startCluster({ masters = 3, replicas = 1 } = {}) {
   execFileSync("redis-cli", ["--cluster", "create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes"], { stdio: "pipe" });
   await until("the Cluster is there", async () => {
     for (const node of nodes) if (!(await node.command("CLUSTER", "INFO")).includes("cluster_state:ok")) return false;
-    return true;
+    return inSync(nodes);
   }, { timeout: 30000, every: 100 });
   return {
     nodes,
@@ -313,6 +322,27 @@ async function clusterPort() {
       // taken: another one
     }
   }
+}
+
+/* A throw-away authority with a server and a client certificate, as files and as text. */
+export function makeCertificates({ names = "DNS:localhost,IP:127.0.0.1" } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-tls-"));
+  const openssl = (...args) => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl("req", "-x509", ...key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ringcast test authority", "-days", "2");
+  for (const who of ["server", "client"]) {
+    openssl("req", ...key, "-keyout", `${who}.key`, "-out", `${who}.csr`, "-subj", `/CN=${who}`);
+    writeFileSync(join(folder, "ext"), who === "server" ? `subjectAltName=${names}` : "extendedKeyUsage=clientAuth");
+    openssl("x509", "-req", "-in", `${who}.csr`, "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", `${who}.crt`, "-days", "2", "-extfile", "ext");
+  }
+  const path = (name) => join(folder, name);
+  const text = (name) => readFileSync(path(name));
+  return {
+    ca: path("ca.crt"),
+    server: { cert: path("server.crt"), key: path("server.key"), ca: path("ca.crt"), caText: text("ca.crt"), certText: text("client.crt"), keyText: text("client.key") },
+    client: { cert: path("client.crt"), key: path("client.key") },
+    destroy: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
 
 /* --- several brokers over one Redis --------------------------------------------------------------------------------------- */

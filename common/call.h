@@ -1,0 +1,87 @@
+/*
+ * call: what the HTTP API of one worker asks of the relay and of other workers, as it travels on the rings.
+ *
+ * A call's records are envelopes with RC_ENVELOPE_API whose request id is a struct rc_call_tag, by which the answers find the
+ * call that waits:
+ *
+ *   RC_UP_PUBLISH, RC_UP_DIRECT   sequenced like everybody's; a key that the relay has seen is answered RC_ENVELOPE_DUPLICATE
+ *   RC_UP_CALL                    to the worker of `target`, or to every worker when it is nobody; the relay answers whom it asked
+ *   RC_DOWN_CALL  RC_UP_REPLY  RC_DOWN_REPLY   each of them answers for its own connections
+ *
+ * Data of a call: struct rc_call_head | user | text. Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
+ * Everything here comes out of another process's memory when it is read: checked, then believed.
+ */
+#ifndef RC_COMMON_CALL_H
+#define RC_COMMON_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "common/envelope.h"
+
+#define RC_CALL_TEXT_MAX 255u          /* bytes of rc_call_head's user and text, each */
+#define RC_CALL_REPLY_BYTES_MAX 65536u /* data of one reply */
+
+struct rc_call_tag {
+    uint64_t nonce;  /* of the asking worker's start */
+    uint32_t index;  /* of the call in that worker */
+    uint32_t serial; /* of the call: indexes are used again */
+    uint32_t item;   /* message of a batch */
+    uint32_t reserved;
+    uint64_t key[2]; /* hash of idempotency key and item; both 0 = none */
+};
+_Static_assert(sizeof(struct rc_call_tag) == 40 && sizeof(struct rc_call_tag) <= RC_REQUEST_ID_MAX, "call tag layout");
+
+enum rc_call_operation {
+    RC_CALL_SUBSCRIBE = 1, /* channel: of the envelope */
+    RC_CALL_UNSUBSCRIBE,
+    RC_CALL_DISCONNECT, /* close_code, text: reason */
+    RC_CALL_CHANNELS,   /* channel: names after it only; text: names that begin with it only; limit */
+};
+
+struct rc_call_head {
+    uint8_t operation; /* enum rc_call_operation */
+    uint8_t user_bytes;
+    uint8_t text_bytes;
+    uint8_t reserved;
+    uint16_t close_code;
+    uint16_t limit;
+};
+_Static_assert(sizeof(struct rc_call_head) == 8, "call head layout");
+
+enum rc_reply_flags {
+    RC_REPLY_FOUND = 1u << 0, /* the client is here */
+    RC_REPLY_MORE = 1u << 1,  /* channels: names after the last entry were left out */
+    RC_REPLY_BUSY = 1u << 2,  /* nothing was done */
+};
+
+struct rc_reply_head {
+    uint32_t flags; /* enum rc_reply_flags */
+    uint32_t count; /* connections concerned, or entries */
+};
+_Static_assert(sizeof(struct rc_reply_head) == 8, "reply head layout");
+
+/* The relay's answer to a call says by one bit each which workers it asked. */
+struct rc_call_asked {
+    uint64_t bits[RC_WORKERS_MAX / 64];
+};
+_Static_assert(RC_WORKERS_MAX == 128 && sizeof(struct rc_call_asked) == 16, "a set of workers is two words");
+
+/* The tag of an API record; false when it is none. */
+static inline bool rc_call_tag_read(const struct rc_envelope_view *view, struct rc_call_tag *tag)
+{
+    if (!(view->head.flags & RC_ENVELOPE_API) || view->head.request_id_bytes != sizeof(*tag)) {
+        return false;
+    }
+    memcpy(tag, view->request_id, sizeof(*tag));
+    return true;
+}
+
+static inline bool rc_call_tag_keyed(const struct rc_call_tag *tag)
+{
+    return (tag->key[0] | tag->key[1]) != 0;
+}
+
+#endif

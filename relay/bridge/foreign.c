@@ -1,0 +1,59 @@
+/* foreign: see foreign.h. */
+#include "relay/bridge/foreign.h"
+
+#include <errno.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+/* What a message may have around its data before it is not even looked at. */
+#define AROUND_BYTES_MAX (1u << 20)
+
+bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message)
+{
+    struct rc_metrics *metrics = bridge->wire->metrics;
+    rc_metric_add(metrics, RC_METRIC_REDIS_RECEIVED, 1);
+    rc_metric_add(metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
+    if (message.count > bridge->wire->message_bytes_max + AROUND_BYTES_MAX) {
+        rc_foreign_refused(bridge, what, message, -EMSGSIZE, NULL);
+        return false;
+    }
+    return true;
+}
+
+void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int result,
+                        const char *why)
+{
+    const enum rc_metric_id metric = result == -EMSGSIZE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED;
+    rc_metric_add(bridge->wire->metrics, metric, 1);
+    if (result == -EMSGSIZE) {
+        why = "larger than limits.max_message_size";
+    } else if (result == -EILSEQ) {
+        why = "not UTF-8";
+    } else if (result == -EOVERFLOW) {
+        why = "nested too deeply";
+    }
+    rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what, message.count,
+                   why);
+}
+
+int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span data, uint32_t flags)
+{
+    struct rc_metrics *metrics = bridge->wire->metrics;
+    RC_ASSERT(channel.count > 0 && channel.count <= RC_CHANNEL_NAME_MAX);
+    if (data.count > bridge->wire->message_bytes_max) {
+        return -EMSGSIZE;
+    }
+    const struct rc_envelope_view view = {
+        .head = {.time_ns = rc_clock_ns(),
+                 .data_bytes = (uint32_t)data.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | flags),
+                 .channel_bytes = (uint8_t)channel.count},
+        .channel = (const char *)channel.bytes,
+        .data = data.bytes,
+    };
+    rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE, 1);
+    rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
+    return bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view) ? 0 : -ENOENT;
+}

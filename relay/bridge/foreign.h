@@ -1,0 +1,23 @@
+/*
+ * foreign: what bridges to other formats than the envelope of wire.h have in common: the bounds of a message from Redis, what is
+ * counted and logged when it is refused, and handing its bare data to this host's workers.
+ *
+ * Such messages reach every instance by Redis itself: they are delivered to local workers and never published again.
+ */
+#ifndef RC_RELAY_BRIDGE_FOREIGN_H
+#define RC_RELAY_BRIDGE_FOREIGN_H
+
+#include "relay/bridge/bridge.h"
+
+/* Counts a message that came. False, and it was refused, when it is too large to be looked at. `what` names its Redis channel. */
+bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message);
+
+/* Counts and logs a message that was refused: -EMSGSIZE, an error of json_scan, or anything else with its reason. */
+void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int result,
+                        const char *why);
+
+/* Delivers JSON text on a channel of this host; `flags` are further enum rc_envelope_flags. 0; -EMSGSIZE when it is larger than
+ * limits.max_message_size; -ENOENT when no local worker takes it (another instance may). */
+int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span data, uint32_t flags);
+
+#endif

@@ -1,0 +1,91 @@
+// Redis Cluster: classic and sharded pub/sub, slots that move, a master that dies (S1.9).
+import assert from "node:assert/strict";
+import { delay, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
+
+const hashSlot = async (redis, key) => redis.nodes[0].command("CLUSTER", "KEYSLOT", key);
+
+async function cross([one, two], channel) {
+  await one.subscribe(channel);
+  await two.subscribe(channel);
+  await two.publish(channel, { on: channel });
+  for (const client of [one, two]) assert.deepEqual((await client.next("message")).data, { on: channel });
+}
+
+testRedis("classic pub/sub over a Cluster", { brokers: 2, start: startCluster, timeout: 90000 }, async ({ brokers: [a, b], redis }) => {
+  const [one, two] = [await a.connect(), await b.connect()];
+  for (let i = 0; i < 20; i++) await cross([one, two], `room:${i}`);
+  await one.direct(two.id, 1);
+  assert.equal((await two.next("direct")).data, 1);
+  await redis.nodes.at(-1).publish("ws:broadcast", { payload: "from any node" });
+  for (const client of [one, two]) assert.equal((await client.next("message")).data, "from any node");
+  // The node that a broker talks to dies: another one is home, nothing is missed after that.
+  const home = () => a.log.filter((line) => line.includes("redis_cluster_home")).at(-1).match(/:(\d+)"/)[1];
+  const before = home();
+  await redis.nodes.find((node) => node.port === Number(before)).kill();
+  await until("another home", () => home() !== before, { timeout: 15000 });
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 15000)));
+  for (let i = 0; i < 20; i++) {
+    await two.publish("room:1", i);
+    assert.equal((await one.next("message", 10000)).data, i);
+    assert.equal((await two.next("message")).data, i);
+  }
+});
+
+testRedis("sharded pub/sub, slots that move and a master that dies", {
+  brokers: 2,
+  start: startCluster,
+  config: { "redis.sharded": true },
+  timeout: 120000,
+}, async ({ brokers: [a, b], redis }) => {
+  const [one, two] = [await a.connect(), await b.connect()];
+  for (let i = 0; i < 20; i++) await cross([one, two], `room:${i}`);
+  const channel = "ws:channel:room:1";
+  const slot = await hashSlot(redis, channel);
+  const owner = await redis.ownerOf(slot);
+  assert.deepEqual(await owner.command("PUBSUB", "SHARDNUMSUB", channel), [channel, 2]);
+  // A backend with SPUBLISH.
+  await owner.command("SPUBLISH", channel, '{"payload":"sharded"}');
+  for (const client of [one, two]) assert.equal((await client.next("message")).data, "sharded");
+  // The slot goes to another master.
+  const slots = await owner.command("CLUSTER", "SLOTS");
+  const target = await redis.ownerOf((slot + 6000) % 16384);
+  assert.notEqual(target, owner);
+  assert.ok(slots.length >= 3);
+  const [ownerId, targetId] = [await owner.command("CLUSTER", "MYID"), await target.command("CLUSTER", "MYID")];
+  await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ownerId);
+  await owner.command("CLUSTER", "SETSLOT", slot, "MIGRATING", targetId);
+  for (const node of [target, owner]) await node.command("CLUSTER", "SETSLOT", slot, "NODE", targetId);
+  await until("both are subscribed at the new owner", async () => (await target.command("PUBSUB", "SHARDNUMSUB", channel))[1] === 2, { timeout: 15000 });
+  for (let i = 0; i < 50; i++) {
+    await two.publish("room:1", i);
+    assert.equal((await one.next("message", 10000)).data, i);
+    assert.equal((await two.next("message")).data, i);
+  }
+  // A master dies, its replica takes over: it must have heard of the new slot, or the others refuse it.
+  await until("every node knows the new owner", async () => {
+    for (const node of redis.nodes) {
+      const range = (await node.command("CLUSTER", "SLOTS")).find(([from, to]) => slot >= from && slot <= to);
+      if (range?.[2][1] !== target.port) return false;
+    }
+    return true;
+  }, { timeout: 15000, every: 100 });
+  await delay(1500);
+  await target.kill();
+  const heir = await until("a new owner", async () => {
+    for (const node of redis.nodes) {
+      if (node === target) continue;
+      for (const [from, to, [, port]] of await node.command("CLUSTER", "SLOTS")) {
+        if (slot >= from && slot <= to && port !== target.port) return redis.nodes.find((one) => one.port === port);
+      }
+    }
+    return false;
+  }, { timeout: 30000, every: 100 });
+  await until("both are subscribed there", async () => (await heir.command("PUBSUB", "SHARDNUMSUB", channel))[1] === 2, { timeout: 30000 });
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 15000)));
+  await delay(100);
+  for (let i = 0; i < 50; i++) {
+    await two.publish("room:1", i);
+    assert.equal((await one.next("message", 10000)).data, i);
+    assert.equal((await two.next("message")).data, i);
+  }
+});

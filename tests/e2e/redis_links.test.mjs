@@ -1,0 +1,118 @@
+// The ways to Redis: TLS with a client certificate, a Unix socket, an ACL user, a database, a prefix, old protocols.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { makeCertificates, redisHealth, startRedis, subscribers, testRedis } from "./lib/redis.mjs";
+import { startBroker } from "./lib/broker.mjs";
+
+async function cross(brokers) {
+  const [one, two] = [await brokers[0].connect(), await brokers.at(-1).connect()];
+  assert.equal((await one.subscribe("room:1")).scope, undefined);
+  await two.publish("room:1", "hello");
+  assert.equal((await one.next()).data, "hello");
+  await two.direct(one.id, "direct");
+  assert.equal((await one.next("direct")).data, "direct");
+}
+
+const certificates = makeCertificates();
+process.on("exit", () => certificates.destroy());
+const tls = {
+  "redis.tls_ca": certificates.ca,
+  "redis.tls_certificate": certificates.client.cert,
+  "redis.tls_key": certificates.client.key,
+};
+
+testRedis("rediss:// with our own authority, a client certificate and SNI", {
+  start: () => startRedis({ tls: certificates.server }),
+  url: (redis) => `rediss://localhost:${redis.port}`,
+  config: tls,
+}, async ({ brokers, redis }) => {
+  await cross(brokers);
+  await redis.kill();
+  await redisHealth(brokers[0], 503);
+  await redis.start();
+  for (const broker of brokers) await redisHealth(broker, 200);
+  await cross(brokers);
+});
+
+testRedis("an address is checked against the certificate as well", {
+  brokers: 1,
+  start: () => startRedis({ tls: certificates.server }),
+  url: (redis) => `rediss://127.0.0.1:${redis.port}`,
+  config: tls,
+}, ({ brokers }) => cross(brokers));
+
+for (const [what, config, reason] of [
+  ["an unknown authority", { "redis.tls_certificate": tls["redis.tls_certificate"], "redis.tls_key": tls["redis.tls_key"] }, /certificate/],
+  ["a name that the certificate does not carry", { ...tls, "redis.tls_server_name": "elsewhere.example" }, /certificate/],
+  ["no client certificate", { "redis.tls_ca": certificates.ca }, /./],
+]) {
+  testRedis(`refused: ${what}`, {
+    brokers: 1,
+    ready: false,
+    start: () => startRedis({ tls: certificates.server }),
+    url: (redis) => `rediss://localhost:${redis.port}`,
+    config,
+  }, async ({ brokers: [a] }) => {
+    const { error } = await redisHealth(a, 503);
+    assert.match(error, reason);
+    await new Promise((done) => setTimeout(done, 300));
+    assert.equal((await a.get("/health/redis")).status, 503);
+    const client = await a.connect();
+    assert.equal((await client.subscribe("x")).scope, "local");
+  });
+}
+
+testRedis("unix://, a database and a prefix", {
+  start: async () => {
+    const redis = await startRedis();
+    await redis.kill();
+    redis.args = ["--unixsocket", join(redis.folder, "redis.sock")];
+    return redis.start();
+  },
+  url: (redis) => `unix://${redis.folder}/redis.sock?db=3`,
+  config: { "redis.prefix": "app[1]:*:" },
+}, async ({ brokers, redis }) => {
+  await cross(brokers);
+  assert.equal(await subscribers(redis, "app[1]:*:ws:channel:room:1"), 1);
+  const client = await brokers[0].connect();
+  await redis.publish("ws:broadcast", { payload: "without prefix" });
+  await redis.publish("app[1]:*:ws:broadcast", { payload: "with" });
+  assert.equal((await client.next()).data, "with");
+  assert.match((await redis.command("CLIENT", "LIST")), /db=3.*name=ringcast:node-0|name=ringcast:node-0.*db=3/);
+});
+
+testRedis("an ACL user with exactly the rights that docs/redis.md names", {
+  start: async () => {
+    const redis = await startRedis();
+    await redis.command("ACL", "SETUSER", "ring", "on", ">p%40ss:/w?rd", "resetchannels", "&ws:*", "&websocket:*", "&ws:direct:node-0~*", "&ws:direct:node-1~*", "~*", "+@connection", "+@pubsub", "+@fast", "+role");
+    return redis;
+  },
+  url: (redis) => `redis://ring:p%2540ss%3A%2Fw%3Frd@127.0.0.1:${redis.port}/0`,
+}, ({ brokers }) => cross(brokers));
+
+testRedis("a server without HELLO gets RESP2", {
+  start: () => startRedis({ args: ["--rename-command", "HELLO", ""] }),
+}, async ({ brokers, redis }) => {
+  assert.match(brokers[0].log.join("\n"), /redis_connected .*resp=2/);
+  await cross(brokers);
+  await redis.kill();
+  await redisHealth(brokers[0], 503);
+  await redis.start();
+  for (const broker of brokers) await redisHealth(broker, 200);
+  await cross(brokers);
+});
+
+testRedis("a TLS file that is not there leaves the broker in local-only mode and says so", { brokers: 0 }, async () => {
+  const broker = await startBroker({ workers: 1, config: { "redis.url": "rediss://127.0.0.1:1", "redis.tls_ca": "/nonexistent/ca.pem" } });
+  try {
+    const { error } = await redisHealth(broker, 503);
+    assert.match(error, /tls_ca/);
+    const client = await broker.connect();
+    await client.subscribe("x");
+    await client.publish("x", 1);
+    assert.equal((await client.next()).data, 1);
+    await broker.stop();
+  } finally {
+    await broker.destroy();
+  }
+});
