@@ -37,6 +37,8 @@ struct rc_config_list {
  * or a Unix socket; else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
 enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
+/* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
+enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW };
 enum rc_subscription_sets { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
@@ -71,6 +73,15 @@ struct rc_config_limits {
     uint32_t max_channels_per_worker;
     uint32_t max_channel_name; /* bytes */
     uint32_t max_frames_per_message;
+    /* per worker; 0 = no limit */
+    uint32_t max_connections_per_address;
+    uint32_t max_connections_per_network; /* IPv4 /24, IPv6 /64 */
+    uint32_t accept_rate;                 /* connections a second */
+    /* per connection; 0 = no limit */
+    uint32_t message_rate; /* messages a second */
+    uint64_t byte_rate_bytes;
+    enum rc_rate_policy rate_policy;
+    uint64_t write_timeout_ms;
     uint64_t max_request_bytes; /* HTTP head */
     uint32_t max_request_headers;
     uint64_t max_body_bytes;      /* HTTP body */

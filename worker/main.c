@@ -375,7 +375,6 @@ int main(int argc, char **argv)
     rc_sessions_close(&worker.sessions);
     rc_io_close(&worker.io);
     rc_uplink_close(&worker.uplink);
-    rc_sessions_close(&worker.sessions);
     rc_hub_close(&worker.hub);
     rc_heap_close(&worker.truth.heap);
     return corrupt ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -91,9 +91,13 @@ enum rc_slot_flags {
     RC_SLOT_LOOPBACK = 1u << 12,      /* came in through a loopback or Unix listener */
     RC_SLOT_ADMIN = 1u << 13,         /* came in through http.admin_listen */
     RC_SLOT_UNIX = 1u << 14,
-    RC_SLOT_BROKEN = 1u << 15, /* the rest of a cut frame was lost for want of memory: must end */
+    RC_SLOT_BROKEN = 1u << 15,     /* the rest of a cut frame was lost for want of memory: must end */
+    RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
+    RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
 };
 
+/* Reading is put off for any of these. */
+#define RC_SLOT_WAITS (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE)
 #define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
 
@@ -117,7 +121,7 @@ struct rc_slot {
     uint32_t input;         /* struct rc_input; 0 = nothing undecoded */
     uint32_t direct_log;    /* log of direct messages; 0 = none pending */
     uint32_t user;          /* struct rc_user; 0 = anonymous */
-    uint32_t opened_s;      /* seconds since boot_ms */
+    uint32_t blocked_ds;    /* with RC_SLOT_BLOCKED: since when its socket takes nothing */
     uint32_t received_ds;   /* last byte from the client, 1/10 s since boot */
     uint32_t active_ds;     /* last message from the client, for the idle timeout */
     uint32_t deadline_ds;   /* state-dependent deadline in 1/10 s since boot; 0 = none */
@@ -129,8 +133,8 @@ struct rc_slot {
     uint16_t history_bytes;   /* in it */
     uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
     uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
-    uint32_t call; /* HTTP: the API call in progress (session/api.h), private to this process; 0 = none */
-    uint8_t pad[4];
+    uint32_t call;            /* HTTP: the API call in progress (session/api.h), private to this process; 0 = none */
+    uint32_t resume_ds;       /* with RC_SLOT_WAITS_RATE: when it is read on */
 };
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 

@@ -102,7 +102,7 @@ testBroker("Chromium: the page over https, its WebSocket over wss", { config: se
 
 /* --- fan-out --- */
 
-testBroker("TLS and plain clients in the same channels get everything in one order", { config: secure(), workers: 2, timeout: 60000 }, async (broker) => {
+testBroker("TLS and plain clients in the same channels get everything in one order", { config: secure({ "limits.channel_log": "32MiB" }), workers: 2, timeout: 60000 }, async (broker) => {
   const CHANNELS = 5;
   const PUBLISHERS = 4;
   const EACH = 120;

@@ -155,9 +155,16 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .freed = rig_slot,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
-    const struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
+    struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
+    if (options->listen_fd > 0) {
+        args.listen_fds[0] = options->listen_fd;
+        args.listen_count = 1;
+        rig->control->listener_count = 1;
+        strcpy(rig->control->listeners[0].address, "127.0.0.1:0");
+    }
     const struct rc_io_options io_options = {.args = &args,
                                              .control = rig->control,
+                                             .config = rig->config,
                                              .slots_max = options->slots,
                                              .direct_descriptors = options->slots,
                                              .receive_buffers_bytes = buffers};

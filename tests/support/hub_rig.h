@@ -50,6 +50,7 @@ struct hub_rig_options {
     uint64_t worker_log_bytes;  /* 0 = default */
     uint32_t receive_buffers;   /* 0 = 64 */
     enum rc_slow_policy slow_consumer;
+    int listen_fd; /* borrowed: connections are accepted from it, in state HTTP; 0 = none */
 };
 
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };

@@ -55,7 +55,7 @@ Test(bridge_seen, the_window_moves)
 
 Test(bridge_seen, senders_are_bounded_and_the_oldest_is_forgotten)
 {
-    char id[16];
+    char id[32];
     for (int i = 0; i < (int)RC_SEEN_SOURCES_MAX + 10; i++) {
         (void)snprintf(id, sizeof(id), "node-%d", i);
         cr_assert(first(id, 1, 5));

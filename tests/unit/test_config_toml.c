@@ -265,7 +265,7 @@ static const struct {
     {"[server]\nuser = \"-x\"\n", "x.toml:2:8: server.user: expected a user's name, found \"-x\""},
     {"[server]\ncontrol_socket = \"x.sock\"\n", "x.toml:2:18: server.control_socket: expected an absolute path"},
     {"[redis]\nurl = \"http://user:hunter2@h\"\n",
-     "x.toml:2:7: redis.url: expected a URL such as \"redis://host:6379\" or \"rediss://host\", found a text of 21 bytes"},
+     "x.toml:2:7: redis.url: expected a URL such as \"redis://host:6379\", \"rediss://host\", \"unix:///path\", \"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\", found a text of 21 bytes"},
     {"[http]\napi_keys = [\"short\"]\n",
      "x.toml:2:13: http.api_keys: expected at least 8 visible ASCII characters without spaces, found a text of 5 bytes"},
     {"[http]\napi_keys = [\"0123456789\", \"0123456789\"]\n", "x.toml:2:27: http.api_keys: an item stands there twice"},

@@ -589,6 +589,7 @@ void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const
         return;
     }
     slot->flags |= RC_SLOT_BLOCKED;
+    slot->blocked_ds = hub->io->now_ds;
     rc_io_want_writable(hub->io, packet->slot);
 }
 

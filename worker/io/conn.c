@@ -190,9 +190,13 @@ void rc_io_resume(struct rc_io *io, uint32_t slot)
 
 void rc_io_want_writable(struct rc_io *io, uint32_t slot)
 {
-    if (rc_io_busy(io, slot)) {
-        return; /* the completion of the record under way says so */
+    if (!rc_io_busy(io, slot)) { /* else the completion of the record under way says so */
+        rc_io_arm_pollout(io, slot);
     }
+}
+
+void rc_io_arm_pollout(struct rc_io *io, uint32_t slot)
+{
     if (!(io->conns[slot].inflight & RC_INFLIGHT_POLLOUT)) {
         conn_arm_poll(io, slot, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
@@ -300,7 +304,9 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result)
         rc_io_terminate(io, slot);
         return;
     }
-    if (result != -ECANCELED) {
+    if (rc_io_busy(io, slot)) {
+        rc_io_tls_writable(io, slot);
+    } else if (result != -ECANCELED) {
         io->handlers.writable(io->handlers.context, slot);
     }
 }
@@ -342,11 +348,8 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         slot->state = RC_SLOT_TERMINATING;
         rc_wheel_clear(&io->wheel, index);
         io->handlers.terminated(io->handlers.context, index);
-        /* A record under way may be parked for a peer that does not read; close_notify is not. */
-        const uint8_t parked = RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT | RC_INFLIGHT_TLS;
-        const bool cancel = (conn->inflight & parked) != 0;
         rc_io_tls_shutdown(io, index);
-        if (cancel) {
+        if (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) {
             conn_cancel(io, index, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_ALL,
                         RC_OP_CANCEL);
         }

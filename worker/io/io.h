@@ -11,9 +11,9 @@
 #define RC_WORKER_IO_IO_H
 
 #include <liburing.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "common/err.h"

@@ -40,6 +40,7 @@ void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t slot);
 void rc_io_on_close(struct rc_io *io, uint32_t slot, int result);
+void rc_io_arm_pollout(struct rc_io *io, uint32_t slot);
 /* tls_socket.c */
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
                    struct rc_err *err);
@@ -47,6 +48,7 @@ void rc_io_tls_close(struct rc_io *io);
 bool rc_io_tls_accept(struct rc_io *io, uint32_t slot);
 void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, uint32_t count);
 int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent);
+void rc_io_tls_writable(struct rc_io *io, uint32_t slot);
 void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result);
 void rc_io_tls_shutdown(struct rc_io *io, uint32_t slot);
 void rc_io_tls_freed(struct rc_io *io, uint32_t slot);

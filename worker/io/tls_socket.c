@@ -3,8 +3,8 @@
  *
  * Incoming ciphertext is decrypted in the receive's completion and goes up as if it had been received. A packet of the turn is encrypted,
  * one record at most, when it is committed; what of it was not taken is reported as a short send, so that the hub keeps it
- * in its log. The record itself leaves by a send of its own, whose buffer lives until its completion: while that is in flight
- * (RC_INFLIGHT_TLS), and before the handshake is done, the connection is busy and gets nothing more.
+ * in its log. The record itself leaves by sends of its own (RC_INFLIGHT_TLS) from a buffer that lives until the socket has taken all
+ * of it: until then, and before the handshake is done, the connection is busy and gets nothing more.
  */
 #include "worker/io/io.h"
 
@@ -23,10 +23,10 @@
 
 struct rc_io_tls {
     struct rc_tls_conn *conn; /* owned */
-    uint8_t *out;             /* owned: ciphertext in flight; NULL when none is */
+    uint8_t *out;             /* owned: ciphertext that leaves; NULL when none does */
     uint32_t out_bytes;
-    uint32_t out_sent; /* before it is in flight or gone */
-    uint8_t *later;    /* owned: output made while something was in flight */
+    uint32_t out_sent; /* before it is in flight, waits for room (RC_INFLIGHT_POLLOUT), or is gone */
+    uint8_t *later;    /* owned: output made while `out` was leaving */
     uint32_t later_bytes;
     bool failed; /* ends when its alert has left */
 };
@@ -75,14 +75,12 @@ size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, siz
     return socket == NULL ? 0 : rc_tls_identity(socket->conn, text, capacity);
 }
 
+/* Tried inline, never parked in the ring: a parked send is retried by the kernel for a while, then keeps a kernel thread waiting. */
 static void tls_send(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
-    /* Parks in the ring when the socket is full: there is one such send per connection, of one record. The last word of a connection
-     * that ends (close_notify) does not wait for anybody. */
-    const bool ending = io->truth->slots[slot].state == RC_SLOT_TERMINATING;
     io_uring_prep_send(sqe, (int)slot, socket->out + socket->out_sent, socket->out_bytes - socket->out_sent,
-                       MSG_NOSIGNAL | (ending ? MSG_DONTWAIT : MSG_WAITALL));
+                       MSG_NOSIGNAL | MSG_DONTWAIT);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_TLS_SEND, io->truth->slots[slot].generation, slot));
     io->conns[slot].inflight |= RC_INFLIGHT_TLS;
@@ -112,10 +110,9 @@ static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *so
     if (count == 0) {
         return 0;
     }
-    if (io->conns[slot].inflight & RC_INFLIGHT_TLS) {
+    if (socket->out != NULL) {
         rc = tls_keep_later(socket, bytes, count);
     } else {
-        RC_ASSERT(socket->out == NULL);
         socket->out = malloc(count);
         if (socket->out != NULL) {
             memcpy(socket->out, bytes, count);
@@ -130,7 +127,7 @@ static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *so
     return rc;
 }
 
-/* What is in flight has left, or never will: what came behind it is next. */
+/* `out` has left, or never will: what came behind it is next. */
 static void tls_next_output(struct rc_io_tls *socket)
 {
     free(socket->out);
@@ -154,6 +151,10 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
         rc_io_terminate(io, slot);
         return;
     }
+    if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM) {
+        rc_io_arm_pollout(io, slot); /* rc_io_tls_writable goes on */
+        return;
+    }
     if (result <= 0) {
         tls_next_output(socket);
         io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
@@ -173,10 +174,18 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
     }
 }
 
+void rc_io_tls_writable(struct rc_io *io, uint32_t slot)
+{
+    struct rc_io_tls *socket = tls_of(io, slot);
+    if (socket->out != NULL && !(io->conns[slot].inflight & RC_INFLIGHT_TLS)) {
+        tls_send(io, slot, socket);
+    }
+}
+
 /* The peer speaks plain HTTP: from here on so do we, to tell it. */
 static void tls_to_plain(struct rc_io *io, uint32_t slot)
 {
-    RC_ASSERT(!(io->conns[slot].inflight & RC_INFLIGHT_TLS)); /* it was its first record: nothing was answered */
+    RC_ASSERT(tls_of(io, slot)->out == NULL); /* it was its first record: nothing was answered */
     io->conns[slot].mode = RC_IO_HANDSHAKE;
     rc_io_tls_freed(io, slot);
     rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
@@ -188,7 +197,7 @@ static void tls_end(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket, i
     if (error < 0) {
         rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
         socket->failed = true;
-        if (io->conns[slot].inflight & RC_INFLIGHT_TLS) {
+        if (socket->out != NULL) {
             return; /* the alert goes first; how long that may take is up to the connection's timers */
         }
     }
@@ -255,7 +264,8 @@ void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, u
 
 bool rc_io_busy(const struct rc_io *io, uint32_t slot)
 {
-    return (io->conns[slot].inflight & RC_INFLIGHT_TLS) != 0 || io->conns[slot].mode == RC_IO_TLS_HANDSHAKE;
+    const struct rc_io_tls *socket = tls_of(io, slot);
+    return socket != NULL && (socket->out != NULL || io->conns[slot].mode == RC_IO_TLS_HANDSHAKE);
 }
 
 /* Encrypts one record of the packet; *sent says how much plaintext that was. */

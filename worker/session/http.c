@@ -413,6 +413,11 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     char text[1024];
     char user[RC_CHANNEL_NAME_MAX - 5];
     http_note_client(exchange);
+    if (!rc_session_admit(sessions, exchange->slot)) {
+        exchange_error(exchange, (struct rc_http_response){.status = 429, .retry_after_s = 10},
+                       "too many connections from your address");
+        return;
+    }
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
     if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
         rc_session_open(sessions, exchange->slot, (uint8_t)endpoint,

@@ -332,7 +332,7 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
         receiver = rc_truth_input(sessions->truth, slot->input)->receiver;
     }
     while (count > 0 && input_goes_on(slot)) {
-        if (slot->state == RC_SLOT_OPEN && ((slot->flags & RC_SLOT_WAITS_UPLINK) || input_must_wait(sessions, index))) {
+        if (slot->state == RC_SLOT_OPEN && ((slot->flags & RC_SLOT_WAITS) || input_must_wait(sessions, index))) {
             if (rc_session_park(sessions, index, bytes, count) < 0) {
                 rc_session_failed_memory(sessions, index);
             }
@@ -346,7 +346,8 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
         if (event.type == RC_WS_EVENT_MESSAGE) {
             rc_metric_add(sessions->metrics, RC_METRIC_FRAMES_IN, 1);
             slot->active_ds = sessions->io->now_ds;
-            if (slot->state == RC_SLOT_OPEN && (!event.compressed || input_inflate(sessions, index, &event))) {
+            if (slot->state == RC_SLOT_OPEN && rc_session_within_rate(sessions, index, event.bytes) &&
+                (!event.compressed || input_inflate(sessions, index, &event))) {
                 (void)input_message(sessions, index, event.opcode, event.payload, event.bytes, 0);
             }
         } else if (event.type != RC_WS_EVENT_NONE) {
@@ -415,7 +416,7 @@ void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t
     slot->received_ds = sessions->io->now_ds;
     if (slot->state == RC_SLOT_HTTP) {
         input_http(sessions, index, bytes, count);
-    } else if (slot->flags & (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES)) {
+    } else if (slot->flags & (RC_SLOT_WAITS)) {
         if (rc_session_park(sessions, index, bytes, count) < 0) {
             rc_session_failed_memory(sessions, index);
         }
@@ -456,7 +457,7 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
         rc_session_frames(sessions, index, rc_heap_at(&sessions->truth->heap, block), count);
         input_free_block(sessions, &block);
     }
-    if (input_goes_on(slot) && !(slot->flags & (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES))) {
+    if (input_goes_on(slot) && !(slot->flags & (RC_SLOT_WAITS))) {
         rc_io_resume(sessions->io, index);
     }
 }
@@ -468,7 +469,7 @@ void rc_session_replies_drained(void *context, uint32_t index)
     if ((slot->flags & RC_SLOT_WAITS_REPLIES) &&
         rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes / 2) {
         slot->flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
-        if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
+        if (!(slot->flags & RC_SLOT_WAITS)) {
             rc_session_resume(sessions, index);
         }
     }

@@ -87,7 +87,8 @@ static void request_subscribe(const struct request *request)
         return;
     }
     if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->slot), name)) {
-        request_refuse(request, request_namespace(request)->subscribe, RC_SPAN("you may not subscribe to this channel"));
+        request_refuse(request, request_namespace(request)->subscribe,
+                       RC_SPAN("you may not subscribe to this channel"));
         return;
     }
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);

@@ -12,8 +12,85 @@
 #include "worker/session/api.h"
 #include "worker/ws/frame.h"
 
-#define SESSION_FEW 10000u /* connections of a worker below which its timers are bundled */
+#define SESSION_FEW 10000u        /* connections of a worker below which its timers are bundled */
 #define SESSION_BUNDLED_MS 10000u /* and intervals from which on a second more does not matter */
+
+static uint32_t session_now_ms(const struct rc_sessions *sessions)
+{
+    return (uint32_t)(sessions->io->now_ns / 1000000u);
+}
+
+/* Takes the limits over from the configuration. */
+static void session_limits(struct rc_sessions *sessions)
+{
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    const struct rc_address_limits addresses = {
+        .per_address = limits->max_connections_per_address,
+        .per_network = limits->max_connections_per_network,
+        .accept = {.count_per_s = limits->accept_rate, .count_burst = limits->accept_rate}};
+    rc_address_limit_reconfigure(&sessions->addresses, &addresses);
+    sessions->rate_limits = (struct rc_rate_limits){.count_per_s = limits->message_rate,
+                                                    .count_burst = limits->message_rate,
+                                                    .bytes_per_s = limits->byte_rate_bytes,
+                                                    .bytes_burst = limits->byte_rate_bytes};
+    if (sessions->rates == NULL && (limits->message_rate > 0 || limits->byte_rate_bytes > 0)) {
+        sessions->rates = calloc(sessions->truth->slot_count, sizeof(*sessions->rates));
+        if (sessions->rates == NULL) {
+            rc_log_error("rates_off", "reason=\"no memory for the rates of %u connections\"",
+                         sessions->truth->slot_count);
+        }
+    }
+}
+
+bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_address address;
+    memcpy(address.bytes, slot->address, sizeof(address.bytes));
+    switch (rc_address_limit_add(&sessions->addresses, &address)) {
+    case RC_ADDRESS_COUNTED:
+        slot->flags |= RC_SLOT_COUNTED;
+        return true;
+    case RC_ADDRESS_ADMITTED:
+        return true;
+    case RC_ADDRESS_REFUSED_ADDRESS:
+    case RC_ADDRESS_REFUSED_NETWORK:
+    case RC_ADDRESS_REFUSED_MEMORY:
+        break;
+    }
+    char text[RC_ADDRESS_TEXT_MAX];
+    rc_address_format(text, &address);
+    rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
+    rc_log_limited(RC_LOG_INFO, 1, "address_refused", "address=%s connections=%u", text,
+                   rc_address_limit_of_address(&sessions->addresses, &address));
+    return false;
+}
+
+bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64_t bytes)
+{
+    const struct rc_rate_limits *limits = &sessions->rate_limits;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (sessions->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
+        return true;
+    }
+    const uint32_t wait_ms = rc_rate_take(&sessions->rates[index], limits, session_now_ms(sessions), 1, bytes);
+    if (wait_ms == 0) {
+        return true;
+    }
+    if (sessions->config->limits.rate_policy == RC_RATE_CLOSE) {
+        rc_metric_add(sessions->metrics, RC_METRIC_RATE_CLOSES, 1);
+        rc_log_limited(RC_LOG_INFO, 1, "rate_closed", "slot=%u", index);
+        rc_session_close(sessions, index, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
+        return false;
+    }
+    /* The message itself is still carried out; what follows waits. */
+    rc_metric_add(sessions->metrics, RC_METRIC_RATE_DELAYS, 1);
+    slot->flags |= RC_SLOT_WAITS_RATE;
+    slot->resume_ds = rc_io_deadline(sessions->io, wait_ms);
+    rc_session_schedule(sessions, index);
+    rc_io_pause(sessions->io, index);
+    return true;
+}
 
 int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
@@ -29,7 +106,12 @@ int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, c
                                      .worker = worker,
                                      .deflate_serves_256 = rc_deflate_serves_256()};
     rc_session_trust(sessions);
-    const int rc = rc_inflater_open(&sessions->inflater);
+    const struct rc_address_limits none = {0};
+    int rc = rc_address_limit_open(&sessions->addresses, &none, truth->slot_count);
+    if (rc == 0) {
+        session_limits(sessions);
+        rc = rc_inflater_open(&sessions->inflater);
+    }
     return rc < 0 ? rc : rc_api_open(sessions);
 }
 
@@ -37,6 +119,8 @@ void rc_sessions_close(struct rc_sessions *sessions)
 {
     rc_api_close(sessions);
     rc_inflater_close(&sessions->inflater);
+    rc_address_limit_close(&sessions->addresses);
+    free(sessions->rates);
     free(sessions->inflated);
 }
 
@@ -50,6 +134,7 @@ void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_confi
     sessions->config = config;
     rc_session_trust(sessions);
     rc_api_reconfigure(sessions->api);
+    session_limits(sessions);
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
@@ -103,6 +188,9 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
     if (slot->ping_ds != 0 && (next == 0 || slot->ping_ds < next)) {
         next = slot->ping_ds;
     }
+    if ((slot->flags & RC_SLOT_WAITS_RATE) && (next == 0 || slot->resume_ds < next)) {
+        next = slot->resume_ds;
+    }
     rc_io_set_timer(sessions->io, index, next);
 }
 
@@ -139,7 +227,7 @@ static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
     const struct rc_config_limits *limits = &sessions->config->limits;
     if (slot->flags & RC_SLOT_PING_DUE) {
         const uint32_t asked_ds = slot->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
-        if (slot->received_ds < asked_ds && !(slot->flags & (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES))) {
+        if (slot->received_ds < asked_ds && !(slot->flags & RC_SLOT_WAITS)) {
             rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
             rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
             return;
@@ -171,6 +259,21 @@ static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
     struct rc_slot *slot = &sessions->truth->slots[index];
     const uint32_t now = sessions->io->now_ds;
     rc_io_quiet_check(sessions->io, index);
+    if ((slot->flags & RC_SLOT_WAITS_RATE) && slot->resume_ds <= now) {
+        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_RATE;
+        if (!(slot->flags & RC_SLOT_WAITS)) {
+            rc_session_resume(sessions, index);
+            if (slot->state != RC_SLOT_OPEN) {
+                return;
+            }
+        }
+    }
+    const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
+    if (write_ds > 0 && (slot->flags & RC_SLOT_BLOCKED) && slot->blocked_ds + write_ds <= now) {
+        rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
+        rc_session_close(sessions, index, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED), true);
+        return;
+    }
     if (slot->deadline_ds != 0 && slot->deadline_ds <= now) {
         const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
         if (idle_ds == 0) {
@@ -220,6 +323,19 @@ void rc_session_timer(void *context, uint32_t index)
 
 /* --- beginning --- */
 
+/* 503 before anything was read; false when not even that is possible. */
+static bool session_refuse(struct rc_sessions *sessions, uint32_t index, const char *why)
+{
+    char text[1024];
+    const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
+    const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, why);
+    if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+        return false;
+    }
+    rc_session_linger(sessions, index);
+    return true;
+}
+
 bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
 {
     struct rc_sessions *sessions = context;
@@ -227,22 +343,18 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     const struct rc_listener *from = &sessions->control->listeners[listener];
     slot->flags |= (from->loopback ? RC_SLOT_LOOPBACK : 0u) | (from->unix_socket ? RC_SLOT_UNIX : 0u) |
                    (from->kind == RC_LISTENER_ADMIN ? RC_SLOT_ADMIN : 0u);
-    slot->opened_s = sessions->io->now_ds / 10;
     slot->received_ds = sessions->io->now_ds;
     if (sessions->io->open_count > sessions->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
-        char text[1024];
-        const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
-        const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this server is full: try again");
         rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_FULL, 1);
         rc_log_limited(RC_LOG_WARN, 1, "worker_full",
-                       "connections=%u remedy=\"raise server.max_connections or the "
-                       "descriptor limit, or add workers\"",
+                       "connections=%u remedy=\"raise server.max_connections or the descriptor limit, or add workers\"",
                        sessions->io->open_count);
-        if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
-            return false;
-        }
-        rc_session_linger(sessions, index);
-        return true;
+        return session_refuse(sessions, index, "this server is full: try again");
+    }
+    if (from->kind != RC_LISTENER_ADMIN && !rc_address_limit_accept(&sessions->addresses, session_now_ms(sessions))) {
+        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_RATE, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "accept_rate_reached", "limit=%u", sessions->config->limits.accept_rate);
+        return session_refuse(sessions, index, "too many connections at once: try again");
     }
     session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
     return true;
@@ -385,6 +497,15 @@ void rc_session_terminated(void *context, uint32_t index)
         slot->random = 0;
     }
     rc_api_abandon(sessions->api, index);
+    if (slot->flags & RC_SLOT_COUNTED) {
+        struct rc_address address;
+        memcpy(address.bytes, slot->address, sizeof(address.bytes));
+        rc_address_limit_remove(&sessions->addresses, &address);
+        slot->flags &= ~(uint32_t)RC_SLOT_COUNTED;
+    }
+    if (sessions->rates != NULL) {
+        sessions->rates[index] = (struct rc_rate){0};
+    }
     rc_hub_ended(sessions->hub, index);
     rc_session_input_release(sessions, index);
     if (slot->user != 0) {

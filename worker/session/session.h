@@ -18,6 +18,8 @@
 #include "common/config.h"
 #include "common/shm_layout.h"
 #include "worker/http/parse.h"
+#include "worker/gate/address_limit.h"
+#include "worker/gate/rate.h"
 #include "worker/http/respond.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
@@ -46,6 +48,9 @@ struct rc_sessions {
     uint64_t randoms[32]; /* from getrandom, for client ids */
     uint32_t random_count;
     struct rc_operation_scratch scratch;
+    struct rc_address_limit addresses;
+    struct rc_rate *rates; /* owned, per slot; NULL until a rate is configured */
+    struct rc_rate_limits rate_limits;
     struct rc_inflater inflater;
     uint8_t *inflated; /* owned: the message being inflated */
     size_t inflated_capacity;
@@ -100,6 +105,11 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
 int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
                     struct rc_span user);
 void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
+
+/* Counts a WebSocket in the address limits; false: there are too many from there (429). */
+bool rc_session_admit(struct rc_sessions *sessions, uint32_t slot);
+/* A message of `bytes` came; false: the client sends too fast and was put off or closed. */
+bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t slot, uint64_t bytes);
 
 /* input.c */
 struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t slot);

@@ -56,7 +56,7 @@ static void check_cors(const struct rc_http_request *request, uint8_t picks)
                                           .headers = picks & 4 ? "authorization, content-type" : "",
                                           .credentials = picks & 8,
                                           .max_age_s = picks & 16 ? 60 : 0};
-    const size_t capacity = picks & 32 ? 1 + picks : RC_CORS_HEADERS_BYTES_MAX + 70000;
+    const size_t capacity = picks & 32 ? 1u + picks : RC_CORS_HEADERS_BYTES_MAX + 70000u;
     char *out = malloc(capacity);
     RC_ASSERT(out != NULL);
     const enum rc_cors_verdict verdict = rc_cors_judge(&policy, request, out, capacity);

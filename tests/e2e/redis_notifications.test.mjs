@@ -1,0 +1,49 @@
+// websocket:notifications (S1.1): one PUBLISH of a backend reaches a user's connections, or everybody, on every instance.
+import assert from "node:assert/strict";
+import { testRedis, until } from "./lib/redis.mjs";
+
+const CONFIG = {
+  "debug.user_query": "user",
+  endpoint: [{ path: "/live", protocol: "raw", join: ["*"] }],
+};
+
+testRedis("a user's connections on every instance get the data, others do not", { brokers: 3, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers, redis }) => {
+  const users = [];
+  const raws = [];
+  for (const broker of brokers) {
+    users.push(await broker.connect({ path: "/ws?user=42" }), await broker.connect({ path: "/ws?user=42" }));
+    raws.push(await broker.connect({ path: "/live?user=42", welcome: false }));
+  }
+  const other = await brokers[0].connect({ path: "/ws?user=43" });
+  const data = { title: "é", list: [1, 2.50] };
+  await until("every instance has the user's channel", async () => {
+    for (const broker of brokers) if ((await broker.metrics())("ringcast_relay_interests") === 0) return false;
+    return true;
+  });
+  await redis.publish("websocket:notifications", `{"userId":"42","data":{"title":"é","list":[1, 2.50]},"timestamp":1}`);
+  for (const client of users) assert.deepEqual(await client.next(), { type: "message", channel: "user:42", data });
+  for (const raw of raws) assert.equal((await raw.next()).text, '{"title":"é","list":[1, 2.50]}', "byte for byte");
+  await redis.publish("websocket:notifications", { userId: 42, data: "by number", timestamp: 2 });
+  for (const client of users) assert.equal((await client.next()).data, "by number");
+  for (const raw of raws) assert.equal((await raw.next()).text, '"by number"');
+  await redis.publish("websocket:notifications", { type: "broadcast", userId: "42", data: "all", timestamp: 3 });
+  for (const client of [...users, other]) assert.deepEqual(await client.next(), { type: "message", channel: "*", data: "all" });
+  for (const raw of raws) assert.equal((await raw.next()).text, '"all"', "once, though it is the user's as well");
+  for (const client of [...users, other]) {
+    await client.ping();
+    assert.equal(client.inbox.length, 0, "nothing comes twice");
+  }
+});
+
+testRedis("what is no notification is counted and ignored", { brokers: 1, config: CONFIG }, async ({ brokers: [a], redis }) => {
+  const one = await a.connect({ path: "/ws?user=42" });
+  const bad = ["", "x", "[]", "{}", '{"userId":"42"}', '{"data":1}', '{"userId":{},"data":1}', '{"userId":1.5,"data":1}', Buffer.from([0x7b, 0xff, 0x7d]), Buffer.concat([Buffer.from('{"userId":"42","data":"'), Buffer.from([0xff]), Buffer.from('"}')])];
+  for (const message of bad) await redis.publish("websocket:notifications", message);
+  await redis.publish("websocket:notifications", `{"userId":"42","data":"${"x".repeat(3000000)}"}`);
+  await redis.publish("websocket:notifications", { userId: "nowhere", data: 1 });
+  await redis.publish("websocket:notifications", { type: "broadcast", data: "end" });
+  assert.equal((await one.next()).data, "end");
+  const metrics = await a.metrics();
+  assert.equal(metrics("ringcast_redis_malformed_total"), bad.length);
+  assert.equal(metrics("ringcast_redis_too_large_total"), 1);
+});

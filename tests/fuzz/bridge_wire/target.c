@@ -1,0 +1,58 @@
+/* Messages as they stand in Redis (relay/bridge/wire): whatever the bytes, a message is refused or yields views inside of it, and
+ * what was read can be written and read again with the same payload. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/json_scan.h"
+#include "common/log.h"
+#include "relay/bridge/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+
+static void check_again(struct rc_wire *writer, struct rc_wire *reader, const struct rc_envelope_view *view)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    struct rc_envelope_view again;
+    rc_wire_write(writer, RC_WIRE_BROADCAST, view, parts);
+    const size_t total = parts[0].count + parts[1].count + parts[2].count;
+    uint8_t *text = malloc(total);
+    RC_ASSERT(text != NULL);
+    size_t used = 0;
+    for (size_t i = 0; i < RC_WIRE_PARTS; i++) {
+        if (parts[i].count > 0) {
+            memcpy(text + used, parts[i].bytes, parts[i].count);
+        }
+        used += parts[i].count;
+    }
+    RC_ASSERT(rc_wire_read(reader, rc_span_of(text, total), "again", &again) == RC_WIRE_GOOD);
+    RC_ASSERT(again.head.data_bytes == view->head.data_bytes);
+    RC_ASSERT(memcmp(again.data, view->data, view->head.data_bytes) == 0);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    static struct rc_wire wire;
+    static struct rc_wire other;
+    static struct rc_metrics metrics;
+    if (wire.text == NULL) {
+        rc_log_open("fuzz", -1, RC_LOG_OFF, RC_LOG_TEXT);
+        RC_ASSERT(rc_wire_open(&wire, "here", 7, 4096, &metrics) == 0);
+        RC_ASSERT(rc_wire_open(&other, "there", 8, 4096, &metrics) == 0);
+    }
+    struct rc_envelope_view view;
+    if (rc_wire_read(&wire, rc_span_of(bytes, count), "fuzz", &view) == RC_WIRE_GOOD) {
+        RC_ASSERT(view.head.data_bytes <= 4096 && view.head.exclude_count <= RC_EXCLUDES_MAX);
+        RC_ASSERT(view.data >= bytes && view.data + view.head.data_bytes <= bytes + count);
+        if ((view.head.flags & RC_ENVELOPE_BINARY) == 0) {
+            struct rc_json_value value;
+            RC_ASSERT(rc_json_scan(rc_span_of(view.data, view.head.data_bytes), RC_JSON_CHECK_UTF8, &value, NULL) == 0);
+        }
+        view.head.sequence = 0;
+        check_again(&other, &wire, &view);
+    }
+    return 0;
+}

@@ -1,0 +1,187 @@
+/* White-box tests of worker/io: connections that come in a burst, a full descriptor table, and every way to end. */
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "tests/support/hub_rig.h"
+
+static int listen_on(struct sockaddr_in *address)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t bytes = sizeof(*address);
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    RC_ASSERT(bind(fd, (struct sockaddr *)address, bytes) == 0 && listen(fd, 4096) == 0 &&
+              getsockname(fd, (struct sockaddr *)address, &bytes) == 0);
+    return fd;
+}
+
+static int connect_to(const struct sockaddr_in *address)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    RC_ASSERT(fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0);
+    return fd;
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_in address;
+    socklen_t bytes = sizeof(address);
+    RC_ASSERT(getsockname(fd, (struct sockaddr *)&address, &bytes) == 0);
+    return ntohs(address.sin_port);
+}
+
+/* More connections are accepted in one go than there were places for the kernel to write addresses to. */
+Test(io, burst_of_connections_keeps_addresses_apart)
+{
+    enum { COUNT = 800 };
+    static int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT + 8, .listen_fd = listener});
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    for (int i = 0; i < 100 && rig.io.open_count < COUNT; i++) {
+        hub_rig_run(&rig);
+    }
+    hub_rig_run(&rig);
+    cr_assert_eq(rig.io.open_count, COUNT);
+    static bool seen[65536];
+    for (int i = 0; i < COUNT; i++) {
+        const struct rc_slot *slot = &rig.truth.slots[i];
+        cr_assert(slot->port != 0 && !seen[slot->port], "port %u belongs to two connections", slot->port);
+        cr_assert(slot->address[11] == 0xff && slot->address[12] == 127);
+        seen[slot->port] = true;
+    }
+    for (int i = 0; i < COUNT; i++) {
+        cr_assert(seen[port_of(fds[i])]);
+        close(fds[i]);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
+Test(io, full_descriptor_table_recovers)
+{
+    enum { COUNT = 8 };
+    int fds[COUNT * 2];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT, .listen_fd = listener});
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < COUNT + 3; i++) {
+            fds[i] = connect_to(&address);
+        }
+        for (int i = 0; i < 20; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, COUNT);
+        cr_assert_eq(rig.io.accepts_armed, 0, "a full table ends the accept");
+        for (int i = 0; i < COUNT + 3; i++) {
+            close(fds[i]);
+        }
+        for (int i = 0; i < 100 && rig.io.open_count > 0; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, 0);
+        cr_assert_eq(rig.io.accepts_armed, 1);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
+static void pause_it(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count)
+{
+    struct hub_rig *rig = context;
+    (void)bytes;
+    rig->flushed += count;
+    rc_io_pause(&rig->io, slot);
+}
+
+/* Pausing and resuming at any moment loses no byte, and a paused connection is not read. */
+Test(io, pause_and_resume_lose_nothing)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2, .receive_buffers = 2});
+    for (int mode = RC_IO_HANDSHAKE; mode <= RC_IO_TALKING; mode++) {
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+        rig.io.conns[slot].mode = (uint8_t)mode;
+        rig.received = pause_it;
+        rig.context = &rig;
+        rig.flushed = 0;
+        uint32_t written = 0;
+        for (int i = 0; i < 400; i++) {
+            static const uint8_t bytes[3000];
+            const uint32_t count = 1 + (uint32_t)(i * 37) % sizeof(bytes);
+            cr_assert_eq(write(rig.peers[slot].fd, bytes, count), count);
+            written += count;
+            hub_rig_run(&rig);
+            if (i % 3 == 0) {
+                rc_io_resume(&rig.io, slot);
+            }
+            if (i % 7 == 0) {
+                rc_io_pause(&rig.io, slot);
+                rc_io_resume(&rig.io, slot);
+            }
+            for (int n = 0; rig.flushed < written && i % 20 == 19; n++) {
+                cr_assert(n < 1000, "mode %d: %u of %u bytes came", mode, rig.flushed, written);
+                rc_io_resume(&rig.io, slot);
+                hub_rig_run(&rig);
+            }
+        }
+        cr_assert_eq(rig.flushed, written);
+        rig.received = NULL;
+        hub_rig_hang_up(&rig, slot);
+        for (int i = 0; i < 5; i++) {
+            rc_io_resume(&rig.io, slot);
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, 0);
+    }
+    hub_rig_close(&rig);
+}
+
+/* Terminating with every combination of requests in flight ends in a free slot, and no completion is taken for another use. */
+Test(io, terminate_with_everything_in_flight)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 3, .receive_buffers = 4});
+    for (uint32_t how = 0; how < 64; how++) {
+        const uint32_t slot = hub_rig_connect(&rig, (how & 1) ? HUB_RIG_TCP : HUB_RIG_UNIX, RC_CODEC_JSON, true, 4608);
+        if (how & 2) {
+            rig.io.conns[slot].mode = RC_IO_TALKING;
+            cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+        }
+        if (how & 4) {
+            hub_rig_run(&rig);
+        }
+        if (how & 8) {
+            static uint8_t bytes[200000];
+            cr_assert_eq(rc_hub_reply_frame(&rig.hub, slot, 2, bytes, sizeof(bytes)), 0);
+            rc_hub_turn(&rig.hub);
+        }
+        if (how & 16) {
+            rc_io_pause(&rig.io, slot);
+        }
+        if (how & 32) {
+            hub_rig_hang_up(&rig, slot);
+        }
+        if (rig.truth.slots[slot].state == RC_SLOT_OPEN) {
+            rc_io_terminate(&rig.io, slot);
+        }
+        for (int i = 0; i < 20 && rig.io.open_count > 0; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, 0, "how %u: in flight %x", how, rig.io.conns[slot].inflight);
+        hub_rig_hang_up(&rig, slot);
+        hub_rig_check(&rig);
+    }
+    hub_rig_close(&rig);
+}
