@@ -304,6 +304,12 @@ static void page_scanned(void *context, const redisReply *reply)
                            cleanup->victim);
             continue;
         }
+        if (cleanup->own && one->str[0] == 'u') {
+            /* Still connected, when only the relay was replaced. */
+            (void)cleanup->ops.user(cleanup->ops.context, rc_span_of(one->str + 1, one->len - 1), cleanup->victim, NULL,
+                                    NULL);
+            continue;
+        }
         struct rc_cleanup_item *item = &cleanup->items[cleanup->item_count];
         item->text = strndup(one->str, one->len);
         item->bytes = (uint32_t)one->len;

@@ -36,7 +36,8 @@ enum rc_cleanup_result {
 };
 
 struct rc_cleanup_ops {
-    /* The user is not online on that instance any more. 0 when `replied` will be called with `context`, as rc_redis_command. */
+    /* The user is not online on that instance any more. 0 when `replied` will be called with `context`, as rc_redis_command.
+     * `replied` NULL: a predecessor of this instance had the user, who is taken over and may still be there. */
     int (*user)(void *ops_context, struct rc_span user, const char *instance, rc_redis_replied *replied, void *context);
     /* Tells how it ended. */
     void (*done)(void *ops_context, const char *instance, enum rc_cleanup_result result);

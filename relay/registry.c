@@ -187,7 +187,7 @@ static void claimed(void *context, const redisReply *reply)
     }
     registry->rival[0] = '\0';
     registry->was_refused = false;
-    if (registry->state != RC_REGISTRY_OWNED) {
+    if (registry->state != RC_REGISTRY_OWNED && registry->state != RC_REGISTRY_WAITING) {
         enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
     }
@@ -209,14 +209,15 @@ static void claim(struct rc_registry *registry)
                                    rc_span_text(registry->nonce),
                                    rc_span_text(ms),
                                    rc_span_text(registry->rival)};
-    if (!ask(registry, claimed, 3, RC_ARRAY_COUNT(argv), argv) && registry->state != RC_REGISTRY_OWNED) {
+    if (!ask(registry, claimed, 3, RC_ARRAY_COUNT(argv), argv) && registry->state != RC_REGISTRY_OWNED &&
+        registry->state != RC_REGISTRY_WAITING) {
         later(registry, LOCK_POLL_MS, claim_again);
     }
 }
 
 void rc_registry_renew(struct rc_registry *registry)
 {
-    if (registry->state == RC_REGISTRY_OWNED) {
+    if (registry->state == RC_REGISTRY_OWNED || registry->state == RC_REGISTRY_WAITING) {
         claim(registry);
     }
 }

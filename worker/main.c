@@ -321,8 +321,8 @@ static bool ended(struct worker *w)
         return false;
     }
     rc_sessions_drain(&w->sessions);
-    /* Requests without a WebSocket are answered within a turn: nobody has to be waited for. */
-    return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub)) ||
+    /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. */
+    return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control->drain_deadline_ms, memory_order_acquire);
 }
 

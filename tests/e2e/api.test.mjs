@@ -548,6 +548,10 @@ testBroker("a worker that dies or hangs is told of, and the next call is right a
   await a.subscribe("w");
   await b.subscribe("w");
   const raws = [await connection(broker), await connection(broker), await connection(broker), await connection(broker)];
+  for (const raw of raws) {
+    raw.write(read("instances")); // so that a worker has it, and it does not wait for the next one
+    await raw.answer();
+  }
   broker.kill("SIGSTOP", 1);
   for (const raw of raws) raw.write(read("channels"));
   // Those on the stopped worker get nothing before it is killed.

@@ -237,7 +237,8 @@ static void channel_wanted(void *context, uint64_t hash, struct rc_span name, ui
     f->wanted_local += !confirmed;
 }
 
-static void open_link(const char *path)
+/* `before` and `behind` the port. */
+static void open_link(const char *before, const char *behind)
 {
     struct fixture *f = &fixture;
     struct rc_err err;
@@ -245,7 +246,7 @@ static void open_link(const char *path)
     rc_log_set_level(RC_LOG_ERROR);
     cr_assert_eq(rc_relay_loop_open(&f->loop, &f->process, &ops, &err), 0, "%s", err.text);
     open_server(f);
-    (void)snprintf(f->config.url.text, sizeof(f->config.url.text), path, f->port);
+    (void)snprintf(f->config.url.text, sizeof(f->config.url.text), "%s%u%s", before, f->port, behind);
     f->config.outbox_bytes = 1 << 20;
     f->config.outbox_max_age_ms = 60000;
     const struct rc_redis_setup setup = {.config = &f->config,
@@ -322,7 +323,7 @@ static bool three_replies(struct fixture *f)
 Test(relay_redis_link, commands_are_answered_in_order)
 {
     fixture.script = good;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     cr_assert_eq(echo("x"), -ENOTCONN, "not connected yet");
     run_until(is_connected, 5000);
     cr_assert(rc_redis_up(fixture.link));
@@ -353,7 +354,7 @@ static bool back_again(struct fixture *f)
 Test(relay_redis_link, who_waits_hears_of_the_loss_and_it_comes_back)
 {
     fixture.script = hang_up_on_echo;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     cr_assert_eq(echo("1"), 0);
     cr_assert_eq(echo("2"), 0);
@@ -395,7 +396,7 @@ static bool outbox_empty(struct fixture *f)
 Test(relay_redis_link, what_was_published_while_away_goes_out_in_order)
 {
     fixture.script = note_publish;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     publish("a");
     publish("b");
     run_until(outbox_empty, 5000);
@@ -409,7 +410,7 @@ Test(relay_redis_link, what_was_published_while_away_goes_out_in_order)
 Test(relay_redis_link, what_was_not_answered_is_sent_again)
 {
     fixture.script = note_publish;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     swallow = true;
     publish("x");
@@ -430,18 +431,18 @@ static const char *first_loading(struct fixture *f, int peer, const char *comman
     return note_publish(f, peer, command);
 }
 
-Test(relay_redis_link, not_now_is_no_loss_and_keeps_the_order)
+Test(relay_redis_link, not_now_is_no_loss)
 {
     fixture.script = first_loading;
     loading = 2;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     publish("a");
     publish("b");
     publish("c");
     publish("d");
     run_until(outbox_empty, 5000);
-    /* Those behind the refused ones were on their way already. */
+    /* What was behind the refused ones was on its way already; a server that says so says it to all. */
     cr_assert_str_eq(published, "cdab");
 }
 
@@ -463,7 +464,7 @@ static void expect_refusal(const char *answer, const char *reason)
     char error[RC_REDIS_ERROR_MAX];
     answer_to_hello = answer;
     fixture.script = odd_hello;
-    open_link("redis://:secret@127.0.0.1:%u");
+    open_link("redis://:secret@127.0.0.1:", "");
     run_until(four_failures, 8000);
     cr_assert_eq(rc_redis_health_get(&fixture.health, error), RC_REDIS_AWAY);
     cr_assert_neq(strstr(error, reason), NULL, "%s", error);
@@ -529,7 +530,7 @@ static bool time_is_over(struct fixture *f)
 Test(relay_redis_link, old_servers_speak_resp2)
 {
     fixture.script = resp2;
-    open_link("redis://:secret@127.0.0.1:%u/2");
+    open_link("redis://:secret@127.0.0.1:", "/2");
     run_until(is_connected, 5000);
     cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
     run_until(wanted_once, 5000);
@@ -549,7 +550,7 @@ static const char *deaf(struct fixture *f, int peer, const char *command)
 Test(relay_redis_link, who_waits_for_a_confirmation_waits_100_ms)
 {
     fixture.script = deaf;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     cr_assert_eq(want("a"), RC_REDIS_WANT_LOCAL, "not connected");
     run_until(is_connected, 5000);
     const uint64_t start = rc_clock_ms();
@@ -574,7 +575,7 @@ static const char *mad(struct fixture *f, int peer, const char *command)
 Test(relay_redis_link, pushes_that_make_no_sense_are_ignored)
 {
     fixture.script = mad;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
     run_until(wanted_once, 5000);
@@ -593,7 +594,7 @@ Test(relay_redis_link, a_stuck_server_is_noticed_within_two_seconds)
 {
     char error[RC_REDIS_ERROR_MAX];
     fixture.script = sleeper;
-    open_link("redis://127.0.0.1:%u");
+    open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     asleep = true;
     const uint64_t start = rc_clock_ms();
@@ -614,7 +615,7 @@ Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
 {
     char error[RC_REDIS_ERROR_MAX];
     fixture.script = good;
-    open_link("redis://localhost:%u");
+    open_link("redis://localhost:", "");
     run_until(is_connected, 10000);
     close(fixture.listen_fd);
     fixture.listen_fd = -1;

@@ -383,12 +383,14 @@ void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_requ
         answer.allow = route->post ? "POST" : "GET, HEAD";
         answer.message = route->post ? "this call is a POST" : "this call is a GET";
     }
-    struct rc_api_call *call = answer.status == 404 || answer.status == 405 ? NULL : api_call_open(api, slot, route);
+    const bool draining = api->sessions->draining;
+    struct rc_api_call *call = answer.message != NULL || draining ? NULL : api_call_open(api, slot, route);
     if (call == NULL) {
         if (answer.message == NULL) {
             answer.status = 503;
             answer.retry_after_s = 1;
-            answer.message = "too many API calls at once: try again";
+            answer.message =
+                draining ? "this server is going away: try again" : "too many API calls at once: try again";
         }
         api_refuse(api, slot, request, answer);
         return;
@@ -479,6 +481,16 @@ bool rc_api_waits(const struct rc_api *api, uint32_t slot)
 {
     const struct rc_api_call *call = api_call_of(api, slot);
     return call != NULL && call->state != RC_API_READING;
+}
+
+bool rc_api_answering(const struct rc_api *api)
+{
+    for (uint32_t i = 0; api->call_count > 0 && i < RC_API_CALLS_MAX; i++) {
+        if (api->calls[i] != NULL && api->calls[i]->state != RC_API_READING) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* --- what happens meanwhile --- */

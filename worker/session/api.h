@@ -157,6 +157,8 @@ void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_requ
 uint32_t rc_api_body(struct rc_api *api, uint32_t slot, const uint8_t *bytes, uint32_t count);
 /* Is it a call that waits for its answer (and not for its body)? */
 bool rc_api_waits(const struct rc_api *api, uint32_t slot);
+/* Does any? */
+bool rc_api_answering(const struct rc_api *api);
 /* There is room in the up ring again. */
 void rc_api_room(struct rc_api *api, uint32_t slot);
 /* The slot's deadline has come. */

@@ -129,6 +129,11 @@ bool rc_sessions_work(struct rc_sessions *sessions)
     return rc_api_work(sessions->api);
 }
 
+bool rc_sessions_answering(const struct rc_sessions *sessions)
+{
+    return rc_api_answering(sessions->api);
+}
+
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
 {
     sessions->config = config;

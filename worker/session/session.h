@@ -64,6 +64,8 @@ int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, c
 void rc_sessions_close(struct rc_sessions *sessions);
 /* Work that is done in bounded steps, once per loop; true while there is more. */
 bool rc_sessions_work(struct rc_sessions *sessions);
+/* True while API calls wait for their answers: 2 s at the most, since a draining worker takes no new ones. */
+bool rc_sessions_answering(const struct rc_sessions *sessions);
 /* A new configuration is in force. */
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
 /* Sends every client away politely (1012); nobody is accepted any more. */
