@@ -253,7 +253,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench install fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million install fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -320,6 +320,10 @@ bench: ## measure, next to the floors and the peers (BENCH_ARGS=)
 	@deploy/deps bench
 	@$(MAKE) FLAVOUR=release programs
 	@if [[ -x bench/run ]]; then exec bench/run $(BENCH_ARGS); else exec build/ringcast-bench $(BENCH_ARGS); fi
+
+million: ## hold a million connections, in a network namespace of its own (N=1000000 SECONDS=60)
+	@$(MAKE) FLAVOUR=release programs
+	@bench/million $(or $(N),1000000) $(or $(SECONDS),60)
 
 # @BINDIR@ and @SYSCONFDIR@ in unit files become the real folders. A configuration that is there is never overwritten.
 install: programs ## install below DESTDIR= PREFIX=/usr/local

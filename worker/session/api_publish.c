@@ -236,22 +236,17 @@ int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fa
 
 /* --- sending --- */
 
-struct exclusion {
-    struct rc_client_ref refs[RC_EXCLUDE_MAX];
-    char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
-};
-
 /* As for clients: ids of this host become refs, those of others stay text, those of nobody are left out. */
 static void put_exclusion(struct rc_api *api, struct rc_api_call *call, struct rc_span array,
-                          struct exclusion *exclusion, struct rc_envelope_view *view)
+                          struct rc_client_ref *refs, char *text, struct rc_envelope_view *view)
 {
     const struct rc_control *control = api->sessions->control;
     struct rc_json_cursor cursor;
     struct rc_json_value value;
     struct rc_api_fault fault;
     struct rc_span id;
-    view->excludes = (const uint8_t *)exclusion->refs;
-    view->exclude_text = exclusion->text;
+    view->excludes = (const uint8_t *)refs;
+    view->exclude_text = text;
     if (array.count == 0) {
         return;
     }
@@ -266,10 +261,10 @@ static void put_exclusion(struct rc_api *api, struct rc_api_call *call, struct r
         const enum rc_client_id_kind kind =
             rc_client_id_read((const char *)id.bytes, id.count, control->instance_id, control->boot_nonce, &ref);
         if (kind == RC_CLIENT_ID_LOCAL) {
-            exclusion->refs[view->head.exclude_count++] = ref;
+            refs[view->head.exclude_count++] = ref;
         } else if (kind == RC_CLIENT_ID_FOREIGN) {
-            memcpy(exclusion->text + view->head.exclude_text_bytes, id.bytes, id.count);
-            exclusion->text[view->head.exclude_text_bytes + id.count] = 0;
+            memcpy(text + view->head.exclude_text_bytes, id.bytes, id.count);
+            text[view->head.exclude_text_bytes + id.count] = 0;
             view->head.exclude_text_bytes += (uint32_t)id.count + 1;
         }
     }
@@ -283,7 +278,8 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
     const bool direct = call->route->run == rc_api_direct;
     const bool everybody = call->route->run == rc_api_broadcast;
     const struct rc_call_tag tag = rc_api_tag(api, call, item);
-    struct exclusion exclusion; /* 9 KB: only what is counted is ever read */
+    struct rc_client_ref refs[RC_EXCLUDE_MAX];
+    char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
     struct rc_envelope_view view = {
         .head = {.time_ns = sessions->io->now_ns,
                  .origin = {.worker = (uint16_t)sessions->worker},
@@ -299,7 +295,7 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
         .data = message->data.bytes,
     };
     if (!direct) {
-        put_exclusion(api, call, message->exclude, &exclusion, &view);
+        put_exclusion(api, call, message->exclude, refs, text, &view);
     }
     const int rc = rc_uplink_write(sessions->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
     if (rc == 0) {
