@@ -3,7 +3,7 @@
  *
  * Filled from a configuration list whose entries are in the form of rc_network_parse (common/config_text.h): "10.0.0.0/8",
  * "192.0.2.1", "2001:db8::/32", both families together. What overlaps or touches is merged, so that a test is a
- * binary search over disjoint ranges: at most 5 comparisons for 32 entries. A value without pointers, owned by whoever declares
+ * binary search over disjoint ranges: at most 7 comparisons for 32 entries. A value without pointers, owned by whoever declares
  * it; zeroed, it contains nothing. Only compiling can fail.
  */
 #ifndef RC_COMMON_CIDR_H

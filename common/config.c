@@ -444,6 +444,20 @@ static int templates_check(const struct rc_config *config, struct rc_err *err)
                               bridge->redis.text, key, why.text);
         }
     }
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        struct rc_template template;
+        struct rc_err why;
+        const int rc = rc_template_compile(&template, config->namespaces[i].subscription_set.text,
+                                           rc_template_known_channel, &why);
+        if (rc < 0) {
+            return rc_err_set(err, rc, "namespace \"%s\": subscription_set: %s; write {channel} or {name}",
+                              config->namespaces[i].name, why.text);
+        }
+    }
+    const char *events = config->presence.events_channel.text;
+    if (events[0] != '\0' && rc_channel_name_check(events, strlen(events), config->limits.max_channel_name) < 0) {
+        return rc_err_set(err, -EINVAL, "presence.events_channel is no channel name");
+    }
     return 0;
 }
 

@@ -41,7 +41,7 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW };
-enum rc_subscription_sets { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
+enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 struct rc_config_server {
@@ -142,7 +142,15 @@ struct rc_config_redis {
 struct rc_config_cluster {
     uint64_t heartbeat_interval_ms;
     uint64_t dead_instance_threshold_ms;
-    uint32_t subscription_sets; /* enum rc_subscription_sets */
+    uint32_t subscription_sets; /* enum rc_subscription_sets_mode */
+};
+
+struct rc_config_presence {
+    bool users;
+    struct rc_config_text events_channel; /* "" = none */
+    struct rc_config_text online_event;
+    struct rc_config_text offline_event;
+    uint64_t offline_delay_ms;
 };
 
 struct rc_config_auth {
@@ -172,6 +180,7 @@ struct rc_config_namespace {
     enum rc_priority priority;
     bool presence;
     bool reveal_publisher;
+    struct rc_config_text subscription_set; /* template; "" = none */
     bool compression;
     bool outbox; /* messages wait for Redis while it is away */
 };
@@ -196,6 +205,7 @@ struct rc_config {
     struct rc_config_limits limits;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;
+    struct rc_config_presence presence;
     struct rc_config_tls tls;
     struct rc_config_compression compression;
     struct rc_config_http http;

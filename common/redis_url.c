@@ -27,7 +27,10 @@ static const struct {
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Percent-decodes into a NUL-terminated text. False: too long, a bad escape, or a zero byte. */
@@ -121,8 +124,7 @@ static const char *take_credentials(struct rc_redis_url *url, const char *text, 
     const char *colon = memchr(text, ':', bytes);
     const size_t user_bytes = colon != NULL ? (size_t)(colon - text) : bytes;
     if (!decode(url->user, sizeof(url->user), text, user_bytes) ||
-        (colon != NULL &&
-         !decode(url->password, sizeof(url->password), colon + 1, (size_t)(at - colon) - 1))) {
+        (colon != NULL && !decode(url->password, sizeof(url->password), colon + 1, (size_t)(at - colon) - 1))) {
         (void)rc_err_set(err, -EINVAL, "user and password must be percent-encoded and at most %d bytes each",
                          RC_REDIS_CREDENTIAL_MAX - 1);
         return NULL;
@@ -172,7 +174,7 @@ static int take_unix(struct rc_redis_url *url, const char *text, struct rc_err *
         return 0;
     }
     return strncmp(query, "?db=", 4) == 0 ? take_database(url, query + 4, err)
-                                           : rc_err_set(err, -EINVAL, "only ?db=number may follow the path");
+                                          : rc_err_set(err, -EINVAL, "only ?db=number may follow the path");
 }
 
 /* What follows the hosts: "/database", "/master[/database]", or nothing. */

@@ -36,10 +36,10 @@ struct rc_redis_url {
     uint32_t database;
     uint32_t host_count;
     struct rc_redis_address hosts[RC_REDIS_HOSTS_MAX];
-    char path[RC_REDIS_PATH_MAX];            /* of UNIX */
-    char user[RC_REDIS_CREDENTIAL_MAX];      /* "" = the default user */
-    char password[RC_REDIS_CREDENTIAL_MAX];  /* "" = none */
-    char master[RC_REDIS_CREDENTIAL_MAX];    /* of SENTINEL */
+    char path[RC_REDIS_PATH_MAX];           /* of UNIX */
+    char user[RC_REDIS_CREDENTIAL_MAX];     /* "" = the default user */
+    char password[RC_REDIS_CREDENTIAL_MAX]; /* "" = none */
+    char master[RC_REDIS_CREDENTIAL_MAX];   /* of SENTINEL */
 };
 
 int rc_redis_url_parse(struct rc_redis_url *url, const char *text, struct rc_err *err);

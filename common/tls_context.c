@@ -105,8 +105,8 @@ static int context_clients(SSL_CTX *context, const struct rc_config_tls *config,
             sk_X509_NAME_pop_free(names, X509_NAME_free);
             return context_error(err, "tls.client_ca", "no certificates of authorities can be read from it", file);
         }
-        SSL_CTX_set_verify(
-            context, SSL_VERIFY_PEER | (config->client_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (config->client_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                           NULL);
     }
     const int rc = context_session(context, config, names);
     if (names != NULL) {
@@ -184,8 +184,8 @@ static int context_fill(SSL_CTX *context, const struct rc_config_tls *config, co
     return rc < 0 ? rc : context_clients(context, config, err);
 }
 
-int rc_tls_context_open(SSL_CTX **out, const struct rc_config_tls *config, const char *file,
-                        const uint8_t *ticket_keys, struct rc_err *err)
+int rc_tls_context_open(SSL_CTX **out, const struct rc_config_tls *config, const char *file, const uint8_t *ticket_keys,
+                        struct rc_err *err)
 {
     ERR_clear_error();
     *out = NULL;

@@ -45,8 +45,8 @@ struct rc_relay_loop {
     struct rc_relay_loop_ops ops;
     struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];
     uint32_t watch_count; /* places in use or free again */
-    uint64_t reaped_ms; /* when completions were looked at last */
-    bool stopping;      /* true exactly when rc_relay_loop_stop was called */
+    uint64_t reaped_ms;   /* when completions were looked at last */
+    bool stopping;        /* true exactly when rc_relay_loop_stop was called */
 };
 
 /* Makes the ring. 0, or a negative errno with the reason and the remedy in `err`. */

@@ -32,7 +32,7 @@ struct relay {
     struct rc_router router;
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
-    int signal_fd; /* owner */
+    int signal_fd;           /* owner */
     uint32_t config_generation;
     bool draining;
     uint64_t drain_end_ms;
@@ -79,10 +79,12 @@ static bool turn(void *context)
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
+        rc_router_ring(&relay->router); /* timers of the link answer workers too */
     }
     if (relay->draining) {
         const bool drained = rc_router_drained(&relay->router) &&
-                             (relay->remote.link == NULL || rc_redis_link_drained(relay->remote.link));
+                             (relay->remote.link == NULL ||
+                              (rc_remote_leave(&relay->remote) && rc_redis_link_drained(relay->remote.link)));
         if (drained || rc_clock_ms() >= relay->drain_end_ms) {
             rc_log_info("relay_drained", "complete=%d", drained);
             rc_relay_loop_stop(&relay->loop);
@@ -95,7 +97,8 @@ static bool pending(void *context)
 {
     struct relay *relay = context;
     return rc_router_pending(&relay->router) ||
-           (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) || (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
+           (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) ||
+           (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
            atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
 }
 

@@ -13,6 +13,9 @@ static void publish(void *context, const struct rc_envelope_view *view)
     struct rc_remote *remote = context;
     const struct rc_config_namespace *policy =
         rc_config_namespace_of(remote->config, view->channel, view->head.channel_bytes);
+    if (rc_registry_refused(&remote->registry)) {
+        return; /* others would take it for the message of the owner of our id */
+    }
     const uint32_t flags = policy->outbox ? 0 : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
         rc_broadcast_publish(&remote->broadcast, view, flags);
@@ -24,16 +27,20 @@ static void publish(void *context, const struct rc_envelope_view *view)
 static bool direct(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    return view->head.target.worker == RC_WORKER_FOREIGN && rc_direct_publish(&remote->direct, view);
+    return view->head.target.worker == RC_WORKER_FOREIGN && !rc_registry_refused(&remote->registry) &&
+           rc_direct_publish(&remote->direct, view);
 }
 
 static bool interest_add(void *context, const struct rc_interest_request *request, bool first)
 {
     struct rc_remote *remote = context;
-    (void)first; /* a later worker waits for the same confirmation */
-    const enum rc_redis_want want =
-        rc_redis_channel_want(remote->link, request->hash, rc_span_of(request->name, request->name_bytes),
-                              request->worker, request->token);
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    if (first) { /* a later worker waits for the same confirmation */
+        rc_subscription_sets_interest(&remote->sets, name, true);
+        rc_presence_interest(&remote->presence, name, true);
+    }
+    const enum rc_redis_want want = rc_redis_channel_want(
+        remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
     if (want == RC_REDIS_WANT_LOCAL) {
         rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     }
@@ -43,7 +50,10 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
 static void interest_remove(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
 {
     struct rc_remote *remote = context;
-    rc_redis_channel_unwant(remote->link, hash, rc_span_of(name, name_bytes));
+    const struct rc_span span = rc_span_of(name, name_bytes);
+    rc_redis_channel_unwant(remote->link, hash, span);
+    rc_subscription_sets_interest(&remote->sets, span, false);
+    rc_presence_interest(&remote->presence, span, false);
 }
 
 const struct rc_remote_ops rc_remote_ops = {
@@ -54,7 +64,7 @@ const struct rc_remote_ops rc_remote_ops = {
 static bool deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const struct rc_remote *remote = context;
-    return rc_router_deliver(remote->router, type, view);
+    return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
 }
 
 static void interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
@@ -67,6 +77,90 @@ static void interested(void *context, uint64_t hash, struct rc_span name, uint32
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
     rc_router_interest_done(remote->router, &request, confirmed ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
+}
+
+/* --- this instance among others -------------------------------------------------------------------------------------- */
+
+static void registered(void *context)
+{
+    struct rc_remote *remote = context;
+    rc_entries_registered(&remote->entries, true);
+    rc_heartbeat_now(&remote->heartbeat);
+}
+
+static void unregistered(void *context)
+{
+    struct rc_remote *remote = context;
+    rc_entries_registered(&remote->entries, false);
+}
+
+static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                      void *replied_context)
+{
+    struct rc_remote *remote = context;
+    return rc_presence_clean_user(&remote->presence, user, instance, replied, replied_context);
+}
+
+static int write_entry(void *context, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
+                       void *replied_context)
+{
+    struct rc_remote *remote = context;
+    const uint8_t letter = entry->name.bytes[0];
+    return letter == 'c' || letter == 'i'
+               ? rc_subscription_sets_write(&remote->sets, entry, add, replied, replied_context)
+               : rc_presence_write(&remote->presence, entry, add, replied, replied_context);
+}
+
+static uint64_t client_count(void *context)
+{
+    const struct rc_remote *remote = context;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < remote->control->worker_count; i++) {
+        total += rc_metric_get(&remote->control->worker_metrics[i], RC_METRIC_CONNECTIONS);
+    }
+    return total;
+}
+
+/* -ENOMEM. */
+static int open_instance(struct rc_remote *remote)
+{
+    const struct rc_control *control = remote->control;
+    const struct rc_config *config = remote->config;
+    struct rc_metrics *metrics = remote->wire.metrics;
+    const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
+    const struct rc_registry_ops ops = {.registered = registered,
+                                        .unregistered = unregistered,
+                                        .cleanup = {.user = clean_user, .context = remote},
+                                        .context = remote};
+    int result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    if (result != 0) {
+        return result;
+    }
+    result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
+                              control->boot_nonce);
+    if (result != 0) {
+        rc_entries_close(&remote->entries);
+        return result;
+    }
+    rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
+    rc_registry_open(&remote->registry, remote->link, metrics, control->instance_id, control->boot_wall_ms,
+                     control->boot_nonce, &config->cluster, &ops);
+    rc_heartbeat_open(&remote->heartbeat, remote->link, &remote->registry, metrics,
+                      config->cluster.heartbeat_interval_ms, client_count, remote);
+    return 0;
+}
+
+bool rc_remote_leave(struct rc_remote *remote)
+{
+    if (!rc_registry_owned(&remote->registry) || !rc_redis_up(remote->link)) {
+        return true;
+    }
+    rc_entries_drop_all(&remote->entries);
+    if (!rc_entries_settled(&remote->entries)) {
+        return false;
+    }
+    rc_registry_leave(&remote->registry);
+    return true;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -87,11 +181,12 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     if (result != 0) {
         rc_redis_health_set(&control->redis_health, RC_REDIS_AWAY, why.text);
-        rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"", why.text);
+        rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
+                     why.text);
         return 0;
     }
-    result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
-                          &control->relay_metrics);
+    result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce,
+                          config->limits.max_message_size_bytes, &control->relay_metrics);
     if (result != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;
@@ -107,6 +202,13 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
+    result = open_instance(remote);
+    if (result != 0) {
+        rc_redis_link_close(remote->link);
+        rc_wire_close(&remote->wire);
+        remote->link = NULL;
+        return rc_err_set(err, result, "no memory for what Redis is told of this instance");
+    }
     return 0;
 }
 
@@ -114,6 +216,9 @@ void rc_remote_close(struct rc_remote *remote)
 {
     if (remote->link != NULL) {
         rc_redis_link_close(remote->link);
+        rc_cleanup_close(&remote->registry.cleanup);
+        rc_presence_close(&remote->presence);
+        rc_entries_close(&remote->entries);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }
@@ -125,5 +230,9 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
     if (remote->link != NULL) {
         rc_redis_link_configure(remote->link, &config->redis);
         rc_application_configure(&remote->application, config);
+        rc_registry_configure(&remote->registry, &config->cluster);
+        rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);
+        rc_subscription_sets_configure(&remote->sets, config);
+        rc_presence_configure(&remote->presence, config);
     }
 }

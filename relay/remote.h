@@ -20,7 +20,12 @@
 #include "relay/bridge/channel.h"
 #include "relay/bridge/direct.h"
 #include "relay/bridge/notifications.h"
+#include "relay/entries.h"
+#include "relay/heartbeat.h"
+#include "relay/presence.h"
+#include "relay/registry.h"
 #include "relay/router.h"
+#include "relay/subscription_sets.h"
 
 struct rc_remote {
     const struct rc_control *control; /* borrowed */
@@ -34,6 +39,11 @@ struct rc_remote {
     struct rc_channel_bridge channel;
     struct rc_notifications notifications;
     struct rc_application application;
+    struct rc_registry registry;
+    struct rc_heartbeat heartbeat;
+    struct rc_entries entries;
+    struct rc_subscription_sets sets;
+    struct rc_presence presence;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */
@@ -43,6 +53,8 @@ extern const struct rc_remote_ops rc_remote_ops;
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
                    struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err);
 void rc_remote_close(struct rc_remote *remote);
+/* The broker stops: what this instance has in Redis goes; true when Redis knows. To be asked again until then. */
+bool rc_remote_leave(struct rc_remote *remote);
 /* After a reload. */
 void rc_remote_configure(struct rc_remote *remote, const struct rc_config *config);
 

@@ -524,6 +524,11 @@ bool rc_router_turn(struct rc_router *router)
     return more;
 }
 
+void rc_router_ring(struct rc_router *router)
+{
+    ring_touched(router);
+}
+
 bool rc_router_pending(struct rc_router *router)
 {
     for (uint32_t i = 0; i < router->setup.port_count; i++) {

@@ -84,6 +84,9 @@ void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_coun
  * it stopped at a bound and there is more to do at once. */
 bool rc_router_turn(struct rc_router *router);
 
+/* Wakes the workers that were written to since the last round: after deliveries and answers outside of a turn. */
+void rc_router_ring(struct rc_router *router);
+
 /* After the relay announced its sleep: true when there is something to do after all. */
 bool rc_router_pending(struct rc_router *router);
 

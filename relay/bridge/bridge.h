@@ -17,7 +17,8 @@ struct rc_bridge_host {
      * takes it. */
     bool (*deliver)(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
     /* The answer to an interest that was not answered at once. */
-    void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
+    void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
+                       bool confirmed);
     void *context; /* borrowed */
 };
 

@@ -51,7 +51,9 @@ static void advance(struct rc_seen_source *source, uint64_t sequence)
     if (sequence - source->highest >= RC_SEEN_WINDOW) {
         memset(source->bits, 0, sizeof(source->bits));
     } else {
-        for (uint64_t i = source->highest + 1; i <= sequence; i++) {
+        /* Counted down, not up to `sequence`: that may be the largest number there is. */
+        for (uint64_t left = sequence - source->highest; left > 0; left--) {
+            const uint64_t i = sequence - left + 1;
             source->bits[i % RC_SEEN_WINDOW / 64] &= ~(UINT64_C(1) << (i % 64));
         }
     }

@@ -160,9 +160,10 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
-    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) || (flags & ~(uint64_t)RC_WIRE_FLAG_TEXT) != 0 ||
-        !take_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
-        !take_number(&rest, 8, &parsed->sequence) || !take_number(&rest, 2, &count)) {
+    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) ||
+        (flags & ~(uint64_t)RC_WIRE_FLAG_TEXT) != 0 || !take_text(&rest, &parsed->source) ||
+        !take_number(&rest, 4, &parsed->boot) || !take_number(&rest, 8, &parsed->sequence) ||
+        !take_number(&rest, 2, &count)) {
         return -EBADMSG;
     }
     for (; count > 0; count--) {
@@ -187,8 +188,8 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
 static enum rc_wire_result refuse(struct rc_wire *wire, enum rc_wire_result result, const char *what, size_t bytes,
                                   const char *why)
 {
-    rc_metric_add(wire->metrics,
-                  result == RC_WIRE_TOO_LARGE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED, 1);
+    rc_metric_add(wire->metrics, result == RC_WIRE_TOO_LARGE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED,
+                  1);
     rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what, bytes, why);
     return result;
 }

@@ -43,7 +43,7 @@ struct rc_wire {
     struct rc_seen seen;
     char own_head[RC_INSTANCE_ID_MAX + 32]; /* how this instance's own JSON begins: known without parsing */
     uint32_t own_head_bytes;
-    char *text; /* owner: excludes of a message that goes out */
+    char *text;                                 /* owner: excludes of a message that goes out */
     struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
 };
 

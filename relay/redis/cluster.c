@@ -80,8 +80,8 @@ static bool is_ready(const struct rc_redis_node *node)
 
 static void choose_home(struct rc_redis_link *link)
 {
-    if (!link->cluster->read || (link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) &&
-                                 link->nodes[link->home]->known)) {
+    if (!link->cluster->read ||
+        (link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) && link->nodes[link->home]->known)) {
         return;
     }
     for (uint16_t i = 0; i < link->node_count; i++) {
@@ -120,7 +120,7 @@ static void address_of(struct rc_redis_address *address, const redisReply *maste
     }
 }
 
-static void take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply)
+void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply)
 {
     struct rc_redis_cluster *cluster = link->cluster;
     for (uint16_t i = 0; i < link->node_count; i++) {
@@ -173,7 +173,7 @@ static void answered(void *context, const redisReply *reply)
         link->cluster->stale = true; /* no slots yet, or no Cluster: the log has the error */
         return;
     }
-    take_map(link, node, reply);
+    rc_redis_cluster_take_map(link, node, reply);
     choose_home(link);
     rc_redis_pubsub_place(&link->pubsub, link->home);
 }

@@ -398,8 +398,8 @@ static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
     if (reply->type == REDIS_REPLY_PUSH) {
         return true;
     }
-    return conn->subscriber && !conn->resp3 && conn->state == RC_REDIS_CONN_READY && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-           !rc_redis_reply_is(reply->element[0], "pong");
+    return conn->subscriber && !conn->resp3 && conn->state == RC_REDIS_CONN_READY && reply->type == REDIS_REPLY_ARRAY &&
+           reply->elements > 0 && !rc_redis_reply_is(reply->element[0], "pong");
 }
 
 static void handle(struct rc_redis_conn *conn, const redisReply *reply)
@@ -571,8 +571,9 @@ static int begin_tls(struct rc_redis_conn *conn)
 static void connected(struct rc_redis_conn *conn)
 {
     const int one = 1;
-    redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK | REDIS_OPT_NO_PUSH_AUTOFREE};
-    options.endpoint.fd = conn->fd;
+    const redisOptions options = {.type = REDIS_CONN_USERFD,
+                                  .options = REDIS_OPT_NONBLOCK | REDIS_OPT_NO_PUSH_AUTOFREE,
+                                  .endpoint = {.fd = conn->fd}};
     if (conn->path[0] == '\0') {
         (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
@@ -628,8 +629,8 @@ static int connect_to(struct rc_redis_conn *conn, const struct sockaddr *address
     }
     conn->state = RC_REDIS_CONN_CONNECTING;
     /* Edge: writable is said once when it is connected, and again when a full socket has room. */
-    conn->handle =
-        conn->wire->host.watch(conn->wire->host.context, conn->fd, POLLIN | POLLOUT | (uint32_t)EPOLLET, on_ready, conn);
+    conn->handle = conn->wire->host.watch(conn->wire->host.context, conn->fd, POLLIN | POLLOUT | (uint32_t)EPOLLET,
+                                          on_ready, conn);
     return conn->handle < 0 ? conn->handle : 0;
 }
 
@@ -689,7 +690,8 @@ static void start_name(struct rc_redis_conn *conn)
         rc_redis_conn_fail(conn, "no memory to look up the name");
         return;
     }
-    conn->handle = conn->wire->host.watch(conn->wire->host.context, rc_resolve_fd(conn->resolve), POLLIN, resolved, conn);
+    conn->handle =
+        conn->wire->host.watch(conn->wire->host.context, rc_resolve_fd(conn->resolve), POLLIN, resolved, conn);
     if (conn->handle < 0) {
         rc_redis_conn_fail(conn, "too many watched descriptors");
     }

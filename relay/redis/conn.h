@@ -91,7 +91,7 @@ struct rc_redis_waiting {
 struct rc_redis_conn {
     struct rc_redis_wire *wire; /* borrowed */
     const struct rc_redis_conn_ops *ops;
-    void *context;                 /* borrowed: of ops */
+    void *context; /* borrowed: of ops */
     struct rc_redis_login login;
     const char *role; /* static, for the log: "commands", "subscriptions", "sentinel" */
     struct rc_redis_address address;
@@ -113,8 +113,8 @@ struct rc_redis_conn {
     struct rc_resolve *resolve;
     struct rc_resolved addresses;
     uint32_t address_next;
-    redisContext *redis; /* owner */
-    redisContext *dying; /* owner: freed when `reading` ends */
+    redisContext *redis;   /* owner */
+    redisContext *dying;   /* owner: freed when `reading` ends */
     struct rc_timer timer; /* back-off, or the deadline of connecting */
     struct rc_timer ping_timer;
     uint64_t ping_ms;
@@ -124,7 +124,7 @@ struct rc_redis_conn {
     uint32_t waiting_max;
     uint32_t waiting_first;
     uint32_t waiting_count;
-    char error[160]; /* of the last loss */
+    char error[160];  /* of the last loss */
     char logged[160]; /* the last one that was logged: a story is told once */
 };
 

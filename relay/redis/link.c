@@ -17,7 +17,7 @@
 
 #define AGING_MS 250u
 #define GRACE_MS 100u
-#define GRACE_FROM_MS 25u          /* a shorter loss was nobody else's */
+#define GRACE_FROM_MS 25u         /* a shorter loss was nobody else's */
 #define GRACE_FIRST_FROM_MS 1000u /* before the first connection there was nothing to lose */
 
 /* --- state ----------------------------------------------------------------------------------------------------------- */
@@ -53,9 +53,9 @@ static void set_health(struct rc_redis_link *link)
     const enum rc_redis_state before =
         (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
     const bool good = rc_redis_up(link) && hears_all(link);
-    const enum rc_redis_state state = good                               ? RC_REDIS_CONNECTED
+    const enum rc_redis_state state = good                                                      ? RC_REDIS_CONNECTED
                                       : before == RC_REDIS_CONNECTING && link->error[0] == '\0' ? RC_REDIS_CONNECTING
-                                                                         : RC_REDIS_AWAY;
+                                                                                                : RC_REDIS_AWAY;
     rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL);
     rc_metric_set(link->wire.metrics, RC_METRIC_REDIS_CONNECTED, good);
     if (state == before) {
@@ -439,8 +439,8 @@ static struct rc_redis_outbox *outbox_of(struct rc_redis_link *link, uint16_t sl
     return node != NULL ? &node->outbox : &link->outbox;
 }
 
-int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts, uint32_t part_count,
-                     uint32_t flags)
+int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                     uint32_t part_count, uint32_t flags)
 {
     const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
     const uint64_t now_ms = rc_clock_ms();
@@ -494,8 +494,8 @@ void rc_redis_channels(struct rc_redis_link *link, const struct rc_redis_channel
     rc_redis_pubsub_set_ops(&link->pubsub, &all);
 }
 
-enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t hash, struct rc_span name, uint32_t worker,
-                                         uint64_t token)
+enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t hash, struct rc_span name,
+                                         uint32_t worker, uint64_t token)
 {
     return rc_redis_pubsub_want(&link->pubsub, hash, name, worker, token);
 }
@@ -642,7 +642,8 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
     }
     const struct rc_redis_outbox_ops ops = {.moved = outbox_moved, .context = link};
     link->sharded = link->config.sharded && link->url.kind == RC_REDIS_CLUSTER;
-    rc_redis_outbox_init(&link->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, setup->metrics, &ops);
+    rc_redis_outbox_init(&link->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, setup->metrics,
+                         &ops);
     if (link->config.sharded && !link->sharded) {
         rc_log_warn("redis_not_sharded", "remedy=\"redis.sharded needs a redis+cluster:// URL\"");
     }

@@ -114,7 +114,7 @@ struct rc_span rc_redis_key(const struct rc_redis_link *link, char out[RC_REDIS_
 /* --- publishing --- */
 
 enum rc_redis_publish_flags {
-    RC_REDIS_PUBLISH_SHARDED = 1u << 0, /* SPUBLISH where redis.sharded says so */
+    RC_REDIS_PUBLISH_SHARDED = 1u << 0,  /* SPUBLISH where redis.sharded says so */
     RC_REDIS_PUBLISH_FLEETING = 1u << 1, /* worth nothing later: dropped instead of kept while Redis is away */
 };
 
@@ -123,8 +123,8 @@ enum rc_redis_publish_flags {
  * that receivers may see one twice (bridges drop such duplicates by their sequence). Bounded by redis.outbox and
  * redis.outbox_max_age; the oldest is dropped and counted. 0, -ENOTCONN (fleeting, and Redis is away), -ENOMEM, -EMSGSIZE.
  */
-int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts, uint32_t part_count,
-                     uint32_t flags);
+int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                     uint32_t part_count, uint32_t flags);
 
 /* --- subscriptions --- */
 
@@ -148,7 +148,7 @@ struct rc_redis_channel_ops {
     void (*message)(void *context, struct rc_span name, struct rc_span message);
     /* The answer to rc_redis_channel_want with RC_REDIS_WANT_LATER. `confirmed`: Redis has the subscription. */
     void (*wanted)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
-    void *context;   /* borrowed */
+    void *context;    /* borrowed */
     const char *head; /* borrowed: precedes every name in Redis, "ws:channel:" */
 };
 void rc_redis_channels(struct rc_redis_link *link, const struct rc_redis_channel_ops *ops);
@@ -159,8 +159,8 @@ enum rc_redis_want {
     RC_REDIS_WANT_LATER,     /* ops.wanted will be called, after 100 ms at the latest */
 };
 /* Wants messages of a channel (hash = rc_channel_hash of the name) on behalf of a worker's registration. */
-enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t hash, struct rc_span name, uint32_t worker,
-                                         uint64_t token);
+enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t hash, struct rc_span name,
+                                         uint32_t worker, uint64_t token);
 /* Nobody wants it any more; the subscription is given back after a while (damping). */
 void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct rc_span name);
 

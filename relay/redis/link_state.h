@@ -54,10 +54,10 @@ struct rc_redis_link {
     struct rc_redis_node *nodes[RC_REDIS_NODES_MAX]; /* owner; NULL = none */
     uint16_t node_count;                             /* places used */
     uint16_t home;
-    bool up;     /* as told to observers */
-    bool was_up; /* true exactly when it has been once */
+    bool up;          /* as told to observers */
+    bool was_up;      /* true exactly when it has been once */
     uint64_t lost_ms; /* when `up` ended, or the start */
-    bool active; /* true exactly after the start: ops of connections count */
+    bool active;      /* true exactly after the start: ops of connections count */
     bool sharded;
     bool refused; /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
     char error[RC_REDIS_ERROR_MAX];
@@ -86,6 +86,9 @@ void rc_redis_sentinel_close(struct rc_redis_link *link);
 /* The master was lost or is no master: ask. */
 void rc_redis_sentinel_ask(struct rc_redis_link *link);
 
+/* What a sentinel answered to GET-MASTER-ADDR-BY-NAME. */
+void rc_redis_sentinel_follow(struct rc_redis_link *link, const redisReply *reply);
+
 /* --- cluster.c --- */
 
 int rc_redis_cluster_open(struct rc_redis_link *link);
@@ -95,6 +98,8 @@ void rc_redis_cluster_ready(struct rc_redis_link *link, struct rc_redis_node *no
 void rc_redis_cluster_lost(struct rc_redis_link *link, struct rc_redis_node *node);
 /* The map is out of date: it is read again soon. */
 void rc_redis_cluster_stale(struct rc_redis_link *link);
+/* What `asked` answered to CLUSTER SLOTS. */
+void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply);
 /* Slot of a key: CRC16 of it, or of what stands in its first {…} (Redis Cluster specification, "Hash tags"). */
 uint16_t rc_redis_cluster_slot(struct rc_span key);
 /* The node that "MOVED slot host:port" and "ASK slot host:port" name, added when it is new; NULL when it names none. */

@@ -11,8 +11,8 @@
 void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
                           struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops)
 {
-    *outbox = (struct rc_redis_outbox){
-        .bytes_max = bytes_max, .age_ms_max = age_ms_max, .metrics = metrics, .ops = *ops};
+    *outbox =
+        (struct rc_redis_outbox){.bytes_max = bytes_max, .age_ms_max = age_ms_max, .metrics = metrics, .ops = *ops};
 }
 
 static void free_list(struct rc_redis_entry *entry)
@@ -208,7 +208,8 @@ void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox)
 
 void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms)
 {
-    if (outbox->unsent == NULL || !rc_redis_conn_up(conn) || now_ms < outbox->hold_until_ms || outbox->refused != NULL) {
+    if (outbox->unsent == NULL || !rc_redis_conn_up(conn) || now_ms < outbox->hold_until_ms ||
+        outbox->refused != NULL) {
         return;
     }
     rc_redis_outbox_expire(outbox, now_ms);

@@ -43,7 +43,7 @@ struct rc_redis_outbox_ops {
 struct rc_redis_outbox {
     struct rc_redis_entry *head; /* owner */
     struct rc_redis_entry *tail;
-    struct rc_redis_entry *unsent; /* first that is not in flight; NULL = none */
+    struct rc_redis_entry *unsent;  /* first that is not in flight; NULL = none */
     struct rc_redis_entry *refused; /* owner: answered "not now", in order */
     struct rc_redis_entry *refused_tail;
     uint64_t bytes; /* of all */
@@ -52,7 +52,7 @@ struct rc_redis_outbox {
     uint64_t in_flight_bytes;
     uint32_t count;
     uint32_t in_flight;
-    uint64_t hold_until_ms; /* nothing is sent before */
+    uint64_t hold_until_ms;     /* nothing is sent before */
     struct rc_metrics *metrics; /* borrowed */
     struct rc_redis_outbox_ops ops;
 };

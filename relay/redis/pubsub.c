@@ -10,136 +10,7 @@
 #include "common/clock.h"
 #include "common/envelope.h"
 #include "common/log.h"
-
-#define NAME_INLINE_MAX 40u
-#define POOL_FIRST 64u
-
-enum entry_state { ENTRY_FREE, ENTRY_IDLE, ENTRY_QUEUED, ENTRY_ASKED, ENTRY_CONFIRMED };
-
-struct rc_redis_pubsub_entry {
-    uint64_t hash;
-    uint64_t unwanted_ms; /* since when nobody wants it */
-    uint32_t next;        /* in the queue of its node, or of the free list */
-    uint32_t next_damped;
-    uint32_t waiters; /* first, 0 = none */
-    uint16_t node;    /* where it is QUEUED, ASKED or CONFIRMED */
-    uint8_t state;    /* enum entry_state */
-    uint8_t name_bytes;
-    bool wanted;
-    bool damped; /* true exactly while it is in the list of those that nobody wants */
-    union {
-        char here[NAME_INLINE_MAX];
-        char *outside; /* owner */
-    } name;
-};
-
-struct rc_redis_pubsub_waiter {
-    uint64_t due_ms;
-    uint64_t token;
-    uint32_t worker;
-    uint32_t entry;
-    uint32_t next_of_entry; /* also of the free list */
-    uint32_t previous;      /* in order of time */
-    uint32_t next;
-};
-
-/* --- entries --------------------------------------------------------------------------------------------------------- */
-
-static const char *name_of(const struct rc_redis_pubsub_entry *entry)
-{
-    return entry->name_bytes > NAME_INLINE_MAX ? entry->name.outside : entry->name.here;
-}
-
-struct key {
-    const struct rc_redis_pubsub *pubsub;
-    uint64_t hash;
-    struct rc_span name;
-};
-
-static bool key_equal(const void *context, uint32_t index)
-{
-    const struct key *key = context;
-    const struct rc_redis_pubsub_entry *entry = &key->pubsub->entries[index];
-    return entry->hash == key->hash && entry->name_bytes == key->name.count &&
-           memcmp(name_of(entry), key->name.bytes, key->name.count) == 0;
-}
-
-static uint32_t find(const struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
-{
-    const struct key key = {.pubsub = pubsub, .hash = hash, .name = name};
-    const uint32_t index = rc_hashmap_find(&pubsub->map, hash, key_equal, &key);
-    return index == RC_HASHMAP_NONE ? 0 : index;
-}
-
-/* Doubles a pool whose free list is empty; item 0 stays unused. NULL: no memory, nothing changed. */
-static void *grow(void *items, uint32_t *max, size_t item_bytes)
-{
-    const uint32_t more = *max == 0 ? POOL_FIRST : *max * 2;
-    char *grown = realloc(items, (size_t)more * item_bytes);
-    if (grown != NULL) {
-        memset(grown + (size_t)*max * item_bytes, 0, (size_t)(more - *max) * item_bytes);
-        *max = more;
-    }
-    return grown;
-}
-
-static uint32_t new_entry(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
-{
-    if (pubsub->entry_free == 0) {
-        const uint32_t from = pubsub->entry_max == 0 ? 1 : pubsub->entry_max;
-        struct rc_redis_pubsub_entry *grown = grow(pubsub->entries, &pubsub->entry_max, sizeof(*grown));
-        if (grown == NULL) {
-            return 0;
-        }
-        pubsub->entries = grown;
-        for (uint32_t i = pubsub->entry_max; i > from; i--) {
-            pubsub->entries[i - 1].next = pubsub->entry_free;
-            pubsub->entry_free = i - 1;
-        }
-    }
-    const uint32_t index = pubsub->entry_free;
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    char *place = entry->name.here;
-    if (name.count > NAME_INLINE_MAX) {
-        place = malloc(name.count);
-        if (place == NULL) {
-            return 0;
-        }
-    }
-    if (rc_hashmap_insert(&pubsub->map, hash, index) != 0) {
-        if (place != entry->name.here) {
-            free(place);
-        }
-        return 0;
-    }
-    pubsub->entry_free = entry->next;
-    memcpy(place, name.bytes, name.count);
-    const bool outside = place != entry->name.here;
-    entry->hash = hash;
-    entry->next = entry->next_damped = entry->waiters = 0;
-    entry->node = RC_REDIS_NODE_NONE;
-    entry->state = ENTRY_IDLE;
-    entry->name_bytes = (uint8_t)name.count;
-    entry->wanted = entry->damped = false;
-    if (outside) {
-        entry->name.outside = place;
-    }
-    pubsub->entry_count++;
-    return index;
-}
-
-static void free_entry(struct rc_redis_pubsub *pubsub, uint32_t index)
-{
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    RC_ASSERT(entry->waiters == 0 && !entry->damped);
-    (void)rc_hashmap_remove(&pubsub->map, entry->hash, index);
-    if (entry->name_bytes > NAME_INLINE_MAX) {
-        free(entry->name.outside);
-    }
-    *entry = (struct rc_redis_pubsub_entry){.next = pubsub->entry_free};
-    pubsub->entry_free = index;
-    pubsub->entry_count--;
-}
+#include "relay/redis/pubsub_entry.h"
 
 static void set_gauge(const struct rc_redis_pubsub *pubsub)
 {
@@ -154,94 +25,8 @@ static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_r
                          char out[RC_REDIS_NAME_MAX])
 {
     memcpy(out, pubsub->head, pubsub->head_bytes);
-    memcpy(out + pubsub->head_bytes, name_of(entry), entry->name_bytes);
+    memcpy(out + pubsub->head_bytes, rc_redis_pubsub_entry_name(entry), entry->name_bytes);
     return pubsub->head_bytes + entry->name_bytes;
-}
-
-/* --- waiters --------------------------------------------------------------------------------------------------------- */
-
-static void confirm_due(void *context, uint64_t now_ms);
-
-static bool add_waiter(struct rc_redis_pubsub *pubsub, uint32_t entry_index, uint32_t worker, uint64_t token)
-{
-    if (pubsub->waiter_count >= RC_REDIS_WAITERS_MAX) {
-        return false;
-    }
-    if (pubsub->waiter_free == 0) {
-        const uint32_t from = pubsub->waiter_max == 0 ? 1 : pubsub->waiter_max;
-        struct rc_redis_pubsub_waiter *grown = grow(pubsub->waiters, &pubsub->waiter_max, sizeof(*grown));
-        if (grown == NULL) {
-            return false;
-        }
-        pubsub->waiters = grown;
-        for (uint32_t i = pubsub->waiter_max; i > from; i--) {
-            pubsub->waiters[i - 1].next_of_entry = pubsub->waiter_free;
-            pubsub->waiter_free = i - 1;
-        }
-    }
-    const uint32_t index = pubsub->waiter_free;
-    struct rc_redis_pubsub_waiter *waiter = &pubsub->waiters[index];
-    pubsub->waiter_free = waiter->next_of_entry;
-    *waiter = (struct rc_redis_pubsub_waiter){.due_ms = rc_clock_ms() + RC_REDIS_CONFIRM_MS,
-                                              .token = token,
-                                              .worker = worker,
-                                              .entry = entry_index,
-                                              .next_of_entry = pubsub->entries[entry_index].waiters,
-                                              .previous = pubsub->waiter_last};
-    pubsub->entries[entry_index].waiters = index;
-    if (pubsub->waiter_last != 0) {
-        pubsub->waiters[pubsub->waiter_last].next = index;
-    } else {
-        pubsub->waiter_first = index;
-        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, waiter->due_ms, confirm_due, pubsub);
-    }
-    pubsub->waiter_last = index;
-    pubsub->waiter_count++;
-    return true;
-}
-
-/* Answers everybody who waits for this entry. */
-static void answer(struct rc_redis_pubsub *pubsub, uint32_t entry_index, bool confirmed)
-{
-    uint32_t index = pubsub->entries[entry_index].waiters;
-    pubsub->entries[entry_index].waiters = 0;
-    while (index != 0) {
-        const struct rc_redis_pubsub_waiter waiter = pubsub->waiters[index];
-        if (waiter.previous != 0) {
-            pubsub->waiters[waiter.previous].next = waiter.next;
-        } else {
-            pubsub->waiter_first = waiter.next;
-        }
-        if (waiter.next != 0) {
-            pubsub->waiters[waiter.next].previous = waiter.previous;
-        } else {
-            pubsub->waiter_last = waiter.previous;
-        }
-        pubsub->waiters[index].next_of_entry = pubsub->waiter_free;
-        pubsub->waiter_free = index;
-        pubsub->waiter_count--;
-        const struct rc_redis_pubsub_entry *entry = &pubsub->entries[entry_index];
-        if (!confirmed) {
-            rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_SCOPE_LOCAL, 1);
-        }
-        pubsub->ops.channel.wanted(pubsub->ops.channel.context, entry->hash,
-                                   rc_span_of(name_of(entry), entry->name_bytes), waiter.worker, waiter.token,
-                                   confirmed);
-        index = waiter.next_of_entry;
-    }
-}
-
-static void confirm_due(void *context, uint64_t now_ms)
-{
-    struct rc_redis_pubsub *pubsub = context;
-    while (pubsub->waiter_first != 0 && pubsub->waiters[pubsub->waiter_first].due_ms <= now_ms) {
-        /* Others of the same channel that came later hear it too: they would only wait longer for the same. */
-        answer(pubsub, pubsub->waiters[pubsub->waiter_first].entry, false);
-    }
-    if (pubsub->waiter_first != 0) {
-        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, pubsub->waiters[pubsub->waiter_first].due_ms,
-                     confirm_due, pubsub);
-    }
 }
 
 /* --- the queue of a node --------------------------------------------------------------------------------------------- */
@@ -257,7 +42,7 @@ static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
     }
     struct rc_redis_pubsub_node *node = &pubsub->nodes[place];
     entry->node = place;
-    entry->state = ENTRY_QUEUED;
+    entry->state = RC_REDIS_ENTRY_QUEUED;
     entry->next = 0;
     if (node->queue_last != 0) {
         pubsub->entries[node->queue_last].next = index;
@@ -289,8 +74,8 @@ static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn
     const int result = rc_redis_conn_send_quiet(conn, command, bytes);
     free(command);
     if (result == 0) {
-        rc_metric_add(pubsub->wire->metrics,
-                      subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES, count);
+        rc_metric_add(pubsub->wire->metrics, subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES,
+                      count);
     }
     return result;
 }
@@ -317,7 +102,7 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
         node->queue_last = index != 0 ? node->queue_last : 0;
         node->asked += count;
         for (uint32_t i = 0; i < count; i++) {
-            pubsub->entries[batch[i]].state = ENTRY_ASKED;
+            pubsub->entries[batch[i]].state = RC_REDIS_ENTRY_ASKED;
             pubsub->entries[batch[i]].next = 0;
         }
     }
@@ -381,7 +166,7 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
         if (result == 0) {
             node->confirmed--;
             pubsub->confirmed--;
-            free_entry(pubsub, removal->batch[i]);
+            rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
         } else {
             damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
         }
@@ -393,20 +178,20 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
 static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct removal *removal, uint64_t now_ms)
 {
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    switch ((enum entry_state)entry->state) {
-    case ENTRY_IDLE:
-        free_entry(pubsub, index);
+    switch ((enum rc_redis_entry_state)entry->state) {
+    case RC_REDIS_ENTRY_IDLE:
+        rc_redis_pubsub_entry_free(pubsub, index);
         return;
-    case ENTRY_CONFIRMED:
+    case RC_REDIS_ENTRY_CONFIRMED:
         if (removal->count == batch_max(pubsub) || removal->node != entry->node) {
             remove_batch(pubsub, removal);
         }
         removal->node = entry->node;
         removal->batch[removal->count++] = index;
         return;
-    case ENTRY_FREE:
-    case ENTRY_QUEUED:
-    case ENTRY_ASKED:
+    case RC_REDIS_ENTRY_FREE:
+    case RC_REDIS_ENTRY_QUEUED:
+    case RC_REDIS_ENTRY_ASKED:
         break; /* its confirmation is on the way and must not be taken for that of a later SUBSCRIBE */
     }
     entry->unwanted_ms = now_ms;
@@ -449,9 +234,9 @@ static enum rc_redis_want local(struct rc_redis_pubsub *pubsub)
 enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
                                         uint32_t worker, uint64_t token)
 {
-    uint32_t index = find(pubsub, hash, name);
+    uint32_t index = rc_redis_pubsub_entry_find(pubsub, hash, name);
     if (index == 0) {
-        index = new_entry(pubsub, hash, name);
+        index = rc_redis_pubsub_entry_add(pubsub, hash, name);
         if (index == 0) {
             rc_log_limited(RC_LOG_ERROR, 1, "redis_subscription_refused", "entries=%u reason=\"no memory\"",
                            pubsub->entry_count);
@@ -459,22 +244,22 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
         }
     }
     pubsub->entries[index].wanted = true;
-    if (pubsub->entries[index].state == ENTRY_IDLE) {
+    if (pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE) {
         enqueue(pubsub, index);
     }
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    if (entry->state == ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
+    if (entry->state == RC_REDIS_ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
         return local(pubsub);
     }
-    if (entry->state == ENTRY_CONFIRMED) {
+    if (entry->state == RC_REDIS_ENTRY_CONFIRMED) {
         return RC_REDIS_WANT_CONFIRMED;
     }
-    return add_waiter(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : local(pubsub);
+    return rc_redis_pubsub_waiter_add(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : local(pubsub);
 }
 
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
 {
-    const uint32_t index = find(pubsub, hash, name);
+    const uint32_t index = rc_redis_pubsub_entry_find(pubsub, hash, name);
     if (index == 0) {
         return;
     }
@@ -561,7 +346,7 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
         }
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
-        if (pubsub->entries[i].state == ENTRY_IDLE && pubsub->entries[i].wanted) {
+        if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
             enqueue(pubsub, i);
         }
     }
@@ -583,10 +368,10 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
-        if (entry->state > ENTRY_IDLE && entry->node == node) {
-            entry->state = ENTRY_IDLE;
+        if (entry->state > RC_REDIS_ENTRY_IDLE && entry->node == node) {
+            entry->state = RC_REDIS_ENTRY_IDLE;
             entry->next = 0;
-            answer(pubsub, i, false);
+            rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }
     set_gauge(pubsub);
@@ -604,17 +389,17 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         char name[RC_REDIS_NAME_MAX];
-        if (entry->state == ENTRY_FREE || entry->state == ENTRY_QUEUED) {
+        if (entry->state == RC_REDIS_ENTRY_FREE || entry->state == RC_REDIS_ENTRY_QUEUED) {
             continue; /* queued ones go where they were queued for: that node refuses what is not its own */
         }
         const uint16_t place =
             pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)));
-        if (entry->state != ENTRY_IDLE) {
+        if (entry->state != RC_REDIS_ENTRY_IDLE) {
             if (entry->node == place) {
                 continue;
             }
             struct rc_redis_pubsub_node *node = &pubsub->nodes[entry->node];
-            if (entry->state == ENTRY_CONFIRMED) {
+            if (entry->state == RC_REDIS_ENTRY_CONFIRMED) {
                 node->confirmed--;
                 pubsub->confirmed--;
                 /* The old node may still have it (another home): one message must not come twice. */
@@ -624,7 +409,7 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
             } else {
                 node->asked -= node->asked > 0;
             }
-            entry->state = ENTRY_IDLE;
+            entry->state = RC_REDIS_ENTRY_IDLE;
         }
         if (entry->wanted) {
             enqueue(pubsub, i);
@@ -655,13 +440,15 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
     const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
     if (!pattern && name.count > 0) {
         struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
-        const uint32_t index = find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
-        if (index != 0 && pubsub->entries[index].state == ENTRY_ASKED && pubsub->entries[index].node == node_index) {
-            pubsub->entries[index].state = ENTRY_CONFIRMED;
+        const uint32_t index =
+            rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+        if (index != 0 && pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED &&
+            pubsub->entries[index].node == node_index) {
+            pubsub->entries[index].state = RC_REDIS_ENTRY_CONFIRMED;
             node->asked -= node->asked > 0;
             node->confirmed++;
             pubsub->confirmed++;
-            answer(pubsub, index, true);
+            rc_redis_pubsub_waiter_answer(pubsub, index, true);
             set_gauge(pubsub);
             return;
         }
@@ -705,11 +492,13 @@ static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, stru
     if (name.count == 0) {
         return false;
     }
-    const uint32_t index = find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (index == 0 || pubsub->entries[index].state != ENTRY_CONFIRMED || pubsub->entries[index].node != node_index) {
+    const uint32_t index =
+        rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (index == 0 || pubsub->entries[index].state != RC_REDIS_ENTRY_CONFIRMED ||
+        pubsub->entries[index].node != node_index) {
         return false; /* the answer to our own UNSUBSCRIBE */
     }
-    pubsub->entries[index].state = ENTRY_IDLE;
+    pubsub->entries[index].state = RC_REDIS_ENTRY_IDLE;
     pubsub->nodes[node_index].confirmed--;
     pubsub->confirmed--;
     set_gauge(pubsub);
@@ -742,7 +531,7 @@ static void refusing_due(void *context, uint64_t now_ms)
     struct rc_redis_pubsub *pubsub = context;
     (void)now_ms;
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
-        if (pubsub->entries[i].state == ENTRY_IDLE && pubsub->entries[i].wanted) {
+        if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
             enqueue(pubsub, i);
         }
     }
@@ -757,9 +546,9 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
 {
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
-        if (entry->state == ENTRY_ASKED && entry->node == node) {
-            entry->state = ENTRY_IDLE;
-            answer(pubsub, i, false);
+        if (entry->state == RC_REDIS_ENTRY_ASKED && entry->node == node) {
+            entry->state = RC_REDIS_ENTRY_IDLE;
+            rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }
     pubsub->nodes[node].asked = 0;
@@ -801,15 +590,7 @@ void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_red
 
 void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)
 {
-    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
-        if (pubsub->entries[i].state != ENTRY_FREE && pubsub->entries[i].name_bytes > NAME_INLINE_MAX) {
-            free(pubsub->entries[i].name.outside);
-        }
-    }
     rc_timer_cancel(&pubsub->wire->timers, &pubsub->damping);
-    rc_timer_cancel(&pubsub->wire->timers, &pubsub->confirming);
     rc_timer_cancel(&pubsub->wire->timers, &pubsub->refusing);
-    free(pubsub->entries);
-    free(pubsub->waiters);
-    rc_hashmap_free(&pubsub->map);
+    rc_redis_pubsub_entries_free(pubsub);
 }

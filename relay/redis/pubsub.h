@@ -26,10 +26,10 @@
 
 #define RC_REDIS_NODES_MAX 128u
 #define RC_REDIS_NODE_NONE UINT16_MAX
-#define RC_REDIS_ASKED_MAX 16384u   /* unconfirmed on one connection */
-#define RC_REDIS_BATCH_MAX 256u     /* channels of one command */
-#define RC_REDIS_DAMPING_MS 2000u   /* a channel that nobody wants is kept for this long */
-#define RC_REDIS_DAMPED_MAX 65536u  /* channels that nobody wants; the oldest go at once */
+#define RC_REDIS_ASKED_MAX 16384u  /* unconfirmed on one connection */
+#define RC_REDIS_BATCH_MAX 256u    /* channels of one command */
+#define RC_REDIS_DAMPING_MS 2000u  /* a channel that nobody wants is kept for this long */
+#define RC_REDIS_DAMPED_MAX 65536u /* channels that nobody wants; the oldest go at once */
 #define RC_REDIS_CONFIRM_MS 100u
 #define RC_REDIS_WAITERS_MAX 262144u
 #define RC_REDIS_REFUSED_MS 5000u /* before what Redis refused is asked for again */
@@ -77,8 +77,8 @@ struct rc_redis_pubsub {
     uint32_t waiter_last;
     uint32_t confirmed; /* of all nodes */
     struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
-    uint16_t home; /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
-    struct rc_redis_subscription *fixed; /* borrowed, a list */
+    uint16_t home;                                     /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
+    struct rc_redis_subscription *fixed;               /* borrowed, a list */
     char names[RC_REDIS_BATCH_MAX][RC_REDIS_NAME_MAX]; /* scratch of one command */
     struct rc_timer damping;
     struct rc_timer confirming;

@@ -17,7 +17,7 @@
 #define ASK_MS 1000u
 #define ASK_SOON_MS 250u /* while there is no master */
 
-static void follow(struct rc_redis_link *link, const redisReply *reply)
+void rc_redis_sentinel_follow(struct rc_redis_link *link, const redisReply *reply)
 {
     struct rc_redis_address address;
     struct rc_redis_node *node = link->nodes[0];
@@ -50,7 +50,7 @@ static void answered(void *context, const redisReply *reply)
     struct rc_redis_link *link = context;
     link->sentinel.asking = false;
     if (reply != NULL) {
-        follow(link, reply);
+        rc_redis_sentinel_follow(link, reply);
     }
 }
 
@@ -116,8 +116,8 @@ void rc_redis_sentinel_open(struct rc_redis_link *link)
 {
     struct rc_redis_conn *conn = &link->sentinel.conn;
     rc_redis_conn_init(conn, &link->wire, &sentinel_ops, link, "sentinel");
-    conn->login =
-        (struct rc_redis_login){.user = link->config.sentinel_user.text, .password = link->config.sentinel_password.text};
+    conn->login = (struct rc_redis_login){.user = link->config.sentinel_user.text,
+                                          .password = link->config.sentinel_password.text};
     rc_redis_conn_open(conn, &link->url.hosts[0], NULL);
     rc_redis_sentinel_ask(link);
 }

@@ -32,8 +32,8 @@ SSL_CTX *rc_redis_tls_open(const struct rc_config_redis *config, struct rc_err *
     if (certificate[0] != '\0' && SSL_CTX_use_certificate_chain_file(tls, certificate) != 1) {
         return refuse(tls, err, "redis.tls_certificate", certificate);
     }
-    if (certificate[0] != '\0' && (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 ||
-                                   SSL_CTX_check_private_key(tls) != 1)) {
+    if (certificate[0] != '\0' &&
+        (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(tls) != 1)) {
         return refuse(tls, err, "redis.tls_key", key);
     }
     return tls;

@@ -1,5 +1,6 @@
 // permessage-deflate (RFC 7692) over bare sockets against the echo end point: negotiation, and messages of all sizes under
-// all parameters, after the groups 12 and 13 that everybody who has tested a WebSocket server knows.
+// all parameters, after the groups 12 and 13 that everybody who has tested a WebSocket server knows. An echo may come back
+// compressed or not; that what the server sends is compressed is shown with channels, at the end.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
@@ -153,7 +154,8 @@ for (const offer of offers) {
       for (let i = 0; i < (SANITIZED ? 5 : 40); i++) {
         // Text, JSON-like; every third binary; every fifth noise, which does not become smaller.
         const opcode = i % 3 === 2 ? OP.BINARY : OP.TEXT;
-        const bytes = i % 5 === 4 && opcode === OP.BINARY ? randomBytes(size) : sentences(size, size + i);
+        const noise = i % 5 === 4 && opcode === OP.BINARY;
+        const bytes = noise ? randomBytes(size) : sentences(size, size + i);
         const packed = compressor.message(bytes);
         // Whole, and cut into fragments with a ping between (12.1.x: auto-fragmentation); RSV1 only on the first.
         const cut = i % 2 ? packed.length : 1 + fragment.below(packed.length);
@@ -163,9 +165,8 @@ for (const offer of offers) {
           assert.equal((await raw.frame()).opcode, OP.PONG);
           raw.send({ opcode: OP.CONTINUATION, payload: packed.subarray(cut) });
         }
-        const noise = i % 5 === 4 && opcode === OP.BINARY;
         const answer = await expectEcho(raw, opcode, bytes, `${size} bytes, message ${i}`);
-        if (size >= 256) assert.equal(answer.rsv, noise ? 0 : RSV1, `${size} bytes, message ${i}: compressed where that makes it smaller`);
+        if (size >= 1024) assert.equal(answer.rsv, noise ? 0 : RSV1, `${size} bytes, message ${i}: what gets smaller is compressed`);
       }
     }
     // What is not compressed may come between, and does not enter the window.
@@ -230,4 +231,38 @@ deflateTest("what breaks compression closes with the right code", {}, async (bro
   const raw = await handshake(broker, "permessage-deflate");
   raw.send({ opcode: OP.BINARY, payload: packed(Buffer.alloc(MAX)), rsv: RSV1 });
   await expectEcho(raw, OP.BINARY, Buffer.alloc(MAX), "exactly as many as allowed");
+});
+
+deflateTest("what is published is compressed for each window that subscribers agreed to", { workers: 1 }, async (broker) => {
+  const offers = [null, "permessage-deflate", "permessage-deflate; client_max_window_bits", "permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=8"];
+  const subscribers = [];
+  for (const offer of offers) {
+    const raw = await broker.raw();
+    raw.write(upgradeRequest("/ws", offer === null ? {} : { "Sec-WebSocket-Extensions": offer }));
+    raw.parameters = parametersOf((await raw.response()).headers["sec-websocket-extensions"]);
+    assert.equal(raw.parameters === null, offer === null, offer);
+    const next = async () => {
+      const got = await raw.frame();
+      return { rsv: got.rsv, payload: got.payload, value: JSON.parse(unpack(got, raw.parameters ?? {})) };
+    };
+    assert.equal((await next()).value.type, "welcome");
+    raw.json({ type: "subscribe", channel: "news", id: 1 });
+    assert.equal((await next()).value.type, "subscribed");
+    subscribers.push({ offer, next });
+  }
+  const publisher = await broker.connect();
+  const seen = new Map();
+  for (const size of [1000, 30000, 10, 1000]) {
+    const data = sentences(size, size).toString();
+    await publisher.publish("news", data);
+    for (const { offer, next } of subscribers) {
+      const { rsv, payload, value } = await next();
+      assert.deepEqual(value, { type: "message", channel: "news", data }, offer);
+      // The same text again, 30,000 bytes later, is the same payload again: no message refers to an earlier one.
+      const before = seen.get(`${offer} ${size}`);
+      assert.ok(before === undefined || before.equals(payload), `${offer}, ${size} bytes`);
+      seen.set(`${offer} ${size}`, payload);
+      if (size >= 1000) assert.equal(rsv, offer === null ? 0 : RSV1, `${offer}, ${size} bytes`);
+    }
+  }
 });

@@ -132,7 +132,8 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
-    const uint64_t buffers = (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
+    const uint64_t buffers =
+        (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
     rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
                              rig->control->boot_ms, &err),
              &err);
@@ -141,9 +142,9 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                  .replies_drained = rig_drained,
                                                  .flushed = rig_flushed,
                                                  .round = rig_round};
-    rig_must(rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0,
-                         &err),
-             &err);
+    rig_must(
+        rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0, &err),
+        &err);
     const struct rc_io_handlers io_handlers = {.context = rig,
                                                .accepted = rig_accepted,
                                                .received = rig_received,
@@ -307,7 +308,8 @@ int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span dat
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data)
 {
     const struct rc_envelope_view view = {
-        .head = {.sequence = rig->sequence + 1, .target = *target, .data_bytes = (uint32_t)data.count}, .data = data.bytes};
+        .head = {.sequence = rig->sequence + 1, .target = *target, .data_bytes = (uint32_t)data.count},
+        .data = data.bytes};
     const int rc = rc_hub_direct(&rig->hub, &view);
     rig->sequence += rc == 0;
     return rc;
@@ -512,6 +514,7 @@ void hub_rig_check(const struct hub_rig *rig)
         }
     }
     RC_ASSERT(log_bytes == rig->hub.log_bytes && private_bytes == rig->hub.private_bytes);
-    RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used && subscriptions == truth->subscriptions.used);
+    RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used &&
+              subscriptions == truth->subscriptions.used);
     RC_ASSERT(names_bytes + private_bytes + log_bytes == truth->heap.used);
 }

@@ -53,6 +53,16 @@ Test(bridge_seen, the_window_moves)
     cr_assert(first("a", 1, UINT64_MAX - 1));
 }
 
+/* It once ran for ever: found by the fuzzer. */
+Test(bridge_seen, the_largest_sequence_ends, .timeout = 5)
+{
+    cr_assert(first("a", 1, UINT64_MAX - 3));
+    cr_assert(first("a", 1, UINT64_MAX));
+    cr_assert(first("a", 1, UINT64_MAX - 1));
+    cr_assert_not(first("a", 1, UINT64_MAX - 3));
+    cr_assert_not(first("a", 1, UINT64_MAX));
+}
+
 Test(bridge_seen, senders_are_bounded_and_the_oldest_is_forgotten)
 {
     char id[32];

@@ -44,13 +44,15 @@ static enum rc_wire_result read_text(const char *text, struct rc_envelope_view *
 static void expect_data(const struct rc_envelope_view *view, const char *data)
 {
     cr_expect_eq(view->head.data_bytes, strlen(data));
-    cr_expect_eq(memcmp(view->data, data, strlen(data)), 0, "%.*s", (int)view->head.data_bytes, (const char *)view->data);
+    cr_expect_eq(memcmp(view->data, data, strlen(data)), 0, "%.*s", (int)view->head.data_bytes,
+                 (const char *)view->data);
 }
 
 Test(bridge_wire, json_payload_is_taken_as_it_stands)
 {
     struct rc_envelope_view view;
-    cr_assert_eq(read_text(" {\"a\":[1], \"payload\" : {\"x\":1.50 ,\"y\":\"\\u0041\"} ,\"b\":null}\n", &view), RC_WIRE_GOOD);
+    cr_assert_eq(read_text(" {\"a\":[1], \"payload\" : {\"x\":1.50 ,\"y\":\"\\u0041\"} ,\"b\":null}\n", &view),
+                 RC_WIRE_GOOD);
     expect_data(&view, "{\"x\":1.50 ,\"y\":\"\\u0041\"}");
     cr_assert_eq(view.head.flags, RC_ENVELOPE_REMOTE);
     cr_assert_eq(view.head.exclude_count, 0);
@@ -82,7 +84,8 @@ Test(bridge_wire, excluded_clients_of_this_host_become_refs)
     char foreign[RC_CLIENT_ID_MAX];
     const size_t bytes = rc_client_id_write(id, "here", 7, &client);
     const size_t foreign_bytes = rc_client_id_write(foreign, "there", 8, &client);
-    (void)snprintf(text, sizeof(text), "{\"payload\":1,\"excludeIds\":[\"%.*s\",\"%.*s\",\"client-abc\",\"\",\"\\ud800\"]}",
+    (void)snprintf(text, sizeof(text),
+                   "{\"payload\":1,\"excludeIds\":[\"%.*s\",\"%.*s\",\"client-abc\",\"\",\"\\ud800\"]}",
                    (int)foreign_bytes, foreign, (int)bytes, id);
     cr_assert_eq(read_text(text, &view), RC_WIRE_GOOD);
     cr_assert_eq(view.head.exclude_count, 1);
@@ -112,10 +115,28 @@ Test(bridge_wire, too_many_exclusions_are_cut_and_counted)
 Test(bridge_wire, what_makes_no_sense_is_refused_and_counted)
 {
     static const char *const texts[] = {
-        "", " ", "{", "[]", "null", "7", "\"payload\"", "{}", "{\"payload\"}", "{\"payload\":}", "{\"payload\":1}x",
-        "{\"payload\":1,}", "{payload:1}", "{\"Payload\":1}", "{\"sourceInstance\":1,\"payload\":1}",
-        "{\"sourceInstance\":{},\"payload\":1}", "{\"payload\":1,\"excludeIds\":{}}", "{\"payload\":1,\"excludeIds\":[1]}",
-        "{\"payload\":1,\"excludeIds\":[\"a\",null]}", "{\"payload\":\"\xff\"}", "{\"payload\":\"\xed\xa0\x80\"}", "{\"payload\":01}",
+        "",
+        " ",
+        "{",
+        "[]",
+        "null",
+        "7",
+        "\"payload\"",
+        "{}",
+        "{\"payload\"}",
+        "{\"payload\":}",
+        "{\"payload\":1}x",
+        "{\"payload\":1,}",
+        "{payload:1}",
+        "{\"Payload\":1}",
+        "{\"sourceInstance\":1,\"payload\":1}",
+        "{\"sourceInstance\":{},\"payload\":1}",
+        "{\"payload\":1,\"excludeIds\":{}}",
+        "{\"payload\":1,\"excludeIds\":[1]}",
+        "{\"payload\":1,\"excludeIds\":[\"a\",null]}",
+        "{\"payload\":\"\xff\"}",
+        "{\"payload\":\"\xed\xa0\x80\"}",
+        "{\"payload\":01}",
         "\xef\xbb\xbf{\"payload\":1}",
     };
     struct rc_envelope_view view;
@@ -127,7 +148,8 @@ Test(bridge_wire, what_makes_no_sense_is_refused_and_counted)
 
 Test(bridge_wire, every_cut_of_a_message_is_refused)
 {
-    static const char text[] = "{\"sourceInstance\":\"there\",\"payload\":{\"a\":[1,2]},\"excludeIds\":[\"x\"],\"boot\":1,\"seq\":9}";
+    static const char text[] =
+        "{\"sourceInstance\":\"there\",\"payload\":{\"a\":[1,2]},\"excludeIds\":[\"x\"],\"boot\":1,\"seq\":9}";
     struct rc_envelope_view view;
     for (size_t count = 0; count < sizeof(text) - 1; count++) {
         cr_expect_eq(read_bytes(text, count, &view), RC_WIRE_MALFORMED, "%zu", count);
@@ -177,7 +199,8 @@ Test(bridge_wire, what_is_written_is_the_sources_json)
     struct rc_envelope_view view = {.head = {.sequence = 42, .data_bytes = 7}, .data = (const uint8_t *)"{\"a\":1}"};
     rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
     (void)join(parts, text);
-    cr_expect_str_eq(text, "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[],\"boot\":8,\"seq\":42}");
+    cr_expect_str_eq(text,
+                     "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[],\"boot\":8,\"seq\":42}");
     rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
     (void)join(parts, text);
     cr_expect_str_eq(text, "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"boot\":8,\"seq\":42}");
@@ -190,9 +213,10 @@ Test(bridge_wire, what_is_written_is_the_sources_json)
     view.head.exclude_text_bytes = 11;
     rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
     (void)join(parts, text);
-    (void)snprintf(expected, sizeof(expected),
-                   "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[\"%.*s\",\"x~y\",\"w\"],\"boot\":8,\"seq\":42}",
-                   (int)bytes, id);
+    (void)snprintf(
+        expected, sizeof(expected),
+        "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[\"%.*s\",\"x~y\",\"w\"],\"boot\":8,\"seq\":42}",
+        (int)bytes, id);
     cr_expect_str_eq(text, expected);
 }
 
@@ -217,9 +241,10 @@ Test(bridge_wire, binary_reads_back_and_every_cut_of_it_is_safe)
     struct rc_span parts[RC_WIRE_PARTS];
     char bytes[1024];
     struct rc_client_ref here = client;
-    struct rc_envelope_view view = {.head = {.sequence = 9, .data_bytes = 4, .flags = RC_ENVELOPE_BINARY, .exclude_count = 1},
-                                    .excludes = (const uint8_t *)&here,
-                                    .data = (const uint8_t *)"\0\xff\x01{"};
+    struct rc_envelope_view view = {
+        .head = {.sequence = 9, .data_bytes = 4, .flags = RC_ENVELOPE_BINARY, .exclude_count = 1},
+        .excludes = (const uint8_t *)&here,
+        .data = (const uint8_t *)"\0\xff\x01{"};
     char id[RC_CLIENT_ID_MAX + 1] = {0};
     (void)rc_client_id_write(id, "here", 7, &client);
     view.exclude_text = id;
@@ -241,9 +266,12 @@ Test(bridge_wire, binary_reads_back_and_every_cut_of_it_is_safe)
 
 Test(bridge_wire, binary_with_json_text_is_json)
 {
-    static const char good[] = "\x01\x01\x01" "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2] ";
-    static const char not_json[] = "\x01\x01\x01" "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2";
-    static const char unknown_flag[] = "\x01\x02\x01" "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1]";
+    static const char good[] = "\x01\x01\x01"
+                               "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2] ";
+    static const char not_json[] = "\x01\x01\x01"
+                                   "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2";
+    static const char unknown_flag[] = "\x01\x02\x01"
+                                       "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1]";
     struct rc_envelope_view view;
     cr_assert_eq(read_bytes(good, sizeof(good) - 1, &view), RC_WIRE_GOOD);
     expect_data(&view, "[1, 2]");

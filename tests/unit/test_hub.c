@@ -89,14 +89,14 @@ static uint32_t below(struct model *m, uint32_t n)
     return (uint32_t)(draw(m) % n);
 }
 
-#define MUST(m, condition, ...)                                                                                        \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "HUB_SEED=%llu: ", (unsigned long long)(m)->seed);                                         \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n");                                                                                     \
-            abort();                                                                                                   \
-        }                                                                                                              \
+#define MUST(m, condition, ...)                                                \
+    do {                                                                       \
+        if (!(condition)) {                                                    \
+            fprintf(stderr, "HUB_SEED=%llu: ", (unsigned long long)(m)->seed); \
+            fprintf(stderr, __VA_ARGS__);                                      \
+            fprintf(stderr, "\n");                                             \
+            abort();                                                           \
+        }                                                                      \
     } while (0)
 
 static const char *channel_name(uint32_t channel)
@@ -251,24 +251,25 @@ static void judge(struct model *m, uint32_t index, bool drained)
                 missing = missing == 0 ? s : missing;
             }
         }
-        if (client->closing && client->closed && client->close_sequence > 0 && epoch->to == UINT64_MAX && !m->may_lose) {
-            MUST(m, missing == 0 || missing > client->close_sequence, "client %u: %llu was dropped by a polite close", index,
-                 (unsigned long long)missing);
+        if (client->closing && client->closed && client->close_sequence > 0 && epoch->to == UINT64_MAX &&
+            !m->may_lose) {
+            MUST(m, missing == 0 || missing > client->close_sequence, "client %u: %llu was dropped by a polite close",
+                 index, (unsigned long long)missing);
         }
         if (!open || client->closing || m->may_starve) {
             continue;
         }
-        MUST(m, missing == 0 || (m->may_lose && m->policy != RC_SLOW_DISCONNECT), "client %u: %llu on %u never came", index,
-             (unsigned long long)missing, epoch->channel);
+        MUST(m, missing == 0 || (m->may_lose && m->policy != RC_SLOW_DISCONNECT), "client %u: %llu on %u never came",
+             index, (unsigned long long)missing, epoch->channel);
         MUST(m, missing == 0 || !told || client->gaps[epoch->channel] > 0,
              "client %u: %llu on %u was left out without a gap notice", index, (unsigned long long)missing,
              epoch->channel);
-        MUST(m, newest == 0 || newest_read || m->policy != RC_SLOW_LATEST, "client %u: the newest of %u, %llu, is missing",
-             index, epoch->channel, (unsigned long long)newest);
+        MUST(m, newest == 0 || newest_read || m->policy != RC_SLOW_LATEST,
+             "client %u: the newest of %u, %llu, is missing", index, epoch->channel, (unsigned long long)newest);
     }
     if (drained && !client->slow && !client->closing && !m->may_starve) {
-        MUST(m, client->replies_read == client->replies_sent, "client %u: %u of %u replies", index, client->replies_read,
-             client->replies_sent);
+        MUST(m, client->replies_read == client->replies_sent, "client %u: %u of %u replies", index,
+             client->replies_read, client->replies_sent);
         for (uint64_t s = 1; s <= m->rig.sequence; s++) {
             if (m->messages[s].channel == NOBODY && m->messages[s].target == index) {
                 const uint64_t *found = NULL;
@@ -287,8 +288,8 @@ static void epoch_begin(struct model *m, uint32_t index, uint32_t channel)
 {
     struct client *client = &m->clients[index];
     RC_ASSERT(client->epoch_count < EPOCHS_MAX);
-    client->epochs[client->epoch_count++] = (struct epoch){
-        .from = m->rig.sequence, .to = UINT64_MAX, .optional = m->in_flight, .channel = channel};
+    client->epochs[client->epoch_count++] =
+        (struct epoch){.from = m->rig.sequence, .to = UINT64_MAX, .optional = m->in_flight, .channel = channel};
 }
 
 static struct epoch *epoch_open(struct model *m, uint32_t index, uint32_t channel)
@@ -440,7 +441,9 @@ static void publish(struct model *m)
 {
     const uint64_t sequence = m->rig.sequence + 1;
     const uint32_t kind = below(m, 100);
-    const uint32_t bytes = kind < 70 ? below(m, 200) : kind < 96 ? below(m, 2500) : below(m, kind == 99 ? BODY_MAX : 20000);
+    const uint32_t bytes = kind < 70   ? below(m, 200)
+                           : kind < 96 ? below(m, 2500)
+                                       : below(m, kind == 99 ? BODY_MAX : 20000);
     if (sequence + 1 >= m->message_capacity) {
         m->message_capacity = m->message_capacity * 2 + 1024;
         m->messages = realloc(m->messages, m->message_capacity * sizeof(*m->messages));
@@ -463,7 +466,8 @@ static void publish(struct model *m)
     }
     m->in_flight = sequence;
     for (uint32_t tries = 0;; tries++) {
-        const int rc = hub_rig_publish(&m->rig, channel_name(message->channel), body_of(sequence, bytes), refs, excludes);
+        const int rc =
+            hub_rig_publish(&m->rig, channel_name(message->channel), body_of(sequence, bytes), refs, excludes);
         if (rc == 0) {
             break;
         }
@@ -485,9 +489,9 @@ static void direct(struct model *m)
         m->message_capacity = m->message_capacity * 2 + 1024;
         m->messages = realloc(m->messages, m->message_capacity * sizeof(*m->messages));
     }
-    m->messages[sequence] =
-        (struct message){.channel = NOBODY, .target = index, .excludes = {NOBODY, NOBODY, NOBODY}};
-    MUST(m, hub_rig_direct(&m->rig, &ref, body_of(sequence, below(m, 4) == 0 ? below(m, 9000) : below(m, 300))) == 0, "direct");
+    m->messages[sequence] = (struct message){.channel = NOBODY, .target = index, .excludes = {NOBODY, NOBODY, NOBODY}};
+    MUST(m, hub_rig_direct(&m->rig, &ref, body_of(sequence, below(m, 4) == 0 ? below(m, 9000) : below(m, 300))) == 0,
+         "direct");
 }
 
 static uint32_t somebody(struct model *m)
@@ -544,7 +548,8 @@ static void step(struct model *m, uint32_t clients)
 static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_t steps, enum rc_slow_policy policy,
                       uint64_t log_bytes, uint64_t worker_bytes)
 {
-    struct model m = {.seed = seed, .state = seed, .policy = policy, .may_lose = log_bytes > 0, .may_starve = worker_bytes > 0};
+    struct model m = {
+        .seed = seed, .state = seed, .policy = policy, .may_lose = log_bytes > 0, .may_starve = worker_bytes > 0};
     m.codecs = seed % 4 == 0 ? 1 : 3;
     hub_rig_open(&m.rig, &(struct hub_rig_options){.slots = clients + 8,
                                                    .channel_log_bytes = 8 << 20,
@@ -570,7 +575,8 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
     for (uint32_t i = 0; i < steps; i++) {
         if (worker_bytes > 0 && i % 64 == 0) {
             /* Replies have the same budget, and are not what is tested. */
-            m.rig.config->limits.worker_log_bytes = below(&m, 3) == 0 ? worker_bytes + m.rig.hub.private_bytes + 65536 : budget;
+            m.rig.config->limits.worker_log_bytes =
+                below(&m, 3) == 0 ? worker_bytes + m.rig.hub.private_bytes + 65536 : budget;
         }
         step(&m, clients);
     }
@@ -588,27 +594,32 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
         bool blocked = rc_hub_pending(&m.rig.hub);
         for (uint32_t i = 0; i < m.client_count; i++) {
             const uint32_t slot = m.clients[i].slot;
-            blocked |= m.clients[i].alive && m.rig.truth.slots[slot].state != RC_SLOT_FREE && ((m.rig.truth.slots[slot].flags & RC_SLOT_BLOCKED) != 0 ||
-                                              !hub_rig_arrived(&m.rig, slot));
+            blocked |= m.clients[i].alive && m.rig.truth.slots[slot].state != RC_SLOT_FREE &&
+                       ((m.rig.truth.slots[slot].flags & RC_SLOT_BLOCKED) != 0 || !hub_rig_arrived(&m.rig, slot));
         }
         quiet = got == 0 && !blocked ? quiet + 1 : 0;
     }
     hub_rig_check(&m.rig);
-    MUST(&m, m.rig.hub.log_bytes == 0 && m.rig.hub.private_bytes == 0, "everything was read, and %llu + %llu bytes are kept",
-         (unsigned long long)m.rig.hub.log_bytes, (unsigned long long)m.rig.hub.private_bytes);
+    MUST(&m, m.rig.hub.log_bytes == 0 && m.rig.hub.private_bytes == 0,
+         "everything was read, and %llu + %llu bytes are kept", (unsigned long long)m.rig.hub.log_bytes,
+         (unsigned long long)m.rig.hub.private_bytes);
     uint64_t reads = 0;
     for (uint32_t i = 0; i < m.client_count; i++) {
         if (m.clients[i].alive) {
-            MUST(&m, m.rig.peers[m.clients[i].slot].count == 0 || (m.may_starve && m.rig.peers[m.clients[i].slot].ended), "client %u: the stream ends inside a frame", i);
-            MUST(&m, !m.clients[i].closing || m.clients[i].closed || (m.may_starve && m.rig.peers[m.clients[i].slot].ended), "client %u: no close frame", i);
+            MUST(&m,
+                 m.rig.peers[m.clients[i].slot].count == 0 || (m.may_starve && m.rig.peers[m.clients[i].slot].ended),
+                 "client %u: the stream ends inside a frame", i);
+            MUST(&m,
+                 !m.clients[i].closing || m.clients[i].closed || (m.may_starve && m.rig.peers[m.clients[i].slot].ended),
+                 "client %u: no close frame", i);
             judge(&m, i, true);
         }
         reads += m.clients[i].read_count;
         free(m.clients[i].read);
     }
-    fprintf(stderr, "%s: HUB_SEED=%llu, %u clients, %llu messages, %llu deliveries, %llu short sends, %llu cut off\n", name,
-            (unsigned long long)seed, m.client_count, (unsigned long long)m.rig.sequence, (unsigned long long)reads,
-            (unsigned long long)rc_metric_get(m.rig.metrics, RC_METRIC_SENDS_SHORT),
+    fprintf(stderr, "%s: HUB_SEED=%llu, %u clients, %llu messages, %llu deliveries, %llu short sends, %llu cut off\n",
+            name, (unsigned long long)seed, m.client_count, (unsigned long long)m.rig.sequence,
+            (unsigned long long)reads, (unsigned long long)rc_metric_get(m.rig.metrics, RC_METRIC_SENDS_SHORT),
             (unsigned long long)(rc_metric_get(m.rig.metrics, RC_METRIC_SLOW_DISCONNECTED) +
                                  rc_metric_get(m.rig.metrics, RC_METRIC_SLOW_SKIPPED) +
                                  rc_metric_get(m.rig.metrics, RC_METRIC_SLOW_CONFLATED)));

@@ -27,12 +27,12 @@ Test(permission, who)
         const char *channel;
         bool allowed;
     } rows[] = {
-        {RC_WHO_ANYONE, "", "a", true},       {RC_WHO_ANYONE, "u", "a", true},       {RC_WHO_USER, "", "a", false},
-        {RC_WHO_USER, "u", "a", true},        {RC_WHO_NONE, "u", "a:u", false},      {RC_WHO_NONE, "", "a", false},
-        {RC_WHO_OWNER, "u", "a:u", true},     {RC_WHO_OWNER, "u", "a:v", false},     {RC_WHO_OWNER, "u", "a", false},
-        {RC_WHO_OWNER, "", "a:", false},      {RC_WHO_OWNER, "", "a:u", false},      {RC_WHO_OWNER, "u", "a:u:x", false},
-        {RC_WHO_OWNER, "u:x", "a:u:x", true}, {RC_WHO_OWNER, "u", "a:uu", false},    {RC_WHO_OWNER, "uu", "a:u", false},
-        {RC_WHO_OWNER, "u", "u", false},      {RC_WHO_DEFAULT, "u", "a:u", false},   {RC_WHO_OWNER, "U", "a:u", false},
+        {RC_WHO_ANYONE, "", "a", true},       {RC_WHO_ANYONE, "u", "a", true},      {RC_WHO_USER, "", "a", false},
+        {RC_WHO_USER, "u", "a", true},        {RC_WHO_NONE, "u", "a:u", false},     {RC_WHO_NONE, "", "a", false},
+        {RC_WHO_OWNER, "u", "a:u", true},     {RC_WHO_OWNER, "u", "a:v", false},    {RC_WHO_OWNER, "u", "a", false},
+        {RC_WHO_OWNER, "", "a:", false},      {RC_WHO_OWNER, "", "a:u", false},     {RC_WHO_OWNER, "u", "a:u:x", false},
+        {RC_WHO_OWNER, "u:x", "a:u:x", true}, {RC_WHO_OWNER, "u", "a:uu", false},   {RC_WHO_OWNER, "uu", "a:u", false},
+        {RC_WHO_OWNER, "u", "u", false},      {RC_WHO_DEFAULT, "u", "a:u", false},  {RC_WHO_OWNER, "U", "a:u", false},
         {RC_WHO_OWNER, "u", "", false},       {(enum rc_who)77, "u", "a:u", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -221,8 +221,8 @@ static void channel_message(void *context, struct rc_span name, struct rc_span m
 {
     struct fixture *f = context;
     const size_t used = strlen(f->messages);
-    (void)snprintf(f->messages + used, sizeof(f->messages) - used, "%.*s=%.*s ", (int)name.count, (const char *)name.bytes,
-                   (int)message.count, (const char *)message.bytes);
+    (void)snprintf(f->messages + used, sizeof(f->messages) - used, "%.*s=%.*s ", (int)name.count,
+                   (const char *)name.bytes, (int)message.count, (const char *)message.bytes);
 }
 
 static void channel_wanted(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
@@ -497,7 +497,8 @@ static const char *resp2(struct fixture *f, int peer, const char *command)
     if (begins(command, "HELLO")) {
         return "-ERR unknown command `HELLO`\r\n";
     }
-    if (begins(command, "AUTH secret") || begins(command, "CLIENT SETNAME ringcast:test") || begins(command, "SELECT 2")) {
+    if (begins(command, "AUTH secret") || begins(command, "CLIENT SETNAME ringcast:test") ||
+        begins(command, "SELECT 2")) {
         return "+OK\r\n";
     }
     if (begins(command, "SUBSCRIBE")) {

@@ -13,29 +13,13 @@
 #include <unistd.h>
 
 #include "tests/support/certificates.h"
-
-#define HOLD_MAX 65536
+#include "tests/support/tls_pair.h"
 
 static char folder[64];
 static struct rc_config_tls config;
 static uint8_t keys[RC_TLS_TICKET_KEYS_BYTES];
 static struct rc_err err;
 static struct certificate authority;
-static SSL_CTX *client_context;
-static SSL_SESSION *session; /* the client's newest */
-
-/* A client and the connection that it speaks to. */
-struct pair {
-    struct rc_tls *tls;
-    struct rc_tls_conn *server;
-    SSL *client;
-    enum rc_tls_result result; /* of the last read */
-    uint8_t plain[HOLD_MAX];   /* what the server read */
-    size_t plain_bytes;
-    size_t chunk;    /* bytes that are fed at once; 0 = all */
-    size_t flight;   /* bytes of the last flight to the client */
-    int client_error; /* reason of the client's failure */
-};
 
 static const char *path_of(const char *name)
 {
@@ -65,14 +49,6 @@ static void configure(uint32_t count, const char *const *files)
     }
 }
 
-static int keep_session(SSL *ssl, SSL_SESSION *fresh)
-{
-    (void)ssl;
-    SSL_SESSION_free(session);
-    session = fresh;
-    return 1;
-}
-
 static void setup(void)
 {
     strcpy(folder, "/tmp/ringcast-tls-XXXXXX");
@@ -84,17 +60,12 @@ static void setup(void)
     certificate_write(&authority, path_of("ca.pem"), false);
     const char *file = certificate_at("server.pem", "localhost", "DNS:localhost");
     configure(1, &file);
-    client_context = SSL_CTX_new(TLS_client_method());
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(client_context), authority.x509);
-    SSL_CTX_set_verify(client_context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_session_cache_mode(client_context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(client_context, keep_session);
+    pair_client_open(authority.x509);
 }
 
 static void teardown(void)
 {
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_context);
+    pair_client_close();
     certificate_free(&authority);
     char command[128];
     snprintf(command, sizeof(command), "rm -rf %s", folder);
@@ -108,131 +79,6 @@ static struct rc_tls *open_tls(void)
     struct rc_tls *tls;
     cr_assert_eq(rc_tls_open(&tls, &config, keys, &err), 0, "%s", err.text);
     return tls;
-}
-
-static void pair_open(struct pair *pair, struct rc_tls *tls)
-{
-    memset(pair, 0, sizeof(*pair));
-    pair->tls = tls;
-    pair->server = rc_tls_accept(tls);
-    cr_assert_not_null(pair->server);
-    pair->client = SSL_new(client_context);
-    SSL_set_bio(pair->client, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-    BIO_set_mem_eof_return(SSL_get_rbio(pair->client), -1);
-    SSL_set_tlsext_host_name(pair->client, "localhost");
-    SSL_set_connect_state(pair->client);
-}
-
-static void pair_close(struct pair *pair)
-{
-    rc_tls_free(pair->server);
-    SSL_set_shutdown(pair->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* or its session counts as spoilt */
-    SSL_free(pair->client);
-}
-
-/* The server's output to the client. */
-static void to_client(struct pair *pair)
-{
-    size_t count;
-    const uint8_t *bytes = rc_tls_output(pair->tls, &count);
-    if (count > 0) {
-        cr_assert_eq(BIO_write(SSL_get_rbio(pair->client), bytes, (int)count), (int)count);
-        pair->flight = count;
-    }
-    rc_tls_output_clear(pair->tls);
-}
-
-static void feed(struct pair *pair, const uint8_t *bytes, size_t count)
-{
-    rc_tls_feed(pair->tls, pair->server, bytes, count);
-    for (;;) {
-        size_t plain = 0;
-        pair->result = rc_tls_read(pair->tls, pair->server, pair->plain + pair->plain_bytes,
-                                   sizeof(pair->plain) - pair->plain_bytes, &plain);
-        to_client(pair);
-        if (pair->result != RC_TLS_PLAIN) {
-            return;
-        }
-        pair->plain_bytes += plain;
-    }
-}
-
-/* What the client has to say, to the server. */
-static bool to_server(struct pair *pair)
-{
-    char *bytes;
-    const long count = BIO_get_mem_data(SSL_get_wbio(pair->client), &bytes);
-    if (count <= 0) {
-        return false;
-    }
-    uint8_t *copy = malloc((size_t)count);
-    memcpy(copy, bytes, (size_t)count);
-    (void)BIO_reset(SSL_get_wbio(pair->client));
-    const size_t chunk = pair->chunk == 0 ? (size_t)count : pair->chunk;
-    for (size_t at = 0; at < (size_t)count; at += chunk) {
-        feed(pair, copy + at, (size_t)count - at < chunk ? (size_t)count - at : chunk);
-        if (pair->result != RC_TLS_MORE) {
-            break;
-        }
-    }
-    free(copy);
-    return true;
-}
-
-static size_t client_read(struct pair *pair, uint8_t *to, size_t room)
-{
-    size_t total = 0;
-    size_t count;
-    while (total < room && SSL_read_ex(pair->client, to + total, room - total, &count) == 1) {
-        total += count;
-    }
-    return total;
-}
-
-/* Both sides until nothing moves any more. */
-static void shake(struct pair *pair)
-{
-    bool moved = true;
-    pair->result = RC_TLS_MORE;
-    for (int i = 0; moved && i < 10; i++) {
-        uint8_t nothing[1];
-        ERR_clear_error();
-        if (SSL_do_handshake(pair->client) == 1) {
-            (void)SSL_read(pair->client, nothing, 1); /* tickets, alerts */
-        }
-        if (ERR_peek_error() != 0) {
-            pair->client_error = ERR_GET_REASON(ERR_peek_error());
-        }
-        ERR_clear_error();
-        moved = pair->result == RC_TLS_MORE ? to_server(pair) : false;
-    }
-}
-
-static void say(struct pair *pair, const char *text)
-{
-    pair->plain_bytes = 0;
-    cr_assert_eq(SSL_write(pair->client, text, (int)strlen(text)), (int)strlen(text));
-    cr_assert(to_server(pair));
-    cr_assert_eq(pair->result, RC_TLS_MORE);
-    cr_assert_eq(pair->plain_bytes, strlen(text));
-    cr_assert_arr_eq(pair->plain, text, strlen(text));
-}
-
-static void answer(struct pair *pair, const char *text)
-{
-    uint8_t got[256] = {0};
-    cr_assert_eq(rc_tls_write(pair->tls, pair->server, (const uint8_t *)text, strlen(text)), 0);
-    to_client(pair);
-    cr_assert_eq(client_read(pair, got, sizeof(got)), strlen(text));
-    cr_assert_arr_eq(got, text, strlen(text));
-}
-
-static void expect_talk(struct pair *pair)
-{
-    shake(pair);
-    cr_assert(rc_tls_ready(pair->server), "the client failed with %d", pair->client_error);
-    say(pair, "GET / HTTP/1.1\r\n\r\n");
-    answer(pair, "HTTP/1.1 200 OK\r\n\r\n");
 }
 
 static void speak(int version)
@@ -252,7 +98,7 @@ Test(tls, versions_1_2_and_1_3_talk)
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
         speak(version);
         pair_open(&a, tls);
-        expect_talk(&a);
+        pair_talk(&a);
         cr_expect_eq(SSL_version(a.client), version);
         pair_close(&a);
     }
@@ -265,7 +111,7 @@ Test(tls, version_1_1_is_refused_with_an_alert)
     SSL_CTX_set_security_level(client_context, 0);
     speak(TLS1_1_VERSION);
     pair_open(&a, tls);
-    shake(&a);
+    pair_shake(&a);
     cr_expect_eq(a.result, RC_TLS_FAILED);
     cr_expect_eq(a.flight, 7, "an alert of 7 bytes");
     pair_close(&a);
@@ -278,7 +124,7 @@ Test(tls, min_version_1_3_refuses_1_2)
     struct rc_tls *tls = open_tls();
     speak(TLS1_2_VERSION);
     pair_open(&a, tls);
-    shake(&a);
+    pair_shake(&a);
     cr_expect_eq(a.result, RC_TLS_FAILED);
     cr_expect_eq(a.client_error, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION);
     pair_close(&a);
@@ -293,7 +139,7 @@ Test(tls, any_size_of_pieces_is_the_same_handshake)
         for (size_t chunk = 1; chunk < 400; chunk = chunk < 24 ? chunk + 1 : chunk * 3 / 2) {
             pair_open(&a, tls);
             a.chunk = chunk;
-            expect_talk(&a);
+            pair_talk(&a);
             pair_close(&a);
         }
     }
@@ -311,10 +157,10 @@ Test(tls, client_hello_split_anywhere)
         struct rc_tls_conn *first = a.server;
         a.server = rc_tls_accept(tls);
         rc_tls_free(first);
-        feed(&a, (const uint8_t *)hello, split);
+        pair_feed(&a, (const uint8_t *)hello, split);
         cr_assert_eq(a.result, RC_TLS_MORE, "split at %zu", split);
         cr_assert_eq(BIO_pending(SSL_get_rbio(a.client)), 0);
-        feed(&a, (const uint8_t *)hello + split, count - split);
+        pair_feed(&a, (const uint8_t *)hello + split, count - split);
         cr_assert_eq(a.result, RC_TLS_MORE, "split at %zu", split);
         cr_assert_gt(BIO_pending(SSL_get_rbio(a.client)), 0);
         (void)BIO_reset(SSL_get_rbio(a.client));
@@ -325,8 +171,8 @@ Test(tls, client_hello_split_anywhere)
 
 Test(tls, plain_http_is_recognised_at_every_split)
 {
-    static const char *const requests[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /api HTTP/1.1\r\n", "HEAD / HTTP/1.0\r\n",
-                                           "PUT / HTTP/1.1\r\n", "CONNECT x:443 HTTP/1.1\r\n"};
+    static const char *const requests[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /api HTTP/1.1\r\n",
+                                           "HEAD / HTTP/1.0\r\n", "PUT / HTTP/1.1\r\n", "CONNECT x:443 HTTP/1.1\r\n"};
     struct rc_tls *tls = open_tls();
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         const size_t count = strlen(requests[i]);
@@ -334,10 +180,10 @@ Test(tls, plain_http_is_recognised_at_every_split)
             pair_open(&a, tls);
             a.result = RC_TLS_MORE;
             if (split > 0) {
-                feed(&a, (const uint8_t *)requests[i], split);
+                pair_feed(&a, (const uint8_t *)requests[i], split);
             }
             if (a.result == RC_TLS_MORE) {
-                feed(&a, (const uint8_t *)requests[i] + split, count - split);
+                pair_feed(&a, (const uint8_t *)requests[i] + split, count - split);
             }
             cr_assert_eq(a.result, RC_TLS_NOT_TLS, "%s at %zu: %d", requests[i], split, (int)a.result);
             cr_assert_eq(BIO_pending(SSL_get_rbio(a.client)), 0, "no alert goes to who speaks HTTP");
@@ -351,7 +197,7 @@ Test(tls, garbage_fails_and_leaves_others_alone)
 {
     struct rc_tls *tls = open_tls();
     pair_open(&b, tls);
-    expect_talk(&b);
+    pair_talk(&b);
     uint32_t state = 1;
     for (int i = 0; i < 1000; i++) {
         uint8_t bytes[64];
@@ -360,12 +206,12 @@ Test(tls, garbage_fails_and_leaves_others_alone)
             bytes[k] = (uint8_t)(state >> 24);
         }
         pair_open(&a, tls);
-        feed(&a, bytes, sizeof(bytes));
+        pair_feed(&a, bytes, sizeof(bytes));
         cr_assert(a.result == RC_TLS_FAILED || a.result == RC_TLS_MORE);
         pair_close(&a);
     }
-    say(&b, "still here");
-    answer(&b, "and so are we");
+    pair_say(&b, "still here");
+    pair_answer(&b, "and so are we");
     pair_close(&b);
     rc_tls_close(tls);
 }
@@ -374,12 +220,12 @@ Test(tls, errors_left_in_the_queue_by_others_do_no_harm)
 {
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
-    shake(&a);
+    pair_shake(&a);
     ERR_raise(ERR_LIB_SSL, SSL_R_HTTP_REQUEST);
-    feed(&a, (const uint8_t *)"", 0);
+    pair_feed(&a, (const uint8_t *)"", 0);
     cr_expect_eq(a.result, RC_TLS_MORE);
     ERR_raise(ERR_LIB_SSL, SSL_R_HTTP_REQUEST);
-    say(&a, "hello");
+    pair_say(&a, "hello");
     pair_close(&a);
     rc_tls_close(tls);
 }
@@ -396,7 +242,7 @@ Test(tls, alpn_chooses_http_1_1_and_refuses_others)
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
     offer(&a, "\x02h2\x08http/1.1");
-    expect_talk(&a);
+    pair_talk(&a);
     const unsigned char *chosen;
     unsigned bytes;
     SSL_get0_alpn_selected(a.client, &chosen, &bytes);
@@ -405,7 +251,7 @@ Test(tls, alpn_chooses_http_1_1_and_refuses_others)
     pair_close(&a);
     pair_open(&a, tls);
     offer(&a, "\x02h2\x05mqtt5");
-    shake(&a);
+    pair_shake(&a);
     cr_expect_eq(a.result, RC_TLS_FAILED);
     cr_expect_eq(a.client_error, SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
     pair_close(&a);
@@ -421,7 +267,7 @@ static void expect_certificate(struct rc_tls *tls, const char *name, const char 
     } else {
         SSL_set_tlsext_host_name(a.client, name);
     }
-    expect_talk(&a);
+    pair_talk(&a);
     X509 *theirs = SSL_get0_peer_certificate(a.client);
     X509_NAME_get_text_by_NID(X509_get_subject_name(theirs), NID_commonName, subject, sizeof(subject));
     cr_expect_str_eq(subject, expected, "for %s: %s", name, subject);
@@ -456,17 +302,11 @@ static bool resumed(struct rc_tls *tls)
     if (session != NULL) {
         SSL_set_session(a.client, session);
     }
-    expect_talk(&a);
+    pair_talk(&a);
     const bool reused = SSL_session_reused(a.client) == 1;
     SSL_shutdown(a.client);
     pair_close(&a);
     return reused;
-}
-
-static void forget_session(void)
-{
-    SSL_SESSION_free(session);
-    session = NULL;
 }
 
 Test(tls, sessions_resume_on_every_worker_with_the_same_keys)
@@ -511,18 +351,18 @@ Test(tls, reload_changes_new_connections_only)
 {
     struct rc_tls *tls = open_tls();
     pair_open(&b, tls);
-    expect_talk(&b);
+    pair_talk(&b);
     static struct pair half; /* in the middle of its handshake */
     pair_open(&half, tls);
     half.chunk = 100;
     SSL_do_handshake(half.client);
-    to_server(&half);
+    pair_to_server(&half);
     certificate_at("server.pem", "renewed", "DNS:localhost");
     cr_assert_eq(rc_tls_reload(tls, &config, keys, &err), 0, "%s", err.text);
     expect_certificate(tls, "localhost", "renewed");
-    say(&b, "still here");
-    answer(&b, "and so are we");
-    expect_talk(&half);
+    pair_say(&b, "still here");
+    pair_answer(&b, "and so are we");
+    pair_talk(&half);
     pair_close(&half);
     pair_close(&b);
     rc_tls_close(tls);
@@ -594,7 +434,7 @@ static size_t identity(struct rc_tls *tls, const struct certificate *mine, char 
     pair_open(&a, tls);
     SSL_use_certificate(a.client, mine->x509);
     SSL_use_PrivateKey(a.client, mine->key);
-    expect_talk(&a);
+    pair_talk(&a);
     memset(text, 0, capacity);
     const size_t bytes = rc_tls_identity(a.server, text, capacity - 1);
     pair_close(&a);
@@ -645,7 +485,7 @@ Test(tls, identity_survives_resumption)
         cr_assert_not_null(session);
         pair_open(&a, tls);
         SSL_set_session(a.client, session);
-        expect_talk(&a);
+        pair_talk(&a);
         cr_expect(SSL_session_reused(a.client));
         memset(text, 0, sizeof(text));
         cr_expect_eq(rc_tls_identity(a.server, text, sizeof(text)), 5);
@@ -662,7 +502,7 @@ Test(tls, client_certificates_optional_and_required)
     strcpy(config.client_ca.text, path_of("ca.pem"));
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
-    expect_talk(&a);
+    pair_talk(&a);
     cr_expect_eq(rc_tls_identity(a.server, text, sizeof(text)), 0);
     pair_close(&a);
     config.client_required = true;
@@ -670,7 +510,7 @@ Test(tls, client_certificates_optional_and_required)
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
         speak(version);
         pair_open(&a, tls);
-        shake(&a);
+        pair_shake(&a);
         cr_expect_eq(a.result, RC_TLS_FAILED);
         cr_expect_not(rc_tls_ready(a.server));
         pair_close(&a);
@@ -678,7 +518,7 @@ Test(tls, client_certificates_optional_and_required)
         pair_open(&a, tls);
         SSL_use_certificate(a.client, foreign.x509);
         SSL_use_PrivateKey(a.client, foreign.key);
-        shake(&a);
+        pair_shake(&a);
         cr_expect_eq(a.result, RC_TLS_FAILED, "an authority that nobody trusts");
         pair_close(&a);
         certificate_free(&foreign);
@@ -695,18 +535,18 @@ Test(tls, full_records_both_ways)
     static uint8_t got[RC_TLS_RECORD_MAX + 1];
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
-    shake(&a);
+    pair_shake(&a);
     for (size_t i = 0; i < sizeof(record); i++) {
         record[i] = (uint8_t)(i * 31);
     }
     cr_assert_eq(rc_tls_write(tls, a.server, record, sizeof(record)), 0);
-    to_client(&a);
+    pair_to_client(&a);
     cr_expect_lt(a.flight, sizeof(record) + 64, "one record");
-    cr_assert_eq(client_read(&a, got, sizeof(got)), sizeof(record));
+    cr_assert_eq(pair_client_read(&a, got, sizeof(got)), sizeof(record));
     cr_expect_arr_eq(got, record, sizeof(record));
     cr_assert_eq(SSL_write(a.client, record, sizeof(record)), (int)sizeof(record));
     a.chunk = 4096;
-    cr_assert(to_server(&a));
+    cr_assert(pair_to_server(&a));
     cr_assert_eq(a.plain_bytes, sizeof(record));
     cr_expect_arr_eq(a.plain, record, sizeof(record));
     pair_close(&a);
@@ -721,11 +561,11 @@ Test(tls, small_records_of_a_client_that_asks_for_them)
     memset(record, 'x', sizeof(record));
     pair_open(&a, tls);
     SSL_set_tlsext_max_fragment_length(a.client, TLSEXT_max_fragment_length_512);
-    expect_talk(&a);
+    pair_talk(&a);
     cr_assert_eq(rc_tls_write(tls, a.server, record, sizeof(record)), 0);
-    to_client(&a);
+    pair_to_client(&a);
     cr_expect_gt(a.flight, sizeof(record) + 31 * 16, "at least 32 records");
-    cr_assert_eq(client_read(&a, got, sizeof(got)), sizeof(record));
+    cr_assert_eq(pair_client_read(&a, got, sizeof(got)), sizeof(record));
     cr_expect_arr_eq(got, record, sizeof(record));
     pair_close(&a);
     rc_tls_close(tls);
@@ -735,9 +575,9 @@ Test(tls, writing_to_one_while_another_is_read)
 {
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
-    expect_talk(&a);
+    pair_talk(&a);
     pair_open(&b, tls);
-    expect_talk(&b);
+    pair_talk(&b);
     SSL_write(a.client, "one", 3);
     SSL_write(a.client, "two", 3);
     char *bytes;
@@ -746,9 +586,9 @@ Test(tls, writing_to_one_while_another_is_read)
     uint8_t text[16];
     rc_tls_feed(tls, a.server, (const uint8_t *)bytes, count);
     cr_assert_eq(rc_tls_read(tls, a.server, text, sizeof(text), &plain), RC_TLS_PLAIN);
-    answer(&b, "in between");
+    pair_answer(&b, "in between");
     rc_tls_shutdown(tls, b.server);
-    to_client(&b);
+    pair_to_client(&b);
     cr_assert_eq(rc_tls_read(tls, a.server, text, sizeof(text), &plain), RC_TLS_PLAIN);
     cr_expect_arr_eq(text, "two", 3);
     cr_assert_eq(rc_tls_read(tls, a.server, text, sizeof(text), &plain), RC_TLS_MORE);
@@ -763,13 +603,13 @@ Test(tls, close_notify_both_ways)
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
         speak(version);
         pair_open(&a, tls);
-        expect_talk(&a);
+        pair_talk(&a);
         SSL_shutdown(a.client);
-        to_server(&a);
+        pair_to_server(&a);
         cr_expect_eq(a.result, RC_TLS_ENDED);
-        answer(&a, "half closed, and still answered");
+        pair_answer(&a, "half closed, and still answered");
         rc_tls_shutdown(tls, a.server);
-        to_client(&a);
+        pair_to_client(&a);
         uint8_t byte;
         cr_expect_eq(SSL_read(a.client, &byte, 1), 0);
         cr_expect_eq(SSL_get_shutdown(a.client), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -790,11 +630,11 @@ Test(tls, key_updates_are_answered)
     struct rc_tls *tls = open_tls();
     speak(TLS1_3_VERSION);
     pair_open(&a, tls);
-    expect_talk(&a);
+    pair_talk(&a);
     for (int i = 0; i < 5; i++) {
         cr_assert_eq(SSL_key_update(a.client, SSL_KEY_UPDATE_REQUESTED), 1);
-        say(&a, "new keys");
-        answer(&a, "here too");
+        pair_say(&a, "new keys");
+        pair_answer(&a, "here too");
     }
     pair_close(&a);
     rc_tls_close(tls);
@@ -805,10 +645,10 @@ Test(tls, renegotiation_is_refused)
     struct rc_tls *tls = open_tls();
     speak(TLS1_2_VERSION);
     pair_open(&a, tls);
-    expect_talk(&a);
+    pair_talk(&a);
     cr_assert_eq(SSL_renegotiate(a.client), 1);
     SSL_do_handshake(a.client);
-    to_server(&a);
+    pair_to_server(&a);
     cr_expect_lt(SSL_do_handshake(a.client), 1);
     cr_expect_eq(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
     pair_close(&a);
@@ -819,13 +659,13 @@ Test(tls, damaged_record_fails_with_an_alert)
 {
     struct rc_tls *tls = open_tls();
     pair_open(&a, tls);
-    expect_talk(&a);
+    pair_talk(&a);
     SSL_write(a.client, "hello", 5);
     char *bytes;
     const long count = BIO_get_mem_data(SSL_get_wbio(a.client), &bytes);
     bytes[count - 1] ^= 1;
     a.flight = 0;
-    to_server(&a);
+    pair_to_server(&a);
     cr_expect_eq(a.result, RC_TLS_FAILED);
     cr_expect_gt(a.flight, 0);
     uint8_t byte;
@@ -853,13 +693,13 @@ Test(tls, idle_connection_costs_little)
         struct rc_tls_conn *idle[20];
         speak(version);
         pair_open(&a, tls); /* what is allocated once */
-        expect_talk(&a);
+        pair_talk(&a);
         pair_close(&a);
         forget_session();
         const size_t before = allocated();
         for (size_t i = 0; i < 20; i++) {
             pair_open(&a, tls);
-            expect_talk(&a);
+            pair_talk(&a);
             idle[i] = a.server;
             a.server = NULL;
             pair_close(&a);

@@ -90,8 +90,8 @@ Test(turn, channels_that_no_longer_fit_the_packet_are_kept_for_the_next)
 Test(append, message_that_cuts_the_only_laggard_off_reaches_the_others)
 {
     struct hub_rig rig;
-    hub_rig_open(&rig, &(struct hub_rig_options){
-                           .slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_DISCONNECT});
+    hub_rig_open(
+        &rig, &(struct hub_rig_options){.slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_DISCONNECT});
     const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
     const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     hub_rig_subscribe(&rig, slow, "c");
@@ -412,8 +412,8 @@ Test(append, message_too_large_for_the_budget_is_given_up_not_waited_for)
 Test(append, latest_follows_a_log_that_moves_on)
 {
     struct hub_rig rig;
-    hub_rig_open(&rig, &(struct hub_rig_options){
-                           .slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_LATEST});
+    hub_rig_open(&rig,
+                 &(struct hub_rig_options){.slots = 4, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_LATEST});
     const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
     const uint32_t slower = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
     const uint32_t fast = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
@@ -487,8 +487,43 @@ Test(turn, short_send_is_seen_when_the_completion_queue_overflows)
     fill_ring(&rig, RC_IO_CQ_ENTRIES + 3 * RC_IO_SQ_ENTRIES);
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 50000), NULL, 0), 0);
     rc_hub_turn(&rig.hub);
+    cr_assert(rc_metric_get(rig.metrics, RC_METRIC_CQ_OVERFLOWS) > 0);
     cr_assert(rig.truth.slots[slot].flags & RC_SLOT_BLOCKED);
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(2, 20), NULL, 0), 0);
+    hub_rig_drain(&rig);
+    expect_number(&rig, slot, 1);
+    expect_number(&rig, slot, 2);
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
+
+/* The rest of one cut frame has just left, the next frame is cut in the same send, and the client leaves that channel, too. */
+Test(turn, leaving_the_channel_of_a_second_cut_frame)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
+    const uint32_t taken = bytes_taken(&rig);
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+    rig.io.conns[slot].mode = RC_IO_TALKING;
+    cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+    hub_rig_run(&rig);
+    hub_rig_run(&rig);
+    hub_rig_subscribe(&rig, slot, "d");
+    cr_assert_eq(hub_rig_publish(&rig, "d", text_of(1, taken + 300), NULL, 0), 0);
+    hub_rig_run(&rig);
+    cr_assert_neq(rig.truth.slots[slot].cut, 0);
+    hub_rig_unsubscribe(&rig, slot, "d");
+    hub_rig_subscribe(&rig, slot, "c");
+    cr_assert_eq(hub_rig_publish(&rig, "c", text_of(2, 50000), NULL, 0), 0);
+    rc_hub_turn(&rig.hub);
+    hub_rig_read(&rig, slot, 0);
+    rc_io_run(&rig.io, 0);
+    cr_assert_not(rig.truth.slots[slot].flags & RC_SLOT_BLOCKED);
+    rig.received = unsubscribe_at_once;
+    rig.context = &rig;
+    cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(rig.truth.slots[slot].subscription_count, 0, "the test's byte came too late");
     hub_rig_drain(&rig);
     expect_number(&rig, slot, 1);
     expect_number(&rig, slot, 2);

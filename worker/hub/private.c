@@ -119,6 +119,13 @@ int rc_hub_reply(struct rc_hub *hub, uint32_t slot_index, const void *bytes, uin
     return 0;
 }
 
+/* A frame for one client alone is compressed for it alone, if it agreed to compression. */
+static size_t private_compressed(struct rc_hub *hub, uint8_t encoding, uint8_t *frame, size_t bytes)
+{
+    const uint8_t window_bits = rc_encoding_window_bits(encoding);
+    return window_bits == 0 ? bytes : rc_hub_frame_deflate(hub, window_bits, frame, bytes);
+}
+
 int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, const uint8_t *payload, uint32_t count)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
@@ -133,7 +140,10 @@ int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, 
     if (count > 0) {
         memcpy(to + header, payload, count);
     }
-    rc_truth_private(hub->truth, slot->private)->replies_bytes += (uint32_t)header + count;
+    const size_t bytes = opcode == RC_WS_TEXT || opcode == RC_WS_BINARY
+                             ? private_compressed(hub, slot->encoding, to, header + count)
+                             : header + count;
+    rc_truth_private(hub->truth, slot->private)->replies_bytes += (uint32_t)bytes;
     rc_hub_touch(hub, slot_index);
     return 0;
 }
@@ -184,7 +194,7 @@ int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_
     if (to == NULL) {
         return private_refused(hub, slot_index);
     }
-    const size_t count = rc_hub_frame_encode(slot->encoding, event, to);
+    const size_t count = private_compressed(hub, slot->encoding, to, rc_hub_frame_encode(slot->encoding, event, to));
     rc_truth_private(hub->truth, slot->private)->replies_bytes += (uint32_t)count;
     if (event->type == RC_EVENT_ERROR) {
         rc_metric_add(hub->metrics, RC_METRIC_REQUEST_ERRORS, 1);

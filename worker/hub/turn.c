@@ -431,6 +431,15 @@ static bool turn_mute(const struct rc_slot *slot)
            (slot->flags & RC_SLOT_BROKEN) != 0;
 }
 
+/* Nothing is sent until it is writable; since when, the write timeout wants to know. */
+static void turn_block(const struct rc_hub *hub, struct rc_slot *slot)
+{
+    if (!(slot->flags & RC_SLOT_BLOCKED)) {
+        slot->flags |= RC_SLOT_BLOCKED;
+        slot->blocked_ds = hub->io->now_ds;
+    }
+}
+
 /* The close frame has left, or begun to: nothing else may. */
 static bool turn_closing(const struct rc_hub *hub, const struct rc_slot *slot)
 {
@@ -447,7 +456,7 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
         return;
     }
     if (rc_io_busy(hub->io, slot_index)) {
-        slot->flags |= RC_SLOT_BLOCKED; /* a TLS record is still leaving; writable comes behind it */
+        turn_block(hub, slot); /* a TLS record is still leaving; writable comes behind it */
     }
     const bool closing = turn_closing(hub, slot);
     if (slot->flags & RC_SLOT_BLOCKED) {
@@ -588,8 +597,7 @@ void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const
         rc_io_terminate(hub->io, packet->slot);
         return;
     }
-    slot->flags |= RC_SLOT_BLOCKED;
-    slot->blocked_ds = hub->io->now_ds;
+    turn_block(hub, slot);
     rc_io_want_writable(hub->io, packet->slot);
 }
 
@@ -619,7 +627,7 @@ static void turn_flush(struct rc_hub *hub)
             hub->handlers.replies_drained(hub->handlers.context, packet->slot);
         }
         if (slot->private != 0 && rc_io_busy(hub->io, packet->slot)) {
-            slot->flags |= RC_SLOT_BLOCKED; /* its last TLS record is still leaving; writable settles it */
+            turn_block(hub, slot); /* its last TLS record is still leaving; writable settles it */
             continue;
         }
         rc_hub_private_settle(hub, packet->slot);

@@ -21,7 +21,7 @@ struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot)
     *packet = (struct rc_packet){.slot = slot,
                                  .generation = io->truth->slots[slot].generation,
                                  .bytes_max = io->tls != NULL && rc_io_is_tls(io, slot) ? RC_TLS_RECORD_MAX
-                                                                                         : RC_IO_SEND_BYTES_MAX,
+                                                                                        : RC_IO_SEND_BYTES_MAX,
                                  .first = io->piece_count};
     return packet;
 }

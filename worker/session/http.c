@@ -414,6 +414,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     char user[RC_CHANNEL_NAME_MAX - 5];
     http_note_client(exchange);
     if (!rc_session_admit(sessions, exchange->slot)) {
+        exchange->keep_alive = false; /* a proxy's next request would be somebody else's */
         exchange_error(exchange, (struct rc_http_response){.status = 429, .retry_after_s = 10},
                        "too many connections from your address");
         return;

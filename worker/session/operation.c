@@ -402,12 +402,16 @@ void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span
         return;
     }
     const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    if (channel == 0 || rc_hub_subscription(sessions->hub, slot, channel) != 0) {
+    if (channel != 0 && rc_hub_subscription(sessions->hub, slot, channel) != 0) {
         return;
     }
-    if (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE) {
-        (void)rc_hub_subscribe(sessions->hub, slot, channel);
-    } else {
-        (void)rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0});
+    bool joined = channel != 0;
+    if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
+        joined = rc_hub_subscribe(sessions->hub, slot, channel) != 0;
+    } else if (joined) {
+        joined = rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0}) == 0;
+    }
+    if (!joined) {
+        rc_hub_break(sessions->hub, slot); /* it would never hear what it relies on, without a word */
     }
 }

@@ -102,7 +102,7 @@ enum { FED, STREAM_END };
 static int feed(z_stream *stream, struct output *output)
 {
     for (;;) {
-        uint8_t excess;
+        uint8_t excess = 0;
         const bool full = output->bytes == output->bytes_max;
         if (!full && output->bytes == output->capacity && output_grow(output, 0) < 0) {
             return -ENOMEM;

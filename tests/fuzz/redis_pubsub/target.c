@@ -118,19 +118,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     memset(&world, 0, sizeof(world));
     world.wire.metrics = &metrics;
     /* A connection that takes everything: a context without a socket, whose output is thrown away. */
-    redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK};
-    options.endpoint.fd = -1;
+    const redisOptions options = {
+        .type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
     world.conn = (struct rc_redis_conn){.wire = &world.wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
     world.conn.redis = redisConnectWithOptions(&options);
     RC_ASSERT(world.conn.redis != NULL);
-    RC_ASSERT(rc_redis_pubsub_init(&world.pubsub, &world.wire, count > 0 && (bytes[0] & 1) != 0 ? "p*" : "", false) == 0);
+    RC_ASSERT(rc_redis_pubsub_init(&world.pubsub, &world.wire, count > 0 && (bytes[0] & 1) != 0 ? "p*" : "", false) ==
+              0);
     const struct rc_redis_pubsub_ops ops = {
         .channel = {.message = channel_message, .wanted = wanted, .context = &world, .head = "c:"},
         .node_of = node_of,
         .context = &world};
     rc_redis_pubsub_set_ops(&world.pubsub, &ops);
     struct rc_redis_subscription plain = {.name = "b", .message = fixed_message, .context = &world};
-    struct rc_redis_subscription pattern = {.name = "d:*", .pattern = true, .message = fixed_message, .context = &world};
+    struct rc_redis_subscription pattern = {
+        .name = "d:*", .pattern = true, .message = fixed_message, .context = &world};
     rc_redis_pubsub_add_fixed(&world.pubsub, &plain);
     rc_redis_pubsub_add_fixed(&world.pubsub, &pattern);
     rc_redis_pubsub_place(&world.pubsub, 0);

@@ -178,7 +178,8 @@ static void talk(struct run *run, const uint8_t *bytes, size_t count)
     RC_ASSERT(rc_tls_ready(run->server) && !run->over);
     for (size_t at = 0; at < count;) {
         uint8_t nothing[256];
-        const size_t part = count - at < 1 + bytes[at] ? count - at : 1 + (size_t)bytes[at];
+        const size_t wanted = (size_t)1 + bytes[at];
+        const size_t part = count - at < wanted ? count - at : wanted;
         if (renew) {
             RC_ASSERT(SSL_key_update(run->client, SSL_KEY_UPDATE_REQUESTED) == 1);
         }
