@@ -12,7 +12,8 @@
 
 #define LOCK_POLL_MS 200u /* while somebody still cleans up after this id */
 
-/* KEYS: owner. ARGV: nonce, ms, the value of a rival that is dead ("" = none). "own", or the value of another owner. */
+/* KEYS: owner. ARGV: nonce, ms, the value of a rival that is dead ("" = none). "own" it was ours, "new" it was not (somebody may
+ * have cleaned up meanwhile), or the value of another owner. */
 static const char claim_script[] = "local v=redis.call('GET',KEYS[1])\n"
                                    "local n=0\n"
                                    "if v and v~=ARGV[3] then\n"
@@ -21,6 +22,7 @@ static const char claim_script[] = "local v=redis.call('GET',KEYS[1])\n"
                                    "  n=tonumber(c)+1\n"
                                    "end\n"
                                    "redis.call('SET',KEYS[1],ARGV[1]..':'..n,'PX',ARGV[2])\n"
+                                   "if n==0 then return 'new' end\n"
                                    "return 'own'";
 /* KEYS: owner. ARGV: nonce. */
 static const char release_script[] = "local v=redis.call('GET',KEYS[1])\n"
@@ -181,12 +183,18 @@ static void claimed(void *context, const redisReply *reply)
         later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
         return;
     }
-    if (strcmp(reply->str, "own") != 0) {
+    const bool renewed = strcmp(reply->str, "own") == 0;
+    if (!renewed && strcmp(reply->str, "new") != 0) {
         challenge(registry, reply);
         return;
     }
     registry->rival[0] = '\0';
     registry->was_refused = false;
+    if (registry->state == RC_REGISTRY_OWNED && !renewed) {
+        rc_log_warn("instance_lapsed", "instance=%s reason=\"no heartbeat reached Redis for too long\"",
+                    registry->instance_id);
+        enter(registry, RC_REGISTRY_CLAIMING);
+    }
     if (registry->state != RC_REGISTRY_OWNED && registry->state != RC_REGISTRY_WAITING) {
         enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
@@ -448,18 +456,23 @@ void rc_registry_configure(struct rc_registry *registry, const struct rc_config_
     registry->config = *config;
 }
 
+static void left(void *context, const redisReply *reply)
+{
+    struct rc_registry *registry = context;
+    (void)reply;
+    registry->left = true;
+}
+
 void rc_registry_leave(struct rc_registry *registry)
 {
     char key[RC_REDIS_NAME_MAX];
+    RC_ASSERT(registry->state == RC_REGISTRY_OWNED && !registry->leaving);
     registry->leaving = true;
-    if (registry->state != RC_REGISTRY_OWNED) {
-        return;
-    }
     const struct rc_span list[] = {RC_SPAN("SREM"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
     (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(list), list);
     const struct rc_span owner[] = {RC_SPAN("EVAL"), rc_span_text(release_script), RC_SPAN("1"),
                                     key_of(registry, key, "owner"), rc_span_text(registry->nonce)};
-    (void)rc_redis_command(registry->link, NULL, NULL, 3, RC_ARRAY_COUNT(owner), owner);
+    registry->left = rc_redis_command(registry->link, left, registry, 3, RC_ARRAY_COUNT(owner), owner) < 0;
     enter(registry, RC_REGISTRY_AWAY);
 }

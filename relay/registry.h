@@ -74,6 +74,7 @@ struct rc_registry {
     bool inherited; /* what a predecessor left was cleaned up */
     bool was_refused; /* another live broker had this id when it was asked last */
     bool leaving;   /* rc_registry_leave was called: nothing is written any more */
+    bool left;      /* and Redis has answered, or is away */
     uint32_t round; /* of the state: answers to what was asked in an earlier one are ignored */
     char rival[RC_REGISTRY_NONCE_MAX + 24]; /* the owner key's value that was challenged */
     struct rc_timer timer;                  /* of the state */
@@ -97,7 +98,8 @@ void rc_registry_configure(struct rc_registry *registry, const struct rc_config_
 void rc_registry_renew(struct rc_registry *registry);
 /* A heartbeat of another instance came. */
 void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t client_count);
-/* The broker stops: the id is free and nobody has to clean up. What it owned must have been removed. */
+/* The broker stops, once, while it is owned: the id is free and nobody has to clean up. What it owned must have been removed.
+ * `left` becomes true when it is done. */
 void rc_registry_leave(struct rc_registry *registry);
 
 static inline bool rc_registry_owned(const struct rc_registry *registry)

@@ -152,6 +152,9 @@ static int open_instance(struct rc_remote *remote)
 
 bool rc_remote_leave(struct rc_remote *remote)
 {
+    if (remote->registry.leaving) {
+        return remote->registry.left;
+    }
     if (!rc_registry_owned(&remote->registry) || !rc_redis_up(remote->link)) {
         return true;
     }
@@ -160,7 +163,7 @@ bool rc_remote_leave(struct rc_remote *remote)
         return false;
     }
     rc_registry_leave(&remote->registry);
-    return true;
+    return remote->registry.left;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

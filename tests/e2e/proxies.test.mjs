@@ -6,6 +6,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import test from "node:test";
 import { startBroker, testBroker } from "./lib/broker.mjs";
+import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connect } from "./lib/client.mjs";
 import { connectFrames, connectRaw } from "./lib/raw.mjs";
 import { CA, FOLDER, certificate } from "./lib/tls.mjs";
@@ -159,6 +160,22 @@ async function checkTermination(brokers, port) {
   await assert.rejects(secure(port, { headers: { Origin: "https://elsewhere.example" } }), /403/);
 }
 
+/* The page in a browser, through the proxy. */
+async function checkBrowser(port) {
+  const browser = findChromium();
+  if (!browser) return;
+  const chromium = new Chromium();
+  try {
+    await chromium.start(browser);
+    const page = await chromium.open("about:blank");
+    await page.call("Security.setIgnoreCertificateErrors", { ignore: true });
+    await page.call("Page.navigate", { url: `https://localhost:${port}/` });
+    await until("the page says connected", async () => (await page.text("#status")) === "connected", { timeout: 20000 });
+  } finally {
+    await chromium.stop();
+  }
+}
+
 /* /socket.io/ goes where the client's address says. There is an end point of ours at that path for the test. */
 async function checkSticky(port) {
   const instances = async (localAddress, number) => {
@@ -193,6 +210,7 @@ test("nginx ends TLS: addresses, fan-out, stickiness", { skip: nginx ? false : "
     ]);
     await withNginx("http", text, port, async () => {
       await checkTermination(brokers, port);
+      await checkBrowser(port);
       await checkSticky(port);
     });
   });
@@ -212,6 +230,7 @@ test("HAProxy ends TLS: addresses, fan-out, stickiness", { skip: haproxy ? false
     ]);
     await withHaproxy(text, port, async () => {
       await checkTermination(brokers, port);
+      await checkBrowser(port);
       await checkSticky(port);
     });
   });

@@ -95,7 +95,7 @@ testRedis("a restarted owner cleans up its predecessor's entries at once", { bro
   for (const pid of a.pids().all.concat(a.pid)) process.kill(pid, "SIGKILL");
   await a.exited;
   a.stop = async () => {};
-  const again = await startBroker({ config: { ...a.config, "server.control_socket": undefined, ...FAST, "redis.url": redis.url, "server.instance_id": "node-0" }, workers: 1 });
+  const again = await startBroker({ config: { ...FAST, "redis.url": redis.url, "server.instance_id": "node-0" }, workers: 1 });
   try {
     const from = Date.now();
     await until("it owns the id", async () => (await again.metrics())("ringcast_instance_owned") === 1, { timeout: 10000 });

@@ -237,6 +237,23 @@ testBroker("TLS clients that end, or are ended, with a record under way leave no
   }
 });
 
+testBroker("the write timeout ends a TLS client that takes nothing, and not one that takes little", {
+  config: secure({ "limits.write_timeout": "1s", "limits.ping_interval": "200ms", "limits.pong_timeout": "60s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB" }), workers: 1, timeout: 60000,
+}, async (broker) => {
+  const [stalled, slow] = [await connectWss(broker), await connectWss(broker)];
+  const publisher = await broker.connect();
+  for (const client of [stalled, slow]) await client.subscribe("flood");
+  stalled.socket._socket.pause();
+  const blink = setInterval(() => (slow.socket._socket.isPaused() ? slow.socket._socket.resume() : slow.socket._socket.pause()), 150);
+  for (let i = 0; i < 60; i++) await publisher.publish("flood", `${i}:${"x".repeat(200000)}`);
+  await until("the stalled one was ended", async () => (await broker.metrics())("ringcast_write_timeouts_total") === 1);
+  for (let i = 0; i < 60; i++) assert.ok((await slow.next("message", 30000)).data.startsWith(`${i}:`));
+  clearInterval(blink);
+  slow.socket._socket.resume();
+  await slow.ping();
+  stalled.terminate();
+});
+
 testBroker("a large page to a slow reader arrives whole, then close_notify", { config: secure() }, async () => {
   const socket = await connectSecure(port, { highWaterMark: 1 });
   let bytes = 0;

@@ -81,9 +81,8 @@ void rc_hub_break(struct rc_hub *hub, uint32_t slot_index)
 {
     rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
     hub->truth->slots[slot_index].flags |= RC_SLOT_BROKEN;
-    if (rc_index_list_push(&hub->broken, slot_index) < 0) {
-        RC_ASSERT(!"no memory to end a connection");
-    }
+    const int rc = rc_index_list_push(&hub->broken, slot_index);
+    RC_ASSERT(rc == 0); /* no memory to end a connection */
 }
 
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)

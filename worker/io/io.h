@@ -31,8 +31,8 @@
 #define RC_IO_PIECES_MAX 64u         /* pieces of one send */
 #define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
 #define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
-#define RC_IO_PEERNAMES_MAX 4096u /* asked for and not answered yet */
-#define RC_IO_FULL_RESERVE 64u /* table slots kept for 503 answers: a full table ends the multishot accept */
+#define RC_IO_PEERNAMES_MAX 4096u    /* asked for and not answered yet */
+#define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
 enum rc_io_mode {

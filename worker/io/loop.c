@@ -133,7 +133,8 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     io->peernames = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames));
     io->peernames_free = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames_free));
     if (io->conns == NULL || io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
-        io->peernames == NULL || io->peernames_free == NULL || rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
+        io->peernames == NULL || io->peernames_free == NULL ||
+        rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->slot_count);
     }
     struct rc_uring_features features;
