@@ -84,8 +84,8 @@ int rc_settings_check_files(const struct rc_settings *settings, const struct rc_
     struct rc_identity own;
     struct rc_err err = {{0}};
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
-    const bool borrowed = rc_identity_resolve(&identity, config->server.user.text, NULL) == 0 &&
-                          rc_identity_borrow(&identity, &own) == 0;
+    const bool borrowed =
+        rc_identity_resolve(&identity, config->server.user.text, NULL) == 0 && rc_identity_borrow(&identity, &own) == 0;
     const int code = rc_tls_context_check(&config->tls, &err);
     if (borrowed) {
         rc_identity_return(&own);

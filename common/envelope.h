@@ -33,6 +33,10 @@ enum rc_record_type {
     RC_UP_SNAPSHOT_END = 6,    /* token = relay generation */
     RC_UP_CALL = 7,            /* HTTP API: to the worker of `target`, or to all; see common/call.h */
     RC_UP_REPLY = 8,           /* answer to an RC_DOWN_CALL, for the worker `target.worker` */
+    RC_UP_MEMBER_ADD = 9,      /* channel, origin, data = user id: the client is subscribed (worker/memberships.h) */
+    RC_UP_MEMBER_REMOVE = 10,  /* channel, origin: it is not any more */
+    RC_UP_MEMBERS_BEGIN = 11,  /* token = relay generation: every membership follows as RC_UP_MEMBER_ADD */
+    RC_UP_MEMBERS_END = 12,    /* token = relay generation: what was not told again is no more */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */

@@ -91,9 +91,9 @@ enum rc_redis_state {
 #define RC_RELAY_SILENT_MS 2500u /* a relay that has not moved for this long says nothing about Redis any more */
 /* W: relay, by common/redis_health. */
 struct rc_redis_health {
-    _Atomic uint32_t state;    /* enum rc_redis_state */
-    _Atomic uint32_t revision; /* odd while `error` is being written */
-    _Atomic uint64_t since_ms; /* CLOCK_MONOTONIC of the last change of state */
+    _Atomic uint32_t state;                         /* enum rc_redis_state */
+    _Atomic uint32_t revision;                      /* odd while `error` is being written */
+    _Atomic uint64_t since_ms;                      /* CLOCK_MONOTONIC of the last change of state */
     _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated text of the last loss */
     uint8_t pad[48];
 };
@@ -131,7 +131,7 @@ struct rc_control {
     uint32_t slots_per_worker;   /* connection slots of each worker (from max_connections and RLIMIT_NOFILE) */
     uint32_t direct_descriptors; /* slots of each worker's direct descriptor table */
     uint32_t reserved0;
-    uint8_t tls_ticket_keys[80]; /* random: a TLS session resumes on any worker of this boot */
+    uint8_t tls_ticket_keys[80];        /* random: a TLS session resumes on any worker of this boot */
     _Atomic uint32_t state;             /* enum rc_broker_state. W: acceptor */
     _Atomic uint32_t config_generation; /* W: acceptor. config[config_generation & 1] is in force; first is 0 */
     _Atomic uint64_t drain_deadline_ms; /* W: acceptor, before state = DRAINING */

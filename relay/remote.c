@@ -56,8 +56,37 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
 }
 
-const struct rc_remote_ops rc_remote_ops = {
-    .publish = publish, .direct = direct, .interest_add = interest_add, .interest_remove = interest_remove};
+static void member(void *context, const struct rc_envelope_view *view, bool subscribed)
+{
+    struct rc_remote *remote = context;
+    const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
+    const struct rc_span user = rc_span_of(view->data, view->head.data_bytes);
+    rc_subscription_sets_member(&remote->sets, channel, &view->head.origin, subscribed);
+    rc_presence_member(&remote->presence, channel, &view->head.origin, user, subscribed);
+}
+
+static void members(void *context, uint32_t worker, enum rc_members_mark mark)
+{
+    struct rc_remote *remote = context;
+    switch (mark) {
+    case RC_MEMBERS_BEGIN:
+        rc_entries_worker_begin(&remote->entries, worker);
+        break;
+    case RC_MEMBERS_END:
+        rc_entries_worker_end(&remote->entries, worker);
+        break;
+    case RC_MEMBERS_GONE:
+        rc_entries_worker_gone(&remote->entries, worker);
+        break;
+    }
+}
+
+const struct rc_remote_ops rc_remote_ops = {.publish = publish,
+                                            .direct = direct,
+                                            .interest_add = interest_add,
+                                            .interest_remove = interest_remove,
+                                            .member = member,
+                                            .members = members};
 
 /* --- to the router --------------------------------------------------------------------------------------------------- */
 

@@ -304,6 +304,25 @@ static void take_snapshot(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
+/* --- members --------------------------------------------------------------------------------------------------------- */
+
+static void take_member(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    record->view.head.origin.worker = (uint16_t)port->index; /* a worker speaks for its own clients only */
+    if (remote != NULL && remote->member != NULL) {
+        remote->member(router->setup.remote_context, &record->view, record->type == RC_UP_MEMBER_ADD);
+    }
+}
+
+static void mark_members(struct rc_router *router, uint32_t worker, enum rc_members_mark mark)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    if (remote != NULL && remote->members != NULL) {
+        remote->members(router->setup.remote_context, worker, mark);
+    }
+}
+
 /* --- calls of the HTTP API -------------------------------------------------------------------------------------------- */
 
 /* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
@@ -439,6 +458,16 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     case RC_UP_INTEREST_REMOVE:
         remove_interest(router, port, &record->view);
         break;
+    case RC_UP_MEMBER_ADD:
+    case RC_UP_MEMBER_REMOVE:
+        take_member(router, port, record);
+        break;
+    case RC_UP_MEMBERS_BEGIN:
+    case RC_UP_MEMBERS_END:
+        if (head->token == router->setup.relay_generation) { /* else for a predecessor, which took the beginning */
+            mark_members(router, port->index, record->type == RC_UP_MEMBERS_BEGIN ? RC_MEMBERS_BEGIN : RC_MEMBERS_END);
+        }
+        break;
     case RC_UP_CALL:
         route_call(router, port, record);
         break;
@@ -492,6 +521,7 @@ static void follow(struct rc_router *router, struct rc_relay_port *port)
 {
     if (rc_port_follow(port)) {
         forget_interest(router, port->index);
+        mark_members(router, port->index, RC_MEMBERS_GONE);
         /* It started while this relay runs: its interest is empty and every change of it comes up. */
         rc_worker_set_put(&router->unknown, port->index, false);
         rc_worker_set_put(&router->snapshot, port->index, false);

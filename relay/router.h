@@ -38,6 +38,8 @@ struct rc_interest_request {
     uint32_t name_bytes;
 };
 
+enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
+
 /* What the router asks of whatever connects this host to others. Nothing may block; the views live during the call only. */
 struct rc_remote_ops {
     /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
@@ -48,6 +50,10 @@ struct rc_remote_ops {
     bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
     /* No worker wants the channel any more. */
     void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
+    /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. May be NULL, as the next one. */
+    void (*member)(void *context, const struct rc_envelope_view *view, bool subscribed);
+    /* All of a worker's members are told between begin and end; gone: it died with its clients. */
+    void (*members)(void *context, uint32_t worker, enum rc_members_mark mark);
 };
 
 struct rc_router_setup {

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/shm.h"
 #include "common/spawn_args.h"
+#include "worker/memberships.h"
 #include "worker/session/session.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -33,6 +34,7 @@ struct worker {
     struct rc_io io;
     struct rc_hub hub;
     struct rc_uplink uplink;
+    struct rc_memberships memberships;
     struct rc_sessions sessions;
     struct rc_metrics *metrics;
     bool parent_gone;
@@ -162,6 +164,12 @@ static void to_interest_changed(void *context, uint32_t channel)
     on_interest_changed(&w->uplink, channel);
 }
 
+static void to_member_changed(void *context, uint32_t slot, uint32_t channel, bool joined)
+{
+    struct worker *w = context;
+    rc_memberships_changed(&w->memberships, slot, channel, joined);
+}
+
 static void to_flushed(void *context, uint32_t slot)
 {
     struct worker *w = context;
@@ -214,6 +222,7 @@ static void adopt_config(struct worker *w, bool first)
     if (!first) {
         rc_log_set_level((enum rc_log_level)w->config->log.level);
         rc_hub_reconfigure(&w->hub, w->config);
+        rc_memberships_reconfigure(&w->memberships, w->config);
         rc_sessions_reconfigure(&w->sessions, w->config);
         rc_io_tls_reload(&w->io, w->control, w->config);
     }
@@ -258,6 +267,7 @@ static int start(struct worker *w, struct rc_err *err)
                                           .config = w->config};
     const struct rc_hub_handlers hub_handlers = {.context = w,
                                                  .interest_changed = to_interest_changed,
+                                                 .member_changed = to_member_changed,
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .round = on_round};
@@ -266,6 +276,7 @@ static int start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         rc = rc_uplink_open(&w->uplink, w->control, w->port, &w->hub, &w->truth, w->metrics, w->args.index,
                             w->args.relay_bell_fd, err);
+        rc_memberships_open(&w->memberships, &w->uplink, &w->hub, w->config);
     }
     if (rc == 0) {
         rc = rc_sessions_open(&w->sessions, w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, w->metrics,
@@ -337,6 +348,7 @@ static void run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink);
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
+        rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
@@ -344,6 +356,7 @@ static void run(struct worker *w)
             trim(w);
         }
         rc_uplink_release(&w->uplink);
+        rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
     }
 }
@@ -374,6 +387,7 @@ int main(int argc, char **argv)
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_sessions_close(&worker.sessions);
     rc_io_close(&worker.io);
+    rc_memberships_close(&worker.memberships);
     rc_uplink_close(&worker.uplink);
     rc_hub_close(&worker.hub);
     rc_heap_close(&worker.truth.heap);

@@ -467,6 +467,8 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         return -ENOMEM;
     }
+    /* A Cluster's node knows only of its own subscribers. */
+    entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->cluster == NULL;
     char *out = put(entry->command, head, (size_t)head_bytes);
     for (uint32_t i = 0; i < part_count; i++) {
         out = put(out, parts[i].bytes, parts[i].count);

@@ -115,6 +115,7 @@ struct rc_span rc_redis_key(const struct rc_redis_link *link, char out[RC_REDIS_
 
 enum rc_redis_publish_flags {
     RC_REDIS_PUBLISH_SHARDED = 1u << 0,  /* SPUBLISH where redis.sharded says so */
+    RC_REDIS_PUBLISH_TO_ONE = 1u << 2,   /* somebody must be there: counted as a failed delivery when nobody is */
     RC_REDIS_PUBLISH_FLEETING = 1u << 1, /* worth nothing later: dropped instead of kept while Redis is away */
 };
 

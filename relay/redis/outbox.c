@@ -190,6 +190,9 @@ static void answered(void *context, const redisReply *reply)
     if (is_not_now(reply)) {
         refuse(outbox, entry, reply);
     } else {
+        if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+            rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        }
         forget(outbox, 1, cost_of(entry));
         free(entry);
     }

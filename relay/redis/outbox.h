@@ -29,6 +29,7 @@ struct rc_redis_entry {
     uint32_t bytes;
     uint16_t slot; /* of the channel, for a Cluster's sharded channels */
     bool sent_before;
+    bool to_one;    /* an answer of 0 receivers is a failed delivery */
     char command[]; /* RESP */
 };
 

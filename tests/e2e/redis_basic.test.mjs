@@ -44,6 +44,8 @@ testRedis("a direct message finds its client on whichever instance", { brokers: 
   await one.refused(404, { type: "direct", to: "nonsense", data: 1 });
   await redis.publish(`ws:direct:node-0~AAAAAAAAAAAAAAAAAAAAAAAB`, { payload: 1 });
   await until("the failed delivery is counted", async () => (await a.metrics())("ringcast_failed_deliveries_total") === 2);
+  await one.direct("nowhere~AAAAAAAAAAAAAAAAAAAAAAAB", "an instance that does not exist");
+  await until("that one as well", async () => (await a.metrics())("ringcast_failed_deliveries_total") === 3);
 });
 
 testRedis("Redis has a subscription exactly while somebody wants the channel", { brokers: 2 }, async ({ brokers: [a, b], redis }) => {

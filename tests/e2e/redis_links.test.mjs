@@ -84,7 +84,7 @@ testRedis("unix://, a database and a prefix", {
 testRedis("an ACL user with exactly the rights that docs/redis.md names", {
   start: async () => {
     const redis = await startRedis();
-    await redis.command("ACL", "SETUSER", "ring", "on", ">p%40ss:/w?rd", "resetchannels", "&ws:*", "&websocket:*", "&ws:direct:node-0~*", "&ws:direct:node-1~*", "~*", "+@connection", "+@pubsub", "+@fast", "+role");
+    await redis.command("ACL", "SETUSER", "ring", "on", ">p%40ss:/w?rd", "allchannels", "~*", "+@connection", "+@pubsub", "+@read", "+@write", "+@scripting", "+@fast", "-@dangerous", "+role");
     return redis;
   },
   url: (redis) => `redis://ring:p%2540ss%3A%2Fw%3Frd@127.0.0.1:${redis.port}/0`,

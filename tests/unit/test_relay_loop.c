@@ -1,5 +1,6 @@
 /* The relay's loop: heartbeat, sleep and bell, watched descriptors, end. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -158,4 +159,50 @@ Test(relay_loop, bad_descriptor_ends_the_run_with_a_reason)
     cr_assert_eq(rc_relay_loop_watch(&fixture.loop, 9999, false, ready, &fixture), 0);
     cr_assert_lt(rc_relay_loop_run(&fixture.loop, &err), 0);
     cr_assert(strstr(err.text, "io_uring") != NULL);
+}
+
+static uint64_t soon(void *context)
+{
+    (void)context;
+    return rc_clock_ms() + 20;
+}
+
+Test(relay_loop, sleeps_no_longer_than_what_is_due)
+{
+    fixture.loop.ops.due_ms = soon;
+    fixture.turns_max = 4;
+    const uint64_t before = rc_clock_ms();
+    run();
+    const uint64_t took = rc_clock_ms() - before;
+    cr_assert(took >= 40 && took < 900, "%llu ms", (unsigned long long)took);
+}
+
+Test(relay_loop, a_descriptor_that_is_not_watched_any_more_is_not_told_and_its_place_is_used_again)
+{
+    const int first = rc_relay_loop_poll(&fixture.loop, fixture.fds[0], POLLIN, ready, &fixture);
+    cr_assert_geq(first, 0);
+    cr_assert_eq(write(fixture.fds[1], "x", 1), 1);
+    rc_relay_loop_unpoll(&fixture.loop, first);
+    fixture.loop.ops.due_ms = soon;
+    fixture.turns_max = 3;
+    run();
+    cr_assert_eq(fixture.ready_count, 0, "the completion was its former user's");
+    const int second = rc_relay_loop_poll(&fixture.loop, fixture.fds[0], POLLIN, ready, &fixture);
+    cr_assert_eq(second, first);
+    fixture.turns_max = 0;
+    fixture.loop.stopping = false;
+    run();
+    cr_assert_eq(fixture.ready_count, 1);
+    cr_assert((fixture.events & POLLIN) != 0);
+}
+
+Test(relay_loop, places_are_bounded)
+{
+    for (uint32_t i = 0; i < RC_RELAY_WATCHES_MAX; i++) {
+        cr_assert_eq(rc_relay_loop_poll(&fixture.loop, fixture.fds[0], POLLIN, ready, &fixture), (int)i);
+    }
+    cr_assert_eq(rc_relay_loop_poll(&fixture.loop, fixture.fds[0], POLLIN, ready, &fixture), -ENOSPC);
+    for (uint32_t i = 0; i < RC_RELAY_WATCHES_MAX; i++) {
+        rc_relay_loop_unpoll(&fixture.loop, (int)i);
+    }
 }

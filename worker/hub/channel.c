@@ -245,6 +245,9 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t chan
     slot->subscriptions = index;
     slot->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
+    if (hub->handlers.member_changed != NULL) {
+        hub->handlers.member_changed(hub->handlers.context, slot_index, channel_index, true);
+    }
     if (group->log != 0) {
         const struct rc_channel_log *log = rc_truth_log(truth, group->log);
         if (log->head != log->served) {
@@ -279,6 +282,9 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
     members_remove(hub, &hub->members[group_index], subscription->member);
     rc_pool_free(&truth->subscriptions, index);
     rc_truth_channel(truth, channel_index)->subscriber_count--;
+    if (hub->handlers.member_changed != NULL) {
+        hub->handlers.member_changed(hub->handlers.context, slot_index, channel_index, false);
+    }
     channel_group_release(hub, group_index);
     channel_update_interest(hub, channel_index);
     rc_hub_release(hub, channel_index);
@@ -478,13 +484,18 @@ void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot_index)
     }
 }
 
-void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot_index)
 {
     struct rc_slot *slot = &hub->truth->slots[slot_index];
     slot->cut = 0; /* the socket is gone: nothing needs to be completed */
     while (slot->subscriptions != 0) {
         rc_hub_unsubscribe(hub, slot_index, slot->subscriptions);
     }
+}
+
+void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
+{
+    rc_hub_unsubscribe_all(hub, slot_index);
     rc_hub_everybody_leave(hub, slot_index);
     rc_hub_private_release(hub, slot_index);
     while (hub->slots_high > 0 && hub->truth->slots[hub->slots_high - 1].random == 0) {

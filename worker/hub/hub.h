@@ -49,6 +49,8 @@ struct rc_hub_handlers {
     void *context; /* borrowed */
     /* The worker's interest in a channel began or ended (channel->flags has RC_CHANNEL_WANTED). */
     void (*interest_changed)(void *context, uint32_t channel);
+    /* A connection subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
+    void (*member_changed)(void *context, uint32_t slot, uint32_t channel, bool joined);
     /* The private output of a connection went below the limit: it may be read again. */
     void (*replies_drained)(void *context, uint32_t slot);
     /* Everything private, the close frame or the last HTTP response included, has left. */
@@ -128,6 +130,8 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel, uin
 /* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint32_t code);
 
+/* The connection ends: drops all its subscriptions, while it is known whose they were. */
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot);
 /* A WebSocket opened or ended on this slot (membership of "*"). */
 void rc_hub_opened(struct rc_hub *hub, uint32_t slot);
 void rc_hub_ended(struct rc_hub *hub, uint32_t slot);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/bridge_metrics.h"
+#include "common/channel_name.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/json_scan.h"
@@ -28,6 +29,7 @@ struct exchange {
     uint32_t slot;
     const struct rc_http_request *request;
     struct rc_address client; /* who asks, behind trusted proxies */
+    bool proxied;             /* the peer itself is one of http.trusted_proxies */
     bool keep_alive;
 };
 
@@ -291,12 +293,35 @@ static int http_endpoint(const struct rc_config *config, const char *path, enum 
     return -1;
 }
 
+/* The user's id in auth.user_header, which anybody but a trusted proxy could write. Twice, or what no user can be called: none. */
+static struct rc_span http_header_user(const struct exchange *exchange)
+{
+    const char *name = exchange->sessions->config->auth.user_header.text;
+    uint32_t index = 0;
+    const struct rc_http_view *value =
+        name[0] != 0 && exchange->proxied ? rc_http_header_next(exchange->request, name, &index) : NULL;
+    if (value == NULL || value->bytes == 0) {
+        return (struct rc_span){0};
+    }
+    if (rc_http_header_next(exchange->request, name, &index) != NULL ||
+        rc_channel_name_check(value->text, value->bytes, RC_CHANNEL_NAME_MAX - sizeof("user:") + 1) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "user_header_refused",
+                       "header=\"%s\" effect=\"the client is anonymous\" reason=\"it is there twice, too long, or no UTF-8\"", name);
+        return (struct rc_span){0};
+    }
+    return rc_span_of(value->text, value->bytes);
+}
+
 static struct rc_span http_user(const struct exchange *exchange, char *text, size_t capacity)
 {
     const struct rc_config *config = exchange->sessions->config;
     const size_t name_bytes = rc_io_tls_identity(exchange->sessions->io, exchange->slot, text, capacity);
     if (name_bytes > 0) {
         return rc_span_of(text, name_bytes); /* a verified client certificate */
+    }
+    const struct rc_span header = http_header_user(exchange);
+    if (header.count > 0) {
+        return header;
     }
     if (config->debug.user_query.text[0] == 0 || !http_private(exchange)) {
         return (struct rc_span){0};
@@ -533,7 +558,9 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
             return count;
         }
         exchange.request = &request;
+        const struct rc_address peer = rc_session_peer(sessions, index);
         exchange.client = rc_session_client(sessions, index, &request);
+        exchange.proxied = rc_cidr_list_contains(&sessions->trusted, &peer);
         exchange.keep_alive = request.keep_alive && !sessions->draining;
         http_request(&exchange);
         used += (uint32_t)rc;

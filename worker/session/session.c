@@ -499,6 +499,7 @@ void rc_session_terminated(void *context, uint32_t index)
         RC_ASSERT(sessions->connections > 0);
         sessions->connections--;
         rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+        rc_hub_unsubscribe_all(sessions->hub, index); /* told with the client's id */
         slot->random = 0;
     }
     rc_api_abandon(sessions->api, index);

@@ -118,8 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     memset(&world, 0, sizeof(world));
     world.wire.metrics = &metrics;
     /* A connection that takes everything: a context without a socket, whose output is thrown away. */
-    const redisOptions options = {
-        .type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
+    const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
     world.conn = (struct rc_redis_conn){.wire = &world.wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
     world.conn.redis = redisConnectWithOptions(&options);
     RC_ASSERT(world.conn.redis != NULL);

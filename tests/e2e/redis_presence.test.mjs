@@ -1,0 +1,136 @@
+// Subscription sets of clients (S0.5), who is in a channel, users' first and last connections (S3.4, S2.2).
+import assert from "node:assert/strict";
+import { delay, redisHealth, testRedis, until } from "./lib/redis.mjs";
+
+const CONFIG = {
+  "debug.user_query": "user",
+  "presence.offline_delay": "300ms",
+  "presence.events_channel": "players",
+  namespace: [
+    { name: "prices", subscription_set: "{name}" },
+    { name: "other", subscription_set: "{name}" },
+    { name: "room", presence: true },
+    { name: "secret", subscription_set: "" },
+  ],
+};
+const members = async (redis, key) => (await redis.command("SMEMBERS", key)).sort();
+const member = (client) => `${client.id.split("~")[0]}:${client.id}`;
+const settled = (redis, key, clients) => until(`${key} has ${clients.length}`, async () => JSON.stringify(await members(redis, key)) === JSON.stringify(clients.map(member).sort()), { timeout: 10000 });
+
+testRedis("a set holds each client while it is subscribed", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const clients = [await a.connect(), await a.connect(), await b.connect(), await b.connect()];
+  for (const client of clients) await client.subscribe("prices:BTC");
+  await settled(redis, "subs:BTC", clients);
+  await clients[0].subscribe("secret:x");
+  await clients[0].subscribe("plain");
+  await settled(redis, "subs:plain", [clients[0]]);
+  assert.deepEqual(await redis.command("KEYS", "subs:*secret*"), []);
+  await clients[0].unsubscribe("prices:BTC");
+  await settled(redis, "subs:BTC", clients.slice(1));
+  await clients[1].close();
+  await clients[2].terminate();
+  await settled(redis, "subs:BTC", [clients[3]]);
+  // Two channels whose set is one: the member stays until both are left.
+  await clients[3].subscribe("other:BTC");
+  await clients[3].unsubscribe("prices:BTC");
+  await clients[3].ping();
+  await delay(100);
+  await settled(redis, "subs:BTC", [clients[3]]);
+  await clients[3].unsubscribe("other:BTC");
+  await until("the set is gone", async () => (await redis.command("EXISTS", "subs:BTC")) === 0);
+});
+
+testRedis("sets are right after the death of a worker, of the relay, and of Redis", { brokers: 1, workers: 2, config: CONFIG, timeout: 90000 }, async ({ brokers: [a], redis }) => {
+  const clients = await a.connectMany([10, 10]);
+  for (const [i, client] of clients.entries()) await client.subscribe(`prices:${i % 3}`);
+  const expected = (alive, left = []) => Promise.all([0, 1, 2].map((i) => settled(redis, `subs:${i}`, alive.filter((client) => clients.indexOf(client) % 3 === i && !left.includes(client)))));
+  await expected(clients);
+  a.kill("SIGKILL", "relay");
+  await clients[0].unsubscribe("prices:0");
+  await until("the relay is back", async () => (await a.metrics())("ringcast_instance_owned") === 1, { timeout: 10000 });
+  await expected(clients, [clients[0]]);
+  a.kill("SIGKILL", 1);
+  const alive = clients.filter((client) => client.worker === 0);
+  await expected(alive, [clients[0]]);
+  await redis.kill();
+  await redisHealth(a, 503);
+  await alive[1].unsubscribe(`prices:${clients.indexOf(alive[1]) % 3}`);
+  await redis.start();
+  await redisHealth(a, 200, 10000);
+  await expected(alive, [clients[0], alive[1]]);
+  await Promise.all(alive.map((client) => client.close()));
+  await until("nothing is left", async () => (await redis.command("KEYS", "subs:*")).length === 0, { timeout: 10000 });
+  assert.equal((await a.metrics())("ringcast_redis_entries"), 0);
+});
+
+testRedis("who is in a channel, on which instance, as which user", { brokers: 2, config: CONFIG }, async ({ brokers: [a, b], redis }) => {
+  const [one, two, three] = [await a.connect({ path: "/ws?user=u1" }), await b.connect({ path: "/ws?user=u2" }), await b.connect()];
+  for (const client of [one, two, three]) await client.subscribe("room:1");
+  const key = "ws:presence:channel:room:1";
+  await until("all three are there", async () => (await redis.command("HLEN", key)) === 3);
+  assert.deepEqual(await Promise.all([one, two, three].map((client) => redis.command("HGET", key, client.id))), ["u1", "u2", ""]);
+  await two.close();
+  await three.unsubscribe("room:1");
+  await until("two have left", async () => (await redis.command("HLEN", key)) === 1);
+  assert.deepEqual(await redis.command("KEYS", "ws:presence:channel:*"), [key], "only where presence is on");
+});
+
+testRedis("a user's first and last connection of the cluster are told once", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {
+  const listeners = [];
+  for (const broker of [a, b, c]) {
+    const client = await broker.connect();
+    await client.subscribe("players");
+    listeners.push(client);
+  }
+  const expectAll = async (event, userId) => {
+    for (const client of listeners) {
+      const { channel, data } = await client.next();
+      assert.equal(channel, "players");
+      assert.deepEqual(Object.keys(data), ["event", "userId", "timestamp"]);
+      assert.deepEqual([data.event, data.userId], [event, userId]);
+      assert.ok(Number.isInteger(data.timestamp) && Math.abs(data.timestamp - Date.now()) < 10000);
+    }
+  };
+  const silence = async (ms) => {
+    await delay(ms);
+    for (const client of listeners) {
+      await client.ping();
+      assert.deepEqual(client.inbox, []);
+    }
+  };
+  const one = await a.connect({ path: "/ws?user=u%22%C3%A9" });
+  await expectAll("player:online", 'u"é');
+  const two = await b.connect({ path: "/ws?user=u%22%C3%A9" });
+  const three = await a.connect({ path: "/ws?user=u%22%C3%A9" });
+  await one.close();
+  await three.close();
+  await silence(600);
+  assert.equal(await redis.command("HGET", "ws:presence:users", 'u"é'), "node-1");
+  // Reconnecting in time is no event, on the same instance or another.
+  await two.close();
+  const again = await b.connect({ path: "/ws?user=u%22%C3%A9" });
+  await silence(600);
+  await again.close();
+  const elsewhere = await c.connect({ path: "/ws?user=u%22%C3%A9" });
+  await silence(600);
+  await elsewhere.close();
+  await expectAll("player:offline", 'u"é');
+  await silence(500);
+  assert.equal(await redis.command("HLEN", "ws:presence:users"), 0);
+});
+
+testRedis("a relay that is replaced tells nothing of users who stayed", { brokers: 1, config: CONFIG, timeout: 60000 }, async ({ brokers: [a], redis }) => {
+  const watcher = await redis.connect();
+  await watcher.command("SUBSCRIBE", "ws:presence");
+  const [stays, goes] = [await a.connect({ path: "/ws?user=stays" }), await a.connect({ path: "/ws?user=goes" })];
+  await until("both are online", () => watcher.messages.length === 2);
+  const relay = a.kill("SIGSTOP", "relay");
+  await goes.terminate();
+  process.kill(relay, "SIGKILL");
+  await until("the one who left is told", () => watcher.messages.length === 3, { timeout: 15000 });
+  assert.deepEqual(JSON.parse(watcher.messages[2].message).userId, "goes");
+  await delay(1000);
+  await stays.ping();
+  assert.equal(watcher.messages.length, 3);
+  assert.equal(await redis.command("HGET", "ws:presence:users", "stays"), "node-0");
+});

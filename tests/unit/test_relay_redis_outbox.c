@@ -1,0 +1,169 @@
+/* What waits for Redis: order, bounds in bytes and age, what is not in flight is dropped first. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "relay/redis/outbox.h"
+
+static struct rc_metrics metrics;
+static struct rc_redis_wire wire;
+static struct rc_redis_conn conn;
+static struct rc_redis_outbox outbox;
+static const struct rc_redis_outbox_ops no_ops = {0};
+
+static void open_outbox(void)
+{
+    const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
+    rc_log_set_level(RC_LOG_ERROR);
+    wire.metrics = &metrics;
+    conn = (struct rc_redis_conn){.wire = &wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
+    conn.redis = redisConnectWithOptions(&options);
+    rc_redis_outbox_init(&outbox, 10 * (sizeof(struct rc_redis_entry) + 1), 1000, &metrics, &no_ops);
+}
+
+static void close_outbox(void)
+{
+    rc_redis_outbox_free(&outbox);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES), 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_OUTBOX_BYTES), 0);
+    redisFree(conn.redis);
+    free(conn.waiting);
+}
+
+TestSuite(relay_redis_outbox, .init = open_outbox, .fini = close_outbox);
+
+static bool put(char c, uint64_t now_ms)
+{
+    struct rc_redis_entry *entry = rc_redis_entry_new(1, 0, now_ms);
+    entry->command[0] = c;
+    return rc_redis_outbox_put(&outbox, entry);
+}
+
+static const char *all(void)
+{
+    static char text[256];
+    size_t used = 0;
+    for (const struct rc_redis_entry *entry = outbox.head; entry != NULL; entry = entry->next) {
+        if (entry == outbox.unsent) {
+            text[used++] = '|';
+        }
+        text[used++] = entry->command[0];
+    }
+    text[used] = '\0';
+    return text;
+}
+
+static uint64_t dropped(void)
+{
+    return rc_metric_get(&metrics, RC_METRIC_REDIS_OUTBOX_DROPPED);
+}
+
+/* The oldest unanswered gets its reply. */
+static void answer(int type, const char *text)
+{
+    char copy[64];
+    (void)strcpy(copy, text);
+    const redisReply reply = {.type = type, .str = copy, .len = strlen(text)};
+    const struct rc_redis_waiting one = conn.waiting[conn.waiting_first];
+    conn.waiting_first = (conn.waiting_first + 1) & (conn.waiting_max - 1);
+    conn.waiting_count--;
+    one.replied(one.context, &reply);
+}
+
+Test(relay_redis_outbox, full_drops_the_oldest)
+{
+    for (char c = 'a'; c <= 'l'; c++) {
+        cr_assert(put(c, 0));
+    }
+    cr_assert_str_eq(all(), "|cdefghijkl");
+    cr_assert_eq(dropped(), 2);
+}
+
+Test(relay_redis_outbox, what_is_in_flight_is_not_dropped)
+{
+    for (char c = 'a'; c <= 'j'; c++) {
+        cr_assert(put(c, 0));
+    }
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_str_eq(all(), "abcdefghij");
+    cr_assert_not(put('k', 1), "all of it is in flight");
+    cr_assert_eq(dropped(), 1);
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert(put('l', 1));
+    cr_assert(put('m', 1));
+    cr_assert_str_eq(all(), "bcdefghij|m", "the oldest that is not in flight gave way");
+    answer(REDIS_REPLY_ERROR, "NOPERM no");
+    cr_assert_str_eq(all(), "cdefghij|m", "an error that stays is an answer too");
+}
+
+Test(relay_redis_outbox, too_old_is_dropped)
+{
+    put('a', 0);
+    put('b', 500);
+    put('c', 2000);
+    rc_redis_outbox_expire(&outbox, 1000);
+    cr_assert_str_eq(all(), "|abc");
+    rc_redis_outbox_expire(&outbox, 1501);
+    cr_assert_str_eq(all(), "|c");
+    cr_assert_eq(dropped(), 2);
+}
+
+Test(relay_redis_outbox, a_loss_makes_all_unsent_again_in_order)
+{
+    put('a', 0);
+    put('b', 0);
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    put('c', 0);
+    cr_assert_str_eq(all(), "ab|c");
+    rc_redis_outbox_rewind(&outbox);
+    cr_assert_str_eq(all(), "|abc");
+    cr_assert_eq(outbox.in_flight, 0);
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_RESENT), 2);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_PUBLISHED), 3);
+}
+
+Test(relay_redis_outbox, not_now_waits_until_all_are_answered)
+{
+    put('a', 0);
+    put('b', 0);
+    put('c', 0);
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    put('d', 0);
+    answer(REDIS_REPLY_ERROR, "LOADING Redis is loading");
+    answer(REDIS_REPLY_ERROR, "LOADING Redis is loading");
+    rc_redis_outbox_pump(&outbox, &conn, UINT64_MAX);
+    cr_assert_str_eq(all(), "c|d", "nothing overtakes");
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert_str_eq(all(), "|abd");
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_str_eq(all(), "|abd", "not at once");
+    rc_redis_outbox_pump(&outbox, &conn, outbox.hold_until_ms);
+}
+
+Test(relay_redis_outbox, taking_out_keeps_the_list_whole)
+{
+    put('a', 0);
+    put('b', 0);
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    put('c', 0);
+    put('d', 0);
+    free(rc_redis_outbox_take(&outbox));
+    cr_assert_str_eq(all(), "ab|d");
+    free(rc_redis_outbox_take(&outbox));
+    cr_assert_null(rc_redis_outbox_take(&outbox));
+    put('e', 0);
+    cr_assert_str_eq(all(), "ab|e");
+}
+
+Test(relay_redis_outbox, a_message_for_one_that_reaches_nobody_is_a_failed_delivery)
+{
+    put('a', 0);
+    put('b', 0);
+    outbox.head->to_one = true;
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    answer(REDIS_REPLY_INTEGER, "");
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_FAILED_DELIVERIES), 1);
+}
