@@ -49,8 +49,7 @@ static void family(struct writer *w, const struct rc_config *config, const struc
         const _Atomic uint64_t *value = (const _Atomic uint64_t *)((const char *)&counters[i] + offset);
         bytes = snprintf(line, sizeof(line), "%s{instance=\"%s\",bridge=\"%u\",redis=\"%s\",room=\"%s\"} %" PRIu64 "\n",
                          name, instance, i, escape(redis, config->bridges[i].redis.text),
-                         escape(room, config->bridges[i].room.text),
-                         atomic_load_explicit(value, memory_order_relaxed));
+                         escape(room, config->bridges[i].room.text), atomic_load_explicit(value, memory_order_relaxed));
         put(w, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1);
     }
 }

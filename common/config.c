@@ -498,7 +498,8 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
     }
     if (config->tls.client_required && config->tls.client_ca.text[0] == '\0') {
-        return rc_err_set(err, -EINVAL, "tls.client_required needs tls.client_ca: nobody could have a valid certificate");
+        return rc_err_set(err, -EINVAL,
+                          "tls.client_required needs tls.client_ca: nobody could have a valid certificate");
     }
     if (config->debug.user_query.text[0] != '\0' && !rc_config_listeners_private(config)) {
         return rc_err_set(

@@ -26,7 +26,8 @@
 enum rc_record_type {
     /* up: worker to relay */
     RC_UP_PUBLISH = 1, /* channel (or "*"), data; answered RC_DOWN_MESSAGE or RC_DOWN_ANSWER to the origin's worker */
-    RC_UP_DIRECT = 2,  /* target, data; target.worker RC_WORKER_FOREIGN: a client of another instance, its id is the channel */
+    RC_UP_DIRECT =
+        2, /* target, data; target.worker RC_WORKER_FOREIGN: a client of another instance, its id is the channel */
     RC_UP_INTEREST_ADD = 3,    /* channel: first local subscriber; answered by RC_DOWN_INTEREST */
     RC_UP_INTEREST_REMOVE = 4, /* channel: last local subscriber gone */
     RC_UP_SNAPSHOT_BEGIN = 5,  /* token = relay generation: every interest follows as RC_UP_INTEREST_ADD */

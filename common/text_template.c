@@ -44,7 +44,8 @@ int rc_template_compile(struct rc_template *template, const char *text, rc_templ
     }
 }
 
-int rc_template_fill(const struct rc_template *template, rc_template_value *value, void *context, char *out, size_t room)
+int rc_template_fill(const struct rc_template *template, rc_template_value *value, void *context, char *out,
+                     size_t room)
 {
     size_t used = 0;
     for (uint32_t i = 0; i < template->part_count; i++) {

@@ -37,7 +37,8 @@ int rc_template_compile(struct rc_template *template, const char *text, rc_templ
 typedef int rc_template_value(void *context, struct rc_span field, char *out, size_t room);
 
 /* Fills `out`, without NUL. The bytes written, -EMSGSIZE, or what `value` returned. */
-int rc_template_fill(const struct rc_template *template, rc_template_value *value, void *context, char *out, size_t room);
+int rc_template_fill(const struct rc_template *template, rc_template_value *value, void *context, char *out,
+                     size_t room);
 
 /* Fields of [[bridge]] room and event: json.name, json.name.name … */
 rc_template_known rc_template_known_json;

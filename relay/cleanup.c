@@ -96,7 +96,8 @@ static void item_done(struct rc_cleanup_item *item, bool good)
 }
 
 /* Sends a command for the item; when it cannot be sent the item has failed. */
-static void item_send(struct rc_cleanup_item *item, rc_redis_replied *replied, uint32_t argc, const struct rc_span *argv)
+static void item_send(struct rc_cleanup_item *item, rc_redis_replied *replied, uint32_t argc,
+                      const struct rc_span *argv)
 {
     if (rc_redis_command(item->cleanup->link, replied, item, 1, argc, argv) < 0) {
         item_done(item, false);
@@ -132,7 +133,8 @@ static void item_scan(struct rc_cleanup_item *item)
     char key[RC_REDIS_NAME_MAX];
     char match[RC_INSTANCE_ID_MAX + 8];
     const bool hash = item->text[0] == 'p';
-    (void)snprintf(match, sizeof(match), "%s%s", item->cleanup->victim, hash ? "~*" : ":*"); /* no id is special in a glob */
+    (void)snprintf(match, sizeof(match), "%s%s", item->cleanup->victim,
+                   hash ? "~*" : ":*"); /* no id is special in a glob */
     const struct rc_span argv[] = {hash ? RC_SPAN("HSCAN") : RC_SPAN("SSCAN"),
                                    item_key(item, key),
                                    rc_span_text(item->cursor),
@@ -300,8 +302,8 @@ static void page_scanned(void *context, const redisReply *reply)
     for (size_t i = 0; i < elements->elements && cleanup->item_count < RC_CLEANUP_PAGE_MAX; i++) {
         const redisReply *one = elements->element[i];
         if (one->type != REDIS_REPLY_STRING || !rc_cleanup_known(rc_span_of(one->str, one->len))) {
-            rc_log_limited(RC_LOG_WARN, 1, "cleanup_unknown", "instance=%s reason=\"the index names nothing of ringcast\"",
-                           cleanup->victim);
+            rc_log_limited(RC_LOG_WARN, 1, "cleanup_unknown",
+                           "instance=%s reason=\"the index names nothing of ringcast\"", cleanup->victim);
             continue;
         }
         if (cleanup->own && one->str[0] == 'u') {
@@ -412,8 +414,12 @@ int rc_cleanup_start(struct rc_cleanup *cleanup, const char *victim, bool own)
     cleanup->own = own;
     cleanup->empty = true;
     cleanup->removed = 0;
-    const struct rc_span argv[] = {RC_SPAN("SET"), key_of(cleanup, key, "cleanup"), rc_span_text(cleanup->nonce),
-                                   RC_SPAN("NX"),  RC_SPAN("PX"),                   rc_span_text(lock_ms)};
+    const struct rc_span argv[] = {RC_SPAN("SET"),
+                                   key_of(cleanup, key, "cleanup"),
+                                   rc_span_text(cleanup->nonce),
+                                   RC_SPAN("NX"),
+                                   RC_SPAN("PX"),
+                                   rc_span_text(lock_ms)};
     const int result = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
     cleanup->running = result == 0;
     return result;

@@ -30,9 +30,9 @@
 
 enum rc_cleanup_result {
     RC_CLEANUP_DONE,
-    RC_CLEANUP_BUSY,     /* another instance has the lock */
-    RC_CLEANUP_ALIVE,    /* the instance is back */
-    RC_CLEANUP_FAILED,   /* Redis was lost, refused, or the lock was */
+    RC_CLEANUP_BUSY,   /* another instance has the lock */
+    RC_CLEANUP_ALIVE,  /* the instance is back */
+    RC_CLEANUP_FAILED, /* Redis was lost, refused, or the lock was */
 };
 
 struct rc_cleanup_ops {

@@ -350,7 +350,8 @@ static void unwant(struct rc_entries *entries, struct slot *slot)
     }
 }
 
-void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref)
+void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source,
+                       const struct rc_client_ref *ref)
 {
     struct slot *slot = slot_find(entries, name, source, ref);
     if (slot != NULL) {

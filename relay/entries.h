@@ -41,7 +41,8 @@ struct rc_entry {
 
 struct rc_entries_ops {
     /* Sends the one command that adds or removes the member. As rc_redis_command. */
-    int (*write)(void *context, const struct rc_entry *entry, bool add, rc_redis_replied *replied, void *replied_context);
+    int (*write)(void *context, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
+                 void *replied_context);
     void *context; /* borrowed */
 };
 
@@ -53,11 +54,11 @@ struct rc_entries {
     struct rc_metrics *metrics; /* borrowed */
     const char *instance_id;    /* borrowed */
     struct rc_entries_ops ops;
-    struct rc_hashmap map;             /* owner: of entries */
-    struct rc_entries_chunk **chunks;  /* owner */
+    struct rc_hashmap map;            /* owner: of entries */
+    struct rc_entries_chunk **chunks; /* owner */
     uint32_t chunk_count;
     uint32_t chunk_max;
-    uint32_t free_index;               /* first free entry, UINT32_MAX = none */
+    uint32_t free_index; /* first free entry, UINT32_MAX = none */
     uint32_t count;
     struct rc_hashmap names;           /* owner: of collections */
     struct rc_collection *collections; /* owner */
@@ -82,7 +83,8 @@ void rc_entries_close(struct rc_entries *entries);
  * Adding what is there changes nothing (and keeps it over rc_entries_worker_end). 0, -ENOSPC, -ENOMEM. */
 int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref,
                    struct rc_span value);
-void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref);
+void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source,
+                       const struct rc_client_ref *ref);
 /* Is the instance's own membership wanted? */
 bool rc_entries_has(const struct rc_entries *entries, struct rc_span name);
 /* Redis has it already: a predecessor wrote it. Otherwise as rc_entries_add. */

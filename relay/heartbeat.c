@@ -43,8 +43,8 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     rc_metric_add(heartbeat->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
     if (id.count == 0 || rc_heartbeat_read(message, &timestamp_ms, &client_count) < 0) {
         rc_metric_add(heartbeat->metrics, RC_METRIC_REDIS_MALFORMED, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"ws:instance:*:heartbeat\" bytes=%zu reason=\"no heartbeat\"",
-                       message.count);
+        rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped",
+                       "channel=\"ws:instance:*:heartbeat\" bytes=%zu reason=\"no heartbeat\"", message.count);
         return;
     }
     rc_metric_add(heartbeat->metrics, RC_METRIC_HEARTBEATS, 1);

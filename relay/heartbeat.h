@@ -16,9 +16,9 @@
 #include "relay/registry.h"
 
 struct rc_heartbeat {
-    struct rc_redis_link *link;     /* borrowed */
-    struct rc_registry *registry;   /* borrowed */
-    struct rc_metrics *metrics;     /* borrowed */
+    struct rc_redis_link *link;   /* borrowed */
+    struct rc_registry *registry; /* borrowed */
+    struct rc_metrics *metrics;   /* borrowed */
     uint64_t interval_ms;
     uint64_t (*client_count)(void *context); /* open WebSocket connections of this host */
     void *context;                           /* borrowed */

@@ -74,8 +74,8 @@ static int run_script(const struct rc_presence *presence, struct rc_span user, c
     const struct rc_span name = rc_span_text(join ? config->online_event.text : config->offline_event.text);
     const int event_bytes = (int)rc_json_string_encode((uint8_t *)event, sizeof(event), name);
     const int id_bytes = (int)rc_json_string_encode((uint8_t *)id, sizeof(id), user);
-    const int bytes = snprintf(message, sizeof(message), "{\"event\":%.*s,\"userId\":%.*s,\"timestamp\":%llu}", event_bytes,
-                               event, id_bytes, id, (unsigned long long)rc_clock_wall_ms());
+    const int bytes = snprintf(message, sizeof(message), "{\"event\":%.*s,\"userId\":%.*s,\"timestamp\":%llu}",
+                               event_bytes, event, id_bytes, id, (unsigned long long)rc_clock_wall_ms());
     struct rc_redis_link *link = presence->bridge->link;
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(join ? join_script : leave_script),
@@ -205,8 +205,8 @@ static void leaving_due(void *context, uint64_t now_ms)
 static uint32_t leaving_find(const struct rc_presence *presence, struct rc_span user)
 {
     const struct leaving_key key = {.presence = presence, .user = user};
-    return rc_hashmap_find(&presence->leaving_names, rc_channel_hash((const char *)user.bytes, user.count), leaving_equal,
-                           &key);
+    return rc_hashmap_find(&presence->leaving_names, rc_channel_hash((const char *)user.bytes, user.count),
+                           leaving_equal, &key);
 }
 
 /* The queue is in order of entering: who entered with a longer delay (a reload) makes those behind wait as long. */
@@ -312,7 +312,10 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     const int result = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
     if (result < 0) {
         rc_foreign_refused(presence->bridge, EVENTS, message, result, "not JSON");
-    } else if (name[0] != '\0') {
+        return;
+    }
+    rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);
+    if (name[0] != '\0') {
         (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), value.raw, 0);
     }
 }

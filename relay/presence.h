@@ -31,10 +31,10 @@ struct rc_presence {
     bool users;                     /* presence.users */
     uint64_t user_count;
     struct rc_redis_subscription events;
-    struct rc_hashmap leaving_names;      /* owner: user → place in leaving */
-    struct rc_presence_leaving *leaving;  /* owner: users whose last connection ended, oldest first */
+    struct rc_hashmap leaving_names;     /* owner: user → place in leaving */
+    struct rc_presence_leaving *leaving; /* owner: users whose last connection ended, oldest first */
     uint32_t leaving_max;
-    uint32_t leaving_used;                /* places used */
+    uint32_t leaving_used; /* places used */
     uint32_t leaving_free;
     uint32_t leaving_first;
     uint32_t leaving_last;

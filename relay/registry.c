@@ -25,9 +25,10 @@ static const char claim_script[] = "local v=redis.call('GET',KEYS[1])\n"
                                    "if n==0 then return 'new' end\n"
                                    "return 'own'";
 /* KEYS: owner. ARGV: nonce. */
-static const char release_script[] = "local v=redis.call('GET',KEYS[1])\n"
-                                     "if v and string.match(v,'^(.*):%d+$')==ARGV[1] then return redis.call('DEL',KEYS[1]) end\n"
-                                     "return 0";
+static const char release_script[] =
+    "local v=redis.call('GET',KEYS[1])\n"
+    "if v and string.match(v,'^(.*):%d+$')==ARGV[1] then return redis.call('DEL',KEYS[1]) end\n"
+    "return 0";
 
 static void claim(struct rc_registry *registry);
 static void wait_for_lock(struct rc_registry *registry);
@@ -405,7 +406,8 @@ static void cleaned(void *context, const char *instance, enum rc_cleanup_result 
     }
 }
 
-static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied, void *replied_context)
+static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                      void *replied_context)
 {
     struct rc_registry *registry = context;
     return registry->ops.cleanup.user(registry->ops.cleanup.context, user, instance, replied, replied_context);
@@ -440,8 +442,8 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
     const struct rc_cleanup_ops cleanup = {.user = clean_user, .done = cleaned, .context = registry};
     rc_cleanup_init(&registry->cleanup, link, registry->nonce, &cleanup);
-    registry->claims = (struct rc_redis_subscription){
-        .name = registry->claim_channel, .message = claim_heard, .context = registry};
+    registry->claims =
+        (struct rc_redis_subscription){.name = registry->claim_channel, .message = claim_heard, .context = registry};
     registry->observer = (struct rc_redis_observer){.changed = link_changed, .context = registry};
     rc_redis_subscribe(link, &registry->claims);
     rc_redis_observe(link, &registry->observer);

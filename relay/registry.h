@@ -71,11 +71,11 @@ struct rc_registry {
     struct rc_registry_ops ops;
     char nonce[RC_REGISTRY_NONCE_MAX];
     enum rc_registry_state state;
-    bool inherited; /* what a predecessor left was cleaned up */
-    bool was_refused; /* another live broker had this id when it was asked last */
-    bool leaving;   /* rc_registry_leave was called: nothing is written any more */
-    bool left;      /* and Redis has answered, or is away */
-    uint32_t round; /* of the state: answers to what was asked in an earlier one are ignored */
+    bool inherited;                         /* what a predecessor left was cleaned up */
+    bool was_refused;                       /* another live broker had this id when it was asked last */
+    bool leaving;                           /* rc_registry_leave was called: nothing is written any more */
+    bool left;                              /* and Redis has answered, or is away */
+    uint32_t round;                         /* of the state: answers to what was asked in an earlier one are ignored */
     char rival[RC_REGISTRY_NONCE_MAX + 24]; /* the owner key's value that was challenged */
     struct rc_timer timer;                  /* of the state */
     struct rc_timer check;                  /* looks for dead instances */

@@ -39,10 +39,11 @@ uint32_t rc_subscription_sets_name(const struct rc_subscription_sets *sets, stru
         return 0;
     }
     memcpy(out, head, head_bytes);
-    const int bytes = rc_template_fill(template, field_value, &channel, out + head_bytes, RC_ENTRY_NAME_MAX - head_bytes);
+    const int bytes =
+        rc_template_fill(template, field_value, &channel, out + head_bytes, RC_ENTRY_NAME_MAX - head_bytes);
     if (bytes < 0) {
-        rc_log_limited(RC_LOG_WARN, 1, "subscription_set_refused", "namespace=\"%s\" reason=\"the set's name is too long\"",
-                       policy->name);
+        rc_log_limited(RC_LOG_WARN, 1, "subscription_set_refused",
+                       "namespace=\"%s\" reason=\"the set's name is too long\"", policy->name);
         return 0;
     }
     return (uint32_t)head_bytes + (uint32_t)bytes;
@@ -102,8 +103,8 @@ void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const str
     sets->config = config;
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_err err;
-        if (rc_template_compile(&sets->templates[i], config->namespaces[i].subscription_set.text, rc_template_known_channel,
-                                &err) < 0) {
+        if (rc_template_compile(&sets->templates[i], config->namespaces[i].subscription_set.text,
+                                rc_template_known_channel, &err) < 0) {
             sets->templates[i].part_count = 0; /* cannot be: it was compiled when the file was read */
         }
     }

@@ -39,11 +39,10 @@ static bool anything_wanted(const struct rc_config *config)
 static int write_change(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
                         struct rc_span user, bool joined)
 {
-    struct rc_envelope_view view = {.head = {.origin = *ref,
-                                             .channel_bytes = (uint8_t)channel.count,
-                                             .data_bytes = (uint32_t)user.count},
-                                    .channel = (const char *)channel.bytes,
-                                    .data = user.bytes};
+    struct rc_envelope_view view = {
+        .head = {.origin = *ref, .channel_bytes = (uint8_t)channel.count, .data_bytes = (uint32_t)user.count},
+        .channel = (const char *)channel.bytes,
+        .data = user.bytes};
     return rc_uplink_write(members->uplink, joined ? RC_UP_MEMBER_ADD : RC_UP_MEMBER_REMOVE, &view);
 }
 
@@ -80,10 +79,8 @@ static bool queue_reserve(struct rc_memberships *members, uint32_t bytes)
 static void enqueue(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
                     struct rc_span user, bool joined)
 {
-    const struct queued head = {.ref = *ref,
-                                .joined = joined,
-                                .channel_bytes = (uint8_t)channel.count,
-                                .user_bytes = (uint8_t)user.count};
+    const struct queued head = {
+        .ref = *ref, .joined = joined, .channel_bytes = (uint8_t)channel.count, .user_bytes = (uint8_t)user.count};
     if (!queue_reserve(members, (uint32_t)(sizeof(head) + channel.count + user.count))) {
         tell_again(members);
         return;
@@ -138,8 +135,7 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     if (members->telling && !joined && index == members->next_slot) {
         members->next_subscription = 0; /* those behind it have moved up */
     }
-    const struct rc_client_ref ref = {
-        .random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
+    const struct rc_client_ref ref = {.random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
     const struct rc_span name = rc_hub_name(members->hub, channel);
     const struct rc_span user = user_of(members, slot);
     if (members->queue != NULL || write_change(members, &ref, name, user, joined) < 0) {
@@ -159,13 +155,11 @@ static int tell_slot(struct rc_memberships *members, uint32_t index)
 {
     const struct rc_truth *truth = members->hub->truth;
     const struct rc_slot *slot = &truth->slots[index];
-    const struct rc_client_ref ref = {
-        .random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
+    const struct rc_client_ref ref = {.random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
     uint32_t place = 0;
     for (uint32_t at = slot->random != 0 ? slot->subscriptions : 0; at != 0; place++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, at);
-        const struct rc_channel *channel =
-            rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
+        const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
         at = subscription->next;
         if (place < members->next_subscription || !wanted(members, channel)) {
             continue;
@@ -181,8 +175,7 @@ static int tell_slot(struct rc_memberships *members, uint32_t index)
 
 static int tell_everything(struct rc_memberships *members)
 {
-    const uint32_t generation =
-        atomic_load_explicit(&members->uplink->control->relay.generation, memory_order_acquire);
+    const uint32_t generation = atomic_load_explicit(&members->uplink->control->relay.generation, memory_order_acquire);
     if (generation != members->relay_generation || members->again) {
         members->relay_generation = generation;
         members->telling = false;
@@ -223,7 +216,7 @@ void rc_memberships_flush(struct rc_memberships *members)
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, struct rc_hub *hub,
-                     const struct rc_config *config)
+                         const struct rc_config *config)
 {
     *members = (struct rc_memberships){.uplink = uplink, .hub = hub, .config = config};
 }

@@ -25,8 +25,8 @@ struct rc_memberships {
     const struct rc_config *config; /* borrowed: in force */
     uint8_t *queue;                 /* owner */
     uint32_t queue_capacity;
-    uint32_t queue_bytes; /* end of what is queued */
-    uint32_t queue_read;  /* its beginning */
+    uint32_t queue_bytes;      /* end of what is queued */
+    uint32_t queue_read;       /* its beginning */
     uint32_t relay_generation; /* that was told everything, or is being told */
     bool telling;              /* true exactly between BEGIN and END */
     bool again;                /* everything is to be told once more */
@@ -35,7 +35,7 @@ struct rc_memberships {
 };
 
 void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, struct rc_hub *hub,
-                     const struct rc_config *config);
+                         const struct rc_config *config);
 void rc_memberships_close(struct rc_memberships *members);
 /* A new configuration is in force: other namespaces may be of interest. */
 void rc_memberships_reconfigure(struct rc_memberships *members, const struct rc_config *config);

@@ -123,8 +123,9 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
         const char *why = result < 0 ? "refused" : pass(one, value.raw);
         count(why == NULL ? &one->counters->messages : &one->counters->errors);
         if (result == 0 && why != NULL) {
-            rc_log_limited(RC_LOG_WARN, 1, "bridge_message_dropped", "channel=\"%s\" room=\"%s\" bytes=%zu reason=\"%s\"",
-                           what, one->config->room.text, message.count, why);
+            rc_log_limited(RC_LOG_WARN, 1, "bridge_message_dropped",
+                           "channel=\"%s\" room=\"%s\" bytes=%zu reason=\"%s\"", what, one->config->room.text,
+                           message.count, why);
         }
     }
 }
@@ -163,8 +164,7 @@ static void add(struct rc_application *application, const struct rc_config_bridg
         same->same = one;
         return;
     }
-    one->subscription =
-        (struct rc_redis_subscription){.name = config->redis.text, .message = received, .context = one};
+    one->subscription = (struct rc_redis_subscription){.name = config->redis.text, .message = received, .context = one};
     rc_redis_subscribe(application->bridge->link, &one->subscription);
 }
 

@@ -19,9 +19,9 @@ struct rc_application_bridge {
     const struct rc_config_bridge *config; /* borrowed: a copy of ours, see rc_application */
     struct rc_template room;
     struct rc_template event;
-    struct rc_application_bridge *same; /* the next one on the same Redis channel */
-    struct rc_bridge_counters *counters; /* borrowed */
-    struct rc_application *application;  /* borrowed */
+    struct rc_application_bridge *same;        /* the next one on the same Redis channel */
+    struct rc_bridge_counters *counters;       /* borrowed */
+    struct rc_application *application;        /* borrowed */
     struct rc_redis_subscription subscription; /* of the first one on its Redis channel */
 };
 

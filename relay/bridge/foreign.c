@@ -34,8 +34,8 @@ void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct
     } else if (result == -EOVERFLOW) {
         why = "nested too deeply";
     }
-    rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what, message.count,
-                   why);
+    rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what,
+                   message.count, why);
 }
 
 int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span data, uint32_t flags)

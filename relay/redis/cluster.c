@@ -19,6 +19,8 @@
 #define TICK_MS 100u
 #define REFRESH_MS 15000u
 #define SEED_MS 1000u
+/* After slots came to a node: the other instances have to find out and subscribe there before it is published to. */
+#define SETTLE_MS 500u
 
 /* CRC16-CCITT (XMODEM): polynomial 0x1021, initial 0, as the Cluster specification's appendix A has it. */
 static uint16_t crc16(const uint8_t *bytes, size_t count)
@@ -128,6 +130,7 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
             link->nodes[i]->known = false;
         }
     }
+    memcpy(cluster->before, cluster->owners, sizeof(cluster->before));
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
         cluster->owners[slot] = RC_REDIS_NODE_NONE;
     }
@@ -152,6 +155,12 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL && link->nodes[i]->known) {
             rc_redis_node_open(link->nodes[i], link->sharded);
+        }
+    }
+    for (uint32_t slot = 0; link->sharded && cluster->read && slot < RC_REDIS_SLOTS; slot++) {
+        const uint16_t owner = cluster->owners[slot];
+        if (owner != RC_REDIS_NODE_NONE && owner != cluster->before[slot]) {
+            link->nodes[owner]->outbox.hold_until_ms = rc_clock_ms() + SETTLE_MS;
         }
     }
     if (!cluster->read || slots < RC_REDIS_SLOTS) {

@@ -16,6 +16,7 @@
 #include "relay/redis/tls.h"
 
 #define AGING_MS 250u
+#define HOME_MS 300u
 #define GRACE_MS 100u
 #define GRACE_FROM_MS 25u         /* a shorter loss was nobody else's */
 #define GRACE_FIRST_FROM_MS 1000u /* before the first connection there was nothing to lose */
@@ -305,6 +306,10 @@ void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home)
         rc_redis_node_open(before, false);
     }
     link->home = home;
+    if (before != NULL) {
+        /* Others may have had the same home, and have to subscribe elsewhere before they hear anything. */
+        link->outbox.hold_until_ms = rc_clock_ms() + HOME_MS;
+    }
     if (before != NULL && !link->sharded) {
         close_subscriber(before); /* one subscription connection is what classic messages need */
     }
@@ -468,6 +473,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
         return -ENOMEM;
     }
     /* A Cluster's node knows only of its own subscribers. */
+    entry->order = ++link->order;
     entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->cluster == NULL;
     char *out = put(entry->command, head, (size_t)head_bytes);
     for (uint32_t i = 0; i < part_count; i++) {
@@ -528,14 +534,32 @@ static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
     if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refused != NULL || link->cluster->stale) {
         return;
     }
-    uint32_t left = outbox->count;
     const uint16_t first_owner = link->cluster->owners[outbox->unsent->slot];
     if (first_owner == node->index || first_owner == RC_REDIS_NODE_NONE) {
         return;
     }
-    for (; left > 0; left--) {
+    /* Newer ones may wait there already; its pause (cluster.c) keeps them there. */
+    struct rc_redis_entry *hints[RC_REDIS_NODES_MAX] = {NULL};
+    struct rc_redis_entry *stay = NULL;
+    for (uint32_t left = outbox->count; left > 0; left--) {
         struct rc_redis_entry *entry = rc_redis_outbox_take(outbox);
-        (void)rc_redis_outbox_put(outbox_of(link, entry->slot, true), entry);
+        const uint16_t owner = link->cluster->owners[entry->slot];
+        struct rc_redis_outbox *to =
+            owner != RC_REDIS_NODE_NONE && owner != node->index ? &link->nodes[owner]->outbox : NULL;
+        if (to != NULL) {
+            (void)rc_redis_outbox_insert(to, entry, &hints[owner]);
+        } else {
+            entry->next = stay; /* newest first: put back below in the other direction */
+            stay = entry;
+        }
+    }
+    struct rc_redis_entry *hint = NULL;
+    while (stay != NULL) {
+        struct rc_redis_entry *entry = stay;
+        stay = entry->next;
+        entry->next = NULL;
+        hint = NULL;
+        (void)rc_redis_outbox_insert(outbox, entry, &hint);
     }
 }
 

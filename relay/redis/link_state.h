@@ -35,6 +35,7 @@ struct rc_redis_sentinel {
 
 struct rc_redis_cluster {
     uint16_t owners[RC_REDIS_SLOTS]; /* node index, RC_REDIS_NODE_NONE = nobody's */
+    uint16_t before[RC_REDIS_SLOTS]; /* as the map before said */
     bool asking;                     /* true exactly while CLUSTER SLOTS is out */
     bool read;                       /* the map was read once */
     bool stale;                      /* it was contradicted since */
@@ -56,6 +57,7 @@ struct rc_redis_link {
     uint16_t home;
     bool up;          /* as told to observers */
     bool was_up;      /* true exactly when it has been once */
+    uint64_t order;   /* of the message published last */
     uint64_t lost_ms; /* when `up` ended, or the start */
     bool active;      /* true exactly after the start: ops of connections count */
     bool sharded;

@@ -116,6 +116,42 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
     return true;
 }
 
+bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, struct rc_redis_entry **hint)
+{
+    if (outbox->unsent == NULL || outbox->tail->order < entry->order) {
+        const bool kept = rc_redis_outbox_put(outbox, entry);
+        *hint = kept ? entry : NULL;
+        return kept;
+    }
+    if (outbox->bytes + cost_of(entry) > outbox->bytes_max) {
+        drop(outbox, 1, "redis.outbox is full"); /* it is older than what is there */
+        free(entry);
+        return false;
+    }
+    struct rc_redis_entry **place = &outbox->head;
+    if (*hint != NULL) {
+        place = &(*hint)->next;
+    } else {
+        while (*place != outbox->unsent) {
+            place = &(*place)->next;
+        }
+    }
+    while (*place != NULL && (*place)->order < entry->order) {
+        place = &(*place)->next;
+    }
+    entry->next = *place;
+    if (*place == outbox->unsent) {
+        outbox->unsent = entry;
+    }
+    *place = entry;
+    *hint = entry;
+    outbox->count++;
+    outbox->bytes += cost_of(entry);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
+    return true;
+}
+
 void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
 {
     uint32_t dropped = 0;

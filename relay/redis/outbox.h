@@ -26,6 +26,7 @@
 struct rc_redis_entry {
     struct rc_redis_entry *next;
     uint64_t time_ms;
+    uint64_t order; /* of publishing, over all outboxes of a link */
     uint32_t bytes;
     uint16_t slot; /* of the channel, for a Cluster's sharded channels */
     bool sent_before;
@@ -66,6 +67,10 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox);
 struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t now_ms);
 /* Takes the entry over. False: it is larger than the outbox, or all of it is in flight: dropped and counted. */
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry);
+
+/* The same for one that comes from another outbox: to its place by `order` among those that are not in flight. `*hint` is NULL for
+ * the first of a run in ascending order and kept between its calls. */
+bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, struct rc_redis_entry **hint);
 
 /* Sends what may be sent. */
 void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms);

@@ -89,3 +89,37 @@ testRedis("sharded pub/sub, slots that move and a master that dies", {
     assert.equal((await two.next("message")).data, i);
   }
 });
+
+for (const sharded of [false, true]) {
+  testRedis(`a master is lost under 1,000 messages a second, ${sharded ? "sharded" : "classic"}`, {
+    brokers: 2,
+    start: startCluster,
+    config: { "redis.sharded": sharded },
+    timeout: 90000,
+  }, async ({ brokers: [a, b], redis }) => {
+    const [there, publisher] = [await a.connect(), await b.connect()];
+    await there.subscribe("room:1");
+    const got = [];
+    there.ondelivery = ({ data }) => got.push(data);
+    let sent = 0;
+    let going = true;
+    const load = (async () => {
+      const begun = performance.now();
+      for (; going; await delay(2)) while (sent < performance.now() - begun) publisher.send({ type: "publish", channel: "room:1", data: sent++ });
+    })();
+    await delay(500);
+    const home = Number(a.log.filter((line) => line.includes("redis_cluster_home")).at(-1).match(/:(\d+)"/)[1]);
+    const victim = sharded ? await redis.ownerOf(await hashSlot(redis, "ws:channel:room:1")) : redis.nodes.find((node) => node.port === home);
+    await victim.kill();
+    await delay(200);
+    await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 30000)));
+    const recovered = sent;
+    await delay(1000);
+    going = false;
+    await load;
+    await until("the last one is there", () => got.at(-1) === sent - 1, { timeout: 15000 });
+    console.log(`# master loss, ${sharded ? "sharded" : "classic"}: ${sent} published, ${sent - got.length} lost`);
+    for (let i = 1; i < got.length; i++) assert.ok(got[i] > got[i - 1], `in order and once: ${got[i - 1]}, ${got[i]}`);
+    assert.equal(got.filter((number) => number >= recovered).length, sent - recovered, "nothing is lost after the recovery");
+  });
+}

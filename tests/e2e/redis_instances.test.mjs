@@ -1,7 +1,8 @@
 // Instances: heartbeats (S0.3), ownership of the id, detection and clean-up of the dead (S0.4), subscription sets (S0.5).
 import assert from "node:assert/strict";
 import { startBroker } from "./lib/broker.mjs";
-import { delay, redisHealth, testRedis, until } from "./lib/redis.mjs";
+import { execFileSync } from "node:child_process";
+import { delay, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
 
 const FAST = { "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "1500ms", "debug.user_query": "user", "presence.offline_delay": "100ms" };
 const members = async (redis, key) => (await redis.command("SMEMBERS", key)).sort();
@@ -129,4 +130,16 @@ testRedis("what Redis forgot is registered again", { brokers: 1, config: { ...FA
   await until("it is known again", known, { timeout: 10000 });
   await one.unsubscribe("prices:BTC");
   await until("it goes", async () => (await redis.command("EXISTS", "subs-instances:prices:BTC")) === 0);
+});
+
+testRedis("in a Cluster, where the keys lie on several nodes, the dead are cleaned up after as well", { brokers: 2, start: () => startCluster({ replicas: 0 }), config: { ...FAST, "redis.prefix": "app:" }, timeout: 90000 }, async ({ brokers: [a, b], redis }) => {
+  const cli = (...args) => execFileSync("redis-cli", ["-c", "-p", String(redis.nodes[0].port), ...args]).toString().trim();
+  for (let i = 0; i < 10; i++) await (await a.connect({ path: `/ws?user=u${i}` })).subscribe(`room:${i}`);
+  await (await b.connect({ path: "/ws?user=b" })).subscribe("room:0");
+  await until("everybody is known", () => cli("HLEN", "app:ws:presence:users") === "11" && cli("SCARD", "app:subs:room:0") === "2" && cli("SCARD", "app:subs:room:9") === "1", { timeout: 10000, every: 100 });
+  for (const pid of a.pids().all.concat(a.pid)) process.kill(pid, "SIGKILL");
+  a.stop = async () => {};
+  await until("it is cleaned up after", async () => (await b.metrics())("ringcast_instance_cleanups_total") === 1, { timeout: 15000 });
+  assert.equal(cli("HGETALL", "app:ws:presence:users"), "b\nnode-1");
+  assert.deepEqual([cli("SCARD", "app:subs:room:0"), cli("EXISTS", "app:subs:room:9"), cli("SMEMBERS", "app:ws:instances")], ["1", "0", "node-1"]);
 });

@@ -110,9 +110,9 @@ Test(application_bridge, missing_field_is_that_bridges_error_only)
     cr_assert_eq(delivered_count, 3);
     cr_assert_eq(messages(0), 3);
     cr_assert_eq(errors(1), 3);
-    static const char *const bad[] = {"{\"user\":1}",       "{\"user\":{\"id\":{}}}", "{\"user\":{\"id\":[1]}}",
-                                      "{\"user\":{}}",      "{\"user\":[\"id\"]}",    "{\"user\":{\"id\":\"\\ud800\"}}",
-                                      "{\"user\":{\"id\":\"a\\nb\"}}", "7"};
+    static const char *const bad[] = {
+        "{\"user\":1}",        "{\"user\":{\"id\":{}}}",          "{\"user\":{\"id\":[1]}}",       "{\"user\":{}}",
+        "{\"user\":[\"id\"]}", "{\"user\":{\"id\":\"\\ud800\"}}", "{\"user\":{\"id\":\"a\\nb\"}}", "7"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         receive(1, bad[i]);
         cr_assert_eq(errors(2), i + 1, "%s", bad[i]);
@@ -178,7 +178,8 @@ Test(application_bridge, templates_that_nothing_fills_are_refused)
 {
     struct rc_template template;
     struct rc_err err;
-    static const char *const bad[] = {"{", "a{b}", "{json}", "{json.}", "{json.a.}", "{json..a}", "{json.a", "{Json.a}", "{{json.a}}"};
+    static const char *const bad[] = {"{",         "a{b}",    "{json}",   "{json.}",   "{json.a.}",
+                                      "{json..a}", "{json.a", "{Json.a}", "{{json.a}}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cr_assert_eq(rc_template_compile(&template, bad[i], rc_template_known_json, &err), -EINVAL, "%s", bad[i]);
     }

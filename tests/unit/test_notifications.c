@@ -20,7 +20,8 @@ static void expect(const char *text, const char *channel, const char *data)
     cr_assert_eq(result, 0, "%s gave %d", text, result);
     cr_assert(rc_span_equal(rc_span_of(got.channel, got.channel_bytes), rc_span_text(channel)), "%s went to %.*s", text,
               (int)got.channel_bytes, got.channel);
-    cr_assert(rc_span_equal(got.data, rc_span_text(data)), "%s carried %.*s", text, (int)got.data.count, got.data.bytes);
+    cr_assert(rc_span_equal(got.data, rc_span_text(data)), "%s carried %.*s", text, (int)got.data.count,
+              got.data.bytes);
     cr_assert_eq(got.broadcast, strcmp(channel, "*") == 0);
 }
 

@@ -167,3 +167,31 @@ Test(relay_redis_outbox, a_message_for_one_that_reaches_nobody_is_a_failed_deliv
     answer(REDIS_REPLY_INTEGER, "");
     cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_FAILED_DELIVERIES), 1);
 }
+
+static struct rc_redis_entry *entry_of(char c)
+{
+    struct rc_redis_entry *entry = rc_redis_entry_new(1, 0, 0);
+    entry->command[0] = c;
+    entry->order = (uint64_t)c;
+    return entry;
+}
+
+Test(relay_redis_outbox, what_comes_from_another_outbox_finds_its_place)
+{
+    struct rc_redis_entry *hint = NULL;
+    cr_assert(rc_redis_outbox_put(&outbox, entry_of('b')));
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert(rc_redis_outbox_put(&outbox, entry_of('e')));
+    cr_assert(rc_redis_outbox_put(&outbox, entry_of('g')));
+    for (const char *c = "acfhi"; *c != '\0'; c++) {
+        cr_assert(rc_redis_outbox_insert(&outbox, entry_of(*c), &hint));
+    }
+    cr_assert_str_eq(all(), "b|acefghi", "what is in flight is gone by");
+    cr_assert(put('z', 0), "the tail is where it should be");
+    cr_assert_str_eq(all(), "b|acefghiz");
+    hint = NULL;
+    cr_assert(rc_redis_outbox_insert(&outbox, entry_of('d'), &hint));
+    hint = NULL;
+    cr_assert_not(rc_redis_outbox_insert(&outbox, entry_of('d'), &hint), "full");
+    cr_assert_eq(dropped(), 1);
+}

@@ -297,7 +297,10 @@ static void remote_remove(void *context, uint64_t hash, const char *name, uint32
 
 Test(relay_router, remote_hears_of_everything_and_may_answer_later)
 {
-    static const struct rc_remote_ops ops = {remote_publish, remote_direct, remote_add, remote_remove};
+    static const struct rc_remote_ops ops = {.publish = remote_publish,
+                                             .direct = remote_direct,
+                                             .interest_add = remote_add,
+                                             .interest_remove = remote_remove};
     char text[4096] = "";
     host.router.setup.remote = &ops;
     host.router.setup.remote_context = text;

@@ -305,8 +305,10 @@ static struct rc_span http_header_user(const struct exchange *exchange)
     }
     if (rc_http_header_next(exchange->request, name, &index) != NULL ||
         rc_channel_name_check(value->text, value->bytes, RC_CHANNEL_NAME_MAX - sizeof("user:") + 1) < 0) {
-        rc_log_limited(RC_LOG_WARN, 1, "user_header_refused",
-                       "header=\"%s\" effect=\"the client is anonymous\" reason=\"it is there twice, too long, or no UTF-8\"", name);
+        rc_log_limited(
+            RC_LOG_WARN, 1, "user_header_refused",
+            "header=\"%s\" effect=\"the client is anonymous\" reason=\"it is there twice, too long, or no UTF-8\"",
+            name);
         return (struct rc_span){0};
     }
     return rc_span_of(value->text, value->bytes);
