@@ -41,10 +41,11 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     }
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
-    if (want == RC_REDIS_WANT_LOCAL) {
+    const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
+    if (want == RC_REDIS_WANT_LOCAL || refused) {
         rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     }
-    return want != RC_REDIS_WANT_CONFIRMED;
+    return want != RC_REDIS_WANT_CONFIRMED || refused;
 }
 
 static void interest_remove(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
@@ -105,7 +106,8 @@ static void interested(void *context, uint64_t hash, struct rc_span name, uint32
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
-    rc_router_interest_done(remote->router, &request, confirmed ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
+    const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
+    rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }
 
 /* --- this instance among others -------------------------------------------------------------------------------------- */

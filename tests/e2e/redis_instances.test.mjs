@@ -73,7 +73,7 @@ testRedis("a second live broker of the same id stays local-only and says so", { 
     assert.equal((await a.metrics())("ringcast_instance_owned"), 1);
     const [one, two] = [await a.connect(), await second.connect()];
     await one.subscribe("room");
-    await two.subscribe("room");
+    assert.equal((await two.subscribe("room")).scope, "local");
     await two.publish("room", "local");
     assert.equal((await two.next()).data, "local", "complete on its own host");
     await one.publish("room", "of the owner");
