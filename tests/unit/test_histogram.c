@@ -79,7 +79,7 @@ Test(histogram, quantiles_are_within_one_eighth_of_the_true_ones)
     qsort(values, COUNT, sizeof(values[0]), compare);
     const double quantiles[] = {0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0};
     for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
-        const uint64_t exact = values[(size_t)(quantiles[i] * COUNT + 0.5) - 1];
+        const uint64_t exact = values[(size_t)(quantiles[i] * (double)COUNT + 0.5) - 1];
         const uint64_t seen = rc_histogram_quantile(&h, quantiles[i]);
         cr_assert_geq(seen, exact, "q %f", quantiles[i]);
         cr_assert_leq(seen, exact + exact / 8, "q %f", quantiles[i]);

@@ -707,7 +707,8 @@ Test(tls, idle_connection_costs_little)
         }
         const size_t each = (allocated() - before) / 20;
         printf("TLS 1.%d: %zu bytes for an idle connection\n", version == TLS1_2_VERSION ? 2 : 3, each);
-        cr_expect_lt(each, 16384, "%zu", each);
+        /* OpenSSL 3.0 to 3.4: 13 KB. From 3.5 on it keeps the larger keys of hybrid key exchange: 20 to 27 KB. */
+        cr_expect_lt(each, OPENSSL_VERSION_NUMBER < 0x30500000L ? 16384u : 32768u, "%zu", each);
         for (size_t i = 0; i < 20; i++) {
             rc_tls_free(idle[i]);
         }
