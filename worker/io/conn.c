@@ -50,7 +50,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_
 {
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         io->accepts_armed &= ~(1u << listener);
-        if (io->accepting && cqe->res != -ENFILE) {
+        if (cqe->res != -ENFILE) {
             rc_io_arm_accept(io, listener);
         }
         /* -ENFILE: the descriptor table is full; armed again when a slot is freed. */
@@ -382,25 +382,10 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
         while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
                                                         __ATOMIC_RELAXED)) {}
     }
-    for (uint32_t i = 0; io->accepting && i < io->listener_count; i++) {
+    for (uint32_t i = 0; i < io->listener_count; i++) {
         if (!(io->accepts_armed & (1u << i))) {
             rc_io_arm_accept(io, i);
         }
     }
     io->handlers.freed(io->handlers.context, index);
-}
-
-void rc_io_stop_accepting(struct rc_io *io)
-{
-    if (!io->accepting) {
-        return;
-    }
-    io->accepting = false;
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        if (io->accepts_armed & (1u << i)) {
-            struct io_uring_sqe *sqe = rc_io_sqe(io);
-            io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, i), 0);
-            io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
-        }
-    }
 }

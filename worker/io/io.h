@@ -129,7 +129,6 @@ struct rc_io {
     uint8_t *buffer_memory;
     uint32_t buffer_count;                    /* power of two */
     uint8_t peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = cannot be asked by the ring */
-    bool accepting;
     struct sockaddr_in6 *peernames; /* owned, RC_IO_PEERNAMES_MAX: where the kernel writes; room for IPv4, too */
     uint16_t *peernames_free;       /* owned: a stack of entries that no request writes to */
     uint32_t peernames_free_count;
@@ -184,9 +183,6 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms);
 
 /* Fires the timers that are due. */
 void rc_io_timers(struct rc_io *io);
-
-/* Stops accepting (draining); queued connections are refused by the closed listeners' end. */
-void rc_io_stop_accepting(struct rc_io *io);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t slot);

@@ -121,7 +121,6 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         .bell_fd = args->bell_fd,
         .life_fd = args->life_fd,
         .listener_count = (uint32_t)args->listen_count,
-        .accepting = true,
     };
     memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
     loop_read_clock(io);
