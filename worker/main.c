@@ -182,6 +182,12 @@ static void to_replies_drained(void *context, uint32_t slot)
     rc_session_replies_drained(&w->sessions, slot);
 }
 
+static void to_joined(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_joined(&w->sessions, slot);
+}
+
 /* --- start --- */
 
 static int map_shared(struct worker *w, struct rc_err *err)
@@ -268,6 +274,7 @@ static int start(struct worker *w, struct rc_err *err)
     const struct rc_hub_handlers hub_handlers = {.context = w,
                                                  .interest_changed = to_interest_changed,
                                                  .member_changed = to_member_changed,
+                                                 .joined = to_joined,
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .round = on_round};

@@ -94,10 +94,11 @@ enum rc_slot_flags {
     RC_SLOT_BROKEN = 1u << 15,     /* the rest of a cut frame was lost for want of memory: must end */
     RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
     RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
+    RC_SLOT_WAITS_JOIN = 1u << 18, /* neither read nor written until the relay knows what the server joined for it */
 };
 
 /* Reading is put off for any of these. */
-#define RC_SLOT_WAITS (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE)
+#define RC_SLOT_WAITS (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN)
 #define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
 
@@ -134,7 +135,7 @@ struct rc_slot {
     uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
     uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
     uint32_t call;            /* HTTP: the API call in progress (session/api.h), private to this process; 0 = none */
-    uint32_t resume_ds;       /* with RC_SLOT_WAITS_RATE: when it is read on */
+    uint32_t resume_ds;       /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
 };
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 
@@ -239,7 +240,7 @@ struct rc_pending {
     uint32_t generation;
     uint8_t id_bytes;
     uint8_t id[RC_REQUEST_ID_MAX];
-    uint8_t pad;
+    uint8_t joins; /* the server's own: the connection stands still until it is settled */
 };
 _Static_assert(sizeof(struct rc_pending) == 80, "pending layout");
 

@@ -96,6 +96,13 @@ static void rig_drained(void *context, uint32_t index)
     rig->truth.slots[index].flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
 }
 
+static void rig_joined(void *context, uint32_t index)
+{
+    struct hub_rig *rig = context;
+    (void)index;
+    rig->joined++;
+}
+
 static void rig_round(void *context)
 {
     struct hub_rig *rig = context;
@@ -139,6 +146,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
              &err);
     const struct rc_hub_handlers hub_handlers = {.context = rig,
                                                  .interest_changed = rig_slot,
+                                                 .joined = rig_joined,
                                                  .replies_drained = rig_drained,
                                                  .flushed = rig_flushed,
                                                  .round = rig_round};

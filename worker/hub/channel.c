@@ -293,7 +293,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
 
 /* --- requests that wait for the relay --- */
 
-int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id)
+static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id, bool joins)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
@@ -303,8 +303,10 @@ int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struc
         return -ENOMEM;
     }
     struct rc_pending *pending = rc_truth_pending(truth, index);
-    *pending =
-        (struct rc_pending){.slot = slot, .generation = truth->slots[slot].generation, .id_bytes = (uint8_t)id.count};
+    *pending = (struct rc_pending){.slot = slot,
+                                   .generation = truth->slots[slot].generation,
+                                   .id_bytes = (uint8_t)id.count,
+                                   .joins = joins ? 1 : 0};
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -317,6 +319,20 @@ int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struc
     truth->slots[slot].pending_count++;
     channel_update_interest(hub, channel_index);
     return 0;
+}
+
+int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id)
+{
+    return pending_add(hub, slot, channel_index, id, false);
+}
+
+int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel_index)
+{
+    const int rc = pending_add(hub, slot, channel_index, (struct rc_span){0}, true);
+    if (rc == 0) {
+        hub->truth->slots[slot].flags |= RC_SLOT_WAITS_JOIN;
+    }
+    return rc;
 }
 
 /* Unlinks the first waiting request of the connection, or returns 0. */
@@ -360,6 +376,19 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_inde
     return true;
 }
 
+/* The server's own request is settled. A client that does not hear what it relies on must not believe that it does. */
+static void pending_joined(struct rc_hub *hub, uint32_t slot_index, uint32_t code)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    if (code != 0) {
+        rc_hub_break(hub, slot_index);
+    } else if (slot->pending_count == 0) {
+        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_JOIN;
+        rc_hub_touch(hub, slot_index);
+        hub->handlers.joined(hub->handlers.context, slot_index);
+    }
+}
+
 /* Subscribes (code 0) or refuses one connection that waited, and answers if it asked for an answer. */
 static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending, bool local,
                            uint32_t code)
@@ -369,14 +398,16 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         return;
     }
     slot->pending_count--;
-    if (slot->state != RC_SLOT_OPEN || (slot->flags & RC_SLOT_CLOSE_QUEUED)) {
-        return;
-    }
-    if (code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
+    const bool goes_on = slot->state == RC_SLOT_OPEN && !(slot->flags & RC_SLOT_CLOSE_QUEUED);
+    if (goes_on && code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
         rc_hub_subscribe(hub, pending->slot, channel_index) == 0) {
         code = RC_CODE_UNAVAILABLE;
     }
-    if (code == 0 && pending->id_bytes == 0) {
+    if (pending->joins != 0) {
+        pending_joined(hub, pending->slot, code);
+        return;
+    }
+    if (!goes_on || (code == 0 && pending->id_bytes == 0)) {
         return;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
@@ -405,7 +436,7 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local,
         const uint32_t index = channel->pending;
         const struct rc_pending pending = *rc_truth_pending(truth, index);
         pending_settle(hub, channel_index, &pending, local, code);
-        channel->pending = pending.next;
+        channel->pending = rc_truth_pending(truth, index)->next; /* more may have been added behind it meanwhile */
         rc_pool_free(&truth->pending, index);
     }
     channel->pending_last = 0;

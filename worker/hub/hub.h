@@ -51,6 +51,8 @@ struct rc_hub_handlers {
     void (*interest_changed)(void *context, uint32_t channel);
     /* A connection subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
     void (*member_changed)(void *context, uint32_t slot, uint32_t channel, bool joined);
+    /* Everything that the server joined for a connection is registered: it may be read. */
+    void (*joined)(void *context, uint32_t slot);
     /* The private output of a connection went below the limit: it may be read again. */
     void (*replies_drained)(void *context, uint32_t slot);
     /* Everything private, the close frame or the last HTTP response included, has left. */
@@ -122,8 +124,11 @@ uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t c
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot, uint32_t channel);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot, uint32_t subscription);
-/* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM, -EEXIST when one waits already. */
+/* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel, struct rc_span id);
+/* The same for what the server joins when a connection opens: nothing leaves towards it before the relay knows, and then
+ * handlers.joined is told. What cannot be registered ends the connection. -ENOMEM. */
+int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel);
 /* Takes a waiting request of this connection back: true and its id when there was one. */
 bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes);

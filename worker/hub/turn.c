@@ -458,7 +458,7 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
         turn_block(hub, slot); /* a TLS record is still leaving; writable comes behind it */
     }
     const bool closing = turn_closing(hub, slot);
-    if (slot->flags & RC_SLOT_BLOCKED) {
+    if (slot->flags & (RC_SLOT_BLOCKED | RC_SLOT_WAITS_JOIN)) {
         if (!closing) {
             turn_hold(hub, slot_index);
         }

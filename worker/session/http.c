@@ -372,6 +372,13 @@ static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint,
         }
     }
     rc_hub_opened(sessions->hub, slot);
+    struct rc_slot *its = &sessions->truth->slots[slot];
+    if (its->flags & RC_SLOT_WAITS_JOIN) {
+        /* The handshake is answered when nothing that is published from then on can be missed: rc_session_joined. */
+        its->resume_ds = rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
+        rc_session_schedule(sessions, slot);
+        rc_io_pause(sessions->io, slot);
+    }
 }
 
 /* From here on the connection is one client's: its address is the one behind the proxies. */

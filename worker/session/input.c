@@ -475,6 +475,15 @@ void rc_session_replies_drained(void *context, uint32_t index)
     }
 }
 
+void rc_session_joined(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    if (input_goes_on(slot) && !(slot->flags & RC_SLOT_WAITS)) {
+        rc_session_resume(sessions, index);
+    }
+}
+
 void rc_sessions_uplink_room(struct rc_sessions *sessions)
 {
     struct rc_index_list *waiting = &sessions->uplink->waiting;
@@ -487,7 +496,7 @@ void rc_sessions_uplink_room(struct rc_sessions *sessions)
             continue;
         }
         slot->flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
-        if (!(slot->flags & RC_SLOT_WAITS_REPLIES) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
+        if (!(slot->flags & RC_SLOT_WAITS) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
             rc_session_resume(sessions, index);
         }
     }

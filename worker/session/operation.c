@@ -409,7 +409,7 @@ void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span
     if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
         joined = rc_hub_subscribe(sessions->hub, slot, channel) != 0;
     } else if (joined) {
-        joined = rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0}) == 0;
+        joined = rc_hub_join(sessions->hub, slot, channel) == 0;
     }
     if (!joined) {
         rc_hub_break(sessions->hub, slot); /* it would never hear what it relies on, without a word */

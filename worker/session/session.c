@@ -193,7 +193,7 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
     if (slot->ping_ds != 0 && (next == 0 || slot->ping_ds < next)) {
         next = slot->ping_ds;
     }
-    if ((slot->flags & RC_SLOT_WAITS_RATE) && (next == 0 || slot->resume_ds < next)) {
+    if ((slot->flags & (RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN)) && (next == 0 || slot->resume_ds < next)) {
         next = slot->resume_ds;
     }
     rc_io_set_timer(sessions->io, index, next);
@@ -272,6 +272,11 @@ static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
                 return;
             }
         }
+    }
+    if ((slot->flags & RC_SLOT_WAITS_JOIN) && slot->resume_ds <= now) {
+        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
+        return;
     }
     const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
     if (write_ds > 0 && (slot->flags & RC_SLOT_BLOCKED) && slot->blocked_ds + write_ds <= now) {

@@ -81,6 +81,7 @@ void rc_session_plain_on_tls(void *context, uint32_t slot);
 void rc_session_terminated(void *context, uint32_t slot);
 void rc_session_flushed(void *context, uint32_t slot);
 void rc_session_replies_drained(void *context, uint32_t slot);
+void rc_session_joined(void *context, uint32_t slot);
 /* There is room in the up ring again: the connections that waited for it are read on. */
 void rc_sessions_uplink_room(struct rc_sessions *sessions);
 
