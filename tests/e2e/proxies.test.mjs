@@ -1,83 +1,17 @@
 // The files of deploy/nginx and deploy/haproxy, with the real nginx and HAProxy, in front of real brokers.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import test from "node:test";
 import { startBroker, testBroker } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connect } from "./lib/client.mjs";
+import { PROXY, adapt, haproxy, nginx, shipped, streamModule, withHaproxy, withNginx } from "./lib/proxy.mjs";
 import { connectFrames, connectRaw } from "./lib/raw.mjs";
 import { CA, FOLDER, certificate } from "./lib/tls.mjs";
-import { ROOT, delay, freePort, until, within } from "./lib/util.mjs";
+import { delay, freePort, until, within } from "./lib/util.mjs";
 
-const find = (name) => [`/usr/sbin/${name}`, `/usr/bin/${name}`, `/usr/local/sbin/${name}`].find(existsSync);
-const nginx = find("nginx");
-const haproxy = find("haproxy");
-const streamModule = ["/usr/lib/nginx/modules/ngx_stream_module.so"].find(existsSync);
-const PROXY = "127.0.0.2"; // from where the proxies come to the brokers: trusted, unlike 127.0.0.1
 const server = certificate("proxy");
-
-const shipped = (file) => readFileSync(join(ROOT, "deploy", file), "utf8");
-
-/* Each [from, to] must occur: the test would not be of the shipped file otherwise. */
-function adapt(text, changes) {
-  for (const [from, to] of changes) {
-    assert.ok(text.includes(from), `the file has "${from}"`);
-    text = text.replaceAll(from, to);
-  }
-  return text;
-}
-
-/* A proxy in the foreground, gone when the body is done. */
-async function withProxy(program, args, port, body) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  child.stdout.on("data", (bytes) => (output += bytes));
-  child.stderr.on("data", (bytes) => (output += bytes));
-  const exited = new Promise((done) => child.once("exit", done));
-  const kill = () => child.kill("SIGKILL");
-  process.on("exit", kill);
-  try {
-    await until(`${program} listens`, async () => {
-      assert.equal(child.exitCode, null, output);
-      (await connectRaw({ host: "127.0.0.1", port })).end();
-      return true;
-    });
-    await body();
-  } catch (error) {
-    error.message += `\n--- ${program} said\n${output.slice(-3000)}`;
-    throw error;
-  } finally {
-    child.kill("SIGTERM");
-    await Promise.race([exited, delay(3000).then(kill)]);
-    process.off("exit", kill);
-  }
-}
-
-let count = 0;
-/* nginx as whoever runs the tests, everything it writes in a folder of its own. */
-function withNginx(context, text, port, body) {
-  const folder = join(FOLDER, `nginx-${count++}`);
-  mkdirSync(folder);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
-  const modules = context === "stream" ? `load_module ${streamModule};\n` : "";
-  writeFileSync(join(folder, "nginx.conf"), `${modules}daemon off; master_process off; pid ${folder}/pid; error_log stderr notice;
-events { worker_connections 512; }
-${context} {
-${context === "http" ? `access_log off; ${temporary}` : ""}
-${text}
-}
-`);
-  return withProxy(nginx, ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")], port, body);
-}
-
-function withHaproxy(text, port, body) {
-  const file = join(FOLDER, `haproxy-${count++}.cfg`);
-  writeFileSync(file, text);
-  return withProxy(haproxy, ["-db", "-f", file], port, body);
-}
 
 /* Two brokers: body({ one, two }). */
 async function withBrokers(options, body) {
@@ -263,7 +197,10 @@ testBroker("HAProxy passes TLS through with PROXY v2", { config: passing, skip: 
   ]);
   await withHaproxy(text, port, async () => {
     await checkPassthrough(broker, port);
-    await delay(2500); // a health check with TLS and PROXY header has been there
+    const accepted = async () => (await broker.metrics())("ringcast_connections_accepted_total");
+    const before = await accepted();
+    let asked = 0; // each question is a connection too
+    await until("another health check with TLS and PROXY header has been there", async () => (await accepted()) > before + ++asked, { every: 100 });
     (await secure(port)).terminate();
     assert.equal((await broker.metrics())("ringcast_proxy_errors_total"), 0);
   });

@@ -1,6 +1,5 @@
 // TLS in the broker itself: real clients, fan-out mixed with plain ones, slow readers, hostile peers, certificates and their reload.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +8,7 @@ import { run, testBroker, toToml } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connectRaw, frame, upgradeRequest } from "./lib/raw.mjs";
 import { CA, CA_FILE, FOLDER, certificate, connectRawTls, connectSecure } from "./lib/tls.mjs";
-import { delay, freePort, random, until, within } from "./lib/util.mjs";
+import { delay, freePort, program, random, until, within } from "./lib/util.mjs";
 
 const server = certificate("server");
 const port = await freePort();
@@ -18,21 +17,6 @@ const url = `wss://localhost:${port}/ws`;
 
 /* A native client over TLS. */
 const connectWss = (broker, options = {}) => broker.connect({ url, ca: CA, lookup: undefined, family: 4, ...options });
-
-/* Runs a program to its end: { code, stdout, stderr }. */
-function program(command, args, { input = "", timeout = 15000 } = {}) {
-  const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
-  const result = { stdout: "", stderr: "" };
-  child.stdout.on("data", (bytes) => (result.stdout += bytes));
-  child.stderr.on("data", (bytes) => (result.stderr += bytes));
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  const ended = new Promise((done, failed) => {
-    child.once("error", failed);
-    child.once("close", (code) => done({ ...result, code }));
-  });
-  return within(timeout, ended, `${command} ${args.join(" ")} ends`).finally(() => child.kill("SIGKILL"));
-}
 
 /* No TLS connection is left, and as many sockets as before. */
 const settled = (broker, sockets = 1) => until("every connection is gone", async () => {

@@ -1,5 +1,6 @@
 // Small things that all end-to-end tests use. No sleep stands for "by now it must have happened": until() polls for
 // what was expected and fails with its name when the time is up.
+import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -110,4 +111,19 @@ export function rawMember(json, name) {
     if (key === name) return json.slice(from, at).trimEnd();
     at++; // the comma
   }
+}
+
+/* Runs a program to its end: { code, stdout, stderr }. */
+export function program(command, args, { input = "", timeout = 15000 } = {}) {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+  const result = { stdout: "", stderr: "" };
+  child.stdout.on("data", (bytes) => (result.stdout += bytes));
+  child.stderr.on("data", (bytes) => (result.stderr += bytes));
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const ended = new Promise((done, failed) => {
+    child.once("error", failed);
+    child.once("close", (code) => done({ ...result, code }));
+  });
+  return within(timeout, ended, `${command} ${args.join(" ")} ends`).finally(() => child.kill("SIGKILL"));
 }
