@@ -579,6 +579,25 @@ static int namespaces_check(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+static int cors_check(const struct rc_config_http *http, struct rc_err *err)
+{
+    for (uint32_t i = 0; http->cors_credentials && i < http->allowed_origins.count; i++) {
+        if (strcmp(http->allowed_origins.items[i].text, "*") == 0) {
+            return rc_err_set(err, -EINVAL,
+                              "\"*\" in http.allowed_origins together with http.cors_credentials would let every page "
+                              "act as its user: list the origins, or turn credentials off");
+        }
+    }
+    size_t bytes = 1;
+    for (uint32_t i = 0; i < http->cors_headers.count; i++) {
+        bytes += strlen(http->cors_headers.items[i].text) + 2;
+    }
+    if (bytes > RC_CONFIG_CORS_HEADERS_MAX) {
+        return rc_err_set(err, -EINVAL, "http.cors_headers has more than 500 bytes: name fewer headers");
+    }
+    return 0;
+}
+
 int rc_config_finish(struct rc_config *config, struct rc_err *err)
 {
     int rc = sizes_check(config, err);
@@ -596,6 +615,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = templates_check(config, err);
+    }
+    if (rc == 0) {
+        rc = cors_check(&config->http, err);
     }
     if (rc == 0 && config->server.instance_id.text[0] == '\0') {
         rc = instance_id_make(config, err);

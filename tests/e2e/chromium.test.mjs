@@ -1,7 +1,7 @@
 // The page at / and the reference client in a real browser.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { until } from "./lib/util.mjs";
 
@@ -112,4 +112,31 @@ testPage("the reference client sends and gets bytes, excludes, and rejects what 
   for (let i = 0; i < 4; i++) seen.push((await other.next("message")).data);
   assert.deepEqual(seen, [Buffer.from([0, 255, 7]), "not to me", Buffer.from([9]), { end: true }]);
   assert.deepEqual(page.errors, []);
+});
+
+const KEY = "page-key-1";
+
+testPage("a page of another origin reads and calls what CORS lets it, and no more", { config: { "http.api_keys": [KEY] } }, async (broker, page) => {
+  const attempt = (base) => page.evaluate(`(async () => {
+    const outcome = (promise) => promise.then(async (answer) => [answer.status, (await answer.json()).status ?? "done"], (error) => error.name);
+    const publish = (headers, body) => outcome(fetch(${JSON.stringify(base)} + "/api/publish", { method: "POST", headers, body: JSON.stringify(body) }));
+    return [
+      await outcome(fetch(${JSON.stringify(base)} + "/health")),
+      await publish({ Authorization: "Bearer ${KEY}", "Content-Type": "application/json" }, { channel: "a:1", data: "page" }),
+      await publish({ Authorization: "Bearer ${KEY}", "X-Other": "1" }, { channel: "a:1", data: "never" }),
+      await publish({ "Content-Type": "text/plain" }, { channel: "a:1", data: "never" }),
+    ];
+  })()`);
+  // localhost is another origin than 127.0.0.1, and the same broker.
+  const client = await broker.connect();
+  await client.subscribe("a:1");
+  assert.deepEqual(await attempt(`http://localhost:${broker.port}`), ["TypeError", "TypeError", "TypeError", "TypeError"]);
+  broker.writeConfig({ ...broker.config, "http.allowed_origins": [`http://${broker.host}`], "http.cors_max_age": "0s" });
+  assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  const lines = await until("the reload is in force", async () => {
+    const seen = await attempt(`http://localhost:${broker.port}`);
+    return seen[0] !== "TypeError" && seen;
+  });
+  assert.deepEqual([lines[0], lines[1][0], lines[2], lines[3][0]], [[200, "ok"], 200, "TypeError", 401]);
+  assert.equal((await client.next("message")).data, "page");
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startBroker, testBroker } from "./lib/broker.mjs";
+import { run, startBroker, testBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { ROOT, until } from "./lib/util.mjs";
 
@@ -141,4 +141,110 @@ testBroker("pages of other origins may not connect unless allowed", { config: { 
   } finally {
     await own.destroy();
   }
+});
+
+const KEY = "cors-key-1";
+const PAGE = "https://app.example";
+
+/* The answer's CORS lines, as [allow-origin, methods, headers, credentials, max-age], and its Vary. */
+function corsOf({ headers }) {
+  const of = (name) => headers[`access-control-${name}`];
+  return [of("allow-origin"), of("allow-methods"), of("allow-headers"), of("allow-credentials"), of("max-age")];
+}
+
+testBroker("pages of allowed origins may use the API, those of others may not", {
+  config: {
+    "http.allowed_origins": [PAGE, "https://*.shop.example"], "http.api_keys": [KEY],
+    "http.cors_credentials": true, "http.cors_max_age": "1m",
+  },
+}, async (broker) => {
+  const preflight = (path, origin, method, headers) => broker.get(path, {
+    method: "OPTIONS",
+    headers: { Origin: origin, "Access-Control-Request-Method": method, ...(headers ? { "Access-Control-Request-Headers": headers } : {}) },
+  });
+  const asked = await preflight("/api/publish", PAGE, "POST", "authorization,content-type");
+  assert.equal(asked.status, 204);
+  assert.deepEqual(corsOf(asked), [PAGE, "POST", "authorization, content-type, idempotency-key", "true", "60"]);
+  assert.match(asked.headers.vary, /Origin/);
+  assert.equal(asked.headers["content-length"], undefined);
+  assert.deepEqual(corsOf(await preflight("/api/stats", "https://a.shop.example", "GET", "authorization")).slice(0, 2), ["https://a.shop.example", "GET, HEAD"]);
+  for (const path of ["/health", "/metrics", "/ringcast.js"]) assert.equal((await preflight(path, PAGE, "GET")).status, 204, path);
+  for (const [status, ...wrong] of [
+    [403, "/api/publish", "https://evil.example", "POST"],
+    [403, "/api/publish", "null", "POST"],
+    [403, "/api/publish", PAGE, "GET"], // it is a POST
+    [403, "/health", PAGE, "DELETE"],
+    [403, "/api/publish", PAGE, "POST", "authorization, x-other"],
+    [404, "/api/none", PAGE, "POST"],
+    [404, "/none", PAGE, "GET"],
+  ]) {
+    const answer = await preflight(...wrong);
+    assert.equal(answer.status, status, wrong.join(" "));
+    if (status === 403) assert.deepEqual(corsOf(answer), [undefined, undefined, undefined, undefined, undefined]);
+    assert.match(answer.headers.vary, /Origin/);
+  }
+
+  const client = await broker.connect();
+  await client.subscribe("a:1");
+  const publish = (origin, data, key = KEY) => broker.get("/api/publish", {
+    method: "POST", headers: { Authorization: `Bearer ${key}`, ...(origin ? { Origin: origin } : {}) }, body: JSON.stringify({ channel: "a:1", data }),
+  });
+  assert.equal((await publish("https://evil.example", "never")).status, 403);
+  const good = await publish(PAGE, "from a page");
+  assert.equal(good.status, 200, good.body);
+  assert.deepEqual(corsOf(good), [PAGE, undefined, undefined, "true", undefined]);
+  assert.equal((await publish(null, "from a backend")).status, 200);
+  assert.equal((await client.next("message")).data, "from a page");
+  assert.equal((await client.next("message")).data, "from a backend");
+  // The page must be able to read what failed, too.
+  const wrong = await publish(PAGE, 1, "another-key");
+  assert.equal(wrong.status, 401);
+  assert.equal(corsOf(wrong)[0], PAGE);
+  assert.ok(wrong.headers["www-authenticate"]);
+  // Reading changes nothing: it is answered, and the browser hides it.
+  for (const [origin, leave] of [[PAGE, PAGE], ["https://evil.example", undefined]]) {
+    for (const path of ["/health", "/metrics", "/api/stats", "/ws", "/none"]) {
+      const answer = await broker.get(path, { headers: { Origin: origin, Authorization: `Bearer ${KEY}` } });
+      assert.equal(corsOf(answer)[0], leave, `${path} for ${origin}`);
+      assert.match(answer.headers.vary, /Origin/, path);
+    }
+  }
+});
+
+testBroker("OPTIONS says what a resource can be asked with", {}, async (broker) => {
+  for (const [path, allow] of [
+    ["/health", "GET, HEAD, OPTIONS"], ["/api/publish", "POST, OPTIONS"], ["/api/stats", "GET, HEAD, OPTIONS"], ["/ws", "GET, OPTIONS"],
+    ["*", "GET, HEAD, POST, OPTIONS"],
+  ]) {
+    const raw = await broker.raw();
+    // Twice: the connection stays.
+    for (let i = 0; i < 2; i++) raw.write(`OPTIONS ${path} HTTP/1.1\r\nHost: test\r\n\r\n`);
+    for (let i = 0; i < 2; i++) {
+      const answer = await raw.response();
+      assert.deepEqual([answer.status, answer.headers.allow], [204, allow], path);
+      assert.equal(answer.headers["access-control-allow-origin"], undefined);
+    }
+    raw.end();
+  }
+  assert.equal((await broker.get("/none", { method: "OPTIONS" })).status, 404);
+  // Its own pages may; a foreign one may not.
+  const page = (origin) => broker.get("/api/publish", { method: "OPTIONS", headers: { Origin: origin, "Access-Control-Request-Method": "POST" } });
+  assert.equal((await page(`http://${broker.host}`)).status, 204);
+  assert.equal((await page("http://other.example")).status, 403);
+});
+
+testBroker("a reload changes who may, and a star with credentials is refused", { config: { "http.allowed_origins": ["*"], "http.api_keys": [KEY] } }, async (broker) => {
+  const answer = await broker.get("/health", { headers: { Origin: "https://whoever.example" } });
+  assert.equal(corsOf(answer)[0], "*");
+  assert.equal(answer.headers.vary, undefined);
+  broker.writeConfig({ ...broker.config, "http.cors_credentials": true });
+  const refused = await run(["reload", "-c", broker.configPath]);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr + refused.stdout, /http\.allowed_origins together with http\.cors_credentials/);
+  broker.writeConfig({ ...broker.config, "http.allowed_origins": [PAGE], "http.cors_credentials": true, "http.cors_methods": ["GET"] });
+  assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  await until("the new origins are in force", async () => corsOf(await broker.get("/health", { headers: { Origin: PAGE } }))[0] === PAGE);
+  assert.equal(corsOf(await broker.get("/health", { headers: { Origin: "https://whoever.example" } }))[0], undefined);
+  const post = await broker.get("/api/publish", { method: "OPTIONS", headers: { Origin: PAGE, "Access-Control-Request-Method": "POST" } });
+  assert.equal(post.status, 403);
 });

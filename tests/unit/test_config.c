@@ -434,6 +434,34 @@ Test(config, origins_of_both_variables_are_added_to_the_files)
     cr_expect_str_eq(origins->items[2].text, "http://localhost:3000");
 }
 
+Test(config, a_star_and_credentials_do_not_go_together)
+{
+    struct rc_err err = {""};
+    set("http", "allowed_origins", "https://a.example,*");
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    set("http", "cors_credentials", "true");
+    cr_expect_eq(rc_config_finish(&config, &err), -EINVAL);
+    cr_expect_not_null(strstr(err.text, "http.allowed_origins"), "%s", err.text);
+    set("http", "allowed_origins", "https://a.example");
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+}
+
+Test(config, cors_headers_are_bounded_together)
+{
+    struct rc_err err = {""};
+    char names[520] = "";
+    for (size_t i = 0; i < 9; i++) {
+        /* 9 x (54 + 2) + 1 = 505 bytes: below. */
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%sx%053zu", i > 0 ? "," : "", i);
+    }
+    set("http", "cors_headers", names);
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    strcat(names, ",y-and-zz");
+    set("http", "cors_headers", names);
+    cr_expect_eq(rc_config_finish(&config, &err), -EINVAL);
+    cr_expect_not_null(strstr(err.text, "http.cors_headers"), "%s", err.text);
+}
+
 Test(config, port_replaces_the_first_tcp_listeners_port)
 {
     set("server", "listen", "unix:/x,[::1]:80,127.0.0.1:81");

@@ -1,23 +1,12 @@
 /* cors: see cors.h. */
 #include "worker/http/cors.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "worker/http/origin.h"
-
-int rc_cors_policy_check(const struct rc_cors_policy *policy, struct rc_err *err)
-{
-    if (policy->credentials && rc_origin_any(policy->origins)) {
-        return rc_err_set(err, -EINVAL,
-                          "\"*\" in http.allowed_origins together with credentials would let every page act as its "
-                          "user: list the origins, or turn credentials off");
-    }
-    return 0;
-}
 
 bool rc_cors_is_preflight(const struct rc_http_request *request)
 {

@@ -2,7 +2,8 @@
  * CORS for the HTTP end points (Fetch standard, "CORS protocol"): may the page that asks read the answer?
  *
  * Pure; the policy borrows the configuration in force; only a worker calls it. CORS protects a browser's user, not the
- * server: who sends no Origin is not judged. What fails is a policy that must not be (rc_cors_policy_check) and room.
+ * server: who sends no Origin is not judged. "*" together with credentials is refused with the configuration; what fails
+ * here is room.
  */
 #ifndef RC_HTTP_CORS_H
 #define RC_HTTP_CORS_H
@@ -12,7 +13,6 @@
 #include <stdint.h>
 
 #include "common/config.h"
-#include "common/err.h"
 #include "worker/http/parse.h"
 
 #define RC_CORS_HEADERS_BYTES_MAX \
@@ -31,9 +31,6 @@ enum rc_cors_verdict {
     RC_CORS_ALLOWED, /* the page may read the answer, and a preflight's request may follow */
     RC_CORS_REFUSED, /* it may not: answer what changes anything with 403, a preflight too */
 };
-
-/* -EINVAL with the remedy for "*" together with credentials: any page could then act as its user. */
-int rc_cors_policy_check(const struct rc_cors_policy *policy, struct rc_err *err);
 
 /* Is it a preflight: OPTIONS with Origin and Access-Control-Request-Method? It is answered 204 (or 403 when refused), whatever
  * the resource says to OPTIONS otherwise. */

@@ -356,10 +356,26 @@ static void api_begin(struct rc_api *api, struct rc_api_call *call, const struct
     }
 }
 
+static const struct rc_api_route *api_route(const char *path)
+{
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(api_routes); i++) {
+        if (strcmp(path + strlen("/api/"), api_routes[i].path) == 0) {
+            return &api_routes[i];
+        }
+    }
+    return NULL;
+}
+
+const char *rc_api_methods(const char *path)
+{
+    const struct rc_api_route *route = api_route(path);
+    return route == NULL ? NULL : route->post ? "POST" : "GET, HEAD";
+}
+
 void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_request *request, const char *path,
                     bool keep_alive, const char *headers)
 {
-    const struct rc_api_route *route = NULL;
+    const struct rc_api_route *route = api_route(path);
     struct rc_answer answer = {.keep_alive = keep_alive};
     const char *more;
     answer.message = api_refusal(api, request, &answer.status, &more);
@@ -371,9 +387,6 @@ void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_requ
         return;
     }
     answer.headers = headers;
-    for (uint32_t i = 0; route == NULL && i < RC_ARRAY_COUNT(api_routes); i++) {
-        route = strcmp(path + strlen("/api/"), api_routes[i].path) == 0 ? &api_routes[i] : NULL;
-    }
     const enum rc_http_method method = request->method;
     if (route == NULL) {
         answer.status = 404;

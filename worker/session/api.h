@@ -153,6 +153,8 @@ void rc_api_reconfigure(struct rc_api *api);
  * lines of its answer, or NULL. */
 void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_request *request, const char *path,
                     bool keep_alive, const char *headers);
+/* The methods of a call's path, "GET, HEAD" or "POST"; NULL when there is none. Static. */
+const char *rc_api_methods(const char *path);
 /* Bytes behind the head of the call in progress: how many were its body. 0 while it waits for its answer. */
 uint32_t rc_api_body(struct rc_api *api, uint32_t slot, const uint8_t *bytes, uint32_t count);
 /* Is it a call that waits for its answer (and not for its body)? */

@@ -31,6 +31,7 @@ struct exchange {
     struct rc_address client; /* who asks, behind trusted proxies */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
     bool keep_alive;
+    char cors[RC_CORS_HEADERS_BYTES_MAX]; /* header lines of the answer; "" before they are known */
 };
 
 static const char *exchange_date(struct rc_sessions *sessions)
@@ -54,8 +55,11 @@ static void exchange_finish(struct exchange *exchange, int rc, uint16_t status)
 
 static void exchange_error(struct exchange *exchange, struct rc_http_response response, const char *message)
 {
-    char text[4096];
+    char text[4096 + RC_CORS_HEADERS_BYTES_MAX];
+    char lines[256 + RC_CORS_HEADERS_BYTES_MAX];
     struct rc_sessions *sessions = exchange->sessions;
+    (void)snprintf(lines, sizeof(lines), "%s%s", response.headers == NULL ? "" : response.headers, exchange->cors);
+    response.headers = lines;
     if (response.status == 400 || response.status == 413 || response.status == 414 || response.status == 431 ||
         response.status >= 500) {
         exchange->keep_alive = false; /* where the next request would begin is not known, or not wanted */
@@ -71,13 +75,14 @@ static void exchange_body(struct exchange *exchange, uint16_t status, const char
                           size_t body_bytes)
 {
     struct rc_sessions *sessions = exchange->sessions;
-    char text[1024];
+    char text[1024 + RC_CORS_HEADERS_BYTES_MAX];
     const struct rc_http_response response = {.status = status,
                                               .content_type = type,
                                               .body_bytes = body_bytes,
                                               .keep_alive = exchange->keep_alive,
                                               .head = exchange->request->method == RC_HTTP_HEAD,
-                                              .date = exchange_date(sessions)};
+                                              .date = exchange_date(sessions),
+                                              .headers = exchange->cors};
     const size_t head = rc_http_respond(text, sizeof(text), &response);
     int rc = head == 0 ? -ENOMEM : rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)head);
     if (rc == 0 && !response.head) {
@@ -472,6 +477,49 @@ static void http_upgrade(struct exchange *exchange, const char *path)
 
 /* --- requests --- */
 
+/* What a resource can be asked with; NULL: there is none. */
+static const char *http_methods(const struct exchange *exchange, const char *path)
+{
+    enum rc_codec codec;
+    if (strcmp(path, "*") == 0) {
+        return "GET, HEAD, POST"; /* of the server (RFC 9110 9.3.7) */
+    }
+    if (strncmp(path, "/api/", 5) == 0) {
+        return rc_api_methods(path);
+    }
+    for (size_t i = 0; i < RC_ARRAY_COUNT(http_routes); i++) {
+        if (strcmp(path, http_routes[i].path) == 0) {
+            return "GET, HEAD";
+        }
+    }
+    return http_endpoint(exchange->sessions->config, path, &codec) >= 0 ? "GET" : NULL;
+}
+
+/* OPTIONS, a browser's preflight or not. Nobody has to be allowed anything to ask. */
+static void http_options(struct exchange *exchange, const char *methods, enum rc_cors_verdict verdict)
+{
+    if (methods == NULL) {
+        exchange_error(exchange, (struct rc_http_response){.status = 404}, "not found");
+        return;
+    }
+    if (verdict == RC_CORS_REFUSED && rc_cors_is_preflight(exchange->request)) {
+        exchange_error(exchange, (struct rc_http_response){.status = 403},
+                       "this page may not ask so: see http.allowed_origins, http.cors_methods and http.cors_headers");
+        return;
+    }
+    char text[1024 + RC_CORS_HEADERS_BYTES_MAX];
+    char allow[64];
+    (void)snprintf(allow, sizeof(allow), "%s, OPTIONS", methods);
+    struct rc_sessions *sessions = exchange->sessions;
+    const struct rc_http_response response = {.status = 204,
+                                              .keep_alive = exchange->keep_alive,
+                                              .allow = allow,
+                                              .date = exchange_date(sessions),
+                                              .headers = exchange->cors};
+    const size_t bytes = rc_http_respond(text, sizeof(text), &response);
+    exchange_finish(exchange, rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
+}
+
 static void http_resource(struct exchange *exchange, const char *path)
 {
     const enum rc_http_method method = exchange->request->method;
@@ -481,7 +529,7 @@ static void http_resource(struct exchange *exchange, const char *path)
             if (method == RC_HTTP_GET || method == RC_HTTP_HEAD) {
                 http_routes[i].answer(exchange);
             } else {
-                exchange_error(exchange, (struct rc_http_response){.status = 405, .allow = "GET, HEAD"},
+                exchange_error(exchange, (struct rc_http_response){.status = 405, .allow = "GET, HEAD, OPTIONS"},
                                "this resource can only be read");
             }
             return;
@@ -509,8 +557,22 @@ static void http_request(struct exchange *exchange)
         return;
     }
     path[path_bytes] = 0;
-    if (strncmp(path, "/api/", 5) == 0 && !rc_http_upgrade_wanted(request)) {
-        rc_api_request(exchange->sessions->api, exchange->slot, request, path, exchange->keep_alive, NULL);
+    const bool upgrade = rc_http_upgrade_wanted(request);
+    const bool options = request->method == RC_HTTP_OPTIONS;
+    const char *methods = http_methods(exchange, path);
+    const enum rc_cors_verdict verdict =
+        upgrade ? RC_CORS_NONE
+                : rc_session_cors(&exchange->sessions->config->http, request, methods == NULL ? "" : methods,
+                                  exchange->cors, sizeof(exchange->cors));
+    if (strncmp(path, "/api/", 5) == 0 && !upgrade && !options) {
+        if (verdict == RC_CORS_REFUSED && request->method != RC_HTTP_GET && request->method != RC_HTTP_HEAD) {
+            /* The browser would only hide the answer from the page; what it asks for would be done. */
+            exchange->keep_alive = false;
+            exchange_error(exchange, (struct rc_http_response){.status = 403},
+                           "this origin is not allowed: see http.allowed_origins");
+            return;
+        }
+        rc_api_request(exchange->sessions->api, exchange->slot, request, path, exchange->keep_alive, exchange->cors);
         return;
     }
     if (request->has_content_length && request->content_length > limits->max_body_bytes) {
@@ -520,8 +582,10 @@ static void http_request(struct exchange *exchange)
     if (request->chunked || (request->has_content_length && request->content_length > 0)) {
         exchange->keep_alive = false; /* no resource takes a body: it is thrown away while the connection lingers */
     }
-    if (rc_http_upgrade_wanted(request)) {
+    if (upgrade) {
         http_upgrade(exchange, path);
+    } else if (options) {
+        http_options(exchange, methods, verdict);
     } else {
         http_resource(exchange, path);
     }

@@ -5,7 +5,7 @@
  *
  *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
  *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
- *   peer.c     who the client is behind its proxies
+ *   peer.c     who the client is behind its proxies     cors.c       pages of other origins
  *   api*.c     the HTTP API: see api.h
  */
 #ifndef RC_WORKER_SESSION_SESSION_H
@@ -17,9 +17,10 @@
 #include "common/cidr.h"
 #include "common/config.h"
 #include "common/shm_layout.h"
-#include "worker/http/parse.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/rate.h"
+#include "worker/http/cors.h"
+#include "worker/http/parse.h"
 #include "worker/http/respond.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
@@ -132,6 +133,10 @@ struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t s
 struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t slot,
                                     const struct rc_http_request *request);
 void rc_session_trust(struct rc_sessions *sessions);
+
+/* cors.c: judges a request for a resource with these methods ("GET, HEAD") as the configuration says: see rc_cors_judge. */
+enum rc_cors_verdict rc_session_cors(const struct rc_config_http *config, const struct rc_http_request *request,
+                                     const char *methods, char *out, size_t capacity);
 
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
