@@ -365,25 +365,46 @@ static bool move_one(struct rc_relay_port *port)
     return true;
 }
 
+static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    const struct rc_envelope_view view = {
+        .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash},
+        .channel = name,
+    };
+    const bool written = write_in_order(port, RC_DOWN_GAP, &view);
+    rc_metric_add(port->metrics, RC_METRIC_DOWN_GAPS, written);
+    return written;
+}
+
 /* Half empty is room enough: earlier, a sustained overload would be all gaps; later, a channel could wait for ever. */
 static void tell_gaps(struct rc_relay_port *port)
 {
     const char *name;
     uint32_t name_bytes;
     while (!rc_port_stalled(port) && rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
-        const struct rc_envelope_view view = {
-            .head = {.channel_bytes = (uint8_t)name_bytes,
-                     .channel_hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0},
-            .channel = name,
-        };
-        if (!write_in_order(port, RC_DOWN_GAP, &view)) {
+        if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes)) {
             return;
         }
         rc_gap_set_pop(&port->gaps);
-        rc_metric_add(port->metrics, RC_METRIC_DOWN_GAPS, 1);
     }
     if (rc_gap_set_empty(&port->gaps) && atomic_load_explicit(&port->shared->gap_pending, memory_order_relaxed) != 0) {
         end_gap(port);
+    }
+}
+
+void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    if (!port->live || rc_gap_set_covers(&port->gaps, hash, name, name_bytes)) {
+        return; /* nobody is there, or it is noted already */
+    }
+    if (!rc_port_stalled(port) && write_gap(port, hash, name, name_bytes)) {
+        return;
+    }
+    begin_gap(port);
+    if (name_bytes > 0) {
+        rc_gap_set_add(&port->gaps, hash, name, name_bytes);
+    } else {
+        rc_gap_set_add_all(&port->gaps);
     }
 }
 

@@ -82,6 +82,10 @@ void rc_port_resume(struct rc_relay_port *port);
  * counted when there is no room; others are not noted. False when the record was not written. */
 bool rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view);
 
+/* Tells the worker, behind what it was sent before, that messages of a channel (no name: of any) were lost. Now, or, when there is no
+ * room, as soon as there is. */
+void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes);
+
 /* Moves overflow down as far as there is room and tells gaps. True when it stopped at its bound and can go on at once. */
 bool rc_port_pump(struct rc_relay_port *port);
 

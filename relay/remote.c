@@ -110,6 +110,18 @@ static void interested(void *context, uint64_t hash, struct rc_span name, uint32
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }
 
+static void missed(void *context, struct rc_span name)
+{
+    const struct rc_remote *remote = context;
+    rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+}
+
+static bool known(void *context)
+{
+    const struct rc_remote *remote = context;
+    return rc_worker_set_empty(&remote->router->unknown);
+}
+
 /* --- this instance among others -------------------------------------------------------------------------------------- */
 
 static void registered(void *context)
@@ -203,11 +215,13 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                    struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err)
 {
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
-    const struct rc_redis_setup setup = {.config = &config->redis,
-                                         .instance_id = control->instance_id,
-                                         .metrics = &control->relay_metrics,
-                                         .health = &control->redis_health,
-                                         .host = *host};
+    const struct rc_redis_setup setup = {
+        .config = &config->redis,
+        .instance_id = control->instance_id,
+        .metrics = &control->relay_metrics,
+        .health = &control->redis_health,
+        .host = *host,
+        .successor = atomic_load_explicit(&control->relay.generation, memory_order_acquire) > 1};
     struct rc_err why;
     int result = rc_redis_link_open(&remote->link, &setup, &why);
     if (result == -ENOMEM) {
@@ -229,7 +243,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
         .wire = &remote->wire,
-        .host = {.deliver = deliver, .interested = interested, .context = remote},
+        .host = {.deliver = deliver, .interested = interested, .missed = missed, .known = known, .context = remote},
     };
     rc_channel_bridge_open(&remote->channel, &remote->bridge);
     rc_broadcast_open(&remote->broadcast, &remote->bridge);

@@ -598,6 +598,23 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
     return true;
 }
 
+void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)
+{
+    const uint64_t hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0;
+    struct rc_worker_set targets = router->live;
+    if (name_bytes > 0) {
+        const struct rc_worker_set wanted = rc_interest_find(&router->interest, hash, name, name_bytes);
+        targets.bits[0] &= wanted.bits[0] | router->unknown.bits[0];
+        targets.bits[1] &= wanted.bits[1] | router->unknown.bits[1];
+    }
+    for (uint32_t i = 0; i < router->setup.port_count; i++) {
+        if (rc_worker_set_has(&targets, i)) {
+            rc_worker_set_put(&router->touched, i, true);
+            rc_port_gap(&router->setup.ports[i], hash, name, name_bytes);
+        }
+    }
+}
+
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
                              uint16_t code)
 {

@@ -103,6 +103,10 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
+/* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap). Without a name: everybody is told
+ * that it may concern any channel, and direct messages. */
+void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
+
 /* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
                              uint16_t code);

@@ -19,6 +19,10 @@ struct rc_bridge_host {
     /* The answer to an interest that was not answered at once. */
     void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
                        bool confirmed);
+    /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. */
+    void (*missed)(void *context, struct rc_span name);
+    /* True when all workers have told what they want. */
+    bool (*known)(void *context);
     void *context; /* borrowed */
 };
 

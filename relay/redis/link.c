@@ -674,6 +674,9 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
         rc_log_warn("redis_not_sharded", "remedy=\"redis.sharded needs a redis+cluster:// URL\"");
     }
     result = rc_redis_pubsub_init(&link->pubsub, &link->wire, link->config.prefix.text, link->sharded);
+    if (result == 0 && setup->successor) {
+        rc_redis_pubsub_succeed(&link->pubsub);
+    }
     return result == 0 ? 0 : rc_err_set(err, result, "no memory for the table of subscriptions");
 }
 

@@ -57,6 +57,7 @@ struct rc_redis_setup {
     struct rc_metrics *metrics;           /* borrowed: the relay's */
     struct rc_redis_health *health;       /* borrowed: in the control segment; the link is its only writer */
     struct rc_redis_host host;
+    bool successor; /* this process follows one that had subscriptions */
 };
 
 /* Begins to connect. 0, or a negative errno with `err`: a URL or TLS file that can never work (the caller decides whether that
@@ -149,6 +150,10 @@ struct rc_redis_channel_ops {
     void (*message)(void *context, struct rc_span name, struct rc_span message);
     /* The answer to rc_redis_channel_want with RC_REDIS_WANT_LATER. `confirmed`: Redis has the subscription. */
     void (*wanted)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
+    /* The subscription was lost and is confirmed again: messages in between were missed. Empty: of every channel and direct. */
+    void (*missed)(void *context, struct rc_span name);
+    /* True when all interest is known: false in a relay that has a predecessor until all workers have told theirs again. */
+    bool (*known)(void *context);
     void *context;    /* borrowed */
     const char *head; /* borrowed: precedes every name in Redis, "ws:channel:" */
 };

@@ -29,6 +29,18 @@ static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_r
     return pubsub->head_bytes + entry->name_bytes;
 }
 
+/* Every change of an entry's state: keeps count of the missed ones that are on their way. */
+static void change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_entry *entry, enum rc_redis_entry_state state,
+                   bool missed)
+{
+    const bool was_pending =
+        entry->missed && (entry->state == RC_REDIS_ENTRY_QUEUED || entry->state == RC_REDIS_ENTRY_ASKED);
+    const bool pending = missed && (state == RC_REDIS_ENTRY_QUEUED || state == RC_REDIS_ENTRY_ASKED);
+    pubsub->missed_pending = pubsub->missed_pending + pending - was_pending;
+    entry->state = (uint8_t)state;
+    entry->missed = missed;
+}
+
 /* --- the queue of a node --------------------------------------------------------------------------------------------- */
 
 static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
@@ -42,7 +54,7 @@ static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
     }
     struct rc_redis_pubsub_node *node = &pubsub->nodes[place];
     entry->node = place;
-    entry->state = RC_REDIS_ENTRY_QUEUED;
+    change(pubsub, entry, RC_REDIS_ENTRY_QUEUED, entry->missed);
     entry->next = 0;
     if (node->queue_last != 0) {
         pubsub->entries[node->queue_last].next = index;
@@ -102,14 +114,54 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
         node->queue_last = index != 0 ? node->queue_last : 0;
         node->asked += count;
         for (uint32_t i = 0; i < count; i++) {
-            pubsub->entries[batch[i]].state = RC_REDIS_ENTRY_ASKED;
-            pubsub->entries[batch[i]].next = 0;
+            struct rc_redis_pubsub_entry *entry = &pubsub->entries[batch[i]];
+            change(pubsub, entry, RC_REDIS_ENTRY_ASKED, entry->missed);
+            entry->next = 0;
         }
     }
 }
 
+/* --- what was missed ------------------------------------------------------------------------------------------------- */
+
+static bool all_fixed(const struct rc_redis_pubsub *pubsub)
+{
+    const struct rc_redis_subscription *one = pubsub->fixed;
+    while (one != NULL && one->confirmed) {
+        one = one->next;
+    }
+    return one == NULL;
+}
+
+static void say_missed(struct rc_redis_pubsub *pubsub, struct rc_span name)
+{
+    rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_MISSED, 1);
+    if (pubsub->ops.channel.missed != NULL) {
+        pubsub->ops.channel.missed(pubsub->ops.channel.context, name);
+    }
+}
+
+/* Once for all, when all is complete again. What Redis refuses is not waited for: it is named when it is confirmed at last. */
+static void say_missed_all(struct rc_redis_pubsub *pubsub)
+{
+    if (pubsub->missed_pending > 0 || !all_fixed(pubsub) ||
+        (pubsub->succeeding && !pubsub->ops.channel.known(pubsub->ops.channel.context))) {
+        return;
+    }
+    pubsub->missed_all = pubsub->succeeding = false;
+    rc_log_info("redis_missed", "channels=all reason=\"the subscription connection was lost\"");
+    say_missed(pubsub, (struct rc_span){0});
+}
+
+void rc_redis_pubsub_succeed(struct rc_redis_pubsub *pubsub)
+{
+    pubsub->missed_all = pubsub->succeeding = true;
+}
+
 void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
 {
+    if (pubsub->missed_all) {
+        say_missed_all(pubsub);
+    }
     for (uint32_t i = 0; i < RC_REDIS_NODES_MAX; i++) {
         if (pubsub->nodes[i].conn != NULL && pubsub->nodes[i].queue_first != 0) {
             flush_node(pubsub, &pubsub->nodes[i]);
@@ -245,6 +297,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
     }
     pubsub->entries[index].wanted = true;
     if (pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE) {
+        pubsub->entries[index].missed |= pubsub->succeeding;
         enqueue(pubsub, index);
     }
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
@@ -265,6 +318,7 @@ void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struc
     }
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     entry->wanted = false;
+    change(pubsub, entry, (enum rc_redis_entry_state)entry->state, false);
     entry->unwanted_ms = rc_clock_ms();
     if (!entry->damped) {
         damp(pubsub, index);
@@ -297,15 +351,17 @@ static struct rc_span fixed_name(const struct rc_redis_pubsub *pubsub, const str
     return rc_span_of(out, bytes + rest);
 }
 
-static void ask_fixed(struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one)
+/* (Un)subscribes a fixed one at home. */
+static void ask_fixed(struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one, bool subscribe)
 {
     char name[FIXED_NAME_MAX];
     char command[FIXED_NAME_MAX + 64];
     if (pubsub->home >= RC_REDIS_NODES_MAX || pubsub->nodes[pubsub->home].conn == NULL) {
         return;
     }
-    const struct rc_span argv[2] = {rc_span_text(one->pattern ? "PSUBSCRIBE" : "SUBSCRIBE"),
-                                    fixed_name(pubsub, one, name)};
+    const char *verb = subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE";
+    const char *pattern_verb = subscribe ? "PSUBSCRIBE" : "PUNSUBSCRIBE";
+    const struct rc_span argv[2] = {rc_span_text(one->pattern ? pattern_verb : verb), fixed_name(pubsub, one, name)};
     const size_t bytes = rc_redis_format_bytes(2, argv);
     rc_redis_format(command, 2, argv);
     (void)rc_redis_conn_send_quiet(pubsub->nodes[pubsub->home].conn, command, bytes);
@@ -332,7 +388,7 @@ void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_s
     subscription->next = NULL;
     subscription->confirmed = false;
     *end = subscription;
-    ask_fixed(pubsub, subscription);
+    ask_fixed(pubsub, subscription, true);
 }
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
@@ -342,7 +398,7 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = conn};
     if (node == pubsub->home) {
         for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-            ask_fixed(pubsub, one);
+            ask_fixed(pubsub, one, true);
         }
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
@@ -355,6 +411,7 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
 static void forget_fixed(struct rc_redis_pubsub *pubsub)
 {
     for (struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+        pubsub->missed_all |= one->confirmed;
         one->confirmed = false;
     }
 }
@@ -362,6 +419,7 @@ static void forget_fixed(struct rc_redis_pubsub *pubsub)
 void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
 {
     pubsub->confirmed -= pubsub->nodes[node].confirmed;
+    pubsub->missed_all |= pubsub->nodes[node].confirmed > RC_REDIS_MISSED_MAX;
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = NULL};
     if (node == pubsub->home) {
         forget_fixed(pubsub);
@@ -369,7 +427,8 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state > RC_REDIS_ENTRY_IDLE && entry->node == node) {
-            entry->state = RC_REDIS_ENTRY_IDLE;
+            change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
             entry->next = 0;
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
@@ -380,10 +439,13 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
 void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
 {
     if (home != pubsub->home) {
+        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
+            ask_fixed(pubsub, one, false); /* with sharding the old home's connection may live on */
+        }
         pubsub->home = home;
         forget_fixed(pubsub);
         for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-            ask_fixed(pubsub, one);
+            ask_fixed(pubsub, one, true);
         }
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
@@ -409,7 +471,8 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
             } else {
                 node->asked -= node->asked > 0;
             }
-            entry->state = RC_REDIS_ENTRY_IDLE;
+            change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
         }
         if (entry->wanted) {
             enqueue(pubsub, i);
@@ -444,11 +507,15 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
             rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
         if (index != 0 && pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED &&
             pubsub->entries[index].node == node_index) {
-            pubsub->entries[index].state = RC_REDIS_ENTRY_CONFIRMED;
+            const bool missed = pubsub->entries[index].missed;
+            change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
             node->asked -= node->asked > 0;
             node->confirmed++;
             pubsub->confirmed++;
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
+            if (missed && !pubsub->missed_all) {
+                say_missed(pubsub, name);
+            }
             set_gauge(pubsub);
             return;
         }
@@ -463,23 +530,24 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
     }
 }
 
-static void message(struct rc_redis_pubsub *pubsub, struct rc_span channel, struct rc_span body)
+/* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
+static void message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
 {
     const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
     if (name.count > 0) {
         pubsub->ops.channel.message(pubsub->ops.channel.context, name, body);
         return;
     }
-    const struct rc_redis_subscription *one = find_fixed(pubsub, false, channel);
+    const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, false, channel) : NULL;
     if (one != NULL) {
         one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
 }
 
-static void pattern_message(struct rc_redis_pubsub *pubsub, struct rc_span pattern, struct rc_span channel,
-                            struct rc_span body)
+static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span pattern,
+                            struct rc_span channel, struct rc_span body)
 {
-    const struct rc_redis_subscription *one = find_fixed(pubsub, true, pattern);
+    const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, true, pattern) : NULL;
     if (one != NULL) {
         one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
@@ -498,7 +566,7 @@ static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, stru
         pubsub->entries[index].node != node_index) {
         return false; /* the answer to our own UNSUBSCRIBE */
     }
-    pubsub->entries[index].state = RC_REDIS_ENTRY_IDLE;
+    change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_IDLE, pubsub->entries[index].wanted);
     pubsub->nodes[node_index].confirmed--;
     pubsub->confirmed--;
     set_gauge(pubsub);
@@ -513,9 +581,9 @@ bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const r
     const struct rc_span kind = text_of(reply->element[0]);
     const struct rc_span first = text_of(reply->element[1]);
     if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        message(pubsub, first, text_of(reply->element[2]));
+        message(pubsub, node, first, text_of(reply->element[2]));
     } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
-        pattern_message(pubsub, first, text_of(reply->element[2]), text_of(reply->element[3]));
+        pattern_message(pubsub, node, first, text_of(reply->element[2]), text_of(reply->element[3]));
     } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
         confirmed(pubsub, node, first, false);
     } else if (rc_span_equal(kind, RC_SPAN("psubscribe"))) {
@@ -537,7 +605,7 @@ static void refusing_due(void *context, uint64_t now_ms)
     }
     for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
         if (!one->confirmed) {
-            ask_fixed(pubsub, one);
+            ask_fixed(pubsub, one, true);
         }
     }
 }
@@ -547,7 +615,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state == RC_REDIS_ENTRY_ASKED && entry->node == node) {
-            entry->state = RC_REDIS_ENTRY_IDLE;
+            change(pubsub, entry, RC_REDIS_ENTRY_IDLE, entry->missed);
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }
@@ -560,11 +628,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
 
 bool rc_redis_pubsub_settled(const struct rc_redis_pubsub *pubsub)
 {
-    const struct rc_redis_subscription *one = pubsub->fixed;
-    while (one != NULL && one->confirmed) {
-        one = one->next;
-    }
-    return one == NULL && !pubsub->refusing.set;
+    return all_fixed(pubsub) && !pubsub->refusing.set;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -12,6 +12,11 @@
  *
  * Who waits for a confirmation (a worker's registration) waits 100 ms at most, then hears "local".
  *
+ * Messages that were published while a confirmed subscription was lost are lost too, which must not stay unsaid: ops.channel.missed
+ * names the channel once it is confirmed again, not before, so that who reads the state afresh then misses nothing more. When the
+ * home connection was lost, with it broadcasts and direct messages of everybody, or very many channels at once, it is said once
+ * for all channels: after everything that was lost is confirmed again. Nothing is said of a first connection.
+ *
  * Owned by the link; one thread. An entry is one cache line and a half, names longer than 40 bytes are outside.
  */
 #ifndef RC_RELAY_REDIS_PUBSUB_H
@@ -33,6 +38,7 @@
 #define RC_REDIS_CONFIRM_MS 100u
 #define RC_REDIS_WAITERS_MAX 262144u
 #define RC_REDIS_REFUSED_MS 5000u /* before what Redis refused is asked for again */
+#define RC_REDIS_MISSED_MAX 4096u /* channels lost with one connection that are named one by one */
 
 struct rc_redis_pubsub_entry;
 struct rc_redis_pubsub_waiter;
@@ -75,7 +81,10 @@ struct rc_redis_pubsub {
     uint32_t waiter_free;
     uint32_t waiter_first; /* in order of time */
     uint32_t waiter_last;
-    uint32_t confirmed; /* of all nodes */
+    uint32_t confirmed;      /* of all nodes */
+    uint32_t missed_pending; /* entries that are `missed` and on their way to be confirmed */
+    bool missed_all;         /* true exactly while `missed` for all channels is owed */
+    bool succeeding; /* true until a predecessor's interest is known and confirmed: it was subscribed to the same */
     struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
     uint16_t home;                                     /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
     struct rc_redis_subscription *fixed;               /* borrowed, a list */
@@ -88,6 +97,9 @@ struct rc_redis_pubsub {
 int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *wire, const char *prefix, bool sharded);
 void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub);
 void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_ops *ops);
+
+/* A predecessor's subscriptions were lost with it: what is wanted until ops.channel.known was missed. Before the first want. */
+void rc_redis_pubsub_succeed(struct rc_redis_pubsub *pubsub);
 
 /* A node's subscription connection is ready: what belongs there is asked for again. */
 void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn);
@@ -102,7 +114,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
                                         uint32_t worker, uint64_t token);
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);
 
-/* Sends what is queued. Once a turn. */
+/* Sends what is queued, says what was missed. Once a turn. */
 void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub);
 
 /* A push from a node's connection. False: a slot was taken from the node, the Cluster's map has to be read again. */

@@ -82,7 +82,7 @@ uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, uint64_t hash
     entry->node = RC_REDIS_NODE_NONE;
     entry->state = RC_REDIS_ENTRY_IDLE;
     entry->name_bytes = (uint8_t)name.count;
-    entry->wanted = entry->damped = false;
+    entry->wanted = entry->damped = entry->missed = false;
     if (outside) {
         entry->name.outside = place;
     }

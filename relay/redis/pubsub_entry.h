@@ -29,6 +29,7 @@ struct rc_redis_pubsub_entry {
     uint8_t name_bytes;
     bool wanted;
     bool damped; /* true exactly while it is in the list of those that nobody wants */
+    bool missed; /* true exactly while it is wanted, was confirmed once and is not now: its messages are being missed */
     union {
         char here[RC_REDIS_ENTRY_NAME_MAX];
         char *outside; /* owner */

@@ -235,6 +235,30 @@ Test(relay_port, too_many_channels_become_one_gap_for_all)
     cr_assert(!gap_pending(1));
 }
 
+Test(relay_port, gap_of_missed_messages_waits_for_room_and_comes_once)
+{
+    uint32_t type;
+    struct rc_envelope_view view;
+    for (int i = 0; !rc_port_stalled(&host.ports[1]); i++) {
+        publish_numbered("a", i, i + 1, NULL);
+    }
+    cr_assert(!gap_pending(1));
+    rc_port_gap(&host.ports[1], 0, NULL, 0);
+    rc_port_gap(&host.ports[1], 0, NULL, 0);
+    rc_port_gap(&host.ports[1], rc_channel_hash("a", 1), "a", 1);
+    cr_assert(gap_pending(1));
+    int gaps = 0;
+    bool last = false;
+    while (relay_host_down_fresh(&host, 1, &type, &view) ||
+           (relay_host_done(&host, 1), relay_host_run(&host), relay_host_down_fresh(&host, 1, &type, &view))) {
+        last = type == RC_DOWN_GAP && view.head.channel_bytes == 0;
+        gaps += type == RC_DOWN_GAP;
+    }
+    cr_assert(last, "behind what was there before");
+    cr_assert_eq(gaps, 1);
+    cr_assert(!gap_pending(1));
+}
+
 Test(relay_port, dropped_direct_is_a_gap_without_channel)
 {
     uint32_t type;

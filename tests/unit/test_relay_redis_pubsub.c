@@ -20,6 +20,9 @@ static struct rc_redis_conn conn;
 static int wanted_confirmed;
 static int wanted_local;
 static char messages[1024];
+static char missed_names[1024];
+static uint16_t place;
+static bool all_known = true;
 
 static void message(void *context, struct rc_span name, struct rc_span body)
 {
@@ -39,11 +42,25 @@ static void wanted(void *context, uint64_t hash, struct rc_span name, uint32_t w
     wanted_local += !confirmed;
 }
 
+static void missed(void *context, struct rc_span name)
+{
+    const size_t used = strlen(missed_names);
+    (void)context;
+    (void)snprintf(missed_names + used, sizeof(missed_names) - used, "%.*s ", (int)(name.count > 0 ? name.count : 3),
+                   name.count > 0 ? (const char *)name.bytes : "all");
+}
+
+static bool known(void *context)
+{
+    (void)context;
+    return all_known;
+}
+
 static uint16_t node_of(void *context, struct rc_span redis_name)
 {
     (void)context;
     (void)redis_name;
-    return 0;
+    return place;
 }
 
 static struct rc_redis_subscription fixed = {.name = "fixed", .message = message};
@@ -57,8 +74,9 @@ static void open_pubsub(void)
     conn.redis = redisConnectWithOptions(&options);
     cr_assert_not_null(conn.redis);
     cr_assert_eq(rc_redis_pubsub_init(&pubsub, &wire, "p*:", false), 0);
-    const struct rc_redis_pubsub_ops ops = {.channel = {.message = message, .wanted = wanted, .head = "ws:channel:"},
-                                            .node_of = node_of};
+    const struct rc_redis_pubsub_ops ops = {
+        .channel = {.message = message, .wanted = wanted, .missed = missed, .known = known, .head = "ws:channel:"},
+        .node_of = node_of};
     rc_redis_pubsub_set_ops(&pubsub, &ops);
     rc_redis_pubsub_add_fixed(&pubsub, &fixed);
     rc_redis_pubsub_add_fixed(&pubsub, &pattern);
@@ -109,8 +127,16 @@ static const char *sent(void)
     return text;
 }
 
+/* For commands that nobody looks at. */
+static void discard(void)
+{
+    rc_redis_pubsub_flush(&pubsub);
+    sdsfree(conn.redis->obuf);
+    conn.redis->obuf = sdsempty();
+}
+
 /* As Redis says it. */
-static void push(const char *kind, const char *first, const char *second)
+static void push_from(uint16_t node, const char *kind, const char *first, const char *second)
 {
     char text[2048];
     redisReader *reader = redisReaderCreate();
@@ -119,9 +145,30 @@ static void push(const char *kind, const char *first, const char *second)
                                kind, strlen(first), first, strlen(second), second);
     cr_assert_eq(redisReaderFeed(reader, text, (size_t)bytes), REDIS_OK);
     cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
-    (void)rc_redis_pubsub_push(&pubsub, 0, reply);
+    (void)rc_redis_pubsub_push(&pubsub, node, reply);
     freeReplyObject(reply);
     redisReaderFree(reader);
+}
+
+static void push(const char *kind, const char *first, const char *second)
+{
+    push_from(0, kind, first, second);
+}
+
+static void push_fixed(void)
+{
+    push("subscribe", "p*:fixed", "1");
+    push("psubscribe", "p\\*:direct:me~*", "1");
+}
+
+/* What was said to be missed since the last call. */
+static const char *said(void)
+{
+    static char text[sizeof(missed_names)];
+    rc_redis_pubsub_flush(&pubsub);
+    memcpy(text, missed_names, sizeof(text));
+    missed_names[0] = '\0';
+    return text;
 }
 
 static void later(uint64_t ms)
@@ -271,4 +318,177 @@ Test(relay_redis_pubsub, refused_ones_are_asked_again_later)
     later(RC_REDIS_REFUSED_MS + 1);
     cr_assert_neq(strstr(sent(), "SUBSCRIBE p*:ws:channel:a"), NULL);
     redisReaderFree(reader);
+}
+
+Test(relay_redis_pubsub, a_lost_home_is_said_once_for_all_when_everything_is_back)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)want("a");
+    (void)want("b");
+    (void)sent();
+    push_fixed();
+    push("subscribe", "p*:ws:channel:a", "1");
+    push("subscribe", "p*:ws:channel:b", "1");
+    cr_assert_str_eq(said(), "", "nothing was lost by connecting for the first time");
+    for (int outage = 0; outage < 2; outage++) {
+        rc_redis_pubsub_lost(&pubsub, 0);
+        (void)want("meanwhile");
+        cr_assert_str_eq(said(), "");
+        rc_redis_pubsub_ready(&pubsub, 0, &conn);
+        (void)sent();
+        push_fixed();
+        push("subscribe", "p*:ws:channel:b", "1");
+        push("subscribe", "p*:ws:channel:meanwhile", "1");
+        cr_assert_str_eq(said(), "", "who read the state of a now would miss what comes before it is subscribed");
+        push("subscribe", "p*:ws:channel:a", "1");
+        cr_assert_str_eq(said(), "all ");
+        cr_assert_str_eq(said(), "");
+    }
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MISSED), 2);
+    cr_assert_eq(pubsub.missed_pending, 0);
+}
+
+Test(relay_redis_pubsub, losses_while_coming_back_are_said_once)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)want("a");
+    (void)sent();
+    push_fixed();
+    push("subscribe", "p*:ws:channel:a", "1");
+    for (int i = 0; i < 3; i++) {
+        rc_redis_pubsub_lost(&pubsub, 0);
+        rc_redis_pubsub_ready(&pubsub, 0, &conn);
+        (void)sent();
+    }
+    push_fixed();
+    cr_assert_str_eq(said(), "");
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "all ");
+    cr_assert_eq(pubsub.missed_pending, 0);
+}
+
+Test(relay_redis_pubsub, another_nodes_channels_are_named_one_by_one)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    push_fixed();
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    place = 1;
+    (void)want("a");
+    (void)want("unwanted");
+    (void)sent();
+    push_from(1, "subscribe", "p*:ws:channel:a", "1");
+    push_from(1, "subscribe", "p*:ws:channel:unwanted", "1");
+    (void)want("asked");
+    (void)sent();
+    unwant("unwanted");
+    rc_redis_pubsub_lost(&pubsub, 1);
+    (void)want("unwanted");
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    (void)sent();
+    push_from(1, "subscribe", "p*:ws:channel:unwanted", "1");
+    push_from(1, "subscribe", "p*:ws:channel:asked", "1");
+    cr_assert_str_eq(said(), "", "nobody was in them when the connection was lost");
+    push_from(1, "subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "a ");
+    push_from(1, "sunsubscribe", "p*:ws:channel:a", "0");
+    place = 2;
+    rc_redis_pubsub_ready(&pubsub, 2, &conn);
+    rc_redis_pubsub_place(&pubsub, 0);
+    (void)sent();
+    push_from(2, "subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "a ", "its slot moved");
+    push_from(2, "subscribe", "p*:ws:channel:asked", "1");
+    push_from(2, "subscribe", "p*:ws:channel:unwanted", "1");
+    cr_assert_str_eq(said(), "asked unwanted ");
+    cr_assert_eq(pubsub.missed_pending, 0);
+}
+
+Test(relay_redis_pubsub, a_hundred_thousand_lost_channels_are_one_notice)
+{
+    char name[64];
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    push_fixed();
+    place = 1;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 100000; i++) {
+            (void)snprintf(name, sizeof(name), "p*:ws:channel:c%d", i);
+            if (round == 0) {
+                (void)want(name + strlen("p*:ws:channel:"));
+            }
+        }
+        for (int i = 0; i < 100000; i++) {
+            (void)snprintf(name, sizeof(name), "p*:ws:channel:c%d", i);
+            if (i % 10000 == 0) {
+                discard();
+            }
+            push_from(1, "subscribe", name, "1");
+        }
+        cr_assert_eq(pubsub.confirmed, 100000);
+        cr_assert_str_eq(said(), round == 0 ? "" : "all ");
+        rc_redis_pubsub_lost(&pubsub, 1);
+        rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    }
+}
+
+Test(relay_redis_pubsub, what_is_refused_does_not_hold_the_notice_up)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)want("a");
+    (void)want("b");
+    (void)sent();
+    push_fixed();
+    push("subscribe", "p*:ws:channel:a", "1");
+    push("subscribe", "p*:ws:channel:b", "1");
+    rc_redis_pubsub_lost(&pubsub, 0);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)sent();
+    push_fixed();
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "");
+    rc_redis_pubsub_refused(&pubsub, 0);
+    cr_assert_str_eq(said(), "all ");
+    later(RC_REDIS_REFUSED_MS + 1);
+    (void)sent();
+    push("subscribe", "p*:ws:channel:b", "1");
+    cr_assert_str_eq(said(), "b ");
+}
+
+Test(relay_redis_pubsub, a_successor_says_it_when_it_knows_what_its_predecessor_had)
+{
+    rc_redis_pubsub_succeed(&pubsub);
+    all_known = false;
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    push_fixed();
+    cr_assert_str_eq(said(), "", "the workers have yet to tell");
+    (void)want("a");
+    all_known = true;
+    cr_assert_str_eq(said(), "");
+    (void)sent();
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "all ");
+    (void)want("b");
+    (void)sent();
+    push("subscribe", "p*:ws:channel:b", "1");
+    cr_assert_str_eq(said(), "");
+}
+
+Test(relay_redis_pubsub, a_former_home_is_left_and_not_listened_to)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    push_fixed();
+    (void)sent();
+    rc_redis_pubsub_place(&pubsub, 1);
+    const char *text = sent();
+    cr_assert_str_eq(text,
+                     "UNSUBSCRIBE p*:fixed;PUNSUBSCRIBE p\\*:direct:me~*;"
+                     "SUBSCRIBE p*:fixed;PSUBSCRIBE p\\*:direct:me~*;",
+                     "%s", text);
+    push_from(0, "message", "p*:fixed", "twice");
+    push_from(1, "message", "p*:fixed", "once");
+    cr_assert_str_eq(messages, "fixed=once ");
+    push_from(1, "subscribe", "p*:fixed", "1");
+    push_from(1, "psubscribe", "p\\*:direct:me~*", "1");
+    cr_assert_str_eq(said(), "all ", "between the two homes messages were missed");
 }

@@ -354,6 +354,24 @@ Test(relay_router, message_from_outside_is_sequenced_and_delivered)
     cr_assert_eq(view.head.sequence, 3);
 }
 
+Test(relay_router, gap_from_outside_goes_to_those_who_are_concerned)
+{
+    relay_host_interest(&host, 0, true, "a");
+    relay_host_interest(&host, 1, true, "b");
+    relay_host_run(&host);
+    reads(0, "interest(a)");
+    reads(1, "interest(b)");
+    rc_router_gap(&host.router, "a", 1);
+    rc_router_gap(&host.router, "nobody's", 8);
+    reads(0, "gap(a)");
+    reads(1, "");
+    reads(2, "");
+    rc_router_gap(&host.router, NULL, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        reads(i, "gap()");
+    }
+}
+
 Test(relay_router, drained_only_when_nothing_is_left)
 {
     cr_assert(rc_router_drained(&host.router));
