@@ -18,7 +18,8 @@ int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t
     /* Copied once, then only the copy is believed: the sender's process could change the record meanwhile. */
     memcpy(head, record, sizeof(*head));
     if (rc_envelope_bytes(head) != bytes || head->request_id_bytes > RC_REQUEST_ID_MAX ||
-        head->exclude_count > RC_EXCLUDES_MAX || head->exclude_text_bytes > RC_EXCLUDE_TEXT_MAX) {
+        head->key_bytes > RC_MESSAGE_KEY_MAX || head->exclude_count > RC_EXCLUDES_MAX ||
+        head->exclude_text_bytes > RC_EXCLUDE_TEXT_MAX) {
         return -EBADMSG;
     }
     const uint8_t *part = (const uint8_t *)record + sizeof(*head);
@@ -26,6 +27,8 @@ int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t
     part += head->channel_bytes;
     view->request_id = part;
     part += head->request_id_bytes;
+    view->key = part;
+    part += head->key_bytes;
     view->excludes = part;
     part += (size_t)head->exclude_count * sizeof(struct rc_client_ref);
     view->exclude_text = (const char *)part;
@@ -52,6 +55,7 @@ void rc_envelope_write(void *record, const struct rc_envelope_view *view)
     uint8_t *out = put(record, head, sizeof(*head));
     out = put(out, view->channel, head->channel_bytes);
     out = put(out, view->request_id, head->request_id_bytes);
+    out = put(out, view->key, head->key_bytes);
     out = put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
     out = put(out, view->exclude_text, head->exclude_text_bytes);
     put(out, view->data, head->data_bytes);

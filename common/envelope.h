@@ -3,7 +3,7 @@
  *
  * One fixed header, then variable parts in this order, without padding between them:
  *
- *   struct rc_envelope | channel name | request id | exclude refs (16 bytes each) | exclude text | data
+ *   struct rc_envelope | channel name | request id | key | exclude refs (16 bytes each) | exclude text | data
  *
  * The sender fills a claimed ring record in place; the receiver copies the header, validates it with rc_envelope_read
  * and gets views of the parts. Payload bytes are never re-serialised: `data` stays the raw text or binary that the
@@ -19,6 +19,7 @@
 #include "common/config.h"
 
 #define RC_REQUEST_ID_MAX 66 /* a 64-byte string with its quotes */
+#define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */
 #define RC_EXCLUDES_MAX 1024 /* exclude refs of one message */
 #define RC_EXCLUDE_TEXT_MAX 65536
 
@@ -90,7 +91,8 @@ struct rc_envelope {
     uint16_t exclude_count;
     uint8_t channel_bytes;    /* 0..255 */
     uint8_t request_id_bytes; /* 0..66, the id as the client wrote it (JSON token or binary form) */
-    uint32_t reserved;
+    uint8_t key_bytes;        /* 0..64; what a newer message of the same key may replace, 0 = the whole channel */
+    uint8_t reserved[3];
 };
 _Static_assert(sizeof(struct rc_envelope) == 104, "envelope layout");
 
@@ -99,6 +101,7 @@ struct rc_envelope_view {
     struct rc_envelope head; /* copied */
     const char *channel;     /* head.channel_bytes, not NUL-terminated */
     const uint8_t *request_id;
+    const uint8_t *key;
     const uint8_t *excludes; /* head.exclude_count refs, unaligned: read with rc_envelope_exclude */
     const char *exclude_text;
     const uint8_t *data;
@@ -107,7 +110,7 @@ struct rc_envelope_view {
 /* Bytes of a record with the parts that `head` announces. */
 static inline uint64_t rc_envelope_bytes(const struct rc_envelope *head)
 {
-    return sizeof(*head) + head->channel_bytes + head->request_id_bytes +
+    return sizeof(*head) + head->channel_bytes + head->request_id_bytes + head->key_bytes +
            (uint64_t)head->exclude_count * sizeof(struct rc_client_ref) + head->exclude_text_bytes + head->data_bytes;
 }
 

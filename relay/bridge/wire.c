@@ -43,6 +43,7 @@ void rc_wire_close(struct rc_wire *wire)
 struct parsed {
     struct rc_span source;
     struct rc_span payload;
+    struct rc_span key; /* in wire->key, or in the message */
     bool has_payload;
     bool binary;
     uint64_t boot;
@@ -105,6 +106,9 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         }
     } else if (rc_json_string_is(name, RC_SPAN("excludeIds"))) {
         return json_excludes(wire, parsed, value);
+    } else if (rc_json_string_is(name, RC_SPAN("key"))) {
+        parsed->key = (struct rc_span){0};
+        return value->type == RC_JSON_NULL ? 0 : rc_json_string_decode(value, wire->key, sizeof(wire->key), &parsed->key);
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
@@ -161,7 +165,7 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     uint64_t flags;
     uint64_t count;
     if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) ||
-        (flags & ~(uint64_t)RC_WIRE_FLAG_TEXT) != 0 || !take_text(&rest, &parsed->source) ||
+        (flags & ~(uint64_t)(RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY)) != 0 || !take_text(&rest, &parsed->source) ||
         !take_number(&rest, 4, &parsed->boot) || !take_number(&rest, 8, &parsed->sequence) ||
         !take_number(&rest, 2, &count)) {
         return -EBADMSG;
@@ -172,6 +176,10 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
             return -EBADMSG;
         }
         exclude(wire, parsed, id);
+    }
+    if ((flags & RC_WIRE_FLAG_KEY) != 0 &&
+        (!take_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
+        return -EBADMSG;
     }
     parsed->payload = rest;
     parsed->has_payload = true;
@@ -206,7 +214,9 @@ static void fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_en
         .head = {.time_ns = rc_clock_ns(),
                  .data_bytes = (uint32_t)parsed->payload.count,
                  .flags = (uint16_t)(RC_ENVELOPE_REMOTE | (parsed->binary ? RC_ENVELOPE_BINARY : 0u)),
-                 .exclude_count = (uint16_t)parsed->exclude_count},
+                 .exclude_count = (uint16_t)parsed->exclude_count,
+                 .key_bytes = (uint8_t)parsed->key.count},
+        .key = parsed->key.bytes,
         .excludes = (const uint8_t *)wire->refs,
         .data = parsed->payload.bytes,
     };
@@ -306,12 +316,13 @@ static char *put_number(char *out, uint64_t value, uint32_t bytes)
     return out + bytes;
 }
 
-static void write_binary(const struct rc_wire *wire, const struct rc_envelope_view *view, struct rc_span *parts)
+static void write_binary(const struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+                         struct rc_span *parts)
 {
     char *out = wire->text;
     const size_t source_bytes = strlen(wire->instance_id);
     *out++ = RC_WIRE_BINARY;
-    *out++ = 0;
+    *out++ = form == RC_WIRE_CHANNEL && view->head.key_bytes > 0 ? RC_WIRE_FLAG_KEY : 0;
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
     out = put_number(out, view->head.sequence, 8);
@@ -322,6 +333,9 @@ static void write_binary(const struct rc_wire *wire, const struct rc_envelope_vi
         count++;
     }
     (void)put_number(count_at, count, 2);
+    if (form == RC_WIRE_CHANNEL && view->head.key_bytes > 0) {
+        out = put_binary(out, (const char *)view->key, view->head.key_bytes);
+    }
     parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = (struct rc_span){0};
@@ -350,6 +364,12 @@ static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const
         out -= out > list; /* the last comma */
         *out++ = ']';
     }
+    if (form == RC_WIRE_CHANNEL && view->head.key_bytes > 0) {
+        memcpy(out, ",\"key\":", 7);
+        out += 7;
+        out += rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_MESSAGE_KEY_MAX),
+                                     rc_span_of(view->key, view->head.key_bytes));
+    }
     out += sprintf(out, ",\"boot\":%u,\"seq\":%llu}", wire->boot_nonce, (unsigned long long)view->head.sequence);
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = rc_span_of(tail, (size_t)(out - tail));
@@ -359,7 +379,7 @@ void rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc
                    struct rc_span parts[RC_WIRE_PARTS])
 {
     if ((view->head.flags & RC_ENVELOPE_BINARY) != 0) {
-        write_binary(wire, view, parts);
+        write_binary(wire, form, view, parts);
     } else {
         write_json(wire, form, view, parts);
     }

@@ -3,18 +3,19 @@
  *
  * JSON, what anybody may publish (unknown members are ignored, the last of two equal ones counts):
  *
- *   {"sourceInstance":"a","payload":…,"excludeIds":["…"],"boot":123,"seq":456}
+ *   {"sourceInstance":"a","payload":…,"excludeIds":["…"],"key":"…","boot":123,"seq":456}
  *
  *   payload         any JSON value, carried on byte for byte; required
  *   sourceInstance  who published it: that instance skips it, its clients have it already; absent = a backend
  *   excludeIds      client ids that do not get it
+ *   key             of up to 64 bytes: a newer message of the channel and key may replace this one (docs/protocol.md)
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
  *
- *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | payload
+ *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | payload
  *
- *   flags: bit 0 = the payload is JSON text; others are 0. seq 0 = none.
+ *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; others are 0. seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
  * -EMSGSIZE), never asserted.
@@ -33,6 +34,7 @@
 
 #define RC_WIRE_BINARY 0x01u
 #define RC_WIRE_FLAG_TEXT 0x01u
+#define RC_WIRE_FLAG_KEY 0x02u
 #define RC_WIRE_PARTS 3u
 
 struct rc_wire {
@@ -45,6 +47,7 @@ struct rc_wire {
     uint32_t own_head_bytes;
     char *text;                                 /* owner: excludes of a message that goes out */
     struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
+    uint8_t key[RC_MESSAGE_KEY_MAX];            /* likewise */
 };
 
 int rc_wire_open(struct rc_wire *wire, const char *instance_id, uint32_t boot_nonce, uint64_t message_bytes_max,
@@ -59,7 +62,7 @@ enum rc_wire_result {
     RC_WIRE_TOO_LARGE,
 };
 
-/* A message from Redis: fills data, flags (REMOTE, BINARY), time and the excluded clients of this host into `view` (the rest is
+/* A message from Redis: fills data, key, flags (REMOTE, BINARY), time and the excluded clients of this host into `view` (the rest is
  * zero); they live until the next call, data as long as `message`. Counts what it refuses. `what` names the channel's kind in the log. */
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view);

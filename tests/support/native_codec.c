@@ -80,6 +80,8 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
             out = escaped(index != 0 ? text(out, ",") : out, operation->exclude[index]);
         out = text(out, "]");
     }
+    if (operation->key.count != 0)
+        out = escaped(text(out, ",\"key\":"), operation->key);
     if (operation->data.count != 0)
         out = span(text(out, ",\"data\":"), operation->data);
     out = text(out, "}");
@@ -135,6 +137,10 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
         out = counted(out, operation->to);
     if (!operation->echo)
         *flags |= 0x08;
+    if (operation->key.count != 0) {
+        *flags |= 0x40;
+        out = counted(out, operation->key);
+    }
     if (operation->exclude_count != 0) {
         *flags |= 0x10;
         out = varint(out, operation->exclude_count);
@@ -155,7 +161,7 @@ bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_opera
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
         a->exclude_count != b->exclude_count || !rc_span_equal(a->id, b->id) ||
-        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
+        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
         return false;
     }
     for (uint32_t index = 0; index < a->exclude_count; index++) {

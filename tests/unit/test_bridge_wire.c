@@ -220,6 +220,44 @@ Test(bridge_wire, what_is_written_is_the_sources_json)
     cr_expect_str_eq(text, expected);
 }
 
+/* Of a channel's message only: nothing else is conflated. */
+Test(bridge_wire, key_of_a_message_goes_there_and_back)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    struct rc_envelope_view got;
+    char text[1024];
+    struct rc_envelope_view view = {.head = {.sequence = 1, .data_bytes = 1, .key_bytes = 4},
+                                    .key = (const uint8_t *)"a\"\nb",
+                                    .data = (const uint8_t *)"5"};
+    for (uint32_t binary = 0; binary < 2; binary++) {
+        view.head.flags = binary == 1 ? RC_ENVELOPE_BINARY : 0;
+        view.head.sequence++;
+        rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+        const size_t count = join(parts, text);
+        cr_assert(binary == 1 || strstr(text, "\"key\":\"a\\\"\\nb\"") != NULL, "%s", text);
+        cr_assert_eq(read_bytes(text, count, &got), RC_WIRE_GOOD);
+        cr_assert(got.head.key_bytes == 4 && memcmp(got.key, "a\"\nb", 4) == 0);
+        expect_data(&got, "5");
+        rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
+        view.head.sequence++;
+        rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.key_bytes, 0);
+    }
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":null}", &got), RC_WIRE_GOOD);
+    cr_assert_eq(got.head.key_bytes, 0);
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":5}", &got), RC_WIRE_MALFORMED);
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":\"\\ud800\"}", &got), RC_WIRE_MALFORMED);
+    char long_key[128];
+    for (uint32_t count = RC_MESSAGE_KEY_MAX; count <= RC_MESSAGE_KEY_MAX + 1; count++) {
+        (void)snprintf(long_key, sizeof(long_key), "{\"payload\":1,\"key\":\"%0*d\"}", (int)count, 7);
+        cr_assert_eq(read_text(long_key, &got), count <= RC_MESSAGE_KEY_MAX ? RC_WIRE_GOOD : RC_WIRE_MALFORMED);
+    }
+    static const char cut_key[] = "\x01\x03\x01"
+                                  "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05" "ab";
+    cr_assert_eq(read_bytes(cut_key, sizeof(cut_key) - 1, &got), RC_WIRE_MALFORMED);
+}
+
 Test(bridge_wire, a_copy_sent_again_is_known)
 {
     struct rc_span parts[RC_WIRE_PARTS];
@@ -270,7 +308,7 @@ Test(bridge_wire, binary_with_json_text_is_json)
                                "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2] ";
     static const char not_json[] = "\x01\x01\x01"
                                    "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2";
-    static const char unknown_flag[] = "\x01\x02\x01"
+    static const char unknown_flag[] = "\x01\x04\x01"
                                        "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1]";
     struct rc_envelope_view view;
     cr_assert_eq(read_bytes(good, sizeof(good) - 1, &view), RC_WIRE_GOOD);

@@ -25,11 +25,13 @@ static uint8_t *record_make(struct rc_envelope_view *view, uint32_t *bytes)
                  .code = 403,
                  .channel_bytes = 10,
                  .request_id_bytes = 5,
+                 .key_bytes = 3,
                  .exclude_count = 2,
                  .exclude_text_bytes = 6,
                  .data_bytes = 9},
         .channel = "prices:BTC",
         .request_id = (const uint8_t *)"\"id1\"",
+        .key = (const uint8_t *)"k\0y",
         .excludes = (const uint8_t *)excludes,
         .exclude_text = "a~b\0c",
         .data = (const uint8_t *)"{\"a\": 1}\n",
@@ -46,11 +48,12 @@ Test(envelope, all_parts_come_back)
     struct rc_envelope_view out;
     uint32_t bytes;
     uint8_t *record = record_make(&in, &bytes);
-    cr_assert_eq(bytes, sizeof(struct rc_envelope) + 10 + 5 + 32 + 6 + 9);
+    cr_assert_eq(bytes, sizeof(struct rc_envelope) + 10 + 5 + 3 + 32 + 6 + 9);
     cr_assert_eq(rc_envelope_read(&out, record, bytes), 0);
     cr_assert_eq(memcmp(&in.head, &out.head, sizeof(in.head)), 0);
     cr_assert_eq(memcmp(out.channel, "prices:BTC", 10), 0);
     cr_assert_eq(memcmp(out.request_id, "\"id1\"", 5), 0);
+    cr_assert_eq(memcmp(out.key, "k\0y", 3), 0);
     cr_assert_eq(rc_envelope_exclude(&out, 1).slot, 22);
     cr_assert_eq(memcmp(out.exclude_text, "a~b\0c", 6), 0);
     cr_assert_eq(memcmp(out.data, "{\"a\": 1}\n", 9), 0);
@@ -125,23 +128,25 @@ Test(envelope, bounds_hold_though_the_lengths_add_up)
 {
     const struct rc_envelope heads[] = {
         {.request_id_bytes = RC_REQUEST_ID_MAX + 1},
+        {.key_bytes = RC_MESSAGE_KEY_MAX + 1},
         {.exclude_count = RC_EXCLUDES_MAX + 1},
         {.exclude_text_bytes = RC_EXCLUDE_TEXT_MAX + 1},
     };
     const struct rc_envelope good[] = {
         {.request_id_bytes = RC_REQUEST_ID_MAX},
+        {.key_bytes = RC_MESSAGE_KEY_MAX},
         {.exclude_count = RC_EXCLUDES_MAX},
         {.exclude_text_bytes = RC_EXCLUDE_TEXT_MAX},
         {.channel_bytes = 255},
     };
     struct rc_envelope_view out;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         uint8_t *record = calloc(1, rc_envelope_bytes(&heads[i]));
         memcpy(record, &heads[i], sizeof(heads[i]));
         cr_assert_eq(rc_envelope_read(&out, record, (uint32_t)rc_envelope_bytes(&heads[i])), -EBADMSG);
         free(record);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         uint8_t *record = calloc(1, rc_envelope_bytes(&good[i]));
         memcpy(record, &good[i], sizeof(good[i]));
         cr_assert_eq(rc_envelope_read(&out, record, (uint32_t)rc_envelope_bytes(&good[i])), 0);

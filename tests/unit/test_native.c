@@ -77,6 +77,16 @@ Test(native, reads_publish_with_everything)
     cr_assert(rc_span_equal(operation.exclude[1], SPAN("b~2")));
 }
 
+Test(native, reads_the_key_of_a_publish)
+{
+    good("{\"type\":\"publish\",\"channel\":\"a\",\"data\":1,\"key\":\"B\\u0054C\"}");
+    cr_assert(rc_span_equal(operation.key, SPAN("BTC")));
+    good("{\"type\":\"publish\",\"channel\":\"a\",\"data\":1}");
+    cr_assert_eq(operation.key.count, 0);
+    good("{\"type\":\"broadcast\",\"data\":1,\"key\":7}");
+    cr_assert_eq(operation.key.count, 0, "of a publish only");
+}
+
 Test(native, reads_the_other_operations)
 {
     good("{\"type\":\"unsubscribe\",\"channel\":\"a\"}");
@@ -159,6 +169,12 @@ Test(native, says_what_is_wrong)
     bad("{\"type\":\"publish\",\"id\":7,\"data\":1}", RC_CODE_BAD_REQUEST, "7", "publish needs channel");
     bad("{\"type\":\"direct\",\"id\":7,\"data\":1}", RC_CODE_BAD_REQUEST, "7", "direct needs to");
     bad("{\"type\":\"direct\",\"id\":7,\"data\":1,\"to\":{}}", RC_CODE_BAD_REQUEST, "7", "to must be a string");
+    bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":5}", RC_CODE_BAD_REQUEST, "7",
+        "key must be a string");
+    bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":\"\"}", RC_CODE_BAD_REQUEST, "7", "key is empty");
+    bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":"
+        "\"12345678901234567890123456789012345678901234567890123456789012345\"}",
+        RC_CODE_BAD_REQUEST, "7", "key is longer than 64 bytes");
     bad("{\"type\":\"broadcast\",\"id\":7,\"data\":1,\"echo\":0}", RC_CODE_BAD_REQUEST, "7",
         "echo must be true or false");
     bad("{\"type\":\"broadcast\",\"id\":7,\"data\":1,\"exclude\":\"a\"}", RC_CODE_BAD_REQUEST, "7",
@@ -252,6 +268,7 @@ Test(native, scratch_holds_the_worst_operation)
 
     memset(name, 'n', sizeof(name));
     worst.channel = rc_span_of(name, sizeof(name));
+    worst.key = rc_span_of(name, RC_KEY_BYTES_MAX);
     worst.exclude_count = RC_EXCLUDE_MAX;
     for (size_t index = 0; index < RC_EXCLUDE_MAX; index++)
         worst.exclude[index] = rc_span_of(name, RC_CLIENT_ID_BYTES_MAX);
@@ -261,6 +278,7 @@ Test(native, scratch_holds_the_worst_operation)
     worst.exclude_count = 0;
     worst.type = RC_OPERATION_DIRECT;
     worst.channel.count = 0;
+    worst.key.count = 0;
     worst.to = rc_span_of(name, RC_CLIENT_ID_BYTES_MAX);
     worst.echo = true;
     cr_assert_eq(first(rc_span_of(frame, rc_test_operation_json(&worst, frame))), 1, "%s", error.message);

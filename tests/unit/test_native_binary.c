@@ -35,6 +35,8 @@ static const struct {
      "03 02 02 61 37 0a 70 72 69 63 65 73 3a 42 54 43 7b 22 70 22 3a 31 7d"},
     {"{\"type\":\"publish\",\"channel\":\"room:1\",\"data\":\"hi\",\"echo\":false,\"exclude\":[\"web1~x\",\"web2~y\"]}",
      "03 18 06 72 6f 6f 6d 3a 31 02 06 77 65 62 31 7e 78 06 77 65 62 32 7e 79 22 68 69 22"},
+    {"{\"type\":\"publish\",\"channel\":\"prices:all\",\"key\":\"BTC\",\"data\":{\"p\":1}}",
+     "03 40 0a 70 72 69 63 65 73 3a 61 6c 6c 03 42 54 43 7b 22 70 22 3a 31 7d"},
     {"{\"type\":\"broadcast\",\"data\":true}", "04 00 74 72 75 65"},
     {"{\"type\":\"direct\",\"to\":\"web1~x\",\"data\":[1,2],\"id\":2.5}",
      "05 03 03 32 2e 35 06 77 65 62 31 7e 78 5b 31 2c 32 5d"},
@@ -287,9 +289,9 @@ Test(native_binary, says_what_is_wrong)
     bad(SPAN("\x01\x05\x07\x01"
              "c"),
         RC_CODE_BAD_REQUEST, "7", "flags 0x05 are not for type 0x01");
-    bad(SPAN("\x03\x40\x01"
+    bad(SPAN("\x03\x80\x01"
              "c1"),
-        RC_CODE_BAD_REQUEST, "", "flags 0x40 are not for type 0x03");
+        RC_CODE_BAD_REQUEST, "", "flags 0x80 are not for type 0x03");
     bad(SPAN("\x08\x01\x07\x00"), RC_CODE_BAD_REQUEST, "7", "something follows the operation");
 
     bad(SPAN("\x08\x01"), RC_CODE_BAD_REQUEST, "", "id is not a number in its shortest form");
@@ -334,6 +336,13 @@ Test(native_binary, says_what_is_wrong)
     bad(SPAN("\x05\x01\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
              "1"),
         RC_CODE_BAD_REQUEST, "7", "to is cut off");
+    bad(SPAN("\x03\x41\x07\x01"
+             "a\x02"
+             "k"),
+        RC_CODE_BAD_REQUEST, "7", "key is cut off");
+    bad(SPAN("\x04\x41\x07\x01"
+             "k1"),
+        RC_CODE_BAD_REQUEST, "7", "flags 0x41 are not for type 0x04");
     bad(SPAN("\x04\x11\x07"), RC_CODE_BAD_REQUEST, "7", "exclude is cut off");
     bad(SPAN("\x04\x11\x07\x02\x01"
              "a"),

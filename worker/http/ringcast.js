@@ -76,11 +76,12 @@
   function encodeBinary(request, data) {
     const type = { publish: 0x03, broadcast: 0x04, direct: 0x05 }[request.type];
     const exclude = request.exclude && request.exclude.length > 0 ? request.exclude : null;
-    const flags = 0x04 | (request.id === undefined ? 0 : 0x01) | (request.echo === false ? 0x08 : 0) | (exclude ? 0x10 : 0);
+    const flags = 0x04 | (request.id === undefined ? 0 : 0x01) | (request.echo === false ? 0x08 : 0) | (exclude ? 0x10 : 0) | (request.key ? 0x40 : 0);
     const head = [type, flags];
     if (request.id !== undefined) putNumber(head, request.id);
     if (request.type === "publish") putText(head, request.channel);
     if (request.type === "direct") putText(head, request.to);
+    if (request.key) putText(head, request.key);
     if (exclude) {
       putNumber(head, exclude.length);
       for (const client of exclude) putText(head, client);
@@ -221,7 +222,8 @@
 
     /* Sends data (JSON, or bytes as ArrayBuffer or a view of one) to the channel. Resolves when the server has taken it.
      * options: ack false: resolves as soon as it is handed to the connection, errors come as events; echo false: not to
-     * ourselves; exclude: client ids that do not get it; timeout in ms. */
+     * ourselves; exclude: client ids that do not get it; key: up to 64 bytes, a newer message of the same key may replace this one
+     * where the namespace throttles or conflates; timeout in ms. */
     publish(channel, data, options) {
       return this._request({ type: "publish", channel, data }, options);
     }
@@ -263,6 +265,7 @@
       options = options || {};
       if (options.echo === false) request.echo = false;
       if (options.exclude) request.exclude = options.exclude;
+      if (options.key && request.type === "publish") request.key = String(options.key);
       const acknowledged = options.ack !== false || request.type === "ping";
       if (acknowledged) request.id = this.nextId++;
       const failed = (code, reason, message) => Promise.reject(new RingcastError(code, reason, message, request.channel));

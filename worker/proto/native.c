@@ -16,6 +16,7 @@
 
 static_assert(RC_CHANNEL_BYTES_MAX == RC_CHANNEL_NAME_MAX, "channel names as configured and as carried");
 static_assert(RC_REQUEST_ID_TOKEN_BYTES_MAX == RC_REQUEST_ID_MAX, "request ids as carried to the relay and back");
+static_assert(RC_KEY_BYTES_MAX == RC_MESSAGE_KEY_MAX, "keys as carried to the relay");
 static_assert(RC_CLIENT_ID_BYTES_MAX >= RC_CLIENT_ID_MAX, "client ids of this and other instances");
 
 /* The members that mean something. Others are skipped. */
@@ -28,6 +29,7 @@ enum member {
     MEMBER_ECHO,
     MEMBER_EXCLUDE,
     MEMBER_LIMIT,
+    MEMBER_KEY,
     MEMBER_COUNT,
 };
 
@@ -38,6 +40,7 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_CHANNEL] = {(const uint8_t *)"channel", 7}, [MEMBER_DATA] = {(const uint8_t *)"data", 4},
     [MEMBER_TO] = {(const uint8_t *)"to", 2},           [MEMBER_ECHO] = {(const uint8_t *)"echo", 4},
     [MEMBER_EXCLUDE] = {(const uint8_t *)"exclude", 7}, [MEMBER_LIMIT] = {(const uint8_t *)"limit", 5},
+    [MEMBER_KEY] = {(const uint8_t *)"key", 3},
 };
 
 #define BIT(member) (1U << (member))
@@ -49,7 +52,8 @@ static const struct {
     unsigned required;
     unsigned optional;
 } operations[] = {
-    {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE)},
+    {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
+     BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY)},
     {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE)},
@@ -241,6 +245,8 @@ static int member_take(struct rc_native_reader *reader, enum member member, cons
         return 0;
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
+    case MEMBER_KEY:
+        return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
     default:

@@ -16,7 +16,7 @@
 enum field {
     FIELD_CHANNEL = 1,
     FIELD_TO = 2,
-    FIELD_DATA = 4, /* and before it what NO_ECHO and EXCLUDE say, where allowed */
+    FIELD_DATA = 4, /* and before it what KEY and EXCLUDE say, where allowed */
 };
 
 static const struct {
@@ -28,7 +28,7 @@ static const struct {
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
                                   RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
-                                      RC_NATIVE_BINARY_EXCLUDE},
+                                      RC_NATIVE_BINARY_EXCLUDE | RC_NATIVE_BINARY_KEY},
     [RC_NATIVE_BINARY_BROADCAST] = {RC_OPERATION_BROADCAST, FIELD_DATA,
                                     RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
                                         RC_NATIVE_BINARY_EXCLUDE},
@@ -221,6 +221,8 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
     }
     if (failed == 0 && (fields & FIELD_TO) != 0)
         failed = text_take(rest, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_KEY) != 0)
+        failed = text_take(rest, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0)
         failed = exclude_take(rest, operation, error);
     if (failed == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {

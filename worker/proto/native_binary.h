@@ -53,6 +53,7 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_NO_ECHO = 0x08, /* operations */
     RC_NATIVE_BINARY_EXCLUDE = 0x10,
     RC_NATIVE_BINARY_LIMIT = 0x20,
+    RC_NATIVE_BINARY_KEY = 0x40,
 
     RC_NATIVE_BINARY_LOCAL = 0x08,   /* events: subscribed */
     RC_NATIVE_BINARY_CHANNEL = 0x10, /* error */

@@ -20,12 +20,14 @@
 #define RC_CLIENT_ID_BYTES_MAX 128 /* a client id, decoded */
 #define RC_REQUEST_ID_BYTES_MAX 64 /* a request's id as written, without quotes */
 #define RC_REQUEST_ID_TOKEN_BYTES_MAX (RC_REQUEST_ID_BYTES_MAX + 2)
+#define RC_KEY_BYTES_MAX 64 /* a message's key, decoded */
 #define RC_EXCLUDE_MAX 64 /* clients in `exclude` */
 #define RC_BATCH_MAX 128  /* operations in one frame */
 
 /* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
 #define RC_OPERATION_SCRATCH_BYTES \
-    (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX)
+    (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX + \
+     RC_KEY_BYTES_MAX)
 
 struct rc_operation_scratch {
     uint8_t bytes[RC_OPERATION_SCRATCH_BYTES];
@@ -95,6 +97,7 @@ struct rc_operation {
     uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
+    struct rc_span key;                     /* publish: newer messages of the same key may replace it; empty = none */
     struct rc_span to;                      /* direct: client id */
     struct rc_span data;                    /* publish, broadcast, direct: as the sender wrote it */
     uint32_t exclude_count;                 /* publish, broadcast */

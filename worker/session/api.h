@@ -58,6 +58,7 @@ struct rc_api_message {
     struct rc_span channel;
     struct rc_span data;
     struct rc_span exclude; /* JSON array of client ids, checked; empty = none */
+    struct rc_span key;     /* empty = none */
     bool binary;
 };
 
@@ -204,6 +205,7 @@ enum rc_api_member {
     RC_API_CODE,
     RC_API_REASON,
     RC_API_IDEMPOTENCY_KEY,
+    RC_API_KEY,
     RC_API_MEMBER_COUNT,
 };
 

@@ -19,6 +19,7 @@ static const char *const member_names[RC_API_MEMBER_COUNT] = {
     [RC_API_CODE] = "code",
     [RC_API_REASON] = "reason",
     [RC_API_IDEMPOTENCY_KEY] = "idempotency_key",
+    [RC_API_KEY] = "key",
 };
 
 static int json_fault(struct rc_api_fault *fault, int error, size_t offset)

@@ -39,7 +39,7 @@ static int check_exclude(struct rc_api_call *call, const struct rc_json_value *v
     return 0;
 }
 
-/* data, data_base64 and exclude of an object. */
+/* data, data_base64, exclude and key of an object. */
 static int read_message(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
                         struct rc_api_message *message, struct rc_api_fault *fault)
 {
@@ -56,9 +56,13 @@ static int read_message(struct rc_api *api, struct rc_api_call *call, const stru
     if (check_exclude(call, &members[RC_API_EXCLUDE], &message->exclude, fault) < 0) {
         return -EINVAL;
     }
+    if (members[RC_API_KEY].type != RC_JSON_NONE &&
+        rc_api_string(call, &members[RC_API_KEY], "key", RC_KEY_BYTES_MAX, &message->key, fault) < 0) {
+        return -EINVAL;
+    }
     /* In a record an excluded client takes no more than its id between quotes does here. */
     const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
-                            message->exclude.count + message->data.count;
+                            message->key.count + message->exclude.count + message->data.count;
     if (message->data.count > api->sessions->config->limits.max_message_size_bytes ||
         record > rc_ring_payload_max(&api->sessions->uplink->up)) {
         return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
@@ -289,9 +293,11 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
                      (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
                                 (message->binary ? RC_ENVELOPE_BINARY : 0u) | (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
                  .channel_bytes = (uint8_t)message->channel.count,
-                 .request_id_bytes = sizeof(tag)},
+                 .request_id_bytes = sizeof(tag),
+                 .key_bytes = (uint8_t)message->key.count},
         .channel = (const char *)message->channel.bytes,
         .request_id = (const uint8_t *)&tag,
+        .key = message->key.bytes,
         .data = message->data.bytes,
     };
     if (!direct) {

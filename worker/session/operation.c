@@ -216,6 +216,8 @@ static bool request_publish(const struct request *request, struct rc_span channe
     struct rc_envelope_view view = {.channel = (const char *)channel.bytes};
     view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
     view.head.channel_bytes = (uint8_t)channel.count;
+    view.head.key_bytes = (uint8_t)request->operation->key.count;
+    view.key = request->operation->key.bytes;
     view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
     request_excludes(request, refs, text, &view);
     return request_send_up(request, RC_UP_PUBLISH, &view,
