@@ -54,7 +54,7 @@ TestSuite(presence, .init = open_all, .fini = close_all);
 static void interest(const char *channel, bool wanted)
 {
     rc_presence_interest(&presence, rc_span_text(channel), wanted);
-    fake_pass(rc_clock_ms(), 0);
+    fake_pass(0);
 }
 
 static void join(const char *channel)
@@ -75,9 +75,9 @@ Test(presence, user_comes_and_goes_after_the_delay)
     join("user:u1");
     cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_PRESENCE_USERS), 1);
     interest("user:u1", false);
-    fake_pass(rc_clock_ms(), 4900);
+    fake_pass(4000);
     cr_assert_eq(fake.count, 0);
-    fake_pass(rc_clock_ms(), 5010);
+    fake_pass(5010);
     fake_integer("EVAL script 1 ws:presence:users u1 a ws:presence {\"event\":\"player:offline\",\"userId\":\"u1\"", 1);
     fake_integer("SREM ws:instance:a:index uu1", 1);
     cr_assert_eq(entries.count, 0);
@@ -88,7 +88,7 @@ Test(presence, back_in_time_is_no_event)
     join("user:u1");
     interest("user:u1", false);
     interest("user:u1", true);
-    fake_pass(rc_clock_ms(), 10000);
+    fake_pass(10000);
     cr_assert_eq(fake.count, 0);
     cr_assert(rc_entries_settled(&entries));
 }
@@ -102,7 +102,7 @@ Test(presence, many_leave_in_their_order)
     interest("user:u2", false);
     interest("user:u3", false);
     interest("user:u2", true); /* out of the middle of the queue */
-    fake_pass(rc_clock_ms(), 5010);
+    fake_pass(5010);
     fake_integer("EVAL script 1 ws:presence:users u1 ", 1);
     fake_integer("EVAL script 1 ws:presence:users u3 ", 1);
     while (fake.count > 0) {
@@ -124,10 +124,10 @@ Test(presence, adopted_user_has_time_to_come_back)
     config.presence.offline_delay_ms = 0;
     cr_assert_eq(rc_presence_clean_user(&presence, RC_SPAN("u1"), "a", NULL, NULL), 0);
     cr_assert_eq(rc_presence_clean_user(&presence, RC_SPAN("u2"), "a", NULL, NULL), 0);
-    fake_pass(rc_clock_ms(), 0);
+    fake_pass(0);
     cr_assert_eq(fake.count, 0, "Redis has them");
     interest("user:u1", true);
-    fake_pass(rc_clock_ms(), 2100);
+    fake_pass(2100);
     fake_integer("EVAL script 1 ws:presence:users u2 a ws:presence {\"event\":\"player:offline\"", 1);
     fake_integer("SREM ws:instance:a:index uu2", 1);
     cr_assert_eq(fake.count, 0);
@@ -154,14 +154,14 @@ Test(presence, user_of_a_dead_instance_leaves_there)
 Test(presence, clients_of_a_channel_with_their_users)
 {
     rc_presence_member(&presence, RC_SPAN("room"), &client, RC_SPAN("u1"), true);
-    fake_pass(rc_clock_ms(), 0);
+    fake_pass(0);
     fake_integer("SADD ws:instance:a:index pws:presence:channel:room", 1);
     cr_assert_eq(strcmp(strrchr(fake.commands[0].text, ' '), " u1"), 0);
     fake_integer("HSET ws:presence:channel:room a~", 1);
     config.namespaces[0].presence = false; /* a reload */
     rc_presence_member(&presence, RC_SPAN("room"), &client, (struct rc_span){0}, false);
     rc_presence_member(&presence, RC_SPAN("off"), &client, RC_SPAN("u1"), true);
-    fake_pass(rc_clock_ms(), 0);
+    fake_pass(0);
     fake_integer("HDEL ws:presence:channel:room a~", 1);
     fake_integer("SREM ws:instance:a:index", 1);
     cr_assert_eq(entries.count, 0);

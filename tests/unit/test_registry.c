@@ -11,7 +11,6 @@ static uint32_t registered_count;
 static uint32_t unregistered_count;
 static char cleaned_users[8][32];
 static uint32_t cleaned_user_count;
-static uint64_t now_ms; /* later than the clock: timers are run ahead of it */
 
 static void registered(void *context)
 {
@@ -44,7 +43,6 @@ static void open_all(void)
         .registered = registered, .unregistered = unregistered, .cleanup = {.user = clean_user}};
     rc_registry_open(&registry, NULL, &metrics, "a", 0x10, 0xabc, &config, &ops);
     cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
-    now_ms = rc_clock_ms();
     fake_return();
 }
 
@@ -63,7 +61,7 @@ static void inherit_nothing(void)
     fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
     fake_scan("SSCAN ws:instance:a:index 0", "0", 0, NULL);
     fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
-    fake_pass(now_ms, 10);
+    fake_pass( 10);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     fake_integer("SADD ws:instances a", 1);
 }
@@ -82,9 +80,10 @@ static void find_dead(void)
     own();
     rc_registry_heard(&registry, RC_SPAN("b"), 5);
     registry.instances[0].listed = true;
+    const uint64_t now_ms = rc_clock_ms();
     registry.instances[0].heard_ms = now_ms - 90000;
     registry.list_ms = now_ms + RC_REGISTRY_CHECK_MS;
-    fake_pass(now_ms, RC_REGISTRY_CHECK_MS + 10);
+    fake_pass( RC_REGISTRY_CHECK_MS + 10);
     fake_ok("SET ws:instance:b:cleanup 00000abc10 NX PX 10000");
     fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
 }
@@ -100,15 +99,15 @@ Test(registry, live_rival_refuses_dead_one_is_replaced)
     fake_string("EVAL", "feed:7");
     cr_assert_eq(registry.state, RC_REGISTRY_CHALLENGED);
     cr_assert_str_eq(fake.published[0], "ws:instance:a:claim 00000abc10");
-    fake_pass(now_ms, RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_pass( RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:7", "feed:8");
     cr_assert(rc_registry_refused(&registry));
     cr_assert_eq(registered_count, 0);
     /* Asked again after a heartbeat interval; it stays refused while it asks. */
-    fake_pass(now_ms, config.heartbeat_interval_ms + 10);
+    fake_pass( config.heartbeat_interval_ms + 10);
     fake_string("EVAL", "feed:9");
     cr_assert(rc_registry_refused(&registry));
-    fake_pass(now_ms, RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_pass( RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:9", "new");
     cr_assert(!rc_registry_refused(&registry));
     inherit_nothing();
@@ -135,7 +134,7 @@ Test(registry, lapsed_owner_registers_everything_again)
     cr_assert_eq(unregistered_count, 1);
     fake_integer("EXISTS ws:instance:a:cleanup", 1); /* somebody is at it: waits */
     cr_assert_eq(registered_count, 1);
-    fake_pass(now_ms, 250);
+    fake_pass( 250);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     fake_integer("SADD ws:instances a", 1);
     cr_assert_eq(registered_count, 2);
@@ -236,7 +235,7 @@ Test(registry, predecessors_users_are_taken_over)
     fake_integer("EVAL", 1);
     fake_scan("SSCAN ws:instance:a:index 0", "0", 1, index + 1);
     fake_integer("EVAL", 1);
-    fake_pass(now_ms, 10);
+    fake_pass( 10);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     cr_assert(rc_registry_owned(&registry));
 }

@@ -41,7 +41,7 @@ TestSuite(subscription_sets, .init = open_all, .fini = close_all);
 
 static void flush(void)
 {
-    fake_pass(rc_clock_ms(), 0);
+    fake_pass(0);
 }
 
 static void change(const char *channel, const struct rc_client_ref *ref, bool subscribed)
@@ -145,7 +145,7 @@ Test(subscription_sets, refused_is_written_again_later_others_at_once)
     fake_integer("SADD ws:", 1);
     fake_integer("SADD subs:ETH", 1);
     cr_assert_eq(fake.count, 0);
-    fake_pass(rc_clock_ms(), RC_ENTRIES_RETRY_MS + 10);
+    fake_pass(RC_ENTRIES_RETRY_MS + 10);
     fake_integer("SADD ws:instance:a:index csubs:BTC", 0);
     fake_integer("SADD subs:BTC", 1);
     cr_assert(rc_entries_settled(&entries));
@@ -210,7 +210,7 @@ Test(subscription_sets, no_room_for_commands_is_no_loss)
     change("BTC", &client, true);
     cr_assert_eq(fake.count, 0);
     fake.full = false;
-    fake_pass(rc_clock_ms(), RC_ENTRIES_RETRY_MS + 10);
+    fake_pass(RC_ENTRIES_RETRY_MS + 10);
     fake_integer("SADD ws:", 1);
     fake_integer("SADD subs:BTC", 1);
     cr_assert(rc_entries_settled(&entries));
