@@ -94,6 +94,7 @@ enum rc_slot_flags {
     RC_SLOT_BROKEN = 1u << 15,     /* the rest of a cut frame was lost for want of memory: must end */
     RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
     RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
+    RC_SLOT_HANDSHAKE = 1u << 18,  /* counted as without a request yet */
 };
 
 /* Reading is put off for any of these. */
