@@ -112,6 +112,7 @@ void rc_overload_pass_ends(struct rc_overload *overload)
 {
     const uint64_t now_ns = rc_clock_ns();
     const uint64_t pass_ns = now_ns - overload->pass_ns;
+    rc_metric_observe(overload->metrics, RC_HISTOGRAM_PASS, pass_ns);
     if (pass_ns > overload->longest_ns) {
         overload->longest_ns = pass_ns;
     }
