@@ -67,6 +67,9 @@ static long consider(__u32 index, void *context)
     if ((__s64)load < 0) {
         load = 0; /* two corrections met; the next one puts it right */
     }
+    if (worker->busy) {
+        load += 1ull << 40; /* overloaded: only when all are */
+    }
     if (load < pick->least) {
         pick->least = load;
         pick->choice = index;

@@ -25,7 +25,8 @@
 
 _Static_assert(sizeof(struct rc_steer_entry) == sizeof(struct rc_steer_worker) &&
                    offsetof(struct rc_steer_entry, load) == offsetof(struct rc_steer_worker, load) &&
-                   offsetof(struct rc_steer_entry, live) == offsetof(struct rc_steer_worker, live),
+                   offsetof(struct rc_steer_entry, live) == offsetof(struct rc_steer_worker, live) &&
+                   offsetof(struct rc_steer_entry, busy) == offsetof(struct rc_steer_worker, busy),
                "both sides of the steering map agree");
 _Static_assert(RC_STEER_WORKERS_MAX == RC_WORKERS_MAX, "the steering map has an entry for every worker");
 

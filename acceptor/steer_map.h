@@ -12,7 +12,7 @@
 struct rc_steer_entry {
     __u64 load;
     __u32 live;
-    __u32 reserved;
+    __u32 busy;
 };
 
 /* Why a connection went where it went. One counter each. */

@@ -93,6 +93,13 @@ struct rc_config_limits {
     uint64_t send_buffer_bytes;   /* SO_SNDBUF, 0 = kernel's */
 };
 
+struct rc_config_overload {
+    uint64_t max_turn_ms;         /* 0 = no limit */
+    uint64_t max_memory_bytes;    /* resident, of a worker; 0 = no limit */
+    uint64_t min_available_bytes; /* of the host; 0 = no limit */
+    uint32_t max_handshakes;      /* of a worker; 0 = no limit */
+};
+
 struct rc_config_compression {
     bool enabled;
     uint64_t threshold_bytes; /* smaller messages are sent as they are */
@@ -208,6 +215,7 @@ struct rc_config_bridge {
 struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
+    struct rc_config_overload overload;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;
     struct rc_config_presence presence;

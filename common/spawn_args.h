@@ -43,7 +43,7 @@ struct rc_steer_worker {
     /* +1 by BPF at selection; -1 at close by the worker, which sets its true number when it differs for long. */
     uint64_t load;
     uint32_t live; /* W: acceptor. 1 = may be selected */
-    uint32_t reserved;
+    uint32_t busy; /* W: worker. 1 = overloaded: others first */
 };
 
 #endif

@@ -17,6 +17,7 @@
 #include "common/shm.h"
 #include "common/spawn_args.h"
 #include "worker/memberships.h"
+#include "worker/overload.h"
 #include "worker/session/session.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -36,6 +37,7 @@ struct worker {
     struct rc_uplink uplink;
     struct rc_memberships memberships;
     struct rc_sessions sessions;
+    struct rc_overload overload;
     struct rc_metrics *metrics;
     bool parent_gone;
     bool more; /* the down ring had more than one batch, or a step of sessions is to be continued */
@@ -230,6 +232,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_sessions_reconfigure(&w->sessions, w->config);
+        rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, w->control, w->config);
     }
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
@@ -297,6 +300,9 @@ static int start(struct worker *w, struct rc_err *err)
                            w->args.steer_fd, 0);
         w->io.steer = steer == MAP_FAILED ? NULL : (struct rc_steer_worker *)steer + w->args.index;
     }
+    if (rc == 0) {
+        rc_overload_open(&w->overload, &w->io, &w->sessions, w->metrics, w->config);
+    }
     return rc;
 }
 
@@ -308,7 +314,7 @@ static uint32_t sleep_ms(struct worker *w)
     if (w->more || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink)) {
         return 0;
     }
-    const uint32_t ticks = rc_wheel_sleep(&w->io.wheel, WAIT_MS_MAX / RC_WHEEL_TICK_MS);
+    const uint32_t wait_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) ||
         atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
@@ -316,7 +322,7 @@ static uint32_t sleep_ms(struct worker *w)
          atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
         return 0;
     }
-    return ticks * RC_WHEEL_TICK_MS;
+    return wait_ms;
 }
 
 static void trim(struct worker *w)
@@ -348,6 +354,7 @@ static void run(struct worker *w)
 {
     while (!ended(w)) {
         rc_io_run(&w->io, sleep_ms(w));
+        rc_overload_pass_begins(&w->overload);
         rc_doorbell_awake(&w->process->bell);
         beat(w);
         adopt_config(w, false);
@@ -365,6 +372,7 @@ static void run(struct worker *w)
         rc_uplink_release(&w->uplink);
         rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
+        rc_overload_pass_ends(&w->overload);
     }
 }
 
@@ -392,6 +400,7 @@ int main(int argc, char **argv)
     const bool corrupt = worker.uplink.corrupt;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release);
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
+    rc_overload_close(&worker.overload);
     rc_sessions_close(&worker.sessions);
     rc_io_close(&worker.io);
     rc_memberships_close(&worker.memberships);

@@ -95,6 +95,7 @@ enum rc_slot_flags {
     RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
     RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
     RC_SLOT_WAITS_JOIN = 1u << 18, /* neither read nor written until the relay knows what the server joined for it */
+    RC_SLOT_HANDSHAKE = 1u << 19,  /* counted as without a request yet */
 };
 
 /* Reading is put off for any of these. */

@@ -134,6 +134,19 @@ Test(steer, a_worker_that_is_not_live_gets_nothing)
     cr_assert_eq(waiting(2), 30);
 }
 
+Test(steer, an_overloaded_worker_gets_what_nobody_else_can_take)
+{
+    steering();
+    steer.map[1].busy = 1;
+    connect_clients(60);
+    cr_assert_eq(waiting(1), 0);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        steer.map[i].busy = 1;
+    }
+    connect_clients(20);
+    cr_assert_eq(waiting(1), 20);
+}
+
 Test(steer, equally_loaded_workers_are_chosen_at_random)
 {
     steering();

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 
 #include "common/check.h"
 #include "tests/support/hub_rig.h"
+#include "worker/io/io_internal.h"
 
 static int listen_on(struct sockaddr_in *address)
 {
@@ -184,4 +186,121 @@ Test(io, terminate_with_everything_in_flight)
         hub_rig_check(&rig);
     }
     hub_rig_close(&rig);
+}
+
+/* Paused, connections wait in the queue, whose length can be asked; afterwards all of them come. */
+Test(io, pausing_accepts_leaves_newcomers_in_the_queue)
+{
+    enum { COUNT = 20 };
+    int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    uint32_t queued, backlog;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT + 8, .listen_fd = listener});
+    hub_rig_run(&rig);
+    for (int round = 0; round < 3; round++) {
+        rc_io_pause_accept(&rig.io, true);
+        rc_io_pause_accept(&rig.io, true);
+        for (int i = 0; i < 3; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.accepts_armed, 0);
+        for (int i = 0; i < COUNT; i++) {
+            fds[i] = connect_to(&address);
+        }
+        for (int i = 0; i < 10; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, 0);
+        rc_io_accept_queue(&rig.io, &queued, &backlog);
+        cr_assert_eq(queued, COUNT);
+        cr_assert(backlog >= 128, "backlog %u", backlog);
+        rc_io_pause_accept(&rig.io, false);
+        if (round == 1) {
+            /* To and fro before anything is submitted: what counts is how it ends. */
+            rc_io_pause_accept(&rig.io, true);
+            rc_io_pause_accept(&rig.io, false);
+        }
+        for (int i = 0; i < 100 && rig.io.open_count < COUNT; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, COUNT);
+        rc_io_accept_queue(&rig.io, &queued, &backlog);
+        cr_assert_eq(queued, 0);
+        for (int i = 0; i < COUNT; i++) {
+            close(fds[i]);
+        }
+        for (int i = 0; i < 100 && rig.io.open_count > 0; i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, 0);
+        cr_assert_eq(rig.io.accepts_armed, 1);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
+/* An accept that fails at once each time must not keep the loop busy; one connection's own failure holds nobody up. */
+Test(io, accepts_that_fail_are_tried_again_later)
+{
+    static const int persistent[] = {-EMFILE, -ENFILE, -ENOMEM, -ENOBUFS, -EPERM};
+    static const int passing[] = {-ECONNABORTED, -EPROTO, -ENETDOWN, -EHOSTUNREACH, -ECANCELED};
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 8, .listen_fd = listener});
+    hub_rig_run(&rig);
+    struct rc_io *io = &rig.io;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(passing); i++) {
+        const struct io_uring_cqe cqe = {.res = passing[i]};
+        rc_io_pause_accept(io, true);
+        for (int n = 0; n < 3; n++) {
+            hub_rig_run(&rig);
+        }
+        io->accepts_paused = false;
+        io->accepts_armed = 1;
+        rc_io_on_accept(io, 0, &cqe);
+        cr_expect_eq(io->accepts_armed, 1, "%s", strerror(-passing[i]));
+        cr_expect_eq(io->accept_retry_ds, 0);
+    }
+    rc_io_pause_accept(io, true);
+    for (int n = 0; n < 3; n++) {
+        hub_rig_run(&rig);
+    }
+    io->accepts_paused = false;
+    const uint64_t errors = rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_ERRORS);
+    uint32_t waited = 0;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(persistent); i++) {
+        const struct io_uring_cqe cqe = {.res = persistent[i]};
+        io->accepts_armed = 1;
+        rc_io_on_accept(io, 0, &cqe);
+        cr_expect_eq(io->accepts_armed, 0, "%s", strerror(-persistent[i]));
+        const uint32_t wait = io->accept_retry_ds - io->now_ds;
+        cr_expect(wait > waited || wait == 10, "waits longer and longer, up to a second: %u, %u", waited, wait);
+        cr_expect_eq(rc_io_sleep_ms(io, 5000), wait * RC_WHEEL_TICK_MS);
+        waited = wait;
+        io->now_ds = io->accept_retry_ds - 1;
+        rc_io_timers(io);
+        cr_expect_eq(io->accepts_armed, 0);
+    }
+    cr_expect_eq(waited, 10);
+    cr_expect_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_ERRORS) - errors, RC_ARRAY_COUNT(persistent));
+    io->now_ds++;
+    rc_io_timers(io);
+    cr_expect_eq(io->accepts_armed, 1);
+    cr_expect_eq(io->accept_retry_ds, 0);
+    /* And it does accept again, from which on a failure waits as short as the first. */
+    const int fd = connect_to(&address);
+    for (int i = 0; i < 100 && io->open_count < 1; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_expect_eq(io->open_count, 1);
+    cr_expect_eq(io->accept_backoff_ds, 0);
+    close(fd);
+    for (int i = 0; i < 100 && io->open_count > 0; i++) {
+        hub_rig_run(&rig);
+    }
+    hub_rig_close(&rig);
+    close(listener);
 }

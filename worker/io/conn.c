@@ -1,5 +1,5 @@
 /*
- * conn: the life of a socket: accept, being read, being waited for, and its end (terminate, join, close).
+ * conn: the life of a socket: being read, being waited for, and its end (terminate, join, close). How it begins: accept.c.
  */
 #include "worker/io/io.h"
 
@@ -20,92 +20,6 @@
 static uint64_t conn_data(const struct rc_io *io, enum rc_io_op op, uint32_t slot)
 {
     return rc_io_user_data(op, io->truth->slots[slot].generation, slot);
-}
-
-void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
-{
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_multishot_accept_direct(sqe, io->listen_fds[listener], NULL, NULL, 0);
-    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, listener));
-    io->accepts_armed |= 1u << listener;
-}
-
-static void conn_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
-{
-    if (io->peernames_free_count == 0) {
-        return; /* more connections at once than a listen queue holds: their addresses stay unknown, not another's */
-    }
-    const uint32_t entry = io->peernames_free[--io->peernames_free_count];
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    memset(&io->peernames[entry], 0, sizeof(io->peernames[entry]));
-    io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)slot, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
-                           (int)bytes);
-    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    /* The entry belongs to the request until its completion is handled: a thousand may be under way after a burst. */
-    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, slot));
-    io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
-}
-
-void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe)
-{
-    if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        io->accepts_armed &= ~(1u << listener);
-        if (cqe->res != -ENFILE) {
-            rc_io_arm_accept(io, listener);
-        }
-        /* -ENFILE: the descriptor table is full; armed again when a slot is freed. */
-    }
-    if (cqe->res < 0) {
-        if (cqe->res != -ECANCELED) {
-            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
-            rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\"", listener, strerror(-cqe->res));
-        }
-        return;
-    }
-    const uint32_t index = (uint32_t)cqe->res;
-    RC_ASSERT(index < io->truth->slot_count);
-    struct rc_slot *slot = &io->truth->slots[index];
-    RC_ASSERT(slot->state == RC_SLOT_FREE);
-    const uint32_t generation = slot->generation + 1;
-    *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
-    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE, .preface = io->preface_listener[listener]};
-    io->open_count++;
-    rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
-    rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
-    if (io->peername_bytes[listener] > 0) {
-        conn_ask_peername(io, index, io->peername_bytes[listener]);
-    }
-    if ((io->tls_listener[listener] && !rc_io_tls_accept(io, index)) ||
-        !io->handlers.accepted(io->handlers.context, index, listener)) {
-        rc_io_terminate(io, index);
-        return;
-    }
-    rc_io_read(io, index);
-}
-
-void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int result)
-{
-    struct rc_slot *slot = &io->truth->slots[index];
-    io->conns[index].inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
-    RC_ASSERT(entry < RC_IO_PEERNAMES_MAX);
-    const struct sockaddr_in6 *name = &io->peernames[entry];
-    io->peernames_free[io->peernames_free_count++] = (uint16_t)entry;
-    if (slot->state == RC_SLOT_TERMINATING) {
-        rc_io_terminate(io, index);
-        return;
-    }
-    if (result < 0) {
-        return; /* a Unix socket, or the peer is gone already */
-    }
-    if (name->sin6_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
-        slot->address[10] = slot->address[11] = 0xff;
-        memcpy(slot->address + 12, &v4->sin_addr, 4);
-        slot->port = ntohs(v4->sin_port);
-    } else if (name->sin6_family == AF_INET6) {
-        memcpy(slot->address, &name->sin6_addr, 16);
-        slot->port = ntohs(name->sin6_port);
-    }
 }
 
 static void conn_arm_receive(struct rc_io *io, uint32_t slot, bool multishot)
@@ -382,10 +296,6 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
         while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
                                                         __ATOMIC_RELAXED)) {}
     }
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        if (!(io->accepts_armed & (1u << i))) {
-            rc_io_arm_accept(io, i);
-        }
-    }
+    rc_io_arm_accepts(io); /* a full table ended them */
     io->handlers.freed(io->handlers.context, index);
 }

@@ -136,6 +136,10 @@ struct rc_io {
     int listen_fds[RC_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t accepts_armed; /* bit per listener: exactly while its multishot accept is in flight */
+    uint32_t accepts_admin; /* bit per listener: accepted from also under pressure */
+    bool accepts_paused;
+    uint32_t accept_retry_ds;   /* when accepts that failed are tried again; 0 = none did */
+    uint32_t accept_backoff_ds; /* how long the next failure waits */
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
@@ -183,6 +187,15 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms);
 
 /* Fires the timers that are due. */
 void rc_io_timers(struct rc_io *io);
+/* How long the loop may sleep until then, at most `most_ms`. */
+uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms);
+
+/* Stops accepting, admin listeners excepted, until called again with false: who comes waits in the listeners' queues. */
+void rc_io_pause_accept(struct rc_io *io, bool paused);
+/* The listener's queue that is fullest for its size: connections that wait in it, and its room. 0 of 0: none can be asked. */
+void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog);
+/* Tells the steering program whether others are to be preferred. */
+void rc_io_set_busy(struct rc_io *io, bool busy);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t slot);

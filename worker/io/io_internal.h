@@ -33,6 +33,8 @@ static inline uint64_t rc_io_user_data(enum rc_io_op op, uint32_t generation, ui
 struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
 
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
+/* All that are to be and are not. */
+void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
 void rc_io_on_peername(struct rc_io *io, uint32_t slot, uint32_t entry, int result);
 void rc_io_on_receive(struct rc_io *io, uint32_t slot, const struct io_uring_cqe *cqe);

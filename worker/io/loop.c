@@ -164,8 +164,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         return rc;
     }
     for (uint32_t i = 0; i < io->listener_count; i++) {
-        io->preface_listener[i] =
-            options->config->server.proxy_protocol && options->control->listeners[i].kind != RC_LISTENER_ADMIN;
+        const bool admin = options->control->listeners[i].kind == RC_LISTENER_ADMIN;
+        io->preface_listener[i] = options->config->server.proxy_protocol && !admin;
+        io->accepts_admin |= admin ? 1u << i : 0;
     }
     rc = rc_io_tls_open(io, options->control, options->config, err);
     if (rc < 0) {
@@ -383,6 +384,20 @@ void rc_io_timers(struct rc_io *io)
     while ((slot = rc_wheel_expire(&io->wheel, io->now_ds)) != RC_WHEEL_NONE) {
         io->handlers.timer(io->handlers.context, slot);
     }
+    if (io->accept_retry_ds != 0 && io->now_ds >= io->accept_retry_ds) {
+        io->accept_retry_ds = 0;
+        rc_io_arm_accepts(io);
+    }
+}
+
+uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
+{
+    uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
+    if (io->accept_retry_ds != 0) {
+        const uint32_t left = io->accept_retry_ds > io->now_ds ? io->accept_retry_ds - io->now_ds : 0;
+        ticks = left < ticks ? left : ticks;
+    }
+    return ticks * RC_WHEEL_TICK_MS;
 }
 
 void rc_io_set_timer(struct rc_io *io, uint32_t slot, uint32_t deadline_ds)

@@ -132,6 +132,17 @@ static uint64_t http_total(const struct rc_sessions *sessions, enum rc_metric_id
     return total;
 }
 
+/* Of the worker that has most of it: a load balancer may look, though the broker serves on. */
+static const char *http_overload(const struct rc_sessions *sessions)
+{
+    uint64_t worst = 0;
+    for (uint32_t i = 0; i < sessions->control->worker_count; i++) {
+        const uint64_t level = rc_metric_get(&sessions->control->worker_metrics[i], RC_METRIC_OVERLOAD);
+        worst = level > worst ? level : worst;
+    }
+    return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
+}
+
 static void http_health(struct exchange *exchange)
 {
     struct rc_sessions *sessions = exchange->sessions;
@@ -141,10 +152,10 @@ static void http_health(struct exchange *exchange)
     char body[512];
     const int bytes = snprintf(
         body, sizeof(body),
-        "{\"healthy\":%s,\"status\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
+        "{\"healthy\":%s,\"status\":\"%s\",\"overload\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
         "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
-        draining ? "false" : "true", draining ? "draining" : "ok", control->instance_id, control->worker_count,
-        (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
+        draining ? "false" : "true", draining ? "draining" : "ok", http_overload(sessions), control->instance_id,
+        control->worker_count, (unsigned long long)http_total(sessions, RC_METRIC_CONNECTIONS),
         (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
     exchange_body(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
 }
@@ -421,6 +432,15 @@ static void http_upgrade(struct exchange *exchange, const char *path)
                        "this server is going away: connect again");
         return;
     }
+    if (rc_session_sheds(sessions, exchange->slot)) {
+        exchange->keep_alive = false;
+        /* Spread: who was refused together is not to come back together. */
+        exchange_error(exchange,
+                       (struct rc_http_response){.status = 503,
+                                                 .retry_after_s = 1u + (uint32_t)(rc_hub_random(sessions->hub) % 5)},
+                       "this server is overloaded: try again");
+        return;
+    }
     const bool native = codec == RC_CODEC_JSON;
     const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols,
                                                   .subprotocol_count = native ? RC_ARRAY_COUNT(subprotocols) : 0};
@@ -631,6 +651,7 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
             return count;
         }
         exchange.request = &request;
+        rc_session_handshake_over(sessions, index);
         const struct rc_address peer = rc_session_peer(sessions, index);
         exchange.client = rc_session_client(sessions, index, &request);
         exchange.proxied = rc_cidr_list_contains(&sessions->trusted, &peer);

@@ -346,6 +346,31 @@ static bool session_refuse(struct rc_sessions *sessions, uint32_t index, const c
     return true;
 }
 
+void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->flags & RC_SLOT_HANDSHAKE) {
+        slot->flags &= ~(uint32_t)RC_SLOT_HANDSHAKE;
+        RC_ASSERT(sessions->handshakes > 0);
+        sessions->handshakes--;
+        rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
+    }
+}
+
+bool rc_session_sheds(struct rc_sessions *sessions, uint32_t index)
+{
+    const struct rc_pressure *overload = &sessions->overload;
+    if (overload->level != RC_PRESSURE_SHEDDING || (sessions->truth->slots[index].flags & RC_SLOT_ADMIN)) {
+        return false;
+    }
+    rc_metric_add(sessions->metrics,
+                  (overload->why & RC_PRESSURE_MEMORY)  ? RC_METRIC_REFUSED_MEMORY
+                  : (overload->why & RC_PRESSURE_QUEUE) ? RC_METRIC_REFUSED_QUEUE
+                                                        : RC_METRIC_REFUSED_TURN,
+                  1);
+    return true;
+}
+
 bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
 {
     struct rc_sessions *sessions = context;
@@ -366,6 +391,20 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
         rc_log_limited(RC_LOG_WARN, 1, "accept_rate_reached", "limit=%u", sessions->config->limits.accept_rate);
         return session_refuse(sessions, index, "too many connections at once: try again");
     }
+    /* Where the answer would need a TLS handshake the connection is closed: that is what is to be saved. */
+    const bool tls = from->kind == RC_LISTENER_TLS;
+    const uint32_t handshakes_max = sessions->config->overload.max_handshakes;
+    if (handshakes_max > 0 && sessions->handshakes >= handshakes_max && from->kind != RC_LISTENER_ADMIN) {
+        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_HANDSHAKES, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "too_many_handshakes", "limit=%u", handshakes_max);
+        return !tls && session_refuse(sessions, index, "too many connections at once: try again");
+    }
+    if (tls && rc_session_sheds(sessions, index)) {
+        return false;
+    }
+    slot->flags |= RC_SLOT_HANDSHAKE;
+    sessions->handshakes++;
+    rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
     session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
     return true;
 }
@@ -513,6 +552,7 @@ void rc_session_terminated(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
     struct rc_slot *slot = &sessions->truth->slots[index];
+    rc_session_handshake_over(sessions, index);
     if (slot->flags & RC_SLOT_WAITS_UPLINK) {
         session_stop_waiting(sessions, index);
     }

@@ -18,6 +18,7 @@
 #include "common/config.h"
 #include "common/shm_layout.h"
 #include "worker/gate/address_limit.h"
+#include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
 #include "worker/http/cors.h"
 #include "worker/http/parse.h"
@@ -44,6 +45,8 @@ struct rc_sessions {
     bool draining;
     uint32_t connections;        /* open WebSockets */
     uint32_t users;              /* of them with a user */
+    uint32_t handshakes;         /* connections without their first request yet */
+    struct rc_pressure overload; /* as worker/overload says */
     struct rc_cidr_list trusted; /* http.trusted_proxies */
     struct rc_http_date date;
     uint64_t randoms[32]; /* from getrandom, for client ids */
@@ -109,6 +112,10 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
 int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
                     struct rc_span user);
 void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
+/* The first request has come, or none will. */
+void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t slot);
+/* Are new clients to be refused (503)? Counts the refusal. */
+bool rc_session_sheds(struct rc_sessions *sessions, uint32_t slot);
 
 /* Counts a WebSocket in the address limits; false: there are too many from there (429). */
 bool rc_session_admit(struct rc_sessions *sessions, uint32_t slot);

@@ -1,0 +1,198 @@
+/* accept: where sockets come from: the standing accepts, whom they bring, and when there are none for a while. See io.h. */
+#include "worker/io/io.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "worker/io/io_internal.h"
+
+/* An accept that failed for want of something is tried again after 100 ms, then twice that, up to a second. */
+#define ACCEPT_BACKOFF_DS 1u
+#define ACCEPT_BACKOFF_MAX_DS 10u
+
+void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_multishot_accept_direct(sqe, io->listen_fds[listener], NULL, NULL, 0);
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, listener));
+    io->accepts_armed |= 1u << listener;
+}
+
+static bool accept_wanted(const struct rc_io *io, uint32_t listener)
+{
+    return !io->accepts_paused || (io->accepts_admin & (1u << listener));
+}
+
+void rc_io_arm_accepts(struct rc_io *io)
+{
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (!(io->accepts_armed & (1u << i)) && accept_wanted(io, i)) {
+            rc_io_arm_accept(io, i);
+        }
+    }
+}
+
+void rc_io_pause_accept(struct rc_io *io, bool paused)
+{
+    if (io->accepts_paused == paused) {
+        return;
+    }
+    io->accepts_paused = paused;
+    if (!paused) {
+        /* One whose cancellation is under way is still armed; its last completion arms it again. */
+        rc_io_arm_accepts(io);
+        return;
+    }
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if ((io->accepts_armed & (1u << i)) && !accept_wanted(io, i)) {
+            struct io_uring_sqe *sqe = rc_io_sqe(io);
+            io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, i), 0);
+            io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
+        }
+    }
+}
+
+void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog)
+{
+    *queued = *backlog = 0;
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        struct tcp_info info;
+        socklen_t bytes = sizeof(info);
+        if ((io->accepts_admin & (1u << i)) ||
+            getsockopt(io->listen_fds[i], IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0 || info.tcpi_state != TCP_LISTEN) {
+            continue;
+        }
+        /* Of a listening socket these two are the queue and its room (tcp_get_info in Linux). */
+        if (*backlog == 0 || (uint64_t)info.tcpi_unacked * *backlog > (uint64_t)*queued * info.tcpi_sacked) {
+            *queued = info.tcpi_unacked;
+            *backlog = info.tcpi_sacked;
+        }
+    }
+}
+
+void rc_io_set_busy(struct rc_io *io, bool busy)
+{
+    if (io->steer != NULL) {
+        __atomic_store_n(&io->steer->busy, busy ? 1u : 0u, __ATOMIC_RELAXED);
+    }
+}
+
+/* Errors of one connection, which was lost before it was accepted (accept(2)); all others stay until something changes. */
+static bool accept_goes_on(int error)
+{
+    switch (error) {
+    case -ECANCELED:
+    case -ECONNABORTED:
+    case -EINTR:
+    case -EAGAIN:
+    case -EPROTO:
+    case -ENOPROTOOPT:
+    case -ENETDOWN:
+    case -ENETUNREACH:
+    case -EHOSTDOWN:
+    case -EHOSTUNREACH:
+    case -ENONET:
+    case -EOPNOTSUPP:
+    case -ETIMEDOUT:
+        return true;
+    default:
+        return error >= 0;
+    }
+}
+
+/* The accept ended. One that would fail again at once waits: for a while, or until a descriptor is free. */
+static void accept_ended(struct rc_io *io, uint32_t listener, int result)
+{
+    io->accepts_armed &= ~(1u << listener);
+    if (accept_goes_on(result)) {
+        if (accept_wanted(io, listener)) {
+            rc_io_arm_accept(io, listener);
+        }
+        return;
+    }
+    io->accept_backoff_ds = io->accept_backoff_ds == 0                          ? ACCEPT_BACKOFF_DS
+                            : io->accept_backoff_ds * 2 < ACCEPT_BACKOFF_MAX_DS ? io->accept_backoff_ds * 2
+                                                                                : ACCEPT_BACKOFF_MAX_DS;
+    io->accept_retry_ds = io->now_ds + io->accept_backoff_ds;
+}
+
+static void accept_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
+{
+    if (io->peernames_free_count == 0) {
+        return; /* more connections at once than a listen queue holds: their addresses stay unknown, not another's */
+    }
+    const uint32_t entry = io->peernames_free[--io->peernames_free_count];
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    memset(&io->peernames[entry], 0, sizeof(io->peernames[entry]));
+    io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)slot, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
+                           (int)bytes);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    /* The entry belongs to the request until its completion is handled: a thousand may be under way after a burst. */
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, slot));
+    io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
+}
+
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe)
+{
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        accept_ended(io, listener, cqe->res);
+    }
+    if (cqe->res < 0) {
+        if (cqe->res != -ECANCELED) {
+            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
+            rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\" again_in_ms=%u", listener,
+                           strerror(-cqe->res),
+                           accept_goes_on(cqe->res) ? 0 : io->accept_backoff_ds * RC_WHEEL_TICK_MS);
+        }
+        return;
+    }
+    io->accept_backoff_ds = 0;
+    const uint32_t index = (uint32_t)cqe->res;
+    RC_ASSERT(index < io->truth->slot_count);
+    struct rc_slot *slot = &io->truth->slots[index];
+    RC_ASSERT(slot->state == RC_SLOT_FREE);
+    const uint32_t generation = slot->generation + 1;
+    *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
+    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE, .preface = io->preface_listener[listener]};
+    io->open_count++;
+    rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
+    rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
+    if (io->peername_bytes[listener] > 0) {
+        accept_ask_peername(io, index, io->peername_bytes[listener]);
+    }
+    if ((io->tls_listener[listener] && !rc_io_tls_accept(io, index)) ||
+        !io->handlers.accepted(io->handlers.context, index, listener)) {
+        rc_io_terminate(io, index);
+        return;
+    }
+    rc_io_read(io, index);
+}
+
+void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int result)
+{
+    struct rc_slot *slot = &io->truth->slots[index];
+    io->conns[index].inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
+    RC_ASSERT(entry < RC_IO_PEERNAMES_MAX);
+    const struct sockaddr_in6 *name = &io->peernames[entry];
+    io->peernames_free[io->peernames_free_count++] = (uint16_t)entry;
+    if (slot->state == RC_SLOT_TERMINATING) {
+        rc_io_terminate(io, index);
+        return;
+    }
+    if (result < 0) {
+        return; /* a Unix socket, or the peer is gone already */
+    }
+    if (name->sin6_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
+        slot->address[10] = slot->address[11] = 0xff;
+        memcpy(slot->address + 12, &v4->sin_addr, 4);
+        slot->port = ntohs(v4->sin_port);
+    } else if (name->sin6_family == AF_INET6) {
+        memcpy(slot->address, &name->sin6_addr, 16);
+        slot->port = ntohs(name->sin6_port);
+    }
+}
