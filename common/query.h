@@ -2,7 +2,7 @@
  * query: what a worker asks the relay about the cluster, as it travels on the rings: who is in a channel, where a user is,
  * which instances there are.
  *
- *   RC_UP_QUERY    data: struct rc_query_head | text. Of a client (origin and request id are its own), or of the HTTP API
+ *   RC_UP_QUERY    data: struct rc_query_head. Of a client (origin and request id are its own), or of the HTTP API
  *                  (RC_ENVELOPE_API, the request id is a struct rc_call_tag)
  *   RC_DOWN_QUERY  the one answer, with the same origin, request id, channel and RC_ENVELOPE_API; code 0 or an error of the native
  *                  protocol. Data: struct rc_query_answer | entries
@@ -26,14 +26,14 @@
 
 enum rc_query_kind {
     RC_QUERY_CHANNEL = 1, /* the envelope's channel: its members, by user */
-    RC_QUERY_USER,        /* text: on which instances the user is */
+    RC_QUERY_USER,        /* the envelope's channel is `user:{id}`: on which instances the user is */
     RC_QUERY_USERS,       /* how many users are online */
     RC_QUERY_INSTANCES,
 };
 
 struct rc_query_head {
     uint8_t kind; /* enum rc_query_kind */
-    uint8_t text_bytes;
+    uint8_t reserved;
     uint16_t limit; /* 1 to RC_QUERY_LIMIT_MAX; 0 = RC_QUERY_LIMIT_DEFAULT */
 };
 _Static_assert(sizeof(struct rc_query_head) == 4, "query head layout");

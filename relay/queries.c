@@ -58,7 +58,6 @@ struct rc_query {
     struct rc_envelope asked; /* the record's head */
     uint8_t request_id[RC_REQUEST_ID_MAX];
     char channel[RC_CHANNEL_NAME_MAX];
-    char text[RC_CHANNEL_NAME_MAX];
     struct rc_query_answer answer;
     uint8_t *entries; /* owner: what was found, or NULL */
     uint32_t entries_bytes;
@@ -69,9 +68,11 @@ static struct rc_span channel_of(const struct rc_query *query)
     return rc_span_of(query->channel, query->asked.channel_bytes);
 }
 
-static struct rc_span text_of(const struct rc_query *query)
+/* Of a channel `user:{id}`. */
+static struct rc_span user_of(const struct rc_query *query)
 {
-    return rc_span_of(query->text, query->head.text_bytes);
+    return rc_span_of(query->channel + RC_USER_CHANNEL_HEAD_BYTES,
+                      query->asked.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES);
 }
 
 static uint32_t limit_of(const struct rc_query *query)
@@ -160,19 +161,10 @@ static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answ
     return used;
 }
 
-static bool is_here(const struct rc_query *query)
-{
-    char name[RC_CHANNEL_NAME_MAX];
-    memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
-    memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, query->text, query->head.text_bytes);
-    return rc_router_wanted(query->owner->router,
-                            rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + query->head.text_bytes));
-}
-
 static uint32_t put_user(struct rc_query *query, struct rc_query_answer *answer, uint32_t used,
                          struct rc_span instances)
 {
-    const struct rc_query_entry entry = {.user = text_of(query), .instances = instances};
+    const struct rc_query_entry entry = {.user = user_of(query), .instances = instances};
     const uint32_t after = rc_query_entry_put(query->owner->bytes, used, room_of(query), &entry);
     answer->count = after != 0;
     return after != 0 ? after : used;
@@ -226,7 +218,7 @@ static void answer_here(struct rc_query *query)
         used = put_members(query, &answer, used);
         break;
     case RC_QUERY_USER:
-        if (is_here(query)) {
+        if (rc_router_wanted(queries->router, channel_of(query))) {
             used = put_user(query, &answer, used, rc_span_text(queries->control->instance_id));
         }
         break;
@@ -412,7 +404,7 @@ static bool ask(struct rc_query *query)
     }
     if (query->head.kind == RC_QUERY_USER) {
         const struct rc_span argv[] = {RC_SPAN("HGET"), rc_redis_key(queries->link, key, RC_PRESENCE_USERS),
-                                       text_of(query)};
+                                       user_of(query)};
         return command(query, user_came, 1, RC_ARRAY_COUNT(argv), argv);
     }
     char limit[16];
@@ -478,25 +470,26 @@ static void due(void *context, uint64_t now_ms)
 static uint16_t read(struct rc_query *query, const struct rc_envelope_view *view)
 {
     query->asked = view->head;
-    query->asked.channel_bytes = view->head.channel_bytes;
     memcpy(query->request_id, view->request_id, view->head.request_id_bytes);
     memcpy(query->channel, view->channel, view->head.channel_bytes);
-    if (view->head.data_bytes < sizeof(query->head)) {
+    if (view->head.data_bytes != sizeof(query->head)) {
         return CODE_BAD_REQUEST;
     }
     memcpy(&query->head, view->data, sizeof(query->head));
-    const struct rc_query_head *head = &query->head;
-    const bool whole = sizeof(*head) + (uint64_t)head->text_bytes == view->head.data_bytes;
-    const bool of_channel = head->kind == RC_QUERY_CHANNEL;
-    const bool of_user = head->kind == RC_QUERY_USER;
-    if (!whole || head->kind < RC_QUERY_CHANNEL || head->kind > RC_QUERY_INSTANCES ||
-        (of_channel && view->head.channel_bytes == 0) ||
-        (of_user && (head->text_bytes == 0 || head->text_bytes > USER_BYTES_MAX))) {
-        query->head.text_bytes = 0;
+    switch (query->head.kind) {
+    case RC_QUERY_CHANNEL:
+        return view->head.channel_bytes > 0 ? 0 : CODE_BAD_REQUEST;
+    case RC_QUERY_USER:
+        return view->head.channel_bytes > RC_USER_CHANNEL_HEAD_BYTES &&
+                       rc_span_starts_with(channel_of(query), RC_SPAN(RC_USER_CHANNEL_HEAD))
+                   ? 0
+                   : CODE_BAD_REQUEST;
+    case RC_QUERY_USERS:
+    case RC_QUERY_INSTANCES:
+        return 0;
+    default:
         return CODE_BAD_REQUEST;
     }
-    memcpy(query->text, view->data + sizeof(*head), head->text_bytes);
-    return 0;
 }
 
 static struct rc_query *place(struct rc_queries *queries)

@@ -120,3 +120,28 @@ testBroker("presence() of the reference client", { config: CONFIG, workers: 1 },
     client.close();
   }
 });
+
+testBroker("the API answers for channels and users", { config: CONFIG, workers: 2 }, async (broker) => {
+  const ask = async (query, status = 200) => {
+    const answer = await broker.get(`/api/presence${query}`, { headers: { Authorization: "Bearer key-of-the-tests" } });
+    assert.equal(answer.status, status, answer.body);
+    return JSON.parse(answer.body);
+  };
+  assert.deepEqual(await ask("?channel=room:1"), { channel: "room:1", clients: 0, users: 0, members: [], more: false });
+  assert.deepEqual(await ask("?user=u%22%C3%A9"), { user: 'u"é', online: false, instances: [] });
+  assert.deepEqual(await ask(""), { users: 0 });
+  const clients = [await broker.connect({ path: "/ws?user=u%22%C3%A9" }), await broker.connect({ path: "/ws?user=u2" }), await broker.connect()];
+  for (const client of clients) await client.subscribe("room:1");
+  await until("all are there", async () => (await ask("?channel=room:1")).clients === 3);
+  const { members, ...rest } = await ask("?channel=room:1");
+  assert.deepEqual(rest, { channel: "room:1", clients: 3, users: 2, more: false });
+  assert.deepEqual(byUser(members), [null, 'u"é', "u2"].map((user) => ({ user, clients: 1, instances: ["test"] })));
+  assert.equal((await ask("?channel=room:1&limit=2")).more, true);
+  assert.deepEqual(await ask("?user=u%22%C3%A9"), { user: 'u"é', online: true, instances: ["test"] });
+  assert.deepEqual(await ask(""), { users: 2 });
+  await clients[1].close();
+  await until("u2 is gone", async () => (await ask("?user=u2")).online === false);
+  assert.match((await ask("?channel=off:1", 501)).error.message, /presence is off/);
+  for (const query of ["?channel=room:1&user=u", "?channel=%00", "?channel=room:1&limit=0", "?channel=room:1&limit=1001", `?user=${"u".repeat(251)}`, "?user=%ff", `?channel=room:${"c".repeat(256)}`]) await ask(query, 400);
+  assert.equal((await ask(`?user=${"u".repeat(250)}`)).online, false);
+});
