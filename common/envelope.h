@@ -39,6 +39,7 @@ enum rc_record_type {
     RC_UP_MEMBER_REMOVE = 10,  /* channel, origin: it is not any more */
     RC_UP_MEMBERS_BEGIN = 11,  /* token = relay generation: every membership follows as RC_UP_MEMBER_ADD */
     RC_UP_MEMBERS_END = 12,    /* token = relay generation: what was not told again is no more */
+    RC_UP_QUERY = 13,          /* a question about the cluster (common/query.h) */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -47,6 +48,7 @@ enum rc_record_type {
     RC_DOWN_GAP = 36,      /* channel (empty = all): messages were dropped inside the host */
     RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
     RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
+    RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
 };
 
 enum rc_envelope_flags {
@@ -58,6 +60,7 @@ enum rc_envelope_flags {
     RC_ENVELOPE_REMOTE = 1u << 5,      /* came from another instance or a backend */
     RC_ENVELOPE_BROADCAST = 1u << 6,   /* publish on "*" that came as `broadcast` (answer type differs) */
     RC_ENVELOPE_API = 1u << 7,         /* of the HTTP API: the request id is a struct rc_call_tag */
+    RC_ENVELOPE_PRESENCE = 1u << 9,    /* RC_UP_MEMBER_ADD: of a namespace with presence */
     RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
 };
 

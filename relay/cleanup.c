@@ -17,6 +17,23 @@ static const char renew_script[] =
 static const char unlock_script[] =
     "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0";
 
+/* KEYS: a hash of users. ARGV: instance, cursor, count. Takes the instance out of a page of values "id:clients,id:clients"; the
+ * cursor of the next page. */
+static const char members_script[] = "local page=redis.call('HSCAN',KEYS[1],ARGV[2],'COUNT',ARGV[3])\n"
+                                     "for i=1,#page[2],2 do\n"
+                                     "  local rest={}\n"
+                                     "  local found=false\n"
+                                     "  for id,n in string.gmatch(page[2][i+1],'([^,:]+):(%d+)') do\n"
+                                     "    if id==ARGV[1] then found=true else rest[#rest+1]=id..':'..n end\n"
+                                     "  end\n"
+                                     "  if found and #rest==0 then\n"
+                                     "    redis.call('HDEL',KEYS[1],page[2][i])\n"
+                                     "  elseif found then\n"
+                                     "    redis.call('HSET',KEYS[1],page[2][i],table.concat(rest,','))\n"
+                                     "  end\n"
+                                     "end\n"
+                                     "return page[1]";
+
 void rc_cleanup_init(struct rc_cleanup *cleanup, struct rc_redis_link *link, const char *nonce,
                      const struct rc_cleanup_ops *ops)
 {
@@ -76,6 +93,7 @@ static bool failed(const redisReply *reply)
 /* --- one name of the page -------------------------------------------------------------------------------------------- */
 
 static void item_scanned(void *context, const redisReply *reply);
+static void item_stripped(void *context, const redisReply *reply);
 static void item_removed(void *context, const redisReply *reply);
 static void item_forgotten(void *context, const redisReply *reply);
 
@@ -126,6 +144,34 @@ static void item_forget(struct rc_cleanup_item *item)
 static void item_forgotten(void *context, const redisReply *reply)
 {
     item_done(context, !failed(reply));
+}
+
+/* The same in one step for a hash whose values name instances. */
+static void item_strip(struct rc_cleanup_item *item)
+{
+    char key[RC_REDIS_NAME_MAX];
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),     rc_span_text(members_script),        RC_SPAN("1"),
+                                   item_key(item, key), rc_span_text(item->cleanup->victim), rc_span_text(item->cursor),
+                                   RC_SPAN(SCAN_COUNT)};
+    if (rc_redis_command(item->cleanup->link, item_stripped, item, 3, RC_ARRAY_COUNT(argv), argv) < 0) {
+        item_done(item, false);
+    }
+}
+
+static void item_stripped(void *context, const redisReply *reply)
+{
+    struct rc_cleanup_item *item = context;
+    if (failed(reply) || reply->type != REDIS_REPLY_STRING || reply->len >= RC_CLEANUP_CURSOR_MAX) {
+        item_done(item, false);
+        return;
+    }
+    memcpy(item->cursor, reply->str, reply->len);
+    item->cursor[reply->len] = '\0';
+    if (strcmp(item->cursor, "0") == 0) {
+        item_forget(item);
+    } else {
+        item_strip(item);
+    }
 }
 
 static void item_scan(struct rc_cleanup_item *item)
@@ -225,6 +271,8 @@ static void item_begin(struct rc_cleanup_item *item)
     } else if (item->text[0] == 'i') {
         const struct rc_span argv[] = {RC_SPAN("SREM"), item_key(item, key), rc_span_text(cleanup->victim)};
         item_send(item, item_removed, RC_ARRAY_COUNT(argv), argv);
+    } else if (item->text[0] == 'm') {
+        item_strip(item);
     } else {
         item_scan(item);
     }
@@ -245,6 +293,8 @@ bool rc_cleanup_known(struct rc_span name)
         return rc_span_starts_with(rest, RC_SPAN("subs-instances:"));
     case 'p':
         return rc_span_starts_with(rest, RC_SPAN("ws:presence:channel:"));
+    case 'm':
+        return rc_span_starts_with(rest, RC_SPAN("ws:presence:members:"));
     case 'u':
         return true;
     default:

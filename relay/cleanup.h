@@ -4,7 +4,8 @@
  * What an instance owns is named by its index, the set `ws:instance:{id}:index`; each member is a letter and a name:
  *
  *   c subs:…            a set with members `{id}:{client}`           p ws:presence:channel:…  a hash with fields `{id}~…`
- *   i subs-instances:…  a set with the member `{id}`                 u {user}                 a user that is online there
+ *   i subs-instances:…  a set with the member `{id}`                 m ws:presence:members:…  a hash with values `…,{id}:{clients},…`
+ *   u {user}            a user that is online there
  *
  *   lock ─▶ owner gone? ─▶ page of the index ─▶ remove, in parallel ─▶ take the page out of the index ─┐
  *             ▲ └─back again: stop                                                                     │

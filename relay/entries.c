@@ -301,6 +301,26 @@ static struct slot *slot_make(struct rc_entries *entries, struct rc_span name, u
     return slot;
 }
 
+/* Another value than before is to be written again. False without memory: the old one stays. */
+static bool set_value(struct slot *slot, struct rc_span value)
+{
+    if (rc_span_equal(rc_span_of(slot->value, slot->value_bytes), value)) {
+        return true;
+    }
+    char *copy = value.count > 0 ? malloc(value.count) : NULL;
+    if (value.count > 0) {
+        if (copy == NULL) {
+            return false;
+        }
+        memcpy(copy, value.bytes, value.count);
+    }
+    free(slot->value);
+    slot->value = copy;
+    slot->value_bytes = (uint8_t)value.count;
+    slot->flags |= RENEW;
+    return true;
+}
+
 int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref,
                    struct rc_span value)
 {
@@ -315,7 +335,11 @@ int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t sou
         }
     }
     slot->flags &= (uint8_t)~STALE;
-    if ((slot->flags & WANTED) == 0) {
+    if (!set_value(slot, value)) {
+        rc_metric_add(entries->metrics, RC_METRIC_REDIS_ENTRIES_REFUSED, 1);
+        return -ENOMEM;
+    }
+    if ((slot->flags & (WANTED | RENEW)) != WANTED) {
         slot->flags |= WANTED;
         push_dirty(entries, slot);
     }

@@ -80,7 +80,8 @@ int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, stru
 void rc_entries_close(struct rc_entries *entries);
 
 /* `source` tells memberships apart that come down to the same member (two channels whose set is one): 0 where that cannot be.
- * Adding what is there changes nothing (and keeps it over rc_entries_worker_end). 0, -ENOSPC, -ENOMEM. */
+ * Adding what is there with the same value changes nothing (and keeps it over rc_entries_worker_end); with another one it is written
+ * again. 0, -ENOSPC, -ENOMEM. */
 int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref,
                    struct rc_span value);
 void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source,

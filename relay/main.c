@@ -19,7 +19,9 @@
 #include "common/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/port.h"
+#include "relay/queries.h"
 #include "relay/remote.h"
+#include "relay/roster.h"
 #include "relay/router.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
@@ -32,7 +34,9 @@ struct relay {
     struct rc_router router;
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
-    int signal_fd;           /* owner */
+    struct rc_roster roster;
+    struct rc_queries queries;
+    int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
     uint64_t drain_end_ms;
@@ -75,6 +79,7 @@ static bool turn(void *context)
         acknowledge_config(relay);
         rc_router_set_interest_max(&relay->router, interest_max(relay));
         rc_remote_configure(&relay->remote, config_of(relay));
+        rc_queries_configure(&relay->queries, config_of(relay));
     }
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
@@ -210,6 +215,9 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .relay_generation = atomic_load_explicit(&relay->control->relay.generation, memory_order_acquire),
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control->idempotency,
+        .roster = &relay->roster,
+        .query = rc_queries_take,
+        .query_context = &relay->queries,
         .remote = relay->remote.link != NULL ? &rc_remote_ops : NULL,
         .remote_context = &relay->remote,
     };
@@ -225,6 +233,27 @@ static int open_remote(struct relay *relay, struct rc_err *err)
         return 0;
     }
     return rc_remote_open(&relay->remote, relay->control, config_of(relay), &relay->router, &host, err);
+}
+
+static void counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
+{
+    struct relay *relay = context;
+    rc_presence_count(&relay->remote.presence, channel, user, clients);
+}
+
+/* Who is in which channel, and what is answered about it. */
+static int open_queries(struct relay *relay, struct rc_err *err)
+{
+    const bool remote = relay->remote.link != NULL;
+    int result = rc_roster_open(&relay->roster, &relay->control->relay_metrics);
+    if (result == 0) {
+        result = rc_queries_open(&relay->queries, relay->control, config_of(relay), &relay->router, &relay->roster,
+                                 relay->remote.link, remote ? &relay->remote.registry : NULL);
+    }
+    if (remote) {
+        relay->roster.ops = (struct rc_roster_ops){.changed = counted, .context = relay};
+    }
+    return result == 0 ? 0 : rc_err_set(err, result, "no memory for presence");
 }
 
 static int open_loop(struct relay *relay, struct rc_err *err)
@@ -275,6 +304,9 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
         result = open_remote(relay, err);
     }
     if (result == 0) {
+        result = open_queries(relay, err);
+    }
+    if (result == 0) {
         result = open_router(relay, err);
     }
     if (result != 0) {
@@ -287,7 +319,9 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
     result = rc_relay_loop_run(&relay->loop, err);
     rc_remote_close(&relay->remote);
     rc_relay_loop_close(&relay->loop);
+    rc_queries_close(&relay->queries);
     rc_router_close(&relay->router);
+    rc_roster_close(&relay->roster);
     free(relay->ports);
     return result;
 }

@@ -14,8 +14,6 @@
 #include "relay/bridge/notifications.h"
 
 #define EVENTS "ws:presence"
-#define USERS "ws:presence:users"
-#define CHANNEL_HEAD "ws:presence:channel:"
 #define NONE UINT32_MAX
 
 /* A user who was here when a predecessor of this relay died has at least this long to be told of again. */
@@ -49,6 +47,16 @@ static const char leave_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1])\n
                                    "redis.call('PUBLISH',ARGV[3],ARGV[4])\n"
                                    "return 1";
 
+/* KEYS: a channel's members. ARGV: user, instance, clients there (0 = none). */
+static const char count_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1]) or ''\n"
+                                   "local out={}\n"
+                                   "for id,n in string.gmatch(v,'([^,:]+):(%d+)') do\n"
+                                   "  if id~=ARGV[2] then out[#out+1]=id..':'..n end\n"
+                                   "end\n"
+                                   "if ARGV[3]~='0' then out[#out+1]=ARGV[2]..':'..ARGV[3] end\n"
+                                   "if #out==0 then return redis.call('HDEL',KEYS[1],ARGV[1]) end\n"
+                                   "return redis.call('HSET',KEYS[1],ARGV[1],table.concat(out,','))";
+
 struct rc_presence_leaving {
     char *user; /* owner; NULL = free */
     uint64_t hash;
@@ -80,7 +88,7 @@ static int run_script(const struct rc_presence *presence, struct rc_span user, c
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(join ? join_script : leave_script),
                                    RC_SPAN("1"),
-                                   rc_redis_key(link, key, USERS),
+                                   rc_redis_key(link, key, RC_PRESENCE_USERS),
                                    user,
                                    rc_span_text(instance),
                                    rc_redis_key(link, channel, EVENTS),
@@ -101,9 +109,34 @@ static int write_client(const struct rc_presence *presence, const struct rc_entr
     return rc_redis_command(presence->bridge->link, replied, context, 1, add ? 4 : 3, argv);
 }
 
+/* The entry's value is how many clients (4 bytes), then the user. */
+static int write_count(const struct rc_presence *presence, const struct rc_entry *entry, bool add,
+                       rc_redis_replied *replied, void *context)
+{
+    char key[RC_REDIS_NAME_MAX];
+    char count[16];
+    uint32_t clients;
+    RC_ASSERT(entry->value.count >= sizeof(clients));
+    memcpy(&clients, entry->value.bytes, sizeof(clients));
+    (void)snprintf(count, sizeof(count), "%u", add ? clients : 0);
+    const struct rc_span argv[] = {
+        RC_SPAN("EVAL"),
+        rc_span_text(count_script),
+        RC_SPAN("1"),
+        rc_redis_key(presence->bridge->link, key, "%.*s", (int)entry->name.count - 1,
+                     (const char *)entry->name.bytes + 1),
+        rc_span_of(entry->value.bytes + sizeof(clients), entry->value.count - sizeof(clients)),
+        rc_span_text(presence->instance_id),
+        rc_span_text(count)};
+    return rc_redis_command(presence->bridge->link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+}
+
 int rc_presence_write(struct rc_presence *presence, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
                       void *context)
 {
+    if (entry->name.bytes[0] == 'm') {
+        return write_count(presence, entry, add, replied, context);
+    }
     if (entry->name.bytes[0] == 'p') {
         return write_client(presence, entry, add, replied, context);
     }
@@ -287,14 +320,40 @@ void rc_presence_member(struct rc_presence *presence, struct rc_span channel, co
     const struct rc_config_namespace *policy =
         rc_config_namespace_of(presence->config, (const char *)channel.bytes, channel.count);
     char name[RC_ENTRY_NAME_MAX];
-    const size_t head_bytes = strlen("p" CHANNEL_HEAD);
-    memcpy(name, "p" CHANNEL_HEAD, head_bytes);
+    const size_t head_bytes = strlen("p" RC_PRESENCE_CHANNEL);
+    memcpy(name, "p" RC_PRESENCE_CHANNEL, head_bytes);
     memcpy(name + head_bytes, channel.bytes, channel.count);
     const struct rc_span span = rc_span_of(name, head_bytes + channel.count);
     if (!subscribed) {
         rc_entries_remove(presence->entries, span, 0, ref); /* also when a reload has switched it off since */
     } else if (policy->presence) {
         (void)rc_entries_add(presence->entries, span, 0, ref, user);
+    }
+}
+
+void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, uint32_t clients)
+{
+    char name[RC_ENTRY_NAME_MAX];
+    uint8_t value[UINT8_MAX];
+    const size_t head_bytes = strlen("m" RC_PRESENCE_MEMBERS);
+    /* Of the instance, not of one client, so no worker's; told apart by the hash of the user's id. */
+    const struct rc_client_ref ref = {.random =
+                                          user.count == 0 ? 1 : rc_channel_hash((const char *)user.bytes, user.count),
+                                      .worker = RC_WORKER_FOREIGN};
+    if (user.count > sizeof(value) - sizeof(clients)) {
+        return; /* no user's id is that long: `user:{id}` is a channel */
+    }
+    memcpy(name, "m" RC_PRESENCE_MEMBERS, head_bytes);
+    memcpy(name + head_bytes, channel.bytes, channel.count);
+    memcpy(value, &clients, sizeof(clients));
+    if (user.count > 0) {
+        memcpy(value + sizeof(clients), user.bytes, user.count);
+    }
+    const struct rc_span span = rc_span_of(name, head_bytes + channel.count);
+    if (clients == 0) {
+        rc_entries_remove(presence->entries, span, 0, &ref);
+    } else {
+        (void)rc_entries_add(presence->entries, span, 0, &ref, rc_span_of(value, sizeof(clients) + user.count));
     }
 }
 

@@ -3,6 +3,8 @@
  *
  *   ws:presence:users              hash: user id → ids of the instances that have connections of it, separated by commas
  *   ws:presence:channel:{channel}  hash: client id → user id ("" = anonymous); namespaces with presence = true
+ *   ws:presence:members:{channel}  hash: user id ("" = all anonymous together) → "instance:clients" of each instance where the user is
+ *                                  in the channel, separated by commas: HLEN counts users in O(1)
  *   ws:presence (publish)          {"event":…,"userId":…,"timestamp":…} of a user's first and last connection
  *
  * One hash holds all users, so that one script on one key decides which connection was the first or the last of the cluster and
@@ -19,6 +21,10 @@
 #include "common/hashmap.h"
 #include "relay/bridge/bridge.h"
 #include "relay/entries.h"
+
+#define RC_PRESENCE_USERS "ws:presence:users"
+#define RC_PRESENCE_CHANNEL "ws:presence:channel:"
+#define RC_PRESENCE_MEMBERS "ws:presence:members:"
 
 struct rc_presence_leaving;
 
@@ -52,8 +58,10 @@ void rc_presence_interest(struct rc_presence *presence, struct rc_span channel, 
 /* A client of this host subscribed or unsubscribed; `user` may be empty. */
 void rc_presence_member(struct rc_presence *presence, struct rc_span channel, const struct rc_client_ref *ref,
                         struct rc_span user, bool subscribed);
+/* For the roster: so many clients of the user are in the channel on this host. */
+void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, uint32_t clients);
 
-/* For entries: the command of an entry whose letter is u or p. */
+/* For entries: the command of an entry whose letter is u, p or m. */
 int rc_presence_write(struct rc_presence *presence, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
                       void *context);
 /* For cleanup: rc_cleanup_ops.user. */

@@ -10,7 +10,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define LOCK_POLL_MS 200u /* while somebody still cleans up after this id */
+#define LOCK_POLL_MS 200u    /* while somebody still cleans up after this id */
+#define OWNERS_ASKED_MAX 64u /* instances whose start is asked for, each time the list is read */
 
 /* KEYS: owner. ARGV: nonce, ms, the value of a rival that is dead ("" = none). "own" it was ours, "new" it was not (somebody may
  * have cleaned up meanwhile), or the value of another owner. */
@@ -308,6 +309,45 @@ static bool silent(const struct rc_registry *registry, const struct rc_registry_
     return now_ms - one->heard_ms >= registry->config.dead_instance_threshold_ms;
 }
 
+/* Whose owner key was asked for. */
+struct owner_question {
+    struct rc_registry *registry; /* borrowed */
+    char id[RC_INSTANCE_ID_MAX + 1];
+};
+
+/* "nonce:count", where the nonce is 8 digits and the milliseconds of the start, all hexadecimal: see rc_registry_open. */
+static void owner_came(void *context, const redisReply *reply)
+{
+    struct owner_question *asked = context;
+    struct rc_registry_instance *one = find(asked->registry, rc_span_text(asked->id));
+    if (one != NULL && reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len > 9 &&
+        reply->len < RC_REGISTRY_NONCE_MAX + 24) {
+        char *end;
+        const unsigned long long started_ms = strtoull(reply->str + 8, &end, 16);
+        one->started_ms = *end == ':' ? started_ms : 0;
+    }
+    free(asked);
+}
+
+static void ask_owners(struct rc_registry *registry)
+{
+    char key[RC_REDIS_NAME_MAX];
+    for (uint32_t i = 0; i < registry->instance_count && i < OWNERS_ASKED_MAX; i++) {
+        struct owner_question *asked = malloc(sizeof(*asked));
+        if (asked == NULL) {
+            return;
+        }
+        *asked = (struct owner_question){.registry = registry};
+        memcpy(asked->id, registry->instances[i].id, sizeof(asked->id));
+        const struct rc_span argv[] = {RC_SPAN("GET"),
+                                       rc_redis_key(registry->link, key, "ws:instance:%s:owner", asked->id)};
+        if (rc_redis_command(registry->link, owner_came, asked, 1, RC_ARRAY_COUNT(argv), argv) < 0) {
+            free(asked);
+            return;
+        }
+    }
+}
+
 static void listed(void *context, const redisReply *reply)
 {
     struct rc_registry *registry = answer(context);
@@ -332,6 +372,7 @@ static void listed(void *context, const redisReply *reply)
             forget(registry, one); /* left politely, or was cleaned up after by another */
         }
     }
+    ask_owners(registry);
 }
 
 static void read_list(struct rc_registry *registry, uint64_t now_ms)

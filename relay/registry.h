@@ -51,7 +51,8 @@ struct rc_registry_instance {
     char id[RC_INSTANCE_ID_MAX + 1];
     uint64_t heard_ms; /* own clock: last heartbeat, or when it was first heard of */
     uint64_t client_count;
-    bool listed; /* stands in ws:instances, as read last */
+    uint64_t started_ms; /* since 1970, as its owner key tells; 0 = not known */
+    bool listed;         /* stands in ws:instances, as read last */
 };
 
 struct rc_registry_ops {

@@ -306,10 +306,25 @@ static void take_snapshot(struct rc_router *router, struct rc_relay_port *port, 
 
 /* --- members --------------------------------------------------------------------------------------------------------- */
 
+/* Only channels with presence are told to those without Redis; with it, also those with a subscription set. */
+static void take_presence(struct rc_router *router, const struct rc_port_record *record)
+{
+    const struct rc_envelope *head = &record->view.head;
+    const struct rc_span channel = rc_span_of(record->view.channel, head->channel_bytes);
+    if (record->type == RC_UP_MEMBER_REMOVE) {
+        rc_roster_remove(router->setup.roster, channel, &head->origin);
+    } else if (head->flags & RC_ENVELOPE_PRESENCE) {
+        rc_roster_add(router->setup.roster, channel, &head->origin, rc_span_of(record->view.data, head->data_bytes));
+    }
+}
+
 static void take_member(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record)
 {
     const struct rc_remote_ops *remote = router->setup.remote;
     record->view.head.origin.worker = (uint16_t)port->index; /* a worker speaks for its own clients only */
+    if (router->setup.roster != NULL) {
+        take_presence(router, record);
+    }
     if (remote != NULL && remote->member != NULL) {
         remote->member(router->setup.remote_context, &record->view, record->type == RC_UP_MEMBER_ADD);
     }
@@ -318,6 +333,19 @@ static void take_member(struct rc_router *router, struct rc_relay_port *port, st
 static void mark_members(struct rc_router *router, uint32_t worker, enum rc_members_mark mark)
 {
     const struct rc_remote_ops *remote = router->setup.remote;
+    if (router->setup.roster != NULL) {
+        switch (mark) {
+        case RC_MEMBERS_BEGIN:
+            rc_roster_worker_begin(router->setup.roster, worker);
+            break;
+        case RC_MEMBERS_END:
+            rc_roster_worker_end(router->setup.roster, worker);
+            break;
+        case RC_MEMBERS_GONE:
+            rc_roster_worker_gone(router->setup.roster, worker);
+            break;
+        }
+    }
     if (remote != NULL && remote->members != NULL) {
         remote->members(router->setup.remote_context, worker, mark);
     }
@@ -474,6 +502,11 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     case RC_UP_REPLY:
         route_reply(router, port, record);
         break;
+    case RC_UP_QUERY:
+        if (router->setup.query != NULL) {
+            router->setup.query(router->setup.query_context, port->index, &record->view);
+        }
+        break;
     default: /* the port lets no other type through */
         take_snapshot(router, port, record);
         break;
@@ -613,6 +646,20 @@ void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_byt
             rc_port_gap(&router->setup.ports[i], hash, name, name_bytes);
         }
     }
+}
+
+bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                    const struct rc_envelope_view *view)
+{
+    return worker < router->setup.port_count && pass_on(router, &router->setup.ports[worker], type, view);
+}
+
+bool rc_router_wanted(const struct rc_router *router, struct rc_span channel)
+{
+    const struct rc_worker_set wanted =
+        rc_interest_find(&router->interest, rc_channel_hash((const char *)channel.bytes, channel.count),
+                         (const char *)channel.bytes, (uint32_t)channel.count);
+    return !rc_worker_set_empty(&wanted);
 }
 
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,

@@ -28,6 +28,7 @@
 #include "common/shm_layout.h"
 #include "relay/interest.h"
 #include "relay/port.h"
+#include "relay/roster.h"
 
 /* A worker asks to get a channel's messages. */
 struct rc_interest_request {
@@ -64,6 +65,10 @@ struct rc_router_setup {
     uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
     uint64_t interest_count_max;        /* pairs of channel and worker */
     struct rc_idempotency *idempotency; /* borrowed: in the control segment; NULL = keys are not looked at */
+    struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
+    /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
+    void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    void *query_context;                /* borrowed */
     const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
     void *remote_context;               /* borrowed */
 };
@@ -106,6 +111,13 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap). Without a name: everybody is told
  * that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
+
+/* An answer without a sequence to a worker, as long as it is not far behind. False (counted): it did not get it. */
+bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                    const struct rc_envelope_view *view);
+
+/* Does some worker want the channel? */
+bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);
 
 /* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,

@@ -21,9 +21,9 @@ static bool wanted(const struct rc_memberships *members, const struct rc_channel
 {
     const struct rc_config *config = members->config;
     const struct rc_config_namespace *policy = &config->namespaces[channel->namespace];
-    return config->redis.url.text[0] != '\0' &&
-           (policy->presence || (config->cluster.subscription_sets == RC_SUBSCRIPTION_SETS_CLIENTS &&
-                                 policy->subscription_set.text[0] != '\0'));
+    return policy->presence ||
+           (config->redis.url.text[0] != '\0' && config->cluster.subscription_sets == RC_SUBSCRIPTION_SETS_CLIENTS &&
+            policy->subscription_set.text[0] != '\0');
 }
 
 static bool anything_wanted(const struct rc_config *config)
@@ -32,17 +32,20 @@ static bool anything_wanted(const struct rc_config *config)
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         presence |= config->namespaces[i].presence;
     }
-    return config->redis.url.text[0] != '\0' &&
-           (presence || config->cluster.subscription_sets == RC_SUBSCRIPTION_SETS_CLIENTS);
+    return presence ||
+           (config->redis.url.text[0] != '\0' && config->cluster.subscription_sets == RC_SUBSCRIPTION_SETS_CLIENTS);
 }
 
 static int write_change(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
                         struct rc_span user, bool joined)
 {
-    struct rc_envelope_view view = {
-        .head = {.origin = *ref, .channel_bytes = (uint8_t)channel.count, .data_bytes = (uint32_t)user.count},
-        .channel = (const char *)channel.bytes,
-        .data = user.bytes};
+    const bool presence = rc_config_namespace_of(members->config, (const char *)channel.bytes, channel.count)->presence;
+    struct rc_envelope_view view = {.head = {.origin = *ref,
+                                             .flags = presence ? RC_ENVELOPE_PRESENCE : 0,
+                                             .channel_bytes = (uint8_t)channel.count,
+                                             .data_bytes = (uint32_t)user.count},
+                                    .channel = (const char *)channel.bytes,
+                                    .data = user.bytes};
     return rc_uplink_write(members->uplink, joined ? RC_UP_MEMBER_ADD : RC_UP_MEMBER_REMOVE, &view);
 }
 

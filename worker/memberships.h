@@ -1,6 +1,6 @@
 /*
- * memberships: tells the relay which client is subscribed to what, where somebody wants to know: subscription sets of clients
- * (cluster.subscription_sets = "clients", with Redis), and namespaces with presence = true. Otherwise nothing is told.
+ * memberships: tells the relay which client is subscribed to what, where somebody wants to know: namespaces with presence = true,
+ * and with Redis the subscription sets of clients (cluster.subscription_sets = "clients"). Otherwise nothing is told.
  *
  *   hub ── joined, left ──▶ up ring, or the queue when that is full ──flush──▶ up ring ──▶ relay
  *

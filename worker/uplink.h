@@ -16,9 +16,10 @@
 #include "common/shm_layout.h"
 #include "worker/hub/hub.h"
 
-#define RC_UPLINK_BATCH_MAX 512u /* records drained before the turn sends them */
+#define RC_UPLINK_BATCH_MAX 512u    /* records drained before the turn sends them */
+#define RC_UPLINK_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
 
-/* Calls of the HTTP API and their answers (common/call.h): RC_DOWN_CALL, RC_DOWN_REPLY, RC_DOWN_DIRECT that is to be answered,
+/* Calls of the HTTP API and their answers (common/call.h): RC_DOWN_CALL, RC_DOWN_REPLY, RC_DOWN_QUERY, RC_DOWN_DIRECT that is to be answered,
  * and everything with RC_ENVELOPE_ANSWER whose tag is a call's. The view lives during the call only. */
 typedef void rc_uplink_call(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
 

@@ -373,6 +373,8 @@ testBroker("figures: stats, instances, and /metrics as JSON", { config }, async 
   assert.equal(instances[0].instance, "test");
   assert.equal(instances[0].workers, 2);
   assert.equal(instances[0].connections, 4);
+  assert.deepEqual([instances[0].self, instances[0].local_only], [true, false]);
+  assert.ok(Math.abs(Date.now() - instances[0].started) < 60000 && instances[0].uptime_s < 60);
 
   const json = await broker.get("/metrics", { headers: { Accept: "application/json" } });
   assert.match(json.headers["content-type"], /^application\/json/);

@@ -75,6 +75,96 @@ testRedis("who is in a channel, on which instance, as which user", { brokers: 2,
   assert.deepEqual(await redis.command("KEYS", "ws:presence:channel:*"), [key], "only where presence is on");
 });
 
+const byUser = (members) => members.map((one) => ({ ...one, instances: one.instances.toSorted() })).toSorted((a, b) => String(a.user).localeCompare(String(b.user)));
+
+testRedis("clients ask who is in a channel, on whichever instance", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {
+  const clients = [
+    await a.connect({ path: "/ws?user=u1" }), await a.connect({ path: "/ws?user=u1" }), await b.connect({ path: "/ws?user=u1" }),
+    await b.connect({ path: "/ws?user=q%22%2C%3A%C3%A9" }), await b.connect(), await c.connect(), await c.connect(),
+  ];
+  for (const client of clients) await client.subscribe("room:1");
+  const whole = {
+    clients: 7, users: 2, more: false, scope: undefined,
+    members: [
+      { user: null, clients: 3, instances: ["node-1", "node-2"] },
+      { user: 'q",:é', clients: 1, instances: ["node-1"] },
+      { user: "u1", clients: 3, instances: ["node-0", "node-1"] },
+    ],
+  };
+  const ask = async (client, more) => {
+    const { clients: total, users, members, more: cut, scope } = await client.presence("room:1", more);
+    return { clients: total, users, more: cut, scope, members: byUser(members) };
+  };
+  for (const client of [clients[0], clients[3], clients[6]]) {
+    await until("all are known", async () => (await ask(client)).clients === 7);
+    assert.deepEqual(await ask(client), whole);
+  }
+  const cut = await ask(clients[0], { limit: 1 });
+  assert.deepEqual([cut.clients, cut.users, cut.members.length, cut.more], [7, 2, 1, true]);
+  // Whoever has just come sees itself.
+  for (let i = 0; i < 20; i++) {
+    await clients[6].unsubscribe("room:1");
+    await clients[6].subscribe("room:1");
+    assert.equal((await ask(clients[6])).clients, 7);
+  }
+  await clients[1].unsubscribe("room:1");
+  await clients[2].terminate();
+  await until("they are gone", async () => (await ask(clients[0])).clients === 5);
+  assert.deepEqual((await ask(clients[0])).members[2], { user: "u1", clients: 1, instances: ["node-0"] });
+  // A relay that is replaced counts again.
+  a.kill("SIGKILL", "relay");
+  await clients[0].unsubscribe("room:1");
+  await until("the last one of u1 is gone", async () => (await ask(clients[3])).users === 1, { timeout: 15000 });
+  assert.deepEqual(await redis.command("KEYS", "ws:presence:members:*"), ["ws:presence:members:room:1"]);
+  for (const client of clients) await client.terminate();
+  await until("nothing is left", async () => (await redis.command("KEYS", "ws:presence:[mc]*")).length === 0, { timeout: 10000 });
+});
+
+testRedis("while Redis is away, or silent, the answer is of this host and says so", { brokers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const [one, two] = [await a.connect({ path: "/ws?user=u1" }), await b.connect({ path: "/ws?user=u2" })];
+  for (const client of [one, two]) await client.subscribe("room:1");
+  await until("both are known", async () => (await one.presence("room:1")).clients === 2);
+  const local = async () => {
+    const answer = await one.presence("room:1");
+    return [answer.clients, answer.members, answer.scope];
+  };
+  const own = [1, [{ user: "u1", clients: 1, instances: ["node-0"] }], "local"];
+  redis.signal("SIGSTOP");
+  assert.deepEqual(await local(), own, "after a second");
+  const many = await Promise.all(Array.from({ length: 600 }, () => one.request({ type: "presence", channel: "room:1" })));
+  assert.deepEqual(many.filter(({ type, scope, code }) => !(type === "presence" ? scope === "local" : code === 503)), []);
+  redis.signal("SIGCONT");
+  await until("whole again", async () => (await one.presence("room:1")).scope === undefined, { timeout: 10000 });
+  await redis.kill();
+  await redisHealth(a, 503);
+  assert.deepEqual(await local(), own, "at once");
+  await redis.start();
+  await until("whole again", async () => (await one.presence("room:1")).clients === 2, { timeout: 15000 });
+  assert.equal((await one.presence("room:1")).scope, undefined);
+  const metrics = await a.metrics();
+  assert.ok(metrics("ringcast_queries_local_total") >= 2);
+  assert.equal(metrics("ringcast_queries"), 0);
+});
+
+testRedis("what others write into presence harms nobody", { brokers: 1, config: CONFIG }, async ({ brokers: [a], redis }) => {
+  const one = await a.connect({ path: "/ws?user=u1" });
+  await one.subscribe("room:1");
+  await until("it is there", async () => (await one.presence("room:1")).clients === 1);
+  const key = "ws:presence:members:room:1";
+  const bad = ["nonsense", ":1", "x", "a:b", `${"i".repeat(65)}:1`, "a:99999999999999999999999", ","];
+  for (const [i, value] of bad.entries()) await redis.command("HSET", key, `bad${i}`, value);
+  await redis.command("HSET", key, Buffer.from([0xff, 0xfe]), "node-0:1");
+  await redis.command("HSET", key, "x".repeat(1000), "node-0:1");
+  const answer = await one.presence("room:1");
+  assert.deepEqual(answer.members.find(({ user }) => user === "u1"), { user: "u1", clients: 1, instances: ["node-0"] });
+  assert.ok(answer.members.every(({ user, clients }) => user.length < 256 && Number.isSafeInteger(clients)), JSON.stringify(answer.members).slice(0, 500));
+  assert.ok((await a.metrics())("ringcast_redis_malformed_total") > 0);
+  await redis.command("SET", "ws:presence:channel:room:2", "a string");
+  await one.subscribe("room:2");
+  assert.equal((await one.presence("room:2")).scope, "local");
+  assert.equal((await one.presence("room:2")).clients, 1);
+});
+
 testRedis("a user's first and last connection of the cluster are told once", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {
   const listeners = [];
   for (const broker of [a, b, c]) {

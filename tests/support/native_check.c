@@ -132,7 +132,19 @@ static void check_event(const struct rc_event *event)
 /* Events of every type with the operation's parts in them. */
 static void check_events(const struct rc_operation *operation)
 {
+    /* As the relay tells it: any text as user and as instances. */
+    static uint8_t entries[RC_QUERY_BYTES_MAX];
+    const struct rc_query_entry entry = {.clients = operation->limit,
+                                         .user = operation->channel,
+                                         .instances =
+                                             operation->exclude_count != 0 ? operation->exclude[0] : operation->to};
+    struct rc_presence_list list = {.answer = {.clients = operation->limit, .users = UINT64_MAX, .count = 2}};
+    uint32_t used = rc_query_entry_put(entries, 0, sizeof(entries), &entry);
+
+    used = rc_query_entry_put(entries, used, sizeof(entries), &entry);
+    list.entries = rc_span_of(entries, used);
     struct rc_event event = {.data_kind = operation->data_kind,
+                             .presence = &list,
                              .code = RC_CODE_FORBIDDEN,
                              .local = operation->echo,
                              .id = operation->id,

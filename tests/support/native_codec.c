@@ -198,6 +198,27 @@ static bool counted_read(struct rc_span *rest, struct rc_span *out)
     return true;
 }
 
+/* The counts, then the members: user, clients, instances. */
+static bool presence_read(struct rc_test_event *event)
+{
+    uint64_t count, clients, instances;
+    struct rc_span text;
+
+    if (!varint_read(&event->rest, &event->clients) || !varint_read(&event->rest, &event->users) ||
+        !varint_read(&event->rest, &count))
+        return false;
+    for (event->members = 0; event->members < count; event->members++) {
+        if (!counted_read(&event->rest, &text) || !varint_read(&event->rest, &clients) ||
+            !varint_read(&event->rest, &instances))
+            return false;
+        for (; instances > 0; instances--) {
+            if (!counted_read(&event->rest, &text))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
 {
     uint64_t ping_interval_ms = 0;
@@ -225,6 +246,8 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     case 0x45:
     case 0x48:
         return good && event->rest.count == 0;
+    case 0x46:
+        return good && counted_read(&event->rest, &event->channel) && presence_read(event) && event->rest.count == 0;
     case 0x50:
         good = varint_read(&event->rest, &event->version) && counted_read(&event->rest, &event->welcome.client) &&
                counted_read(&event->rest, &event->welcome.instance) && varint_read(&event->rest, &ping_interval_ms) &&

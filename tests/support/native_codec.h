@@ -36,6 +36,9 @@ struct rc_test_event {
     struct rc_span channel;
     struct rc_span from;
     struct rc_span rest; /* data or message */
+    uint64_t clients;    /* presence, as the two after it */
+    uint64_t users;
+    uint64_t members;
     struct rc_welcome welcome;
 };
 bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event);

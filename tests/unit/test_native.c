@@ -474,7 +474,19 @@ Test(native, bounds_hold_for_the_worst_texts)
                                  .user = worst,
                                  .ping_interval_ms = UINT32_MAX,
                                  .message_size_max = UINT64_MAX};
+    static const struct rc_query_answer most = {UINT64_MAX, UINT64_MAX, UINT32_MAX, RC_QUERY_MORE};
+    const struct rc_query_entry worst_entries[] = {
+        {.clients = UINT32_MAX, .user = worst, .instances = worst},
+        {.clients = UINT32_MAX, .user = worst, .instances = SPAN(",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,")},
+        {.clients = UINT32_MAX, .instances = SPAN("\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0,\0")},
+        {.clients = UINT32_MAX, .user = SPAN("a")}};
+    uint8_t entries[2048];
+    uint32_t used = 0;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(worst_entries); i++)
+        used = rc_query_entry_put(entries, used, sizeof(entries), &worst_entries[i]);
+    const struct rc_presence_list presence = {.answer = most, .entries = rc_span_of(entries, used)};
     struct rc_event event = {.code = RC_CODE_NOT_ENABLED,
+                             .presence = &presence,
                              .local = true,
                              .channel = worst,
                              .data = worst,

@@ -53,6 +53,14 @@ static const struct rc_welcome welcome_example = {.client = {(const uint8_t *)"w
                                                   .ping_interval_ms = 25000,
                                                   .message_size_max = 1048576};
 
+static const struct rc_presence_list presence_example = {
+    .answer = {.clients = 4, .users = 1, .count = 2, .flags = RC_QUERY_MORE | RC_QUERY_LOCAL},
+    .entries = {(const uint8_t *)"\3\0\0\0\2\0\11\0"
+                                 "42web1,web2"
+                                 "\1\0\0\0\0\0\4\0"
+                                 "web1",
+                31}};
+
 #define TEXT(literal)                                   \
     {                                                   \
         (const uint8_t *)(literal), sizeof(literal) - 1 \
@@ -80,6 +88,15 @@ static const struct {
     {{.type = RC_EVENT_BROADCASTED, .id = TEXT("3")}, "{\"type\":\"broadcasted\",\"id\":3}", "44 01 03"},
     {{.type = RC_EVENT_SENT, .id = TEXT("2.5")}, "{\"type\":\"sent\",\"id\":2.5}", "45 03 03 32 2e 35"},
     {{.type = RC_EVENT_PONG, .id = TEXT("0")}, "{\"type\":\"pong\",\"id\":0}", "48 01 00"},
+    {{.type = RC_EVENT_PRESENCE,
+      .id = TEXT("4"),
+      .channel = TEXT("room:1"),
+      .local = true,
+      .presence = &presence_example},
+     "{\"type\":\"presence\",\"id\":4,\"channel\":\"room:1\",\"clients\":4,\"users\":1,\"members\":["
+     "{\"user\":\"42\",\"clients\":3,\"instances\":[\"web1\",\"web2\"]},"
+     "{\"user\":null,\"clients\":1,\"instances\":[\"web1\"]}],\"more\":true,\"scope\":\"local\"}",
+     "46 19 04 06 72 6f 6f 6d 3a 31 04 01 02 02 34 32 03 02 04 77 65 62 31 04 77 65 62 32 00 01 01 04 77 65 62 31"},
     {{.type = RC_EVENT_ERROR,
       .id = TEXT("2"),
       .code = RC_CODE_FORBIDDEN,

@@ -61,7 +61,7 @@ static void inherit_nothing(void)
     fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
     fake_scan("SSCAN ws:instance:a:index 0", "0", 0, NULL);
     fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
-    fake_pass( 10);
+    fake_pass(10);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     fake_integer("SADD ws:instances a", 1);
 }
@@ -83,7 +83,7 @@ static void find_dead(void)
     const uint64_t now_ms = rc_clock_ms();
     registry.instances[0].heard_ms = now_ms - 90000;
     registry.list_ms = now_ms + RC_REGISTRY_CHECK_MS;
-    fake_pass( RC_REGISTRY_CHECK_MS + 10);
+    fake_pass(RC_REGISTRY_CHECK_MS + 10);
     fake_ok("SET ws:instance:b:cleanup 00000abc10 NX PX 10000");
     fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
 }
@@ -99,15 +99,15 @@ Test(registry, live_rival_refuses_dead_one_is_replaced)
     fake_string("EVAL", "feed:7");
     cr_assert_eq(registry.state, RC_REGISTRY_CHALLENGED);
     cr_assert_str_eq(fake.published[0], "ws:instance:a:claim 00000abc10");
-    fake_pass( RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:7", "feed:8");
     cr_assert(rc_registry_refused(&registry));
     cr_assert_eq(registered_count, 0);
     /* Asked again after a heartbeat interval; it stays refused while it asks. */
-    fake_pass( config.heartbeat_interval_ms + 10);
+    fake_pass(config.heartbeat_interval_ms + 10);
     fake_string("EVAL", "feed:9");
     cr_assert(rc_registry_refused(&registry));
-    fake_pass( RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:9", "new");
     cr_assert(!rc_registry_refused(&registry));
     inherit_nothing();
@@ -134,7 +134,7 @@ Test(registry, lapsed_owner_registers_everything_again)
     cr_assert_eq(unregistered_count, 1);
     fake_integer("EXISTS ws:instance:a:cleanup", 1); /* somebody is at it: waits */
     cr_assert_eq(registered_count, 1);
-    fake_pass( 250);
+    fake_pass(250);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     fake_integer("SADD ws:instances a", 1);
     cr_assert_eq(registered_count, 2);
@@ -167,23 +167,27 @@ Test(registry, answers_of_an_earlier_round_are_nothing)
 
 Test(registry, dead_instance_is_cleaned_up_after)
 {
-    static const char *const index[] = {"csubs:BTC", "isubs-instances:BTC", "pws:presence:channel:r", "uu1", "cevil",
-                                        "x"};
+    static const char *const index[] = {
+        "csubs:BTC", "isubs-instances:BTC", "pws:presence:channel:r", "uu1", "cevil", "x", "mws:presence:members:r",
+        "mevil"};
     static const char *const members[] = {"b:b~1", "b:b~2"};
     static const char *const fields[] = {"b~1", "u1"};
     find_dead();
     fake_integer("EXISTS ws:instance:b:owner", 0);
-    fake_scan("SSCAN ws:instance:b:index 0", "0", 6, index);
+    fake_scan("SSCAN ws:instance:b:index 0", "0", 8, index);
     fake_scan("SSCAN subs:BTC 0 MATCH b:* COUNT", "0", 2, members);
     fake_integer("SREM subs-instances:BTC b", 1);
     fake_scan("HSCAN ws:presence:channel:r 0 MATCH b~* COUNT", "0", 2, fields);
     fake_integer("LEAVE u1", 1);
+    fake_string("EVAL script 1 ws:presence:members:r b 0 256", "17");
     fake_integer("SREM subs:BTC b:b~1 b:b~2", 2);
     fake_integer("SREM ws:instance:b:index isubs-instances:BTC", 1);
     fake_integer("HDEL ws:presence:channel:r b~1", 1);
     fake_integer("SREM ws:instance:b:index uu1", 1);
+    fake_string("EVAL script 1 ws:presence:members:r b 17 256", "0");
     fake_integer("SREM ws:instance:b:index csubs:BTC", 1);
     fake_integer("SREM ws:instance:b:index pws:presence:channel:r", 1);
+    fake_integer("SREM ws:instance:b:index mws:presence:members:r", 1);
     cr_assert_str_eq(cleaned_users[0], "u1 on b");
     /* A second scan finds nothing: done. */
     fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
@@ -235,7 +239,7 @@ Test(registry, predecessors_users_are_taken_over)
     fake_integer("EVAL", 1);
     fake_scan("SSCAN ws:instance:a:index 0", "0", 1, index + 1);
     fake_integer("EVAL", 1);
-    fake_pass( 10);
+    fake_pass(10);
     fake_integer("EXISTS ws:instance:a:cleanup", 0);
     cr_assert(rc_registry_owned(&registry));
 }

@@ -238,6 +238,14 @@
       return this._request({ type: "direct", to, data }, options);
     }
 
+    /* Who is in a channel that we are subscribed to, where the server keeps that: resolves with { clients, users, members: [{ user,
+     * clients, instances }], more, scope } (docs/protocol.md). options: limit: so many members at most; timeout in ms. */
+    presence(channel, options) {
+      const request = { type: "presence", channel };
+      if (options && options.limit !== undefined) request.limit = options.limit;
+      return this._request(request, { timeout: options && options.timeout });
+    }
+
     /* Resolves with the milliseconds that an answer took. */
     ping(options) {
       const request = { type: "ping" };

@@ -425,6 +425,18 @@ static inline size_t channel_bytes_max(const struct rc_event *event)
     return RC_JSON_STRING_BYTES_MAX(event->channel.count);
 }
 
+/* As written by put_members; every comma between two instances makes room for the quotes around one. */
+static size_t members_bytes_max(const struct rc_presence_list *list)
+{
+    struct rc_span rest = list->entries;
+    struct rc_query_entry entry;
+    size_t bytes = 0;
+
+    while (rc_query_entry_next(&rest, &entry))
+        bytes += 64 + RC_JSON_STRING_BYTES_MAX(entry.user.count) + 6 * entry.instances.count;
+    return bytes;
+}
+
 size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event *event)
 {
     const struct rc_welcome *welcome = event->welcome;
@@ -440,6 +452,8 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
+    case RC_EVENT_PRESENCE:
+        return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) + members_bytes_max(event->presence);
     default:
         return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) +
                RC_JSON_STRING_BYTES_MAX(event->from.count) + event->data.count +
@@ -482,6 +496,43 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     if (event->channel.count != 0 || event->channel_json.count != 0)
         out = put_channel(PUT(out, ",\"channel\":"), event);
     return out;
+}
+
+static uint8_t *put_members(uint8_t *out, const struct rc_presence_list *list)
+{
+    struct rc_span rest = list->entries;
+    struct rc_query_entry entry;
+    bool first = true;
+
+    while (rc_query_entry_next(&rest, &entry)) {
+        struct rc_span id;
+        bool first_id = true;
+
+        out = first ? PUT(out, "{\"user\":") : PUT(out, ",{\"user\":");
+        out = entry.user.count != 0 ? put_string(out, entry.user) : PUT(out, "null");
+        out = put_number(PUT(out, ",\"clients\":"), entry.clients);
+        out = PUT(out, ",\"instances\":[");
+        while (rc_query_instance_of(&entry.instances, &id)) {
+            out = put_string(first_id ? out : PUT(out, ","), id);
+            first_id = false;
+        }
+        out = PUT(out, "]}");
+        first = false;
+    }
+    return out;
+}
+
+static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
+{
+    const struct rc_query_answer *answer = &event->presence->answer;
+
+    out = put_id(PUT(out, "{\"type\":\"presence\""), event->id);
+    out = put_channel(PUT(out, ",\"channel\":"), event);
+    out = put_number(PUT(out, ",\"clients\":"), answer->clients);
+    out = put_number(PUT(out, ",\"users\":"), answer->users);
+    out = put_members(PUT(out, ",\"members\":["), event->presence);
+    out = (answer->flags & RC_QUERY_MORE) != 0 ? PUT(out, "],\"more\":true") : PUT(out, "],\"more\":false");
+    return event->local ? PUT(out, ",\"scope\":\"local\"") : out;
 }
 
 static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
@@ -530,6 +581,9 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_PONG:
         out = put_id(PUT(out, "{\"type\":\"pong\""), event->id);
+        break;
+    case RC_EVENT_PRESENCE:
+        out = put_presence(out, event);
         break;
     case RC_EVENT_ERROR:
         out = put_error(out, event);

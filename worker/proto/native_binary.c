@@ -371,6 +371,18 @@ static uint8_t *put_answer(uint8_t *out, enum rc_native_binary_type type, unsign
     }
 }
 
+/* Lengths of ids are one or two bytes, and all but the first have a comma before them here. */
+static size_t members_bytes_max(const struct rc_presence_list *list)
+{
+    struct rc_span rest = list->entries;
+    struct rc_query_entry entry;
+    size_t bytes = 0;
+
+    while (rc_query_entry_next(&rest, &entry))
+        bytes += 4 * LENGTH_BYTES_MAX + entry.user.count + 3 * entry.instances.count;
+    return bytes;
+}
+
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
 {
     const struct rc_welcome *welcome = event->welcome;
@@ -385,6 +397,9 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     case RC_EVENT_ERROR:
         return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
                strlen(rc_code_reason(event->code)) + event->message.count;
+    case RC_EVENT_PRESENCE:
+        return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 3 * VARINT_BYTES_MAX +
+               members_bytes_max(event->presence);
     default:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count;
     }
@@ -412,6 +427,35 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     if (event->channel.count != 0)
         out = put_counted(out, event->channel);
     return put(out, event->message);
+}
+
+static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
+{
+    const struct rc_presence_list *list = event->presence;
+    unsigned flags = (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
+                     ((list->answer.flags & RC_QUERY_MORE) != 0 ? (unsigned)RC_NATIVE_BINARY_MORE : 0U);
+    struct rc_span rest = list->entries;
+    struct rc_query_entry entry;
+    struct rc_span id;
+
+    out = put_answer(out, RC_NATIVE_BINARY_PRESENT, flags, event->id);
+    out = put_counted(out, event->channel);
+    out = put_varint(out, list->answer.clients);
+    out = put_varint(out, list->answer.users);
+    out = put_varint(out, list->answer.count);
+    while (rc_query_entry_next(&rest, &entry)) {
+        struct rc_span ids = entry.instances;
+        uint64_t count = 0;
+
+        while (rc_query_instance_of(&ids, &id))
+            count++;
+        out = put_counted(out, entry.user);
+        out = put_varint(out, entry.clients);
+        out = put_varint(out, count);
+        while (rc_query_instance_of(&entry.instances, &id))
+            out = put_counted(out, id);
+    }
+    return out;
 }
 
 static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
@@ -459,6 +503,9 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         break;
     case RC_EVENT_PONG:
         out = put_answer(out, RC_NATIVE_BINARY_PONG, 0, event->id);
+        break;
+    case RC_EVENT_PRESENCE:
+        out = put_presence(out, event);
         break;
     case RC_EVENT_ERROR:
         out = put_error(out, event);

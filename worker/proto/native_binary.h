@@ -33,6 +33,7 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_PUBLISHED = 0x43,
     RC_NATIVE_BINARY_BROADCASTED = 0x44,
     RC_NATIVE_BINARY_SENT = 0x45,
+    RC_NATIVE_BINARY_PRESENT = 0x46,
     RC_NATIVE_BINARY_PONG = 0x48,
     RC_NATIVE_BINARY_WELCOME = 0x50,
     RC_NATIVE_BINARY_ERROR = 0x51,
@@ -55,7 +56,8 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_LIMIT = 0x20,
     RC_NATIVE_BINARY_KEY = 0x40,
 
-    RC_NATIVE_BINARY_LOCAL = 0x08,   /* events: subscribed */
+    RC_NATIVE_BINARY_LOCAL = 0x08,   /* events: subscribed, presence */
+    RC_NATIVE_BINARY_MORE = 0x10,    /* presence */
     RC_NATIVE_BINARY_CHANNEL = 0x10, /* error */
     RC_NATIVE_BINARY_FROM = 0x20,    /* message, direct */
     RC_NATIVE_BINARY_USER = 0x40,    /* welcome */

@@ -10,6 +10,7 @@
 #ifndef RC_WORKER_PROTO_OPERATION_H
 #define RC_WORKER_PROTO_OPERATION_H
 
+#include "common/query.h"
 #include "common/span.h"
 
 #include <stdbool.h>
@@ -128,6 +129,7 @@ enum rc_event_type {
     RC_EVENT_BROADCASTED,
     RC_EVENT_SENT,
     RC_EVENT_PONG,
+    RC_EVENT_PRESENCE,
     RC_EVENT_ERROR,
     RC_EVENT_MESSAGE, /* deliveries */
     RC_EVENT_DIRECT,
@@ -143,20 +145,27 @@ struct rc_welcome {
     uint64_t message_size_max; /* bytes of one message towards the server */
 };
 
+/* Who is in a channel. */
+struct rc_presence_list {
+    struct rc_query_answer answer; /* how many, and whether entries were left out */
+    struct rc_span entries;        /* answer.count of them, whole: rc_query_entry_next */
+};
+
 /* What a client is told. Members that the event does not have are ignored, so a designated initialiser is enough:
  * { .type = RC_EVENT_SUBSCRIBED, .id = id, .channel = name }. */
 struct rc_event {
     enum rc_event_type type;
-    enum rc_data_kind data_kind;      /* message, direct */
-    enum rc_code code;                /* error */
-    bool local;                       /* subscribed: promised on this host only ("scope":"local") */
-    struct rc_span id;                /* answers: the request's JSON token; empty = none */
-    struct rc_span channel;           /* subscribed, unsubscribed, message; error: may be empty; gap: empty = all */
-    struct rc_span channel_json;      /* the same as a JSON string with quotes, if made already; else empty */
-    struct rc_span data;              /* message, direct */
-    struct rc_span from;              /* message, direct: the publisher's client id; empty = not revealed */
-    struct rc_span message;           /* error: one English sentence, UTF-8 */
-    const struct rc_welcome *welcome; /* borrowed: welcome */
+    enum rc_data_kind data_kind; /* message, direct */
+    enum rc_code code;           /* error */
+    bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
+    struct rc_span id;           /* answers: the request's JSON token; empty = none */
+    struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
+    struct rc_span channel_json;             /* the same as a JSON string with quotes, if made already; else empty */
+    struct rc_span data;                     /* message, direct */
+    struct rc_span from;                     /* message, direct: the publisher's client id; empty = not revealed */
+    struct rc_span message;                  /* error: one English sentence, UTF-8 */
+    const struct rc_welcome *welcome;        /* borrowed: welcome */
+    const struct rc_presence_list *presence; /* borrowed: presence */
 };
 
 #endif

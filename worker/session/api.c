@@ -573,7 +573,9 @@ static void api_answered(struct rc_api *api, enum rc_record_type type, const str
         return; /* too late, or its client went away */
     }
     const uint32_t slot = call->slot;
-    if (type == RC_DOWN_REPLY) {
+    if (type == RC_DOWN_QUERY) {
+        rc_api_queried(api, call, view);
+    } else if (type == RC_DOWN_REPLY) {
         if (view->head.data_bytes < sizeof(struct rc_reply_head)) {
             rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
         } else if (call->message_count > 0) {
@@ -598,7 +600,7 @@ static void api_called(void *context, enum rc_record_type type, const struct rc_
         rc_api_serve(api, view);
     } else if (type == RC_DOWN_DIRECT) {
         rc_api_serve_direct(api, view);
-    } else if (type == RC_DOWN_REPLY || (view->head.flags & RC_ENVELOPE_ANSWER)) {
+    } else if (type == RC_DOWN_REPLY || type == RC_DOWN_QUERY || (view->head.flags & RC_ENVELOPE_ANSWER)) {
         api_answered(api, type, view);
     }
 }

@@ -9,6 +9,7 @@
  *   api.c          keys, routes, bodies, life of a call        api_ask.c     calls to all workers: asking, putting together
  *   api_json.c     members of a body                           api_serve.c   the same calls carried out on this worker
  *   api_publish.c  publish, broadcast, direct                  api_stats.c   figures out of shared memory
+ *   api_query.c    what the relay is asked: presence, instances
  */
 #ifndef RC_WORKER_SESSION_API_H
 #define RC_WORKER_SESSION_API_H
@@ -18,6 +19,7 @@
 
 #include "common/call.h"
 #include "common/json_scan.h"
+#include "common/query.h"
 #include "worker/http/body.h"
 #include "worker/session/session.h"
 #include "worker/session/text.h"
@@ -105,7 +107,8 @@ struct rc_api_call {
     enum rc_call_operation operation;
     bool by_user;
     uint32_t limit;
-    bool asked_known; /* the relay has said whom it asked */
+    enum rc_query_kind question; /* of a call that asks the relay; 0 = it does not */
+    bool asked_known;            /* the relay has said whom it asked */
     bool found;
     bool busy;
     struct rc_call_asked asked;
@@ -252,6 +255,13 @@ void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call);
 void rc_api_asked(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
 void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
 void rc_api_lists_free(struct rc_api_call *call);
+/* A query's value; `*span` is empty when it is not there. */
+int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
+                      struct rc_span *span, struct rc_api_fault *fault);
+/* The query's `limit`, a number from 1 to `most`; `otherwise` when it is not there. */
+int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t most, struct rc_api_fault *fault);
+/* api_query.c */
+void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
 /* api_serve.c */
 void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view);
 /* An RC_DOWN_DIRECT of a call was handled: is its client here? */

@@ -142,10 +142,10 @@ int rc_api_disconnect(struct rc_api *api, struct rc_api_call *call, struct rc_ap
     return ask(api, call, RC_CALL_DISCONNECT, &question, fault);
 }
 
-/* A query's value: its bytes, 0 when it is not there. */
-static int query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
+int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
                       struct rc_span *span, struct rc_api_fault *fault)
 {
+    *span = (struct rc_span){0};
     const int bytes = rc_http_query_find(call->query, name, out, capacity);
     if (bytes == -ENOENT) {
         return 0;
@@ -157,39 +157,36 @@ static int query_text(const struct rc_api_call *call, const char *name, char *ou
     return 0;
 }
 
+int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t most, struct rc_api_fault *fault)
+{
+    char limit[8];
+    uint64_t value = otherwise;
+    struct rc_json_value token = {.type = RC_JSON_NUMBER};
+    if (rc_api_query_text(call, "limit", limit, sizeof(limit), &token.raw, fault) < 0) {
+        return -EINVAL;
+    }
+    if (token.raw.count > 0 && (rc_json_uint64(&token, &value) < 0 || value == 0 || value > most)) {
+        return rc_api_fault(fault, 400, "limit must be a number from 1 to %u", most);
+    }
+    call->limit = (uint32_t)value;
+    return 0;
+}
+
 int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
 {
     char prefix[RC_CHANNEL_NAME_MAX];
     char cursor[RC_CHANNEL_NAME_MAX];
-    char limit[8];
-    struct rc_span number = {0};
     struct question question = {0};
-    if (query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
-        query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
-        query_text(call, "limit", limit, sizeof(limit), &number, fault) < 0) {
+    if (rc_api_query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
+        rc_api_query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
+        rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
         return -EINVAL;
-    }
-    call->limit = RC_API_CHANNELS_DEFAULT;
-    if (number.count > 0) {
-        uint64_t value;
-        const struct rc_json_value token = {.raw = number, .type = RC_JSON_NUMBER};
-        if (rc_json_uint64(&token, &value) < 0 || value == 0 || value > RC_API_CHANNELS_MAX) {
-            return rc_api_fault(fault, 400, "limit must be a number from 1 to %u", RC_API_CHANNELS_MAX);
-        }
-        call->limit = (uint32_t)value;
     }
     call->lists = calloc(api->sessions->control->worker_count, sizeof(*call->lists));
     if (call->lists == NULL) {
         return rc_api_fault(fault, 503, "no memory");
     }
     return ask(api, call, RC_CALL_CHANNELS, &question, fault);
-}
-
-int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
-{
-    (void)api;
-    (void)call;
-    return rc_api_fault(fault, 501, "presence is off for this channel's namespace");
 }
 
 /* --- putting together --- */

@@ -211,20 +211,6 @@ int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fau
     return 0;
 }
 
-int rc_api_instances(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
-{
-    const struct rc_control *control = api->sessions->control;
-    struct rc_text text = {0};
-    (void)fault;
-    rc_text_put(&text, "{\"instances\":[{\"instance\":");
-    rc_text_put_json(&text, rc_span_text(control->instance_id));
-    rc_text_put(&text, ",\"self\":true,\"workers\":%u,\"connections\":%llu,\"uptime_s\":%llu,\"started\":%llu}]}\n",
-                control->worker_count, (unsigned long long)total(control, RC_METRIC_CONNECTIONS),
-                (unsigned long long)uptime_s(control), (unsigned long long)control->boot_wall_ms);
-    rc_api_finish(api, call, &text);
-    return 0;
-}
-
 /* --- /metrics as JSON --- */
 
 bool rc_api_wants_json(const struct rc_http_request *request)

@@ -284,6 +284,44 @@ static bool request_direct(const struct request *request)
     return true;
 }
 
+/* Who may, then it is the relay's to know: uplink_queried answers. False as below. */
+static bool request_presence(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    const struct rc_span name = operation->channel;
+    if (!request_channel_ok(request)) {
+        return true;
+    }
+    const struct rc_config_namespace *space = request_namespace(request);
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
+    if (!space->presence) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
+    } else if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server knows who is in this channel"));
+    } else if (!rc_permission_allows(space->presence_who, rc_session_user(sessions, request->slot), name)) {
+        request_refuse(request, space->presence_who, RC_SPAN("you may not see who is in this channel"));
+    } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->slot, channel) == 0) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
+    } else {
+        const struct rc_query_head head = {
+            .kind = RC_QUERY_CHANNEL,
+            .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
+        struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
+                                                 .channel_hash = hash,
+                                                 .origin = rc_session_ref(sessions, request->slot),
+                                                 .data_bytes = sizeof(head),
+                                                 .channel_bytes = (uint8_t)name.count,
+                                                 .request_id_bytes = (uint8_t)operation->id.count},
+                                        .channel = (const char *)name.bytes,
+                                        .request_id = operation->id.bytes,
+                                        .data = (const uint8_t *)&head};
+        return rc_uplink_write(sessions->uplink, RC_UP_QUERY, &view) == 0;
+    }
+    return true;
+}
+
 /* False: it needs room in the up ring. */
 static bool request_run(const struct request *request)
 {
@@ -301,8 +339,7 @@ static bool request_run(const struct request *request)
     case RC_OPERATION_DIRECT:
         return request_direct(request);
     case RC_OPERATION_PRESENCE:
-        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
-        return true;
+        return request_presence(request);
     case RC_OPERATION_HISTORY:
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return true;

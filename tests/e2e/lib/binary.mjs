@@ -1,6 +1,6 @@
 // The compact binary form of docs/protocol.md, written from that document alone.
 const OPERATIONS = { subscribe: 0x01, unsubscribe: 0x02, publish: 0x03, broadcast: 0x04, direct: 0x05, presence: 0x06, history: 0x07, ping: 0x08 };
-const EVENTS = { 0x41: "subscribed", 0x42: "unsubscribed", 0x43: "published", 0x44: "broadcasted", 0x45: "sent", 0x48: "pong" };
+const EVENTS = { 0x41: "subscribed", 0x42: "unsubscribed", 0x43: "published", 0x44: "broadcasted", 0x45: "sent", 0x46: "presence", 0x48: "pong" };
 
 export function number(value) {
   const bytes = [];
@@ -83,7 +83,18 @@ export function decode(bytes) {
     message.type = EVENTS[type];
     readId();
     if (type === 0x41 || type === 0x42) message.channel = readText();
-    if (type === 0x41 && flags & 0x08) message.scope = "local";
+    if (type === 0x46) {
+      message.channel = readText();
+      message.clients = readNumber();
+      message.users = readNumber();
+      message.members = Array.from({ length: readNumber() }, () => {
+        const user = readText();
+        const clients = readNumber();
+        return { user: user === "" ? null : user, clients, instances: Array.from({ length: readNumber() }, readText) };
+      });
+      message.more = (flags & 0x10) !== 0;
+    }
+    if ((type === 0x41 || type === 0x46) && flags & 0x08) message.scope = "local";
     if (at !== bytes.length) throw new Error(`bytes left over: ${bytes.toString("hex")}`);
   } else if (type === 0x50) {
     message.type = "welcome";

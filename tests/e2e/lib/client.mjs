@@ -4,7 +4,7 @@ import WebSocket from "ws";
 import { decode } from "./binary.mjs";
 import { rawMember, within } from "./util.mjs";
 
-const ANSWERS = new Set(["subscribed", "unsubscribed", "published", "broadcasted", "sent", "pong"]);
+const ANSWERS = new Set(["subscribed", "unsubscribed", "published", "broadcasted", "sent", "pong", "presence"]);
 
 /* The worker that a connection is on, out of its client id: {instance}~base64url(nonce 4, worker 2, slot 4, random 8). */
 export function workerOf(clientId) {
@@ -122,6 +122,10 @@ export class Client {
 
   direct(to, data) {
     return this.expect("sent", { type: "direct", to, data });
+  }
+
+  presence(channel, more) {
+    return this.expect("presence", { type: "presence", channel, ...more });
   }
 
   ping() {
