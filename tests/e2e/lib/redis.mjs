@@ -117,9 +117,10 @@ export class RedisClient {
 /* --- one server --------------------------------------------------------------------------------------------------------- */
 
 export class RedisServer {
-  /* args: further arguments of redis-server; tls: { cert, key, ca } files; sentinel: a configuration file's text. */
-  constructor({ args = [], tls, sentinel, port, password, user } = {}) {
-    Object.assign(this, { args, tls, sentinel, port, password, user });
+  /* args: further arguments of redis-server; tls: { cert, key, ca } files; sentinel: a configuration file's text; hosts: addresses to
+   * bind, wrap: what the command begins with, for one in another network namespace. */
+  constructor({ args = [], tls, sentinel, port, password, user, hosts = ["127.0.0.1"], wrap = [] } = {}) {
+    Object.assign(this, { args, tls, sentinel, port, password, user, hosts, wrap });
     this.clients = new Set();
     this.log = "";
   }
@@ -127,7 +128,7 @@ export class RedisServer {
   async start() {
     this.port ??= await freePort();
     this.folder ??= mkdtempSync(join(tmpdir(), "ringcast-redis-"));
-    const base = ["--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no", "--loglevel", "notice", "--repl-diskless-sync-delay", "0"];
+    const base = ["--bind", this.hosts.join(" "), "--dir", this.folder, "--save", "", "--appendonly", "no", "--loglevel", "notice", "--repl-diskless-sync-delay", "0"];
     const ports = this.tls
       ? ["--port", "0", "--tls-port", String(this.port), "--tls-cert-file", this.tls.cert, "--tls-key-file", this.tls.key, "--tls-ca-cert-file", this.tls.ca]
       : ["--port", String(this.port)];
@@ -137,7 +138,8 @@ export class RedisServer {
       writeFileSync(file, this.sentinel);
       args = [file, "--sentinel", ...base.slice(0, 4), ...ports, ...this.args];
     }
-    this.child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "pipe"] });
+    const [program, ...rest] = [...this.wrap, "redis-server", ...args];
+    this.child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
     running.add(this);
     this.exited = new Promise((done) => this.child.once("close", done));
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (bytes) => (this.log = (this.log + bytes).slice(-20000)));
@@ -156,13 +158,13 @@ export class RedisServer {
   }
 
   get url() {
-    return `redis${this.tls ? "s" : ""}://127.0.0.1:${this.port}`;
+    return `redis${this.tls ? "s" : ""}://${this.hosts[0]}:${this.port}`;
   }
 
   async connect() {
     const socket = this.tls
-      ? connectTls({ host: "127.0.0.1", port: this.port, ca: this.tls.caText, cert: this.tls.certText, key: this.tls.keyText, servername: "localhost" })
-      : connectSocket({ host: "127.0.0.1", port: this.port, noDelay: true });
+      ? connectTls({ host: this.hosts[0], port: this.port, ca: this.tls.caText, cert: this.tls.certText, key: this.tls.keyText, servername: "localhost" })
+      : connectSocket({ host: this.hosts[0], port: this.port, noDelay: true });
     const client = new RedisClient(socket);
     this.clients.add(client);
     await within(5000, new Promise((done, failed) => {
@@ -359,7 +361,7 @@ export async function startBrokers(count, url, { config = {}, workers = 1, env, 
   const brokers = [];
   try {
     for (let i = 0; i < count; i++) {
-      brokers.push(await startBroker({ workers, env, config: { "redis.url": url, "server.instance_id": `node-${i}`, ...config } }));
+      brokers.push(await startBroker({ workers, env, config: { "redis.url": Array.isArray(url) ? url[i] : url, "server.instance_id": `node-${i}`, ...config } }));
     }
     if (ready) await Promise.all(brokers.map((broker) => redisHealth(broker, 200, 10000)));
     return brokers;
