@@ -302,6 +302,7 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t ticks = rc_wheel_sleep(&w->io.wheel, WAIT_MS_MAX / RC_WHEEL_TICK_MS);
+    const uint32_t ms = rc_hub_sleep_ms(&w->hub, ticks * RC_WHEEL_TICK_MS);
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) ||
         atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
@@ -309,7 +310,7 @@ static uint32_t sleep_ms(struct worker *w)
          atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
         return 0;
     }
-    return ticks * RC_WHEEL_TICK_MS;
+    return ms;
 }
 
 static void trim(struct worker *w)
@@ -331,6 +332,9 @@ static bool ended(struct worker *w)
     if (state != RC_BROKER_DRAINING) {
         return false;
     }
+    if (!rc_hub_drain(&w->hub)) {
+        return false; /* what min_interval held back goes before the good-byes */
+    }
     rc_sessions_drain(&w->sessions);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. */
     return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
@@ -345,7 +349,8 @@ static void run(struct worker *w)
         beat(w);
         adopt_config(w, false);
         rc_io_timers(&w->io);
-        w->more = rc_uplink_drain(&w->uplink);
+        const bool settled = rc_hub_timers(&w->hub);
+        w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);

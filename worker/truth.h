@@ -176,8 +176,29 @@ struct rc_channel {
     uint8_t name_bytes;
     uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
     uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint32_t throttles;  /* first of its throttles; 0 = none */
+    uint32_t throttle_count;
 };
-_Static_assert(sizeof(struct rc_channel) == 48, "channel layout");
+_Static_assert(sizeof(struct rc_channel) == 56, "channel layout");
+
+/*
+ * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
+ * It goes when the time is up and nothing came.
+ */
+struct rc_throttle {
+    uint64_t opened_ms; /* CLOCK_MONOTONIC when the last message went into the logs */
+    uint64_t key;       /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
+    uint64_t held_key;  /* of the one that is held */
+    uint32_t channel;   /* 0 = not in use */
+    uint32_t next;      /* of all in the namespace, in the order of opened_ms; 0 = end */
+    uint32_t previous;
+    uint32_t next_of_channel;
+    uint32_t previous_of_channel;
+    uint32_t held;         /* heap block of a record (common/envelope.h) without names; 0 = nothing came */
+    uint32_t held_bytes;   /* of the record */
+    uint32_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+};
+_Static_assert(sizeof(struct rc_throttle) == 56, "throttle layout");
 
 /* The subscribers of one channel that share one encoding, and their log. */
 struct rc_group {
@@ -303,6 +324,7 @@ struct rc_truth {
     struct rc_pool channels;
     struct rc_pool groups;
     struct rc_pool logs;
+    struct rc_pool throttles;
     struct rc_pool pending;
     struct rc_pool privates;
     struct rc_pool inputs;
@@ -334,6 +356,11 @@ static inline struct rc_group *rc_truth_group(const struct rc_truth *truth, uint
 static inline struct rc_channel_log *rc_truth_log(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_channel_log *)rc_pool_at(&truth->logs, index);
+}
+
+static inline struct rc_throttle *rc_truth_throttle(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_throttle *)rc_pool_at(&truth->throttles, index);
 }
 
 static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, uint32_t index)

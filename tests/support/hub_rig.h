@@ -38,6 +38,7 @@ struct hub_rig {
     uint64_t sequence;          /* of the last message */
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
+    uint64_t now_ns; /* the hub's clock: stands still unless the test moves it */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);
@@ -69,6 +70,8 @@ struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
 /* What the uplink would do. The result of rc_hub_message or rc_hub_direct; the sequence is used up when it is 0. */
 int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
                     uint32_t exclude_count);
+/* The same with a key, for excludes of nobody. */
+int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data);
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data);
 /* Subscribes at once, as for a channel that the relay knows; the subscription. */
 uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *channel);

@@ -417,6 +417,30 @@ static void append_note_time(struct rc_hub *hub, uint64_t time_ns)
     }
 }
 
+uint64_t rc_hub_key(const struct rc_envelope_view *view)
+{
+    return view->head.key_bytes == 0 ? 0 : rc_channel_hash((const char *)view->key, view->head.key_bytes);
+}
+
+int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = {
+        .type = RC_EVENT_MESSAGE,
+        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .channel = rc_hub_name(hub, channel),
+        .channel_json = rc_hub_name_json(hub, channel),
+        .data = rc_span_of(view->data, view->head.data_bytes),
+        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
+    };
+    const int rc = append_to_channel(hub, index, &event, view);
+    if (rc == 0) {
+        append_note_time(hub, view->head.time_ns);
+    }
+    return rc;
+}
+
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
@@ -427,21 +451,12 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
         hub->partial_mask = 0; /* of this message, if it was tried before */
         return 0;
     }
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = {
-        .type = RC_EVENT_MESSAGE,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
-        .channel = name,
-        .channel_json = rc_hub_name_json(hub, channel),
-        .data = rc_span_of(view->data, view->head.data_bytes),
-        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
-    };
-    const int rc = append_to_channel(hub, index, &event, view);
-    if (rc == 0) {
-        append_note_time(hub, view->head.time_ns);
+    if (view->head.sequence > hub->newest_sequence) {
+        hub->newest_sequence = view->head.sequence;
     }
-    return rc;
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    const bool throttled = hub->config->namespaces[channel->namespace].min_interval_ms > 0 || channel->throttles != 0;
+    return RC_UNLIKELY(throttled) ? rc_hub_throttle(hub, index, view) : rc_hub_append(hub, index, view);
 }
 
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
@@ -517,6 +532,9 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         return 0;
     }
     const size_t bytes = rc_hub_frame_encode(slot->encoding, &event, rc_channel_log_tail(log, &truth->heap));
+    if (view->head.sequence > hub->newest_sequence) {
+        hub->newest_sequence = view->head.sequence;
+    }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0);
     log->served = log->target = log->head;
     append_note_time(hub, view->head.time_ns);

@@ -7,6 +7,7 @@
  *
  *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
  *   private.c   replies, directs, close frames      turn.c     who is served, merging, short sends
+ *   throttle.c  messages held back by min_interval
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -43,6 +44,12 @@ struct rc_members {
     };
     uint32_t count;
     uint32_t capacity;
+};
+
+/* Throttles of a namespace; all have the same interval, so that the first is always due first. */
+struct rc_throttle_queue {
+    uint32_t first; /* 0 = empty */
+    uint32_t last;
 };
 
 struct rc_hub_handlers {
@@ -87,6 +94,13 @@ struct rc_hub {
     uint64_t log_bytes;               /* heap bytes in logs */
     uint64_t private_bytes;           /* heap bytes in private output */
     uint64_t input_bytes;             /* heap bytes in undecoded input */
+    uint64_t held_bytes;              /* heap bytes in throttled messages */
+    struct rc_hashmap throttles;      /* channel and key to throttle */
+    struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
+    uint32_t releasing;        /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;             /* nothing is held back any more */
+    uint64_t newest_sequence;  /* seen so far */
+    const uint64_t *now_ns;    /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
     uint32_t time_count;
     struct rc_deflater deflater;
@@ -147,10 +161,30 @@ void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot);
 /* A sequenced message for a channel with local subscribers. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
  * first, then try the same message again. */
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view);
+/* The same for a channel that is known: into its logs, at once. */
+int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
+/* What stands for a message's key in logs and throttles; 0 = it has none. */
+uint64_t rc_hub_key(const struct rc_envelope_view *view);
 /* A gap notice for a channel (empty name: for every channel). */
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
+
+/* --- throttle.c --- */
+
+/* As rc_hub_append for a channel whose namespace has a min_interval: at once after a quiet time, else the message is held and
+ * takes the place of the one of its key that was. */
+int rc_hub_throttle(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
+/* The channel has no subscriber any more: what is held for it goes. */
+void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel);
+/* Appends what is due. False: more is, but a turn has to come first. */
+bool rc_hub_timers(struct rc_hub *hub);
+/* Milliseconds until the next message is due, at most `limit`. */
+uint32_t rc_hub_sleep_ms(const struct rc_hub *hub, uint32_t limit);
+/* From now on nothing is held back; true when nothing is held any more. */
+bool rc_hub_drain(struct rc_hub *hub);
+/* Puts the throttles in order again, after channels changed their namespaces or these their intervals. */
+void rc_hub_throttle_sort(struct rc_hub *hub);
 
 /* --- private.c --- */
 
