@@ -140,7 +140,7 @@ _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0,    /* `cursor` is meaningful: the subscription is not at group.served */
-    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: resumes at the newest frame */
+    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: passes superseded frames over until it has caught up */
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
@@ -224,6 +224,7 @@ struct rc_channel_log {
     uint64_t served; /* where every subscription without a cursor stands */
     uint64_t target; /* head when the running turn began */
     uint64_t head;   /* where the next frame goes */
+    uint64_t marked; /* the head when RC_FRAME_SUPERSEDED was found out last */
     uint32_t block;  /* heap */
     uint32_t block_bytes;
     uint32_t frames;     /* entries in the index; entry 0 is the frame at `origin` */
@@ -231,21 +232,23 @@ struct rc_channel_log {
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
     uint32_t turn;        /* the turn in which it is in the list of dirty groups */
-    uint32_t turn_frames; /* frames in [served, target) */
+    uint32_t pad;
 };
-_Static_assert(sizeof(struct rc_channel_log) == 72, "log layout");
+_Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
 enum rc_frame_flags {
     RC_FRAME_GAP = 1u << 0,      /* a gap notice */
     RC_FRAME_EXCLUDES = 1u << 1, /* somebody is excluded from it */
+    RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
 };
 
 struct rc_frame {
     uint64_t sequence; /* the relay's */
+    uint64_t key;      /* rc_hub_key of the message; 0 = it has none */
     uint32_t offset;   /* from the log's origin */
     uint32_t flags;
 };
-_Static_assert(sizeof(struct rc_frame) == 16, "frame index layout");
+_Static_assert(sizeof(struct rc_frame) == 24, "frame index layout");
 
 struct rc_exclusion {
     uint64_t position; /* absolute position of the frame */

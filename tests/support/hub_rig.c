@@ -292,8 +292,8 @@ struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot)
 
 /* --- what the uplink would do --- */
 
-static int rig_publish(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data,
-                       const struct rc_client_ref *excludes, uint32_t exclude_count)
+int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data,
+                        const struct rc_client_ref *excludes, uint32_t exclude_count)
 {
     const struct rc_envelope_view view = {.head = {.sequence = rig->sequence + 1,
                                                    .channel_hash = rc_channel_hash(channel, strlen(channel)),
@@ -313,12 +313,7 @@ static int rig_publish(struct hub_rig *rig, const char *channel, const char *key
 int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
                     uint32_t exclude_count)
 {
-    return rig_publish(rig, channel, NULL, data, excludes, exclude_count);
-}
-
-int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data)
-{
-    return rig_publish(rig, channel, key, data, NULL, 0);
+    return hub_rig_publish_key(rig, channel, NULL, data, excludes, exclude_count);
 }
 
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data)

@@ -70,8 +70,9 @@ struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
 /* What the uplink would do. The result of rc_hub_message or rc_hub_direct; the sequence is used up when it is 0. */
 int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
                     uint32_t exclude_count);
-/* The same with a key, for excludes of nobody. */
-int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data);
+/* The same with a key, NULL = none. */
+int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data,
+                        const struct rc_client_ref *excludes, uint32_t exclude_count);
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data);
 /* Subscribes at once, as for a channel that the relay knows; the subscription. */
 uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *channel);

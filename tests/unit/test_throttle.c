@@ -35,7 +35,7 @@ static uint32_t subscriber(const char *channel)
 
 static void publish(const char *channel, const char *key, const char *text)
 {
-    cr_assert_eq(hub_rig_publish_key(&rig, channel, key, rc_span_text(text)), 0);
+    cr_assert_eq(hub_rig_publish_key(&rig, channel, key, rc_span_text(text), NULL, 0), 0);
     hub_rig_check(&rig);
 }
 
@@ -328,7 +328,7 @@ Test(throttle, release_into_a_full_log_goes_on_after_the_turn)
     while (rc == 0) {
         char name[16];
         (void)snprintf(name, sizeof(name), "k%u", key++);
-        rc = hub_rig_publish_key(&rig, "c", name, rc_span_text(text));
+        rc = hub_rig_publish_key(&rig, "c", name, rc_span_text(text), NULL, 0);
     }
     cr_assert_eq(rc, -ENOSPC);
     const uint32_t mask = rig.hub.partial_mask;

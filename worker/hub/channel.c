@@ -573,6 +573,8 @@ void rc_hub_close(struct rc_hub *hub)
     rc_deflater_close(&hub->deflater);
     free(hub->deflated);
     free(hub->broken.items);
+    free(hub->conflate_keys);
+    free(hub->conflate_kept);
 }
 
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)

@@ -7,7 +7,8 @@
  *
  *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
  *   private.c   replies, directs, close frames      turn.c     who is served, merging, short sends
- *   throttle.c  messages held back by min_interval
+ *   settle.c    what became of the sends
+ *   throttle.c  messages held back by min_interval   conflate.c the newest message of each key
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -94,6 +95,11 @@ struct rc_hub {
     uint64_t log_bytes;               /* heap bytes in logs */
     uint64_t private_bytes;           /* heap bytes in private output */
     uint64_t input_bytes;             /* heap bytes in undecoded input */
+    uint64_t *conflate_keys;          /* owned: scratch of conflate.c */
+    struct rc_conflate_kept *conflate_kept; /* owned: likewise */
+    uint32_t conflate_slots;
+    uint32_t conflate_kept_capacity;
+    uint64_t conflated;               /* frames that the running batch passes over */
     uint64_t held_bytes;              /* heap bytes in throttled messages */
     struct rc_hashmap throttles;      /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
@@ -185,6 +191,19 @@ uint32_t rc_hub_sleep_ms(const struct rc_hub *hub, uint32_t limit);
 bool rc_hub_drain(struct rc_hub *hub);
 /* Puts the throttles in order again, after channels changed their namespaces or these their intervals. */
 void rc_hub_throttle_sort(struct rc_hub *hub);
+
+/* --- conflate.c --- */
+
+/* Sets RC_FRAME_SUPERSEDED where it is due. */
+void rc_hub_conflate_mark(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log);
+/* Drops superseded frames of [base, keep), and of the others the oldest beyond `bytes_max`; whoever stands there gets only the
+ * latest from now on. `keep` is a frame's beginning, not behind log->served. Connections may end in it, and the log with the
+ * last one behind (log->block 0). False: there is no memory to do it. */
+bool rc_hub_conflate(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t keep, uint64_t bytes_max);
+/* Up to where to conflate, `wanted` at least, so that `free_min` bytes get free; log->served when they do not. *freed: how many
+ * do, when nothing but superseded frames goes. */
+uint64_t rc_hub_conflate_until(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t wanted,
+                               uint64_t free_min, uint64_t *freed);
 
 /* --- private.c --- */
 
