@@ -189,6 +189,7 @@ struct rc_config_namespace {
     uint32_t history;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;
+    uint32_t max_keys;
     enum rc_priority priority;
     bool presence;
     bool reveal_publisher;

@@ -314,7 +314,8 @@ static uint32_t sleep_ms(struct worker *w)
     if (w->more || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink)) {
         return 0;
     }
-    const uint32_t wait_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
+    const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
+    const uint32_t wait_ms = rc_hub_sleep_ms(&w->hub, io_ms);
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) ||
         atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
@@ -344,6 +345,9 @@ static bool ended(struct worker *w)
     if (state != RC_BROKER_DRAINING) {
         return false;
     }
+    if (!rc_hub_drain(&w->hub)) {
+        return false; /* what min_interval held back goes before the good-byes */
+    }
     rc_sessions_drain(&w->sessions);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. */
     return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
@@ -359,7 +363,8 @@ static void run(struct worker *w)
         beat(w);
         adopt_config(w, false);
         rc_io_timers(&w->io);
-        w->more = rc_uplink_drain(&w->uplink);
+        const bool settled = rc_hub_timers(&w->hub);
+        w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);

@@ -36,13 +36,14 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const s
         {&truth->channels, sizeof(struct rc_channel), channels},
         {&truth->groups, sizeof(struct rc_group), channels * 2 + RC_ENCODING_COUNT},
         {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + slot_count + RC_ENCODING_COUNT},
+        {&truth->throttles, sizeof(struct rc_throttle), channels},
         {&truth->pending, sizeof(struct rc_pending), subscriptions},
         {&truth->privates, sizeof(struct rc_private), (uint64_t)slot_count + 1},
         {&truth->inputs, sizeof(struct rc_input), (uint64_t)slot_count + 1},
         {&truth->users, sizeof(struct rc_user), (uint64_t)slot_count + 1},
     };
-    /* Logs, replies and input have a budget of the same size each; names of channels stand beside them. */
-    const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 4 + channels * 64);
+    /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
+    const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
 
     uint64_t bytes = page_up(sizeof(struct rc_truth_layout));
     const uint64_t slots_offset = bytes;

@@ -142,7 +142,7 @@ _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0,    /* `cursor` is meaningful: the subscription is not at group.served */
-    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: resumes at the newest frame */
+    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: passes superseded frames over until it has caught up */
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
@@ -178,8 +178,29 @@ struct rc_channel {
     uint8_t name_bytes;
     uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
     uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint32_t throttles;  /* first of its throttles; 0 = none */
+    uint32_t throttle_count;
 };
-_Static_assert(sizeof(struct rc_channel) == 48, "channel layout");
+_Static_assert(sizeof(struct rc_channel) == 56, "channel layout");
+
+/*
+ * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
+ * It goes when the time is up and nothing came.
+ */
+struct rc_throttle {
+    uint64_t opened_ms; /* CLOCK_MONOTONIC when the last message went into the logs */
+    uint64_t key;       /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
+    uint64_t held_key;  /* of the one that is held */
+    uint32_t channel;   /* 0 = not in use */
+    uint32_t next;      /* of all in the namespace, in the order of opened_ms; 0 = end */
+    uint32_t previous;
+    uint32_t next_of_channel;
+    uint32_t previous_of_channel;
+    uint32_t held;         /* heap block of a record (common/envelope.h) without names; 0 = nothing came */
+    uint32_t held_bytes;   /* of the record */
+    uint32_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+};
+_Static_assert(sizeof(struct rc_throttle) == 56, "throttle layout");
 
 /* The subscribers of one channel that share one encoding, and their log. */
 struct rc_group {
@@ -205,6 +226,7 @@ struct rc_channel_log {
     uint64_t served; /* where every subscription without a cursor stands */
     uint64_t target; /* head when the running turn began */
     uint64_t head;   /* where the next frame goes */
+    uint64_t marked; /* the head when RC_FRAME_SUPERSEDED was found out last */
     uint32_t block;  /* heap */
     uint32_t block_bytes;
     uint32_t frames;     /* entries in the index; entry 0 is the frame at `origin` */
@@ -212,21 +234,23 @@ struct rc_channel_log {
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
     uint32_t turn;        /* the turn in which it is in the list of dirty groups */
-    uint32_t turn_frames; /* frames in [served, target) */
+    uint32_t pad;
 };
-_Static_assert(sizeof(struct rc_channel_log) == 72, "log layout");
+_Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
 enum rc_frame_flags {
     RC_FRAME_GAP = 1u << 0,      /* a gap notice */
     RC_FRAME_EXCLUDES = 1u << 1, /* somebody is excluded from it */
+    RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
 };
 
 struct rc_frame {
     uint64_t sequence; /* the relay's */
+    uint64_t key;      /* rc_hub_key of the message; 0 = it has none */
     uint32_t offset;   /* from the log's origin */
     uint32_t flags;
 };
-_Static_assert(sizeof(struct rc_frame) == 16, "frame index layout");
+_Static_assert(sizeof(struct rc_frame) == 24, "frame index layout");
 
 struct rc_exclusion {
     uint64_t position; /* absolute position of the frame */
@@ -305,6 +329,7 @@ struct rc_truth {
     struct rc_pool channels;
     struct rc_pool groups;
     struct rc_pool logs;
+    struct rc_pool throttles;
     struct rc_pool pending;
     struct rc_pool privates;
     struct rc_pool inputs;
@@ -336,6 +361,11 @@ static inline struct rc_group *rc_truth_group(const struct rc_truth *truth, uint
 static inline struct rc_channel_log *rc_truth_log(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_channel_log *)rc_pool_at(&truth->logs, index);
+}
+
+static inline struct rc_throttle *rc_truth_throttle(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_throttle *)rc_pool_at(&truth->throttles, index);
 }
 
 static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, uint32_t index)

@@ -153,6 +153,8 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     rig_must(
         rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0, &err),
         &err);
+    rig->now_ns = 1000000000u;
+    rig->hub.now_ns = &rig->now_ns;
     const struct rc_io_handlers io_handlers = {.context = rig,
                                                .accepted = rig_accepted,
                                                .received = rig_received,
@@ -209,6 +211,7 @@ void hub_rig_close(struct hub_rig *rig)
               truth->privates.used == 0);
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
     RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.private_bytes == 0 && rig->hub.slots_high == 0);
+    RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     void *memory = rig->truth.layout;
     const uint64_t bytes = rig->truth.layout->bytes;
@@ -297,20 +300,28 @@ struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot)
 
 /* --- what the uplink would do --- */
 
-int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
-                    uint32_t exclude_count)
+int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data,
+                        const struct rc_client_ref *excludes, uint32_t exclude_count)
 {
     const struct rc_envelope_view view = {.head = {.sequence = rig->sequence + 1,
                                                    .channel_hash = rc_channel_hash(channel, strlen(channel)),
                                                    .channel_bytes = (uint8_t)strlen(channel),
+                                                   .key_bytes = (uint8_t)(key == NULL ? 0 : strlen(key)),
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count},
                                           .channel = channel,
+                                          .key = (const uint8_t *)key,
                                           .excludes = (const uint8_t *)excludes,
                                           .data = data.bytes};
     const int rc = rc_hub_message(&rig->hub, &view);
     rig->sequence += rc == 0;
     return rc;
+}
+
+int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
+                    uint32_t exclude_count)
+{
+    return hub_rig_publish_key(rig, channel, NULL, data, excludes, exclude_count);
 }
 
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data)
@@ -477,6 +488,43 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
     }
 }
 
+/* Every throttle is in its channel's list and in its namespace's queue, in order; the bytes held. */
+static uint64_t rig_check_throttles(const struct hub_rig *rig)
+{
+    const struct rc_truth *truth = &rig->truth;
+    uint64_t held_bytes = 0;
+    uint32_t queued = 0;
+    uint32_t listed = 0;
+    for (uint32_t i = 0; i < RC_CONFIG_NAMESPACES_MAX; i++) {
+        uint64_t opened_ms = 0;
+        uint32_t previous = 0;
+        for (uint32_t t = rig->hub.throttled[i].first; t != 0; t = rc_truth_throttle(truth, t)->next) {
+            const struct rc_throttle *throttle = rc_truth_throttle(truth, t);
+            RC_ASSERT(throttle->previous == previous && throttle->opened_ms >= opened_ms);
+            RC_ASSERT(rc_truth_channel(truth, throttle->channel)->namespace == i);
+            opened_ms = throttle->opened_ms;
+            previous = t;
+            held_bytes += throttle->held == 0 ? 0 : rc_heap_block_bytes(&truth->heap, throttle->held);
+            queued++;
+        }
+        RC_ASSERT(rig->hub.throttled[i].last == previous);
+    }
+    for (uint32_t c = 1; c < truth->channels.high; c++) {
+        const struct rc_channel *channel = rc_truth_channel(truth, c);
+        uint32_t count = 0;
+        for (uint32_t t = channel->name == 0 ? 0 : channel->throttles; t != 0;
+             t = rc_truth_throttle(truth, t)->next_of_channel) {
+            RC_ASSERT(rc_truth_throttle(truth, t)->channel == c && channel->subscriber_count > 0);
+            count++;
+        }
+        RC_ASSERT(channel->name == 0 || count == channel->throttle_count);
+        listed += count;
+    }
+    RC_ASSERT(queued == truth->throttles.used && listed == queued && rig->hub.throttles.count == queued);
+    RC_ASSERT(held_bytes == rig->hub.held_bytes && rig->hub.releasing == 0);
+    return held_bytes;
+}
+
 void hub_rig_check(const struct hub_rig *rig)
 {
     const struct rc_truth *truth = &rig->truth;
@@ -524,5 +572,5 @@ void hub_rig_check(const struct hub_rig *rig)
     RC_ASSERT(log_bytes == rig->hub.log_bytes && private_bytes == rig->hub.private_bytes);
     RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used &&
               subscriptions == truth->subscriptions.used);
-    RC_ASSERT(names_bytes + private_bytes + log_bytes == truth->heap.used);
+    RC_ASSERT(names_bytes + private_bytes + log_bytes + rig_check_throttles(rig) == truth->heap.used);
 }

@@ -39,6 +39,7 @@ struct hub_rig {
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
     uint32_t joined; /* calls of the handler */
+    uint64_t now_ns; /* the hub's clock: stands still unless the test moves it */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);
@@ -70,6 +71,9 @@ struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
 /* What the uplink would do. The result of rc_hub_message or rc_hub_direct; the sequence is used up when it is 0. */
 int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
                     uint32_t exclude_count);
+/* The same with a key, NULL = none. */
+int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *key, struct rc_span data,
+                        const struct rc_client_ref *excludes, uint32_t exclude_count);
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data);
 /* Subscribes at once, as for a channel that the relay knows; the subscription. */
 uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *channel);

@@ -82,7 +82,7 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
             cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, 9, 1), 0);
             cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, frame->excluded, 1), 0);
         }
-        rc_channel_log_append(&log, &heap, bytes, count, 0);
+        rc_channel_log_append(&log, &heap, bytes, count, 0, 0);
         if (count % 50 == 0) {
             check(&log, &heap, frames, first, count);
         }

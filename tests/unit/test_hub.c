@@ -22,11 +22,14 @@
 #define EPOCHS_MAX 64
 #define EXCLUDES_MAX 3
 #define NOBODY UINT32_MAX
+#define KEYS 5 /* the first one is none */
+#define INTERVAL_MS 20u
 #define BODY_MAX 80000
 
 struct message {
     uint32_t channel; /* NOBODY = direct */
     uint32_t target;  /* client of a direct */
+    uint32_t key;
     uint32_t excludes[EXCLUDES_MAX];
 };
 
@@ -47,6 +50,7 @@ struct client {
     bool slow;    /* with the code of a slow consumer */
     uint64_t close_sequence;
     uint64_t last; /* sequence read last */
+    uint64_t lasts[CHANNELS][KEYS];
     uint32_t replies_sent;
     uint32_t replies_read;
     uint32_t gaps[CHANNELS];
@@ -63,6 +67,8 @@ struct model {
     uint64_t state;
     bool may_lose;   /* the log budgets are small */
     bool may_starve; /* the worker's budget is, too */
+    bool keys;       /* messages have keys, and are not too large to keep one of each */
+    bool throttled;  /* one in INTERVAL_MS of each channel and key */
     enum rc_slow_policy policy;
     struct client *clients; /* owned, in the order of connecting */
     uint32_t client_count;
@@ -146,6 +152,18 @@ static bool excluded_from(const struct message *message, uint32_t client)
     return false;
 }
 
+/* May the message have waited to be released when only those up to `until` were published? */
+static bool was_held(const struct model *m, uint64_t sequence, uint64_t until)
+{
+    const struct message *message = &m->messages[sequence];
+    for (uint64_t s = sequence + 1; s <= until; s++) {
+        if (m->messages[s].channel == message->channel && m->messages[s].key == message->key) {
+            return false;
+        }
+    }
+    return m->throttled;
+}
+
 static bool allowed(const struct model *m, uint32_t index, uint64_t sequence)
 {
     const struct client *client = &m->clients[index];
@@ -155,7 +173,8 @@ static bool allowed(const struct model *m, uint32_t index, uint64_t sequence)
     }
     for (uint32_t i = 0; i < client->epoch_count; i++) {
         const struct epoch *epoch = &client->epochs[i];
-        if (epoch->channel == message->channel && sequence > epoch->from && sequence <= epoch->to) {
+        if (epoch->channel == message->channel && sequence <= epoch->to &&
+            (sequence > epoch->from || was_held(m, sequence, epoch->from))) {
             return !excluded_from(message, index);
         }
     }
@@ -188,11 +207,14 @@ static void take_frame(struct model *m, uint32_t index, uint8_t opcode, struct r
     }
     MUST(m, sequence <= m->rig.sequence || sequence == m->in_flight, "client %u: sequence %llu is not there yet", index,
          (unsigned long long)sequence);
-    MUST(m, sequence > client->last, "client %u: %llu after %llu", index, (unsigned long long)sequence,
-         (unsigned long long)client->last);
+    const struct message *message = &m->messages[sequence];
+    uint64_t *last = m->throttled && message->channel != NOBODY ? &client->lasts[message->channel][message->key]
+                                                                : &client->last;
+    MUST(m, sequence > *last, "client %u: %llu after %llu", index, (unsigned long long)sequence,
+         (unsigned long long)*last);
     MUST(m, allowed(m, index, sequence), "client %u: %llu on channel %u is not for it", index,
          (unsigned long long)sequence, m->messages[sequence].channel);
-    client->last = sequence;
+    *last = sequence;
     if (client->read_count == client->read_capacity) {
         client->read_capacity = client->read_capacity * 2 + 64;
         client->read = realloc(client->read, client->read_capacity * sizeof(*client->read));
@@ -225,22 +247,25 @@ static void judge(struct model *m, uint32_t index, bool drained)
         const uint64_t to = epoch->to < m->rig.sequence ? epoch->to : m->rig.sequence;
         size_t at = 0;
         uint64_t missing = 0;
-        uint64_t newest = 0;
-        bool newest_read = false;
+        uint64_t newest[KEYS] = {0};
+        bool newest_read[KEYS] = {false};
         for (uint64_t s = epoch->from + 1; s <= to; s++) {
             if (m->messages[s].channel != epoch->channel) {
                 continue;
             }
             if (excluded_from(&m->messages[s], index)) {
-                newest = 0;
+                newest[m->messages[s].key] = 0;
                 continue;
             }
-            while (at < client->read_count && client->read[at] < s) {
+            while (!m->throttled && at < client->read_count && client->read[at] < s) {
+                at++;
+            }
+            for (at = m->throttled ? 0 : at; m->throttled && at < client->read_count && client->read[at] != s;) {
                 at++;
             }
             const bool read = at < client->read_count && client->read[at] == s;
-            newest = s;
-            newest_read = read;
+            newest[m->messages[s].key] = s;
+            newest_read[m->messages[s].key] = read;
             if (read) {
                 MUST(m, missing == 0 || m->may_lose, "client %u: %llu on %u is missing, later ones came", index,
                      (unsigned long long)missing, epoch->channel);
@@ -264,8 +289,11 @@ static void judge(struct model *m, uint32_t index, bool drained)
         MUST(m, missing == 0 || !told || client->gaps[epoch->channel] > 0,
              "client %u: %llu on %u was left out without a gap notice", index, (unsigned long long)missing,
              epoch->channel);
-        MUST(m, newest == 0 || newest_read || m->policy != RC_SLOW_LATEST,
-             "client %u: the newest of %u, %llu, is missing", index, epoch->channel, (unsigned long long)newest);
+        for (uint32_t key = 0; key < KEYS; key++) {
+            MUST(m, newest[key] == 0 || newest_read[key] || m->policy != RC_SLOW_LATEST,
+                 "client %u: the newest of %u and key %u, %llu, is missing", index, epoch->channel, key,
+                 (unsigned long long)newest[key]);
+        }
     }
     if (drained && !client->slow && !client->closing && !m->may_starve) {
         MUST(m, client->replies_read == client->replies_sent, "client %u: %u of %u replies", index,
@@ -442,6 +470,7 @@ static void publish(struct model *m)
     const uint64_t sequence = m->rig.sequence + 1;
     const uint32_t kind = below(m, 100);
     const uint32_t bytes = kind < 70   ? below(m, 200)
+                           : m->keys   ? below(m, 2500)
                            : kind < 96 ? below(m, 2500)
                                        : below(m, kind == 99 ? BODY_MAX : 20000);
     if (sequence + 1 >= m->message_capacity) {
@@ -451,7 +480,9 @@ static void publish(struct model *m)
     struct message *message = &m->messages[sequence];
     *message = (struct message){.channel = below(m, 12) == 0 ? EVERYBODY : below(m, 1 + below(m, EVERYBODY)),
                                 .target = NOBODY,
+                                .key = m->keys ? below(m, KEYS) : 0,
                                 .excludes = {NOBODY, NOBODY, NOBODY}};
+    static const char *const keys[KEYS] = {NULL, "k1", "k2", "k3", "k4"};
     struct rc_client_ref refs[EXCLUDES_MAX];
     uint32_t excludes = 0;
     if (below(m, 3) == 0) {
@@ -467,7 +498,8 @@ static void publish(struct model *m)
     m->in_flight = sequence;
     for (uint32_t tries = 0;; tries++) {
         const int rc =
-            hub_rig_publish(&m->rig, channel_name(message->channel), body_of(sequence, bytes), refs, excludes);
+            hub_rig_publish_key(&m->rig, channel_name(message->channel), keys[message->key], body_of(sequence, bytes),
+                                refs, excludes);
         if (rc == 0) {
             break;
         }
@@ -502,6 +534,13 @@ static uint32_t somebody(struct model *m)
             return index;
         }
     }
+}
+
+static void run_turn(struct model *m, uint32_t ms)
+{
+    m->rig.now_ns += ms * UINT64_C(1000000);
+    (void)rc_hub_timers(&m->rig.hub);
+    hub_rig_run(&m->rig);
 }
 
 static void step(struct model *m, uint32_t clients)
@@ -540,16 +579,23 @@ static void step(struct model *m, uint32_t clients)
     } else if (kind < 850) {
         rc_io_run(&m->rig.io, 0);
     } else {
-        hub_rig_run(&m->rig);
+        run_turn(m, below(m, 10));
         hub_rig_check(&m->rig);
     }
 }
 
+enum model_kind { PLAIN, KEYED, THROTTLED };
+
 static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_t steps, enum rc_slow_policy policy,
-                      uint64_t log_bytes, uint64_t worker_bytes)
+                      uint64_t log_bytes, uint64_t worker_bytes, enum model_kind kind)
 {
-    struct model m = {
-        .seed = seed, .state = seed, .policy = policy, .may_lose = log_bytes > 0, .may_starve = worker_bytes > 0};
+    struct model m = {.seed = seed,
+                      .state = seed,
+                      .policy = policy,
+                      .may_lose = log_bytes > 0,
+                      .may_starve = worker_bytes > 0,
+                      .keys = kind != PLAIN,
+                      .throttled = kind == THROTTLED};
     m.codecs = seed % 4 == 0 ? 1 : 3;
     hub_rig_open(&m.rig, &(struct hub_rig_options){.slots = clients + 8,
                                                    .channel_log_bytes = 8 << 20,
@@ -558,6 +604,7 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
                                                    .receive_buffers = 8});
     for (uint32_t i = 0; i < m.rig.config->namespace_count; i++) {
         m.rig.config->namespaces[i].slow_consumer = policy;
+        m.rig.config->namespaces[i].min_interval_ms = m.throttled ? INTERVAL_MS : 0;
     }
     if (log_bytes > 0) {
         m.rig.config->limits.channel_log_bytes = log_bytes;
@@ -590,8 +637,8 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
                 take(&m, i, SIZE_MAX);
             }
         }
-        hub_rig_run(&m.rig);
-        bool blocked = rc_hub_pending(&m.rig.hub);
+        run_turn(&m, INTERVAL_MS);
+        bool blocked = rc_hub_pending(&m.rig.hub) || m.rig.truth.throttles.used > 0;
         for (uint32_t i = 0; i < m.client_count; i++) {
             const uint32_t slot = m.clients[i].slot;
             blocked |= m.clients[i].alive && m.rig.truth.slots[slot].state != RC_SLOT_FREE &&
@@ -630,7 +677,7 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
 }
 
 static void run_seeds(const char *name, uint64_t first, uint32_t seeds, uint32_t clients, uint32_t steps,
-                      enum rc_slow_policy policy, uint64_t log_bytes, uint64_t worker_bytes)
+                      enum rc_slow_policy policy, uint64_t log_bytes, uint64_t worker_bytes, enum model_kind kind)
 {
     const char *seed = getenv("HUB_SEED");
     const char *longer = getenv("HUB_STEPS");
@@ -638,36 +685,52 @@ static void run_seeds(const char *name, uint64_t first, uint32_t seeds, uint32_t
     seeds = more != NULL ? (uint32_t)strtoul(more, NULL, 10) : seeds;
     for (uint32_t i = 0; i < (seed != NULL ? 1 : seeds); i++) {
         run_model(name, seed != NULL ? strtoull(seed, NULL, 10) : first + i, clients,
-                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes);
+                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes,
+                  kind);
     }
 }
 
 Test(hub, model_without_loss)
 {
-    run_seeds("without loss", 1000, 6, 16, 6000, RC_SLOW_DISCONNECT, 0, 0);
+    run_seeds("without loss", 1000, 6, 16, 6000, RC_SLOW_DISCONNECT, 0, 0, PLAIN);
 }
 
 Test(hub, model_with_several_batches_in_a_turn)
 {
-    run_seeds("several batches", 2000, 2, 300, 4000, RC_SLOW_DISCONNECT, 0, 0);
+    run_seeds("several batches", 2000, 2, 300, 4000, RC_SLOW_DISCONNECT, 0, 0, PLAIN);
 }
 
 Test(hub, model_of_slow_consumers_disconnected)
 {
-    run_seeds("disconnect", 3000, 6, 16, 6000, RC_SLOW_DISCONNECT, 8192, 0);
+    run_seeds("disconnect", 3000, 6, 16, 6000, RC_SLOW_DISCONNECT, 8192, 0, PLAIN);
 }
 
 Test(hub, model_of_slow_consumers_skipping)
 {
-    run_seeds("skip", 4000, 6, 16, 6000, RC_SLOW_SKIP, 8192, 0);
+    run_seeds("skip", 4000, 6, 16, 6000, RC_SLOW_SKIP, 8192, 0, PLAIN);
 }
 
 Test(hub, model_of_slow_consumers_conflated)
 {
-    run_seeds("latest", 5000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0);
+    run_seeds("latest", 5000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0, PLAIN);
 }
 
 Test(hub, model_of_a_worker_out_of_log_memory)
 {
-    run_seeds("starving", 6000, 6, 16, 6000, RC_SLOW_SKIP, 8192, 1);
+    run_seeds("starving", 6000, 6, 16, 6000, RC_SLOW_SKIP, 8192, 1, PLAIN);
+}
+
+Test(hub, model_of_slow_consumers_conflated_by_key)
+{
+    run_seeds("latest of each key", 7000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, KEYED);
+}
+
+Test(hub, model_of_throttled_channels)
+{
+    run_seeds("throttled", 8000, 6, 16, 6000, RC_SLOW_LATEST, 8 << 20, 0, THROTTLED);
+}
+
+Test(hub, model_of_throttled_channels_and_slow_consumers)
+{
+    run_seeds("throttled and slow", 9000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, THROTTLED);
 }

@@ -15,39 +15,30 @@
 
 #define APPEND_BLOCK_MIN 1024u
 
-/* Where a subscription that is behind needs the log from. */
-static uint64_t append_needs(const struct rc_truth *truth, const struct rc_channel_log *log,
-                             const struct rc_subscription *subscription)
-{
-    if (subscription->flags & RC_SUBSCRIPTION_LATEST) {
-        return rc_channel_log_frame_position(log, &truth->heap, log->frames > 0 ? log->frames - 1 : 0);
-    }
-    return subscription->cursor;
-}
-
-/* The oldest position that somebody needs. Who waits for the latest only moves on to it: the log may go before it. */
-static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log)
+/* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
+ * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
+static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log,
+                              bool *conflate)
 {
     const struct rc_truth *truth = hub->truth;
     uint64_t oldest = log->served;
+    uint64_t latest = log->served;
+    *conflate = false;
     if (rc_truth_group(truth, group_index)->behind == 0) {
         return oldest;
     }
     struct rc_members *members = &hub->members[group_index];
     const uint32_t *items = rc_members_items(members);
     for (uint32_t i = 0; i < members->count; i++) {
-        struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
-            const uint64_t position = append_needs(truth, log, subscription);
-            if (position > subscription->cursor) {
-                rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED,
-                              rc_channel_log_find(log, &truth->heap, position) -
-                                  rc_channel_log_find(log, &truth->heap, subscription->cursor));
-                subscription->cursor = position;
-            }
-            oldest = position < oldest ? position : oldest;
+            const bool only_latest = (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 &&
+                                     truth->slots[subscription->slot].cut != items[i];
+            uint64_t *position = only_latest ? &latest : &oldest;
+            *position = subscription->cursor < *position ? subscription->cursor : *position;
         }
     }
+    *conflate = latest < oldest;
     return oldest;
 }
 
@@ -62,6 +53,13 @@ static void append_tell_gap(struct rc_hub *hub, const struct rc_subscription *su
     if (rc_hub_reply_event(hub, subscription->slot, &event) < 0) {
         rc_hub_break(hub, subscription->slot); /* a gap that nobody is told of would be silence */
     }
+}
+
+static enum rc_slow_policy append_policy(const struct rc_hub *hub, uint32_t group_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, group_index)->channel);
+    return hub->config->namespaces[channel->namespace].slow_consumer;
 }
 
 /* One subscription fell off: everything before `keep` goes. */
@@ -98,11 +96,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
         subscription->cursor = keep;
         append_tell_gap(hub, subscription);
         return;
-    case RC_SLOW_LATEST:
-        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, lost);
-        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
-        subscription->cursor = keep;
-        subscription->flags |= RC_SUBSCRIPTION_LATEST;
+    case RC_SLOW_LATEST: /* conflate.c does it for all at once */
         return;
     }
 }
@@ -111,8 +105,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
 static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log, uint64_t keep)
 {
     const struct rc_truth *truth = hub->truth;
-    const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, group_index)->channel);
-    const enum rc_slow_policy policy = hub->config->namespaces[channel->namespace].slow_consumer;
+    const enum rc_slow_policy policy = append_policy(hub, group_index);
     struct rc_members *members = &hub->members[group_index];
     /* Backwards: closing a connection removes it from the list. */
     for (uint32_t i = members->count; i-- > 0;) {
@@ -121,7 +114,7 @@ static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc
         }
         const uint32_t index = rc_members_items(members)[i];
         const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
-        if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && append_needs(truth, log, subscription) < keep) {
+        if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor < keep) {
             append_fell_off(hub, index, log, keep, policy);
         }
     }
@@ -165,9 +158,15 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     if (rc_channel_log_room(log) >= need) {
         return true;
     }
-    const uint64_t oldest = append_oldest(hub, group_index, log);
+    bool conflate;
+    const uint64_t oldest = append_oldest(hub, group_index, log, &conflate);
     if (oldest > log->base) {
-        log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, oldest));
+        const uint64_t keep = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, oldest));
+        if (!conflate) {
+            log->base = keep;
+        } else {
+            (void)rc_hub_conflate(hub, group_index, log, keep, UINT64_MAX);
+        }
     }
     /* Moving the live bytes is worth it when they are the smaller part. */
     if (log->head - log->base <= log->block_bytes / 2) {
@@ -191,6 +190,21 @@ static bool append_room_unsent(const struct rc_hub *hub, const struct rc_channel
            log->head - log->served + frames * sizeof(struct rc_frame) + need > log->block_bytes;
 }
 
+/* The same for who gets the latest only. Keys are lost only when nothing else is in the way. */
+static bool append_room_conflate(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t wanted,
+                                 uint64_t need)
+{
+    const uint64_t free_min = need > log->block_bytes / 8 ? need : log->block_bytes / 8;
+    uint64_t freed;
+    const uint64_t keep = rc_hub_conflate_until(hub, group_index, log, wanted, free_min, &freed);
+    if (freed >= need) {
+        return rc_hub_conflate(hub, group_index, log, keep, UINT64_MAX);
+    }
+    const uint64_t bytes = keep - log->base;
+    return log->head == log->served &&
+           rc_hub_conflate(hub, group_index, log, keep, bytes > free_min ? bytes - free_min : 0);
+}
+
 /* Cuts off the furthest behind: a quarter of the log at least, so that this is rare. False: nobody is behind the turn. */
 static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t need)
 {
@@ -203,6 +217,9 @@ static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_
     const uint32_t frame = rc_channel_log_find(log, heap, keep);
     if (rc_channel_log_frame_position(log, heap, frame) < keep) {
         keep = rc_channel_log_frame_position(log, heap, frame + 1); /* `served` is a frame's beginning: not beyond it */
+    }
+    if (append_policy(hub, group_index) == RC_SLOW_LATEST) {
+        return append_room_conflate(hub, group_index, log, keep, need);
     }
     append_cut(hub, group_index, log, keep);
     if (log->block != 0) {
@@ -333,7 +350,8 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
     }
-    rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, view == NULL ? 0 : view->head.sequence, flags);
+    rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, view == NULL ? 0 : view->head.sequence,
+                          view == NULL ? 0 : rc_hub_key(view), flags);
     append_mark(hub, group_index, log, before);
     return 0;
 }
@@ -417,6 +435,30 @@ static void append_note_time(struct rc_hub *hub, uint64_t time_ns)
     }
 }
 
+uint64_t rc_hub_key(const struct rc_envelope_view *view)
+{
+    return view->head.key_bytes == 0 ? 0 : rc_channel_hash((const char *)view->key, view->head.key_bytes);
+}
+
+int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = {
+        .type = RC_EVENT_MESSAGE,
+        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .channel = rc_hub_name(hub, channel),
+        .channel_json = rc_hub_name_json(hub, channel),
+        .data = rc_span_of(view->data, view->head.data_bytes),
+        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
+    };
+    const int rc = append_to_channel(hub, index, &event, view);
+    if (rc == 0) {
+        append_note_time(hub, view->head.time_ns);
+    }
+    return rc;
+}
+
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
@@ -427,21 +469,12 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
         hub->partial_mask = 0; /* of this message, if it was tried before */
         return 0;
     }
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = {
-        .type = RC_EVENT_MESSAGE,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
-        .channel = name,
-        .channel_json = rc_hub_name_json(hub, channel),
-        .data = rc_span_of(view->data, view->head.data_bytes),
-        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
-    };
-    const int rc = append_to_channel(hub, index, &event, view);
-    if (rc == 0) {
-        append_note_time(hub, view->head.time_ns);
+    if (view->head.sequence > hub->newest_sequence) {
+        hub->newest_sequence = view->head.sequence;
     }
-    return rc;
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    const bool throttled = hub->config->namespaces[channel->namespace].min_interval_ms > 0 || channel->throttles != 0;
+    return RC_UNLIKELY(throttled) ? rc_hub_throttle(hub, index, view) : rc_hub_append(hub, index, view);
 }
 
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
@@ -517,7 +550,10 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         return 0;
     }
     const size_t bytes = rc_hub_frame_encode(slot->encoding, &event, rc_channel_log_tail(log, &truth->heap));
-    rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0);
+    if (view->head.sequence > hub->newest_sequence) {
+        hub->newest_sequence = view->head.sequence;
+    }
+    rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0, 0);
     log->served = log->target = log->head;
     append_note_time(hub, view->head.time_ns);
     rc_hub_touch(hub, target->slot);

@@ -110,7 +110,7 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
         (channel->flags & (RC_CHANNEL_WANTED | RC_CHANNEL_TOLD | RC_CHANNEL_DIRTY))) {
         return;
     }
-    RC_ASSERT(channel->groups == 0);
+    RC_ASSERT(channel->groups == 0 && channel->throttles == 0);
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);
     rc_heap_free(&truth->heap, channel->name);
@@ -281,7 +281,11 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
     slot->subscription_count--;
     members_remove(hub, &hub->members[group_index], subscription->member);
     rc_pool_free(&truth->subscriptions, index);
-    rc_truth_channel(truth, channel_index)->subscriber_count--;
+    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
+    channel->subscriber_count--;
+    if (channel->subscriber_count == 0 && channel->throttles != 0) {
+        rc_hub_throttle_drop(hub, channel_index);
+    }
     if (hub->handlers.member_changed != NULL) {
         hub->handlers.member_changed(hub->handlers.context, slot_index, channel_index, false);
     }
@@ -546,6 +550,7 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                            .metrics = metrics,
                            .handlers = *handlers,
                            .worker = worker,
+                           .now_ns = &io->now_ns,
                            .instance_id = control->instance_id,
                            .boot_nonce = control->boot_nonce};
     if (getrandom(hub->random_state, sizeof(hub->random_state), 0) != sizeof(hub->random_state)) {
@@ -557,7 +562,8 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     if (rc_deflater_open(&hub->deflater, &deflate) < 0) {
         return rc_err_set(err, -EINVAL, "compression.level or compression.memory_level is out of range");
     }
-    if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0) {
+    if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0 ||
+        rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
     }
     hub->members_bytes = (uint64_t)truth->groups.count_max * sizeof(*hub->members);
@@ -589,6 +595,7 @@ void rc_hub_close(struct rc_hub *hub)
         munmap(hub->members, hub->members_bytes);
     }
     rc_hashmap_free(&hub->names);
+    rc_hashmap_free(&hub->throttles);
     free(hub->dirty_groups.items);
     free(hub->turn_groups.items);
     free(hub->dirty_slots.items);
@@ -597,6 +604,8 @@ void rc_hub_close(struct rc_hub *hub)
     rc_deflater_close(&hub->deflater);
     free(hub->deflated);
     free(hub->broken.items);
+    free(hub->conflate_keys);
+    free(hub->conflate_kept);
 }
 
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
@@ -608,6 +617,7 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
         struct rc_channel *channel = rc_truth_channel(hub->truth, index);
         channel->namespace = channel_namespace(hub, rc_hub_name(hub, channel));
     }
+    rc_hub_throttle_sort(hub);
 }
 
 int rc_index_list_push(struct rc_index_list *list, uint32_t item)

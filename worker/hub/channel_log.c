@@ -90,11 +90,11 @@ int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64
 }
 
 void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes,
-                           uint64_t sequence, uint32_t flags)
+                           uint64_t sequence, uint64_t key, uint32_t flags)
 {
     RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
     *rc_channel_log_frame(log, heap, log->frames) =
-        (struct rc_frame){.sequence = sequence, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
+        (struct rc_frame){.sequence = sequence, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
     log->frames++;
     log->head += frame_bytes;
 }
@@ -155,5 +155,5 @@ void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap)
         rc_heap_free(heap, log->exclusions);
     }
     *log = (struct rc_channel_log){
-        .origin = log->head, .base = log->head, .served = log->head, .target = log->head, .head = log->head};
+        .origin = log->head, .base = log->head, .served = log->head, .target = log->head, .head = log->head, .marked = log->head};
 }

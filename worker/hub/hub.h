@@ -7,6 +7,8 @@
  *
  *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
  *   private.c   replies, directs, close frames      turn.c     who is served, merging, short sends
+ *   settle.c    what became of the sends
+ *   throttle.c  messages held back by min_interval   conflate.c the newest message of each key
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -43,6 +45,12 @@ struct rc_members {
     };
     uint32_t count;
     uint32_t capacity;
+};
+
+/* Throttles of a namespace; all have the same interval, so that the first is always due first. */
+struct rc_throttle_queue {
+    uint32_t first; /* 0 = empty */
+    uint32_t last;
 };
 
 struct rc_hub_handlers {
@@ -89,6 +97,18 @@ struct rc_hub {
     uint64_t log_bytes;               /* heap bytes in logs */
     uint64_t private_bytes;           /* heap bytes in private output */
     uint64_t input_bytes;             /* heap bytes in undecoded input */
+    uint64_t *conflate_keys;          /* owned: scratch of conflate.c */
+    struct rc_conflate_kept *conflate_kept; /* owned: likewise */
+    uint32_t conflate_slots;
+    uint32_t conflate_kept_capacity;
+    uint64_t conflated;               /* frames that the running batch passes over */
+    uint64_t held_bytes;              /* heap bytes in throttled messages */
+    struct rc_hashmap throttles;      /* channel and key to throttle */
+    struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
+    uint32_t releasing;        /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;             /* nothing is held back any more */
+    uint64_t newest_sequence;  /* seen so far */
+    const uint64_t *now_ns;    /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
     uint32_t time_count;
     struct rc_deflater deflater;
@@ -152,10 +172,43 @@ void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot);
 /* A sequenced message for a channel with local subscribers. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
  * first, then try the same message again. */
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view);
+/* The same for a channel that is known: into its logs, at once. */
+int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
+/* What stands for a message's key in logs and throttles; 0 = it has none. */
+uint64_t rc_hub_key(const struct rc_envelope_view *view);
 /* A gap notice for a channel (empty name: for every channel). */
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
+
+/* --- throttle.c --- */
+
+/* As rc_hub_append for a channel whose namespace has a min_interval: at once after a quiet time, else the message is held and
+ * takes the place of the one of its key that was. */
+int rc_hub_throttle(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
+/* The channel has no subscriber any more: what is held for it goes. */
+void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel);
+/* Appends what is due. False: more is, but a turn has to come first. */
+bool rc_hub_timers(struct rc_hub *hub);
+/* Milliseconds until the next message is due, at most `limit`. */
+uint32_t rc_hub_sleep_ms(const struct rc_hub *hub, uint32_t limit);
+/* From now on nothing is held back; true when nothing is held any more. */
+bool rc_hub_drain(struct rc_hub *hub);
+/* Puts the throttles in order again, after channels changed their namespaces or these their intervals. */
+void rc_hub_throttle_sort(struct rc_hub *hub);
+
+/* --- conflate.c --- */
+
+/* Sets RC_FRAME_SUPERSEDED where it is due. */
+void rc_hub_conflate_mark(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log);
+/* Drops superseded frames of [base, keep), and of the others the oldest beyond `bytes_max`; whoever stands there gets only the
+ * latest from now on. `keep` is a frame's beginning, not behind log->served. Connections may end in it, and the log with the
+ * last one behind (log->block 0). False: there is no memory to do it. */
+bool rc_hub_conflate(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t keep, uint64_t bytes_max);
+/* Up to where to conflate, `wanted` at least, so that `free_min` bytes get free; log->served when they do not. *freed: how many
+ * do, when nothing but superseded frames goes. */
+uint64_t rc_hub_conflate_until(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t wanted,
+                               uint64_t free_min, uint64_t *freed);
 
 /* --- private.c --- */
 

@@ -6,7 +6,7 @@
  * merged by the relay's sequence, then its close frame. After the turn `served` is `target`. What is appended meanwhile is the
  * next turn's. Positions are moved on when the send is queued and put right when it turns out short.
  */
-#include "worker/hub/hub.h"
+#include "worker/hub/turn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -101,12 +101,6 @@ void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
     rc_hub_log_free(hub, &group->log);
 }
 
-/* Where a log ends for this turn. */
-static uint64_t turn_end(const struct rc_hub *hub, const struct rc_channel_log *log)
-{
-    return log->turn == hub->turn ? log->target : log->served;
-}
-
 /* Whose place cannot be remembered would lose messages without a word: the connection ends instead. */
 static void turn_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t position)
 {
@@ -123,7 +117,7 @@ static void turn_advance(struct turn_packet *p, const struct turn_source *source
         rc_truth_log(hub->truth, p->slot->direct_log)->base = position;
         return;
     }
-    const bool caught_up = position == turn_end(hub, source->log);
+    const bool caught_up = position == rc_turn_end(hub, source->log);
     if (source->subscription == 0) {
         if (caught_up) {
             rc_hub_everybody_caught_up(hub, p->slot_index);
@@ -145,22 +139,11 @@ static bool turn_make_source(struct rc_hub *hub, uint32_t index, struct turn_sou
     if (group->log == 0) {
         return false;
     }
-    const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-    const uint64_t end = turn_end(hub, log);
+    struct rc_channel_log *log = rc_truth_log(truth, group->log);
+    const uint64_t end = rc_turn_end(hub, log);
     uint64_t position = log->served;
     if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
         position = subscription->cursor;
-        if ((subscription->flags & RC_SUBSCRIPTION_LATEST) && position < end) {
-            /* Resumes at the newest frame. */
-            const uint32_t last = rc_channel_log_find(log, &truth->heap, end) - 1;
-            const uint64_t newest = rc_channel_log_frame_position(log, &truth->heap, last);
-            if (newest > position) {
-                rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED,
-                              last - rc_channel_log_find(log, &truth->heap, position));
-                position = newest;
-            }
-            subscription->flags &= ~(uint32_t)RC_SUBSCRIPTION_LATEST;
-        }
     }
     if (position >= end) {
         if (position == end && (subscription->flags & RC_SUBSCRIPTION_CURSOR) &&
@@ -172,6 +155,10 @@ static bool turn_make_source(struct rc_hub *hub, uint32_t index, struct turn_sou
     }
     *source =
         (struct turn_source){.log = log, .position = position, .end = end, .subscription = index, .kind = RC_PIECE_LOG};
+    if (RC_UNLIKELY(subscription->flags & RC_SUBSCRIPTION_LATEST)) {
+        rc_hub_conflate_mark(hub, subscription->group, log);
+        source->kind = RC_PIECE_LATEST;
+    }
     return true;
 }
 
@@ -189,7 +176,7 @@ static bool turn_everybody_source(struct rc_hub *hub, uint32_t slot_index, struc
         }
         const struct rc_subscription *behind = rc_truth_subscription(hub->truth, slot->everybody);
         const struct rc_group *its = rc_truth_group(hub->truth, behind->group);
-        if (its->log != 0 && behind->cursor == turn_end(hub, rc_truth_log(hub->truth, its->log))) {
+        if (its->log != 0 && behind->cursor == rc_turn_end(hub, rc_truth_log(hub->truth, its->log))) {
             rc_hub_everybody_caught_up(hub, slot_index);
         }
         return false;
@@ -199,7 +186,7 @@ static bool turn_everybody_source(struct rc_hub *hub, uint32_t slot_index, struc
         return false;
     }
     const struct rc_channel_log *log = rc_truth_log(hub->truth, group->log);
-    const uint64_t end = turn_end(hub, log);
+    const uint64_t end = rc_turn_end(hub, log);
     if (log->served >= end) {
         return false;
     }
@@ -279,6 +266,27 @@ static void turn_keep_places(struct turn_packet *p, const struct turn_source *so
     p->more = true;
 }
 
+static bool turn_superseded(const struct turn_packet *p, const struct turn_source *source)
+{
+    return (rc_channel_log_frame(source->log, &p->hub->truth->heap, source->frame)->flags & RC_FRAME_SUPERSEDED) != 0;
+}
+
+/* Passes superseded frames over. False: the next one is not. */
+static bool turn_pass_over(struct turn_packet *p, struct turn_source *source)
+{
+    const uint32_t first = source->frame;
+    while (source->position < source->end && turn_superseded(p, source)) {
+        source->frame++;
+        source->position = rc_channel_log_frame_position(source->log, &p->hub->truth->heap, source->frame);
+    }
+    if (source->frame == first) {
+        return false;
+    }
+    p->hub->conflated += source->frame - first;
+    turn_advance(p, source, source->position);
+    return true;
+}
+
 /* Several sources, or frames that leave somebody out: runs of frames in the order of their sequence. */
 static void turn_fill_merged(struct turn_packet *p, struct turn_source *sources, uint32_t count)
 {
@@ -311,11 +319,15 @@ static void turn_fill_merged(struct turn_packet *p, struct turn_source *sources,
             turn_keep_places(p, sources, count);
             return;
         }
+        if (RC_UNLIKELY(next->kind == RC_PIECE_LATEST) && turn_pass_over(p, next)) {
+            continue;
+        }
         const uint64_t from = next->position;
         uint64_t to = from;
         bool skip = false;
         while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->sequence < limit) &&
-               (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max)) {
+               (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max) &&
+               (next->kind != RC_PIECE_LATEST || !turn_superseded(p, next))) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
                 rc_channel_log_excluded(next->log, heap, rc_channel_log_frame_position(next->log, heap, next->frame),
                                         p->slot_index, p->slot->generation)) {
@@ -360,7 +372,7 @@ static void turn_fill_cut(struct turn_packet *p)
             source.position = source.log->base;
         } else {
             const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, slot->cut);
-            source.kind = RC_PIECE_LOG;
+            source.kind = subscription->flags & RC_SUBSCRIPTION_LATEST ? RC_PIECE_LATEST : RC_PIECE_LOG;
             source.subscription = slot->cut == slot->everybody ? 0 : slot->cut;
             source.log = rc_truth_log(hub->truth, rc_truth_group(hub->truth, subscription->group)->log);
             source.position = subscription->cursor;
@@ -423,22 +435,6 @@ static void turn_hold(struct rc_hub *hub, uint32_t slot_index)
     }
 }
 
-/* Nothing may be sent: the socket goes, or its stream cannot go on. */
-static bool turn_mute(const struct rc_slot *slot)
-{
-    return slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED ||
-           (slot->flags & RC_SLOT_BROKEN) != 0;
-}
-
-/* Nothing is sent until it is writable; since when, the write timeout wants to know. */
-static void turn_block(const struct rc_hub *hub, struct rc_slot *slot)
-{
-    if (!(slot->flags & RC_SLOT_BLOCKED)) {
-        slot->flags |= RC_SLOT_BLOCKED;
-        slot->blocked_ds = hub->io->now_ds;
-    }
-}
-
 /* The close frame has left, or begun to: nothing else may. */
 static bool turn_closing(const struct rc_hub *hub, const struct rc_slot *slot)
 {
@@ -451,11 +447,11 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
 {
     struct rc_slot *slot = &hub->truth->slots[slot_index];
     hub->io->conns[slot_index].turn = hub->turn;
-    if (turn_mute(slot)) {
+    if (rc_turn_mute(slot)) {
         return;
     }
     if (rc_io_busy(hub->io, slot_index)) {
-        turn_block(hub, slot); /* a TLS record is still leaving; writable comes behind it */
+        rc_turn_block(hub, slot); /* a TLS record is still leaving; writable comes behind it */
     }
     const bool closing = turn_closing(hub, slot);
     if (slot->flags & (RC_SLOT_BLOCKED | RC_SLOT_WAITS_JOIN)) {
@@ -483,7 +479,7 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
         }
     } else {
         const uint32_t count = turn_collect(hub, slot_index);
-        if (count == 1 && !(slot->flags & RC_SLOT_EXCLUDED)) {
+        if (count == 1 && !(slot->flags & RC_SLOT_EXCLUDED) && hub->sources[0].kind != RC_PIECE_LATEST) {
             turn_fill_one(&p, &hub->sources[0]);
         } else if (count > 0) {
             turn_fill_merged(&p, hub->sources, count);
@@ -500,122 +496,20 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
     rc_io_packet_commit(hub->io, p.packet);
 }
 
-/* --- what became of the sends --- */
-
-/* True when the position is inside a frame. */
-static bool turn_inside(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t position)
-{
-    return rc_channel_log_frame_position(log, &hub->truth->heap,
-                                         rc_channel_log_find(log, &hub->truth->heap, position)) != position;
-}
-
-/* Puts one piece back of which only `sent` bytes left. */
-static int turn_put_back(struct rc_hub *hub, uint32_t slot_index, const struct rc_piece *piece, uint32_t sent)
-{
-    struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
-    struct rc_private *private = slot->private != 0 ? rc_truth_private(truth, slot->private) : NULL;
-    const uint64_t position = piece->position + sent;
-    switch ((enum rc_piece_kind)piece->kind) {
-    case RC_PIECE_CUT:
-        private
-        ->cut_sent = (uint32_t)position;
-        return 0;
-    case RC_PIECE_REPLIES:
-        private
-        ->replies_sent = (uint32_t)position;
-        return 0;
-    case RC_PIECE_CLOSE:
-        private
-        ->close_sent = (uint8_t)position;
-        slot->flags &= ~(uint32_t)RC_SLOT_CLOSE_SENT;
-        return 0;
-    case RC_PIECE_DIRECT: {
-        struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
-        if (position < log->base) {
-            log->base = position;
-            if (turn_inside(hub, log, position)) {
-                slot->cut = RC_CUT_DIRECT;
-            }
-        }
-        return 0;
-    }
-    case RC_PIECE_LOG: {
-        uint32_t index = piece->source;
-        if (index == 0) {
-            if (slot->everybody != 0 && rc_truth_subscription(truth, slot->everybody)->cursor <= position) {
-                return 0; /* an earlier piece was put back already */
-            }
-            if (rc_hub_everybody_behind(hub, slot_index, position) < 0) {
-                return -ENOMEM;
-            }
-            index = slot->everybody;
-        } else {
-            const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
-            if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor <= position) {
-                return 0;
-            }
-            rc_hub_set_cursor(hub, index, position);
-        }
-        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, index)->group);
-        /* Also when nothing left: the wire may have stood inside this frame before. */
-        if (turn_inside(hub, rc_truth_log(truth, group->log), position)) {
-            slot->cut = index;
-        }
-        return 0;
-    }
-    case RC_PIECE_BARE:
-        return 0;
-    }
-    return 0;
-}
-
-void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
-                       int error)
-{
-    struct rc_slot *slot = &hub->truth->slots[packet->slot];
-    if (slot->generation != packet->generation || turn_mute(slot)) {
-        return;
-    }
-    if (error < 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_RESETS, 1);
-        rc_io_terminate(hub->io, packet->slot);
-        return;
-    }
-    int rc = 0;
-    for (uint32_t i = 0; i < packet->count && rc == 0; i++) {
-        if (sent >= pieces[i].count) {
-            sent -= pieces[i].count;
-            continue;
-        }
-        rc = turn_put_back(hub, packet->slot, &pieces[i], sent);
-        sent = 0;
-    }
-    if (rc < 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        rc_io_terminate(hub->io, packet->slot);
-        return;
-    }
-    turn_block(hub, slot);
-    rc_io_want_writable(hub->io, packet->slot);
-}
-
-void rc_hub_writable(struct rc_hub *hub, uint32_t slot_index)
-{
-    hub->truth->slots[slot_index].flags &= ~(uint32_t)RC_SLOT_BLOCKED;
-    rc_hub_touch(hub, slot_index);
-    rc_hub_private_settle(hub, slot_index);
-}
-
 /* Sends the batch, settles it, and lets the rest of the worker live between two rounds. */
 static void turn_flush(struct rc_hub *hub)
 {
     const uint32_t count = hub->io->packet_count;
     rc_io_flush(hub->io);
+    if (hub->conflated > 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, hub->conflated);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->conflated);
+        hub->conflated = 0;
+    }
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_packet *packet = &hub->io->packets[i];
         struct rc_slot *slot = &hub->truth->slots[packet->slot];
-        if (slot->generation != packet->generation || turn_mute(slot)) {
+        if (slot->generation != packet->generation || rc_turn_mute(slot)) {
             continue;
         }
         if (slot->direct_log != 0 &&
@@ -626,7 +520,7 @@ static void turn_flush(struct rc_hub *hub)
             hub->handlers.replies_drained(hub->handlers.context, packet->slot);
         }
         if (slot->private != 0 && rc_io_busy(hub->io, packet->slot)) {
-            turn_block(hub, slot); /* its last TLS record is still leaving; writable settles it */
+            rc_turn_block(hub, slot); /* its last TLS record is still leaving; writable settles it */
             continue;
         }
         rc_hub_private_settle(hub, packet->slot);
@@ -738,7 +632,7 @@ static void turn_end_broken(struct rc_hub *hub)
         struct rc_slot *slot = &hub->truth->slots[slot_index];
         if (slot->flags & RC_SLOT_BROKEN) {
             slot->flags &= ~(uint32_t)RC_SLOT_BROKEN;
-            if (!turn_mute(slot)) {
+            if (!rc_turn_mute(slot)) {
                 rc_io_terminate(hub->io, slot_index);
             }
         }

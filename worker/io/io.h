@@ -65,12 +65,20 @@ struct rc_conn {
 };
 
 /* What a piece of a send is, so that a short send can be put right. */
-enum rc_piece_kind { RC_PIECE_CUT, RC_PIECE_REPLIES, RC_PIECE_LOG, RC_PIECE_DIRECT, RC_PIECE_CLOSE, RC_PIECE_BARE };
+enum rc_piece_kind {
+    RC_PIECE_CUT,
+    RC_PIECE_REPLIES,
+    RC_PIECE_LOG,
+    RC_PIECE_LATEST, /* of a log, by somebody who gets the latest only */
+    RC_PIECE_DIRECT,
+    RC_PIECE_CLOSE,
+    RC_PIECE_BARE
+};
 
 struct rc_piece {
     const uint8_t *bytes; /* borrowed until the batch is flushed */
     uint32_t count;
-    uint32_t source;   /* subscription of RC_PIECE_LOG, else 0 */
+    uint32_t source;   /* subscription of RC_PIECE_LOG and RC_PIECE_LATEST, else 0 */
     uint64_t position; /* log position of the first byte */
     uint8_t kind;      /* enum rc_piece_kind */
 };
