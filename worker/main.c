@@ -369,6 +369,7 @@ static void run(struct worker *w)
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
+        rc_hub_tell_gaps(&w->hub);
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
         } else {

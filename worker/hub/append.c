@@ -14,6 +14,7 @@
 #include "common/log.h"
 
 #define APPEND_BLOCK_MIN 1024u
+#define APPEND_GAPS_MAX 64u /* groups told of a loss in one pass of the loop */
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
@@ -32,8 +33,8 @@ static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const st
     for (uint32_t i = 0; i < members->count; i++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
-            const bool only_latest = (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 &&
-                                     truth->slots[subscription->slot].cut != items[i];
+            const bool only_latest =
+                (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 && truth->slots[subscription->slot].cut != items[i];
             uint64_t *position = only_latest ? &latest : &oldest;
             *position = subscription->cursor < *position ? subscription->cursor : *position;
         }
@@ -294,6 +295,8 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
         if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, ref.slot, slot->generation) == 0) {
             slot->flags |= RC_SLOT_EXCLUDED;
             excluded++;
+        } else {
+            rc_hub_break(hub, ref.slot); /* no memory to leave it out: it must not get what is not for it */
         }
     }
     hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;
@@ -356,22 +359,34 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     return 0;
 }
 
+/* The gap notice that a group is owed. 0 also when nobody is left to be told. */
+static int append_owed_gap(struct rc_hub *hub, uint32_t group_index)
+{
+    struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, group->channel);
+    const uint8_t encoding = group->encoding;
+    const struct rc_event gap = {
+        .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
+    const int rc = rc_encoding_codec(encoding) == RC_CODEC_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
+    if (rc == 0 && append_heard(hub, group_index, encoding)) {
+        group->owes_gap = 0;
+        rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+    }
+    return rc;
+}
+
 /* Appends one message, behind the gap notice that the group may still be owed. */
 static int append_to_group(struct rc_hub *hub, uint32_t group_index, uint8_t encoding, const struct rc_event *event,
                            const struct rc_envelope_view *view)
 {
     if (rc_truth_group(hub->truth, group_index)->owes_gap && event->type == RC_EVENT_MESSAGE) {
-        const struct rc_event gap = {
-            .type = RC_EVENT_GAP, .channel = event->channel, .channel_json = event->channel_json};
-        const int rc = rc_encoding_codec(encoding) == RC_CODEC_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
+        const int rc = append_owed_gap(hub, group_index);
         if (rc < 0) {
             return rc;
         }
         if (!append_heard(hub, group_index, encoding)) {
             return 0;
         }
-        rc_truth_group(hub->truth, group_index)->owes_gap = 0;
-        rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
     }
     return append_frame(hub, group_index, event, view);
 }
@@ -385,8 +400,22 @@ static void append_lost(struct rc_hub *hub, uint32_t group_index, uint8_t encodi
                   everybody ? hub->everybody_counts[encoding] : hub->members[group_index].count);
     rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu", (unsigned long long)hub->log_bytes,
                    (unsigned long long)hub->config->limits.worker_log_bytes);
-    if (append_heard(hub, group_index, encoding)) {
-        rc_truth_group(hub->truth, group_index)->owes_gap = 1;
+    struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    if (append_heard(hub, group_index, encoding) && !group->owes_gap) {
+        group->owes_gap = 1;
+        (void)rc_index_list_push(&hub->owing_groups, group_index); /* without it they are told with the next message */
+    }
+}
+
+void rc_hub_tell_gaps(struct rc_hub *hub)
+{
+    for (uint32_t tries = 0; tries < APPEND_GAPS_MAX && hub->owing_groups.count > 0; tries++) {
+        const uint32_t group_index = hub->owing_groups.items[hub->owing_groups.count - 1];
+        /* One that was told meanwhile, or is another channel's now, owes nothing. */
+        if (rc_truth_group(hub->truth, group_index)->owes_gap && append_owed_gap(hub, group_index) < 0) {
+            return; /* still no room: later */
+        }
+        hub->owing_groups.count--;
     }
 }
 

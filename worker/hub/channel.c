@@ -203,6 +203,7 @@ static void channel_group_release(struct rc_hub *hub, uint32_t index)
     RC_ASSERT(group->behind == 0);
     rc_hub_log_release(hub, index);
     RC_ASSERT(group->log == 0);
+    group->owes_gap = 0; /* hub->owing_groups may still name it */
     rc_pool_free(&truth->groups, index);
 }
 
@@ -604,6 +605,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_deflater_close(&hub->deflater);
     free(hub->deflated);
     free(hub->broken.items);
+    free(hub->owing_groups.items);
     free(hub->conflate_keys);
     free(hub->conflate_kept);
 }
