@@ -15,6 +15,8 @@ testRedis("killed and back: local goes on, the outbox arrives in order and once"
   const [here, there, publisher] = [await a.connect(), await b.connect(), await a.connect()];
   for (const client of [here, there]) await client.subscribe("room:1");
   for (let i = 0; i < 100; i++) await publisher.publish("room:1", i);
+  // What Redis itself has on the way when it is killed is lost with it: of that only the gap tells.
+  assert.deepEqual(await take(there, 100), numbers(0, 100));
   await redis.kill();
   await redisHealth(a, 503, 2000);
   for (let i = 100; i < 600; i++) await publisher.publish("room:1", i);
@@ -26,7 +28,7 @@ testRedis("killed and back: local goes on, the outbox arrives in order and once"
   assert.ok(metrics("ringcast_redis_outbox_bytes") > 0);
   await redis.start();
   await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
-  assert.deepEqual(await take(there, 600), numbers(0, 600));
+  assert.deepEqual(await take(there, 500), numbers(100, 600));
   await until("the subscription made meanwhile is there", async () => (await subscribers(redis, "ws:channel:room:2")) === 1);
   assert.equal(await subscribers(redis, "ws:channel:room:1"), 2);
   await there.ping();
@@ -72,8 +74,7 @@ testRedis("the outbox drops its oldest when it is full or too old, and namespace
   await redis.kill();
   await redisHealth(a, 503);
   for (let i = 0; i < 100; i++) await publisher.publish("room:1", "old");
-  await delay(3500);
-  assert.equal((await a.metrics())("ringcast_redis_outbox_messages"), 0, "too old");
+  await until("they are too old", async () => (await a.metrics())("ringcast_redis_outbox_messages") === 0, { timeout: 10000, every: 100 });
   assert.equal((await a.metrics())("ringcast_redis_outbox_dropped_total"), 100);
   await publisher.publish("prices:1", 1);
   const text = "x".repeat(1000);
