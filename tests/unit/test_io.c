@@ -340,3 +340,40 @@ Test(io, a_pass_does_not_take_longer_for_all_that_is_there)
     rig.received = NULL;
     hub_rig_close(&rig);
 }
+
+/* A send's result that stands behind many other completions is looked at once: not again for whom the next batch serves. */
+Test(io, a_failed_send_is_settled_once)
+{
+    enum { SLOW = 48 };
+    static const uint8_t hello[] = {0x68, 0x65, 0x6c, 0x6c, 0x6f};
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOW + 2, .receive_buffers = 2 * SLOW});
+    const uint32_t gone = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    const uint32_t good = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    rig.received = take_a_millisecond;
+    rig.context = &rig;
+    for (uint32_t i = 0; i < SLOW; i++) {
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+        rig.io.conns[slot].mode = RC_IO_HANDSHAKE;
+        cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+        rc_io_read(&rig.io, slot);
+    }
+    rc_io_run(&rig.io, 0);
+    cr_assert(rig.flushed > 0 && rig.flushed < SLOW);
+    close(rig.peers[gone].fd);
+    rig.peers[gone].fd = -1;
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub, gone, 1, hello, sizeof(hello)), 0);
+    rc_hub_turn(&rig.hub);
+    cr_assert_neq(rig.truth.slots[gone].state, RC_SLOT_OPEN, "its send has failed");
+    cr_assert(rig.flushed < SLOW, "its completion still stands behind others");
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub, good, 1, hello, sizeof(hello)), 0);
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(rig.truth.slots[good].state, RC_SLOT_OPEN, "another's failure is not its own");
+    for (int i = 0; i < 100; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_expect(rig.flushed >= SLOW); /* also counts the replies that have left */
+    cr_expect_eq(rig.truth.slots[good].state, RC_SLOT_OPEN);
+    rig.received = NULL;
+    hub_rig_close(&rig);
+}

@@ -326,6 +326,8 @@ static void loop_settle_sends(struct rc_io *io)
     {
         if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
             rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+            /* It may stand in the queue until after the next batch, whose packets are others. */
+            cqe->user_data = rc_io_user_data(RC_OP_IGNORE, 0, 0);
         }
     }
 }
