@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -579,6 +580,24 @@ static int namespaces_check(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+static int forwarded_check(const struct rc_config_list *headers, struct rc_err *err)
+{
+    static const char *const known[] = {RC_CONFIG_X_FORWARDED_FOR, RC_CONFIG_FORWARDED, RC_CONFIG_X_REAL_IP};
+    for (uint32_t i = 0; i < headers->count; i++) {
+        bool is_known = false;
+        for (size_t n = 0; n < RC_ARRAY_COUNT(known); n++) {
+            is_known |= strcasecmp(headers->items[i].text, known[n]) == 0;
+        }
+        if (!is_known) {
+            return rc_err_set(
+                err, -EINVAL,
+                "http.forwarded_headers: \"%.80s\" is none of \"x-forwarded-for\", \"forwarded\" and \"x-real-ip\"",
+                headers->items[i].text);
+        }
+    }
+    return 0;
+}
+
 static int cors_check(const struct rc_config_http *http, struct rc_err *err)
 {
     for (uint32_t i = 0; http->cors_credentials && i < http->allowed_origins.count; i++) {
@@ -618,6 +637,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = cors_check(&config->http, err);
+    }
+    if (rc == 0) {
+        rc = forwarded_check(&config->http.forwarded_headers, err);
     }
     if (rc == 0 && config->server.instance_id.text[0] == '\0') {
         rc = instance_id_make(config, err);

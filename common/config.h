@@ -20,6 +20,9 @@
 #define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
 #define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
 #define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
+#define RC_CONFIG_X_FORWARDED_FOR "x-forwarded-for"
+#define RC_CONFIG_FORWARDED "forwarded"
+#define RC_CONFIG_X_REAL_IP "x-real-ip"
 #define RC_CONFIG_CORS_HEADERS_MAX 512
 #define RC_CHANNEL_NAME_MAX 255 /* bytes of a channel name */
 #define RC_INSTANCE_ID_MAX 64   /* bytes of an instance id */
@@ -116,7 +119,8 @@ struct rc_config_http {
     struct rc_config_list cors_headers; /* together below RC_CONFIG_CORS_HEADERS_MAX with ", " between them */
     bool cors_credentials;
     uint64_t cors_max_age_ms;
-    struct rc_config_list trusted_proxies; /* addresses or CIDR */
+    struct rc_config_list trusted_proxies;   /* addresses or CIDR */
+    struct rc_config_list forwarded_headers; /* the three above, whatever their case */
     struct rc_config_text admin_listen;
     bool public_metrics; /* /metrics on public listeners too */
     bool public_page;    /* / on public listeners too */

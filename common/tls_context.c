@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/tls_staple.h"
+
 #define SESSION_SECONDS 7200 /* a ticket is good for: RFC 8446 allows seven days */
 
 /* Of what OpenSSL noted last, which is the nearest to what we asked for. */
@@ -180,7 +182,10 @@ static int context_fill(SSL_CTX *context, const struct rc_config_tls *config, co
     if (SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) {
         return context_error(err, "tls.certificates", "OpenSSL has none of the ciphers", file);
     }
-    const int rc = context_certificate(context, file, err);
+    int rc = context_certificate(context, file, err);
+    if (rc == 0) {
+        rc = rc_tls_staple_load(context, file, err);
+    }
     return rc < 0 ? rc : context_clients(context, config, err);
 }
 

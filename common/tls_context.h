@@ -15,7 +15,8 @@
 
 #define RC_TLS_TICKET_KEYS_BYTES 80u
 
-/* A context for the PEM file `file` (certificate, its chain and its key, in this order or any other). `ticket_keys`
+/* A context for the PEM file `file` (certificate, its chain and its key, in this order or any other), with the OCSP response in
+ * `file`.ocsp if there is one. `ticket_keys`
  * (RC_TLS_TICKET_KEYS_BYTES): the same in all workers, so that a session resumes on any; NULL: none. -EINVAL, -EACCES ... */
 int rc_tls_context_open(SSL_CTX **context, const struct rc_config_tls *config, const char *file,
                         const uint8_t *ticket_keys, struct rc_err *err);

@@ -1,7 +1,7 @@
 // Limits of the edge: connections per address and second, messages and bytes per client; compression shared by receivers.
 import assert from "node:assert/strict";
 import WebSocket from "ws";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const url = (broker) => `ws://127.0.0.1:${broker.port}/ws`;
@@ -113,4 +113,43 @@ testBroker("a decompression bomb is stopped at the message limit", { workers: 1,
   const { code } = await within(10000, socket.closed, "the close");
   assert.equal(code, 1009);
   assert.ok((await broker.connect()).id, "and nobody else noticed");
+});
+
+testBroker("only the forwarded headers that are named are believed", {
+  workers: 1, config: { "http.trusted_proxies": ["127.0.0.1"], "log.level": "debug", "http.forwarded_headers": ["X-Real-IP"] },
+}, async (broker) => {
+  const headers = { "X-Forwarded-For": "203.0.113.1", Forwarded: "for=203.0.113.2", "X-Real-IP": "203.0.113.3" };
+  const addressOf = async (sent) => {
+    const from = broker.log.length;
+    const client = await broker.connect({ headers: sent });
+    const line = await until("the client is in the log", () => broker.log.slice(from).find((text) => / client slot=/.test(text)));
+    await client.close();
+    return /address=(\S+)/.exec(line)[1];
+  };
+  assert.equal(await addressOf(headers), "203.0.113.3");
+  assert.equal(await addressOf({ ...headers, "X-Real-IP": [] }), "127.0.0.1");
+  for (const [names, wanted] of [[["forwarded", "x-real-ip"], "203.0.113.2"], [["x-real-ip", "x-forwarded-for"], "203.0.113.1"], [[], "127.0.0.1"]]) {
+    broker.writeConfig({ ...broker.config, "http.forwarded_headers": names });
+    assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+    await until(`${names} is in force`, async () => (await addressOf(headers)) === wanted);
+  }
+});
+
+testBroker("the write timeout ends a client that takes nothing, and not one that takes little", {
+  config: { "limits.write_timeout": "1s", "limits.ping_interval": "200ms", "limits.pong_timeout": "2s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB", "limits.close_timeout": "300ms" },
+  workers: 1, timeout: 60000,
+}, async (broker) => {
+  const [stalled, slow] = [await broker.connect(), await broker.connect()];
+  const publisher = await broker.connect();
+  for (const client of [stalled, slow]) await client.subscribe("flood");
+  stalled.socket.pause();
+  const blink = setInterval(() => (slow.socket.isPaused ? slow.socket.resume() : slow.socket.pause()), 150);
+  for (let i = 0; i < 60; i++) await publisher.publish("flood", `${i}:${"x".repeat(200000)}`);
+  await until("the stalled one was ended", async () => (await broker.metrics())("ringcast_write_timeouts_total") === 1);
+  for (let i = 0; i < 60; i++) assert.ok((await slow.next("message", 30000)).data.startsWith(`${i}:`));
+  clearInterval(blink);
+  slow.socket.resume();
+  await slow.ping();
+  await until("its socket is gone", async () => (await broker.metrics())("ws_connections_total") === 2);
+  stalled.terminate();
 });

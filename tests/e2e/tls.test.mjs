@@ -4,10 +4,11 @@ import { randomBytes } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
+import { connect as connectTls } from "node:tls";
 import { run, testBroker, toToml } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connectRaw, frame, upgradeRequest } from "./lib/raw.mjs";
-import { CA, CA_FILE, FOLDER, certificate, connectRawTls, connectSecure } from "./lib/tls.mjs";
+import { CA, CA_FILE, FOLDER, certificate, connectRawTls, connectSecure, ocspResponse } from "./lib/tls.mjs";
 import { delay, freePort, program, random, until, within } from "./lib/util.mjs";
 
 const server = certificate("server");
@@ -445,6 +446,55 @@ testBroker("certificates are reloaded without dropping anybody; a bad file chang
   assert.equal(await subject(), "third");
   for (const client of clients) await client.ping();
   writeFileSync(rolling.path, rolling.pem);
+});
+
+const stapled = certificate("stapled");
+testBroker("an OCSP response beside the certificate is stapled for those who ask, and reloaded", {
+  config: secure({ "tls.certificates": [stapled.path, other.path] }), workers: 2, timeout: 60000,
+}, async (broker) => {
+  const staple = async (options = {}) => {
+    const socket = connectTls({ host: "127.0.0.1", port, ca: CA, servername: "localhost", requestOCSP: true, ...options });
+    let answer = null;
+    socket.on("OCSPResponse", (bytes) => (answer = bytes));
+    await within(5000, new Promise((done, failed) => socket.once("secureConnect", done).once("error", failed)), "the handshake");
+    socket.destroy();
+    return answer;
+  };
+  const reload = () => run(["reload", "-c", broker.configPath]);
+  assert.equal(await staple(), null, "there is none yet");
+  const [first, second] = [ocspResponse("stapled"), ocspResponse("stapled", { days: 2 })];
+  for (const response of [first, second]) {
+    writeFileSync(`${stapled.path}.ocsp`, response);
+    const { code, stderr } = await reload();
+    assert.equal(code, 0, stderr);
+    await until("it is stapled", async () => (await Promise.all([staple(), staple(), staple(), staple()])).every((bytes) => bytes?.equals(response)));
+  }
+  assert.deepEqual(await staple({ maxVersion: "TLSv1.2" }), second);
+  assert.equal(await staple({ servername: "other.example" }), null, "another certificate has none");
+  const client = await connectWss(broker); // asks for none
+  await client.ping();
+  const rows = [
+    ["not DER\n", /stapled\.pem\.ocsp: it is no OCSP response/],
+    [second.subarray(0, 100), /it is no OCSP response/],
+    [Buffer.alloc(20000), /larger than 16384 bytes/],
+    [Buffer.from([0x30, 3, 0x0a, 1, 6]), /not a successful OCSP response/], // unauthorized
+    [ocspResponse("stapled", { status: "revoked" }), /does not say that the certificate is good/],
+    [ocspResponse("other"), /about another certificate/],
+  ];
+  for (const [bytes, says] of rows) {
+    writeFileSync(`${stapled.path}.ocsp`, bytes);
+    const { code, stdout, stderr } = await reload();
+    assert.notEqual(code, 0);
+    assert.match(stdout + stderr, says);
+    assert.deepEqual(await staple(), second, "nothing has changed");
+  }
+  // Past its next update it is not sent.
+  const old = Buffer.from(first.toString("latin1").replaceAll(/20\d{12}Z/g, "20200101000000Z"), "latin1");
+  assert.notDeepEqual(old, first);
+  writeFileSync(`${stapled.path}.ocsp`, old);
+  assert.equal((await reload()).code, 0);
+  await until("the old one is left out", async () => (await Promise.all([staple(), staple(), staple(), staple()])).every((bytes) => bytes === null));
+  await client.ping();
 });
 
 const alice = certificate("alice", { names: [] });

@@ -462,6 +462,16 @@ Test(config, cors_headers_are_bounded_together)
     cr_expect_not_null(strstr(err.text, "http.cors_headers"), "%s", err.text);
 }
 
+Test(config, only_headers_that_tell_an_address_can_be_believed)
+{
+    struct rc_err err = {""};
+    set("http", "forwarded_headers", "X-Real-IP,Forwarded");
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    set("http", "forwarded_headers", "x-forwarded-for,cf-connecting-ip");
+    cr_expect_eq(rc_config_finish(&config, &err), -EINVAL);
+    cr_expect_not_null(strstr(err.text, "cf-connecting-ip"), "%s", err.text);
+}
+
 Test(config, port_replaces_the_first_tcp_listeners_port)
 {
     set("server", "listen", "unix:/x,[::1]:80,127.0.0.1:81");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "tests/support/hub_rig.h"
 #include "worker/io/io_internal.h"
 
@@ -303,4 +304,76 @@ Test(io, accepts_that_fail_are_tried_again_later)
     }
     hub_rig_close(&rig);
     close(listener);
+}
+
+static void take_a_millisecond(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count)
+{
+    struct hub_rig *rig = context;
+    (void)slot;
+    (void)bytes;
+    rig->flushed += count;
+    for (const uint64_t until_ns = rc_clock_ns() + 1000000; rc_clock_ns() < until_ns;) {}
+}
+
+/* What takes long (TLS handshakes) is done a few at a time, and the rest of the loop has its turn in between. */
+Test(io, a_pass_does_not_take_longer_for_all_that_is_there)
+{
+    enum { COUNT = 64 };
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT, .receive_buffers = 2 * COUNT});
+    rig.received = take_a_millisecond;
+    rig.context = &rig;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+        rig.io.conns[slot].mode = RC_IO_HANDSHAKE;
+        cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+        rc_io_read(&rig.io, slot);
+    }
+    uint32_t passes = 0;
+    for (uint32_t before = 0; rig.flushed < COUNT; passes++) {
+        cr_assert(passes < 1000);
+        before = rig.flushed;
+        rc_io_run(&rig.io, 0);
+        cr_assert(rig.flushed - before <= 16, "%u of %d in one pass", rig.flushed - before, COUNT);
+    }
+    cr_expect(passes >= 4, "%u passes", passes);
+    rig.received = NULL;
+    hub_rig_close(&rig);
+}
+
+/* A send's result that stands behind many other completions is looked at once: not again for whom the next batch serves. */
+Test(io, a_failed_send_is_settled_once)
+{
+    enum { SLOW = 48 };
+    static const uint8_t hello[] = {0x68, 0x65, 0x6c, 0x6c, 0x6f};
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOW + 2, .receive_buffers = 2 * SLOW});
+    const uint32_t gone = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    const uint32_t good = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    rig.received = take_a_millisecond;
+    rig.context = &rig;
+    for (uint32_t i = 0; i < SLOW; i++) {
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+        rig.io.conns[slot].mode = RC_IO_HANDSHAKE;
+        cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
+        rc_io_read(&rig.io, slot);
+    }
+    rc_io_run(&rig.io, 0);
+    cr_assert(rig.flushed > 0 && rig.flushed < SLOW);
+    close(rig.peers[gone].fd);
+    rig.peers[gone].fd = -1;
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub, gone, 1, hello, sizeof(hello)), 0);
+    rc_hub_turn(&rig.hub);
+    cr_assert_neq(rig.truth.slots[gone].state, RC_SLOT_OPEN, "its send has failed");
+    cr_assert(rig.flushed < SLOW, "its completion still stands behind others");
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub, good, 1, hello, sizeof(hello)), 0);
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(rig.truth.slots[good].state, RC_SLOT_OPEN, "another's failure is not its own");
+    for (int i = 0; i < 100; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_expect(rig.flushed >= SLOW); /* also counts the replies that have left */
+    cr_expect_eq(rig.truth.slots[good].state, RC_SLOT_OPEN);
+    rig.received = NULL;
+    hub_rig_close(&rig);
 }

@@ -27,6 +27,7 @@
 #define RC_IO_BUFFER_BYTES 4096u
 #define RC_IO_BUFFER_GROUP 0u
 #define RC_IO_COLLECT_MAX 1024u      /* completions collected before the loop looks at its rings again */
+#define RC_IO_COLLECT_NS 5000000u    /* nor longer than this: a thousand TLS handshakes are a second */
 #define RC_IO_BATCH_MAX 256u         /* sends in one submit: a round */
 #define RC_IO_PIECES_MAX 64u         /* pieces of one send */
 #define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
@@ -190,7 +191,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
 void rc_io_close(struct rc_io *io);
 
 /* Submits, waits up to `wait_ms` for one completion (0 = does not wait), then handles what is there, at most
- * RC_IO_COLLECT_MAX completions. Updates now_ns and now_ds. */
+ * RC_IO_COLLECT_MAX completions and hardly longer than RC_IO_COLLECT_NS. Updates now_ns and now_ds. */
 void rc_io_run(struct rc_io *io, uint32_t wait_ms);
 
 /* Fires the timers that are due. */

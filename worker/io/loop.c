@@ -16,6 +16,7 @@
 #include "worker/io/io_internal.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u
+#define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
 
 /* Receive buffers of a worker: a power of two, bounded by what a buffer ring takes. */
 static uint32_t loop_buffer_count(uint64_t bytes)
@@ -267,12 +268,15 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     }
 }
 
-/* Handles what is in the completion queue now, at most `limit`; the number handled. */
-static uint32_t loop_collect(struct rc_io *io, uint32_t limit)
+/* Handles what is in the completion queue now, at most `limit` and hardly longer than until `end_ns`; the number handled. */
+static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
 {
     uint32_t handled = 0;
     struct io_uring_cqe *cqe;
     while (handled < limit && io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+        if (handled % LOOP_CLOCK_COMPLETIONS == LOOP_CLOCK_COMPLETIONS - 1 && rc_clock_ns() >= end_ns) {
+            break; /* the rest is there in the next pass */
+        }
         /* Copied and released first: a handler may submit, and needs the room. */
         const struct io_uring_cqe copy = *cqe;
         io_uring_cqe_seen(&io->ring, cqe);
@@ -297,15 +301,16 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     }
     RC_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
     loop_read_clock(io);
-    uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX);
+    const uint64_t end_ns = io->now_ns + RC_IO_COLLECT_NS;
+    uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
     /* A wake returns about 20 completions although thousands may be ready (measured): when it did, ask for many at once. */
-    while (handled >= LOOP_WAKE_COMPLETIONS && handled < RC_IO_COLLECT_MAX) {
+    while (handled >= LOOP_WAKE_COMPLETIONS && handled < RC_IO_COLLECT_MAX && io_uring_cq_ready(&io->ring) == 0) {
         struct __kernel_timespec zero = {0};
         struct io_uring_cqe *cqe;
         rc = io_uring_submit_and_wait_timeout(&io->ring, &cqe, RC_IO_COLLECT_MAX - handled, &zero, NULL);
         RC_ASSERT(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
-        const uint32_t more = loop_collect(io, RC_IO_COLLECT_MAX - handled);
-        if (more == 0) {
+        const uint32_t more = loop_collect(io, RC_IO_COLLECT_MAX - handled, end_ns);
+        if (more == 0 || rc_clock_ns() >= end_ns) {
             break;
         }
         handled += more;
@@ -321,6 +326,8 @@ static void loop_settle_sends(struct rc_io *io)
     {
         if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
             rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+            /* It may stand in the queue until after the next batch, whose packets are others. */
+            cqe->user_data = rc_io_user_data(RC_OP_IGNORE, 0, 0);
         }
     }
 }
@@ -375,7 +382,7 @@ void rc_io_flush(struct rc_io *io)
         loop_dispatch(io, &copy);
     }
     io->held_count = 0;
-    (void)loop_collect(io, RC_IO_COLLECT_MAX);
+    (void)loop_collect(io, RC_IO_COLLECT_MAX, io->now_ns + RC_IO_COLLECT_NS);
 }
 
 void rc_io_timers(struct rc_io *io)

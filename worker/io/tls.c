@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/tls_staple.h"
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */
@@ -265,6 +266,7 @@ enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uin
         if (rc != 1) {
             return tls_judge(tls, conn, rc);
         }
+        rc_tls_staple_drop(conn->ssl);
     }
     const int rc = SSL_read_ex(conn->ssl, plain, capacity, count);
     return rc == 1 ? RC_TLS_PLAIN : tls_judge(tls, conn, rc);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/check.h"
 #include "common/log.h"
@@ -15,6 +16,14 @@ void rc_session_trust(struct rc_sessions *sessions)
     if (rc_cidr_list_compile(&sessions->trusted, &sessions->config->http.trusted_proxies, &err) < 0) {
         /* Each entry was checked when the file was read. */
         rc_log_error("trusted_proxies", "reason=\"%s\" effect=\"no proxy is believed\"", err.text);
+    }
+    const struct rc_config_list *headers = &sessions->config->http.forwarded_headers;
+    sessions->forwarded_sources = RC_FORWARDED_NONE;
+    for (uint32_t i = 0; i < headers->count; i++) {
+        const char *name = headers->items[i].text;
+        sessions->forwarded_sources |= strcasecmp(name, RC_CONFIG_X_FORWARDED_FOR) == 0 ? RC_FORWARDED_X_FORWARDED_FOR
+                                       : strcasecmp(name, RC_CONFIG_FORWARDED) == 0     ? RC_FORWARDED_FORWARDED
+                                                                                        : RC_FORWARDED_X_REAL_IP;
     }
 }
 
@@ -35,7 +44,7 @@ struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t
     struct rc_forwarded forwarded = {.client = rc_session_peer(sessions, index)};
     if (sessions->trusted.count > 0) {
         const struct rc_address peer = forwarded.client;
-        rc_forwarded_client(request, &peer, &sessions->trusted, RC_FORWARDED_ALL, &forwarded);
+        rc_forwarded_client(request, &peer, &sessions->trusted, sessions->forwarded_sources, &forwarded);
     }
     return forwarded.client;
 }

@@ -48,6 +48,7 @@ struct rc_sessions {
     uint32_t handshakes;         /* connections without their first request yet */
     struct rc_pressure overload; /* as worker/overload says */
     struct rc_cidr_list trusted; /* http.trusted_proxies */
+    uint32_t forwarded_sources;  /* http.forwarded_headers: enum rc_forwarded_source, or-ed */
     struct rc_http_date date;
     uint64_t randoms[32]; /* from getrandom, for client ids */
     uint32_t random_count;

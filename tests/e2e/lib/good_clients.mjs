@@ -92,7 +92,9 @@ async function main({ port, count, rate }) {
     await Promise.all(Array.from({ length: Math.min(50, count - begun) }, async () => {
       const raw = await connectFrames({ host: "127.0.0.1", port });
       raw.json({ type: "subscribe", channel: CHANNEL, id: 1 });
-      const answer = await raw.message();
+      let answer = await raw.frame();
+      for (; answer.opcode === 9; answer = await raw.frame()) raw.send({ opcode: 10, payload: answer.payload });
+      answer = JSON.parse(answer.payload);
       if (answer.type !== "subscribed") throw new Error(`a good client was answered ${JSON.stringify(answer)}`);
       const client = { raw, seen: new Array(PUBLISHERS).fill(0) };
       raw.socket.on("data", () => take(client));

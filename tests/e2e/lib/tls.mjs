@@ -31,6 +31,17 @@ export function certificate(name, { names = ["DNS:localhost", "IP:127.0.0.1"], k
   return made;
 }
 
+/* The authority's word on a certificate made above, as DER: status "good" or "revoked", good for `days`. */
+export function ocspResponse(name, { status = "good", days = 1 } = {}) {
+  const [index, response] = [file(`${name}.index`), file(`${name}.response`)];
+  const serial = openssl("x509", "-in", file(`${name}.crt`), "-noout", "-serial").toString().trim().split("=")[1];
+  const revoked = status === "revoked" ? "240101000000Z" : "";
+  writeFileSync(index, `${revoked ? "R" : "V"}\t491231235959Z\t${revoked}\t${serial}\tunknown\t/CN=${name}\n`);
+  openssl("ocsp", "-index", index, "-CA", CA_FILE, "-rsigner", CA_FILE, "-rkey", file("ca.key"), "-issuer", CA_FILE, "-cert", file(`${name}.crt`),
+    "-ndays", String(days), "-respout", response);
+  return readFileSync(response);
+}
+
 /* Resolves with a tls.TLSSocket after its handshake. */
 export function connectSecure(port, options = {}) {
   const socket = connectTls({ host: "127.0.0.1", port, ca: CA, servername: "localhost", ...options });
