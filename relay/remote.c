@@ -57,6 +57,18 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
 }
 
+static int call(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    return rc_calls_send(&remote->calls, worker, view);
+}
+
+static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    rc_calls_replied(&remote->calls, worker, view);
+}
+
 static void member(void *context, const struct rc_envelope_view *view, bool subscribed)
 {
     struct rc_remote *remote = context;
@@ -86,6 +98,8 @@ const struct rc_remote_ops rc_remote_ops = {.publish = publish,
                                             .direct = direct,
                                             .interest_add = interest_add,
                                             .interest_remove = interest_remove,
+                                            .call = call,
+                                            .replied = call_replied,
                                             .member = member,
                                             .members = members};
 
@@ -163,14 +177,20 @@ static int open_instance(struct rc_remote *remote)
                                         .unregistered = unregistered,
                                         .cleanup = {.user = clean_user, .context = remote},
                                         .context = remote};
-    int result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    int result = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
     if (result != 0) {
+        return result;
+    }
+    result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    if (result != 0) {
+        rc_calls_close(&remote->calls);
         return result;
     }
     result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
                               control->boot_nonce);
     if (result != 0) {
         rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
         return result;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
@@ -253,6 +273,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_cleanup_close(&remote->registry.cleanup);
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }
