@@ -57,6 +57,13 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
 }
 
+/* Of a worker of this host: nobody else looks. */
+static void user_missed(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    rc_presence_missed(&remote->presence, user);
+}
+
 static int call(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
@@ -98,6 +105,7 @@ const struct rc_remote_ops rc_remote_ops = {.publish = publish,
                                             .direct = direct,
                                             .interest_add = interest_add,
                                             .interest_remove = interest_remove,
+                                            .missed = user_missed,
                                             .call = call,
                                             .replied = call_replied,
                                             .member = member,
@@ -109,6 +117,15 @@ static bool deliver(void *context, enum rc_record_type type, const struct rc_env
 {
     const struct rc_remote *remote = context;
     return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
+}
+
+/* Of a message that every instance has heard: one of them looks. */
+static void everybody_missed(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    if (rc_registry_first(&remote->registry)) {
+        rc_presence_missed(&remote->presence, user);
+    }
 }
 
 static void interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
@@ -249,7 +266,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
         .wire = &remote->wire,
-        .host = {.deliver = deliver, .interested = interested, .context = remote},
+        .host = {.deliver = deliver, .interested = interested, .missed = everybody_missed, .context = remote},
     };
     rc_channel_bridge_open(&remote->channel, &remote->bridge);
     rc_broadcast_open(&remote->broadcast, &remote->bridge);

@@ -185,12 +185,25 @@ static struct rc_relay_port *asker_of(struct rc_router *router, struct rc_relay_
     return wants && rc_worker_set_has(&router->live, port->index) ? port : NULL;
 }
 
+/* The user has no connection here. Without other instances that is nowhere. */
+static void miss_user(struct rc_router *router, const struct rc_envelope_view *view)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    if (remote == NULL) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    } else if (remote->missed != NULL) {
+        remote->missed(router->setup.remote_context, rc_span_of(view->channel + 5, view->head.channel_bytes - 5u));
+    }
+}
+
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                           uint64_t sequence)
 {
     struct message message = {.type = RC_DOWN_MESSAGE, .asker = asker_of(router, port, record)};
     set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
-    (void)deliver_message(router, &message);
+    if (!deliver_message(router, &message) && is_user(record->view.channel, record->view.head.channel_bytes)) {
+        miss_user(router, &record->view);
+    }
     if (message.asker != NULL) {
         send_answer(router, port, &message, 0);
     }

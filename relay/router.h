@@ -52,6 +52,8 @@ struct rc_remote_ops {
     bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
     /* No worker wants the channel any more. */
     void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
+    /* A local worker's message for a user found no connection here. May be NULL. */
+    void (*missed)(void *context, struct rc_span user);
     /* A worker's call is for other instances as well, or alone when its target is a client of theirs. 0: replies come, as RC_DOWN_REPLY
      * with RC_WORKER_FOREIGN as origin.worker. -ENOTCONN: they cannot be asked now; -EINVAL: it is none; another: too much to do.
      * May be NULL, as all that follow. */

@@ -19,6 +19,8 @@ struct rc_bridge_host {
     /* The answer to an interest that was not answered at once. */
     void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
                        bool confirmed);
+    /* A message for a user found no connection here. */
+    void (*missed)(void *context, struct rc_span user);
     void *context; /* borrowed */
 };
 
