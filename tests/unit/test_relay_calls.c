@@ -359,6 +359,7 @@ Test(relay_calls, their_calls_go_to_workers_and_the_replies_back)
 Test(relay_calls, a_message_for_a_user_who_is_not_here)
 {
     relay_host_interest(&host, 1, true, "user:here");
+    relay_host_run(&host);
     relay_host_publish(&host, 0, "user:here", "x", NULL);
     relay_host_publish(&host, 0, "user:there", "x", NULL);
     relay_host_publish(&host, 0, "room:nobody", "x", NULL);
