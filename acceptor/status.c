@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/redis_health.h"
+
 #define RC_STATUS_HEARTBEAT_NONE UINT64_MAX
 
 static const char *const broker_states[] = {"starting", "running", "draining", "stopping"};
@@ -132,9 +134,56 @@ static void print_row(FILE *out, const struct row *row)
             age);
 }
 
-static const char *redis_state(const struct rc_config *config)
+/* How it stands with Redis: the state's name, since when (ms; 0 = there is none), and the last loss in `error`. A relay that does not
+ * move says nothing: so it is in /health/redis. */
+static const char *redis_state(const struct rc_supervisor *supervisor, const struct rc_control *control,
+                               const struct rc_config *config, uint64_t *since_ms, char error[RC_REDIS_ERROR_MAX])
 {
-    return config->redis.url.text[0] == '\0' ? "none" : "configured";
+    static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
+                                        [RC_REDIS_CONNECTING] = "connecting",
+                                        [RC_REDIS_CONNECTED] = "connected",
+                                        [RC_REDIS_AWAY] = "disconnected"};
+    const struct rc_process *relay = &control->relay;
+    const uint64_t beat_ms = atomic_load_explicit(&relay->heartbeat_ms, memory_order_relaxed);
+    const uint64_t changed_ms = atomic_load_explicit(&control->redis_health.since_ms, memory_order_relaxed);
+    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, error);
+    *since_ms = 0;
+    if (config->redis.url.text[0] == '\0') {
+        error[0] = '\0';
+        return "none";
+    }
+    if (supervisor->now_ms > beat_ms + RC_RELAY_SILENT_MS) {
+        snprintf(error, RC_REDIS_ERROR_MAX, "the relay does not answer");
+        return "disconnected";
+    }
+    if (state == RC_REDIS_CONNECTED) {
+        error[0] = '\0'; /* of an earlier loss */
+    }
+    *since_ms = supervisor->now_ms > changed_ms ? supervisor->now_ms - changed_ms : 0;
+    return names[state];
+}
+
+static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const struct rc_control *control,
+                        const struct rc_config *config)
+{
+    char error[RC_REDIS_ERROR_MAX];
+    char age[32];
+    uint64_t since_ms;
+    const char *state = redis_state(supervisor, control, config, &since_ms, error);
+    rc_status_format_age(age, sizeof(age), since_ms);
+    fprintf(out, "redis       %s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
+            error[0] != '\0' ? ": " : "", error, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
+}
+
+static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_control *control,
+                          const struct rc_config *config)
+{
+    char error[RC_REDIS_ERROR_MAX];
+    uint64_t since_ms;
+    const char *state = redis_state(supervisor, control, config, &since_ms, error);
+    return json_pack("{s:s, s:o, s:o}", "state", state, "since_ms",
+                     since_ms != 0 ? json_integer((json_int_t)since_ms) : json_null(), "error",
+                     error[0] != '\0' ? json_string(error) : json_null());
 }
 
 static void print_steering(FILE *out, const struct rc_steer *steer)
@@ -169,7 +218,7 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
                 broker->listens[i].kind == RC_LISTENER_ADMIN ? " (admin)" : "");
     }
     print_steering(out, &broker->steer);
-    fprintf(out, "redis       %s\n", redis_state(config));
+    print_redis(out, supervisor, control, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", broker->plan.connections_max,
             broker->plan.slots_per_worker, broker->limits.backlog);
     fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CPU", "CPU TIME",
@@ -226,12 +275,12 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
                                                    rc_listen_kind_name(broker->listens[i].kind)));
     }
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:s, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
                   control->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
                   (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   supervisor->settings->path != NULL ? json_string(supervisor->settings->path) : json_null(),
                   "config_generation", (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed),
-                  "redis", redis_state(rc_segments_config(&broker->segments)), "connections_max",
+                  "redis", redis_json(supervisor, control, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
     if (object == NULL || json_dumpf(object, out, JSON_INDENT(2)) != 0) {

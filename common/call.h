@@ -5,10 +5,12 @@
  * call that waits:
  *
  *   RC_UP_PUBLISH, RC_UP_DIRECT   sequenced like everybody's; a key that the relay has seen is answered RC_ENVELOPE_DUPLICATE
- *   RC_UP_CALL                    to the worker of `target`, or to every worker when it is nobody; the relay answers whom it asked
+ *   RC_UP_CALL                    to the worker of `target`, or to every worker when it is nobody; the relay answers whom it asked.
+ *                                 With Redis other instances are asked too (relay/calls.h): all of them, or, when the target's
+ *                                 worker is RC_WORKER_FOREIGN, the one that the client id names
  *   RC_DOWN_CALL  RC_UP_REPLY  RC_DOWN_REPLY   each of them answers for its own connections
  *
- * Data of a call: struct rc_call_head | user | text. Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
+ * Data of a call: struct rc_call_head | user | text | client id. Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
  * Everything here comes out of another process's memory when it is read: checked, then believed.
  */
 #ifndef RC_COMMON_CALL_H
@@ -45,7 +47,7 @@ struct rc_call_head {
     uint8_t operation; /* enum rc_call_operation */
     uint8_t user_bytes;
     uint8_t text_bytes;
-    uint8_t reserved;
+    uint8_t client_bytes; /* of another instance's client */
     uint16_t close_code;
     uint16_t limit;
 };
@@ -55,6 +57,10 @@ enum rc_reply_flags {
     RC_REPLY_FOUND = 1u << 0, /* the client is here */
     RC_REPLY_MORE = 1u << 1,  /* channels: names after the last entry were left out */
     RC_REPLY_BUSY = 1u << 2,  /* nothing was done */
+    /* Of the relay for other instances (origin.worker RC_WORKER_FOREIGN): */
+    RC_REPLY_LAST = 1u << 3,       /* no more replies come */
+    RC_REPLY_LOCAL = 1u << 4,      /* nobody was asked: Redis went away */
+    RC_REPLY_INCOMPLETE = 1u << 5, /* not everybody who was asked has answered in time */
 };
 
 struct rc_reply_head {
@@ -63,11 +69,19 @@ struct rc_reply_head {
 };
 _Static_assert(sizeof(struct rc_reply_head) == 8, "reply head layout");
 
-/* The relay's answer to a call says by one bit each which workers it asked. */
+enum rc_call_scope {
+    RC_CALL_SCOPE_HOST,  /* there are no other instances to ask */
+    RC_CALL_SCOPE_ALL,   /* others are asked: their replies come, the last one with RC_REPLY_LAST */
+    RC_CALL_SCOPE_LOCAL, /* there may be others, but Redis is away */
+};
+
+/* The relay's answer to a call says by one bit each which workers it asked, and whether other instances. */
 struct rc_call_asked {
     uint64_t bits[RC_WORKERS_MAX / 64];
+    uint32_t scope; /* enum rc_call_scope */
+    uint32_t reserved;
 };
-_Static_assert(RC_WORKERS_MAX == 128 && sizeof(struct rc_call_asked) == 16, "a set of workers is two words");
+_Static_assert(RC_WORKERS_MAX == 128 && sizeof(struct rc_call_asked) == 24, "a set of workers is two words");
 
 /* The tag of an API record; false when it is none. */
 static inline bool rc_call_tag_read(const struct rc_envelope_view *view, struct rc_call_tag *tag)

@@ -120,8 +120,9 @@ static inline bool rc_query_instance_of(struct rc_span *instances, struct rc_spa
     }
     const uint8_t *comma = memchr(instances->bytes, ',', instances->count);
     const size_t bytes = comma == NULL ? instances->count : (size_t)(comma - instances->bytes);
+    const size_t taken = comma == NULL ? bytes : bytes + 1;
     *id = rc_span_of(instances->bytes, bytes);
-    *instances = comma == NULL ? (struct rc_span){0} : rc_span_of(comma + 1, instances->count - bytes - 1);
+    *instances = rc_span_of(instances->bytes + taken, instances->count - taken);
     return true;
 }
 

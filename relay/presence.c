@@ -312,6 +312,24 @@ int rc_presence_clean_user(struct rc_presence *presence, struct rc_span user, co
     return 0;
 }
 
+static void missed_looked(void *context, const redisReply *reply)
+{
+    const struct rc_presence *presence = context;
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    }
+}
+
+void rc_presence_missed(struct rc_presence *presence, struct rc_span user)
+{
+    char key[RC_REDIS_NAME_MAX];
+    const struct rc_span argv[] = {RC_SPAN("HEXISTS"), rc_redis_key(presence->bridge->link, key, RC_PRESENCE_USERS),
+                                   user};
+    if (presence->users) { /* else nobody knows where users are */
+        (void)rc_redis_command(presence->bridge->link, missed_looked, presence, 1, RC_ARRAY_COUNT(argv), argv);
+    }
+}
+
 /* --- channels -------------------------------------------------------------------------------------------------------- */
 
 void rc_presence_member(struct rc_presence *presence, struct rc_span channel, const struct rc_client_ref *ref,

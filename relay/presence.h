@@ -61,6 +61,9 @@ void rc_presence_member(struct rc_presence *presence, struct rc_span channel, co
 /* For the roster: so many clients of the user are in the channel on this host. */
 void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, uint32_t clients);
 
+/* A message for the user found no connection here: a failed delivery if there is none in the cluster either (presence.users). */
+void rc_presence_missed(struct rc_presence *presence, struct rc_span user);
+
 /* For entries: the command of an entry whose letter is u, p or m. */
 int rc_presence_write(struct rc_presence *presence, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
                       void *context);

@@ -298,6 +298,16 @@ void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t
     }
 }
 
+bool rc_registry_first(const struct rc_registry *registry)
+{
+    for (uint32_t i = 0; i < registry->instance_count; i++) {
+        if (strcmp(registry->instances[i].id, registry->instance_id) < 0) {
+            return false;
+        }
+    }
+    return registry->state == RC_REGISTRY_OWNED;
+}
+
 static void forget(struct rc_registry *registry, struct rc_registry_instance *one)
 {
     *one = registry->instances[--registry->instance_count];

@@ -99,6 +99,8 @@ void rc_registry_configure(struct rc_registry *registry, const struct rc_config_
 void rc_registry_renew(struct rc_registry *registry);
 /* A heartbeat of another instance came. */
 void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t client_count);
+/* Is this instance's id the first of all that are known? What one of them has to do falls to it. */
+bool rc_registry_first(const struct rc_registry *registry);
 /* The broker stops, once, while it is owned: the id is free and nobody has to clean up. What it owned must have been removed.
  * `left` becomes true when it is done. */
 void rc_registry_leave(struct rc_registry *registry);

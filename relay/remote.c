@@ -57,6 +57,25 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
 }
 
+/* Of a worker of this host: nobody else looks. */
+static void user_missed(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    rc_presence_missed(&remote->presence, user);
+}
+
+static int call(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    return rc_calls_send(&remote->calls, worker, view);
+}
+
+static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    rc_calls_replied(&remote->calls, worker, view);
+}
+
 static void member(void *context, const struct rc_envelope_view *view, bool subscribed)
 {
     struct rc_remote *remote = context;
@@ -86,6 +105,9 @@ const struct rc_remote_ops rc_remote_ops = {.publish = publish,
                                             .direct = direct,
                                             .interest_add = interest_add,
                                             .interest_remove = interest_remove,
+                                            .missed = user_missed,
+                                            .call = call,
+                                            .replied = call_replied,
                                             .member = member,
                                             .members = members};
 
@@ -95,6 +117,15 @@ static bool deliver(void *context, enum rc_record_type type, const struct rc_env
 {
     const struct rc_remote *remote = context;
     return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
+}
+
+/* Of a message that every instance has heard: one of them looks. */
+static void undelivered(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    if (rc_registry_first(&remote->registry)) {
+        rc_presence_missed(&remote->presence, user);
+    }
 }
 
 static void interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
@@ -175,14 +206,20 @@ static int open_instance(struct rc_remote *remote)
                                         .unregistered = unregistered,
                                         .cleanup = {.user = clean_user, .context = remote},
                                         .context = remote};
-    int result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    int result = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
     if (result != 0) {
+        return result;
+    }
+    result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    if (result != 0) {
+        rc_calls_close(&remote->calls);
         return result;
     }
     result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
                               control->boot_nonce);
     if (result != 0) {
         rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
         return result;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
@@ -243,7 +280,12 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
         .wire = &remote->wire,
-        .host = {.deliver = deliver, .interested = interested, .missed = missed, .known = known, .context = remote},
+        .host = {.deliver = deliver,
+                 .interested = interested,
+                 .missed = missed,
+                 .known = known,
+                 .undelivered = undelivered,
+                 .context = remote},
     };
     rc_channel_bridge_open(&remote->channel, &remote->bridge);
     rc_broadcast_open(&remote->broadcast, &remote->bridge);
@@ -267,6 +309,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_cleanup_close(&remote->registry.cleanup);
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }

@@ -20,6 +20,7 @@
 #include "relay/bridge/channel.h"
 #include "relay/bridge/direct.h"
 #include "relay/bridge/notifications.h"
+#include "relay/calls.h"
 #include "relay/entries.h"
 #include "relay/heartbeat.h"
 #include "relay/presence.h"
@@ -44,6 +45,7 @@ struct rc_remote {
     struct rc_entries entries;
     struct rc_subscription_sets sets;
     struct rc_presence presence;
+    struct rc_calls calls;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

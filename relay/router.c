@@ -185,12 +185,25 @@ static struct rc_relay_port *asker_of(struct rc_router *router, struct rc_relay_
     return wants && rc_worker_set_has(&router->live, port->index) ? port : NULL;
 }
 
+/* The user has no connection here. Without other instances that is nowhere. */
+static void miss_user(struct rc_router *router, const struct rc_envelope_view *view)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    if (remote == NULL) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    } else if (remote->missed != NULL) {
+        remote->missed(router->setup.remote_context, rc_span_of(view->channel + 5, view->head.channel_bytes - 5u));
+    }
+}
+
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                           uint64_t sequence)
 {
     struct message message = {.type = RC_DOWN_MESSAGE, .asker = asker_of(router, port, record)};
     set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
-    (void)deliver_message(router, &message);
+    if (!deliver_message(router, &message) && is_user(record->view.channel, record->view.head.channel_bytes)) {
+        miss_user(router, &record->view);
+    }
     if (message.asker != NULL) {
         send_answer(router, port, &message, 0);
     }
@@ -408,32 +421,74 @@ static bool pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_
     return true;
 }
 
-static void route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+/* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
+static bool pass_call(struct rc_router *router, struct rc_envelope_view view, uint32_t asker,
+                      struct rc_call_asked *asked)
 {
-    struct rc_envelope_view view = record->view;
     struct rc_worker_set targets = router->live;
-    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
-    struct rc_call_asked asked = {0};
+    bool all = true;
     if (view.head.target.random != 0) {
         const struct rc_relay_port *only = target_port(router, &view.head.target);
         targets = (struct rc_worker_set){0};
-        if (only == NULL) {
-            answer.code = CODE_NOT_FOUND;
-        } else {
+        if (only != NULL) {
             rc_worker_set_put(&targets, only->index, true);
         }
     }
     view.head.sequence = 0;
-    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)port->index};
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)asker};
     view.head.flags = RC_ENVELOPE_API;
     for (uint32_t i = 0; i < router->setup.port_count; i++) {
         if (!rc_worker_set_has(&targets, i)) {
             continue;
         }
         if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view)) {
-            asked.bits[i / 64] |= UINT64_C(1) << (i % 64);
+            asked->bits[i / 64] |= UINT64_C(1) << (i % 64);
         } else {
+            all = false;
+        }
+    }
+    return all;
+}
+
+/* Other instances first: when they cannot be asked for want of room, nothing is done here either. */
+static uint16_t ask_others(struct rc_router *router, const struct rc_relay_port *port,
+                           const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    const bool theirs = view->head.target.random != 0;
+    const int result = remote == NULL || remote->call == NULL
+                           ? -ENOSYS
+                           : remote->call(router->setup.remote_context, port->index, view);
+    switch (result) {
+    case 0:
+        asked->scope = RC_CALL_SCOPE_ALL;
+        return 0;
+    case -ENOSYS:
+        return theirs ? CODE_NOT_FOUND : 0;
+    case -EINVAL:
+        return CODE_NOT_FOUND;
+    case -ENOTCONN:
+        asked->scope = RC_CALL_SCOPE_LOCAL;
+        return theirs ? CODE_UNAVAILABLE : 0;
+    default:
+        return CODE_UNAVAILABLE;
+    }
+}
+
+static void route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    const struct rc_client_ref *target = &record->view.head.target;
+    const bool theirs = target->random != 0 && target->worker == RC_WORKER_FOREIGN;
+    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
+    struct rc_call_asked asked = {0};
+    if (target->random == 0 || theirs) {
+        answer.code = ask_others(router, port, &record->view, &asked);
+    }
+    if (answer.code == 0 && !theirs) {
+        if (!pass_call(router, record->view, port->index, &asked)) {
             answer.code = CODE_UNAVAILABLE;
+        } else if (target->random != 0 && (asked.bits[0] | asked.bits[1]) == 0) {
+            answer.code = CODE_NOT_FOUND;
         }
     }
     answer_call(router, port, &record->view, &answer, &asked);
@@ -442,6 +497,10 @@ static void route_call(struct rc_router *router, struct rc_relay_port *port, con
 static void route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
 {
     const uint32_t asker = record->view.head.target.worker;
+    const struct rc_remote_ops *remote = router->setup.remote;
+    if (asker == RC_WORKER_FOREIGN && remote != NULL && remote->replied != NULL) {
+        remote->replied(router->setup.remote_context, port->index, &record->view);
+    }
     if (asker >= router->setup.port_count || !rc_worker_set_has(&router->live, asker)) {
         return; /* it died meanwhile */
     }
@@ -652,6 +711,12 @@ bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_ty
                     const struct rc_envelope_view *view)
 {
     return worker < router->setup.port_count && pass_on(router, &router->setup.ports[worker], type, view);
+}
+
+bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    *asked = (struct rc_call_asked){0};
+    return pass_call(router, *view, RC_WORKER_FOREIGN, asked);
 }
 
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel)

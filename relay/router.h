@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/call.h"
 #include "common/envelope.h"
 #include "common/metrics.h"
 #include "common/shm_layout.h"
@@ -51,7 +52,15 @@ struct rc_remote_ops {
     bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
     /* No worker wants the channel any more. */
     void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
-    /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. May be NULL, as the next one. */
+    /* A local worker's message for a user found no connection here. May be NULL. */
+    void (*missed)(void *context, struct rc_span user);
+    /* A worker's call is for other instances as well, or alone when its target is a client of theirs. 0: replies come, as RC_DOWN_REPLY
+     * with RC_WORKER_FOREIGN as origin.worker. -ENOTCONN: they cannot be asked now; -EINVAL: it is none; another: too much to do.
+     * May be NULL, as all that follow. */
+    int (*call)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    /* A worker replied to an rc_router_call. */
+    void (*replied)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. */
     void (*member)(void *context, const struct rc_envelope_view *view, bool subscribed);
     /* All of a worker's members are told between begin and end; gone: it died with its clients. */
     void (*members)(void *context, uint32_t worker, enum rc_members_mark mark);
@@ -115,6 +124,10 @@ void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_byt
 /* An answer without a sequence to a worker, as long as it is not far behind. False (counted): it did not get it. */
 bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
                     const struct rc_envelope_view *view);
+
+/* A call of another instance: to the worker of the target, or to all when it is nobody. `asked` says to whom it went: to nobody when the
+ * target's worker is not there. False: not to all it should have gone to. */
+bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked);
 
 /* Does some worker want the channel? */
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);

@@ -23,6 +23,8 @@ struct rc_bridge_host {
     void (*missed)(void *context, struct rc_span name);
     /* True when all workers have told what they want. */
     bool (*known)(void *context);
+    /* A message for a user found no connection here. */
+    void (*undelivered)(void *context, struct rc_span user);
     void *context; /* borrowed */
 };
 

@@ -104,7 +104,10 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
         result = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
                                     notification.data, notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
-    if (result < 0 && result != -ENOENT) { /* nobody here: the user may be on another instance */
+    if (result == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
+        bridge->host.undelivered(bridge->host.context, rc_span_of(notification.channel + RC_USER_CHANNEL_HEAD_BYTES,
+                                                             notification.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES));
+    } else if (result < 0 && result != -ENOENT) {
         rc_foreign_refused(bridge, CHANNEL, message, result, why);
     }
 }

@@ -404,6 +404,11 @@ static int command_cluster(struct rc_redis_link *link, rc_redis_replied *replied
     return result;
 }
 
+bool rc_redis_clustered(const struct rc_redis_link *link)
+{
+    return link->cluster != NULL;
+}
+
 int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void *context, uint32_t key, uint32_t argc,
                      const struct rc_span *argv)
 {

@@ -84,6 +84,9 @@ struct rc_timers *rc_redis_timers(struct rc_redis_link *link);
 /* True while commands are answered: connected, greeted, and the last ping was not late. */
 bool rc_redis_up(const struct rc_redis_link *link);
 
+/* Is it a Cluster? Then the answer to PUBLISH counts the subscribers of one node only. */
+bool rc_redis_clustered(const struct rc_redis_link *link);
+
 /* Told when rc_redis_up changes: true is the moment to register again what Redis may have forgotten. Inside of the owner's. */
 struct rc_redis_observer {
     void (*changed)(void *context, bool up);

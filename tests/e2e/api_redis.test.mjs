@@ -63,3 +63,138 @@ testRedis("presence of channels and users, and the instances", { brokers: 3, con
   await redis.start();
   await redisHealth(b, 200, 10000);
 });
+
+testRedis("clients of any instance are subscribed, unsubscribed and disconnected by any other", { brokers: 3, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c] }) => {
+  const client = await b.connect({ path: "/ws?user=u1" });
+  assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "room:1" }), { status: 200, subscribed: 1 });
+  await until("it is in the room", async () => (await call(c, "presence?channel=room:1")).clients === 1);
+  await call(b, "publish", { channel: "room:1", data: 1 });
+  assert.equal((await client.next("message")).data, 1);
+  assert.deepEqual(await call(c, "unsubscribe", { client: client.id, channel: "room:1" }), { status: 200, unsubscribed: 1 });
+  assert.deepEqual(await call(c, "unsubscribe", { client: client.id, channel: "room:1" }), { status: 200, unsubscribed: 0 });
+  assert.deepEqual(await call(a, "disconnect", { client: client.id, code: 4400, reason: 'say "é"' }), { status: 200, disconnected: 1 });
+  assert.deepEqual(await client.closed, { code: 4400, reason: 'say "é"' });
+  const gone = await call(a, "disconnect", { client: client.id });
+  assert.deepEqual([gone.status, gone.error.message], [404, "no such client"]);
+  assert.equal((await call(a, "subscribe", { client: client.id.replace("node-1", "node-9"), channel: "room:1" })).status, 404, "no such instance");
+  assert.equal((await call(a, "disconnect", { client: `node-1~${"A".repeat(24)}` })).status, 404, "no client at all");
+  const earlier = Buffer.from(client.id.split("~")[1], "base64url");
+  earlier[0] ^= 1; // the boot's nonce
+  assert.equal((await call(a, "disconnect", { client: `node-1~${earlier.toString("base64url")}` })).status, 404, "of an earlier boot");
+
+  // All connections of a user.
+  const many = [];
+  for (const broker of [a, b, c]) for (let i = 0; i < 4; i++) many.push(await broker.connect({ path: "/ws?user=42" }));
+  const other = await b.connect({ path: "/ws?user=43" });
+  await until("the user is known everywhere", async () => (await call(a, "presence?user=42")).instances.length === 3);
+  assert.deepEqual(await call(b, "subscribe", { user: 42, channel: "room:2" }), { status: 200, subscribed: 12 });
+  assert.deepEqual(await call(c, "unsubscribe", { user: "42", channel: "room:2" }), { status: 200, unsubscribed: 12 });
+  assert.deepEqual(await call(c, "disconnect", { user: "42" }), { status: 200, disconnected: 12 });
+  for (const one of many) assert.deepEqual(await one.closed, { code: 4501, reason: "disconnected" });
+  assert.deepEqual(await call(a, "disconnect", { user: "42" }), { status: 200, disconnected: 0 });
+  await other.ping();
+  // Many at once.
+  const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => call([a, b, c][i % 3], "subscribe", { client: other.id, channel: `room:${i}` })));
+  assert.ok(answers.every(({ status, subscribed }) => status === 200 && subscribed === 1));
+  assert.ok((await a.metrics())("ringcast_instance_calls_sent_total") > 0 && (await b.metrics())("ringcast_instance_calls_served_total") > 0);
+});
+
+testRedis("channels are listed over all instances, page by page", { brokers: 3, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers }) => {
+  const expected = new Map();
+  for (const [i, broker] of brokers.entries()) {
+    const clients = [await broker.connect(), await broker.connect()];
+    for (let n = 0; n < 40; n++) {
+      const name = `list:${String(n * (i + 1)).padStart(3, "0")}"é`;
+      for (const client of clients.slice(0, 1 + (n % 2))) {
+        await client.subscribe(name);
+        expected.set(name, (expected.get(name) ?? 0) + 1);
+      }
+    }
+  }
+  const sorted = [...expected].map(([channel, subscribers]) => ({ channel, subscribers })).sort((x, y) => Buffer.compare(Buffer.from(x.channel), Buffer.from(y.channel)));
+  for (const limit of [7, 1000]) {
+    for (const broker of brokers) {
+      const all = [];
+      for (let cursor = ""; cursor !== null;) {
+        const page = await call(broker, `channels?prefix=list:&limit=${limit}&cursor=${encodeURIComponent(cursor)}`);
+        assert.equal(page.status, 200);
+        assert.deepEqual([page.scope, page.incomplete], [undefined, undefined]);
+        assert.ok(page.channels.length <= limit);
+        all.push(...page.channels);
+        cursor = page.next;
+      }
+      assert.deepEqual(all, sorted, `limit ${limit}`);
+    }
+  }
+});
+
+testRedis("an instance that hangs or is gone, and Redis away: the answer says what is missing", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {
+  const [one, two] = [await a.connect({ path: "/ws?user=u" }), await b.connect({ path: "/ws?user=u" })];
+  await until("a knows the others", async () => (await call(a, "instances")).instances.length === 3);
+  const relay = b.kill("SIGSTOP", "relay");
+  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1, incomplete: true });
+  assert.equal((await call(a, "disconnect", { client: two.id })).status, 504);
+  assert.equal((await call(a, "channels")).incomplete, true);
+  process.kill(relay, "SIGCONT");
+  await two.closed; // it was done, late
+  await until("complete again", async () => (await call(a, "subscribe", { user: "u", channel: "room:1" })).incomplete === undefined);
+  // Whoever listens in is waited for only shortly and does not make it incomplete.
+  const watcher = await redis.connect();
+  await watcher.command("PSUBSCRIBE", "ws:*");
+  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
+  watcher.end();
+  // A killed one is not waited for.
+  for (const pid of c.pids().all.concat(c.pid)) process.kill(pid, "SIGKILL");
+  await until("Redis has noticed", async () => (await redis.command("PUBSUB", "NUMSUB", "ws:instances:call"))[1] === 2);
+  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
+  c.exit ??= {};
+  c.stop = async () => {};
+  await redis.kill();
+  await redisHealth(a, 503);
+  const three = await b.connect({ path: "/ws?user=u" });
+  assert.deepEqual(await call(a, "unsubscribe", { user: "u", channel: "room:1" }), { status: 200, unsubscribed: 1, scope: "local" });
+  assert.equal((await call(a, "disconnect", { client: three.id })).status, 503);
+  assert.equal((await call(a, "channels")).scope, "local");
+  assert.deepEqual(await call(a, "disconnect", { client: one.id }), { status: 200, disconnected: 1 }, "its own");
+  await redis.start();
+  await redisHealth(a, 200, 10000);
+  await redisHealth(b, 200, 10000);
+  await until("whole again", async () => (await call(a, "disconnect", { client: three.id })).disconnected === 1, { timeout: 10000 });
+});
+
+testRedis("calls of backends over Redis, and nonsense on those channels", { brokers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const clients = [await a.connect({ path: "/ws?user=42" }), await b.connect({ path: "/ws?user=42" })];
+  const watcher = await redis.connect();
+  await watcher.command("SUBSCRIBE", "ws:instance:backend:reply");
+  const bad = [
+    "", "x", "[]", "{}", '{"operation":"explode","user":"42"}', '{"operation":"disconnect"}', '{"operation":"disconnect","user":""}',
+    '{"operation":"disconnect","user":"42","client":"a~b"}', '{"operation":"disconnect","user":"42","code":4999999}', '{"operation":"disconnect","user":"42","code":1006}',
+    '{"operation":"disconnect","user":"42","from":"backend"}', '{"operation":"disconnect","user":"42","from":"a b","call":"1"}', '{"operation":"subscribe","user":"42"}',
+    '{"operation":"subscribe","user":"42","channel":"*"}', '{"operation":"subscribe","user":"42","channel":"user:1"}', '{"operation":"subscribe","user":"42","channel":"a\\u0000"}',
+    '{"operation":"channels"}', '{"operation":"channels","from":"backend","call":"1","limit":0}', `{"operation":"disconnect","user":"${"u".repeat(300)}"}`,
+    `{"operation":"disconnect","user":"42","reason":"${"r".repeat(124)}"}`, Buffer.from([0xff, 0xfe]), "[".repeat(100), '{"operation":"disconnect","user":{"a":1}}',
+  ];
+  const before = (await a.metrics())("ringcast_redis_malformed_total");
+  for (const message of bad) await redis.publish("ws:instances:call", message);
+  const replies = ["", "{}", '{"call":"1"}', '{"call":"1","from":"x","count":-1}', '{"call":"1","from":"x","channels":1}', '{"call":"1","from":"x","channels":[["a"]]}', '{"call":"1","from":"x","channels":[[1,2]]}', '{"call":"","from":"x","last":true}'];
+  for (const message of replies) await redis.publish("ws:instance:node-0:reply", message);
+  await redis.publish("ws:instance:node-0:reply", '{"call":"0000000000000000","from":"x","last":true,"count":5}');
+  await until("all are counted", async () => (await a.metrics())("ringcast_redis_malformed_total") - before === bad.length + replies.length);
+  for (const client of clients) await client.ping();
+  await redis.publish("ws:instances:call", '{"operation":"subscribe","user":42,"channel":"room:1"}');
+  await until("both are in the room", async () => (await call(a, "presence?channel=room:1")).clients === 2);
+  await redis.publish("ws:instances:call", '{"operation":"channels","prefix":"room:","call":"c1","from":"backend"}');
+  const lists = await until("two last replies", () => {
+    const all = watcher.messages.map(({ message }) => JSON.parse(message));
+    return all.filter(({ last }) => last).length === 2 && all;
+  });
+  assert.ok(lists.every(({ call: id }) => id === "c1"));
+  assert.deepEqual(lists.filter(({ channels }) => channels).map(({ from, channels }) => [from, channels]).sort(), [["node-0", [["room:1", 1]]], ["node-1", [["room:1", 1]]]]);
+  watcher.messages.length = 0;
+  await redis.publish(`ws:instance:node-1:call`, JSON.stringify({ operation: "disconnect", client: clients[1].id, call: "c2", from: "backend" }));
+  assert.equal((await clients[1].closed).code, 4501);
+  const [reply] = await until("a reply", () => watcher.messages.length === 1 && watcher.messages.map(({ message }) => JSON.parse(message)));
+  assert.deepEqual(reply, { call: "c2", from: "node-1", count: 1, found: true, last: true });
+  await redis.publish("ws:instances:call", '{"operation":"disconnect","user":"42"}');
+  assert.equal((await clients[0].closed).code, 4501);
+});

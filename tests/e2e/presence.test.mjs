@@ -144,4 +144,9 @@ testBroker("the API answers for channels and users", { config: CONFIG, workers: 
   assert.match((await ask("?channel=off:1", 501)).error.message, /presence is off/);
   for (const query of ["?channel=room:1&user=u", "?channel=%00", "?channel=room:1&limit=0", "?channel=room:1&limit=1001", `?user=${"u".repeat(251)}`, "?user=%ff", `?channel=room:${"c".repeat(256)}`]) await ask(query, 400);
   assert.equal((await ask(`?user=${"u".repeat(250)}`)).online, false);
+  // Nobody else could have the user: a message for nobody is a failed delivery.
+  const publish = (channel) => broker.get("/api/publish", { method: "POST", headers: { Authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ channel, data: 1 }) });
+  for (const channel of ["user:nowhere", 'user:u"é', "room:nobody"]) assert.equal((await publish(channel)).status, 200);
+  assert.equal((await broker.metrics())("ringcast_failed_deliveries_total"), 1);
+  assert.deepEqual((await broker.status()).redis, { state: "none", since_ms: null, error: null });
 });

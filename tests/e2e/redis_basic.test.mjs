@@ -1,5 +1,6 @@
 // Two brokers over one Redis act as one; backends reach every client with one PUBLISH (S0.1, S0.2).
 import assert from "node:assert/strict";
+import { run } from "./lib/broker.mjs";
 import { redisHealth, subscribers, testRedis, until } from "./lib/redis.mjs";
 
 testRedis("publish anywhere, receive everywhere", { brokers: 2, workers: 2 }, async ({ brokers: [a, b], redis }) => {
@@ -92,6 +93,11 @@ testRedis("what makes no sense is counted and dropped", { brokers: 1, config: { 
 testRedis("/health/redis and the metrics tell the state", { brokers: 1 }, async ({ brokers: [a], redis }) => {
   const good = await redisHealth(a, 200);
   assert.deepEqual({ ...good, timestamp: 0 }, { healthy: true, redis: "connected", timestamp: 0 });
+  const table = async () => (await run(["status", "-c", a.configPath])).stdout;
+  const { since_ms: since, ...rest } = (await a.status()).redis;
+  assert.deepEqual(rest, { state: "connected", error: null });
+  assert.ok(since >= 0 && since < 60000);
+  assert.match(await table(), /^redis +connected( for \S+)?$/m);
   const started = performance.now();
   await redis.kill();
   const bad = await redisHealth(a, 503, 2000);
@@ -100,6 +106,9 @@ testRedis("/health/redis and the metrics tell the state", { brokers: 1 }, async 
   assert.equal(bad.redis, "disconnected");
   assert.equal(typeof bad.error, "string");
   assert.equal((await a.get("/health")).status, 200, "local-only mode is healthy");
+  const lost = (await a.status()).redis;
+  assert.deepEqual([lost.state, lost.error], ["disconnected", bad.error]);
+  assert.match(await table(), /^redis +disconnected.*: .+ \(local-only mode\)$/m);
   await redis.start();
   await redisHealth(a, 200);
   const metrics = await a.metrics();

@@ -127,3 +127,31 @@ for (const sharded of [false, true]) {
     assert.equal(got.filter((number) => number >= recovered).length, sent - recovered, "nothing is lost after the recovery");
   });
 }
+
+testRedis("presence and calls between instances over a Cluster", {
+  brokers: 2,
+  start: startCluster,
+  config: { "debug.user_query": "user", "http.api_keys": ["key-of-the-tests"], "cluster.heartbeat_interval": "200ms", namespace: [{ name: "room", presence: true }] },
+  timeout: 90000,
+}, async ({ brokers: [a, b] }) => {
+  const api = async (broker, path, body) => {
+    const answer = await broker.get(`/api/${path}`, { method: body ? "POST" : "GET", headers: { Authorization: "Bearer key-of-the-tests" }, body: body && JSON.stringify(body) });
+    return { status: answer.status, ...JSON.parse(answer.body) };
+  };
+  const [one, two] = [await a.connect({ path: "/ws?user=u1" }), await b.connect({ path: "/ws?user=u1" })];
+  for (let i = 0; i < 10; i++) {
+    for (const client of [one, two]) await client.subscribe(`room:${i}`);
+    const answer = await until("both are there", async () => {
+      const list = await one.presence(`room:${i}`);
+      return list.clients === 2 && list.members[0].clients === 2 && list;
+    });
+    assert.deepEqual([answer.users, answer.scope, answer.members[0].instances.toSorted()], [1, undefined, ["node-0", "node-1"]]);
+  }
+  assert.deepEqual((await api(a, "presence?user=u1")).instances.toSorted(), ["node-0", "node-1"]);
+  await until("they know each other", async () => (await api(a, "instances")).instances.length === 2 && (await api(b, "instances")).instances.length === 2);
+  assert.deepEqual(await api(a, "subscribe", { user: "u1", channel: "room:new" }), { status: 200, subscribed: 2 });
+  assert.equal((await api(b, "channels?prefix=room:new")).channels[0].subscribers, 2);
+  assert.equal((await api(a, "disconnect", { client: two.id })).disconnected, 1);
+  assert.equal((await two.closed).code, 4501);
+  assert.equal((await api(a, "disconnect", { client: two.id })).status, 404);
+});

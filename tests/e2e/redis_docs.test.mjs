@@ -4,12 +4,12 @@ import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { testRedis } from "./lib/redis.mjs";
+import { testRedis, until } from "./lib/redis.mjs";
 import { ROOT } from "./lib/util.mjs";
 
 const run = promisify(execFile);
 const page = readFileSync(join(ROOT, "docs/redis.md"), "utf8");
-const examples = (tag) => [...page.matchAll(/^```(\S+) (\S+)\n([\s\S]*?)^```$/gm)].filter(([, , name]) => name === tag).map(([, , , text]) => text);
+const examples = (tag) => [...page.matchAll(/^```(\S+) (\S+(?: calls)?)\n([\s\S]*?)^```$/gm)].filter(([, , name]) => name === tag).map(([, , , text]) => text);
 
 testRedis("every example reaches the clients", { brokers: 2, config: { "server.path": "/ws" } }, async ({ brokers, redis }) => {
   const clients = await Promise.all(brokers.map((broker) => broker.connect()));
@@ -37,4 +37,17 @@ testRedis("every example reaches the clients", { brokers: 2, config: { "server.p
   await expect("prices:BTC", { price: 42001 });
   await run("python3", [file("example.py", examples("python")[0])], { env });
   await expect("prices:BTC", { price: 42002 });
+});
+
+testRedis("every call reaches the user's connections", { brokers: 2, config: { "debug.user_query": "user" } }, async ({ brokers, redis }) => {
+  const clients = await Promise.all(brokers.map((broker) => broker.connect({ path: "/ws?user=42" })));
+  const [subscribe, unsubscribe, disconnect] = examples("redis-cli calls")[0].trim().split("\n");
+  const shell = (text) => run("sh", ["-e", "-c", text.replaceAll("redis-cli ", `redis-cli -p ${redis.port} `)]);
+  const subscribed = (count) => until(`${count} are subscribed`, async () => (await redis.command("SCARD", "subs:prices:BTC")) === count);
+  await shell(subscribe);
+  await subscribed(2);
+  await shell(unsubscribe);
+  await subscribed(0);
+  await shell(disconnect);
+  for (const client of clients) assert.deepEqual(await client.closed, { code: 4400, reason: "moved" });
 });

@@ -47,3 +47,26 @@ testRedis("what is no notification is counted and ignored", { brokers: 1, config
   assert.equal(metrics("ringcast_redis_malformed_total"), bad.length);
   assert.equal(metrics("ringcast_redis_too_large_total"), 1);
 });
+
+testRedis("a message for a user who is nowhere is one failed delivery of the cluster", { brokers: 3, config: { ...CONFIG, "cluster.heartbeat_interval": "200ms", "http.api_keys": ["key-of-the-tests"] }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const failed = async () => {
+    let sum = 0;
+    for (const broker of brokers) sum += (await broker.metrics())("ringcast_failed_deliveries_total");
+    return sum;
+  };
+  const here = await brokers[2].connect({ path: "/ws?user=here" });
+  await until("the user is known", async () => (await redis.command("HGET", "ws:presence:users", "here")) === "node-2");
+  await until("all know each other", async () => (await Promise.all(brokers.map((broker) => broker.metrics()))).every((metrics) => metrics("ringcast_instances") === 2));
+  for (let i = 0; i < 5; i++) await redis.publish("websocket:notifications", { userId: "nowhere", data: i });
+  await redis.publish("websocket:notifications", { userId: "here", data: "hello" });
+  assert.equal((await here.next()).data, "hello");
+  await until("five are counted", async () => (await failed()) === 5);
+  const publish = (broker, channel) => broker.get("/api/publish", { method: "POST", headers: { Authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ channel, data: 1 }) });
+  await publish(brokers[1], "user:nowhere");
+  await publish(brokers[1], "user:here");
+  await publish(brokers[1], "nobody:here");
+  await here.next();
+  await until("one more", async () => (await failed()) === 6);
+  await here.ping();
+  assert.equal(await failed(), 6, "who is on another instance is somewhere, and a channel without subscribers is no failure");
+});

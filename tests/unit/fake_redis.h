@@ -26,6 +26,7 @@ struct fake_command {
 static struct {
     bool up;
     bool full; /* no command is taken */
+    bool clustered;
     uint32_t count;
     struct fake_command commands[FAKE_COMMANDS_MAX]; /* without an answer, oldest first */
     uint32_t publish_count;
@@ -38,6 +39,12 @@ bool rc_redis_up(const struct rc_redis_link *link)
 {
     (void)link;
     return fake.up;
+}
+
+bool rc_redis_clustered(const struct rc_redis_link *link)
+{
+    (void)link;
+    return fake.clustered;
 }
 
 struct rc_timers *rc_redis_timers(struct rc_redis_link *link)

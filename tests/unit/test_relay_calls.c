@@ -1,8 +1,11 @@
 /* The router and the HTTP API's records: calls to workers, replies, directs that are confirmed, idempotency keys. */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/call.h"
+#include "common/check.h"
 #include "common/clock.h"
 #include "tests/support/relay_host.h"
 
@@ -246,4 +249,125 @@ Test(relay_calls, users_and_channels_are_counted)
     relay_host_run(&host);
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_INTEREST_USERS), 0);
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_INTEREST_CHANNELS), 1);
+}
+
+/* --- with other instances --- */
+
+static int call_result;
+static uint32_t call_count;
+static char missed[64];
+static uint32_t replied_by;
+
+static int remote_call(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    (void)context;
+    (void)view;
+    cr_assert_eq(worker, 0);
+    call_count++;
+    return call_result;
+}
+
+static void remote_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    (void)context;
+    cr_assert_eq(memcmp(view->data, "reply", 5), 0);
+    replied_by = worker;
+}
+
+static void remote_missed(void *context, struct rc_span user)
+{
+    (void)context;
+    (void)snprintf(missed, sizeof(missed), "%.*s", (int)user.count, user.bytes);
+}
+
+static void remote_publish(void *context, const struct rc_envelope_view *view)
+{
+    (void)context;
+    (void)view;
+}
+
+static void connect_others(void)
+{
+    static const struct rc_remote_ops ops = {
+        .publish = remote_publish, .call = remote_call, .replied = remote_replied, .missed = remote_missed};
+    host.router.setup.remote = &ops;
+}
+
+Test(relay_calls, other_instances_are_asked_too_or_alone)
+{
+    static const struct {
+        int result;
+        uint32_t scope;
+        uint16_t code;       /* of a call for all */
+        uint16_t code_alone; /* of a call for a client of theirs */
+    } cases[] = {{0, RC_CALL_SCOPE_ALL, 0, 0},
+                 {-ENOTCONN, RC_CALL_SCOPE_LOCAL, 0, 503},
+                 {-EINVAL, RC_CALL_SCOPE_HOST, 404, 404},
+                 {-ENOBUFS, RC_CALL_SCOPE_HOST, 503, 503}};
+    const struct rc_client_ref theirs = {.random = 1, .worker = RC_WORKER_FOREIGN};
+    const struct rc_call_tag tag = tag_of(5, 0);
+    up(0, RC_UP_CALL, &tag, theirs, "", "d");
+    relay_host_run(&host);
+    cr_assert_eq(down(0, RC_DOWN_ANSWER, &tag).head.code, 404, "there are no others");
+    connect_others();
+    for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        call_result = cases[i].result;
+        up(0, RC_UP_CALL, &tag, theirs, "", "d");
+        relay_host_run(&host);
+        struct rc_envelope_view answer = down(0, RC_DOWN_ANSWER, &tag);
+        cr_assert_eq(answer.head.code, cases[i].code_alone, "case %zu", i);
+        cr_assert(cases[i].code_alone != 0 || asked_of(&answer).scope == cases[i].scope);
+        nothing(1);
+        up(0, RC_UP_CALL, &tag, (struct rc_client_ref){0}, "", "d");
+        relay_host_run(&host);
+        for (uint32_t worker = 0; worker < 3 && cases[i].code == 0; worker++) {
+            (void)down(worker, RC_DOWN_CALL, &tag);
+        }
+        answer = down(0, RC_DOWN_ANSWER, &tag);
+        cr_assert_eq(answer.head.code, cases[i].code, "case %zu", i);
+        cr_assert(cases[i].code != 0 || (asked_of(&answer).scope == cases[i].scope && asked_of(&answer).bits[0] == 7));
+        nothing(1);
+    }
+    call_count = 0;
+    up(0, RC_UP_CALL, &tag, (struct rc_client_ref){.random = 9, .worker = 2}, "", "d");
+    relay_host_run(&host);
+    cr_assert_eq(call_count, 0, "a client of this host is nobody else's");
+}
+
+Test(relay_calls, their_calls_go_to_workers_and_the_replies_back)
+{
+    const struct rc_call_tag tag = tag_of(5, 0);
+    struct rc_envelope_view view = {.head = {.data_bytes = 1, .request_id_bytes = sizeof(tag)},
+                                    .channel = "",
+                                    .request_id = (const uint8_t *)&tag,
+                                    .data = (const uint8_t *)"d"};
+    struct rc_call_asked asked;
+    connect_others();
+    cr_assert(rc_router_call(&host.router, &view, &asked));
+    cr_assert_eq(asked.bits[0], 7);
+    for (uint32_t worker = 0; worker < 3; worker++) {
+        cr_assert_eq(down(worker, RC_DOWN_CALL, &tag).head.origin.worker, RC_WORKER_FOREIGN);
+    }
+    up(2, RC_UP_REPLY, &tag, (struct rc_client_ref){.worker = RC_WORKER_FOREIGN}, "", "reply");
+    relay_host_run(&host);
+    cr_assert_eq(replied_by, 2);
+    view.head.target = (struct rc_client_ref){.random = 9, .worker = 77};
+    cr_assert(rc_router_call(&host.router, &view, &asked));
+    cr_assert_eq(asked.bits[0] | asked.bits[1], 0, "no such worker");
+}
+
+Test(relay_calls, a_message_for_a_user_who_is_not_here)
+{
+    relay_host_interest(&host, 1, true, "user:here");
+    relay_host_run(&host);
+    relay_host_publish(&host, 0, "user:here", "x", NULL);
+    relay_host_publish(&host, 0, "user:there", "x", NULL);
+    relay_host_publish(&host, 0, "room:nobody", "x", NULL);
+    relay_host_run(&host);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_FAILED_DELIVERIES), 1, "nowhere");
+    connect_others();
+    relay_host_publish(&host, 0, "user:there", "x", NULL);
+    relay_host_run(&host);
+    cr_assert_str_eq(missed, "there");
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_FAILED_DELIVERIES), 1, "others know");
 }

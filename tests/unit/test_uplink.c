@@ -364,3 +364,62 @@ Test(uplink, publisher_waits_when_the_ring_is_full_and_is_told_when_there_is_roo
     cr_assert_eq(rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view), -EMSGSIZE);
     bench_close();
 }
+
+static void send_list(uint32_t slot, uint64_t random, uint16_t code, const void *data, uint32_t bytes)
+{
+    struct rc_client_ref origin = hub_rig_ref(&b.rig, slot);
+    origin.random = random != 0 ? random : origin.random;
+    const struct rc_envelope_view view = {
+        .head = {.origin = origin, .code = code, .channel_bytes = 1, .request_id_bytes = 1, .data_bytes = bytes},
+        .channel = "c",
+        .request_id = (const uint8_t *)"7",
+        .data = data};
+    cr_assert(send_down(RC_DOWN_QUERY, &view));
+    loop();
+}
+
+Test(uplink, who_is_in_a_channel_is_answered_once_and_only_if_it_makes_sense)
+{
+    uint8_t data[256];
+    struct rc_query_answer answer = {.clients = 3, .users = 1, .count = 1, .flags = RC_QUERY_LOCAL};
+    const struct rc_query_entry entry = {.clients = 3, .user = RC_SPAN("u"), .instances = RC_SPAN("a,b")};
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    memcpy(data, &answer, sizeof(answer));
+    const uint32_t bytes = rc_query_entry_put(data, sizeof(answer), sizeof(data), &entry);
+    send_list(slot, 0, 0, data, bytes);
+    expect(slot, "{\"type\":\"presence\",\"id\":7,\"channel\":\"c\",\"clients\":3,\"users\":1,\"members\":["
+                 "{\"user\":\"u\",\"clients\":3,\"instances\":[\"a\",\"b\"]}],\"more\":false,\"scope\":\"local\"}");
+    send_list(slot, 12345, 0, data, bytes); /* its client is gone */
+    expect_nothing(slot);
+    for (uint32_t cut = 0; cut < bytes; cut++) {
+        send_list(slot, 0, 0, data, cut);
+        expect(slot, "\"code\":503");
+    }
+    answer.count = 2;
+    memcpy(data, &answer, sizeof(answer));
+    send_list(slot, 0, 0, data, bytes);
+    expect(slot, "\"code\":503");
+    send_list(slot, 0, 503, NULL, 0);
+    expect(slot, "\"code\":503");
+    expect_nothing(slot);
+    bench_close();
+}
+
+Test(uplink, who_does_not_read_gets_no_more_lists)
+{
+    static const struct rc_query_answer answer = {.clients = 3};
+    static uint8_t much[RC_UPLINK_UNSENT_MAX];
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    cr_assert_eq(rc_hub_reply_frame(&b.rig.hub, slot, 2, much, sizeof(much)), 0);
+    send_list(slot, 0, 0, &answer, sizeof(answer));
+    uint8_t opcode;
+    struct rc_span payload;
+    hub_rig_drain(&b.rig);
+    cr_assert(hub_rig_frame(&b.rig, slot, &opcode, &payload) && payload.count == sizeof(much));
+    expect(slot, "\"code\":429");
+    send_list(slot, 0, 0, &answer, sizeof(answer));
+    expect(slot, "\"type\":\"presence\"");
+    bench_close();
+}

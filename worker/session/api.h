@@ -28,6 +28,7 @@
 #define RC_API_MESSAGES_MAX 1000u /* messages of one publish */
 #define RC_API_CHANNELS_MAX 1000u /* channels in one answer */
 #define RC_API_CHANNELS_DEFAULT 100u
+#define RC_API_LISTS_MAX 1024u   /* of workers, here and elsewhere, that an answer is made of */
 #define RC_API_SCANS_MAX 16u     /* lists of channels that this worker makes at a time */
 #define RC_API_ANSWER_MS 2000u   /* from the whole request to its answer */
 #define RC_API_KEY_BYTES_MAX 64u /* of an idempotency key */
@@ -114,7 +115,12 @@ struct rc_api_call {
     struct rc_call_asked asked;
     struct rc_call_asked replied;
     uint64_t affected;
-    struct rc_api_list *lists; /* owned: one per worker; channels only */
+    bool others_done;          /* no more replies of other instances come */
+    bool local;                /* other instances were not asked: Redis is away */
+    bool incomplete;           /* not all of them have answered */
+    bool listing;              /* channels */
+    struct rc_api_list *lists; /* owned: of each worker and instance that replied; channels only */
+    uint32_t list_count;
 };
 
 struct rc_api_scan;

@@ -16,6 +16,7 @@ struct question {
     struct rc_span user;
     struct rc_span text;
     struct rc_client_ref client;
+    struct rc_span foreign; /* id of another instance's client; `client` says so */
     uint16_t close_code;
 };
 
@@ -23,10 +24,11 @@ static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_call_operat
                const struct question *question, struct rc_api_fault *fault)
 {
     struct rc_sessions *sessions = api->sessions;
-    uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX];
+    uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + RC_CLIENT_ID_BYTES_MAX];
     const struct rc_call_head head = {.operation = (uint8_t)operation,
                                       .user_bytes = (uint8_t)question->user.count,
                                       .text_bytes = (uint8_t)question->text.count,
+                                      .client_bytes = (uint8_t)question->foreign.count,
                                       .close_code = question->close_code,
                                       .limit = (uint16_t)call->limit};
     const struct rc_call_tag tag = rc_api_tag(api, call, 0);
@@ -39,6 +41,10 @@ static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_call_operat
     if (question->text.count > 0) {
         memcpy(data + used, question->text.bytes, question->text.count);
         used += question->text.count;
+    }
+    if (question->foreign.count > 0) {
+        memcpy(data + used, question->foreign.bytes, question->foreign.count);
+        used += question->foreign.count;
     }
     struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
                                              .origin = {.worker = (uint16_t)sessions->worker},
@@ -86,7 +92,13 @@ static int read_whom(struct rc_api *api, struct rc_api_call *call, const struct 
                               &question->client)) {
     case RC_CLIENT_ID_LOCAL:
         return 0;
-    case RC_CLIENT_ID_FOREIGN: /* calls stay on this host: ask that client's own instance */
+    case RC_CLIENT_ID_FOREIGN:
+        if (api->sessions->config->redis.url.text[0] != '\0') {
+            question->client = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
+            question->foreign = id;
+            return 0;
+        }
+        break;
     case RC_CLIENT_ID_STALE:
     case RC_CLIENT_ID_INVALID:
         break;
@@ -182,10 +194,7 @@ int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_
         rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
         return -EINVAL;
     }
-    call->lists = calloc(api->sessions->control->worker_count, sizeof(*call->lists));
-    if (call->lists == NULL) {
-        return rc_api_fault(fault, 503, "no memory");
-    }
+    call->listing = true;
     return ask(api, call, RC_CALL_CHANNELS, &question, fault);
 }
 
@@ -223,12 +232,11 @@ static bool entry_next(const struct rc_api_list *list, uint32_t *at, struct entr
 }
 
 /* All entries of all lists; `*end` is the last name that every worker has told everything up to. */
-static uint32_t gather(const struct rc_api_call *call, uint32_t workers, struct entry *entries, uint32_t capacity,
-                       struct entry *end)
+static uint32_t gather(const struct rc_api_call *call, struct entry *entries, uint32_t capacity, struct entry *end)
 {
     uint32_t count = 0;
     *end = (struct entry){0};
-    for (uint32_t i = 0; i < workers; i++) {
+    for (uint32_t i = 0; i < call->list_count; i++) {
         const struct rc_api_list *list = &call->lists[i];
         struct entry entry = {0};
         uint32_t at = 0;
@@ -240,6 +248,13 @@ static uint32_t gather(const struct rc_api_call *call, uint32_t workers, struct 
         }
     }
     return count;
+}
+
+/* How much of the cluster the answer is about, and its end. */
+static void put_scope(struct rc_text *text, const struct rc_api_call *call)
+{
+    rc_text_put(text, "%s%s}\n", call->local ? ",\"scope\":\"local\"" : "",
+                call->incomplete ? ",\"incomplete\":true" : "");
 }
 
 static void put_channels(struct rc_text *text, const struct rc_api_call *call, struct entry *entries, uint32_t count,
@@ -265,23 +280,22 @@ static void put_channels(struct rc_text *text, const struct rc_api_call *call, s
     } else {
         rc_text_put(text, "null");
     }
-    rc_text_put(text, "}\n");
+    put_scope(text, call);
 }
 
 static void finish_channels(struct rc_api *api, struct rc_api_call *call)
 {
-    const uint32_t workers = api->sessions->control->worker_count;
     struct rc_text text = {0};
     struct entry end;
     uint32_t capacity = 0;
-    for (uint32_t i = 0; i < workers; i++) {
+    for (uint32_t i = 0; i < call->list_count; i++) {
         capacity += call->lists[i].count;
     }
     struct entry *entries = malloc((capacity + 1) * sizeof(*entries));
     if (entries == NULL) {
         text.failed = true;
     } else {
-        const uint32_t count = gather(call, workers, entries, capacity, &end);
+        const uint32_t count = gather(call, entries, capacity, &end);
         put_channels(&text, call, entries, count, &end);
     }
     free(entries);
@@ -296,11 +310,19 @@ static void finish_affected(struct rc_api *api, struct rc_api_call *call)
     struct rc_api_fault fault;
     struct rc_text text = {0};
     if (!call->by_user && !call->found) {
-        rc_api_fault(&fault, 404, "no such client");
+        if (call->local) {
+            rc_api_fault(&fault, 503, "this client is of another instance, which cannot be asked now: try again");
+        } else if (call->incomplete) {
+            rc_api_fault(&fault, 504,
+                         "this client's instance did not answer in time; it may have been done all the same");
+        } else {
+            rc_api_fault(&fault, 404, "no such client");
+        }
         rc_api_fail(api, call, &fault);
         return;
     }
-    rc_text_put(&text, "{\"%s\":%llu}\n", names[call->operation], (unsigned long long)call->affected);
+    rc_text_put(&text, "{\"%s\":%llu", names[call->operation], (unsigned long long)call->affected);
+    put_scope(&text, call);
     rc_api_finish(api, call, &text);
 }
 
@@ -308,8 +330,8 @@ static void finish_affected(struct rc_api *api, struct rc_api_call *call)
 static void settle(struct rc_api *api, struct rc_api_call *call)
 {
     struct rc_api_fault fault;
-    if (!call->asked_known || (call->asked.bits[0] & ~call->replied.bits[0]) != 0 ||
-        (call->asked.bits[1] & ~call->replied.bits[1]) != 0) {
+    if (!call->asked_known || (call->asked.scope == RC_CALL_SCOPE_ALL && !call->others_done) ||
+        (call->asked.bits[0] & ~call->replied.bits[0]) != 0 || (call->asked.bits[1] & ~call->replied.bits[1]) != 0) {
         return;
     }
     if (call->busy) {
@@ -335,31 +357,45 @@ void rc_api_asked(struct rc_api *api, struct rc_api_call *call, const struct rc_
         return;
     }
     if (view->head.code != 0) {
-        rc_api_fault(&fault, 503, "not every worker could be asked: try again");
+        rc_api_fault(&fault, 503, "not everybody could be asked: try again");
         rc_api_fail(api, call, &fault);
         return;
     }
     memcpy(&call->asked, view->data, sizeof(call->asked));
+    call->local |= call->asked.scope == RC_CALL_SCOPE_LOCAL;
     call->asked_known = true;
     settle(api, call);
 }
 
-static bool keep_list(struct rc_api_call *call, uint32_t worker, const struct rc_reply_head *head,
-                      const struct rc_envelope_view *view)
+static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head, const struct rc_envelope_view *view)
 {
-    struct rc_api_list *list = &call->lists[worker];
     const uint32_t size = view->head.data_bytes - (uint32_t)sizeof(*head);
     if (size == 0) {
         return true;
     }
-    list->bytes = size > RC_CALL_REPLY_BYTES_MAX || head->count > RC_API_CHANNELS_MAX ? NULL : malloc(size);
-    if (list->bytes == NULL) {
+    if (size > RC_CALL_REPLY_BYTES_MAX || head->count > RC_API_CHANNELS_MAX || call->list_count == RC_API_LISTS_MAX) {
         return false;
     }
-    memcpy(list->bytes, view->data + sizeof(*head), size);
-    list->size = size;
-    list->count = head->count;
-    list->more = (head->flags & RC_REPLY_MORE) != 0;
+    struct rc_api_list *lists = realloc(call->lists, (call->list_count + 1) * sizeof(*lists));
+    uint8_t *bytes = malloc(size);
+    call->lists = lists != NULL ? lists : call->lists;
+    if (lists == NULL || bytes == NULL) {
+        free(bytes);
+        return false;
+    }
+    memcpy(bytes, view->data + sizeof(*head), size);
+    call->lists[call->list_count++] = (struct rc_api_list){
+        .bytes = bytes, .count = head->count, .size = size, .more = (head->flags & RC_REPLY_MORE) != 0};
+    return true;
+}
+
+/* Of a worker of this host: each replies once, though a relay that was started in between asks twice. */
+static bool count_reply(const struct rc_api *api, struct rc_api_call *call, uint32_t worker)
+{
+    if (worker >= api->sessions->control->worker_count || (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
+        return false;
+    }
+    call->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
     return true;
 }
 
@@ -368,15 +404,18 @@ void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct r
     const uint32_t worker = view->head.origin.worker;
     struct rc_reply_head head;
     memcpy(&head, view->data, sizeof(head));
-    if (worker >= api->sessions->control->worker_count || (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
-        return; /* a relay that was started in between asks twice */
+    if (worker == RC_WORKER_FOREIGN) {
+        call->others_done |= (head.flags & RC_REPLY_LAST) != 0;
+        call->local |= (head.flags & RC_REPLY_LOCAL) != 0;
+        call->incomplete |= (head.flags & RC_REPLY_INCOMPLETE) != 0;
+    } else if (!count_reply(api, call, worker)) {
+        return;
     }
-    call->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
     call->busy |= (head.flags & RC_REPLY_BUSY) != 0;
     call->found |= (head.flags & RC_REPLY_FOUND) != 0;
-    if (call->lists == NULL) {
+    if (!call->listing) {
         call->affected += head.count;
-    } else if (!keep_list(call, worker, &head, view)) {
+    } else if (!keep_list(call, &head, view)) {
         call->busy = true;
     }
     settle(api, call);
@@ -384,14 +423,10 @@ void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct r
 
 void rc_api_lists_free(struct rc_api_call *call)
 {
-    if (call->lists == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
-        if (call->replied.bits[i / 64] >> (i % 64) & 1) {
-            free(call->lists[i].bytes);
-        }
+    for (uint32_t i = 0; i < call->list_count; i++) {
+        free(call->lists[i].bytes);
     }
     free(call->lists);
     call->lists = NULL;
+    call->list_count = 0;
 }

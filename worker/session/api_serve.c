@@ -428,7 +428,9 @@ static bool read_call(const struct rc_envelope_view *view, struct served *served
     served->view = *view;
     memcpy(&served->head, view->data, sizeof(served->head));
     const uint8_t *at = view->data + sizeof(served->head);
-    if (sizeof(served->head) + (uint64_t)served->head.user_bytes + served->head.text_bytes != view->head.data_bytes) {
+    if (sizeof(served->head) + (uint64_t)served->head.user_bytes + served->head.text_bytes +
+            served->head.client_bytes !=
+        view->head.data_bytes) {
         return false;
     }
     served->user = rc_span_of(at, served->head.user_bytes);

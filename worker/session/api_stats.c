@@ -197,7 +197,8 @@ int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fau
         (unsigned long long)total(control, RC_METRIC_BROADCASTS), (unsigned long long)total(control, RC_METRIC_DIRECTS),
         (unsigned long long)total(control, RC_METRIC_API_MESSAGES),
         (unsigned long long)total(control, RC_METRIC_DELIVERIES),
-        (unsigned long long)total(control, RC_METRIC_FAILED_DELIVERIES),
+        (unsigned long long)(total(control, RC_METRIC_FAILED_DELIVERIES) +
+                             rc_metric_get(&control->relay_metrics, RC_METRIC_FAILED_DELIVERIES)),
         (unsigned long long)total(control, RC_METRIC_BYTES_IN),
         (unsigned long long)total(control, RC_METRIC_BYTES_OUT));
     put_latency(&text, control);
