@@ -24,6 +24,9 @@
 
 #define WAITING_FIRST 64u
 
+/* A read that brought less emptied the socket: whatever hiredis reads with (16 KiB in 1.x) is larger. */
+#define READ_SHORT_BYTES 4096u
+
 static void start(struct rc_redis_conn *conn);
 static void try_address(struct rc_redis_conn *conn);
 static void on_ready(void *context, uint32_t events);
@@ -55,7 +58,7 @@ size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv)
     return bytes;
 }
 
-static char *put_head(char *out, char mark, size_t value)
+char *rc_redis_format_head(char *out, char mark, size_t value)
 {
     const uint32_t digits = digits_of(value);
     *out++ = mark;
@@ -71,9 +74,9 @@ static char *put_head(char *out, char mark, size_t value)
 
 void rc_redis_format(char *out, uint32_t argc, const struct rc_span *argv)
 {
-    out = put_head(out, '*', argc);
+    out = rc_redis_format_head(out, '*', argc);
     for (uint32_t i = 0; i < argc; i++) {
-        out = put_head(out, '$', argv[i].count);
+        out = rc_redis_format_head(out, '$', argv[i].count);
         if (argv[i].count > 0) {
             memcpy(out, argv[i].bytes, argv[i].count);
         }
@@ -471,6 +474,14 @@ static const char *context_error(const struct rc_redis_conn *conn)
     return conn->redis->errstr[0] != '\0' ? conn->redis->errstr : "the connection was closed";
 }
 
+/* What context_error looks at must be of the call to come; it costs more than the rest of a read. */
+static void clear_tls_error(const struct rc_redis_conn *conn)
+{
+    if (conn->wire->tls != NULL) {
+        ERR_clear_error();
+    }
+}
+
 static void heard(struct rc_redis_conn *conn)
 {
     conn->heard_ms = rc_clock_ms();
@@ -480,15 +491,18 @@ static void heard(struct rc_redis_conn *conn)
     }
 }
 
-static void read_some(struct rc_redis_conn *conn)
+/* `all`: until there is nothing. Else a short read is the end, which spares a system call for each message: what comes later is a new
+ * edge. Not so with TLS, where a read is one record. */
+static void read_some(struct rc_redis_conn *conn, bool all)
 {
     size_t taken = 0;
+    all |= conn->wire->tls != NULL;
     conn->unread = false;
     while (taken < RC_REDIS_READ_BYTES_MAX) {
         redisContext *redis = conn->redis;
         const uint32_t epoch = conn->epoch;
         const size_t before = redis->reader->len;
-        ERR_clear_error();
+        clear_tls_error(conn);
         if (redisBufferRead(redis) != REDIS_OK) {
             rc_redis_conn_fail(conn, context_error(conn));
             return;
@@ -496,9 +510,10 @@ static void read_some(struct rc_redis_conn *conn)
         if (redis->reader->len == before) {
             return; /* nothing there */
         }
-        taken += redis->reader->len - before;
+        const size_t got = redis->reader->len - before;
+        taken += got;
         heard(conn);
-        if (conn->epoch != epoch || !handle_all(conn)) {
+        if (conn->epoch != epoch || !handle_all(conn) || (!all && got < READ_SHORT_BYTES)) {
             return;
         }
     }
@@ -511,13 +526,13 @@ void rc_redis_conn_flush(struct rc_redis_conn *conn)
         return;
     }
     if (conn->unread) {
-        read_some(conn);
+        read_some(conn, true);
     }
     if (conn->state < RC_REDIS_CONN_GREETING || unsent_bytes(conn) == 0) {
         return;
     }
     int done = 0;
-    ERR_clear_error();
+    clear_tls_error(conn);
     while (done == 0) {
         const size_t before = unsent_bytes(conn);
         if (redisBufferWrite(conn->redis, &done) != REDIS_OK) {
@@ -612,8 +627,8 @@ static void on_ready(void *context, uint32_t events)
         }
         return;
     }
-    if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && conn->state >= RC_REDIS_CONN_GREETING) {
-        read_some(conn);
+    if ((events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0 && conn->state >= RC_REDIS_CONN_GREETING) {
+        read_some(conn, (events & (POLLRDHUP | POLLHUP | POLLERR)) != 0); /* the end stands behind what is there */
     }
     rc_redis_conn_flush(conn);
 }
@@ -629,8 +644,8 @@ static int connect_to(struct rc_redis_conn *conn, const struct sockaddr *address
     }
     conn->state = RC_REDIS_CONN_CONNECTING;
     /* Edge: writable is said once when it is connected, and again when a full socket has room. */
-    conn->handle = conn->wire->host.watch(conn->wire->host.context, conn->fd, POLLIN | POLLOUT | (uint32_t)EPOLLET,
-                                          on_ready, conn);
+    conn->handle = conn->wire->host.watch(conn->wire->host.context, conn->fd,
+                                          POLLIN | POLLOUT | POLLRDHUP | (uint32_t)EPOLLET, on_ready, conn);
     return conn->handle < 0 ? conn->handle : 0;
 }
 

@@ -161,6 +161,8 @@ bool rc_redis_conn_pending(const struct rc_redis_conn *conn);
 /* Bytes of a command in RESP, and the command. */
 size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv);
 void rc_redis_format(char *out, uint32_t argc, const struct rc_span *argv);
+/* The line before an array ('*') or a bulk string ('$'); returns the place behind it, at most 24 bytes on. */
+char *rc_redis_format_head(char *out, char mark, size_t value);
 
 /* Is the reply a string (simple or bulk) of just this text? */
 bool rc_redis_reply_is(const redisReply *reply, const char *text);

@@ -455,7 +455,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
     const uint64_t now_ms = rc_clock_ms();
     char name[RC_REDIS_NAME_MAX];
-    char head[64 + RC_REDIS_NAME_MAX];
+    char head[96 + RC_REDIS_NAME_MAX];
     size_t bytes = 0;
     if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_up(link)) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
@@ -464,15 +464,20 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     for (uint32_t i = 0; i < part_count; i++) {
         bytes += parts[i].count;
     }
-    const struct rc_span full = rc_redis_key(link, name, "%.*s", (int)channel.count, (const char *)channel.bytes);
-    if (full.count == 0 || bytes > UINT32_MAX / 2) {
+    const size_t prefix = strlen(link->config.prefix.text);
+    if (prefix + channel.count >= RC_REDIS_NAME_MAX || bytes > UINT32_MAX / 2) {
         return -EMSGSIZE;
     }
-    const int head_bytes = snprintf(head, sizeof(head), "*3\r\n%s\r\n$%zu\r\n%.*s\r\n$%zu\r\n",
-                                    sharded ? "$8\r\nSPUBLISH" : "$7\r\nPUBLISH", full.count, (int)full.count,
-                                    (const char *)full.bytes, bytes);
+    (void)put(put(name, link->config.prefix.text, prefix), channel.bytes, channel.count);
+    const struct rc_span full = rc_span_of(name, prefix + channel.count);
+    /* Once for each message: by hand, not by snprintf. */
+    char *end = rc_redis_format_head(head, '*', 3);
+    end = sharded ? put(end, "$8\r\nSPUBLISH\r\n", 14) : put(end, "$7\r\nPUBLISH\r\n", 13);
+    end = put(put(rc_redis_format_head(end, '$', full.count), full.bytes, full.count), "\r\n", 2);
+    end = rc_redis_format_head(end, '$', bytes);
+    const size_t head_bytes = (size_t)(end - head);
     const uint16_t slot = sharded ? rc_redis_cluster_slot(full) : 0;
-    struct rc_redis_entry *entry = rc_redis_entry_new((size_t)head_bytes + bytes + 2, slot, now_ms);
+    struct rc_redis_entry *entry = rc_redis_entry_new(head_bytes + bytes + 2, slot, now_ms);
     if (entry == NULL) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         return -ENOMEM;
@@ -480,7 +485,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     /* A Cluster's node knows only of its own subscribers. */
     entry->order = ++link->order;
     entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->cluster == NULL;
-    char *out = put(entry->command, head, (size_t)head_bytes);
+    char *out = put(entry->command, head, head_bytes);
     for (uint32_t i = 0; i < part_count; i++) {
         out = put(out, parts[i].bytes, parts[i].count);
     }

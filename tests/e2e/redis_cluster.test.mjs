@@ -155,3 +155,97 @@ testRedis("presence and calls between instances over a Cluster", {
   assert.equal((await two.closed).code, 4501);
   assert.equal((await api(a, "disconnect", { client: two.id })).status, 404);
 });
+
+/* CRC16 (XMODEM) of a name without braces, modulo the number of slots, as the Cluster specification has it. */
+function slotOfName(name) {
+  let crc = 0;
+  for (const byte of Buffer.from(name)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
+  }
+  return crc % 16384;
+}
+
+/* The first name of a room whose Redis channel is in one of these slots. */
+function roomIn(from, to, beginning = 0) {
+  for (let i = beginning; ; i++) {
+    const slot = slotOfName(`ws:channel:room:${i}`);
+    if (slot >= from && slot <= to) return `room:${i}`;
+  }
+}
+
+for (const sharded of [false, true]) {
+  testRedis(`slots move under 1,000 messages a second, ${sharded ? "sharded" : "classic"}`, {
+    brokers: 2,
+    start: startCluster,
+    config: { "redis.sharded": sharded },
+    timeout: 120000,
+  }, async ({ brokers: [a, b], redis }) => {
+    const MOVED = 400;
+    const masters = redis.nodes.slice(0, 3); // redis-cli gives them ranges in this order
+    assert.equal(await redis.ownerOf(0), masters[0]);
+    // Four channels in slots that move, two that stay.
+    const rooms = [0, 100, 200, 300].map((slot) => roomIn(slot, slot + 99));
+    rooms.push(roomIn(6000, 9000), roomIn(12000, 16383));
+    const [there, here, publisher] = [await a.connect(), await b.connect(), await b.connect()];
+    const seen = new Map();
+    for (const client of [there, here]) {
+      for (const room of rooms) {
+        await client.subscribe(room);
+        seen.set(`${client.name} ${client.id} ${room}`, { got: [], gaps: [] });
+      }
+      const of = (room) => seen.get(`${client.name} ${client.id} ${room}`);
+      client.ondelivery = ({ type, channel, data }) => {
+        if (type === "message") of(channel).got.push(data);
+        else for (const room of channel ? [channel] : rooms) of(room).gaps.push(of(room).got.length);
+      };
+    }
+    const sent = new Map(rooms.map((room) => [room, 0]));
+    let total = 0;
+    let going = true;
+    const load = (async () => {
+      const begun = performance.now();
+      for (; going; await delay(2)) {
+        while (total < performance.now() - begun) {
+          const room = rooms[total++ % rooms.length];
+          publisher.send({ type: "publish", channel: room, data: sent.get(room) });
+          sent.set(room, sent.get(room) + 1);
+        }
+      }
+    })();
+    await delay(300);
+    // There, and back again.
+    await redis.reshard(masters[0], masters[1], MOVED);
+    await redis.reshard(masters[1], masters[0], MOVED);
+    if (sharded) {
+      await until("every channel is subscribed at its owner", async () => {
+        for (const room of rooms) {
+          const owner = await redis.ownerOf(slotOfName(`ws:channel:${room}`));
+          if ((await owner.command("PUBSUB", "SHARDNUMSUB", `ws:channel:${room}`))[1] !== 2) return false;
+        }
+        return true;
+      }, { timeout: 20000, every: 50 });
+    }
+    await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 15000)));
+    const recovered = new Map(sent);
+    await delay(1000);
+    going = false;
+    await load;
+    let lost = 0;
+    let gaps = 0;
+    for (const [key, { got, gaps: told }] of seen) {
+      const room = key.split(" ").at(-1);
+      const all = sent.get(room);
+      await until(`${key}: the last one is there`, () => got.at(-1) === all - 1, { timeout: 15000 });
+      for (let i = 0; i < got.length; i++) {
+        const before = i > 0 ? got[i - 1] : -1;
+        assert.ok(got[i] > before, `${key}: in order and once: ${before}, ${got[i]}`);
+        assert.ok(got[i] === before + 1 || told.includes(i), `${key}: ${got[i]} follows ${before} without a gap in between; gaps before ${told}`);
+      }
+      assert.equal(got.filter((number) => number >= recovered.get(room)).length, all - recovered.get(room), `${key}: nothing is lost afterwards`);
+      lost += all - got.length;
+      gaps += told.length;
+    }
+    console.log(`# ${2 * MOVED} slots moved, ${sharded ? "sharded" : "classic"}: ${total} published to 2 subscribers, ${lost} deliveries lost, ${gaps} gaps told`);
+  });
+}

@@ -365,6 +365,28 @@ Test(relay_redis_link, who_waits_hears_of_the_loss_and_it_comes_back)
     cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_RECONNECTS), 1);
 }
 
+static const char *answer_and_hang_up(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "ECHO")) {
+        say(f, peer, "$1\r\n1\r\n");
+        hang_up(f, peer);
+        return NULL;
+    }
+    return good(f, peer, command);
+}
+
+/* One short read brings the answer; the end is there already and no edge comes after it. */
+Test(relay_redis_link, an_end_behind_the_last_answer_is_seen)
+{
+    fixture.script = answer_and_hang_up;
+    open_link("redis://127.0.0.1:", "");
+    run_until(is_connected, 5000);
+    cr_assert_eq(echo("1"), 0);
+    run_until(is_away, 5000);
+    cr_assert_str_eq(fixture.order, "1", "answered before it ended");
+    cr_assert_eq(fixture.nulls, 0);
+}
+
 static int publishes;
 static char published[4096];
 static bool swallow; /* PUBLISH is taken but the connection ends before the answer */

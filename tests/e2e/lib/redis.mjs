@@ -119,8 +119,8 @@ export class RedisClient {
 export class RedisServer {
   /* args: further arguments of redis-server; tls: { cert, key, ca } files; sentinel: a configuration file's text; hosts: addresses to
    * bind, wrap: what the command begins with, for one in another network namespace. */
-  constructor({ args = [], tls, sentinel, port, password, user, hosts = ["127.0.0.1"], wrap = [] } = {}) {
-    Object.assign(this, { args, tls, sentinel, port, password, user, hosts, wrap });
+  constructor({ args = [], tls, sentinel, port, password, user, hosts = ["127.0.0.1"], wrap = [], program = "redis-server" } = {}) {
+    Object.assign(this, { args, tls, sentinel, port, password, user, hosts, wrap, program });
     this.clients = new Set();
     this.log = "";
   }
@@ -138,7 +138,7 @@ export class RedisServer {
       writeFileSync(file, this.sentinel);
       args = [file, "--sentinel", ...base.slice(0, 4), ...ports, ...this.args];
     }
-    const [program, ...rest] = [...this.wrap, "redis-server", ...args];
+    const [program, ...rest] = [...this.wrap, this.program, ...args];
     this.child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
     running.add(this);
     this.exited = new Promise((done) => this.child.once("close", done));
@@ -231,14 +231,17 @@ async function inSync(servers) {
   return true;
 }
 
-/* A master with replicas and sentinels that watch it as "mymaster". */
-export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 1000 } = {}) {
-  const master = await startRedis();
+/* A master with replicas and sentinels that watch it as "mymaster"; with `tls` all of them speak nothing else. */
+export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 1000, tls } = {}) {
+  const encrypted = tls ? ["--tls-replication", "yes"] : [];
+  const master = await startRedis({ tls, args: encrypted });
   const all = [master];
-  for (let i = 0; i < replicas; i++) all.push(await startRedis({ args: ["--replicaof", "127.0.0.1", String(master.port)] }));
+  for (let i = 0; i < replicas; i++) all.push(await startRedis({ tls, args: [...encrypted, "--replicaof", "127.0.0.1", String(master.port)] }));
   const watchers = [];
   for (let i = 0; i < sentinels; i++) {
     watchers.push(await startRedis({
+      tls,
+      args: encrypted,
       sentinel: [
         `sentinel monitor mymaster 127.0.0.1 ${master.port} ${Math.floor(sentinels / 2) + 1}`,
         `sentinel down-after-milliseconds mymaster ${downAfter}`,
@@ -259,7 +262,7 @@ export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 
   return {
     servers: all,
     sentinels: watchers,
-    url: `redis+sentinel://${watchers.map((watcher) => `127.0.0.1:${watcher.port}`).join(",")}/mymaster`,
+    url: `redis${tls ? "s" : ""}+sentinel://${watchers.map((watcher) => `127.0.0.1:${watcher.port}`).join(",")}/mymaster`,
     /* The server that the sentinels call master. */
     async master() {
       const [, port] = await watchers[0].command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster");
@@ -271,25 +274,42 @@ export async function startSentinels({ sentinels = 3, replicas = 1, downAfter = 
   };
 }
 
-/* A Cluster of `masters` masters with one replica each. */
-export async function startCluster({ masters = 3, replicas = 1 } = {}) {
+/* A Cluster of `masters` masters with one replica each; with `tls` it speaks nothing else. */
+export async function startCluster({ masters = 3, replicas = 1, tls, program } = {}) {
+  const encrypted = tls ? ["--tls-cluster", "yes", "--tls-replication", "yes"] : [];
+  const files = tls ? ["--tls", "--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key] : [];
+  const cli = (...args) => execFileSync("redis-cli", [...files, "--cluster", ...args], { stdio: "pipe" });
   const nodes = [];
   for (let i = 0; i < masters * (1 + replicas); i++) {
     const port = await clusterPort();
     nodes.push(await startRedis({
       port,
-      args: ["--cluster-enabled", "yes", "--cluster-config-file", `nodes-${port}.conf`, "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no"],
+      tls,
+      program,
+      args: [...encrypted, "--cluster-enabled", "yes", "--cluster-config-file", `nodes-${port}.conf`, "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no"],
     }));
   }
   const addresses = nodes.map((node) => `127.0.0.1:${node.port}`);
-  execFileSync("redis-cli", ["--cluster", "create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes"], { stdio: "pipe" });
+  cli("create", ...addresses, "--cluster-replicas", String(replicas), "--cluster-yes");
   await until("the Cluster is there", async () => {
     for (const node of nodes) if (!(await node.command("CLUSTER", "INFO")).includes("cluster_state:ok")) return false;
     return inSync(nodes);
   }, { timeout: 30000, every: 100 });
   return {
     nodes,
-    url: `redis+cluster://${addresses.slice(0, 3).join(",")}`,
+    url: `redis${tls ? "s" : ""}+cluster://${addresses.slice(0, 3).join(",")}`,
+    /* Moves this many of a master's slots, the lowest ones, to another, as an operator does it. Resolves when it is done. */
+    async reshard(from, to, slots) {
+      // All nodes have to know of the move before.
+      await until("the nodes agree", () => !String(cli("check", addresses[0])).includes("[ERR]"), { timeout: 30000, every: 200 });
+      const [fromId, toId] = [await from.command("CLUSTER", "MYID"), await to.command("CLUSTER", "MYID")];
+      const words = [...files, "--cluster", "reshard", addresses[0], "--cluster-from", fromId, "--cluster-to", toId, "--cluster-slots", String(slots), "--cluster-yes"];
+      const child = spawn("redis-cli", words, { stdio: ["ignore", "pipe", "pipe"] });
+      let said = "";
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => (said += bytes));
+      const code = await within(60000, new Promise((done) => child.once("close", done)), "resharding");
+      assert.equal(code, 0, said.slice(-2000));
+    },
     /* The master that has this slot now. */
     async ownerOf(slot) {
       for (const node of nodes) {
