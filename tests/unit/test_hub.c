@@ -477,7 +477,7 @@ static void publish(struct model *m)
     const uint64_t sequence = m->rig.sequence + 1;
     const uint32_t kind = below(m, 100);
     const uint32_t bytes = kind < 70   ? below(m, 200)
-                           : m->keys   ? below(m, 2500)
+                           : m->keys   ? below(m, 700)
                            : kind < 96 ? below(m, 2500)
                                        : below(m, kind == 99 ? BODY_MAX : 20000);
     if (sequence + 1 >= m->message_capacity) {
@@ -487,7 +487,7 @@ static void publish(struct model *m)
     struct message *message = &m->messages[sequence];
     *message = (struct message){.channel = below(m, 12) == 0 ? EVERYBODY : below(m, 1 + below(m, EVERYBODY)),
                                 .target = NOBODY,
-                                .key = m->keys ? below(m, KEYS) : 0,
+                                .key = !m->keys ? 0 : below(m, 40) == 0 ? KEYS - 1 : below(m, KEYS - 1),
                                 .excludes = {NOBODY, NOBODY, NOBODY}};
     static const char *const keys[KEYS] = {NULL, "k1", "k2", "k3", "k4"};
     struct rc_client_ref refs[EXCLUDES_MAX];
@@ -749,7 +749,7 @@ Test(hub, model_of_a_worker_out_of_log_memory)
 
 Test(hub, model_of_slow_consumers_conflated_by_key)
 {
-    run_seeds("latest of each key", 7000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, KEYED);
+    run_seeds("latest of each key", 7000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0, KEYED);
 }
 
 Test(hub, model_of_throttled_channels)
@@ -759,7 +759,7 @@ Test(hub, model_of_throttled_channels)
 
 Test(hub, model_of_throttled_channels_and_slow_consumers)
 {
-    run_seeds("throttled and slow", 9000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, THROTTLED);
+    run_seeds("throttled and slow", 9000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0, THROTTLED);
 }
 
 Test(hub, model_of_critical_channels)
