@@ -14,8 +14,8 @@ static struct hub_rig rig;
 
 static void open_rig(void)
 {
-    hub_rig_open(
-        &rig, &(struct hub_rig_options){.slots = 8, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_LATEST});
+    hub_rig_open(&rig,
+                 &(struct hub_rig_options){.slots = 8, .channel_log_bytes = 65536, .slow_consumer = RC_SLOW_LATEST});
 }
 
 static void close_rig(void)

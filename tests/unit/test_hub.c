@@ -487,7 +487,9 @@ static void publish(struct model *m)
     struct message *message = &m->messages[sequence];
     *message = (struct message){.channel = below(m, 12) == 0 ? EVERYBODY : below(m, 1 + below(m, EVERYBODY)),
                                 .target = NOBODY,
-                                .key = !m->keys ? 0 : below(m, 40) == 0 ? KEYS - 1 : below(m, KEYS - 1),
+                                .key = !m->keys            ? 0
+                                       : below(m, 40) == 0 ? KEYS - 1
+                                                           : below(m, KEYS - 1),
                                 .excludes = {NOBODY, NOBODY, NOBODY}};
     static const char *const keys[KEYS] = {NULL, "k1", "k2", "k3", "k4"};
     struct rc_client_ref refs[EXCLUDES_MAX];
@@ -505,9 +507,8 @@ static void publish(struct model *m)
     m->in_flight = sequence;
     for (uint32_t tries = 0;; tries++) {
         MUST(m, tries == 0 || !m->rig.hub.in_turn, "no room in a turn");
-        const int rc =
-            hub_rig_publish_key(&m->rig, channel_name(message->channel), keys[message->key], body_of(sequence, bytes),
-                                refs, excludes);
+        const int rc = hub_rig_publish_key(&m->rig, channel_name(message->channel), keys[message->key],
+                                           body_of(sequence, bytes), refs, excludes);
         if (rc == 0) {
             break;
         }
@@ -712,8 +713,7 @@ static void run_seeds(const char *name, uint64_t first, uint32_t seeds, uint32_t
     seeds = more != NULL ? (uint32_t)strtoul(more, NULL, 10) : seeds;
     for (uint32_t i = 0; i < (seed != NULL ? 1 : seeds); i++) {
         run_model(name, seed != NULL ? strtoull(seed, NULL, 10) : first + i, clients,
-                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes,
-                  kind);
+                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes, kind);
     }
 }
 

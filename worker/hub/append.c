@@ -33,8 +33,8 @@ static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const st
     for (uint32_t i = 0; i < members->count; i++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
-            const bool only_latest = (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 &&
-                                     truth->slots[subscription->slot].cut != items[i];
+            const bool only_latest =
+                (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 && truth->slots[subscription->slot].cut != items[i];
             uint64_t *position = only_latest ? &latest : &oldest;
             *position = subscription->cursor < *position ? subscription->cursor : *position;
         }

@@ -519,8 +519,8 @@ static void channel_find_critical(struct rc_hub *hub)
 
 bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel)
 {
-    return hub->has_critical && hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority ==
-                                    RC_PRIORITY_CRITICAL;
+    return hub->has_critical &&
+           hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority == RC_PRIORITY_CRITICAL;
 }
 
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,

@@ -91,26 +91,26 @@ struct rc_hub {
     struct rc_index_list turn_groups;  /* those of the running turn */
     struct rc_index_list dirty_slots;  /* private output, or unblocked */
     struct rc_index_list turn_slots;
-    struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */
-    struct rc_index_list turn_critical;  /* those that are being served */
-    bool has_critical;                   /* some namespace is critical */
-    uint32_t reclaim_next;               /* group at which the next search for memory begins */
-    struct rc_index_list broken;      /* connections whose stream cannot go on */
-    uint64_t log_bytes;               /* heap bytes in logs */
-    uint64_t private_bytes;           /* heap bytes in private output */
-    uint64_t input_bytes;             /* heap bytes in undecoded input */
-    uint64_t *conflate_keys;          /* owned: scratch of conflate.c */
+    struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
+    struct rc_index_list turn_critical;     /* those that are being served */
+    bool has_critical;                      /* some namespace is critical */
+    uint32_t reclaim_next;                  /* group at which the next search for memory begins */
+    struct rc_index_list broken;            /* connections whose stream cannot go on */
+    uint64_t log_bytes;                     /* heap bytes in logs */
+    uint64_t private_bytes;                 /* heap bytes in private output */
+    uint64_t input_bytes;                   /* heap bytes in undecoded input */
+    uint64_t *conflate_keys;                /* owned: scratch of conflate.c */
     struct rc_conflate_kept *conflate_kept; /* owned: likewise */
     uint32_t conflate_slots;
     uint32_t conflate_kept_capacity;
-    uint64_t conflated;               /* frames that the running batch passes over */
-    uint64_t held_bytes;              /* heap bytes in throttled messages */
-    struct rc_hashmap throttles;      /* channel and key to throttle */
+    uint64_t conflated;          /* frames that the running batch passes over */
+    uint64_t held_bytes;         /* heap bytes in throttled messages */
+    struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;        /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
-    bool draining;             /* nothing is held back any more */
-    uint64_t newest_sequence;  /* seen so far */
-    const uint64_t *now_ns;    /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
+    uint32_t releasing;               /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;                    /* nothing is held back any more */
+    uint64_t newest_sequence;         /* seen so far */
+    const uint64_t *now_ns;           /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
     uint32_t time_count;
     struct rc_deflater deflater;
