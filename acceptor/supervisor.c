@@ -134,9 +134,6 @@ static void warn_not_built(const struct rc_config *config)
             rc_log_warn("not_built",
                         "namespace=%s key=history effect=\"no history is kept; requests are answered 501\"", name);
         }
-        if (space->priority != RC_PRIORITY_NORMAL) {
-            rc_log_warn("not_built", "namespace=%s key=priority effect=\"all namespaces are served alike\"", name);
-        }
     }
 }
 

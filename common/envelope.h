@@ -18,9 +18,9 @@
 
 #include "common/config.h"
 
-#define RC_REQUEST_ID_MAX 66 /* a 64-byte string with its quotes */
+#define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
 #define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */
-#define RC_EXCLUDES_MAX 1024 /* exclude refs of one message */
+#define RC_EXCLUDES_MAX 1024  /* exclude refs of one message */
 #define RC_EXCLUDE_TEXT_MAX 65536
 
 /* Record types on a ring (rc_ring_record_header.type). */

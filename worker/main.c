@@ -91,6 +91,9 @@ static void on_round(void *context)
 {
     struct worker *w = context;
     beat(w);
+    if (w->hub.has_critical) {
+        w->more |= rc_uplink_drain(&w->uplink); /* what is critical in it goes before the rest of the turn */
+    }
     rc_uplink_flush(&w->uplink);
 }
 

@@ -141,8 +141,9 @@ struct rc_slot {
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
 
 enum rc_subscription_flags {
-    RC_SUBSCRIPTION_CURSOR = 1u << 0,    /* `cursor` is meaningful: the subscription is not at group.served */
-    RC_SUBSCRIPTION_LATEST = 1u << 1,    /* fell off under policy `latest`: passes superseded frames over until it has caught up */
+    RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
+    RC_SUBSCRIPTION_LATEST =
+        1u << 1, /* fell off under policy `latest`: passes superseded frames over until it has caught up */
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
@@ -233,14 +234,14 @@ struct rc_channel_log {
     uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
-    uint32_t turn;        /* the turn in which it is in the list of dirty groups */
+    uint32_t turn; /* the turn in which it is in the list of dirty groups */
     uint32_t pad;
 };
 _Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
 enum rc_frame_flags {
-    RC_FRAME_GAP = 1u << 0,      /* a gap notice */
-    RC_FRAME_EXCLUDES = 1u << 1, /* somebody is excluded from it */
+    RC_FRAME_GAP = 1u << 0,        /* a gap notice */
+    RC_FRAME_EXCLUDES = 1u << 1,   /* somebody is excluded from it */
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
 };
 

@@ -108,7 +108,8 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         return json_excludes(wire, parsed, value);
     } else if (rc_json_string_is(name, RC_SPAN("key"))) {
         parsed->key = (struct rc_span){0};
-        return value->type == RC_JSON_NULL ? 0 : rc_json_string_decode(value, wire->key, sizeof(wire->key), &parsed->key);
+        return value->type == RC_JSON_NULL ? 0
+                                           : rc_json_string_decode(value, wire->key, sizeof(wire->key), &parsed->key);
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {

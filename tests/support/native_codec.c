@@ -161,7 +161,8 @@ bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_opera
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
         a->exclude_count != b->exclude_count || !rc_span_equal(a->id, b->id) ||
-        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
+        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) ||
+        !rc_span_equal(a->data, b->data)) {
         return false;
     }
     for (uint32_t index = 0; index < a->exclude_count; index++) {

@@ -254,7 +254,8 @@ Test(bridge_wire, key_of_a_message_goes_there_and_back)
         cr_assert_eq(read_text(long_key, &got), count <= RC_MESSAGE_KEY_MAX ? RC_WIRE_GOOD : RC_WIRE_MALFORMED);
     }
     static const char cut_key[] = "\x01\x03\x01"
-                                  "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05" "ab";
+                                  "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05"
+                                  "ab";
     cr_assert_eq(read_bytes(cut_key, sizeof(cut_key) - 1, &got), RC_WIRE_MALFORMED);
 }
 

@@ -69,6 +69,7 @@ struct model {
     bool may_starve; /* the worker's budget is, too */
     bool keys;       /* messages have keys, and are not too large to keep one of each */
     bool throttled;  /* one in INTERVAL_MS of each channel and key */
+    bool critical;   /* the channels of namespace `news` are, and messages come in between rounds */
     enum rc_slow_policy policy;
     struct client *clients; /* owned, in the order of connecting */
     uint32_t client_count;
@@ -152,6 +153,11 @@ static bool excluded_from(const struct message *message, uint32_t client)
     return false;
 }
 
+static bool is_critical(uint32_t channel)
+{
+    return strncmp(channel_name(channel), "news:", 5) == 0;
+}
+
 /* May the message have waited to be released when only those up to `until` were published? */
 static bool was_held(const struct model *m, uint64_t sequence, uint64_t until)
 {
@@ -208,8 +214,8 @@ static void take_frame(struct model *m, uint32_t index, uint8_t opcode, struct r
     MUST(m, sequence <= m->rig.sequence || sequence == m->in_flight, "client %u: sequence %llu is not there yet", index,
          (unsigned long long)sequence);
     const struct message *message = &m->messages[sequence];
-    uint64_t *last = m->throttled && message->channel != NOBODY ? &client->lasts[message->channel][message->key]
-                                                                : &client->last;
+    const bool alone = message->channel != NOBODY && (m->throttled || (m->critical && is_critical(message->channel)));
+    uint64_t *last = alone ? &client->lasts[message->channel][message->key] : &client->last;
     MUST(m, sequence > *last, "client %u: %llu after %llu", index, (unsigned long long)sequence,
          (unsigned long long)*last);
     MUST(m, allowed(m, index, sequence), "client %u: %llu on channel %u is not for it", index,
@@ -241,6 +247,7 @@ static void judge(struct model *m, uint32_t index, bool drained)
 {
     const struct client *client = &m->clients[index];
     const bool told = m->policy == RC_SLOW_SKIP && client->codec != RC_CODEC_RAW; /* raw clients know no notices */
+    const bool unordered = m->throttled || m->critical;
     for (uint32_t i = 0; i < client->epoch_count; i++) {
         const struct epoch *epoch = &client->epochs[i];
         const bool open = epoch->to == UINT64_MAX && drained && !client->slow;
@@ -257,10 +264,10 @@ static void judge(struct model *m, uint32_t index, bool drained)
                 newest[m->messages[s].key] = 0;
                 continue;
             }
-            while (!m->throttled && at < client->read_count && client->read[at] < s) {
+            while (!unordered && at < client->read_count && client->read[at] < s) {
                 at++;
             }
-            for (at = m->throttled ? 0 : at; m->throttled && at < client->read_count && client->read[at] != s;) {
+            for (at = unordered ? 0 : at; unordered && at < client->read_count && client->read[at] != s;) {
                 at++;
             }
             const bool read = at < client->read_count && client->read[at] == s;
@@ -470,7 +477,7 @@ static void publish(struct model *m)
     const uint64_t sequence = m->rig.sequence + 1;
     const uint32_t kind = below(m, 100);
     const uint32_t bytes = kind < 70   ? below(m, 200)
-                           : m->keys   ? below(m, 2500)
+                           : m->keys   ? below(m, 700)
                            : kind < 96 ? below(m, 2500)
                                        : below(m, kind == 99 ? BODY_MAX : 20000);
     if (sequence + 1 >= m->message_capacity) {
@@ -480,7 +487,9 @@ static void publish(struct model *m)
     struct message *message = &m->messages[sequence];
     *message = (struct message){.channel = below(m, 12) == 0 ? EVERYBODY : below(m, 1 + below(m, EVERYBODY)),
                                 .target = NOBODY,
-                                .key = m->keys ? below(m, KEYS) : 0,
+                                .key = !m->keys            ? 0
+                                       : below(m, 40) == 0 ? KEYS - 1
+                                                           : below(m, KEYS - 1),
                                 .excludes = {NOBODY, NOBODY, NOBODY}};
     static const char *const keys[KEYS] = {NULL, "k1", "k2", "k3", "k4"};
     struct rc_client_ref refs[EXCLUDES_MAX];
@@ -497,9 +506,9 @@ static void publish(struct model *m)
     }
     m->in_flight = sequence;
     for (uint32_t tries = 0;; tries++) {
-        const int rc =
-            hub_rig_publish_key(&m->rig, channel_name(message->channel), keys[message->key], body_of(sequence, bytes),
-                                refs, excludes);
+        MUST(m, tries == 0 || !m->rig.hub.in_turn, "no room in a turn");
+        const int rc = hub_rig_publish_key(&m->rig, channel_name(message->channel), keys[message->key],
+                                           body_of(sequence, bytes), refs, excludes);
         if (rc == 0) {
             break;
         }
@@ -507,6 +516,15 @@ static void publish(struct model *m)
         hub_rig_run(&m->rig);
     }
     m->in_flight = 0;
+}
+
+/* As when the down ring is drained between two rounds. */
+static void on_round(void *context)
+{
+    struct model *m = context;
+    while (below(m, 3) == 0 && m->in_flight == 0) {
+        publish(m);
+    }
 }
 
 static void direct(struct model *m)
@@ -584,7 +602,7 @@ static void step(struct model *m, uint32_t clients)
     }
 }
 
-enum model_kind { PLAIN, KEYED, THROTTLED };
+enum model_kind { PLAIN, KEYED, THROTTLED, CRITICAL };
 
 static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_t steps, enum rc_slow_policy policy,
                       uint64_t log_bytes, uint64_t worker_bytes, enum model_kind kind)
@@ -594,8 +612,9 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
                       .policy = policy,
                       .may_lose = log_bytes > 0,
                       .may_starve = worker_bytes > 0,
-                      .keys = kind != PLAIN,
-                      .throttled = kind == THROTTLED};
+                      .keys = kind == KEYED || kind == THROTTLED,
+                      .throttled = kind == THROTTLED,
+                      .critical = kind == CRITICAL};
     m.codecs = seed % 4 == 0 ? 1 : 3;
     hub_rig_open(&m.rig, &(struct hub_rig_options){.slots = clients + 8,
                                                    .channel_log_bytes = 8 << 20,
@@ -605,6 +624,15 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
     for (uint32_t i = 0; i < m.rig.config->namespace_count; i++) {
         m.rig.config->namespaces[i].slow_consumer = policy;
         m.rig.config->namespaces[i].min_interval_ms = m.throttled ? INTERVAL_MS : 0;
+    }
+    if (m.critical) {
+        struct rc_config_namespace *news = &m.rig.config->namespaces[m.rig.config->namespace_count++];
+        *news = m.rig.config->namespaces[0];
+        (void)strcpy(news->name, "news");
+        news->name_bytes = 4;
+        news->priority = RC_PRIORITY_CRITICAL;
+        rc_hub_reconfigure(&m.rig.hub, m.rig.config);
+        m.rig.round = on_round;
     }
     if (log_bytes > 0) {
         m.rig.config->limits.channel_log_bytes = log_bytes;
@@ -685,8 +713,7 @@ static void run_seeds(const char *name, uint64_t first, uint32_t seeds, uint32_t
     seeds = more != NULL ? (uint32_t)strtoul(more, NULL, 10) : seeds;
     for (uint32_t i = 0; i < (seed != NULL ? 1 : seeds); i++) {
         run_model(name, seed != NULL ? strtoull(seed, NULL, 10) : first + i, clients,
-                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes,
-                  kind);
+                  longer != NULL ? (uint32_t)strtoul(longer, NULL, 10) : steps, policy, log_bytes, worker_bytes, kind);
     }
 }
 
@@ -722,7 +749,7 @@ Test(hub, model_of_a_worker_out_of_log_memory)
 
 Test(hub, model_of_slow_consumers_conflated_by_key)
 {
-    run_seeds("latest of each key", 7000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, KEYED);
+    run_seeds("latest of each key", 7000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0, KEYED);
 }
 
 Test(hub, model_of_throttled_channels)
@@ -732,7 +759,17 @@ Test(hub, model_of_throttled_channels)
 
 Test(hub, model_of_throttled_channels_and_slow_consumers)
 {
-    run_seeds("throttled and slow", 9000, 6, 16, 6000, RC_SLOW_LATEST, 32768, 0, THROTTLED);
+    run_seeds("throttled and slow", 9000, 6, 16, 6000, RC_SLOW_LATEST, 8192, 0, THROTTLED);
+}
+
+Test(hub, model_of_critical_channels)
+{
+    run_seeds("critical", 10000, 4, 16, 6000, RC_SLOW_DISCONNECT, 0, 0, CRITICAL);
+}
+
+Test(hub, model_of_critical_channels_with_several_batches_in_a_turn)
+{
+    run_seeds("critical, several batches", 11000, 2, 300, 4000, RC_SLOW_DISCONNECT, 0, 0, CRITICAL);
 }
 
 /* --- without memory --- */

@@ -171,7 +171,8 @@ Test(native, says_what_is_wrong)
     bad("{\"type\":\"direct\",\"id\":7,\"data\":1,\"to\":{}}", RC_CODE_BAD_REQUEST, "7", "to must be a string");
     bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":5}", RC_CODE_BAD_REQUEST, "7",
         "key must be a string");
-    bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":\"\"}", RC_CODE_BAD_REQUEST, "7", "key is empty");
+    bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":\"\"}", RC_CODE_BAD_REQUEST, "7",
+        "key is empty");
     bad("{\"type\":\"publish\",\"id\":7,\"channel\":\"a\",\"data\":1,\"key\":"
         "\"12345678901234567890123456789012345678901234567890123456789012345\"}",
         RC_CODE_BAD_REQUEST, "7", "key is longer than 64 bytes");

@@ -15,6 +15,7 @@
 
 #define APPEND_BLOCK_MIN 1024u
 #define APPEND_GAPS_MAX 64u /* groups told of a loss in one pass of the loop */
+#define APPEND_RECLAIM_MAX 1024u /* logs that are looked at for one message */
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
@@ -270,7 +271,8 @@ static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct r
 {
     const uint64_t seen = hub->in_turn && log->turn == hub->turn ? log->target : log->served;
     if (head_before == seen) {
-        const int rc = rc_index_list_push(&hub->dirty_groups, group_index);
+        const bool critical = rc_hub_critical(hub, rc_truth_group(hub->truth, group_index)->channel);
+        const int rc = rc_index_list_push(critical ? &hub->dirty_critical : &hub->dirty_groups, group_index);
         RC_ASSERT(rc == 0); /* a few bytes per channel with news; without them nothing can be promised any more */
     }
 }
@@ -317,12 +319,64 @@ static bool append_compresses(const struct rc_hub *hub, uint32_t channel)
     return hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].compression;
 }
 
+/* Takes what a log keeps for those behind, and most of its block. */
+static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log)
+{
+    struct rc_heap *heap = &hub->truth->heap;
+    if (append_policy(hub, group_index) == RC_SLOW_LATEST) {
+        (void)rc_hub_conflate(hub, group_index, log, log->served, UINT64_MAX);
+    } else {
+        append_cut(hub, group_index, log, log->served);
+        if (log->block != 0) {
+            rc_channel_log_compact(log, heap, log->served);
+        }
+    }
+    if (log->block == 0) {
+        return;
+    }
+    const uint64_t live = log->head - log->base + (uint64_t)log->frames * sizeof(struct rc_frame);
+    uint64_t bytes = APPEND_BLOCK_MIN;
+    while (bytes < live) {
+        bytes *= 2;
+    }
+    const uint32_t before = log->block_bytes;
+    if (bytes < before && rc_channel_log_move(log, heap, bytes) == 0) {
+        hub->log_bytes -= before - log->block_bytes;
+        rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
+    }
+}
+
+/* The budget is nearly used up and a critical channel has a message: those who are behind in other channels pay first. */
+static void append_reclaim(struct rc_hub *hub, uint64_t bytes)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t i = 0; i < APPEND_RECLAIM_MAX && i < truth->groups.high &&
+                         hub->log_bytes + bytes > hub->config->limits.worker_log_bytes;
+         i++) {
+        hub->reclaim_next = hub->reclaim_next + 1 < truth->groups.high ? hub->reclaim_next + 1 : 1;
+        const struct rc_group *group = rc_truth_group(truth, hub->reclaim_next); /* one not in use has no log */
+        if (group->log != 0 && !rc_hub_critical(hub, group->channel)) {
+            struct rc_channel_log *log = rc_truth_log(truth, group->log);
+            if (log->base < log->served) {
+                append_strip(hub, hub->reclaim_next, log);
+            }
+        }
+    }
+}
+
 static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
                         const struct rc_envelope_view *view)
 {
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
     const uint8_t encoding = group->encoding;
     const uint64_t bytes_max = rc_hub_frame_bytes_max(encoding, event);
+    if (RC_UNLIKELY(hub->has_critical) && rc_hub_critical(hub, group->channel)) {
+        const uint64_t block = group->log == 0 ? APPEND_BLOCK_MIN : rc_truth_log(hub->truth, group->log)->block_bytes;
+        append_reclaim(hub, 2 * (block + bytes_max));
+        if (!append_heard(hub, group_index, encoding)) {
+            return 0; /* the last one was behind elsewhere, and has been disconnected for it */
+        }
+    }
     struct rc_channel_log *log = append_log(hub, group);
     int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
     if (rc == -ENOENT) {

@@ -541,6 +541,20 @@ void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
 
 /* --- the hub itself --- */
 
+static void channel_find_critical(struct rc_hub *hub)
+{
+    hub->has_critical = false;
+    for (uint32_t i = 0; i < hub->config->namespace_count; i++) {
+        hub->has_critical |= hub->config->namespaces[i].priority == RC_PRIORITY_CRITICAL;
+    }
+}
+
+bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel)
+{
+    return hub->has_critical &&
+           hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority == RC_PRIORITY_CRITICAL;
+}
+
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err)
@@ -575,6 +589,7 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels",
                           truth->groups.count_max);
     }
+    channel_find_critical(hub);
     const struct rc_span name = RC_SPAN("*");
     hub->everybody = channel_create(hub, rc_channel_hash("*", 1), name);
     RC_ASSERT(hub->everybody != 0);
@@ -604,6 +619,8 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->sources);
     rc_deflater_close(&hub->deflater);
     free(hub->deflated);
+    free(hub->dirty_critical.items);
+    free(hub->turn_critical.items);
     free(hub->broken.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);
@@ -613,6 +630,7 @@ void rc_hub_close(struct rc_hub *hub)
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
 {
     hub->config = config;
+    channel_find_critical(hub);
     uint32_t cursor = 0;
     uint32_t index;
     while ((index = rc_hashmap_each(&hub->names, &cursor)) != RC_HASHMAP_NONE) {

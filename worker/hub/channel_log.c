@@ -93,8 +93,8 @@ void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *hea
                            uint64_t sequence, uint64_t key, uint32_t flags)
 {
     RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
-    *rc_channel_log_frame(log, heap, log->frames) =
-        (struct rc_frame){.sequence = sequence, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
+    *rc_channel_log_frame(log, heap, log->frames) = (struct rc_frame){
+        .sequence = sequence, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
     log->frames++;
     log->head += frame_bytes;
 }
@@ -154,6 +154,10 @@ void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap)
     if (log->exclusions != 0) {
         rc_heap_free(heap, log->exclusions);
     }
-    *log = (struct rc_channel_log){
-        .origin = log->head, .base = log->head, .served = log->head, .target = log->head, .head = log->head, .marked = log->head};
+    *log = (struct rc_channel_log){.origin = log->head,
+                                   .base = log->head,
+                                   .served = log->head,
+                                   .target = log->head,
+                                   .head = log->head,
+                                   .marked = log->head};
 }

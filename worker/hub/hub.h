@@ -65,7 +65,7 @@ struct rc_hub_handlers {
     void (*replies_drained)(void *context, uint32_t slot);
     /* Everything private, the close frame or the last HTTP response included, has left. */
     void (*flushed)(void *context, uint32_t slot);
-    /* Once per round: heartbeat, and what came down the ring meanwhile. */
+    /* Once per round: heartbeat, and with has_critical what came down the ring meanwhile. */
     void (*round)(void *context);
 };
 
@@ -93,6 +93,10 @@ struct rc_hub {
     struct rc_index_list turn_groups;  /* those of the running turn */
     struct rc_index_list dirty_slots;  /* private output, or unblocked */
     struct rc_index_list turn_slots;
+    struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
+    struct rc_index_list turn_critical;     /* those that are being served */
+    bool has_critical;                      /* some namespace is critical */
+    uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list broken;            /* connections whose stream cannot go on */
     struct rc_index_list owing_groups;      /* a message was lost for want of memory, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
@@ -248,7 +252,8 @@ size_t rc_hub_frame_deflate(struct rc_hub *hub, uint8_t window_bits, uint8_t *fr
 /* True when something waits to be sent. */
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
-    return hub->dirty_groups.count > 0 || hub->dirty_slots.count > 0 || hub->broken.count > 0;
+    return hub->dirty_groups.count > 0 || hub->dirty_slots.count > 0 || hub->dirty_critical.count > 0 ||
+           hub->broken.count > 0;
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);
@@ -260,6 +265,8 @@ void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t posit
 void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
 /* The log of a group when something is kept in it is freed as soon as nobody is behind. */
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
+/* Is the channel's namespace critical? */
+bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 /* Gives a log back; *index becomes 0. */
 void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
 /* What the connection was to get next is lost for want of memory: the next turn begins with its end. */

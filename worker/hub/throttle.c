@@ -40,8 +40,7 @@ static uint64_t throttle_hash(const struct rc_hub *hub, uint32_t channel, uint64
 static uint32_t throttle_find(const struct rc_hub *hub, uint32_t channel, uint64_t key)
 {
     const struct throttle_key wanted = {.hub = hub, .key = key, .channel = channel};
-    const uint32_t index =
-        rc_hashmap_find(&hub->throttles, throttle_hash(hub, channel, key), throttle_equal, &wanted);
+    const uint32_t index = rc_hashmap_find(&hub->throttles, throttle_hash(hub, channel, key), throttle_equal, &wanted);
     return index == RC_HASHMAP_NONE ? 0 : index;
 }
 
@@ -108,9 +107,9 @@ static void throttle_close(struct rc_hub *hub, uint32_t index)
     struct rc_channel *channel = rc_truth_channel(truth, throttle->channel);
     throttle_let_go(hub, throttle);
     throttle_dequeue(hub, throttle);
-    *(throttle->previous_of_channel == 0
-          ? &channel->throttles
-          : &rc_truth_throttle(truth, throttle->previous_of_channel)->next_of_channel) = throttle->next_of_channel;
+    *(throttle->previous_of_channel == 0 ? &channel->throttles
+                                         : &rc_truth_throttle(truth, throttle->previous_of_channel)->next_of_channel) =
+        throttle->next_of_channel;
     if (throttle->next_of_channel != 0) {
         rc_truth_throttle(truth, throttle->next_of_channel)->previous_of_channel = throttle->previous_of_channel;
     }
@@ -138,10 +137,8 @@ static void throttle_open(struct rc_hub *hub, uint32_t channel_index, uint64_t k
         }
         return;
     }
-    *rc_truth_throttle(truth, index) = (struct rc_throttle){.opened_ms = throttle_now_ms(hub),
-                                                            .key = key,
-                                                            .channel = channel_index,
-                                                            .next_of_channel = channel->throttles};
+    *rc_truth_throttle(truth, index) = (struct rc_throttle){
+        .opened_ms = throttle_now_ms(hub), .key = key, .channel = channel_index, .next_of_channel = channel->throttles};
     if (channel->throttles != 0) {
         rc_truth_throttle(truth, channel->throttles)->previous_of_channel = index;
     }
@@ -305,8 +302,8 @@ uint32_t rc_hub_sleep_ms(const struct rc_hub *hub, uint32_t limit)
     const uint64_t now_ms = throttle_now_ms(hub);
     for (uint32_t i = 0; i < hub->config->namespace_count; i++) {
         if (hub->throttled[i].first != 0) {
-            const uint64_t due_ms = rc_truth_throttle(hub->truth, hub->throttled[i].first)->opened_ms +
-                                    throttle_interval_ms(hub, i);
+            const uint64_t due_ms =
+                rc_truth_throttle(hub->truth, hub->throttled[i].first)->opened_ms + throttle_interval_ms(hub, i);
             const uint64_t ms = due_ms > now_ms ? due_ms - now_ms : 0;
             limit = ms < limit ? (uint32_t)ms : limit;
         }

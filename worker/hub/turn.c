@@ -442,6 +442,19 @@ static bool turn_closing(const struct rc_hub *hub, const struct rc_slot *slot)
            (slot->private != 0 && rc_truth_private(hub->truth, slot->private)->close_sent > 0);
 }
 
+static void turn_commit(struct turn_packet *p)
+{
+    struct rc_hub *hub = p->hub;
+    if (p->more) {
+        rc_hub_touch(hub, p->slot_index); /* the next round */
+    }
+    if (p->frames > 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p->frames);
+        rc_metric_observe(hub->metrics, RC_HISTOGRAM_FRAMES_PER_SEND, p->frames);
+    }
+    rc_io_packet_commit(hub->io, p->packet);
+}
+
 /* `only` is the one subscription that can have news, or 0 when there may be several sources. */
 static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
 {
@@ -486,14 +499,42 @@ static void turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
         }
     }
     turn_fill_close(&p);
-    if (p.more) {
-        rc_hub_touch(hub, slot_index); /* the next round */
+    turn_commit(&p);
+}
+
+/* One log of a critical channel to one connection, alone: what else there is for it comes with its turn. `subscription` 0: "*". */
+static void turn_serve_critical(struct rc_hub *hub, uint32_t slot_index, uint32_t subscription)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    struct turn_source source;
+    if (rc_turn_mute(slot) || turn_closing(hub, slot)) {
+        return;
     }
-    if (p.frames > 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p.frames);
-        rc_metric_observe(hub->metrics, RC_HISTOGRAM_FRAMES_PER_SEND, p.frames);
+    if (rc_io_busy(hub->io, slot_index)) {
+        rc_turn_block(hub, slot);
     }
-    rc_io_packet_commit(hub->io, p.packet);
+    if (slot->flags & RC_SLOT_BLOCKED) {
+        if (subscription == 0 && slot->everybody == 0 && turn_everybody_source(hub, slot_index, &source)) {
+            turn_everybody_behind(hub, slot_index, source.position);
+        } else if (subscription != 0 &&
+                   !(rc_truth_subscription(hub->truth, subscription)->flags & RC_SUBSCRIPTION_CURSOR) &&
+                   turn_make_source(hub, subscription, &source)) {
+            rc_hub_set_cursor(hub, subscription, source.position);
+        }
+        return;
+    }
+    struct turn_packet p = {
+        .hub = hub, .slot = slot, .slot_index = slot_index, .packet = rc_io_packet_begin(hub->io, slot_index)};
+    turn_fill_cut(&p);
+    turn_fill_replies(&p); /* `subscribed` goes before what it promises */
+    const bool news = subscription == 0 ? turn_everybody_source(hub, slot_index, &source)
+                                        : turn_make_source(hub, subscription, &source);
+    if (news && source.kind == RC_PIECE_LOG && !(slot->flags & RC_SLOT_EXCLUDED)) {
+        turn_fill_one(&p, &source);
+    } else if (news) {
+        turn_fill_merged(&p, &source, 1);
+    }
+    turn_commit(&p);
 }
 
 /* Sends the batch, settles it, and lets the rest of the worker live between two rounds. */
@@ -528,10 +569,83 @@ static void turn_flush(struct rc_hub *hub)
     hub->handlers.round(hub->handlers.context);
 }
 
+/* Everybody who hears a critical group. A connection stands in it once: no mark is needed that it was served. */
+static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_group *group = rc_truth_group(truth, group_index);
+    struct rc_members *members = &hub->members[group_index];
+    const bool everybody = group->channel == hub->everybody;
+    const uint8_t encoding = group->encoding;
+    for (uint32_t i = everybody ? hub->slots_high : members->count; i-- > 0;) {
+        if (rc_io_batch_full(hub->io)) {
+            turn_flush(hub);
+        }
+        if (everybody) {
+            if ((truth->slots[i].flags & RC_SLOT_EVERYBODY) && truth->slots[i].encoding == encoding) {
+                turn_serve_critical(hub, i, 0);
+            }
+        } else if (i < members->count) {
+            const uint32_t index = rc_members_items(members)[i];
+            turn_serve_critical(hub, rc_truth_subscription(truth, index)->slot, index);
+        }
+    }
+    if (hub->io->packet_count > 0) {
+        turn_flush(hub);
+    }
+}
+
+/*
+ * Critical channels that have news, at the beginning of a turn and between its rounds: each is served to its end, alone, so that
+ * nobody stands in the middle of its log when the turn goes on. What comes meanwhile waits for the next round.
+ */
+static void turn_critical(struct rc_hub *hub)
+{
+    const struct rc_truth *truth = hub->truth;
+    if (hub->dirty_critical.count == 0) {
+        return;
+    }
+    RC_ASSERT(hub->io->packet_count == 0 && hub->turn_critical.count == 0);
+    const struct rc_index_list groups = hub->turn_critical;
+    const uint32_t single_frames = hub->turn_single_frames;
+    hub->turn_critical = hub->dirty_critical;
+    hub->dirty_critical = groups;
+    hub->turn_single_frames = 0;
+    for (uint32_t i = 0; i < hub->turn_critical.count; i++) {
+        const uint32_t index = hub->turn_critical.items[i];
+        const struct rc_group *group = rc_truth_group(truth, index);
+        struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(truth, group->log);
+        if (log != NULL && log->turn == hub->turn) {
+            /* It was not critical when the turn began. */
+            const int rc = rc_index_list_push(&hub->dirty_groups, index);
+            RC_ASSERT(rc == 0);
+        } else if (log != NULL) {
+            log->turn = hub->turn;
+            log->target = log->head;
+            turn_serve_critical_group(hub, index);
+            if (group->log != 0 && rc_truth_log(truth, group->log)->turn == hub->turn) {
+                log = rc_truth_log(truth, group->log);
+                log->served = log->target;
+                log->turn = 0;
+                rc_hub_log_release(hub, index);
+            }
+        }
+    }
+    hub->turn_critical.count = 0;
+    hub->turn_single_frames = single_frames;
+}
+
+/* The end of a round: what is critical and came meanwhile goes before the rest. */
+static void turn_round(struct rc_hub *hub)
+{
+    turn_flush(hub);
+    turn_critical(hub);
+}
+
 static void turn_serve_full(struct rc_hub *hub, uint32_t slot_index)
 {
     if (rc_io_batch_full(hub->io)) {
-        turn_flush(hub);
+        turn_round(hub);
     }
     turn_serve(hub, slot_index, 0);
 }
@@ -543,7 +657,7 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
     struct rc_members *members = &hub->members[group_index];
     for (uint32_t i = members->count; i-- > 0;) {
         if (rc_io_batch_full(hub->io)) {
-            turn_flush(hub); /* before the member is looked up: clients leave in it */
+            turn_round(hub); /* before the member is looked up: clients leave in it */
         }
         if (i >= members->count) {
             continue;
@@ -645,6 +759,7 @@ void rc_hub_turn(struct rc_hub *hub)
     struct rc_truth *truth = hub->truth;
     turn_end_broken(hub);
     turn_begin(hub);
+    turn_critical(hub);
     for (uint32_t i = 0; i < hub->turn_slots.count; i++) {
         const uint32_t slot = hub->turn_slots.items[i];
         truth->slots[slot].flags &= ~(uint32_t)RC_SLOT_DIRTY;
@@ -665,7 +780,7 @@ void rc_hub_turn(struct rc_hub *hub)
         }
     }
     if (hub->io->packet_count > 0) {
-        turn_flush(hub);
+        turn_round(hub);
     }
     turn_finish(hub);
     rc_metric_add(hub->metrics, RC_METRIC_TURNS, 1);

@@ -33,6 +33,10 @@ export function encode(operation) {
   if (operation.channel !== undefined) parts.push(text(operation.channel));
   if (operation.to !== undefined) parts.push(text(operation.to));
   if (operation.echo === false) flags |= 0x08;
+  if (operation.key !== undefined) {
+    flags |= 0x40;
+    parts.push(text(operation.key));
+  }
   if (exclude) {
     flags |= 0x10;
     parts.push(number(exclude.length), ...exclude.map(text));
