@@ -105,8 +105,9 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
                                     notification.data, notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
     if (result == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
-        bridge->host.undelivered(bridge->host.context, rc_span_of(notification.channel + RC_USER_CHANNEL_HEAD_BYTES,
-                                                             notification.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES));
+        bridge->host.undelivered(bridge->host.context,
+                                 rc_span_of(notification.channel + RC_USER_CHANNEL_HEAD_BYTES,
+                                            notification.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES));
     } else if (result < 0 && result != -ENOENT) {
         rc_foreign_refused(bridge, CHANNEL, message, result, why);
     }

@@ -14,7 +14,7 @@
 #include "common/log.h"
 
 #define APPEND_BLOCK_MIN 1024u
-#define APPEND_GAPS_MAX 64u /* groups told of a loss in one pass of the loop */
+#define APPEND_GAPS_MAX 64u      /* groups told of a loss in one pass of the loop */
 #define APPEND_RECLAIM_MAX 1024u /* logs that are looked at for one message */
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
