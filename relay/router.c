@@ -1,22 +1,14 @@
 /* router: see router.h for the order of steps that makes a restart exact. */
-#include "relay/router.h"
+#include "relay/router_internal.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "common/call.h"
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/log.h"
-#include "relay/idempotency.h"
 
 /* What one worker may hand in before it is the next one's turn. */
 #define BATCH_RECORDS_MAX 256u
 #define BATCH_BYTES_MAX (512u * 1024)
-
-/* Codes of the native protocol (design: client protocols). */
-#define CODE_NOT_FOUND 404
-#define CODE_UNAVAILABLE 503
 
 /* What a worker may set in a record; the rest is the relay's to say. */
 #define FLAGS_FROM_WORKER (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_BROADCAST)
@@ -78,8 +70,8 @@ static uint64_t store_intent(struct rc_router *router, const struct rc_relay_por
 
 /* --- messages down --------------------------------------------------------------------------------------------------- */
 
-static bool send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
-                    const struct rc_envelope_view *view)
+bool rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
+                       const struct rc_envelope_view *view)
 {
     rc_worker_set_put(&router->touched, port->index, true);
     return rc_port_send(port, type, view);
@@ -103,7 +95,7 @@ static void send_answer(struct rc_router *router, struct rc_relay_port *port, co
         .channel = up->channel,
         .request_id = up->request_id,
     };
-    if (!send_to(router, port, RC_DOWN_ANSWER, &answer)) {
+    if (!rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer)) {
         /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
         rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
@@ -113,14 +105,14 @@ static void send_answer(struct rc_router *router, struct rc_relay_port *port, co
 static void send_copy(struct rc_router *router, struct rc_relay_port *port, struct message *message)
 {
     if (port != message->asker) {
-        (void)send_to(router, port, message->type, &message->copy); /* a drop is noted by the port */
+        (void)rc_router_send_to(router, port, message->type, &message->copy); /* a drop is noted by the port */
         return;
     }
     struct rc_envelope_view view = message->copy;
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
     message->asker = NULL;
-    if (!send_to(router, port, message->type, &view)) {
+    if (!rc_router_send_to(router, port, message->type, &view)) {
         send_answer(router, port, message, 0);
     }
 }
@@ -166,8 +158,7 @@ static bool deliver_message(struct rc_router *router, struct message *message)
     return wanted;
 }
 
-/* The worker of a direct message's client; NULL when the client is not on this host or died with its worker. */
-static struct rc_relay_port *target_port(struct rc_router *router, const struct rc_client_ref *target)
+struct rc_relay_port *rc_router_target_port(struct rc_router *router, const struct rc_client_ref *target)
 {
     if (target->random == 0 || target->worker >= router->setup.port_count ||
         !rc_worker_set_has(&router->live, target->worker)) {
@@ -178,8 +169,8 @@ static struct rc_relay_port *target_port(struct rc_router *router, const struct 
 
 /* --- records up ------------------------------------------------------------------------------------------------------ */
 
-static struct rc_relay_port *asker_of(struct rc_router *router, struct rc_relay_port *port,
-                                      const struct rc_port_record *record)
+struct rc_relay_port *rc_router_asker_of(struct rc_router *router, struct rc_relay_port *port,
+                                         const struct rc_port_record *record)
 {
     const bool wants = record->current && (record->view.head.flags & RC_ENVELOPE_WANT_ANSWER) != 0;
     return wants && rc_worker_set_has(&router->live, port->index) ? port : NULL;
@@ -199,7 +190,7 @@ static void miss_user(struct rc_router *router, const struct rc_envelope_view *v
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                           uint64_t sequence)
 {
-    struct message message = {.type = RC_DOWN_MESSAGE, .asker = asker_of(router, port, record)};
+    struct message message = {.type = RC_DOWN_MESSAGE, .asker = rc_router_asker_of(router, port, record)};
     set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
     if (!deliver_message(router, &message) && is_user(record->view.channel, record->view.head.channel_bytes)) {
         miss_user(router, &record->view);
@@ -219,27 +210,27 @@ static bool send_direct_of_call(struct rc_router *router, struct rc_relay_port *
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
-    return send_to(router, target, RC_DOWN_DIRECT, &view);
+    return rc_router_send_to(router, target, RC_DOWN_DIRECT, &view);
 }
 
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
 {
-    struct message message = {.type = RC_DOWN_DIRECT, .asker = asker_of(router, port, record)};
+    struct message message = {.type = RC_DOWN_DIRECT, .asker = rc_router_asker_of(router, port, record)};
     set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
-    struct rc_relay_port *target = target_port(router, &record->view.head.target);
+    struct rc_relay_port *target = rc_router_target_port(router, &record->view.head.target);
     uint16_t code = 0;
     if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
         if (send_direct_of_call(router, target, &message)) {
             return;
         }
-        code = CODE_UNAVAILABLE;
+        code = RC_ROUTER_UNAVAILABLE;
     } else if (target != NULL) {
         send_copy(router, target, &message);
     } else if (router->setup.remote == NULL ||
                !router->setup.remote->direct(router->setup.remote_context, &message.copy)) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
-        code = CODE_NOT_FOUND;
+        code = RC_ROUTER_NOT_FOUND;
     }
     if (message.asker != NULL) {
         send_answer(router, port, &message, code);
@@ -258,7 +249,7 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
     if (result < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "interest_refused", "worker=%u interests=%llu reason=\"%s\"", port->index,
                        (unsigned long long)router->interest.pair_count, strerror(-result));
-        rc_router_interest_done(router, &request, 0, CODE_UNAVAILABLE);
+        rc_router_interest_done(router, &request, 0, RC_ROUTER_UNAVAILABLE);
         return;
     }
     if (result == RC_INTEREST_EDGE && is_user(request.name, request.name_bytes)) {
@@ -364,153 +355,6 @@ static void mark_members(struct rc_router *router, uint32_t worker, enum rc_memb
     }
 }
 
-/* --- calls of the HTTP API -------------------------------------------------------------------------------------------- */
-
-/* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
-static void answer_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *up,
-                        const struct rc_envelope *head, const void *data)
-{
-    struct rc_envelope_view answer = {.head = *head, .request_id = up->request_id, .data = data};
-    answer.head.origin = up->head.origin;
-    answer.head.target = up->head.target;
-    answer.head.flags = (uint16_t)(head->flags | RC_ENVELOPE_API | RC_ENVELOPE_ANSWER);
-    answer.head.request_id_bytes = up->head.request_id_bytes;
-    if (!send_to(router, port, RC_DOWN_ANSWER, &answer)) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
-    }
-}
-
-/* Was this message's idempotency key used for another one already? Then the caller is told so and nothing is sent. */
-static bool answered_as_duplicate(struct rc_router *router, struct rc_relay_port *port,
-                                  const struct rc_port_record *record, uint64_t sequence)
-{
-    struct rc_call_tag tag;
-    if (router->setup.idempotency == NULL || !rc_call_tag_read(&record->view, &tag) || !rc_call_tag_keyed(&tag)) {
-        return false;
-    }
-    const uint64_t first = rc_idempotency_find(router->setup.idempotency, tag.key, rc_clock_ms());
-    if (first == 0 || first == sequence) {
-        return false; /* with its own sequence: a predecessor died in the middle of this very message */
-    }
-    rc_metric_add(router->setup.metrics, RC_METRIC_API_DUPLICATES, 1);
-    if (asker_of(router, port, record) != NULL) {
-        const struct rc_envelope head = {.position = first, .flags = RC_ENVELOPE_DUPLICATE};
-        answer_call(router, port, &record->view, &head, NULL);
-    }
-    return true;
-}
-
-/* After the intent was stored, before anything is sent: a successor finds both or routes again with the same sequence. */
-static void remember_key(struct rc_router *router, const struct rc_envelope_view *view, uint64_t sequence)
-{
-    struct rc_call_tag tag;
-    if (router->setup.idempotency != NULL && rc_call_tag_read(view, &tag) && rc_call_tag_keyed(&tag) &&
-        rc_idempotency_put(router->setup.idempotency, tag.key, sequence, rc_clock_ms())) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_API_KEYS_EVICTED, 1);
-    }
-}
-
-/* What a worker's overflow has beyond its half is for its own answers: see rc_port_stalled. */
-static bool pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_record_type type,
-                    const struct rc_envelope_view *view)
-{
-    if (rc_port_stalled(to) || !send_to(router, to, type, view)) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
-        return false;
-    }
-    return true;
-}
-
-/* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
-static bool pass_call(struct rc_router *router, struct rc_envelope_view view, uint32_t asker,
-                      struct rc_call_asked *asked)
-{
-    struct rc_worker_set targets = router->live;
-    bool all = true;
-    if (view.head.target.random != 0) {
-        const struct rc_relay_port *only = target_port(router, &view.head.target);
-        targets = (struct rc_worker_set){0};
-        if (only != NULL) {
-            rc_worker_set_put(&targets, only->index, true);
-        }
-    }
-    view.head.sequence = 0;
-    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)asker};
-    view.head.flags = RC_ENVELOPE_API;
-    for (uint32_t i = 0; i < router->setup.port_count; i++) {
-        if (!rc_worker_set_has(&targets, i)) {
-            continue;
-        }
-        if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view)) {
-            asked->bits[i / 64] |= UINT64_C(1) << (i % 64);
-        } else {
-            all = false;
-        }
-    }
-    return all;
-}
-
-/* Other instances first: when they cannot be asked for want of room, nothing is done here either. */
-static uint16_t ask_others(struct rc_router *router, const struct rc_relay_port *port,
-                           const struct rc_envelope_view *view, struct rc_call_asked *asked)
-{
-    const struct rc_remote_ops *remote = router->setup.remote;
-    const bool theirs = view->head.target.random != 0;
-    const int result = remote == NULL || remote->call == NULL
-                           ? -ENOSYS
-                           : remote->call(router->setup.remote_context, port->index, view);
-    switch (result) {
-    case 0:
-        asked->scope = RC_CALL_SCOPE_ALL;
-        return 0;
-    case -ENOSYS:
-        return theirs ? CODE_NOT_FOUND : 0;
-    case -EINVAL:
-        return CODE_NOT_FOUND;
-    case -ENOTCONN:
-        asked->scope = RC_CALL_SCOPE_LOCAL;
-        return theirs ? CODE_UNAVAILABLE : 0;
-    default:
-        return CODE_UNAVAILABLE;
-    }
-}
-
-static void route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
-{
-    const struct rc_client_ref *target = &record->view.head.target;
-    const bool theirs = target->random != 0 && target->worker == RC_WORKER_FOREIGN;
-    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
-    struct rc_call_asked asked = {0};
-    if (target->random == 0 || theirs) {
-        answer.code = ask_others(router, port, &record->view, &asked);
-    }
-    if (answer.code == 0 && !theirs) {
-        if (!pass_call(router, record->view, port->index, &asked)) {
-            answer.code = CODE_UNAVAILABLE;
-        } else if (target->random != 0 && (asked.bits[0] | asked.bits[1]) == 0) {
-            answer.code = CODE_NOT_FOUND;
-        }
-    }
-    answer_call(router, port, &record->view, &answer, &asked);
-}
-
-static void route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
-{
-    const uint32_t asker = record->view.head.target.worker;
-    const struct rc_remote_ops *remote = router->setup.remote;
-    if (asker == RC_WORKER_FOREIGN && remote != NULL && remote->replied != NULL) {
-        remote->replied(router->setup.remote_context, port->index, &record->view);
-    }
-    if (asker >= router->setup.port_count || !rc_worker_set_has(&router->live, asker)) {
-        return; /* it died meanwhile */
-    }
-    struct rc_envelope_view view = record->view;
-    view.head.sequence = 0;
-    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)port->index};
-    view.head.flags = RC_ENVELOPE_API;
-    (void)pass_on(router, &router->setup.ports[asker], RC_DOWN_REPLY, &view);
-}
-
 /* `sequence`: what a predecessor gave the record, 0 = it is new. */
 static void route_record(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record,
                          uint64_t sequence)
@@ -519,14 +363,14 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
     if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT) {
-        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) && answered_as_duplicate(router, port, record, sequence)) {
+        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) && rc_router_is_duplicate(router, port, record, sequence)) {
             return;
         }
         if (sequence == 0) {
             sequence = store_intent(router, port);
         }
         if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API)) {
-            remember_key(router, &record->view, sequence);
+            rc_router_remember_key(router, &record->view, sequence);
         }
         if (record->type == RC_UP_PUBLISH) {
             route_publish(router, port, record, sequence);
@@ -556,10 +400,10 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         }
         break;
     case RC_UP_CALL:
-        route_call(router, port, record);
+        rc_router_route_call(router, port, record);
         break;
     case RC_UP_REPLY:
-        route_reply(router, port, record);
+        rc_router_route_reply(router, port, record);
         break;
     case RC_UP_QUERY:
         if (router->setup.query != NULL) {
@@ -681,7 +525,7 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
     if (type == RC_DOWN_MESSAGE) {
         return deliver_message(router, &message);
     }
-    struct rc_relay_port *target = target_port(router, &head->target);
+    struct rc_relay_port *target = rc_router_target_port(router, &head->target);
     if (target == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         return false;
@@ -707,18 +551,6 @@ void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_byt
     }
 }
 
-bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
-                    const struct rc_envelope_view *view)
-{
-    return worker < router->setup.port_count && pass_on(router, &router->setup.ports[worker], type, view);
-}
-
-bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked)
-{
-    *asked = (struct rc_call_asked){0};
-    return pass_call(router, *view, RC_WORKER_FOREIGN, asked);
-}
-
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel)
 {
     const struct rc_worker_set wanted =
@@ -739,7 +571,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
                  .channel_bytes = (uint8_t)request->name_bytes},
         .channel = request->name,
     };
-    if (!send_to(router, port, RC_DOWN_INTEREST, &view) && port->live) {
+    if (!rc_router_send_to(router, port, RC_DOWN_INTEREST, &view) && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
 }
