@@ -80,7 +80,8 @@ CC := clang
 CXX := clang++
 FLAVOUR_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
                   -fno-omit-frame-pointer -DRC_DEBUG=1 -DRC_FUZZ=1
-FLAVOUR_LDFLAGS := -fsanitize=address,undefined
+# config_toml is linked by the C driver: its C++ needs the part of UBSan that clang++ would add.
+FLAVOUR_LDFLAGS := -fsanitize=address,undefined -fsanitize-link-c++-runtime
 else
 $(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
 endif
