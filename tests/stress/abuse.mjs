@@ -13,7 +13,7 @@ import { abuseConfig, underAbuse } from "../e2e/lib/under_abuse.mjs";
 const COUNTS = { half_open: 10000, slow_loris: 1000, fragments: 100, pings: 100, tiny_frames: 100, lengths: 200, resets: 300, tls_garbage: 200 };
 const GOOD = 1000;
 const RATE = 10; // messages a second, each to all good clients
-const GROWTH = 32 * 1024 * 1024;
+const GROWTH = 12 * 1024 * 1024;
 const attacks = ATTACKS.filter((name) => name.includes(process.env.ABUSE ?? ""));
 const ms = Math.max(4000, Math.min(10000, (Number(process.env.STRESS_SECONDS ?? 600) * 1000) / attacks.length - 5000));
 
