@@ -346,6 +346,7 @@ static void run(struct worker *w)
         adopt_config(w, false);
         rc_io_timers(&w->io);
         w->more = rc_uplink_drain(&w->uplink);
+        rc_questions_expire(&w->uplink);
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);
