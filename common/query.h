@@ -4,7 +4,7 @@
  *
  *   RC_UP_QUERY    data: struct rc_query_head. Of a client (origin and request id are its own), or of the HTTP API
  *                  (RC_ENVELOPE_API, the request id is a struct rc_call_tag)
- *   RC_DOWN_QUERY  the one answer, with the same origin, request id, channel and RC_ENVELOPE_API; code 0 or an error of the native
+ *   RC_DOWN_QUERY  the one answer, with the same origin, token, request id, channel and RC_ENVELOPE_API; code 0 or an error of the native
  *                  protocol. Data: struct rc_query_answer | entries
  *
  * The relay answers without Redis at once, with Redis when Redis has answered or RC_QUERY_MS are over; then with what it knows of this

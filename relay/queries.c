@@ -98,6 +98,7 @@ static bool send(const struct rc_query *query, uint16_t code, const void *data, 
 {
     const struct rc_queries *queries = query->owner;
     const struct rc_envelope_view view = {.head = {.origin = query->asked.origin,
+                                                   .token = query->asked.token,
                                                    .flags = (uint16_t)(query->asked.flags & RC_ENVELOPE_API),
                                                    .code = code,
                                                    .data_bytes = bytes,

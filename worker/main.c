@@ -368,6 +368,7 @@ static void run(struct worker *w)
         rc_io_timers(&w->io);
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
+        rc_questions_expire(&w->uplink);
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);

@@ -45,6 +45,7 @@ int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct 
 void rc_uplink_close(struct rc_uplink *uplink)
 {
     free(uplink->waiting.items);
+    rc_questions_close(&uplink->questions);
 }
 
 bool rc_uplink_room(struct rc_uplink *uplink)
@@ -224,53 +225,6 @@ static void uplink_answer(struct rc_uplink *uplink, const struct rc_envelope_vie
     }
 }
 
-/* Whole entries, as many as it says; what the relay wrote may be anything. */
-static bool uplink_read_list(const struct rc_envelope_view *view, struct rc_presence_list *list)
-{
-    struct rc_query_entry entry;
-    uint32_t count = 0;
-    if (view->head.data_bytes < sizeof(list->answer)) {
-        return false;
-    }
-    memcpy(&list->answer, view->data, sizeof(list->answer));
-    list->entries = rc_span_of(view->data + sizeof(list->answer), view->head.data_bytes - sizeof(list->answer));
-    struct rc_span rest = list->entries;
-    while (rc_query_entry_next(&rest, &entry)) {
-        count++;
-    }
-    return rest.count == 0 && count == list->answer.count;
-}
-
-/* A client's question about a channel is answered. */
-static void uplink_queried(struct rc_uplink *uplink, const struct rc_envelope_view *view)
-{
-    const struct rc_client_ref *origin = &view->head.origin;
-    struct rc_presence_list list;
-    if (origin->worker != (uint16_t)uplink->worker_index || origin->slot >= uplink->truth->slot_count ||
-        origin->random == 0 || uplink->truth->slots[origin->slot].random != origin->random) {
-        return;
-    }
-    struct rc_event event = {.type = RC_EVENT_PRESENCE,
-                             .id = rc_span_of(view->request_id, view->head.request_id_bytes),
-                             .channel = rc_span_of(view->channel, view->head.channel_bytes),
-                             .presence = &list};
-    if (view->head.code != 0 || !uplink_read_list(view, &list)) {
-        event.type = RC_EVENT_ERROR;
-        event.code = RC_CODE_UNAVAILABLE;
-        event.message = RC_SPAN("too many such questions at once: ask again later");
-    } else if (rc_hub_unsent(uplink->hub, origin->slot) > RC_UPLINK_UNSENT_MAX) {
-        /* A few bytes ask for many: who does not read them is told no more. */
-        event.type = RC_EVENT_ERROR;
-        event.code = RC_CODE_LIMITED;
-        event.message = RC_SPAN("read the answers that you have before you ask again");
-    } else {
-        event.local = (list.answer.flags & RC_QUERY_LOCAL) != 0;
-    }
-    if (rc_hub_reply_event(uplink->hub, origin->slot, &event) < 0) {
-        rc_hub_close_connection(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
-    }
-}
-
 static void uplink_acknowledged(struct rc_uplink *uplink, const struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
@@ -318,7 +272,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
         if (view->head.flags & RC_ENVELOPE_API) {
             uplink->call(uplink->call_context, RC_DOWN_QUERY, view);
         } else {
-            uplink_queried(uplink, view);
+            rc_questions_answered(uplink, view);
         }
         return 0;
     default:

@@ -15,6 +15,7 @@
 #include "common/ring.h"
 #include "common/shm_layout.h"
 #include "worker/hub/hub.h"
+#include "worker/questions.h"
 
 #define RC_UPLINK_BATCH_MAX 512u    /* records drained before the turn sends them */
 #define RC_UPLINK_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
@@ -35,14 +36,15 @@ struct rc_uplink {
     struct rc_ring down;
     int relay_bell_fd;
     int worker_index;
-    uint32_t generation;          /* of this worker's start */
-    uint32_t relay_generation;    /* to which the last snapshot was begun */
-    uint32_t snapshot_next;       /* channel at which the running snapshot goes on; 0 = none is running */
-    uint32_t dirty;               /* first channel of the interest list; 0 = none */
-    uint64_t token;               /* of the last RC_UP_INTEREST_ADD */
-    bool written;                 /* something was committed since the relay's bell was rung */
-    bool blocked;                 /* interests wait for room in the up ring; the relay will wake us */
-    bool corrupt;                 /* the down ring cannot be read any more */
+    uint32_t generation;       /* of this worker's start */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of the interest list; 0 = none */
+    uint64_t token;            /* of the last RC_UP_INTEREST_ADD */
+    bool written;              /* something was committed since the relay's bell was rung */
+    bool blocked;              /* interests wait for room in the up ring; the relay will wake us */
+    bool corrupt;              /* the down ring cannot be read any more */
+    struct rc_questions questions;
     struct rc_index_list waiting; /* connections that are not read until there is room */
 };
 

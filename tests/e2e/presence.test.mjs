@@ -150,3 +150,20 @@ testBroker("the API answers for channels and users", { config: CONFIG, workers: 
   assert.equal((await broker.metrics())("ringcast_failed_deliveries_total"), 1);
   assert.deepEqual((await broker.status()).redis, { state: "none", since_ms: null, error: null });
 });
+
+testBroker("every question has exactly one answer, though relays die", { config: CONFIG, workers: 1, timeout: 60000 }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("room:1");
+  let asked = 0;
+  const answers = [];
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 50; i++) answers.push(client.request({ type: "presence", channel: "room:1", id: `q${asked++}` }));
+    broker.kill("SIGKILL", "relay");
+    for (let i = 0; i < 50; i++) answers.push(client.request({ type: "presence", channel: "room:1", id: `q${asked++}` }));
+    await until("the relay is back", () => broker.pids().relay !== 0);
+    await until("it answers again", async () => (await client.request({ type: "presence", channel: "room:1" })).clients === 1, { timeout: 15000 });
+  }
+  for (const answer of await Promise.all(answers)) assert.ok(answer.type === "presence" || answer.code === 503, JSON.stringify(answer));
+  await client.ping();
+  assert.deepEqual(client.inbox, [], "no answer came twice");
+});

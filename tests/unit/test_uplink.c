@@ -367,13 +367,17 @@ Test(uplink, publisher_waits_when_the_ring_is_full_and_is_told_when_there_is_roo
 
 static void send_list(uint32_t slot, uint64_t random, uint16_t code, const void *data, uint32_t bytes)
 {
-    struct rc_client_ref origin = hub_rig_ref(&b.rig, slot);
-    origin.random = random != 0 ? random : origin.random;
-    const struct rc_envelope_view view = {
-        .head = {.origin = origin, .code = code, .channel_bytes = 1, .request_id_bytes = 1, .data_bytes = bytes},
+    struct rc_envelope_view view = {
+        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
         .channel = "c",
-        .request_id = (const uint8_t *)"7",
-        .data = data};
+        .request_id = (const uint8_t *)"7"};
+    view.head.origin.random = random != 0 ? random : view.head.origin.random;
+    cr_assert_eq(rc_questions_ask(&b.uplink, &view), 0);
+    struct rc_envelope_view up;
+    while (went_up(&up) != 0) {}
+    view.head.code = code;
+    view.head.data_bytes = bytes;
+    view.data = data;
     cr_assert(send_down(RC_DOWN_QUERY, &view));
     loop();
 }
@@ -421,5 +425,75 @@ Test(uplink, who_does_not_read_gets_no_more_lists)
     expect(slot, "\"code\":429");
     send_list(slot, 0, 0, &answer, sizeof(answer));
     expect(slot, "\"type\":\"presence\"");
+    bench_close();
+}
+
+static void ask_questions(uint32_t slot, uint32_t count, int last)
+{
+    struct rc_envelope_view view = {
+        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
+        .channel = "c",
+        .request_id = (const uint8_t *)"7"};
+    struct rc_envelope_view up;
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(rc_questions_ask(&b.uplink, &view), i + 1 == count ? last : 0);
+        while (went_up(&up) != 0) {}
+    }
+}
+
+static void answer_question(uint64_t token)
+{
+    static const struct rc_query_answer answer = {.clients = 3};
+    const struct rc_envelope_view view = {.head = {.token = token, .channel_bytes = 1, .data_bytes = sizeof(answer)},
+                                          .channel = "c",
+                                          .data = (const uint8_t *)&answer};
+    cr_assert(send_down(RC_DOWN_QUERY, &view));
+    loop();
+}
+
+Test(uplink, questions_are_answered_once_whatever_relays_do)
+{
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    answer_question(0); /* nobody has asked */
+    ask_questions(slot, 3, 0);
+    const uint64_t token = b.uplink.questions.first;
+    rc_questions_expire(&b.uplink);
+    expect_nothing(slot);
+    answer_question(token + 1); /* in any order */
+    expect(slot, "\"type\":\"presence\",\"id\":7");
+    answer_question(token + 1);
+    answer_question(token + 3);
+    answer_question(token - 1);
+    expect_nothing(slot);
+    /* The relay is replaced: what it was asked is not answered, but by an error. */
+    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    rc_questions_expire(&b.uplink);
+    expect(slot, "\"code\":503");
+    expect(slot, "\"code\":503");
+    expect_nothing(slot);
+    answer_question(token);
+    expect_nothing(slot);
+    cr_assert_eq(b.uplink.questions.first, b.uplink.questions.next);
+    /* Or it says nothing for too long. */
+    ask_questions(slot, 1, 0);
+    b.rig.io.now_ns += (RC_QUESTION_MS - 100) * UINT64_C(1000000);
+    rc_questions_expire(&b.uplink);
+    expect_nothing(slot);
+    b.rig.io.now_ns += RC_QUESTION_MS * UINT64_C(1000000);
+    rc_questions_expire(&b.uplink);
+    expect(slot, "\"code\":503");
+    bench_close();
+}
+
+Test(uplink, too_many_questions_are_refused_until_some_are_answered)
+{
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    ask_questions(slot, RC_QUESTIONS_MAX + 1, -ENOBUFS);
+    const uint64_t token = b.uplink.questions.first;
+    answer_question(token);
+    expect(slot, "\"type\":\"presence\"");
+    ask_questions(slot, 2, -ENOBUFS);
     bench_close();
 }

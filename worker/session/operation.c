@@ -284,7 +284,7 @@ static bool request_direct(const struct request *request)
     return true;
 }
 
-/* Who may, then it is the relay's to know: uplink_queried answers. False as below. */
+/* Who may, then it is the relay's to know: rc_questions_answered tells the client. False as below. */
 static bool request_presence(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
@@ -317,7 +317,13 @@ static bool request_presence(const struct request *request)
                                         .channel = (const char *)name.bytes,
                                         .request_id = operation->id.bytes,
                                         .data = (const uint8_t *)&head};
-        return rc_uplink_write(sessions->uplink, RC_UP_QUERY, &view) == 0;
+        const int rc = rc_questions_ask(sessions->uplink, &view);
+        if (rc == -EAGAIN) {
+            return false;
+        }
+        if (rc < 0) {
+            request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        }
     }
     return true;
 }
