@@ -311,7 +311,8 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     }
 }
 
-/* Settles the short sends whose completions are in the queue. */
+/* Settles the short sends whose completions are in the queue. They stay there behind others, maybe longer than this batch: the
+ * next one must not take them for its own. */
 static void loop_settle_sends(struct rc_io *io)
 {
     struct io_uring_cqe *cqe;
@@ -320,6 +321,7 @@ static void loop_settle_sends(struct rc_io *io)
     {
         if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
             rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
+            cqe->user_data = rc_io_user_data(RC_OP_IGNORE, 0, 0);
         }
     }
 }
