@@ -12,6 +12,7 @@
 #include "acceptor/client.h"
 #include "acceptor/settings.h"
 #include "acceptor/supervisor.h"
+#include "acceptor/tune.h"
 #include "common/config_print.h"
 #include "common/log.h"
 
@@ -23,10 +24,12 @@ static const char usage[] =
     "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
+    "  ringcast tune [--json]       compare this machine with what many connections need; changes nothing\n"
     "  ringcast version             the version of this program\n"
     "  ringcast --help-config       every configuration key with its default and meaning\n"
     "\n"
     "status, reload and stop find the newest running broker, or the one of -c FILE, or of --socket PATH.\n"
+    "tune looks at what the workers of -c FILE need: exit code 1 when something is short.\n"
     "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.\n";
 
 static const struct {
@@ -38,6 +41,7 @@ static const struct {
     {"status", RC_CLI_STATUS},
     {"reload", RC_CLI_RELOAD},
     {"stop", RC_CLI_STOP},
+    {"tune", RC_CLI_TUNE},
     {"version", RC_CLI_VERSION},
     {"--version", RC_CLI_VERSION},
     {"-V", RC_CLI_VERSION},
@@ -74,7 +78,7 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
 {
     const char *word = argv[*at];
     const char *value;
-    if (strcmp(word, "--json") == 0 && cli->command == RC_CLI_STATUS) {
+    if (strcmp(word, "--json") == 0 && (cli->command == RC_CLI_STATUS || cli->command == RC_CLI_TUNE)) {
         cli->json = true;
         return 0;
     }
@@ -170,6 +174,17 @@ static int check(const struct rc_cli *cli)
     return RC_EXIT_OK;
 }
 
+static int tune(const struct rc_cli *cli)
+{
+    struct rc_settings *settings = load(cli->config, false, false);
+    if (settings == NULL) {
+        return RC_EXIT_CONFIG;
+    }
+    const bool fine = rc_tune_run(&settings->config, cli->json, stdout);
+    rc_settings_free(settings);
+    return fine ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
 static int ask(const struct rc_cli *cli, const char *request)
 {
     struct rc_err err = {{0}};
@@ -205,6 +220,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return ask(cli, "reload");
     case RC_CLI_STOP:
         return ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TUNE:
+        return tune(cli);
     case RC_CLI_VERSION:
         printf("ringcast %s\n", RC_VERSION);
         return RC_EXIT_OK;

@@ -1,5 +1,5 @@
 /*
- * cli: what a person types: `ringcast [run] [-c FILE]`, `check FILE`, `status`, `reload`, `stop`, `version`, `help`.
+ * cli: what a person types: `ringcast [run] [-c FILE]`, `check FILE`, `status`, `reload`, `stop`, `tune`, `version`, `help`.
  *
  * Called by main() alone. Output for people goes to standard output, errors to standard error.
  */
@@ -14,6 +14,7 @@ enum rc_cli_command {
     RC_CLI_STATUS,
     RC_CLI_RELOAD,
     RC_CLI_STOP,
+    RC_CLI_TUNE,
     RC_CLI_VERSION,
     RC_CLI_HELP,
     RC_CLI_HELP_CONFIG,

@@ -55,6 +55,8 @@ Test(cli, options_belong_to_their_commands)
     cr_assert_str_eq(cli.socket, "/x");
     cr_assert_eq(PARSE(&cli, "stop", "--now"), 0);
     cr_assert(cli.now);
+    cr_assert_eq(PARSE(&cli, "tune", "--json", "-c", "a.toml"), 0);
+    cr_assert(cli.command == RC_CLI_TUNE && cli.json);
     cr_assert_eq(PARSE(&cli, "stop", "--json"), -EINVAL);
     cr_assert_eq(PARSE(&cli, "status", "--now"), -EINVAL);
     cr_assert_eq(PARSE(&cli, "reload", "extra"), -EINVAL);

@@ -317,7 +317,8 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     }
 }
 
-/* Settles the short sends whose completions are in the queue. */
+/* Settles the short sends whose completions are in the queue. They stay there behind others, maybe longer than this batch: the
+ * next one must not take them for its own. */
 static void loop_settle_sends(struct rc_io *io)
 {
     struct io_uring_cqe *cqe;
