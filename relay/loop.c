@@ -16,8 +16,9 @@
 /* A heartbeat at least every second. */
 #define WAIT_MS_MAX 1000u
 
-/* A busy relay looks at its descriptors this often: a look is a system call (DEFER_TASKRUN). */
-#define REAP_INTERVAL_MS 5u
+/* A busy relay looks at its descriptors (Redis) this often: a look is a system call (DEFER_TASKRUN), and a thousand of them a
+ * second are nothing, while 5 ms would be most of what a message between hosts may take. */
+#define REAP_INTERVAL_MS 1u
 
 int rc_relay_loop_open(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops,
                        struct rc_err *err)
