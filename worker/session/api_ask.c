@@ -376,13 +376,16 @@ static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head
     if (size > RC_CALL_REPLY_BYTES_MAX || head->count > RC_API_CHANNELS_MAX || call->list_count == RC_API_LISTS_MAX) {
         return false;
     }
-    struct rc_api_list *lists = realloc(call->lists, (call->list_count + 1) * sizeof(*lists));
     uint8_t *bytes = malloc(size);
-    call->lists = lists != NULL ? lists : call->lists;
-    if (lists == NULL || bytes == NULL) {
+    if (bytes == NULL) {
+        return false;
+    }
+    struct rc_api_list *lists = realloc(call->lists, (call->list_count + 1) * sizeof(*lists));
+    if (lists == NULL) {
         free(bytes);
         return false;
     }
+    call->lists = lists;
     memcpy(bytes, view->data + sizeof(*head), size);
     call->lists[call->list_count++] = (struct rc_api_list){
         .bytes = bytes, .count = head->count, .size = size, .more = (head->flags & RC_REPLY_MORE) != 0};
