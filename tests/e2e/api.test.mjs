@@ -608,14 +608,14 @@ testBroker("full rings: a single message is refused, a batch goes on when there 
 });
 
 testBroker("a call in progress is still answered when the broker drains", { config, logLines: 30 }, async (broker) => {
-  const client = await broker.connect();
-  await client.subscribe("d");
+  const clients = await broker.connectMany([1, 1]); // by their end we know that both workers drain
+  for (const client of clients) await client.subscribe("d");
   const raws = [await connection(broker), await connection(broker)];
   broker.kill("SIGSTOP", "relay");
   for (const raw of raws) raw.write(post("publish", { channel: "d", data: 1 }));
   await until("they wait", async () => (await broker.metrics())("ringcast_api_calls") === 2);
   process.kill(broker.pid, "SIGTERM");
-  assert.equal((await client.closed).code, 1012);
+  for (const client of clients) assert.equal((await client.closed).code, 1012);
   broker.kill("SIGCONT", "relay");
   for (const raw of raws) {
     const answer = await raw.answer();

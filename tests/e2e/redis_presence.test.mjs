@@ -227,3 +227,24 @@ testRedis("a relay that is replaced tells nothing of users who stayed", { broker
   assert.equal(watcher.messages.length, 3);
   assert.equal(await redis.command("HGET", "ws:presence:users", "stays"), "node-0");
 });
+
+testRedis("who was on a broker that died is not in its channels any more", { brokers: 2, config: { ...CONFIG, "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "1500ms" }, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const [stays, ...rest] = [await b.connect({ path: "/ws?user=both" }), await a.connect({ path: "/ws?user=both" }), await a.connect({ path: "/ws?user=gone" }), await a.connect()];
+  for (let i = 0; i < 300; i++) rest.push(await a.connect({ path: `/ws?user=many${i}` }));
+  await stays.subscribe("room:1");
+  for (const client of rest) await client.subscribe("room:1");
+  await until("all are there", async () => {
+    const { clients, users, members } = await stays.presence("room:1", { limit: 1000 });
+    return clients === 304 && users === 302 && members.length === 303;
+  }, { timeout: 15000 });
+  for (const pid of a.pids().all.concat(a.pid)) process.kill(pid, "SIGKILL");
+  await until("one is left", async () => (await stays.presence("room:1")).clients === 1, { timeout: 20000 });
+  const { users, members } = await until("and its user", async () => {
+    const answer = await stays.presence("room:1");
+    return answer.members.length === 1 && answer;
+  });
+  assert.deepEqual([users, members], [1, [{ user: "both", clients: 1, instances: ["node-1"] }]]);
+  assert.equal(await redis.command("HGET", "ws:presence:members:room:1", "both"), "node-1:1");
+  a.exit ??= {};
+  a.stop = async () => {};
+});
