@@ -374,12 +374,15 @@ static void run(struct worker *w)
         rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
         rc_hub_tell_gaps(&w->hub);
+        /* What comes down between the turn's rounds is the next turn's, or was critical. */
+        const uint64_t position = w->uplink.down.position;
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
         } else {
             trim(w);
         }
-        rc_uplink_release(&w->uplink);
+        rc_uplink_release(&w->uplink, position);
+        w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
         rc_uplink_flush(&w->uplink);
         rc_overload_pass_ends(&w->overload);

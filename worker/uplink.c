@@ -325,9 +325,9 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
     return !uplink->corrupt;
 }
 
-void rc_uplink_release(struct rc_uplink *uplink)
+void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
 {
-    rc_ring_release(&uplink->down);
+    rc_ring_release_to(&uplink->down, position);
     if (rc_ring_room_due(&uplink->down)) {
         uplink->written = true;
     }

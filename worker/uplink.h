@@ -68,8 +68,8 @@ void rc_uplink_flush(struct rc_uplink *uplink);
 
 /* Handles what came down, at most RC_UPLINK_BATCH_MAX records; true when it stopped for another reason than an empty ring. */
 bool rc_uplink_drain(struct rc_uplink *uplink);
-/* The turn is over: gives the drained records back. */
-void rc_uplink_release(struct rc_uplink *uplink);
+/* The turn is over: gives back the records that were drained before it, up to `position` (what uplink->down.position was). */
+void rc_uplink_release(struct rc_uplink *uplink, uint64_t position);
 
 /* Half of the up ring is free: connections that wait for room may try again. Otherwise the relay was asked to wake us. */
 bool rc_uplink_room(struct rc_uplink *uplink);

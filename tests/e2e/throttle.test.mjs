@@ -59,6 +59,8 @@ testBroker("every publish is answered, keys wait for themselves alone, in JSON, 
   assert.equal(wrong.status, 400);
   assert.match(wrong.body, /key is longer than 64 bytes/);
   await b.refused(400, { type: "publish", channel: "tick:1", data: 1, key: 5 });
+  assert.equal((await broker.get("/api/broadcast", { method: "POST", headers: { Authorization: `Bearer ${KEY}` }, body: '{"data":0,"key":5}' })).status, 200, "of a publish only");
+  assert.deepEqual(await a.next((message) => message.channel === "*"), { type: "message", channel: "*", data: 0 });
   const client = new Ringcast(broker.url, { WebSocket });
   await client.publish("tick:1", 8, { key: "js" });
   await client.publish("tick:1", new Uint8Array([9]), { key: "js" });

@@ -125,7 +125,7 @@ static bool loop(void)
     const bool more = rc_uplink_drain(&b.uplink);
     rc_uplink_flush(&b.uplink);
     hub_rig_run(&b.rig);
-    rc_uplink_release(&b.uplink);
+    rc_uplink_release(&b.uplink, b.uplink.down.position);
     return more;
 }
 

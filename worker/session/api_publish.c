@@ -39,7 +39,7 @@ static int check_exclude(struct rc_api_call *call, const struct rc_json_value *v
     return 0;
 }
 
-/* data, data_base64, exclude and key of an object. */
+/* data, data_base64, exclude and (of a publish) key of an object. */
 static int read_message(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
                         struct rc_api_message *message, struct rc_api_fault *fault)
 {
@@ -56,7 +56,7 @@ static int read_message(struct rc_api *api, struct rc_api_call *call, const stru
     if (check_exclude(call, &members[RC_API_EXCLUDE], &message->exclude, fault) < 0) {
         return -EINVAL;
     }
-    if (members[RC_API_KEY].type != RC_JSON_NONE &&
+    if (call->route->run == rc_api_publish && members[RC_API_KEY].type != RC_JSON_NONE &&
         rc_api_string(call, &members[RC_API_KEY], "key", RC_KEY_BYTES_MAX, &message->key, fault) < 0) {
         return -EINVAL;
     }
