@@ -346,24 +346,25 @@ static void members_came(void *context, const redisReply *reply)
     answered(query, good);
 }
 
+static void count_came(struct rc_query *query, const redisReply *reply, uint64_t *count)
+{
+    const bool good = reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
+    if (good) {
+        *count = (uint64_t)reply->integer;
+    }
+    answered(query, good);
+}
+
 static void clients_came(void *context, const redisReply *reply)
 {
     struct rc_query *query = context;
-    const bool good = reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
-    if (good) {
-        query->answer.clients = (uint64_t)reply->integer;
-    }
-    answered(query, good);
+    count_came(query, reply, &query->answer.clients);
 }
 
 static void users_came(void *context, const redisReply *reply)
 {
     struct rc_query *query = context;
-    const bool good = reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
-    if (good) {
-        query->answer.users = (uint64_t)reply->integer;
-    }
-    answered(query, good);
+    count_came(query, reply, &query->answer.users);
 }
 
 static void user_came(void *context, const redisReply *reply)
