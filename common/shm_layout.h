@@ -19,7 +19,10 @@
 #include "common/metrics.h"
 #include "common/ring.h"
 
-#define RC_SHM_VERSION 1u
+/* Programs of different builds must not share memory: the layout's number (to be raised when a member gets another meaning), and the
+ * size of everything in the control segment, which changes by itself. */
+#define RC_SHM_LAYOUT 1u
+#define RC_SHM_VERSION (RC_SHM_LAYOUT << 28 | ((uint32_t)sizeof(struct rc_control) & 0x0fffffffu))
 #define RC_CONTROL_READY 0x52434354u /* "RCCT" */
 #define RC_PORT_READY 0x52435054u    /* "RCPT" */
 #define RC_LISTENERS_MAX 32
