@@ -15,7 +15,7 @@ const CONFIG = {
     { name: "secret", presence: true, presence_who: "none" },
   ],
 };
-const byUser = (members) => members.toSorted((a, b) => String(a.user).localeCompare(String(b.user)));
+const byUser = (members) => [...members].sort((a, b) => String(a.user).localeCompare(String(b.user)));
 
 testBroker("users with their clients, on all workers, and counts of all", { config: CONFIG, workers: 2 }, async (broker) => {
   const [ann, anonymous] = await broker.connectMany([1, 1]);

@@ -145,9 +145,9 @@ testRedis("presence and calls between instances over a Cluster", {
       const list = await one.presence(`room:${i}`);
       return list.clients === 2 && list.members[0].clients === 2 && list;
     });
-    assert.deepEqual([answer.users, answer.scope, answer.members[0].instances.toSorted()], [1, undefined, ["node-0", "node-1"]]);
+    assert.deepEqual([answer.users, answer.scope, [...answer.members[0].instances].sort()], [1, undefined, ["node-0", "node-1"]]);
   }
-  assert.deepEqual((await api(a, "presence?user=u1")).instances.toSorted(), ["node-0", "node-1"]);
+  assert.deepEqual((await api(a, "presence?user=u1")).instances.sort(), ["node-0", "node-1"]);
   await until("they know each other", async () => (await api(a, "instances")).instances.length === 2 && (await api(b, "instances")).instances.length === 2);
   assert.deepEqual(await api(a, "subscribe", { user: "u1", channel: "room:new" }), { status: 200, subscribed: 2 });
   assert.equal((await api(b, "channels?prefix=room:new")).channels[0].subscribers, 2);

@@ -75,7 +75,7 @@ testRedis("who is in a channel, on which instance, as which user", { brokers: 2,
   assert.deepEqual(await redis.command("KEYS", "ws:presence:channel:*"), [key], "only where presence is on");
 });
 
-const byUser = (members) => members.map((one) => ({ ...one, instances: one.instances.toSorted() })).toSorted((a, b) => String(a.user).localeCompare(String(b.user)));
+const byUser = (members) => members.map((one) => ({ ...one, instances: [...one.instances].sort() })).sort((a, b) => String(a.user).localeCompare(String(b.user)));
 
 testRedis("clients ask who is in a channel, on whichever instance", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {
   const clients = [
