@@ -150,7 +150,7 @@ testRedis("presence and calls between instances over a Cluster", {
   assert.deepEqual((await api(a, "presence?user=u1")).instances.sort(), ["node-0", "node-1"]);
   await until("they know each other", async () => (await api(a, "instances")).instances.length === 2 && (await api(b, "instances")).instances.length === 2);
   assert.deepEqual(await api(a, "subscribe", { user: "u1", channel: "room:new" }), { status: 200, subscribed: 2 });
-  assert.equal((await api(b, "channels?prefix=room:new")).channels[0].subscribers, 2);
+  await until("both subscriptions are registered", async () => (await api(b, "channels?prefix=room:new")).channels[0]?.subscribers === 2);
   assert.equal((await api(a, "disconnect", { client: two.id })).disconnected, 1);
   assert.equal((await two.closed).code, 4501);
   assert.equal((await api(a, "disconnect", { client: two.id })).status, 404);
