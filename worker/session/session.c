@@ -13,6 +13,7 @@
 #include "worker/ws/frame.h"
 
 #define SESSION_FEW 10000u        /* connections of a worker below which its timers are bundled */
+#define SESSION_VERY_FEW 1000u    /* and below which even more */
 #define SESSION_BUNDLED_MS 10000u /* and intervals from which on a second more does not matter */
 
 static uint32_t session_now_ms(const struct rc_sessions *sessions)
@@ -211,9 +212,13 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
         return 0;
     }
     const uint32_t due_ds = rc_io_deadline(sessions->io, in_ms);
-    /* With few connections pings go on whole seconds, so that an idle worker wakes once a second; with many they are
-     * spread over every tick. */
-    return sessions->io->open_count < SESSION_FEW && in_ms >= SESSION_BUNDLED_MS ? (due_ds + 9) / 10 * 10 : due_ds;
+    /* With few connections pings go on whole seconds, or every five where that is a small part of the interval, so that an
+     * idle worker seldom wakes; with many they are spread over every tick. To the nearest one, or each would be late. */
+    uint32_t step_ds = 1;
+    if (sessions->io->open_count < SESSION_FEW && in_ms >= SESSION_BUNDLED_MS) {
+        step_ds = sessions->io->open_count < SESSION_VERY_FEW && in_ms >= 2 * SESSION_BUNDLED_MS ? 50 : 10;
+    }
+    return (due_ds + step_ds / 2) / step_ds * step_ds;
 }
 
 void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
