@@ -345,7 +345,8 @@ export async function startBroker(options) {
   try {
     return await broker.start(options);
   } catch (error) {
-    error.message += `\n--- the broker's log\n${broker.log.slice(-60).join("\n")}`;
+    // Not into the message: an assertion's stack, which is what is printed, was made before.
+    console.error(`--- the broker did not start. Its log:\n${broker.log.slice(-60).join("\n")}\n---`);
     await broker.destroy();
     throw error;
   }
