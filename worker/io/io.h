@@ -27,6 +27,7 @@
 #define RC_IO_BUFFER_BYTES 4096u
 #define RC_IO_BUFFER_GROUP 0u
 #define RC_IO_COLLECT_MAX 1024u      /* completions collected before the loop looks at its rings again */
+#define RC_IO_TIMERS_MAX 128u        /* timers a pass handles: each may be a send, or a close, of 10 us in the kernel */
 #define RC_IO_COLLECT_NS 5000000u    /* nor longer than this: a thousand TLS handshakes are a second */
 #define RC_IO_BATCH_MAX 256u         /* sends in one submit: a round */
 #define RC_IO_PIECES_MAX 64u         /* pieces of one send */
@@ -61,7 +62,7 @@ struct rc_conn {
     uint8_t inflight;  /* enum rc_io_inflight */
     uint8_t mode;      /* enum rc_io_mode */
     uint8_t paused;    /* 1: the upper layers do not want to read now */
-    uint8_t cancelled; /* 1: the receive in flight is being cancelled */
+    uint8_t cancelled; /* enum rc_io_inflight, of those in flight that are to be cancelled */
     uint8_t preface;   /* 1: the next bytes are handlers.preface's */
 };
 
@@ -194,7 +195,7 @@ void rc_io_close(struct rc_io *io);
  * RC_IO_COLLECT_MAX completions and hardly longer than RC_IO_COLLECT_NS. Updates now_ns and now_ds. */
 void rc_io_run(struct rc_io *io, uint32_t wait_ms);
 
-/* Fires the timers that are due. */
+/* Fires the timers that are due, at most RC_IO_TIMERS_MAX; rc_io_sleep_ms is 0 while more are. */
 void rc_io_timers(struct rc_io *io);
 /* How long the loop may sleep until then, at most `most_ms`. */
 uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms);

@@ -40,7 +40,7 @@ void rc_io_on_peername(struct rc_io *io, uint32_t slot, uint32_t entry, int resu
 void rc_io_on_receive(struct rc_io *io, uint32_t slot, const struct io_uring_cqe *cqe);
 void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result);
-void rc_io_on_cancel(struct rc_io *io, uint32_t slot);
+void rc_io_on_cancel(struct rc_io *io, uint32_t slot, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t slot, int result);
 void rc_io_arm_pollout(struct rc_io *io, uint32_t slot);
 /* tls_socket.c */

@@ -257,7 +257,7 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         rc_io_on_pollout(io, index, cqe->res);
         return;
     case RC_OP_CANCEL:
-        rc_io_on_cancel(io, index);
+        rc_io_on_cancel(io, index, cqe->res);
         return;
     case RC_OP_TLS_SEND:
         rc_io_tls_on_sent(io, index, cqe->res);
@@ -389,7 +389,10 @@ void rc_io_flush(struct rc_io *io)
 void rc_io_timers(struct rc_io *io)
 {
     uint32_t slot;
-    while ((slot = rc_wheel_expire(&io->wheel, io->now_ds)) != RC_WHEEL_NONE) {
+    for (uint32_t i = 0; i < RC_IO_TIMERS_MAX; i++) {
+        if ((slot = rc_wheel_expire(&io->wheel, io->now_ds)) == RC_WHEEL_NONE) {
+            break;
+        }
         io->handlers.timer(io->handlers.context, slot);
     }
     if (io->accept_retry_ds != 0 && io->now_ds >= io->accept_retry_ds) {
@@ -400,6 +403,9 @@ void rc_io_timers(struct rc_io *io)
 
 uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
 {
+    if (io->wheel.now_ds < io->now_ds) {
+        return 0; /* more timers are due than one pass takes */
+    }
     uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
     if (io->accept_retry_ds != 0) {
         const uint32_t left = io->accept_retry_ds > io->now_ds ? io->accept_retry_ds - io->now_ds : 0;

@@ -12,9 +12,11 @@
 #include "worker/session/api.h"
 #include "worker/ws/frame.h"
 
-#define SESSION_FEW 10000u        /* connections of a worker below which its timers are bundled */
-#define SESSION_VERY_FEW 1000u    /* and below which even more */
-#define SESSION_BUNDLED_MS 10000u /* and intervals from which on a second more does not matter */
+#define SESSION_BURST 600u        /* pings of a worker that may fall due together: some 3 ms of sends */
+#define SESSION_STEP_DS 10u       /* they are bundled for at most this long */
+#define SESSION_FEW 1000u         /* or, with fewer connections than this, */
+#define SESSION_FEW_STEP_DS 50u   /* for as long as this, where it is a small part of the interval */
+#define SESSION_BUNDLED_MS 10000u /* intervals from which on a second more does not matter */
 
 static uint32_t session_now_ms(const struct rc_sessions *sessions)
 {
@@ -212,11 +214,16 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
         return 0;
     }
     const uint32_t due_ds = rc_io_deadline(sessions->io, in_ms);
-    /* With few connections pings go on whole seconds, or every five where that is a small part of the interval, so that an
-     * idle worker seldom wakes; with many they are spread over every tick. To the nearest one, or each would be late. */
+    /* An idle worker shall wake seldom: pings go out on whole seconds together (measured: 4.3 % of a core for 100,000
+     * connections, 5.1 % on every tick), unless that makes too many at once. To the nearest step, or each would be late. */
     uint32_t step_ds = 1;
-    if (sessions->io->open_count < SESSION_FEW && in_ms >= SESSION_BUNDLED_MS) {
-        step_ds = sessions->io->open_count < SESSION_VERY_FEW && in_ms >= 2 * SESSION_BUNDLED_MS ? 50 : 10;
+    if (in_ms >= SESSION_BUNDLED_MS) {
+        const uint32_t count = sessions->io->open_count > 0 ? sessions->io->open_count : 1;
+        const uint64_t fit_ds = SESSION_BURST * (in_ms / RC_WHEEL_TICK_MS) / count;
+        step_ds = count < SESSION_FEW && in_ms >= 2 * SESSION_BUNDLED_MS ? SESSION_FEW_STEP_DS
+                  : fit_ds < SESSION_STEP_DS                             ? (uint32_t)fit_ds
+                                                                         : SESSION_STEP_DS;
+        step_ds = step_ds > 0 ? step_ds : 1;
     }
     return (due_ds + step_ds / 2) / step_ds * step_ds;
 }

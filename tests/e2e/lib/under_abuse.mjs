@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
+import { setPriority } from "node:os";
 import { PROGRAM } from "./abuse.mjs";
 import { certificate } from "./tls.mjs";
 import { SEED, delay, freePort, until, within } from "./util.mjs";
@@ -59,6 +60,7 @@ export async function underAbuse(broker, good, attack, { count, ms, growth, calm
   const began = performance.now();
   const settings = { host: "127.0.0.1", port: broker.port, tlsPort: Number(broker.config["tls.listen"][0].split(":")[1]), count, ms, seed: SEED % 2 ** 31 };
   const child = spawn(process.execPath, [PROGRAM, attack, JSON.stringify(settings)], { stdio: ["ignore", "pipe", "inherit"] });
+  setPriority(child.pid, 10); // it stands for other machines: it must not take the time of those who measure
   let output = "";
   child.stdout.on("data", (bytes) => (output += bytes));
   const exited = new Promise((done) => child.once("close", done));
