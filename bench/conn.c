@@ -359,7 +359,7 @@ void rc_bench_conn_connected(struct rc_bench_client *client, uint32_t slot, int 
     }
     if (client->protocol->framing[conn->role] != RC_BENCH_FRAMING_WS) {
         conn->state = RC_BENCH_CONN_JOINING;
-        rc_bench_receive_joined(client, slot);
+        rc_bench_receive_join(client, slot);
         rc_bench_conn_arm(client, slot);
         return;
     }

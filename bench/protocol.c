@@ -219,6 +219,44 @@ static size_t nchan_before(char *out, bool direct, const char *name, size_t payl
     return (size_t)bytes;
 }
 
+/* --- Redis itself: what a broker between two others can at best do ---------------------------------------------------- */
+
+static size_t redis_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_SUBSCRIBER ? put(out, "SUBSCRIBE ", channel, "\r\n") : 0;
+}
+
+static enum rc_bench_verdict redis_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                         size_t payload_bytes, struct rc_span *found)
+{
+    (void)role;
+    (void)step;
+    if (starts(text, "*3\r\n$7\r\nmessage\r\n") && text.count > payload_bytes + 2) {
+        *found = rc_span_of(text.bytes + text.count - 2 - payload_bytes, payload_bytes);
+        return RC_BENCH_PAYLOAD;
+    }
+    if (starts(text, "*3\r\n$9\r\nsubscribe\r\n")) {
+        return RC_BENCH_STEP;
+    }
+    return starts(text, "-") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+}
+
+static size_t redis_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)direct;
+    (void)host;
+    const int bytes = snprintf(out, RC_BENCH_ENVELOPE_BYTES_MAX, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%zu\r\n",
+                               strlen(name), name, payload_bytes);
+    RC_ASSERT(bytes > 0 && bytes < RC_BENCH_ENVELOPE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+static size_t redis_after(char *out)
+{
+    return put(out, "\r\n", "", "");
+}
+
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
 #define ALL_WS                                                        \
@@ -294,6 +332,18 @@ static const struct rc_bench_protocol protocols[] = {
         .judge = plain_judge,
         .before = nchan_before,
         .after = plain_after,
+    },
+    {
+        .name = "redis",
+        .help = "a Redis server: SUBSCRIBE and PUBLISH",
+        .paths = {"/", "/", "/"},
+        .framing = {RC_BENCH_FRAMING_RESP, RC_BENCH_FRAMING_RESP, RC_BENCH_FRAMING_RESP},
+        .steps = {1, 0, 0},
+        .channels = true,
+        .join = redis_join,
+        .judge = redis_judge,
+        .before = redis_before,
+        .after = redis_after,
     },
     {
         .name = "floor",

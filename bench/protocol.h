@@ -29,6 +29,7 @@ enum rc_bench_framing {
     RC_BENCH_FRAMING_WS,
     RC_BENCH_FRAMING_HTTP,  /* requests on a kept-alive connection; only answers that refuse are looked at */
     RC_BENCH_FRAMING_FIXED, /* no handshake; every payload's length is known */
+    RC_BENCH_FRAMING_RESP,  /* Redis: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 };
 
 enum rc_bench_verdict {

@@ -72,7 +72,7 @@ static uint32_t steps_of(const struct rc_bench_client *client, uint8_t role)
     return role == RC_BENCH_SUBSCRIBER && steps > 0 ? steps + client->plan->options->subscriptions - 1 : steps;
 }
 
-void rc_bench_receive_joined(struct rc_bench_client *client, uint32_t slot)
+static void joined(struct rc_bench_client *client, uint32_t slot)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
     const uint64_t now = rc_clock_ns();
@@ -86,13 +86,12 @@ void rc_bench_receive_joined(struct rc_bench_client *client, uint32_t slot)
     }
 }
 
-/* Enters the connection's step: sends its message, if any; past the last one the connection is ready. */
-static void enter_step(struct rc_bench_client *client, uint32_t slot)
+void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
     const uint32_t steps = steps_of(client, conn->role);
     if (conn->step >= steps) {
-        rc_bench_receive_joined(client, slot);
+        joined(client, slot);
         return;
     }
     const uint32_t own = client->protocol->steps[conn->role];
@@ -122,7 +121,7 @@ static void step_done(struct rc_bench_client *client, uint32_t slot, struct rc_s
         name[found.count] = '\0';
     }
     conn->step++;
-    enter_step(client, slot);
+    rc_bench_receive_join(client, slot);
 }
 
 static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count)
@@ -142,7 +141,7 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
     if (head > 0) {
         client->conns[slot].state = RC_BENCH_CONN_JOINING;
         rc_bench_count(&client->tally->opened, 1);
-        enter_step(client, slot);
+        rc_bench_receive_join(client, slot);
     }
     return head;
 }
@@ -259,6 +258,41 @@ static int take_fixed(struct rc_bench_client *client, uint32_t slot, const uint8
     return (int)wanted;
 }
 
+/* The bytes of the value that stands at the front, of which only what PUBLISH and SUBSCRIBE are answered with can come: a line, or
+ * an array of lines and bulk strings. 0: not all of it is there. */
+static uint32_t resp_bytes(const uint8_t *bytes, uint32_t count)
+{
+    uint32_t at = 0;
+    for (long left = 1; left > 0; left--) {
+        const uint8_t *const end = memmem(bytes + at, count - at, "\r\n", 2);
+        if (end == NULL) {
+            return 0;
+        }
+        const uint8_t kind = bytes[at];
+        const long number = strtol((const char *)bytes + at + 1, NULL, 10); /* ends at the line's end */
+        at = (uint32_t)(end - bytes) + 2;
+        if (kind == '*') {
+            left += number;
+        } else if (kind == '$' && number >= 0) {
+            if (number > FRAME_BYTES_MAX || count - at < (uint32_t)number + 2) {
+                return 0;
+            }
+            at += (uint32_t)number + 2;
+        }
+    }
+    return at;
+}
+
+static int take_resp(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                     uint64_t now_ns)
+{
+    const uint32_t whole = resp_bytes(bytes, count);
+    if (whole > 0) {
+        take_message(client, slot, rc_span_of(bytes, whole), now_ns);
+    }
+    return (int)whole;
+}
+
 /* Answers to requests: only what refuses matters, and refusals are short enough to begin a receive. */
 static int take_http(struct rc_bench_client *client, const uint8_t *bytes, uint32_t count)
 {
@@ -286,6 +320,8 @@ static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t
             took = take_frame(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_FIXED) {
             took = take_fixed(client, slot, bytes + at, count - at, now_ns);
+        } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_RESP) {
+            took = take_resp(client, slot, bytes + at, count - at, now_ns);
         } else {
             took = take_http(client, bytes + at, count - at);
         }

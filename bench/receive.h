@@ -12,8 +12,8 @@
 /* Takes `count` bytes of a connection's stream. */
 void rc_bench_receive(struct rc_bench_client *client, uint32_t slot, uint8_t *bytes, uint32_t count, uint64_t now_ns);
 
-/* A connection has no (more) steps to wait for. */
-void rc_bench_receive_joined(struct rc_bench_client *client, uint32_t slot);
+/* Enters the connection's step: sends its message, if any; past the last one the connection is ready. */
+void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot);
 
 /* Gives back what a connection has borrowed for a cut frame. */
 void rc_bench_receive_forget(struct rc_bench_client *client, uint32_t slot);
