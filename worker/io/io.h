@@ -26,7 +26,9 @@
 #define RC_IO_CQ_ENTRIES 32768u
 #define RC_IO_BUFFER_BYTES 4096u
 #define RC_IO_BUFFER_GROUP 0u
-#define RC_IO_COLLECT_MAX 1024u      /* completions collected before the loop looks at its rings again */
+/* Completions collected before the loop answers them. More do not pay: the sockets they are of have left the caches when they are
+ * sent to (5,000 echoing connections: 0.9 to 1.1 times the bare loop with 256, 1.1 to 1.3 times with 1,024). */
+#define RC_IO_COLLECT_MAX 256u
 #define RC_IO_TIMERS_MAX 128u        /* timers a pass handles: each may be a send, or a close, of 10 us in the kernel */
 #define RC_IO_COLLECT_NS 5000000u    /* nor longer than this: a thousand TLS handshakes are a second */
 #define RC_IO_BATCH_MAX 256u         /* sends in one submit: a round */
