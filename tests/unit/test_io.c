@@ -50,10 +50,10 @@ Test(io, burst_of_connections_keeps_addresses_apart)
     for (int i = 0; i < COUNT; i++) {
         fds[i] = connect_to(&address);
     }
-    for (int i = 0; i < 100 && rig.io.open_count < COUNT; i++) {
+    /* A place is free again when its address has come: a few passes after the last was accepted. */
+    for (int i = 0; i < 100 && (rig.io.open_count < COUNT || rig.io.peernames_free_count < RC_IO_PEERNAMES_MAX); i++) {
         hub_rig_run(&rig);
     }
-    hub_rig_run(&rig);
     cr_assert_eq(rig.io.open_count, COUNT);
     static bool seen[65536];
     for (int i = 0; i < COUNT; i++) {
