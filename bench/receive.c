@@ -258,39 +258,70 @@ static int take_fixed(struct rc_bench_client *client, uint32_t slot, const uint8
     return (int)wanted;
 }
 
+/* The number that a line of RESP holds, from behind its kind to its end; false when it is none, or one beyond all bounds. */
+static bool resp_number(const uint8_t *at, const uint8_t *end, long *number)
+{
+    const bool negative = at < end && *at == '-';
+    at += negative;
+    if (at == end || end - at > 9) {
+        return false;
+    }
+    long value = 0;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9') {
+            return false;
+        }
+        value = value * 10 + (*at - '0');
+    }
+    *number = negative ? -value : value;
+    return true;
+}
+
 /* The bytes of the value that stands at the front, of which only what PUBLISH and SUBSCRIBE are answered with can come: a line, or
- * an array of lines and bulk strings. 0: not all of it is there. */
-static uint32_t resp_bytes(const uint8_t *bytes, uint32_t count)
+ * an array of lines and bulk strings. 0: not all of it is there. -EPROTO: it is none. */
+static int resp_bytes(const uint8_t *bytes, uint32_t count)
 {
     uint32_t at = 0;
     for (long left = 1; left > 0; left--) {
+        if (at < count && memchr("+-:$*", bytes[at], 5) == NULL) {
+            return -EPROTO;
+        }
         const uint8_t *const end = memmem(bytes + at, count - at, "\r\n", 2);
         if (end == NULL) {
-            return 0;
+            return count - at > ANSWER_BYTES_MAX ? -EPROTO : 0;
         }
         const uint8_t kind = bytes[at];
-        const long number = strtol((const char *)bytes + at + 1, NULL, 10); /* ends at the line's end */
+        long number = 0;
+        if ((kind == '*' || kind == '$') && !resp_number(bytes + at + 1, end, &number)) {
+            return -EPROTO;
+        }
         at = (uint32_t)(end - bytes) + 2;
-        if (kind == '*') {
+        if (kind == '*' && number > 0) {
             left += number;
         } else if (kind == '$' && number >= 0) {
-            if (number > FRAME_BYTES_MAX || count - at < (uint32_t)number + 2) {
+            if (number > FRAME_BYTES_MAX || at > FRAME_BYTES_MAX) {
+                return -EPROTO;
+            }
+            if (count - at < (uint32_t)number + 2) {
                 return 0;
             }
             at += (uint32_t)number + 2;
         }
     }
-    return at;
+    return (int)at;
 }
 
 static int take_resp(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
                      uint64_t now_ns)
 {
-    const uint32_t whole = resp_bytes(bytes, count);
-    if (whole > 0) {
-        take_message(client, slot, rc_span_of(bytes, whole), now_ns);
+    const int whole = resp_bytes(bytes, count);
+    if (whole < 0) {
+        rc_bench_client_note(client, "the server sent what is no RESP");
+        rc_bench_conn_ended(client, slot);
+    } else if (whole > 0) {
+        take_message(client, slot, rc_span_of(bytes, (uint32_t)whole), now_ns);
     }
-    return (int)whole;
+    return whole;
 }
 
 /* Answers to requests: only what refuses matters, and refusals are short enough to begin a receive. */

@@ -1,10 +1,11 @@
 // Overload: newcomers wait, then are told to come again; clients that are there stay; and it ends by itself.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { connect as connectTls } from "node:tls";
 import { run, testBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { CA, certificate } from "./lib/tls.mjs";
-import { freePort, until, within } from "./lib/util.mjs";
+import { delay, freePort, program, until, within } from "./lib/util.mjs";
 
 async function reload(broker, changes) {
   broker.writeConfig({ ...broker.config, ...changes });
@@ -102,40 +103,129 @@ testBroker("turns that take too long: newcomers are put off until the fan-out is
 
 testBroker("half-open handshakes have their bound, and the newest are refused", { workers: 1, config: { "overload.max_handshakes": 20, "limits.handshake_timeout": "60s" } }, async (broker) => {
   const good = await broker.connect();
-  assert.equal((await admin(broker))("ringcast_handshakes"), 0);
+  const metrics = await watch(broker);
+  assert.equal((await metrics())("ringcast_handshakes"), 0);
   const halfOpen = [];
   for (let i = 0; i < 20; i++) {
     const raw = await broker.raw();
     raw.write("GET /ws HTTP/1.1\r\nHost: ");
     halfOpen.push(raw);
   }
-  await until("they are counted", async () => (await admin(broker))("ringcast_handshakes") === 20);
+  await until("they are counted", async () => (await metrics())("ringcast_handshakes") === 20);
   for (let i = 0; i < 5; i++) {
     const raw = await broker.raw();
     const answer = await raw.response();
     assert.deepEqual([answer.status, answer.headers["retry-after"]], [503, "1"]);
     await raw.rest();
   }
-  assert.equal((await admin(broker))("ringcast_connections_refused_handshakes_total"), 5);
+  assert.equal((await metrics())("ringcast_connections_refused_handshakes_total"), 5);
   // A request makes room, a WebSocket too, and so does one that gives up.
   halfOpen[0].write("x\r\n\r\n");
   assert.equal((await halfOpen[0].response()).status, 426);
   halfOpen[1].end();
   halfOpen[2].write("x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
   assert.equal((await halfOpen[2].response()).status, 101);
-  await until("they are not counted any more", async () => (await admin(broker))("ringcast_handshakes") === 17);
+  await until("they are not counted any more", async () => (await metrics())("ringcast_handshakes") === 17);
   assert.equal((await upgrade(broker)).status, 101);
   await good.ping();
   for (const raw of halfOpen) raw.end();
-  await until("nothing is left of them", async () => (await admin(broker))("ringcast_handshakes") === 0);
+  await until("nothing is left of them", async () => (await metrics())("ringcast_handshakes") === 0);
 });
 
-/* /metrics over a connection that is there already: a new one would be a handshake itself. */
-async function admin(broker) {
-  broker.watcher ??= await broker.raw();
-  broker.watcher.write("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-  const { body } = await broker.watcher.response();
-  return (name) => Number(new RegExp(`^${name}\\{instance="test"\\} (\\S+)$`, "m").exec(body)[1]);
+// The queue is as long as net.core.somaxconn; where that was raised, more connections than a test should make.
+const BACKLOG = Number(readFileSync("/proc/sys/net/core/somaxconn", "latin1"));
+const tooLong = BACKLOG > 8192 ? `net.core.somaxconn is ${BACKLOG}` : false;
+testBroker("the accept queue fills while the worker does not come to it: who waits in it is refused at once, and that is all", {
+  workers: 1, timeout: 90000, skip: tooLong, config: { "server.stuck_timeout": "60s", "server.stuck_kill_timeout": "0s", "limits.ping_interval": "0s" },
+}, async (broker) => {
+  const [reader, publisher] = [await broker.connect(), await broker.connect()];
+  await reader.subscribe("room:1");
+  const before = await broker.metrics();
+  const worker = broker.kill("SIGSTOP", 0);
+  const waiting = [];
+  while (waiting.length < BACKLOG * 0.8) waiting.push(...await Promise.all(Array.from({ length: 64 }, () => broker.raw())));
+  for (const raw of waiting) raw.write(upgradeRequest("/ws"));
+  publisher.send({ type: "publish", channel: "room:1", data: "meanwhile" });
+  process.kill(worker, "SIGCONT");
+  const answers = await Promise.all(waiting.map((raw) => raw.response({ timeout: 30000 })));
+  assert.equal((await reader.next("message")).data, "meanwhile", "who was there is served");
+  const refused = answers.filter(({ status }) => status === 503);
+  assert.deepEqual(answers.filter(({ status }) => status !== 503 && status !== 101), [], "nobody is forgotten");
+  // On a slow machine the end of the queue may come when it is over.
+  assert.ok(refused.length > BACKLOG / 2, `${refused.length} of ${answers.length} were refused`);
+  for (const { headers } of refused) assert.match(headers["retry-after"], /^[1-5]$/);
+  assert.ok(new Set(refused.map(({ headers }) => headers["retry-after"])).size > 1, "they are not to come back together");
+  await until("it is over by itself", async () => (await overloadOf(broker)) === "none");
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_connections_refused_queue_total"), refused.length);
+  for (const cause of ["turn", "memory", "full"]) assert.equal(metrics(`ringcast_connections_refused_${cause}_total`), 0, cause);
+  assert.equal(metrics("ringcast_accept_errors_total"), 0);
+  const lines = broker.log.filter((line) => / overload /.test(line));
+  assert.ok(lines.length >= 1 && lines.length <= 4, lines.join("\n"));
+  assert.match(lines[0], /level=shedding because="full accept queue" .*queued=\d{3,} backlog=\d{3,}/);
+  for (const raw of waiting) raw.end();
+  await until("nothing is left of them", async () => (await broker.metrics())("ringcast_sockets") <= before("ringcast_sockets"));
+  assert.equal((await upgrade(broker)).status, 101, "newcomers are welcome again");
+  await publisher.publish("room:1", "afterwards");
+  assert.equal((await reader.next("message")).data, "afterwards");
+});
+
+/* Processor time that a process has had, in milliseconds (100 ticks a second on every Linux that matters here). */
+function cpuOf(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+// Direct descriptors are no descriptors of the process: RLIMIT_NOFILE cannot make an accept fail (EMFILE), once the ring has its
+// table. The table can: it is full (ENFILE) when more connections linger with their 503 than there is room for beyond the last.
+testBroker("accepts that fail are tried more and more seldom, and do again what they did when there is room", {
+  workers: 1, timeout: 90000, config: { "server.max_connections": 8, "limits.close_timeout": "60s", "limits.handshake_timeout": "60s", "limits.ping_interval": "0s" },
+}, async (broker) => {
+  const [reader, publisher] = [await broker.connect(), await broker.connect()];
+  await reader.subscribe("room:1");
+  const worker = broker.pids().workers[0];
+  const descriptors = async (limits) => assert.equal((await program("prlimit", [`--pid=${worker}`, `--nofile=${limits}`])).code, 0);
+  const [, ...limits] = /^Max open files +(\d+) +(\d+)/m.exec(readFileSync(`/proc/${worker}/limits`, "latin1"));
+  await descriptors(`3:${limits[1]}`);
+  assert.equal((await upgrade(broker)).status, 101, "too few descriptors for the process are no matter");
+  await descriptors(limits.join(":"));
+  const metrics = await watch(broker);
+  // They read their 503, and stay.
+  const crowd = [];
+  for (let i = 0; i < 200; i++) crowd.push(await broker.raw());
+  await until("the table is full", async () => (await metrics())("ringcast_accept_errors_total") > 0);
+  const [errors, cpu] = [(await metrics())("ringcast_accept_errors_total"), cpuOf(worker)];
+  const began = performance.now();
+  while (performance.now() - began < 4000) {
+    await publisher.publish("room:1", "meanwhile"); // those that are there are served as ever
+    assert.equal((await reader.next("message")).data, "meanwhile");
+    await delay(100);
+  }
+  const elapsed = performance.now() - began;
+  const failed = (await metrics())("ringcast_accept_errors_total") - errors;
+  assert.ok(failed >= 1 && failed <= 8 + elapsed / 900, `${failed} failed accepts in ${Math.round(elapsed)} ms`);
+  assert.ok(cpuOf(worker) - cpu < elapsed / 4, `${cpuOf(worker) - cpu} ms of processor time in ${Math.round(elapsed)} ms`);
+  assert.ok(acceptLines(broker).length <= 1 + elapsed / 1000, "the log stays readable");
+  assert.match(acceptLines(broker)[0], /WARN .*listener=0 error="Too many open files in system" again_in_ms=\d+/);
+  // There is room: the next ones come in, without anybody's help.
+  for (const raw of crowd) raw.end();
+  await until("newcomers are welcome again", async () => (await upgrade(broker)).status === 101);
+  await until("nothing is left of the others", async () => (await metrics())("ringcast_sockets") <= 4);
+  assert.equal((await upgrade(broker)).status, 101);
+  await publisher.publish("room:1", "afterwards");
+  assert.equal((await reader.next("message")).data, "afterwards");
+});
+
+const acceptLines = (broker) => broker.log.filter((line) => / accept_failed /.test(line));
+
+/* /metrics over one connection that stays: a function of a metric's name each time. */
+async function watch(broker) {
+  const raw = await broker.raw();
+  return async () => {
+    raw.write("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    const { body } = await raw.response();
+    return (name) => Number(new RegExp(`^${name}\\{instance="test"\\} (\\S+)$`, "m").exec(body)[1]);
+  };
 }
 
 const tlsPort = await freePort();

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { testBroker } from "./lib/broker.mjs";
-import { OP, closeFrame, frame, upgradeRequest } from "./lib/raw.mjs";
+import { OP, acceptOf, closeFrame, frame, upgradeRequest } from "./lib/raw.mjs";
 import { SANITIZED, SLOWER, within } from "./lib/util.mjs";
 
 const MIB = 1024 * 1024;
@@ -84,6 +84,70 @@ function group(title, list, { config = {}, timeout = 10000, atOnce = AT_ONCE } =
   });
 }
 
+// --- the opening handshake (4.1, 4.2) ------------------------------------------------------------------------------------
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+/* [expected status, what, headers over those of a good request, more lines] */
+const handshakes = [
+  [101, "as it should be", {}],
+  [101, "tokens in other letters", { Upgrade: "WebSocket", Connection: "UPGRADE" }],
+  [101, "lists", { Upgrade: "h2c, websocket", Connection: "keep-alive ,upgrade" }],
+  [101, "lists over two lines", { Connection: "keep-alive" }, "Connection: Upgrade\r\nUpgrade: h2c\r\n"],
+  [101, "a key whose last bits count for nothing", { "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAA/==" }],
+  [101, "protocols and extensions that are not known", { "Sec-WebSocket-Protocol": "chat, superchat", "Sec-WebSocket-Extensions": 'foo; bar=1; baz="x", bar' }],
+  [101, "empty lists", { "Sec-WebSocket-Protocol": "", "Sec-WebSocket-Extensions": "" }],
+  [101, "a length of nothing", { "Content-Length": "0" }],
+  [426, "no Upgrade", { Upgrade: null }],
+  [426, "another Upgrade", { Upgrade: "websockets" }],
+  [400, "no Connection", { Connection: null }],
+  [400, "another Connection", { Connection: "Upgraded, keep-alive" }],
+  [426, "no version", { "Sec-WebSocket-Version": null }],
+  [426, "version 0", { "Sec-WebSocket-Version": "0" }],
+  [426, "version 12", { "Sec-WebSocket-Version": "12" }],
+  [426, "version 013", { "Sec-WebSocket-Version": "013" }],
+  [426, "a list of versions", { "Sec-WebSocket-Version": "13, 8" }],
+  [426, "a version of a draft with its key", { "Sec-WebSocket-Version": null, "Sec-WebSocket-Key1": "1 2", "Sec-WebSocket-Key2": "3 4" }],
+  [400, "two versions", {}, "Sec-WebSocket-Version: 13\r\n"],
+  [400, "no key", { "Sec-WebSocket-Key": null }],
+  [400, "an empty key", { "Sec-WebSocket-Key": "" }],
+  [400, "a key of 15 bytes", { "Sec-WebSocket-Key": Buffer.alloc(15).toString("base64") }],
+  [400, "a key of 17 bytes", { "Sec-WebSocket-Key": Buffer.alloc(17).toString("base64") }],
+  [400, "a key that is no base64", { "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25j*Q==" }],
+  [400, "a key without its end", { "Sec-WebSocket-Key": KEY.slice(0, -2) }],
+  [400, "two keys", {}, `Sec-WebSocket-Key: ${KEY}\r\n`],
+  [400, "no Host", { Host: null }],
+  [400, "a protocol that is no token", { "Sec-WebSocket-Protocol": "a b" }],
+  [400, "an extension that is no token", { "Sec-WebSocket-Extensions": "a b" }],
+  [400, "a parameter without its value", { "Sec-WebSocket-Extensions": "a; b=" }],
+  [400, "a body", { "Content-Length": "5" }],
+  [400, "a body in chunks", { "Transfer-Encoding": "chunked" }],
+  [400, "two Origins", { Origin: "null" }, "Origin: null\r\n"],
+];
+
+testBroker(`4 the opening handshake (${handshakes.length + 1} cases)`, { config: CONFIG }, async (broker) => {
+  for (const [status, what, headers, more = ""] of handshakes) {
+    const raw = await broker.raw();
+    raw.write(upgradeRequest("/echo", headers).replace("\r\n\r\n", `\r\n${more}\r\n`));
+    const answer = await raw.response();
+    assert.equal(answer.status, status, `${what}: ${answer.status} ${answer.body}`);
+    if (status === 101) {
+      assert.equal(answer.headers["sec-websocket-accept"], acceptOf(headers["Sec-WebSocket-Key"] ?? KEY), what);
+      assert.deepEqual([answer.headers.upgrade.toLowerCase(), answer.headers.connection.toLowerCase()], ["websocket", "upgrade"], what);
+      for (const name of ["sec-websocket-protocol", "sec-websocket-extensions", "content-length", "transfer-encoding"]) assert.equal(answer.headers[name], undefined, `${what}: ${name}`);
+      raw.send({ payload: what });
+      sameFrame(await raw.frame(), TEXT(what), what);
+    } else {
+      assert.equal(answer.headers["sec-websocket-accept"], undefined, what);
+      assert.equal(answer.headers["sec-websocket-version"], status === 426 || what === "two versions" ? "13" : undefined, what);
+    }
+    raw.end();
+  }
+  const posted = await broker.raw();
+  posted.write(upgradeRequest("/echo").replace("GET", "POST"));
+  const answer = await posted.response();
+  assert.deepEqual([answer.status, answer.headers.allow], [405, "GET"]);
+});
+
 // --- 1: lengths -------------------------------------------------------------------------------------------------------
 
 const lengths = [0, 1, 125, 126, 127, 128, 255, 65535, 65536, 65537];
@@ -157,6 +221,8 @@ group("4 reserved opcodes", [
     [`4.${opcode}.3`, "behind a text, before a ping", together([text("Hello"), frame({ opcode }), ping()]), [TEXT("Hello")], 1002],
     [`4.${opcode}.4`, "the same, frame by frame", frames([text("Hello"), frame({ opcode, payload: "x" }), ping()]), [TEXT("Hello")], 1002],
     [`4.${opcode}.5`, "the same, byte by byte", bytewise([text("Hello"), frame({ opcode, payload: "x" }), ping()]), [TEXT("Hello")], 1002],
+    [`4.${opcode}.6`, "within a message", frames([text("Hel", open), frame({ opcode, payload: "x" }), rest("lo")]), [], 1002],
+    [`4.${opcode}.7`, "not final", [frame({ opcode, payload: "x", fin: false })], [], 1002],
   ]),
 ]);
 
@@ -196,6 +262,20 @@ group("5 fragments", [
   ["5.23", "closed within a message", together([text("fragment1", open), closeFrame(1000)]), [], { echo: hex("03e8") }],
 ]);
 
+testBroker("5.19 a ping within a message is answered before the message goes on, and so is one that comes cut", { config: CONFIG }, async (broker) => {
+  const raw = await echo(broker);
+  for (const cut of [(bytes) => [bytes], (bytes) => [bytes.subarray(0, 1), bytes.subarray(1)], (bytes) => [...bytes].map((byte) => Buffer.from([byte]))]) {
+    const parts = ["fragment1", "fragment2", "fragment3", ""];
+    for (const [i, part] of parts.entries()) {
+      raw.send({ opcode: i ? OP.CONTINUATION : OP.TEXT, payload: part, fin: i === parts.length - 1 });
+      if (i === parts.length - 1) break;
+      for (const piece of cut(ping(`pongme ${i}`))) raw.write(piece);
+      sameFrame(await raw.frame(), PONG(`pongme ${i}`), `behind ${part}`);
+    }
+    sameFrame(await raw.frame(), TEXT(parts.join("")), "the message");
+  }
+});
+
 // --- 6: UTF-8 ---------------------------------------------------------------------------------------------------------
 
 const kosme = Buffer.from("κόσμε");
@@ -206,17 +286,17 @@ const valid = {
   "6.7": [hex("00"), hex("c280"), hex("e0a080"), hex("f0908080")], // first of each length
   "6.9": [hex("7f"), hex("dfbf"), hex("efbfbf"), hex("f48fbfbf")], // last of each length
   "6.11": [hex("ed9fbf"), hex("ee8080"), hex("efbfbd"), hex("f48fbfbf")], // around the surrogates and at the end
-  "6.22": [0, 1, 2, 0xf, 0x10].flatMap((plane) => ["e", "f"].map((low) => Buffer.from(String.fromCodePoint(plane * 0x10000 + 0xfff0 + parseInt(low, 16))))), // noncharacters
-  "6.23": [0xfdd0, 0xfdef, 0xfeff, 0xfffc, 0xfffd].map((point) => Buffer.from(String.fromCodePoint(point))),
+  "6.22": Array.from({ length: 17 }, (_, plane) => ["e", "f"].map((low) => Buffer.from(String.fromCodePoint(plane * 0x10000 + 0xfff0 + parseInt(low, 16))))).flat(), // noncharacters
+  "6.23": [0xfdd0, 0xfdef, 0xfeff, 0xfff9, 0xfffa, 0xfffb, 0xfffc, 0xfffd].map((point) => Buffer.from(String.fromCodePoint(point))),
 };
 const invalid = {
   "6.3": [hex("cebae1bdb9cf83cebcceb5eda080656469746564")],
   "6.6": Array.from({ length: kosme.length }, (_, i) => kosme.subarray(0, i + 1)).filter((part) => !isUtf8(part)),
   "6.8": [hex("f888808080"), hex("fc8480808080"), hex("f4908080")],
   "6.10": [hex("f7bfbfbf"), hex("fbbfbfbfbf"), hex("fdbfbfbfbfbf")],
-  "6.12": [hex("80"), hex("bf"), hex("80bf"), hex("80bf80"), hex("80bf80bf80bf"), Buffer.from(Array.from({ length: 64 }, (_, i) => 0x80 + i))],
-  "6.13": [hex("c020c120df20"), hex("e020ef20"), hex("f020f720"), hex("f820fb20"), hex("fc20fd20")],
-  "6.14": [hex("c0"), hex("e080"), hex("f08080"), hex("df"), hex("efbf"), hex("f7bfbf"), hex("c3"), hex("e282"), hex("f09f98")],
+  "6.12": [hex("80"), hex("bf"), hex("80bf"), hex("80bf80"), hex("80bf80bf"), hex("80bf80bf80"), hex("80bf80bf80bf"), Buffer.from(Array.from({ length: 64 }, (_, i) => 0x80 + i))],
+  "6.13": [[0xc0, 32], [0xe0, 16], [0xf0, 8], [0xf8, 4], [0xfc, 2]].map(([first, count]) => Buffer.from(Array.from({ length: count }, (_, i) => [first + i, 0x20]).flat())), // lonely starts
+  "6.14": ["c0", "e080", "f08080", "f8808080", "fc80808080", "df", "efbf", "f7bfbf", "fbbfbfbf", "fdbfbfbfbf", "c3", "e282", "f09f98"].map(hex),
   "6.15": [hex("c0e080f08080f8808080fc80808080dfefbff7bfbffbbfbfbffdbfbfbfbf")],
   "6.16": [hex("fe"), hex("ff"), hex("fefeffff")],
   "6.17": [hex("c0af"), hex("e080af"), hex("f08080af"), hex("f8808080af"), hex("fc80808080af")],
@@ -334,7 +414,7 @@ testBroker("7 the server ends the TCP connection, with or without the client's h
 
 // --- 9 and 10: large, many, chopped ------------------------------------------------------------------------------------
 
-const sizes = SANITIZED ? [64 * 1024, 256 * 1024, MIB] : [64 * 1024, 256 * 1024, MIB, 4 * MIB, 16 * MIB];
+const sizes = SANITIZED ? [64 * 1024, 256 * 1024, MIB] : [64 * 1024, 256 * 1024, MIB, 4 * MIB, 8 * MIB, 16 * MIB];
 const bulk = { timeout: 60000, atOnce: 2 };
 const pattern = (size) => Buffer.alloc(size, "BAsd7&jh23");
 const fragmented = (opcode, payload, size) => {
@@ -347,7 +427,7 @@ group("9.1-2 large messages", sizes.flatMap((size) => [
   [`9.2 ${size}`, "binary", [binary(pattern(size))], [BINARY(pattern(size))]],
 ]), bulk);
 const message = SANITIZED ? MIB : 4 * MIB;
-group("9.3-4 large messages in fragments", [64, 256, 1024, 4096, 16384, 65536, 262144, MIB].flatMap((size) => [
+group("9.3-4 large messages in fragments", [64, 256, 1024, 4096, 16384, 65536, 262144, MIB, 4 * MIB].flatMap((size) => [
   [`9.3 ${size}`, "text", [fragmented(OP.TEXT, pattern(message), size)], [TEXT(pattern(message))]],
   [`9.4 ${size}`, "binary", [fragmented(OP.BINARY, pattern(message), size)], [BINARY(pattern(message))]],
 ]), bulk);

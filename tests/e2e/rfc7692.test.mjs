@@ -114,8 +114,27 @@ deflateTest("13 what is offered is answered within what was offered", {}, async 
     ["permessage-deflate; unknown, permessage-deflate; client_no_context_takeover", { client_no_context_takeover: true }],
     ["permessage-deflate; server_max_window_bits=16, permessage-deflate; server_max_window_bits=9, permessage-deflate", { server_max_window_bits: 9 }],
     ["permessage-foo, permessage-deflate; client_no_context_takeover, permessage-deflate", { client_no_context_takeover: true }],
+    ["permessage-deflate; server_max_window_bits=8", { server_max_window_bits: 8 }],
+    ["permessage-deflate; client_max_window_bits=8", {}],
+    ["permessage-deflate; client_max_window_bits=8; server_max_window_bits=8; server_no_context_takeover; client_no_context_takeover", { server_max_window_bits: 8 }],
+    ["Permessage-Deflate; Server_Max_Window_Bits=9", null], // names are taken as they are written
+    ["permessage-deflate; client_max_window_bits=7", null],
+    ["permessage-deflate; client_max_window_bits=", 400],
+    ["permessage-deflate; client_max_window_bits=+9", null],
+    ["permessage-deflate; server_max_window_bits=9.0", null],
+    ["permessage-deflate; server_max_window_bits=9; server_max_window_bits=9", null],
+    ["permessage-deflate;", 400],
+    ["permessage-deflate; server_no_context_takeover; server_max_window_bits=9, permessage-deflate; server_no_context_takeover, permessage-deflate", { server_no_context_takeover: true, server_max_window_bits: 9 }], // 13.7
+    ["permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover", {}], // two lines are one list
+    ["foo\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover", { client_no_context_takeover: true }],
   ];
   for (const [offer, expected] of cases) {
+    if (typeof expected === "number") {
+      const refused = await broker.raw();
+      refused.write(upgradeRequest("/echo", { "Sec-WebSocket-Extensions": offer }));
+      assert.equal((await refused.response()).status, expected, offer);
+      continue;
+    }
     const raw = await handshake(broker, offer);
     const got = raw.parameters;
     assert.equal(got === null, expected === null, `${offer}: ${JSON.stringify(got)}`);
@@ -169,9 +188,21 @@ for (const offer of offers) {
         if (size >= 1024) assert.equal(answer.rsv, noise ? 0 : RSV1, `${size} bytes, message ${i}: what gets smaller is compressed`);
       }
     }
-    // What is not compressed may come between, and does not enter the window.
+    // Cut into as many fragments as it takes (12.x.11 to 18), and each of them again into packets.
+    for (const [size, cut] of [[8192, 256], [16384, 256], [32768, 1024], [65536, 4096], [131072, 4096]]) {
+      const bytes = sentences(size, cut);
+      const packed = compressor.message(bytes);
+      const parts = [];
+      for (let at = 0; at < packed.length; at += cut) parts.push(frame({ opcode: at ? OP.CONTINUATION : OP.TEXT, payload: packed.subarray(at, at + cut), rsv: at ? 0 : RSV1, fin: at + cut >= packed.length }));
+      const stream = Buffer.concat(parts);
+      for (let at = 0; at < stream.length; at += 997) raw.write(stream.subarray(at, at + 997));
+      await expectEcho(raw, OP.TEXT, bytes, `${size} bytes in fragments of ${cut}`);
+    }
+    // What is not compressed may come between, whole or not, and does not enter the window.
     raw.send({ payload: "not compressed" });
     await expectEcho(raw, OP.TEXT, Buffer.from("not compressed"), "without RSV1");
+    for (const [i, part] of ["not ", "", "compressed"].entries()) raw.send({ opcode: i ? OP.CONTINUATION : OP.BINARY, payload: part, fin: i === 2 });
+    await expectEcho(raw, OP.BINARY, Buffer.from("not compressed"), "fragments without RSV1");
     const last = sentences(2000, 1);
     raw.send({ payload: compressor.message(last), rsv: RSV1 });
     await expectEcho(raw, OP.TEXT, last, "compressed again");
@@ -196,6 +227,28 @@ deflateTest("messages in every form that deflate allows", {}, async (broker) => 
     await expectEcho(raw, OP.TEXT, Buffer.from(expected), `${what}, a byte in each frame`);
     raw.end();
   }
+  // Empty fragments around, and a ping between them.
+  const empty = await handshake(broker, "permessage-deflate");
+  for (const [i, part] of ["", "f248cdc9c907", "", "00", ""].entries()) {
+    empty.send({ opcode: i ? OP.CONTINUATION : OP.TEXT, payload: hex(part), rsv: i ? 0 : RSV1, fin: i === 4 });
+    empty.send({ opcode: OP.PING, payload: String(i) });
+    if (i < 4) assert.deepEqual([(await empty.frame()).opcode, i], [OP.PONG, i]);
+  }
+  await expectEcho(empty, OP.TEXT, Buffer.from("Hello"), "empty fragments around");
+  assert.equal((await empty.frame()).opcode, OP.PONG);
+  // Several blocks that each say they are the last are one message still, and the next may refer to all of it.
+  const final = (text) => deflateRawSync(Buffer.from(text)); // BFINAL
+  for (const offer of ["permessage-deflate", "permessage-deflate; client_no_context_takeover"]) {
+    const several = await handshake(broker, offer);
+    for (const parts of [["Hello, "], ["Hello, ", "hello, "], ["Hello, ", "", "hello, ", "hello"]]) {
+      several.send({ payload: Buffer.concat([...parts.map(final), Buffer.from([0])]), rsv: RSV1 });
+      await expectEcho(several, OP.TEXT, Buffer.from(parts.join("")), `${offer}: ${parts.length} final blocks`);
+    }
+    if (several.parameters.client_no_context_takeover) continue;
+    const packed = deflateRawSync(Buffer.from("hello, hello"), { dictionary: Buffer.from("Hello, hello, hello"), finishFlush: constants.Z_SYNC_FLUSH });
+    several.send({ payload: packed.subarray(0, -4), rsv: RSV1 });
+    await expectEcho(several, OP.TEXT, Buffer.from("hello, hello"), "the window reaches over final blocks");
+  }
   // 7.2.3.2: the second message refers to the first.
   const raw = await handshake(broker, "permessage-deflate; client_max_window_bits");
   if (!raw.parameters.client_no_context_takeover) {
@@ -218,6 +271,12 @@ deflateTest("what breaks compression closes with the right code", {}, async (bro
     [1009, "a bomb", [frame({ opcode: OP.BINARY, payload: packed(Buffer.alloc(64 * MAX)), rsv: RSV1 })]],
     [1009, "one byte too many", [frame({ opcode: OP.BINARY, payload: packed(Buffer.alloc(MAX + 1)), rsv: RSV1 })]],
     [1002, "RSV1 on a continuation", [frame({ payload: hello.subarray(0, 3), rsv: RSV1, fin: false }), frame({ opcode: OP.CONTINUATION, payload: hello.subarray(3), rsv: RSV1 })]],
+    [1002, "RSV1 on a ping between fragments", [frame({ payload: hello.subarray(0, 3), rsv: RSV1, fin: false }), frame({ opcode: OP.PING, payload: "x", rsv: RSV1 })]],
+    [1002, "RSV1 on the last fragment of what began without", [frame({ payload: "abc", fin: false }), frame({ opcode: OP.CONTINUATION, payload: hello, rsv: RSV1 })]],
+    [1002, "RSV1 on a pong", [frame({ opcode: OP.PONG, payload: "x", rsv: RSV1 })]],
+    [1007, "a block of an unknown kind", [frame({ payload: Buffer.from([0x07, 0x00]), rsv: RSV1 })]],
+    [1007, "a stored block whose length does not match", [frame({ payload: Buffer.from("000500fbff48656c6c6f00", "hex"), rsv: RSV1 })]],
+    [1007, "garbage behind a whole message", [frame({ payload: Buffer.concat([hello, Buffer.from([0xff, 0xff])]), rsv: RSV1 })]],
     [1002, "RSV1 on a ping", [frame({ opcode: OP.PING, payload: "x", rsv: RSV1 })]],
     [1002, "RSV1 on a close frame", [frame({ opcode: OP.CLOSE, payload: Buffer.from([3, 0xe8]), rsv: RSV1 })]],
     [1002, "RSV2", [frame({ payload: hello, rsv: 2 })]],

@@ -308,7 +308,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .channel_bytes = (uint8_t)strlen(channel),
                                                    .key_bytes = (uint8_t)(key == NULL ? 0 : strlen(key)),
                                                    .exclude_count = (uint16_t)exclude_count,
-                                                   .data_bytes = (uint32_t)data.count},
+                                                   .data_bytes = (uint32_t)data.count,
+                                                   .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
                                           .excludes = (const uint8_t *)excludes,
@@ -326,9 +327,11 @@ int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span dat
 
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data)
 {
-    const struct rc_envelope_view view = {
-        .head = {.sequence = rig->sequence + 1, .target = *target, .data_bytes = (uint32_t)data.count},
-        .data = data.bytes};
+    const struct rc_envelope_view view = {.head = {.sequence = rig->sequence + 1,
+                                                   .target = *target,
+                                                   .data_bytes = (uint32_t)data.count,
+                                                   .time_ns = rig->time_ns},
+                                          .data = data.bytes};
     const int rc = rc_hub_direct(&rig->hub, &view);
     rig->sequence += rc == 0;
     return rc;

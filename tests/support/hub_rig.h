@@ -38,8 +38,9 @@ struct hub_rig {
     uint64_t sequence;          /* of the last message */
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
-    uint32_t joined; /* calls of the handler */
-    uint64_t now_ns; /* the hub's clock: stands still unless the test moves it */
+    uint32_t joined;  /* calls of the handler */
+    uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
+    uint64_t time_ns; /* origin time of what is published; 0 = not told */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);

@@ -3,6 +3,8 @@
 #include "bench/scenario.h"
 #include "bench/ws_client.h"
 
+#include "common/check.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,4 +127,109 @@ Test(bench_receive, fixed_framing_takes_whole_payloads)
     rc_bench_receive(client, 0, bytes, 27, 1);
     cr_assert_eq(log_bytes, 99);
     destroy(client);
+}
+
+/* --- RESP ------------------------------------------------------------------------------------------------------------- */
+
+static struct rc_bench_client *make_resp(void)
+{
+    struct rc_bench_client *const client = make();
+    client->protocol = rc_bench_protocol_find("redis");
+    client->conns[0].state = RC_BENCH_CONN_JOINING;
+    tally.error[0] = '\0';
+    return client;
+}
+
+#define RESP_MESSAGE "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$32\r\n"
+#define RESP_LINES \
+    "*3\r\n$7\r\nmessage\r\n$5\r\n\r\n:*$\r\n" /* an end of a line belongs to a bulk string, if it says so */
+
+/* What subscribing and publishing are answered with, and whatever else a server may say meanwhile. */
+static const char resp_stream[] =
+    "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" RESP_MESSAGE
+    "one.............................\r\n:12345\r\n+OK\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n"
+    "*2\r\n*1\r\n:7\r\n$3\r\n*9\r\r\n" RESP_MESSAGE "two\r\n$5\r\n*3\r\n.................\r\n\r\n" RESP_LINES
+    "$32\r\nthree...........................\r\n";
+static const char resp_log[] = "one.............................|two\r\n$5\r\n*3\r\n.................\r\n|three"
+                               "...........................|";
+
+static void feed(struct rc_bench_client *client, const char *text, size_t count)
+{
+    /* In memory of exactly this size: reading on behind it is seen. */
+    uint8_t *const bytes = malloc(count > 0 ? count : 1);
+    memcpy(bytes, text, count);
+    if (count > 0) {
+        rc_bench_receive(client, 0, bytes, (uint32_t)count, 1);
+    }
+    free(bytes);
+}
+
+Test(bench_receive, resp_cut_anywhere)
+{
+    const size_t count = sizeof(resp_stream) - 1;
+    for (size_t first = 0; first <= count; first++) {
+        for (size_t second = first; second <= count; second++) {
+            struct rc_bench_client *const client = make_resp();
+            feed(client, resp_stream, first);
+            feed(client, resp_stream + first, second - first);
+            feed(client, resp_stream + second, count - second);
+            cr_assert_eq(log_bytes, sizeof(resp_log) - 1, "cut at %zu and %zu: %.*s", first, second, (int)log_bytes,
+                         log_text);
+            cr_assert_eq(memcmp(log_text, resp_log, log_bytes), 0, "cut at %zu and %zu", first, second);
+            cr_assert_eq(client->conns[0].state, RC_BENCH_CONN_READY);
+            cr_assert_eq(client->conns[0].carry, 0, "nothing is left over");
+            cr_assert_eq(client->opening, 0);
+            destroy(client);
+        }
+    }
+}
+
+Test(bench_receive, resp_byte_by_byte)
+{
+    struct rc_bench_client *const client = make_resp();
+    for (size_t i = 0; i < sizeof(resp_stream) - 1; i++) {
+        feed(client, resp_stream + i, 1);
+    }
+    cr_assert_eq(log_bytes, sizeof(resp_log) - 1);
+    cr_assert_eq(memcmp(log_text, resp_log, log_bytes), 0);
+    cr_assert_eq(client->conns[0].carry, 0);
+    destroy(client);
+}
+
+Test(bench_receive, resp_refusal_is_told)
+{
+    struct rc_bench_client *const client = make_resp();
+    feed(client, "-NOAUTH Authentication required.\r\n", 34);
+    cr_assert_str_eq(tally.error, "the server answered: -NOAUTH Authentication required.\r\n");
+    destroy(client);
+}
+
+/* What is no RESP ends the connection: it is neither waited for, nor read beyond its end. */
+Test(bench_receive, what_is_no_resp_is_refused)
+{
+    static const char *const wrong[] = {
+        "HTTP/1.1 400 Bad Request\r\n",
+        "\r\n",
+        "\r",
+        "*\r\n",
+        "$\r\n",
+        "$ 3\r\nabc\r\n",
+        "*3x\r\n",
+        "$-\r\n",
+        "*--1\r\n",
+        "$9999999999\r\n",
+        "*99999999999999999999\r\n",
+        "$999999999\r\n",
+        "*2\r\n:1\r\nx",
+        "_\r\n",
+    };
+    for (size_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
+        struct rc_bench_client *const client = make_resp();
+        cr_assert_eq(io_uring_queue_init(8, &client->ring, 0), 0);
+        feed(client, wrong[i], strlen(wrong[i]));
+        cr_expect_neq(client->conns[0].state, RC_BENCH_CONN_JOINING, "\"%s\" is taken", wrong[i]);
+        cr_expect_str_eq(tally.error, "the server sent what is no RESP");
+        io_uring_queue_exit(&client->ring);
+        destroy(client);
+    }
 }

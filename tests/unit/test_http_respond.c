@@ -45,6 +45,16 @@ Test(http_respond, every_optional_header)
                       "X-Content-Type-Options: nosniff\r\n\r\n");
 }
 
+Test(http_respond, what_can_be_upgraded_to_is_of_this_connection)
+{
+    const struct rc_http_response stays = {.status = 426, .keep_alive = true, .headers = "Upgrade: websocket\r\n"};
+    expect(&stays, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: keep-alive, Upgrade\r\n"
+                   "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nUpgrade: websocket\r\n\r\n");
+    const struct rc_http_response ends = {.status = 426};
+    expect(&ends, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close, Upgrade\r\n"
+                  "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n");
+}
+
 Test(http_respond, head_has_the_length_and_no_body)
 {
     const struct rc_http_response response = {.status = 200, .body = "12345", .body_bytes = 5, .head = true};

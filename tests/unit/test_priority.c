@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "tests/support/hub_rig.h"
 
 #define SMALL 4608 /* the least SO_SNDBUF that Linux grants */
@@ -85,6 +86,84 @@ Test(priority, critical_goes_before_the_rest_of_the_turn)
         cr_assert_str_eq(text, expected[i / RC_IO_BATCH_MAX], "client %u: %s", CLIENTS - 1 - i, text);
     }
     hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
+
+/* The log stays while somebody is behind in it: what comes in a later round of the same turn is not taken for news of the turn. */
+Test(priority, a_laggard_does_not_hold_critical_messages_back)
+{
+    critical_rig(&(struct hub_rig_options){.slots = CLIENTS + 1});
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        cr_assert_eq(client("bulk", "alarm:1", 0), i);
+    }
+    const uint32_t slow = client("alarm:1", "other", SMALL);
+    static char large[20000];
+    memset(large, 'o', sizeof(large) - 1);
+    publish("other", large);
+    hub_rig_run(&rig);
+    cr_assert(rig.truth.slots[slow].flags & RC_SLOT_BLOCKED);
+    rig.round = alarm_in_round;
+    rig.context = (void *)(uintptr_t) "alarm:1";
+    rig.rounds = 0;
+    publish("bulk", "1");
+    rc_hub_turn(&rig.hub);
+    rig.round = NULL;
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_BEHIND), 2, "in both channels");
+    hub_rig_drain(&rig);
+    static const char *const expected[] = {"1 ! ?", "! 1 ?", "! ? 1"};
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const char *text = got(CLIENTS - 1 - i);
+        cr_assert_str_eq(text, expected[i / RC_IO_BATCH_MAX], "client %u: %s", CLIENTS - 1 - i, text);
+    }
+    cr_assert_str_eq(got(slow), "oooooooooooooooooooo ! ?");
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
+
+static uint64_t observed(void)
+{
+    return rc_histogram_count_to(&rig.metrics->histograms[RC_HISTOGRAM_PUBLISH_TO_SEND], UINT64_MAX);
+}
+
+static uint64_t observed_in_round[16];
+
+static void note_observed(void *context)
+{
+    alarm_in_round(context);
+    if (rig.rounds < RC_ARRAY_COUNT(observed_in_round)) {
+        observed_in_round[rig.rounds] = observed();
+    }
+}
+
+/* How long it took is known when it was sent, not at the end of this turn, and not of the next. */
+Test(priority, critical_messages_are_observed_when_they_are_sent)
+{
+    critical_rig(&(struct hub_rig_options){.slots = CLIENTS});
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        (void)client("bulk", "alarm:1", 0);
+    }
+    hub_rig_run(&rig);
+    rig.time_ns = rc_clock_ns();
+    rig.round = note_observed;
+    rig.context = (void *)(uintptr_t) "alarm:1";
+    rig.rounds = 0;
+    publish("bulk", "1");
+    rc_hub_turn(&rig.hub);
+    rig.round = NULL;
+    cr_assert_eq(rig.rounds, 9, "%u rounds", rig.rounds);
+    cr_assert_eq(observed_in_round[4], 0, "the alarm is leaving");
+    cr_assert_eq(observed_in_round[5], 1, "the alarm has left");
+    cr_assert_eq(observed_in_round[9], 2, "the second, too");
+    cr_assert_eq(observed(), 3, "and the bulk with the end of the turn");
+    /* What nobody of this worker hears is not sent, and waits for nothing. */
+    publish("*", "x");
+    publish("nobody", "x");
+    cr_assert(!rc_hub_pending(&rig.hub));
+    publish("bulk", "2");
+    publish("alarm:1", "!");
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(observed(), 5);
+    hub_rig_drain(&rig);
     hub_rig_close(&rig);
 }
 

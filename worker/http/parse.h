@@ -40,7 +40,7 @@ enum rc_http_method {
 };
 
 enum rc_http_version {
-    RC_HTTP_0_9 = 9, /* "GET /path" and nothing else: only a headless body could answer it; close instead */
+    RC_HTTP_0_9 = 9, /* "GET /path" and nothing else: only a headless body could answer it; to be refused */
     RC_HTTP_1_0 = 10,
     RC_HTTP_1_1 = 11, /* also said by HTTP/1.2 to 1.9, which 1.1 answers */
 };

@@ -161,8 +161,11 @@ size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_respo
         put_number(&writer, response->body_bytes);
         put(&writer, "\r\n");
     }
-    if (response->status >= 200)
-        put_header(&writer, "Connection: ", response->keep_alive ? "keep-alive" : "close");
+    if (response->status >= 200) {
+        put(&writer, response->keep_alive ? "Connection: keep-alive" : "Connection: close");
+        /* What can be upgraded to is said in Upgrade, which is a matter of this connection alone (RFC 9110 7.8). */
+        put(&writer, response->status == 426 ? ", Upgrade\r\n" : "\r\n");
+    }
     put_header(&writer, "Allow: ", response->allow);
     if (response->retry_after_s != 0) {
         put(&writer, "Retry-After: ");

@@ -473,7 +473,8 @@ void rc_hub_tell_gaps(struct rc_hub *hub)
     }
 }
 
-/* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. */
+/* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. 1: somebody of this worker
+ * hears it; 0: nobody does. */
 static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const struct rc_event *event,
                              const struct rc_envelope_view *view)
 {
@@ -498,8 +499,9 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         }
         index = next;
     }
+    const bool heard = hub->partial_mask != 0;
     hub->partial_mask = 0;
-    return 0;
+    return heard;
 }
 
 static struct rc_span append_from(const struct rc_hub *hub, const struct rc_envelope_view *view, bool reveal,
@@ -511,10 +513,10 @@ static struct rc_span append_from(const struct rc_hub *hub, const struct rc_enve
     return rc_span_of(text, rc_client_id_write(text, hub->instance_id, hub->boot_nonce, &view->head.origin));
 }
 
-static void append_note_time(struct rc_hub *hub, uint64_t time_ns)
+static void append_note_time(struct rc_hub_times *times, uint64_t time_ns)
 {
-    if (hub->time_count < RC_HUB_TIMES_MAX && time_ns != 0) {
-        hub->times[hub->time_count++] = time_ns;
+    if (times->count < RC_HUB_TIMES_MAX && time_ns != 0) {
+        times->ns[times->count++] = time_ns;
     }
 }
 
@@ -536,10 +538,10 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
     };
     const int rc = append_to_channel(hub, index, &event, view);
-    if (rc == 0) {
-        append_note_time(hub, view->head.time_ns);
+    if (rc > 0) {
+        append_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
@@ -577,10 +579,10 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
         event.channel_json = rc_hub_name_json(hub, channel);
     }
     const int rc = append_to_channel(hub, index, &event, NULL);
-    if (rc == 0) {
+    if (rc >= 0) {
         rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 /* Room in a log of direct messages. Its base is the client's cursor and may stand inside a frame; whole frames are moved. */
@@ -638,7 +640,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0, 0);
     log->served = log->target = log->head;
-    append_note_time(hub, view->head.time_ns);
+    append_note_time(&hub->times, view->head.time_ns);
     rc_hub_touch(hub, target->slot);
     return 0;
 }

@@ -69,6 +69,12 @@ struct rc_hub_handlers {
     void (*round)(void *context);
 };
 
+/* Origin times of messages not sent yet; those beyond the last are not observed. */
+struct rc_hub_times {
+    uint64_t ns[RC_HUB_TIMES_MAX];
+    uint32_t count;
+};
+
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
     struct rc_io *io;               /* borrowed */
@@ -85,7 +91,7 @@ struct rc_hub {
     uint32_t slots_high;                          /* slots below it may be in use */
     uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
-    uint32_t turn_times;         /* entries of `times` that the running turn sends */
+    uint32_t turn_times;         /* of `times` those that the running turn sends */
     uint32_t turn_single_frames; /* frames of the turn's only log, 0 when it has several */
     struct turn_source *sources; /* owned: scratch of turn.c */
     uint32_t sources_max;
@@ -110,12 +116,12 @@ struct rc_hub {
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;               /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
-    bool draining;                    /* nothing is held back any more */
-    uint64_t newest_sequence;         /* seen so far */
-    const uint64_t *now_ns;           /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
-    uint64_t times[RC_HUB_TIMES_MAX]; /* origin times of messages not sent yet */
-    uint32_t time_count;
+    uint32_t releasing;       /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;            /* nothing is held back any more */
+    uint64_t newest_sequence; /* seen so far */
+    const uint64_t *now_ns;   /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
+    struct rc_hub_times times;
+    struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
     struct rc_deflater deflater;
     uint8_t *deflated; /* owned: scratch for a compressed payload */
     size_t deflated_capacity;

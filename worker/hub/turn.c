@@ -595,6 +595,18 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
     }
 }
 
+/* The first `count` messages of `times` have been sent. */
+static void turn_observe(struct rc_hub *hub, struct rc_hub_times *times, uint32_t count)
+{
+    const uint64_t now_ns = count > 0 ? rc_clock_ns() : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        rc_metric_observe(hub->metrics, RC_HISTOGRAM_PUBLISH_TO_SEND,
+                          now_ns > times->ns[i] ? now_ns - times->ns[i] : 0);
+    }
+    times->count -= count;
+    memmove(times->ns, times->ns + count, times->count * sizeof(times->ns[0]));
+}
+
 /*
  * Critical channels that have news, at the beginning of a turn and between its rounds: each is served to its end, alone, so that
  * nobody stands in the middle of its log when the turn goes on. What comes meanwhile waits for the next round.
@@ -608,6 +620,7 @@ static void turn_critical(struct rc_hub *hub)
     RC_ASSERT(hub->io->packet_count == 0 && hub->turn_critical.count == 0);
     const struct rc_index_list groups = hub->turn_critical;
     const uint32_t single_frames = hub->turn_single_frames;
+    const uint32_t times = hub->critical_times.count;
     hub->turn_critical = hub->dirty_critical;
     hub->dirty_critical = groups;
     hub->turn_single_frames = 0;
@@ -633,6 +646,7 @@ static void turn_critical(struct rc_hub *hub)
     }
     hub->turn_critical.count = 0;
     hub->turn_single_frames = single_frames;
+    turn_observe(hub, &hub->critical_times, times);
 }
 
 /* The end of a round: what is critical and came meanwhile goes before the rest. */
@@ -710,19 +724,13 @@ static void turn_begin(struct rc_hub *hub)
             }
         }
     }
-    hub->turn_times = hub->time_count;
+    hub->turn_times = hub->times.count;
 }
 
 static void turn_finish(struct rc_hub *hub)
 {
     struct rc_truth *truth = hub->truth;
-    const uint64_t now_ns = rc_clock_ns();
-    for (uint32_t i = 0; i < hub->turn_times; i++) {
-        rc_metric_observe(hub->metrics, RC_HISTOGRAM_PUBLISH_TO_SEND,
-                          now_ns > hub->times[i] ? now_ns - hub->times[i] : 0);
-    }
-    hub->time_count -= hub->turn_times;
-    memmove(hub->times, hub->times + hub->turn_times, hub->time_count * sizeof(hub->times[0]));
+    turn_observe(hub, &hub->times, hub->turn_times);
     hub->in_turn = false;
     for (uint32_t i = 0; i < hub->turn_groups.count; i++) {
         const uint32_t index = hub->turn_groups.items[i];

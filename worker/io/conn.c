@@ -248,7 +248,7 @@ void rc_io_on_cancel(struct rc_io *io, uint32_t slot, int result)
         rc_io_terminate(io, slot);
         return;
     }
-    if (conn->paused) {
+    if (conn->paused || conn->mode == RC_IO_QUIET) {
         conn_cancel(io, slot, RC_INFLIGHT_RECEIVE);
     }
     rc_io_read(io, slot);

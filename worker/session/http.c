@@ -570,6 +570,11 @@ static void http_request(struct exchange *exchange)
     const struct rc_http_request *request = exchange->request;
     const struct rc_config_limits *limits = &exchange->sessions->config->limits;
     char path[HTTP_PATH_MAX];
+    if (request->version == RC_HTTP_0_9) {
+        /* Who asks so could not tell the head from the body; a page that makes a browser write here neither. */
+        exchange_error(exchange, (struct rc_http_response){.status = 400}, "malformed request line");
+        return;
+    }
     const int path_bytes = rc_http_path_decode(request->path, path, sizeof(path) - 1);
     if (path_bytes < 0) {
         exchange_error(exchange, (struct rc_http_response){.status = path_bytes == -ENOSPC ? 404 : 400},
@@ -577,7 +582,7 @@ static void http_request(struct exchange *exchange)
         return;
     }
     path[path_bytes] = 0;
-    const bool upgrade = rc_http_upgrade_wanted(request);
+    const bool upgrade = request->version == RC_HTTP_1_1 && rc_http_upgrade_wanted(request); /* RFC 9110 7.8 */
     const bool options = request->method == RC_HTTP_OPTIONS;
     const char *methods = http_methods(exchange, path);
     const enum rc_cors_verdict verdict =

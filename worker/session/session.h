@@ -107,7 +107,8 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
 void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
 /* A request has `in_ms` from now on. */
 void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms);
-/* When the next ping is due, `in_ms` from now (0: never). */
+/* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of
+ * connections: half a step sooner or later. */
 uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms);
 /* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
 int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
