@@ -16,7 +16,7 @@ static void publish(void *context, const struct rc_envelope_view *view)
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
     }
-    const uint32_t flags = policy->outbox ? 0 : RC_REDIS_PUBLISH_FLEETING;
+    const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
         rc_broadcast_publish(&remote->broadcast, view, flags);
     } else {
@@ -291,6 +291,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_broadcast_open(&remote->broadcast, &remote->bridge);
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge);
+    rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
     result = open_instance(remote);
     if (result != 0) {
@@ -310,6 +311,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
+        rc_gaps_close(&remote->gaps);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }

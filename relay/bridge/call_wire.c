@@ -10,6 +10,7 @@
 #include "common/channel_name.h"
 #include "common/check.h"
 #include "common/json_scan.h"
+#include "relay/bridge/foreign.h"
 #include "relay/bridge/notifications.h"
 
 #define USER_BYTES_MAX (RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES)
@@ -95,24 +96,13 @@ static bool user_read(const struct rc_json_value *value, struct rc_call_request 
            (request->user_bytes == 0 || rc_channel_name_check(request->user, request->user_bytes, USER_BYTES_MAX) == 0);
 }
 
-static bool instance_valid(const char *id, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        const char c = id[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-              c == '-')) {
-            return false;
-        }
-    }
-    return bytes > 0;
-}
-
 static bool sender_read(const struct rc_json_value *members, char *call, uint8_t *call_bytes, char *from,
                         uint8_t *from_bytes)
 {
     return text_read(&members[CALL], call, RC_CALL_ID_MAX, call_bytes) &&
            text_read(&members[FROM], from, RC_INSTANCE_ID_MAX, from_bytes) &&
-           (*call_bytes == 0) == (*from_bytes == 0) && (*from_bytes == 0 || instance_valid(from, *from_bytes));
+           (*call_bytes == 0) == (*from_bytes == 0) &&
+           (*from_bytes == 0 || rc_foreign_is_instance(rc_span_of(from, *from_bytes)));
 }
 
 static bool reserved(const struct rc_call_request *request)

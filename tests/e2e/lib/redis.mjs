@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -220,6 +220,40 @@ export async function startRedis(options) {
   const server = new RedisServer(options);
   await server.start();
   return server;
+}
+
+/* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. */
+export async function startRedisAndWire(options) {
+  const redis = await startRedis(options);
+  const pairs = new Set();
+  let whole = true;
+  const server = createServer((near) => {
+    if (!whole) return near.destroy();
+    const far = connectSocket({ host: "127.0.0.1", port: redis.port, noDelay: true });
+    near.setNoDelay(true);
+    pairs.add(near).add(far);
+    for (const [one, other] of [[near, far], [far, near]]) {
+      one.pipe(other);
+      one.on("error", () => {});
+      one.on("close", () => {
+        pairs.delete(one);
+        other.destroy();
+      });
+    }
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const cut = () => {
+    whole = false;
+    for (const socket of pairs) socket.destroy();
+  };
+  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true) };
+  const destroy = redis.destroy.bind(redis);
+  redis.destroy = async () => {
+    cut();
+    server.close();
+    await destroy();
+  };
+  return redis;
 }
 
 /* A replica that never was in sync does not become master. */
