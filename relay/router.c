@@ -639,6 +639,7 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
 void rc_router_close(struct rc_router *router)
 {
     rc_interest_close(&router->interest);
+    rc_router_held_close(router);
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)

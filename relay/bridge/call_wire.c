@@ -41,12 +41,13 @@ enum member {
     BUSY,
     LAST,
     INCOMPLETE,
+    UNCONFIRMED,
     MEMBERS
 };
 
-static const char *const member_names[MEMBERS] = {"operation", "call",     "from",   "client", "user",  "channel",
-                                                  "code",      "reason",   "prefix", "cursor", "limit", "found",
-                                                  "count",     "channels", "more",   "busy",   "last",  "incomplete"};
+static const char *const member_names[MEMBERS] = {
+    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason",     "prefix",     "cursor",
+    "limit",     "found", "count", "channels", "more", "busy",    "last", "incomplete", "unconfirmed"};
 
 /* Of a member that is there twice the last one counts. */
 static int members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
@@ -252,7 +253,8 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
                  {MORE, RC_REPLY_MORE},
                  {BUSY, RC_REPLY_BUSY},
                  {LAST, RC_REPLY_LAST},
-                 {INCOMPLETE, RC_REPLY_INCOMPLETE}};
+                 {INCOMPLETE, RC_REPLY_INCOMPLETE},
+                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED}};
     struct rc_json_value members[MEMBERS];
     uint64_t count = 0;
     *reply = (struct rc_call_reply){0};
@@ -376,10 +378,11 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     } else {
         put(&text, ",\"count\":%u", reply->count);
     }
-    put(&text, "%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
+    put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
         (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
         (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
         (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
+        (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
         (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
     *bytes = text.count;
     return text.bytes;
