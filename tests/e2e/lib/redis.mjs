@@ -315,7 +315,7 @@ export async function startCluster({ masters = 3, replicas = 1, tls, program } =
   const cli = (...args) => execFileSync("redis-cli", [...files, "--cluster", ...args], { stdio: "pipe" });
   const nodes = [];
   for (let i = 0; i < masters * (1 + replicas); i++) {
-    const port = await clusterPort();
+    const port = await freePort();
     nodes.push(await startRedis({
       port,
       tls,
@@ -358,26 +358,6 @@ export async function startCluster({ masters = 3, replicas = 1, tls, program } =
       for (const node of nodes) await node.destroy();
     },
   };
-}
-
-/* The bus listens on the port + 10000. */
-async function clusterPort() {
-  for (;;) {
-    const port = await freePort();
-    if (port < 55000) return port;
-    const low = 20000 + Math.floor(Math.random() * 20000);
-    try {
-      const server = connectSocket({ host: "127.0.0.1", port: low });
-      const free = await new Promise((done) => {
-        server.once("connect", () => done(false));
-        server.once("error", () => done(true));
-      });
-      server.destroy();
-      if (free) return low;
-    } catch {
-      // taken: another one
-    }
-  }
 }
 
 /* A throw-away authority with a server and a client certificate, as files and as text. */
@@ -456,6 +436,15 @@ export function testRedis(name, options, body) {
 export async function subscribers(redis, channel) {
   const [, count] = await redis.command("PUBSUB", "NUMSUB", channel);
   return count;
+}
+
+/* Waits until each of these instances has sent so many heartbeats from now on: what it does once an interval it has done by then. */
+export async function heartbeats(redis, ids, count = 3) {
+  const watcher = await redis.connect();
+  await watcher.command("PSUBSCRIBE", "ws:instance:*:heartbeat");
+  const beats = (id) => watcher.messages.filter(({ channel }) => channel === `ws:instance:${id}:heartbeat`).length;
+  await until(`${count} heartbeats of ${ids.join(", ")}`, () => ids.every((id) => beats(id) >= count), { timeout: 20000 });
+  watcher.end();
 }
 
 export { assert, delay, until, within };
