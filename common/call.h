@@ -10,6 +10,9 @@
  *                                 worker is RC_WORKER_FOREIGN, the one that the client id names
  *   RC_DOWN_CALL  RC_UP_REPLY  RC_DOWN_REPLY   each of them answers for its own connections
  *
+ * The RC_UP_REPLY of a subscribe names the channel: the relay holds it until Redis has confirmed the subscription, or 100 ms, as it does
+ * for a client's `subscribed`.
+ *
  * Data of a call: struct rc_call_head | user | text | client id. Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
  * Everything here comes out of another process's memory when it is read: checked, then believed.
  */
@@ -61,6 +64,8 @@ enum rc_reply_flags {
     RC_REPLY_LAST = 1u << 3,       /* no more replies come */
     RC_REPLY_LOCAL = 1u << 4,      /* nobody was asked: Redis went away */
     RC_REPLY_INCOMPLETE = 1u << 5, /* not everybody who was asked has answered in time */
+    /* Of the relay, subscribe: Redis has not confirmed in time, or is away: what other hosts publish arrives when it has. */
+    RC_REPLY_UNCONFIRMED = 1u << 6,
 };
 
 struct rc_reply_head {

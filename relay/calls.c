@@ -286,7 +286,8 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
         return; /* too late */
     }
     sent->dropped |= (reply.flags & RC_REPLY_INCOMPLETE) != 0;
-    const struct rc_reply_head head = {.flags = reply.flags & (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY),
+    const struct rc_reply_head head = {.flags = reply.flags &
+                                                (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED),
                                        .count = reply.count};
     tell(sent, &head, reply.entries);
     sent->last += (reply.flags & RC_REPLY_LAST) != 0;
@@ -438,7 +439,7 @@ void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_e
     }
     memcpy(&head, view->data, sizeof(head));
     served->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
-    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY);
+    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED);
     if (served->channels) {
         const struct rc_span entries = rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head));
         if (entries.count > 0) {

@@ -6,6 +6,8 @@
 #include "common/log.h"
 #include "common/redis_health.h"
 
+#define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
+
 /* --- from the router ------------------------------------------------------------------------------------------------- */
 
 static void publish(void *context, const struct rc_envelope_view *view)
@@ -16,7 +18,7 @@ static void publish(void *context, const struct rc_envelope_view *view)
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
     }
-    const uint32_t flags = policy->outbox ? 0 : RC_REDIS_PUBLISH_FLEETING;
+    const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
         rc_broadcast_publish(&remote->broadcast, view, flags);
     } else {
@@ -46,6 +48,23 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
         rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     }
     return want != RC_REDIS_WANT_CONFIRMED || refused;
+}
+
+static enum rc_confirmation confirm(void *context, uint64_t hash, struct rc_span name, uint64_t token)
+{
+    const struct rc_remote *remote = context;
+    if (rc_registry_refused(&remote->registry)) {
+        return RC_CONFIRMED_HERE;
+    }
+    switch (rc_redis_channel_want(remote->link, hash, name, WAITER_REPLY, token)) {
+    case RC_REDIS_WANT_CONFIRMED:
+        return RC_CONFIRMED;
+    case RC_REDIS_WANT_LOCAL:
+        return RC_CONFIRMED_HERE;
+    case RC_REDIS_WANT_LATER:
+        break;
+    }
+    return RC_CONFIRMATION_LATER;
 }
 
 static void interest_remove(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
@@ -104,6 +123,7 @@ static void members(void *context, uint32_t worker, enum rc_members_mark mark)
 const struct rc_remote_ops rc_remote_ops = {.publish = publish,
                                             .direct = direct,
                                             .interest_add = interest_add,
+                                            .confirm = confirm,
                                             .interest_remove = interest_remove,
                                             .missed = user_missed,
                                             .call = call,
@@ -132,12 +152,16 @@ static void interested(void *context, uint64_t hash, struct rc_span name, uint32
                        bool confirmed)
 {
     const struct rc_remote *remote = context;
+    const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
+    if (worker == WAITER_REPLY) {
+        rc_router_confirmed(remote->router, token, everywhere);
+        return;
+    }
     const struct rc_interest_request request = {.worker = worker,
                                                 .token = token,
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
-    const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }
 
@@ -291,6 +315,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_broadcast_open(&remote->broadcast, &remote->bridge);
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge);
+    rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
     result = open_instance(remote);
     if (result != 0) {
@@ -310,6 +335,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
+        rc_gaps_close(&remote->gaps);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }

@@ -19,6 +19,7 @@
 #include "relay/bridge/broadcast.h"
 #include "relay/bridge/channel.h"
 #include "relay/bridge/direct.h"
+#include "relay/bridge/gaps.h"
 #include "relay/bridge/notifications.h"
 #include "relay/calls.h"
 #include "relay/entries.h"
@@ -39,6 +40,7 @@ struct rc_remote {
     struct rc_direct direct;
     struct rc_channel_bridge channel;
     struct rc_notifications notifications;
+    struct rc_gaps gaps;
     struct rc_application application;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;

@@ -538,7 +538,8 @@ void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_byt
 {
     const uint64_t hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0;
     struct rc_worker_set targets = router->live;
-    if (name_bytes > 0) {
+    const bool everybody = name_bytes == 1 && name[0] == '*'; /* nobody has to want it */
+    if (name_bytes > 0 && !everybody) {
         const struct rc_worker_set wanted = rc_interest_find(&router->interest, hash, name, name_bytes);
         targets.bits[0] &= wanted.bits[0] | router->unknown.bits[0];
         targets.bits[1] &= wanted.bits[1] | router->unknown.bits[1];
@@ -638,6 +639,7 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
 void rc_router_close(struct rc_router *router)
 {
     rc_interest_close(&router->interest);
+    rc_router_held_close(router);
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)

@@ -40,6 +40,12 @@ struct rc_interest_request {
     uint32_t name_bytes;
 };
 
+enum rc_confirmation {
+    RC_CONFIRMED,         /* messages of other hosts arrive */
+    RC_CONFIRMED_HERE,    /* those of this host do */
+    RC_CONFIRMATION_LATER /* rc_router_confirmed comes */
+};
+
 enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
 
 /* What the router asks of whatever connects this host to others. Nothing may block; the views live during the call only. */
@@ -50,6 +56,8 @@ struct rc_remote_ops {
     bool (*direct)(void *context, const struct rc_envelope_view *view);
     /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */
     bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
+    /* Has Redis a subscription to this channel, which some worker wants? May be NULL. */
+    enum rc_confirmation (*confirm)(void *context, uint64_t hash, struct rc_span name, uint64_t token);
     /* No worker wants the channel any more. */
     void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
     /* A local worker's message for a user found no connection here. May be NULL. */
@@ -82,6 +90,10 @@ struct rc_router_setup {
     void *remote_context;               /* borrowed */
 };
 
+#define RC_ROUTER_HELD_MAX 1024u /* replies that wait for Redis; what comes on top is passed on as unconfirmed */
+
+struct rc_router_held;
+
 struct rc_router {
     struct rc_router_setup setup;
     struct rc_interest interest;
@@ -90,6 +102,8 @@ struct rc_router {
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
     struct rc_worker_set touched;  /* workers to be rung after the batch */
     uint32_t first;                /* port that the next turn begins with */
+    struct rc_router_held *held;   /* owner: RC_ROUTER_HELD_MAX; NULL until one is needed */
+    uint32_t held_serial;          /* of the last one */
     uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
 };
 
@@ -117,8 +131,8 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
-/* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap). Without a name: everybody is told
- * that it may concern any channel, and direct messages. */
+/* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
+ * everybody is told that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
 
 /* An answer without a sequence to a worker, as long as it is not far behind. False (counted): it did not get it. */
@@ -128,6 +142,9 @@ bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_ty
 /* A call of another instance: to the worker of the target, or to all when it is nobody. `asked` says to whom it went: to nobody when the
  * target's worker is not there. False: not to all it should have gone to. */
 bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked);
+
+/* The end of an rc_remote_ops.confirm that said RC_CONFIRMATION_LATER. */
+void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhere);
 
 /* Does some worker want the channel? */
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);

@@ -5,7 +5,10 @@
 #include "relay/router_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "relay/idempotency.h"
 
@@ -135,21 +138,126 @@ void rc_router_route_call(struct rc_router *router, struct rc_relay_port *port, 
     answer_call(router, port, &record->view, &answer, &asked);
 }
 
-void rc_router_route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+/* --- replies --- */
+
+/* The reply to a subscribe, until Redis has confirmed the channel. */
+struct rc_router_held {
+    bool used;
+    uint32_t serial;
+    uint32_t worker; /* that replied */
+    struct rc_envelope head;
+    struct rc_call_tag tag;
+    struct rc_reply_head reply;
+};
+
+void rc_router_held_close(struct rc_router *router)
 {
-    const uint32_t asker = record->view.head.target.worker;
+    free(router->held);
+    router->held = NULL;
+}
+
+static void pass_reply(struct rc_router *router, uint32_t worker, struct rc_envelope_view view)
+{
+    const uint32_t asker = view.head.target.worker;
     const struct rc_remote_ops *remote = router->setup.remote;
     if (asker == RC_WORKER_FOREIGN && remote != NULL && remote->replied != NULL) {
-        remote->replied(router->setup.remote_context, port->index, &record->view);
+        remote->replied(router->setup.remote_context, worker, &view);
     }
     if (asker >= router->setup.port_count || !rc_worker_set_has(&router->live, asker)) {
         return; /* it died meanwhile */
     }
-    struct rc_envelope_view view = record->view;
     view.head.sequence = 0;
-    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)port->index};
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)worker};
     view.head.flags = RC_ENVELOPE_API;
     (void)pass_on(router, &router->setup.ports[asker], RC_DOWN_REPLY, &view);
+}
+
+static void pass_held(struct rc_router *router, struct rc_router_held *held, uint32_t flags)
+{
+    held->used = false;
+    held->reply.flags |= flags;
+    const struct rc_envelope_view view = {
+        .head = held->head, .request_id = (const uint8_t *)&held->tag, .data = (const uint8_t *)&held->reply};
+    pass_reply(router, held->worker, view);
+}
+
+void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhere)
+{
+    RC_ASSERT(router->held != NULL && (uint32_t)token < RC_ROUTER_HELD_MAX);
+    struct rc_router_held *held = &router->held[(uint32_t)token];
+    if (held->used && held->serial == token >> 32) {
+        pass_held(router, held, everywhere ? 0 : RC_REPLY_UNCONFIRMED);
+    }
+}
+
+static struct rc_router_held *held_place(struct rc_router *router)
+{
+    if (router->held == NULL) {
+        router->held = calloc(RC_ROUTER_HELD_MAX, sizeof(*router->held));
+    }
+    if (router->held == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < RC_ROUTER_HELD_MAX; i++) {
+        struct rc_router_held *held = &router->held[(router->held_serial + i) % RC_ROUTER_HELD_MAX];
+        if (!held->used) {
+            return held;
+        }
+    }
+    return NULL;
+}
+
+/* A worker has subscribed connections to this channel; its interest came up before. */
+static void route_subscribed(struct rc_router *router, const struct rc_relay_port *port, struct rc_router_held *held,
+                             struct rc_span channel, uint64_t hash)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    const struct rc_worker_set wanted =
+        rc_interest_find(&router->interest, hash, (const char *)channel.bytes, (uint32_t)channel.count);
+    if (rc_worker_set_has(&router->unknown, port->index)) {
+        pass_held(router, held, RC_REPLY_UNCONFIRMED); /* a new relay: it gets all messages of this host */
+        return;
+    }
+    if (!rc_worker_set_has(&wanted, port->index)) {
+        held->reply.count = 0; /* refused (add_interest): the connections will not be in it */
+        pass_held(router, held, RC_REPLY_BUSY);
+        return;
+    }
+    struct rc_router_held *place = NULL;
+    enum rc_confirmation result = RC_CONFIRMED;
+    if (remote != NULL && remote->confirm != NULL) {
+        place = held_place(router);
+        result = RC_CONFIRMED_HERE;
+    }
+    if (place != NULL) {
+        held->serial = ++router->held_serial;
+        *place = *held;
+        place->used = true;
+        result = remote->confirm(router->setup.remote_context, hash, channel,
+                                 (uint64_t)held->serial << 32 | (uint32_t)(place - router->held));
+        if (result == RC_CONFIRMATION_LATER) {
+            return;
+        }
+        place->used = false;
+    }
+    pass_held(router, held, result == RC_CONFIRMED ? 0 : RC_REPLY_UNCONFIRMED);
+}
+
+void rc_router_route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    struct rc_envelope_view view = record->view;
+    const struct rc_span channel = rc_span_of(view.channel, view.head.channel_bytes);
+    const uint64_t hash = view.head.channel_hash;
+    struct rc_router_held held = {.worker = port->index};
+    view.head.channel_bytes = 0;
+    view.head.channel_hash = 0;
+    if (channel.count > 0 && view.head.data_bytes == sizeof(held.reply) && rc_call_tag_read(&view, &held.tag)) {
+        held.head = view.head;
+        memcpy(&held.reply, view.data, sizeof(held.reply));
+        route_subscribed(router, port, &held, channel, hash);
+    } else {
+        pass_reply(router, port->index, view);
+    }
 }
 
 bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,

@@ -31,6 +31,7 @@ bool rc_router_is_duplicate(struct rc_router *router, struct rc_relay_port *port
                             uint64_t sequence);
 /* After the intent was stored, before anything is sent: a successor finds both or routes again with the same sequence. */
 void rc_router_remember_key(struct rc_router *router, const struct rc_envelope_view *view, uint64_t sequence);
+void rc_router_held_close(struct rc_router *router);
 void rc_router_route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record);
 void rc_router_route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record);
 

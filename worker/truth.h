@@ -164,6 +164,7 @@ enum rc_channel_flags {
     RC_CHANNEL_TOLD = 1u << 2,     /* what the relay was told last: 1 = interest added */
     RC_CHANNEL_DIRTY = 1u << 3,    /* WANTED differs from TOLD, or a snapshot has to name it: in the interest list */
     RC_CHANNEL_SNAPSHOT = 1u << 4, /* must be told again for the running snapshot */
+    RC_CHANNEL_LOCAL = 1u << 5,    /* ACTIVE on this host only: the acknowledgement said that Redis had not confirmed */
 };
 
 struct rc_channel {

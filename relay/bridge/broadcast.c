@@ -1,7 +1,7 @@
 /* broadcast: see broadcast.h. */
 #include "relay/bridge/broadcast.h"
 
-#define CHANNEL "ws:broadcast"
+#define CHANNEL RC_BROADCAST_CHANNEL
 
 static void received(void *context, struct rc_span channel, struct rc_span message)
 {

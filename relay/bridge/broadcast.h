@@ -9,6 +9,8 @@
 
 #include "relay/bridge/bridge.h"
 
+#define RC_BROADCAST_CHANNEL "ws:broadcast"
+
 struct rc_broadcast {
     const struct rc_bridge *bridge; /* borrowed */
     struct rc_redis_subscription subscription;

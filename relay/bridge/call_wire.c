@@ -10,6 +10,7 @@
 #include "common/channel_name.h"
 #include "common/check.h"
 #include "common/json_scan.h"
+#include "relay/bridge/foreign.h"
 #include "relay/bridge/notifications.h"
 
 #define USER_BYTES_MAX (RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES)
@@ -40,12 +41,13 @@ enum member {
     BUSY,
     LAST,
     INCOMPLETE,
+    UNCONFIRMED,
     MEMBERS
 };
 
-static const char *const member_names[MEMBERS] = {"operation", "call",     "from",   "client", "user",  "channel",
-                                                  "code",      "reason",   "prefix", "cursor", "limit", "found",
-                                                  "count",     "channels", "more",   "busy",   "last",  "incomplete"};
+static const char *const member_names[MEMBERS] = {
+    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason",     "prefix",     "cursor",
+    "limit",     "found", "count", "channels", "more", "busy",    "last", "incomplete", "unconfirmed"};
 
 /* Of a member that is there twice the last one counts. */
 static int members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
@@ -95,24 +97,13 @@ static bool user_read(const struct rc_json_value *value, struct rc_call_request 
            (request->user_bytes == 0 || rc_channel_name_check(request->user, request->user_bytes, USER_BYTES_MAX) == 0);
 }
 
-static bool instance_valid(const char *id, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        const char c = id[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-              c == '-')) {
-            return false;
-        }
-    }
-    return bytes > 0;
-}
-
 static bool sender_read(const struct rc_json_value *members, char *call, uint8_t *call_bytes, char *from,
                         uint8_t *from_bytes)
 {
     return text_read(&members[CALL], call, RC_CALL_ID_MAX, call_bytes) &&
            text_read(&members[FROM], from, RC_INSTANCE_ID_MAX, from_bytes) &&
-           (*call_bytes == 0) == (*from_bytes == 0) && (*from_bytes == 0 || instance_valid(from, *from_bytes));
+           (*call_bytes == 0) == (*from_bytes == 0) &&
+           (*from_bytes == 0 || rc_foreign_is_instance(rc_span_of(from, *from_bytes)));
 }
 
 static bool reserved(const struct rc_call_request *request)
@@ -262,7 +253,8 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
                  {MORE, RC_REPLY_MORE},
                  {BUSY, RC_REPLY_BUSY},
                  {LAST, RC_REPLY_LAST},
-                 {INCOMPLETE, RC_REPLY_INCOMPLETE}};
+                 {INCOMPLETE, RC_REPLY_INCOMPLETE},
+                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED}};
     struct rc_json_value members[MEMBERS];
     uint64_t count = 0;
     *reply = (struct rc_call_reply){0};
@@ -386,10 +378,11 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     } else {
         put(&text, ",\"count\":%u", reply->count);
     }
-    put(&text, "%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
+    put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
         (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
         (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
         (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
+        (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
         (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
     *bytes = text.count;
     return text.bytes;

@@ -47,7 +47,7 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
 char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes);
 
 struct rc_call_reply {
-    uint32_t flags; /* enum rc_reply_flags: FOUND, MORE, BUSY, LAST, INCOMPLETE */
+    uint32_t flags; /* enum rc_reply_flags: FOUND, MORE, BUSY, LAST, INCOMPLETE, UNCONFIRMED */
     uint32_t count; /* connections, or entries */
     uint8_t call_bytes;
     uint8_t from_bytes;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define HEAD "ws:channel:"
+#define HEAD RC_CHANNEL_BRIDGE_HEAD
 
 static void received(void *context, struct rc_span name, struct rc_span message)
 {

@@ -9,6 +9,8 @@
 
 #include "relay/bridge/bridge.h"
 
+#define RC_CHANNEL_BRIDGE_HEAD "ws:channel:"
+
 struct rc_channel_bridge {
     const struct rc_bridge *bridge; /* borrowed */
 };

@@ -57,3 +57,15 @@ int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, s
     rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
     return bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view) ? 0 : -ENOENT;
 }
+
+bool rc_foreign_is_instance(struct rc_span id)
+{
+    for (size_t i = 0; i < id.count; i++) {
+        const uint8_t c = id.bytes[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+              c == '-')) {
+            return false;
+        }
+    }
+    return id.count > 0 && id.count <= RC_INSTANCE_ID_MAX;
+}

@@ -23,21 +23,16 @@
 
 /* --- state ----------------------------------------------------------------------------------------------------------- */
 
-static struct rc_redis_node *home_of(const struct rc_redis_link *link)
-{
-    return link->home == RC_REDIS_NODE_NONE ? NULL : link->nodes[link->home];
-}
-
 bool rc_redis_up(const struct rc_redis_link *link)
 {
-    const struct rc_redis_node *home = home_of(link);
+    const struct rc_redis_node *home = rc_redis_link_home(link);
     return home != NULL && rc_redis_conn_up(&home->command);
 }
 
 /* Every connection that messages come over. */
 static bool hears_all(const struct rc_redis_link *link)
 {
-    const struct rc_redis_node *home = home_of(link);
+    const struct rc_redis_node *home = rc_redis_link_home(link);
     if (home == NULL || link->refused || !rc_redis_conn_up(&home->subscriber)) {
         return false;
     }
@@ -219,15 +214,6 @@ static const struct rc_redis_conn_ops subscriber_ops = {
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
-static void outbox_moved(void *context, struct rc_redis_outbox *outbox)
-{
-    struct rc_redis_link *link = context;
-    (void)outbox;
-    if (link->cluster != NULL) {
-        rc_redis_cluster_stale(link);
-    }
-}
-
 struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct rc_redis_address *address)
 {
     uint16_t index = 0;
@@ -238,7 +224,7 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
     if (node == NULL) {
         return NULL;
     }
-    const struct rc_redis_outbox_ops ops = {.moved = outbox_moved, .context = link};
+    const struct rc_redis_outbox_ops ops = rc_redis_outbox_ops_of(link);
     const struct rc_redis_login login = {.user = link->url.user,
                                          .password = link->url.password,
                                          .database = link->url.database,
@@ -300,7 +286,7 @@ void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home)
     if (home == link->home) {
         return;
     }
-    struct rc_redis_node *before = home_of(link);
+    struct rc_redis_node *before = rc_redis_link_home(link);
     if (before != NULL && before->command.state == RC_REDIS_CONN_READY) {
         close_command(before); /* what it has not answered is sent again by the new one */
         rc_redis_node_open(before, false);
@@ -413,7 +399,7 @@ int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void
                      const struct rc_span *argv)
 {
     RC_ASSERT(argc > 0 && argc <= RC_REDIS_ARGS_MAX && key < argc);
-    struct rc_redis_node *node = home_of(link);
+    struct rc_redis_node *node = rc_redis_link_home(link);
     if (link->cluster != NULL && key > 0) {
         const uint16_t owner = link->cluster->owners[rc_redis_cluster_slot(argv[key])];
         node = owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
@@ -423,74 +409,6 @@ int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void
     }
     return link->cluster != NULL ? command_cluster(link, replied, context, node, argc, argv)
                                  : rc_redis_conn_command(&node->command, replied, context, argc, argv);
-}
-
-/* --- publishing ------------------------------------------------------------------------------------------------------ */
-
-static char *put(char *out, const void *bytes, size_t count)
-{
-    if (count > 0) {
-        memcpy(out, bytes, count);
-    }
-    return out + count;
-}
-
-/* Which outbox: the link's, or that of the node which owns the slot (before the map is known: any, it is moved later). */
-static struct rc_redis_outbox *outbox_of(struct rc_redis_link *link, uint16_t slot, bool sharded)
-{
-    if (!sharded) {
-        return &link->outbox;
-    }
-    const uint16_t owner = link->cluster->owners[slot];
-    struct rc_redis_node *node = owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
-    for (uint16_t i = 0; node == NULL && i < link->node_count; i++) {
-        node = link->nodes[i];
-    }
-    return node != NULL ? &node->outbox : &link->outbox;
-}
-
-int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
-                     uint32_t part_count, uint32_t flags)
-{
-    const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
-    const uint64_t now_ms = rc_clock_ms();
-    char name[RC_REDIS_NAME_MAX];
-    char head[96 + RC_REDIS_NAME_MAX];
-    size_t bytes = 0;
-    if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_up(link)) {
-        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
-        return -ENOTCONN;
-    }
-    for (uint32_t i = 0; i < part_count; i++) {
-        bytes += parts[i].count;
-    }
-    const size_t prefix = strlen(link->config.prefix.text);
-    if (prefix + channel.count >= RC_REDIS_NAME_MAX || bytes > UINT32_MAX / 2) {
-        return -EMSGSIZE;
-    }
-    (void)put(put(name, link->config.prefix.text, prefix), channel.bytes, channel.count);
-    const struct rc_span full = rc_span_of(name, prefix + channel.count);
-    /* Once for each message: by hand, not by snprintf. */
-    char *end = rc_redis_format_head(head, '*', 3);
-    end = sharded ? put(end, "$8\r\nSPUBLISH\r\n", 14) : put(end, "$7\r\nPUBLISH\r\n", 13);
-    end = put(put(rc_redis_format_head(end, '$', full.count), full.bytes, full.count), "\r\n", 2);
-    end = rc_redis_format_head(end, '$', bytes);
-    const size_t head_bytes = (size_t)(end - head);
-    const uint16_t slot = sharded ? rc_redis_cluster_slot(full) : 0;
-    struct rc_redis_entry *entry = rc_redis_entry_new(head_bytes + bytes + 2, slot, now_ms);
-    if (entry == NULL) {
-        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
-        return -ENOMEM;
-    }
-    /* A Cluster's node knows only of its own subscribers. */
-    entry->order = ++link->order;
-    entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->cluster == NULL;
-    char *out = put(entry->command, head, head_bytes);
-    for (uint32_t i = 0; i < part_count; i++) {
-        out = put(out, parts[i].bytes, parts[i].count);
-    }
-    (void)put(out, "\r\n", 2);
-    return rc_redis_outbox_put(outbox_of(link, slot, sharded), entry) ? 0 : -ENOBUFS;
 }
 
 /* --- subscriptions --------------------------------------------------------------------------------------------------- */
@@ -528,71 +446,21 @@ void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct r
 static void aging_due(void *context, uint64_t now_ms)
 {
     struct rc_redis_link *link = context;
-    rc_redis_outbox_expire(&link->outbox, now_ms);
-    for (uint16_t i = 0; i < link->node_count; i++) {
-        if (link->nodes[i] != NULL) {
-            rc_redis_outbox_expire(&link->nodes[i]->outbox, now_ms);
-        }
-    }
+    rc_redis_outboxes_expire(link, now_ms);
     rc_timer_set(&link->wire.timers, &link->aging, now_ms + AGING_MS, aging_due, link);
-}
-
-/* What waits for a slot that is another node's by now goes there, in order, once nothing of it is in flight. */
-static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
-{
-    struct rc_redis_outbox *outbox = &node->outbox;
-    if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refused != NULL || link->cluster->stale) {
-        return;
-    }
-    const uint16_t first_owner = link->cluster->owners[outbox->unsent->slot];
-    if (first_owner == node->index || first_owner == RC_REDIS_NODE_NONE) {
-        return;
-    }
-    /* Newer ones may wait there already; its pause (cluster.c) keeps them there. */
-    struct rc_redis_entry *hints[RC_REDIS_NODES_MAX] = {NULL};
-    struct rc_redis_entry *stay = NULL;
-    for (uint32_t left = outbox->count; left > 0; left--) {
-        struct rc_redis_entry *entry = rc_redis_outbox_take(outbox);
-        const uint16_t owner = link->cluster->owners[entry->slot];
-        struct rc_redis_outbox *to =
-            owner != RC_REDIS_NODE_NONE && owner != node->index ? &link->nodes[owner]->outbox : NULL;
-        if (to != NULL) {
-            (void)rc_redis_outbox_insert(to, entry, &hints[owner]);
-        } else {
-            entry->next = stay; /* newest first: put back below in the other direction */
-            stay = entry;
-        }
-    }
-    struct rc_redis_entry *hint = NULL;
-    while (stay != NULL) {
-        struct rc_redis_entry *entry = stay;
-        stay = entry->next;
-        entry->next = NULL;
-        hint = NULL;
-        (void)rc_redis_outbox_insert(outbox, entry, &hint);
-    }
 }
 
 void rc_redis_link_turn(struct rc_redis_link *link)
 {
     const uint64_t now_ms = rc_clock_ms();
     rc_timers_run(&link->wire.timers, now_ms);
-    struct rc_redis_node *home = home_of(link);
-    if (home != NULL) {
-        rc_redis_outbox_pump(&link->outbox, &home->command, now_ms);
-    }
+    rc_redis_outboxes_pump(link, now_ms);
     rc_redis_pubsub_flush(&link->pubsub);
     for (uint16_t i = 0; i < link->node_count; i++) {
-        struct rc_redis_node *node = link->nodes[i];
-        if (node == NULL) {
-            continue;
+        if (link->nodes[i] != NULL) {
+            rc_redis_conn_flush(&link->nodes[i]->command);
+            rc_redis_conn_flush(&link->nodes[i]->subscriber);
         }
-        if (link->sharded) {
-            settle(link, node);
-            rc_redis_outbox_pump(&node->outbox, &node->command, now_ms);
-        }
-        rc_redis_conn_flush(&node->command);
-        rc_redis_conn_flush(&node->subscriber);
     }
     rc_redis_conn_flush(&link->sentinel.conn);
 }
@@ -606,15 +474,6 @@ bool rc_redis_link_pending(const struct rc_redis_link *link)
         }
     }
     return rc_timers_due_ms(&link->wire.timers) <= rc_clock_ms();
-}
-
-bool rc_redis_link_drained(const struct rc_redis_link *link)
-{
-    uint32_t count = link->outbox.count;
-    for (uint16_t i = 0; i < link->node_count; i++) {
-        count += link->nodes[i] != NULL ? link->nodes[i]->outbox.count : 0;
-    }
-    return count == 0 || !rc_redis_up(link);
 }
 
 uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link)
@@ -676,7 +535,7 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
     if (result != 0) {
         return result;
     }
-    const struct rc_redis_outbox_ops ops = {.moved = outbox_moved, .context = link};
+    const struct rc_redis_outbox_ops ops = rc_redis_outbox_ops_of(link);
     link->sharded = link->config.sharded && link->url.kind == RC_REDIS_CLUSTER;
     rc_redis_outbox_init(&link->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, setup->metrics,
                          &ops);
@@ -686,6 +545,7 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
     result = rc_redis_pubsub_init(&link->pubsub, &link->wire, link->config.prefix.text, link->sharded);
     if (result == 0 && setup->successor) {
         rc_redis_pubsub_succeed(&link->pubsub);
+        rc_redis_outboxes_inherit(link);
     }
     return result == 0 ? 0 : rc_err_set(err, result, "no memory for the table of subscriptions");
 }
@@ -728,6 +588,7 @@ void rc_redis_link_close(struct rc_redis_link *link)
     }
     rc_timer_cancel(&link->wire.timers, &link->aging);
     rc_redis_outbox_free(&link->outbox);
+    rc_redis_losses_free(&link->losses);
     rc_redis_pubsub_free(&link->pubsub);
     free(link->cluster);
     SSL_CTX_free(link->wire.tls);

@@ -121,6 +121,7 @@ enum rc_redis_publish_flags {
     RC_REDIS_PUBLISH_SHARDED = 1u << 0,  /* SPUBLISH where redis.sharded says so */
     RC_REDIS_PUBLISH_TO_ONE = 1u << 2,   /* somebody must be there: counted as a failed delivery when nobody is */
     RC_REDIS_PUBLISH_FLEETING = 1u << 1, /* worth nothing later: dropped instead of kept while Redis is away */
+    RC_REDIS_PUBLISH_TOLD = 1u << 3,     /* should it be lost, other instances are told: rc_redis_tell_losses */
 };
 
 /*
@@ -130,6 +131,21 @@ enum rc_redis_publish_flags {
  */
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
                      uint32_t part_count, uint32_t flags);
+
+/* What was given up (outbox full, too old, refused by Redis) is told to the other instances when they can hear it, before what is left in
+ * the outbox goes out, and at most once in RC_REDIS_LOSSES_MS. */
+#define RC_REDIS_LOSSES_MS 1000u
+
+struct rc_redis_losses;
+
+struct rc_redis_loss_ops {
+    /* Calls rc_redis_announce for all of them. False: no memory, it is called again. */
+    bool (*announce)(void *context, const struct rc_redis_losses *losses);
+    void *context; /* borrowed */
+};
+void rc_redis_tell_losses(struct rc_redis_link *link, const struct rc_redis_loss_ops *ops);
+/* PUBLISHes a message before everything that waits. Inside of `announce` only. 0, -ENOMEM or -EMSGSIZE. */
+int rc_redis_announce(struct rc_redis_link *link, struct rc_span channel, struct rc_span message);
 
 /* --- subscriptions --- */
 

@@ -1,5 +1,5 @@
 /*
- * link_state: what a link is made of, for the files that are the link: link (connections, state, commands, publishing),
+ * link_state: what a link is made of, for the files that are the link: link (connections, state, commands), publish (outboxes),
  * sentinel and cluster (who is to be talked to).
  *
  *   node 0 … n: {command connection, subscription connection, outbox of sharded channels}
@@ -9,6 +9,7 @@
 #define RC_RELAY_REDIS_LINK_STATE_H
 
 #include "relay/redis/conn.h"
+#include "relay/redis/losses.h"
 #include "relay/redis/outbox.h"
 #include "relay/redis/pubsub.h"
 
@@ -64,6 +65,9 @@ struct rc_redis_link {
     bool refused; /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
     char error[RC_REDIS_ERROR_MAX];
     struct rc_redis_outbox outbox; /* everything but sharded channels */
+    struct rc_redis_losses losses; /* of all outboxes */
+    struct rc_redis_loss_ops loss_ops;
+    uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;
     struct rc_redis_observer *observers; /* borrowed, a list */
     struct rc_redis_sentinel sentinel;
@@ -80,6 +84,22 @@ void rc_redis_node_open(struct rc_redis_node *node, bool subscriber);
 void rc_redis_node_close(struct rc_redis_node *node);
 /* Classic traffic goes to this node from now on. */
 void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home);
+
+/* Where classic traffic goes; NULL = nowhere now. */
+static inline struct rc_redis_node *rc_redis_link_home(const struct rc_redis_link *link)
+{
+    return link->home == RC_REDIS_NODE_NONE ? NULL : link->nodes[link->home];
+}
+
+/* --- publish.c --- */
+
+struct rc_redis_outbox_ops rc_redis_outbox_ops_of(struct rc_redis_link *link);
+/* A predecessor's outbox died with it: whose messages were in it nobody knows, only how many. */
+void rc_redis_outboxes_inherit(struct rc_redis_link *link);
+/* Drops what waited too long. */
+void rc_redis_outboxes_expire(struct rc_redis_link *link, uint64_t now_ms);
+/* Sends what may be sent, before it what was lost. Once a turn. */
+void rc_redis_outboxes_pump(struct rc_redis_link *link, uint64_t now_ms);
 
 /* --- sentinel.c --- */
 

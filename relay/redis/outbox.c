@@ -38,7 +38,7 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
     free_list(outbox->head);
     free_list(outbox->refused);
     outbox->head = outbox->tail = outbox->unsent = outbox->refused = outbox->refused_tail = NULL;
-    outbox->in_flight = 0;
+    outbox->in_flight = outbox->announcements = 0;
     outbox->in_flight_bytes = 0;
 }
 
@@ -47,7 +47,16 @@ static uint64_t cost_of(const struct rc_redis_entry *entry)
     return sizeof(*entry) + entry->bytes;
 }
 
-static void drop(struct rc_redis_outbox *outbox, uint32_t count, const char *why)
+/* Frees an entry that is in no list any more and will never be sent. */
+static void lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
+{
+    if (entry->lost_bytes > 0 && outbox->ops.lost != NULL) {
+        outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->lost_at, entry->lost_bytes));
+    }
+    free(entry);
+}
+
+static void count_dropped(struct rc_redis_outbox *outbox, uint32_t count, const char *why)
 {
     rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, count);
     rc_log_limited(RC_LOG_WARN, 1, "redis_outbox_dropped", "messages=%u reason=\"%s\" bytes=%llu", count, why,
@@ -63,43 +72,83 @@ struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t 
     return entry;
 }
 
-struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
+/* The last one before `entry`, NULL when it is the first: at most RC_REDIS_IN_FLIGHT_MAX and the announcements are before it. */
+static struct rc_redis_entry *before(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    struct rc_redis_entry *one = outbox->head == entry ? NULL : outbox->head;
+    while (one != NULL && one->next != entry) {
+        one = one->next;
+    }
+    return one;
+}
+
+/* The oldest that may be dropped. */
+static struct rc_redis_entry *oldest(const struct rc_redis_outbox *outbox)
 {
     struct rc_redis_entry *entry = outbox->unsent;
+    while (entry != NULL && entry->announcement) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
+{
+    struct rc_redis_entry *entry = oldest(outbox);
     if (entry == NULL) {
         return NULL;
     }
-    if (outbox->head == entry) {
+    struct rc_redis_entry *previous = before(outbox, entry);
+    if (previous == NULL) {
         outbox->head = entry->next;
-        outbox->tail = outbox->head != NULL ? outbox->tail : NULL;
     } else {
-        struct rc_redis_entry *before = outbox->head; /* at most RC_REDIS_IN_FLIGHT_MAX of them */
-        while (before->next != entry) {
-            before = before->next;
-        }
-        before->next = entry->next;
-        outbox->tail = entry->next != NULL ? outbox->tail : before;
+        previous->next = entry->next;
     }
-    outbox->unsent = entry->next;
+    outbox->tail = outbox->tail != entry ? outbox->tail : previous;
+    outbox->unsent = outbox->unsent != entry ? outbox->unsent : entry->next;
     entry->next = NULL;
     forget(outbox, 1, cost_of(entry));
     return entry;
+}
+
+static void count_in(struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    outbox->count++;
+    outbox->bytes += cost_of(entry);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
+}
+
+void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
+{
+    struct rc_redis_entry *previous = outbox->unsent != NULL ? before(outbox, outbox->unsent) : outbox->tail;
+    entry->announcement = true;
+    entry->next = outbox->unsent;
+    outbox->unsent = entry;
+    outbox->tail = entry->next != NULL ? outbox->tail : entry;
+    if (previous == NULL) {
+        outbox->head = entry;
+    } else {
+        previous->next = entry;
+    }
+    outbox->announcements++;
+    count_in(outbox, entry);
 }
 
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
     const uint64_t cost = cost_of(entry);
     uint32_t dropped = 0;
-    while (outbox->bytes + cost > outbox->bytes_max && outbox->unsent != NULL) {
-        free(rc_redis_outbox_take(outbox));
+    while (outbox->bytes + cost > outbox->bytes_max && oldest(outbox) != NULL) {
+        lose(outbox, rc_redis_outbox_take(outbox));
         dropped++;
     }
     const bool fits = outbox->bytes + cost <= outbox->bytes_max;
     if (dropped > 0 || !fits) {
-        drop(outbox, dropped + (fits ? 0 : 1), "redis.outbox is full");
+        count_dropped(outbox, dropped + (fits ? 0 : 1), "redis.outbox is full");
     }
     if (!fits) {
-        free(entry);
+        lose(outbox, entry);
         return false;
     }
     if (outbox->tail != NULL) {
@@ -109,10 +158,7 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
     }
     outbox->tail = entry;
     outbox->unsent = outbox->unsent != NULL ? outbox->unsent : entry;
-    outbox->count++;
-    outbox->bytes += cost;
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost);
+    count_in(outbox, entry);
     return true;
 }
 
@@ -124,8 +170,8 @@ bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entr
         return kept;
     }
     if (outbox->bytes + cost_of(entry) > outbox->bytes_max) {
-        drop(outbox, 1, "redis.outbox is full"); /* it is older than what is there */
-        free(entry);
+        count_dropped(outbox, 1, "redis.outbox is full"); /* it is older than what is there */
+        lose(outbox, entry);
         return false;
     }
     struct rc_redis_entry **place = &outbox->head;
@@ -145,22 +191,20 @@ bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entr
     }
     *place = entry;
     *hint = entry;
-    outbox->count++;
-    outbox->bytes += cost_of(entry);
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
+    count_in(outbox, entry);
     return true;
 }
 
 void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
 {
     uint32_t dropped = 0;
-    while (outbox->unsent != NULL && now_ms > outbox->unsent->time_ms + outbox->age_ms_max) {
-        free(rc_redis_outbox_take(outbox));
+    for (const struct rc_redis_entry *entry = oldest(outbox);
+         entry != NULL && now_ms > entry->time_ms + outbox->age_ms_max; entry = oldest(outbox)) {
+        lose(outbox, rc_redis_outbox_take(outbox));
         dropped++;
     }
     if (dropped > 0) {
-        drop(outbox, dropped, "redis.outbox_max_age");
+        count_dropped(outbox, dropped, "redis.outbox_max_age");
     }
 }
 
@@ -229,8 +273,14 @@ static void answered(void *context, const redisReply *reply)
         if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
             rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         }
+        outbox->announcements -= entry->announcement;
         forget(outbox, 1, cost_of(entry));
-        free(entry);
+        if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
+            count_dropped(outbox, 1, reply->str);
+            lose(outbox, entry);
+        } else {
+            free(entry);
+        }
     }
     if (outbox->in_flight == 0 && outbox->refused != NULL) {
         take_back(outbox);

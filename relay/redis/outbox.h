@@ -6,7 +6,7 @@
  * In order. After a loss what was in flight is sent again, because nobody knows whether it arrived: receivers tell the second
  * copy by its sequence. Bounded in bytes and age: the oldest that is not in flight is dropped first, and counted. An answer that
  * says "not now" (LOADING, CLUSTERDOWN, MOVED …) keeps the message: nothing more is sent until all that is in flight is answered,
- * then it goes on from the first one that was refused.
+ * then it goes on from the first one that was refused. What is dropped, or refused for good, is named to ops.lost.
  *
  * Owned by the link; one thread. Only rc_redis_outbox_put allocates.
  */
@@ -30,8 +30,11 @@ struct rc_redis_entry {
     uint32_t bytes;
     uint16_t slot; /* of the channel, for a Cluster's sharded channels */
     bool sent_before;
-    bool to_one;    /* an answer of 0 receivers is a failed delivery */
-    char command[]; /* RESP */
+    bool to_one;         /* an answer of 0 receivers is a failed delivery */
+    bool announcement;   /* of what was lost: never dropped itself */
+    uint16_t lost_at;    /* where the channel's name, which ops.lost gets, begins in the command */
+    uint16_t lost_bytes; /* of the name; 0 = nobody is told when it is lost */
+    char command[];      /* RESP */
 };
 
 struct rc_redis_outbox;
@@ -39,6 +42,8 @@ struct rc_redis_outbox;
 struct rc_redis_outbox_ops {
     /* The server says that the slot is another one's now: the link finds out whose and moves what waits. */
     void (*moved)(void *context, struct rc_redis_outbox *outbox);
+    /* A message for this channel was given up. May be NULL. */
+    void (*lost)(void *context, struct rc_span channel);
     void *context; /* borrowed */
 };
 
@@ -54,6 +59,7 @@ struct rc_redis_outbox {
     uint64_t in_flight_bytes;
     uint32_t count;
     uint32_t in_flight;
+    uint32_t announcements;     /* in it; few: its owner adds none before the last ones are answered */
     uint64_t hold_until_ms;     /* nothing is sent before */
     struct rc_metrics *metrics; /* borrowed */
     struct rc_redis_outbox_ops ops;
@@ -72,13 +78,16 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
  * the first of a run in ascending order and kept between its calls. */
 bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, struct rc_redis_entry **hint);
 
+/* The same for an announcement: before everything that is not in flight, and beyond the bound. */
+void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry);
+
 /* Sends what may be sent. */
 void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms);
 /* Drops what waited too long. */
 void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms);
 /* The connection is lost: everything is unsent again. */
 void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox);
-/* Takes the first unsent entry out; NULL when there is none. The caller owns it. */
+/* Takes the first unsent entry that is no announcement out; NULL when there is none. The caller owns it. */
 struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox);
 
 #endif

@@ -99,6 +99,55 @@ testRedis("clients of any instance are subscribed, unsubscribed and disconnected
   assert.ok((await a.metrics())("ringcast_instance_calls_sent_total") > 0 && (await b.metrics())("ringcast_instance_calls_served_total") > 0);
 });
 
+testRedis("what is published anywhere after the answer to a subscribe arrives", { brokers: 2, workers: 2, config: CONFIG, timeout: 90000 }, async ({ brokers: [a, b], redis }) => {
+  const [one, two] = await b.connectMany([1, 1], { path: "/ws?user=7" });
+  let local = 0;
+  for (let i = 0; i < 500; i++) {
+    const channel = `now:${i}`;
+    // Asked here or there, for one client or for a user with connections on both workers; published by a backend or by the other broker.
+    const answer = await call(i % 2 ? a : b, "subscribe", { ...(i % 3 ? { client: one.id } : { user: 7 }), channel });
+    assert.deepEqual([answer.status, answer.subscribed, answer.incomplete], [200, i % 3 ? 1 : 2, undefined]);
+    if (answer.scope) { // Redis took longer than 100 ms: nothing was promised
+      local++;
+      continue;
+    }
+    if (i % 5) await redis.publish(`ws:channel:${channel}`, { payload: i });
+    else await call(a, "publish", { channel, data: i });
+    for (const client of i % 3 ? [one] : [one, two]) assert.deepEqual(await client.next(), { type: "message", channel, data: i });
+    await call(a, "unsubscribe", { user: 7, channel });
+  }
+  assert.ok(local < 50, `${local} times Redis was slow`);
+});
+
+testRedis("a subscribe that Redis does not confirm says so, on whichever instance", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
+  const [client, there] = [await a.connect({ path: "/ws?user=7" }), await b.connect({ path: "/ws?user=7" })];
+  const local = async () => (await a.metrics())("ringcast_redis_scope_local_total");
+  assert.deepEqual(await call(a, "subscribe", { user: 7, channel: "before" }), { status: 200, subscribed: 2 });
+  redis.signal("SIGSTOP");
+  assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "slow" }), { status: 200, subscribed: 1, scope: "local" });
+  assert.ok((await local()) > 0);
+  // As it says to the client itself; and whoever comes later to the channel is promised no more than the first.
+  assert.equal((await client.subscribe("slower")).scope, "local");
+  assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "slower" }), { status: 200, subscribed: 1, scope: "local" });
+  assert.deepEqual(await call(a, "publish", { channel: "slow", data: 1 }).then(({ published }) => published), 1);
+  assert.equal((await client.next("message")).data, 1, "this host is complete");
+  redis.signal("SIGCONT");
+  await redisHealth(a, 200, 10000);
+  await until("confirmed", async () => (await call(a, "subscribe", { client: client.id, channel: "slow" })).scope === undefined);
+  await redis.publish("ws:channel:slow", { payload: 2 });
+  assert.equal((await client.next("message")).data, 2);
+  // Another instance that may not subscribe tells it, too.
+  const held = [...(await redis.command("PUBSUB", "CHANNELS")), "ws:direct:node-0~*", "ws:direct:node-1~*"];
+  await redis.command("ACL", "SETUSER", "default", "resetchannels", ...held.map((name) => `&${name}`));
+  // Redis ends the connections of a user whose rights become less: they come back.
+  const answer = await until("both hear each other again", async () => {
+    const got = await call(a, "subscribe", { client: there.id, channel: "refused" });
+    return got.status === 200 && got;
+  });
+  assert.deepEqual(answer, { status: 200, subscribed: 1, scope: "local" });
+  await redis.command("ACL", "SETUSER", "default", "allchannels");
+});
+
 testRedis("channels are listed over all instances, page by page", { brokers: 3, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers }) => {
   const expected = new Map();
   for (const [i, broker] of brokers.entries()) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startBroker } from "./lib/broker.mjs";
 import { execFileSync } from "node:child_process";
-import { delay, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
+import { heartbeats, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
 
 const FAST = { "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "1500ms", "debug.user_query": "user", "presence.offline_delay": "100ms" };
 const members = async (redis, key) => (await redis.command("SMEMBERS", key)).sort();
@@ -60,7 +60,7 @@ testRedis("one that is only slow is not cleaned up after, or registers everythin
   process.kill(relay, "SIGCONT");
   await until("it is back", async () => (await members(redis, "ws:instances")).includes("node-0") && (await redis.command("HGET", "ws:presence:users", "u1")) === "node-0");
   await one.ping();
-  await delay(2500);
+  await heartbeats(redis, ["node-0", "node-1"], 12); // longer than the threshold
   assert.equal(await redis.command("HGET", "ws:presence:users", "u1"), "node-0", "and stays");
   assert.equal((await b.metrics())("ringcast_instance_cleanups_total"), 1);
 });

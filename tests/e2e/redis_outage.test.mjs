@@ -156,6 +156,23 @@ testRedis("subscribed is a promise across instances", { brokers: 2, workers: 2, 
   }
 });
 
+testRedis("whoever comes later to a channel that Redis has not confirmed is not promised more", { brokers: 1, workers: 2, timeout: 60000 }, async ({ brokers: [a], redis }) => {
+  const [one, two, three] = await a.connectMany([2, 1]);
+  const scopes = async () => {
+    const list = [];
+    for (const client of [one, two, three, one]) list.push((await client.subscribe("room:1")).scope);
+    return list;
+  };
+  redis.signal("SIGSTOP");
+  assert.deepEqual(await scopes(), ["local", "local", "local", "local"]);
+  redis.signal("SIGCONT");
+  await until("confirmed", async () => (await two.subscribe("room:1")).scope === undefined);
+  assert.deepEqual(await scopes(), Array(4).fill(undefined));
+  await redis.publish("ws:channel:room:1", { payload: "once" });
+  await redis.publish("ws:broadcast", { payload: "end" });
+  for (const client of [one, two, three]) assert.deepEqual([(await client.next()).data, (await client.next()).data], ["once", "end"]);
+});
+
 testRedis("a message of 100 MB hurts nobody", {
   brokers: 1,
   timeout: 60000,

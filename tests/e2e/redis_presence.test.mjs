@@ -1,6 +1,6 @@
 // Subscription sets of clients (S0.5), who is in a channel, users' first and last connections (S3.4, S2.2).
 import assert from "node:assert/strict";
-import { delay, redisHealth, testRedis, until } from "./lib/redis.mjs";
+import { redisHealth, testRedis, until } from "./lib/redis.mjs";
 
 const CONFIG = {
   "debug.user_query": "user",
@@ -33,8 +33,8 @@ testRedis("a set holds each client while it is subscribed", { brokers: 2, worker
   // Two channels whose set is one: the member stays until both are left.
   await clients[3].subscribe("other:BTC");
   await clients[3].unsubscribe("prices:BTC");
-  await clients[3].ping();
-  await delay(100);
+  await clients[3].subscribe("fence"); // written after what the unsubscribing might have removed
+  await settled(redis, "subs:fence", [clients[3]]);
   await settled(redis, "subs:BTC", [clients[3]]);
   await clients[3].unsubscribe("other:BTC");
   await until("the set is gone", async () => (await redis.command("EXISTS", "subs:BTC")) === 0);
@@ -184,11 +184,18 @@ testRedis("a user's first and last connection of the cluster are told once", { b
       assert.ok(Number.isInteger(data.timestamp) && Math.abs(data.timestamp - Date.now()) < 10000);
     }
   };
-  const silence = async (ms) => {
-    await delay(ms);
+  // Nothing more comes of what was done before: on each instance somebody comes and goes behind it, which is told after the same delay.
+  let probes = 0;
+  const silence = async () => {
+    const users = [a, b, c].map(() => `probe${probes++}`);
+    const connected = await Promise.all([a, b, c].map((broker, i) => broker.connect({ path: `/ws?user=${users[i]}` })));
+    for (const client of connected) await client.close();
+    const told = (client) => client.inbox.filter(({ data }) => users.includes(data.userId) && data.event === "player:offline").length;
+    await until("the probes are offline", () => listeners.every((client) => told(client) === users.length));
     for (const client of listeners) {
       await client.ping();
-      assert.deepEqual(client.inbox, []);
+      const others = client.inbox.splice(0).filter(({ data }) => !users.includes(data.userId));
+      assert.deepEqual(others, []);
     }
   };
   const one = await a.connect({ path: "/ws?user=u%22%C3%A9" });
@@ -197,18 +204,18 @@ testRedis("a user's first and last connection of the cluster are told once", { b
   const three = await a.connect({ path: "/ws?user=u%22%C3%A9" });
   await one.close();
   await three.close();
-  await silence(600);
+  await silence();
   assert.equal(await redis.command("HGET", "ws:presence:users", 'u"é'), "node-1");
   // Reconnecting in time is no event, on the same instance or another.
   await two.close();
   const again = await b.connect({ path: "/ws?user=u%22%C3%A9" });
-  await silence(600);
+  await silence();
   await again.close();
   const elsewhere = await c.connect({ path: "/ws?user=u%22%C3%A9" });
-  await silence(600);
+  await silence();
   await elsewhere.close();
   await expectAll("player:offline", 'u"é');
-  await silence(500);
+  await silence();
   assert.equal(await redis.command("HLEN", "ws:presence:users"), 0);
 });
 
@@ -222,9 +229,12 @@ testRedis("a relay that is replaced tells nothing of users who stayed", { broker
   process.kill(relay, "SIGKILL");
   await until("the one who left is told", () => watcher.messages.length === 3, { timeout: 15000 });
   assert.deepEqual(JSON.parse(watcher.messages[2].message).userId, "goes");
-  await delay(1000);
+  // Behind it somebody else comes and goes.
+  await (await a.connect({ path: "/ws?user=probe" })).close();
+  const told = () => watcher.messages.slice(3).map(({ message }) => JSON.parse(message)).map(({ event, userId }) => `${event} ${userId}`);
+  await until("the probe is offline", () => told().includes("player:offline probe"));
   await stays.ping();
-  assert.equal(watcher.messages.length, 3);
+  assert.deepEqual(told(), ["player:online probe", "player:offline probe"]);
   assert.equal(await redis.command("HGET", "ws:presence:users", "stays"), "node-0");
 });
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { WebSocket } from "ws";
 import Ringcast from "../../worker/http/ringcast.js";
 import { startBroker } from "./lib/broker.mjs";
-import { delay, redisHealth, subscribers, testRedis, until, within } from "./lib/redis.mjs";
+import { delay, heartbeats, redisHealth, subscribers, testRedis, until, within } from "./lib/redis.mjs";
 import { SANITIZED, SLOWER, random } from "./lib/util.mjs";
 
 const FULL = process.env.RINGCAST_SCALE === "full";
@@ -164,7 +164,7 @@ testRedis(`a killed broker with ${FULL ? 1000 : 100} clients leaves no trace, an
     return offline.size;
   };
   await until("everybody else is offline", () => count() >= CLIENTS - others.length, { timeout: 20000 });
-  await delay(1500); // more than a heartbeat: another survivor would have announced them by now
+  await heartbeats(redis, ["node-1", "node-2"], 2); // another survivor would have announced them by now
   count();
   assert.deepEqual([...offline].filter(([, times]) => times !== 1), [], "once each");
   assert.equal(offline.size, CLIENTS - others.length);

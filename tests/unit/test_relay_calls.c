@@ -371,3 +371,132 @@ Test(relay_calls, a_message_for_a_user_who_is_not_here)
     cr_assert_str_eq(missed, "there");
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_FAILED_DELIVERIES), 1, "others know");
 }
+
+/* --- replies to a subscribe wait for Redis --- */
+
+static enum rc_confirmation confirmation;
+static uint64_t confirm_token;
+static uint32_t confirm_count;
+
+static enum rc_confirmation remote_confirm(void *context, uint64_t hash, struct rc_span name, uint64_t token)
+{
+    (void)context;
+    cr_assert_eq(hash, rc_channel_hash((const char *)name.bytes, name.count));
+    cr_assert(rc_span_equal(name, RC_SPAN("room")));
+    confirm_token = token;
+    confirm_count++;
+    return confirmation;
+}
+
+static bool remote_interest(void *context, const struct rc_interest_request *request, bool first)
+{
+    (void)context;
+    (void)request;
+    (void)first;
+    return false;
+}
+
+static void remote_no_interest(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    (void)context;
+    (void)hash;
+    (void)name;
+    (void)name_bytes;
+}
+
+static void connect_confirming(void)
+{
+    static const struct rc_remote_ops ops = {.publish = remote_publish,
+                                             .interest_add = remote_interest,
+                                             .interest_remove = remote_no_interest,
+                                             .confirm = remote_confirm};
+    host.router.setup.remote = &ops;
+}
+
+/* Worker 1 tells worker 0 that it has subscribed two connections to "room". */
+static void subscribed_two(const struct rc_call_tag *tag)
+{
+    const struct rc_reply_head head = {.flags = RC_REPLY_FOUND, .count = 2};
+    struct rc_envelope_view view = {.head = {.target = {.worker = 0},
+                                             .flags = RC_ENVELOPE_API,
+                                             .channel_bytes = 4,
+                                             .request_id_bytes = sizeof(*tag),
+                                             .data_bytes = sizeof(head)},
+                                    .channel = "room",
+                                    .request_id = (const uint8_t *)tag,
+                                    .data = (const uint8_t *)&head};
+    cr_assert(relay_host_up(&host, 1, RC_UP_REPLY, &view));
+    relay_host_run(&host);
+}
+
+static struct rc_reply_head reply_of(const struct rc_call_tag *tag)
+{
+    struct rc_reply_head head;
+    const struct rc_envelope_view view = down(0, RC_DOWN_REPLY, tag);
+    cr_assert_eq(view.head.data_bytes, sizeof(head));
+    cr_assert_eq(view.head.origin.worker, 1);
+    cr_assert_eq(view.head.channel_bytes, 0);
+    memcpy(&head, view.data, sizeof(head));
+    return head;
+}
+
+Test(relay_calls, a_subscribe_is_replied_to_when_redis_has_confirmed)
+{
+    const struct rc_call_tag tags[] = {tag_of(5, 0), tag_of(6, 0)};
+    subscribed_two(&tags[0]);
+    cr_assert_eq(reply_of(&tags[0]).flags, RC_REPLY_FOUND | RC_REPLY_BUSY,
+                 "its interest was refused: nothing of the channel arrives");
+    relay_host_interest(&host, 1, true, "room");
+    relay_host_run(&host);
+    uint32_t type;
+    struct rc_envelope_view interest;
+    cr_assert(relay_host_down(&host, 1, &type, &interest));
+    subscribed_two(&tags[0]);
+    struct rc_reply_head head = reply_of(&tags[0]);
+    cr_assert_eq(head.flags, RC_REPLY_FOUND, "without Redis at once");
+    cr_assert_eq(head.count, 2);
+    connect_confirming();
+    for (confirmation = RC_CONFIRMED; confirmation <= RC_CONFIRMED_HERE; confirmation++) {
+        subscribed_two(&tags[0]);
+        cr_assert_eq(reply_of(&tags[0]).flags,
+                     RC_REPLY_FOUND | (confirmation == RC_CONFIRMED ? 0 : (uint32_t)RC_REPLY_UNCONFIRMED));
+    }
+    confirmation = RC_CONFIRMATION_LATER;
+    subscribed_two(&tags[0]);
+    const uint64_t first = confirm_token;
+    subscribed_two(&tags[1]);
+    nothing(0);
+    rc_router_confirmed(&host.router, confirm_token, false);
+    cr_assert_eq(reply_of(&tags[1]).flags, RC_REPLY_FOUND | RC_REPLY_UNCONFIRMED);
+    rc_router_confirmed(&host.router, first, true);
+    head = reply_of(&tags[0]);
+    cr_assert_eq(head.flags, RC_REPLY_FOUND);
+    cr_assert_eq(head.count, 2);
+    rc_router_confirmed(&host.router, first, true);
+    nothing(0);
+}
+
+Test(relay_calls, replies_that_wait_are_bounded)
+{
+    const struct rc_call_tag tag = tag_of(5, 0);
+    uint64_t first = 0;
+    relay_host_interest(&host, 1, true, "room");
+    connect_confirming();
+    confirmation = RC_CONFIRMATION_LATER;
+    confirm_count = 0;
+    for (uint32_t i = 0; i < RC_ROUTER_HELD_MAX; i++) {
+        subscribed_two(&tag);
+        first = i == 0 ? confirm_token : first;
+    }
+    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX);
+    subscribed_two(&tag);
+    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX);
+    cr_assert_eq(reply_of(&tag).flags, RC_REPLY_FOUND | RC_REPLY_UNCONFIRMED);
+    rc_router_confirmed(&host.router, first, true);
+    cr_assert_eq(reply_of(&tag).flags, RC_REPLY_FOUND);
+    subscribed_two(&tag);
+    nothing(0);
+    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX + 1);
+    rc_router_confirmed(&host.router, first, true);
+    nothing(0);
+}

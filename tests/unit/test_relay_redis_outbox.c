@@ -10,16 +10,25 @@ static struct rc_metrics metrics;
 static struct rc_redis_wire wire;
 static struct rc_redis_conn conn;
 static struct rc_redis_outbox outbox;
-static const struct rc_redis_outbox_ops no_ops = {0};
+static char lost[64]; /* what was named */
+
+static void named(void *context, struct rc_span channel)
+{
+    (void)context;
+    (void)strncat(lost, (const char *)channel.bytes, channel.count);
+}
+
+static const struct rc_redis_outbox_ops ops = {.lost = named};
 
 static void open_outbox(void)
 {
     const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
     rc_log_set_level(RC_LOG_ERROR);
+    lost[0] = '\0';
     wire.metrics = &metrics;
     conn = (struct rc_redis_conn){.wire = &wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
     conn.redis = redisConnectWithOptions(&options);
-    rc_redis_outbox_init(&outbox, 10 * (sizeof(struct rc_redis_entry) + 1), 1000, &metrics, &no_ops);
+    rc_redis_outbox_init(&outbox, 10 * (sizeof(struct rc_redis_entry) + 1), 1000, &metrics, &ops);
 }
 
 static void close_outbox(void)
@@ -37,7 +46,15 @@ static bool put(char c, uint64_t now_ms)
 {
     struct rc_redis_entry *entry = rc_redis_entry_new(1, 0, now_ms);
     entry->command[0] = c;
+    entry->lost_bytes = c >= 'a'; /* of capital ones nobody is told */
     return rc_redis_outbox_put(&outbox, entry);
+}
+
+static void announce(char c)
+{
+    struct rc_redis_entry *entry = rc_redis_entry_new(1, 0, 0);
+    entry->command[0] = c;
+    rc_redis_outbox_announce(&outbox, entry);
 }
 
 static const char *all(void)
@@ -194,4 +211,65 @@ Test(relay_redis_outbox, what_comes_from_another_outbox_finds_its_place)
     hint = NULL;
     cr_assert_not(rc_redis_outbox_insert(&outbox, entry_of('d'), &hint), "full");
     cr_assert_eq(dropped(), 1);
+}
+
+Test(relay_redis_outbox, what_is_given_up_is_named_once)
+{
+    put('a', 0);
+    put('B', 0);
+    rc_redis_outbox_expire(&outbox, 1001);
+    cr_assert_str_eq(lost, "a", "by age");
+    for (char c = 'c'; c <= 'n'; c++) {
+        put(c, 2000);
+    }
+    cr_assert_str_eq(lost, "acd", "by bytes");
+    rc_redis_outbox_pump(&outbox, &conn, 2001);
+    cr_assert_not(put('o', 2001));
+    cr_assert_str_eq(lost, "acdo", "and itself, when nothing can give way");
+    answer(REDIS_REPLY_ERROR, "NOPERM this user has no permissions to access the channel");
+    cr_assert_str_eq(lost, "acdoe", "Redis will never take it");
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert_str_eq(lost, "acdoe");
+    cr_assert_eq(dropped(), 6);
+}
+
+Test(relay_redis_outbox, announcements_go_first_and_are_never_dropped)
+{
+    announce('1');
+    cr_assert_str_eq(all(), "|1");
+    for (char c = 'a'; c <= 'c'; c++) {
+        put(c, 0);
+    }
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    put('d', 1);
+    put('e', 1);
+    announce('2');
+    cr_assert_str_eq(all(), "1abc|2de");
+    for (char c = 'f'; c <= 'k'; c++) {
+        put(c, 1);
+    }
+    cr_assert_str_eq(all(), "1abc|2ghijk");
+    cr_assert_str_eq(lost, "def");
+    rc_redis_outbox_rewind(&outbox);
+    cr_assert_str_eq(all(), "|1abc2ghijk");
+    put('l', 1500);
+    put('m', 1500);
+    rc_redis_outbox_expire(&outbox, 2000);
+    cr_assert_str_eq(all(), "|12lm");
+    cr_assert_eq(outbox.announcements, 2);
+    rc_redis_outbox_pump(&outbox, &conn, 2000);
+    for (int i = 0; i < 4; i++) {
+        answer(REDIS_REPLY_INTEGER, "");
+    }
+    cr_assert_eq(outbox.announcements, 0);
+    put('n', 2000);
+    announce('3');
+    cr_assert_str_eq(all(), "|3n");
+    struct rc_redis_entry *taken = rc_redis_outbox_take(&outbox);
+    cr_assert_eq(taken->command[0], 'n');
+    free(taken);
+    cr_assert_null(rc_redis_outbox_take(&outbox));
+    cr_assert_str_eq(all(), "|3");
+    put('o', 2000);
+    cr_assert_str_eq(all(), "|3o");
 }

@@ -323,6 +323,10 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
     channel->pending_last = index;
     truth->slots[slot].pending_count++;
     channel_update_interest(hub, channel_index);
+    if (channel->flags & RC_CHANNEL_ACTIVE) {
+        hub->handlers.interest_changed(hub->handlers.context,
+                                       channel_index); /* the relay is asked again how far it goes */
+    }
     return 0;
 }
 
@@ -435,7 +439,8 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local,
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
     if (code == 0) {
-        channel->flags |= RC_CHANNEL_ACTIVE;
+        channel->flags =
+            (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (local ? RC_CHANNEL_LOCAL : 0));
     }
     while (channel->pending != 0) {
         const uint32_t index = channel->pending;

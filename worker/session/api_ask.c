@@ -414,6 +414,7 @@ void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct r
     } else if (!count_reply(api, call, worker)) {
         return;
     }
+    call->local |= (head.flags & RC_REPLY_UNCONFIRMED) != 0;
     call->busy |= (head.flags & RC_REPLY_BUSY) != 0;
     call->found |= (head.flags & RC_REPLY_FOUND) != 0;
     if (!call->listing) {

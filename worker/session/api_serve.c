@@ -21,8 +21,9 @@ struct served {
 
 /* --- replies --- */
 
+/* `channel`: to be confirmed by the relay before the reply goes on, or empty. */
 static void reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
-                  const struct rc_reply_head *head, const void *entries, uint32_t bytes)
+                  const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
 {
     struct rc_sessions *sessions = api->sessions;
     uint8_t small[sizeof(*head)];
@@ -39,7 +40,9 @@ static void reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id,
                                              .target = {.worker = (uint16_t)asker},
                                              .flags = RC_ENVELOPE_API,
                                              .data_bytes = (uint32_t)sizeof(*head) + bytes,
+                                             .channel_bytes = (uint8_t)channel.count,
                                              .request_id_bytes = sizeof(struct rc_call_tag)},
+                                    .channel = (const char *)channel.bytes,
                                     .request_id = request_id,
                                     .data = data};
     if (rc_uplink_write(sessions->uplink, RC_UP_REPLY, &view) < 0) {
@@ -77,7 +80,8 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
                       truth->slots[target->slot].state == RC_SLOT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (may_reply(api)) {
-        reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0);
+        reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
+              (struct rc_span){0});
     }
 }
 
@@ -212,6 +216,15 @@ static void serve_connections(struct rc_api *api, const struct served *served)
     const struct rc_truth *truth = sessions->truth;
     const struct rc_client_ref *client = &served->view.head.target;
     struct rc_reply_head head = {0};
+    struct rc_span channel = {0};
+    if (served->head.operation == RC_CALL_SUBSCRIBE) {
+        rc_uplink_flush(sessions->uplink);
+        if (sessions->uplink->blocked) { /* its interest would wait behind others, and the reply would not */
+            head.flags = RC_REPLY_BUSY;
+            reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+            return;
+        }
+    }
     if (client->random != 0) {
         if (client->worker == sessions->worker && client->slot < truth->slot_count &&
             truth->slots[client->slot].random == client->random && is_open(sessions, client->slot)) {
@@ -232,8 +245,11 @@ static void serve_connections(struct rc_api *api, const struct served *served)
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
         /* The interest goes up before the reply: whoever publishes after the answer is heard. */
         rc_uplink_flush(sessions->uplink);
+        if (head.count > 0) {
+            channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
+        }
     }
-    reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0);
+    reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
 }
 
 /* --- lists of channels --- */
@@ -352,7 +368,7 @@ static void scan_reply(struct rc_api *api, struct rc_api_scan *scan)
         head = (struct rc_reply_head){.flags = RC_REPLY_BUSY};
         used = 0;
     }
-    reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used);
+    reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
     free(bytes);
 }
 
@@ -365,7 +381,7 @@ static void serve_channels(struct rc_api *api, const struct served *served)
     if (scan == NULL || limit == 0) {
         const struct rc_reply_head head = {.flags = RC_REPLY_BUSY};
         free(scan);
-        reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0);
+        reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
         return;
     }
     *scan = (struct rc_api_scan){.asker = its->origin.worker,

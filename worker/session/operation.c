@@ -92,17 +92,22 @@ static void request_subscribe(const struct request *request)
         return;
     }
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0) {
+    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0;
+    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & RC_CHANNEL_LOCAL)) {
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
     }
-    if ((uint32_t)slot->subscription_count + slot->pending_count >= sessions->config->limits.max_channels) {
+    if (!subscribed &&
+        (uint32_t)slot->subscription_count + slot->pending_count >= sessions->config->limits.max_channels) {
         request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
         return;
     }
     const uint32_t channel = rc_hub_channel(sessions->hub, name);
     int rc = channel == 0 ? -ENOMEM : 0;
-    if (rc == 0 && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
+    /* Where Redis had not confirmed when it was asked last, it is asked again: what others were told is not known to hold now. */
+    const uint32_t state =
+        rc == 0 ? rc_truth_channel(sessions->truth, channel)->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL) : 0;
+    if (state == RC_CHANNEL_ACTIVE) {
         rc = rc_hub_subscribe(sessions->hub, request->slot, channel) == 0 ? -ENOMEM : 0;
         if (rc == 0) {
             request_done(request, RC_EVENT_SUBSCRIBED);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -222,6 +222,40 @@ export async function startRedis(options) {
   return server;
 }
 
+/* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. */
+export async function startRedisAndWire(options) {
+  const redis = await startRedis(options);
+  const pairs = new Set();
+  let whole = true;
+  const server = createServer((near) => {
+    if (!whole) return near.destroy();
+    const far = connectSocket({ host: "127.0.0.1", port: redis.port, noDelay: true });
+    near.setNoDelay(true);
+    pairs.add(near).add(far);
+    for (const [one, other] of [[near, far], [far, near]]) {
+      one.pipe(other);
+      one.on("error", () => {});
+      one.on("close", () => {
+        pairs.delete(one);
+        other.destroy();
+      });
+    }
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const cut = () => {
+    whole = false;
+    for (const socket of pairs) socket.destroy();
+  };
+  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true) };
+  const destroy = redis.destroy.bind(redis);
+  redis.destroy = async () => {
+    cut();
+    server.close();
+    await destroy();
+  };
+  return redis;
+}
+
 /* A replica that never was in sync does not become master. */
 async function inSync(servers) {
   for (const server of servers) {
@@ -281,7 +315,7 @@ export async function startCluster({ masters = 3, replicas = 1, tls, program } =
   const cli = (...args) => execFileSync("redis-cli", [...files, "--cluster", ...args], { stdio: "pipe" });
   const nodes = [];
   for (let i = 0; i < masters * (1 + replicas); i++) {
-    const port = await clusterPort();
+    const port = await freePort();
     nodes.push(await startRedis({
       port,
       tls,
@@ -324,26 +358,6 @@ export async function startCluster({ masters = 3, replicas = 1, tls, program } =
       for (const node of nodes) await node.destroy();
     },
   };
-}
-
-/* The bus listens on the port + 10000. */
-async function clusterPort() {
-  for (;;) {
-    const port = await freePort();
-    if (port < 55000) return port;
-    const low = 20000 + Math.floor(Math.random() * 20000);
-    try {
-      const server = connectSocket({ host: "127.0.0.1", port: low });
-      const free = await new Promise((done) => {
-        server.once("connect", () => done(false));
-        server.once("error", () => done(true));
-      });
-      server.destroy();
-      if (free) return low;
-    } catch {
-      // taken: another one
-    }
-  }
 }
 
 /* A throw-away authority with a server and a client certificate, as files and as text. */
@@ -422,6 +436,15 @@ export function testRedis(name, options, body) {
 export async function subscribers(redis, channel) {
   const [, count] = await redis.command("PUBSUB", "NUMSUB", channel);
   return count;
+}
+
+/* Waits until each of these instances has sent so many heartbeats from now on: what it does once an interval it has done by then. */
+export async function heartbeats(redis, ids, count = 3) {
+  const watcher = await redis.connect();
+  await watcher.command("PSUBSCRIBE", "ws:instance:*:heartbeat");
+  const beats = (id) => watcher.messages.filter(({ channel }) => channel === `ws:instance:${id}:heartbeat`).length;
+  await until(`${count} heartbeats of ${ids.join(", ")}`, () => ids.every((id) => beats(id) >= count), { timeout: 20000 });
+  watcher.end();
 }
 
 export { assert, delay, until, within };

@@ -46,16 +46,57 @@ export async function until(what, check, { timeout = 10000, every = 10 } = {}) {
   }
 }
 
-/* A port that nobody listens on now. */
-export function freePort(host = "127.0.0.1") {
-  return new Promise((done, failed) => {
+/*
+ * Ports. Below what the kernel gives to outgoing connections (ip_local_port_range begins at 32768), so that none of these takes one
+ * between the choice and the listening, and in blocks: each test process holds the first port of a block for as long as it lives, and
+ * the others of that block are its own. 10,000 above each of them is free as well: the bus of a Redis Cluster's node.
+ */
+const PORT_FIRST = 10240;
+const PORT_END = 20240;
+const PORT_BLOCK = 50;
+let block = { next: 0, end: 0 };
+let picking = Promise.resolve();
+
+function listens(port, host) {
+  return new Promise((done) => {
     const server = createServer();
-    server.once("error", failed);
-    server.listen(0, host, () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+    server.once("error", () => done(null));
+    server.listen({ port, host, exclusive: true }, () => done(server));
   });
+}
+
+async function takeBlock() {
+  const count = (PORT_END - PORT_FIRST) / PORT_BLOCK;
+  const from = Math.floor(Math.random() * count);
+  for (let i = 0; i < count; i++) {
+    const first = PORT_FIRST + ((from + i) % count) * PORT_BLOCK;
+    const holder = await listens(first, "127.0.0.1");
+    if (holder) {
+      holder.unref();
+      holder.on("connection", (socket) => socket.destroy());
+      block = { next: first + 1, end: first + PORT_BLOCK };
+      return;
+    }
+  }
+  throw new Error("no free block of ports");
+}
+
+async function pickPort() {
+  for (;;) {
+    if (block.next === block.end) await takeBlock();
+    const port = block.next++;
+    const probe = await listens(port, "127.0.0.1"); // something that is no test of ours may be there
+    if (probe) {
+      await new Promise((done) => probe.close(done));
+      return port;
+    }
+  }
+}
+
+/* A port that nobody listens on and nobody else will. Never the same one twice. */
+export function freePort() {
+  picking = picking.then(pickPort, pickPort);
+  return picking;
 }
 
 /* A small repeatable random generator (mulberry32), so that a failure's seed can be tried again: RINGCAST_SEED=n. */
