@@ -581,6 +581,11 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
 
 void rc_redis_link_close(struct rc_redis_link *link)
 {
+    const uint64_t left = rc_metric_get(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES);
+    if (left > 0 && link->active) {
+        rc_log_warn("redis_outbox_lost", "messages=%llu reason=\"the relay ends and Redis has not taken them\"",
+                    (unsigned long long)left);
+    }
     link->active = false;
     rc_redis_sentinel_close(link);
     rc_redis_cluster_close(link);
