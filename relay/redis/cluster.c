@@ -5,8 +5,8 @@
  *
  * The map is read when the first node is ready, when an answer contradicts it (MOVED, a slot taken away, CLUSTERDOWN), when a
  * node is lost, and every 15 s. Home, the node of classic publish and subscribe, is whichever was ready first; when it is lost it
- * is another one: the Cluster's bus carries classic messages to all nodes. Nodes that the map names no more are closed by the
- * timer, never inside of their own callbacks.
+ * is another one: the Cluster's bus carries classic messages to all nodes. Nodes that the map names no more are ended by the
+ * timer, never inside of their own callbacks: where addresses change with each restart, their places are needed again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -208,13 +208,13 @@ static void try_seed(struct rc_redis_link *link)
     }
 }
 
-static void drop_unknown(struct rc_redis_link *link)
+void rc_redis_cluster_drop_unknown(struct rc_redis_link *link)
 {
     for (uint16_t i = 0; i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
-        if (node != NULL && !node->known && i != link->home && node->outbox.count == 0 &&
-            node->command.state != RC_REDIS_CONN_CLOSED) {
+        if (node != NULL && !node->known && i != link->home && node->outbox.count == 0) {
             rc_redis_node_close(node);
+            rc_redis_node_free(node);
         }
     }
 }
@@ -243,7 +243,7 @@ static void tick(void *context, uint64_t now_ms)
         ask_from(link, asked);
     } else {
         choose_home(link);
-        drop_unknown(link);
+        rc_redis_cluster_drop_unknown(link);
     }
     rc_timer_set(&link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
 }

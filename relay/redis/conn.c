@@ -405,6 +405,37 @@ static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
            reply->elements > 0 && !rc_redis_reply_is(reply->element[0], "pong");
 }
 
+static struct rc_redis_waiting take_waiting(struct rc_redis_conn *conn)
+{
+    const struct rc_redis_waiting one = conn->waiting[conn->waiting_first];
+    conn->waiting_first = (conn->waiting_first + 1) & (conn->waiting_max - 1);
+    conn->waiting_count--;
+    return one;
+}
+
+/* Of those that PING may get and SUBSCRIBE may not: not now, or no more saving to a full disk, which a subscriber does not mind. */
+static bool is_of_ping(const redisReply *reply)
+{
+    return strncmp(reply->str, "MISCONF", 7) == 0 || strncmp(reply->str, "LOADING", 7) == 0 ||
+           strncmp(reply->str, "MASTERDOWN", 10) == 0;
+}
+
+/*
+ * An error on a ready subscription connection: of SUBSCRIBE, which is answered by pushes, or of PING, all else that is sent here. Nothing
+ * says which; either shows that the server answers, so a ping that is out counts as answered, and its PONG, should it come yet, is
+ * not asked for any more.
+ */
+static void subscriber_error(struct rc_redis_conn *conn, const redisReply *reply)
+{
+    if (conn->waiting_count > 0) {
+        (void)take_waiting(conn);
+        conn->ping_sent = false;
+    }
+    if (!is_of_ping(reply)) {
+        conn->ops->error(conn->context, conn, reply);
+    }
+}
+
 static void handle(struct rc_redis_conn *conn, const redisReply *reply)
 {
     if (is_push(conn, reply)) {
@@ -419,17 +450,17 @@ static void handle(struct rc_redis_conn *conn, const redisReply *reply)
         rc_log_limited(RC_LOG_WARN, 2, "redis_error", "role=\"%s\" error=\"%s\"", conn->role, reply->str);
     }
     if (conn->subscriber && ready && reply->type == REDIS_REPLY_ERROR) {
-        /* SUBSCRIBE is answered by pushes, its errors come like this; PING, all else that is sent here, has none. */
-        conn->ops->error(conn->context, conn, reply);
+        subscriber_error(conn, reply);
         return;
+    }
+    if (conn->waiting_count == 0 && conn->subscriber && ready) {
+        return; /* the PONG behind an error */
     }
     if (conn->waiting_count == 0) {
         rc_redis_conn_fail(conn, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer that nobody asked for");
         return;
     }
-    const struct rc_redis_waiting one = conn->waiting[conn->waiting_first];
-    conn->waiting_first = (conn->waiting_first + 1) & (conn->waiting_max - 1);
-    conn->waiting_count--;
+    const struct rc_redis_waiting one = take_waiting(conn);
     rc_metric_observe(conn->wire->metrics, RC_HISTOGRAM_REDIS_LATENCY, (rc_clock_ns() - one.sent_ns) / 1000);
     if (one.replied != NULL) {
         one.replied(one.context, reply);

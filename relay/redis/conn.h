@@ -75,7 +75,7 @@ struct rc_redis_conn_ops {
     /* A message or confirmation of pub/sub, RESP3 push or (a subscriber's) RESP2 array. Elements are of any type and number.
      * NULL: ignored. */
     void (*push)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
-    /* Of a subscriber: an error that no command waits for, of SUBSCRIBE and its kind. */
+    /* Of a subscriber: an error, of SUBSCRIBE and its kind or (BUSY …) of a ping. */
     void (*error)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
 };
 

@@ -113,7 +113,8 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
         }
         break;
     case STEP_PING:
-        if (error) {
+        /* A server that cannot save says so to PING (and to whoever writes), and carries messages all the same. */
+        if (error && strncmp(reply->str, "MISCONF", 7) != 0) {
             return refused(why, why_bytes, "PING", reply);
         }
         break;

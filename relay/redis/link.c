@@ -195,6 +195,9 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
     (void)conn;
+    if (!rc_redis_pubsub_asking(&link->pubsub, node->index)) {
+        return; /* of a ping: the log has it */
+    }
     rc_redis_pubsub_refused(&link->pubsub, node->index);
     if (link->cluster != NULL &&
         (strncmp(reply->str, "MOVED ", 6) == 0 || strncmp(reply->str, "CLUSTERDOWN", 11) == 0)) {
@@ -303,7 +306,7 @@ void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home)
     look(link);
 }
 
-static void free_node(struct rc_redis_node *node)
+void rc_redis_node_free(struct rc_redis_node *node)
 {
     rc_redis_conn_free(&node->subscriber);
     rc_redis_conn_free(&node->command);
@@ -578,12 +581,17 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
 
 void rc_redis_link_close(struct rc_redis_link *link)
 {
+    const uint64_t left = rc_metric_get(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES);
+    if (left > 0 && link->active) {
+        rc_log_warn("redis_outbox_lost", "messages=%llu reason=\"the relay ends and Redis has not taken them\"",
+                    (unsigned long long)left);
+    }
     link->active = false;
     rc_redis_sentinel_close(link);
     rc_redis_cluster_close(link);
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL) {
-            free_node(link->nodes[i]);
+            rc_redis_node_free(link->nodes[i]);
         }
     }
     rc_timer_cancel(&link->wire.timers, &link->aging);

@@ -82,6 +82,8 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
 /* Opens (again) both connections of a node, or the command connection alone. */
 void rc_redis_node_open(struct rc_redis_node *node, bool subscriber);
 void rc_redis_node_close(struct rc_redis_node *node);
+/* A closed one that is not home, not inside of handlers. */
+void rc_redis_node_free(struct rc_redis_node *node);
 /* Classic traffic goes to this node from now on. */
 void rc_redis_link_set_home(struct rc_redis_link *link, uint16_t home);
 
@@ -122,6 +124,8 @@ void rc_redis_cluster_lost(struct rc_redis_link *link, struct rc_redis_node *nod
 void rc_redis_cluster_stale(struct rc_redis_link *link);
 /* What `asked` answered to CLUSTER SLOTS. */
 void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply);
+/* Ends nodes that the map does not name and for which nothing waits. Not inside of handlers. */
+void rc_redis_cluster_drop_unknown(struct rc_redis_link *link);
 /* Slot of a key: CRC16 of it, or of what stands in its first {…} (Redis Cluster specification, "Hash tags"). */
 uint16_t rc_redis_cluster_slot(struct rc_span key);
 /* The node that "MOVED slot host:port" and "ASK slot host:port" name, added when it is new; NULL when it names none. */

@@ -232,6 +232,7 @@ static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct re
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     switch ((enum rc_redis_entry_state)entry->state) {
     case RC_REDIS_ENTRY_IDLE:
+        rc_redis_pubsub_waiter_answer(pubsub, index, false);
         rc_redis_pubsub_entry_free(pubsub, index);
         return;
     case RC_REDIS_ENTRY_CONFIRMED:
@@ -473,6 +474,7 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
             }
             change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
                    entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
+            entry->node = RC_REDIS_NODE_NONE; /* what the old one confirms yet is of no use */
         }
         if (entry->wanted) {
             enqueue(pubsub, i);
@@ -498,6 +500,13 @@ static struct rc_span behind(struct rc_span text, const char *head, size_t head_
     return rc_span_of(text.bytes + head_bytes, text.count - head_bytes);
 }
 
+/* An error sends everything that is asked back to IDLE, though it was of one command and the others are confirmed yet. */
+static bool awaited(const struct rc_redis_pubsub_entry *entry, uint16_t node)
+{
+    return entry->node == node &&
+           (entry->state == RC_REDIS_ENTRY_ASKED || (entry->state == RC_REDIS_ENTRY_IDLE && entry->wanted));
+}
+
 static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
 {
     const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
@@ -505,11 +514,10 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
         struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
         const uint32_t index =
             rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
-        if (index != 0 && pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED &&
-            pubsub->entries[index].node == node_index) {
+        if (index != 0 && awaited(&pubsub->entries[index], node_index)) {
             const bool missed = pubsub->entries[index].missed;
+            node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
             change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
-            node->asked -= node->asked > 0;
             node->confirmed++;
             pubsub->confirmed++;
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
@@ -608,6 +616,11 @@ static void refusing_due(void *context, uint64_t now_ms)
             ask_fixed(pubsub, one, true);
         }
     }
+}
+
+bool rc_redis_pubsub_asking(const struct rc_redis_pubsub *pubsub, uint16_t node)
+{
+    return pubsub->nodes[node].asked > 0 || (node == pubsub->home && !all_fixed(pubsub));
 }
 
 void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)

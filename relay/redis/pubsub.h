@@ -121,6 +121,8 @@ void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub);
 bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const redisReply *reply);
 /* True when everything fixed is confirmed and nothing waits to be asked for again. */
 bool rc_redis_pubsub_settled(const struct rc_redis_pubsub *pubsub);
+/* Is a confirmation of this node awaited? */
+bool rc_redis_pubsub_asking(const struct rc_redis_pubsub *pubsub, uint16_t node);
 /* An error of a subscribe command: what is not confirmed is asked for again later. */
 void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node);
 

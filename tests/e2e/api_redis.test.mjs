@@ -16,6 +16,12 @@ const call = async (broker, path, body) => {
   return { status: answer.status, ...JSON.parse(answer.body) };
 };
 
+// For those who look at something else: asked again when Redis took longer than the 100 ms that an answer waits for it.
+const subscribe = (broker, body) => until("Redis has confirmed", async () => {
+  const answer = await call(broker, "subscribe", body);
+  return answer.scope === undefined && answer;
+});
+
 testRedis("what one broker's API sends reaches the clients of the other", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [a, b] }) => {
   const [one, two] = [await a.connect(), await b.connect()];
   await one.subscribe("x");
@@ -66,7 +72,7 @@ testRedis("presence of channels and users, and the instances", { brokers: 3, con
 
 testRedis("clients of any instance are subscribed, unsubscribed and disconnected by any other", { brokers: 3, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c] }) => {
   const client = await b.connect({ path: "/ws?user=u1" });
-  assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "room:1" }), { status: 200, subscribed: 1 });
+  assert.deepEqual(await subscribe(a, { client: client.id, channel: "room:1" }), { status: 200, subscribed: 1 });
   await until("it is in the room", async () => (await call(c, "presence?channel=room:1")).clients === 1);
   await call(b, "publish", { channel: "room:1", data: 1 });
   assert.equal((await client.next("message")).data, 1);
@@ -76,7 +82,7 @@ testRedis("clients of any instance are subscribed, unsubscribed and disconnected
   assert.deepEqual(await client.closed, { code: 4400, reason: 'say "é"' });
   const gone = await call(a, "disconnect", { client: client.id });
   assert.deepEqual([gone.status, gone.error.message], [404, "no such client"]);
-  assert.equal((await call(a, "subscribe", { client: client.id.replace("node-1", "node-9"), channel: "room:1" })).status, 404, "no such instance");
+  assert.equal((await subscribe(a, { client: client.id.replace("node-1", "node-9"), channel: "room:1" })).status, 404, "no such instance");
   assert.equal((await call(a, "disconnect", { client: `node-1~${"A".repeat(24)}` })).status, 404, "no client at all");
   const earlier = Buffer.from(client.id.split("~")[1], "base64url");
   earlier[0] ^= 1; // the boot's nonce
@@ -87,7 +93,7 @@ testRedis("clients of any instance are subscribed, unsubscribed and disconnected
   for (const broker of [a, b, c]) for (let i = 0; i < 4; i++) many.push(await broker.connect({ path: "/ws?user=42" }));
   const other = await b.connect({ path: "/ws?user=43" });
   await until("the user is known everywhere", async () => (await call(a, "presence?user=42")).instances.length === 3);
-  assert.deepEqual(await call(b, "subscribe", { user: 42, channel: "room:2" }), { status: 200, subscribed: 12 });
+  assert.deepEqual(await subscribe(b, { user: 42, channel: "room:2" }), { status: 200, subscribed: 12 });
   assert.deepEqual(await call(c, "unsubscribe", { user: "42", channel: "room:2" }), { status: 200, unsubscribed: 12 });
   assert.deepEqual(await call(c, "disconnect", { user: "42" }), { status: 200, disconnected: 12 });
   for (const one of many) assert.deepEqual(await one.closed, { code: 4501, reason: "disconnected" });
@@ -122,7 +128,7 @@ testRedis("what is published anywhere after the answer to a subscribe arrives", 
 testRedis("a subscribe that Redis does not confirm says so, on whichever instance", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
   const [client, there] = [await a.connect({ path: "/ws?user=7" }), await b.connect({ path: "/ws?user=7" })];
   const local = async () => (await a.metrics())("ringcast_redis_scope_local_total");
-  assert.deepEqual(await call(a, "subscribe", { user: 7, channel: "before" }), { status: 200, subscribed: 2 });
+  assert.deepEqual(await subscribe(a, { user: 7, channel: "before" }), { status: 200, subscribed: 2 });
   redis.signal("SIGSTOP");
   assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "slow" }), { status: 200, subscribed: 1, scope: "local" });
   assert.ok((await local()) > 0);
@@ -181,21 +187,21 @@ testRedis("an instance that hangs or is gone, and Redis away: the answer says wh
   const [one, two] = [await a.connect({ path: "/ws?user=u" }), await b.connect({ path: "/ws?user=u" })];
   await until("a knows the others", async () => (await call(a, "instances")).instances.length === 3);
   const relay = b.kill("SIGSTOP", "relay");
-  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1, incomplete: true });
+  assert.deepEqual(await subscribe(a, { user: "u", channel: "room:1" }), { status: 200, subscribed: 1, incomplete: true });
   assert.equal((await call(a, "disconnect", { client: two.id })).status, 504);
   assert.equal((await call(a, "channels")).incomplete, true);
   process.kill(relay, "SIGCONT");
   await two.closed; // it was done, late
-  await until("complete again", async () => (await call(a, "subscribe", { user: "u", channel: "room:1" })).incomplete === undefined);
+  await until("complete again", async () => (await subscribe(a, { user: "u", channel: "room:1" })).incomplete === undefined);
   // Whoever listens in is waited for only shortly and does not make it incomplete.
   const watcher = await redis.connect();
   await watcher.command("PSUBSCRIBE", "ws:*");
-  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
+  assert.deepEqual(await subscribe(a, { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
   watcher.end();
   // A killed one is not waited for.
   for (const pid of c.pids().all.concat(c.pid)) process.kill(pid, "SIGKILL");
   await until("Redis has noticed", async () => (await redis.command("PUBSUB", "NUMSUB", "ws:instances:call"))[1] === 2);
-  assert.deepEqual(await call(a, "subscribe", { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
+  assert.deepEqual(await subscribe(a, { user: "u", channel: "room:1" }), { status: 200, subscribed: 1 });
   c.exit ??= {};
   c.stop = async () => {};
   await redis.kill();

@@ -1,7 +1,7 @@
 // What an instance has to give up while it cannot reach Redis is told to the clients of the other instances: a gap for each channel that
 // lost something, before what comes behind the hole, and none for others.
 import assert from "node:assert/strict";
-import { redisHealth, startRedisAndWire, testRedis, until } from "./lib/redis.mjs";
+import { redisHealth, startCluster, startRedisAndWire, testRedis, until } from "./lib/redis.mjs";
 
 const TEXT = "x".repeat(1000);
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -113,6 +113,35 @@ testRedis("a Redis that stops for a moment: what overflows meanwhile is told whe
   const got = await upToEnd(there);
   assert.deepEqual(gaps(got), gapsOf("room:1"));
   assert.deepEqual(await upToEnd(quiet), [{ type: "message", channel: "room:2", data: "kept" }]);
+});
+
+testRedis("a shard that stops for a moment: its channels' losses are told, others' clients hear nothing", {
+  brokers: 2,
+  start: startCluster,
+  config: { "redis.outbox": "64KiB", "redis.sharded": true },
+  timeout: 90000,
+}, async ({ brokers: [a, b], redis }) => {
+  const homes = [a, b].map((broker) => Number(broker.log.filter((line) => line.includes("redis_cluster_home")).at(-1).match(/:(\d+)"/)[1]));
+  const ownerOf = async (room) => redis.ownerOf(await redis.nodes[0].command("CLUSTER", "KEYSLOT", `ws:channel:${room}`));
+  const rooms = new Map(); // port of a master -> a channel of its shard
+  for (let i = 0; rooms.size < 3; i++) rooms.set((await ownerOf(`room:${i}`)).port, `room:${i}`);
+  const [port, lost] = [...rooms].find(([port]) => !homes.includes(port));
+  const [, kept] = [...rooms].find(([other]) => other !== port);
+  const publisher = await a.connect();
+  const [there, quiet] = [await b.connect(), await b.connect()];
+  for (const [client, room] of [[there, lost], [quiet, kept]]) await client.subscribe(room);
+  const shard = redis.nodes.find((node) => node.port === port);
+  shard.signal("SIGSTOP");
+  for (let i = 0; i < 200; i++) await publisher.publish(lost, [i, TEXT]);
+  assert.ok((await dropped(a)) > 100);
+  shard.signal("SIGCONT");
+  await until("all is sent", async () => (await waiting(a)) === 0);
+  assert.deepEqual(await there.next("gap", 10000), { type: "gap", channel: lost });
+  await publisher.publish(kept, "end");
+  assert.equal((await quiet.next()).data, "end", "and nothing before it");
+  await publisher.publish(lost, "end");
+  await there.next(({ data }) => data === "end", 10000);
+  assert.deepEqual(gaps(there.inbox), [], "once");
 });
 
 testRedis("more channels than are remembered: one gap for all", wired(2, { "limits.max_channels": 5000 }), async ({ brokers: [a, b], redis }) => {

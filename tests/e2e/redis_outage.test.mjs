@@ -1,6 +1,8 @@
 // Redis killed, stopped, full, refusing: local delivery goes on, the outbox is bounded, and everything comes back (S0.6).
 import assert from "node:assert/strict";
-import { RedisServer, delay, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { RedisServer, delay, heartbeats, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
 import { freePort } from "./lib/util.mjs";
 
 /* Takes `count` messages of a channel in order. */
@@ -171,6 +173,34 @@ testRedis("whoever comes later to a channel that Redis has not confirmed is not 
   await redis.publish("ws:channel:room:1", { payload: "once" });
   await redis.publish("ws:broadcast", { payload: "end" });
   for (const client of [one, two, three]) assert.deepEqual([(await client.next()).data, (await client.next()).data], ["once", "end"]);
+});
+
+testRedis("a Redis that cannot save answers PING with an error and goes on carrying messages", {
+  brokers: 2,
+  config: { "cluster.heartbeat_interval": "200ms" },
+  timeout: 60000,
+}, async ({ brokers: [a, b], redis }) => {
+  const [there, publisher] = [await b.connect(), await a.connect()];
+  await there.subscribe("room:1");
+  mkdirSync(join(redis.folder, "dump.rdb", "in the way"), { recursive: true });
+  await redis.command("CONFIG", "SET", "save", "3600 1");
+  await redis.command("BGSAVE");
+  await until("it cannot save", async () => (await redis.command("INFO", "persistence")).includes("rdb_last_bgsave_status:err"));
+  await assert.rejects(redis.command("PING"), /^Error: MISCONF/);
+  await heartbeats(redis, ["node-0", "node-1"], 30); // longer than a silent connection is kept
+  const failures = async () => (await b.metrics())("ringcast_redis_failures_total");
+  assert.equal(await failures(), 0);
+  await redisHealth(b, 200);
+  await publisher.publish("room:1", 1);
+  assert.deepEqual(await there.next(), { type: "message", channel: "room:1", data: 1 }, "and no gap before it");
+  assert.equal((await there.subscribe("room:2")).scope, undefined);
+  // New connections are as good.
+  for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes");
+  await until("they were lost", async () => (await failures()) > 0);
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
+  assert.deepEqual(await there.next("gap"), { type: "gap" });
+  await publisher.publish("room:2", 2);
+  assert.equal((await there.next()).data, 2);
 });
 
 testRedis("a message of 100 MB hurts nobody", {

@@ -557,6 +557,11 @@ static bool time_is_over(struct fixture *f)
     return rc_clock_ms() >= wait_end_ms;
 }
 
+static bool wanted_once_at_all(struct fixture *f)
+{
+    return f->wanted_confirmed + f->wanted_local > 0;
+}
+
 Test(relay_redis_link, old_servers_speak_resp2)
 {
     fixture.script = resp2;
@@ -612,6 +617,47 @@ Test(relay_redis_link, pushes_that_make_no_sense_are_ignored)
     cr_assert_str_eq(fixture.messages, "a=good ");
     cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_SUBSCRIPTIONS), 1);
     cr_assert(is_connected(&fixture));
+}
+
+static const char *ping_error;
+static const char *grumbler(struct fixture *f, int peer, const char *command)
+{
+    return begins(command, "PING") && ping_error != NULL ? ping_error : good(f, peer, command);
+}
+
+Test(relay_redis_link, an_error_is_an_answer_to_a_ping)
+{
+    fixture.script = grumbler;
+    open_link("redis://127.0.0.1:", "");
+    run_until(is_connected, 5000);
+    static const char *const errors[] = {"-MISCONF cannot save\r\n", "-LOADING the dataset\r\n", "-BUSY a script\r\n"};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(errors); i++) {
+        ping_error = errors[i];
+        wait_end_ms = rc_clock_ms() + 1800; /* it would be late */
+        run_until(time_is_over, 5000);
+        cr_assert(is_connected(&fixture), "%s", errors[i]);
+    }
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
+    run_until(wanted_once_at_all, 5000);
+    cr_assert_eq(fixture.wanted_confirmed, 1);
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_FAILURES), 0);
+    ping_error = NULL;
+    wait_end_ms = rc_clock_ms() + 1000;
+    run_until(time_is_over, 5000);
+    cr_assert(is_connected(&fixture));
+}
+
+static const char *cannot_save(struct fixture *f, int peer, const char *command)
+{
+    return begins(command, "PING") ? "-MISCONF cannot save\r\n" : good(f, peer, command);
+}
+
+Test(relay_redis_link, a_server_that_cannot_save_is_good_enough)
+{
+    fixture.script = cannot_save;
+    open_link("redis://127.0.0.1:", "");
+    run_until(is_connected, 5000);
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_FAILURES), 0);
 }
 
 static bool asleep;

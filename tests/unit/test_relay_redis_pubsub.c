@@ -320,6 +320,45 @@ Test(relay_redis_pubsub, refused_ones_are_asked_again_later)
     redisReaderFree(reader);
 }
 
+Test(relay_redis_pubsub, a_confirmation_behind_anothers_refusal_counts)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)want("a");
+    (void)want("b");
+    (void)sent();
+    rc_redis_pubsub_refused(&pubsub, 0);
+    push("subscribe", "p*:ws:channel:b", "1");
+    cr_assert_eq(want("b"), RC_REDIS_WANT_CONFIRMED);
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LATER, "whoever comes asks again");
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:ws:channel:a;");
+    push("subscribe", "p*:ws:channel:a", "2");
+    later(RC_REDIS_REFUSED_MS + 1);
+    cr_assert_null(strstr(sent(), "p*:ws:channel:"), "nothing is left to ask for");
+    unwant("b");
+    later(2 * RC_REDIS_DAMPING_MS);
+    cr_assert_str_eq(sent(), "UNSUBSCRIBE p*:ws:channel:b;", "what Redis has is given back");
+}
+
+Test(relay_redis_pubsub, one_that_nobody_wants_any_more_may_go_while_somebody_waits)
+{
+    char name[32];
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
+    discard();
+    unwant("a");
+    place = RC_REDIS_NODE_NONE; /* its slot is nobody's now */
+    rc_redis_pubsub_place(&pubsub, 0);
+    for (uint32_t i = 0; i <= RC_REDIS_DAMPED_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "n%u", i);
+        (void)want(name);
+        unwant(name);
+    }
+    wanted_local = 0;
+    pubsub.damping.expired(&pubsub, rc_clock_ms()); /* before the 100 ms of who waits are over */
+    cr_assert_eq(wanted_local, 1, "there were too many, and it was the oldest");
+    place = 0;
+}
+
 Test(relay_redis_pubsub, a_lost_home_is_said_once_for_all_when_everything_is_back)
 {
     rc_redis_pubsub_ready(&pubsub, 0, &conn);
