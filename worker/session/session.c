@@ -461,8 +461,10 @@ int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoi
     slot->active_ds = sessions->io->now_ds;
     slot->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
     if (limits->ping_interval_ms > 0) {
-        /* The first ping anywhere in the interval: connections that came together are not pinged together. */
-        slot->ping_ds = rc_session_next_ping(sessions, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+        /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
+         * just come needs no ping. */
+        slot->ping_ds = rc_session_next_ping(sessions, 1 + limits->ping_interval_ms / 4 +
+                                                           rc_hub_random(sessions->hub) % limits->ping_interval_ms);
     }
     rc_session_schedule(sessions, index);
     rc_io_opened(sessions->io, index);
