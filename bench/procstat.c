@@ -172,6 +172,22 @@ void rc_bench_procstat_memory(pid_t pid, struct rc_bench_memory *memory)
     memory->pss_bytes = value_of(path, "Pss:") * 1024;
 }
 
+uint64_t rc_bench_procstat_rss(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    FILE *const file = fopen(path, "re");
+    unsigned long long pages = 0;
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%*u %llu", &pages) != 1) {
+        pages = 0; /* it ended just now */
+    }
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void rc_bench_procstat_kernel_memory(struct rc_bench_kernel_memory *memory)
 {
     static const char path[] = "/proc/meminfo";

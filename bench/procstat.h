@@ -26,6 +26,9 @@ struct rc_bench_memory {
     uint64_t pss_bytes; /* shared pages divided among those that map them */
 };
 void rc_bench_procstat_memory(pid_t pid, struct rc_bench_memory *memory);
+/* The same rss_bytes, from a counter: for use while something is measured. rc_bench_procstat_memory walks all pages, under the
+ * process's own lock. */
+uint64_t rc_bench_procstat_rss(pid_t pid);
 
 /* Kernel memory of the whole machine, bytes. */
 struct rc_bench_kernel_memory {

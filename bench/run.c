@@ -24,6 +24,7 @@
 
 #define TICK_NS 20000000u
 #define PROGRESS_NS 500000000u
+#define RSS_NS 500000000u
 #define CONNECT_QUIET_NS 20000000000u /* connecting without progress for so long has failed */
 #define WARMUP_NS_MAX 30000000000u
 #define DRAIN_QUIET_NS 1000000000u /* nothing came for so long: nothing more will */
@@ -42,6 +43,7 @@ struct run {
     pid_t *pids;
     int *wakes;
     uint64_t progress_ns;
+    uint64_t rss_ns; /* when the server's memory was looked at */
     pid_t tree[RC_BENCH_TREE_MAX];
     uint32_t tree_count;
     bool tty;
@@ -289,8 +291,21 @@ static void take_memory(struct run *run, struct memory_sample *sample, bool with
         sample->client_pss_bytes += one.pss_bytes;
     }
     rc_bench_procstat_kernel_memory(&sample->kernel);
-    if (sample->server.rss_bytes > run->result->server_rss_now_bytes) {
-        run->result->server_rss_now_bytes = sample->server.rss_bytes;
+}
+
+/* Keeps the largest memory that the server was seen with. */
+static void note_rss(struct run *run, uint64_t now_ns)
+{
+    uint64_t bytes = 0;
+    if (now_ns - run->rss_ns < RSS_NS) {
+        return;
+    }
+    run->rss_ns = now_ns;
+    for (uint32_t i = 0; i < run->tree_count; i++) {
+        bytes += rc_bench_procstat_rss(run->tree[i]);
+    }
+    if (bytes > run->result->server_rss_now_bytes) {
+        run->result->server_rss_now_bytes = bytes;
     }
 }
 
@@ -451,7 +466,6 @@ static void note_moment(struct run *run, uint64_t now_ns)
 
 static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
 {
-    struct memory_sample sample;
     for (uint64_t now = rc_clock_ns(); now < end_ns; now = rc_clock_ns()) {
         sleep_ns(end_ns - now < TICK_NS ? end_ns - now : TICK_NS);
         note_moment(run, now);
@@ -469,9 +483,7 @@ static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
             note(run, "nothing is delivered any more");
             return false;
         }
-        if (now - run->progress_ns >= PROGRESS_NS && run->tree_count > 0 && !run->plan.scenario->idle) {
-            take_memory(run, &sample, false); /* for the largest seen */
-        }
+        note_rss(run, now);
         progress(run, what, now);
     }
     return true;
