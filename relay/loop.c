@@ -131,6 +131,9 @@ static int reap(struct rc_relay_loop *loop)
             watch->ready(watch->context, (uint32_t)result);
         }
     }
+    if (loop->ops.reaped != NULL) {
+        loop->ops.reaped(loop->ops.context);
+    }
     loop->reaped_ms = rc_clock_ms();
     return 0;
 }

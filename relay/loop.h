@@ -25,6 +25,8 @@ struct rc_relay_loop_ops {
     bool (*pending)(void *context);
     /* When the next turn must be at the latest (rc_clock_ms), UINT64_MAX = whenever. NULL: always whenever. */
     uint64_t (*due_ms)(void *context);
+    /* What was ready has been handled: who waits for what came of it need not wait for the next turn. NULL: nobody does. */
+    void (*reaped)(void *context);
     void *context; /* borrowed */
 };
 

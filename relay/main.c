@@ -107,6 +107,13 @@ static bool pending(void *context)
            atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
 }
 
+/* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
+static void reaped(void *context)
+{
+    struct relay *relay = context;
+    rc_router_ring(&relay->router);
+}
+
 static uint64_t due_ms(void *context)
 {
     const struct relay *relay = context;
@@ -258,7 +265,8 @@ static int open_queries(struct relay *relay, struct rc_err *err)
 
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .due_ms = due_ms, .context = relay};
+    const struct rc_relay_loop_ops ops = {
+        .turn = turn, .pending = pending, .due_ms = due_ms, .reaped = reaped, .context = relay};
     int result = rc_relay_loop_open(&relay->loop, &relay->control->relay, &ops, err);
     if (result != 0) {
         return result;

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/decimal.h"
 #include "common/json_scan.h"
 #include "common/log.h"
 
@@ -286,6 +287,14 @@ static char *each_exclude(const struct rc_wire *wire, const struct rc_envelope_v
     return out;
 }
 
+/* Once for each message: by hand, not by printf. */
+static char *put_text(char *out, const char *text)
+{
+    const size_t bytes = strlen(text);
+    memcpy(out, text, bytes);
+    return out + bytes;
+}
+
 static char *put_json(char *out, const char *id, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
@@ -348,30 +357,30 @@ static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const
     char *out = wire->text;
     if (form == RC_WIRE_DIRECT) {
         parts[0] = RC_SPAN("{\"payload\":");
-        const int bytes = sprintf(out, ",\"sourceInstance\":\"%s\"", wire->instance_id);
-        out += bytes;
+        out = put_text(out, ",\"sourceInstance\":\"");
+        out = put_text(out, wire->instance_id);
+        *out++ = '"';
     } else {
         memcpy(out, wire->own_head, wire->own_head_bytes);
-        memcpy(out + wire->own_head_bytes, "\"payload\":", 10);
-        parts[0] = rc_span_of(out, wire->own_head_bytes + 10);
-        out += wire->own_head_bytes + 10;
+        out = put_text(out + wire->own_head_bytes, "\"payload\":");
+        parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
     }
     char *tail = form == RC_WIRE_DIRECT ? wire->text : out;
     if (form == RC_WIRE_BROADCAST ||
         (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0)) {
-        memcpy(out, ",\"excludeIds\":[", 15);
-        char *list = out + 15;
+        char *list = put_text(out, ",\"excludeIds\":[");
         out = each_exclude(wire, view, list, put_json);
         out -= out > list; /* the last comma */
         *out++ = ']';
     }
     if (form == RC_WIRE_CHANNEL && view->head.key_bytes > 0) {
-        memcpy(out, ",\"key\":", 7);
-        out += 7;
+        out = put_text(out, ",\"key\":");
         out += rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_MESSAGE_KEY_MAX),
                                      rc_span_of(view->key, view->head.key_bytes));
     }
-    out += sprintf(out, ",\"boot\":%u,\"seq\":%llu}", wire->boot_nonce, (unsigned long long)view->head.sequence);
+    out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
+    out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);
+    *out++ = '}';
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = rc_span_of(tail, (size_t)(out - tail));
 }

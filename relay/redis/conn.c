@@ -27,6 +27,9 @@
 /* A read that brought less emptied the socket: whatever hiredis reads with (16 KiB in 1.x) is larger. */
 #define READ_SHORT_BYTES 4096u
 
+#define DISCARD_BYTES 1024u         /* taken in hiredis's buffer before the rest moves to its front, as hiredis does */
+#define KEPT_BYTES_MAX (256u << 10) /* of hiredis's output buffer when there is nothing in it */
+
 static void start(struct rc_redis_conn *conn);
 static void try_address(struct rc_redis_conn *conn);
 static void on_ready(void *context, uint32_t events);
@@ -35,61 +38,6 @@ void rc_redis_conn_init(struct rc_redis_conn *conn, struct rc_redis_wire *wire, 
                         void *context, const char *role)
 {
     *conn = (struct rc_redis_conn){.wire = wire, .ops = ops, .context = context, .role = role, .fd = -1, .handle = -1};
-}
-
-/* --- formatting ------------------------------------------------------------------------------------------------------ */
-
-static uint32_t digits_of(size_t value)
-{
-    uint32_t digits = 1;
-    while (value >= 10) {
-        value /= 10;
-        digits++;
-    }
-    return digits;
-}
-
-size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv)
-{
-    size_t bytes = 1 + digits_of(argc) + 2;
-    for (uint32_t i = 0; i < argc; i++) {
-        bytes += 1 + digits_of(argv[i].count) + 2 + argv[i].count + 2;
-    }
-    return bytes;
-}
-
-char *rc_redis_format_head(char *out, char mark, size_t value)
-{
-    const uint32_t digits = digits_of(value);
-    *out++ = mark;
-    for (uint32_t i = digits; i > 0; i--) {
-        out[i - 1] = (char)('0' + value % 10);
-        value /= 10;
-    }
-    out += digits;
-    *out++ = '\r';
-    *out++ = '\n';
-    return out;
-}
-
-void rc_redis_format(char *out, uint32_t argc, const struct rc_span *argv)
-{
-    out = rc_redis_format_head(out, '*', argc);
-    for (uint32_t i = 0; i < argc; i++) {
-        out = rc_redis_format_head(out, '$', argv[i].count);
-        if (argv[i].count > 0) {
-            memcpy(out, argv[i].bytes, argv[i].count);
-        }
-        out += argv[i].count;
-        *out++ = '\r';
-        *out++ = '\n';
-    }
-}
-
-bool rc_redis_reply_is(const redisReply *reply, const char *text)
-{
-    return reply != NULL && (reply->type == REDIS_REPLY_STATUS || reply->type == REDIS_REPLY_STRING) &&
-           reply->len == strlen(text) && strncasecmp(reply->str, text, reply->len) == 0;
 }
 
 /* --- the end of a connection ----------------------------------------------------------------------------------------- */
@@ -467,30 +415,81 @@ static void handle(struct rc_redis_conn *conn, const redisReply *reply)
     }
 }
 
+/* False when the connection is no more what it was. */
+static bool handle_one(struct rc_redis_conn *conn, const redisReply *reply)
+{
+    const uint32_t epoch = conn->epoch;
+    conn->reading = true;
+    handle(conn, reply);
+    conn->reading = false;
+    if (conn->epoch == epoch) {
+        return true;
+    }
+    if (conn->dying != NULL) {
+        redisFree(conn->dying);
+        conn->dying = NULL;
+    }
+    return false;
+}
+
+/* Makes room in hiredis's buffer, which does it only when it reads a reply itself. */
+static void discard_taken(redisReader *reader)
+{
+    if (reader->pos == reader->len) {
+        sdsclear(reader->buf);
+    } else if (reader->pos >= DISCARD_BYTES) {
+        sdsrange(reader->buf, (ssize_t)reader->pos, -1);
+    } else {
+        return;
+    }
+    reader->pos = 0;
+    reader->len = sdslen(reader->buf);
+}
+
+/* Takes the replies that are read where they lie, as long as hiredis is not in the middle of one. What is next is hiredis's to read when
+ * the result is RC_RESP_OTHER; RC_RESP_TAKEN means that the connection is no more what it was. */
+static enum rc_resp_result handle_in_place(struct rc_redis_conn *conn)
+{
+    redisReader *reader = conn->redis->reader;
+    struct rc_resp resp;
+    size_t used = 0;
+    while (reader->ridx < 0) {
+        const struct rc_span rest = rc_span_of(reader->buf + reader->pos, reader->len - reader->pos);
+        const enum rc_resp_result result = rc_resp_take(&resp, rest, conn->subscriber && !conn->resp3, &used);
+        if (result != RC_RESP_TAKEN) {
+            discard_taken(reader);
+            return result;
+        }
+        reader->pos += used;
+        if (!handle_one(conn, &resp.whole)) {
+            return RC_RESP_TAKEN;
+        }
+    }
+    return RC_RESP_OTHER;
+}
+
 /* Everything that is complete. False when the connection is no more what it was. */
 static bool handle_all(struct rc_redis_conn *conn)
 {
-    redisContext *redis = conn->redis;
-    const uint32_t epoch = conn->epoch;
-    void *reply = NULL;
-    while (redisReaderGetReply(redis->reader, &reply) == REDIS_OK) {
+    for (;;) {
+        void *reply = NULL;
+        const enum rc_resp_result result = handle_in_place(conn);
+        if (result != RC_RESP_OTHER) {
+            return result == RC_RESP_SHORT;
+        }
+        if (redisReaderGetReply(conn->redis->reader, &reply) != REDIS_OK) {
+            rc_redis_conn_fail(conn, conn->redis->reader->errstr);
+            return false;
+        }
         if (reply == NULL) {
             return true;
         }
-        conn->reading = true;
-        handle(conn, reply);
-        conn->reading = false;
+        const bool same = handle_one(conn, reply);
         freeReplyObject(reply);
-        if (conn->epoch != epoch) {
-            if (conn->dying != NULL) {
-                redisFree(conn->dying);
-                conn->dying = NULL;
-            }
+        if (!same) {
             return false;
         }
     }
-    rc_redis_conn_fail(conn, redis->reader->errstr);
-    return false;
 }
 
 static const char *context_error(const struct rc_redis_conn *conn)
@@ -551,6 +550,22 @@ static void read_some(struct rc_redis_conn *conn, bool all)
     conn->unread = true;
 }
 
+/* redisBufferWrite frees the buffer each time that all of it was sent: here it stays for the next command, unless it is large. */
+static void discard_sent(redisContext *redis, size_t bytes)
+{
+    if (bytes < sdslen(redis->obuf)) {
+        sdsrange(redis->obuf, (ssize_t)bytes, -1);
+        return;
+    }
+    sds empty = sdsalloc(redis->obuf) > KEPT_BYTES_MAX ? sdsempty() : NULL;
+    if (empty != NULL) {
+        sdsfree(redis->obuf);
+        redis->obuf = empty;
+    } else {
+        sdsclear(redis->obuf);
+    }
+}
+
 void rc_redis_conn_flush(struct rc_redis_conn *conn)
 {
     if (conn->state < RC_REDIS_CONN_GREETING) {
@@ -562,17 +577,17 @@ void rc_redis_conn_flush(struct rc_redis_conn *conn)
     if (conn->state < RC_REDIS_CONN_GREETING || unsent_bytes(conn) == 0) {
         return;
     }
-    int done = 0;
     clear_tls_error(conn);
-    while (done == 0) {
-        const size_t before = unsent_bytes(conn);
-        if (redisBufferWrite(conn->redis, &done) != REDIS_OK) {
+    while (unsent_bytes(conn) > 0) {
+        const ssize_t sent = conn->redis->funcs->write(conn->redis);
+        if (sent < 0) {
             rc_redis_conn_fail(conn, context_error(conn));
             return;
         }
-        if (done == 0 && unsent_bytes(conn) == before) {
+        if (sent == 0) {
             return; /* the socket is full: readiness goes on */
         }
+        discard_sent(conn->redis, (size_t)sent);
     }
 }
 

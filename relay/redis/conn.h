@@ -34,6 +34,7 @@
 #include "common/redis_url.h"
 #include "relay/redis/link.h"
 #include "relay/redis/resolve.h"
+#include "relay/redis/resp.h"
 
 #define RC_REDIS_PING_MS 400u
 #define RC_REDIS_LATE_MS 1000u
@@ -162,14 +163,5 @@ int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied,
 /* Sends what was appended, reads on where reading stopped. Once a turn. */
 void rc_redis_conn_flush(struct rc_redis_conn *conn);
 bool rc_redis_conn_pending(const struct rc_redis_conn *conn);
-
-/* Bytes of a command in RESP, and the command. */
-size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv);
-void rc_redis_format(char *out, uint32_t argc, const struct rc_span *argv);
-/* The line before an array ('*') or a bulk string ('$'); returns the place behind it, at most 24 bytes on. */
-char *rc_redis_format_head(char *out, char mark, size_t value);
-
-/* Is the reply a string (simple or bulk) of just this text? */
-bool rc_redis_reply_is(const redisReply *reply, const char *text);
 
 #endif

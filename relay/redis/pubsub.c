@@ -162,7 +162,7 @@ void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
     if (pubsub->missed_all) {
         say_missed_all(pubsub);
     }
-    for (uint32_t i = 0; i < RC_REDIS_NODES_MAX; i++) {
+    for (uint32_t i = 0; i < pubsub->node_end; i++) {
         if (pubsub->nodes[i].conn != NULL && pubsub->nodes[i].queue_first != 0) {
             flush_node(pubsub, &pubsub->nodes[i]);
         }
@@ -397,6 +397,7 @@ void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_s
 void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn)
 {
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = conn};
+    pubsub->node_end = pubsub->node_end > node ? pubsub->node_end : (uint16_t)(node + 1);
     if (node == pubsub->home) {
         for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
             ask_fixed(pubsub, one, true);

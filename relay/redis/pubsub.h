@@ -86,6 +86,7 @@ struct rc_redis_pubsub {
     bool missed_all;         /* true exactly while `missed` for all channels is owed */
     bool succeeding; /* true until a predecessor's interest is known and confirmed: it was subscribed to the same */
     struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
+    uint16_t node_end;                                 /* no node from here on was ever there */
     uint16_t home;                                     /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
     struct rc_redis_subscription *fixed;               /* borrowed, a list */
     char names[RC_REDIS_BATCH_MAX][RC_REDIS_NAME_MAX]; /* scratch of one command */

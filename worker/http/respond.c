@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/decimal.h"
+
 #define MESSAGE_BYTES_MAX 512u
 #define ERROR_BODY_BYTES_MAX (MESSAGE_BYTES_MAX * 6 + 128) /* every byte may become \u00XX */
 
@@ -125,13 +127,8 @@ static void put(struct writer *writer, const char *text)
 
 static void put_number(struct writer *writer, uint64_t number)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
-    put_bytes(writer, digits + at, sizeof(digits) - at);
+    char digits[RC_DECIMAL_BYTES_MAX];
+    put_bytes(writer, digits, (size_t)(rc_decimal_write(digits, number) - digits));
 }
 
 static void put_header(struct writer *writer, const char *name, const char *value)

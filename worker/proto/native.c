@@ -8,6 +8,7 @@
 
 #include "common/channel_name.h"
 #include "common/check.h"
+#include "common/decimal.h"
 #include "common/envelope.h"
 #include "worker/proto/native_binary.h"
 
@@ -401,14 +402,7 @@ static uint8_t *put_string(uint8_t *out, struct rc_span text)
 
 static uint8_t *put_number(uint8_t *out, uint64_t number)
 {
-    uint8_t digits[20];
-    size_t at = sizeof(digits);
-
-    do {
-        digits[--at] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
-    return put(out, rc_span_of(digits + at, sizeof(digits) - at));
+    return (uint8_t *)rc_decimal_write((char *)out, number);
 }
 
 static inline uint8_t *put_channel(uint8_t *out, const struct rc_event *event)

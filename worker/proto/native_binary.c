@@ -5,6 +5,7 @@
 
 #include "common/channel_name.h"
 #include "common/check.h"
+#include "common/decimal.h"
 #include "common/json_scan.h"
 
 #include <errno.h>
@@ -99,18 +100,13 @@ static int text_take(struct rest *rest, const char *name, size_t bytes_max, stru
 static int id_number_take(struct rc_native_reader *reader, struct rest *rest, struct rc_span *id,
                           struct rc_operation_error *error)
 {
-    uint8_t digits[20];
-    size_t at = sizeof(digits);
+    char digits[RC_DECIMAL_BYTES_MAX];
     uint64_t number;
 
     if (!varint_take(rest, &number))
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not a number in its shortest form");
-    do {
-        digits[--at] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
-    *id = rc_span_of(reader->scratch->bytes, sizeof(digits) - at);
-    memcpy(reader->scratch->bytes, digits + at, id->count);
+    *id = rc_span_of(reader->scratch->bytes, (size_t)(rc_decimal_write(digits, number) - digits));
+    memcpy(reader->scratch->bytes, digits, id->count);
     return 0;
 }
 
