@@ -32,7 +32,7 @@ Test(wheel, expires_every_timer_in_its_tick_and_in_order)
             break;
         case 1:
         case 2: {
-            const uint32_t far = below(10) == 0 ? below(5000) : below(300);
+            const uint32_t far = below(10) == 0 ? below(5000) : below(100) == 0 ? below(400000) : below(300);
             const uint32_t at = below(20) == 0 ? now - below(5) : now + far;
             pending += deadlines[index] == 0;
             rc_wheel_set(&wheel, index, at);
@@ -87,14 +87,23 @@ Test(wheel, timers_set_while_expiring)
     rc_wheel_close(&wheel);
 }
 
+/* It is not looked at in each turn before: thousands of connections with long intervals would be looked at for each that is due. */
 Test(wheel, timer_further_away_than_a_turn_waits_for_its_turn)
 {
+    enum { AT = 100 + 3 * RC_WHEEL_TURN };
     struct rc_wheel wheel;
-    cr_assert_eq(rc_wheel_open(&wheel, 2, 1), 0);
-    rc_wheel_set(&wheel, 0, 100 + 3 * RC_WHEEL_BUCKETS);
+    cr_assert_eq(rc_wheel_open(&wheel, 3, 1), 0);
+    rc_wheel_set(&wheel, 0, AT);
+    rc_wheel_set(&wheel, 2, AT + RC_WHEEL_FAR_TURNS * RC_WHEEL_TURN);
+    cr_assert_eq(wheel.buckets[AT % RC_WHEEL_TURN], RC_WHEEL_NONE);
     rc_wheel_set(&wheel, 1, 100);
     cr_assert_eq(rc_wheel_expire(&wheel, 100), 1);
-    cr_assert_eq(rc_wheel_expire(&wheel, 99 + 3 * RC_WHEEL_BUCKETS), RC_WHEEL_NONE);
-    cr_assert_eq(rc_wheel_expire(&wheel, 100 + 3 * RC_WHEEL_BUCKETS), 0);
+    cr_assert_eq(rc_wheel_expire(&wheel, 3 * RC_WHEEL_TURN - 50), RC_WHEEL_NONE);
+    cr_assert_eq(rc_wheel_sleep(&wheel, 100), 50, "a turn begins that has a timer");
+    cr_assert_eq(rc_wheel_expire(&wheel, AT - 1), RC_WHEEL_NONE);
+    cr_assert_eq(rc_wheel_expire(&wheel, AT), 0);
+    cr_assert_eq(rc_wheel_expire(&wheel, AT + RC_WHEEL_FAR_TURNS * RC_WHEEL_TURN - 1), RC_WHEEL_NONE);
+    cr_assert_eq(rc_wheel_expire(&wheel, AT + RC_WHEEL_FAR_TURNS * RC_WHEEL_TURN), 2);
+    cr_assert_eq(wheel.pending, 0);
     rc_wheel_close(&wheel);
 }
