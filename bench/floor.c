@@ -1,6 +1,7 @@
 /* floor: see floor.h. */
 #include "bench/floor.h"
 
+#include "bench/floor_chain.h"
 #include "bench/floor_core.h"
 #include "bench/net.h"
 
@@ -26,7 +27,9 @@ static const struct {
     {"echo", RC_BENCH_FLOOR_ECHO, "receive+send"},
     {"fanout", RC_BENCH_FLOOR_FANOUT, "send"},
     {"latency", RC_BENCH_FLOOR_TCP, "TCP echo"},
+    {"cross", RC_BENCH_FLOOR_HOSTS, "bare chain of five processes"},
 };
+static const char host_chain[] = "bare chain of two processes";
 
 static int kind_of(const char *scenario)
 {
@@ -43,7 +46,19 @@ bool rc_bench_floor_has(const char *scenario)
     return strcmp(scenario, "all") == 0 || kind_of(scenario) >= 0;
 }
 
-__attribute__((noreturn)) static void serve(const struct rc_bench_options *options, int listener, pid_t parent)
+static enum rc_bench_floor_kind kind_for(const struct rc_bench_options *options)
+{
+    const enum rc_bench_floor_kind kind = kinds[kind_of(options->scenario)].kind;
+    return kind == RC_BENCH_FLOOR_TCP && options->engine == RC_BENCH_ENGINE_CHAIN ? RC_BENCH_FLOOR_HOST : kind;
+}
+
+static bool is_chain(enum rc_bench_floor_kind kind)
+{
+    return kind == RC_BENCH_FLOOR_HOST || kind == RC_BENCH_FLOOR_HOSTS;
+}
+
+__attribute__((noreturn)) static void serve(const struct rc_bench_options *options, int listener, int ready,
+                                            pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
@@ -56,8 +71,12 @@ __attribute__((noreturn)) static void serve(const struct rc_bench_options *optio
         CPU_SET((size_t)options->server_cpu, &cpus);
         sched_setaffinity(0, sizeof(cpus), &cpus);
     }
+    const enum rc_bench_floor_kind kind = kind_for(options);
+    if (is_chain(kind)) {
+        rc_bench_floor_chain(listener, ready, kind == RC_BENCH_FLOOR_HOSTS);
+    }
     struct rc_bench_floor_core core = {
-        .kind = kinds[kind_of(options->scenario)].kind,
+        .kind = kind,
         .coalesce = options->coalesce,
         .payload_bytes = options->payload_bytes,
         .channel_count = options->channels,
@@ -82,18 +101,36 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
         return rc_err_set(err, -EINVAL, "an epoll floor has one process, for up to %u connections",
                           RC_BENCH_FLOOR_EPOLL_MAX);
     }
+    if (is_chain(kind_for(options)) && options->connections != 1) {
+        return rc_err_set(err, -EINVAL, "the chain of bare processes has one connection: give --connections 1");
+    }
+    if (options->engine == RC_BENCH_ENGINE_CHAIN && !is_chain(kind_for(options))) {
+        return rc_err_set(err, -EINVAL, "there is a chain of bare processes for latency and cross only");
+    }
     const int listener = rc_bench_net_listen(&port);
     if (listener < 0) {
         return rc_err_set(err, listener, "cannot listen on 127.0.0.1: %s", strerror(-listener));
+    }
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) != 0) {
+        const int failed = -errno;
+        close(listener);
+        return rc_err_set(err, failed, "cannot make a pipe: %s", strerror(-failed));
     }
     fflush(NULL);
     const pid_t parent = getpid();
     floor->pid = fork();
     if (floor->pid == 0) {
-        serve(options, listener, parent);
+        serve(options, listener, ready[1], parent);
     }
     const int failed = floor->pid < 0 ? -errno : 0;
     close(listener);
+    close(ready[1]);
+    char byte;
+    if (failed == 0 && is_chain(kind_for(options))) {
+        (void)!read(ready[0], &byte, 1); /* its end, should it fail: then the connection says so */
+    }
+    close(ready[0]);
     if (failed != 0) {
         return rc_err_set(err, failed, "cannot make the floor's process: %s", strerror(-failed));
     }
@@ -102,8 +139,13 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     if (kinds[kind].kind == RC_BENCH_FLOOR_FANOUT && options->coalesce > 1) {
         snprintf(coalesced, sizeof(coalesced), " x%u", options->coalesce);
     }
-    snprintf(floor->label, sizeof(floor->label), "floor: %s %s%s",
-             options->engine == RC_BENCH_ENGINE_EPOLL ? "epoll" : "io_uring", kinds[kind].name, coalesced);
+    if (is_chain(kind_for(options))) {
+        snprintf(floor->label, sizeof(floor->label), "floor: %s",
+                 kind_for(options) == RC_BENCH_FLOOR_HOST ? host_chain : kinds[kind].name);
+    } else {
+        snprintf(floor->label, sizeof(floor->label), "floor: %s %s%s",
+                 options->engine == RC_BENCH_ENGINE_EPOLL ? "epoll" : "io_uring", kinds[kind].name, coalesced);
+    }
     return 0;
 }
 
@@ -124,7 +166,8 @@ struct rc_bench_options rc_bench_floor_options(const struct rc_bench_floor *floo
     changed.protocol = "floor";
     changed.server_pids[0] = floor->pid;
     changed.server_pid_count = 1;
-    if (strcmp(options->scenario, "latency") == 0) {
+    const enum rc_bench_floor_kind kind = kind_for(options);
+    if (kind == RC_BENCH_FLOOR_TCP || is_chain(kind)) {
         changed.scenario = "echo";
         changed.protocol = "tcp";
         changed.publishers = 0;

@@ -85,8 +85,8 @@ static const struct option_row rows[] = {
      "slow: part of the subscribers that does not read (default 10%)"},
     {"--slow-interval", KIND_TIME, AT(slow_interval_s), 0, 3600, "S",
      "slow: they read one buffer (8 KiB) each so often (default 0: never)"},
-    {"--engine", KIND_ENGINE, AT(engine), 0, 0, "uring|epoll",
-     "floor: what the bare server is made of (default uring)"},
+    {"--engine", KIND_ENGINE, AT(engine), 0, 0, "uring|epoll|chain",
+     "floor: what the bare server is made of; chain: of as many processes as a message passes (latency) (default uring)"},
     {"--coalesce", KIND_COUNT, AT(coalesce), 1, 1024, "K", "floor: frames put into one send (default 1)"},
     {"--versus", KIND_VERSUS, 0, 0, 0, "LABEL=PROTOCOL,URL[,PID+PID[,SUBSCRIBE-URL]]",
      "another server to measure in turn and compare with; several times for several"},
@@ -233,6 +233,18 @@ static int set_number(void *at, const struct option_row *row, const char *text)
     return 0;
 }
 
+static int engine(enum rc_bench_engine *out, const char *text)
+{
+    static const char *const names[] = {"uring", "epoll", "chain"}; /* in the order of the enum */
+    for (size_t i = 0; i < RC_ARRAY_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum rc_bench_engine)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 static int set(struct rc_bench_options *options, const struct option_row *row, const char *text)
 {
     void *const at = (char *)options + row->offset;
@@ -247,8 +259,7 @@ static int set(struct rc_bench_options *options, const struct option_row *row, c
     case KIND_VERSUS:
         return versus(options, text);
     case KIND_ENGINE:
-        *(enum rc_bench_engine *)at = strcmp(text, "epoll") == 0 ? RC_BENCH_ENGINE_EPOLL : RC_BENCH_ENGINE_URING;
-        return strcmp(text, "epoll") == 0 || strcmp(text, "uring") == 0 ? 0 : -EINVAL;
+        return engine(at, text);
     case KIND_CPU: {
         char *end;
         const long cpu = strcmp(text, "none") == 0 ? -1 : strtol(text, &end, 10);
@@ -483,7 +494,7 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
     }
     if (options->scenario != options->command && !rc_bench_floor_has(options->scenario)) {
         return rc_err_set(err, -EINVAL,
-                          "there is no floor for %s; there is for connect, idle, echo, fanout and latency",
+                          "there is no floor for %s; there is for connect, idle, echo, fanout, latency and cross",
                           options->scenario);
     }
     set_defaults(options);

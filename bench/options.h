@@ -22,6 +22,7 @@
 enum rc_bench_engine {
     RC_BENCH_ENGINE_URING,
     RC_BENCH_ENGINE_EPOLL,
+    RC_BENCH_ENGINE_CHAIN,
 };
 
 /* Another server, measured in turn with the one at --url. */

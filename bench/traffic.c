@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define PUBLISHES_PER_TURN 4096u
-#define STALL_NS 2000000000u
+#define STALL_NS UINT64_C(2000000000)
+#define STALL_NS_EACH 100000u /* more for each subscriber: the last of a million is served a minute after the first */
 #define STALLS_MAX 3u
 #define RETURN_NS 100000000u
 
@@ -276,13 +277,15 @@ static bool publish_next(struct rc_bench_client *client, uint64_t scheduled_ns, 
 static void look_for_stall(struct rc_bench_client *client, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    if (now_ns - traffic->moved_ns < STALL_NS || traffic->stalls_in_a_row >= STALLS_MAX) {
+    const uint64_t patience_ns = STALL_NS + (uint64_t)client->plan->subscribers * STALL_NS_EACH;
+    if (now_ns - traffic->moved_ns < patience_ns || traffic->stalls_in_a_row >= STALLS_MAX) {
         return;
     }
     traffic->moved_ns = now_ns;
     traffic->stalls_in_a_row++;
     rc_bench_count(&client->tally->stalls, 1);
-    rc_bench_client_note(client, "nothing was delivered for %u s with the window full", STALL_NS / 1000000000u);
+    rc_bench_client_note(client, "nothing was delivered for %u s with the window full",
+                         (uint32_t)(patience_ns / 1000000000u));
     const uint32_t streams =
         client->plan->streams < client->plan->options->window ? client->plan->streams : client->plan->options->window;
     for (uint32_t i = 0; i < streams && traffic->extra < client->plan->options->window; i++) {

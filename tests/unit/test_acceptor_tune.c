@@ -71,6 +71,7 @@ static void put_good_machine(void)
     put("/proc/sys/fs/nr_open", "1048576\n");
     put("/proc/sys/net/core/somaxconn", "65535\n");
     put("/proc/sys/net/ipv4/tcp_max_syn_backlog", "65535\n");
+    put("/proc/sys/net/core/netdev_max_backlog", "65536\n");
     put("/proc/sys/net/ipv4/tcp_migrate_req", "1\n");
     put("/proc/sys/net/core/bpf_jit_enable", "1\n");
     put("/proc/sys/vm/overcommit_memory", "1\n");
@@ -113,7 +114,7 @@ Test(tune, good_machine_is_fine)
     put_good_machine();
     rc_tune_check(&good_host, &report);
     cr_assert_eq(report.short_count, 0);
-    cr_assert_eq(report.count, 14);
+    cr_assert_eq(report.count, 15);
     for (uint32_t i = 0; i < report.count; i++) {
         cr_expect_eq(report.results[i].state, RC_TUNE_OK, "%s: %s", report.results[i].name, report.results[i].found);
     }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 static struct rc_bench_result result;
+static uint32_t processes = 1; /* of the floor */
 
 static void run(const char *text)
 {
@@ -35,7 +36,7 @@ static void run(const char *text)
     rc_bench_floor_stop(&floor);
     cr_assert(rc_bench_result_clean(&changed, &result), "%s", result.error);
     cr_assert(result.server_cpu_ns > 0);
-    cr_assert_eq(result.server_processes, 1);
+    cr_assert_eq(result.server_processes, processes);
 }
 
 Test(bench_run, fanout_in_a_closed_loop, .timeout = 60)
@@ -87,6 +88,16 @@ Test(bench_run, latency_over_bare_tcp, .timeout = 60)
 {
     run("floor latency --rate 100");
     cr_assert(result.latency.count > 0);
+}
+
+Test(bench_run, latency_through_bare_processes, .timeout = 60)
+{
+    processes = 2;
+    run("floor latency --rate 100 --engine chain");
+    processes = 5;
+    run("floor cross --connections 1 --rate 100 --subscribe-url ws://127.0.0.1:1");
+    cr_assert(result.total_deliveries > 0);
+    cr_assert_eq(result.total_deliveries, result.total_published);
 }
 
 Test(bench_run, idle, .timeout = 60)
