@@ -78,6 +78,7 @@ __attribute__((noreturn)) static void serve(const struct rc_bench_options *optio
     struct rc_bench_floor_core core = {
         .kind = kind,
         .coalesce = options->coalesce,
+        .stride = options->stride,
         .payload_bytes = options->payload_bytes,
         .channel_count = options->channels,
     };

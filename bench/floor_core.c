@@ -99,8 +99,11 @@ static uint32_t server_header(uint8_t *out, uint32_t payload_bytes)
 
 static void send_channel(struct rc_bench_floor_core *core, struct rc_bench_floor_channel *channel)
 {
-    for (uint32_t i = 0; i < channel->member_count; i++) {
-        core->send(core->loop, channel->members[i], channel->pending, channel->pending_bytes);
+    /* What came one after the other lies side by side in the kernel, which is worth a fifth of a send to 100,000. */
+    for (uint32_t first = 0; first < core->stride; first++) {
+        for (uint32_t i = first; i < channel->member_count; i += core->stride) {
+            core->send(core->loop, channel->members[i], channel->pending, channel->pending_bytes);
+        }
     }
     core->flush(core->loop);
     core->pending -= channel->pending_frames;

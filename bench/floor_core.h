@@ -52,6 +52,7 @@ struct rc_bench_floor_channel {
 struct rc_bench_floor_core {
     enum rc_bench_floor_kind kind;
     uint32_t coalesce;
+    uint32_t stride; /* 1: members in the order in which they came */
     uint32_t payload_bytes;
     uint32_t channel_count;
     uint32_t pending; /* frames that wait for company, over all channels */

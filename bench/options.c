@@ -88,6 +88,8 @@ static const struct option_row rows[] = {
     {"--engine", KIND_ENGINE, AT(engine), 0, 0, "uring|epoll|chain",
      "floor: what the bare server is made of; chain: of as many processes as a message passes (latency) (default uring)"},
     {"--coalesce", KIND_COUNT, AT(coalesce), 1, 1024, "K", "floor: frames put into one send (default 1)"},
+    {"--stride", KIND_COUNT, AT(stride), 1, 1024, "N",
+     "floor: serve every Nth subscriber, then those between: the order of N workers that took connections in turn (default 1)"},
     {"--versus", KIND_VERSUS, 0, 0, 0, "LABEL=PROTOCOL,URL[,PID+PID[,SUBSCRIBE-URL]]",
      "another server to measure in turn and compare with; several times for several"},
     {"--sweep", KIND_SWEEP, 0, 0, 0, "OPTION=V,V,...",
@@ -317,6 +319,7 @@ static void set_defaults(struct rc_bench_options *options)
         .cpu = available_cpu(1),
         .server_cpu = available_cpu(0),
         .coalesce = 1,
+        .stride = 1,
     };
     if (strcmp(options->scenario, "connect") == 0) {
         options->connections = 64;

@@ -72,6 +72,7 @@ struct rc_bench_options {
     int server_cpu; /* of floor servers; -1: not pinned */
     enum rc_bench_engine engine;
     uint32_t coalesce; /* floor: frames per send */
+    uint32_t stride;   /* floor: every so manieth subscriber is served, then those between */
     struct rc_bench_versus versus[RC_BENCH_VERSUS_MAX];
     uint32_t versus_count;
     char sweep_name[32]; /* the option without dashes that takes several values */
