@@ -254,7 +254,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million install fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -325,6 +325,10 @@ bench: ## measure, next to the floors and the peers (BENCH_ARGS=)
 million: ## hold a million connections, in a network namespace of its own (N=1000000 SECONDS=60)
 	@$(MAKE) FLAVOUR=release programs
 	@bench/million $(or $(N),1000000) $(or $(SECONDS),60)
+
+scale: ## what a delivery costs with 1,000 to 1,000,000 subscribers, beside the bare loop (N="1000 100000")
+	@$(MAKE) FLAVOUR=release programs
+	@bench/scale $(N)
 
 # @BINDIR@ and @SYSCONFDIR@ in unit files become the real folders. A configuration that is there is never overwritten.
 install: programs ## install below DESTDIR= PREFIX=/usr/local

@@ -24,7 +24,8 @@ static uint32_t step_of(uint32_t count, uint64_t in_ms)
     }
     const uint32_t second = rc_session_next_ping(&sessions, in_ms);
     uint32_t step = second - first;
-    cr_assert_eq(second % step, 0, "%u connections: %u is not on a step of %u", count, second, step);
+    cr_assert_eq(second % step, sessions.worker % step, "%u connections: %u is not on a step of %u", count, second,
+                 step);
     return step;
 }
 
@@ -75,7 +76,27 @@ static void check_ping(uint64_t in_ms, uint32_t step)
     cr_assert(2 * off <= step, "in %llu of %llu ms, %u connections: %u off, a step is %u", (unsigned long long)in_ms,
               (unsigned long long)config.limits.ping_interval_ms, io.open_count, off, step);
     cr_assert_gt(ping, io.now_ds);
-    cr_assert(ping % step == 0 || ping == io.now_ds + 1);
+    cr_assert(ping % step == sessions.worker % step || ping == io.now_ds + 1);
+}
+
+/* What one worker bundles is bounded, and the others of a host do not send theirs in the same tick. */
+Test(session, workers_ping_in_different_ticks)
+{
+    static const uint32_t counts[] = {100, 15000, 17500};
+    for (size_t c = 0; c < RC_ARRAY_COUNT(counts); c++) {
+        uint32_t in_tick[50] = {0};
+        uint32_t step = 0;
+        enum { WORKERS = 57 };
+        for (sessions.worker = 0; sessions.worker < WORKERS; sessions.worker++) {
+            step = step_of(counts[c], 25000);
+            in_tick[rc_session_next_ping(&sessions, 25000) % step]++;
+        }
+        for (uint32_t i = 0; i < step; i++) {
+            cr_expect(in_tick[i] <= WORKERS / step + 1, "%u of %u workers in one tick of %u", in_tick[i], WORKERS,
+                      step);
+        }
+    }
+    sessions.worker = 0;
 }
 
 /* To the nearest step, whichever interval: at most half of one off. The first ping may be due before the next step: it goes
@@ -86,6 +107,7 @@ Test(session, no_ping_is_further_off_than_the_step)
     static const uint32_t counts[] = {0, 1, 999, 1000, 14999, 15001, 40000, 75000, 100000, 1000000};
     for (size_t i = 0; i < RC_ARRAY_COUNT(intervals_ms); i++) {
         for (size_t c = 0; c < RC_ARRAY_COUNT(counts); c++) {
+            sessions.worker = (uint32_t)c * 7;
             const uint32_t step = step_of(counts[c], intervals_ms[i]);
             for (io.now_ds = 5000; io.now_ds < 5200; io.now_ds++) {
                 for (uint64_t in_ms = 1; in_ms <= intervals_ms[i]; in_ms += intervals_ms[i] / 3 + 1) {

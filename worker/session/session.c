@@ -217,7 +217,8 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
     const uint64_t interval_ms = sessions->config->limits.ping_interval_ms;
     /* An idle worker shall wake seldom: pings go out on whole seconds together (measured: 4.3 % of a core for 100,000
      * connections, 5.1 % on every tick), unless that makes too many at once. To the nearest step, or each would be late.
-     * The first ping, too, goes to the step of the interval: from other steps twice as many could meet on one. */
+     * The first ping, too, goes to the step of the interval: from other steps twice as many could meet on one. Each worker has
+     * its own phase, or all of a host would send theirs in the same moment. */
     uint32_t step_ds = 1;
     if (interval_ms >= SESSION_BUNDLED_MS) {
         const uint32_t count = sessions->io->open_count > 0 ? sessions->io->open_count : 1;
@@ -227,7 +228,8 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
                                                                                : SESSION_STEP_DS;
         step_ds = step_ds > 0 ? step_ds : 1;
     }
-    const uint32_t at_ds = (due_ds + step_ds / 2) / step_ds * step_ds;
+    const uint32_t phase_ds = sessions->worker % step_ds;
+    const uint32_t at_ds = (due_ds + step_ds / 2 - phase_ds) / step_ds * step_ds + phase_ds;
     return at_ds > sessions->io->now_ds ? at_ds : sessions->io->now_ds + 1;
 }
 
