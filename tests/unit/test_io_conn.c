@@ -275,6 +275,33 @@ Test(io_conn, a_pause_whose_cancellation_missed_still_stops_reading)
     hub_rig_close(&rig);
 }
 
+/* A wake brings the first buffer of what a socket has. The rest belongs to the same pass: what was sent together goes on together. */
+Test(io_conn, what_is_in_the_socket_is_read_in_one_pass)
+{
+    static const char text[3 * RC_IO_BUFFER_BYTES - 100];
+    static const uint8_t modes[] = {RC_INFLIGHT_RECEIVE, RC_INFLIGHT_POLL};
+    uint32_t received = 0;
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
+    for (size_t i = 0; i < RC_ARRAY_COUNT(modes); i++) {
+        const uint32_t slot = connect_with(&rig, HUB_RIG_UNIX, modes[i]);
+        rig.received = count_bytes;
+        rig.context = &received;
+        for (int round = 0; round < 3; round++) {
+            received = 0;
+            cr_assert_eq(write(rig.peers[slot].fd, text, sizeof(text)), (ssize_t)sizeof(text));
+            rc_io_run(&rig.io, 1000);
+            if (received == 0) { /* a poll that woke it: the read is asked for now */
+                rc_io_run(&rig.io, 1000);
+            }
+            cr_assert_eq(received, sizeof(text), "in flight %x: %u bytes in the first pass", modes[i], received);
+            rc_io_run(&rig.io, 0);
+        }
+        rig.received = NULL;
+    }
+    hub_rig_close(&rig);
+}
+
 /* Who fell silent goes back to the cheaper way of being read, also when the first attempt misses. */
 Test(io_conn, falling_quiet_is_tried_again)
 {

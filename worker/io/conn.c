@@ -53,7 +53,8 @@ static bool conn_readable_state(const struct rc_slot *slot)
            !(slot->flags & RC_SLOT_PEER_ENDED);
 }
 
-void rc_io_read(struct rc_io *io, uint32_t slot)
+/* `more`: the socket is known to have something. */
+static void conn_read(struct rc_io *io, uint32_t slot, bool more)
 {
     const struct rc_conn *conn = &io->conns[slot];
     if (conn->paused || (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL)) ||
@@ -66,12 +67,21 @@ void rc_io_read(struct rc_io *io, uint32_t slot)
         conn_arm_receive(io, slot, false);
         return;
     case RC_IO_QUIET:
-        conn_arm_poll(io, slot, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
+        if (more) {
+            conn_arm_receive(io, slot, false);
+        } else {
+            conn_arm_poll(io, slot, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
+        }
         return;
     case RC_IO_TALKING:
         conn_arm_receive(io, slot, true);
         return;
     }
+}
+
+void rc_io_read(struct rc_io *io, uint32_t slot)
+{
+    conn_read(io, slot, false);
 }
 
 /* Cancels one of the `wanted` requests that are in flight, if there is one and no cancellation is under way. One at a time and by
@@ -204,7 +214,9 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
         /* Every buffer was in use; they are recycled as soon as they are handled, so the next try finds some. */
         rc_metric_add(io->metrics, RC_METRIC_ENOBUFS, 1);
     }
-    rc_io_read(io, index);
+    const bool more = result > 0 && (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    io->input_left |= more;
+    conn_read(io, index, more);
 }
 
 void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result)

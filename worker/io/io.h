@@ -136,6 +136,7 @@ struct rc_io {
     uint32_t now_ds;     /* tenths of a second since boot_ms, + 1 so that it is never 0 */
     uint32_t open_count; /* slots not free */
     uint32_t slots_max;  /* beyond it connections are answered 503 */
+    bool input_left;     /* a socket had more than its buffer took */
 
     struct io_uring_buf_ring *buffers; /* in truth->io */
     uint8_t *buffer_memory;
