@@ -242,6 +242,7 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
     node->subscriber.subscriber = true;
     rc_redis_outbox_init(&node->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, link->wire.metrics,
                          &ops);
+    node->outbox.waiting = link->cluster != NULL ? link->cluster->waiting : NULL;
     link->nodes[index] = node;
     link->node_count = link->node_count > index ? link->node_count : (uint16_t)(index + 1);
     return node;

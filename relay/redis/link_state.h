@@ -35,13 +35,15 @@ struct rc_redis_sentinel {
 };
 
 struct rc_redis_cluster {
-    uint16_t owners[RC_REDIS_SLOTS]; /* node index, RC_REDIS_NODE_NONE = nobody's */
-    uint16_t before[RC_REDIS_SLOTS]; /* as the map before said */
-    bool asking;                     /* true exactly while CLUSTER SLOTS is out */
-    bool read;                       /* the map was read once */
-    bool stale;                      /* it was contradicted since */
-    uint32_t seed;                   /* index of the host of the URL that is tried next */
-    uint32_t turn;                   /* which node is asked next */
+    uint16_t owners[RC_REDIS_SLOTS];  /* node index, RC_REDIS_NODE_NONE = nobody's */
+    uint16_t before[RC_REDIS_SLOTS];  /* as the map before said */
+    uint32_t waiting[RC_REDIS_SLOTS]; /* messages for the slot in the nodes' outboxes, all in one of them: */
+    uint16_t place[RC_REDIS_SLOTS];   /* in this node's; of no meaning while none waits */
+    bool asking;                      /* true exactly while CLUSTER SLOTS is out */
+    bool read;                        /* the map was read once */
+    bool stale;                       /* it was contradicted since */
+    uint32_t seed;                    /* index of the host of the URL that is tried next */
+    uint32_t turn;                    /* which node is asked next */
     uint64_t seed_ms;
     uint64_t refresh_ms;
     struct rc_timer timer;

@@ -15,36 +15,50 @@ void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, ui
         (struct rc_redis_outbox){.bytes_max = bytes_max, .age_ms_max = age_ms_max, .metrics = metrics, .ops = *ops};
 }
 
-static void free_list(struct rc_redis_entry *entry)
+static uint64_t cost_of(const struct rc_redis_entry *entry)
+{
+    return sizeof(*entry) + entry->bytes;
+}
+
+static void count_in(struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    outbox->count++;
+    outbox->bytes += cost_of(entry);
+    if (outbox->waiting != NULL) {
+        outbox->waiting[entry->slot]++;
+    }
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
+    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
+}
+
+static void count_out(struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    outbox->count--;
+    outbox->bytes -= cost_of(entry);
+    if (outbox->waiting != NULL) {
+        outbox->waiting[entry->slot]--;
+    }
+    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
+    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
+}
+
+static void free_list(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
     while (entry != NULL) {
         struct rc_redis_entry *next = entry->next;
+        count_out(outbox, entry);
         free(entry);
         entry = next;
     }
 }
 
-static void forget(struct rc_redis_outbox *outbox, uint32_t count, uint64_t bytes)
-{
-    outbox->count -= count;
-    outbox->bytes -= bytes;
-    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, count);
-    rc_metric_sub(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, bytes);
-}
-
 void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
 {
-    forget(outbox, outbox->count, outbox->bytes);
-    free_list(outbox->head);
-    free_list(outbox->refused);
+    free_list(outbox, outbox->head);
+    free_list(outbox, outbox->refused);
     outbox->head = outbox->tail = outbox->unsent = outbox->refused = outbox->refused_tail = NULL;
     outbox->in_flight = outbox->announcements = 0;
     outbox->in_flight_bytes = 0;
-}
-
-static uint64_t cost_of(const struct rc_redis_entry *entry)
-{
-    return sizeof(*entry) + entry->bytes;
 }
 
 /* Frees an entry that is in no list any more and will never be sent. */
@@ -107,16 +121,8 @@ struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
     outbox->tail = outbox->tail != entry ? outbox->tail : previous;
     outbox->unsent = outbox->unsent != entry ? outbox->unsent : entry->next;
     entry->next = NULL;
-    forget(outbox, 1, cost_of(entry));
+    count_out(outbox, entry);
     return entry;
-}
-
-static void count_in(struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
-{
-    outbox->count++;
-    outbox->bytes += cost_of(entry);
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES, 1);
-    rc_metric_add(outbox->metrics, RC_METRIC_REDIS_OUTBOX_BYTES, cost_of(entry));
 }
 
 void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
@@ -274,7 +280,7 @@ static void answered(void *context, const redisReply *reply)
             rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         }
         outbox->announcements -= entry->announcement;
-        forget(outbox, 1, cost_of(entry));
+        count_out(outbox, entry);
         if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
             count_dropped(outbox, 1, reply->str);
             lose(outbox, entry);

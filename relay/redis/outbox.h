@@ -59,8 +59,9 @@ struct rc_redis_outbox {
     uint64_t in_flight_bytes;
     uint32_t count;
     uint32_t in_flight;
-    uint32_t announcements;     /* in it; few: its owner adds none before the last ones are answered */
-    uint64_t hold_until_ms;     /* nothing is sent before */
+    uint32_t announcements; /* in it; few: its owner adds none before the last ones are answered */
+    uint64_t hold_until_ms; /* nothing is sent before */
+    uint32_t *waiting; /* borrowed: messages of each slot, over all outboxes that count there; NULL = not counted */
     struct rc_metrics *metrics; /* borrowed */
     struct rc_redis_outbox_ops ops;
 };

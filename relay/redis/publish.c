@@ -16,18 +16,24 @@ static char *put(char *out, const void *bytes, size_t count)
     return out + count;
 }
 
-/* Which outbox: the link's, or that of the node which owns the slot (before the map is known: any, it is moved later). */
+/* Which outbox: the link's, or that of the node which owns the slot (before the map is known: any, it is moved later). While messages
+ * of the slot wait in another one's, because it was the owner before, it goes behind them: settle() moves them together. */
 static struct rc_redis_outbox *outbox_of(struct rc_redis_link *link, uint16_t slot, bool sharded)
 {
     if (!sharded) {
         return &link->outbox;
     }
-    const uint16_t owner = link->cluster->owners[slot];
-    struct rc_redis_node *node = owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
+    struct rc_redis_cluster *cluster = link->cluster;
+    const uint16_t place = cluster->waiting[slot] > 0 ? cluster->place[slot] : cluster->owners[slot];
+    struct rc_redis_node *node = place != RC_REDIS_NODE_NONE ? link->nodes[place] : NULL;
     for (uint16_t i = 0; node == NULL && i < link->node_count; i++) {
         node = link->nodes[i];
     }
-    return node != NULL ? &node->outbox : &link->outbox;
+    if (node == NULL) {
+        return &link->outbox;
+    }
+    cluster->place[slot] = node->index;
+    return &node->outbox;
 }
 
 /* PUBLISH or SPUBLISH of parts as an entry that is in no outbox yet. 0, -EMSGSIZE or -ENOMEM. */
@@ -185,7 +191,6 @@ static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
     if (first_owner == node->index || first_owner == RC_REDIS_NODE_NONE) {
         return;
     }
-    /* Newer ones may wait there already; its pause (cluster.c) keeps them there. */
     struct rc_redis_entry *hints[RC_REDIS_NODES_MAX] = {NULL};
     struct rc_redis_entry *stay = NULL;
     for (uint32_t left = outbox->count; left > 0; left--) {
@@ -194,6 +199,7 @@ static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
         struct rc_redis_outbox *to =
             owner != RC_REDIS_NODE_NONE && owner != node->index ? &link->nodes[owner]->outbox : NULL;
         if (to != NULL) {
+            link->cluster->place[entry->slot] = owner;
             (void)rc_redis_outbox_insert(to, entry, &hints[owner]);
         } else {
             entry->next = stay; /* newest first: put back below in the other direction */

@@ -102,3 +102,45 @@ Test(relay_redis_cluster, a_node_with_messages_waiting_stays_until_they_are_move
     rc_redis_cluster_drop_unknown(link_open);
     cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES), 1);
 }
+
+static void publish(const char *channel)
+{
+    const struct rc_span part = RC_SPAN("m");
+    cr_assert_eq(rc_redis_publish(link_open, rc_span_text(channel), &part, 1, RC_REDIS_PUBLISH_SHARDED), 0);
+}
+
+/* Whatever it waits for, an answer that does not come or a map that is out of date: a pause of its new owner is no order. */
+Test(relay_redis_cluster, what_is_published_goes_behind_what_waits_at_the_old_owner)
+{
+    map_to(link_open->nodes[0], 10000);
+    rc_redis_cluster_drop_unknown(link_open);
+    struct rc_redis_node *before = owner();
+    publish("c:a");
+    before->outbox.in_flight = 1; /* of another slot, say */
+    map_to(before, 10001);
+    publish("c:a");
+    publish("c:b"); /* nothing of it waits elsewhere */
+    rc_redis_outboxes_pump(link_open, 0);
+    cr_assert_eq(before->outbox.count, 2, "%u wait at the old one", before->outbox.count);
+    cr_assert_eq(owner()->outbox.count, 1);
+    before->outbox.in_flight = 0;
+    rc_redis_outboxes_pump(link_open, 0);
+    cr_assert_eq(before->outbox.count, 0);
+    cr_assert_eq(owner()->outbox.count, 3);
+    uint64_t last = 0;
+    for (const struct rc_redis_entry *entry = owner()->outbox.head; entry != NULL; entry = entry->next) {
+        cr_assert_gt(entry->order, last);
+        last = entry->order;
+    }
+    publish("c:a");
+    cr_assert_eq(owner()->outbox.count, 4, "and then to its owner");
+    /* Also when what went before was given up, or moved on once more. */
+    rc_redis_outboxes_expire(link_open, UINT64_MAX / 2);
+    cr_assert_eq(owner()->outbox.count, 0);
+    map_to(owner(), 10002);
+    publish("c:a");
+    cr_assert_eq(owner()->outbox.count, 1);
+    for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
+        cr_expect_eq(link_open->cluster->waiting[slot], slot == rc_redis_cluster_slot(RC_SPAN("c:a")), "slot %u", slot);
+    }
+}
