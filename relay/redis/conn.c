@@ -643,6 +643,7 @@ static void connected(struct rc_redis_conn *conn)
         rc_redis_conn_fail(conn, "no memory");
         return;
     }
+    conn->redis->reader->maxelements = RC_REDIS_ELEMENTS_MAX;
     ERR_clear_error();
     if (conn->wire->tls != NULL && begin_tls(conn) != 0) {
         rc_redis_conn_fail(conn, context_error(conn));

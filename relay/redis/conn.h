@@ -45,6 +45,7 @@
 #define RC_REDIS_OUTSTANDING_MAX 65536u    /* commands of one connection without a reply */
 #define RC_REDIS_UNSENT_MAX (64u << 20)    /* bytes that the socket has not taken */
 #define RC_REDIS_READ_BYTES_MAX (1u << 20) /* taken in one go, then it is others' turn */
+#define RC_REDIS_ELEMENTS_MAX (1 << 24)    /* of one reply: hiredis makes room for as many as it is told will come */
 
 /* What all connections of a link share. */
 struct rc_redis_wire {

@@ -510,6 +510,12 @@ Test(relay_redis_link, not_resp_at_all)
     expect_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "rotocol error");
 }
 
+/* Room for them would be made before the first one comes. */
+Test(relay_redis_link, more_elements_than_there_can_be)
+{
+    expect_refusal("*777777777\r\n:1\r\n", "length out of range");
+}
+
 Test(relay_redis_link, too_many_answers)
 {
     expect_refusal("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", "nobody asked");

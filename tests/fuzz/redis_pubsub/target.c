@@ -83,6 +83,7 @@ static void tell(struct world *world, const uint8_t *bytes, size_t count)
     redisReader *reader = redisReaderCreate();
     void *reply = NULL;
     RC_ASSERT(reader != NULL);
+    reader->maxelements = RC_REDIS_ELEMENTS_MAX;
     size_t at = 0;
     while (at < count) {
         const size_t part = count - at < 64 ? count - at : 64;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "relay/redis/resp.h"
+#include "relay/redis/conn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -36,6 +36,7 @@ static redisReply *read_by_hiredis(const uint8_t *bytes, size_t count)
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
     RC_ASSERT(reader != NULL);
+    reader->maxelements = RC_REDIS_ELEMENTS_MAX;
     if (count > 0) {
         RC_ASSERT(redisReaderFeed(reader, (const char *)bytes, count) == REDIS_OK);
     }
