@@ -239,14 +239,21 @@ static void let_cancel_miss(struct hub_rig *rig, uint32_t slot)
     cr_assert_eq(completed(&rig->io, RC_OP_CANCEL), -ENOENT);
 }
 
+/* A rig with one connection that is received in one standing request, and what it brings counted. Returns its slot. */
+static uint32_t open_talking(struct hub_rig *rig, uint32_t *received)
+{
+    hub_rig_open(rig, &(struct hub_rig_options){.slots = 2});
+    const uint32_t slot = connect_with(rig, HUB_RIG_TCP, RC_INFLIGHT_RECEIVE);
+    rig->received = count_bytes;
+    rig->context = received;
+    return slot;
+}
+
 Test(io_conn, a_pause_whose_cancellation_missed_still_stops_reading)
 {
     uint32_t received = 0;
     struct hub_rig rig;
-    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = connect_with(&rig, HUB_RIG_TCP, RC_INFLIGHT_RECEIVE);
-    rig.received = count_bytes;
-    rig.context = &received;
+    const uint32_t slot = open_talking(&rig, &received);
     for (int misses = 1; misses <= 3; misses++) {
         rc_io_pause(&rig.io, slot);
         for (int i = 0; i < misses; i++) {
@@ -307,10 +314,7 @@ Test(io_conn, falling_quiet_is_tried_again)
 {
     uint32_t received = 0;
     struct hub_rig rig;
-    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = connect_with(&rig, HUB_RIG_TCP, RC_INFLIGHT_RECEIVE);
-    rig.received = count_bytes;
-    rig.context = &received;
+    const uint32_t slot = open_talking(&rig, &received);
     rig.io.now_ds = rig.io.conns[slot].quiet_ds + 1000;
     rc_io_quiet_check(&rig.io, slot);
     cr_assert_eq(rig.io.conns[slot].mode, RC_IO_QUIET);

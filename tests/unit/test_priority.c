@@ -67,6 +67,16 @@ static void alarm_in_round(void *context)
     }
 }
 
+/* A turn with one message of `bulk`; `round` is called between its rounds and publishes to `critical`. */
+static void turn_with(void (*round)(void *context), const char *critical, const char *bulk)
+{
+    rig.round = round;
+    rig.context = (void *)(uintptr_t)critical;
+    rig.rounds = 0;
+    publish(bulk, "1");
+    rc_hub_turn(&rig.hub);
+}
+
 Test(priority, critical_goes_before_the_rest_of_the_turn)
 {
     critical_rig(&(struct hub_rig_options){.slots = CLIENTS});
@@ -74,11 +84,7 @@ Test(priority, critical_goes_before_the_rest_of_the_turn)
         cr_assert_eq(client("bulk", "alarm:1", 0), i);
     }
     hub_rig_run(&rig);
-    rig.round = alarm_in_round;
-    rig.context = (void *)(uintptr_t) "alarm:1";
-    rig.rounds = 0;
-    publish("bulk", "1");
-    rc_hub_turn(&rig.hub);
+    turn_with(alarm_in_round, "alarm:1", "bulk");
     hub_rig_drain(&rig);
     static const char *const expected[] = {"1 ! ?", "! 1 ?", "! ? 1"};
     for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -102,11 +108,7 @@ Test(priority, a_laggard_does_not_hold_critical_messages_back)
     publish("other", large);
     hub_rig_run(&rig);
     cr_assert(rig.truth.slots[slow].flags & RC_SLOT_BLOCKED);
-    rig.round = alarm_in_round;
-    rig.context = (void *)(uintptr_t) "alarm:1";
-    rig.rounds = 0;
-    publish("bulk", "1");
-    rc_hub_turn(&rig.hub);
+    turn_with(alarm_in_round, "alarm:1", "bulk");
     rig.round = NULL;
     cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_BEHIND), 2, "in both channels");
     hub_rig_drain(&rig);
@@ -144,11 +146,7 @@ Test(priority, critical_messages_are_observed_when_they_are_sent)
     }
     hub_rig_run(&rig);
     rig.time_ns = rc_clock_ns();
-    rig.round = note_observed;
-    rig.context = (void *)(uintptr_t) "alarm:1";
-    rig.rounds = 0;
-    publish("bulk", "1");
-    rc_hub_turn(&rig.hub);
+    turn_with(note_observed, "alarm:1", "bulk");
     rig.round = NULL;
     cr_assert_eq(rig.rounds, 9, "%u rounds", rig.rounds);
     cr_assert_eq(observed_in_round[4], 0, "the alarm is leaving");
@@ -190,12 +188,8 @@ Test(priority, everybody_may_be_critical)
         const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_RAW, true, 0);
         hub_rig_subscribe(&rig, slot, "alarm:1");
     }
-    rig.round = alarm_in_round;
-    rig.context = (void *)(uintptr_t) "*";
     hub_rig_run(&rig);
-    rig.rounds = 0;
-    publish("alarm:1", "1");
-    rc_hub_turn(&rig.hub);
+    turn_with(alarm_in_round, "*", "alarm:1");
     hub_rig_drain(&rig);
     uint32_t overtaken = 0;
     for (uint32_t i = 0; i < CLIENTS; i++) {
