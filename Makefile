@@ -5,7 +5,7 @@
 #
 #   build/ringcast …            release programs          build/asan/ringcast …   the same names in other flavours
 #   build/FLAVOUR/obj, lib      objects, one archive per component
-#   build/FLAVOUR/tests         unit tests by name, stress/ below
+#   build/FLAVOUR/tests         unit tests in the folders of what they test, stress/ beside them
 #   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
 #   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
 #
@@ -119,12 +119,9 @@ UNIT_SRC := $(call found,tests/unit,-name 'test_*.c')
 SUPPORT_SRC := $(call found,tests/unit tests/support,-name '*.c' ! -name 'test_*.c')
 STRESS_SRC := $(sort $(wildcard tests/stress/*.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/%/target.c,%,$(sort $(wildcard tests/fuzz/*/target.c)))
-UNITS := $(foreach s,$(UNIT_SRC),$(B)/tests/$(basename $(notdir $(s))))
+UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
 STRESSES := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(STRESS_SRC))
 FUZZES := $(addprefix $(B)/fuzz/,$(FUZZ_NAMES))
-ifneq ($(words $(UNITS)),$(words $(sort $(UNITS))))
-$(error two unit tests have the same file name: $(UNIT_SRC))
-endif
 
 # What clang-format and lint look at; bench/ and deploy/ included.
 FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.cpp' \))
@@ -205,7 +202,7 @@ link_test = @mkdir -p $(@D); echo "  LINK  $@"; \
 # Criterion's runner cannot start under TSan; tests/tsan has a small one with the same macros.
 UNIT_DRIVER := $(if $(filter tsan,$(FLAVOUR)),$(OBJ)/tests/tsan/runner.o,-lcriterion)
 define unit_rule
-$(B)/tests/$(basename $(notdir $(1))): $(OBJ)/$(basename $(1)).o $(filter %.o,$(UNIT_DRIVER)) $(B)/lib/libsupport.a $(ARCHIVES)
+$(patsubst tests/unit/%.c,$(B)/tests/%,$(1)): $(OBJ)/$(basename $(1)).o $(filter %.o,$(UNIT_DRIVER)) $(B)/lib/libsupport.a $(ARCHIVES)
 	$$(call link_test,$$< $(filter %.o,$(UNIT_DRIVER)),$(filter -l%,$(UNIT_DRIVER)))
 endef
 $(foreach s,$(UNIT_SRC),$(eval $(call unit_rule,$(s))))

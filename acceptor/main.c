@@ -2,8 +2,8 @@
  * ringcast: the only program a person starts. Everything is in cli (what was typed) and supervisor (the running
  * broker).
  */
-#include "acceptor/cli.h"
-#include "acceptor/supervisor.h"
+#include "acceptor/console/cli.h"
+#include "acceptor/watch/supervisor.h"
 
 int main(int argc, char **argv)
 {

@@ -11,7 +11,7 @@
 
 #include "bench/plan.h"
 
-#include "common/span.h"
+#include "common/base/span.h"
 
 #include <liburing.h>
 

@@ -4,7 +4,7 @@
 #include "bench/floor.h"
 #include "bench/report.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <stdio.h>

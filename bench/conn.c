@@ -5,8 +5,8 @@
 #include "bench/scenario.h"
 #include "bench/ws_client.h"
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <poll.h>

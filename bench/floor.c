@@ -5,7 +5,7 @@
 #include "bench/floor_core.h"
 #include "bench/net.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@
 
 #include "bench/options.h"
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 
 #include "bench/net.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -3,7 +3,7 @@
 
 #include "bench/ws_client.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* floor_epoll: the floor's epoll loop: level triggered, read() and write() on normal descriptors. */
 #include "bench/floor_core.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -3,8 +3,8 @@
  * there are several, filled one after the other; then the loop looks at each in turn. */
 #include "bench/floor_core.h"
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <liburing.h>

@@ -2,7 +2,7 @@
  * latency: a log-linear histogram of nanoseconds, fine enough to compare medians.
  *
  * Plain memory without pointers: each client process writes its own in the memory it shares with the coordinator, which
- * merges them when the processes have stopped. common/histogram.h is the same idea at 12.5 %; ratios between two servers
+ * merges them when the processes have stopped. common/base/histogram.h is the same idea at 12.5 %; ratios between two servers
  * need better, so here each power of two has 64 buckets (1.6 %). Values up to 2^40 ns (18 minutes); longer ones count as that.
  */
 #ifndef RC_BENCH_LATENCY_H

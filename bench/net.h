@@ -6,7 +6,7 @@
 #ifndef RC_BENCH_NET_H
 #define RC_BENCH_NET_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #include "bench/protocol.h"
 #include "bench/scenario.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 #ifndef RC_BENCH_OPTIONS_H
 #define RC_BENCH_OPTIONS_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>

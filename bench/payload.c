@@ -1,7 +1,7 @@
 /* payload: see payload.h. Runs once per delivery, next to the server under test: digits are converted 8 at a time. */
 #include "bench/payload.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <string.h>
 

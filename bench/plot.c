@@ -1,7 +1,7 @@
 /* plot: see plot.h. */
 #include "bench/plot.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <math.h>

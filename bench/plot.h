@@ -9,7 +9,7 @@
 
 #include "bench/result.h"
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdint.h>
 #include <stdio.h>

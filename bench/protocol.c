@@ -1,7 +1,7 @@
 /* protocol: see protocol.h. One table at the end; the functions of a protocol stand together. */
 #include "bench/protocol.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdio.h>
 #include <string.h>

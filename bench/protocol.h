@@ -8,7 +8,7 @@
 #ifndef RC_BENCH_PROTOCOL_H
 #define RC_BENCH_PROTOCOL_H
 
-#include "common/span.h"
+#include "common/base/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>

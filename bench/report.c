@@ -1,7 +1,7 @@
 /* report: see report.h. Both forms come from one table of rows. */
 #include "bench/report.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 
 #include "bench/traffic.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
 
 #include "bench/traffic.h"
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* scenario_connect: connections for their own sake: made and dropped at once (connect), or held (idle). */
 #include "bench/scenario.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <stdlib.h>

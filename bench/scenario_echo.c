@@ -4,7 +4,7 @@
 #include "bench/payload.h"
 #include "bench/track.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <stdlib.h>

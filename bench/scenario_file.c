@@ -1,7 +1,7 @@
 /* scenario_file: see scenario_file.h. */
 #include "bench/scenario_file.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -17,7 +17,7 @@
 #ifndef RC_BENCH_SCENARIO_FILE_H
 #define RC_BENCH_SCENARIO_FILE_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdint.h>
 

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "common/clock.h"
-#include "common/doorbell.h"
-#include "common/uring.h"
+#include "common/base/clock.h"
+#include "common/shm/doorbell.h"
+#include "common/base/uring.h"
 
 #define SQ_ENTRIES 64u
 #define CQ_ENTRIES 256u

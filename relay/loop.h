@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/err.h"
-#include "common/shm_layout.h"
+#include "common/base/err.h"
+#include "common/shm/layout.h"
 
 #define RC_RELAY_WATCHES_MAX 512u /* a Cluster has two connections for each of its nodes */
 

@@ -1,7 +1,7 @@
 /*
  * ringcast-relay: sequences every message of the host and routes it between the workers (design: processes, relay).
  *
- * Started by the acceptor with descriptors only (common/spawn_args.h). Ends with 0 after it drained the workers' up rings when
+ * Started by the acceptor with descriptors only (common/shm/spawn_args.h). Ends with 0 after it drained the workers' up rings when
  * it is told to (SIGTERM) or when the acceptor is gone; with 1 and one log line when it cannot work.
  */
 #include <errno.h>
@@ -12,17 +12,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shm.h"
-#include "common/shm_layout.h"
-#include "common/spawn_args.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/shm/segment.h"
+#include "common/shm/layout.h"
+#include "common/shm/spawn_args.h"
 #include "relay/loop.h"
-#include "relay/port.h"
-#include "relay/queries.h"
-#include "relay/remote.h"
-#include "relay/roster.h"
-#include "relay/router.h"
+#include "relay/route/port.h"
+#include "relay/cluster/queries.h"
+#include "relay/route/remote.h"
+#include "relay/cluster/roster.h"
+#include "relay/route/router.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
 #define DRAIN_MS_MAX 2000u
@@ -171,7 +171,7 @@ static int open_signals(struct relay *relay, struct rc_err *err)
 static int open_control(struct relay *relay, struct rc_err *err)
 {
     uint64_t bytes;
-    relay->control = rc_shm_map(relay->args.control_fd, &bytes, err);
+    relay->control = rc_segment_map(relay->args.control_fd, &bytes, err);
     if (relay->control == NULL) {
         return -EBADMSG;
     }
@@ -199,7 +199,7 @@ static int open_ports(struct relay *relay, struct rc_err *err)
     }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes;
-        struct rc_port *shared = rc_shm_map(relay->args.port_fds[i], &bytes, err);
+        struct rc_port *shared = rc_segment_map(relay->args.port_fds[i], &bytes, err);
         if (shared == NULL) {
             return -EBADMSG;
         }

@@ -11,14 +11,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shm.h"
-#include "common/spawn_args.h"
-#include "worker/memberships.h"
-#include "worker/overload.h"
-#include "worker/session/session.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/shm/segment.h"
+#include "common/shm/spawn_args.h"
+#include "worker/uplink/memberships.h"
+#include "worker/client/overload.h"
+#include "worker/client/client.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
 #define WAIT_MS_MAX 1000u /* heartbeat */
@@ -198,7 +198,7 @@ static void to_joined(void *context, uint32_t slot)
 static int map_shared(struct worker *w, struct rc_err *err)
 {
     uint64_t bytes = 0;
-    w->control = rc_shm_map(w->args.control_fd, &bytes, err);
+    w->control = rc_segment_map(w->args.control_fd, &bytes, err);
     if (w->control == NULL) {
         return -EINVAL;
     }
@@ -209,7 +209,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
                           "the control segment is not of this version: install acceptor, worker and relay "
                           "together");
     }
-    w->port = rc_shm_map(w->args.port_fds[0], &bytes, err);
+    w->port = rc_segment_map(w->args.port_fds[0], &bytes, err);
     if (w->port == NULL) {
         return -EINVAL;
     }
@@ -247,7 +247,7 @@ static void reset_gauges(struct rc_metrics *metrics)
 #define RC_COUNTER(id, name, help)
 #define RC_GAUGE(id, name, help) rc_metric_set(metrics, RC_METRIC_##id, 0);
 #define RC_HISTOGRAM(id, name, scale, help)
-#include "common/metrics.def"
+#include "common/metrics/metrics.def"
 #undef RC_COUNTER
 #undef RC_GAUGE
 #undef RC_HISTOGRAM

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/channel_name.h"
-#include "common/check.h"
-#include "common/json_scan.h"
-#include "common/log.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
+#include "common/base/log.h"
 #include "relay/bridge/foreign.h"
 
 /* The name of a member must be shorter than this to be found (rc_json_string_is). */

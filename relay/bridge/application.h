@@ -11,8 +11,8 @@
 #ifndef RC_RELAY_BRIDGE_APPLICATION_H
 #define RC_RELAY_BRIDGE_APPLICATION_H
 
-#include "common/shm_layout.h"
-#include "common/text_template.h"
+#include "common/shm/layout.h"
+#include "common/text/template.h"
 #include "relay/bridge/bridge.h"
 
 struct rc_application_bridge {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
-#include "common/span.h"
+#include "common/records/envelope.h"
+#include "common/base/span.h"
 #include "relay/bridge/wire.h"
 #include "relay/redis/link.h"
 

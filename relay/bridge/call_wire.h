@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/call.h"
-#include "common/config.h"
-#include "common/envelope.h"
-#include "common/span.h"
+#include "common/records/call.h"
+#include "common/config/config.h"
+#include "common/records/envelope.h"
+#include "common/base/span.h"
 
 #define RC_CALL_ID_MAX 32u       /* bytes of `call` */
 #define RC_CALL_LIMIT_MAX 1000u  /* channels of one list */

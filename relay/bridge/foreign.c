@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 
 /* What a message may have around its data before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)

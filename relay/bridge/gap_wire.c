@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/channel_name.h"
-#include "common/check.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
 #include "relay/bridge/foreign.h"
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */

@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/config.h"
-#include "common/json_scan.h"
-#include "common/span.h"
+#include "common/config/config.h"
+#include "common/text/json_scan.h"
+#include "common/base/span.h"
 
 #define RC_GAP_CHANNELS_MAX 256u /* of one message */
 

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "relay/bridge/broadcast.h"
 #include "relay/bridge/channel.h"
 #include "relay/bridge/foreign.h"

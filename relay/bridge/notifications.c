@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/channel_name.h"
-#include "common/json_scan.h"
+#include "common/records/channel_name.h"
+#include "common/text/json_scan.h"
 #include "relay/bridge/foreign.h"
 
 #define CHANNEL "websocket:notifications"

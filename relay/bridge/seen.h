@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/config.h"
-#include "common/span.h"
+#include "common/config/config.h"
+#include "common/base/span.h"
 
 #define RC_SEEN_WINDOW 65536u /* sequences; a power of two */
 #define RC_SEEN_SOURCES_MAX 256u

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/decimal.h"
-#include "common/json_scan.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/text/decimal.h"
+#include "common/text/json_scan.h"
+#include "common/base/log.h"
 
 /* Every excluded client of a message with quotes and comma, what stands before and behind them, and the binary head. */
 #define TEXT_BYTES (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX + 1024)

@@ -27,9 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
-#include "common/metrics.h"
-#include "common/span.h"
+#include "common/records/envelope.h"
+#include "common/metrics/metrics.h"
+#include "common/base/span.h"
 #include "relay/bridge/seen.h"
 
 #define RC_WIRE_BINARY 0x01u

@@ -17,9 +17,9 @@
 #include <hiredis/hiredis_ssl.h>
 #include <hiredis/sds.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "relay/redis/greeting.h"
 
 #define WAITING_FIRST 64u

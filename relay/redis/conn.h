@@ -31,7 +31,7 @@
 #include <hiredis/hiredis.h>
 #include <openssl/ssl.h>
 
-#include "common/redis_url.h"
+#include "common/config/redis_url.h"
 #include "relay/redis/link.h"
 #include "relay/redis/resolve.h"
 #include "relay/redis/resp.h"

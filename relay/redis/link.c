@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/redis_health.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/metrics/redis_health.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/tls.h"
 

@@ -25,12 +25,12 @@
 
 #include <hiredis/hiredis.h>
 
-#include "common/config.h"
-#include "common/err.h"
-#include "common/metrics.h"
-#include "common/shm_layout.h"
-#include "common/span.h"
-#include "relay/redis/timer.h"
+#include "common/config/config.h"
+#include "common/base/err.h"
+#include "common/metrics/metrics.h"
+#include "common/shm/layout.h"
+#include "common/base/span.h"
+#include "relay/timer.h"
 
 #define RC_REDIS_ARGS_MAX 1024u /* arguments of one command */
 #define RC_REDIS_NAME_MAX 512u  /* bytes of a Redis channel or key with its prefix */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/envelope.h"
+#include "common/records/envelope.h"
 
 #define NAMES_FIRST 4096u
 #define HEAD_BYTES 2u

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/hashmap.h"
-#include "common/span.h"
+#include "common/base/hashmap.h"
+#include "common/base/span.h"
 
 #define RC_REDIS_LOSSES_MAX 4096u
 

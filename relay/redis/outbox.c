@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 
 void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
                           struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops)

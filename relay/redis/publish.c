@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "relay/redis/link_state.h"
 
 /* --- publishing ------------------------------------------------------------------------------------------------------ */

@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/hashmap.h"
+#include "common/base/hashmap.h"
 #include "relay/redis/conn.h"
 
 #define RC_REDIS_NODES_MAX 128u

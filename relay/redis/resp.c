@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "common/decimal.h"
+#include "common/text/decimal.h"
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 

@@ -17,7 +17,7 @@
 
 #include <hiredis/hiredis.h>
 
-#include "common/span.h"
+#include "common/base/span.h"
 
 /* Bytes of a command in RESP, and the command. */
 size_t rc_redis_format_bytes(uint32_t argc, const struct rc_span *argv);

@@ -8,8 +8,8 @@
 
 #include <openssl/ssl.h>
 
-#include "common/config.h"
-#include "common/err.h"
+#include "common/config/config.h"
+#include "common/base/err.h"
 
 /* A context that verifies the server; NULL with the reason in `err`. Freed with SSL_CTX_free. */
 SSL_CTX *rc_redis_tls_open(const struct rc_config_redis *config, struct rc_err *err);

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/doorbell.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/shm/doorbell.h"
 #include "tests/support/relay_host.h"
 
 #define WORKERS 4u

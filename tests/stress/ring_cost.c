@@ -23,11 +23,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/doorbell.h"
-#include "common/err.h"
-#include "common/ring.h"
-#include "common/shm.h"
+#include "common/base/clock.h"
+#include "common/shm/doorbell.h"
+#include "common/base/err.h"
+#include "common/shm/ring.h"
+#include "common/shm/segment.h"
 
 #define CAPACITY (UINT64_C(1) << 20)
 #define RECORD_BYTES 128u
@@ -274,8 +274,8 @@ int main(int argc, char **argv)
     const char *text = argc > 1 ? argv[1] : getenv("STRESS_SECONDS");
     long seconds = text != NULL ? strtol(text, NULL, 10) : 10;
     seconds = argc > 1 ? seconds : seconds > 60 ? 60 : seconds;
-    const int fd = rc_shm_create("ring-cost", DATA_OFFSET + 2 * CAPACITY, &err);
-    b.segment = fd >= 0 ? rc_shm_map(fd, &bytes, &err) : NULL;
+    const int fd = rc_segment_create("ring-cost", DATA_OFFSET + 2 * CAPACITY, &err);
+    b.segment = fd >= 0 ? rc_segment_map(fd, &bytes, &err) : NULL;
     b.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (b.segment == NULL || seconds <= 0) {
         fprintf(stderr, "usage: ring_cost [SECONDS] %s\n", err.text);

@@ -26,11 +26,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/doorbell.h"
-#include "common/err.h"
-#include "common/ring.h"
-#include "common/shm.h"
+#include "common/base/clock.h"
+#include "common/shm/doorbell.h"
+#include "common/base/err.h"
+#include "common/shm/ring.h"
+#include "common/shm/segment.h"
 
 #define SLEEP_LIMIT_MS 10000 /* longer than any scheduling delay of a busy machine */
 #define DRAIN_LIMIT_MS 60000
@@ -441,8 +441,8 @@ static int round_run(uint64_t capacity, uint64_t start, uint64_t duration_ms, ui
     struct bench b = {.capacity = capacity, .random = seed};
     uint64_t bytes;
     uint64_t kills = 0;
-    const int fd = rc_shm_create("ring-stress", DATA_OFFSET + capacity, &err);
-    b.segment = fd >= 0 ? rc_shm_map(fd, &bytes, &err) : NULL;
+    const int fd = rc_segment_create("ring-stress", DATA_OFFSET + capacity, &err);
+    b.segment = fd >= 0 ? rc_segment_map(fd, &bytes, &err) : NULL;
     if (b.segment == NULL) {
         fprintf(stderr, "%s\n", err.text);
         return 2;

@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker/ws/frame.h"
 
 static void rig_must(int rc, const struct rc_err *err)

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/shm_layout.h"
-#include "common/span.h"
+#include "common/shm/layout.h"
+#include "common/base/span.h"
 #include "worker/hub/hub.h"
 
 struct hub_rig_peer {

@@ -3,8 +3,8 @@
  */
 #include "tests/support/native_check.h"
 
-#include "common/channel_name.h"
-#include "common/check.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
 #include "tests/support/native_codec.h"
 
 #include <errno.h>

@@ -12,19 +12,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/doorbell.h"
-#include "common/log.h"
-#include "common/shm.h"
-#include "common/spawn_args.h"
+#include "common/base/check.h"
+#include "common/shm/doorbell.h"
+#include "common/base/log.h"
+#include "common/shm/segment.h"
+#include "common/shm/spawn_args.h"
 
 static void *make_segment(const char *name, uint64_t bytes, int *fd)
 {
     struct rc_err err;
     uint64_t mapped;
-    *fd = rc_shm_create(name, bytes, &err);
+    *fd = rc_segment_create(name, bytes, &err);
     RC_ASSERT(*fd >= 0);
-    void *memory = rc_shm_map(*fd, &mapped, &err);
+    void *memory = rc_segment_map(*fd, &mapped, &err);
     RC_ASSERT(memory != NULL && mapped == bytes);
     return memory;
 }

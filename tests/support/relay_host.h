@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/envelope.h"
-#include "common/ring.h"
-#include "common/shm_layout.h"
-#include "relay/port.h"
-#include "relay/router.h"
+#include "common/records/envelope.h"
+#include "common/shm/ring.h"
+#include "common/shm/layout.h"
+#include "relay/route/port.h"
+#include "relay/route/router.h"
 
 struct relay_host_worker {
     struct rc_port *port;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 SSL_CTX *client_context;
 SSL_SESSION *session;

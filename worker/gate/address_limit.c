@@ -7,8 +7,8 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #define V4_NETWORK_BITS (96u + 24u)
 #define V6_NETWORK_BITS 64u

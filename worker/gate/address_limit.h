@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/address.h"
-#include "common/hashmap.h"
+#include "common/text/address.h"
+#include "common/base/hashmap.h"
 #include "worker/gate/rate.h"
 
 struct rc_address_limits {

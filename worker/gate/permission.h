@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-#include "common/config.h"
-#include "common/span.h"
+#include "common/config/config.h"
+#include "common/base/span.h"
 
 /* `*` and `user:{id}`: joined and published to by the server only. */
 bool rc_permission_reserved(struct rc_span channel);

@@ -1,7 +1,7 @@
 /* rate: see rate.h. */
 #include "worker/gate/rate.h"
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define DEBT_S 60u /* the longest time to make up for */
 

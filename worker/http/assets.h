@@ -5,8 +5,8 @@
  * (one NUL follows, not counted). They are read-only, exist once per process, may be used from any thread, and cannot
  * fail. A new file needs its two lines here and nothing else.
  */
-#ifndef RC_HTTP_ASSETS_H
-#define RC_HTTP_ASSETS_H
+#ifndef RC_WORKER_HTTP_ASSETS_H
+#define RC_WORKER_HTTP_ASSETS_H
 
 #include <stddef.h>
 #include <stdint.h>

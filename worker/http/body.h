@@ -5,8 +5,8 @@
  * extensions are ignored, and bounded. Any process may call; what fails is what a peer sent, and the result is the
  * status to answer before closing.
  */
-#ifndef RC_HTTP_BODY_H
-#define RC_HTTP_BODY_H
+#ifndef RC_WORKER_HTTP_BODY_H
+#define RC_WORKER_HTTP_BODY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,14 +5,14 @@
  * server: who sends no Origin is not judged. "*" together with credentials is refused with the configuration; what fails
  * here is room.
  */
-#ifndef RC_HTTP_CORS_H
-#define RC_HTTP_CORS_H
+#ifndef RC_WORKER_HTTP_CORS_H
+#define RC_WORKER_HTTP_CORS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "worker/http/parse.h"
 
 #define RC_CORS_HEADERS_BYTES_MAX \

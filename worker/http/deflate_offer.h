@@ -13,8 +13,8 @@
  *                               than the policy's and it did not say that it can be told a smaller one.
  *   client_max_window_bits      only if the client said that it understands it (7.1.2.2).
  */
-#ifndef RC_HTTP_DEFLATE_OFFER_H
-#define RC_HTTP_DEFLATE_OFFER_H
+#ifndef RC_WORKER_HTTP_DEFLATE_OFFER_H
+#define RC_WORKER_HTTP_DEFLATE_OFFER_H
 
 #include <stdbool.h>
 #include <stdint.h>

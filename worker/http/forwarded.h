@@ -5,14 +5,14 @@
  * as the address reached is a trusted one: what stands further left was written by whoever pleases. Pure; any process
  * may call; nothing fails: what can not be understood ends the walk where it is.
  */
-#ifndef RC_HTTP_FORWARDED_H
-#define RC_HTTP_FORWARDED_H
+#ifndef RC_WORKER_HTTP_FORWARDED_H
+#define RC_WORKER_HTTP_FORWARDED_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/address.h"
-#include "common/cidr.h"
+#include "common/text/address.h"
+#include "common/text/cidr.h"
 #include "worker/http/parse.h"
 
 #define RC_FORWARDED_HOPS_MAX 32u /* proxies in a row; the walk ends there */

@@ -3,13 +3,13 @@
  *
  * Pure; reads the configuration in force; only a worker calls it. Nothing fails.
  */
-#ifndef RC_HTTP_ORIGIN_H
-#define RC_HTTP_ORIGIN_H
+#ifndef RC_WORKER_HTTP_ORIGIN_H
+#define RC_WORKER_HTTP_ORIGIN_H
 
 #include <stdbool.h>
 
-#include "common/config.h"
-#include "common/span.h"
+#include "common/config/config.h"
+#include "common/base/span.h"
 
 /*
  * Is `origin`, the Origin header's value, allowed? Entries are as rc_origin_normalize leaves them: an origin, which must be the

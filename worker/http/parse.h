@@ -6,8 +6,8 @@
  * Nothing is allocated, nothing is kept between calls but the caller's resume offset. libhttp-parser is used behind
  * this header alone. Any process may call; what fails is what a peer sent, and the result is the status to answer.
  */
-#ifndef RC_HTTP_PARSE_H
-#define RC_HTTP_PARSE_H
+#ifndef RC_WORKER_HTTP_PARSE_H
+#define RC_WORKER_HTTP_PARSE_H
 
 #include <stdbool.h>
 #include <stddef.h>

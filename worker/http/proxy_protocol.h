@@ -5,14 +5,14 @@
  * Only for listeners that are configured for it and peers whose address is trusted: anybody can write such a header.
  * Stateless: the caller gathers bytes until there is a result. Any process may call; what fails is what a peer sent.
  */
-#ifndef RC_HTTP_PROXY_PROTOCOL_H
-#define RC_HTTP_PROXY_PROTOCOL_H
+#ifndef RC_WORKER_HTTP_PROXY_PROTOCOL_H
+#define RC_WORKER_HTTP_PROXY_PROTOCOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/address.h"
+#include "common/text/address.h"
 
 #define RC_PROXY_V1_BYTES_MAX 107u      /* section 2.1, CRLF included */
 #define RC_PROXY_HEADER_BYTES_MAX 4096u /* of version 2 with all its TLVs; longer ones are refused */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/decimal.h"
+#include "common/text/decimal.h"
 
 #define MESSAGE_BYTES_MAX 512u
 #define ERROR_BODY_BYTES_MAX (MESSAGE_BYTES_MAX * 6 + 128) /* every byte may become \u00XX */

@@ -2,8 +2,8 @@
  * Writing HTTP/1.1 responses. Pure functions into caller-owned memory; can only fail for want of room. Any process
  * may call.
  */
-#ifndef RC_HTTP_RESPOND_H
-#define RC_HTTP_RESPOND_H
+#ifndef RC_WORKER_HTTP_RESPOND_H
+#define RC_WORKER_HTTP_RESPOND_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * Stateless; everything is views into the request's bytes, valid as long as those are. Any process may call. What
  * fails is what a peer asked for; the result is then the status to answer.
  */
-#ifndef RC_HTTP_UPGRADE_H
-#define RC_HTTP_UPGRADE_H
+#ifndef RC_WORKER_HTTP_UPGRADE_H
+#define RC_WORKER_HTTP_UPGRADE_H
 
 #include <stdbool.h>
 #include <stddef.h>

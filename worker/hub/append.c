@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 
 #define APPEND_BLOCK_MIN 1024u
 #define APPEND_GAPS_MAX 64u      /* groups told of a loss in one pass of the loop */

@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#include "common/check.h"
-#include "common/json_scan.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
+#include "common/base/log.h"
 
 struct channel_key {
     const struct rc_hub *hub;

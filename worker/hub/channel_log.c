@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 uint32_t rc_channel_log_find(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position)
 {

@@ -1,7 +1,7 @@
 /*
  * channel_log: encoded frames of one channel and encoding as one contiguous run of bytes, with an index of the frames.
  *
- * The log is truth (worker/truth.h has its picture); these functions are its arithmetic. Positions are absolute bytes and only
+ * The log is truth (worker/store/truth.h has its picture); these functions are its arithmetic. Positions are absolute bytes and only
  * grow. Nothing here knows subscribers: who may be cut off is the hub's decision. No pointer into a log survives a call that
  * makes room, so nothing may be queued for sending then.
  */
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "worker/heap.h"
-#include "worker/truth.h"
+#include "worker/store/heap.h"
+#include "worker/store/truth.h"
 
 /* Bytes that one more frame of `frame_bytes` needs. */
 static inline uint64_t rc_channel_log_need(uint64_t frame_bytes)

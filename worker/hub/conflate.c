@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 
 /* Of the frames of [base, keep) from one on: what is kept. */
 struct rc_conflate_kept {

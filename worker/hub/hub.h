@@ -16,16 +16,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/config.h"
-#include "common/envelope.h"
-#include "common/hashmap.h"
-#include "common/metrics.h"
-#include "common/span.h"
+#include "common/config/config.h"
+#include "common/records/envelope.h"
+#include "common/base/hashmap.h"
+#include "common/metrics/metrics.h"
+#include "common/base/span.h"
 #include "worker/hub/channel_log.h"
 #include "worker/io/io.h"
 #include "worker/proto/operation.h"
 #include "worker/ws/deflate.h"
-#include "worker/truth.h"
+#include "worker/store/truth.h"
 
 #define RC_HUB_TIMES_MAX 1024u  /* messages of a turn whose latency is observed */
 #define RC_HUB_PRIVATE_MIN 256u /* first block of private replies */

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define THROTTLE_BATCH_MAX 1024u /* messages released between two looks at sockets and rings */
 

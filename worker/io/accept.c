@@ -6,8 +6,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "worker/io/io_internal.h"
 
 /* An accept that failed for want of something is tried again after 100 ms, then twice that, up to a second. */

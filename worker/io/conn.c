@@ -8,8 +8,8 @@
 #include <poll.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "worker/io/io_internal.h"
 
 /* A quiet connection whose polls follow each other faster than this starts to be received in one standing request... */

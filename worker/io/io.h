@@ -16,11 +16,11 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "common/err.h"
-#include "common/metrics.h"
-#include "common/spawn_args.h"
+#include "common/base/err.h"
+#include "common/metrics/metrics.h"
+#include "common/shm/spawn_args.h"
 #include "worker/io/wheel.h"
-#include "worker/truth.h"
+#include "worker/store/truth.h"
 
 #define RC_IO_SQ_ENTRIES 2048u
 #define RC_IO_CQ_ENTRIES 32768u

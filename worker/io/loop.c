@@ -9,10 +9,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/uring.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/uring.h"
 #include "worker/io/io_internal.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u

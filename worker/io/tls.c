@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/tls_staple.h"
+#include "common/base/check.h"
+#include "common/tls/staple.h"
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */

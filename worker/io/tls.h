@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
-#include "common/err.h"
-#include "common/tls_context.h"
+#include "common/config/config.h"
+#include "common/base/err.h"
+#include "common/tls/context.h"
 
 #define RC_TLS_RECORD_MAX 16384u /* plaintext of one record (RFC 8446 5.1) */
 

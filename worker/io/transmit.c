@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
 

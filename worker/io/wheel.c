@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 int rc_wheel_open(struct rc_wheel *wheel, uint32_t count, uint32_t now_ds)
 {

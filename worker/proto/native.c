@@ -6,10 +6,10 @@
  */
 #include "worker/proto/native.h"
 
-#include "common/channel_name.h"
-#include "common/check.h"
-#include "common/decimal.h"
-#include "common/envelope.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
+#include "common/text/decimal.h"
+#include "common/records/envelope.h"
 #include "worker/proto/native_binary.h"
 
 #include <assert.h>

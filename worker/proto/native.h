@@ -12,8 +12,8 @@
 #ifndef RC_WORKER_PROTO_NATIVE_H
 #define RC_WORKER_PROTO_NATIVE_H
 
-#include "common/json_scan.h"
-#include "common/span.h"
+#include "common/text/json_scan.h"
+#include "common/base/span.h"
 #include "worker/proto/operation.h"
 
 #include <stdbool.h>

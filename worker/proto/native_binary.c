@@ -3,10 +3,10 @@
  */
 #include "worker/proto/native_binary.h"
 
-#include "common/channel_name.h"
-#include "common/check.h"
-#include "common/decimal.h"
-#include "common/json_scan.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
+#include "common/text/decimal.h"
+#include "common/text/json_scan.h"
 
 #include <errno.h>
 

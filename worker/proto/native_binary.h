@@ -10,7 +10,7 @@
 #ifndef RC_WORKER_PROTO_NATIVE_BINARY_H
 #define RC_WORKER_PROTO_NATIVE_BINARY_H
 
-#include "common/span.h"
+#include "common/base/span.h"
 #include "worker/proto/native.h"
 #include "worker/proto/operation.h"
 

@@ -10,8 +10,8 @@
 #ifndef RC_WORKER_PROTO_OPERATION_H
 #define RC_WORKER_PROTO_OPERATION_H
 
-#include "common/query.h"
-#include "common/span.h"
+#include "common/records/query.h"
+#include "common/base/span.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,13 +37,13 @@ struct rc_operation_scratch {
 /* Codes of `error` answers: RC_CODE_BAD_REQUEST = 400 and so on. */
 enum rc_code {
 #define RC_CODE(name, code, reason) RC_CODE_##name = (code),
-#include "worker/proto/codes.def"
+#include "common/records/codes.def"
 };
 
 /* Codes of close frames that the server sends: RC_CLOSE_NORMAL = 1000 and so on. */
 enum rc_close_code {
 #define RC_CLOSE(name, code, reason, reconnect) RC_CLOSE_##name = (code),
-#include "worker/proto/codes.def"
+#include "common/records/codes.def"
 };
 
 /* The reason's name, "bad_request" for 400; for a code that is not in the table (it may come from another process)
@@ -54,7 +54,7 @@ static inline const char *rc_code_reason(uint32_t code)
 #define RC_CODE(name, number, reason) \
     case number:                      \
         return reason;
-#include "worker/proto/codes.def"
+#include "common/records/codes.def"
     default:
         return "error";
     }
@@ -67,7 +67,7 @@ static inline const char *rc_close_reason(uint32_t code)
 #define RC_CLOSE(name, number, reason, reconnect) \
     case number:                                  \
         return reason;
-#include "worker/proto/codes.def"
+#include "common/records/codes.def"
     default:
         return "";
     }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define ZLIB_BITS_MIN 9u
 #define MEMORY_LEVEL_BELOW_BITS 6u /* see deflate_stream */

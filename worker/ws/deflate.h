@@ -12,8 +12,8 @@
  * 5: 3.1, 4.5, 13, 216; level 6 and memory level 8: 3.7, 5.6, 23, 800, for 5 to 10 % fewer bytes. A message of 128 bytes pays
  * 3 µs to save 35 bytes: hence the threshold.
  */
-#ifndef RC_WS_DEFLATE_H
-#define RC_WS_DEFLATE_H
+#ifndef RC_WORKER_WS_DEFLATE_H
+#define RC_WORKER_WS_DEFLATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

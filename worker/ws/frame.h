@@ -4,8 +4,8 @@
  * Pure functions over caller-owned memory, any process. Reading may fail on what a peer sent; writing can not fail.
  * What a frame means in its message is worker/ws/receive.h's matter.
  */
-#ifndef RC_WS_FRAME_H
-#define RC_WS_FRAME_H
+#ifndef RC_WORKER_WS_FRAME_H
+#define RC_WORKER_WS_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ enum rc_ws_opcode {
 #define RC_WS_RSV2 0x20u
 #define RC_WS_RSV3 0x10u
 
-/* RFC 6455 7.4.1 and IANA's registry; the application's own (4000-4999) stand in worker/proto/codes.def. */
+/* RFC 6455 7.4.1 and IANA's registry; the application's own (4000-4999) stand in common/records/codes.def. */
 enum rc_ws_close_code {
     RC_WS_CLOSE_NORMAL = 1000,
     RC_WS_CLOSE_GOING_AWAY = 1001,

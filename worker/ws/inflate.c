@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define WINDOW_BITS 15         /* a larger window than the client's inflates the same */
 #define PIECE_BYTES (1u << 30) /* of input or output in one call: zlib counts in 32 bits */

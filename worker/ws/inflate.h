@@ -10,13 +10,13 @@
  *
  * Nothing is allocated after rc_inflater_open. Everything a peer may send ends in a result.
  */
-#ifndef RC_WS_INFLATE_H
-#define RC_WS_INFLATE_H
+#ifndef RC_WORKER_WS_INFLATE_H
+#define RC_WORKER_WS_INFLATE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/span.h"
+#include "common/base/span.h"
 #include "worker/ws/receive.h"
 
 struct rc_inflater {

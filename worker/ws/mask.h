@@ -1,8 +1,8 @@
 /*
  * Masking of client payloads (RFC 6455 5.3). Pure function, any process, can not fail.
  */
-#ifndef RC_WS_MASK_H
-#define RC_WS_MASK_H
+#ifndef RC_WORKER_WS_MASK_H
+#define RC_WORKER_WS_MASK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/ws/mask.h"
 #include "worker/ws/utf8.h"
 

@@ -18,8 +18,8 @@
  *
  * CLOSED swallows what still comes and reports nothing.
  */
-#ifndef RC_WS_RECEIVE_H
-#define RC_WS_RECEIVE_H
+#ifndef RC_WORKER_WS_RECEIVE_H
+#define RC_WORKER_WS_RECEIVE_H
 
 #include <assert.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
  * text failed, and failing early saves receiving the rest. Pure functions, any process, any thread; only bad bytes
  * can fail.
  */
-#ifndef RC_WS_UTF8_H
-#define RC_WS_UTF8_H
+#ifndef RC_WORKER_WS_UTF8_H
+#define RC_WORKER_WS_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

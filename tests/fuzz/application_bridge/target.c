@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/json_scan.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
 #include "relay/bridge/application.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/json_scan.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
+#include "common/base/log.h"
 #include "relay/bridge/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

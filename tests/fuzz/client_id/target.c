@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/envelope.h"
+#include "common/base/check.h"
+#include "common/records/envelope.h"
 
 #define NONCE UINT32_C(0x01020304)
 

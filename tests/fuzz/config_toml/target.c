@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "acceptor/config_toml.h"
-#include "common/check.h"
-#include "common/config_key.h"
-#include "common/config_print.h"
+#include "acceptor/config/toml.h"
+#include "common/base/check.h"
+#include "common/config/key.h"
+#include "common/config/print.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

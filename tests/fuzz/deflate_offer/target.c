@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/http/deflate_offer.h"
 
 static bool is_in(const struct rc_http_extension *offer, const char *name)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/envelope.h"
+#include "common/base/check.h"
+#include "common/records/envelope.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes);
 

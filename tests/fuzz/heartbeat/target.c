@@ -1,9 +1,9 @@
 /* Heartbeats, and the channel names they come on: input up to the first line feed is the channel, the rest the message. */
 #include <string.h>
 
-#include "common/check.h"
-#include "relay/cleanup.h"
-#include "relay/heartbeat.h"
+#include "common/base/check.h"
+#include "relay/cluster/cleanup.h"
+#include "relay/cluster/heartbeat.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/http/cors.h"
 #include "worker/http/forwarded.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/http/parse.h"
 #include "worker/http/upgrade.h"
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/channel_name.h"
-#include "common/check.h"
-#include "common/json_scan.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
 #include "relay/bridge/call_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

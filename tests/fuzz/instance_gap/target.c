@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/channel_name.h"
-#include "common/check.h"
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
 #include "relay/bridge/gap_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -6,8 +6,8 @@
  * Where jansson is known to differ: it refuses lone surrogates (we pass them on, and refuse to decode them), numbers
  * too big for a double, and zero bytes in names; it allows more depth, and overlooks a zero byte behind a number.
  */
-#include "common/check.h"
-#include "common/json_scan.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
 
 #include <errno.h>
 #include <jansson.h>

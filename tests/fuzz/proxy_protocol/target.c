@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/http/proxy_protocol.h"
 
 static int parse(const uint8_t *data, size_t n, struct rc_proxy_header *out)

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/envelope.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/records/envelope.h"
+#include "common/base/log.h"
 #include "relay/redis/pubsub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "relay/redis/conn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "relay/redis/link_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

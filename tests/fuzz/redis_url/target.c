@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/redis_url.h"
+#include "common/base/check.h"
+#include "common/config/redis_url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/ring.h"
+#include "common/base/check.h"
+#include "common/shm/ring.h"
 
 #define INPUT_MIN 5u
 

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "tests/support/certificates.h"
 #include "worker/io/tls.h"
 

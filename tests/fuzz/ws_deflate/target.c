@@ -11,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/ws/deflate.h"
 #include "worker/ws/inflate.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker/ws/receive.h"
 
 #define MESSAGE_BYTES_MAX 5000u

@@ -7,8 +7,8 @@
  * macros. Each test runs in a child process of its own, as in Criterion; a report of TSan in it is a failure. The
  * runner is tests/tsan/runner.c.
  */
-#ifndef RC_TSAN_CRITERION_H
-#define RC_TSAN_CRITERION_H
+#ifndef RC_TESTS_TSAN_CRITERION_CRITERION_H
+#define RC_TESTS_TSAN_CRITERION_CRITERION_H
 
 #include <stdbool.h>
 #include <stddef.h>

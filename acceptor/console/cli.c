@@ -1,0 +1,236 @@
+/*
+ * cli: see cli.h.
+ */
+#include "acceptor/console/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acceptor/console/client.h"
+#include "acceptor/start/settings.h"
+#include "acceptor/watch/supervisor.h"
+#include "acceptor/tune/tune.h"
+#include "common/config/print.h"
+#include "common/base/log.h"
+
+static const char usage[] =
+    "ringcast: a WebSocket broker\n"
+    "\n"
+    "  ringcast [run] [-c FILE]     start it in the foreground; without FILE every key has its default\n"
+    "  ringcast check FILE          check a configuration file: exit code 0, or 2 with every error\n"
+    "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
+    "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
+    "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
+    "  ringcast tune [--json]       compare this machine with what many connections need; changes nothing\n"
+    "  ringcast version             the version of this program\n"
+    "  ringcast --help-config       every configuration key with its default and meaning\n"
+    "\n"
+    "status, reload and stop find the newest running broker, or the one of -c FILE, or of --socket PATH.\n"
+    "tune looks at what the workers of -c FILE need: exit code 1 when something is short.\n"
+    "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.\n";
+
+static const struct {
+    const char *word;
+    enum rc_cli_command command;
+} commands[] = {
+    {"run", RC_CLI_RUN},
+    {"check", RC_CLI_CHECK},
+    {"status", RC_CLI_STATUS},
+    {"reload", RC_CLI_RELOAD},
+    {"stop", RC_CLI_STOP},
+    {"tune", RC_CLI_TUNE},
+    {"version", RC_CLI_VERSION},
+    {"--version", RC_CLI_VERSION},
+    {"-V", RC_CLI_VERSION},
+    {"help", RC_CLI_HELP},
+    {"--help", RC_CLI_HELP},
+    {"-h", RC_CLI_HELP},
+    {"--help-config", RC_CLI_HELP_CONFIG},
+    {"help-config", RC_CLI_HELP_CONFIG},
+};
+
+static int wrong(const char *what, const char *word)
+{
+    fprintf(stderr, "ringcast: %s%s%s; `ringcast help` lists what there is\n", what, word != NULL ? ": " : "",
+            word != NULL ? word : "");
+    return -EINVAL;
+}
+
+/* The value of an option: "-c FILE" or "--config=FILE". NULL when `word` is another option; "" when the value is
+ * missing. */
+static const char *option_value(const char *word, const char *name, int argc, char **argv, int *at)
+{
+    const size_t bytes = strlen(name);
+    if (strcmp(word, name) == 0) {
+        *at += 1;
+        return *at < argc ? argv[*at] : "";
+    }
+    if (strncmp(name, "--", 2) == 0 && strncmp(word, name, bytes) == 0 && word[bytes] == '=') {
+        return word + bytes + 1;
+    }
+    return NULL;
+}
+
+static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
+{
+    const char *word = argv[*at];
+    const char *value;
+    if (strcmp(word, "--json") == 0 && (cli->command == RC_CLI_STATUS || cli->command == RC_CLI_TUNE)) {
+        cli->json = true;
+        return 0;
+    }
+    if (strcmp(word, "--now") == 0 && cli->command == RC_CLI_STOP) {
+        cli->now = true;
+        return 0;
+    }
+    if ((value = option_value(word, "-c", argc, argv, at)) != NULL ||
+        (value = option_value(word, "--config", argc, argv, at)) != NULL) {
+        cli->config = value;
+    } else if ((value = option_value(word, "--socket", argc, argv, at)) != NULL) {
+        cli->socket = value;
+    } else if (cli->command == RC_CLI_CHECK && word[0] != '-' && cli->config == NULL) {
+        cli->config = value = word;
+    } else {
+        return wrong("unknown argument", word);
+    }
+    return value[0] != '\0' ? 0 : wrong("a value is missing after", word);
+}
+
+int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
+{
+    memset(cli, 0, sizeof(*cli));
+    cli->command = RC_CLI_RUN;
+    int at = 1;
+    if (argc > 1) {
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+            if (strcmp(argv[1], commands[i].word) == 0) {
+                cli->command = commands[i].command;
+                at = 2;
+            }
+        }
+    }
+    for (; at < argc; at++) {
+        const int code = parse_option(cli, argc, argv, &at);
+        if (code != 0) {
+            return code;
+        }
+    }
+    return cli->command == RC_CLI_CHECK && cli->config == NULL ? wrong("check needs a FILE", NULL) : 0;
+}
+
+static void print_errors(const struct rc_config_errors *errors)
+{
+    for (uint32_t i = 0; i < errors->count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        fprintf(stderr, "%s\n", errors->lines[i].text);
+    }
+    if (errors->count > RC_CONFIG_ERRORS_MAX) {
+        fprintf(stderr, "and %u more\n", errors->count - RC_CONFIG_ERRORS_MAX);
+    }
+}
+
+/* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
+static struct rc_settings *load(const char *path, bool quickstart, bool files)
+{
+    struct rc_config_errors errors = {0};
+    struct rc_settings *settings = rc_settings_new(path, quickstart);
+    if (settings == NULL) {
+        fprintf(stderr, "ringcast: no memory for the configuration\n");
+        return NULL;
+    }
+    if (rc_settings_load(settings, &errors) != 0 ||
+        (files && rc_settings_check_files(settings, &settings->config, &errors) != 0)) {
+        print_errors(&errors);
+        rc_settings_free(settings);
+        return NULL;
+    }
+    return settings;
+}
+
+static int run(const struct rc_cli *cli)
+{
+    const char *quickstart = getenv("RINGCAST_QUICKSTART");
+    struct rc_settings *settings = load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0, true);
+    if (settings == NULL) {
+        return RC_EXIT_CONFIG;
+    }
+    rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
+                (enum rc_log_format)settings->config.log.format);
+    const int exit_code = rc_supervisor_run(settings);
+    rc_settings_free(settings);
+    return exit_code;
+}
+
+static int check(const struct rc_cli *cli)
+{
+    struct rc_settings *settings = load(cli->config, false, true);
+    if (settings == NULL) {
+        return RC_EXIT_CONFIG;
+    }
+    printf("%s: correct\n", cli->config);
+    rc_settings_free(settings);
+    return RC_EXIT_OK;
+}
+
+static int tune(const struct rc_cli *cli)
+{
+    struct rc_settings *settings = load(cli->config, false, false);
+    if (settings == NULL) {
+        return RC_EXIT_CONFIG;
+    }
+    const bool fine = rc_tune_run(&settings->config, cli->json, stdout);
+    rc_settings_free(settings);
+    return fine ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+static int ask(const struct rc_cli *cli, const char *request)
+{
+    struct rc_err err = {{0}};
+    struct rc_settings *settings = NULL;
+    if (cli->config != NULL && cli->socket == NULL) {
+        settings = load(cli->config, false, false);
+        if (settings == NULL) {
+            return RC_EXIT_CONFIG;
+        }
+    }
+    const int fd = rc_client_connect(cli->socket, settings != NULL ? &settings->config : NULL, &err);
+    rc_settings_free(settings);
+    int code = fd;
+    if (fd >= 0) {
+        code = rc_client_ask(fd, request, stdout, &err);
+    }
+    if (code < 0 && code != -EBADMSG) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
+    }
+    return code < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
+}
+
+int rc_cli_run(const struct rc_cli *cli)
+{
+    switch (cli->command) {
+    case RC_CLI_RUN:
+        return run(cli);
+    case RC_CLI_CHECK:
+        return check(cli);
+    case RC_CLI_STATUS:
+        return ask(cli, cli->json ? "status json" : "status");
+    case RC_CLI_RELOAD:
+        return ask(cli, "reload");
+    case RC_CLI_STOP:
+        return ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TUNE:
+        return tune(cli);
+    case RC_CLI_VERSION:
+        printf("ringcast %s\n", RC_VERSION);
+        return RC_EXIT_OK;
+    case RC_CLI_HELP:
+        fputs(usage, stdout);
+        return RC_EXIT_OK;
+    case RC_CLI_HELP_CONFIG:
+        rc_config_print_help(stdout);
+        return RC_EXIT_OK;
+    }
+    return RC_EXIT_FAILED;
+}

@@ -1,0 +1,89 @@
+/*
+ * request: see request.h.
+ */
+#include "acceptor/console/request.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acceptor/watch/reload.h"
+#include "acceptor/console/status.h"
+
+static void answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
+{
+    rc_console_write(&supervisor->console, handle, text, strlen(text));
+}
+
+static void answer_status(struct rc_supervisor *supervisor, uint32_t handle, bool json)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out == NULL) {
+        answer(supervisor, handle, "error\nno memory\n");
+        return;
+    }
+    fputs("ok\n", out);
+    if (json) {
+        rc_status_print_json(out, supervisor);
+    } else {
+        rc_status_print_table(out, supervisor);
+    }
+    if (fclose(out) == 0) {
+        rc_console_write(&supervisor->console, handle, text, bytes);
+    } else {
+        answer(supervisor, handle, "error\nno memory\n");
+    }
+    free(text);
+}
+
+static void answer_stop(struct rc_supervisor *supervisor, uint32_t handle, bool now)
+{
+    char line[128];
+    if (now) {
+        rc_supervisor_stop(supervisor, RC_EXIT_OK, "ringcast stop --now");
+        snprintf(line, sizeof(line), "ok\nstopping\n");
+    } else {
+        rc_supervisor_drain(supervisor, RC_EXIT_OK, "ringcast stop");
+        snprintf(line, sizeof(line), "ok\nclients are sent away, for %" PRIu64 " s at most\n",
+                 rc_segments_config(&supervisor->broker.segments)->server.drain_timeout_ms / 1000u);
+    }
+    answer(supervisor, handle, line);
+    if (supervisor->stop_waiter_count < RC_CONSOLE_SESSIONS_MAX) {
+        supervisor->stop_waiters[supervisor->stop_waiter_count++] = handle;
+    } else {
+        rc_console_finish(&supervisor->console, handle, supervisor->now_ms);
+    }
+}
+
+void rc_request_handle(void *context, uint32_t handle, const char *request)
+{
+    struct rc_supervisor *supervisor = context;
+    if (strcmp(request, "reload") == 0) {
+        rc_reload_ask(supervisor, handle);
+        return;
+    }
+    if (strcmp(request, "stop") == 0 || strcmp(request, "stop now") == 0) {
+        answer_stop(supervisor, handle, strcmp(request, "stop now") == 0);
+        return;
+    }
+    if (strcmp(request, "status") == 0 || strcmp(request, "status json") == 0) {
+        answer_status(supervisor, handle, strcmp(request, "status json") == 0);
+    } else if (strcmp(request, "version") == 0) {
+        answer(supervisor, handle, "ok\n" RC_VERSION "\n");
+    } else {
+        answer(supervisor, handle, "error\nthis broker (version " RC_VERSION ") does not know that request\n");
+    }
+    rc_console_finish(&supervisor->console, handle, supervisor->now_ms);
+}
+
+void rc_request_ended(struct rc_supervisor *supervisor)
+{
+    for (uint32_t i = 0; i < supervisor->stop_waiter_count; i++) {
+        answer(supervisor, supervisor->stop_waiters[i], "ended\n");
+        rc_console_finish(&supervisor->console, supervisor->stop_waiters[i], supervisor->now_ms);
+    }
+    supervisor->stop_waiter_count = 0;
+}

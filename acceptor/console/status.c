@@ -1,0 +1,291 @@
+/*
+ * status: see status.h.
+ */
+#include "acceptor/console/status.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/metrics/redis_health.h"
+
+#define RC_STATUS_HEARTBEAT_NONE UINT64_MAX
+
+static const char *const broker_states[] = {"starting", "running", "draining", "stopping"};
+static const char *const process_states[] = {"down", "starting", "ready", "drained"};
+
+/* One process as both forms show it. */
+struct row {
+    char name[24];
+    uint32_t pid;
+    const char *state;
+    uint32_t cpu;
+    double cpu_seconds;
+    uint64_t memory_bytes; /* resident */
+    uint64_t connections;
+    uint32_t generation;
+    uint32_t restarts;
+    uint64_t age_ms;       /* since its start, 0 = not running */
+    uint64_t heartbeat_ms; /* since the last one */
+    bool live;             /* gets new connections */
+};
+
+void rc_status_format_age(char *text, size_t capacity, uint64_t age_ms)
+{
+    const uint64_t seconds = age_ms / 1000u;
+    if (seconds >= 86400u) {
+        snprintf(text, capacity, "%" PRIu64 "d %" PRIu64 "h", seconds / 86400u, seconds / 3600u % 24u);
+    } else if (seconds >= 3600u) {
+        snprintf(text, capacity, "%" PRIu64 "h %" PRIu64 "m", seconds / 3600u, seconds / 60u % 60u);
+    } else if (seconds >= 60u) {
+        snprintf(text, capacity, "%" PRIu64 "m %" PRIu64 "s", seconds / 60u, seconds % 60u);
+    } else {
+        snprintf(text, capacity, "%" PRIu64 "s", seconds);
+    }
+}
+
+/* CPU time and resident memory from /proc/PID/stat: fields 14, 15 and 24, counted after the name, which may hold
+ * anything. */
+static void read_usage(uint32_t pid, double *cpu_seconds, uint64_t *memory_bytes)
+{
+    char path[48];
+    char text[1024];
+    unsigned long user_ticks = 0;
+    unsigned long system_ticks = 0;
+    long pages = 0;
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return;
+    }
+    const size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[bytes] = '\0';
+    const char *after_name = strrchr(text, ')');
+    if (after_name != NULL &&
+        sscanf(after_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld", &user_ticks,
+               &system_ticks, &pages) == 3) {
+        *cpu_seconds = (double)(user_ticks + system_ticks) / (double)sysconf(_SC_CLK_TCK);
+        *memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    }
+}
+
+static void fill_row(struct row *row, const struct rc_supervisor *supervisor, const struct rc_child *child)
+{
+    const struct rc_process *process = child->process;
+    memset(row, 0, sizeof(*row));
+    snprintf(row->name, sizeof(row->name), "%s", rc_child_name(child));
+    if (child->index == RC_CHILD_RELAY) {
+        row->live = child->pid != 0 && child->ready;
+    } else {
+        row->connections = atomic_load_explicit(&process->connections, memory_order_relaxed);
+        row->live = supervisor->broker.steer.active
+                        ? rc_steer_is_live(&supervisor->broker.steer, (uint32_t)child->index)
+                        : child->pid != 0 && child->ready;
+    }
+    const uint32_t state = rc_child_state(child);
+    row->pid = (uint32_t)child->pid;
+    row->state = child->pid == 0              ? "down"
+                 : child->stuck               ? "stuck"
+                 : child->behind              ? "behind"
+                 : state > RC_PROCESS_DRAINED ? "?"
+                                              : process_states[state];
+    row->cpu = atomic_load_explicit(&process->cpu, memory_order_relaxed);
+    row->generation = atomic_load_explicit(&process->generation, memory_order_relaxed);
+    row->restarts = child->restarts;
+    row->heartbeat_ms = RC_STATUS_HEARTBEAT_NONE;
+    if (child->pid != 0) {
+        const uint64_t beat_ms = atomic_load_explicit(&process->heartbeat_ms, memory_order_relaxed);
+        row->age_ms = supervisor->now_ms - child->started_ms;
+        row->heartbeat_ms = supervisor->now_ms > beat_ms ? supervisor->now_ms - beat_ms : 0;
+        read_usage(row->pid, &row->cpu_seconds, &row->memory_bytes);
+    }
+}
+
+static void fill_acceptor(struct row *row, const struct rc_supervisor *supervisor)
+{
+    memset(row, 0, sizeof(*row));
+    snprintf(row->name, sizeof(row->name), "acceptor");
+    row->pid = (uint32_t)getpid();
+    row->state = "ready";
+    row->cpu = UINT32_MAX;
+    row->generation = 1;
+    row->age_ms = supervisor->now_ms - supervisor->started_ms;
+    row->heartbeat_ms = RC_STATUS_HEARTBEAT_NONE;
+    read_usage(row->pid, &row->cpu_seconds, &row->memory_bytes);
+}
+
+static void print_row(FILE *out, const struct row *row)
+{
+    char pid[16] = "-";
+    char cpu[16] = "-";
+    char age[32] = "-";
+    if (row->pid != 0) {
+        snprintf(pid, sizeof(pid), "%u", row->pid);
+        rc_status_format_age(age, sizeof(age), row->age_ms);
+    }
+    if (row->cpu != UINT32_MAX) {
+        snprintf(cpu, sizeof(cpu), "%u", row->cpu);
+    }
+    fprintf(out, "%-11s %8s %-9s %4s %9.1fs %8.1f %12" PRIu64 " %11u %9u %9s\n", row->name, pid, row->state, cpu,
+            row->cpu_seconds, (double)row->memory_bytes / 1048576.0, row->connections, row->generation, row->restarts,
+            age);
+}
+
+/* How it stands with Redis: the state's name, since when (ms; 0 = there is none), and the last loss in `error`. A relay that does not
+ * move says nothing: so it is in /health/redis. */
+static const char *redis_state(const struct rc_supervisor *supervisor, const struct rc_control *control,
+                               const struct rc_config *config, uint64_t *since_ms, char error[RC_REDIS_ERROR_MAX])
+{
+    static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
+                                        [RC_REDIS_CONNECTING] = "connecting",
+                                        [RC_REDIS_CONNECTED] = "connected",
+                                        [RC_REDIS_AWAY] = "disconnected"};
+    const struct rc_process *relay = &control->relay;
+    const uint64_t beat_ms = atomic_load_explicit(&relay->heartbeat_ms, memory_order_relaxed);
+    const uint64_t changed_ms = atomic_load_explicit(&control->redis_health.since_ms, memory_order_relaxed);
+    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, error);
+    *since_ms = 0;
+    if (config->redis.url.text[0] == '\0') {
+        error[0] = '\0';
+        return "none";
+    }
+    if (supervisor->now_ms > beat_ms + RC_RELAY_SILENT_MS) {
+        snprintf(error, RC_REDIS_ERROR_MAX, "the relay does not answer");
+        return "disconnected";
+    }
+    if (state == RC_REDIS_CONNECTED) {
+        error[0] = '\0'; /* of an earlier loss */
+    }
+    *since_ms = supervisor->now_ms > changed_ms ? supervisor->now_ms - changed_ms : 0;
+    return names[state];
+}
+
+static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const struct rc_control *control,
+                        const struct rc_config *config)
+{
+    char error[RC_REDIS_ERROR_MAX];
+    char age[32];
+    uint64_t since_ms;
+    const char *state = redis_state(supervisor, control, config, &since_ms, error);
+    rc_status_format_age(age, sizeof(age), since_ms);
+    fprintf(out, "redis       %s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
+            error[0] != '\0' ? ": " : "", error, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
+}
+
+static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_control *control,
+                          const struct rc_config *config)
+{
+    char error[RC_REDIS_ERROR_MAX];
+    uint64_t since_ms;
+    const char *state = redis_state(supervisor, control, config, &since_ms, error);
+    return json_pack("{s:s, s:o, s:o}", "state", state, "since_ms",
+                     since_ms != 0 ? json_integer((json_int_t)since_ms) : json_null(), "error",
+                     error[0] != '\0' ? json_string(error) : json_null());
+}
+
+static void print_steering(FILE *out, const struct rc_steer *steer)
+{
+    if (!steer->active) {
+        fprintf(out, "steering    kernel\n");
+        return;
+    }
+    fprintf(out, "steering    bpf:");
+    for (int reason = 0; reason < RC_STEER_REASONS; reason++) {
+        fprintf(out, " %s %" PRIu64, rc_steer_reason_name((enum rc_steer_reason)reason),
+                rc_steer_count(steer, (enum rc_steer_reason)reason));
+    }
+    fprintf(out, "\n");
+}
+
+void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
+{
+    struct rc_broker *broker = &supervisor->broker;
+    const struct rc_control *control = rc_broker_control(broker);
+    const struct rc_config *config = rc_segments_config(&broker->segments);
+    struct row row;
+    char age[32];
+    rc_status_format_age(age, sizeof(age), supervisor->now_ms - supervisor->started_ms);
+    fprintf(out, "ringcast %s, instance %s, %s, up %s\n", RC_VERSION, control->instance_id,
+            broker_states[rc_supervisor_state(supervisor)], age);
+    fprintf(out, "config      %s, generation %u\n",
+            supervisor->settings->path != NULL ? supervisor->settings->path : "none (defaults)",
+            atomic_load_explicit(&control->config_generation, memory_order_relaxed));
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        fprintf(out, "listen      %s%s\n", broker->listens[i].text,
+                broker->listens[i].kind == RC_LISTENER_ADMIN ? " (admin)" : "");
+    }
+    print_steering(out, &broker->steer);
+    print_redis(out, supervisor, control, config);
+    fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", broker->plan.connections_max,
+            broker->plan.slots_per_worker, broker->limits.backlog);
+    fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CPU", "CPU TIME",
+            "MEM MiB", "CONNECTIONS", "GENERATION", "RESTARTS", "UP");
+    fill_acceptor(&row, supervisor);
+    print_row(out, &row);
+    fill_row(&row, supervisor, &broker->relay);
+    print_row(out, &row);
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        fill_row(&row, supervisor, &broker->workers[i]);
+        print_row(out, &row);
+    }
+}
+
+static json_t *row_json(const struct row *row)
+{
+    return json_pack(
+        "{s:s, s:o, s:s, s:o, s:f, s:I, s:I, s:i, s:i, s:I, s:o, s:b}", "process", row->name, "pid",
+        row->pid != 0 ? json_integer(row->pid) : json_null(), "state", row->state, "cpu",
+        row->cpu != UINT32_MAX ? json_integer(row->cpu) : json_null(), "cpu_seconds", row->cpu_seconds, "memory_bytes",
+        (json_int_t)row->memory_bytes, "connections", (json_int_t)row->connections, "generation", (int)row->generation,
+        "restarts", (int)row->restarts, "uptime_ms", (json_int_t)row->age_ms, "heartbeat_age_ms",
+        row->heartbeat_ms != RC_STATUS_HEARTBEAT_NONE ? json_integer((json_int_t)row->heartbeat_ms) : json_null(),
+        "live", row->live);
+}
+
+static json_t *steering_json(const struct rc_steer *steer)
+{
+    json_t *object = json_pack("{s:s}", "mode", steer->active ? "bpf" : "kernel");
+    for (int reason = 0; steer->active && reason < RC_STEER_REASONS; reason++) {
+        json_object_set_new(object, rc_steer_reason_name((enum rc_steer_reason)reason),
+                            json_integer((json_int_t)rc_steer_count(steer, (enum rc_steer_reason)reason)));
+    }
+    return object;
+}
+
+void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
+{
+    struct rc_broker *broker = &supervisor->broker;
+    const struct rc_control *control = rc_broker_control(broker);
+    struct row row;
+    json_t *processes = json_array();
+    json_t *listeners = json_array();
+    fill_acceptor(&row, supervisor);
+    json_array_append_new(processes, row_json(&row));
+    fill_row(&row, supervisor, &broker->relay);
+    json_array_append_new(processes, row_json(&row));
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        fill_row(&row, supervisor, &broker->workers[i]);
+        json_array_append_new(processes, row_json(&row));
+    }
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        json_array_append_new(listeners, json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",
+                                                   rc_listen_kind_name(broker->listens[i].kind)));
+    }
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
+                  control->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
+                  (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
+                  supervisor->settings->path != NULL ? json_string(supervisor->settings->path) : json_null(),
+                  "config_generation", (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed),
+                  "redis", redis_json(supervisor, control, rc_segments_config(&broker->segments)), "connections_max",
+                  (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,
+                  "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
+    if (object == NULL || json_dumpf(object, out, JSON_INDENT(2)) != 0) {
+        fprintf(out, "{}");
+    }
+    fprintf(out, "\n");
+    json_decref(object);
+}

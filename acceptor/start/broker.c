@@ -1,0 +1,376 @@
+/*
+ * broker: see broker.h.
+ */
+#include "acceptor/start/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "acceptor/start/spawn.h"
+#include "common/base/check.h"
+#include "common/shm/doorbell.h"
+#include "common/base/log.h"
+#include "common/shm/segment.h"
+
+struct rc_control *rc_broker_control(const struct rc_broker *broker)
+{
+    return broker->segments.control;
+}
+
+uint32_t rc_broker_child_count(const struct rc_broker *broker)
+{
+    return broker->worker_count + 1;
+}
+
+struct rc_child *rc_broker_child(struct rc_broker *broker, uint32_t number)
+{
+    RC_ASSERT(number <= broker->worker_count);
+    return number < broker->worker_count ? &broker->workers[number] : &broker->relay;
+}
+
+static int open_listener(struct rc_broker *broker, const struct rc_config *config, const char *text,
+                         enum rc_listener_kind kind, struct rc_err *err)
+{
+    if (broker->listen_count == RC_LISTENERS_MAX) {
+        return rc_err_set(err, -E2BIG, "more than %d listeners in server.listen and http.admin_listen",
+                          RC_LISTENERS_MAX);
+    }
+    const struct rc_listen_options options = {
+        .backlog = broker->limits.backlog,
+        .notsent_lowat_bytes = config->limits.notsent_lowat_bytes,
+        .send_buffer_bytes = config->limits.send_buffer_bytes,
+    };
+    const int code =
+        rc_listen_open(&broker->listens[broker->listen_count], text, kind, broker->worker_count, &options, err);
+    if (code == 0) {
+        broker->listen_count++;
+    }
+    return code;
+}
+
+static uint32_t listeners_wanted(const struct rc_config *config)
+{
+    return config->server.listen.count + config->tls.listen.count +
+           (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
+}
+
+static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < config->server.listen.count && code == 0; i++) {
+        code = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
+    }
+    for (uint32_t i = 0; i < config->tls.listen.count && code == 0; i++) {
+        code = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
+    }
+    if (code == 0 && config->http.admin_listen.text[0] != '\0') {
+        code = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);
+    }
+    if (code == 0 && broker->listen_count == 0) {
+        code = rc_err_set(err, -EINVAL, "there is no listener: set server.listen");
+    }
+    struct rc_control *control = rc_broker_control(broker);
+    for (uint32_t i = 0; i < broker->listen_count && code == 0; i++) {
+        rc_listen_describe(&broker->listens[i], &control->listeners[i]);
+    }
+    control->listener_count = broker->listen_count;
+    return code;
+}
+
+/* Without the program everything works, less evenly: one line says what is lost. */
+static void open_steering(struct rc_broker *broker)
+{
+    struct rc_err err;
+    if (broker->worker_count == 1) {
+        return; /* nothing to choose */
+    }
+    const int code = rc_steer_open(&broker->steer, broker->listens, broker->listen_count, broker->worker_count, &err);
+    if (code == 0) {
+        if (broker->steer.active) {
+            rc_log_info("steering", "mode=bpf listeners=%u", broker->steer.program_count);
+        }
+        return;
+    }
+    rc_log_warn(
+        "steering",
+        "mode=kernel reason=\"%s\" lost=\"connections are spread by hash, not by load, and a stopped worker gets new "
+        "ones too%s\" remedy=\"%s\"",
+        err.text,
+        rc_steer_kernel_migrates() ? "" : "; those queued at a worker that crashes again and again wait for it",
+        rc_steer_kernel_migrates() ? "start with CAP_BPF"
+                                   : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
+}
+
+static int open_bells(struct rc_broker *broker, struct rc_err *err)
+{
+    struct rc_control *control = rc_broker_control(broker);
+    rc_child_init(&broker->relay, RC_CHILD_RELAY, &control->relay);
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        rc_child_init(&broker->workers[i], (int)i, &control->workers[i]);
+    }
+    for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
+        struct rc_child *child = rc_broker_child(broker, i);
+        child->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (child->bell_fd < 0) {
+            return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+        }
+        atomic_store_explicit(&child->process->generation, 1, memory_order_relaxed);
+        if (child->index >= 0) {
+            atomic_store_explicit(&broker->segments.ports[i]->generation, 1, memory_order_relaxed);
+        }
+    }
+    int life[2];
+    if (pipe2(life, O_CLOEXEC) != 0) {
+        return rc_err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+    }
+    broker->life_read_fd = life[0];
+    broker->life_write_fd = life[1];
+    return 0;
+}
+
+static void assign_cpus(struct rc_broker *broker, bool pin)
+{
+    for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
+        struct rc_child *child = rc_broker_child(broker, i);
+        const uint32_t who = child->index == RC_CHILD_RELAY ? RC_CPU_RELAY : i;
+        const uint32_t cpu = pin ? rc_cpus_of(&broker->cpus, who) : RC_CPU_NONE;
+        atomic_store_explicit(&child->process->cpu, cpu, memory_order_relaxed);
+    }
+}
+
+/* As many as there are CPUs for, but no more than whose rings may be locked in memory: a default must start. */
+static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_config *config)
+{
+    const uint32_t wanted = rc_cpus_workers_auto(&broker->cpus);
+    const uint32_t fitting = rc_limits_workers_fitting(&broker->limits, config, wanted);
+    if (fitting < wanted) {
+        rc_log_warn("workers_limited",
+                    "workers=%u instead_of=%u reason=\"RLIMIT_MEMLOCK is %" PRIu64
+                    " bytes\" remedy=\"LimitMEMLOCK=infinity in the unit, or ulimit -l %" PRIu64 "\"",
+                    fitting, wanted, broker->limits.memlock_bytes,
+                    rc_limits_memlock_needed(config, wanted) / 1024u + 1);
+    }
+    return fitting;
+}
+
+/* Limits and programs: what can fail before anything was made. */
+static int prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+{
+    int code = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
+    if (code == 0) {
+        code = rc_spawn_find(broker->relay_program, "ringcast-relay", err);
+    }
+    if (code == 0) {
+        code = rc_identity_resolve(&broker->identity, config->server.user.text, err);
+    }
+    if (code == 0) {
+        code = rc_cpus_read(&broker->cpus, err);
+    }
+    if (code == 0) {
+        code = rc_limits_read(&broker->limits, &broker->identity, err);
+    }
+    if (code == 0) {
+        broker->worker_count = config->server.workers != 0 ? config->server.workers : workers_auto(broker, config);
+        RC_ASSERT(broker->worker_count >= 1 && broker->worker_count <= RC_WORKERS_MAX);
+    }
+    if (code == 0) {
+        code =
+            rc_limits_plan(&broker->plan, &broker->limits, config, broker->worker_count, listeners_wanted(config), err);
+    }
+    if (code == 0) {
+        code = rc_limits_check_memlock(&broker->limits, config, broker->worker_count, err);
+    }
+    return code;
+}
+
+static int open_all(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+{
+    int code = prepare(broker, config, err);
+    if (code == 0) {
+        code = rc_segments_create(&broker->segments, config, broker->worker_count, err);
+    }
+    if (code == 0) {
+        code = open_bells(broker, err);
+    }
+    if (code == 0) {
+        code = open_listeners(broker, config, err);
+    }
+    if (code == 0) {
+        struct rc_control *control = rc_broker_control(broker);
+        control->slots_per_worker = broker->plan.slots_per_worker;
+        control->direct_descriptors = broker->plan.direct_descriptors;
+        open_steering(broker);
+        assign_cpus(broker, config->server.pin_cpus);
+        rc_segments_publish(&broker->segments);
+    }
+    return code;
+}
+
+int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+{
+    memset(broker, 0, sizeof(*broker));
+    broker->life_read_fd = -1;
+    broker->life_write_fd = -1;
+    broker->steer.map_fd = -1;
+    broker->segments.control_fd = -1;
+    const int code = open_all(broker, config, err);
+    if (code != 0) {
+        rc_broker_close(broker);
+    }
+    return code;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void rc_broker_close(struct rc_broker *broker)
+{
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        rc_listen_close(&broker->listens[i]);
+        rc_listen_unlink(&broker->listens[i]);
+    }
+    rc_steer_close(&broker->steer);
+    if (broker->segments.control != NULL) {
+        for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
+            struct rc_child *child = rc_broker_child(broker, i);
+            if (child->process != NULL) {
+                close_fd(&child->bell_fd);
+                close_fd(&child->pidfd);
+            }
+        }
+    }
+    close_fd(&broker->life_read_fd);
+    close_fd(&broker->life_write_fd);
+    rc_segments_close(&broker->segments);
+}
+
+static void args_of_worker(const struct rc_broker *broker, const struct rc_child *child, int truth_fd,
+                           struct rc_spawn_args *args)
+{
+    const uint32_t index = (uint32_t)child->index;
+    args->truth_fd = truth_fd;
+    args->relay_bell_fd = broker->relay.bell_fd;
+    args->steer_fd = broker->steer.map_fd;
+    args->port_fds[args->port_count++] = broker->segments.port_fds[index];
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        args->listen_fds[args->listen_count++] = rc_listen_fd(&broker->listens[i], index);
+    }
+}
+
+static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *args)
+{
+    args->truth_fd = args->relay_bell_fd = args->steer_fd = -1;
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        args->port_fds[args->port_count++] = broker->segments.port_fds[i];
+        args->worker_bell_fds[args->worker_bell_count++] = broker->workers[i].bell_fd;
+    }
+}
+
+int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err)
+{
+    RC_ASSERT(child->pid == 0 && child->pidfd < 0);
+    struct rc_spawn_args args = {
+        .index = child->index,
+        .control_fd = broker->segments.control_fd,
+        .life_fd = broker->life_read_fd,
+        .bell_fd = child->bell_fd,
+    };
+    int truth_fd = -1;
+    if (child->index == RC_CHILD_RELAY) {
+        args_of_relay(broker, &args);
+    } else {
+        /* A new one for each generation: the worker sizes it, and finds it zero. */
+        char name[32];
+        snprintf(name, sizeof(name), "ringcast-truth-%d", child->index);
+        truth_fd = rc_segment_create(name, 0, err);
+        if (truth_fd < 0) {
+            return truth_fd;
+        }
+        args_of_worker(broker, child, truth_fd, &args);
+    }
+    const struct rc_spawn spawn = {
+        .program = child->index == RC_CHILD_RELAY ? broker->relay_program : broker->worker_program,
+        .identity = &broker->identity,
+        .cpu = atomic_load_explicit(&child->process->cpu, memory_order_relaxed),
+    };
+    child->ready = child->stuck = child->behind = child->killed = false;
+    child->restart_due_ms = 0;
+    child->started_ms = now_ms;
+    atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_release);
+    const pid_t pid = rc_spawn_child(&spawn, &args, &child->pidfd, err);
+    if (truth_fd >= 0) {
+        close(truth_fd);
+    }
+    if (pid < 0) {
+        atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
+        return (int)pid;
+    }
+    child->pid = pid;
+    atomic_store_explicit(&child->process->pid, (uint32_t)pid, memory_order_relaxed);
+    return 0;
+}
+
+void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
+{
+    if (child->index != RC_CHILD_RELAY) {
+        /* First of all: the dead worker's listener still takes connections, its ring may live for some milliseconds. */
+        rc_steer_set_live(&broker->steer, (uint32_t)child->index, false);
+        rc_steer_reset_load(&broker->steer, (uint32_t)child->index);
+    }
+    atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
+    atomic_store_explicit(&child->process->pid, 0, memory_order_relaxed);
+    atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    child->ready = child->stuck = child->behind = false;
+    const uint32_t generation = atomic_load_explicit(&child->process->generation, memory_order_relaxed) + 1;
+    if (child->index != RC_CHILD_RELAY) {
+        /* R1 pairs with the relay's acquire of the port's generation: the former worker has written its last. */
+        atomic_store_explicit(&broker->segments.ports[child->index]->generation, generation, memory_order_release);
+    }
+    /* R2 pairs with the acquire of the process's generation in the other children. */
+    atomic_store_explicit(&child->process->generation, generation, memory_order_release);
+    child->pid = 0;
+    close_fd(&child->pidfd);
+    rc_broker_ring_all(broker);
+}
+
+int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
+{
+    const uint32_t worker = (uint32_t)child->index;
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        const int code = rc_listen_replace(&broker->listens[i], worker, err);
+        if (code != 0) {
+            return code;
+        }
+    }
+    return rc_steer_sockets(&broker->steer, worker, err);
+}
+
+void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
+{
+    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd);
+    if (code == 1) {
+        rc_metric_add(&rc_broker_control(broker)->acceptor_metrics, RC_METRIC_WAKES_SENT, 1);
+    }
+}
+
+void rc_broker_ring_all(struct rc_broker *broker)
+{
+    for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
+        struct rc_child *child = rc_broker_child(broker, i);
+        if (child->pid != 0) {
+            rc_broker_ring(broker, child);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+/*
+ * broker: everything the acceptor makes before and keeps while children run: segments, listeners, steering,
+ * doorbells, the life pipe, and the table of children.
+ *
+ * One instance, owned by the supervisor, which decides when to start and stop what; this module knows how.
+ * rc_broker_open creates everything in the order in which a failure is cheapest, and undoes all of it when one step
+ * fails.
+ */
+#ifndef RC_ACCEPTOR_START_BROKER_H
+#define RC_ACCEPTOR_START_BROKER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "acceptor/watch/child.h"
+#include "acceptor/start/cpus.h"
+#include "acceptor/start/identity.h"
+#include "acceptor/start/limits.h"
+#include "acceptor/start/listen.h"
+#include "acceptor/start/segments.h"
+#include "acceptor/steer/steer.h"
+#include "common/config/config.h"
+#include "common/base/err.h"
+
+struct rc_broker {
+    struct rc_identity identity;
+    struct rc_cpus cpus;
+    struct rc_limits limits;
+    struct rc_limits_plan plan;
+    struct rc_segments segments;
+    struct rc_steer steer;
+    uint32_t listen_count;
+    struct rc_listen listens[RC_LISTENERS_MAX];
+    int life_read_fd;  /* owned: inherited by children */
+    int life_write_fd; /* owned: never inherited; its end of file tells children that the acceptor is gone */
+    char worker_program[PATH_MAX];
+    char relay_program[PATH_MAX];
+    uint32_t worker_count;
+    struct rc_child relay;
+    struct rc_child workers[RC_WORKERS_MAX];
+};
+
+/* Makes everything but the children. The caller zeroes nothing. Negative errno with the remedy in `err`. */
+int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err);
+/* Closes and frees everything; children must be gone. */
+void rc_broker_close(struct rc_broker *broker);
+
+/* Starts a child that is not running, under the generation that its process entry holds. */
+int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
+
+/* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation,
+ * everybody told. */
+void rc_broker_bury(struct rc_broker *broker, struct rc_child *child);
+
+/* Makes a down worker's listeners anew, so that what waits at the old ones moves to the others. */
+int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struct rc_err *err);
+
+/* Wakes one child, or all of them: something in the control segment changed. */
+void rc_broker_ring(struct rc_broker *broker, struct rc_child *child);
+void rc_broker_ring_all(struct rc_broker *broker);
+
+/* Child by number: workers first, the relay last; for loops over all. */
+uint32_t rc_broker_child_count(const struct rc_broker *broker);
+struct rc_child *rc_broker_child(struct rc_broker *broker, uint32_t number);
+
+struct rc_control *rc_broker_control(const struct rc_broker *broker);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * spawn: see spawn.h.
+ */
+#include "acceptor/start/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "acceptor/start/cpus.h"
+
+#define RC_SPAWN_ARGV_MAX (2 * (2 * RC_WORKERS_MAX + RC_LISTENERS_MAX + 10))
+#define RC_SPAWN_TEXT_MAX (RC_SPAWN_ARGV_MAX * 20)
+
+/* What the child was doing when it failed; sent through the report pipe. */
+enum spawn_step { STEP_STDIN, STEP_DESCRIPTOR, STEP_IDENTITY, STEP_EXEC };
+
+struct spawn_report {
+    int32_t step;
+    int32_t code; /* errno */
+};
+
+static const char *const step_names[] = {
+    [STEP_STDIN] = "open /dev/null",
+    [STEP_DESCRIPTOR] = "inherit a descriptor",
+    [STEP_IDENTITY] = "take on server.user",
+    [STEP_EXEC] = "execute the program",
+};
+
+int rc_spawn_find(char path[PATH_MAX], const char *name, struct rc_err *err)
+{
+    char self[PATH_MAX];
+    const ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (bytes < 0) {
+        return rc_err_set(err, -errno, "cannot read /proc/self/exe: %s (is /proc mounted?)", strerror(errno));
+    }
+    self[bytes] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    if (snprintf(path, PATH_MAX, "%s/%s", self, name) >= PATH_MAX) {
+        return rc_err_set(err, -ENAMETOOLONG, "the path of %s is too long", name);
+    }
+    if (access(path, X_OK) != 0) {
+        return rc_err_set(err, -errno, "%s: %s: the programs of one build must lie in one folder", path,
+                          strerror(errno));
+    }
+    return 0;
+}
+
+static int keep_open(int fd)
+{
+    return fd < 0 || fcntl(fd, F_SETFD, 0) == 0 ? 0 : -errno;
+}
+
+static int keep_all_open(const struct rc_spawn_args *args)
+{
+    int code = 0;
+    const int single[] = {args->control_fd, args->life_fd,       args->bell_fd,
+                          args->truth_fd,   args->relay_bell_fd, args->steer_fd};
+    /* The relay's worker-only members are -1 by contract of the caller. */
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && code == 0; i++) {
+        code = keep_open(single[i]);
+    }
+    for (int i = 0; i < args->listen_count && code == 0; i++) {
+        code = keep_open(args->listen_fds[i]);
+    }
+    for (int i = 0; i < args->port_count && code == 0; i++) {
+        code = keep_open(args->port_fds[i]);
+    }
+    for (int i = 0; i < args->worker_bell_count && code == 0; i++) {
+        code = keep_open(args->worker_bell_fds[i]);
+    }
+    return code;
+}
+
+static void reset_signals(void)
+{
+    for (int signal_number = 1; signal_number < NSIG; signal_number++) {
+        (void)signal(signal_number, SIG_DFL);
+    }
+    /* A log line to a closed pipe is an error of that write; one to a terminal with `stty tostop` must not stop the
+     * child, which is not in the terminal's foreground group. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGTTOU, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void pin(uint32_t cpu)
+{
+    if (cpu >= RC_CPUS_MAX) {
+        return;
+    }
+    cpu_set_t *set = CPU_ALLOC(RC_CPUS_MAX);
+    if (set != NULL) {
+        const size_t bytes = CPU_ALLOC_SIZE(RC_CPUS_MAX);
+        CPU_ZERO_S(bytes, set);
+        CPU_SET_S(cpu, bytes, set);
+        /* A CPU that went away since start: unpinned is slower, not wrong. */
+        (void)sched_setaffinity(0, bytes, set);
+        CPU_FREE(set);
+    }
+}
+
+__attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, const struct rc_spawn_args *args,
+                                                 char **argv, int report_fd)
+{
+    struct spawn_report report = {.step = STEP_STDIN, .code = 0};
+    (void)setpgid(0, 0);
+    reset_signals();
+    pin(spawn->cpu);
+    const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0) {
+        report.code = errno;
+    }
+    if (report.code == 0) {
+        report.step = STEP_DESCRIPTOR;
+        report.code = -keep_all_open(args);
+    }
+    if (report.code == 0) {
+        report.step = STEP_IDENTITY;
+        report.code = -rc_identity_assume(spawn->identity);
+    }
+    if (report.code == 0) {
+        report.step = STEP_EXEC;
+        execv(spawn->program, argv);
+        report.code = errno;
+    }
+    (void)!write(report_fd, &report, sizeof(report));
+    _exit(127);
+}
+
+/* Waits until the child runs its program (end of file: the pipe is close-on-exec) or reports why not. */
+static int await_exec(int report_fd, const char *program, struct rc_err *err)
+{
+    struct spawn_report report;
+    ssize_t bytes;
+    do {
+        bytes = read(report_fd, &report, sizeof(report));
+    } while (bytes < 0 && errno == EINTR);
+    if (bytes == 0) {
+        return 0;
+    }
+    if (bytes != (ssize_t)sizeof(report) || report.step < STEP_STDIN || report.step > STEP_EXEC) {
+        return rc_err_set(err, -EIO, "cannot start %s: it ended before its program ran", program);
+    }
+    return rc_err_set(err, -report.code, "cannot start %s: %s: %s", program, step_names[report.step],
+                      strerror(report.code));
+}
+
+pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *args, int *pidfd, struct rc_err *err)
+{
+    char *argv[RC_SPAWN_ARGV_MAX];
+    char text[RC_SPAWN_TEXT_MAX];
+    char name[] = "ringcast-worker";
+    const int count = rc_spawn_args_format(args, argv, RC_SPAWN_ARGV_MAX, text, (int)sizeof(text));
+    if (count < 0) {
+        return rc_err_set(err, count, "too many descriptors for one child");
+    }
+    if (args->index < 0) {
+        memcpy(name, "ringcast-relay", sizeof("ringcast-relay"));
+    }
+    argv[0] = name;
+
+    int report_fds[2];
+    if (pipe2(report_fds, O_CLOEXEC) != 0) {
+        return rc_err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+    }
+    const pid_t pid = fork();
+    if (pid == 0) {
+        child_main(spawn, args, argv, report_fds[1]);
+    }
+    const int fork_code = pid < 0 ? -errno : 0;
+    close(report_fds[1]);
+    int code = fork_code;
+    if (pid < 0) {
+        rc_err_set(err, code, "cannot fork: %s", strerror(-code));
+    } else {
+        code = await_exec(report_fds[0], spawn->program, err);
+    }
+    close(report_fds[0]);
+    if (code == 0) {
+        *pidfd = pidfd_open(pid, 0);
+        if (*pidfd < 0) {
+            code = rc_err_set(err, -errno, "cannot watch a child: pidfd_open: %s", strerror(errno));
+            (void)kill(pid, SIGKILL);
+        }
+    }
+    if (code != 0 && pid > 0) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+    }
+    return code == 0 ? pid : code;
+}

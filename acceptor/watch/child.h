@@ -1,0 +1,64 @@
+/*
+ * child: what the acceptor knows of one child process.
+ *
+ * Owned by the broker, one per worker and one for the relay. The shared half (struct rc_process) is what everybody
+ * sees; this is the acceptor's private half. The stuck detector is pure but for the shared words that it reads.
+ */
+#ifndef RC_ACCEPTOR_WATCH_CHILD_H
+#define RC_ACCEPTOR_WATCH_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "acceptor/watch/restart.h"
+#include "common/shm/layout.h"
+
+#define RC_CHILD_RELAY (-1)
+
+struct rc_child {
+    int index; /* worker index or RC_CHILD_RELAY */
+    char name[16];
+    struct rc_process *process; /* borrowed: in the control segment */
+    int bell_fd;                /* owned: rung by everybody who produces for it, kept over restarts */
+    pid_t pid;                  /* 0 = not running */
+    int pidfd;                  /* owned, -1 = not running */
+    uint64_t started_ms;
+    uint64_t restart_due_ms; /* start it again then; 0 = no restart pending */
+    uint32_t restarts;
+    bool ready;              /* its state has been READY since it was started */
+    bool stuck;              /* its heartbeat is older than server.stuck_timeout */
+    bool behind;             /* the relay reports that it had to drop messages for it */
+    bool killed;             /* SIGKILL was sent to it */
+    bool listeners_replaced; /* its queue went to the others during a long back-off */
+    uint32_t load_ticks;     /* ticks that its steering load has differed by the same amount */
+    int64_t load_difference;
+    struct rc_restart restart;
+};
+
+enum rc_child_beat { RC_CHILD_BEATS, RC_CHILD_STUCK, RC_CHILD_RECOVERED, RC_CHILD_LOST };
+
+void rc_child_init(struct rc_child *child, int index, struct rc_process *process);
+
+/* "worker 3" or "relay", as people read it. */
+const char *rc_child_name(const struct rc_child *child);
+
+static inline uint32_t rc_child_state(const struct rc_child *child)
+{
+    /* A1 pairs with the child's release store of its state: what it wrote before becoming READY is visible. */
+    return atomic_load_explicit(&child->process->state, memory_order_acquire);
+}
+
+/*
+ * Compares the heartbeat with the clock. Says once when the child becomes stuck and once when it recovers; LOST every
+ * time once the heartbeat is older than `kill_ms` (0 = never). Children that are not READY yet or any more are not
+ * judged.
+ */
+enum rc_child_beat rc_child_check(struct rc_child *child, uint64_t now_ms, uint64_t stuck_ms, uint64_t kill_ms);
+
+/* What a load should be corrected by: the difference between the steering load and the worker's own number once it
+ * has stayed the same for RC_CHILD_LOAD_TICKS calls (a connection on its way differs for a moment only), else 0. */
+#define RC_CHILD_LOAD_TICKS 3u
+int64_t rc_child_load_correction(struct rc_child *child, uint64_t load, uint64_t connections);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * reload: see reload.h.
+ */
+#include "acceptor/watch/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acceptor/watch/watch.h"
+#include "common/base/log.h"
+
+#define RC_RELOAD_WARN_MS 5000u
+#define RC_RELOAD_TEXT_MAX 2048
+
+void rc_reload_ask(struct rc_supervisor *supervisor, uint32_t handle)
+{
+    struct rc_reload *reload = &supervisor->reload;
+    reload->wanted = true;
+    if (handle != RC_RELOAD_NOBODY && reload->waiter_count < RC_CONSOLE_SESSIONS_MAX) {
+        reload->waiters[reload->waiter_count++] = handle;
+    }
+}
+
+static void tell(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count, const char *text)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rc_console_write(&supervisor->console, handles[i], text, strlen(text));
+    }
+}
+
+static void dismiss(struct rc_supervisor *supervisor, uint32_t *handles, uint32_t *count)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        rc_console_finish(&supervisor->console, handles[i], supervisor->now_ms);
+    }
+    *count = 0;
+}
+
+static void refuse(struct rc_supervisor *supervisor, const struct rc_config_errors *errors)
+{
+    struct rc_reload *reload = &supervisor->reload;
+    rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS_REFUSED, 1);
+    tell(supervisor, reload->waiters, reload->waiter_count, "error\n");
+    for (uint32_t i = 0; i < errors->count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        rc_log_error("reload_refused", "error=\"%s\"", errors->lines[i].text);
+        tell(supervisor, reload->waiters, reload->waiter_count, errors->lines[i].text);
+        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+    }
+    if (errors->count > RC_CONFIG_ERRORS_MAX) {
+        rc_log_error("reload_refused", "further_errors=%u", errors->count - RC_CONFIG_ERRORS_MAX);
+    }
+    tell(supervisor, reload->waiters, reload->waiter_count, "the configuration in force stays\n");
+    dismiss(supervisor, reload->waiters, &reload->waiter_count);
+}
+
+static void apply(struct rc_supervisor *supervisor, const struct rc_config *next,
+                  const struct rc_config_errors *needs_restart)
+{
+    struct rc_reload *reload = &supervisor->reload;
+    char changed[RC_RELOAD_TEXT_MAX];
+    char line[RC_RELOAD_TEXT_MAX + 64];
+    const unsigned count = rc_settings_changed(&supervisor->settings->config, next, changed, sizeof(changed));
+    supervisor->settings->config = *next;
+    const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);
+    rc_log_set_level((enum rc_log_level)next->log.level);
+    rc_broker_ring_all(&supervisor->broker);
+    rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS, 1);
+    rc_log_info("reloaded", "generation=%u changed=%u keys=\"%s\"", generation, count, changed);
+    snprintf(line, sizeof(line), "ok\nconfiguration %u is in force; changed: %s\n", generation,
+             count > 0 ? changed : "nothing");
+    tell(supervisor, reload->waiters, reload->waiter_count, line);
+    for (uint32_t i = 0; i < needs_restart->count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        rc_log_warn("reload_needs_restart", "key=\"%s\"", needs_restart->lines[i].text);
+        tell(supervisor, reload->waiters, reload->waiter_count, needs_restart->lines[i].text);
+        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+    }
+    memcpy(reload->pending_waiters, reload->waiters, sizeof(reload->waiters));
+    reload->pending_count = reload->waiter_count;
+    reload->waiter_count = 0;
+    reload->pending = true;
+    reload->warned = false;
+    reload->since_ms = supervisor->now_ms;
+}
+
+static void begin(struct rc_supervisor *supervisor)
+{
+    struct rc_config_errors errors = {0};
+    struct rc_config_errors needs_restart = {0};
+    supervisor->reload.wanted = false;
+    struct rc_config *next = malloc(sizeof(*next));
+    if (next == NULL) {
+        rc_config_errors_add(&errors, "no memory for a configuration");
+        refuse(supervisor, &errors);
+        return;
+    }
+    rc_sdnotify_reloading(&supervisor->notify);
+    if (rc_settings_reload(supervisor->settings, next, &needs_restart, &errors) == 0) {
+        apply(supervisor, next, &needs_restart);
+    } else {
+        refuse(supervisor, &errors);
+        rc_sdnotify_send(&supervisor->notify, "READY=1\nSTATUS=running; the last reload was refused");
+    }
+    free(next);
+}
+
+/* A child that has not taken the configuration in force over; NULL when all have. One that is being started
+ * counts: it may be reading the copy that a next reload would write. */
+static struct rc_child *laggard(struct rc_supervisor *supervisor)
+{
+    const uint32_t generation =
+        atomic_load_explicit(&rc_broker_control(&supervisor->broker)->config_generation, memory_order_relaxed);
+    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
+        struct rc_child *child = rc_broker_child(&supervisor->broker, i);
+        /* A1 pairs with the child's release store after its last look at the old copy. */
+        if (child->pid != 0 && (!child->ready || atomic_load_explicit(&child->process->config_generation,
+                                                                      memory_order_acquire) != generation)) {
+            return child;
+        }
+    }
+    return NULL;
+}
+
+static void finish(struct rc_supervisor *supervisor)
+{
+    struct rc_reload *reload = &supervisor->reload;
+    reload->pending = false;
+    dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
+    rc_sdnotify_send(&supervisor->notify, "READY=1\nSTATUS=running");
+}
+
+void rc_reload_progress(struct rc_supervisor *supervisor)
+{
+    struct rc_reload *reload = &supervisor->reload;
+    if (reload->pending) {
+        const struct rc_child *late = laggard(supervisor);
+        if (late == NULL) {
+            finish(supervisor);
+        } else if (!reload->warned && supervisor->now_ms - reload->since_ms >= RC_RELOAD_WARN_MS) {
+            char line[160];
+            reload->warned = true;
+            rc_log_warn("reload_slow", "child=\"%s\" reason=\"it has not taken the new configuration over\"",
+                        rc_child_name(late));
+            snprintf(line, sizeof(line), "%s has not taken it over yet; further reloads wait for it\n",
+                     rc_child_name(late));
+            tell(supervisor, reload->pending_waiters, reload->pending_count, line);
+            dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
+        }
+    }
+    if (reload->wanted && !reload->pending && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
+        begin(supervisor);
+    } else if (reload->wanted && rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING) {
+        reload->wanted = false;
+        tell(supervisor, reload->waiters, reload->waiter_count, "error\nthe broker is stopping\n");
+        dismiss(supervisor, reload->waiters, &reload->waiter_count);
+    }
+}
+
+uint64_t rc_reload_due_ms(const struct rc_supervisor *supervisor)
+{
+    const struct rc_reload *reload = &supervisor->reload;
+    if (!reload->pending) {
+        return reload->wanted && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING ? supervisor->now_ms : UINT64_MAX;
+    }
+    return supervisor->now_ms + (reload->warned ? 1000u : RC_WATCH_POLL_MS);
+}

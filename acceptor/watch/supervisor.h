@@ -1,0 +1,77 @@
+/*
+ * supervisor: the acceptor's loop. Starts the broker, watches its children, answers the console, reloads, drains.
+ *
+ * One epoll instance over signals, the children's pidfds and the console; between events it sleeps, at most a second
+ * at a time. The state of the broker (common/shm/layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the
+ * control segment; who may change what:
+ *
+ *   STARTING --every child READY--> RUNNING --SIGTERM, SIGINT, stop, a child given up--> DRAINING --all gone--> end
+ *      |                               |                                                  |
+ *      |                               '--stop --now---------. .--second signal, --now----'
+ *      |                                                     | |
+ *      '--a child fails, SIGTERM-------------------------> STOPPING --all gone--> end
+ */
+#ifndef RC_ACCEPTOR_WATCH_SUPERVISOR_H
+#define RC_ACCEPTOR_WATCH_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "acceptor/start/broker.h"
+#include "acceptor/console/console.h"
+#include "acceptor/watch/sdnotify.h"
+#include "acceptor/start/settings.h"
+
+/* Exit codes of `ringcast`. */
+#define RC_EXIT_OK 0
+#define RC_EXIT_FAILED 1 /* it could not start, or was given up */
+#define RC_EXIT_CONFIG 2 /* the configuration is wrong */
+
+/* A child that ends with this could not start for a reason that a restart does not cure (sysexits.h: EX_CONFIG). */
+#define RC_EXIT_CHILD_REFUSED 78
+
+struct rc_reload {
+    bool wanted;  /* asked for by a signal or the console and not begun */
+    bool pending; /* published, not every child has taken it over */
+    bool warned;  /* about a child that takes long */
+    uint64_t since_ms;
+    uint32_t waiter_count;
+    uint32_t waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles of who asked before it was begun */
+    uint32_t pending_count;
+    uint32_t pending_waiters[RC_CONSOLE_SESSIONS_MAX]; /* of who asked for the one that is pending */
+};
+
+struct rc_supervisor {
+    struct rc_broker broker;
+    struct rc_settings *settings; /* borrowed: main's */
+    struct rc_sdnotify notify;
+    struct rc_console console;
+    bool console_open;
+    int epoll_fd;  /* owned */
+    int signal_fd; /* owned */
+    int exit_code;
+    uint64_t now_ms; /* of this turn of the loop */
+    uint64_t started_ms;
+    uint64_t tick_ms;       /* of the last tick */
+    bool tick_late;         /* it came so late that heartbeats were not judged */
+    uint64_t stop_ms;       /* DRAINING or STOPPING began */
+    uint64_t relay_stop_ms; /* SIGTERM went to the relay; 0 = not yet */
+    uint32_t stop_waiter_count;
+    uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
+    struct rc_reload reload;
+};
+
+/* Runs the broker until it ends. Returns the exit code. Nothing else of this process may have started threads or
+ * children. */
+int rc_supervisor_run(struct rc_settings *settings);
+
+/* For the other modules of the acceptor: */
+
+enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor);
+/* Sends the clients away, then ends. `exit_code` is kept when it is worse than the one so far. */
+void rc_supervisor_drain(struct rc_supervisor *supervisor, int exit_code, const char *reason);
+/* Ends without waiting for clients. */
+void rc_supervisor_stop(struct rc_supervisor *supervisor, int exit_code, const char *reason);
+struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor);
+
+#endif

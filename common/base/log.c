@@ -1,0 +1,516 @@
+/*
+ * log: one line, one write(2).
+ *
+ * The format is walked conversion by conversion instead of being handed to vsnprintf as a whole: only so is it known
+ * which bytes come from an argument, and an argument can neither end its quotes nor start a field of its own.
+ */
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/text/utf8_char.h"
+
+#define LINE_MAX_BYTES 4096  /* PIPE_BUF: a pipe takes it in one piece */
+#define LINE_TAIL_BYTES 24   /* kept free for the mark of a cut line and the line's end */
+#define VALUE_MAX_BYTES 4096 /* a value before escaping */
+#define KEY_MAX_BYTES 64
+#define SPEC_MAX_BYTES 24 /* one conversion specification */
+
+struct logger {
+    const char *process; /* borrowed: static */
+    int index;
+    enum rc_log_level level;
+    enum rc_log_format format;
+    uint64_t lost; /* lines that stderr did not take since the last one that it took */
+};
+
+static struct logger logger = {.process = "ringcast", .index = -1, .level = RC_LOG_INFO, .format = RC_LOG_TEXT};
+
+struct line {
+    size_t bytes;
+    bool cut; /* something did not fit: nothing more is added */
+    bool json;
+    char text[LINE_MAX_BYTES];
+};
+
+/* A field while its format is walked. */
+struct field {
+    size_t key_bytes;
+    size_t value_bytes;
+    bool in_value; /* the literal '=' was seen */
+    bool in_quotes;
+    bool quoted;      /* the format quotes it */
+    bool literal;     /* part of the value is literal text of the format */
+    bool cut;         /* the value did not fit */
+    uint32_t numbers; /* numeric conversions in the value */
+    uint32_t texts;   /* other conversions */
+    char key[KEY_MAX_BYTES];
+    char value[VALUE_MAX_BYTES];
+};
+
+void rc_log_open(const char *process, int index, enum rc_log_level level, enum rc_log_format format)
+{
+    logger = (struct logger){.process = process, .index = index, .level = level, .format = format};
+}
+
+void rc_log_set_level(enum rc_log_level level)
+{
+    logger.level = level;
+}
+
+bool rc_log_enabled(enum rc_log_level level)
+{
+    return level >= logger.level && level != RC_LOG_OFF;
+}
+
+/* --- the line ---------------------------------------------------------------------------------------------------- */
+
+/* All or nothing: a part that does not fit marks the line as cut. */
+static bool line_put(struct line *line, const char *bytes, size_t count)
+{
+    if (line->cut || count > sizeof(line->text) - LINE_TAIL_BYTES - line->bytes) {
+        line->cut = true;
+        return false;
+    }
+    memcpy(line->text + line->bytes, bytes, count);
+    line->bytes += count;
+    return true;
+}
+
+static bool line_put_text(struct line *line, const char *text)
+{
+    return line_put(line, text, strlen(text));
+}
+
+/* One character (`count` bytes) of a value, escaped for the line's format. `count` 0: one byte that is not UTF-8. */
+static bool line_put_char(struct line *line, const char *bytes, size_t count, uint32_t code)
+{
+    char escaped[8];
+    int length = 0;
+    if (count == 0) {
+        const unsigned byte = (unsigned char)bytes[0];
+        length = line->json ? snprintf(escaped, sizeof(escaped), "\\ufffd")
+                            : snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+    } else if (code == '"' || code == '\\') {
+        length = snprintf(escaped, sizeof(escaped), "\\%c", (char)code);
+    } else if (code == '\n') {
+        length = snprintf(escaped, sizeof(escaped), "\\n");
+    } else if (code == '\r') {
+        length = snprintf(escaped, sizeof(escaped), "\\r");
+    } else if (code == '\t') {
+        length = snprintf(escaped, sizeof(escaped), "\\t");
+    } else if (code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x2028 || code == 0x2029) {
+        /* C1 controls and the two line separators too: terminals and viewers act on them. */
+        length = snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned)code);
+    } else {
+        return line_put(line, bytes, count);
+    }
+    return line_put(line, escaped, (size_t)length);
+}
+
+/* A value in double quotes. It is closed even when it was cut: the tail's room is for that. */
+static void line_put_quoted(struct line *line, const char *value, size_t bytes)
+{
+    if (!line_put(line, "\"", 1)) {
+        return;
+    }
+    size_t at = 0;
+    while (at < bytes) {
+        uint32_t code = 0;
+        const size_t count = rc_utf8_char((const uint8_t *)value + at, bytes - at, &code);
+        if (!line_put_char(line, value + at, count, code)) {
+            break;
+        }
+        at += count == 0 ? 1 : count;
+    }
+    line->text[line->bytes++] = '"';
+}
+
+/* Values that need no quotes in text lines. */
+static bool value_is_plain(const char *value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        const unsigned char byte = (unsigned char)value[i];
+        if (byte <= ' ' || byte >= 0x7f || byte == '"' || byte == '=' || byte == '\\') {
+            return false;
+        }
+    }
+    return bytes > 0;
+}
+
+static void line_start(struct line *line, enum rc_log_level level, const char *event)
+{
+    static const char *const upper[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    static const char *const lower[] = {"debug", "info", "warn", "error"};
+    const uint64_t now_ms = rc_clock_wall_ms();
+    const time_t seconds = (time_t)(now_ms / 1000);
+    struct tm utc;
+    char stamp[48] = "";
+    if (gmtime_r(&seconds, &utc) != NULL) {
+        const size_t bytes = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+        (void)snprintf(stamp + bytes, sizeof(stamp) - bytes, ".%03uZ", (unsigned)(now_ms % 1000));
+    }
+    char process[48];
+    if (logger.index >= 0) {
+        (void)snprintf(process, sizeof(process), "%s/%d", logger.process, logger.index);
+    } else {
+        (void)snprintf(process, sizeof(process), "%s", logger.process);
+    }
+    const char *const level_name = (line->json ? lower : upper)[level];
+    char start[256];
+    if (line->json) {
+        (void)snprintf(start, sizeof(start), "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\",\"event\":", stamp,
+                       level_name, process);
+    } else {
+        (void)snprintf(start, sizeof(start), "%s %s %s ", stamp, level_name, process);
+    }
+    line_put_text(line, start);
+    if (line->json || !value_is_plain(event, strlen(event))) {
+        line_put_quoted(line, event, strlen(event));
+    } else {
+        line_put_text(line, event);
+    }
+}
+
+/* --- fields ------------------------------------------------------------------------------------------------------ */
+
+static void field_reset(struct field *field)
+{
+    field->key_bytes = 0;
+    field->value_bytes = 0;
+    field->in_value = false;
+    field->in_quotes = false;
+    field->quoted = false;
+    field->literal = false;
+    field->cut = false;
+    field->numbers = 0;
+    field->texts = 0;
+}
+
+static void field_add(struct field *field, const char *bytes, size_t count)
+{
+    const size_t room = sizeof(field->value) - field->value_bytes;
+    if (count > room) {
+        count = room;
+        field->cut = true;
+    }
+    memcpy(field->value + field->value_bytes, bytes, count);
+    field->value_bytes += count;
+}
+
+/* Writes the finished field and makes room for the next. A word without `=` has the key "text". */
+static void field_end(struct field *field, struct line *line)
+{
+    if (field->key_bytes == 0 && field->value_bytes == 0) {
+        return;
+    }
+    if (!field->in_value) {
+        field_add(field, field->key, field->key_bytes);
+        field->key_bytes = 0;
+    }
+    if (field->key_bytes == 0) {
+        field->key_bytes = (size_t)snprintf(field->key, sizeof(field->key), "text");
+    }
+    /* rc_log_limited always passes its count; only a count says something. */
+    if (field->key_bytes == 10 && memcmp(field->key, "suppressed", 10) == 0 && field->value_bytes == 1 &&
+        field->value[0] == '0') {
+        field_reset(field);
+        return;
+    }
+    char key[KEY_MAX_BYTES + 8];
+    const int key_bytes =
+        snprintf(key, sizeof(key), line->json ? ",\"%.*s\":" : " %.*s=", (int)field->key_bytes, field->key);
+    /* A key without room for any value would be noise. */
+    if (line->bytes + (size_t)key_bytes + 8 > sizeof(line->text) - LINE_TAIL_BYTES) {
+        line->cut = true;
+    }
+    if (line_put(line, key, (size_t)key_bytes)) {
+        const bool number = field->numbers == 1 && field->texts == 0 && !field->literal && !field->quoted;
+        const bool bare = line->json ? number : !field->quoted && value_is_plain(field->value, field->value_bytes);
+        if (!bare) {
+            line_put_quoted(line, field->value, field->value_bytes);
+        } else if (!line_put(line, field->value, field->value_bytes) && line->json) {
+            line->bytes += (size_t)snprintf(line->text + line->bytes, 5, "null");
+        }
+    }
+    line->cut = line->cut || field->cut;
+    field_reset(field);
+}
+
+/* A character of the format itself. */
+static void field_literal(struct field *field, struct line *line, char c)
+{
+    if (field->in_quotes) {
+        if (c == '"') {
+            field->in_quotes = false;
+        } else {
+            field->literal = true;
+            field_add(field, &c, 1);
+        }
+    } else if (c == ' ') {
+        field_end(field, line);
+    } else if (!field->in_value) {
+        if (c == '=') {
+            field->in_value = true;
+        } else if (field->key_bytes < sizeof(field->key)) {
+            field->key[field->key_bytes++] = c;
+        }
+    } else if (c == '"') {
+        field->quoted = true;
+        field->in_quotes = true;
+    } else {
+        field->literal = true;
+        field_add(field, &c, 1);
+    }
+}
+
+/* --- the format -------------------------------------------------------------------------------------------------- */
+
+/* One conversion specification, rewritten for the widest type. */
+struct spec {
+    size_t bytes;
+    char text[SPEC_MAX_BYTES];
+    int precision; /* -1: none */
+    int longs;     /* number of `l`; j, z, t count as 2; h and hh as -1 and -2 */
+    char letter;
+};
+
+static void spec_put(struct spec *spec, char c)
+{
+    RC_ASSERT(spec->bytes < sizeof(spec->text) - 4);
+    spec->text[spec->bytes++] = c;
+    spec->text[spec->bytes] = '\0';
+}
+
+static intmax_t signed_argument(int longs, va_list *args)
+{
+    switch (longs) {
+    case 2:
+        return va_arg(*args, long long);
+    case 1:
+        return va_arg(*args, long);
+    case -1:
+        return (short)va_arg(*args, int);
+    case -2:
+        return (signed char)va_arg(*args, int);
+    default:
+        return va_arg(*args, int);
+    }
+}
+
+static uintmax_t unsigned_argument(int longs, va_list *args)
+{
+    switch (longs) {
+    case 2:
+        return va_arg(*args, unsigned long long);
+    case 1:
+        return va_arg(*args, unsigned long);
+    case -1:
+        return (unsigned short)va_arg(*args, unsigned);
+    case -2:
+        return (unsigned char)va_arg(*args, unsigned);
+    default:
+        return va_arg(*args, unsigned);
+    }
+}
+_Static_assert(sizeof(long long) == sizeof(intmax_t) && sizeof(size_t) == sizeof(long),
+               "z, t and j are read as long long");
+
+/* Reads flags, width, precision and length after a '%'; returns the place after the conversion letter. */
+static const char *spec_read(struct spec *spec, const char *at, va_list *args)
+{
+    *spec = (struct spec){.precision = -1};
+    spec_put(spec, '%');
+    while (*at != '\0' && strchr("-+ #0'", *at) != NULL) {
+        spec_put(spec, *at++);
+    }
+    char number[16];
+    bool precision = false;
+    for (;; precision = true) {
+        int value = -1;
+        if (*at == '*') {
+            value = va_arg(*args, int);
+            at++;
+        } else if (*at >= '0' && *at <= '9') {
+            for (value = 0; *at >= '0' && *at <= '9'; at++) {
+                value = value < 1000 ? value * 10 + (*at - '0') : value;
+            }
+        } else if (precision) {
+            value = 0;
+        }
+        if (precision) {
+            spec->precision = value;
+        }
+        if (value >= 0) {
+            (void)snprintf(number, sizeof(number), "%s%d", precision ? "." : "", value < 512 ? value : 512);
+            for (const char *digit = number; *digit != '\0'; digit++) {
+                spec_put(spec, *digit);
+            }
+        }
+        if (precision || *at != '.') {
+            break;
+        }
+        at++;
+    }
+    for (;; at++) {
+        if (*at == 'l') {
+            spec->longs++;
+        } else if (*at == 'h') {
+            spec->longs--;
+        } else if (*at == 'j' || *at == 'z' || *at == 't') {
+            spec->longs = 2;
+        } else {
+            break;
+        }
+    }
+    spec->letter = *at;
+    return *at == '\0' ? at : at + 1;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the specification is one that spec_read made */
+/* Formats the argument that `spec` describes into the field's value. */
+static void field_argument(struct field *field, struct spec *spec, va_list *args, int saved_errno)
+{
+    char text[640];
+    int bytes = 0;
+    const char letter = spec->letter;
+    /* Padding and zeros make something that is not a JSON number. */
+    const bool padded = spec->bytes > 1 && (spec->text[1] != '.' || strchr("fFeEgG", letter) == NULL);
+    if (letter == 's') {
+        const char *const value = va_arg(*args, const char *);
+        const char *const shown = value != NULL ? value : "(null)";
+        const size_t most = spec->precision >= 0 ? (size_t)spec->precision : sizeof(field->value) + 1;
+        field_add(field, shown, strnlen(shown, most));
+        field->texts++;
+        return;
+    }
+    if (letter == 'm') {
+        const char *const message = strerrordesc_np(saved_errno);
+        field_add(field, message != NULL ? message : "unknown error",
+                  strlen(message != NULL ? message : "unknown error"));
+        field->texts++;
+        return;
+    }
+    if (letter == 'd' || letter == 'i') {
+        spec_put(spec, 'j');
+        spec_put(spec, 'd');
+        bytes = snprintf(text, sizeof(text), spec->text, signed_argument(spec->longs, args));
+        *(!padded ? &field->numbers : &field->texts) += 1;
+    } else if (letter == 'u' || letter == 'x' || letter == 'X' || letter == 'o') {
+        spec_put(spec, 'j');
+        spec_put(spec, letter);
+        bytes = snprintf(text, sizeof(text), spec->text, unsigned_argument(spec->longs, args));
+        *(letter == 'u' && !padded ? &field->numbers : &field->texts) += 1;
+    } else if (strchr("fFeEgGaA", letter) != NULL && letter != '\0') {
+        spec_put(spec, letter);
+        const double value = va_arg(*args, double);
+        bytes = snprintf(text, sizeof(text), spec->text, value);
+        *(__builtin_isfinite(value) && !padded && letter != 'a' && letter != 'A' ? &field->numbers : &field->texts) +=
+            1;
+    } else if (letter == 'c') {
+        text[0] = (char)va_arg(*args, int);
+        bytes = 1;
+        field->texts++;
+    } else {
+        RC_ASSERT(letter == 'p'); /* the last conversion that log lines know */
+        bytes = snprintf(text, sizeof(text), "%p", va_arg(*args, void *));
+        field->texts++;
+    }
+    if (bytes > 0) {
+        field_add(field, text, (size_t)bytes < sizeof(text) ? (size_t)bytes : sizeof(text) - 1);
+    }
+}
+#pragma GCC diagnostic pop
+
+static void line_fields(struct line *line, const char *format, va_list *args, int saved_errno)
+{
+    struct field field;
+    field_reset(&field);
+    const char *at = format;
+    while (*at != '\0') {
+        if (*at != '%') {
+            field_literal(&field, line, *at++);
+        } else if (at[1] == '%') {
+            field_literal(&field, line, '%');
+            at += 2;
+        } else {
+            struct spec spec;
+            at = spec_read(&spec, at + 1, args);
+            field.in_value = true; /* an argument is always a value, never a key */
+            field_argument(&field, &spec, args, saved_errno);
+        }
+    }
+    field.in_quotes = false;
+    field_end(&field, line);
+}
+
+static void line_write(struct line *line)
+{
+    if (line->cut) {
+        line->bytes +=
+            (size_t)snprintf(line->text + line->bytes, LINE_TAIL_BYTES, line->json ? ",\"cut\":true" : " cut=true");
+    }
+    if (line->json) {
+        line->text[line->bytes++] = '}';
+    }
+    line->text[line->bytes++] = '\n';
+    RC_ASSERT(line->bytes <= sizeof(line->text));
+    ssize_t written;
+    do {
+        written = write(STDERR_FILENO, line->text, line->bytes);
+    } while (written < 0 && errno == EINTR);
+    /* Nobody can be told now; the next line that passes says how many were lost. */
+    logger.lost = written == (ssize_t)line->bytes ? 0 : logger.lost + 1;
+}
+
+void rc_log_write(enum rc_log_level level, const char *event, const char *format, ...)
+{
+    if (!rc_log_enabled(level)) {
+        return;
+    }
+    RC_ASSERT(level < RC_LOG_OFF);
+    const int saved_errno = errno;
+    struct line line;
+    line.bytes = 0;
+    line.cut = false;
+    line.json = logger.format == RC_LOG_JSON;
+    line_start(&line, level, event);
+    if (logger.lost > 0) {
+        char lost[48];
+        (void)snprintf(lost, sizeof(lost), line.json ? ",\"lost_lines\":%" PRIu64 : " lost_lines=%" PRIu64,
+                       logger.lost);
+        line_put_text(&line, lost);
+    }
+    va_list args;
+    va_start(args, format);
+    line_fields(&line, format, &args, saved_errno);
+    va_end(args);
+    line_write(&line);
+    errno = saved_errno;
+}
+
+bool rc_log_limit_pass(struct rc_log_limit *limit, uint32_t burst, uint32_t *suppressed)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    if (now_ms - limit->window_ms >= 1000) {
+        limit->window_ms = now_ms;
+        limit->count = 0;
+    }
+    if (limit->count >= burst) {
+        limit->suppressed++;
+        return false;
+    }
+    limit->count++;
+    *suppressed = limit->suppressed;
+    limit->suppressed = 0;
+    return true;
+}

@@ -1,0 +1,54 @@
+/*
+ * log: structured log lines on stderr, `key=value` text or one JSON object a line.
+ *
+ * Each process owns one logger, set up once in main() before anything else logs (that is the one file-level state the
+ * style allows outside main.c, because a log line must be possible anywhere). One write(2) a line, so that lines of
+ * several processes never mix. Never payloads, never credentials.
+ */
+#ifndef RC_COMMON_BASE_LOG_H
+#define RC_COMMON_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rc_log_level { RC_LOG_DEBUG, RC_LOG_INFO, RC_LOG_WARN, RC_LOG_ERROR, RC_LOG_OFF };
+enum rc_log_format { RC_LOG_TEXT, RC_LOG_JSON };
+
+/* `process` is the static name in each line ("acceptor", "worker", "relay"), `index` the worker's or -1. */
+void rc_log_open(const char *process, int index, enum rc_log_level level, enum rc_log_format format);
+void rc_log_set_level(enum rc_log_level level);
+bool rc_log_enabled(enum rc_log_level level);
+
+/*
+ * One line: `event` is a short stable word pair ("worker_started"), then key=value pairs formatted by `format`, written
+ * as `key=%s other=%d`: each space-separated `key=` outside of quotes starts a field; values with spaces stand in
+ * double quotes in the format, as in `reason="%s"`. Control characters and quotes inside values are escaped. Use the macros.
+ */
+void rc_log_write(enum rc_log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define rc_log_debug(event, ...) \
+    (rc_log_enabled(RC_LOG_DEBUG) ? rc_log_write(RC_LOG_DEBUG, event, __VA_ARGS__) : (void)0)
+#define rc_log_info(event, ...) rc_log_write(RC_LOG_INFO, event, __VA_ARGS__)
+#define rc_log_warn(event, ...) rc_log_write(RC_LOG_WARN, event, __VA_ARGS__)
+#define rc_log_error(event, ...) rc_log_write(RC_LOG_ERROR, event, __VA_ARGS__)
+
+/* Bounds a repeated line: at most `burst` lines a second from one place; the next line that passes carries
+ * `suppressed=N`. One static instance per call site. */
+struct rc_log_limit {
+    uint64_t window_ms; /* start of the current second */
+    uint32_t count;     /* lines passed in it */
+    uint32_t suppressed;
+};
+bool rc_log_limit_pass(struct rc_log_limit *limit, uint32_t burst, uint32_t *suppressed);
+
+#define rc_log_limited(level, burst, event, format, ...)                                                           \
+    do {                                                                                                           \
+        static struct rc_log_limit rc_log_limit_here;                                                              \
+        uint32_t rc_log_suppressed;                                                                                \
+        if (rc_log_limit_pass(&rc_log_limit_here, (burst), &rc_log_suppressed)) {                                  \
+            rc_log_write((level), (event), format " suppressed=%u" __VA_OPT__(, ) __VA_ARGS__, rc_log_suppressed); \
+        }                                                                                                          \
+    } while (0)
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * config_key: config.def as data: every section and key with its type, bounds, default and help, and the operations
+ * that are the same for all of them (set, compare, copy, print).
+ *
+ * The tables are constant. `item` is always the struct that holds a section's members: a member of struct rc_config,
+ * or one entry of a repeated section's array (rc_config_item). Any process may call; setters fail with -EINVAL and a
+ * sentence in `err` that says what was expected and what was found, without the key's name and place.
+ */
+#ifndef RC_COMMON_CONFIG_KEY_H
+#define RC_COMMON_CONFIG_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/config/config.h"
+#include "common/config/text.h"
+#include "common/base/err.h"
+
+enum rc_config_kind {
+    RC_CONFIG_BOOL,
+    RC_CONFIG_UINT,
+    RC_CONFIG_WORKERS,  /* a number, or "auto" kept as 0 */
+    RC_CONFIG_SIZE,     /* kept in bytes */
+    RC_CONFIG_DURATION, /* kept in milliseconds */
+    RC_CONFIG_WORD,     /* one of a table of words, kept as its enum value */
+    RC_CONFIG_TEXT,
+    RC_CONFIG_LIST,     /* of texts */
+    RC_CONFIG_INCOMING, /* "ignore", "broadcast", "publish:<channel>" */
+};
+
+/* What a text, or each text of a list, must look like. */
+enum rc_config_form {
+    RC_FORM_LISTEN,      /* rc_listen_address_parse */
+    RC_FORM_PATH,        /* of a URL: begins with "/", visible ASCII without ? # % */
+    RC_FORM_INSTANCE_ID, /* [A-Za-z0-9_.-] */
+    RC_FORM_USER,        /* a user's name */
+    RC_FORM_SOCKET_PATH, /* begins with "/" */
+    RC_FORM_REDIS_URL,
+    RC_FORM_CHANNEL,      /* rc_channel_name_check */
+    RC_FORM_CHANNEL_PART, /* any text without control characters */
+    RC_FORM_FILE,         /* begins with "/" */
+    RC_FORM_SECRET,       /* visible ASCII, at least 8; never shown */
+    RC_FORM_ORIGIN,       /* rc_origin_normalize */
+    RC_FORM_NETWORK,      /* rc_network_parse */
+    RC_FORM_HEADER,       /* a token of RFC 9110 */
+    RC_FORM_QUERY,        /* [A-Za-z0-9_.-] */
+    RC_FORM_NAMESPACE,    /* a channel name without ':' that is not "*" */
+};
+
+struct rc_config_key {
+    uint32_t section; /* index in rc_config_sections */
+    const char *name;
+    enum rc_config_kind kind;
+    enum rc_config_form form;           /* of TEXT and LIST */
+    const struct rc_config_word *words; /* of WORD */
+    size_t offset;                      /* of the member in its section's struct */
+    size_t bytes;                       /* of the member */
+    const char *initial;                /* the default as written, without quotes */
+    uint64_t min;
+    uint64_t max;
+    bool reloadable;
+    const char *help;
+};
+
+struct rc_config_section {
+    const char *name;
+    const char *help;
+    bool repeated;       /* [[name]] */
+    size_t offset;       /* of the struct, or of the array, in struct rc_config */
+    size_t item_bytes;   /* of the struct */
+    size_t count_offset; /* of the array's count in struct rc_config */
+    uint32_t items_max;
+};
+
+extern const struct rc_config_section rc_config_sections[];
+extern const size_t rc_config_section_count;
+extern const struct rc_config_key rc_config_keys[]; /* grouped by section, in its order */
+extern const size_t rc_config_key_count;
+
+/* NULL when there is none of that name. */
+const struct rc_config_section *rc_config_section_find(const char *name, size_t bytes);
+const struct rc_config_key *rc_config_key_find(const struct rc_config_section *section, const char *name, size_t bytes);
+/* The known name most like an unknown one, or NULL when none is like it. `section` NULL: among the sections' names. */
+const char *rc_config_name_nearest(const struct rc_config_section *section, const char *name, size_t bytes);
+
+/* The struct that holds a section's members; `index` is 0 for one that is not repeated. */
+void *rc_config_item(struct rc_config *config, const struct rc_config_section *section, uint32_t index);
+/* Entries of a repeated section, 1 for others. */
+uint32_t rc_config_item_count(const struct rc_config *config, const struct rc_config_section *section);
+/* Fills one section's struct with the defaults. */
+void rc_config_item_defaults(const struct rc_config_section *section, void *item);
+
+/* A value as the file has it. */
+struct rc_config_value {
+    enum { RC_VALUE_BOOL, RC_VALUE_INTEGER, RC_VALUE_TEXT, RC_VALUE_LIST, RC_VALUE_OTHER } type;
+    bool boolean;
+    int64_t integer;
+    const char *text; /* borrowed; TEXT: the bytes, OTHER: what it is ("a date"), NUL-terminated */
+    size_t bytes;
+};
+
+/* Sets a member from one value. A LIST value clears the member; its items follow by rc_config_key_add. */
+int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err);
+int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                      struct rc_err *err);
+/* Sets a member from text without quotes, as in config.def and in environment variables; lists are separated by
+ * commas. */
+int rc_config_key_set_text(const struct rc_config_key *key, void *item, const char *text, struct rc_err *err);
+
+bool rc_config_key_equal(const struct rc_config_key *key, const void *item_a, const void *item_b);
+void rc_config_key_copy(const struct rc_config_key *key, void *item, const void *from_item);
+
+/* Writes the value in TOML. Secrets are masked: keys as "***", a URL's password too. */
+void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void *item);
+
+#endif

@@ -1,0 +1,274 @@
+/* config_print: one walk over the key table for each audience. */
+#include "common/config/print.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/config/key.h"
+#include "common/config/text.h"
+
+#define WRAP_COLUMNS 110
+
+/* Values for keys that have no default, so that examples are files that work. */
+static const struct {
+    const char *section;
+    const char *key;
+    const char *value;
+} examples[] = {
+    {"namespace", "name", "prices"},
+    {"endpoint", "path", "/live"},
+    {"bridge", "redis", "match:result"},
+    {"bridge", "room", "leaderboard:global"},
+};
+
+static const struct {
+    const char *name;
+    const char *help;
+} variables[] = {
+    {"REDIS_URL", "`redis.url`"},
+    {"INSTANCE_ID", "`server.instance_id`"},
+    {"SERVER_ID", "the same; `INSTANCE_ID` wins"},
+    {"WS_HEARTBEAT_INTERVAL", "`cluster.heartbeat_interval`, in milliseconds without a unit"},
+    {"WS_DEAD_INSTANCE_THRESHOLD", "`cluster.dead_instance_threshold`, in milliseconds without a unit"},
+    {"CORS_ORIGIN", "added to `http.allowed_origins`; several are separated by commas"},
+    {"CLIENT_URL", "the same; a path is ignored"},
+    {"LOG_LEVEL", "`log.level`; also trace, warning, fatal and silent"},
+    {"PORT", "replaces the port of the first TCP address of `server.listen`, which keeps its host"},
+    {"ENABLE_WEBSOCKET_CLUSTERING",
+     "`false` or `0`: no Redis even if a URL is set; `true` without a URL is an error; unset: Redis exactly when there is a URL"},
+    {"RINGCAST_API_KEY", "added to `http.api_keys`"},
+};
+
+/* The keys of a section in their order: the one after `last` (NULL: the first), NULL at the end. */
+static const struct rc_config_key *key_next(const struct rc_config_section *section, const struct rc_config_key *last)
+{
+    const struct rc_config_key *key = last == NULL ? rc_config_keys : last + 1;
+    for (; key < rc_config_keys + rc_config_key_count; key++) {
+        if (&rc_config_sections[key->section] == section) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+/* "size from 64KiB to 1GiB", "one of "a", "b"". */
+static void type_format(char *out, size_t capacity, const struct rc_config_key *key)
+{
+    char min[64];
+    char max[64];
+    char words[256];
+    switch (key->kind) {
+    case RC_CONFIG_BOOL:
+        (void)snprintf(out, capacity, "true or false");
+        return;
+    case RC_CONFIG_UINT:
+    case RC_CONFIG_WORKERS:
+        (void)snprintf(out, capacity, "number from %" PRIu64 " to %" PRIu64 "%s", key->min, key->max,
+                       key->kind == RC_CONFIG_WORKERS ? ", or \"auto\"" : "");
+        return;
+    case RC_CONFIG_SIZE:
+        rc_config_size_format(min, sizeof(min), key->min);
+        rc_config_size_format(max, sizeof(max), key->max);
+        (void)snprintf(out, capacity, "size from %s to %s", min, max);
+        return;
+    case RC_CONFIG_DURATION:
+        rc_config_duration_format(min, sizeof(min), key->min);
+        rc_config_duration_format(max, sizeof(max), key->max);
+        (void)snprintf(out, capacity, "duration from %s to %s", min, max);
+        return;
+    case RC_CONFIG_WORD:
+        rc_config_words_format(words, sizeof(words), key->words);
+        (void)snprintf(out, capacity, "one of %s", words);
+        return;
+    case RC_CONFIG_TEXT:
+        (void)snprintf(out, capacity, "text of at most %" PRIu64 " bytes", key->max);
+        return;
+    case RC_CONFIG_LIST:
+        (void)snprintf(out, capacity, "list of at most %" PRIu64 " texts", key->max);
+        return;
+    case RC_CONFIG_INCOMING:
+        (void)snprintf(out, capacity, "\"ignore\", \"broadcast\" or \"publish:<channel>\"");
+        return;
+    }
+}
+
+/* True for a text that has no default and must not be empty. */
+static bool must_be_given(const struct rc_config_key *key)
+{
+    return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
+}
+
+/* The default (or the example of a key that has none) in TOML. */
+static void initial_print(FILE *out, const struct rc_config_key *key)
+{
+    const char *text = key->initial;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(examples); i++) {
+        if (strcmp(examples[i].section, rc_config_sections[key->section].name) == 0 &&
+            strcmp(examples[i].key, key->name) == 0) {
+            text = examples[i].value;
+        }
+    }
+    const bool bare = key->kind == RC_CONFIG_BOOL || key->kind == RC_CONFIG_UINT;
+    if (key->kind != RC_CONFIG_LIST) {
+        (void)fprintf(out, bare ? "%s" : "\"%s\"", text);
+        return;
+    }
+    (void)fputc('[', out);
+    while (*text != '\0') {
+        const size_t bytes = strcspn(text, ",");
+        (void)fprintf(out, "\"%.*s\"%s", (int)bytes, text, text[bytes] == ',' ? ", " : "");
+        text += bytes + (text[bytes] == ',' ? 1 : 0);
+    }
+    (void)fputc(']', out);
+}
+
+/* Words of `text`, each line beginning with `margin` and at most WRAP_COLUMNS long. */
+static void wrapped_print(FILE *out, const char *margin, const char *text)
+{
+    size_t column = 0;
+    while (*text != '\0') {
+        const size_t bytes = strcspn(text, " ");
+        if (column > 0 && column + 1 + bytes > WRAP_COLUMNS) {
+            (void)fputc('\n', out);
+            column = 0;
+        }
+        column += (size_t)fprintf(out, "%s%.*s", column == 0 ? margin : " ", (int)bytes, text);
+        text += bytes;
+        text += *text == ' ' ? 1 : 0;
+    }
+    (void)fputc('\n', out);
+}
+
+static void heading_format(char *out, size_t capacity, const struct rc_config_section *section)
+{
+    (void)snprintf(out, capacity, section->repeated ? "[[%s]]" : "[%s]", section->name);
+}
+
+void rc_config_print_help(FILE *out)
+{
+    (void)fputs(
+        "Every key of the configuration file with its default. Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may\n"
+        "(KB, MB, GB of 1000, KiB, MiB, GiB of 1024). reload: SIGHUP or `ringcast reload` changes it; restart: needs a restart.\n",
+        out);
+    for (size_t i = 0; i < rc_config_section_count; i++) {
+        const struct rc_config_section *const section = &rc_config_sections[i];
+        char heading[80];
+        heading_format(heading, sizeof(heading), section);
+        (void)fprintf(out, "\n%s\n", heading);
+        wrapped_print(out, "  ", section->help);
+        for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+            char type[320];
+            type_format(type, sizeof(type), key);
+            (void)fprintf(out, "\n  %s = ", key->name);
+            initial_print(out, key);
+            (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
+                          must_be_given(key) ? "; must be given" : "");
+            wrapped_print(out, "      ", key->help);
+        }
+    }
+}
+
+void rc_config_print_document(FILE *out)
+{
+    (void)fputs(
+        "# ringcast.toml: every key with its default. An empty file means the same. Made from common/config/config.def.\n"
+        "#\n"
+        "# Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), sizes may (KB, MB, GB of 1000, KiB, MiB, GiB of 1024).\n"
+        "# (reload): SIGHUP or `ringcast reload` changes it. (restart): a restart is needed.\n"
+        "# `ringcast check FILE` says what is wrong with a file.\n",
+        out);
+    for (size_t i = 0; i < rc_config_section_count; i++) {
+        const struct rc_config_section *const section = &rc_config_sections[i];
+        const char *const off = section->repeated ? "#" : "";
+        char heading[80];
+        heading_format(heading, sizeof(heading), section);
+        (void)fputc('\n', out);
+        wrapped_print(out, "# ", section->help);
+        (void)fprintf(out, "%s%s\n", off, heading);
+        for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+            char type[320];
+            type_format(type, sizeof(type), key);
+            (void)fputc('\n', out);
+            wrapped_print(out, "# ", key->help);
+            (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
+                          must_be_given(key) ? ", must be given" : "", off, key->name);
+            initial_print(out, key);
+            (void)fputc('\n', out);
+        }
+    }
+}
+
+/* Text in a cell of a table. */
+static void cell_print(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|' || *text == '<' || *text == '*') {
+            (void)fputc('\\', out);
+        }
+        (void)fputc(*text, out);
+    }
+}
+
+void rc_config_print_markdown(FILE *out)
+{
+    (void)fputs(
+        "# Configuration\n\n"
+        "One TOML file, `ringcast -c FILE`. Every key has a default, so an empty file runs. This page and the documented file\n"
+        "[deploy/ringcast.toml](../deploy/ringcast.toml) are made from `common/config/config.def`.\n\n"
+        "* **Durations** are texts with units: `\"25s\"`, `\"10ms\"`, `\"1h30m\"` (ns, us, ms, s, m, h, d, the larger first).\n"
+        "* **Sizes** are bytes, or texts with units: `\"64KiB\"`, `\"1MB\"` (KB, MB, GB, TB of 1000; KiB, MiB, GiB, TiB of 1024).\n"
+        "* Unknown keys, wrong types and values out of range are errors with file, line and column; `ringcast check FILE` shows\n"
+        "  all of them.\n"
+        "* **Reload** (SIGHUP, `ringcast reload`) reads the whole file and checks it before anything changes. Keys marked\n"
+        "  *restart* keep their value until then, and the log names them.\n\n"
+        "## Environment\n\n"
+        "These variables win over the file; an empty one counts as unset.\n\n"
+        "| variable | key |\n|---|---|\n",
+        out);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(variables); i++) {
+        (void)fprintf(out, "| `%s` | %s |\n", variables[i].name, variables[i].help);
+    }
+    for (size_t i = 0; i < rc_config_section_count; i++) {
+        const struct rc_config_section *const section = &rc_config_sections[i];
+        char heading[80];
+        heading_format(heading, sizeof(heading), section);
+        (void)fprintf(out, "\n## %s\n\n%s\n\n| key | default | value | change | meaning |\n|---|---|---|---|---|\n",
+                      heading, section->help);
+        for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+            char type[320];
+            type_format(type, sizeof(type), key);
+            (void)fprintf(out, "| `%s` | ", key->name);
+            if (must_be_given(key)) {
+                (void)fputs("must be given", out);
+            } else {
+                (void)fputc('`', out);
+                initial_print(out, key);
+                (void)fputc('`', out);
+            }
+            (void)fputs(" | ", out);
+            cell_print(out, type);
+            (void)fprintf(out, " | %s | ", key->reloadable ? "reload" : "restart");
+            cell_print(out, key->help);
+            (void)fputs(" |\n", out);
+        }
+    }
+}
+
+void rc_config_print_toml(FILE *out, const struct rc_config *config)
+{
+    for (size_t i = 0; i < rc_config_section_count; i++) {
+        const struct rc_config_section *const section = &rc_config_sections[i];
+        char heading[80];
+        heading_format(heading, sizeof(heading), section);
+        for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
+            (void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", heading);
+            for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+                (void)fprintf(out, "%s = ", key->name);
+                rc_config_key_print(out, key, (const char *)config + section->offset + item * section->item_bytes);
+                (void)fputc('\n', out);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+/*
+ * metrics: counters, gauges and histograms in shared memory, declared once in metrics.def.
+ *
+ * Each process (acceptor, relay, every worker) owns one `struct rc_metrics` in the control segment and is its only
+ * writer; /metrics, `ringcast status` and a post-mortem read them all. Writing is a relaxed load + store: no lock
+ * prefix, no sharing.
+ */
+#ifndef RC_COMMON_METRICS_METRICS_H
+#define RC_COMMON_METRICS_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/histogram.h"
+
+enum rc_metric_id {
+#define RC_COUNTER(id, name, help) RC_METRIC_##id,
+#define RC_GAUGE(id, name, help) RC_METRIC_##id,
+#define RC_HISTOGRAM(id, name, scale, help)
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+    RC_METRIC_COUNT
+};
+
+enum rc_histogram_id {
+#define RC_COUNTER(id, name, help)
+#define RC_GAUGE(id, name, help)
+#define RC_HISTOGRAM(id, name, scale, help) RC_HISTOGRAM_##id,
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+    RC_HISTOGRAM_COUNT
+};
+
+struct rc_metrics {
+    _Atomic uint64_t values[RC_METRIC_COUNT];
+    struct rc_histogram histograms[RC_HISTOGRAM_COUNT];
+};
+
+static inline void rc_metric_add(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
+{
+    _Atomic uint64_t *value = &metrics->values[id];
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static inline void rc_metric_sub(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
+{
+    rc_metric_add(metrics, id, (uint64_t)0 - n);
+}
+
+static inline void rc_metric_set(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
+{
+    atomic_store_explicit(&metrics->values[id], n, memory_order_relaxed);
+}
+
+static inline uint64_t rc_metric_get(const struct rc_metrics *metrics, enum rc_metric_id id)
+{
+    return atomic_load_explicit(&metrics->values[id], memory_order_relaxed);
+}
+
+static inline void rc_metric_observe(struct rc_metrics *metrics, enum rc_histogram_id id, uint64_t value)
+{
+    rc_histogram_add(&metrics->histograms[id], value, 1);
+}
+
+/* What the exposition needs to know about one process's block. */
+struct rc_metrics_source {
+    const struct rc_metrics *metrics; /* borrowed */
+    int worker;                       /* index, -1 = relay, -2 = acceptor */
+};
+
+/* Prometheus text format 0.0.4 of all sources: per metric the sum of all sources, labelled `instance`; with more than
+ * one worker also what each of them counted, as a family of its own, `ringcast_worker_<name without
+ * ringcast_>{instance,worker}` (so that counters keep `_total` at the end and a sum over a family counts nothing
+ * twice). Histograms are summed, cumulative with `le`. Writes at most `capacity` bytes, without a NUL, and returns
+ * the bytes needed: larger than capacity means it was cut. */
+size_t rc_metrics_render(const struct rc_metrics_source *sources, size_t count, const char *instance, char *out,
+                         size_t capacity);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * channel_name: the one rule for what may be a channel name, wherever the name comes from (client, file, Redis, API).
+ *
+ * Pure; any process may call.
+ */
+#ifndef RC_COMMON_RECORDS_CHANNEL_NAME_H
+#define RC_COMMON_RECORDS_CHANNEL_NAME_H
+
+#include <stddef.h>
+
+/* 0 when `name` is 1 to `max` bytes of well-formed UTF-8 without control characters (U+0000-001F, U+007F-009F); -EINVAL
+ * otherwise, -ENAMETOOLONG when only the length is wrong. */
+int rc_channel_name_check(const char *name, size_t bytes, size_t max);
+
+#endif

@@ -1,0 +1,178 @@
+/* envelope: see envelope.h. */
+#include "common/records/envelope.h"
+
+#include <errno.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define ID_BYTES 18u /* nonce 4, worker 2, slot 4, random 8 */
+#define ID_TEXT_BYTES 24u
+
+int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t bytes)
+{
+    struct rc_envelope *head = &view->head;
+    if (bytes < sizeof(*head)) {
+        return -EBADMSG;
+    }
+    /* Copied once, then only the copy is believed: the sender's process could change the record meanwhile. */
+    memcpy(head, record, sizeof(*head));
+    if (rc_envelope_bytes(head) != bytes || head->request_id_bytes > RC_REQUEST_ID_MAX ||
+        head->key_bytes > RC_MESSAGE_KEY_MAX || head->exclude_count > RC_EXCLUDES_MAX ||
+        head->exclude_text_bytes > RC_EXCLUDE_TEXT_MAX) {
+        return -EBADMSG;
+    }
+    const uint8_t *part = (const uint8_t *)record + sizeof(*head);
+    view->channel = (const char *)part;
+    part += head->channel_bytes;
+    view->request_id = part;
+    part += head->request_id_bytes;
+    view->key = part;
+    part += head->key_bytes;
+    view->excludes = part;
+    part += (size_t)head->exclude_count * sizeof(struct rc_client_ref);
+    view->exclude_text = (const char *)part;
+    part += head->exclude_text_bytes;
+    view->data = part;
+    /* The text is walked id by id: its last NUL is what ends the walk inside the record. */
+    if (head->exclude_text_bytes != 0 && view->exclude_text[head->exclude_text_bytes - 1] != '\0') {
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+static uint8_t *put(uint8_t *out, const void *bytes, size_t count)
+{
+    if (count != 0) { /* the part of a zero count may be NULL */
+        memcpy(out, bytes, count);
+    }
+    return out + count;
+}
+
+void rc_envelope_write(void *record, const struct rc_envelope_view *view)
+{
+    const struct rc_envelope *head = &view->head;
+    uint8_t *out = put(record, head, sizeof(*head));
+    out = put(out, view->channel, head->channel_bytes);
+    out = put(out, view->request_id, head->request_id_bytes);
+    out = put(out, view->key, head->key_bytes);
+    out = put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
+    out = put(out, view->exclude_text, head->exclude_text_bytes);
+    put(out, view->data, head->data_bytes);
+}
+
+uint64_t rc_channel_hash(const char *name, size_t bytes)
+{
+    const uint64_t hash = XXH3_64bits(name, bytes);
+    return hash != 0 ? hash : 1;
+}
+
+static const char base64url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void put_be(uint8_t *out, uint64_t value, size_t bytes)
+{
+    for (size_t i = bytes; i > 0; i--) {
+        out[i - 1] = (uint8_t)value;
+        value >>= 8;
+    }
+}
+
+static uint64_t get_be(const uint8_t *in, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        value = value << 8 | in[i];
+    }
+    return value;
+}
+
+size_t rc_client_id_write(char *out, const char *instance_id, uint32_t boot_nonce, const struct rc_client_ref *ref)
+{
+    uint8_t raw[ID_BYTES];
+    put_be(raw, boot_nonce, 4);
+    put_be(raw + 4, ref->worker, 2);
+    put_be(raw + 6, ref->slot, 4);
+    put_be(raw + 10, ref->random, 8);
+
+    size_t count = strnlen(instance_id, RC_INSTANCE_ID_MAX);
+    memcpy(out, instance_id, count);
+    out[count++] = '~';
+    for (size_t i = 0; i < ID_BYTES; i += 3) { /* 18 bytes are 6 whole groups: no padding */
+        const uint32_t group = (uint32_t)get_be(raw + i, 3);
+        for (int shift = 18; shift >= 0; shift -= 6) {
+            out[count++] = base64url[group >> shift & 63];
+        }
+    }
+    return count;
+}
+
+/* 0..63, or -1. */
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+static bool instance_id_valid(const char *id, size_t bytes)
+{
+    if (bytes == 0 || bytes > RC_INSTANCE_ID_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        if (sextet(id[i]) < 0 && id[i] != '.') { /* [A-Za-z0-9_.-] */
+            return false;
+        }
+    }
+    return true;
+}
+
+enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const char *instance_id, uint32_t boot_nonce,
+                                         struct rc_client_ref *ref)
+{
+    if (bytes <= ID_TEXT_BYTES + 1 || bytes > RC_CLIENT_ID_MAX) {
+        return RC_CLIENT_ID_INVALID;
+    }
+    const size_t instance_bytes = bytes - ID_TEXT_BYTES - 1;
+    if (id[instance_bytes] != '~' || !instance_id_valid(id, instance_bytes)) {
+        return RC_CLIENT_ID_INVALID;
+    }
+    uint8_t raw[ID_BYTES];
+    const char *text = id + instance_bytes + 1;
+    for (size_t i = 0; i < ID_BYTES / 3; i++) {
+        uint32_t group = 0;
+        for (size_t j = 0; j < 4; j++) {
+            const int six = sextet(text[i * 4 + j]);
+            if (six < 0) {
+                return RC_CLIENT_ID_INVALID;
+            }
+            group = group << 6 | (uint32_t)six;
+        }
+        put_be(raw + i * 3, group, 3);
+    }
+    const struct rc_client_ref found = {
+        .worker = (uint16_t)get_be(raw + 4, 2),
+        .slot = (uint32_t)get_be(raw + 6, 4),
+        .random = get_be(raw + 10, 8),
+    };
+    /* No ringcast ever made such an id; refused here so that no table is indexed with what a client invented. */
+    if (found.random == 0 || found.worker >= RC_WORKERS_MAX) {
+        return RC_CLIENT_ID_INVALID;
+    }
+    if (strnlen(instance_id, RC_INSTANCE_ID_MAX + 1) != instance_bytes ||
+        memcmp(instance_id, id, instance_bytes) != 0) {
+        return RC_CLIENT_ID_FOREIGN;
+    }
+    if (get_be(raw, 4) != boot_nonce) {
+        return RC_CLIENT_ID_STALE;
+    }
+    *ref = found;
+    return RC_CLIENT_ID_LOCAL;
+}

@@ -1,0 +1,153 @@
+/*
+ * envelope: the records that travel on the rings between a worker and the relay.
+ *
+ * One fixed header, then variable parts in this order, without padding between them:
+ *
+ *   struct rc_envelope | channel name | request id | key | exclude refs (16 bytes each) | exclude text | data
+ *
+ * The sender fills a claimed ring record in place; the receiver copies the header, validates it with rc_envelope_read
+ * and gets views of the parts. Payload bytes are never re-serialised: `data` stays the raw text or binary that the
+ * publisher sent.
+ */
+#ifndef RC_COMMON_RECORDS_ENVELOPE_H
+#define RC_COMMON_RECORDS_ENVELOPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "common/config/config.h"
+
+#define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
+#define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */
+#define RC_EXCLUDES_MAX 1024  /* exclude refs of one message */
+#define RC_EXCLUDE_TEXT_MAX 65536
+
+/* Record types on a ring (rc_ring_record_header.type). */
+enum rc_record_type {
+    /* up: worker to relay */
+    RC_UP_PUBLISH = 1, /* channel (or "*"), data; answered RC_DOWN_MESSAGE or RC_DOWN_ANSWER to the origin's worker */
+    RC_UP_DIRECT =
+        2, /* target, data; target.worker RC_WORKER_FOREIGN: a client of another instance, its id is the channel */
+    RC_UP_INTEREST_ADD = 3,    /* channel: first local subscriber; answered by RC_DOWN_INTEREST */
+    RC_UP_INTEREST_REMOVE = 4, /* channel: last local subscriber gone */
+    RC_UP_SNAPSHOT_BEGIN = 5,  /* token = relay generation: every interest follows as RC_UP_INTEREST_ADD */
+    RC_UP_SNAPSHOT_END = 6,    /* token = relay generation */
+    RC_UP_CALL = 7,            /* HTTP API: to the worker of `target`, or to all; see common/records/call.h */
+    RC_UP_REPLY = 8,           /* answer to an RC_DOWN_CALL, for the worker `target.worker` */
+    RC_UP_MEMBER_ADD = 9, /* channel, origin, data = user id: the client is subscribed (worker/uplink/memberships.h) */
+    RC_UP_MEMBER_REMOVE = 10, /* channel, origin: it is not any more */
+    RC_UP_MEMBERS_BEGIN = 11, /* token = relay generation: every membership follows as RC_UP_MEMBER_ADD */
+    RC_UP_MEMBERS_END = 12,   /* token = relay generation: what was not told again is no more */
+    RC_UP_QUERY = 13,         /* a question about the cluster (common/records/query.h) */
+    /* down: relay to worker */
+    RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
+    RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
+    RC_DOWN_ANSWER = 34,   /* the publisher's answer alone: its worker has no subscriber of the channel, or an error */
+    RC_DOWN_INTEREST = 35, /* channel: interest is registered; what is published after this record is delivered */
+    RC_DOWN_GAP = 36,      /* channel (empty = all): messages were dropped inside the host */
+    RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
+    RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
+    RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
+};
+
+enum rc_envelope_flags {
+    RC_ENVELOPE_WANT_ANSWER = 1u << 0, /* up: the request carried an id */
+    RC_ENVELOPE_ANSWER = 1u << 1,      /* down: answer `request id` of `origin` */
+    RC_ENVELOPE_NO_ECHO = 1u << 2,     /* the origin does not get its own message */
+    RC_ENVELOPE_BINARY = 1u << 3,      /* data is binary, else JSON text */
+    RC_ENVELOPE_SCOPE_LOCAL = 1u << 4, /* RC_DOWN_INTEREST: Redis has not confirmed */
+    RC_ENVELOPE_REMOTE = 1u << 5,      /* came from another instance or a backend */
+    RC_ENVELOPE_BROADCAST = 1u << 6,   /* publish on "*" that came as `broadcast` (answer type differs) */
+    RC_ENVELOPE_API = 1u << 7,         /* of the HTTP API: the request id is a struct rc_call_tag */
+    RC_ENVELOPE_PRESENCE = 1u << 9,    /* RC_UP_MEMBER_ADD: of a namespace with presence */
+    RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
+};
+
+/* As rc_client_ref.worker: not of this host. */
+#define RC_WORKER_FOREIGN UINT16_MAX
+
+/* A client of this host and boot. Zero random = nobody. */
+struct rc_client_ref {
+    uint64_t random; /* 64 random bits made when the connection opened */
+    uint32_t slot;   /* connection slot in its worker */
+    uint16_t worker; /* home worker */
+    uint16_t reserved;
+};
+_Static_assert(sizeof(struct rc_client_ref) == 16, "client ref layout");
+
+struct rc_envelope {
+    uint64_t
+        sequence; /* host sequence, given by the relay; 0 = not sequenced (upwards, answers of errors, interest, gap) */
+    uint64_t epoch;              /* channel epoch, 0 = no history */
+    uint64_t position;           /* contiguous channel position within the epoch, 0 = none */
+    uint64_t time_ns;            /* CLOCK_MONOTONIC when the worker (or the relay, for Redis) took it */
+    uint64_t channel_hash;       /* rc_channel_hash of the name, 0 = not computed */
+    uint64_t token;              /* snapshot: relay generation */
+    struct rc_client_ref origin; /* publisher; random 0 = none (backend) */
+    struct rc_client_ref target; /* direct: receiver */
+    uint32_t generation;         /* up: the writing worker's generation */
+    uint32_t data_bytes;
+    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances */
+    uint16_t flags;              /* enum rc_envelope_flags */
+    uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
+    uint16_t exclude_count;
+    uint8_t channel_bytes;    /* 0..255 */
+    uint8_t request_id_bytes; /* 0..66, the id as the client wrote it (JSON token or binary form) */
+    uint8_t key_bytes;        /* 0..64; what a newer message of the same key may replace, 0 = the whole channel */
+    uint8_t reserved[3];
+};
+_Static_assert(sizeof(struct rc_envelope) == 104, "envelope layout");
+
+/* The validated views of a record's parts; they point into the ring and live until it is released. */
+struct rc_envelope_view {
+    struct rc_envelope head; /* copied */
+    const char *channel;     /* head.channel_bytes, not NUL-terminated */
+    const uint8_t *request_id;
+    const uint8_t *key;
+    const uint8_t *excludes; /* head.exclude_count refs, unaligned: read with rc_envelope_exclude */
+    const char *exclude_text;
+    const uint8_t *data;
+};
+
+/* Bytes of a record with the parts that `head` announces. */
+static inline uint64_t rc_envelope_bytes(const struct rc_envelope *head)
+{
+    return sizeof(*head) + head->channel_bytes + head->request_id_bytes + head->key_bytes +
+           (uint64_t)head->exclude_count * sizeof(struct rc_client_ref) + head->exclude_text_bytes + head->data_bytes;
+}
+
+/* Validates a record of another process: lengths add up exactly to `bytes`, bounds hold, exclude text ends with NUL.
+ * 0, or -EBADMSG. Only shapes are checked: whether `target.worker` or a flag means anything, the reader finds out. */
+int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t bytes);
+
+/* Lays the parts out behind a copy of `view->head` in `record`, which has rc_envelope_bytes(&view->head) bytes. */
+void rc_envelope_write(void *record, const struct rc_envelope_view *view);
+
+static inline struct rc_client_ref rc_envelope_exclude(const struct rc_envelope_view *view, uint32_t index)
+{
+    struct rc_client_ref ref;
+    memcpy(&ref, view->excludes + (size_t)index * sizeof(ref), sizeof(ref));
+    return ref;
+}
+
+/* xxh3-64 of a channel name, never 0. */
+uint64_t rc_channel_hash(const char *name, size_t bytes);
+
+/*
+ * Client ids: `{instance}~{24 URL-safe base64 characters}` of boot nonce (4 bytes), worker (2), slot (4), random (8),
+ * big endian. Opaque to clients; every part is compared on delivery.
+ */
+#define RC_CLIENT_ID_MAX (RC_INSTANCE_ID_MAX + 1 + 24)
+/* Writes the id without NUL, returns its bytes (<= RC_CLIENT_ID_MAX). */
+size_t rc_client_id_write(char *out, const char *instance_id, uint32_t boot_nonce, const struct rc_client_ref *ref);
+enum rc_client_id_kind {
+    RC_CLIENT_ID_INVALID, /* not an id at all, or one that no ringcast makes (no random bits, worker too large) */
+    RC_CLIENT_ID_LOCAL,   /* this instance and boot: *ref is set */
+    RC_CLIENT_ID_STALE,   /* this instance, an earlier boot: reaches nobody */
+    RC_CLIENT_ID_FOREIGN, /* another instance */
+};
+enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const char *instance_id, uint32_t boot_nonce,
+                                         struct rc_client_ref *ref);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * query: what a worker asks the relay about the cluster, as it travels on the rings: who is in a channel, where a user is,
+ * which instances there are.
+ *
+ *   RC_UP_QUERY    data: struct rc_query_head. Of a client (origin and request id are its own), or of the HTTP API
+ *                  (RC_ENVELOPE_API, the request id is a struct rc_call_tag)
+ *   RC_DOWN_QUERY  the one answer, with the same origin, token, request id, channel and RC_ENVELOPE_API; code 0 or an error of the native
+ *                  protocol. Data: struct rc_query_answer | entries
+ *
+ * The relay answers without Redis at once, with Redis when Redis has answered or RC_QUERY_MS are over; then with what it knows of this
+ * host (RC_QUERY_LOCAL). Everything here comes out of another process's memory when it is read: checked, then believed.
+ */
+#ifndef RC_COMMON_RECORDS_QUERY_H
+#define RC_COMMON_RECORDS_QUERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "common/base/span.h"
+
+#define RC_QUERY_MS 1000u           /* what Redis may take */
+#define RC_QUERY_LIMIT_DEFAULT 100u /* entries of an answer, unless the asker says how many */
+#define RC_QUERY_LIMIT_MAX 1000u
+#define RC_QUERY_BYTES_MAX 65536u /* data of one answer */
+
+enum rc_query_kind {
+    RC_QUERY_CHANNEL = 1, /* the envelope's channel: its members, by user */
+    RC_QUERY_USER,        /* the envelope's channel is `user:{id}`: on which instances the user is */
+    RC_QUERY_USERS,       /* how many users are online */
+    RC_QUERY_INSTANCES,
+};
+
+struct rc_query_head {
+    uint8_t kind; /* enum rc_query_kind */
+    uint8_t reserved;
+    uint16_t limit; /* 1 to RC_QUERY_LIMIT_MAX; 0 = RC_QUERY_LIMIT_DEFAULT */
+};
+_Static_assert(sizeof(struct rc_query_head) == 4, "query head layout");
+
+enum rc_query_flags {
+    RC_QUERY_LOCAL = 1u << 0, /* of this host only: Redis is away, or took too long */
+    RC_QUERY_MORE = 1u << 1,  /* there are more entries than were asked for, or than fit */
+};
+
+struct rc_query_answer {
+    uint64_t clients; /* channel: all of them, also those whose entries were left out */
+    uint64_t users;   /* the same for different users; users: how many are online */
+    uint32_t count;   /* entries */
+    uint32_t flags;   /* enum rc_query_flags */
+};
+_Static_assert(sizeof(struct rc_query_answer) == 24, "query answer layout");
+
+/* Of a channel: a user (empty = the anonymous together) with the instances where it is; of a user: its one entry, if it is online
+ * anywhere. */
+struct rc_query_entry {
+    uint32_t clients;
+    struct rc_span user;
+    struct rc_span instances; /* ids with one comma between them */
+};
+
+/* An instance. */
+struct rc_query_instance {
+    uint64_t started_ms; /* since 1970; 0 = not known */
+    uint64_t heard_ms;   /* ago: its last heartbeat */
+    uint64_t clients;    /* as that told */
+    struct rc_span id;
+};
+
+#define RC_QUERY_ENTRY_HEAD 8u     /* bytes: clients, user's bytes (1), 0, instances' bytes (2) */
+#define RC_QUERY_INSTANCE_HEAD 25u /* bytes: three numbers and the id's bytes (1) */
+
+/* Writes an entry behind `used` bytes; the bytes then, or 0 when it does not fit `room`. */
+static inline uint32_t rc_query_entry_put(uint8_t *out, uint32_t used, uint32_t room,
+                                          const struct rc_query_entry *entry)
+{
+    const uint64_t bytes = RC_QUERY_ENTRY_HEAD + entry->user.count + entry->instances.count;
+    if (bytes > room - used || entry->user.count > UINT8_MAX || entry->instances.count > UINT16_MAX) {
+        return 0;
+    }
+    const uint16_t instances = (uint16_t)entry->instances.count;
+    uint8_t *at = out + used;
+    memcpy(at, &entry->clients, 4);
+    at[4] = (uint8_t)entry->user.count;
+    at[5] = 0;
+    memcpy(at + 6, &instances, 2);
+    if (entry->user.count > 0) {
+        memcpy(at + RC_QUERY_ENTRY_HEAD, entry->user.bytes, entry->user.count);
+    }
+    if (instances > 0) {
+        memcpy(at + RC_QUERY_ENTRY_HEAD + entry->user.count, entry->instances.bytes, instances);
+    }
+    return used + (uint32_t)bytes;
+}
+
+/* Takes the first entry off; false when there is none, or only a part of one. */
+static inline bool rc_query_entry_next(struct rc_span *rest, struct rc_query_entry *entry)
+{
+    uint16_t instances;
+    if (rest->count < RC_QUERY_ENTRY_HEAD) {
+        return false;
+    }
+    memcpy(&entry->clients, rest->bytes, 4);
+    memcpy(&instances, rest->bytes + 6, 2);
+    const size_t bytes = RC_QUERY_ENTRY_HEAD + rest->bytes[4] + (size_t)instances;
+    if (rest->count < bytes) {
+        return false;
+    }
+    entry->user = rc_span_of(rest->bytes + RC_QUERY_ENTRY_HEAD, rest->bytes[4]);
+    entry->instances = rc_span_of(entry->user.bytes + entry->user.count, instances);
+    *rest = rc_span_of(rest->bytes + bytes, rest->count - bytes);
+    return true;
+}
+
+/* Takes the first of `instances` off; false when there is none. */
+static inline bool rc_query_instance_of(struct rc_span *instances, struct rc_span *id)
+{
+    if (instances->count == 0) {
+        return false;
+    }
+    const uint8_t *comma = memchr(instances->bytes, ',', instances->count);
+    const size_t bytes = comma == NULL ? instances->count : (size_t)(comma - instances->bytes);
+    const size_t taken = comma == NULL ? bytes : bytes + 1;
+    *id = rc_span_of(instances->bytes, bytes);
+    *instances = rc_span_of(instances->bytes + taken, instances->count - taken);
+    return true;
+}
+
+/* As the two above, for RC_QUERY_INSTANCES. */
+static inline uint32_t rc_query_instance_put(uint8_t *out, uint32_t used, uint32_t room,
+                                             const struct rc_query_instance *one)
+{
+    if (RC_QUERY_INSTANCE_HEAD + one->id.count > room - used || one->id.count > UINT8_MAX) {
+        return 0;
+    }
+    uint8_t *at = out + used;
+    memcpy(at, &one->started_ms, 8);
+    memcpy(at + 8, &one->heard_ms, 8);
+    memcpy(at + 16, &one->clients, 8);
+    at[24] = (uint8_t)one->id.count;
+    memcpy(at + RC_QUERY_INSTANCE_HEAD, one->id.bytes, one->id.count);
+    return used + RC_QUERY_INSTANCE_HEAD + (uint32_t)one->id.count;
+}
+
+static inline bool rc_query_instance_next(struct rc_span *rest, struct rc_query_instance *one)
+{
+    if (rest->count < RC_QUERY_INSTANCE_HEAD || rest->count - RC_QUERY_INSTANCE_HEAD < rest->bytes[24]) {
+        return false;
+    }
+    memcpy(&one->started_ms, rest->bytes, 8);
+    memcpy(&one->heard_ms, rest->bytes + 8, 8);
+    memcpy(&one->clients, rest->bytes + 16, 8);
+    one->id = rc_span_of(rest->bytes + RC_QUERY_INSTANCE_HEAD, rest->bytes[24]);
+    const size_t bytes = RC_QUERY_INSTANCE_HEAD + one->id.count;
+    *rest = rc_span_of(rest->bytes + bytes, rest->count - bytes);
+    return true;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* shm: see shm.h. */
+#include "common/shm/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Linux 6.3; older C libraries do not name it. Without it such kernels complain about every memfd in their log. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define SHM_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define SHM_BYTES_MAX (UINT64_C(1) << 46)
+
+int rc_segment_create(const char *name, uint64_t bytes, struct rc_err *err)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) {
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
+    if (fd < 0) {
+        const int code = errno;
+        return rc_err_set(
+            err, -code, "shared memory segment %s: memfd_create: %s%s", name, strerror(code),
+            code == EMFILE || code == ENFILE ? " (raise RLIMIT_NOFILE, `ulimit -n`, or sysctl fs.file-max)" : "");
+    }
+    if (bytes != 0) {
+        const int rc = rc_segment_size(fd, bytes, err);
+        if (rc != 0) {
+            close(fd);
+            return rc;
+        }
+    }
+    return fd;
+}
+
+int rc_segment_size(int fd, uint64_t bytes, struct rc_err *err)
+{
+    struct stat status;
+    if (bytes == 0 || bytes > SHM_BYTES_MAX) {
+        return rc_err_set(err, -EINVAL, "shared memory segment: %" PRIu64 " bytes is not a size", bytes);
+    }
+    if (fstat(fd, &status) != 0) {
+        return rc_err_set(err, -errno, "shared memory segment: fstat of descriptor %d: %s", fd, strerror(errno));
+    }
+    if (status.st_size != 0 && (uint64_t)status.st_size != bytes) {
+        return rc_err_set(err, -EBADMSG, "shared memory segment: has %" PRIu64 " bytes where %" PRIu64 " are expected",
+                          (uint64_t)status.st_size, bytes);
+    }
+    if (status.st_size == 0 && ftruncate(fd, (off_t)bytes) != 0) {
+        return rc_err_set(err, -errno, "shared memory segment of %" PRIu64 " bytes: ftruncate: %s", bytes,
+                          strerror(errno));
+    }
+    const int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || ((seals & SHM_SEALS) != SHM_SEALS && fcntl(fd, F_ADD_SEALS, SHM_SEALS) != 0)) {
+        return rc_err_set(err, -errno, "shared memory segment: sealing its size: %s", strerror(errno));
+    }
+    return 0;
+}
+
+void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        rc_err_set(err, -errno, "shared memory segment: fstat of descriptor %d: %s", fd, strerror(errno));
+        return NULL;
+    }
+    /* Unsealed, another process could shrink it under us, and a plain load would become SIGBUS. */
+    const int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SHM_SEALS) != SHM_SEALS || status.st_size <= 0) {
+        rc_err_set(err, -EBADMSG, "shared memory segment: descriptor %d is not a memfd sealed in its size", fd);
+        return NULL;
+    }
+    void *memory = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        rc_err_set(err, -errno, "shared memory segment of %" PRIu64 " bytes: mmap: %s", (uint64_t)status.st_size,
+                   strerror(errno));
+        return NULL;
+    }
+    *bytes = (uint64_t)status.st_size;
+    return memory;
+}

@@ -1,0 +1,49 @@
+/*
+ * spawn_args: how the acceptor hands descriptors to a child, one format for both sides.
+ *
+ *   ringcast-worker --index I --control-fd N --port-fd N --truth-fd N --life-fd N --bell-fd N --relay-bell-fd N
+ *                   --steer-fd N --listen-fd N (one per control->listeners entry, in order)
+ *   ringcast-relay  --control-fd N --life-fd N --bell-fd N  then per worker in order: --port-fd N --worker-bell-fd N
+ *
+ * `life` is the read end of a pipe whose write end only the acceptor holds: end of file = the acceptor is gone, end
+ * cleanly. `bell` is the child's own eventfd, `*-bell` those it rings. `steer` is the BPF map of loads (-1 = none).
+ */
+#ifndef RC_COMMON_SHM_SPAWN_ARGS_H
+#define RC_COMMON_SHM_SPAWN_ARGS_H
+
+#include "common/config/config.h"
+#include "common/base/err.h"
+#include "common/shm/layout.h"
+
+struct rc_spawn_args {
+    int index; /* worker index, -1 for the relay */
+    int control_fd;
+    int life_fd;
+    int bell_fd;
+    int truth_fd;      /* worker only */
+    int relay_bell_fd; /* worker only */
+    int steer_fd;      /* worker only, -1 = none */
+    int listen_count;
+    int listen_fds[RC_LISTENERS_MAX];
+    int port_count; /* worker: 1 */
+    int port_fds[RC_WORKERS_MAX];
+    int worker_bell_count;
+    int worker_bell_fds[RC_WORKERS_MAX];
+};
+
+/* Child: reads argv. -EINVAL with the offending argument in `err`. */
+int rc_spawn_args_parse(struct rc_spawn_args *args, int argc, char **argv, struct rc_err *err);
+
+/* Acceptor: writes the argument strings into `text` (each NUL-terminated) and pointers to them into argv[1..] with a
+ * final NULL; argv[0] is the caller's. Returns argc, argv[0] included, or -E2BIG. */
+int rc_spawn_args_format(const struct rc_spawn_args *args, char **argv, int argv_max, char *text, int text_max);
+
+/* The BPF map that --steer-fd names: array of RC_WORKERS_MAX of this value, mmapable. */
+struct rc_steer_worker {
+    /* +1 by BPF at selection; -1 at close by the worker, which sets its true number when it differs for long. */
+    uint64_t load;
+    uint32_t live; /* W: acceptor. 1 = may be selected */
+    uint32_t busy; /* W: worker. 1 = overloaded: others first */
+};
+
+#endif

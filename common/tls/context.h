@@ -1,0 +1,27 @@
+/*
+ * tls_context: one certificate file as OpenSSL wants it, with the protocol settings that all listeners share.
+ *
+ * Workers build their contexts with it, and the acceptor builds the same ones, only to see that they can be built: what it
+ * accepted, workers can load. An SSL_CTX belongs to its caller. What fails is a file: one sentence that names key and file.
+ */
+#ifndef RC_COMMON_TLS_CONTEXT_H
+#define RC_COMMON_TLS_CONTEXT_H
+
+#include <openssl/types.h>
+#include <stdint.h>
+
+#include "common/config/config.h"
+#include "common/base/err.h"
+
+#define RC_TLS_TICKET_KEYS_BYTES 80u
+
+/* A context for the PEM file `file` (certificate, its chain and its key, in this order or any other), with the OCSP response in
+ * `file`.ocsp if there is one. `ticket_keys`
+ * (RC_TLS_TICKET_KEYS_BYTES): the same in all workers, so that a session resumes on any; NULL: none. -EINVAL, -EACCES ... */
+int rc_tls_context_open(SSL_CTX **context, const struct rc_config_tls *config, const char *file,
+                        const uint8_t *ticket_keys, struct rc_err *err);
+
+/* Could every file of `config` be used now, by this user? Without tls.listen nothing is looked at. */
+int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err);
+
+#endif

@@ -1,0 +1,625 @@
+/* entries: see entries.h. */
+#include "relay/cluster/entries.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+#define NONE UINT32_MAX
+#define CHUNK_ENTRIES 1024u
+
+enum flags {
+    WANTED = 1u << 0, /* it should be in Redis */
+    HELD = 1u << 1,   /* Redis has it, or may have it */
+    FLYING = 1u << 2, /* a command is out */
+    DIRTY = 1u << 3,  /* in the queue */
+    STALE = 1u << 4,  /* its worker has not told it again */
+    ADDING = 1u << 5, /* the command that is out adds */
+    RENEW = 1u << 6,  /* to be written again although it is held: Redis may have forgotten it */
+    RETRY = 1u << 7,  /* Redis refused it: waits for the retry timer */
+};
+
+struct slot {
+    uint64_t source;
+    struct rc_client_ref ref;
+    char *value; /* owner; NULL = none */
+    uint32_t collection;
+    uint32_t index;
+    uint32_t next; /* of the queue, or of the free list */
+    uint8_t value_bytes;
+    uint8_t flags; /* 0 = free */
+};
+
+struct rc_entries_chunk {
+    struct rc_entries *owner;
+    struct slot slots[CHUNK_ENTRIES];
+};
+
+struct rc_collection {
+    char *name; /* owner; NULL = free */
+    uint64_t hash;
+    uint32_t bytes;
+    uint32_t count; /* entries, those that are being removed included */
+    uint32_t next;  /* free list */
+    bool indexed;   /* its name was written to the index since the registration */
+};
+
+static void schedule(struct rc_entries *entries, uint64_t in_ms);
+
+static struct slot *slot_at(const struct rc_entries *entries, uint32_t index)
+{
+    return &entries->chunks[index / CHUNK_ENTRIES]->slots[index % CHUNK_ENTRIES];
+}
+
+static struct rc_entries *owner_of(struct slot *slot)
+{
+    struct slot *first = slot - slot->index % CHUNK_ENTRIES;
+    return ((struct rc_entries_chunk *)((char *)first - offsetof(struct rc_entries_chunk, slots)))->owner;
+}
+
+/* --- collections ----------------------------------------------------------------------------------------------------- */
+
+struct name_key {
+    const struct rc_entries *entries;
+    struct rc_span name;
+};
+
+static bool name_equal(const void *context, uint32_t index)
+{
+    const struct name_key *key = context;
+    const struct rc_collection *one = &key->entries->collections[index];
+    return rc_span_equal(rc_span_of(one->name, one->bytes), key->name);
+}
+
+static uint32_t collection_find(const struct rc_entries *entries, struct rc_span name)
+{
+    const struct name_key key = {.entries = entries, .name = name};
+    return rc_hashmap_find(&entries->names, rc_channel_hash((const char *)name.bytes, name.count), name_equal, &key);
+}
+
+static uint32_t collection_place(struct rc_entries *entries)
+{
+    if (entries->free_collection != NONE) {
+        const uint32_t index = entries->free_collection;
+        entries->free_collection = entries->collections[index].next;
+        return index;
+    }
+    if (entries->collection_count == entries->collection_max) {
+        const uint32_t max = entries->collection_max == 0 ? 64 : entries->collection_max * 2;
+        struct rc_collection *more = realloc(entries->collections, max * sizeof(*more));
+        if (more == NULL) {
+            return NONE;
+        }
+        entries->collections = more;
+        entries->collection_max = max;
+    }
+    entries->collections[entries->collection_count] = (struct rc_collection){.name = NULL};
+    return entries->collection_count++;
+}
+
+static void collection_free(struct rc_entries *entries, uint32_t index)
+{
+    struct rc_collection *one = &entries->collections[index];
+    free(one->name);
+    *one = (struct rc_collection){.next = entries->free_collection};
+    entries->free_collection = index;
+}
+
+static uint32_t collection_get(struct rc_entries *entries, struct rc_span name)
+{
+    uint32_t index = collection_find(entries, name);
+    if (index != RC_HASHMAP_NONE) {
+        return index;
+    }
+    index = collection_place(entries);
+    if (index == NONE) {
+        return NONE;
+    }
+    struct rc_collection *one = &entries->collections[index];
+    one->hash = rc_channel_hash((const char *)name.bytes, name.count);
+    one->bytes = (uint32_t)name.count;
+    one->name = strndup((const char *)name.bytes, name.count);
+    if (one->name == NULL || rc_hashmap_insert(&entries->names, one->hash, index) < 0) {
+        collection_free(entries, index);
+        return NONE;
+    }
+    return index;
+}
+
+static int write_index(const struct rc_entries *entries, const struct rc_collection *one, bool add)
+{
+    char key[RC_REDIS_NAME_MAX];
+    const struct rc_span argv[] = {add ? RC_SPAN("SADD") : RC_SPAN("SREM"),
+                                   rc_redis_key(entries->link, key, "ws:instance:%s:index", entries->instance_id),
+                                   rc_span_of(one->name, one->bytes)};
+    return rc_redis_command(entries->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv);
+}
+
+/* Nothing of it is in Redis any more. */
+static void collection_release(struct rc_entries *entries, uint32_t index)
+{
+    struct rc_collection *one = &entries->collections[index];
+    if (one->count > 0) {
+        return;
+    }
+    if (entries->registered && one->indexed) {
+        (void)write_index(entries, one, false); /* else a name too many: cleaning up finds nothing there */
+    }
+    const bool removed = rc_hashmap_remove(&entries->names, one->hash, index);
+    RC_ASSERT(removed);
+    collection_free(entries, index);
+}
+
+/* --- entries --------------------------------------------------------------------------------------------------------- */
+
+struct slot_key {
+    const struct rc_entries *entries;
+    uint64_t source;
+    const struct rc_client_ref *ref;
+    uint32_t collection;
+    uint32_t other_than; /* any source but this entry, and wanted; NONE = this very source */
+};
+
+static bool same_ref(const struct rc_client_ref *a, const struct rc_client_ref *b)
+{
+    return a->random == b->random && a->slot == b->slot && a->worker == b->worker;
+}
+
+static bool slot_equal(const void *context, uint32_t index)
+{
+    const struct slot_key *key = context;
+    const struct slot *slot = slot_at(key->entries, index);
+    if (slot->collection != key->collection || !same_ref(&slot->ref, key->ref)) {
+        return false;
+    }
+    return key->other_than == NONE ? slot->source == key->source
+                                   : index != key->other_than && (slot->flags & WANTED) != 0;
+}
+
+/* Sources of the same member have one hash: they are found by each other. */
+static uint64_t slot_hash(uint32_t collection, const struct rc_client_ref *ref)
+{
+    const struct {
+        uint64_t random;
+        uint32_t slot;
+        uint32_t worker;
+        uint64_t collection;
+    } parts = {ref->random, ref->slot, ref->worker, collection};
+    return rc_channel_hash((const char *)&parts, sizeof(parts));
+}
+
+static void push_dirty(struct rc_entries *entries, struct slot *slot)
+{
+    if ((slot->flags & (DIRTY | FLYING)) != 0) {
+        return; /* one in flight is looked at when it is answered */
+    }
+    slot->flags |= DIRTY;
+    slot->next = NONE;
+    if (entries->dirty_first == NONE) {
+        entries->dirty_first = slot->index;
+    } else {
+        slot_at(entries, entries->dirty_last)->next = slot->index;
+    }
+    entries->dirty_last = slot->index;
+    schedule(entries, 0);
+}
+
+static struct slot *slot_place(struct rc_entries *entries)
+{
+    if (entries->free_index == NONE) {
+        if (entries->chunk_count == entries->chunk_max) {
+            const uint32_t max = entries->chunk_max == 0 ? 16 : entries->chunk_max * 2;
+            struct rc_entries_chunk **more = realloc(entries->chunks, max * sizeof(struct rc_entries_chunk *));
+            if (more == NULL) {
+                return NULL;
+            }
+            entries->chunks = more;
+            entries->chunk_max = max;
+        }
+        struct rc_entries_chunk *chunk = calloc(1, sizeof(*chunk));
+        if (chunk == NULL) {
+            return NULL;
+        }
+        chunk->owner = entries;
+        const uint32_t first = entries->chunk_count * CHUNK_ENTRIES;
+        entries->chunks[entries->chunk_count++] = chunk;
+        for (uint32_t i = CHUNK_ENTRIES; i > 0; i--) {
+            chunk->slots[i - 1] = (struct slot){.index = first + i - 1, .next = entries->free_index};
+            entries->free_index = first + i - 1;
+        }
+    }
+    struct slot *slot = slot_at(entries, entries->free_index);
+    entries->free_index = slot->next;
+    return slot;
+}
+
+static void slot_give_back(struct rc_entries *entries, struct slot *slot)
+{
+    free(slot->value);
+    *slot = (struct slot){.index = slot->index, .next = entries->free_index};
+    entries->free_index = slot->index;
+}
+
+/* Neither wanted nor in Redis. */
+static void slot_free(struct rc_entries *entries, struct slot *slot)
+{
+    const uint32_t collection = slot->collection;
+    const bool removed = rc_hashmap_remove(&entries->map, slot_hash(collection, &slot->ref), slot->index);
+    RC_ASSERT(removed && (slot->flags & (FLYING | DIRTY)) == 0); /* RETRY: it is found free */
+    slot_give_back(entries, slot);
+    entries->count--;
+    rc_metric_set(entries->metrics, RC_METRIC_REDIS_ENTRIES, entries->count);
+    entries->collections[collection].count--;
+    collection_release(entries, collection);
+}
+
+static struct slot *slot_find(const struct rc_entries *entries, struct rc_span name, uint64_t source,
+                              const struct rc_client_ref *ref)
+{
+    const uint32_t collection = collection_find(entries, name);
+    if (collection == RC_HASHMAP_NONE) {
+        return NULL;
+    }
+    const struct slot_key key = {
+        .entries = entries, .source = source, .ref = ref, .collection = collection, .other_than = NONE};
+    const uint32_t index = rc_hashmap_find(&entries->map, slot_hash(collection, ref), slot_equal, &key);
+    return index != RC_HASHMAP_NONE ? slot_at(entries, index) : NULL;
+}
+
+static struct slot *slot_make(struct rc_entries *entries, struct rc_span name, uint64_t source,
+                              const struct rc_client_ref *ref, struct rc_span value)
+{
+    const uint32_t collection = collection_get(entries, name);
+    struct slot *slot = collection != NONE ? slot_place(entries) : NULL;
+    if (slot == NULL) {
+        if (collection != NONE) {
+            collection_release(entries, collection);
+        }
+        return NULL;
+    }
+    slot->source = source;
+    slot->ref = *ref;
+    slot->collection = collection;
+    slot->value_bytes = (uint8_t)value.count;
+    slot->value = value.count > 0 ? malloc(value.count) : NULL;
+    if ((value.count > 0 && slot->value == NULL) ||
+        rc_hashmap_insert(&entries->map, slot_hash(collection, ref), slot->index) < 0) {
+        slot_give_back(entries, slot);
+        collection_release(entries, collection);
+        return NULL;
+    }
+    if (value.count > 0) {
+        memcpy(slot->value, value.bytes, value.count);
+    }
+    entries->collections[collection].count++;
+    entries->count++;
+    rc_metric_set(entries->metrics, RC_METRIC_REDIS_ENTRIES, entries->count);
+    return slot;
+}
+
+/* Another value than before is to be written again. False without memory: the old one stays. */
+static bool set_value(struct slot *slot, struct rc_span value)
+{
+    if (rc_span_equal(rc_span_of(slot->value, slot->value_bytes), value)) {
+        return true;
+    }
+    char *copy = value.count > 0 ? malloc(value.count) : NULL;
+    if (value.count > 0) {
+        if (copy == NULL) {
+            return false;
+        }
+        memcpy(copy, value.bytes, value.count);
+    }
+    free(slot->value);
+    slot->value = copy;
+    slot->value_bytes = (uint8_t)value.count;
+    slot->flags |= RENEW;
+    return true;
+}
+
+int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref,
+                   struct rc_span value)
+{
+    RC_ASSERT(name.count > 1 && name.count <= RC_ENTRY_NAME_MAX && value.count <= UINT8_MAX);
+    struct slot *slot = slot_find(entries, name, source, ref);
+    if (slot == NULL) {
+        const bool full = entries->count >= RC_ENTRIES_MAX;
+        slot = full ? NULL : slot_make(entries, name, source, ref, value);
+        if (slot == NULL) {
+            rc_metric_add(entries->metrics, RC_METRIC_REDIS_ENTRIES_REFUSED, 1);
+            return full ? -ENOSPC : -ENOMEM;
+        }
+    }
+    slot->flags &= (uint8_t)~STALE;
+    if (!set_value(slot, value)) {
+        rc_metric_add(entries->metrics, RC_METRIC_REDIS_ENTRIES_REFUSED, 1);
+        return -ENOMEM;
+    }
+    if ((slot->flags & (WANTED | RENEW)) != WANTED) {
+        slot->flags |= WANTED;
+        push_dirty(entries, slot);
+    }
+    return 0;
+}
+
+bool rc_entries_has(const struct rc_entries *entries, struct rc_span name)
+{
+    static const struct rc_client_ref nobody = {0};
+    const struct slot *slot = slot_find(entries, name, 0, &nobody);
+    return slot != NULL && (slot->flags & WANTED) != 0;
+}
+
+int rc_entries_adopt(struct rc_entries *entries, struct rc_span name)
+{
+    static const struct rc_client_ref nobody = {0};
+    const bool known = slot_find(entries, name, 0, &nobody) != NULL;
+    const int result = rc_entries_add(entries, name, 0, &nobody, (struct rc_span){0});
+    if (result == 0 && !known) {
+        struct slot *slot = slot_find(entries, name, 0, &nobody);
+        slot->flags |= HELD;
+        entries->collections[slot->collection].indexed = true;
+    }
+    return result;
+}
+
+static void unwant(struct rc_entries *entries, struct slot *slot)
+{
+    if ((slot->flags & WANTED) != 0) {
+        slot->flags &= (uint8_t) ~(WANTED | STALE);
+        push_dirty(entries, slot);
+    }
+}
+
+void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t source,
+                       const struct rc_client_ref *ref)
+{
+    struct slot *slot = slot_find(entries, name, source, ref);
+    if (slot != NULL) {
+        unwant(entries, slot);
+    }
+}
+
+typedef void each(struct rc_entries *entries, struct slot *slot);
+
+static void for_each(struct rc_entries *entries, each *call)
+{
+    for (uint32_t index = 0; index < entries->chunk_count * CHUNK_ENTRIES; index++) {
+        struct slot *slot = slot_at(entries, index);
+        if (slot->flags != 0) {
+            call(entries, slot);
+        }
+    }
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------------- */
+
+/* Another channel of the same client keeps the member in the same set. */
+static bool kept_by_another(const struct rc_entries *entries, const struct slot *slot)
+{
+    const struct slot_key key = {
+        .entries = entries, .ref = &slot->ref, .collection = slot->collection, .other_than = slot->index};
+    return rc_hashmap_find(&entries->map, slot_hash(slot->collection, &slot->ref), slot_equal, &key) != RC_HASHMAP_NONE;
+}
+
+static void pardon(struct rc_entries *entries, struct slot *slot)
+{
+    if ((slot->flags & RETRY) != 0) {
+        slot->flags &= (uint8_t)~RETRY;
+        push_dirty(entries, slot);
+    }
+}
+
+static void retry(void *context, uint64_t now_ms)
+{
+    (void)now_ms;
+    for_each(context, pardon);
+}
+
+/* Redis is full, read-only, or has something else under that name: others go on meanwhile. */
+static void refused(struct rc_entries *entries, struct slot *slot, const char *why)
+{
+    rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" reason=\"%s\"",
+                   entries->collections[slot->collection].name, why);
+    slot->flags |= RETRY;
+    if (!entries->retry.set) {
+        rc_timer_set(rc_redis_timers(entries->link), &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry,
+                     entries);
+    }
+}
+
+static void answered(struct rc_entries *entries, struct slot *slot, bool added)
+{
+    if (added) {
+        slot->flags |= HELD;
+    } else {
+        slot->flags &= (uint8_t)~HELD;
+    }
+    if (((slot->flags & WANTED) != 0) != added || (slot->flags & RENEW) != 0) {
+        push_dirty(entries, slot);
+    } else if (!added) {
+        slot_free(entries, slot);
+    }
+}
+
+static void replied(void *context, const redisReply *reply)
+{
+    struct slot *slot = context;
+    struct rc_entries *entries = owner_of(slot);
+    const bool failed = reply == NULL || reply->type == REDIS_REPLY_ERROR;
+    const bool added = (slot->flags & ADDING) != 0;
+    slot->flags &= (uint8_t) ~(FLYING | ADDING);
+    entries->flying--;
+    if (failed) {
+        /* An answer that never came says nothing: it is taken for held, and written again. */
+        slot->flags |= HELD | RENEW;
+        entries->collections[slot->collection].indexed = false;
+        if (reply != NULL) {
+            refused(entries, slot, reply->str);
+        } else {
+            push_dirty(entries, slot);
+        }
+    } else {
+        answered(entries, slot, added);
+    }
+    if (entries->dirty_first != NONE) {
+        schedule(entries, 0);
+    }
+}
+
+/* False: there is no room for more commands now. */
+static bool write_one(struct rc_entries *entries, struct slot *slot)
+{
+    struct rc_collection *collection = &entries->collections[slot->collection];
+    const bool add = (slot->flags & WANTED) != 0;
+    const struct rc_entry entry = {.name = rc_span_of(collection->name, collection->bytes),
+                                   .ref = slot->ref,
+                                   .value = rc_span_of(slot->value, slot->value_bytes)};
+    if (add && !collection->indexed) {
+        if (write_index(entries, collection, true) < 0) {
+            return false;
+        }
+        collection->indexed = true;
+    }
+    if (entries->ops.write(entries->ops.context, &entry, add, replied, slot) < 0) {
+        return false;
+    }
+    slot->flags = (uint8_t)((slot->flags & ~RENEW) | FLYING | (add ? ADDING : 0));
+    entries->flying++;
+    rc_metric_add(entries->metrics, RC_METRIC_REDIS_ENTRY_WRITES, 1);
+    return true;
+}
+
+static void flush(void *context, uint64_t now_ms)
+{
+    struct rc_entries *entries = context;
+    (void)now_ms;
+    while (entries->dirty_first != NONE) {
+        struct slot *slot = slot_at(entries, entries->dirty_first);
+        const bool wanted = (slot->flags & WANTED) != 0;
+        const bool held = (slot->flags & HELD) != 0;
+        const bool change = wanted ? !held || (slot->flags & RENEW) != 0 : held && !kept_by_another(entries, slot);
+        if (change) {
+            if (!entries->registered || entries->flying >= RC_ENTRIES_FLYING_MAX || !write_one(entries, slot)) {
+                break;
+            }
+        }
+        entries->dirty_first = slot->next;
+        slot->flags &= (uint8_t)~DIRTY;
+        if (!change && !wanted) {
+            slot_free(entries, slot);
+        }
+    }
+    if (entries->dirty_first != NONE && entries->registered && entries->flying == 0) {
+        schedule(entries, RC_ENTRIES_RETRY_MS); /* nothing is out whose answer would go on */
+    }
+}
+
+static void schedule(struct rc_entries *entries, uint64_t in_ms)
+{
+    if (in_ms == 0 && (!entries->registered || entries->flush.set)) {
+        return;
+    }
+    rc_timer_set(rc_redis_timers(entries->link), &entries->flush, rc_clock_ms() + in_ms, flush, entries);
+}
+
+/* --- many at once ---------------------------------------------------------------------------------------------------- */
+
+/* Of a client, not of the instance. */
+static bool is_of(const struct slot *slot, uint32_t worker)
+{
+    return slot->flags != 0 && slot->ref.random != 0 && slot->ref.worker == worker;
+}
+
+void rc_entries_worker_begin(struct rc_entries *entries, uint32_t worker)
+{
+    for (uint32_t index = 0; index < entries->chunk_count * CHUNK_ENTRIES; index++) {
+        struct slot *slot = slot_at(entries, index);
+        if (is_of(slot, worker) && (slot->flags & WANTED) != 0) {
+            slot->flags |= STALE;
+        }
+    }
+}
+
+void rc_entries_worker_end(struct rc_entries *entries, uint32_t worker)
+{
+    for (uint32_t index = 0; index < entries->chunk_count * CHUNK_ENTRIES; index++) {
+        struct slot *slot = slot_at(entries, index);
+        if (is_of(slot, worker) && (slot->flags & STALE) != 0) {
+            unwant(entries, slot);
+        }
+    }
+}
+
+void rc_entries_worker_gone(struct rc_entries *entries, uint32_t worker)
+{
+    rc_entries_worker_begin(entries, worker);
+    rc_entries_worker_end(entries, worker);
+}
+
+void rc_entries_drop_all(struct rc_entries *entries)
+{
+    for_each(entries, unwant);
+}
+
+static void renew(struct rc_entries *entries, struct slot *slot)
+{
+    slot->flags |= RENEW;
+    push_dirty(entries, slot);
+}
+
+void rc_entries_registered(struct rc_entries *entries, bool registered)
+{
+    entries->registered = registered;
+    if (!registered) {
+        return;
+    }
+    for (uint32_t i = 0; i < entries->collection_count; i++) {
+        entries->collections[i].indexed = false;
+    }
+    for_each(entries, renew);
+    schedule(entries, 0);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_metrics *metrics,
+                    const char *instance_id, const struct rc_entries_ops *ops)
+{
+    *entries = (struct rc_entries){.link = link,
+                                   .metrics = metrics,
+                                   .instance_id = instance_id,
+                                   .ops = *ops,
+                                   .free_index = NONE,
+                                   .free_collection = NONE,
+                                   .dirty_first = NONE,
+                                   .dirty_last = NONE};
+    if (rc_hashmap_init(&entries->map, 64, RC_ENTRIES_MAX) < 0) {
+        return -ENOMEM;
+    }
+    if (rc_hashmap_init(&entries->names, 64, RC_ENTRIES_MAX) < 0) {
+        rc_hashmap_free(&entries->map);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void rc_entries_close(struct rc_entries *entries)
+{
+    for (uint32_t i = 0; i < entries->chunk_count; i++) {
+        for (uint32_t j = 0; j < CHUNK_ENTRIES; j++) {
+            free(entries->chunks[i]->slots[j].value);
+        }
+        free(entries->chunks[i]);
+    }
+    for (uint32_t i = 0; i < entries->collection_count; i++) {
+        free(entries->collections[i].name);
+    }
+    free(entries->chunks);
+    free(entries->collections);
+    rc_hashmap_free(&entries->map);
+    rc_hashmap_free(&entries->names);
+}

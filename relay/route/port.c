@@ -1,0 +1,469 @@
+/* port: one worker's rings as the relay sees them. Up rings are drained record by record, down rings never block. */
+#include "relay/route/port.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+/* Records that one pump moves at most, so that a worker with a deep overflow does not hold up the others. */
+#define PUMP_RECORDS_MAX 512u
+
+/* The smallest ring that common/ring attaches to; it also gives every answer room in half an overflow (see rc_port_stalled). */
+#define RING_BYTES_MIN 4096u
+_Static_assert(RING_BYTES_MIN / 2 >= 2 * (sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + RC_REQUEST_ID_MAX + 16),
+               "an answer and its wrap padding fit half of the smallest overflow");
+
+static bool valid_size(uint64_t bytes)
+{
+    return bytes >= RING_BYTES_MIN && bytes <= (UINT64_C(1) << 40) && (bytes & (bytes - 1)) == 0;
+}
+
+static void count_corrupt(struct rc_relay_port *port, const char *what)
+{
+    rc_metric_add(port->metrics, RC_METRIC_RING_CORRUPT, 1);
+    rc_log_limited(RC_LOG_ERROR, 5, "ring_corrupt", "worker=%u generation=%u what=\"%s\"", port->index,
+                   port->generation, what);
+}
+
+/* Data area by the sizes that were validated: the segment's own copy of them may have been overwritten since. */
+static void *ring_data(const struct rc_relay_port *port, uint32_t pair, enum rc_port_ring ring)
+{
+    return (uint8_t *)port->shared + RC_PORT_DATA_OFFSET + pair * (2 * port->ring_bytes + port->overflow_bytes) +
+           (uint64_t)ring * port->ring_bytes;
+}
+
+static void attach_up(struct rc_relay_port *port, uint32_t pair)
+{
+    port->up_pair = pair;
+    port->up_lost = rc_ring_attach_consumer(&port->up, &port->shared->pairs[pair].up, ring_data(port, pair, RC_PORT_UP),
+                                            port->ring_bytes) != 0;
+    if (port->up_lost) {
+        count_corrupt(port, "up ring positions");
+    }
+}
+
+/* A ring whose other end is dead and whose positions or records are corrupt: what it holds is lost, but the worker after next
+ * has to attach to it. Both cursors are the relay's while nobody is at the other end. */
+static void mend_dead_ring(struct rc_ring_shared *ring)
+{
+    const uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed) & ~(uint64_t)(RC_RING_ALIGN - 1);
+    atomic_store_explicit(&ring->tail, tail, memory_order_relaxed);
+    atomic_store_explicit(&ring->head, tail, memory_order_release);
+}
+
+/* Starts with what the dead generation left behind; when there is nothing, with the living one's pair. */
+static void select_up(struct rc_relay_port *port)
+{
+    const uint32_t current = port->generation & 1;
+    attach_up(port, current ^ 1);
+    if (port->up_lost) {
+        mend_dead_ring(&port->shared->pairs[current ^ 1].up);
+        attach_up(port, current);
+    } else if (!rc_ring_readable(&port->up)) {
+        attach_up(port, current);
+    }
+}
+
+static int attach_overflow(struct rc_relay_port *port, uint32_t pair)
+{
+    struct rc_ring_shared *shared = &port->shared->pairs[pair].overflow;
+    void *data = ring_data(port, pair, RC_PORT_OVERFLOW);
+    const int in = rc_ring_attach_producer(&port->overflow_in, shared, data, port->overflow_bytes);
+    const int out = rc_ring_attach_consumer(&port->overflow_out, shared, data, port->overflow_bytes);
+    return in != 0 ? in : out;
+}
+
+static void discard_overflow(struct rc_relay_port *port)
+{
+    port->overflow_out.position = port->overflow_in.position;
+    port->overflow_out.peer = port->overflow_in.position;
+    rc_ring_release(&port->overflow_out);
+}
+
+/* Down and overflow of the living generation. */
+static void attach_down(struct rc_relay_port *port)
+{
+    const uint32_t pair = port->generation & 1;
+    struct rc_port_pair *dead = &port->shared->pairs[pair ^ 1];
+    if (attach_overflow(port, pair ^ 1) == 0) {
+        discard_overflow(port); /* for clients that died with their worker */
+    } else {
+        mend_dead_ring(&dead->overflow);
+    }
+    if (rc_ring_attach_producer(&port->down, &dead->down, ring_data(port, pair ^ 1, RC_PORT_DOWN), port->ring_bytes) !=
+        0) {
+        mend_dead_ring(&dead->down);
+    }
+    int result = rc_ring_attach_producer(&port->down, &port->shared->pairs[pair].down,
+                                         ring_data(port, pair, RC_PORT_DOWN), port->ring_bytes);
+    if (result == 0) {
+        result = attach_overflow(port, pair);
+    }
+    port->down_lost = result != 0;
+    if (port->down_lost) {
+        count_corrupt(port, "down ring positions");
+    }
+}
+
+int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes, struct rc_process *process,
+                 struct rc_metrics *metrics, uint32_t index, int bell_fd, struct rc_err *err)
+{
+    /* P1 pairs with the acceptor's release store of `ready`, its last: sizes and version are written before it. */
+    if (bytes < RC_PORT_DATA_OFFSET || atomic_load_explicit(&shared->ready, memory_order_acquire) != RC_PORT_READY ||
+        shared->version != RC_SHM_VERSION) {
+        return rc_err_set(err, -EBADMSG, "port segment of worker %u is not one of this version of ringcast", index);
+    }
+    const uint64_t ring_bytes = shared->ring_bytes;
+    const uint64_t overflow_bytes = shared->overflow_bytes;
+    if (!valid_size(ring_bytes) || !valid_size(overflow_bytes) || rc_port_bytes(ring_bytes, overflow_bytes) > bytes) {
+        return rc_err_set(
+            err, -EBADMSG, "port segment of worker %u: rings of %llu and %llu bytes do not fit its %llu bytes", index,
+            (unsigned long long)ring_bytes, (unsigned long long)overflow_bytes, (unsigned long long)bytes);
+    }
+    port->shared = shared;
+    port->process = process;
+    port->metrics = metrics;
+    port->index = index;
+    port->bell_fd = bell_fd;
+    port->ring_bytes = ring_bytes;
+    port->overflow_bytes = overflow_bytes;
+    /* P2 pairs with the acceptor's release store before it starts the worker. */
+    port->generation = atomic_load_explicit(&shared->generation, memory_order_acquire);
+    attach_down(port);
+    select_up(port);
+    if (atomic_load_explicit(&shared->gap_pending, memory_order_relaxed) != 0) {
+        rc_gap_set_add_all(&port->gaps); /* a predecessor dropped something; what it was died with it */
+    }
+    (void)rc_port_follow(port);
+    return 0;
+}
+
+static void end_gap(struct rc_relay_port *port)
+{
+    atomic_store_explicit(&port->process->reported_stuck, 0, memory_order_relaxed);
+    atomic_store_explicit(&port->shared->gap_pending, 0, memory_order_release);
+}
+
+bool rc_port_follow(struct rc_relay_port *port)
+{
+    const uint32_t state = atomic_load_explicit(&port->process->state, memory_order_acquire);
+    const uint32_t generation = atomic_load_explicit(&port->shared->generation, memory_order_acquire); /* P2 */
+    const bool adopt = generation != port->generation;
+    if (RC_UNLIKELY(adopt)) {
+        rc_log_info("worker_generation", "worker=%u from=%u to=%u", port->index, port->generation, generation);
+        port->generation = generation;
+        if (attach_overflow(port, generation & 1) == 0) {
+            discard_overflow(port); /* leftovers of the worker two generations ago */
+        }
+        attach_down(port);
+        select_up(port);
+        rc_gap_set_clear(&port->gaps);
+        end_gap(port);
+    }
+    port->live = state != RC_PROCESS_DOWN && !port->down_lost;
+    return adopt;
+}
+
+static bool valid_record(uint32_t type, const struct rc_envelope *head)
+{
+    switch (type) {
+    case RC_UP_PUBLISH:
+    case RC_UP_INTEREST_ADD:
+    case RC_UP_INTEREST_REMOVE:
+        return head->channel_bytes > 0;
+    case RC_UP_DIRECT:
+    case RC_UP_SNAPSHOT_BEGIN:
+    case RC_UP_SNAPSHOT_END:
+        return true;
+    case RC_UP_MEMBERS_BEGIN:
+    case RC_UP_MEMBERS_END:
+        return true;
+    case RC_UP_QUERY:
+        return head->origin.random != 0 || (head->flags & RC_ENVELOPE_API) != 0;
+    case RC_UP_MEMBER_ADD:
+    case RC_UP_MEMBER_REMOVE:
+        return head->channel_bytes > 0 && head->origin.random != 0 && head->data_bytes <= RC_CHANNEL_NAME_MAX;
+    case RC_UP_CALL:
+    case RC_UP_REPLY:
+        return (head->flags & RC_ENVELOPE_API) != 0;
+    default:
+        return false;
+    }
+}
+
+int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
+{
+    const void *payload;
+    uint32_t bytes;
+    while (!port->up_lost) {
+        const uint64_t before = port->up.position;
+        const int result = rc_ring_next(&port->up, &record->type, &payload, &bytes);
+        if (result > 0) {
+            if (rc_envelope_read(&record->view, payload, bytes) != 0 ||
+                !valid_record(record->type, &record->view.head)) {
+                count_corrupt(port, "up record");
+                rc_ring_release(&port->up);
+                return -EBADMSG;
+            }
+            record->current = record->view.head.generation == port->generation;
+            if (!record->current &&
+                record->view.head.generation ==
+                    atomic_load_explicit(&port->shared->generation, memory_order_acquire)) { /* P2 */
+                /* A worker that was started since rc_port_follow looked: to be adopted first, or its interest were lost. */
+                port->up.position = before;
+                return 0;
+            }
+            return 1;
+        }
+        if (result < 0) {
+            count_corrupt(port, "up ring");
+        }
+        if (port->up_pair != (port->generation & 1)) { /* the dead generation's ring is drained, or of no use */
+            if (result < 0) {
+                mend_dead_ring(&port->shared->pairs[port->up_pair].up);
+            }
+            attach_up(port, port->generation & 1);
+        } else if (result < 0) {
+            port->up_lost = true;
+        } else {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+void rc_port_release(struct rc_relay_port *port)
+{
+    rc_ring_release(&port->up);
+}
+
+uint64_t rc_port_position(const struct rc_relay_port *port)
+{
+    /* Not up.position: that may stand behind a padding record which the shared head has not passed yet. */
+    return atomic_load_explicit(&port->shared->pairs[port->up_pair].up.head, memory_order_relaxed);
+}
+
+bool rc_port_rewind(struct rc_relay_port *port, uint32_t pair, uint64_t position)
+{
+    if (atomic_load_explicit(&port->shared->pairs[pair].up.head, memory_order_relaxed) != position) {
+        return false;
+    }
+    attach_up(port, pair);
+    return !port->up_lost && rc_ring_readable(&port->up);
+}
+
+void rc_port_resume(struct rc_relay_port *port)
+{
+    select_up(port);
+}
+
+static bool write_record(struct rc_relay_port *port, struct rc_ring *ring, enum rc_record_type type,
+                         const struct rc_envelope_view *view)
+{
+    const uint64_t bytes = rc_envelope_bytes(&view->head);
+    if (RC_UNLIKELY(bytes > rc_ring_payload_max(ring))) {
+        return false;
+    }
+    void *record = rc_ring_claim(ring, (uint32_t)type, (uint32_t)bytes);
+    if (record == NULL) {
+        return false;
+    }
+    rc_envelope_write(record, view);
+    memcpy((uint8_t *)record + offsetof(struct rc_envelope, generation), &port->generation, sizeof(port->generation));
+    rc_ring_commit(ring, (uint32_t)bytes);
+    return true;
+}
+
+/* Down if nothing waits before it, else (or if down is full) overflow. */
+static bool write_in_order(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    if (RC_LIKELY(rc_port_overflow_used(port) == 0) && write_record(port, &port->down, type, view)) {
+        port->ring_due = true;
+    } else if (write_record(port, &port->overflow_in, type, view)) {
+        rc_metric_add(port->metrics, RC_METRIC_OVERFLOWED, 1);
+    } else {
+        return false;
+    }
+    rc_metric_add(port->metrics, RC_METRIC_ROUTED, 1);
+    return true;
+}
+
+static void begin_gap(struct rc_relay_port *port)
+{
+    /* Before the up record is released: a successor that does not route this record again must know of the loss. */
+    if (atomic_load_explicit(&port->shared->gap_pending, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&port->shared->gap_pending, 1, memory_order_release);
+        atomic_store_explicit(&port->process->reported_stuck, 1, memory_order_relaxed);
+        rc_log_limited(RC_LOG_WARN, 5, "worker_overflow", "worker=%u overflow_bytes=%llu", port->index,
+                       (unsigned long long)rc_port_overflow_used(port));
+    }
+}
+
+bool rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    if (!port->live) {
+        return false;
+    }
+    const bool droppable = type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT;
+    const uint64_t hash = view->head.channel_hash;
+    if (!droppable) {
+        return write_in_order(port, type, view);
+    }
+    /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */
+    if (!rc_gap_set_covers(&port->gaps, hash, view->channel, view->head.channel_bytes) &&
+        RC_LIKELY(write_in_order(port, type, view))) {
+        return true;
+    }
+    begin_gap(port);
+    rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
+    rc_metric_add(port->metrics, RC_METRIC_DOWN_DROPPED, 1);
+    return false;
+}
+
+/* Only this process writes overflow, so this is a stray write of another one: what was in it is lost, the worker is told. */
+static void lose_overflow(struct rc_relay_port *port)
+{
+    count_corrupt(port, "overflow ring");
+    discard_overflow(port);
+    begin_gap(port);
+    rc_gap_set_add_all(&port->gaps);
+}
+
+/* Moves the oldest overflow record down. False when there is none or no room. */
+static bool move_one(struct rc_relay_port *port)
+{
+    const uint64_t before = port->overflow_out.position;
+    const void *payload;
+    uint32_t type;
+    uint32_t bytes;
+    const int result = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
+    if (result <= 0) {
+        if (result < 0) {
+            lose_overflow(port);
+        }
+        return false;
+    }
+    uint32_t generation = 0;
+    if (bytes >= sizeof(struct rc_envelope)) {
+        memcpy(&generation, (const uint8_t *)payload + offsetof(struct rc_envelope, generation), sizeof(generation));
+    }
+    if (generation == port->generation) { /* else written for a worker that is dead */
+        void *copy = rc_ring_claim(&port->down, type, bytes);
+        if (copy == NULL && rc_ring_want_room(&port->down, bytes)) {
+            copy = rc_ring_claim(&port->down, type, bytes);
+        }
+        if (copy == NULL) {
+            port->overflow_out.position = before;
+            return false;
+        }
+        memcpy(copy, payload, bytes);
+        rc_ring_commit(&port->down, bytes);
+        port->ring_due = true;
+    }
+    /* Dying here writes the record twice; workers drop a sequence that they have seen. */
+    rc_ring_release(&port->overflow_out);
+    return true;
+}
+
+static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    const struct rc_envelope_view view = {
+        .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash},
+        .channel = name,
+    };
+    const bool written = write_in_order(port, RC_DOWN_GAP, &view);
+    rc_metric_add(port->metrics, RC_METRIC_DOWN_GAPS, written);
+    return written;
+}
+
+/* Half empty is room enough: earlier, a sustained overload would be all gaps; later, a channel could wait for ever. */
+static void tell_gaps(struct rc_relay_port *port)
+{
+    const char *name;
+    uint32_t name_bytes;
+    while (!rc_port_stalled(port) && rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
+        if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes)) {
+            return;
+        }
+        rc_gap_set_pop(&port->gaps);
+    }
+    if (rc_gap_set_empty(&port->gaps) && atomic_load_explicit(&port->shared->gap_pending, memory_order_relaxed) != 0) {
+        end_gap(port);
+    }
+}
+
+void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    if (!port->live || rc_gap_set_covers(&port->gaps, hash, name, name_bytes)) {
+        return; /* nobody is there, or it is noted already */
+    }
+    if (!rc_port_stalled(port) && write_gap(port, hash, name, name_bytes)) {
+        return;
+    }
+    begin_gap(port);
+    if (name_bytes > 0) {
+        rc_gap_set_add(&port->gaps, hash, name, name_bytes);
+    } else {
+        rc_gap_set_add_all(&port->gaps);
+    }
+}
+
+bool rc_port_pump(struct rc_relay_port *port)
+{
+    if (!port->live) {
+        return false;
+    }
+    uint32_t moved = 0;
+    while (rc_port_overflow_used(port) > 0 && moved < PUMP_RECORDS_MAX && move_one(port)) {
+        moved++;
+    }
+    tell_gaps(port);
+    return moved == PUMP_RECORDS_MAX;
+}
+
+void rc_port_ring(struct rc_relay_port *port)
+{
+    const bool room = !port->up_lost && rc_ring_room_due(&port->up);
+    const bool due = port->ring_due || room;
+    port->ring_due = false;
+    if (due && port->live && rc_doorbell_ring(&port->process->bell, port->bell_fd) > 0) {
+        rc_metric_add(port->metrics, RC_METRIC_WAKES_SENT, 1);
+    }
+}
+
+/* The size of the oldest overflow record, without taking it. */
+static bool overflow_can_move(struct rc_relay_port *port)
+{
+    const uint64_t before = port->overflow_out.position;
+    const void *payload;
+    uint32_t type;
+    uint32_t bytes;
+    const int result = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
+    port->overflow_out.position = before;
+    return result < 0 || (result > 0 && rc_ring_want_room(&port->down, bytes));
+}
+
+bool rc_port_pending(struct rc_relay_port *port)
+{
+    if (atomic_load_explicit(&port->shared->generation, memory_order_acquire) != port->generation) {
+        return true;
+    }
+    if (!port->up_lost && !rc_port_stalled(port) &&
+        (port->up_pair != (port->generation & 1) || rc_ring_readable(&port->up))) {
+        return true;
+    }
+    if (!port->live) {
+        return false;
+    }
+    if (rc_port_overflow_used(port) > 0 && overflow_can_move(port)) {
+        return true;
+    }
+    return !rc_port_stalled(port) && !rc_gap_set_empty(&port->gaps);
+}
+
+bool rc_port_drained(struct rc_relay_port *port)
+{
+    return port->up_lost || (port->up_pair == (port->generation & 1) && !rc_ring_readable(&port->up));
+}

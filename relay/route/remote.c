@@ -1,0 +1,355 @@
+/* remote: see remote.h. */
+#include "relay/route/remote.h"
+
+#include <errno.h>
+
+#include "common/base/log.h"
+#include "common/metrics/redis_health.h"
+
+#define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
+
+/* --- from the router ------------------------------------------------------------------------------------------------- */
+
+static void publish(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    const struct rc_config_namespace *policy =
+        rc_config_namespace_of(remote->config, view->channel, view->head.channel_bytes);
+    if (rc_registry_refused(&remote->registry)) {
+        return; /* others would take it for the message of the owner of our id */
+    }
+    const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
+    if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
+        rc_broadcast_publish(&remote->broadcast, view, flags);
+    } else {
+        rc_channel_bridge_publish(&remote->channel, view, flags);
+    }
+}
+
+static bool direct(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    return view->head.target.worker == RC_WORKER_FOREIGN && !rc_registry_refused(&remote->registry) &&
+           rc_direct_publish(&remote->direct, view);
+}
+
+static bool interest_add(void *context, const struct rc_interest_request *request, bool first)
+{
+    struct rc_remote *remote = context;
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    if (first) { /* a later worker waits for the same confirmation */
+        rc_subscription_sets_interest(&remote->sets, name, true);
+        rc_presence_interest(&remote->presence, name, true);
+    }
+    const enum rc_redis_want want = rc_redis_channel_want(
+        remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
+    const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
+    if (want == RC_REDIS_WANT_LOCAL || refused) {
+        rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
+    }
+    return want != RC_REDIS_WANT_CONFIRMED || refused;
+}
+
+static enum rc_confirmation confirm(void *context, uint64_t hash, struct rc_span name, uint64_t token)
+{
+    const struct rc_remote *remote = context;
+    if (rc_registry_refused(&remote->registry)) {
+        return RC_CONFIRMED_HERE;
+    }
+    switch (rc_redis_channel_want(remote->link, hash, name, WAITER_REPLY, token)) {
+    case RC_REDIS_WANT_CONFIRMED:
+        return RC_CONFIRMED;
+    case RC_REDIS_WANT_LOCAL:
+        return RC_CONFIRMED_HERE;
+    case RC_REDIS_WANT_LATER:
+        break;
+    }
+    return RC_CONFIRMATION_LATER;
+}
+
+static void interest_remove(void *context, uint64_t hash, const char *name, uint32_t name_bytes)
+{
+    struct rc_remote *remote = context;
+    const struct rc_span span = rc_span_of(name, name_bytes);
+    rc_redis_channel_unwant(remote->link, hash, span);
+    rc_subscription_sets_interest(&remote->sets, span, false);
+    rc_presence_interest(&remote->presence, span, false);
+}
+
+/* Of a worker of this host: nobody else looks. */
+static void user_missed(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    rc_presence_missed(&remote->presence, user);
+}
+
+static int call(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    return rc_calls_send(&remote->calls, worker, view);
+}
+
+static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    rc_calls_replied(&remote->calls, worker, view);
+}
+
+static void member(void *context, const struct rc_envelope_view *view, bool subscribed)
+{
+    struct rc_remote *remote = context;
+    const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
+    const struct rc_span user = rc_span_of(view->data, view->head.data_bytes);
+    rc_subscription_sets_member(&remote->sets, channel, &view->head.origin, subscribed);
+    rc_presence_member(&remote->presence, channel, &view->head.origin, user, subscribed);
+}
+
+static void members(void *context, uint32_t worker, enum rc_members_mark mark)
+{
+    struct rc_remote *remote = context;
+    switch (mark) {
+    case RC_MEMBERS_BEGIN:
+        rc_entries_worker_begin(&remote->entries, worker);
+        break;
+    case RC_MEMBERS_END:
+        rc_entries_worker_end(&remote->entries, worker);
+        break;
+    case RC_MEMBERS_GONE:
+        rc_entries_worker_gone(&remote->entries, worker);
+        break;
+    }
+}
+
+const struct rc_remote_ops rc_remote_ops = {.publish = publish,
+                                            .direct = direct,
+                                            .interest_add = interest_add,
+                                            .confirm = confirm,
+                                            .interest_remove = interest_remove,
+                                            .missed = user_missed,
+                                            .call = call,
+                                            .replied = call_replied,
+                                            .member = member,
+                                            .members = members};
+
+/* --- to the router --------------------------------------------------------------------------------------------------- */
+
+static bool deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    const struct rc_remote *remote = context;
+    return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
+}
+
+/* Of a message that every instance has heard: one of them looks. */
+static void undelivered(void *context, struct rc_span user)
+{
+    struct rc_remote *remote = context;
+    if (rc_registry_first(&remote->registry)) {
+        rc_presence_missed(&remote->presence, user);
+    }
+}
+
+static void interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
+                       bool confirmed)
+{
+    const struct rc_remote *remote = context;
+    const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
+    if (worker == WAITER_REPLY) {
+        rc_router_confirmed(remote->router, token, everywhere);
+        return;
+    }
+    const struct rc_interest_request request = {.worker = worker,
+                                                .token = token,
+                                                .hash = hash,
+                                                .name = (const char *)name.bytes,
+                                                .name_bytes = (uint32_t)name.count};
+    rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
+}
+
+static void missed(void *context, struct rc_span name)
+{
+    const struct rc_remote *remote = context;
+    rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+}
+
+static bool known(void *context)
+{
+    const struct rc_remote *remote = context;
+    return rc_worker_set_empty(&remote->router->unknown);
+}
+
+/* --- this instance among others -------------------------------------------------------------------------------------- */
+
+static void registered(void *context)
+{
+    struct rc_remote *remote = context;
+    rc_entries_registered(&remote->entries, true);
+    rc_heartbeat_now(&remote->heartbeat);
+}
+
+static void unregistered(void *context)
+{
+    struct rc_remote *remote = context;
+    rc_entries_registered(&remote->entries, false);
+}
+
+static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                      void *replied_context)
+{
+    struct rc_remote *remote = context;
+    return rc_presence_clean_user(&remote->presence, user, instance, replied, replied_context);
+}
+
+static int write_entry(void *context, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
+                       void *replied_context)
+{
+    struct rc_remote *remote = context;
+    const uint8_t letter = entry->name.bytes[0];
+    return letter == 'c' || letter == 'i'
+               ? rc_subscription_sets_write(&remote->sets, entry, add, replied, replied_context)
+               : rc_presence_write(&remote->presence, entry, add, replied, replied_context);
+}
+
+static uint64_t client_count(void *context)
+{
+    const struct rc_remote *remote = context;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < remote->control->worker_count; i++) {
+        total += rc_metric_get(&remote->control->worker_metrics[i], RC_METRIC_CONNECTIONS);
+    }
+    return total;
+}
+
+/* -ENOMEM. */
+static int open_instance(struct rc_remote *remote)
+{
+    const struct rc_control *control = remote->control;
+    const struct rc_config *config = remote->config;
+    struct rc_metrics *metrics = remote->wire.metrics;
+    const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
+    const struct rc_registry_ops ops = {.registered = registered,
+                                        .unregistered = unregistered,
+                                        .cleanup = {.user = clean_user, .context = remote},
+                                        .context = remote};
+    int result = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
+    if (result != 0) {
+        return result;
+    }
+    result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    if (result != 0) {
+        rc_calls_close(&remote->calls);
+        return result;
+    }
+    result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
+                              control->boot_nonce);
+    if (result != 0) {
+        rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
+        return result;
+    }
+    rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
+    rc_registry_open(&remote->registry, remote->link, metrics, control->instance_id, control->boot_wall_ms,
+                     control->boot_nonce, &config->cluster, &ops);
+    rc_heartbeat_open(&remote->heartbeat, remote->link, &remote->registry, metrics,
+                      config->cluster.heartbeat_interval_ms, client_count, remote);
+    return 0;
+}
+
+bool rc_remote_leave(struct rc_remote *remote)
+{
+    if (remote->registry.leaving) {
+        return remote->registry.left;
+    }
+    if (!rc_registry_owned(&remote->registry) || !rc_redis_up(remote->link)) {
+        return true;
+    }
+    rc_entries_drop_all(&remote->entries);
+    if (!rc_entries_settled(&remote->entries)) {
+        return false;
+    }
+    rc_registry_leave(&remote->registry);
+    return remote->registry.left;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
+                   struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err)
+{
+    *remote = (struct rc_remote){.control = control, .config = config, .router = router};
+    const struct rc_redis_setup setup = {
+        .config = &config->redis,
+        .instance_id = control->instance_id,
+        .metrics = &control->relay_metrics,
+        .health = &control->redis_health,
+        .host = *host,
+        .successor = atomic_load_explicit(&control->relay.generation, memory_order_acquire) > 1};
+    struct rc_err why;
+    int result = rc_redis_link_open(&remote->link, &setup, &why);
+    if (result == -ENOMEM) {
+        return rc_err_set(err, result, "%s", why.text);
+    }
+    if (result != 0) {
+        rc_redis_health_set(&control->redis_health, RC_REDIS_AWAY, why.text);
+        rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
+                     why.text);
+        return 0;
+    }
+    result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce,
+                          config->limits.max_message_size_bytes, &control->relay_metrics);
+    if (result != 0) {
+        rc_redis_link_close(remote->link);
+        remote->link = NULL;
+        return rc_err_set(err, result, "no memory for messages from Redis");
+    }
+    remote->bridge = (struct rc_bridge){
+        .link = remote->link,
+        .wire = &remote->wire,
+        .host = {.deliver = deliver,
+                 .interested = interested,
+                 .missed = missed,
+                 .known = known,
+                 .undelivered = undelivered,
+                 .context = remote},
+    };
+    rc_channel_bridge_open(&remote->channel, &remote->bridge);
+    rc_broadcast_open(&remote->broadcast, &remote->bridge);
+    rc_direct_open(&remote->direct, &remote->bridge);
+    rc_notifications_open(&remote->notifications, &remote->bridge);
+    rc_gaps_open(&remote->gaps, &remote->bridge);
+    rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
+    result = open_instance(remote);
+    if (result != 0) {
+        rc_redis_link_close(remote->link);
+        rc_wire_close(&remote->wire);
+        remote->link = NULL;
+        return rc_err_set(err, result, "no memory for what Redis is told of this instance");
+    }
+    return 0;
+}
+
+void rc_remote_close(struct rc_remote *remote)
+{
+    if (remote->link != NULL) {
+        rc_redis_link_close(remote->link);
+        rc_cleanup_close(&remote->registry.cleanup);
+        rc_presence_close(&remote->presence);
+        rc_entries_close(&remote->entries);
+        rc_calls_close(&remote->calls);
+        rc_gaps_close(&remote->gaps);
+        rc_wire_close(&remote->wire);
+        remote->link = NULL;
+    }
+}
+
+void rc_remote_configure(struct rc_remote *remote, const struct rc_config *config)
+{
+    remote->config = config;
+    if (remote->link != NULL) {
+        rc_redis_link_configure(remote->link, &config->redis);
+        rc_application_configure(&remote->application, config);
+        rc_registry_configure(&remote->registry, &config->cluster);
+        rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);
+        rc_subscription_sets_configure(&remote->sets, config);
+        rc_presence_configure(&remote->presence, config);
+    }
+}

@@ -1,0 +1,156 @@
+/*
+ * router: gives every message of the host its sequence number and writes it to the workers that want it.
+ *
+ * One up record at a time, in this order, so that a successor knows where a dead relay stood:
+ *
+ *   read (validated by port) → intent {worker, pair, position, sequence} → next_sequence → down records → release
+ *
+ * A successor that finds the intent's record unreleased routes that record again with the intent's sequence before anything
+ * else; workers drop a sequence that is not greater than the last they saw. There is at most one sequenced record per message
+ * and worker: on the publisher's own worker message and answer are one record.
+ *
+ * Calls of the HTTP API (common/records/call.h) are passed on without a sequence: to one worker or all, and their replies back. A relay
+ * that dies in between passes a call on twice; each of them can be carried out twice, and the asker counts a worker once.
+ *
+ * Interest is unknown after a restart: until a worker's snapshot (its token is the relay's generation) has passed, it is sent
+ * everything. Errors are counted, never fatal; nothing blocks. Owned by main, one thread.
+ *
+ * Upwards, towards other hosts, the router only knows struct rc_remote_ops; without one this host is all there is.
+ */
+#ifndef RC_RELAY_ROUTE_ROUTER_H
+#define RC_RELAY_ROUTE_ROUTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/records/call.h"
+#include "common/records/envelope.h"
+#include "common/metrics/metrics.h"
+#include "common/shm/layout.h"
+#include "relay/route/interest.h"
+#include "relay/route/port.h"
+#include "relay/cluster/roster.h"
+
+/* A worker asks to get a channel's messages. */
+struct rc_interest_request {
+    uint32_t worker;
+    uint64_t token;   /* of the RC_UP_INTEREST_ADD: by it the worker knows which of several registrations is meant */
+    uint64_t hash;    /* rc_channel_hash of the name */
+    const char *name; /* borrowed */
+    uint32_t name_bytes;
+};
+
+enum rc_confirmation {
+    RC_CONFIRMED,         /* messages of other hosts arrive */
+    RC_CONFIRMED_HERE,    /* those of this host do */
+    RC_CONFIRMATION_LATER /* rc_router_confirmed comes */
+};
+
+enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
+
+/* What the router asks of whatever connects this host to others. Nothing may block; the views live during the call only. */
+struct rc_remote_ops {
+    /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
+    void (*publish)(void *context, const struct rc_envelope_view *view);
+    /* A direct message for a client that is not of this host. False: there is no such client. */
+    bool (*direct)(void *context, const struct rc_envelope_view *view);
+    /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */
+    bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
+    /* Has Redis a subscription to this channel, which some worker wants? May be NULL. */
+    enum rc_confirmation (*confirm)(void *context, uint64_t hash, struct rc_span name, uint64_t token);
+    /* No worker wants the channel any more. */
+    void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
+    /* A local worker's message for a user found no connection here. May be NULL. */
+    void (*missed)(void *context, struct rc_span user);
+    /* A worker's call is for other instances as well, or alone when its target is a client of theirs. 0: replies come, as RC_DOWN_REPLY
+     * with RC_WORKER_FOREIGN as origin.worker. -ENOTCONN: they cannot be asked now; -EINVAL: it is none; another: too much to do.
+     * May be NULL, as all that follow. */
+    int (*call)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    /* A worker replied to an rc_router_call. */
+    void (*replied)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. */
+    void (*member)(void *context, const struct rc_envelope_view *view, bool subscribed);
+    /* All of a worker's members are told between begin and end; gone: it died with its clients. */
+    void (*members)(void *context, uint32_t worker, enum rc_members_mark mark);
+};
+
+struct rc_router_setup {
+    struct rc_relay_port *ports; /* borrowed: opened */
+    uint32_t port_count;
+    struct rc_relay_truth *truth;       /* borrowed: in the control segment */
+    struct rc_metrics *metrics;         /* borrowed: the relay's */
+    uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
+    uint64_t interest_count_max;        /* pairs of channel and worker */
+    struct rc_idempotency *idempotency; /* borrowed: in the control segment; NULL = keys are not looked at */
+    struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
+    /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
+    void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    void *query_context;                /* borrowed */
+    const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
+    void *remote_context;               /* borrowed */
+};
+
+#define RC_ROUTER_HELD_MAX 1024u /* replies that wait for Redis; what comes on top is passed on as unconfirmed */
+
+struct rc_router_held;
+
+struct rc_router {
+    struct rc_router_setup setup;
+    struct rc_interest interest;
+    struct rc_worker_set live;     /* workers that can be written to */
+    struct rc_worker_set unknown;  /* workers whose interest is unknown: they get everything */
+    struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
+    struct rc_worker_set touched;  /* workers to be rung after the batch */
+    uint32_t first;                /* port that the next turn begins with */
+    struct rc_router_held *held;   /* owner: RC_ROUTER_HELD_MAX; NULL until one is needed */
+    uint32_t held_serial;          /* of the last one */
+    uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
+};
+
+/* Takes over from a predecessor (repairs next_sequence, routes the intent's record again). 0 or -ENOMEM. */
+int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup);
+void rc_router_close(struct rc_router *router);
+
+/* After a reload. A smaller bound keeps what is registered. */
+void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max);
+
+/* One round: follows generations, pumps overflows, takes a bounded batch from every worker's up ring, rings bells. True when
+ * it stopped at a bound and there is more to do at once. */
+bool rc_router_turn(struct rc_router *router);
+
+/* Wakes the workers that were written to since the last round: after deliveries and answers outside of a turn. */
+void rc_router_ring(struct rc_router *router);
+
+/* After the relay announced its sleep: true when there is something to do after all. */
+bool rc_router_pending(struct rc_router *router);
+
+/* True when every up ring is empty (or lost), nothing left to take. */
+bool rc_router_drained(struct rc_router *router);
+
+/* A message that no local worker sent (view->head.flags has RC_ENVELOPE_REMOTE): sequenced here and delivered. `type` is
+ * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
+bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
+
+/* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
+ * everybody is told that it may concern any channel, and direct messages. */
+void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
+
+/* An answer without a sequence to a worker, as long as it is not far behind. False (counted): it did not get it. */
+bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                    const struct rc_envelope_view *view);
+
+/* A call of another instance: to the worker of the target, or to all when it is nobody. `asked` says to whom it went: to nobody when the
+ * target's worker is not there. False: not to all it should have gone to. */
+bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked);
+
+/* The end of an rc_remote_ops.confirm that said RC_CONFIRMATION_LATER. */
+void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhere);
+
+/* Does some worker want the channel? */
+bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);
+
+/* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
+void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
+                             uint16_t code);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * router_calls: calls of the HTTP API and their replies, and the idempotency keys of what it publishes. Part of the router, see
+ * router.h and common/records/call.h.
+ */
+#include "relay/route/router_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "relay/route/idempotency.h"
+
+/* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
+static void answer_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *up,
+                        const struct rc_envelope *head, const void *data)
+{
+    struct rc_envelope_view answer = {.head = *head, .request_id = up->request_id, .data = data};
+    answer.head.origin = up->head.origin;
+    answer.head.target = up->head.target;
+    answer.head.flags = (uint16_t)(head->flags | RC_ENVELOPE_API | RC_ENVELOPE_ANSWER);
+    answer.head.request_id_bytes = up->head.request_id_bytes;
+    if (!rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer)) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
+    }
+}
+
+bool rc_router_is_duplicate(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
+                            uint64_t sequence)
+{
+    struct rc_call_tag tag;
+    if (router->setup.idempotency == NULL || !rc_call_tag_read(&record->view, &tag) || !rc_call_tag_keyed(&tag)) {
+        return false;
+    }
+    const uint64_t first = rc_idempotency_find(router->setup.idempotency, tag.key, rc_clock_ms());
+    if (first == 0 || first == sequence) {
+        return false; /* with its own sequence: a predecessor died in the middle of this very message */
+    }
+    rc_metric_add(router->setup.metrics, RC_METRIC_API_DUPLICATES, 1);
+    if (rc_router_asker_of(router, port, record) != NULL) {
+        const struct rc_envelope head = {.position = first, .flags = RC_ENVELOPE_DUPLICATE};
+        answer_call(router, port, &record->view, &head, NULL);
+    }
+    return true;
+}
+
+void rc_router_remember_key(struct rc_router *router, const struct rc_envelope_view *view, uint64_t sequence)
+{
+    struct rc_call_tag tag;
+    if (router->setup.idempotency != NULL && rc_call_tag_read(view, &tag) && rc_call_tag_keyed(&tag) &&
+        rc_idempotency_put(router->setup.idempotency, tag.key, sequence, rc_clock_ms())) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_KEYS_EVICTED, 1);
+    }
+}
+
+/* What a worker's overflow has beyond its half is for its own answers: see rc_port_stalled. */
+static bool pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_record_type type,
+                    const struct rc_envelope_view *view)
+{
+    if (rc_port_stalled(to) || !rc_router_send_to(router, to, type, view)) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
+        return false;
+    }
+    return true;
+}
+
+/* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
+static bool pass_call(struct rc_router *router, struct rc_envelope_view view, uint32_t asker,
+                      struct rc_call_asked *asked)
+{
+    struct rc_worker_set targets = router->live;
+    bool all = true;
+    if (view.head.target.random != 0) {
+        const struct rc_relay_port *only = rc_router_target_port(router, &view.head.target);
+        targets = (struct rc_worker_set){0};
+        if (only != NULL) {
+            rc_worker_set_put(&targets, only->index, true);
+        }
+    }
+    view.head.sequence = 0;
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)asker};
+    view.head.flags = RC_ENVELOPE_API;
+    for (uint32_t i = 0; i < router->setup.port_count; i++) {
+        if (!rc_worker_set_has(&targets, i)) {
+            continue;
+        }
+        if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view)) {
+            asked->bits[i / 64] |= UINT64_C(1) << (i % 64);
+        } else {
+            all = false;
+        }
+    }
+    return all;
+}
+
+/* Other instances first: when they cannot be asked for want of room, nothing is done here either. */
+static uint16_t ask_others(struct rc_router *router, const struct rc_relay_port *port,
+                           const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    const bool theirs = view->head.target.random != 0;
+    const int result = remote == NULL || remote->call == NULL
+                           ? -ENOSYS
+                           : remote->call(router->setup.remote_context, port->index, view);
+    switch (result) {
+    case 0:
+        asked->scope = RC_CALL_SCOPE_ALL;
+        return 0;
+    case -ENOSYS:
+        return theirs ? RC_ROUTER_NOT_FOUND : 0;
+    case -EINVAL:
+        return RC_ROUTER_NOT_FOUND;
+    case -ENOTCONN:
+        asked->scope = RC_CALL_SCOPE_LOCAL;
+        return theirs ? RC_ROUTER_UNAVAILABLE : 0;
+    default:
+        return RC_ROUTER_UNAVAILABLE;
+    }
+}
+
+void rc_router_route_call(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    const struct rc_client_ref *target = &record->view.head.target;
+    const bool theirs = target->random != 0 && target->worker == RC_WORKER_FOREIGN;
+    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
+    struct rc_call_asked asked = {0};
+    if (target->random == 0 || theirs) {
+        answer.code = ask_others(router, port, &record->view, &asked);
+    }
+    if (answer.code == 0 && !theirs) {
+        if (!pass_call(router, record->view, port->index, &asked)) {
+            answer.code = RC_ROUTER_UNAVAILABLE;
+        } else if (target->random != 0 && (asked.bits[0] | asked.bits[1]) == 0) {
+            answer.code = RC_ROUTER_NOT_FOUND;
+        }
+    }
+    answer_call(router, port, &record->view, &answer, &asked);
+}
+
+/* --- replies --- */
+
+/* The reply to a subscribe, until Redis has confirmed the channel. */
+struct rc_router_held {
+    bool used;
+    uint32_t serial;
+    uint32_t worker; /* that replied */
+    struct rc_envelope head;
+    struct rc_call_tag tag;
+    struct rc_reply_head reply;
+};
+
+void rc_router_held_close(struct rc_router *router)
+{
+    free(router->held);
+    router->held = NULL;
+}
+
+static void pass_reply(struct rc_router *router, uint32_t worker, struct rc_envelope_view view)
+{
+    const uint32_t asker = view.head.target.worker;
+    const struct rc_remote_ops *remote = router->setup.remote;
+    if (asker == RC_WORKER_FOREIGN && remote != NULL && remote->replied != NULL) {
+        remote->replied(router->setup.remote_context, worker, &view);
+    }
+    if (asker >= router->setup.port_count || !rc_worker_set_has(&router->live, asker)) {
+        return; /* it died meanwhile */
+    }
+    view.head.sequence = 0;
+    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)worker};
+    view.head.flags = RC_ENVELOPE_API;
+    (void)pass_on(router, &router->setup.ports[asker], RC_DOWN_REPLY, &view);
+}
+
+static void pass_held(struct rc_router *router, struct rc_router_held *held, uint32_t flags)
+{
+    held->used = false;
+    held->reply.flags |= flags;
+    const struct rc_envelope_view view = {
+        .head = held->head, .request_id = (const uint8_t *)&held->tag, .data = (const uint8_t *)&held->reply};
+    pass_reply(router, held->worker, view);
+}
+
+void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhere)
+{
+    RC_ASSERT(router->held != NULL && (uint32_t)token < RC_ROUTER_HELD_MAX);
+    struct rc_router_held *held = &router->held[(uint32_t)token];
+    if (held->used && held->serial == token >> 32) {
+        pass_held(router, held, everywhere ? 0 : RC_REPLY_UNCONFIRMED);
+    }
+}
+
+static struct rc_router_held *held_place(struct rc_router *router)
+{
+    if (router->held == NULL) {
+        router->held = calloc(RC_ROUTER_HELD_MAX, sizeof(*router->held));
+    }
+    if (router->held == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < RC_ROUTER_HELD_MAX; i++) {
+        struct rc_router_held *held = &router->held[(router->held_serial + i) % RC_ROUTER_HELD_MAX];
+        if (!held->used) {
+            return held;
+        }
+    }
+    return NULL;
+}
+
+/* A worker has subscribed connections to this channel; its interest came up before. */
+static void route_subscribed(struct rc_router *router, const struct rc_relay_port *port, struct rc_router_held *held,
+                             struct rc_span channel, uint64_t hash)
+{
+    const struct rc_remote_ops *remote = router->setup.remote;
+    const struct rc_worker_set wanted =
+        rc_interest_find(&router->interest, hash, (const char *)channel.bytes, (uint32_t)channel.count);
+    if (rc_worker_set_has(&router->unknown, port->index)) {
+        pass_held(router, held, RC_REPLY_UNCONFIRMED); /* a new relay: it gets all messages of this host */
+        return;
+    }
+    if (!rc_worker_set_has(&wanted, port->index)) {
+        held->reply.count = 0; /* refused (add_interest): the connections will not be in it */
+        pass_held(router, held, RC_REPLY_BUSY);
+        return;
+    }
+    struct rc_router_held *place = NULL;
+    enum rc_confirmation result = RC_CONFIRMED;
+    if (remote != NULL && remote->confirm != NULL) {
+        place = held_place(router);
+        result = RC_CONFIRMED_HERE;
+    }
+    if (place != NULL) {
+        held->serial = ++router->held_serial;
+        *place = *held;
+        place->used = true;
+        result = remote->confirm(router->setup.remote_context, hash, channel,
+                                 (uint64_t)held->serial << 32 | (uint32_t)(place - router->held));
+        if (result == RC_CONFIRMATION_LATER) {
+            return;
+        }
+        place->used = false;
+    }
+    pass_held(router, held, result == RC_CONFIRMED ? 0 : RC_REPLY_UNCONFIRMED);
+}
+
+void rc_router_route_reply(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record)
+{
+    struct rc_envelope_view view = record->view;
+    const struct rc_span channel = rc_span_of(view.channel, view.head.channel_bytes);
+    const uint64_t hash = view.head.channel_hash;
+    struct rc_router_held held = {.worker = port->index};
+    view.head.channel_bytes = 0;
+    view.head.channel_hash = 0;
+    if (channel.count > 0 && view.head.data_bytes == sizeof(held.reply) && rc_call_tag_read(&view, &held.tag)) {
+        held.head = view.head;
+        memcpy(&held.reply, view.data, sizeof(held.reply));
+        route_subscribed(router, port, &held, channel, hash);
+    } else {
+        pass_reply(router, port->index, view);
+    }
+}
+
+bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                    const struct rc_envelope_view *view)
+{
+    return worker < router->setup.port_count && pass_on(router, &router->setup.ports[worker], type, view);
+}
+
+bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    *asked = (struct rc_call_asked){0};
+    return pass_call(router, *view, RC_WORKER_FOREIGN, asked);
+}

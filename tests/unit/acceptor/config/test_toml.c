@@ -1,0 +1,534 @@
+/*
+ * The configuration file: right ones, wrong ones with the place and the words of each error, and the checked-in files
+ * that are made from config.def. RC_UPDATE_FILES=1 in the environment writes those files anew instead of comparing
+ * them.
+ */
+#include "acceptor/config/toml.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/config/key.h"
+#include "common/config/print.h"
+#include "common/base/log.h"
+
+static struct rc_config config;
+static struct rc_config other;
+static struct rc_config_errors errors;
+
+static void clean(void)
+{
+    rc_config_defaults(&config);
+    rc_config_defaults(&other);
+    errors.count = 0;
+}
+
+TestSuite(config_toml, .init = clean);
+
+static int load(const char *text)
+{
+    clean();
+    const size_t bytes = strlen(text);
+    char *const copy = malloc(bytes > 0 ? bytes : 1); /* its exact size: ASan sees a read behind it */
+    memcpy(copy, text, bytes);
+    const int rc = rc_config_load_text(&config, copy, bytes, "x.toml", &errors);
+    free(copy);
+    cr_assert_eq(rc == 0, errors.count == 0);
+    return rc;
+}
+
+/* --- right files ------------------------------------------------------------------------------------------------- */
+
+Test(config_toml, empty_file_is_the_defaults)
+{
+    cr_expect_eq(load(""), 0);
+    cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
+    cr_expect_eq(load("# only a comment\n\n[server]\n[limits]\n"), 0);
+    cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
+}
+
+/* The library asked "is it a blank?" in undefined ways here. */
+Test(config_toml, letters_beyond_ascii_are_taken_wherever_toml_has_them)
+{
+    cr_assert_eq(load("# \xc2\xa7\n[server]\nuser = \"\"\"\\\n  \"\"\" # \xca\x9a\n[[namespace]]\nname = "
+                      "\"\"\"\\\n\xc2\xa7 \xca\x9a\"\"\"\n[[namespace]]\nname = '\xe2\xb1\xa0'\n"),
+                 0, "%s", errors.lines[0].text);
+    cr_expect_str_eq(config.namespaces[1].name, "\xc2\xa7 \xca\x9a");
+    cr_expect_str_eq(config.namespaces[2].name, "\xe2\xb1\xa0");
+}
+
+Test(config_toml, every_kind_of_value_is_taken)
+{
+    static const char text[] = "[server]\n"
+                               "listen = [\"0.0.0.0:80\", \"[::1]:81\", 8082, 'unix:/run/a.sock']\n"
+                               "workers = 4\n"
+                               "instance_id = \"eu-1.a_b\"\n"
+                               "max_connections = 1_000_000\n"
+                               "drain_timeout = \"1h30m\"\n"
+                               "pin_cpus = false\n"
+                               "ring_size = 8388608\n"
+                               "[limits]\n"
+                               "max_message_size = \"64KiB\"\n"
+                               "ping_interval = \"0s\"\n"
+                               "[http]\n"
+                               "allowed_origins = [ \"https://A.example:443/\", \"*\" ]\n"
+                               "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n"
+                               "api_keys = [\"0123456789\"]\n"
+                               "[cluster]\nsubscription_sets = \"instances\"\n"
+                               "[permissions]\nbroadcast = \"user\"\n"
+                               "[log]\nlevel = \"warning\"\nformat = \"json\"\n";
+    cr_assert_eq(load(text), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.server.listen.count, 4u);
+    cr_expect_str_eq(config.server.listen.items[2].text, "8082");
+    cr_expect_str_eq(config.server.listen.items[3].text, "unix:/run/a.sock");
+    cr_expect_eq(config.server.workers, 4u);
+    cr_expect_str_eq(config.server.instance_id.text, "eu-1.a_b");
+    cr_expect_eq(config.server.max_connections, 1000000u);
+    cr_expect_eq(config.server.drain_timeout_ms, 5400000u);
+    cr_expect_not(config.server.pin_cpus);
+    cr_expect_eq(config.server.ring_bytes, 8388608u);
+    cr_expect_eq(config.limits.max_message_size_bytes, 65536u);
+    cr_expect_eq(config.limits.ping_interval_ms, 0u);
+    cr_expect_str_eq(config.http.allowed_origins.items[0].text, "https://a.example");
+    cr_expect_str_eq(config.http.allowed_origins.items[1].text, "*");
+    cr_expect_eq(config.http.trusted_proxies.count, 2u);
+    cr_expect_eq(config.cluster.subscription_sets, (uint32_t)RC_SUBSCRIPTION_SETS_INSTANCES);
+    cr_expect_eq(config.permissions.broadcast, RC_WHO_USER);
+    cr_expect_eq(config.log.level, (uint32_t)RC_LOG_WARN);
+    cr_expect_eq(config.log.format, (uint32_t)RC_LOG_JSON);
+}
+
+Test(config_toml, toml_may_be_written_in_any_of_its_ways)
+{
+    cr_expect_eq(load("server.workers = 3\nlimits = { max_channels = 7, \"max_body\" = '1KB' }\r\n"), 0, "%s",
+                 errors.lines[0].text);
+    cr_expect_eq(config.server.workers, 3u);
+    cr_expect_eq(config.limits.max_channels, 7u);
+    cr_expect_eq(config.limits.max_body_bytes, 1000u);
+    cr_expect_eq(load("\xef\xbb\xbf[server]\r\nworkers = 0x10\r\n"), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.server.workers, 16u);
+    cr_expect_eq(load("endpoint = [ { path = \"/a\" }, { path = \"/b\", join = [] } ]\n"), 0, "%s",
+                 errors.lines[0].text);
+    cr_expect_eq(config.endpoint_count, 2u);
+    cr_expect_eq(config.endpoints[1].join_count, 0u);
+}
+
+Test(config_toml, tables_are_taken_in_their_order)
+{
+    static const char text[] =
+        "[[namespace]]\nname = \"prices\"\npublish = \"none\"\nhistory = 5\nslow_consumer = \"latest\"\npriority = \"critical\"\n"
+        "[[namespace]]\nname = \"default\"\nsubscribe = \"user\"\n"
+        "[[namespace]]\nname = \"a\"\npresence = true\nmin_interval = \"100ms\"\nreveal_publisher = true\n"
+        "[[endpoint]]\npath = \"/live\"\n"
+        "[[endpoint]]\npath = \"/in\"\nprotocol = \"raw\"\njoin = [\"a:1\", \"*\"]\nincoming = \"publish:a:1\"\n"
+        "[[endpoint]]\npath = \"/n\"\nprotocol = \"native\"\n"
+        "[[bridge]]\nredis = \"match:result\"\nroom = \"leaderboard:{json.id}\"\n";
+    cr_assert_eq(load(text), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.namespace_count, 3u);
+    cr_expect_str_eq(config.namespaces[0].name, "default");
+    cr_expect_eq(config.namespaces[0].subscribe, RC_WHO_USER);
+    cr_expect_str_eq(config.namespaces[1].name, "prices");
+    cr_expect_eq(config.namespaces[1].name_bytes, 6u);
+    cr_expect_eq(config.namespaces[1].publish, RC_WHO_NONE);
+    cr_expect_eq(config.namespaces[1].subscribe, RC_WHO_DEFAULT, "a table does not inherit");
+    cr_expect_eq(config.namespaces[1].history, 5u);
+    cr_expect_eq(config.namespaces[1].slow_consumer, RC_SLOW_LATEST);
+    cr_expect_eq(config.namespaces[1].priority, RC_PRIORITY_CRITICAL);
+    cr_expect(config.namespaces[2].presence);
+    cr_expect(config.namespaces[2].reveal_publisher);
+    cr_expect_eq(config.namespaces[2].min_interval_ms, 100u);
+    cr_expect_eq(config.endpoint_count, 3u);
+    cr_expect_eq(config.endpoints[0].protocol, RC_ENDPOINT_RAW);
+    cr_expect_eq(config.endpoints[0].join_count, 1u);
+    cr_expect_str_eq(config.endpoints[0].join[0], "*");
+    cr_expect_eq(config.endpoints[0].incoming, RC_INCOMING_IGNORE);
+    cr_expect_eq(config.endpoints[1].join_count, 2u);
+    cr_expect_str_eq(config.endpoints[1].join[1], "*");
+    cr_expect_eq(config.endpoints[1].incoming, RC_INCOMING_PUBLISH);
+    cr_expect_str_eq(config.endpoints[1].incoming_channel, "a:1");
+    cr_expect_eq(config.endpoints[2].protocol, RC_ENDPOINT_NATIVE);
+    cr_expect_eq(config.bridge_count, 1u);
+    cr_expect_str_eq(config.bridges[0].room.text, "leaderboard:{json.id}");
+    cr_expect_eq(rc_config_finish(&config, NULL), 0);
+}
+
+/* --- wrong files ------------------------------------------------------------------------------------------------- */
+
+/* Each file has exactly one thing wrong. */
+static const struct {
+    const char *text;
+    const char *error;
+} wrong[] = {
+    /* syntax */
+    {"[server\n", "x.toml:1:8: "},
+    {"[server]\nworkers = \n", "x.toml:2:11: "},
+    {"[server]\nworkers = 1\nworkers = 2\n", "x.toml:3:"},
+    {"[server]\n[server]\n", "x.toml:2:"},
+    {"a = \"\xff\"\n", "x.toml:1:"},
+    {"[server]\npath = \"/ws\n", "x.toml:2:"},
+    {"[server]\nworkers = 99999999999999999999\n", "x.toml:2:"},
+    {"[#server]\nworkers = 1\n", "x.toml:1:1: this line is not TOML"},
+    {"[server]\n[[[a]]]\n", "x.toml:2:1: this line is not TOML"},
+    {"[server]\n# x\n\n[[=", "x.toml:4:1: this line is not TOML"},
+    {"x = [[[[[[[[[[[[[[[[[[[[[[[[\n", "x.toml:1:"},
+    {"[server]\nwörkers = 1\n", "x.toml:2:2: "},
+    {"x = 6['\xc3\x8d'\n", "x.toml:1:"},
+    {"\xca\x9a", "x.toml:1:1: "},
+    {"[e0\xca\x9a", "x.toml:1:"},
+    {"[server]\npath = \"\\", "x.toml:2:"},
+    {"[server]\npath = \"\"\"", "x.toml:2:"},
+    {"a.b.c.d.e.f.g.h.i = 1\n", "x.toml:1:16: a key with too many parts"},
+    /* sections and keys that do not exist */
+    {"[sever]\n", "x.toml:1:2: unknown section \"sever\", did you mean \"[server]\"?"},
+    {"[zzzzzzzzz]\n", "x.toml:1:2: unknown section \"zzzzzzzzz\""},
+    {"workers = 1\n", "x.toml:1:1: unknown key outside of a section \"workers\""},
+    {"[server]\n  worker = 1\n", "x.toml:2:3: unknown key \"worker\" in [server], did you mean \"workers\"?"},
+    {"[limits]\nping_intervall = \"1s\"\n",
+     "x.toml:2:1: unknown key \"ping_intervall\" in [limits], did you mean \"ping_interval\"?"},
+    {"[limits]\nzzzzzzz = 1\n", "x.toml:2:1: unknown key \"zzzzzzz\" in [limits]"},
+    {"[server.listen]\n", "x.toml:1:"},
+    {"[[namespace]]\nname = \"a\"\nsubscribers = \"user\"\n",
+     "x.toml:3:1: unknown key \"subscribers\" in [[namespace]], did you mean \"subscribe\"?"},
+    {"[\"ser\\u0007ver\"]\n", "x.toml:1:2: unknown section \"ser?ver\""},
+    {"[[server]]\n", "x.toml:1:3: expected a section [server]"},
+    {"server = 1\n", "x.toml:1:1: expected a section [server]"},
+    {"[namespace]\nname = \"a\"\n", "x.toml:1:2: expected tables with two brackets: [[namespace]]"},
+    {"endpoint = [1]\n", "x.toml:1:13: expected tables: [[endpoint]]"},
+    /* types */
+    {"[server]\nworkers = \"four\"\n",
+     "x.toml:2:11: server.workers: expected a number from 1 to 128 or \"auto\", found \"four\""},
+    {"[server]\nworkers = 1.5\n",
+     "x.toml:2:11: server.workers: expected a number from 1 to 128 or \"auto\", found a number with a decimal point"},
+    {"[server]\npin_cpus = \"yes\"\n", "x.toml:2:12: server.pin_cpus: expected true or false, found \"yes\""},
+    {"[server]\npin_cpus = 1\n", "x.toml:2:12: server.pin_cpus: expected true or false, found 1"},
+    {"[server]\npath = 1\n", "x.toml:2:8: server.path: expected a text in quotes, found 1"},
+    {"[server]\npath = [\"/a\"]\n", "x.toml:2:8: server.path: expected a text in quotes, found a list"},
+    {"[server]\nlisten = \"127.0.0.1:1\"\n",
+     "x.toml:2:10: server.listen: expected a list of texts, as in [\"…\", \"…\"], found \"127.0.0.1:1\""},
+    {"[server]\nlisten = [true]\n", "x.toml:2:11: server.listen: expected texts in quotes, found true"},
+    {"[server]\nlisten = [[\"a\"]]\n", "x.toml:2:11: server.listen: expected texts in quotes, found a list"},
+    {"[server]\npath = 2026-01-01\n", "x.toml:2:8: server.path: expected a text in quotes, found a date or time"},
+    {"[limits]\nmax_channels = \"5\"\n",
+     "x.toml:2:16: limits.max_channels: expected a number from 1 to 65535, found \"5\""},
+    {"[limits]\nmax_channels = {}\n",
+     "x.toml:2:16: limits.max_channels: expected a number from 1 to 65535, found a table"},
+    {"[limits]\nping_interval = 25\n",
+     "x.toml:2:17: limits.ping_interval: expected a duration with its unit, in quotes, such as \"25s\" or \"100ms\", found 25"},
+    {"[limits]\nping_interval = 2.5\n",
+     "x.toml:2:17: limits.ping_interval: expected a duration such as \"25s\", found a number with a decimal point"},
+    {"[limits]\nmax_body = true\n", "x.toml:2:12: limits.max_body: expected a size such as \"64KiB\", found true"},
+    {"[log]\nlevel = 1\n",
+     "x.toml:2:9: log.level: expected one of \"debug\", \"info\", \"warn\", \"error\", \"off\", found 1"},
+    /* values */
+    {"[server]\nworkers = 0\n", "x.toml:2:11: server.workers: expected a number from 1 to 128 or \"auto\", found 0"},
+    {"[server]\nworkers = 129\n",
+     "x.toml:2:11: server.workers: expected a number from 1 to 128 or \"auto\", found 129"},
+    {"[server]\nmax_connections = -1\n",
+     "x.toml:2:19: server.max_connections: expected a number from 0 to 100000000, found -1"},
+    {"[server]\nring_size = \"1KiB\"\n",
+     "x.toml:2:13: server.ring_size: expected a size from 64KiB to 1GiB, found \"1KiB\""},
+    {"[server]\nring_size = 1024\n", "x.toml:2:13: server.ring_size: expected a size from 64KiB to 1GiB, found 1024"},
+    {"[server]\nring_size = \"1MX\"\n",
+     "x.toml:2:13: server.ring_size: expected a size such as \"64KiB\" (units B, KB, MB, GB, TB of 1000, "},
+    {"[limits]\nping_interval = \"25\"\n",
+     "x.toml:2:17: limits.ping_interval: the number has no unit: expected a duration such as \"25s\""},
+    {"[limits]\nping_interval = \"25h\"\n",
+     "x.toml:2:17: limits.ping_interval: expected a duration from 0s to 1d, found \"25h\""},
+    {"[limits]\nping_interval = \"1us\"\n",
+     "x.toml:2:17: limits.ping_interval: durations are kept in whole milliseconds, found \"1us\""},
+    {"[log]\nlevel = \"loud\"\n",
+     "x.toml:2:9: log.level: expected one of \"debug\", \"info\", \"warn\", \"error\", \"off\", found \"loud\""},
+    {"[permissions]\ndirect = \"owner\"\n",
+     "x.toml:2:10: permissions.direct: expected one of \"auto\", \"anyone\", \"user\", \"none\", found \"owner\""},
+    {"[server]\nlisten = [\"127.0.0.1\"]\n",
+     "x.toml:2:11: server.listen: expected an address to listen on such as \"127.0.0.1:8080\""},
+    {"[server]\nlisten = [\"a:1\",\n  \"8080\"]\n", "x.toml:2:11: server.listen: expected an address to listen on"},
+    {"[server]\nlisten = [\"8080\",\n  \"x\"]\n", "x.toml:3:3: server.listen: expected an address to listen on"},
+    {"[server]\nlisten = [99999]\n", "x.toml:2:11: server.listen: a port is a number from 1 to 65535, found \"99999\""},
+    {"[server]\nlisten = [\"8080\", \"8080\"]\n", "x.toml:2:19: server.listen: \"8080\" stands there twice"},
+    {"[server]\nlisten = [\"\"]\n", "x.toml:2:11: server.listen: an item must not be empty"},
+    {"[server]\npath = \"\"\n", "x.toml:2:8: server.path: must not be empty"},
+    {"[server]\npath = \"ws\"\n", "x.toml:2:8: server.path: expected a path such as \"/live\""},
+    {"[server]\npath = \"/a?b\"\n", "x.toml:2:8: server.path: expected a path such as \"/live\""},
+    {"[server]\ninstance_id = \"a b\"\n",
+     "x.toml:2:15: server.instance_id: expected letters, digits, _, . and -, found \"a b\""},
+    {"[server]\ninstance_id = \"12345678901234567890123456789012345678901234567890123456789012345\"\n",
+     "x.toml:2:15: server.instance_id: expected at most 64 bytes, found \"123456"},
+    {"[server]\nuser = \"a\\u0000b\"\n",
+     "x.toml:2:8: server.user: expected text without control characters, found \"a\\x00b\""},
+    {"[server]\nuser = \"-x\"\n", "x.toml:2:8: server.user: expected a user's name, found \"-x\""},
+    {"[server]\ncontrol_socket = \"x.sock\"\n", "x.toml:2:18: server.control_socket: expected an absolute path"},
+    {"[redis]\nurl = \"http://user:hunter2@h\"\n",
+     "x.toml:2:7: redis.url: expected a URL such as \"redis://host:6379\", \"rediss://host\", \"unix:///path\", \"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\", found a text of 21 bytes"},
+    {"[http]\napi_keys = [\"short\"]\n",
+     "x.toml:2:13: http.api_keys: expected at least 8 visible ASCII characters without spaces, found a text of 5 bytes"},
+    {"[http]\napi_keys = [\"0123456789\", \"0123456789\"]\n", "x.toml:2:27: http.api_keys: an item stands there twice"},
+    {"[http]\nallowed_origins = [\"example.com\"]\n",
+     "x.toml:2:20: http.allowed_origins: expected an origin such as \"https://example.com\""},
+    {"[http]\ntrusted_proxies = [\"10.0.0.1/8\"]\n",
+     "x.toml:2:20: http.trusted_proxies: the address has bits set behind its /8 prefix"},
+    {"[auth]\nuser_header = \"X User\"\n",
+     "x.toml:2:15: auth.user_header: expected the name of a request header, found \"X User\""},
+    {"[tls]\ncertificates = [\"a.pem\"]\n", "x.toml:2:17: tls.certificates: expected an absolute path"},
+    /* tables */
+    {"[[namespace]]\n", "x.toml:1:1: this [[namespace]] needs a name"},
+    {"[[namespace]]\nname = \"a:b\"\n",
+     "x.toml:2:8: [[namespace]] name: expected a name without \":\" that is not \"*\", found \"a:b\""},
+    {"[[namespace]]\nname = \"*\"\n", "x.toml:2:8: [[namespace]] name: expected a name without \":\""},
+    {"[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"a\"\n",
+     "x.toml:3:1: there is another [[namespace]] named \"a\""},
+    {"[[namespace]]\nname = \"default\"\n[[namespace]]\nname = \"default\"\n",
+     "x.toml:3:1: there is another [[namespace]] named \"default\""},
+    {"[[namespace]]\nname = \"a\"\nhistory = -1\n",
+     "x.toml:3:11: [[namespace]] history: expected a number from 0 to 1000000, found -1"},
+    {"[[endpoint]]\nprotocol = \"raw\"\n", "x.toml:1:1: this [[endpoint]] needs a path"},
+    {"[[endpoint]]\npath = \"/a\"\njoin = [\"a\", \"\\u0007\"]\n",
+     "x.toml:3:14: [[endpoint]] join: expected text without control characters, found \"\\x07\""},
+    {"[[endpoint]]\npath = \"/a\"\njoin = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]\n",
+     "x.toml:3:41: [[endpoint]] join: expected at most 8 items"},
+    {"[[endpoint]]\npath = \"/a\"\nincoming = \"publish\"\n",
+     "x.toml:3:12: [[endpoint]] incoming: expected \"ignore\", \"broadcast\" or \"publish:<channel>\", found \"publish\""},
+    {"[[endpoint]]\npath = \"/a\"\nincoming = \"publish:\"\n",
+     "x.toml:3:12: [[endpoint]] incoming: expected a channel's name of 1 to 255 bytes"},
+    {"[[endpoint]]\npath = \"/a\"\nincoming = \"publish:*\"\n",
+     "x.toml:3:12: [[endpoint]] incoming: expected \"broadcast\" to send to everybody"},
+    {"[[endpoint]]\npath = \"/a\"\nincoming = 1\n",
+     "x.toml:3:12: [[endpoint]] incoming: expected \"ignore\", \"broadcast\" or"},
+    {"[[bridge]]\nredis = \"a\"\n", "x.toml:1:1: this [[bridge]] needs a room"},
+};
+
+Test(config_toml, wrong_files_are_told_with_place_and_remedy)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
+        cr_expect_eq(load(wrong[i].text), -EINVAL, "%s", wrong[i].text);
+        cr_expect_eq(errors.count, 1u, "%s", wrong[i].text);
+        cr_expect_eq(strncmp(errors.lines[0].text, wrong[i].error, strlen(wrong[i].error)), 0,
+                     "expected: %s\nfound:    %s", wrong[i].error, errors.lines[0].text);
+        cr_expect_null(strchr(errors.lines[0].text, '\n'), "one line");
+    }
+}
+
+Test(config_toml, all_errors_are_told_in_the_files_order)
+{
+    cr_expect_eq(
+        load("[server]\nworkers = 0\nzzzzz = 1\nlisten = [\"x\", \"y\"]\n[limits]\nmax_channels = 0\n[aaaaaaaaa]\n"),
+        -EINVAL);
+    cr_assert_eq(errors.count, 6u);
+    static const char *const places[] = {
+        "x.toml:2:11: ", "x.toml:3:1: ", "x.toml:4:11: ", "x.toml:4:16: ", "x.toml:6:16: ", "x.toml:7:2: "};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(places); i++) {
+        cr_expect_eq(strncmp(errors.lines[i].text, places[i], strlen(places[i])), 0, "%s", errors.lines[i].text);
+    }
+}
+
+Test(config_toml, errors_are_bounded_and_counted)
+{
+    static char text[1 << 17] = "[server]\n";
+    size_t at = strlen(text);
+    for (int i = 0; i < 3000; i++) {
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "zzzzzzzz%d = 1\n", i);
+    }
+    cr_expect_eq(load(text), -EINVAL);
+    cr_expect_geq(errors.count, (uint32_t)RC_CONFIG_ERRORS_MAX);
+    cr_expect_eq(strncmp(errors.lines[0].text, "x.toml:2:1: ", 12), 0, "%s", errors.lines[0].text);
+}
+
+Test(config_toml, tables_are_bounded)
+{
+    static char text[1 << 16];
+    size_t at = 0;
+    for (int i = 0; i < RC_CONFIG_NAMESPACES_MAX - 1; i++) {
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "[[namespace]]\nname = \"n%d\"\n", i);
+    }
+    cr_expect_eq(load(text), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.namespace_count, (uint32_t)RC_CONFIG_NAMESPACES_MAX);
+    (void)snprintf(text + at, sizeof(text) - at, "[[namespace]]\nname = \"one_more\"\n");
+    cr_expect_eq(load(text), -EINVAL);
+    cr_expect_not_null(strstr(errors.lines[0].text, "more than 64 [[namespace]] tables"), "%s", errors.lines[0].text);
+}
+
+/* Recursion in the library overflowed the stack on these. */
+Test(config_toml, nesting_bombs_are_refused)
+{
+    static const struct {
+        const char *start;
+        const char *repeat;
+    } bombs[] = {{"a", ".a"},    {"[a", ".a"},      {"x=", "["},        {"x=", "{a="},
+                 {"x=", "{a=["}, {"[[a", ".\"a\""}, {"x={a", " . 'a'"}, {"a=\"\"\"\"\"\"\nb", ".a"}};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(bombs); i++) {
+        const size_t bytes = RC_CONFIG_FILE_MAX - 8;
+        char *const text = malloc(bytes + 1);
+        size_t at = strlen(bombs[i].start);
+        memcpy(text, bombs[i].start, at);
+        for (; at + strlen(bombs[i].repeat) <= bytes; at += strlen(bombs[i].repeat)) {
+            memcpy(text + at, bombs[i].repeat, strlen(bombs[i].repeat));
+        }
+        text[at] = '\0';
+        cr_expect_eq(load(text), -EINVAL);
+        cr_expect_eq(errors.count, 1u);
+        free(text);
+    }
+    cr_expect_eq(
+        load("[server]\npath = \"/a.b.c.d.e.f.g.h.i.j.k\" # a.b.c.d.e.f.g.h.i.j.k\nuser = 'a.b.c.d.e.f.g.h.i.j'\n"), 0,
+        "dots in texts and comments are no parts of keys: %s", errors.lines[0].text);
+    cr_expect_eq(load("[server]\npath = \"\"\"/a\\\".b.c.d.e.f.g.h.i.j.k\"\"\"\"\"\n"), 0,
+                 "two quotes before the closing three: %s", errors.lines[0].text);
+    cr_expect_str_eq(config.server.path.text, "/a\".b.c.d.e.f.g.h.i.j.k\"\"");
+}
+
+Test(config_toml, a_file_that_is_too_large_is_refused)
+{
+    char *const text = malloc(RC_CONFIG_FILE_MAX + 2);
+    memset(text, '\n', RC_CONFIG_FILE_MAX + 1);
+    text[RC_CONFIG_FILE_MAX + 1] = '\0';
+    cr_expect_eq(load(text), -EINVAL);
+    text[RC_CONFIG_FILE_MAX] = '\0';
+    cr_expect_eq(load(text), 0);
+    free(text);
+}
+
+/* --- files on disk ----------------------------------------------------------------------------------------------- */
+
+Test(config_toml, file_is_read_and_named_in_errors)
+{
+    char path[] = "/tmp/ringcast-config-XXXXXX";
+    const int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    static const char text[] = "[server]\nworkers = 2\n";
+    cr_assert_eq(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
+    cr_expect_eq(rc_config_load_file(&config, path, &errors), 0);
+    cr_expect_eq(config.server.workers, 2u);
+    cr_assert_eq(write(fd, "x\n", 2), 2);
+    cr_expect_eq(rc_config_load_file(&config, path, &errors), -EINVAL);
+    cr_expect_eq(strncmp(errors.lines[0].text, path, strlen(path)), 0, "%s", errors.lines[0].text);
+    cr_expect_not_null(strstr(errors.lines[0].text, ":3:"), "%s", errors.lines[0].text);
+    cr_assert_eq(ftruncate(fd, RC_CONFIG_FILE_MAX + 100), 0);
+    errors.count = 0;
+    cr_expect_eq(rc_config_load_file(&config, path, &errors), -EINVAL);
+    cr_expect_eq(errors.count, 1u);
+    close(fd);
+    unlink(path);
+}
+
+Test(config_toml, file_that_cannot_be_read_is_told)
+{
+    cr_expect_eq(rc_config_load_file(&config, "/nonexistent/x.toml", &errors), -ENOENT);
+    cr_expect_str_eq(errors.lines[0].text,
+                     "/nonexistent/x.toml: cannot open the configuration: No such file or directory");
+    errors.count = 0;
+    cr_expect_eq(rc_config_load_file(&config, "/", &errors), -EISDIR);
+    cr_expect_str_eq(errors.lines[0].text, "/: cannot read the configuration: Is a directory");
+}
+
+/* --- what is made from config.def --------------------------------------------------------------------------------- */
+
+static char *printed(void (*print)(FILE *out))
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&text, &bytes);
+    cr_assert_not_null(out);
+    print(out);
+    cr_assert_eq(fclose(out), 0);
+    return text;
+}
+
+static char *file_text(const char *path)
+{
+    FILE *const in = fopen(path, "r");
+    cr_assert_not_null(in, "%s", path);
+    char *const text = calloc(1, RC_CONFIG_FILE_MAX);
+    (void)fread(text, 1, RC_CONFIG_FILE_MAX - 1, in);
+    (void)fclose(in);
+    return text;
+}
+
+static void expect_file(const char *path, void (*print)(FILE *out))
+{
+    char *const made = printed(print);
+    if (getenv("RC_UPDATE_FILES") != NULL) {
+        FILE *const out = fopen(path, "w");
+        cr_assert_not_null(out, "%s", path);
+        cr_assert_geq(fputs(made, out), 0);
+        cr_assert_eq(fclose(out), 0);
+    }
+    char *const stored = file_text(path);
+    cr_expect(strcmp(stored, made) == 0, "%s is not what config.def makes: run this test with RC_UPDATE_FILES=1", path);
+    free(stored);
+    free(made);
+}
+
+Test(config_toml, documented_file_is_made_from_the_table)
+{
+    expect_file("deploy/ringcast.toml", rc_config_print_document);
+}
+
+Test(config_toml, reference_page_is_made_from_the_table)
+{
+    expect_file("docs/configuration.md", rc_config_print_markdown);
+}
+
+Test(config_toml, documented_file_says_the_defaults)
+{
+    cr_expect_eq(rc_config_load_file(&config, "deploy/ringcast.toml", &errors), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
+    char *const text = file_text("deploy/ringcast.toml");
+    for (size_t i = 0; i < rc_config_key_count; i++) {
+        char line[80];
+        (void)snprintf(line, sizeof(line),
+                       "\n%s%s = ", rc_config_sections[rc_config_keys[i].section].repeated ? "#" : "",
+                       rc_config_keys[i].name);
+        cr_expect_not_null(strstr(text, line), "%s", rc_config_keys[i].name);
+    }
+    free(text);
+}
+
+/* The tables that are switched off work when the # before them is taken away. */
+Test(config_toml, documented_examples_work)
+{
+    char *const text = printed(rc_config_print_document);
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        const bool off = *from == '#' && (from == text || from[-1] == '\n') && from[1] != ' ' && from[1] != '\n';
+        if (!off) {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+    cr_expect_eq(load(text), 0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.namespace_count, 2u);
+    cr_expect_eq(config.endpoint_count, 1u);
+    cr_expect_eq(config.bridge_count, 1u);
+    struct rc_err err = {""};
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    free(text);
+}
+
+static void print_effective(FILE *out)
+{
+    rc_config_print_toml(out, &config);
+}
+
+Test(config_toml, printed_configuration_reads_back_the_same)
+{
+    cr_assert_eq(
+        load(
+            "[server]\nlisten = [\"unix:/tmp/a\\\"b\\\\c\", 81]\nworkers = 3\n[limits]\nping_interval = \"1h1ms\"\n[http]\nallowed_origins = "
+            "[\"http://a\", \"null\"]\n[[namespace]]\nname = \"ü\"\nsubscribe = \"owner\"\n[[endpoint]]\npath = \"/a\"\nincoming = \"publish:x\"\njoin = []\n"
+            "[[bridge]]\nredis = \"a b\"\nroom = \"{json.x}\"\n"),
+        0, "%s", errors.lines[0].text);
+    memcpy(&other, &config, sizeof(other));
+    char *const text = printed(print_effective);
+    static struct rc_config again;
+    rc_config_defaults(&again);
+    cr_expect_eq(rc_config_load_text(&again, text, strlen(text), "printed", &errors), 0, "%s\n%s", errors.lines[0].text,
+                 text);
+    cr_expect_eq(memcmp(&again, &other, sizeof(again)), 0);
+    free(text);
+}

@@ -1,0 +1,86 @@
+/* acceptor/cli: what a person may type. */
+#include <errno.h>
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+
+#include "acceptor/console/cli.h"
+
+#define PARSE(cli, ...)                                                                      \
+    rc_cli_parse(cli, (int)(sizeof((char *[]){"ringcast", ##__VA_ARGS__}) / sizeof(char *)), \
+                 (char *[]){"ringcast", ##__VA_ARGS__, NULL})
+
+static void quiet(void)
+{
+    cr_redirect_stderr();
+}
+
+TestSuite(cli, .init = quiet);
+
+Test(cli, nothing_is_run_with_defaults)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli), 0);
+    cr_assert_eq(cli.command, RC_CLI_RUN);
+    cr_assert_null(cli.config);
+}
+
+Test(cli, run_takes_a_file_with_and_without_its_word)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "-c", "a.toml"), 0);
+    cr_assert_eq(cli.command, RC_CLI_RUN);
+    cr_assert_str_eq(cli.config, "a.toml");
+    cr_assert_eq(PARSE(&cli, "run", "--config=b.toml"), 0);
+    cr_assert_str_eq(cli.config, "b.toml");
+    cr_assert_eq(PARSE(&cli, "run", "--config", "c.toml"), 0);
+    cr_assert_str_eq(cli.config, "c.toml");
+}
+
+Test(cli, check_needs_one_file)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "check", "a.toml"), 0);
+    cr_assert_eq(cli.command, RC_CLI_CHECK);
+    cr_assert_str_eq(cli.config, "a.toml");
+    cr_assert_eq(PARSE(&cli, "check"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "check", "a", "b"), -EINVAL);
+}
+
+Test(cli, options_belong_to_their_commands)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "status", "--json", "--socket", "/x"), 0);
+    cr_assert(cli.json);
+    cr_assert_str_eq(cli.socket, "/x");
+    cr_assert_eq(PARSE(&cli, "stop", "--now"), 0);
+    cr_assert(cli.now);
+    cr_assert_eq(PARSE(&cli, "tune", "--json", "-c", "a.toml"), 0);
+    cr_assert(cli.command == RC_CLI_TUNE && cli.json);
+    cr_assert_eq(PARSE(&cli, "stop", "--json"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "status", "--now"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "reload", "extra"), -EINVAL);
+}
+
+Test(cli, missing_values_and_unknown_words_are_refused)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "-c"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "status", "--socket"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "status", "--socket="), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "strat"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "--frobnicate"), -EINVAL);
+}
+
+Test(cli, help_and_version_have_their_usual_names)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "--help"), 0);
+    cr_assert_eq(cli.command, RC_CLI_HELP);
+    cr_assert_eq(PARSE(&cli, "-h"), 0);
+    cr_assert_eq(cli.command, RC_CLI_HELP);
+    cr_assert_eq(PARSE(&cli, "--version"), 0);
+    cr_assert_eq(cli.command, RC_CLI_VERSION);
+    cr_assert_eq(PARSE(&cli, "--help-config"), 0);
+    cr_assert_eq(cli.command, RC_CLI_HELP_CONFIG);
+}

@@ -1,0 +1,161 @@
+/* acceptor/settings: a configuration from all its sources, and a reload of it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "acceptor/start/settings.h"
+
+static char path[64];
+static struct rc_config_errors errors;
+static struct rc_config_errors needs_restart;
+
+static void write_file(const char *text)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert(file != NULL);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void set_up(void)
+{
+    snprintf(path, sizeof(path), "/tmp/ringcast-settings-%d.toml", (int)getpid());
+    unsetenv("INSTANCE_ID");
+    unsetenv("SERVER_ID");
+    unsetenv("PORT");
+    unsetenv("LOG_LEVEL");
+    unsetenv("RINGCAST_API_KEY");
+}
+
+static void tear_down(void)
+{
+    unlink(path);
+}
+
+TestSuite(settings, .init = set_up, .fini = tear_down);
+
+static struct rc_settings *loaded(const char *text, bool quickstart)
+{
+    write_file(text);
+    struct rc_settings *settings = rc_settings_new(path, quickstart);
+    cr_assert(settings != NULL);
+    cr_assert_eq(rc_settings_load(settings, &errors), 0, "%s", errors.lines[0].text);
+    return settings;
+}
+
+Test(settings, no_file_is_all_defaults)
+{
+    struct rc_settings *settings = rc_settings_new(NULL, false);
+    cr_assert_eq(rc_settings_load(settings, &errors), 0);
+    cr_assert_str_eq(settings->config.server.listen.items[0].text, "127.0.0.1:8080");
+    cr_assert_neq(settings->config.server.instance_id.text[0], '\0');
+    cr_assert_eq(settings->config.http.api_keys.count, 0);
+    rc_settings_free(settings);
+}
+
+Test(settings, quickstart_makes_up_a_key_unless_one_is_configured)
+{
+    struct rc_settings *settings = loaded("", true);
+    cr_assert_eq(settings->config.http.api_keys.count, 1);
+    cr_assert_eq(strlen(settings->config.http.api_keys.items[0].text), RC_SETTINGS_KEY_BYTES - 1);
+    rc_settings_free(settings);
+    settings = loaded("[http]\napi_keys = [\"0123456789\"]\n", true);
+    cr_assert_eq(settings->config.http.api_keys.count, 1);
+    cr_assert_str_eq(settings->config.http.api_keys.items[0].text, "0123456789");
+    rc_settings_free(settings);
+}
+
+Test(settings, every_error_has_its_line)
+{
+    write_file("[server]\nworkers = 0\nlissten = []\n[limits]\nping_interval = 25\n");
+    struct rc_settings *settings = rc_settings_new(path, false);
+    cr_assert_eq(rc_settings_load(settings, &errors), -EINVAL);
+    cr_assert_eq(errors.count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(strncmp(errors.lines[i].text, path, strlen(path)), 0, "%s", errors.lines[i].text);
+    }
+    rc_settings_free(settings);
+}
+
+Test(settings, missing_file_is_an_error)
+{
+    struct rc_settings *settings = rc_settings_new("/nonexistent.toml", false);
+    cr_assert_lt(rc_settings_load(settings, &errors), 0);
+    cr_assert_eq(errors.count, 1);
+    rc_settings_free(settings);
+}
+
+Test(settings, reload_takes_what_may_change_and_names_what_may_not)
+{
+    struct rc_settings *settings = loaded("[limits]\nping_interval = \"25s\"\n", true);
+    struct rc_config *next = malloc(sizeof(*next));
+    char names[512];
+    write_file("[server]\nworkers = 3\n[limits]\nping_interval = \"10s\"\n[[namespace]]\nname = \"a\"\n");
+    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0, "%s", errors.lines[0].text);
+    cr_assert_eq(next->limits.ping_interval_ms, 10000);
+    cr_assert_eq(next->server.workers, settings->config.server.workers);
+    cr_assert_eq(needs_restart.count, 1);
+    cr_assert(strstr(needs_restart.lines[0].text, "server.workers") != NULL, "%s", needs_restart.lines[0].text);
+    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 2, "%s", names);
+    cr_assert_str_eq(names, "[[namespace]], limits.ping_interval");
+    /* What was made up at start stays. */
+    cr_assert_str_eq(next->server.instance_id.text, settings->config.server.instance_id.text);
+    cr_assert_str_eq(next->http.api_keys.items[0].text, settings->quickstart_key);
+    free(next);
+    rc_settings_free(settings);
+}
+
+Test(settings, reload_of_the_same_file_changes_nothing)
+{
+    struct rc_settings *settings = loaded("[server]\nlisten = [\"0.0.0.0:9000\"]\n", false);
+    struct rc_config *next = malloc(sizeof(*next));
+    char names[512];
+    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(needs_restart.count, 0);
+    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 0, "%s", names);
+    cr_assert_str_eq(names, "");
+    free(next);
+    rc_settings_free(settings);
+}
+
+Test(settings, permissions_follow_the_listeners_that_stay)
+{
+    struct rc_settings *settings = loaded("[server]\nlisten = [\"0.0.0.0:9000\"]\n", false);
+    struct rc_config *next = malloc(sizeof(*next));
+    cr_assert_eq(settings->config.permissions.broadcast, RC_WHO_NONE);
+    /* Private only after a restart: until then other hosts can still reach the old listener. */
+    write_file("[server]\nlisten = [\"127.0.0.1:9000\"]\n");
+    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(needs_restart.count, 1);
+    cr_assert_eq(next->permissions.broadcast, RC_WHO_NONE);
+    free(next);
+    rc_settings_free(settings);
+}
+
+Test(settings, wrong_file_is_refused_also_in_what_needs_a_restart)
+{
+    struct rc_settings *settings = loaded("", false);
+    struct rc_config *next = malloc(sizeof(*next));
+    write_file("[server]\nring_size = \"64KiB\"\n"); /* too small for limits.max_message_size */
+    cr_assert_lt(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(errors.count, 1);
+    free(next);
+    rc_settings_free(settings);
+}
+
+Test(settings, names_are_cut_not_overrun)
+{
+    struct rc_settings *settings = loaded("", false);
+    struct rc_config *next = malloc(sizeof(*next));
+    char names[16];
+    write_file("[limits]\nping_interval = \"10s\"\npong_timeout = \"11s\"\nidle_timeout = \"12s\"\n");
+    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 3);
+    cr_assert_eq(strlen(names), sizeof(names) - 1);
+    free(next);
+    rc_settings_free(settings);
+}

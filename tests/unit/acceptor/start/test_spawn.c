@@ -1,0 +1,181 @@
+/* acceptor/spawn and acceptor/identity: what a child gets, and what comes back when it cannot start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "acceptor/start/cpus.h"
+#include "acceptor/start/spawn.h"
+
+static struct rc_identity same;
+
+static void resolve_same(void)
+{
+    struct rc_err err;
+    cr_assert_eq(rc_identity_resolve(&same, "", &err), 0);
+}
+
+TestSuite(spawn, .init = resolve_same);
+
+static const struct rc_spawn_args relay_args = {
+    .index = -1, .control_fd = -1, .life_fd = -1, .bell_fd = -1, .truth_fd = -1, .relay_bell_fd = -1, .steer_fd = -1};
+
+/* A program that writes what it is into a file: a shell script, since arguments are the acceptor's. */
+static void script(char path[64], const char *body)
+{
+    snprintf(path, 64, "/tmp/ringcast-spawn-%d.sh", (int)getpid());
+    FILE *file = fopen(path, "w");
+    fprintf(file, "#!/bin/sh\n%s\n", body);
+    fclose(file);
+    chmod(path, 0700);
+}
+
+static int exit_code_of(const char *body, const struct rc_spawn_args *args, uint32_t cpu)
+{
+    char path[64];
+    struct rc_err err;
+    int pidfd = -1;
+    int status = -1;
+    script(path, body);
+    const struct rc_spawn spawn = {.program = path, .identity = &same, .cpu = cpu};
+    const pid_t pid = rc_spawn_child(&spawn, args, &pidfd, &err);
+    cr_assert_gt(pid, 0, "%s", err.text);
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    cr_assert_eq(poll(&ended, 1, 10000), 1);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    close(pidfd);
+    unlink(path);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+Test(spawn, child_has_its_own_process_group_and_no_terminal)
+{
+    cr_assert_eq(exit_code_of("set -- $(cut -d' ' -f1,5 /proc/$$/stat)\n"
+                              "[ \"$1\" = \"$2\" ] && [ \"$(readlink /proc/$$/fd/0)\" = /dev/null ]",
+                              &relay_args, RC_CPU_NONE),
+                 0);
+}
+
+Test(spawn, child_keeps_named_descriptors_only)
+{
+    struct rc_spawn_args args = relay_args;
+    char body[256];
+    const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    /* High ones, which no shell uses for itself. */
+    const int kept = fcntl(zero, F_DUPFD_CLOEXEC, 200);
+    const int other = fcntl(zero, F_DUPFD_CLOEXEC, 300);
+    args.bell_fd = kept;
+    snprintf(body, sizeof(body), "[ \"$(readlink /proc/$$/fd/%d)\" = /dev/zero ] && [ ! -e /proc/$$/fd/%d ]", kept,
+             other);
+    cr_assert_eq(exit_code_of(body, &args, RC_CPU_NONE), 0);
+    close(zero);
+    close(kept);
+    close(other);
+}
+
+Test(spawn, child_is_pinned)
+{
+    struct rc_cpus cpus;
+    struct rc_err err;
+    char body[128];
+    cr_assert_eq(rc_cpus_read(&cpus, &err), 0);
+    const uint32_t cpu = cpus.ids[cpus.count - 1];
+    snprintf(body, sizeof(body), "grep -q \"^Cpus_allowed_list:[[:space:]]*%u$\" /proc/$$/status", cpu);
+    cr_assert_eq(exit_code_of(body, &relay_args, cpu), 0);
+}
+
+Test(spawn, signals_are_at_their_defaults)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    signal(SIGHUP, SIG_IGN);
+    /* By built-ins alone: a shell blocks signals while it waits for a program, and would be seen doing so. */
+    cr_assert_eq(exit_code_of("while read -r key value; do [ \"$key\" = SigBlk: ] && break; done </proc/$$/status; "
+                              "case $value in *[!0]*) exit 3 ;; esac; kill -HUP $$; exit 4",
+                              &relay_args, RC_CPU_NONE),
+                 1000 + SIGHUP);
+}
+
+Test(spawn, new_privileges_are_forbidden)
+{
+    cr_assert_eq(exit_code_of("grep -q '^NoNewPrivs:[[:space:]]*1$' /proc/$$/status", &relay_args, RC_CPU_NONE), 0);
+}
+
+Test(spawn, missing_program_is_told)
+{
+    struct rc_err err;
+    int pidfd = -1;
+    const struct rc_spawn spawn = {.program = "/nonexistent/program", .identity = &same, .cpu = RC_CPU_NONE};
+    cr_assert_eq(rc_spawn_child(&spawn, &relay_args, &pidfd, &err), -ENOENT);
+    cr_assert(strstr(err.text, "/nonexistent/program") != NULL, "%s", err.text);
+    cr_assert_eq(pidfd, -1);
+    cr_assert_eq(waitpid(-1, NULL, 0), -1); /* nothing is left over */
+}
+
+Test(spawn, bad_descriptor_is_told)
+{
+    struct rc_err err;
+    int pidfd = -1;
+    struct rc_spawn_args args = relay_args;
+    args.bell_fd = 987;
+    const struct rc_spawn spawn = {.program = "/bin/true", .identity = &same, .cpu = RC_CPU_NONE};
+    cr_assert_eq(rc_spawn_child(&spawn, &args, &pidfd, &err), -EBADF);
+    cr_assert(strstr(err.text, "descriptor") != NULL, "%s", err.text);
+}
+
+Test(spawn, child_takes_on_another_user_without_any_capability)
+{
+    struct rc_err err;
+    if (geteuid() != 0) {
+        cr_skip_test("only root can");
+    }
+    cr_assert_eq(rc_identity_resolve(&same, "nobody", &err), 0, "%s", err.text);
+    char path[64];
+    script(path, "[ \"$(id -u)\" = \"$(id -u nobody)\" ] && grep -q '^CapEff:[[:space:]]*0*$' /proc/$$/status &&\n"
+                 "grep -q '^CapPrm:[[:space:]]*0*$' /proc/$$/status");
+    chmod(path, 0755);
+    int pidfd = -1;
+    int status = -1;
+    const struct rc_spawn spawn = {.program = path, .identity = &same, .cpu = RC_CPU_NONE};
+    const pid_t pid = rc_spawn_child(&spawn, &relay_args, &pidfd, &err);
+    cr_assert_gt(pid, 0, "%s", err.text);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0);
+    unlink(path);
+}
+
+Test(identity, unknown_user_is_told)
+{
+    struct rc_identity identity;
+    struct rc_err err;
+    cr_assert_eq(rc_identity_resolve(&identity, "no-such-user", &err), -ENOENT);
+    cr_assert(strstr(err.text, "useradd") != NULL, "%s", err.text);
+}
+
+Test(identity, own_user_needs_no_change)
+{
+    struct rc_identity identity;
+    struct rc_err err;
+    cr_assert_eq(rc_identity_resolve(&identity, "", &err), 0);
+    cr_assert_not(identity.change);
+    cr_assert_eq(identity.uid, geteuid());
+}
+
+Test(identity, only_root_takes_on_another_user)
+{
+    struct rc_identity identity;
+    struct rc_err err;
+    if (geteuid() == 0) {
+        cr_assert_eq(setresuid(65534, 65534, 65534), 0);
+    }
+    cr_assert_eq(rc_identity_resolve(&identity, "root", &err), -EPERM);
+}

@@ -1,0 +1,155 @@
+/* Reports and charts of the load generator. */
+#include "bench/plot.h"
+#include "bench/report.h"
+
+#include "common/text/json_scan.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct rc_bench_result results[3];
+static const struct rc_bench_options options = {.command = "fanout",
+                                                .scenario = "fanout",
+                                                .connections = 10,
+                                                .channels = 1,
+                                                .payload_bytes = 128,
+                                                .window = 2,
+                                                .duration_s = 1};
+
+static void fill(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(results[i].label, sizeof(results[i].label), "server \"%u\" <&>", i);
+        snprintf(results[i].scenario, sizeof(results[i].scenario), "fanout");
+        snprintf(results[i].error, sizeof(results[i].error), "bad \x01\xff bytes \\ here");
+        results[i].seconds = 2;
+        results[i].deliveries = 1000;
+        results[i].receives = 500;
+        results[i].segments = 1500;
+        results[i].server_cpu_ns = 1e6 * (double[]){5, 3, 4}[i];
+        results[i].server_processes = 1;
+        results[i].lost = i;
+        rc_bench_latency_add(&results[i].latency, 1000000);
+    }
+}
+
+static char *text_of(FILE *out, char **text)
+{
+    fclose(out);
+    return *text;
+}
+
+Test(bench_report, json_is_json)
+{
+    char *text = NULL;
+    size_t bytes = 0, offset = 0;
+    struct rc_json_value value;
+    fill();
+    FILE *const out = open_memstream(&text, &bytes);
+    rc_bench_report_json_write(out, &options, results, 3);
+    text_of(out, &text);
+    cr_assert_eq(rc_json_scan(rc_span_text(text), RC_JSON_CHECK_UTF8, &value, &offset), 0, "at %zu: %.60s", offset,
+                 text + offset);
+    cr_assert_not_null(strstr(text, "\"server_cpu_ns_per_delivery\": 5000"));
+    cr_assert_not_null(strstr(text, "\"segments_per_receive\": 3"));
+    free(text);
+}
+
+Test(bench_report, table_shows_costs_and_faults)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    fill();
+    FILE *out = open_memstream(&text, &bytes);
+    rc_bench_report_table(out, &options, results, 2);
+    text_of(out, &text);
+    cr_assert_not_null(strstr(text, "5,000"));
+    cr_assert_not_null(strstr(text, "lost"));
+    free(text);
+    out = open_memstream(&text, &bytes);
+    rc_bench_report_table(out, &options, results, 1);
+    text_of(out, &text);
+    cr_assert_not_null(strstr(text, "nothing lost"));
+    free(text);
+}
+
+Test(bench_report, median_is_of_the_middle_run_and_faults_add_up)
+{
+    fill();
+    static struct rc_bench_result median;
+    rc_bench_result_median(results, 3, &median);
+    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 4000.0, 1e-6);
+    cr_assert_eq(median.lost, 3);
+    rc_bench_result_median(results, 1, &median);
+    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 5000.0, 1e-6);
+}
+
+Test(bench_report, clean_means_nothing_that_was_not_allowed)
+{
+    struct rc_bench_options allowing = options;
+    static struct rc_bench_result result;
+    cr_assert(rc_bench_result_clean(&options, &result));
+    result.lost = 1;
+    cr_assert_not(rc_bench_result_clean(&options, &result));
+    allowing.allow_loss = true;
+    cr_assert(rc_bench_result_clean(&allowing, &result));
+    result.duplicated = 1;
+    cr_assert_not(rc_bench_result_clean(&allowing, &result));
+}
+
+static unsigned count_of(const char *text, const char *part)
+{
+    unsigned count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+Test(bench_plot, names_are_escaped_and_odd_points_left_out)
+{
+    static struct rc_bench_plot plot = {
+        .title = "a <b> & c", .x_name = "x", .y_name = "y", .y_scale = RC_BENCH_PLOT_LOG, .series_count = 2};
+    const double ys[] = {1, 0, NAN, INFINITY, -5, 1000};
+    snprintf(plot.series[0].name, sizeof(plot.series[0].name), "one");
+    snprintf(plot.series[1].name, sizeof(plot.series[1].name), "empty");
+    for (uint32_t i = 0; i < 6; i++) {
+        plot.series[0].x[i] = i;
+        plot.series[0].y[i] = ys[i];
+    }
+    plot.series[0].count = 6;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&text, &bytes);
+    rc_bench_plot_write(out, &plot);
+    text_of(out, &text);
+    cr_assert_not_null(strstr(text, "a &lt;b&gt; &amp; c"));
+    cr_assert_null(strstr(text, "nan"));
+    cr_assert_null(strstr(text, "inf"));
+    const char *const points = strstr(text, "points=\"");
+    cr_assert_not_null(points);
+    const char *const end = strchr(points + 8, '"');
+    unsigned commas = 0;
+    for (const char *at = points; at < end; at++) {
+        commas += *at == ',';
+    }
+    cr_assert_eq(commas, 2, "%u points", commas);
+    cr_assert_eq(count_of(text, "<text"), count_of(text, "</text>"));
+    cr_assert_not_null(strstr(text, "</svg>"));
+    free(text);
+}
+
+Test(bench_plot, nothing_to_draw_is_still_a_chart)
+{
+    static struct rc_bench_plot plot = {.title = "", .x_name = "", .y_name = "", .x_scale = RC_BENCH_PLOT_PERCENTILE};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&text, &bytes);
+    rc_bench_plot_write(out, &plot);
+    text_of(out, &text);
+    cr_assert_null(strstr(text, "nan"));
+    free(text);
+}

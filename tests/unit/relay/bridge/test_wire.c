@@ -1,0 +1,320 @@
+/* Messages in Redis: what is read out of JSON and binary ones, what is refused, and that what is written reads back. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/text/json_scan.h"
+#include "relay/bridge/wire.h"
+
+static struct rc_wire wire;
+static struct rc_wire other;
+static struct rc_metrics metrics;
+static const struct rc_client_ref client = {.random = 0x1122334455667788, .slot = 5, .worker = 1};
+
+static void open_wire(void)
+{
+    cr_assert_eq(rc_wire_open(&wire, "here", 7, 1000, &metrics), 0);
+    cr_assert_eq(rc_wire_open(&other, "there", 8, 1000, &metrics), 0);
+}
+
+static void close_wire(void)
+{
+    rc_wire_close(&wire);
+    rc_wire_close(&other);
+}
+TestSuite(bridge_wire, .init = open_wire, .fini = close_wire);
+
+static enum rc_wire_result read_bytes(const void *bytes, size_t count, struct rc_envelope_view *view)
+{
+    /* In memory of its exact size, so that reading past the end is found. */
+    uint8_t *copy = malloc(count > 0 ? count : 1);
+    static uint8_t *before;
+    memcpy(copy, bytes, count);
+    free(before);
+    before = copy;
+    return rc_wire_read(&wire, rc_span_of(copy, count), "test", view);
+}
+
+static enum rc_wire_result read_text(const char *text, struct rc_envelope_view *view)
+{
+    return read_bytes(text, strlen(text), view);
+}
+
+static void expect_data(const struct rc_envelope_view *view, const char *data)
+{
+    cr_expect_eq(view->head.data_bytes, strlen(data));
+    cr_expect_eq(memcmp(view->data, data, strlen(data)), 0, "%.*s", (int)view->head.data_bytes,
+                 (const char *)view->data);
+}
+
+Test(bridge_wire, json_payload_is_taken_as_it_stands)
+{
+    struct rc_envelope_view view;
+    cr_assert_eq(read_text(" {\"a\":[1], \"payload\" : {\"x\":1.50 ,\"y\":\"\\u0041\"} ,\"b\":null}\n", &view),
+                 RC_WIRE_GOOD);
+    expect_data(&view, "{\"x\":1.50 ,\"y\":\"\\u0041\"}");
+    cr_assert_eq(view.head.flags, RC_ENVELOPE_REMOTE);
+    cr_assert_eq(view.head.exclude_count, 0);
+    cr_assert_gt(view.head.time_ns, 0);
+    cr_assert_eq(read_text("{\"payload\":null}", &view), RC_WIRE_GOOD);
+    expect_data(&view, "null");
+    cr_assert_eq(read_text("{\"payload\":1,\"payload\":2}", &view), RC_WIRE_GOOD);
+    expect_data(&view, "2");
+    cr_assert_eq(read_text("{\"p\\u0061yload\":3}", &view), RC_WIRE_GOOD);
+    expect_data(&view, "3");
+}
+
+Test(bridge_wire, own_messages_are_skipped_however_they_are_written)
+{
+    struct rc_envelope_view view;
+    cr_expect_eq(read_text("{\"sourceInstance\":\"here\",\"payload\":1}", &view), RC_WIRE_OWN);
+    cr_expect_eq(read_text("{\"payload\":1,\"sourceInstance\":\"here\"}", &view), RC_WIRE_OWN);
+    cr_expect_eq(read_text("{ \"sourceInstance\" : \"\\u0068ere\",\"payload\":1}", &view), RC_WIRE_OWN);
+    cr_expect_eq(read_text("{\"sourceInstance\":\"here2\",\"payload\":1}", &view), RC_WIRE_GOOD);
+    cr_expect_eq(read_text("{\"sourceInstance\":null,\"payload\":1}", &view), RC_WIRE_GOOD);
+    cr_expect_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_ECHOES), 3);
+}
+
+Test(bridge_wire, excluded_clients_of_this_host_become_refs)
+{
+    struct rc_envelope_view view;
+    char text[1024];
+    char id[RC_CLIENT_ID_MAX];
+    char foreign[RC_CLIENT_ID_MAX];
+    const size_t bytes = rc_client_id_write(id, "here", 7, &client);
+    const size_t foreign_bytes = rc_client_id_write(foreign, "there", 8, &client);
+    (void)snprintf(text, sizeof(text),
+                   "{\"payload\":1,\"excludeIds\":[\"%.*s\",\"%.*s\",\"client-abc\",\"\",\"\\ud800\"]}",
+                   (int)foreign_bytes, foreign, (int)bytes, id);
+    cr_assert_eq(read_text(text, &view), RC_WIRE_GOOD);
+    cr_assert_eq(view.head.exclude_count, 1);
+    const struct rc_client_ref ref = rc_envelope_exclude(&view, 0);
+    cr_assert(ref.random == client.random && ref.slot == 5 && ref.worker == 1);
+}
+
+Test(bridge_wire, too_many_exclusions_are_cut_and_counted)
+{
+    struct rc_envelope_view view;
+    const size_t room = (RC_EXCLUDES_MAX + 10) * (RC_CLIENT_ID_MAX + 4) + 100;
+    char *text = malloc(room);
+    size_t used = (size_t)snprintf(text, room, "{\"payload\":1,\"excludeIds\":[");
+    for (uint32_t i = 0; i < RC_EXCLUDES_MAX + 3; i++) {
+        char id[RC_CLIENT_ID_MAX];
+        const struct rc_client_ref ref = {.random = i + 1, .slot = i};
+        const size_t bytes = rc_client_id_write(id, "here", 7, &ref);
+        used += (size_t)snprintf(text + used, room - used, "%s\"%.*s\"", i > 0 ? "," : "", (int)bytes, id);
+    }
+    (void)snprintf(text + used, room - used, "]}");
+    cr_assert_eq(read_text(text, &view), RC_WIRE_GOOD);
+    cr_assert_eq(view.head.exclude_count, RC_EXCLUDES_MAX);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_EXCLUDES_CUT), 3);
+    free(text);
+}
+
+Test(bridge_wire, what_makes_no_sense_is_refused_and_counted)
+{
+    static const char *const texts[] = {
+        "",
+        " ",
+        "{",
+        "[]",
+        "null",
+        "7",
+        "\"payload\"",
+        "{}",
+        "{\"payload\"}",
+        "{\"payload\":}",
+        "{\"payload\":1}x",
+        "{\"payload\":1,}",
+        "{payload:1}",
+        "{\"Payload\":1}",
+        "{\"sourceInstance\":1,\"payload\":1}",
+        "{\"sourceInstance\":{},\"payload\":1}",
+        "{\"payload\":1,\"excludeIds\":{}}",
+        "{\"payload\":1,\"excludeIds\":[1]}",
+        "{\"payload\":1,\"excludeIds\":[\"a\",null]}",
+        "{\"payload\":\"\xff\"}",
+        "{\"payload\":\"\xed\xa0\x80\"}",
+        "{\"payload\":01}",
+        "\xef\xbb\xbf{\"payload\":1}",
+    };
+    struct rc_envelope_view view;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        cr_expect_eq(read_text(texts[i], &view), RC_WIRE_MALFORMED, "%s", texts[i]);
+    }
+    cr_expect_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), sizeof(texts) / sizeof(texts[0]));
+}
+
+Test(bridge_wire, every_cut_of_a_message_is_refused)
+{
+    static const char text[] =
+        "{\"sourceInstance\":\"there\",\"payload\":{\"a\":[1,2]},\"excludeIds\":[\"x\"],\"boot\":1,\"seq\":9}";
+    struct rc_envelope_view view;
+    for (size_t count = 0; count < sizeof(text) - 1; count++) {
+        cr_expect_eq(read_bytes(text, count, &view), RC_WIRE_MALFORMED, "%zu", count);
+    }
+    cr_expect_eq(read_text(text, &view), RC_WIRE_GOOD);
+}
+
+Test(bridge_wire, too_large_is_its_own_reason)
+{
+    struct rc_envelope_view view;
+    char text[1200];
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "{\"payload\":\"", 12);
+    text[12 + 998] = '"';
+    text[12 + 999] = '}';
+    cr_expect_eq(read_bytes(text, 12 + 1000, &view), RC_WIRE_GOOD, "1000 bytes with the first quote");
+    text[12 + 998] = 'x';
+    text[12 + 999] = '"';
+    text[12 + 1000] = '}';
+    cr_expect_eq(read_bytes(text, 12 + 1001, &view), RC_WIRE_TOO_LARGE);
+    const size_t huge = 3u << 20;
+    char *more = calloc(1, huge);
+    cr_expect_eq(read_bytes(more, huge, &view), RC_WIRE_TOO_LARGE, "not even looked at");
+    free(more);
+}
+
+static size_t join(const struct rc_span parts[RC_WIRE_PARTS], char *out)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < RC_WIRE_PARTS; i++) {
+        if (parts[i].count > 0) {
+            memcpy(out + used, parts[i].bytes, parts[i].count);
+        }
+        used += parts[i].count;
+    }
+    out[used] = '\0';
+    return used;
+}
+
+Test(bridge_wire, what_is_written_is_the_sources_json)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    char text[1024];
+    char id[RC_CLIENT_ID_MAX];
+    char expected[1024];
+    const size_t bytes = rc_client_id_write(id, "there", 8, &client);
+    struct rc_envelope_view view = {.head = {.sequence = 42, .data_bytes = 7}, .data = (const uint8_t *)"{\"a\":1}"};
+    rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
+    (void)join(parts, text);
+    cr_expect_str_eq(text,
+                     "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[],\"boot\":8,\"seq\":42}");
+    rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+    (void)join(parts, text);
+    cr_expect_str_eq(text, "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"boot\":8,\"seq\":42}");
+    rc_wire_write(&other, RC_WIRE_DIRECT, &view, parts);
+    (void)join(parts, text);
+    cr_expect_str_eq(text, "{\"payload\":{\"a\":1},\"sourceInstance\":\"there\",\"boot\":8,\"seq\":42}");
+    view.head.exclude_count = 1;
+    view.excludes = (const uint8_t *)&client;
+    view.exclude_text = "x~y\0z\"z\0\0w";
+    view.head.exclude_text_bytes = 11;
+    rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+    (void)join(parts, text);
+    (void)snprintf(
+        expected, sizeof(expected),
+        "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[\"%.*s\",\"x~y\",\"w\"],\"boot\":8,\"seq\":42}",
+        (int)bytes, id);
+    cr_expect_str_eq(text, expected);
+}
+
+/* Of a channel's message only: nothing else is conflated. */
+Test(bridge_wire, key_of_a_message_goes_there_and_back)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    struct rc_envelope_view got;
+    char text[1024];
+    struct rc_envelope_view view = {.head = {.sequence = 1, .data_bytes = 1, .key_bytes = 4},
+                                    .key = (const uint8_t *)"a\"\nb",
+                                    .data = (const uint8_t *)"5"};
+    for (uint32_t binary = 0; binary < 2; binary++) {
+        view.head.flags = binary == 1 ? RC_ENVELOPE_BINARY : 0;
+        view.head.sequence++;
+        rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+        const size_t count = join(parts, text);
+        cr_assert(binary == 1 || strstr(text, "\"key\":\"a\\\"\\nb\"") != NULL, "%s", text);
+        cr_assert_eq(read_bytes(text, count, &got), RC_WIRE_GOOD);
+        cr_assert(got.head.key_bytes == 4 && memcmp(got.key, "a\"\nb", 4) == 0);
+        expect_data(&got, "5");
+        rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
+        view.head.sequence++;
+        rc_wire_write(&other, RC_WIRE_BROADCAST, &view, parts);
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.key_bytes, 0);
+    }
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":null}", &got), RC_WIRE_GOOD);
+    cr_assert_eq(got.head.key_bytes, 0);
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":5}", &got), RC_WIRE_MALFORMED);
+    cr_assert_eq(read_text("{\"payload\":1,\"key\":\"\\ud800\"}", &got), RC_WIRE_MALFORMED);
+    char long_key[128];
+    for (uint32_t count = RC_MESSAGE_KEY_MAX; count <= RC_MESSAGE_KEY_MAX + 1; count++) {
+        (void)snprintf(long_key, sizeof(long_key), "{\"payload\":1,\"key\":\"%0*d\"}", (int)count, 7);
+        cr_assert_eq(read_text(long_key, &got), count <= RC_MESSAGE_KEY_MAX ? RC_WIRE_GOOD : RC_WIRE_MALFORMED);
+    }
+    static const char cut_key[] = "\x01\x03\x01"
+                                  "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05"
+                                  "ab";
+    cr_assert_eq(read_bytes(cut_key, sizeof(cut_key) - 1, &got), RC_WIRE_MALFORMED);
+}
+
+Test(bridge_wire, a_copy_sent_again_is_known)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    struct rc_envelope_view view = {.head = {.sequence = 42, .data_bytes = 1}, .data = (const uint8_t *)"1"};
+    struct rc_envelope_view got;
+    char text[256];
+    rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+    const size_t bytes = join(parts, text);
+    cr_expect_eq(read_bytes(text, bytes, &got), RC_WIRE_GOOD);
+    cr_expect_eq(read_bytes(text, bytes, &got), RC_WIRE_DUPLICATE);
+    view.head.sequence = 43;
+    rc_wire_write(&other, RC_WIRE_DIRECT, &view, parts);
+    cr_expect_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+    cr_expect_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_DUPLICATES), 1);
+}
+
+Test(bridge_wire, binary_reads_back_and_every_cut_of_it_is_safe)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    char bytes[1024];
+    struct rc_client_ref here = client;
+    struct rc_envelope_view view = {
+        .head = {.sequence = 9, .data_bytes = 4, .flags = RC_ENVELOPE_BINARY, .exclude_count = 1},
+        .excludes = (const uint8_t *)&here,
+        .data = (const uint8_t *)"\0\xff\x01{"};
+    char id[RC_CLIENT_ID_MAX + 1] = {0};
+    (void)rc_client_id_write(id, "here", 7, &client);
+    view.exclude_text = id;
+    view.head.exclude_text_bytes = (uint32_t)strlen(id) + 1;
+    rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts);
+    const size_t count = join(parts, bytes);
+    struct rc_envelope_view got;
+    cr_assert_eq(read_bytes(bytes, count, &got), RC_WIRE_GOOD);
+    cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_BINARY);
+    cr_assert_eq(got.head.data_bytes, 4);
+    cr_assert_eq(memcmp(got.data, "\0\xff\x01{", 4), 0);
+    cr_assert_eq(got.head.exclude_count, 1, "of this host");
+    for (size_t cut = 0; cut < count - 4; cut++) {
+        cr_expect_eq(read_bytes(bytes, cut, &got), RC_WIRE_MALFORMED, "%zu", cut);
+    }
+    rc_wire_write(&wire, RC_WIRE_CHANNEL, &view, parts);
+    cr_expect_eq(read_bytes(bytes, join(parts, bytes), &got), RC_WIRE_OWN);
+}
+
+Test(bridge_wire, binary_with_json_text_is_json)
+{
+    static const char good[] = "\x01\x01\x01"
+                               "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2] ";
+    static const char not_json[] = "\x01\x01\x01"
+                                   "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1, 2";
+    static const char unknown_flag[] = "\x01\x04\x01"
+                                       "b\0\0\0\0\0\0\0\0\0\0\0\0\0\0 [1]";
+    struct rc_envelope_view view;
+    cr_assert_eq(read_bytes(good, sizeof(good) - 1, &view), RC_WIRE_GOOD);
+    expect_data(&view, "[1, 2]");
+    cr_assert_eq(view.head.flags, RC_ENVELOPE_REMOTE);
+    cr_assert_eq(read_bytes(not_json, sizeof(not_json) - 1, &view), RC_WIRE_MALFORMED);
+    cr_assert_eq(read_bytes(unknown_flag, sizeof(unknown_flag) - 1, &view), RC_WIRE_MALFORMED);
+}

@@ -1,0 +1,308 @@
+/* Calls between instances: who is waited for and how long, what workers and other instances are told, what is refused. */
+#include "tests/support/fake_redis.h"
+
+#include "common/base/clock.h"
+#include "relay/cluster/calls.h"
+#include "tests/support/relay_host.h"
+
+static struct relay_host host;
+static struct rc_calls calls;
+static struct rc_registry registry;
+static struct rc_wire wire;
+static struct rc_bridge bridge;
+
+static void open_all(void)
+{
+    relay_host_open(&host, 2, 65536, 65536);
+    relay_host_start_worker(&host, 0);
+    relay_host_start_worker(&host, 1);
+    relay_host_start_relay(&host);
+    registry.state = RC_REGISTRY_OWNED;
+    registry.instance_count = 2;
+    cr_assert_eq(rc_wire_open(&wire, "a", 7, 1000000, &host.control->relay_metrics), 0);
+    bridge = (struct rc_bridge){.wire = &wire};
+    fake.up = true;
+    cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router), 0);
+    calls.everybody.confirmed = true;
+    calls.serial = 4; /* its first call is the fifth */
+}
+
+static void close_all(void)
+{
+    while (fake.count > 0) {
+        fake_answer("", NULL);
+    }
+    rc_calls_close(&calls);
+    rc_wire_close(&wire);
+    relay_host_close(&host);
+}
+
+TestSuite(instance_calls, .init = open_all, .fini = close_all);
+
+static const struct rc_call_tag tag = {.nonce = 1, .index = 2, .serial = 3};
+
+static int call_as(const char *user, const char *client)
+{
+    char data[512];
+    struct rc_call_head head = {.operation = RC_CALL_DISCONNECT,
+                                .user_bytes = (uint8_t)strlen(user),
+                                .text_bytes = 3,
+                                .client_bytes = (uint8_t)strlen(client),
+                                .close_code = 4400};
+    memcpy(data, &head, sizeof(head));
+    const int bytes = snprintf(data + sizeof(head), sizeof(data) - sizeof(head), "%sbye%s", user, client);
+    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API,
+                                                   .request_id_bytes = sizeof(tag),
+                                                   .data_bytes = (uint32_t)sizeof(head) + (uint32_t)bytes},
+                                          .channel = "",
+                                          .request_id = (const uint8_t *)&tag,
+                                          .data = (const uint8_t *)data};
+    return rc_calls_send(&calls, 1, &view);
+}
+
+static void sent(long long subscribers)
+{
+    fake_integer(
+        "PUBLISH ws:instances:call {\"operation\":\"disconnect\",\"user\":\"u1\",\"code\":4400,\"reason\":\"bye\",",
+        subscribers);
+}
+
+static void reply(const char *more)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text), "{\"call\":\"0000000700000005\",\"from\":\"b\"%s}", more);
+    calls.replies.message(&calls, RC_SPAN("ws:instance:a:reply"), rc_span_text(text));
+}
+
+/* The next reply that worker 1 was sent. */
+static struct rc_reply_head told(void)
+{
+    struct rc_envelope_view view;
+    struct rc_reply_head head;
+    uint32_t type;
+    cr_assert(relay_host_down(&host, 1, &type, &view), "worker 1 was told something");
+    cr_assert_eq(type, RC_DOWN_REPLY);
+    cr_assert_eq(view.head.origin.worker, RC_WORKER_FOREIGN);
+    cr_assert_eq(memcmp(view.request_id, &tag, sizeof(tag)), 0);
+    memcpy(&head, view.data, sizeof(head));
+    return head;
+}
+
+static void nothing(void)
+{
+    cr_assert_str_eq(relay_host_read(&host, 1), "");
+}
+
+Test(instance_calls, end_when_all_subscribers_have_replied)
+{
+    cr_assert_eq(call_as("u1", ""), 0);
+    reply(",\"count\":2,\"last\":true"); /* before Redis has told how many got it */
+    cr_assert_eq(told().count, 2);
+    nothing();
+    sent(3);
+    nothing();
+    reply(",\"count\":1,\"found\":true,\"last\":true");
+    const struct rc_reply_head head = told();
+    cr_assert(head.count == 1 && head.flags == RC_REPLY_FOUND);
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+    reply(",\"count\":1,\"last\":true");
+    nothing();
+}
+
+Test(instance_calls, nobody_else_is_there)
+{
+    cr_assert_eq(call_as("u1", ""), 0);
+    sent(1);
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+}
+
+Test(instance_calls, whoever_is_silent_makes_it_incomplete)
+{
+    cr_assert_eq(call_as("u1", ""), 0);
+    sent(3);
+    reply(",\"count\":1,\"last\":true");
+    (void)told();
+    fake_pass(RC_CALLS_MS / 2);
+    nothing();
+    fake_pass(RC_CALLS_MS + 10);
+    cr_assert_eq(told().flags, RC_REPLY_LAST | RC_REPLY_INCOMPLETE);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_INCOMPLETE), 1);
+}
+
+Test(instance_calls, whoever_is_not_known_is_waited_for_only_shortly)
+{
+    registry.instance_count = 1;
+    cr_assert_eq(call_as("u1", ""), 0);
+    sent(3);
+    reply(",\"count\":1,\"last\":true");
+    (void)told();
+    nothing();
+    fake_pass(RC_CALLS_LATE_MS + 10);
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+}
+
+Test(instance_calls, a_cluster_counts_the_instances_it_knows)
+{
+    fake.clustered = true;
+    cr_assert_eq(call_as("u1", ""), 0);
+    sent(0);
+    nothing();
+    reply(",\"last\":true");
+    (void)told();
+    reply(",\"last\":true");
+    (void)told();
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+}
+
+Test(instance_calls, redis_is_lost_before_it_has_it)
+{
+    cr_assert_eq(call_as("u1", ""), 0);
+    fake_answer("PUBLISH", NULL);
+    cr_assert_eq(told().flags, RC_REPLY_LAST | RC_REPLY_LOCAL);
+    fake.up = false;
+    cr_assert_eq(call_as("u1", ""), -ENOTCONN);
+    fake.up = true;
+    registry.state = RC_REGISTRY_REFUSED;
+    cr_assert_eq(call_as("u1", ""), -ENOTCONN);
+}
+
+Test(instance_calls, an_answer_of_redis_after_the_end_is_nothing)
+{
+    cr_assert_eq(call_as("u1", ""), 0);
+    fake_pass(RC_CALLS_MS + 10);
+    cr_assert_eq(told().flags, RC_REPLY_LAST | RC_REPLY_INCOMPLETE);
+    sent(2);
+    nothing();
+    for (uint32_t i = 0; i < RC_CALLS_MAX; i++) { /* its place is free again */
+        cr_assert_eq(call_as("u1", ""), 0);
+        fake.count = 0;
+    }
+    cr_assert_eq(call_as("u1", ""), -ENOBUFS);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_REFUSED), 1);
+}
+
+Test(instance_calls, a_client_is_asked_for_at_its_instance_alone)
+{
+    static const char id[] = "b~AAAAAQAAAAAAAQAAAAAAAAAB";
+    cr_assert_eq(call_as("", id), 0);
+    fake_integer("PUBLISH ws:instance:b:call {\"operation\":\"disconnect\",\"client\":\"b~AAAAAQAAAAAAAQAAAAAAAAAB\"",
+                 2);
+    reply(",\"count\":1,\"found\":true,\"last\":true");
+    cr_assert_eq(told().flags, RC_REPLY_FOUND);
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+    cr_assert_eq(call_as("", "a~AAAAAQAAAAAAAQAAAAAAAAAB"), -EINVAL, "an id of this instance");
+    cr_assert_eq(call_as("", "nonsense"), -EINVAL);
+}
+
+/* --- theirs --- */
+
+static void asked(const char *text)
+{
+    calls.everybody.message(&calls, RC_SPAN("ws:instances:call"), rc_span_text(text));
+}
+
+/* The call that the worker was given: its tag. */
+static struct rc_call_tag given(uint32_t worker, const char *data)
+{
+    struct rc_envelope_view view;
+    struct rc_call_tag its;
+    uint32_t type;
+    cr_assert(relay_host_down(&host, worker, &type, &view), "worker %u was asked", worker);
+    cr_assert_eq(type, RC_DOWN_CALL);
+    cr_assert_eq(view.head.origin.worker, RC_WORKER_FOREIGN);
+    cr_assert(rc_call_tag_read(&view, &its));
+    const struct rc_span got =
+        rc_span_of(view.data + sizeof(struct rc_call_head), view.head.data_bytes - sizeof(struct rc_call_head));
+    cr_assert(rc_span_equal(got, rc_span_text(data)));
+    return its;
+}
+
+static void answer(uint32_t worker, const struct rc_call_tag *its, uint32_t flags, uint32_t count,
+                   struct rc_span entries)
+{
+    uint8_t data[256];
+    const struct rc_reply_head head = {.flags = flags, .count = count};
+    memcpy(data, &head, sizeof(head));
+    if (entries.count > 0) {
+        memcpy(data + sizeof(head), entries.bytes, entries.count);
+    }
+    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API,
+                                                   .request_id_bytes = sizeof(*its),
+                                                   .data_bytes = (uint32_t)(sizeof(head) + entries.count)},
+                                          .request_id = (const uint8_t *)its,
+                                          .data = data};
+    rc_calls_replied(&calls, worker, &view);
+}
+
+Test(instance_calls, workers_carry_it_out_and_the_asker_hears_of_it_once)
+{
+    asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
+    const struct rc_call_tag its = given(0, "u1disconnected");
+    (void)given(1, "u1disconnected");
+    answer(0, &its, 0, 2, (struct rc_span){0});
+    answer(0, &its, 0, 2, (struct rc_span){0}); /* a second time */
+    cr_assert_eq(fake.publish_count, 0);
+    answer(1, &its, 0, 1, (struct rc_span){0});
+    cr_assert_eq(fake.publish_count, 1);
+    cr_assert_str_eq(fake.published[0],
+                     "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"count\":3,\"last\":true}");
+    answer(1, &its, 0, 1, (struct rc_span){0});
+    cr_assert_eq(fake.publish_count, 1);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_SERVED), 1);
+}
+
+Test(instance_calls, lists_are_passed_on_as_they_come)
+{
+    asked("{\"operation\":\"channels\",\"prefix\":\"r\",\"limit\":5,\"call\":\"c1\",\"from\":\"b\"}");
+    const struct rc_call_tag its = given(0, "r");
+    answer(1, &its, RC_REPLY_MORE, 1, RC_SPAN("\2\0\0\0\4room"));
+    cr_assert_str_eq(fake.published[0],
+                     "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"channels\":[[\"room\",2]],\"more\":true}");
+    answer(0, &its, 0, 0, (struct rc_span){0});
+    cr_assert_str_eq(fake.published[1],
+                     "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"count\":0,\"last\":true}");
+    cr_assert_eq(fake.publish_count, 2);
+}
+
+Test(instance_calls, a_worker_that_hangs_makes_it_incomplete)
+{
+    asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
+    const struct rc_call_tag its = given(0, "u1disconnected");
+    answer(0, &its, 0, 1, (struct rc_span){0});
+    fake_pass(RC_CALLS_SERVED_MS + 10);
+    cr_assert_str_eq(fake.published[0],
+                     "ws:instance:b:reply "
+                     "{\"call\":\"c1\",\"from\":\"a\",\"count\":1,\"incomplete\":true,\"last\":true}");
+    answer(1, &its, 0, 1, (struct rc_span){0});
+    cr_assert_eq(fake.publish_count, 1);
+}
+
+Test(instance_calls, clients_that_are_not_here_and_own_calls)
+{
+    asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"a\"}");
+    asked("{\"operation\":\"disconnect\",\"client\":\"b~AAAAAQAAAAAAAQAAAAAAAAAB\",\"call\":\"c2\",\"from\":\"b\"}");
+    cr_assert_str_eq(relay_host_read(&host, 0), "");
+    cr_assert_eq(fake.publish_count, 1);
+    cr_assert_str_eq(fake.published[0],
+                     "ws:instance:b:reply {\"call\":\"c2\",\"from\":\"a\",\"count\":0,\"last\":true}");
+    registry.state = RC_REGISTRY_REFUSED;
+    asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
+    cr_assert_str_eq(relay_host_read(&host, 0), "", "another broker has this id: its calls are not ours");
+}
+
+Test(instance_calls, too_many_at_once_are_told_so)
+{
+    for (uint32_t i = 0; i <= RC_CALLS_MAX; i++) {
+        asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
+    }
+    cr_assert_eq(fake.publish_count, 1);
+    cr_assert_str_eq(fake.published[0],
+                     "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"count\":0,\"busy\":true,\"last\":true}");
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_REFUSED), 1);
+    /* Without `from` nobody is told. */
+    fake_pass(RC_CALLS_SERVED_MS + 10);
+    const uint32_t before = fake.publish_count;
+    asked("{\"operation\":\"disconnect\",\"user\":\"u1\"}");
+    fake_pass(2 * RC_CALLS_SERVED_MS + 10);
+    cr_assert_eq(fake.publish_count, before);
+}

@@ -1,0 +1,261 @@
+/* Ownership of the instance id, other instances, and cleaning up after the dead, with Redis' answers given by hand. */
+#include "tests/support/fake_redis.h"
+
+#include "common/base/clock.h"
+#include "relay/cluster/registry.h"
+
+static struct rc_registry registry;
+static struct rc_metrics metrics;
+static struct rc_config_cluster config = {.heartbeat_interval_ms = 30000, .dead_instance_threshold_ms = 90000};
+static uint32_t registered_count;
+static uint32_t unregistered_count;
+static char cleaned_users[8][32];
+static uint32_t cleaned_user_count;
+
+static void registered(void *context)
+{
+    (void)context;
+    registered_count++;
+}
+
+static void unregistered(void *context)
+{
+    (void)context;
+    unregistered_count++;
+}
+
+static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                      void *replied_context)
+{
+    (void)context;
+    (void)snprintf(cleaned_users[cleaned_user_count++], sizeof(cleaned_users[0]), "%.*s on %s%s", (int)user.count,
+                   user.bytes, instance, replied == NULL ? " adopted" : "");
+    if (replied != NULL) {
+        const struct rc_span argv[] = {RC_SPAN("LEAVE"), user};
+        return rc_redis_command(NULL, replied, replied_context, 1, 2, argv);
+    }
+    return 0;
+}
+
+static void open_all(void)
+{
+    const struct rc_registry_ops ops = {
+        .registered = registered, .unregistered = unregistered, .cleanup = {.user = clean_user}};
+    rc_registry_open(&registry, NULL, &metrics, "a", 0x10, 0xabc, &config, &ops);
+    cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
+    fake_return();
+}
+
+static void close_all(void)
+{
+    fake_lose();
+    rc_cleanup_close(&registry.cleanup);
+}
+
+TestSuite(registry, .init = open_all, .fini = close_all);
+
+/* The predecessor of this id has left nothing. */
+static void inherit_nothing(void)
+{
+    fake_ok("SET ws:instance:a:cleanup 00000abc10 NX PX 10000");
+    fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
+    fake_scan("SSCAN ws:instance:a:index 0", "0", 0, NULL);
+    fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
+    fake_pass(10);
+    fake_integer("EXISTS ws:instance:a:cleanup", 0);
+    fake_integer("SADD ws:instances a", 1);
+}
+
+static void own(void)
+{
+    fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000", "new");
+    inherit_nothing();
+    cr_assert(rc_registry_owned(&registry));
+    cr_assert_eq(registered_count, 1);
+}
+
+/* `b` is listed and has been silent for the threshold. */
+static void find_dead(void)
+{
+    own();
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    registry.instances[0].listed = true;
+    const uint64_t now_ms = rc_clock_ms();
+    registry.instances[0].heard_ms = now_ms - 90000;
+    registry.list_ms = now_ms + RC_REGISTRY_CHECK_MS;
+    fake_pass(RC_REGISTRY_CHECK_MS + 10);
+    fake_ok("SET ws:instance:b:cleanup 00000abc10 NX PX 10000");
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
+}
+
+Test(registry, free_id_is_owned)
+{
+    own();
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_INSTANCE_OWNED), 1);
+}
+
+Test(registry, live_rival_refuses_dead_one_is_replaced)
+{
+    fake_string("EVAL", "feed:7");
+    cr_assert_eq(registry.state, RC_REGISTRY_CHALLENGED);
+    cr_assert_str_eq(fake.published[0], "ws:instance:a:claim 00000abc10");
+    fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:7", "feed:8");
+    cr_assert(rc_registry_refused(&registry));
+    cr_assert_eq(registered_count, 0);
+    /* Asked again after a heartbeat interval; it stays refused while it asks. */
+    fake_pass(config.heartbeat_interval_ms + 10);
+    fake_string("EVAL", "feed:9");
+    cr_assert(rc_registry_refused(&registry));
+    fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
+    fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:9", "new");
+    cr_assert(!rc_registry_refused(&registry));
+    inherit_nothing();
+    cr_assert(rc_registry_owned(&registry));
+}
+
+Test(registry, owner_answers_a_claim)
+{
+    own();
+    registry.claims.message(&registry, RC_SPAN("ws:instance:a:claim"), RC_SPAN("feed"));
+    fake_string("EVAL script 1 ws:instance:a:owner", "own");
+    registry.claims.message(&registry, RC_SPAN("ws:instance:a:claim"), RC_SPAN("00000abc10"));
+    cr_assert_eq(fake.count, 0, "its own question");
+}
+
+Test(registry, lapsed_owner_registers_everything_again)
+{
+    own();
+    rc_registry_renew(&registry);
+    fake_string("EVAL", "own");
+    cr_assert_eq(registered_count, 1);
+    rc_registry_renew(&registry);
+    fake_string("EVAL", "new");
+    cr_assert_eq(unregistered_count, 1);
+    fake_integer("EXISTS ws:instance:a:cleanup", 1); /* somebody is at it: waits */
+    cr_assert_eq(registered_count, 1);
+    fake_pass(250);
+    fake_integer("EXISTS ws:instance:a:cleanup", 0);
+    fake_integer("SADD ws:instances a", 1);
+    cr_assert_eq(registered_count, 2);
+}
+
+Test(registry, loss_and_return)
+{
+    own();
+    fake_lose();
+    cr_assert_eq(unregistered_count, 1);
+    cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
+    fake_return();
+    fake_string("EVAL", "own");
+    fake_integer("EXISTS ws:instance:a:cleanup", 0);
+    cr_assert_eq(registered_count, 2);
+}
+
+Test(registry, answers_of_an_earlier_round_are_nothing)
+{
+    const struct fake_command old = fake.commands[0];
+    cr_assert_eq(fake.count, 1);
+    fake.count = 0;
+    fake_lose();
+    fake_return();
+    char text[] = "new";
+    const redisReply reply = {.type = REDIS_REPLY_STRING, .str = text, .len = 3};
+    old.replied(old.context, &reply);
+    cr_assert_eq(registry.state, RC_REGISTRY_CLAIMING);
+}
+
+Test(registry, dead_instance_is_cleaned_up_after)
+{
+    static const char *const index[] = {
+        "csubs:BTC", "isubs-instances:BTC", "pws:presence:channel:r", "uu1", "cevil", "x", "mws:presence:members:r",
+        "mevil"};
+    static const char *const members[] = {"b:b~1", "b:b~2"};
+    static const char *const fields[] = {"b~1", "u1"};
+    find_dead();
+    fake_integer("EXISTS ws:instance:b:owner", 0);
+    fake_scan("SSCAN ws:instance:b:index 0", "0", 8, index);
+    fake_scan("SSCAN subs:BTC 0 MATCH b:* COUNT", "0", 2, members);
+    fake_integer("SREM subs-instances:BTC b", 1);
+    fake_scan("HSCAN ws:presence:channel:r 0 MATCH b~* COUNT", "0", 2, fields);
+    fake_integer("LEAVE u1", 1);
+    fake_string("EVAL script 1 ws:presence:members:r b 0 256", "17");
+    fake_integer("SREM subs:BTC b:b~1 b:b~2", 2);
+    fake_integer("SREM ws:instance:b:index isubs-instances:BTC", 1);
+    fake_integer("HDEL ws:presence:channel:r b~1", 1);
+    fake_integer("SREM ws:instance:b:index uu1", 1);
+    fake_string("EVAL script 1 ws:presence:members:r b 17 256", "0");
+    fake_integer("SREM ws:instance:b:index csubs:BTC", 1);
+    fake_integer("SREM ws:instance:b:index pws:presence:channel:r", 1);
+    fake_integer("SREM ws:instance:b:index mws:presence:members:r", 1);
+    cr_assert_str_eq(cleaned_users[0], "u1 on b");
+    /* A second scan finds nothing: done. */
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
+    fake_integer("EXISTS ws:instance:b:owner", 0);
+    fake_scan("SSCAN ws:instance:b:index 0", "0", 0, NULL);
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
+    fake_integer("EXISTS ws:instance:b:owner", 0);
+    fake_scan("SSCAN ws:instance:b:index 0", "0", 0, NULL);
+    fake_integer("DEL ws:instance:b:index", 0);
+    fake_integer("SREM ws:instances b", 1);
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
+    cr_assert_eq(registry.instance_count, 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_INSTANCE_CLEANUPS), 1);
+}
+
+Test(registry, one_that_is_back_is_left_alone)
+{
+    find_dead();
+    fake_integer("EXISTS ws:instance:b:owner", 1);
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1); /* unlocks */
+    cr_assert_eq(fake.count, 0);
+    cr_assert(!registry.cleanup.running);
+    cr_assert_eq(registry.instance_count, 1);
+}
+
+Test(registry, lost_lock_and_loss_of_redis_stop_a_cleanup)
+{
+    static const char *const index[] = {"csubs:BTC", "csubs:ETH"};
+    find_dead();
+    fake_integer("EXISTS ws:instance:b:owner", 0);
+    fake_scan("SSCAN ws:instance:b:index 0", "0", 2, index);
+    fake_lose();
+    cr_assert(!registry.cleanup.running);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_INSTANCE_CLEANUPS), 0);
+}
+
+Test(registry, predecessors_users_are_taken_over)
+{
+    static const char *const index[] = {"csubs:BTC", "uu1"};
+    fake_string("EVAL", "new");
+    fake_ok("SET ws:instance:a:cleanup");
+    fake_integer("EVAL", 1);
+    fake_scan("SSCAN ws:instance:a:index 0", "0", 2, index);
+    cr_assert_str_eq(cleaned_users[0], "u1 on a adopted");
+    fake_scan("SSCAN subs:BTC 0 MATCH a:*", "0", 0, NULL);
+    fake_integer("SREM ws:instance:a:index csubs:BTC", 1);
+    fake_integer("EVAL", 1);
+    fake_scan("SSCAN ws:instance:a:index 0", "0", 1, index + 1);
+    fake_integer("EVAL", 1);
+    fake_scan("SSCAN ws:instance:a:index 0", "0", 1, index + 1);
+    fake_integer("EVAL", 1);
+    fake_pass(10);
+    fake_integer("EXISTS ws:instance:a:cleanup", 0);
+    cr_assert(rc_registry_owned(&registry));
+}
+
+Test(registry, ids_that_are_none_are_not_kept)
+{
+    own();
+    rc_registry_heard(&registry, RC_SPAN(""), 1);
+    rc_registry_heard(&registry, RC_SPAN("a"), 1);
+    rc_registry_heard(&registry, RC_SPAN("x*"), 1);
+    rc_registry_heard(&registry, RC_SPAN("x:y"), 1);
+    cr_assert_eq(registry.instance_count, 0);
+    char id[16];
+    for (uint32_t i = 0; i < RC_REGISTRY_INSTANCES_MAX + 10; i++) {
+        (void)snprintf(id, sizeof(id), "i%u", i);
+        rc_registry_heard(&registry, rc_span_text(id), 1);
+    }
+    cr_assert_eq(registry.instance_count, RC_REGISTRY_INSTANCES_MAX);
+}

@@ -1,0 +1,146 @@
+/* A Cluster's nodes as its map names them, without any connection: these begin by their timers, which do not run here. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/metrics/redis_health.h"
+#include "relay/redis/link_state.h"
+
+static struct rc_redis_link *link_open;
+static struct rc_metrics metrics;
+static struct rc_redis_health health;
+
+static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
+{
+    (void)context;
+    (void)fd;
+    (void)events;
+    (void)ready;
+    (void)ready_context;
+    return 0;
+}
+
+static void unwatch(void *context, int handle)
+{
+    (void)context;
+    (void)handle;
+}
+
+static void open_link(void)
+{
+    struct rc_err err;
+    struct rc_config_redis config = {.outbox_bytes = 1000000, .outbox_max_age_ms = 10000, .sharded = true};
+    (void)strcpy(config.url.text, "redis+cluster://127.0.0.1:7000");
+    rc_log_set_level(RC_LOG_OFF);
+    const struct rc_redis_setup setup = {.config = &config,
+                                         .instance_id = "test",
+                                         .metrics = &metrics,
+                                         .health = &health,
+                                         .host = {.watch = watch, .unwatch = unwatch}};
+    cr_assert_eq(rc_redis_link_open(&link_open, &setup, &err), 0, "%s", err.text);
+    const struct rc_redis_channel_ops ops = {.head = "c:"};
+    rc_redis_channels(link_open, &ops);
+    const struct rc_redis_address seed = {.host = "127.0.0.1", .port = 7000};
+    cr_assert_not_null(rc_redis_node_add(link_open, &seed));
+}
+
+static void close_link(void)
+{
+    rc_redis_link_close(link_open);
+}
+
+TestSuite(relay_redis_cluster, .init = open_link, .fini = close_link);
+
+/* All slots are of one master with this port. */
+static void map_to(const struct rc_redis_node *asked, unsigned port)
+{
+    char text[128];
+    void *reply = NULL;
+    redisReader *reader = redisReaderCreate();
+    const int bytes =
+        snprintf(text, sizeof(text), "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n", port);
+    cr_assert_eq(redisReaderFeed(reader, text, (size_t)bytes), REDIS_OK);
+    cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
+    rc_redis_cluster_take_map(link_open, asked, reply);
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+}
+
+static struct rc_redis_node *owner(void)
+{
+    const uint16_t index = link_open->cluster->owners[0];
+    return index != RC_REDIS_NODE_NONE ? link_open->nodes[index] : NULL;
+}
+
+Test(relay_redis_cluster, addresses_may_change_for_ever)
+{
+    map_to(link_open->nodes[0], 10000);
+    for (unsigned i = 1; i < 3 * RC_REDIS_NODES_MAX; i++) {
+        map_to(owner(), 10000 + i);
+        rc_redis_cluster_drop_unknown(link_open);
+        cr_assert_not_null(owner(), "node %u has a place", i);
+        cr_assert_eq(owner()->address.port, 10000 + i);
+    }
+    cr_assert_leq(link_open->node_count, 4);
+}
+
+Test(relay_redis_cluster, a_node_with_messages_waiting_stays_until_they_are_moved)
+{
+    const struct rc_span part = RC_SPAN("m");
+    map_to(link_open->nodes[0], 10000);
+    rc_redis_cluster_drop_unknown(link_open);
+    struct rc_redis_node *before = owner();
+    cr_assert_eq(rc_redis_publish(link_open, RC_SPAN("c:a"), &part, 1, RC_REDIS_PUBLISH_SHARDED), 0);
+    cr_assert_eq(before->outbox.count, 1);
+    map_to(before, 10001);
+    rc_redis_cluster_drop_unknown(link_open);
+    cr_assert_eq(before->outbox.count, 1, "it is there yet");
+    rc_redis_outboxes_pump(link_open, 0);
+    cr_assert_eq(before->outbox.count, 0);
+    cr_assert_eq(owner()->outbox.count, 1);
+    rc_redis_cluster_drop_unknown(link_open);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_OUTBOX_MESSAGES), 1);
+}
+
+static void publish(const char *channel)
+{
+    const struct rc_span part = RC_SPAN("m");
+    cr_assert_eq(rc_redis_publish(link_open, rc_span_text(channel), &part, 1, RC_REDIS_PUBLISH_SHARDED), 0);
+}
+
+/* Whatever it waits for, an answer that does not come or a map that is out of date: a pause of its new owner is no order. */
+Test(relay_redis_cluster, what_is_published_goes_behind_what_waits_at_the_old_owner)
+{
+    map_to(link_open->nodes[0], 10000);
+    rc_redis_cluster_drop_unknown(link_open);
+    struct rc_redis_node *before = owner();
+    publish("c:a");
+    before->outbox.in_flight = 1; /* of another slot, say */
+    map_to(before, 10001);
+    publish("c:a");
+    publish("c:b"); /* nothing of it waits elsewhere */
+    rc_redis_outboxes_pump(link_open, 0);
+    cr_assert_eq(before->outbox.count, 2, "%u wait at the old one", before->outbox.count);
+    cr_assert_eq(owner()->outbox.count, 1);
+    before->outbox.in_flight = 0;
+    rc_redis_outboxes_pump(link_open, 0);
+    cr_assert_eq(before->outbox.count, 0);
+    cr_assert_eq(owner()->outbox.count, 3);
+    uint64_t last = 0;
+    for (const struct rc_redis_entry *entry = owner()->outbox.head; entry != NULL; entry = entry->next) {
+        cr_assert_gt(entry->order, last);
+        last = entry->order;
+    }
+    publish("c:a");
+    cr_assert_eq(owner()->outbox.count, 4, "and then to its owner");
+    /* Also when what went before was given up, or moved on once more. */
+    rc_redis_outboxes_expire(link_open, UINT64_MAX / 2);
+    cr_assert_eq(owner()->outbox.count, 0);
+    map_to(owner(), 10002);
+    publish("c:a");
+    cr_assert_eq(owner()->outbox.count, 1);
+    for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
+        cr_expect_eq(link_open->cluster->waiting[slot], slot == rc_redis_cluster_slot(RC_SPAN("c:a")), "slot %u", slot);
+    }
+}

@@ -1,0 +1,499 @@
+/* White-box tests of worker/uplink/uplink.c: a real hub below, real rings, and the test as the relay at their other ends. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/support/hub_rig.h"
+#include "worker/uplink/uplink.h"
+
+#define RING_BYTES 65536u
+
+struct bench {
+    struct hub_rig rig;
+    struct rc_uplink uplink;
+    struct rc_port *port;
+    struct rc_ring up;   /* consumer */
+    struct rc_ring down; /* producer */
+    int bell_fd;
+};
+
+static struct bench b; /* for the hub's handler, whose context is the rig's */
+
+static void interest_changed(void *context, uint32_t channel)
+{
+    (void)context;
+    rc_uplink_interest_changed(&b.uplink, channel);
+}
+
+static void bench_open(uint64_t channel_log_bytes)
+{
+    struct rc_err err = {0};
+    hub_rig_open(&b.rig, &(struct hub_rig_options){.slots = 8});
+    if (channel_log_bytes > 0) {
+        b.rig.config->limits.channel_log_bytes = channel_log_bytes;
+    }
+    b.rig.hub.handlers.interest_changed = interest_changed;
+    RC_ASSERT(posix_memalign((void **)&b.port, 4096, rc_port_bytes(RING_BYTES, RING_BYTES)) == 0);
+    memset(b.port, 0, rc_port_bytes(RING_BYTES, RING_BYTES));
+    b.port->ring_bytes = b.port->overflow_bytes = RING_BYTES;
+    atomic_store(&b.port->generation, 1);
+    atomic_store(&b.rig.control->relay.generation, 1);
+    b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, b.port, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
+                             &err) == 0);
+    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(b.port, 1, RC_PORT_UP), RING_BYTES) ==
+              0);
+    RC_ASSERT(rc_ring_attach_producer(&b.down, &b.port->pairs[1].down, rc_port_data(b.port, 1, RC_PORT_DOWN),
+                                      RING_BYTES) == 0);
+}
+
+static void bench_close(void)
+{
+    for (uint32_t i = 0; i < b.rig.slots; i++) {
+        hub_rig_hang_up(&b.rig, i);
+    }
+    for (int i = 0; i < 20; i++) {
+        hub_rig_run(&b.rig);
+        rc_uplink_flush(&b.uplink);
+        uint32_t type;
+        uint32_t bytes;
+        const void *record;
+        while (rc_ring_next(&b.up, &type, &record, &bytes) == 1) {}
+        rc_ring_release(&b.up);
+    }
+    rc_uplink_close(&b.uplink);
+    hub_rig_close(&b.rig);
+    free(b.port);
+    close(b.bell_fd);
+}
+
+/* The next record that went up, or 0. */
+static uint32_t went_up(struct rc_envelope_view *view)
+{
+    uint32_t type;
+    uint32_t bytes;
+    const void *record;
+    const int rc = rc_ring_next(&b.up, &type, &record, &bytes);
+    cr_assert(rc >= 0);
+    if (rc == 0) {
+        rc_ring_release(&b.up);
+        return 0;
+    }
+    cr_assert_eq(rc_envelope_read(view, record, bytes), 0);
+    return type;
+}
+
+static bool send_down(enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    void *record = rc_ring_claim(&b.down, (uint32_t)type, (uint32_t)rc_envelope_bytes(&view->head));
+    if (record == NULL) {
+        return false;
+    }
+    rc_envelope_write(record, view);
+    rc_ring_commit(&b.down, (uint32_t)rc_envelope_bytes(&view->head));
+    return true;
+}
+
+static bool send_message(const char *channel, uint64_t sequence, uint32_t fill)
+{
+    char data[4096];
+    const int head = snprintf(data, sizeof(data), "%llu", (unsigned long long)sequence);
+    memset(data + head, ' ', fill);
+    const struct rc_envelope_view view = {
+        .head = {.sequence = sequence, .channel_bytes = (uint8_t)strlen(channel), .data_bytes = (uint32_t)head + fill},
+        .channel = channel,
+        .data = (uint8_t *)data};
+    return send_down(RC_DOWN_MESSAGE, &view);
+}
+
+static void acknowledge(const char *channel, uint64_t token, uint16_t code)
+{
+    const struct rc_envelope_view view = {
+        .head = {.token = token, .channel_bytes = (uint8_t)strlen(channel), .code = code}, .channel = channel};
+    cr_assert(send_down(RC_DOWN_INTEREST, &view));
+}
+
+/* One pass of the worker's loop. */
+static bool loop(void)
+{
+    const bool more = rc_uplink_drain(&b.uplink);
+    rc_uplink_flush(&b.uplink);
+    hub_rig_run(&b.rig);
+    rc_uplink_release(&b.uplink, b.uplink.down.position);
+    return more;
+}
+
+static void wait_for(uint32_t slot, const char *name, const char *id)
+{
+    const uint32_t channel = rc_hub_channel(&b.rig.hub, rc_span_text(name));
+    cr_assert(channel != 0 && rc_hub_wait(&b.rig.hub, slot, channel, rc_span_text(id)) == 0);
+}
+
+static void expect(uint32_t slot, const char *part)
+{
+    uint8_t opcode;
+    struct rc_span payload;
+    hub_rig_drain(&b.rig);
+    cr_assert(hub_rig_frame(&b.rig, slot, &opcode, &payload), "no %s", part);
+    cr_assert(memmem(payload.bytes, payload.count, part, strlen(part)) != NULL, "%.*s instead of %s",
+              (int)payload.count, (const char *)payload.bytes, part);
+}
+
+static void expect_nothing(uint32_t slot)
+{
+    hub_rig_drain(&b.rig);
+    cr_assert_eq(b.rig.peers[slot].count, 0);
+}
+
+Test(uplink, interest_is_told_acknowledged_and_withdrawn)
+{
+    struct rc_envelope_view view;
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    rc_uplink_flush(&b.uplink);
+    cr_assert(went_up(&view) == RC_UP_SNAPSHOT_BEGIN && view.head.token == 1);
+    cr_assert(went_up(&view) == RC_UP_SNAPSHOT_END && view.head.token == 1);
+    wait_for(slot, "c", "1");
+    wait_for(slot, "c", "2");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    const uint64_t first = view.head.token;
+    cr_assert_eq(went_up(&view), 0);
+    expect_nothing(slot);
+    /* Withdrawn and wanted again: the first acknowledgement says nothing any more. */
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes;
+    const uint32_t channel = rc_hub_channel(&b.rig.hub, RC_SPAN("c"));
+    cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes) && id[0] == '1');
+    cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes) && id[0] == '2');
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
+    wait_for(slot, "c", "3");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    cr_assert_neq(view.head.token, first);
+    acknowledge("c", first, 0);
+    cr_assert(send_message("c", 1, 0));
+    loop();
+    expect_nothing(slot);
+    acknowledge("c", view.head.token, 0);
+    cr_assert(send_message("c", 2, 0));
+    loop();
+    expect(slot, "\"id\":3");
+    expect(slot, "\"data\":2");
+    hub_rig_unsubscribe(&b.rig, slot, "c");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
+    cr_assert_eq(rc_hub_find(&b.rig.hub, rc_channel_hash("c", 1), RC_SPAN("c")), 0, "the channel is gone");
+    bench_close();
+}
+
+Test(uplink, refused_interest_is_answered_as_an_error)
+{
+    struct rc_envelope_view view;
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    rc_uplink_flush(&b.uplink);
+    while (went_up(&view) != RC_UP_SNAPSHOT_END) {}
+    wait_for(slot, "c", "9");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", view.head.token, 503);
+    loop();
+    expect(slot, "\"code\":503");
+    rc_uplink_flush(&b.uplink);
+    bench_close();
+}
+
+/* A new relay hears of every channel that is wanted, of no other, however often the ring is full in between. */
+Test(uplink, snapshot_goes_on_where_the_ring_was_full)
+{
+    enum { COUNT = 900, EACH = 120 };
+    uint32_t slots[COUNT / EACH + 1];
+    struct rc_envelope_view view;
+    bench_open(0);
+    char name[16];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        if (i % EACH == 0) {
+            slots[i / EACH] = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+        }
+        snprintf(name, sizeof(name), "c%u", i);
+        cr_assert(hub_rig_subscribe(&b.rig, slots[i / EACH], name) != 0);
+    }
+    for (uint32_t generation = 1; generation <= 3; generation++) {
+        static bool told[COUNT];
+        memset(told, 0, sizeof(told));
+        uint32_t count = 0;
+        bool ended = false;
+        bool began = false;
+        atomic_store(&b.rig.control->relay.generation, generation);
+        for (int pass = 0; pass < 200 && !ended; pass++) {
+            rc_uplink_flush(&b.uplink);
+            if (pass == 1) {
+                for (uint32_t i = 0; i < 20; i++) { /* some go while the snapshot is on its way */
+                    const uint32_t channel = i * 43 + generation;
+                    snprintf(name, sizeof(name), "c%u", channel);
+                    hub_rig_unsubscribe(&b.rig, slots[channel / EACH], name);
+                }
+            }
+            uint32_t type;
+            while ((type = went_up(&view)) != 0) {
+                cr_assert(!ended || type == RC_UP_INTEREST_REMOVE);
+                ended |= type == RC_UP_SNAPSHOT_END;
+                began |= type == RC_UP_SNAPSHOT_BEGIN;
+                if (type == RC_UP_INTEREST_ADD || type == RC_UP_INTEREST_REMOVE) {
+                    cr_assert(began);
+                    memcpy(name, view.channel, view.head.channel_bytes);
+                    name[view.head.channel_bytes] = 0;
+                    bool *its = &told[atoi(name + 1)];
+                    cr_assert_neq(*its, type == RC_UP_INTEREST_ADD);
+                    *its = type == RC_UP_INTEREST_ADD;
+                    count += type == RC_UP_INTEREST_ADD ? 1u : UINT32_MAX;
+                }
+            }
+        }
+        for (int pass = 0; pass < 5; pass++) {
+            rc_uplink_flush(&b.uplink);
+            while (went_up(&view) != 0) {
+                if (view.head.token == 0) {
+                    count--;
+                }
+            }
+        }
+        cr_assert(ended);
+        cr_assert_eq(count, COUNT - 20 * generation);
+        cr_assert_eq(b.rig.truth.channels.used, 1 + COUNT - 20 * generation);
+    }
+    bench_close();
+}
+
+/* More comes down than logs hold: the ring waits for the turn, and every encoding gets every message once. */
+Test(uplink, full_logs_make_the_ring_wait_and_lose_nothing)
+{
+    bench_open(4096);
+    const uint32_t json = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    const uint32_t binary = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_BINARY, false, 0);
+    hub_rig_subscribe(&b.rig, json, "c");
+    hub_rig_subscribe(&b.rig, binary, "c");
+    hub_rig_subscribe(&b.rig, binary, "d");
+    uint64_t sequence = 0;
+    uint64_t waits = 0;
+    uint32_t got[2] = {0};
+    for (int pass = 0; pass < 100; pass++) {
+        while (send_message(sequence % 5 == 4 ? "d" : "c", sequence + 1, (uint32_t)(sequence * 31 % 700))) {
+            sequence++;
+        }
+        const struct rc_envelope_view again = {.head = {.sequence = sequence, .channel_bytes = 1, .data_bytes = 1},
+                                               .channel = "c",
+                                               .data = (const uint8_t *)"0"};
+        (void)send_down(RC_DOWN_MESSAGE, &again); /* a duplicate, as a relay's successor sends it */
+        for (bool more = true; more;) {
+            more = loop();
+            waits += more;
+            hub_rig_drain(&b.rig);
+        }
+        for (uint32_t i = 0; i < 2; i++) {
+            uint8_t opcode;
+            struct rc_span payload;
+            while (hub_rig_frame(&b.rig, i == 0 ? json : binary, &opcode, &payload)) {
+                got[i]++;
+            }
+        }
+        hub_rig_check(&b.rig);
+    }
+    cr_assert(waits > 100, "the test needs full logs");
+    cr_assert_eq(got[1], sequence);
+    cr_assert_eq(got[0], sequence - sequence / 5);
+    bench_close();
+}
+
+/* What another process writes is counted when it makes no sense, and never believed. */
+Test(uplink, nonsense_from_the_ring_is_counted)
+{
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 0);
+    hub_rig_subscribe(&b.rig, slot, "c");
+    void *record = rc_ring_claim(&b.down, RC_DOWN_MESSAGE, 10);
+    memset(record, 0xff, 10);
+    rc_ring_commit(&b.down, 10);
+    struct rc_envelope_view view = {.head = {.sequence = 1, .target = {.random = 1, .slot = 1u << 30}}};
+    cr_assert(send_down((enum rc_record_type)99, &view));
+    cr_assert(send_down(RC_DOWN_DIRECT, &view));
+    view.head.sequence = 2;
+    view.head.origin = (struct rc_client_ref){.random = 7, .slot = UINT32_MAX};
+    view.head.flags = RC_ENVELOPE_ANSWER;
+    cr_assert(send_down(RC_DOWN_ANSWER, &view));
+    acknowledge("unknown", 5, 0);
+    cr_assert(send_message("c", 3, 0));
+    loop();
+    expect(slot, "\"data\":3");
+    expect_nothing(slot);
+    cr_assert_eq(rc_metric_get(b.rig.metrics, RC_METRIC_RING_CORRUPT), 2);
+    bench_close();
+}
+
+Test(uplink, publisher_waits_when_the_ring_is_full_and_is_told_when_there_is_room)
+{
+    bench_open(0);
+    static const uint8_t data[3000];
+    struct rc_envelope_view view = {.head = {.data_bytes = sizeof(data)}, .data = data};
+    int rc = 0;
+    uint32_t written = 0;
+    rc_uplink_flush(&b.uplink);
+    while ((rc = rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view)) == 0) {
+        written++;
+    }
+    cr_assert_eq(rc, -EAGAIN);
+    cr_assert_not(rc_uplink_room(&b.uplink));
+    uint32_t read = 0;
+    struct rc_envelope_view got;
+    while (went_up(&got) != 0) {
+        read += got.head.data_bytes == sizeof(data);
+    }
+    cr_assert_eq(read, written);
+    cr_assert(rc_ring_room_due(&b.up));
+    cr_assert(rc_uplink_room(&b.uplink));
+    cr_assert_eq(rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view), 0);
+    view.head.data_bytes = RING_BYTES;
+    cr_assert_eq(rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view), -EMSGSIZE);
+    bench_close();
+}
+
+static void send_list(uint32_t slot, uint64_t random, uint16_t code, const void *data, uint32_t bytes)
+{
+    struct rc_envelope_view view = {
+        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
+        .channel = "c",
+        .request_id = (const uint8_t *)"7"};
+    view.head.origin.random = random != 0 ? random : view.head.origin.random;
+    cr_assert_eq(rc_questions_ask(&b.uplink, &view), 0);
+    struct rc_envelope_view up;
+    while (went_up(&up) != 0) {}
+    view.head.code = code;
+    view.head.data_bytes = bytes;
+    view.data = data;
+    cr_assert(send_down(RC_DOWN_QUERY, &view));
+    loop();
+}
+
+Test(uplink, who_is_in_a_channel_is_answered_once_and_only_if_it_makes_sense)
+{
+    uint8_t data[256];
+    struct rc_query_answer answer = {.clients = 3, .users = 1, .count = 1, .flags = RC_QUERY_LOCAL};
+    const struct rc_query_entry entry = {.clients = 3, .user = RC_SPAN("u"), .instances = RC_SPAN("a,b")};
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    memcpy(data, &answer, sizeof(answer));
+    const uint32_t bytes = rc_query_entry_put(data, sizeof(answer), sizeof(data), &entry);
+    send_list(slot, 0, 0, data, bytes);
+    expect(slot, "{\"type\":\"presence\",\"id\":7,\"channel\":\"c\",\"clients\":3,\"users\":1,\"members\":["
+                 "{\"user\":\"u\",\"clients\":3,\"instances\":[\"a\",\"b\"]}],\"more\":false,\"scope\":\"local\"}");
+    send_list(slot, 12345, 0, data, bytes); /* its client is gone */
+    expect_nothing(slot);
+    for (uint32_t cut = 0; cut < bytes; cut++) {
+        send_list(slot, 0, 0, data, cut);
+        expect(slot, "\"code\":503");
+    }
+    answer.count = 2;
+    memcpy(data, &answer, sizeof(answer));
+    send_list(slot, 0, 0, data, bytes);
+    expect(slot, "\"code\":503");
+    send_list(slot, 0, 503, NULL, 0);
+    expect(slot, "\"code\":503");
+    expect_nothing(slot);
+    bench_close();
+}
+
+Test(uplink, who_does_not_read_gets_no_more_lists)
+{
+    static const struct rc_query_answer answer = {.clients = 3};
+    static uint8_t much[RC_UPLINK_UNSENT_MAX];
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    cr_assert_eq(rc_hub_reply_frame(&b.rig.hub, slot, 2, much, sizeof(much)), 0);
+    send_list(slot, 0, 0, &answer, sizeof(answer));
+    uint8_t opcode;
+    struct rc_span payload;
+    hub_rig_drain(&b.rig);
+    cr_assert(hub_rig_frame(&b.rig, slot, &opcode, &payload) && payload.count == sizeof(much));
+    expect(slot, "\"code\":429");
+    send_list(slot, 0, 0, &answer, sizeof(answer));
+    expect(slot, "\"type\":\"presence\"");
+    bench_close();
+}
+
+static void ask_questions(uint32_t slot, uint32_t count, int last)
+{
+    struct rc_envelope_view view = {
+        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
+        .channel = "c",
+        .request_id = (const uint8_t *)"7"};
+    struct rc_envelope_view up;
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(rc_questions_ask(&b.uplink, &view), i + 1 == count ? last : 0);
+        while (went_up(&up) != 0) {}
+    }
+}
+
+static void answer_question(uint64_t token)
+{
+    static const struct rc_query_answer answer = {.clients = 3};
+    const struct rc_envelope_view view = {.head = {.token = token, .channel_bytes = 1, .data_bytes = sizeof(answer)},
+                                          .channel = "c",
+                                          .data = (const uint8_t *)&answer};
+    cr_assert(send_down(RC_DOWN_QUERY, &view));
+    loop();
+}
+
+Test(uplink, questions_are_answered_once_whatever_relays_do)
+{
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    answer_question(0); /* nobody has asked */
+    ask_questions(slot, 3, 0);
+    const uint64_t token = b.uplink.questions.first;
+    rc_questions_expire(&b.uplink);
+    expect_nothing(slot);
+    answer_question(token + 1); /* in any order */
+    expect(slot, "\"type\":\"presence\",\"id\":7");
+    answer_question(token + 1);
+    answer_question(token + 3);
+    answer_question(token - 1);
+    expect_nothing(slot);
+    /* The relay is replaced: what it was asked is not answered, but by an error. */
+    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    rc_questions_expire(&b.uplink);
+    expect(slot, "\"code\":503");
+    expect(slot, "\"code\":503");
+    expect_nothing(slot);
+    answer_question(token);
+    expect_nothing(slot);
+    cr_assert_eq(b.uplink.questions.first, b.uplink.questions.next);
+    /* Or it says nothing for too long. */
+    ask_questions(slot, 1, 0);
+    b.rig.io.now_ns += (RC_QUESTION_MS - 100) * UINT64_C(1000000);
+    rc_questions_expire(&b.uplink);
+    expect_nothing(slot);
+    b.rig.io.now_ns += RC_QUESTION_MS * UINT64_C(1000000);
+    rc_questions_expire(&b.uplink);
+    expect(slot, "\"code\":503");
+    bench_close();
+}
+
+Test(uplink, too_many_questions_are_refused_until_some_are_answered)
+{
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    ask_questions(slot, RC_QUESTIONS_MAX + 1, -ENOBUFS);
+    const uint64_t token = b.uplink.questions.first;
+    answer_question(token);
+    expect(slot, "\"type\":\"presence\"");
+    ask_questions(slot, 2, -ENOBUFS);
+    bench_close();
+}

@@ -1,0 +1,279 @@
+/*
+ * api: the HTTP API under /api/: calls of backends with a bearer key (docs/api.md).
+ *
+ * Owned by the worker's sessions. A call lives from its request's head to its answer; meanwhile the connection's slot names it
+ * (slot.call) and what is pipelined behind it is parked. Nothing waits: a call that needs the relay or other workers is answered
+ * when their records come (common/records/call.h), or 504 when they do not come in time. Calls are private memory: a worker that hands
+ * its connections over answers them first. Every list and table is bounded; beyond the bound callers get 503 or 413.
+ *
+ *   api.c          keys, routes, bodies, life of a call        api_ask.c     calls to all workers: asking, putting together
+ *   api_json.c     members of a body                           api_serve.c   the same calls carried out on this worker
+ *   api_publish.c  publish, broadcast, direct                  api_stats.c   figures out of shared memory
+ *   api_query.c    what the relay is asked: presence, instances
+ */
+#ifndef RC_WORKER_API_API_H
+#define RC_WORKER_API_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/records/call.h"
+#include "common/text/json_scan.h"
+#include "common/records/query.h"
+#include "worker/http/body.h"
+#include "worker/client/client.h"
+#include "worker/api/text.h"
+
+#define RC_API_CALLS_MAX 1024u    /* calls in progress in one worker */
+#define RC_API_MESSAGES_MAX 1000u /* messages of one publish */
+#define RC_API_CHANNELS_MAX 1000u /* channels in one answer */
+#define RC_API_CHANNELS_DEFAULT 100u
+#define RC_API_LISTS_MAX 1024u   /* of workers, here and elsewhere, that an answer is made of */
+#define RC_API_SCANS_MAX 16u     /* lists of channels that this worker makes at a time */
+#define RC_API_ANSWER_MS 2000u   /* from the whole request to its answer */
+#define RC_API_KEY_BYTES_MAX 64u /* of an idempotency key */
+#define RC_API_KEYS_MAX RC_CONFIG_LIST_MAX
+#define RC_API_DIGEST_BYTES 32u
+
+struct rc_api;
+struct rc_api_call;
+
+/* What a call fails with: the answer's status and its message. */
+struct rc_api_fault {
+    uint16_t status;
+    char message[192];
+};
+
+/* One route. `run` gets the whole body; 0: answered or waiting, negative: `fault` is to be answered. */
+struct rc_api_route {
+    const char *path; /* behind "/api/" */
+    bool post;        /* else GET and HEAD */
+    int (*run)(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+};
+
+/*
+ * Life of a call:  READING (its body) -> [SENDING (its messages; waits for room in the up ring)] -> WAITING (for answers) -> gone
+ */
+enum rc_api_state { RC_API_READING, RC_API_SENDING, RC_API_WAITING };
+
+/* A message that is to be published. The spans point into the call's body or arena. */
+struct rc_api_message {
+    struct rc_span channel;
+    struct rc_span data;
+    struct rc_span exclude; /* JSON array of client ids, checked; empty = none */
+    struct rc_span key;     /* empty = none */
+    bool binary;
+};
+
+/* Channels that a worker has: its data of an RC_CALL_CHANNELS reply. */
+struct rc_api_list {
+    uint8_t *bytes; /* owned: entries of {uint32 subscribers, uint8 name bytes, name} in the order of names */
+    uint32_t count;
+    uint32_t size; /* bytes */
+    bool more;
+};
+
+struct rc_api_call {
+    const struct rc_api_route *route; /* borrowed: static */
+    enum rc_api_state state;
+    uint32_t index; /* in rc_api.calls */
+    uint32_t serial;
+    uint32_t slot;
+    bool keep_alive;
+    bool head;                 /* of a HEAD request */
+    char *headers;             /* owned: further header lines of the answer, or NULL */
+    uint64_t end_ds;           /* SENDING, WAITING: when it is too late, on the clock of io.now_ds */
+    struct rc_http_view query; /* borrowed: only while a GET route runs */
+
+    struct rc_http_body body;
+    uint8_t *bytes; /* owned: the body */
+    size_t byte_count;
+    size_t byte_capacity;
+    uint8_t *arena; /* owned: decoded strings of the body */
+    size_t arena_used;
+    size_t arena_size;
+    char key[RC_API_KEY_BYTES_MAX]; /* idempotency key */
+    uint32_t key_bytes;             /* 0 = none */
+
+    /* publish, broadcast, direct */
+    struct rc_api_message *messages; /* owned, until all are sent */
+    uint64_t *sequences;             /* owned: of each message, 0 = not answered yet */
+    uint32_t message_count;
+    uint32_t sent;
+    uint32_t answered;
+    uint32_t duplicates;
+    struct rc_client_ref target; /* direct */
+
+    /* calls to workers */
+    enum rc_call_operation operation;
+    bool by_user;
+    uint32_t limit;
+    enum rc_query_kind question; /* of a call that asks the relay; 0 = it does not */
+    bool asked_known;            /* the relay has said whom it asked */
+    bool found;
+    bool busy;
+    struct rc_call_asked asked;
+    struct rc_call_asked replied;
+    uint64_t affected;
+    bool others_done;          /* no more replies of other instances come */
+    bool local;                /* other instances were not asked: Redis is away */
+    bool incomplete;           /* not all of them have answered */
+    bool listing;              /* channels */
+    struct rc_api_list *lists; /* owned: of each worker and instance that replied; channels only */
+    uint32_t list_count;
+};
+
+struct rc_api_scan;
+
+/* Where the rates of /metrics and /api/stats are counted from. */
+struct rc_api_sample {
+    uint64_t time_ms;
+    uint64_t events;
+    uint64_t errors;
+    uint64_t cpu_ticks;
+};
+
+struct rc_api {
+    struct rc_sessions *sessions;                /* borrowed */
+    struct rc_api_call *calls[RC_API_CALLS_MAX]; /* owned; NULL = free */
+    uint32_t call_count;
+    uint32_t next; /* where the search for a free entry begins */
+    uint32_t serial;
+    uint64_t nonce;
+    uint64_t bytes;                                        /* of bodies and arenas */
+    uint8_t digests[RC_API_KEYS_MAX][RC_API_DIGEST_BYTES]; /* SHA-256 of the keys in force */
+    uint32_t digest_count;
+    struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
+    uint32_t scan_count;
+    struct rc_api_sample sample;
+    double event_rate; /* since the sample before, each */
+    double error_rate;
+    double cpu_share;
+};
+
+/* --- api.c --- */
+
+/* -ENOMEM. Freed by rc_api_close. */
+int rc_api_open(struct rc_sessions *sessions);
+void rc_api_close(struct rc_sessions *sessions);
+/* Other keys may be in force. */
+void rc_api_reconfigure(struct rc_api *api);
+
+/* A request for `path` ("/api/..."). Afterwards it is answered, or slot.call says that it is in progress. `headers` are further
+ * lines of its answer, or NULL. */
+void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_request *request, const char *path,
+                    bool keep_alive, const char *headers);
+/* The methods of a call's path, "GET, HEAD" or "POST"; NULL when there is none. Static. */
+const char *rc_api_methods(const char *path);
+/* Bytes behind the head of the call in progress: how many were its body. 0 while it waits for its answer. */
+uint32_t rc_api_body(struct rc_api *api, uint32_t slot, const uint8_t *bytes, uint32_t count);
+/* Is it a call that waits for its answer (and not for its body)? */
+bool rc_api_waits(const struct rc_api *api, uint32_t slot);
+/* Does any? */
+bool rc_api_answering(const struct rc_api *api);
+/* There is room in the up ring again. */
+void rc_api_room(struct rc_api *api, uint32_t slot);
+/* The slot's deadline has come. */
+void rc_api_expired(struct rc_api *api, uint32_t slot);
+/* The connection goes on for this answer only (draining). */
+void rc_api_last(struct rc_api *api, uint32_t slot);
+/* The connection is gone. */
+void rc_api_abandon(struct rc_api *api, uint32_t slot);
+/* Goes on with lists of channels in bounded steps; true while there is more to do. */
+bool rc_api_work(struct rc_api *api);
+/* For /metrics: the answer if the client wants JSON. */
+bool rc_api_wants_json(const struct rc_http_request *request);
+int rc_api_metrics_json(struct rc_api *api, struct rc_text *text);
+
+/* --- shared by the api_*.c --- */
+
+int rc_api_fault(struct rc_api_fault *fault, uint16_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The answer; the call is gone afterwards. The text is freed. */
+void rc_api_finish(struct rc_api *api, struct rc_api_call *call, struct rc_text *text);
+void rc_api_fail(struct rc_api *api, struct rc_api_call *call, const struct rc_api_fault *fault);
+/* From now on the call waits for records, up to RC_API_ANSWER_MS. */
+void rc_api_wait(struct rc_api *api, struct rc_api_call *call, enum rc_api_state state);
+struct rc_call_tag rc_api_tag(const struct rc_api *api, const struct rc_api_call *call, uint32_t item);
+/* Gives body and arena back. */
+void rc_api_release_body(struct rc_api *api, struct rc_api_call *call);
+/* Room for decoded strings; -ENOMEM as a fault. */
+int rc_api_arena(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+
+/* --- api_json.c --- */
+
+enum rc_api_member {
+    RC_API_CHANNEL,
+    RC_API_CHANNELS,
+    RC_API_MESSAGES,
+    RC_API_DATA,
+    RC_API_DATA_BASE64,
+    RC_API_EXCLUDE,
+    RC_API_CLIENT,
+    RC_API_USER,
+    RC_API_CODE,
+    RC_API_REASON,
+    RC_API_IDEMPOTENCY_KEY,
+    RC_API_KEY,
+    RC_API_MEMBER_COUNT,
+};
+
+/* The known members of an object; others are ignored, a known one that is there twice is a fault. */
+int rc_api_members(struct rc_span object, uint32_t flags, struct rc_json_value members[RC_API_MEMBER_COUNT],
+                   struct rc_api_fault *fault);
+/* The same of the call's whole body, which must be UTF-8. */
+int rc_api_body_members(struct rc_api *api, struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
+                        struct rc_api_fault *fault);
+/* The text of a string member, 1 to `bytes_max` bytes once decoded. */
+int rc_api_string(struct rc_api_call *call, const struct rc_json_value *value, const char *name, size_t bytes_max,
+                  struct rc_span *out, struct rc_api_fault *fault);
+/* A channel's name. */
+int rc_api_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                   struct rc_api_fault *fault);
+/* Strict base64 (RFC 4648 4); decoded into the arena. */
+int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                  struct rc_api_fault *fault);
+
+/* --- routes --- */
+
+int rc_api_publish(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_broadcast(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_subscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_unsubscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_disconnect(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_instances(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+
+/* --- what comes down --- */
+
+/* api_publish.c: writes the messages that are not sent yet. */
+void rc_api_send(struct rc_api *api, struct rc_api_call *call);
+/* A message of the call is sequenced, or refused; `found` as the target's worker says. */
+void rc_api_message_answered(struct rc_api *api, struct rc_api_call *call, const struct rc_call_tag *tag,
+                             const struct rc_envelope *head);
+void rc_api_direct_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
+/* A text for the messages answered so far. */
+void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call);
+/* api_ask.c */
+void rc_api_asked(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
+void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
+void rc_api_lists_free(struct rc_api_call *call);
+/* A query's value; `*span` is empty when it is not there. */
+int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
+                      struct rc_span *span, struct rc_api_fault *fault);
+/* The query's `limit`, a number from 1 to `most`; `otherwise` when it is not there. */
+int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t most, struct rc_api_fault *fault);
+/* api_query.c */
+void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
+/* api_serve.c */
+void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view);
+/* An RC_DOWN_DIRECT of a call was handled: is its client here? */
+void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view);
+void rc_api_scans_free(struct rc_api *api);
+/* api_stats.c */
+void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample);
+
+#endif

@@ -1,0 +1,189 @@
+/* api_json: members of the bodies of API calls. See api.h. */
+#include "worker/api/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/records/channel_name.h"
+
+static const char *const member_names[RC_API_MEMBER_COUNT] = {
+    [RC_API_CHANNEL] = "channel",
+    [RC_API_CHANNELS] = "channels",
+    [RC_API_MESSAGES] = "messages",
+    [RC_API_DATA] = "data",
+    [RC_API_DATA_BASE64] = "data_base64",
+    [RC_API_EXCLUDE] = "exclude",
+    [RC_API_CLIENT] = "client",
+    [RC_API_USER] = "user",
+    [RC_API_CODE] = "code",
+    [RC_API_REASON] = "reason",
+    [RC_API_IDEMPOTENCY_KEY] = "idempotency_key",
+    [RC_API_KEY] = "key",
+};
+
+static int json_fault(struct rc_api_fault *fault, int error, size_t offset)
+{
+    switch (error) {
+    case -EILSEQ:
+        return rc_api_fault(fault, 400, "the body is not UTF-8 at byte %zu", offset);
+    case -EOVERFLOW:
+        return rc_api_fault(fault, 400, "the body has more than %d arrays and objects inside each other",
+                            RC_JSON_DEPTH_MAX);
+    default:
+        return rc_api_fault(fault, 400, "the body is not a JSON object (byte %zu)", offset);
+    }
+}
+
+int rc_api_members(struct rc_span object, uint32_t flags, struct rc_json_value members[RC_API_MEMBER_COUNT],
+                   struct rc_api_fault *fault)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value value;
+    memset(members, 0, RC_API_MEMBER_COUNT * sizeof(*members));
+    int got = rc_json_object_begin(&cursor, object, flags);
+    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        for (uint32_t i = 0; i < RC_API_MEMBER_COUNT; i++) {
+            if (!rc_json_string_is(&name, rc_span_text(member_names[i]))) {
+                continue;
+            }
+            if (members[i].type != RC_JSON_NONE) {
+                return rc_api_fault(fault, 400, "%s is there twice", member_names[i]);
+            }
+            members[i] = value;
+        }
+    }
+    return got < 0 ? json_fault(fault, got, rc_json_offset(&cursor)) : 0;
+}
+
+int rc_api_body_members(struct rc_api *api, struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
+                        struct rc_api_fault *fault)
+{
+    if (call->byte_count == 0) {
+        return rc_api_fault(fault, 400, "there is no body: send a JSON object");
+    }
+    if (rc_api_arena(api, call, fault) < 0 ||
+        rc_api_members(rc_span_of(call->bytes, call->byte_count), RC_JSON_CHECK_UTF8, members, fault) < 0) {
+        return -EINVAL;
+    }
+    const struct rc_json_value *key = &members[RC_API_IDEMPOTENCY_KEY];
+    if (key->type == RC_JSON_NONE) {
+        return 0;
+    }
+    struct rc_span text;
+    if (rc_api_string(call, key, "idempotency_key", RC_API_KEY_BYTES_MAX, &text, fault) < 0) {
+        return -EINVAL;
+    }
+    if (call->key_bytes != 0 && !rc_span_equal(text, rc_span_of(call->key, call->key_bytes))) {
+        return rc_api_fault(fault, 400, "idempotency_key and the header Idempotency-Key differ");
+    }
+    memcpy(call->key, text.bytes, text.count);
+    call->key_bytes = (uint32_t)text.count;
+    return 0;
+}
+
+int rc_api_string(struct rc_api_call *call, const struct rc_json_value *value, const char *name, size_t bytes_max,
+                  struct rc_span *out, struct rc_api_fault *fault)
+{
+    if (value->type != RC_JSON_STRING) {
+        return rc_api_fault(fault, 400, "%s must be a string", name);
+    }
+    /* Decoding only shortens: what all strings of a body need together is never more than the body. */
+    uint8_t *scratch = call->arena + call->arena_used;
+    const size_t room = call->arena_size - call->arena_used;
+    const int rc = rc_json_string_decode(value, scratch, bytes_max < room ? bytes_max : room, out);
+    if (rc == -EMSGSIZE) {
+        return rc_api_fault(fault, 400, "%s is longer than %zu bytes", name, bytes_max);
+    }
+    if (rc < 0) {
+        return rc_api_fault(fault, 400, "%s has an escape that stands for no character", name);
+    }
+    if (out->count == 0) {
+        return rc_api_fault(fault, 400, "%s is empty", name);
+    }
+    if (out->bytes == scratch) {
+        call->arena_used += out->count;
+    }
+    return 0;
+}
+
+int rc_api_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                   struct rc_api_fault *fault)
+{
+    const uint32_t bytes_max = api->sessions->config->limits.max_channel_name;
+    if (value->type == RC_JSON_NONE) {
+        return rc_api_fault(fault, 400, "channel is missing");
+    }
+    if (rc_api_string(call, value, "channel", bytes_max, out, fault) < 0) {
+        return -EINVAL;
+    }
+    if (rc_channel_name_check((const char *)out->bytes, out->count, bytes_max) < 0) {
+        return rc_api_fault(fault, 400, "the channel's name has characters that are not allowed");
+    }
+    return 0;
+}
+
+static int base64_value(uint8_t letter)
+{
+    if (letter >= 'A' && letter <= 'Z') {
+        return letter - 'A';
+    }
+    if (letter >= 'a' && letter <= 'z') {
+        return letter - 'a' + 26;
+    }
+    if (letter >= '0' && letter <= '9') {
+        return letter - '0' + 52;
+    }
+    return letter == '+' ? 62 : letter == '/' ? 63 : -1;
+}
+
+/* The decoded bytes, or -EINVAL. `out` may be `in`: it is written behind what was read. */
+static long base64_decode(const uint8_t *in, size_t count, uint8_t *out)
+{
+    size_t used = 0;
+    if (count % 4 != 0) {
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < count; i += 4) {
+        const bool last = i + 4 == count;
+        const uint32_t padding = last && in[i + 3] == '=' ? (in[i + 2] == '=' ? 2 : 1) : 0;
+        uint32_t group = 0;
+        for (uint32_t k = 0; k < 4 - padding; k++) {
+            const int value = base64_value(in[i + k]);
+            if (value < 0) {
+                return -EINVAL;
+            }
+            group |= (uint32_t)value << (18 - 6 * k);
+        }
+        if ((padding == 2 && (group & 0xffff) != 0) || (padding == 1 && (group & 0xff) != 0)) {
+            return -EINVAL; /* bits that belong to no byte */
+        }
+        for (uint32_t k = 0; k < 3 - padding; k++) {
+            out[used++] = (uint8_t)(group >> (16 - 8 * k));
+        }
+    }
+    return (long)used;
+}
+
+int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                  struct rc_api_fault *fault)
+{
+    struct rc_span text;
+    if (value->type == RC_JSON_STRING && value->raw.count == 2) {
+        *out = rc_span_of("", 0);
+        return 0;
+    }
+    if (rc_api_string(call, value, "data_base64", value->raw.count, &text, fault) < 0) {
+        return -EINVAL;
+    }
+    uint8_t *to = call->arena + call->arena_used;
+    const long bytes =
+        text.count > call->arena_size - call->arena_used ? -EINVAL : base64_decode(text.bytes, text.count, to);
+    if (bytes < 0) {
+        return rc_api_fault(fault, 400, "data_base64 is not base64 (RFC 4648, with padding)");
+    }
+    call->arena_used += (size_t)bytes;
+    *out = rc_span_of(to, (size_t)bytes);
+    return 0;
+}

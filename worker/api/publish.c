@@ -1,0 +1,418 @@
+/* api_publish: messages of API calls: checked as a whole, sent one by one, answered when each has its place. See api.h. */
+#include "worker/api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "worker/gate/permission.h"
+
+/* --- what is asked for --- */
+
+/* Checks the list, so that sending cannot fail on it. */
+static int check_exclude(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                         struct rc_api_fault *fault)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value id;
+    struct rc_span text;
+    uint32_t count = 0;
+    if (value->type == RC_JSON_NONE) {
+        return 0;
+    }
+    if (value->type != RC_JSON_ARRAY) {
+        return rc_api_fault(fault, 400, "exclude must be an array of client ids");
+    }
+    int got = rc_json_array_begin(&cursor, value->raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &id)) == 1) {
+        const size_t arena_used = call->arena_used;
+        if (rc_api_string(call, &id, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX, &text, fault) < 0) {
+            return -EINVAL;
+        }
+        call->arena_used = arena_used;
+        if (++count > RC_EXCLUDE_MAX) {
+            return rc_api_fault(fault, 413, "more than %u clients are excluded", RC_EXCLUDE_MAX);
+        }
+    }
+    *out = value->raw;
+    return 0;
+}
+
+/* data, data_base64, exclude and (of a publish) key of an object. */
+static int read_message(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
+                        struct rc_api_message *message, struct rc_api_fault *fault)
+{
+    const struct rc_json_value *data = &members[RC_API_DATA];
+    const struct rc_json_value *base64 = &members[RC_API_DATA_BASE64];
+    if ((data->type == RC_JSON_NONE) == (base64->type == RC_JSON_NONE)) {
+        return rc_api_fault(fault, 400, "one of data and data_base64 must be there");
+    }
+    message->binary = base64->type != RC_JSON_NONE;
+    message->data = data->raw;
+    if (message->binary && rc_api_base64(call, base64, &message->data, fault) < 0) {
+        return -EINVAL;
+    }
+    if (check_exclude(call, &members[RC_API_EXCLUDE], &message->exclude, fault) < 0) {
+        return -EINVAL;
+    }
+    if (call->route->run == rc_api_publish && members[RC_API_KEY].type != RC_JSON_NONE &&
+        rc_api_string(call, &members[RC_API_KEY], "key", RC_KEY_BYTES_MAX, &message->key, fault) < 0) {
+        return -EINVAL;
+    }
+    /* In a record an excluded client takes no more than its id between quotes does here. */
+    const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
+                            message->key.count + message->exclude.count + message->data.count;
+    if (message->data.count > api->sessions->config->limits.max_message_size_bytes ||
+        record > rc_ring_payload_max(&api->sessions->uplink->up)) {
+        return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
+    }
+    return 0;
+}
+
+static int allocate_messages(struct rc_api_call *call, uint32_t capacity, struct rc_api_fault *fault)
+{
+    call->messages = calloc(capacity, sizeof(*call->messages));
+    call->sequences = calloc(capacity, sizeof(*call->sequences));
+    if (call->messages == NULL || call->sequences == NULL) {
+        return rc_api_fault(fault, 503, "no memory");
+    }
+    return 0;
+}
+
+static int count_elements(const struct rc_json_value *array, const char *name, uint32_t *count,
+                          struct rc_api_fault *fault)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value element;
+    if (array->type != RC_JSON_ARRAY) {
+        return rc_api_fault(fault, 400, "%s must be an array", name);
+    }
+    *count = 0;
+    int got = rc_json_array_begin(&cursor, array->raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &element)) == 1) {
+        if (++*count > RC_API_MESSAGES_MAX) {
+            return rc_api_fault(fault, 413, "%s has more than %u elements", name, RC_API_MESSAGES_MAX);
+        }
+    }
+    return *count == 0 ? rc_api_fault(fault, 400, "%s is empty", name) : 0;
+}
+
+/* The server's own channels: a user's may be published to from here, everybody's has a call of its own. */
+static int publish_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value,
+                           struct rc_span *out, struct rc_api_fault *fault)
+{
+    if (rc_api_channel(api, call, value, out, fault) < 0) {
+        return -EINVAL;
+    }
+    return rc_span_equal(*out, RC_SPAN("*")) ? rc_api_fault(fault, 403, "everybody is reached by /api/broadcast") : 0;
+}
+
+static int read_channels(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
+                         struct rc_api_fault *fault)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_api_message message = {0};
+    uint32_t count = 0;
+    if (count_elements(&members[RC_API_CHANNELS], "channels", &count, fault) < 0 ||
+        read_message(api, call, members, &message, fault) < 0 || allocate_messages(call, count, fault) < 0) {
+        return -EINVAL;
+    }
+    int got = rc_json_array_begin(&cursor, members[RC_API_CHANNELS].raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &name)) == 1) {
+        if (publish_channel(api, call, &name, &message.channel, fault) < 0) {
+            return -EINVAL;
+        }
+        call->messages[call->message_count++] = message;
+    }
+    return 0;
+}
+
+static int read_batch(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *array,
+                      struct rc_api_fault *fault)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value element;
+    uint32_t count = 0;
+    if (count_elements(array, "messages", &count, fault) < 0 || allocate_messages(call, count, fault) < 0) {
+        return -EINVAL;
+    }
+    int got = rc_json_array_begin(&cursor, array->raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &element)) == 1) {
+        struct rc_json_value members[RC_API_MEMBER_COUNT];
+        struct rc_api_message *message = &call->messages[call->message_count];
+        if (element.type != RC_JSON_OBJECT) {
+            return rc_api_fault(fault, 400, "messages[%u] must be an object", call->message_count);
+        }
+        if (rc_api_members(element.raw, 0, members, fault) < 0 ||
+            publish_channel(api, call, &members[RC_API_CHANNEL], &message->channel, fault) < 0 ||
+            read_message(api, call, members, message, fault) < 0) {
+            return -EINVAL;
+        }
+        call->message_count++;
+    }
+    return 0;
+}
+
+int rc_api_publish(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    struct rc_json_value members[RC_API_MEMBER_COUNT];
+    if (rc_api_body_members(api, call, members, fault) < 0) {
+        return -EINVAL;
+    }
+    const int forms = (members[RC_API_CHANNEL].type != RC_JSON_NONE) + (members[RC_API_CHANNELS].type != RC_JSON_NONE) +
+                      (members[RC_API_MESSAGES].type != RC_JSON_NONE);
+    if (forms != 1) {
+        return rc_api_fault(fault, 400, "one of channel, channels and messages must be there");
+    }
+    int rc;
+    if (members[RC_API_CHANNELS].type != RC_JSON_NONE) {
+        rc = read_channels(api, call, members, fault);
+    } else if (members[RC_API_MESSAGES].type != RC_JSON_NONE) {
+        rc = read_batch(api, call, &members[RC_API_MESSAGES], fault);
+    } else {
+        rc = allocate_messages(call, 1, fault);
+        if (rc == 0) {
+            rc = publish_channel(api, call, &members[RC_API_CHANNEL], &call->messages[0].channel, fault);
+        }
+        if (rc == 0) {
+            rc = read_message(api, call, members, &call->messages[0], fault);
+        }
+        call->message_count = 1;
+    }
+    if (rc == 0) {
+        rc_api_send(api, call);
+    }
+    return rc;
+}
+
+int rc_api_broadcast(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    struct rc_json_value members[RC_API_MEMBER_COUNT];
+    if (rc_api_body_members(api, call, members, fault) < 0 || allocate_messages(call, 1, fault) < 0 ||
+        read_message(api, call, members, &call->messages[0], fault) < 0) {
+        return -EINVAL;
+    }
+    call->messages[0].channel = RC_SPAN("*");
+    call->message_count = 1;
+    rc_api_send(api, call);
+    return 0;
+}
+
+int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    const struct rc_sessions *sessions = api->sessions;
+    struct rc_json_value members[RC_API_MEMBER_COUNT];
+    struct rc_span client;
+    if (rc_api_body_members(api, call, members, fault) < 0) {
+        return -EINVAL;
+    }
+    if (members[RC_API_CLIENT].type == RC_JSON_NONE) {
+        return rc_api_fault(fault, 400, "client is missing");
+    }
+    if (rc_api_string(call, &members[RC_API_CLIENT], "client", RC_CLIENT_ID_BYTES_MAX, &client, fault) < 0 ||
+        allocate_messages(call, 1, fault) < 0 || read_message(api, call, members, &call->messages[0], fault) < 0) {
+        return -EINVAL;
+    }
+    call->message_count = 1;
+    switch (rc_client_id_read((const char *)client.bytes, client.count, sessions->control->instance_id,
+                              sessions->control->boot_nonce, &call->target)) {
+    case RC_CLIENT_ID_LOCAL:
+        rc_api_send(api, call);
+        return 0;
+    case RC_CLIENT_ID_FOREIGN:
+        if (sessions->config->redis.url.text[0] != 0) {
+            /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
+            call->target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
+            call->messages[0].channel = client;
+            rc_api_send(api, call);
+            return 0;
+        }
+        break;
+    case RC_CLIENT_ID_STALE:
+    case RC_CLIENT_ID_INVALID:
+        break;
+    }
+    rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    return rc_api_fault(fault, 404, "no such client");
+}
+
+/* --- sending --- */
+
+/* As for clients: ids of this host become refs, those of others stay text, those of nobody are left out. */
+static void put_exclusion(struct rc_api *api, struct rc_api_call *call, struct rc_span array,
+                          struct rc_client_ref *refs, char *text, struct rc_envelope_view *view)
+{
+    const struct rc_control *control = api->sessions->control;
+    struct rc_json_cursor cursor;
+    struct rc_json_value value;
+    struct rc_api_fault fault;
+    struct rc_span id;
+    view->excludes = (const uint8_t *)refs;
+    view->exclude_text = text;
+    if (array.count == 0) {
+        return;
+    }
+    const size_t arena_used = call->arena_used;
+    int got = rc_json_array_begin(&cursor, array, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &value)) == 1) {
+        call->arena_used = arena_used;
+        struct rc_client_ref ref;
+        if (rc_api_string(call, &value, "exclude", RC_CLIENT_ID_BYTES_MAX, &id, &fault) < 0) {
+            break; /* was checked */
+        }
+        const enum rc_client_id_kind kind =
+            rc_client_id_read((const char *)id.bytes, id.count, control->instance_id, control->boot_nonce, &ref);
+        if (kind == RC_CLIENT_ID_LOCAL) {
+            refs[view->head.exclude_count++] = ref;
+        } else if (kind == RC_CLIENT_ID_FOREIGN) {
+            memcpy(text + view->head.exclude_text_bytes, id.bytes, id.count);
+            text[view->head.exclude_text_bytes + id.count] = 0;
+            view->head.exclude_text_bytes += (uint32_t)id.count + 1;
+        }
+    }
+    call->arena_used = arena_used;
+}
+
+static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
+{
+    struct rc_sessions *sessions = api->sessions;
+    const struct rc_api_message *message = &call->messages[item];
+    const bool direct = call->route->run == rc_api_direct;
+    const bool everybody = call->route->run == rc_api_broadcast;
+    const struct rc_call_tag tag = rc_api_tag(api, call, item);
+    struct rc_client_ref refs[RC_EXCLUDE_MAX];
+    char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
+    struct rc_envelope_view view = {
+        .head = {.time_ns = sessions->io->now_ns,
+                 .origin = {.worker = (uint16_t)sessions->worker},
+                 .target = call->target,
+                 .data_bytes = (uint32_t)message->data.count,
+                 .flags =
+                     (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
+                                (message->binary ? RC_ENVELOPE_BINARY : 0u) | (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
+                 .channel_bytes = (uint8_t)message->channel.count,
+                 .request_id_bytes = sizeof(tag),
+                 .key_bytes = (uint8_t)message->key.count},
+        .channel = (const char *)message->channel.bytes,
+        .request_id = (const uint8_t *)&tag,
+        .key = message->key.bytes,
+        .data = message->data.bytes,
+    };
+    if (!direct) {
+        put_exclusion(api, call, message->exclude, refs, text, &view);
+    }
+    const int rc = rc_uplink_write(sessions->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    if (rc == 0) {
+        rc_metric_add(sessions->metrics, RC_METRIC_API_MESSAGES, 1);
+        if (everybody) {
+            rc_metric_add(sessions->metrics, RC_METRIC_BROADCASTS, 1);
+        }
+    }
+    return rc;
+}
+
+void rc_api_send(struct rc_api *api, struct rc_api_call *call)
+{
+    struct rc_sessions *sessions = api->sessions;
+    struct rc_slot *slot = &sessions->truth->slots[call->slot];
+    struct rc_api_fault fault;
+    int rc = 0;
+    while (call->sent < call->message_count && (rc = send_one(api, call, call->sent)) == 0) {
+        call->sent++;
+    }
+    if (call->sent == call->message_count) {
+        free(call->messages);
+        call->messages = NULL;
+        rc_api_release_body(api, call);
+        rc_api_wait(api, call, RC_API_WAITING);
+        return;
+    }
+    if (rc == -EAGAIN && call->sent > 0 &&
+        ((slot->flags & RC_SLOT_WAITS_UPLINK) || rc_index_list_push(&sessions->uplink->waiting, call->slot) == 0)) {
+        slot->flags |= RC_SLOT_WAITS_UPLINK; /* the rest of the batch goes when there is room */
+        rc_api_wait(api, call, RC_API_SENDING);
+        return;
+    }
+    if (rc == -EMSGSIZE) {
+        rc_api_fault(&fault, 413, "the message does not fit the server's rings");
+    } else {
+        rc_api_fault(&fault, 503, "the server cannot take messages now: try again");
+    }
+    rc_api_fail(api, call, &fault);
+}
+
+/* --- answers --- */
+
+void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
+{
+    const bool direct = call->route->run == rc_api_direct;
+    rc_text_put(text, "\"%s\":%u", direct ? "sent" : "published", call->answered - call->duplicates);
+    if (call->duplicates > 0) {
+        rc_text_put(text, ",\"duplicate\":%s,\"duplicates\":%u",
+                    call->duplicates == call->message_count ? "true" : "false", call->duplicates);
+    }
+    rc_text_put(text, ",\"sequences\":[");
+    for (uint32_t i = 0; i < call->message_count; i++) {
+        if (call->sequences[i] == 0) {
+            rc_text_put(text, "%snull", i == 0 ? "" : ",");
+        } else {
+            rc_text_put(text, "%s%llu", i == 0 ? "" : ",", (unsigned long long)call->sequences[i]);
+        }
+    }
+    rc_text_put(text, "]");
+}
+
+static void message_done(struct rc_api *api, struct rc_api_call *call)
+{
+    if (call->answered < call->message_count || call->state != RC_API_WAITING) {
+        return;
+    }
+    struct rc_text text = {0};
+    rc_text_put(&text, "{");
+    rc_api_put_published(&text, call);
+    rc_text_put(&text, "}\n");
+    rc_api_finish(api, call, &text);
+}
+
+void rc_api_message_answered(struct rc_api *api, struct rc_api_call *call, const struct rc_call_tag *tag,
+                             const struct rc_envelope *head)
+{
+    struct rc_api_fault fault;
+    if (tag->item >= call->sent || call->sequences[tag->item] != 0) {
+        return;
+    }
+    if (head->code != 0) {
+        if (head->code == 404) {
+            rc_metric_add(api->sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+            rc_api_fault(&fault, 404, "no such client");
+        } else {
+            rc_api_fault(&fault, 503, "the message could not be routed: try again");
+        }
+        rc_api_fail(api, call, &fault);
+        return;
+    }
+    const bool duplicate = (head->flags & RC_ENVELOPE_DUPLICATE) != 0;
+    call->sequences[tag->item] = duplicate ? head->position : head->sequence;
+    call->answered++;
+    call->duplicates += duplicate ? 1 : 0;
+    message_done(api, call);
+}
+
+void rc_api_direct_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+{
+    struct rc_reply_head reply;
+    struct rc_api_fault fault;
+    memcpy(&reply, view->data, sizeof(reply));
+    if (!(reply.flags & RC_REPLY_FOUND)) {
+        rc_api_fault(&fault, 404, "no such client");
+        rc_api_fail(api, call, &fault);
+        return;
+    }
+    if (call->sent > 0 && call->sequences[0] == 0) {
+        call->sequences[0] = view->head.position;
+        call->answered++;
+        message_done(api, call);
+    }
+}

@@ -1,0 +1,193 @@
+/* api_query: what the relay is asked: who is in a channel, where a user is, which instances there are. See api.h. */
+#include "worker/api/api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/records/channel_name.h"
+#include "common/base/clock.h"
+
+/* --- asking ---------------------------------------------------------------------------------------------------------- */
+
+static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel,
+               struct rc_api_fault *fault)
+{
+    struct rc_sessions *sessions = api->sessions;
+    const struct rc_call_tag tag = rc_api_tag(api, call, 0);
+    const struct rc_query_head head = {.kind = (uint8_t)kind, .limit = (uint16_t)call->limit};
+    struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
+                                             .flags = RC_ENVELOPE_API,
+                                             .data_bytes = sizeof(head),
+                                             .channel_bytes = (uint8_t)channel.count,
+                                             .request_id_bytes = sizeof(tag)},
+                                    .channel = (const char *)channel.bytes,
+                                    .request_id = (const uint8_t *)&tag,
+                                    .data = (const uint8_t *)&head};
+    if (rc_uplink_write(sessions->uplink, RC_UP_QUERY, &view) < 0) {
+        return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
+    }
+    call->question = kind;
+    rc_api_wait(api, call, RC_API_WAITING);
+    return 0;
+}
+
+static int ask_user(struct rc_api *api, struct rc_api_call *call, struct rc_span user, struct rc_api_fault *fault)
+{
+    char name[RC_CHANNEL_NAME_MAX];
+    const size_t head = strlen("user:");
+    const struct rc_span channel = rc_span_of(name, head + user.count);
+    memcpy(name, "user:", head);
+    memcpy(name + head, user.bytes, user.count);
+    if (rc_channel_name_check(name, channel.count, sizeof(name)) < 0) {
+        return rc_api_fault(fault, 400, "user has characters that are not allowed");
+    }
+    return ask(api, call, RC_QUERY_USER, channel, fault);
+}
+
+int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    const struct rc_config *config = api->sessions->config;
+    char channel[RC_CHANNEL_NAME_MAX];
+    char user[RC_CHANNEL_NAME_MAX - 5];
+    struct rc_span name;
+    struct rc_span id;
+    if (rc_api_query_text(call, "channel", channel, sizeof(channel), &name, fault) < 0 ||
+        rc_api_query_text(call, "user", user, sizeof(user), &id, fault) < 0 ||
+        rc_api_query_limit(call, RC_QUERY_LIMIT_DEFAULT, RC_QUERY_LIMIT_MAX, fault) < 0) {
+        return -EINVAL;
+    }
+    if (name.count > 0 && id.count > 0) {
+        return rc_api_fault(fault, 400, "one of channel and user, not both");
+    }
+    if (id.count > 0) {
+        return ask_user(api, call, id, fault);
+    }
+    if (name.count == 0) {
+        return ask(api, call, RC_QUERY_USERS, name, fault);
+    }
+    if (rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
+        return rc_api_fault(fault, 400, "the channel's name is too long or has characters that are not allowed");
+    }
+    if (!rc_config_namespace_of(config, channel, name.count)->presence) {
+        return rc_api_fault(fault, 501, "presence is off for this channel's namespace");
+    }
+    return ask(api, call, RC_QUERY_CHANNEL, name, fault);
+}
+
+int rc_api_instances(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    return ask(api, call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
+}
+
+/* --- answering ------------------------------------------------------------------------------------------------------- */
+
+static void put_ids(struct rc_text *text, struct rc_span ids)
+{
+    struct rc_span id;
+    for (const char *before = ""; rc_query_instance_of(&ids, &id); before = ",") {
+        rc_text_put(text, "%s", before);
+        rc_text_put_json(text, id);
+    }
+}
+
+static void put_channel(struct rc_text *text, struct rc_span name, const struct rc_query_answer *answer,
+                        struct rc_span entries)
+{
+    struct rc_query_entry entry;
+    rc_text_put(text, "{\"channel\":");
+    rc_text_put_json(text, name);
+    rc_text_put(text, ",\"clients\":%llu,\"users\":%llu,\"members\":[", (unsigned long long)answer->clients,
+                (unsigned long long)answer->users);
+    for (const char *before = ""; rc_query_entry_next(&entries, &entry); before = ",") {
+        rc_text_put(text, "%s{\"user\":", before);
+        if (entry.user.count > 0) {
+            rc_text_put_json(text, entry.user);
+        } else {
+            rc_text_put(text, "null");
+        }
+        rc_text_put(text, ",\"clients\":%u,\"instances\":[", entry.clients);
+        put_ids(text, entry.instances);
+        rc_text_put(text, "]}");
+    }
+    rc_text_put(text, "],\"more\":%s", (answer->flags & RC_QUERY_MORE) != 0 ? "true" : "false");
+}
+
+static void put_user(struct rc_text *text, struct rc_span name, struct rc_span entries)
+{
+    struct rc_query_entry entry;
+    const bool online = rc_query_entry_next(&entries, &entry);
+    rc_text_put(text, "{\"user\":");
+    rc_text_put_json(text, rc_span_of(name.bytes + strlen("user:"), name.count - strlen("user:")));
+    rc_text_put(text, ",\"online\":%s,\"instances\":[", online ? "true" : "false");
+    if (online) {
+        put_ids(text, entry.instances);
+    }
+    rc_text_put(text, "]");
+}
+
+static void put_number_or_null(struct rc_text *text, const char *name, uint64_t number, bool known)
+{
+    if (known) {
+        rc_text_put(text, ",\"%s\":%llu", name, (unsigned long long)number);
+    } else {
+        rc_text_put(text, ",\"%s\":null", name);
+    }
+}
+
+/* The first one is this instance. */
+static void put_instances(struct rc_text *text, const struct rc_api *api, const struct rc_query_answer *answer,
+                          struct rc_span entries)
+{
+    const struct rc_control *control = api->sessions->control;
+    const uint64_t wall_ms = rc_clock_wall_ms();
+    struct rc_query_instance one;
+    rc_text_put(text, "{\"instances\":[");
+    for (bool self = true; rc_query_instance_next(&entries, &one); self = false) {
+        const bool known = one.started_ms != 0 && one.started_ms <= wall_ms;
+        rc_text_put(text, "%s{\"instance\":", self ? "" : ",");
+        rc_text_put_json(text, one.id);
+        rc_text_put(text, ",\"self\":%s,\"connections\":%llu", self ? "true" : "false",
+                    (unsigned long long)one.clients);
+        put_number_or_null(text, "started", one.started_ms, one.started_ms != 0);
+        put_number_or_null(text, "uptime_s", (wall_ms - one.started_ms) / 1000, known);
+        if (self) {
+            rc_text_put(text, ",\"workers\":%u,\"local_only\":%s}", control->worker_count,
+                        (answer->flags & RC_QUERY_LOCAL) != 0 ? "true" : "false");
+        } else {
+            rc_text_put(text, ",\"heard_ms\":%llu}", (unsigned long long)one.heard_ms);
+        }
+    }
+    rc_text_put(text, "],\"more\":%s", (answer->flags & RC_QUERY_MORE) != 0 ? "true" : "false");
+}
+
+void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+{
+    struct rc_query_answer answer;
+    struct rc_api_fault fault;
+    struct rc_text text = {0};
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    if (view->head.code != 0 || view->head.data_bytes < sizeof(answer) ||
+        (call->question == RC_QUERY_USER && name.count <= strlen("user:"))) {
+        rc_api_fault(&fault, 503, "too many such questions at once: try again");
+        rc_api_fail(api, call, &fault);
+        return;
+    }
+    memcpy(&answer, view->data, sizeof(answer));
+    const struct rc_span entries = rc_span_of(view->data + sizeof(answer), view->head.data_bytes - sizeof(answer));
+    switch (call->question) {
+    case RC_QUERY_CHANNEL:
+        put_channel(&text, name, &answer, entries);
+        break;
+    case RC_QUERY_USER:
+        put_user(&text, name, entries);
+        break;
+    case RC_QUERY_USERS:
+        rc_text_put(&text, "{\"users\":%llu", (unsigned long long)answer.users);
+        break;
+    case RC_QUERY_INSTANCES:
+        put_instances(&text, api, &answer, entries);
+        break;
+    }
+    rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");
+    rc_api_finish(api, call, &text);
+}

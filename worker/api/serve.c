@@ -1,0 +1,475 @@
+/* api_serve: calls of any worker of this host, carried out on this one's connections. See api.h. */
+#include "worker/api/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+#define SCAN_STEP 4096u /* channels looked at before the loop goes on with other things */
+
+/* A call as it came. */
+struct served {
+    struct rc_envelope_view view; /* of the ring: request id, channel and data live during the call only */
+    struct rc_call_head head;
+    struct rc_span user;
+    struct rc_span text;
+};
+
+/* --- replies --- */
+
+/* `channel`: to be confirmed by the relay before the reply goes on, or empty. */
+static void reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
+                  const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
+{
+    struct rc_sessions *sessions = api->sessions;
+    uint8_t small[sizeof(*head)];
+    uint8_t *data = bytes == 0 ? small : malloc(sizeof(*head) + bytes);
+    if (data == NULL) {
+        rc_metric_add(sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+        return;
+    }
+    memcpy(data, head, sizeof(*head));
+    if (bytes > 0) {
+        memcpy(data + sizeof(*head), entries, bytes);
+    }
+    struct rc_envelope_view view = {.head = {.position = position,
+                                             .target = {.worker = (uint16_t)asker},
+                                             .flags = RC_ENVELOPE_API,
+                                             .data_bytes = (uint32_t)sizeof(*head) + bytes,
+                                             .channel_bytes = (uint8_t)channel.count,
+                                             .request_id_bytes = sizeof(struct rc_call_tag)},
+                                    .channel = (const char *)channel.bytes,
+                                    .request_id = request_id,
+                                    .data = data};
+    if (rc_uplink_write(sessions->uplink, RC_UP_REPLY, &view) < 0) {
+        rc_metric_add(sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+    }
+    if (data != small) {
+        free(data);
+    }
+}
+
+/* A call whose reply would have no room is left alone: its asker learns from the missing reply, and nothing was done. */
+static bool may_reply(struct rc_api *api)
+{
+    const uint64_t bytes = sizeof(struct rc_envelope) + sizeof(struct rc_call_tag) + sizeof(struct rc_reply_head) +
+                           2 * RC_CHANNEL_NAME_MAX;
+    if (rc_uplink_room_bytes(api->sessions->uplink) >= bytes) {
+        return true;
+    }
+    rc_metric_add(api->sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "api_call_left", "reason=\"the up ring is full\"");
+    return false;
+}
+
+void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view)
+{
+    const struct rc_truth *truth = api->sessions->truth;
+    const struct rc_client_ref *target = &view->head.target;
+    struct rc_call_tag tag;
+    if (!rc_call_tag_read(view, &tag)) {
+        rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        return;
+    }
+    const bool here = target->worker == api->sessions->worker && target->slot < truth->slot_count &&
+                      target->random != 0 && truth->slots[target->slot].random == target->random &&
+                      truth->slots[target->slot].state == RC_SLOT_OPEN;
+    const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
+    if (may_reply(api)) {
+        reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
+              (struct rc_span){0});
+    }
+}
+
+/* --- connections --- */
+
+static bool is_open(const struct rc_sessions *sessions, uint32_t slot)
+{
+    const struct rc_slot *its = &sessions->truth->slots[slot];
+    return its->state == RC_SLOT_OPEN && !(its->flags & RC_SLOT_CLOSE_QUEUED) &&
+           rc_encoding_codec(its->encoding) != RC_CODEC_ECHO;
+}
+
+static bool subscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+{
+    const struct rc_slot *its = &sessions->truth->slots[slot];
+    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (existing != 0 && rc_hub_subscription(sessions->hub, slot, existing) != 0) {
+        return true;
+    }
+    if ((uint32_t)its->subscription_count + its->pending_count >= sessions->config->limits.max_channels) {
+        return false;
+    }
+    const uint32_t channel = rc_hub_channel(sessions->hub, name);
+    if (channel == 0) {
+        return false;
+    }
+    if (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE) {
+        return rc_hub_subscribe(sessions->hub, slot, channel) != 0;
+    }
+    return rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0}) == 0;
+}
+
+static bool unsubscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+{
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
+    if (channel == 0) {
+        return false;
+    }
+    const uint32_t subscription = rc_hub_subscription(sessions->hub, slot, channel);
+    if (subscription != 0) {
+        rc_hub_unsubscribe(sessions->hub, slot, subscription);
+        return true;
+    }
+    /* Requests that still wait for the relay are answered now, as when the client itself unsubscribes. */
+    bool any = false;
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes = 0;
+    while (rc_hub_find(sessions->hub, hash, name) == channel &&
+           rc_hub_wait_cancel(sessions->hub, slot, channel, id, &id_bytes)) {
+        any = true;
+        const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                       .code = RC_CODE_CONFLICT,
+                                       .id = rc_span_of(id, id_bytes),
+                                       .channel = name,
+                                       .message = RC_SPAN("unsubscribed before it was registered")};
+        if (id_bytes > 0 && rc_hub_reply_event(sessions->hub, slot, &event) < 0) {
+            rc_session_failed_memory(sessions, slot);
+            break;
+        }
+    }
+    return any;
+}
+
+static bool disconnect_slot(struct rc_sessions *sessions, uint32_t slot, const struct served *served)
+{
+    char reason[RC_CALL_TEXT_MAX + 1];
+    memcpy(reason, served->text.bytes, served->text.count);
+    reason[served->text.count] = 0;
+    /* After what was sent to it before: a last message with the why is usual. */
+    rc_session_close(sessions, slot, served->head.close_code, reason, false);
+    return true;
+}
+
+static bool act(struct rc_sessions *sessions, uint32_t slot, const struct served *served)
+{
+    const struct rc_span channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
+    if (!is_open(sessions, slot)) {
+        return false;
+    }
+    switch ((enum rc_call_operation)served->head.operation) {
+    case RC_CALL_SUBSCRIBE:
+        return subscribe_slot(sessions, slot, channel);
+    case RC_CALL_UNSUBSCRIBE:
+        return unsubscribe_slot(sessions, slot, channel);
+    case RC_CALL_DISCONNECT:
+        return disconnect_slot(sessions, slot, served);
+    case RC_CALL_CHANNELS:
+        break;
+    }
+    return false;
+}
+
+/* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
+static int user_slots(struct rc_sessions *sessions, struct rc_span user, struct rc_index_list *slots)
+{
+    const struct rc_truth *truth = sessions->truth;
+    uint8_t name[sizeof("user:") - 1 + RC_CALL_TEXT_MAX];
+    memcpy(name, "user:", 5);
+    memcpy(name + 5, user.bytes, user.count);
+    const struct rc_span channel_name = rc_span_of(name, 5 + user.count);
+    const uint32_t index =
+        channel_name.count > RC_CHANNEL_NAME_MAX
+            ? 0
+            : rc_hub_find(sessions->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_channel *channel = rc_truth_channel(truth, index);
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &sessions->hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const uint32_t subscription = rc_members_items(members)[i];
+            if (rc_index_list_push(slots, rc_truth_subscription(truth, subscription)->slot) < 0) {
+                return -ENOMEM;
+            }
+        }
+    }
+    for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
+        const struct rc_pending *pending = rc_truth_pending(truth, i);
+        if (truth->slots[pending->slot].generation == pending->generation &&
+            rc_index_list_push(slots, pending->slot) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static void serve_connections(struct rc_api *api, const struct served *served)
+{
+    struct rc_sessions *sessions = api->sessions;
+    const struct rc_truth *truth = sessions->truth;
+    const struct rc_client_ref *client = &served->view.head.target;
+    struct rc_reply_head head = {0};
+    struct rc_span channel = {0};
+    if (served->head.operation == RC_CALL_SUBSCRIBE) {
+        rc_uplink_flush(sessions->uplink);
+        if (sessions->uplink->blocked) { /* its interest would wait behind others, and the reply would not */
+            head.flags = RC_REPLY_BUSY;
+            reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+            return;
+        }
+    }
+    if (client->random != 0) {
+        if (client->worker == sessions->worker && client->slot < truth->slot_count &&
+            truth->slots[client->slot].random == client->random && is_open(sessions, client->slot)) {
+            head.flags = RC_REPLY_FOUND;
+            head.count = act(sessions, client->slot, served);
+        }
+    } else if (served->user.count > 0) {
+        struct rc_index_list slots = {0};
+        if (user_slots(sessions, served->user, &slots) < 0) {
+            head.flags = RC_REPLY_BUSY;
+            slots.count = 0;
+        }
+        for (uint32_t i = 0; i < slots.count; i++) {
+            head.count += act(sessions, slots.items[i], served);
+        }
+        free(slots.items);
+    }
+    if (served->head.operation == RC_CALL_SUBSCRIBE) {
+        /* The interest goes up before the reply: whoever publishes after the answer is heard. */
+        rc_uplink_flush(sessions->uplink);
+        if (head.count > 0) {
+            channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
+        }
+    }
+    reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+}
+
+/* --- lists of channels --- */
+
+struct scan_entry {
+    uint32_t subscribers;
+    uint8_t name_bytes;
+    uint8_t name[RC_CHANNEL_NAME_MAX];
+};
+
+/* One list being made: the `limit` smallest names, in a heap with the greatest on top. */
+struct rc_api_scan {
+    struct rc_call_tag tag;
+    uint32_t asker;
+    uint32_t next; /* channel to look at */
+    uint32_t limit;
+    uint32_t count;
+    bool more;
+    uint8_t prefix_bytes;
+    uint8_t after_bytes;
+    uint8_t prefix[RC_CALL_TEXT_MAX];
+    uint8_t after[RC_CHANNEL_NAME_MAX];
+    struct scan_entry entries[];
+};
+
+static int name_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
+{
+    const int order = memcmp(a, b, a_bytes < b_bytes ? a_bytes : b_bytes);
+    return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+static int scan_compare(const void *left, const void *right)
+{
+    const struct scan_entry *a = left;
+    const struct scan_entry *b = right;
+    return name_compare(a->name, a->name_bytes, b->name, b->name_bytes);
+}
+
+static void scan_swap(struct rc_api_scan *scan, uint32_t a, uint32_t b)
+{
+    const struct scan_entry kept = scan->entries[a];
+    scan->entries[a] = scan->entries[b];
+    scan->entries[b] = kept;
+}
+
+static void scan_sink(struct rc_api_scan *scan, uint32_t at)
+{
+    for (;;) {
+        uint32_t greatest = at;
+        for (uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < scan->count; child++) {
+            if (scan_compare(&scan->entries[child], &scan->entries[greatest]) > 0) {
+                greatest = child;
+            }
+        }
+        if (greatest == at) {
+            return;
+        }
+        scan_swap(scan, at, greatest);
+        at = greatest;
+    }
+}
+
+static void scan_take(struct rc_api_scan *scan, struct rc_span name, uint32_t subscribers)
+{
+    uint32_t at;
+    if (scan->count < scan->limit) {
+        at = scan->count++;
+    } else {
+        scan->more = true;
+        if (name_compare(name.bytes, name.count, scan->entries[0].name, scan->entries[0].name_bytes) >= 0) {
+            return;
+        }
+        at = 0;
+    }
+    struct scan_entry *entry = &scan->entries[at];
+    entry->subscribers = subscribers;
+    entry->name_bytes = (uint8_t)name.count;
+    memcpy(entry->name, name.bytes, name.count);
+    if (at == 0) {
+        scan_sink(scan, 0);
+        return;
+    }
+    while (at > 0 && scan_compare(&scan->entries[at], &scan->entries[(at - 1) / 2]) > 0) {
+        scan_swap(scan, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+/* The list in order, as far as it fits a reply. */
+static void scan_reply(struct rc_api *api, struct rc_api_scan *scan)
+{
+    struct rc_reply_head head = {.flags = scan->more ? RC_REPLY_MORE : 0};
+    uint64_t room = rc_uplink_room_bytes(api->sessions->uplink);
+    const uint64_t around = sizeof(struct rc_envelope) + sizeof(struct rc_call_tag) + sizeof(head);
+    room = room > around ? room - around : 0;
+    room = room < RC_CALL_REPLY_BYTES_MAX - sizeof(head) ? room : RC_CALL_REPLY_BYTES_MAX - sizeof(head);
+    uint8_t *bytes = malloc(room + 1);
+    uint32_t used = 0;
+    qsort(scan->entries, scan->count, sizeof(scan->entries[0]), scan_compare);
+    for (uint32_t i = 0; bytes != NULL && i < scan->count; i++) {
+        const struct scan_entry *entry = &scan->entries[i];
+        if (i + 1 < scan->count && scan_compare(entry, entry + 1) == 0) {
+            continue; /* gone and made again while the list was made */
+        }
+        if (used + 5u + entry->name_bytes > room) {
+            head.flags |= RC_REPLY_MORE;
+            break;
+        }
+        memcpy(bytes + used, &entry->subscribers, 4);
+        bytes[used + 4] = entry->name_bytes;
+        memcpy(bytes + used + 5, entry->name, entry->name_bytes);
+        used += 5u + entry->name_bytes;
+        head.count++;
+    }
+    if (bytes == NULL || (head.count == 0 && scan->count > 0)) {
+        head = (struct rc_reply_head){.flags = RC_REPLY_BUSY};
+        used = 0;
+    }
+    reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
+    free(bytes);
+}
+
+static void serve_channels(struct rc_api *api, const struct served *served)
+{
+    const struct rc_envelope *its = &served->view.head;
+    const uint32_t limit = served->head.limit < RC_API_CHANNELS_MAX ? served->head.limit : RC_API_CHANNELS_MAX;
+    struct rc_api_scan *scan =
+        api->scan_count == RC_API_SCANS_MAX ? NULL : malloc(sizeof(*scan) + (size_t)limit * sizeof(scan->entries[0]));
+    if (scan == NULL || limit == 0) {
+        const struct rc_reply_head head = {.flags = RC_REPLY_BUSY};
+        free(scan);
+        reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
+        return;
+    }
+    *scan = (struct rc_api_scan){.asker = its->origin.worker,
+                                 .next = 1,
+                                 .limit = limit,
+                                 .prefix_bytes = (uint8_t)served->text.count,
+                                 .after_bytes = its->channel_bytes};
+    memcpy(&scan->tag, served->view.request_id, sizeof(scan->tag));
+    memcpy(scan->prefix, served->text.bytes, served->text.count);
+    memcpy(scan->after, served->view.channel, its->channel_bytes);
+    api->scans[api->scan_count++] = scan;
+}
+
+bool rc_api_work(struct rc_api *api)
+{
+    if (api->scan_count == 0) {
+        return false;
+    }
+    struct rc_sessions *sessions = api->sessions;
+    const struct rc_truth *truth = sessions->truth;
+    struct rc_api_scan *scan = api->scans[0];
+    const struct rc_span prefix = rc_span_of(scan->prefix, scan->prefix_bytes);
+    const uint32_t high = truth->channels.high;
+    const uint32_t end = high - scan->next > SCAN_STEP ? scan->next + SCAN_STEP : high;
+    for (; scan->next < end; scan->next++) {
+        const struct rc_channel *channel = rc_truth_channel(truth, scan->next);
+        if (channel->name == 0 || channel->subscriber_count == 0 || scan->next == sessions->hub->everybody) {
+            continue;
+        }
+        const struct rc_span name = rc_hub_name(sessions->hub, channel);
+        if (rc_span_starts_with(name, prefix) &&
+            name_compare(name.bytes, name.count, scan->after, scan->after_bytes) > 0) {
+            scan_take(scan, name, channel->subscriber_count);
+        }
+    }
+    if (scan->next == high) {
+        scan_reply(api, scan);
+        free(scan);
+        api->scan_count--;
+        memmove(&api->scans[0], &api->scans[1], api->scan_count * sizeof(api->scans[0]));
+    }
+    return api->scan_count > 0;
+}
+
+void rc_api_scans_free(struct rc_api *api)
+{
+    while (api->scan_count > 0) {
+        free(api->scans[--api->scan_count]);
+    }
+}
+
+/* --- what comes --- */
+
+static bool read_call(const struct rc_envelope_view *view, struct served *served)
+{
+    struct rc_call_tag tag;
+    if (!rc_call_tag_read(view, &tag) || view->head.data_bytes < sizeof(served->head)) {
+        return false;
+    }
+    served->view = *view;
+    memcpy(&served->head, view->data, sizeof(served->head));
+    const uint8_t *at = view->data + sizeof(served->head);
+    if (sizeof(served->head) + (uint64_t)served->head.user_bytes + served->head.text_bytes +
+            served->head.client_bytes !=
+        view->head.data_bytes) {
+        return false;
+    }
+    served->user = rc_span_of(at, served->head.user_bytes);
+    served->text = rc_span_of(at + served->head.user_bytes, served->head.text_bytes);
+    const bool of_channel =
+        served->head.operation == RC_CALL_SUBSCRIBE || served->head.operation == RC_CALL_UNSUBSCRIBE;
+    return served->head.operation >= RC_CALL_SUBSCRIBE && served->head.operation <= RC_CALL_CHANNELS &&
+           (!of_channel || view->head.channel_bytes > 0);
+}
+
+void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view)
+{
+    struct served served;
+    if (!read_call(view, &served)) {
+        rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        return;
+    }
+    if (!may_reply(api)) {
+        return;
+    }
+    if (served.head.operation == RC_CALL_CHANNELS) {
+        serve_channels(api, &served);
+    } else {
+        serve_connections(api, &served);
+    }
+}

@@ -1,0 +1,175 @@
+/*
+ * session: one client's conversation: HTTP until the upgrade, then WebSocket and its protocol, until the end.
+ *
+ * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the connection's slot.
+ *
+ *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
+ *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
+ *   peer.c     who the client is behind its proxies     cors.c       pages of other origins
+ *   api*.c     the HTTP API: see api.h
+ */
+#ifndef RC_WORKER_CLIENT_CLIENT_H
+#define RC_WORKER_CLIENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/text/cidr.h"
+#include "common/config/config.h"
+#include "common/shm/layout.h"
+#include "worker/gate/address_limit.h"
+#include "worker/gate/pressure.h"
+#include "worker/gate/rate.h"
+#include "worker/http/cors.h"
+#include "worker/http/parse.h"
+#include "worker/http/respond.h"
+#include "worker/hub/hub.h"
+#include "worker/io/io.h"
+#include "worker/proto/native.h"
+#include "worker/store/truth.h"
+#include "worker/uplink/uplink.h"
+#include "worker/ws/inflate.h"
+
+struct rc_api;
+
+struct rc_sessions {
+    struct rc_control *control;     /* borrowed */
+    const struct rc_config *config; /* borrowed: the one in force */
+    struct rc_truth *truth;         /* borrowed */
+    struct rc_io *io;               /* borrowed */
+    struct rc_hub *hub;             /* borrowed */
+    struct rc_uplink *uplink;       /* borrowed */
+    struct rc_metrics *metrics;     /* borrowed */
+    struct rc_api *api;             /* owned */
+    uint32_t worker;
+    bool draining;
+    uint32_t connections;        /* open WebSockets */
+    uint32_t users;              /* of them with a user */
+    uint32_t handshakes;         /* connections without their first request yet */
+    struct rc_pressure overload; /* as worker/overload says */
+    struct rc_cidr_list trusted; /* http.trusted_proxies */
+    uint32_t forwarded_sources;  /* http.forwarded_headers: enum rc_forwarded_source, or-ed */
+    struct rc_http_date date;
+    uint64_t randoms[32]; /* from getrandom, for client ids */
+    uint32_t random_count;
+    struct rc_operation_scratch scratch;
+    struct rc_address_limit addresses;
+    struct rc_rate *rates; /* owned, per slot; NULL until a rate is configured */
+    struct rc_rate_limits rate_limits;
+    struct rc_inflater inflater;
+    uint8_t *inflated; /* owned: the message being inflated */
+    size_t inflated_capacity;
+    bool deflate_serves_256;
+};
+
+/* -ENOMEM. */
+int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
+                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
+                     struct rc_metrics *metrics, uint32_t worker);
+void rc_sessions_close(struct rc_sessions *sessions);
+/* Work that is done in bounded steps, once per loop; true while there is more. */
+bool rc_sessions_work(struct rc_sessions *sessions);
+/* True while API calls wait for their answers: 2 s at the most, since a draining worker takes no new ones. */
+bool rc_sessions_answering(const struct rc_sessions *sessions);
+/* A new configuration is in force. */
+void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
+/* Sends every client away politely (1012); nobody is accepted any more. */
+void rc_sessions_drain(struct rc_sessions *sessions);
+
+/* Handlers of io and hub (context = struct rc_sessions). */
+bool rc_session_accepted(void *context, uint32_t slot, uint32_t listener);
+int rc_session_preface(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done);
+void rc_session_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
+void rc_session_ended(void *context, uint32_t slot, int error);
+void rc_session_timer(void *context, uint32_t slot);
+void rc_session_plain_on_tls(void *context, uint32_t slot);
+void rc_session_terminated(void *context, uint32_t slot);
+void rc_session_flushed(void *context, uint32_t slot);
+void rc_session_replies_drained(void *context, uint32_t slot);
+void rc_session_joined(void *context, uint32_t slot);
+/* There is room in the up ring again: the connections that waited for it are read on. */
+void rc_sessions_uplink_room(struct rc_sessions *sessions);
+
+/* --- shared by the files of worker/client --- */
+
+#define RC_SESSION_LINGER_MS 300u
+
+/* session.c */
+struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot);
+struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t slot);
+/* Ends the conversation with a close frame: `now` drops what else is unsent. */
+void rc_session_close(struct rc_sessions *sessions, uint32_t slot, uint16_t code, const char *reason, bool now);
+/* Answers were given up to here: the connection ends once they have left. */
+void rc_session_linger(struct rc_sessions *sessions, uint32_t slot);
+/* Sets the timer to the earliest of the connection's deadlines. */
+void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
+/* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
+void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
+/* A request has `in_ms` from now on. */
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms);
+/* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of
+ * connections: half a step sooner or later. */
+uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms);
+/* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
+int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
+                    struct rc_span user);
+void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
+/* The first request has come, or none will. */
+void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t slot);
+/* Are new clients to be refused (503)? Counts the refusal. */
+bool rc_session_sheds(struct rc_sessions *sessions, uint32_t slot);
+
+/* Counts a WebSocket in the address limits; false: there are too many from there (429). */
+bool rc_session_admit(struct rc_sessions *sessions, uint32_t slot);
+/* A message of `bytes` came; false: the client sends too fast and was put off or closed. */
+bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t slot, uint64_t bytes);
+
+/* input.c */
+struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_input_release(struct rc_sessions *sessions, uint32_t slot);
+/* Appends to the parked bytes. -ENOMEM when the budget is used up. */
+int rc_session_park(struct rc_sessions *sessions, uint32_t slot, const uint8_t *bytes, uint32_t count);
+/* Takes `count` bytes from the front of the parked ones. */
+void rc_session_unpark(struct rc_sessions *sessions, uint32_t slot, uint32_t count);
+/* WebSocket bytes. */
+void rc_session_frames(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+/* Reads on after a pause. */
+void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
+
+/* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
+struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t slot);
+/* The client behind trusted proxies, as this request's headers tell it. */
+struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t slot,
+                                    const struct rc_http_request *request);
+void rc_session_trust(struct rc_sessions *sessions);
+
+/* cors.c: judges a request for a resource with these methods ("GET, HEAD") as the configuration says: see rc_cors_judge. */
+enum rc_cors_verdict rc_session_cors(const struct rc_config_http *config, const struct rc_http_request *request,
+                                     const char *methods, char *out, size_t capacity);
+
+/* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
+uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+
+/* http.c: the answer to a request whenever it is known; everything borrowed for the call. */
+struct rc_answer {
+    uint16_t status;
+    bool keep_alive;
+    bool head;           /* of a HEAD request */
+    const char *message; /* an error's, as JSON in place of the body; NULL = `body` counts */
+    const char *content_type;
+    const void *body;
+    size_t body_bytes;
+    const char *headers; /* further lines, each ending in CRLF; NULL = none */
+    const char *allow;
+    uint32_t retry_after_s;
+};
+void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct rc_answer *answer);
+
+/* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
+ * one needs room in the up ring, call again with the same message and `*done` when there is some. */
+bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
+                        uint32_t *done);
+/* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
+void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel);
+
+#endif

@@ -1,0 +1,503 @@
+/*
+ * input: bytes of a connection on their way to HTTP or WebSocket, and what happens to them while reading is paused.
+ *
+ * Bytes are handled in the receive buffer where possible. What cannot be handled yet (an incomplete request head, or anything
+ * while the client is not read) is copied out and parked, so that no shared buffer is held.
+ */
+#include "worker/client/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "worker/api/api.h"
+#include "worker/ws/frame.h"
+#include "worker/ws/receive.h"
+#include "worker/ws/utf8.h"
+
+#define INPUT_BLOCK_MIN 512u
+#define INPUT_BEHIND_CALL_MAX 16384u /* bytes of pipelined requests before a connection is not read until its answer */
+
+struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->input == 0) {
+        slot->input = rc_pool_alloc(&sessions->truth->inputs);
+        if (slot->input == 0) {
+            return NULL;
+        }
+    }
+    return rc_truth_input(sessions->truth, slot->input);
+}
+
+static void input_free_block(struct rc_sessions *sessions, uint32_t *block)
+{
+    if (*block != 0) {
+        sessions->hub->input_bytes -= rc_heap_block_bytes(&sessions->truth->heap, *block);
+        rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
+        rc_heap_free(&sessions->truth->heap, *block);
+        *block = 0;
+    }
+}
+
+/* A larger block with the first `used` bytes of the old one. -ENOMEM: unchanged. */
+static int input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *capacity, uint64_t bytes, uint64_t used)
+{
+    struct rc_heap *heap = &sessions->truth->heap;
+    uint64_t size = INPUT_BLOCK_MIN;
+    while (size < bytes) {
+        size *= 2;
+    }
+    if (sessions->hub->input_bytes + size > sessions->config->limits.worker_log_bytes) {
+        return -ENOMEM;
+    }
+    const uint32_t larger = rc_heap_alloc(heap, size);
+    if (larger == 0) {
+        return -ENOMEM;
+    }
+    if (used > 0) {
+        memcpy(rc_heap_at(heap, larger), rc_heap_at(heap, *block), used);
+    }
+    input_free_block(sessions, block);
+    *block = larger;
+    *capacity = (uint32_t)rc_heap_block_bytes(heap, larger);
+    sessions->hub->input_bytes += *capacity;
+    rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
+    return 0;
+}
+
+void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state == RC_SLOT_TERMINATING) {
+        input_free_block(sessions, &slot->history);
+        slot->history_bytes = 0;
+    }
+    if (slot->input != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        input_free_block(sessions, &input->message);
+        input_free_block(sessions, &input->parked);
+        rc_pool_free(&sessions->truth->inputs, slot->input);
+        slot->input = 0;
+    }
+}
+
+/* The input object goes as soon as nothing of it is needed: an idle connection has none. */
+static void input_settle(struct rc_sessions *sessions, uint32_t index)
+{
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->input == 0) {
+        return;
+    }
+    struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
+        input_free_block(sessions, &input->message);
+        input->message_capacity = 0;
+    }
+    if (input->parked_bytes == 0) {
+        input_free_block(sessions, &input->parked);
+        input->parked_capacity = input->parked_scanned = 0;
+        if (input->message == 0 && rc_ws_receiver_idle(&input->receiver)) {
+            rc_session_input_release(sessions, index);
+        }
+    }
+}
+
+int rc_session_park(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
+{
+    struct rc_input *input = rc_session_input(sessions, index);
+    if (input == NULL) {
+        return -ENOMEM;
+    }
+    const uint64_t need = (uint64_t)input->parked_bytes + count;
+    if (need > input->parked_capacity &&
+        input_grow(sessions, &input->parked, &input->parked_capacity, need, input->parked_bytes) < 0) {
+        return -ENOMEM;
+    }
+    memcpy((uint8_t *)rc_heap_at(&sessions->truth->heap, input->parked) + input->parked_bytes, bytes, count);
+    input->parked_bytes += count;
+    return 0;
+}
+
+void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t count)
+{
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->input == 0) {
+        return;
+    }
+    struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    RC_ASSERT(count <= input->parked_bytes);
+    if (count > 0) {
+        uint8_t *parked = rc_heap_at(&sessions->truth->heap, input->parked);
+        input->parked_bytes -= count;
+        input->parked_scanned = 0;
+        memmove(parked, parked + count, input->parked_bytes);
+    }
+    input_settle(sessions, index);
+}
+
+struct input_context {
+    struct rc_sessions *sessions;
+    uint32_t slot;
+};
+
+static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
+{
+    const struct input_context *context = opaque;
+    struct rc_input *input = rc_session_input(context->sessions, context->slot);
+    if (input == NULL) {
+        return NULL;
+    }
+    if (bytes_total > input->message_capacity &&
+        input_grow(context->sessions, &input->message, &input->message_capacity, bytes_total, used) < 0) {
+        return NULL;
+    }
+    return rc_heap_at(&context->sessions->truth->heap, input->message);
+}
+
+static bool input_goes_on(const struct rc_slot *slot)
+{
+    return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
+}
+
+/* Carries a message out. False: it needs room in the up ring, and waits for it; the client is not read meanwhile. */
+static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t opcode, const uint8_t *bytes,
+                          size_t count, uint32_t done)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (rc_session_message(sessions, index, opcode, bytes, count, &done) || slot->state != RC_SLOT_OPEN) {
+        return true;
+    }
+    struct rc_input *input = rc_session_input(sessions, index);
+    if (input == NULL ||
+        (!(slot->flags & RC_SLOT_WAITS_UPLINK) && rc_index_list_push(&sessions->uplink->waiting, index) < 0)) {
+        rc_session_failed_memory(sessions, index);
+        return false;
+    }
+    const bool kept = input->message != 0 && bytes == rc_heap_at(&sessions->truth->heap, input->message);
+    if (!kept) {
+        if (count > input->message_capacity &&
+            input_grow(sessions, &input->message, &input->message_capacity, count, 0) < 0) {
+            rc_session_failed_memory(sessions, index);
+            return false;
+        }
+        if (count > 0) {
+            memcpy(rc_heap_at(&sessions->truth->heap, input->message), bytes, count);
+        }
+    }
+    input->waiting_opcode = opcode;
+    input->waiting_bytes = (uint32_t)count;
+    input->waiting_done = done;
+    slot->flags |= RC_SLOT_WAITS_UPLINK;
+    rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+    rc_io_pause(sessions->io, index);
+    return false;
+}
+
+/* Replies pile up: the client is not read until they have left. */
+static bool input_must_wait(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes) {
+        return false;
+    }
+    slot->flags |= RC_SLOT_WAITS_REPLIES;
+    rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+    rc_io_pause(sessions->io, index);
+    return true;
+}
+
+static void input_control(struct rc_sessions *sessions, uint32_t index, const struct rc_ws_event *event)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    switch (event->type) {
+    case RC_WS_EVENT_PING:
+        if (rc_hub_reply_frame(sessions->hub, index, RC_WS_PONG, event->payload, (uint32_t)event->bytes) < 0) {
+            rc_session_failed_memory(sessions, index);
+        }
+        return;
+    case RC_WS_EVENT_PONG:
+        rc_metric_add(sessions->metrics, RC_METRIC_PONGS, 1);
+        if (slot->flags & RC_SLOT_PING_DUE) {
+            slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
+            slot->ping_ds = rc_session_next_ping(sessions, sessions->config->limits.ping_interval_ms);
+            rc_session_schedule(sessions, index);
+        }
+        return;
+    case RC_WS_EVENT_CLOSE:
+        slot->flags |= RC_SLOT_CLOSE_RECEIVED;
+        if (slot->state == RC_SLOT_OPEN) {
+            rc_hub_close_connection(sessions->hub, index, event->close_code, NULL, 0, true);
+            rc_session_flushed(sessions, index);
+        } else if (slot->flags & RC_SLOT_CLOSE_SENT) {
+            rc_session_flushed(sessions, index);
+        }
+        return;
+    case RC_WS_EVENT_ERROR:
+        rc_metric_add(sessions->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
+        if (slot->state == RC_SLOT_OPEN) {
+            rc_hub_close_connection(sessions->hub, index, event->close_code, event->reason, strlen(event->reason),
+                                    true);
+            if (slot->state == RC_SLOT_OPEN) {
+                rc_session_linger(sessions, index); /* nothing that still comes means anything */
+            }
+        }
+        return;
+    case RC_WS_EVENT_NONE:
+    case RC_WS_EVENT_MESSAGE:
+        return;
+    }
+}
+
+static uint8_t *inflate_reserve(void *context, size_t bytes_total, size_t used)
+{
+    struct rc_sessions *sessions = context;
+    (void)used;
+    if (bytes_total > sessions->inflated_capacity) {
+        uint8_t *larger = realloc(sessions->inflated, bytes_total);
+        if (larger == NULL) {
+            return NULL;
+        }
+        sessions->inflated = larger;
+        sessions->inflated_capacity = bytes_total;
+    }
+    return sessions->inflated;
+}
+
+/* What the next message may refer back to. -ENOMEM: without it the client's messages could not be read any more. */
+static int inflate_remember(struct rc_sessions *sessions, struct rc_slot *slot, const uint8_t *bytes, size_t count)
+{
+    if (!slot->inflate_takeover || count == 0) {
+        return 0;
+    }
+    const size_t need = rc_inflate_history_bytes(slot->history_bytes, count, slot->inflate_bits);
+    uint32_t capacity = slot->history == 0 ? 0 : (uint32_t)rc_heap_block_bytes(&sessions->truth->heap, slot->history);
+    if (need > capacity && input_grow(sessions, &slot->history, &capacity, need, slot->history_bytes) < 0) {
+        return -ENOMEM;
+    }
+    slot->history_bytes = (uint16_t)rc_inflate_remember(rc_heap_at(&sessions->truth->heap, slot->history),
+                                                        slot->history_bytes, slot->inflate_bits, bytes, count);
+    return 0;
+}
+
+/* RFC 7692 7.2.2. Puts the inflated message in the place of the compressed one; false: the connection was failed. */
+static bool input_inflate(struct rc_sessions *sessions, uint32_t index, struct rc_ws_event *event)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_ws_buffer_ops buffer = {.reserve = inflate_reserve, .context = sessions};
+    const struct rc_span history =
+        rc_span_of(slot->history == 0 ? NULL : rc_heap_at(&sessions->truth->heap, slot->history), slot->history_bytes);
+    uint8_t *bytes;
+    size_t count;
+    int rc = rc_inflate(&sessions->inflater, event->payload, event->bytes, history,
+                        sessions->config->limits.max_message_size_bytes, &buffer, &bytes, &count);
+    if (rc == 0 && event->opcode == RC_WS_TEXT) {
+        uint8_t utf8 = 0;
+        rc = rc_utf8_feed(&utf8, bytes, count) < 0 || !rc_utf8_complete(utf8) ? -EILSEQ : 0;
+    }
+    if (rc == 0) {
+        rc = inflate_remember(sessions, slot, bytes, count);
+    }
+    if (rc == 0) {
+        rc_metric_add(sessions->metrics, RC_METRIC_INFLATED, 1);
+        event->payload = bytes;
+        event->bytes = count;
+        return true;
+    }
+    const struct rc_ws_event failure = {.type = RC_WS_EVENT_ERROR,
+                                        .close_code = rc == -EMSGSIZE ? RC_WS_CLOSE_TOO_BIG
+                                                      : rc == -ENOMEM ? RC_WS_CLOSE_INTERNAL_ERROR
+                                                                      : RC_WS_CLOSE_INVALID_PAYLOAD,
+                                        .reason = rc == -EMSGSIZE ? "message too big when inflated"
+                                                  : rc == -EILSEQ ? "invalid UTF-8 in text"
+                                                  : rc == -ENOMEM ? "out of memory"
+                                                                  : "not a deflate stream"};
+    input_control(sessions, index, &failure);
+    return false;
+}
+
+void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_config_limits *config = &sessions->config->limits;
+    const struct rc_ws_limits limits = {.message_bytes_max = config->max_message_size_bytes,
+                                        .frames_per_message_max = config->max_frames_per_message,
+                                        .deflate = slot->inflate_bits > 0,
+                                        .require_mask = true};
+    struct input_context context = {.sessions = sessions, .slot = index};
+    const struct rc_ws_buffer_ops buffer = {.reserve = input_reserve, .context = &context};
+    struct rc_ws_receiver receiver = {0};
+    if (slot->input != 0) {
+        receiver = rc_truth_input(sessions->truth, slot->input)->receiver;
+    }
+    while (count > 0 && input_goes_on(slot)) {
+        if (slot->state == RC_SLOT_OPEN && ((slot->flags & RC_SLOT_WAITS) || input_must_wait(sessions, index))) {
+            if (rc_session_park(sessions, index, bytes, count) < 0) {
+                rc_session_failed_memory(sessions, index);
+            }
+            break;
+        }
+        struct rc_ws_event event;
+        const size_t used = rc_ws_receive(&receiver, bytes, count, &limits, &buffer, &event);
+        RC_ASSERT(used <= count);
+        bytes += used;
+        count -= (uint32_t)used;
+        if (event.type == RC_WS_EVENT_MESSAGE) {
+            rc_metric_add(sessions->metrics, RC_METRIC_FRAMES_IN, 1);
+            slot->active_ds = sessions->io->now_ds;
+            if (slot->state == RC_SLOT_OPEN && rc_session_within_rate(sessions, index, event.bytes) &&
+                (!event.compressed || input_inflate(sessions, index, &event))) {
+                (void)input_message(sessions, index, event.opcode, event.payload, event.bytes, 0);
+            }
+        } else if (event.type != RC_WS_EVENT_NONE) {
+            input_control(sessions, index, &event);
+        }
+    }
+    if (!input_goes_on(slot)) {
+        return; /* linger or gone: the input object went, or goes, with the connection */
+    }
+    if (!rc_ws_receiver_idle(&receiver) && rc_session_input(sessions, index) == NULL) {
+        rc_session_failed_memory(sessions, index);
+        return;
+    }
+    if (slot->input != 0) {
+        rc_truth_input(sessions->truth, slot->input)->receiver = receiver;
+    }
+    input_settle(sessions, index);
+}
+
+/* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
+ * parked. Without bytes: looks at what is parked once more. */
+static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const bool parked = slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0;
+    if (parked) {
+        if (count > 0 && rc_session_park(sessions, index, bytes, count) < 0) {
+            rc_session_failed_memory(sessions, index);
+            return;
+        }
+        const struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        bytes = rc_heap_at(&sessions->truth->heap, input->parked);
+        count = input->parked_bytes;
+    }
+    const uint32_t used = rc_session_requests(sessions, index, bytes, count);
+    if (slot->state == RC_SLOT_HTTP) {
+        if (parked) {
+            rc_session_unpark(sessions, index, used);
+        } else if (used < count && rc_session_park(sessions, index, bytes + used, count - used) < 0) {
+            rc_session_failed_memory(sessions, index);
+            return;
+        }
+        if (slot->call != 0 && slot->input != 0 &&
+            rc_truth_input(sessions->truth, slot->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
+            rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
+            rc_io_pause(sessions->io, index);
+        }
+        return;
+    }
+    if (slot->state != RC_SLOT_OPEN) {
+        return;
+    }
+    /* Upgraded: what came with the request is the WebSocket's first bytes. */
+    if (!parked) {
+        rc_session_frames(sessions, index, bytes + used, count - used);
+        return;
+    }
+    rc_session_unpark(sessions, index, used);
+    rc_session_resume(sessions, index);
+}
+
+void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t count)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    slot->received_ds = sessions->io->now_ds;
+    if (slot->state == RC_SLOT_HTTP) {
+        input_http(sessions, index, bytes, count);
+    } else if (slot->flags & (RC_SLOT_WAITS)) {
+        if (rc_session_park(sessions, index, bytes, count) < 0) {
+            rc_session_failed_memory(sessions, index);
+        }
+    } else if (input_goes_on(slot)) {
+        rc_session_frames(sessions, index, bytes, count);
+    }
+    /* LINGER: read and thrown away, so that the peer gets our answer and no reset. */
+}
+
+void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->state == RC_SLOT_HTTP) {
+        rc_api_room(sessions->api, index);
+        input_http(sessions, index, NULL, 0);
+        if (slot->state == RC_SLOT_HTTP && slot->call == 0 && !(slot->flags & RC_SLOT_WAITS_REPLIES)) {
+            rc_io_resume(sessions->io, index);
+        }
+        return;
+    }
+    if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->waiting_opcode != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        const uint8_t opcode = input->waiting_opcode;
+        input->waiting_opcode = 0;
+        if (!input_message(sessions, index, opcode, rc_heap_at(&sessions->truth->heap, input->message),
+                           input->waiting_bytes, input->waiting_done) ||
+            !input_goes_on(slot)) {
+            return;
+        }
+        input_settle(sessions, index);
+    }
+    if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0) {
+        /* The block is taken out first: handling it may park what is left in a new one. */
+        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        uint32_t block = input->parked;
+        const uint32_t count = input->parked_bytes;
+        input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
+        rc_session_frames(sessions, index, rc_heap_at(&sessions->truth->heap, block), count);
+        input_free_block(sessions, &block);
+    }
+    if (input_goes_on(slot) && !(slot->flags & (RC_SLOT_WAITS))) {
+        rc_io_resume(sessions->io, index);
+    }
+}
+
+void rc_session_replies_drained(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if ((slot->flags & RC_SLOT_WAITS_REPLIES) &&
+        rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes / 2) {
+        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
+        if (!(slot->flags & RC_SLOT_WAITS)) {
+            rc_session_resume(sessions, index);
+        }
+    }
+}
+
+void rc_session_joined(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    const struct rc_slot *slot = &sessions->truth->slots[index];
+    if (input_goes_on(slot) && !(slot->flags & RC_SLOT_WAITS)) {
+        rc_session_resume(sessions, index);
+    }
+}
+
+void rc_sessions_uplink_room(struct rc_sessions *sessions)
+{
+    struct rc_index_list *waiting = &sessions->uplink->waiting;
+    for (uint32_t tries = waiting->count; tries > 0 && waiting->count > 0 && rc_uplink_room(sessions->uplink);
+         tries--) {
+        /* First come, first served would starve nobody either, but costs a shift: the list is taken from its end. */
+        const uint32_t index = waiting->items[--waiting->count];
+        struct rc_slot *slot = &sessions->truth->slots[index];
+        if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
+            continue;
+        }
+        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
+        if (!(slot->flags & RC_SLOT_WAITS) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
+            rc_session_resume(sessions, index);
+        }
+    }
+}

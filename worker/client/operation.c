@@ -1,0 +1,467 @@
+/* operation: what clients ask for, checked and carried out. See session.h and docs/protocol.md. */
+#include "worker/client/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/records/channel_name.h"
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
+#include "worker/gate/permission.h"
+#include "worker/ws/frame.h"
+
+/* One request being carried out. */
+struct request {
+    struct rc_sessions *sessions;
+    uint32_t slot;
+    const struct rc_operation *operation;
+};
+
+static void request_reply(const struct request *request, const struct rc_event *event)
+{
+    if (rc_hub_reply_event(request->sessions->hub, request->slot, event) < 0) {
+        rc_session_failed_memory(request->sessions, request->slot);
+    }
+}
+
+static void request_error(const struct request *request, enum rc_code code, struct rc_span message)
+{
+    const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                   .code = code,
+                                   .id = request->operation->id,
+                                   .channel = request->operation->channel,
+                                   .message = message};
+    request_reply(request, &event);
+}
+
+static const struct rc_config_namespace *request_namespace(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    return rc_config_namespace_of(request->sessions->config, (const char *)channel.bytes, channel.count);
+}
+
+/* Not allowed by a rule: 401 to the anonymous whom being a user would help, else 403. */
+static void request_refuse(const struct request *request, enum rc_who who, struct rc_span message)
+{
+    const struct rc_span user = rc_session_user(request->sessions, request->slot);
+    const bool unknown = rc_permission_refusal(who, user) == RC_CODE_UNAUTHORIZED;
+    request_error(request, unknown ? RC_CODE_UNAUTHORIZED : RC_CODE_FORBIDDEN,
+                  unknown ? RC_SPAN("only users may do this, and you are anonymous") : message);
+}
+
+/* Answers done, if the client asked for an answer. */
+static void request_done(const struct request *request, enum rc_event_type type)
+{
+    if (request->operation->id.count > 0) {
+        const struct rc_event event = {
+            .type = type, .id = request->operation->id, .channel = request->operation->channel};
+        request_reply(request, &event);
+    }
+}
+
+/* Is the name one that a client may use? Answers if not. */
+static bool request_channel_ok(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    const int rc = rc_channel_name_check((const char *)channel.bytes, channel.count,
+                                         request->sessions->config->limits.max_channel_name);
+    if (rc < 0) {
+        request_error(request, RC_CODE_BAD_REQUEST,
+                      rc == -ENAMETOOLONG ? RC_SPAN("the channel's name is too long")
+                                          : RC_SPAN("the channel's name has characters that are not allowed"));
+        return false;
+    }
+    return true;
+}
+
+static void request_subscribe(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_slot *slot = &sessions->truth->slots[request->slot];
+    const struct rc_span name = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return;
+    }
+    if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
+        return;
+    }
+    if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->slot), name)) {
+        request_refuse(request, request_namespace(request)->subscribe,
+                       RC_SPAN("you may not subscribe to this channel"));
+        return;
+    }
+    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0;
+    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & RC_CHANNEL_LOCAL)) {
+        request_done(request, RC_EVENT_SUBSCRIBED);
+        return;
+    }
+    if (!subscribed &&
+        (uint32_t)slot->subscription_count + slot->pending_count >= sessions->config->limits.max_channels) {
+        request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
+        return;
+    }
+    const uint32_t channel = rc_hub_channel(sessions->hub, name);
+    int rc = channel == 0 ? -ENOMEM : 0;
+    /* Where Redis had not confirmed when it was asked last, it is asked again: what others were told is not known to hold now. */
+    const uint32_t state =
+        rc == 0 ? rc_truth_channel(sessions->truth, channel)->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL) : 0;
+    if (state == RC_CHANNEL_ACTIVE) {
+        rc = rc_hub_subscribe(sessions->hub, request->slot, channel) == 0 ? -ENOMEM : 0;
+        if (rc == 0) {
+            request_done(request, RC_EVENT_SUBSCRIBED);
+        }
+    } else if (rc == 0) {
+        rc = rc_hub_wait(sessions->hub, request->slot, channel, request->operation->id);
+    }
+    if (rc < 0) {
+        request_error(request, RC_CODE_UNAVAILABLE,
+                      RC_SPAN("no room for more channels or subscriptions on this server"));
+    }
+}
+
+static void request_unsubscribe(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_span name = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return;
+    }
+    if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
+        return;
+    }
+    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel != 0) {
+        uint8_t id[RC_REQUEST_ID_MAX];
+        uint8_t id_bytes = 0;
+        const uint32_t subscription = rc_hub_subscription(sessions->hub, request->slot, channel);
+        if (subscription != 0) {
+            rc_hub_unsubscribe(sessions->hub, request->slot, subscription);
+        } else {
+            /* The subscribe requests that still wait get their one answer now. */
+            while (rc_hub_wait_cancel(sessions->hub, request->slot, channel, id, &id_bytes)) {
+                if (id_bytes > 0) {
+                    const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                                   .code = RC_CODE_CONFLICT,
+                                                   .id = rc_span_of(id, id_bytes),
+                                                   .channel = name,
+                                                   .message = RC_SPAN("unsubscribed before it was registered")};
+                    request_reply(request, &event);
+                }
+                if (rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name) !=
+                    channel) {
+                    break;
+                }
+            }
+        }
+    }
+    request_done(request, RC_EVENT_UNSUBSCRIBED);
+}
+
+/* The excluded clients of this host as refs; those of other hosts as text. */
+static void request_excludes(const struct request *request, struct rc_client_ref *refs, char *text,
+                             struct rc_envelope_view *view)
+{
+    const struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    for (uint32_t i = 0; i < operation->exclude_count; i++) {
+        const struct rc_span id = operation->exclude[i];
+        struct rc_client_ref ref;
+        switch (rc_client_id_read((const char *)id.bytes, id.count, sessions->control->instance_id,
+                                  sessions->control->boot_nonce, &ref)) {
+        case RC_CLIENT_ID_LOCAL:
+            refs[view->head.exclude_count++] = ref;
+            break;
+        case RC_CLIENT_ID_FOREIGN:
+            memcpy(text + view->head.exclude_text_bytes, id.bytes, id.count);
+            text[view->head.exclude_text_bytes + id.count] = 0;
+            view->head.exclude_text_bytes += (uint32_t)id.count + 1;
+            break;
+        case RC_CLIENT_ID_INVALID:
+        case RC_CLIENT_ID_STALE:
+            break; /* nobody */
+        }
+    }
+    view->excludes = (const uint8_t *)refs;
+    view->exclude_text = text;
+}
+
+/* False: there is no room for it now. */
+static bool request_send_up(const struct request *request, enum rc_record_type type, struct rc_envelope_view *view,
+                            enum rc_metric_id metric)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    view->head.time_ns = sessions->io->now_ns;
+    view->head.origin = rc_session_ref(sessions, request->slot);
+    view->head.data_bytes = (uint32_t)operation->data.count;
+    view->head.request_id_bytes = (uint8_t)operation->id.count;
+    view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
+                                   (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));
+    view->request_id = operation->id.bytes;
+    view->data = operation->data.bytes;
+    const int rc = rc_uplink_write(sessions->uplink, type, view);
+    if (rc == -EAGAIN) {
+        return false;
+    }
+    if (rc < 0) {
+        request_error(request, RC_CODE_TOO_LARGE, RC_SPAN("the message does not fit the server's rings"));
+    } else {
+        rc_metric_add(sessions->metrics, metric, 1);
+    }
+    return true;
+}
+
+static bool request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
+{
+    struct rc_client_ref refs[RC_EXCLUDE_MAX];
+    char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
+    struct rc_envelope_view view = {.channel = (const char *)channel.bytes};
+    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
+    view.head.channel_bytes = (uint8_t)channel.count;
+    view.head.key_bytes = (uint8_t)request->operation->key.count;
+    view.key = request->operation->key.bytes;
+    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
+    request_excludes(request, refs, text, &view);
+    return request_send_up(request, RC_UP_PUBLISH, &view,
+                           (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
+}
+
+static bool request_channel_publish(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_span channel = request->operation->channel;
+    if (!request_channel_ok(request)) {
+        return true;
+    }
+    if (rc_permission_reserved(channel)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
+    } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
+        request_refuse(request, request_namespace(request)->publish, RC_SPAN("you may not publish to this channel"));
+    } else {
+        return request_publish(request, channel, 0);
+    }
+    return true;
+}
+
+static bool request_broadcast(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->slot),
+                              (struct rc_span){0})) {
+        request_refuse(request, sessions->config->permissions.broadcast, RC_SPAN("you may not broadcast"));
+        return true;
+    }
+    return request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+}
+
+static bool request_direct(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->slot),
+                              (struct rc_span){0})) {
+        request_refuse(request, sessions->config->permissions.direct, RC_SPAN("you may not send direct messages"));
+        return true;
+    }
+    struct rc_envelope_view view = {0};
+    const struct rc_span to = request->operation->to;
+    switch (rc_client_id_read((const char *)to.bytes, to.count, sessions->control->instance_id,
+                              sessions->control->boot_nonce, &view.head.target)) {
+    case RC_CLIENT_ID_LOCAL:
+        return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
+    case RC_CLIENT_ID_FOREIGN:
+        if (sessions->config->redis.url.text[0] != '\0') {
+            /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
+            view.head.target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
+            view.channel = (const char *)to.bytes;
+            view.head.channel_bytes = (uint8_t)to.count;
+            return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
+        }
+        break;
+    case RC_CLIENT_ID_STALE:
+    case RC_CLIENT_ID_INVALID:
+        break;
+    }
+    rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
+    return true;
+}
+
+/* Who may, then it is the relay's to know: rc_questions_answered tells the client. False as below. */
+static bool request_presence(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    const struct rc_operation *operation = request->operation;
+    const struct rc_span name = operation->channel;
+    if (!request_channel_ok(request)) {
+        return true;
+    }
+    const struct rc_config_namespace *space = request_namespace(request);
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
+    if (!space->presence) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
+    } else if (rc_permission_reserved(name)) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server knows who is in this channel"));
+    } else if (!rc_permission_allows(space->presence_who, rc_session_user(sessions, request->slot), name)) {
+        request_refuse(request, space->presence_who, RC_SPAN("you may not see who is in this channel"));
+    } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->slot, channel) == 0) {
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
+    } else {
+        const struct rc_query_head head = {
+            .kind = RC_QUERY_CHANNEL,
+            .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
+        struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
+                                                 .channel_hash = hash,
+                                                 .origin = rc_session_ref(sessions, request->slot),
+                                                 .data_bytes = sizeof(head),
+                                                 .channel_bytes = (uint8_t)name.count,
+                                                 .request_id_bytes = (uint8_t)operation->id.count},
+                                        .channel = (const char *)name.bytes,
+                                        .request_id = operation->id.bytes,
+                                        .data = (const uint8_t *)&head};
+        const int rc = rc_questions_ask(sessions->uplink, &view);
+        if (rc == -EAGAIN) {
+            return false;
+        }
+        if (rc < 0) {
+            request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        }
+    }
+    return true;
+}
+
+/* False: it needs room in the up ring. */
+static bool request_run(const struct request *request)
+{
+    switch (request->operation->type) {
+    case RC_OPERATION_SUBSCRIBE:
+        request_subscribe(request);
+        return true;
+    case RC_OPERATION_UNSUBSCRIBE:
+        request_unsubscribe(request);
+        return true;
+    case RC_OPERATION_PUBLISH:
+        return request_channel_publish(request);
+    case RC_OPERATION_BROADCAST:
+        return request_broadcast(request);
+    case RC_OPERATION_DIRECT:
+        return request_direct(request);
+    case RC_OPERATION_PRESENCE:
+        return request_presence(request);
+    case RC_OPERATION_HISTORY:
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
+        return true;
+    case RC_OPERATION_PING:
+        /* A ping is a question by itself: it is answered with or without an id. */
+        request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = request->operation->id});
+        return true;
+    }
+    return true;
+}
+
+static bool message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame,
+                           uint32_t *done)
+{
+    struct rc_native_reader reader;
+    struct rc_operation operation;
+    struct rc_operation_error error;
+    uint32_t count = 0;
+    rc_native_begin(&reader, opcode == RC_WS_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON, frame, &sessions->scratch);
+    int rc;
+    while (sessions->truth->slots[slot].state == RC_SLOT_OPEN &&
+           (rc = rc_native_next(&reader, &operation, &error)) != 0) {
+        if (count++ < *done) {
+            continue;
+        }
+        const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
+        if (rc < 0) {
+            const struct rc_event event = {
+                .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
+            request_reply(&request, &event);
+        } else if (!request_run(&request)) {
+            return false;
+        }
+        *done = count;
+    }
+    return true;
+}
+
+/* Raw clients know no protocol: what they send is dropped, or published as it is. */
+static bool message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
+{
+    const struct rc_config_endpoint *endpoint = &sessions->config->endpoints[sessions->truth->slots[slot].endpoint];
+    const struct rc_operation operation = {
+        .echo = true, .data = frame, .data_kind = opcode == RC_WS_BINARY ? RC_DATA_BINARY : RC_DATA_JSON};
+    const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
+    const struct rc_span user = rc_session_user(sessions, slot);
+    struct rc_json_value value;
+    if (endpoint->incoming != RC_INCOMING_IGNORE && opcode == RC_WS_TEXT && rc_json_scan(frame, 0, &value, NULL) < 0) {
+        /* It would stand unquoted in the JSON messages of others. */
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return true;
+    }
+    switch (endpoint->incoming) {
+    case RC_INCOMING_IGNORE:
+        return true;
+    case RC_INCOMING_BROADCAST:
+        if (rc_permission_allows(sessions->config->permissions.broadcast, user, (struct rc_span){0})) {
+            return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+        }
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return true;
+    case RC_INCOMING_PUBLISH: {
+        const struct rc_span channel = rc_span_text(endpoint->incoming_channel);
+        if (rc_permission_publish(sessions->config, user, channel)) {
+            return request_publish(&request, channel, 0);
+        }
+        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        return true;
+    }
+    }
+    return true;
+}
+
+bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
+                        uint32_t *done)
+{
+    const struct rc_span frame = rc_span_of(bytes, count);
+    switch (rc_encoding_codec(sessions->truth->slots[slot].encoding)) {
+    case RC_CODEC_JSON:
+    case RC_CODEC_BINARY:
+        return message_native(sessions, slot, opcode, frame, done);
+    case RC_CODEC_RAW:
+        return message_raw(sessions, slot, opcode, frame);
+    case RC_CODEC_ECHO:
+        if (rc_hub_reply_frame(sessions->hub, slot, opcode, bytes, (uint32_t)count) < 0) {
+            rc_session_failed_memory(sessions, slot);
+        }
+        return true;
+    case RC_CODEC_COUNT:
+        return true;
+    }
+    return true;
+}
+
+void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+{
+    if (rc_span_equal(name, RC_SPAN("*"))) {
+        sessions->truth->slots[slot].flags |= RC_SLOT_EVERYBODY;
+        return;
+    }
+    const uint32_t channel = rc_hub_channel(sessions->hub, name);
+    if (channel != 0 && rc_hub_subscription(sessions->hub, slot, channel) != 0) {
+        return;
+    }
+    bool joined = channel != 0;
+    if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
+        joined = rc_hub_subscribe(sessions->hub, slot, channel) != 0;
+    } else if (joined) {
+        joined = rc_hub_join(sessions->hub, slot, channel) == 0;
+    }
+    if (!joined) {
+        rc_hub_break(sessions->hub, slot); /* it would never hear what it relies on, without a word */
+    }
+}

@@ -1,0 +1,39 @@
+/*
+ * pool: fixed-size objects in a reserved stretch of the truth segment, named by index; index 0 means "none".
+ *
+ * The worker owns it. Free objects form a list through their first four bytes (index: rebuilt by a successor from what is
+ * linked). Memory is touched only as far as the highest index ever used. Allocation fails only at the reserved maximum.
+ */
+#ifndef RC_WORKER_STORE_POOL_H
+#define RC_WORKER_STORE_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/check.h"
+
+struct rc_pool {
+    uint8_t *base; /* borrowed: object i is at base + i * object_bytes */
+    uint32_t object_bytes;
+    uint32_t count_max; /* usable indexes are 1 .. count_max - 1 */
+    uint32_t high;      /* first index never used */
+    uint32_t free;      /* head of the free list, 0 = empty */
+    uint32_t used;      /* objects in use */
+};
+
+static inline void rc_pool_init(struct rc_pool *pool, void *base, uint32_t object_bytes, uint32_t count_max)
+{
+    *pool = (struct rc_pool){.base = base, .object_bytes = object_bytes, .count_max = count_max, .high = 1};
+}
+
+static inline void *rc_pool_at(const struct rc_pool *pool, uint32_t index)
+{
+    RC_ASSERT_HOT(index > 0 && index < pool->high);
+    return pool->base + (size_t)index * pool->object_bytes;
+}
+
+/* A zeroed object's index, or 0 when the pool is exhausted. */
+uint32_t rc_pool_alloc(struct rc_pool *pool);
+void rc_pool_free(struct rc_pool *pool, uint32_t index);
+
+#endif

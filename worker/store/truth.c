@@ -1,0 +1,95 @@
+/* truth: see truth.h. */
+#include "worker/store/truth.h"
+
+#include <errno.h>
+
+#include "common/shm/segment.h"
+
+#define RC_TRUTH_PAGE 4096u
+
+static uint64_t page_up(uint64_t bytes)
+{
+    return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
+}
+
+static uint64_t power_of_two_up(uint64_t bytes)
+{
+    return bytes <= RC_TRUTH_PAGE ? RC_TRUTH_PAGE : (uint64_t)1 << (64 - __builtin_clzll(bytes - 1));
+}
+
+/* One row per pool: where it is in struct rc_truth, the size of an object, how many there may be. */
+struct pool_plan {
+    struct rc_pool *pool;
+    uint32_t object_bytes;
+    uint64_t count;
+};
+
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+                    uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
+{
+    *truth = (struct rc_truth){.slot_count = slot_count, .io_bytes = page_up(io_bytes)};
+    /* Every connection may hold max_channels subscriptions and the cursor of "*" and `user:`. */
+    const uint64_t subscriptions = (uint64_t)slot_count * (config->limits.max_channels + 2u) + 1;
+    const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + slot_count + 2;
+    const struct pool_plan plan[] = {
+        {&truth->subscriptions, sizeof(struct rc_subscription), subscriptions},
+        {&truth->channels, sizeof(struct rc_channel), channels},
+        {&truth->groups, sizeof(struct rc_group), channels * 2 + RC_ENCODING_COUNT},
+        {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + slot_count + RC_ENCODING_COUNT},
+        {&truth->throttles, sizeof(struct rc_throttle), channels},
+        {&truth->pending, sizeof(struct rc_pending), subscriptions},
+        {&truth->privates, sizeof(struct rc_private), (uint64_t)slot_count + 1},
+        {&truth->inputs, sizeof(struct rc_input), (uint64_t)slot_count + 1},
+        {&truth->users, sizeof(struct rc_user), (uint64_t)slot_count + 1},
+    };
+    /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
+    const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
+
+    uint64_t bytes = page_up(sizeof(struct rc_truth_layout));
+    const uint64_t slots_offset = bytes;
+    bytes += page_up((uint64_t)slot_count * sizeof(struct rc_slot));
+    const uint64_t pools_offset = bytes;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
+        bytes += page_up(plan[i].count * plan[i].object_bytes);
+    }
+    const uint64_t heap_offset = bytes;
+    bytes += heap_bytes;
+    const uint64_t io_offset = bytes;
+    bytes += truth->io_bytes;
+
+    int rc = rc_segment_size(fd, bytes, err);
+    if (rc < 0) {
+        return rc;
+    }
+    uint64_t mapped = 0;
+    uint8_t *memory = rc_segment_map(fd, &mapped, err);
+    if (memory == NULL) {
+        return -ENOMEM;
+    }
+    truth->layout = (struct rc_truth_layout *)memory;
+    truth->slots = (struct rc_slot *)(memory + slots_offset);
+    uint64_t offset = pools_offset;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
+        RC_ASSERT(plan[i].count < UINT32_MAX);
+        rc_pool_init(plan[i].pool, memory + offset, plan[i].object_bytes, (uint32_t)plan[i].count);
+        offset += page_up(plan[i].count * plan[i].object_bytes);
+    }
+    rc = rc_heap_open(&truth->heap, memory + heap_offset, heap_bytes, err);
+    if (rc < 0) {
+        return rc;
+    }
+    truth->io = memory + io_offset;
+    *truth->layout = (struct rc_truth_layout){
+        .version = RC_SHM_VERSION,
+        .bytes = bytes,
+        .boot_ms = boot_ms,
+        .slot_count = slot_count,
+        .slots_offset = slots_offset,
+        .pools_offset = pools_offset,
+        .heap_offset = heap_offset,
+        .io_offset = io_offset,
+    };
+    /* T1: last, so that a successor never sees a half laid out segment. */
+    atomic_store_explicit(&truth->layout->ready, RC_TRUTH_READY, memory_order_release);
+    return 0;
+}

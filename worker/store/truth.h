@@ -1,0 +1,393 @@
+/*
+ * truth: a worker's own shared segment: everything that a successor process could not rebuild.
+ *
+ * Written by one worker only, on its one thread; mapped by another process only to take the connections over. Objects are
+ * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
+ * free lists) is index: private memory of the worker.
+ *
+ *   | header | slots[slot_count] | pools: subscriptions, channels, groups, logs, pending, privates, inputs, users | heap | io |
+ *
+ * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched.
+ */
+#ifndef RC_WORKER_STORE_TRUTH_H
+#define RC_WORKER_STORE_TRUTH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/records/envelope.h"
+#include "common/base/err.h"
+#include "common/shm/layout.h"
+#include "worker/store/heap.h"
+#include "worker/store/pool.h"
+#include "worker/ws/receive.h"
+
+#define RC_TRUTH_READY 0x52435452u /* "RCTR" */
+
+/*
+ * Life of a connection (terminate, join, close):
+ *
+ *   FREE ─accept─▶ HTTP ─upgrade─▶ OPEN ─close frame sent─▶ CLOSING ─┐
+ *                   └──answered, draining──▶ LINGER ─────────────────┤ terminate
+ *                                                                    ▼
+ *   FREE ◀─close completed─ CLOSED ◀─join: nothing in flight─ TERMINATING
+ */
+enum rc_slot_state {
+    RC_SLOT_FREE,
+    RC_SLOT_HTTP,
+    RC_SLOT_OPEN,
+    RC_SLOT_CLOSING,
+    RC_SLOT_LINGER,
+    RC_SLOT_TERMINATING,
+    RC_SLOT_CLOSED,
+};
+
+/*
+ * What the messages of a channel look like on a connection's wire: one log per channel and encoding. An encoding is a codec and
+ * a compression window: codec * RC_ENCODING_WINDOWS + window, window 0 = not compressed.
+ */
+enum rc_codec { RC_CODEC_JSON, RC_CODEC_BINARY, RC_CODEC_RAW, RC_CODEC_ECHO, RC_CODEC_COUNT };
+#define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
+#define RC_ENCODING_COUNT (RC_CODEC_COUNT * RC_ENCODING_WINDOWS)
+
+static inline enum rc_codec rc_encoding_codec(uint8_t encoding)
+{
+    return (enum rc_codec)(encoding / RC_ENCODING_WINDOWS);
+}
+
+/* Bits of the window that messages are compressed with, 0 = not compressed. */
+static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
+{
+    static const uint8_t bits[RC_ENCODING_WINDOWS] = {0, 8, 9, 12, 15};
+    return bits[encoding % RC_ENCODING_WINDOWS];
+}
+
+/* `window_bits` is 0, 8, 9, 12 or 15. */
+static inline uint8_t rc_encoding_of(enum rc_codec codec, uint8_t window_bits)
+{
+    const uint32_t window = window_bits == 0    ? 0
+                            : window_bits == 8  ? 1
+                            : window_bits == 9  ? 2
+                            : window_bits == 12 ? 3
+                                                : 4;
+    return (uint8_t)((uint32_t)codec * RC_ENCODING_WINDOWS + window);
+}
+
+enum rc_slot_flags {
+    RC_SLOT_EVERYBODY = 1u << 0,      /* hears channel "*" */
+    RC_SLOT_CLOSE_QUEUED = 1u << 1,   /* private close frame goes out after everything else */
+    RC_SLOT_CLOSE_SENT = 1u << 2,     /* our close frame has left; nothing may follow */
+    RC_SLOT_CLOSE_RECEIVED = 1u << 3, /* the peer's close frame has come */
+    RC_SLOT_BLOCKED = 1u << 4,        /* the socket took no more; waiting until it is writable */
+    RC_SLOT_DIRTY = 1u << 5,          /* in the turn's list of connections with private output */
+    RC_SLOT_EXCLUDED = 1u << 6,       /* stands in some log's exclusion list */
+    RC_SLOT_WAITS_UPLINK = 1u << 7,   /* not read until the up ring has room */
+    RC_SLOT_WAITS_REPLIES = 1u << 8,  /* not read until its replies have drained */
+    RC_SLOT_KEEP_ALIVE = 1u << 9,     /* HTTP: another request may follow */
+    RC_SLOT_PEER_ENDED = 1u << 10,    /* end of file was received */
+    RC_SLOT_PING_DUE = 1u << 11,      /* a ping was sent and its pong has not come */
+    RC_SLOT_LOOPBACK = 1u << 12,      /* came in through a loopback or Unix listener */
+    RC_SLOT_ADMIN = 1u << 13,         /* came in through http.admin_listen */
+    RC_SLOT_UNIX = 1u << 14,
+    RC_SLOT_BROKEN = 1u << 15,     /* the rest of a cut frame was lost for want of memory: must end */
+    RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
+    RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
+    RC_SLOT_WAITS_JOIN = 1u << 18, /* neither read nor written until the relay knows what the server joined for it */
+    RC_SLOT_HANDSHAKE = 1u << 19,  /* counted as without a request yet */
+};
+
+/* Reading is put off for any of these. */
+#define RC_SLOT_WAITS (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN)
+#define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
+#define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
+
+/* One connection; its index is also its direct descriptor. An idle anonymous WebSocket connection has nothing beside it. */
+struct rc_slot {
+    uint64_t random;     /* of the client id; 0 = no WebSocket client */
+    uint64_t sent_bytes; /* handed to the socket since accept */
+    uint64_t received_bytes;
+    uint32_t generation; /* counts the slot's uses; completions of earlier ones are recognised by it */
+    uint32_t flags;      /* enum rc_slot_flags */
+    uint8_t state;       /* enum rc_slot_state */
+    uint8_t encoding;    /* enum rc_encoding */
+    uint8_t endpoint;    /* index of [[endpoint]], or RC_ENDPOINT_PATH */
+    uint8_t listener;    /* index in control->listeners */
+    uint16_t subscription_count;
+    uint16_t cursor_count;  /* subscriptions of this connection with a cursor, "*" included */
+    uint32_t subscriptions; /* first of its list; 0 = none */
+    uint32_t everybody;     /* subscription that holds the cursor into "*" while behind; 0 = none */
+    uint32_t cut;           /* subscription in the middle of whose frame the wire is; 0 = none, RC_CUT_DIRECT */
+    uint32_t private;       /* struct rc_private; 0 = nothing private to send */
+    uint32_t input;         /* struct rc_input; 0 = nothing undecoded */
+    uint32_t direct_log;    /* log of direct messages; 0 = none pending */
+    uint32_t user;          /* struct rc_user; 0 = anonymous */
+    uint32_t blocked_ds;    /* with RC_SLOT_BLOCKED: since when its socket takes nothing */
+    uint32_t received_ds;   /* last byte from the client, 1/10 s since boot */
+    uint32_t active_ds;     /* last message from the client, for the idle timeout */
+    uint32_t deadline_ds;   /* state-dependent deadline in 1/10 s since boot; 0 = none */
+    uint32_t ping_ds;       /* next ping, or the pong's deadline when RC_SLOT_PING_DUE; 1/10 s since boot */
+    uint8_t address[16];    /* peer, IPv6 or v4-mapped; zero for Unix sockets */
+    uint16_t port;
+    uint16_t pending_count;   /* subscribe requests that wait for the relay */
+    uint32_t history;         /* heap block: what the client's compression refers back to; 0 = nothing */
+    uint16_t history_bytes;   /* in it */
+    uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
+    uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
+    uint32_t call;            /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
+    uint32_t resume_ds;       /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
+};
+_Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
+
+enum rc_subscription_flags {
+    RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
+    RC_SUBSCRIPTION_LATEST =
+        1u << 1, /* fell off under policy `latest`: passes superseded frames over until it has caught up */
+    RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
+};
+
+struct rc_subscription {
+    uint64_t cursor; /* absolute byte position in the group's log, maybe inside a frame */
+    uint32_t slot;
+    uint32_t group;
+    uint32_t next;   /* of the connection; 0 = end */
+    uint32_t member; /* position in the group's member vector */
+    uint32_t flags;  /* enum rc_subscription_flags */
+    uint32_t pad;
+};
+_Static_assert(sizeof(struct rc_subscription) == 32, "subscription layout");
+
+enum rc_channel_flags {
+    RC_CHANNEL_ACTIVE = 1u << 0,   /* the relay has acknowledged our interest */
+    RC_CHANNEL_WANTED = 1u << 1,   /* we want it: there is a subscriber or a pending one */
+    RC_CHANNEL_TOLD = 1u << 2,     /* what the relay was told last: 1 = interest added */
+    RC_CHANNEL_DIRTY = 1u << 3,    /* WANTED differs from TOLD, or a snapshot has to name it: in the interest list */
+    RC_CHANNEL_SNAPSHOT = 1u << 4, /* must be told again for the running snapshot */
+    RC_CHANNEL_LOCAL = 1u << 5,    /* ACTIVE on this host only: the acknowledgement said that Redis had not confirmed */
+};
+
+struct rc_channel {
+    uint64_t hash;
+    uint64_t token;   /* of the last RC_UP_INTEREST_ADD; its acknowledgement carries it back */
+    uint32_t name;    /* heap block of the name */
+    uint32_t groups;  /* first of its groups; 0 = none */
+    uint32_t pending; /* first of the subscribe requests that wait for the relay; 0 = none */
+    uint32_t pending_last;
+    uint32_t subscriber_count;
+    uint32_t next_dirty; /* interest list of the uplink */
+    uint16_t flags;      /* enum rc_channel_flags */
+    uint8_t name_bytes;
+    uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
+    uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint32_t throttles;  /* first of its throttles; 0 = none */
+    uint32_t throttle_count;
+};
+_Static_assert(sizeof(struct rc_channel) == 56, "channel layout");
+
+/*
+ * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
+ * It goes when the time is up and nothing came.
+ */
+struct rc_throttle {
+    uint64_t opened_ms; /* CLOCK_MONOTONIC when the last message went into the logs */
+    uint64_t key;       /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
+    uint64_t held_key;  /* of the one that is held */
+    uint32_t channel;   /* 0 = not in use */
+    uint32_t next;      /* of all in the namespace, in the order of opened_ms; 0 = end */
+    uint32_t previous;
+    uint32_t next_of_channel;
+    uint32_t previous_of_channel;
+    uint32_t held;         /* heap block of a record (common/records/envelope.h) without names; 0 = nothing came */
+    uint32_t held_bytes;   /* of the record */
+    uint32_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+};
+_Static_assert(sizeof(struct rc_throttle) == 56, "throttle layout");
+
+/* The subscribers of one channel that share one encoding, and their log. */
+struct rc_group {
+    uint32_t channel;
+    uint32_t next;   /* of the channel; 0 = end */
+    uint32_t log;    /* struct rc_channel_log; 0 = nobody is behind and nothing was appended */
+    uint32_t behind; /* members with a cursor */
+    uint8_t encoding;
+    uint8_t owes_gap; /* a message was lost for want of memory: its members are told before the next one */
+    uint8_t pad[14];
+};
+_Static_assert(sizeof(struct rc_group) == 32, "group layout");
+
+/*
+ * Encoded frames, contiguous, and their index. Positions are absolute bytes since the log was made.
+ *
+ *   block:  | frame frame frame ...        free        ... index[2] index[1] index[0] |
+ *             ^base     ^served   ^head                     (one entry per frame, growing downwards)
+ */
+struct rc_channel_log {
+    uint64_t origin; /* absolute position of the block's first byte */
+    uint64_t base;   /* oldest byte kept */
+    uint64_t served; /* where every subscription without a cursor stands */
+    uint64_t target; /* head when the running turn began */
+    uint64_t head;   /* where the next frame goes */
+    uint64_t marked; /* the head when RC_FRAME_SUPERSEDED was found out last */
+    uint32_t block;  /* heap */
+    uint32_t block_bytes;
+    uint32_t frames;     /* entries in the index; entry 0 is the frame at `origin` */
+    uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
+    uint32_t exclusion_count;
+    uint32_t exclusion_capacity;
+    uint32_t turn; /* the turn in which it is in the list of dirty groups */
+    uint32_t pad;
+};
+_Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
+
+enum rc_frame_flags {
+    RC_FRAME_GAP = 1u << 0,        /* a gap notice */
+    RC_FRAME_EXCLUDES = 1u << 1,   /* somebody is excluded from it */
+    RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
+};
+
+struct rc_frame {
+    uint64_t sequence; /* the relay's */
+    uint64_t key;      /* rc_hub_key of the message; 0 = it has none */
+    uint32_t offset;   /* from the log's origin */
+    uint32_t flags;
+};
+_Static_assert(sizeof(struct rc_frame) == 24, "frame index layout");
+
+struct rc_exclusion {
+    uint64_t position; /* absolute position of the frame */
+    uint32_t slot;
+    uint32_t generation;
+};
+
+/* A subscribe request that waits for the relay's acknowledgement. */
+struct rc_pending {
+    uint32_t next;
+    uint32_t slot;
+    uint32_t generation;
+    uint8_t id_bytes;
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t joins; /* the server's own: the connection stands still until it is settled */
+};
+_Static_assert(sizeof(struct rc_pending) == 80, "pending layout");
+
+/* Output that belongs to one connection alone, in the order in which it leaves: cut, replies, (channels), close. */
+struct rc_private {
+    uint32_t cut_block; /* rest of a frame whose log is gone */
+    uint32_t cut_bytes;
+    uint32_t cut_sent;
+    uint32_t replies; /* heap block of whole frames */
+    uint32_t replies_capacity;
+    uint32_t replies_bytes; /* end of the frames */
+    uint32_t replies_sent;  /* start of what is unsent */
+    uint8_t close_bytes;    /* the queued close frame */
+    uint8_t close_frame[127];
+    uint8_t close_sent; /* of it; once it has begun nothing else goes out */
+    uint8_t pad[3];
+};
+
+/* Undecoded input. */
+struct rc_input {
+    struct rc_ws_receiver receiver;
+    uint32_t message; /* heap block in which a message is put together */
+    uint32_t message_capacity;
+    uint32_t
+        parked; /* heap block of raw bytes not yet looked at: an incomplete HTTP head, or input while reading is paused */
+    uint32_t parked_capacity;
+    uint32_t parked_bytes;
+    uint32_t parked_scanned; /* HTTP: where the search for the head's end goes on */
+    /* A message that waits for room in the up ring stands whole in `message`; what came behind it is parked. */
+    uint32_t waiting_bytes;
+    uint32_t waiting_done;  /* its operations that were carried out already */
+    uint8_t waiting_opcode; /* 0 = none waits */
+    uint8_t pad[7];
+};
+
+struct rc_user {
+    uint8_t id_bytes;
+    char id[RC_CHANNEL_NAME_MAX];
+};
+
+struct rc_truth_layout {
+    _Atomic uint32_t ready;
+    uint32_t version;
+    uint64_t bytes;
+    uint64_t boot_ms;
+    uint32_t slot_count;
+    uint32_t pad;
+    uint64_t slots_offset;
+    uint64_t pools_offset;
+    uint64_t heap_offset;
+    uint64_t io_offset;
+    _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
+    uint8_t reserved[128];
+};
+
+struct rc_truth {
+    struct rc_truth_layout *layout; /* borrowed: mapped for the life of the process */
+    struct rc_slot *slots;
+    uint32_t slot_count;
+    struct rc_pool subscriptions; /* struct rc_subscription */
+    struct rc_pool channels;
+    struct rc_pool groups;
+    struct rc_pool logs;
+    struct rc_pool throttles;
+    struct rc_pool pending;
+    struct rc_pool privates;
+    struct rc_pool inputs;
+    struct rc_pool users;
+    struct rc_heap heap;
+    uint8_t *io; /* receive buffers and ring memory */
+    uint64_t io_bytes;
+};
+
+/* Lays the segment out for `slot_count` connections in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+                    uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err);
+
+static inline struct rc_subscription *rc_truth_subscription(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_subscription *)rc_pool_at(&truth->subscriptions, index);
+}
+
+static inline struct rc_channel *rc_truth_channel(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_channel *)rc_pool_at(&truth->channels, index);
+}
+
+static inline struct rc_group *rc_truth_group(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_group *)rc_pool_at(&truth->groups, index);
+}
+
+static inline struct rc_channel_log *rc_truth_log(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_channel_log *)rc_pool_at(&truth->logs, index);
+}
+
+static inline struct rc_throttle *rc_truth_throttle(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_throttle *)rc_pool_at(&truth->throttles, index);
+}
+
+static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_pending *)rc_pool_at(&truth->pending, index);
+}
+
+static inline struct rc_private *rc_truth_private(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_private *)rc_pool_at(&truth->privates, index);
+}
+
+static inline struct rc_input *rc_truth_input(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_input *)rc_pool_at(&truth->inputs, index);
+}
+
+static inline struct rc_user *rc_truth_user(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_user *)rc_pool_at(&truth->users, index);
+}
+
+#endif

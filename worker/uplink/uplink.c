@@ -1,0 +1,346 @@
+/* uplink: see uplink.h. */
+#include "worker/uplink/uplink.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct rc_port *port, struct rc_hub *hub,
+                   struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
+                   struct rc_err *err)
+{
+    *uplink = (struct rc_uplink){
+        .control = control,
+        .port = port,
+        .hub = hub,
+        .truth = truth,
+        .metrics = metrics,
+        .relay_bell_fd = relay_bell_fd,
+        .worker_index = worker_index,
+        .generation = atomic_load_explicit(&port->generation, memory_order_acquire),
+    };
+    const uint32_t pair = uplink->generation & 1;
+    int rc = rc_ring_attach_producer(&uplink->up, &port->pairs[pair].up, rc_port_data(port, pair, RC_PORT_UP),
+                                     port->ring_bytes);
+    if (rc == 0) {
+        rc = rc_ring_attach_consumer(&uplink->down, &port->pairs[pair].down, rc_port_data(port, pair, RC_PORT_DOWN),
+                                     port->ring_bytes);
+    }
+    if (rc < 0) {
+        return rc_err_set(err, rc, "the rings of worker %d cannot be attached: %s", worker_index, strerror(-rc));
+    }
+    /* What a predecessor of this pair did not read was for its clients. */
+    uint32_t type;
+    uint32_t bytes;
+    const void *record;
+    while (rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {}
+    rc_ring_release(&uplink->down);
+    return 0;
+}
+
+void rc_uplink_close(struct rc_uplink *uplink)
+{
+    free(uplink->waiting.items);
+    rc_questions_close(&uplink->questions);
+}
+
+bool rc_uplink_room(struct rc_uplink *uplink)
+{
+    if (rc_ring_used(&uplink->up) * 2 <= uplink->up.capacity ||
+        rc_ring_want_room(&uplink->up, (uint32_t)rc_ring_payload_max(&uplink->up))) {
+        return true;
+    }
+    uplink->written = true; /* the relay has to look at what it was asked */
+    return false;
+}
+
+int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view)
+{
+    view->head.generation = uplink->generation;
+    const uint64_t bytes = rc_envelope_bytes(&view->head);
+    if (bytes > rc_ring_payload_max(&uplink->up)) {
+        return -EMSGSIZE;
+    }
+    void *record = rc_ring_claim(&uplink->up, (uint32_t)type, (uint32_t)bytes);
+    if (record == NULL && rc_ring_want_room(&uplink->up, (uint32_t)bytes)) {
+        record = rc_ring_claim(&uplink->up, (uint32_t)type, (uint32_t)bytes);
+    }
+    if (record == NULL) {
+        rc_metric_add(uplink->metrics, RC_METRIC_UP_FULL, 1);
+        uplink->written = true; /* the relay has to look at what it was asked */
+        return -EAGAIN;
+    }
+    rc_envelope_write(record, view);
+    rc_ring_commit(&uplink->up, (uint32_t)bytes);
+    uplink->written = true;
+    rc_metric_add(uplink->metrics, RC_METRIC_UP_RECORDS, 1);
+    return 0;
+}
+
+uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink)
+{
+    const uint64_t free = uplink->up.capacity - rc_ring_used(&uplink->up);
+    const uint64_t most = rc_ring_payload_max(&uplink->up);
+    /* Half of what is free fits wherever the ring wraps. */
+    const uint64_t fits = free / 2 < 2 * RC_RING_ALIGN ? 0 : free / 2 - 2 * RC_RING_ALIGN;
+    return fits < most ? fits : most;
+}
+
+/* --- interest --- */
+
+void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    if (!(channel->flags & RC_CHANNEL_DIRTY)) {
+        channel->flags |= RC_CHANNEL_DIRTY;
+        channel->next_dirty = uplink->dirty;
+        uplink->dirty = index;
+    }
+}
+
+static int uplink_tell(struct rc_uplink *uplink, struct rc_channel *channel, bool wanted)
+{
+    const struct rc_span name = rc_hub_name(uplink->hub, channel);
+    struct rc_envelope_view view = {.head = {.channel_hash = channel->hash,
+                                             .token = wanted ? ++uplink->token : 0,
+                                             .channel_bytes = (uint8_t)name.count},
+                                    .channel = (const char *)name.bytes};
+    const int rc = rc_uplink_write(uplink, wanted ? RC_UP_INTEREST_ADD : RC_UP_INTEREST_REMOVE, &view);
+    if (rc == 0) {
+        channel->token = view.head.token;
+        channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_TOLD : channel->flags & ~RC_CHANNEL_TOLD);
+    }
+    return rc;
+}
+
+static int uplink_mark_snapshot(struct rc_uplink *uplink, enum rc_record_type type)
+{
+    struct rc_envelope_view view = {.head = {.token = uplink->relay_generation}};
+    return rc_uplink_write(uplink, type, &view);
+}
+
+/* Tells a new relay everything, from where the ring was full the last time. */
+static int uplink_snapshot(struct rc_uplink *uplink)
+{
+    const uint32_t generation = atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire);
+    if (generation != uplink->relay_generation) {
+        const uint32_t before = uplink->relay_generation;
+        uplink->relay_generation = generation;
+        if (uplink_mark_snapshot(uplink, RC_UP_SNAPSHOT_BEGIN) < 0) {
+            uplink->relay_generation = before;
+            return -EAGAIN;
+        }
+        uplink->snapshot_next = 1;
+    }
+    if (uplink->snapshot_next == 0) {
+        return 0;
+    }
+    for (uint32_t index = uplink->snapshot_next; index < uplink->truth->channels.high; index++) {
+        struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+        uplink->snapshot_next = index;
+        if (channel->name == 0) {
+            continue;
+        }
+        if (!(channel->flags & RC_CHANNEL_WANTED)) {
+            channel->flags &= (uint16_t)~RC_CHANNEL_TOLD; /* this relay never heard of it */
+        } else if (uplink_tell(uplink, channel, true) < 0) {
+            return -EAGAIN;
+        }
+    }
+    if (uplink_mark_snapshot(uplink, RC_UP_SNAPSHOT_END) < 0) {
+        uplink->snapshot_next = uplink->truth->channels.high;
+        return -EAGAIN;
+    }
+    uplink->snapshot_next = 0;
+    return 0;
+}
+
+static int uplink_interests(struct rc_uplink *uplink)
+{
+    while (uplink->dirty != 0) {
+        const uint32_t index = uplink->dirty;
+        struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+        const bool wanted = (channel->flags & RC_CHANNEL_WANTED) != 0;
+        const bool told = (channel->flags & RC_CHANNEL_TOLD) != 0;
+        if (told && wanted) {
+            /* Unwanted and wanted again before the relay heard of it: nothing changed for the relay, but the request
+             * that waits needs an acknowledgement. */
+            if (channel->pending != 0 && uplink_tell(uplink, channel, true) < 0) {
+                return -EAGAIN;
+            }
+        } else if (told != wanted && uplink_tell(uplink, channel, wanted) < 0) {
+            return -EAGAIN;
+        }
+        uplink->dirty = channel->next_dirty;
+        channel->next_dirty = 0;
+        channel->flags &= (uint16_t)~RC_CHANNEL_DIRTY;
+        rc_hub_release(uplink->hub, index);
+    }
+    return 0;
+}
+
+void rc_uplink_flush(struct rc_uplink *uplink)
+{
+    uplink->blocked = false;
+    if (uplink_snapshot(uplink) < 0 || uplink_interests(uplink) < 0) {
+        /* The relay wakes us at half empty; until then there is nothing to try. */
+        uplink->blocked = !rc_ring_want_room(&uplink->up, sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX);
+        uplink->written = true;
+    }
+    if (uplink->written) {
+        uplink->written = false;
+        if (rc_doorbell_ring(&uplink->control->relay.bell, uplink->relay_bell_fd) > 0) {
+            rc_metric_add(uplink->metrics, RC_METRIC_WAKES_SENT, 1);
+        }
+    }
+}
+
+/* --- what comes down --- */
+
+/* Answers the origin of a request, if it still is who it was. */
+static void uplink_answer(struct rc_uplink *uplink, const struct rc_envelope_view *view)
+{
+    const struct rc_client_ref *origin = &view->head.origin;
+    if (origin->worker != (uint16_t)uplink->worker_index || origin->slot >= uplink->truth->slot_count ||
+        origin->random == 0 || uplink->truth->slots[origin->slot].random != origin->random) {
+        return;
+    }
+    struct rc_event event = {.type = RC_EVENT_PUBLISHED,
+                             .code = (enum rc_code)view->head.code,
+                             .id = rc_span_of(view->request_id, view->head.request_id_bytes)};
+    if (view->head.code != 0) {
+        event.type = RC_EVENT_ERROR;
+        event.message = RC_SPAN("the message could not be routed");
+    } else if (view->head.target.random != 0) {
+        event.type = RC_EVENT_SENT;
+    } else if (view->head.flags & RC_ENVELOPE_BROADCAST) {
+        event.type = RC_EVENT_BROADCASTED;
+    }
+    if (rc_hub_reply_event(uplink->hub, origin->slot, &event) < 0) {
+        rc_hub_close_connection(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    }
+}
+
+static void uplink_acknowledged(struct rc_uplink *uplink, const struct rc_envelope_view *view)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const uint32_t index = rc_hub_find(uplink->hub, rc_channel_hash(view->channel, name.count), name);
+    if (index == 0) {
+        return;
+    }
+    const struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    /* An acknowledgement of an earlier registration says nothing: the interest was withdrawn in between. */
+    if (channel->token == view->head.token && (channel->flags & RC_CHANNEL_WANTED)) {
+        rc_hub_acknowledged(uplink->hub, index, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
+    }
+}
+
+/* -ENOSPC: the hub has to send before it can take this record. */
+static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct rc_envelope_view *view)
+{
+    const uint64_t sequence = view->head.sequence;
+    uint64_t last = atomic_load_explicit(&uplink->truth->layout->last_sequence, memory_order_relaxed);
+    if (sequence != 0 && sequence <= last) {
+        rc_metric_add(uplink->metrics, RC_METRIC_DOWN_DUPLICATES, 1);
+        return 0;
+    }
+    int rc = 0;
+    switch ((enum rc_record_type)type) {
+    case RC_DOWN_MESSAGE:
+        rc = rc_hub_message(uplink->hub, view);
+        break;
+    case RC_DOWN_DIRECT:
+        rc = rc_hub_direct(uplink->hub, view);
+        break;
+    case RC_DOWN_GAP:
+        rc = rc_hub_gap(uplink->hub, rc_span_of(view->channel, view->head.channel_bytes));
+        break;
+    case RC_DOWN_INTEREST:
+        uplink_acknowledged(uplink, view);
+        break;
+    case RC_DOWN_ANSWER:
+        break;
+    case RC_DOWN_CALL:
+    case RC_DOWN_REPLY:
+        uplink->call(uplink->call_context, (enum rc_record_type)type, view);
+        return 0;
+    case RC_DOWN_QUERY:
+        if (view->head.flags & RC_ENVELOPE_API) {
+            uplink->call(uplink->call_context, RC_DOWN_QUERY, view);
+        } else {
+            rc_questions_answered(uplink, view);
+        }
+        return 0;
+    default:
+        rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
+        return 0;
+    }
+    if (rc == -ENOSPC) {
+        return rc;
+    }
+    if (RC_UNLIKELY(view->head.flags & RC_ENVELOPE_API)) {
+        uplink->call(uplink->call_context, (enum rc_record_type)type, view);
+    } else if (type == RC_DOWN_ANSWER || (view->head.flags & RC_ENVELOPE_ANSWER)) {
+        uplink_answer(uplink, view);
+    }
+    if (sequence != 0) {
+        atomic_store_explicit(&uplink->truth->layout->last_sequence, sequence, memory_order_relaxed);
+    }
+    return 0;
+}
+
+bool rc_uplink_drain(struct rc_uplink *uplink)
+{
+    for (uint32_t count = 0; count < RC_UPLINK_BATCH_MAX && !uplink->corrupt; count++) {
+        uint32_t type;
+        uint32_t bytes;
+        const void *record;
+        const uint64_t position = uplink->down.position;
+        const int rc = rc_ring_next(&uplink->down, &type, &record, &bytes);
+        if (rc == 0) {
+            return false;
+        }
+        if (rc < 0) {
+            uplink->corrupt = true;
+            rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
+            rc_log_error("down_ring_corrupt", "position=%llu remedy=\"this worker ends and is started again\"",
+                         (unsigned long long)position);
+            return false;
+        }
+        struct rc_envelope_view view;
+        if (rc_envelope_read(&view, record, bytes) < 0) {
+            rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
+            continue;
+        }
+        if (uplink_handle(uplink, type, &view) == -ENOSPC) {
+            uplink->down.position = position; /* once more after the turn */
+            return true;
+        }
+        rc_metric_add(uplink->metrics, RC_METRIC_DOWN_RECORDS, 1);
+    }
+    return !uplink->corrupt;
+}
+
+void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
+{
+    rc_ring_release_to(&uplink->down, position);
+    if (rc_ring_room_due(&uplink->down)) {
+        uplink->written = true;
+    }
+}
+
+static bool uplink_has_news(const struct rc_uplink *uplink)
+{
+    return uplink->dirty != 0 || uplink->snapshot_next != 0 ||
+           atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire) != uplink->relay_generation;
+}
+
+bool rc_uplink_due(struct rc_uplink *uplink)
+{
+    return rc_ring_readable(&uplink->down) || (!uplink->blocked && uplink_has_news(uplink)) ||
+           (uplink->waiting.count > 0 && rc_uplink_room(uplink));
+}

@@ -1,0 +1,80 @@
+/*
+ * uplink: a worker's two rings to the relay.
+ *
+ * Owned by main(). Upwards: publishes and directs (written when there is room, else their publishers are not read), and the
+ * worker's interest in channels (a dirty mark per channel, written when there is room). Downwards: sequenced messages for the
+ * hub, answers, acknowledgements, gaps. A record is released when the turn that sends it is over.
+ */
+#ifndef RC_WORKER_UPLINK_UPLINK_H
+#define RC_WORKER_UPLINK_UPLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/records/envelope.h"
+#include "common/shm/ring.h"
+#include "common/shm/layout.h"
+#include "worker/hub/hub.h"
+#include "worker/uplink/ask.h"
+
+#define RC_UPLINK_BATCH_MAX 512u    /* records drained before the turn sends them */
+#define RC_UPLINK_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
+
+/* Calls of the HTTP API and their answers (common/records/call.h): RC_DOWN_CALL, RC_DOWN_REPLY, RC_DOWN_QUERY, RC_DOWN_DIRECT that is to be answered,
+ * and everything with RC_ENVELOPE_ANSWER whose tag is a call's. The view lives during the call only. */
+typedef void rc_uplink_call(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
+
+struct rc_uplink {
+    rc_uplink_call *call;       /* set by the owner before the first drain */
+    void *call_context;         /* borrowed */
+    struct rc_control *control; /* borrowed */
+    struct rc_port *port;       /* borrowed */
+    struct rc_hub *hub;         /* borrowed */
+    struct rc_truth *truth;     /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
+    struct rc_ring up;
+    struct rc_ring down;
+    int relay_bell_fd;
+    int worker_index;
+    uint32_t generation;       /* of this worker's start */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of the interest list; 0 = none */
+    uint64_t token;            /* of the last RC_UP_INTEREST_ADD */
+    bool written;              /* something was committed since the relay's bell was rung */
+    bool blocked;              /* interests wait for room in the up ring; the relay will wake us */
+    bool corrupt;              /* the down ring cannot be read any more */
+    struct rc_questions questions;
+    struct rc_index_list waiting; /* connections that are not read until there is room */
+};
+
+int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct rc_port *port, struct rc_hub *hub,
+                   struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
+                   struct rc_err *err);
+void rc_uplink_close(struct rc_uplink *uplink);
+
+/* Writes one record. -EAGAIN: there is no room, and the relay was asked to wake us when half of the ring is free. -EMSGSIZE: it
+ * can never fit. */
+int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
+
+/* Bytes of the largest record that can be written now; 0 = none. */
+uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink);
+
+/* Hub handler: queues the channel's interest to be told. */
+void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t channel);
+
+/* Tells interests and snapshot as far as there is room, and rings the relay if anything was written. */
+void rc_uplink_flush(struct rc_uplink *uplink);
+
+/* Handles what came down, at most RC_UPLINK_BATCH_MAX records; true when it stopped for another reason than an empty ring. */
+bool rc_uplink_drain(struct rc_uplink *uplink);
+/* The turn is over: gives back the records that were drained before it, up to `position` (what uplink->down.position was). */
+void rc_uplink_release(struct rc_uplink *uplink, uint64_t position);
+
+/* Half of the up ring is free: connections that wait for room may try again. Otherwise the relay was asked to wake us. */
+bool rc_uplink_room(struct rc_uplink *uplink);
+
+/* Anything for this worker to do: records, a new relay, or room that connections wait for. */
+bool rc_uplink_due(struct rc_uplink *uplink);
+
+#endif
