@@ -247,7 +247,7 @@ static void rig_tcp_pair(int ends[2])
     (void)close(listener);
 }
 
-uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec codec, bool everybody,
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec_id codec, bool everybody,
                          int send_bytes)
 {
     uint32_t index = 0;
@@ -270,7 +270,7 @@ uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_
     const uint32_t generation = slot->generation + 1;
     *slot = (struct rc_slot){.generation = generation,
                              .state = RC_SLOT_OPEN,
-                             .encoding = rc_encoding_of(codec, 0),
+                             .encoding = rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0),
                              .flags = everybody ? RC_SLOT_EVERYBODY : 0u,
                              .random = rc_hub_random(&rig->hub) | 1};
     rig->io.conns[index] = (struct rc_conn){.mode = RC_IO_QUIET};

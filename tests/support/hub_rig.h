@@ -63,7 +63,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
 void hub_rig_close(struct hub_rig *rig);
 
 /* A connection in state OPEN on a free slot, messages not compressed; the slot. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
-uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec codec, bool everybody,
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec_id codec, bool everybody,
                          int send_bytes);
 /* The peer closes; the worker's end follows with the next hub_rig_run. */
 void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot);

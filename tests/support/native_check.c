@@ -12,7 +12,7 @@
 
 /* Everything that one decoding needs, and a reader's own copy for what is written again. */
 struct decoding {
-    struct rc_native_reader reader;
+    struct rc_reader reader;
     struct rc_operation_scratch scratch;
     struct rc_operation operation;
     struct rc_operation_error error;
@@ -76,8 +76,9 @@ static void check_operation(const struct decoding *decoding, struct rc_span fram
 /* Reads one message that holds one operation. */
 static int read_again(struct decoding *decoding, enum rc_native_form form, struct rc_span frame)
 {
-    rc_native_begin(&decoding->reader, form, frame, &decoding->scratch);
-    return rc_native_next(&decoding->reader, &decoding->operation, &decoding->error);
+    rc_reader_begin(&decoding->reader, &rc_codec_json, form == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT, frame,
+                    &decoding->scratch, NULL);
+    return rc_reader_next(&decoding->reader, &decoding->operation, &decoding->error);
 }
 
 static void check_written_again(const struct rc_operation *operation, uint8_t *room)
@@ -172,8 +173,9 @@ void rc_test_native_check(enum rc_native_form form, struct rc_span frame)
     int got;
 
     RC_ASSERT(room != NULL);
-    rc_native_begin(&decoding.reader, form, frame, &decoding.scratch);
-    while ((got = rc_native_next(&decoding.reader, &decoding.operation, &decoding.error)) != 0) {
+    rc_reader_begin(&decoding.reader, &rc_codec_json, form == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT, frame,
+                    &decoding.scratch, NULL);
+    while ((got = rc_reader_next(&decoding.reader, &decoding.operation, &decoding.error)) != 0) {
         RC_ASSERT(++calls <= RC_BATCH_MAX);
         if (got < 0) {
             RC_ASSERT(got == -EBADMSG);
@@ -190,6 +192,6 @@ void rc_test_native_check(enum rc_native_form form, struct rc_span frame)
             check_events(&decoding.operation);
         }
     }
-    RC_ASSERT(rc_native_next(&decoding.reader, &decoding.operation, &decoding.error) == 0);
+    RC_ASSERT(rc_reader_next(&decoding.reader, &decoding.operation, &decoding.error) == 0);
     free(room);
 }

@@ -55,6 +55,8 @@ static const char *type_name(enum rc_operation_type type)
         return "history";
     case RC_OPERATION_PING:
         return "ping";
+    case RC_OPERATION_ECHO: /* not of this protocol */
+        break;
     }
     return "";
 }

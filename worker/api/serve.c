@@ -91,7 +91,7 @@ static bool is_open(const struct rc_sessions *sessions, uint32_t slot)
 {
     const struct rc_slot *its = &sessions->truth->slots[slot];
     return its->state == RC_SLOT_OPEN && !(its->flags & RC_SLOT_CLOSE_QUEUED) &&
-           rc_encoding_codec(its->encoding) != RC_CODEC_ECHO;
+           rc_encoding_codec_of(its->encoding)->hears_channels;
 }
 
 static bool subscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)

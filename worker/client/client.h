@@ -25,7 +25,7 @@
 #include "worker/http/respond.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
-#include "worker/proto/native.h"
+#include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 #include "worker/uplink/uplink.h"
 #include "worker/ws/inflate.h"

@@ -288,7 +288,7 @@ static const struct {
 /* --- the upgrade --- */
 
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
-static int http_endpoint(const struct rc_config *config, const char *path, enum rc_codec *codec)
+static int http_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec)
 {
     *codec = RC_CODEC_JSON;
     if (strcmp(path, config->server.path.text) == 0) {
@@ -367,21 +367,19 @@ static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
 }
 
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
-static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, enum rc_codec codec)
+static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, enum rc_codec_id codec)
 {
+    const struct rc_codec *its_codec = rc_codec_of(codec);
     const struct rc_span user = rc_session_user(sessions, slot);
-    if (codec == RC_CODEC_ECHO) {
-        return;
-    }
-    if (codec != RC_CODEC_RAW) {
+    if (its_codec->hears_everybody) {
         rc_session_join(sessions, slot, RC_SPAN("*"));
     }
-    if (user.count > 0) {
+    if (its_codec->hears_user && user.count > 0) {
         char name[RC_CHANNEL_NAME_MAX + 1];
         const int bytes = snprintf(name, sizeof(name), "user:%.*s", (int)user.count, (const char *)user.bytes);
         rc_session_join(sessions, slot, rc_span_of(name, (size_t)bytes));
     }
-    if (endpoint != RC_ENDPOINT_PATH) {
+    if (its_codec->hears_channels && endpoint != RC_ENDPOINT_PATH) {
         const struct rc_config_endpoint *its = &sessions->config->endpoints[endpoint];
         for (uint32_t i = 0; i < its->join_count; i++) {
             rc_session_join(sessions, slot, rc_span_text(its->join[i]));
@@ -418,10 +416,9 @@ static void http_note_client(const struct exchange *exchange)
 
 static void http_upgrade(struct exchange *exchange, const char *path)
 {
-    static const char *const subprotocols[] = {RC_NATIVE_SUBPROTOCOL, RC_NATIVE_SUBPROTOCOL_BINARY};
     struct rc_sessions *sessions = exchange->sessions;
     const struct rc_config *config = sessions->config;
-    enum rc_codec codec;
+    enum rc_codec_id codec;
     const int endpoint = http_endpoint(config, path, &codec);
     if (endpoint < 0) {
         exchange_error(exchange, (struct rc_http_response){.status = 404}, "no WebSocket end point has this path");
@@ -441,9 +438,11 @@ static void http_upgrade(struct exchange *exchange, const char *path)
                        "this server is overloaded: try again");
         return;
     }
-    const bool native = codec == RC_CODEC_JSON;
-    const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols,
-                                                  .subprotocol_count = native ? RC_ARRAY_COUNT(subprotocols) : 0};
+    /* A subprotocol chooses among the codecs that have one; the others know none. */
+    size_t subprotocol_count = 0;
+    const char *const *subprotocols =
+        rc_codec_of(codec)->subprotocol != NULL ? rc_codec_subprotocols(&subprotocol_count) : NULL;
+    const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols, .subprotocol_count = subprotocol_count};
     struct rc_http_upgrade upgrade;
     const int rc = rc_http_upgrade_check(exchange->request, &policy, &upgrade);
     if (rc < 0) {
@@ -458,9 +457,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
                        "this origin is not allowed: see http.allowed_origins");
         return;
     }
-    if (native && upgrade.subprotocol != NULL && strcmp(upgrade.subprotocol, RC_NATIVE_SUBPROTOCOL_BINARY) == 0) {
-        codec = RC_CODEC_BINARY;
-    }
+    codec = rc_codec_chosen(upgrade.subprotocol, codec);
     struct rc_deflate_agreement agreement = {0};
     const struct rc_deflate_policy deflate = {.server_window_bits = (uint8_t)config->compression.server_window_bits,
                                               .client_window_bits = (uint8_t)config->compression.client_window_bits,
@@ -481,7 +478,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
     if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
         rc_session_open(sessions, exchange->slot, (uint8_t)endpoint,
-                        rc_encoding_of(codec, agreement.server_window_bits),
+                        rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, agreement.server_window_bits),
                         http_user(exchange, user, sizeof(user))) < 0) {
         rc_session_failed_memory(sessions, exchange->slot);
         return;
@@ -489,9 +486,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
     struct rc_slot *slot = &sessions->truth->slots[exchange->slot];
     slot->inflate_bits = agreement.client_window_bits;
     slot->inflate_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
-    if (native) {
-        http_welcome(sessions, exchange->slot);
-    }
+    http_welcome(sessions, exchange->slot);
     http_join(sessions, exchange->slot, endpoint, codec);
 }
 
@@ -500,7 +495,7 @@ static void http_upgrade(struct exchange *exchange, const char *path)
 /* What a resource can be asked with; NULL: there is none. */
 static const char *http_methods(const struct exchange *exchange, const char *path)
 {
-    enum rc_codec codec;
+    enum rc_codec_id codec;
     if (strcmp(path, "*") == 0) {
         return "GET, HEAD, POST"; /* of the server (RFC 9110 9.3.7) */
     }
@@ -543,7 +538,7 @@ static void http_options(struct exchange *exchange, const char *methods, enum rc
 static void http_resource(struct exchange *exchange, const char *path)
 {
     const enum rc_http_method method = exchange->request->method;
-    enum rc_codec codec;
+    enum rc_codec_id codec;
     for (size_t i = 0; i < RC_ARRAY_COUNT(http_routes); i++) {
         if (strcmp(path, http_routes[i].path) == 0) {
             if (method == RC_HTTP_GET || method == RC_HTTP_HEAD) {

@@ -263,7 +263,7 @@ static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
         slot->ping_ds = 0;
         return;
     }
-    if (rc_hub_reply_frame(sessions->hub, index, RC_WS_PING, NULL, 0) < 0) {
+    if (rc_hub_heartbeat(sessions->hub, index) < 0) {
         rc_session_failed_memory(sessions, index);
         return;
     }
@@ -612,9 +612,9 @@ void rc_sessions_drain(struct rc_sessions *sessions)
     for (uint32_t index = 0; index < sessions->truth->slot_count; index++) {
         const struct rc_slot *slot = &sessions->truth->slots[index];
         if (slot->state == RC_SLOT_OPEN) {
-            uint8_t reason[RC_NATIVE_RESTART_REASON_BYTES_MAX + 1] = {0};
+            uint8_t reason[RC_GOODBYE_BYTES_MAX + 1] = {0};
             const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
-            reason[rc_native_restart_reason(reason, (uint32_t)delay_ms)] = 0;
+            reason[rc_encoding_codec_of(slot->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
             rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
         } else if (slot->state == RC_SLOT_HTTP && rc_api_waits(sessions->api, index)) {
             rc_api_last(sessions->api, index);

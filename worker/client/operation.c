@@ -6,7 +6,6 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
-#include "common/text/json_scan.h"
 #include "worker/gate/permission.h"
 #include "worker/ws/frame.h"
 
@@ -358,22 +357,31 @@ static bool request_run(const struct request *request)
         /* A ping is a question by itself: it is answered with or without an id. */
         request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = request->operation->id});
         return true;
+    case RC_OPERATION_ECHO:
+        request_reply(request, &(struct rc_event){.type = RC_EVENT_ECHO,
+                                                  .data = request->operation->data,
+                                                  .data_kind = request->operation->data_kind});
+        return true;
     }
     return true;
 }
 
-static bool message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame,
-                           uint32_t *done)
+bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
+                        uint32_t *done)
 {
-    struct rc_native_reader reader;
+    const struct rc_slot *its = &sessions->truth->slots[slot];
+    const struct rc_config_endpoint *endpoint =
+        its->endpoint == RC_ENDPOINT_PATH ? NULL : &sessions->config->endpoints[its->endpoint];
+    struct rc_reader reader;
     struct rc_operation operation;
     struct rc_operation_error error;
-    uint32_t count = 0;
-    rc_native_begin(&reader, opcode == RC_WS_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON, frame, &sessions->scratch);
+    uint32_t seen = 0;
+    rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding),
+                    opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT, rc_span_of(bytes, count),
+                    &sessions->scratch, endpoint);
     int rc;
-    while (sessions->truth->slots[slot].state == RC_SLOT_OPEN &&
-           (rc = rc_native_next(&reader, &operation, &error)) != 0) {
-        if (count++ < *done) {
+    while (its->state == RC_SLOT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
+        if (seen++ < *done) {
             continue;
         }
         const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
@@ -384,63 +392,7 @@ static bool message_native(struct rc_sessions *sessions, uint32_t slot, uint8_t 
         } else if (!request_run(&request)) {
             return false;
         }
-        *done = count;
-    }
-    return true;
-}
-
-/* Raw clients know no protocol: what they send is dropped, or published as it is. */
-static bool message_raw(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, struct rc_span frame)
-{
-    const struct rc_config_endpoint *endpoint = &sessions->config->endpoints[sessions->truth->slots[slot].endpoint];
-    const struct rc_operation operation = {
-        .echo = true, .data = frame, .data_kind = opcode == RC_WS_BINARY ? RC_DATA_BINARY : RC_DATA_JSON};
-    const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
-    const struct rc_span user = rc_session_user(sessions, slot);
-    struct rc_json_value value;
-    if (endpoint->incoming != RC_INCOMING_IGNORE && opcode == RC_WS_TEXT && rc_json_scan(frame, 0, &value, NULL) < 0) {
-        /* It would stand unquoted in the JSON messages of others. */
-        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-        return true;
-    }
-    switch (endpoint->incoming) {
-    case RC_INCOMING_IGNORE:
-        return true;
-    case RC_INCOMING_BROADCAST:
-        if (rc_permission_allows(sessions->config->permissions.broadcast, user, (struct rc_span){0})) {
-            return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
-        }
-        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-        return true;
-    case RC_INCOMING_PUBLISH: {
-        const struct rc_span channel = rc_span_text(endpoint->incoming_channel);
-        if (rc_permission_publish(sessions->config, user, channel)) {
-            return request_publish(&request, channel, 0);
-        }
-        rc_metric_add(sessions->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-        return true;
-    }
-    }
-    return true;
-}
-
-bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
-                        uint32_t *done)
-{
-    const struct rc_span frame = rc_span_of(bytes, count);
-    switch (rc_encoding_codec(sessions->truth->slots[slot].encoding)) {
-    case RC_CODEC_JSON:
-    case RC_CODEC_BINARY:
-        return message_native(sessions, slot, opcode, frame, done);
-    case RC_CODEC_RAW:
-        return message_raw(sessions, slot, opcode, frame);
-    case RC_CODEC_ECHO:
-        if (rc_hub_reply_frame(sessions->hub, slot, opcode, bytes, (uint32_t)count) < 0) {
-            rc_session_failed_memory(sessions, slot);
-        }
-        return true;
-    case RC_CODEC_COUNT:
-        return true;
+        *done = seen;
     }
     return true;
 }

@@ -369,7 +369,7 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
 {
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
     const uint8_t encoding = group->encoding;
-    const uint64_t bytes_max = rc_hub_frame_bytes_max(encoding, event);
+    const uint64_t bytes_max = rc_event_unit_bytes_max(encoding, event);
     if (RC_UNLIKELY(hub->has_critical) && rc_hub_critical(hub, group->channel)) {
         const uint64_t block = group->log == 0 ? APPEND_BLOCK_MIN : rc_truth_log(hub->truth, group->log)->block_bytes;
         append_reclaim(hub, 2 * (block + bytes_max));
@@ -398,11 +398,8 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     }
     const uint64_t before = log->head;
     uint8_t *tail = rc_channel_log_tail(log, &hub->truth->heap);
-    size_t bytes = rc_hub_frame_encode(encoding, event, tail);
-    const uint8_t window_bits = rc_encoding_window_bits(encoding);
-    if (window_bits > 0 && append_compresses(hub, group->channel)) {
-        bytes = rc_hub_frame_deflate(hub, window_bits, tail, bytes);
-    }
+    struct rc_compressor *compressor = append_compresses(hub, group->channel) ? &hub->compressor : NULL;
+    const size_t bytes = rc_event_unit_write(encoding, compressor, event, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
@@ -421,7 +418,7 @@ static int append_owed_gap(struct rc_hub *hub, uint32_t group_index)
     const uint8_t encoding = group->encoding;
     const struct rc_event gap = {
         .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
-    const int rc = rc_encoding_codec(encoding) == RC_CODEC_RAW ? 0 : append_frame(hub, group_index, &gap, NULL);
+    const int rc = rc_codec_says(encoding, RC_EVENT_GAP) ? append_frame(hub, group_index, &gap, NULL) : 0;
     if (rc == 0 && append_heard(hub, group_index, encoding)) {
         group->owes_gap = 0;
         rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
@@ -483,8 +480,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
-        const bool skip = rc_encoding_codec(encoding) == RC_CODEC_ECHO || !append_heard(hub, index, encoding) ||
-                          (event->type == RC_EVENT_GAP && rc_encoding_codec(encoding) == RC_CODEC_RAW) ||
+        const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
                           (hub->partial_mask & (1u << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, encoding, event, view);
@@ -625,7 +621,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         slot->direct_log = rc_pool_alloc(&truth->logs);
     }
     struct rc_channel_log *log = slot->direct_log == 0 ? NULL : rc_truth_log(truth, slot->direct_log);
-    if (log == NULL || !append_direct_room(hub, log, rc_hub_frame_bytes_max(slot->encoding, &event))) {
+    if (log == NULL || !append_direct_room(hub, log, rc_event_unit_bytes_max(slot->encoding, &event))) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
@@ -634,7 +630,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         hub->handlers.flushed(hub->handlers.context, target->slot);
         return 0;
     }
-    const size_t bytes = rc_hub_frame_encode(slot->encoding, &event, rc_channel_log_tail(log, &truth->heap));
+    const size_t bytes = rc_event_unit_write(slot->encoding, NULL, &event, rc_channel_log_tail(log, &truth->heap));
     if (view->head.sequence > hub->newest_sequence) {
         hub->newest_sequence = view->head.sequence;
     }

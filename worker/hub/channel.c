@@ -579,9 +579,10 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     hub->random_state[0] |= 1;
     const struct rc_deflate_settings deflate = {.level = (uint8_t)config->compression.level,
                                                 .memory_level = (uint8_t)config->compression.memory_level};
-    if (rc_deflater_open(&hub->deflater, &deflate) < 0) {
+    if (rc_compressor_open(&hub->compressor, &deflate, metrics) < 0) {
         return rc_err_set(err, -EINVAL, "compression.level or compression.memory_level is out of range");
     }
+    hub->compressor.threshold_bytes = config->compression.threshold_bytes;
     if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0 ||
         rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
@@ -622,8 +623,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->dirty_slots.items);
     free(hub->turn_slots.items);
     free(hub->sources);
-    rc_deflater_close(&hub->deflater);
-    free(hub->deflated);
+    rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
     free(hub->broken.items);
@@ -635,6 +635,7 @@ void rc_hub_close(struct rc_hub *hub)
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
 {
     hub->config = config;
+    hub->compressor.threshold_bytes = config->compression.threshold_bytes;
     channel_find_critical(hub);
     uint32_t cursor = 0;
     uint32_t index;

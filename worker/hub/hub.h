@@ -23,8 +23,7 @@
 #include "common/base/span.h"
 #include "worker/hub/channel_log.h"
 #include "worker/io/io.h"
-#include "worker/proto/operation.h"
-#include "worker/ws/deflate.h"
+#include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 
 #define RC_HUB_TIMES_MAX 1024u  /* messages of a turn whose latency is observed */
@@ -122,9 +121,7 @@ struct rc_hub {
     const uint64_t *now_ns;   /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
-    struct rc_deflater deflater;
-    uint8_t *deflated; /* owned: scratch for a compressed payload */
-    size_t deflated_capacity;
+    struct rc_compressor compressor;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;
@@ -231,6 +228,8 @@ uint64_t rc_hub_conflate_until(struct rc_hub *hub, uint32_t group, struct rc_cha
 int rc_hub_reply(struct rc_hub *hub, uint32_t slot, const void *bytes, uint32_t count);
 /* Encodes an event for the connection and appends it. */
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot, const struct rc_event *event);
+/* "Are you there?", in the client's protocol. -ENOMEM. */
+int rc_hub_heartbeat(struct rc_hub *hub, uint32_t slot);
 /* Appends one WebSocket frame. */
 int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot, uint8_t opcode, const uint8_t *payload, uint32_t count);
 /* Unsent private bytes of a connection. */
@@ -246,12 +245,6 @@ void rc_hub_private_release(struct rc_hub *hub, uint32_t slot);
 int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot);
 /* Puts the connection into the next turn. */
 void rc_hub_touch(struct rc_hub *hub, uint32_t slot);
-/* Bytes of one encoded event frame at most, and the encoding itself (header included); the bytes written. */
-size_t rc_hub_frame_bytes_max(uint8_t encoding, const struct rc_event *event);
-size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8_t *out);
-
-/* Compresses the payload of the whole unmasked frame in place, if it becomes smaller. Returns the frame's bytes. */
-size_t rc_hub_frame_deflate(struct rc_hub *hub, uint8_t window_bits, uint8_t *frame, size_t bytes);
 
 /* --- turn.c --- */
 

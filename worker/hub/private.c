@@ -7,7 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "worker/proto/native.h"
+#include "worker/proto/codec.h"
 #include "worker/ws/frame.h"
 
 static struct rc_private *private_of(struct rc_hub *hub, uint32_t slot_index)
@@ -119,13 +119,6 @@ int rc_hub_reply(struct rc_hub *hub, uint32_t slot_index, const void *bytes, uin
     return 0;
 }
 
-/* A frame for one client alone is compressed for it alone, if it agreed to compression. */
-static size_t private_compressed(struct rc_hub *hub, uint8_t encoding, uint8_t *frame, size_t bytes)
-{
-    const uint8_t window_bits = rc_encoding_window_bits(encoding);
-    return window_bits == 0 ? bytes : rc_hub_frame_deflate(hub, window_bits, frame, bytes);
-}
-
 int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, const uint8_t *payload, uint32_t count)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
@@ -140,97 +133,62 @@ int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot_index, uint8_t opcode, 
     if (count > 0) {
         memcpy(to + header, payload, count);
     }
-    const size_t bytes = opcode == RC_WS_TEXT || opcode == RC_WS_BINARY
-                             ? private_compressed(hub, slot->encoding, to, header + count)
-                             : header + count;
+    const size_t bytes = header + count;
     rc_truth_private(hub->truth, slot->private)->replies_bytes += (uint32_t)bytes;
     rc_hub_touch(hub, slot_index);
     return 0;
 }
 
-static enum rc_native_form private_form(enum rc_codec codec)
+/* Room for a unit of at most `bytes_max`; NULL: there is nobody to tell, or no memory (*rc). */
+static uint8_t *private_unit(struct rc_hub *hub, uint32_t slot_index, size_t bytes_max, int *rc)
 {
-    return codec == RC_CODEC_BINARY ? RC_NATIVE_BINARY : RC_NATIVE_JSON;
+    *rc = 0;
+    if (private_silent(hub, &hub->truth->slots[slot_index])) {
+        return NULL;
+    }
+    uint8_t *to = private_reserve(hub, slot_index, (uint32_t)bytes_max);
+    if (to == NULL) {
+        *rc = private_refused(hub, slot_index);
+    }
+    return to;
 }
 
-size_t rc_hub_frame_bytes_max(uint8_t encoding, const struct rc_event *event)
+static void private_unit_done(struct rc_hub *hub, uint32_t slot_index, size_t bytes)
 {
-    const enum rc_codec codec = rc_encoding_codec(encoding);
-    if (codec == RC_CODEC_RAW) {
-        return RC_WS_SERVER_HEADER_BYTES_MAX + event->data.count;
-    }
-    return RC_WS_SERVER_HEADER_BYTES_MAX + rc_native_event_bytes_max(private_form(codec), event);
-}
-
-size_t rc_hub_frame_encode(uint8_t encoding, const struct rc_event *event, uint8_t *out)
-{
-    const enum rc_codec codec = rc_encoding_codec(encoding);
-    if (codec == RC_CODEC_RAW) {
-        const uint8_t opcode = event->data_kind == RC_DATA_BINARY ? RC_WS_BINARY : RC_WS_TEXT;
-        const size_t header = rc_ws_header_write(out, true, opcode, 0, event->data.count);
-        memcpy(out + header, event->data.bytes, event->data.count);
-        return header + event->data.count;
-    }
-    const enum rc_native_form form = private_form(codec);
-    const uint8_t opcode = rc_native_event_form(form, event) == RC_NATIVE_BINARY ? RC_WS_BINARY : RC_WS_TEXT;
-    /* The header's size depends on the payload's: guess from the bound, and move in the rare case that it was wrong. */
-    const size_t guess = rc_ws_header_bytes(rc_native_event_bytes_max(form, event));
-    const size_t payload = rc_native_event_encode(form, event, out + guess);
-    const size_t header = rc_ws_header_bytes(payload);
-    if (header != guess) {
-        memmove(out + header, out + guess, payload);
-    }
-    (void)rc_ws_header_write(out, true, opcode, 0, payload);
-    return header + payload;
+    rc_truth_private(hub->truth, hub->truth->slots[slot_index].private)->replies_bytes += (uint32_t)bytes;
+    rc_hub_touch(hub, slot_index);
 }
 
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_event *event)
 {
-    const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (private_silent(hub, slot) || rc_encoding_codec(slot->encoding) >= RC_CODEC_RAW) {
+    const uint8_t encoding = hub->truth->slots[slot_index].encoding;
+    if (event->type == RC_EVENT_ERROR) {
+        rc_metric_add(hub->metrics, RC_METRIC_REQUEST_ERRORS, 1); /* also of who has no words for it */
+    }
+    if (!rc_codec_says(encoding, event->type)) {
         return 0;
     }
-    uint8_t *to = private_reserve(hub, slot_index, (uint32_t)rc_hub_frame_bytes_max(slot->encoding, event));
-    if (to == NULL) {
-        return private_refused(hub, slot_index);
+    int rc;
+    uint8_t *to = private_unit(hub, slot_index, rc_event_unit_bytes_max(encoding, event), &rc);
+    if (to != NULL) {
+        /* What is for one client alone is compressed for it alone, if it agreed to compression. */
+        private_unit_done(hub, slot_index, rc_event_unit_write(encoding, &hub->compressor, event, to));
     }
-    const size_t count = private_compressed(hub, slot->encoding, to, rc_hub_frame_encode(slot->encoding, event, to));
-    rc_truth_private(hub->truth, slot->private)->replies_bytes += (uint32_t)count;
-    if (event->type == RC_EVENT_ERROR) {
-        rc_metric_add(hub->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-    }
-    rc_hub_touch(hub, slot_index);
-    return 0;
+    return rc;
 }
 
-size_t rc_hub_frame_deflate(struct rc_hub *hub, uint8_t window_bits, uint8_t *frame, size_t bytes)
+int rc_hub_heartbeat(struct rc_hub *hub, uint32_t slot_index)
 {
-    struct rc_ws_header header;
-    const char *why;
-    const int header_bytes = rc_ws_header_read(frame, bytes, &header, &why);
-    RC_ASSERT(header_bytes > 0 && (size_t)header_bytes + header.payload_bytes == bytes);
-    if (!rc_deflate_wanted(header.payload_bytes, hub->config->compression.threshold_bytes)) {
-        return bytes;
+    const uint8_t encoding = hub->truth->slots[slot_index].encoding;
+    int rc;
+    uint8_t *to =
+        private_unit(hub, slot_index, rc_unit_bytes_max(rc_encoding_framing(encoding), 1, RC_HEARTBEAT_BYTES_MAX), &rc);
+    if (to != NULL) {
+        struct rc_unit unit = rc_unit_of(encoding, NULL, to);
+        rc_encoding_codec_of(encoding)->heartbeat(&unit);
+        private_unit_done(hub, slot_index, unit.bytes);
     }
-    const size_t room = rc_deflate_bound(header.payload_bytes);
-    if (room > hub->deflated_capacity) {
-        uint8_t *larger = realloc(hub->deflated, room * 2);
-        if (larger == NULL) {
-            return bytes; /* uncompressed is always right */
-        }
-        hub->deflated = larger;
-        hub->deflated_capacity = room * 2;
-    }
-    const int64_t count =
-        rc_deflate(&hub->deflater, window_bits, frame + header_bytes, header.payload_bytes, hub->deflated, room);
-    if (count <= 0) {
-        return bytes;
-    }
-    const size_t written = rc_ws_header_write(frame, true, header.opcode, RC_WS_RSV1, (uint64_t)count);
-    memcpy(frame + written, hub->deflated, (size_t)count);
-    rc_metric_add(hub->metrics, RC_METRIC_DEFLATED, 1);
-    rc_metric_add(hub->metrics, RC_METRIC_DEFLATE_SAVED, bytes - written - (size_t)count);
-    return written + (size_t)count;
+    return rc;
 }
 
 uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t slot_index)

@@ -68,18 +68,6 @@ static const struct {
 
 /* ------------------------------------------------------------------------------------------------------ decoding */
 
-void rc_native_begin(struct rc_native_reader *reader, enum rc_native_form form, struct rc_span frame,
-                     struct rc_operation_scratch *scratch)
-{
-    reader->form = form;
-    reader->started = false;
-    reader->ended = false;
-    reader->frame = frame;
-    reader->scratch = scratch;
-    reader->scratch_used = 0;
-    reader->at = 0;
-}
-
 /* What the scanner found wrong, and where in the message. */
 static int fail_scan(struct rc_operation_error *error, int scan_error, size_t offset)
 {
@@ -158,8 +146,8 @@ static int id_take(const struct rc_json_value *value, struct rc_span *id, struct
 }
 
 /* A string of 1 to bytes_max bytes, unescaped into the scratch area where it must be. */
-static int string_take(struct rc_native_reader *reader, const struct rc_json_value *value, const char *name,
-                       size_t bytes_max, struct rc_span *out, struct rc_operation_error *error)
+static int string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
+                       struct rc_span *out, struct rc_operation_error *error)
 {
     uint8_t *scratch = reader->scratch->bytes + reader->scratch_used;
 
@@ -181,8 +169,8 @@ static int string_take(struct rc_native_reader *reader, const struct rc_json_val
     return 0;
 }
 
-static int channel_take(struct rc_native_reader *reader, const struct rc_json_value *value,
-                        struct rc_operation *operation, struct rc_operation_error *error)
+static int channel_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
+                        struct rc_operation_error *error)
 {
     int failed = string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
 
@@ -194,8 +182,8 @@ static int channel_take(struct rc_native_reader *reader, const struct rc_json_va
     return 0;
 }
 
-static int exclude_take(struct rc_native_reader *reader, const struct rc_json_value *value,
-                        struct rc_operation *operation, struct rc_operation_error *error)
+static int exclude_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
+                        struct rc_operation_error *error)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value element;
@@ -228,7 +216,7 @@ static int limit_take(const struct rc_json_value *value, struct rc_operation *op
     return 0;
 }
 
-static int member_take(struct rc_native_reader *reader, enum member member, const struct rc_json_value *value,
+static int member_take(struct rc_reader *reader, enum member member, const struct rc_json_value *value,
                        struct rc_operation *operation, struct rc_operation_error *error)
 {
     switch (member) {
@@ -275,7 +263,7 @@ static int type_find(const struct rc_json_value *value, struct rc_operation_erro
 }
 
 /* One object. 1 or -EBADMSG. */
-static int operation_read(struct rc_native_reader *reader, struct rc_span text, struct rc_operation *operation,
+static int operation_read(struct rc_reader *reader, struct rc_span text, struct rc_operation *operation,
                           struct rc_operation_error *error)
 {
     struct rc_json_value members[MEMBER_COUNT];
@@ -316,7 +304,7 @@ static int operation_read(struct rc_native_reader *reader, struct rc_span text, 
 }
 
 /* Scans a whole batch before anything of it is given out. 0 or -EBADMSG. */
-static int batch_check(struct rc_native_reader *reader, struct rc_operation_error *error)
+static int batch_check(struct rc_reader *reader, struct rc_operation_error *error)
 {
     struct rc_json_value element;
     unsigned count = 0;
@@ -331,7 +319,7 @@ static int batch_check(struct rc_native_reader *reader, struct rc_operation_erro
     return rc_json_array_begin(&reader->elements, reader->frame, 0);
 }
 
-static int batch_next(struct rc_native_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
+static int batch_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
 {
     struct rc_json_value element;
 
@@ -346,13 +334,13 @@ static int batch_next(struct rc_native_reader *reader, struct rc_operation *oper
     return operation_read(reader, element.raw, operation, error);
 }
 
-int rc_native_next(struct rc_native_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
+static int native_decode(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
 {
     struct rc_json_value value;
     size_t offset;
     int failed;
 
-    if (reader->form == RC_NATIVE_BINARY)
+    if (reader->kind == RC_PART_BINARY)
         return rc_native_binary_next(reader, operation, error);
     if (reader->ended)
         return 0;
@@ -587,16 +575,80 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         if (event->channel.count != 0 || event->channel_json.count != 0)
             out = put_channel(PUT(out, ",\"channel\":"), event);
         break;
+    case RC_EVENT_ECHO: /* the codec does not say it */
+        break;
     }
     out = PUT(out, "}");
     return (size_t)(out - begin);
 }
 
-size_t rc_native_restart_reason(uint8_t out[RC_NATIVE_RESTART_REASON_BYTES_MAX], uint32_t reconnect_ms)
+/* An event as one part: JSON, or binary where the connection or the data wants it. */
+static void native_part(enum rc_native_form form, const struct rc_event *event, struct rc_unit *unit)
+{
+    uint8_t *out = rc_unit_part(unit, rc_native_event_bytes_max(form, event));
+    const size_t bytes = rc_native_event_encode(form, event, out);
+
+    rc_unit_part_end(unit, rc_native_event_form(form, event) == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT,
+                     bytes);
+}
+
+static size_t json_bytes_max(const struct rc_event *event, uint32_t *parts)
+{
+    *parts = 1;
+    return rc_native_event_bytes_max(RC_NATIVE_JSON, event);
+}
+
+static void json_encode(const struct rc_event *event, struct rc_unit *unit)
+{
+    native_part(RC_NATIVE_JSON, event, unit);
+}
+
+static size_t binary_bytes_max(const struct rc_event *event, uint32_t *parts)
+{
+    *parts = 1;
+    return rc_native_event_bytes_max(RC_NATIVE_BINARY, event);
+}
+
+static void binary_encode(const struct rc_event *event, struct rc_unit *unit)
+{
+    native_part(RC_NATIVE_BINARY, event, unit);
+}
+
+size_t rc_native_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_ms)
 {
     uint8_t *end = put_number(PUT(out, "{\"reconnect_ms\":"), reconnect_ms);
 
     return (size_t)(PUT(end, "}") - out);
 }
 
-static_assert(RC_NATIVE_RESTART_REASON_BYTES_MAX >= sizeof("{\"reconnect_ms\":4294967295}"), "the longest reason");
+static_assert(RC_GOODBYE_BYTES_MAX >= sizeof("{\"reconnect_ms\":4294967295}"), "the longest goodbye");
+
+#define NATIVE_EVENTS (~RC_EVENT_BIT(RC_EVENT_ECHO))
+
+const struct rc_codec rc_codec_json = {
+    .name = "json",
+    .subprotocol = RC_NATIVE_SUBPROTOCOL,
+    .events = NATIVE_EVENTS,
+    .hears_everybody = true,
+    .hears_user = true,
+    .hears_channels = true,
+    .decode = native_decode,
+    .event_bytes_max = json_bytes_max,
+    .encode = json_encode,
+    .heartbeat = rc_codec_websocket_ping,
+    .goodbye = rc_native_goodbye,
+};
+
+const struct rc_codec rc_codec_binary = {
+    .name = "binary",
+    .subprotocol = RC_NATIVE_SUBPROTOCOL_BINARY,
+    .events = NATIVE_EVENTS,
+    .hears_everybody = true,
+    .hears_user = true,
+    .hears_channels = true,
+    .decode = native_decode,
+    .event_bytes_max = binary_bytes_max,
+    .encode = binary_encode,
+    .heartbeat = rc_codec_websocket_ping,
+    .goodbye = rc_native_goodbye,
+};

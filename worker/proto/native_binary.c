@@ -97,7 +97,7 @@ static int text_take(struct rest *rest, const char *name, size_t bytes_max, stru
     return 0;
 }
 
-static int id_number_take(struct rc_native_reader *reader, struct rest *rest, struct rc_span *id,
+static int id_number_take(struct rc_reader *reader, struct rest *rest, struct rc_span *id,
                           struct rc_operation_error *error)
 {
     char digits[RC_DECIMAL_BYTES_MAX];
@@ -110,7 +110,7 @@ static int id_number_take(struct rc_native_reader *reader, struct rest *rest, st
     return 0;
 }
 
-static int id_string_take(struct rc_native_reader *reader, struct rest *rest, struct rc_span *id,
+static int id_string_take(struct rc_reader *reader, struct rest *rest, struct rc_span *id,
                           struct rc_operation_error *error)
 {
     struct rc_span text;
@@ -147,7 +147,7 @@ static int id_token_take(struct rest *rest, struct rc_span *id, struct rc_operat
 }
 
 /* Makes the JSON token that the rest of the broker echoes, in the scratch area where the message does not hold it. */
-static int id_take(struct rc_native_reader *reader, unsigned flags, struct rest *rest, struct rc_span *id,
+static int id_take(struct rc_reader *reader, unsigned flags, struct rest *rest, struct rc_span *id,
                    struct rc_operation_error *error)
 {
     switch (flags & RC_NATIVE_BINARY_ID_MASK) {
@@ -236,7 +236,7 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
 }
 
 /* One operation without its length. 1 or -EBADMSG. */
-static int operation_read(struct rc_native_reader *reader, struct rc_span bytes, struct rc_operation *operation,
+static int operation_read(struct rc_reader *reader, struct rc_span bytes, struct rc_operation *operation,
                           struct rc_operation_error *error)
 {
     struct rest rest;
@@ -280,8 +280,7 @@ static int batch_check(struct rc_span frame, struct rc_operation_error *error)
     return 0;
 }
 
-int rc_native_binary_next(struct rc_native_reader *reader, struct rc_operation *operation,
-                          struct rc_operation_error *error)
+int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
 {
     struct rc_span frame = reader->frame;
     struct rc_span bytes;
@@ -510,6 +509,8 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         *out++ = RC_NATIVE_BINARY_GAP;
         *out++ = 0;
         out = put_counted(out, event->channel);
+        break;
+    case RC_EVENT_ECHO: /* the codec does not say it */
         break;
     }
     return (size_t)(out - begin);

@@ -63,9 +63,8 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_USER = 0x40,    /* welcome */
 };
 
-/* As rc_native_next, for a reader that was begun with RC_NATIVE_BINARY. */
-int rc_native_binary_next(struct rc_native_reader *reader, struct rc_operation *operation,
-                          struct rc_operation_error *error);
+/* rc_codec.decode of a binary part. */
+int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
 
 /* As rc_native_event_bytes_max and rc_native_event_encode. */
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event);

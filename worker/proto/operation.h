@@ -82,6 +82,7 @@ enum rc_operation_type {
     RC_OPERATION_PRESENCE,
     RC_OPERATION_HISTORY,
     RC_OPERATION_PING,
+    RC_OPERATION_ECHO, /* debug.echo: the data comes back */
 };
 
 enum rc_data_kind {
@@ -93,14 +94,14 @@ enum rc_data_kind {
  * no control characters in a channel's name, data that is valid JSON); permission has not. */
 struct rc_operation {
     enum rc_operation_type type;
-    enum rc_data_kind data_kind;            /* publish, broadcast, direct */
+    enum rc_data_kind data_kind;            /* publish, broadcast, direct, echo */
     bool echo;                              /* publish, broadcast: does the sender get it too; true unless it said no */
     uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
     struct rc_span key;                     /* publish: newer messages of the same key may replace it; empty = none */
     struct rc_span to;                      /* direct: client id */
-    struct rc_span data;                    /* publish, broadcast, direct: as the sender wrote it */
+    struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it */
     uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
 };
@@ -134,6 +135,7 @@ enum rc_event_type {
     RC_EVENT_MESSAGE, /* deliveries */
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
+    RC_EVENT_ECHO, /* debug.echo */
 };
 
 /* The first event of a connection. Texts are UTF-8. */
@@ -155,13 +157,13 @@ struct rc_presence_list {
  * { .type = RC_EVENT_SUBSCRIBED, .id = id, .channel = name }. */
 struct rc_event {
     enum rc_event_type type;
-    enum rc_data_kind data_kind; /* message, direct */
+    enum rc_data_kind data_kind; /* message, direct, echo */
     enum rc_code code;           /* error */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
     struct rc_span id;           /* answers: the request's JSON token; empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
     struct rc_span channel_json;             /* the same as a JSON string with quotes, if made already; else empty */
-    struct rc_span data;                     /* message, direct */
+    struct rc_span data;                     /* message, direct, echo */
     struct rc_span from;                     /* message, direct: the publisher's client id; empty = not revealed */
     struct rc_span message;                  /* error: one English sentence, UTF-8 */
     const struct rc_welcome *welcome;        /* borrowed: welcome */

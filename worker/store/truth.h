@@ -20,6 +20,7 @@
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/shm/layout.h"
+#include "worker/store/encoding.h"
 #include "worker/store/heap.h"
 #include "worker/store/pool.h"
 #include "worker/ws/receive.h"
@@ -43,37 +44,6 @@ enum rc_slot_state {
     RC_SLOT_TERMINATING,
     RC_SLOT_CLOSED,
 };
-
-/*
- * What the messages of a channel look like on a connection's wire: one log per channel and encoding. An encoding is a codec and
- * a compression window: codec * RC_ENCODING_WINDOWS + window, window 0 = not compressed.
- */
-enum rc_codec { RC_CODEC_JSON, RC_CODEC_BINARY, RC_CODEC_RAW, RC_CODEC_ECHO, RC_CODEC_COUNT };
-#define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
-#define RC_ENCODING_COUNT (RC_CODEC_COUNT * RC_ENCODING_WINDOWS)
-
-static inline enum rc_codec rc_encoding_codec(uint8_t encoding)
-{
-    return (enum rc_codec)(encoding / RC_ENCODING_WINDOWS);
-}
-
-/* Bits of the window that messages are compressed with, 0 = not compressed. */
-static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
-{
-    static const uint8_t bits[RC_ENCODING_WINDOWS] = {0, 8, 9, 12, 15};
-    return bits[encoding % RC_ENCODING_WINDOWS];
-}
-
-/* `window_bits` is 0, 8, 9, 12 or 15. */
-static inline uint8_t rc_encoding_of(enum rc_codec codec, uint8_t window_bits)
-{
-    const uint32_t window = window_bits == 0    ? 0
-                            : window_bits == 8  ? 1
-                            : window_bits == 9  ? 2
-                            : window_bits == 12 ? 3
-                                                : 4;
-    return (uint8_t)((uint32_t)codec * RC_ENCODING_WINDOWS + window);
-}
 
 enum rc_slot_flags {
     RC_SLOT_EVERYBODY = 1u << 0,      /* hears channel "*" */
@@ -111,7 +81,7 @@ struct rc_slot {
     uint32_t generation; /* counts the slot's uses; completions of earlier ones are recognised by it */
     uint32_t flags;      /* enum rc_slot_flags */
     uint8_t state;       /* enum rc_slot_state */
-    uint8_t encoding;    /* enum rc_encoding */
+    uint8_t encoding;    /* encoding.h */
     uint8_t endpoint;    /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     uint8_t listener;    /* index in control->listeners */
     uint16_t subscription_count;

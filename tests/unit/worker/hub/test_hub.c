@@ -43,7 +43,7 @@ struct epoch {
 
 struct client {
     uint32_t slot;
-    enum rc_codec codec;
+    enum rc_codec_id codec;
     bool alive;   /* not hung up */
     bool closing; /* a close frame is queued */
     bool closed;  /* and was read */
@@ -443,7 +443,7 @@ static void connect_one(struct model *m)
     }
     const uint32_t index = m->client_count++;
     const bool everybody = below(m, 3) > 0;
-    const enum rc_codec codec = m->codecs == 1 ? RC_CODEC_JSON : (enum rc_codec)below(m, m->codecs);
+    const enum rc_codec_id codec = m->codecs == 1 ? RC_CODEC_JSON : (enum rc_codec_id)below(m, m->codecs);
     m->clients[index] = (struct client){.alive = true, .codec = codec};
     m->clients[index].slot = hub_rig_connect(&m->rig, below(m, 4) == 0 ? HUB_RIG_TCP : HUB_RIG_UNIX, codec, everybody,
                                              buffers[below(m, RC_ARRAY_COUNT(buffers))]);

@@ -16,15 +16,15 @@
 #define SPAN(literal) RC_SPAN(literal)
 #define SHOW(span) (int)(span).count, (const char *)(span).bytes
 
-static struct rc_native_reader reader;
+static struct rc_reader reader;
 static struct rc_operation_scratch scratch;
 static struct rc_operation operation;
 static struct rc_operation_error error;
 
 static int first(struct rc_span frame)
 {
-    rc_native_begin(&reader, RC_NATIVE_JSON, frame, &scratch);
-    return rc_native_next(&reader, &operation, &error);
+    rc_reader_begin(&reader, &rc_codec_json, RC_PART_TEXT, frame, &scratch, NULL);
+    return rc_reader_next(&reader, &operation, &error);
 }
 
 /* The frame holds exactly one good operation. */
@@ -35,8 +35,8 @@ static void good(const char *frame)
     int got = first(rc_span_text(frame));
 
     cr_assert_eq(got, 1, "%s: %s", frame, got < 0 ? error.message : "nothing");
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
 }
 
 /* The frame gives exactly this error. */
@@ -50,7 +50,7 @@ static void bad(const char *frame, enum rc_code code, const char *id, const char
     cr_assert_eq(error.code, code, "%s: %d", frame, (int)error.code);
     cr_assert(rc_span_equal(error.id, rc_span_text(id)), "%s: id %.*s", frame, SHOW(error.id));
     cr_assert_str_eq(error.message, message, "%s: %s", frame, error.message);
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
 }
 
 Test(native, reads_subscribe)
@@ -230,7 +230,7 @@ Test(native, refuses_every_truncation)
 
             memcpy(copy, frames[index], count);
             cr_assert_eq(first(rc_span_of(copy, count)), -EBADMSG);
-            cr_assert_eq(rc_native_next(&reader, &operation, &error), 0);
+            cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
             free(copy);
         }
     }
@@ -310,26 +310,26 @@ Test(native, a_bad_operation_does_not_spoil_its_batch)
                             "\"channel\":\"\\u0061\"} ] ")),
                  1);
     cr_assert(rc_span_equal(operation.id, SPAN("1")));
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert(rc_span_equal(error.id, SPAN("2")));
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_eq(error.id.count, 0);
     cr_assert_str_eq(error.message, "an operation must be a JSON object");
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "id is there twice");
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 1);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 1);
     cr_assert(rc_span_equal(operation.channel, SPAN("a")));
     cr_assert(rc_span_equal(operation.id, SPAN("\"\\u0034\"")));
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 0);
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
 }
 
 Test(native, an_empty_batch_is_nothing)
 {
     cr_assert_eq(first(SPAN("[]")), 0);
     cr_assert_eq(first(SPAN(" [ ] ")), 0);
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
 }
 
 Test(native, bounds_a_batch)
@@ -351,7 +351,7 @@ Test(native, bounds_a_batch)
         got = first(rc_span_text(frame));
         for (int index = 0; index < count; index++) {
             cr_assert_eq(got, 1);
-            got = rc_native_next(&reader, &operation, &error);
+            got = rc_reader_next(&reader, &operation, &error);
         }
         cr_assert_eq(got, 0);
     }
@@ -532,12 +532,12 @@ Test(native, binary_data_leaves_in_binary_form)
 
 Test(native, writes_the_restart_reason)
 {
-    uint8_t out[RC_NATIVE_RESTART_REASON_BYTES_MAX];
+    uint8_t out[RC_GOODBYE_BYTES_MAX];
 
-    cr_assert(rc_span_equal(rc_span_of(out, rc_native_restart_reason(out, 1234)), SPAN("{\"reconnect_ms\":1234}")));
-    cr_assert(rc_span_equal(rc_span_of(out, rc_native_restart_reason(out, 0)), SPAN("{\"reconnect_ms\":0}")));
-    cr_assert(rc_span_equal(rc_span_of(out, rc_native_restart_reason(out, UINT32_MAX)),
-                            SPAN("{\"reconnect_ms\":4294967295}")));
+    cr_assert(rc_span_equal(rc_span_of(out, rc_native_goodbye(out, 1234)), SPAN("{\"reconnect_ms\":1234}")));
+    cr_assert(rc_span_equal(rc_span_of(out, rc_native_goodbye(out, 0)), SPAN("{\"reconnect_ms\":0}")));
+    cr_assert(
+        rc_span_equal(rc_span_of(out, rc_native_goodbye(out, UINT32_MAX)), SPAN("{\"reconnect_ms\":4294967295}")));
 }
 
 Test(native, close_codes_keep_their_ranges)

@@ -19,7 +19,7 @@
 /* Runs of the Makefile's test programs begin in the top folder. */
 #define PROTOCOL_DOCUMENT "docs/protocol.md"
 
-static struct rc_native_reader reader;
+static struct rc_reader reader;
 static struct rc_operation_scratch scratch;
 static struct rc_operation operation;
 static struct rc_operation_error error;
@@ -136,8 +136,8 @@ static struct rc_span unhex(const char *hex, uint8_t *out)
 
 static int first(struct rc_span frame)
 {
-    rc_native_begin(&reader, RC_NATIVE_BINARY, frame, &scratch);
-    return rc_native_next(&reader, &operation, &error);
+    rc_reader_begin(&reader, &rc_codec_json, RC_PART_BINARY, frame, &scratch, NULL);
+    return rc_reader_next(&reader, &operation, &error);
 }
 
 /* The message holds exactly one good operation. */
@@ -148,8 +148,8 @@ static void good(struct rc_span frame)
     int got = first(frame);
 
     cr_assert_eq(got, 1, "%s", got < 0 ? error.message : "nothing");
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
 }
 
 static void bad(struct rc_span frame, enum rc_code code, const char *id, const char *message)
@@ -161,7 +161,7 @@ static void bad(struct rc_span frame, enum rc_code code, const char *id, const c
     cr_assert_eq(error.code, code);
     cr_assert(rc_span_equal(error.id, rc_span_text(id)), "%s: id %.*s", message, SHOW(error.id));
     cr_assert_str_eq(error.message, message, "%s", error.message);
-    cr_assert_eq(rc_native_next(&reader, &end, &end_error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
 }
 
 /* ------------------------------------------------------------------------------------------------- the document */
@@ -212,17 +212,19 @@ Test(native_binary, codes_are_in_the_document)
 Test(native_binary, example_operations_are_the_same_in_both_forms)
 {
     for (size_t index = 0; index < RC_ARRAY_COUNT(operation_examples); index++) {
-        static struct rc_native_reader json_reader;
+        static struct rc_reader json_reader;
         static struct rc_operation_scratch json_scratch;
         static struct rc_operation json_operation;
         uint8_t bytes[256];
         int got, json_got;
 
-        rc_native_begin(&json_reader, RC_NATIVE_JSON, rc_span_text(operation_examples[index].json), &json_scratch);
-        rc_native_begin(&reader, RC_NATIVE_BINARY, unhex(operation_examples[index].hex, bytes), &scratch);
+        rc_reader_begin(&json_reader, &rc_codec_json, RC_PART_TEXT, rc_span_text(operation_examples[index].json),
+                        &json_scratch, NULL);
+        rc_reader_begin(&reader, &rc_codec_json, RC_PART_BINARY, unhex(operation_examples[index].hex, bytes), &scratch,
+                        NULL);
         do {
-            json_got = rc_native_next(&json_reader, &json_operation, &error);
-            got = rc_native_next(&reader, &operation, &error);
+            json_got = rc_reader_next(&json_reader, &json_operation, &error);
+            got = rc_reader_next(&reader, &operation, &error);
             cr_assert_eq(got, json_got, "%s: %s", operation_examples[index].json, got < 0 ? error.message : "");
             cr_assert_geq(got, 0);
             cr_assert(got == 0 || rc_test_operation_equal(&operation, &json_operation), "%s",
@@ -421,16 +423,16 @@ Test(native_binary, a_bad_operation_does_not_spoil_its_batch)
     cr_assert_eq(first(SPAN("\x0f\x03\x08\x01\x01\x03\x09\x01\x02\x00\x01\x0f\x04\x0f\x02\x08\x00\x03\x08\x01\x05")),
                  1);
     cr_assert(rc_span_equal(operation.id, SPAN("1")));
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "type 0x09 is not one of the operations");
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "an operation has at least two bytes");
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "type 0x0f is not one of the operations");
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 1);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 1);
     cr_assert(rc_span_equal(operation.id, SPAN("5")));
-    cr_assert_eq(rc_native_next(&reader, &operation, &error), 0);
+    cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
     cr_assert_eq(first(SPAN("\x0f")), 0);
 }
 
@@ -452,7 +454,7 @@ Test(native_binary, bounds_a_batch)
     got = first(rc_span_of(frame, sizeof(frame) - 3));
     for (size_t index = 0; index < RC_BATCH_MAX; index++) {
         cr_assert_eq(got, 1);
-        got = rc_native_next(&reader, &operation, &error);
+        got = rc_reader_next(&reader, &operation, &error);
     }
     cr_assert_eq(got, 0);
 }

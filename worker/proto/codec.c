@@ -1,0 +1,93 @@
+/* codec: see codec.h. The table, and what is the same for all. */
+#include "worker/proto/codec.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+
+static const struct rc_codec *const codecs[RC_CODEC_COUNT] = {
+    [RC_CODEC_JSON] = &rc_codec_json,
+    [RC_CODEC_BINARY] = &rc_codec_binary,
+    [RC_CODEC_RAW] = &rc_codec_raw,
+    [RC_CODEC_ECHO] = &rc_codec_echo,
+};
+
+const struct rc_codec *rc_codec_of(enum rc_codec_id id)
+{
+    RC_ASSERT_HOT(id < RC_CODEC_COUNT);
+    return codecs[id];
+}
+
+const char *const *rc_codec_subprotocols(size_t *count)
+{
+    static const char *names[RC_CODEC_COUNT + 1];
+    size_t found = 0;
+    for (uint32_t id = 0; id < RC_CODEC_COUNT; id++) {
+        if (codecs[id]->subprotocol != NULL) {
+            names[found++] = codecs[id]->subprotocol;
+        }
+    }
+    *count = found;
+    return names;
+}
+
+enum rc_codec_id rc_codec_chosen(const char *subprotocol, enum rc_codec_id otherwise)
+{
+    for (uint32_t id = 0; subprotocol != NULL && id < RC_CODEC_COUNT; id++) {
+        if (codecs[id]->subprotocol != NULL && strcmp(codecs[id]->subprotocol, subprotocol) == 0) {
+            return (enum rc_codec_id)id;
+        }
+    }
+    return otherwise;
+}
+
+void rc_reader_begin(struct rc_reader *reader, const struct rc_codec *codec, enum rc_part_kind kind,
+                     struct rc_span frame, struct rc_operation_scratch *scratch,
+                     const struct rc_config_endpoint *endpoint)
+{
+    reader->codec = codec;
+    reader->kind = kind;
+    reader->started = false;
+    reader->ended = false;
+    reader->frame = frame;
+    reader->scratch = scratch;
+    reader->scratch_used = 0;
+    reader->endpoint = endpoint;
+    reader->at = 0;
+}
+
+size_t rc_event_unit_bytes_max(uint8_t encoding, const struct rc_event *event)
+{
+    uint32_t parts = 1;
+    const size_t payload = rc_encoding_codec_of(encoding)->event_bytes_max(event, &parts);
+    return rc_unit_bytes_max(rc_encoding_framing(encoding), parts, payload);
+}
+
+size_t rc_event_unit_write(uint8_t encoding, struct rc_compressor *compressor, const struct rc_event *event,
+                           uint8_t *out)
+{
+    struct rc_unit unit = rc_unit_of(encoding, compressor, out);
+    rc_encoding_codec_of(encoding)->encode(event, &unit);
+    return unit.bytes;
+}
+
+void rc_codec_websocket_ping(struct rc_unit *unit)
+{
+    (void)rc_unit_part(unit, 0);
+    rc_unit_part_end(unit, RC_PART_PING, 0);
+}
+
+size_t rc_codec_verbatim_bytes_max(const struct rc_event *event, uint32_t *parts)
+{
+    *parts = 1;
+    return event->data.count;
+}
+
+void rc_codec_verbatim_encode(const struct rc_event *event, struct rc_unit *unit)
+{
+    uint8_t *out = rc_unit_part(unit, event->data.count);
+    if (event->data.count > 0) {
+        memcpy(out, event->data.bytes, event->data.count);
+    }
+    rc_unit_part_end(unit, event->data_kind == RC_DATA_BINARY ? RC_PART_BINARY : RC_PART_TEXT, event->data.count);
+}
