@@ -399,7 +399,7 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     const uint64_t before = log->head;
     uint8_t *tail = rc_channel_log_tail(log, &hub->truth->heap);
     struct rc_compressor *compressor = append_compresses(hub, group->channel) ? &hub->compressor : NULL;
-    const size_t bytes = rc_event_unit_write(encoding, compressor, event, tail);
+    const size_t bytes = rc_event_unit_write(encoding, compressor, event, bytes_max, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
@@ -621,7 +621,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         slot->direct_log = rc_pool_alloc(&truth->logs);
     }
     struct rc_channel_log *log = slot->direct_log == 0 ? NULL : rc_truth_log(truth, slot->direct_log);
-    if (log == NULL || !append_direct_room(hub, log, rc_event_unit_bytes_max(slot->encoding, &event))) {
+    const size_t bytes_max = rc_event_unit_bytes_max(slot->encoding, &event);
+    if (log == NULL || !append_direct_room(hub, log, bytes_max)) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
@@ -630,7 +631,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         hub->handlers.flushed(hub->handlers.context, target->slot);
         return 0;
     }
-    const size_t bytes = rc_event_unit_write(slot->encoding, NULL, &event, rc_channel_log_tail(log, &truth->heap));
+    const size_t bytes =
+        rc_event_unit_write(slot->encoding, NULL, &event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (view->head.sequence > hub->newest_sequence) {
         hub->newest_sequence = view->head.sequence;
     }

@@ -169,10 +169,11 @@ int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot_index, const struct rc_
         return 0;
     }
     int rc;
-    uint8_t *to = private_unit(hub, slot_index, rc_event_unit_bytes_max(encoding, event), &rc);
+    const size_t bytes_max = rc_event_unit_bytes_max(encoding, event);
+    uint8_t *to = private_unit(hub, slot_index, bytes_max, &rc);
     if (to != NULL) {
         /* What is for one client alone is compressed for it alone, if it agreed to compression. */
-        private_unit_done(hub, slot_index, rc_event_unit_write(encoding, &hub->compressor, event, to));
+        private_unit_done(hub, slot_index, rc_event_unit_write(encoding, &hub->compressor, event, bytes_max, to));
     }
     return rc;
 }
@@ -181,8 +182,7 @@ int rc_hub_heartbeat(struct rc_hub *hub, uint32_t slot_index)
 {
     const uint8_t encoding = hub->truth->slots[slot_index].encoding;
     int rc;
-    uint8_t *to =
-        private_unit(hub, slot_index, rc_unit_bytes_max(rc_encoding_framing(encoding), 1, RC_HEARTBEAT_BYTES_MAX), &rc);
+    uint8_t *to = private_unit(hub, slot_index, rc_unit_bytes_max(encoding, 1, RC_HEARTBEAT_BYTES_MAX), &rc);
     if (to != NULL) {
         struct rc_unit unit = rc_unit_of(encoding, NULL, to);
         rc_encoding_codec_of(encoding)->heartbeat(&unit);

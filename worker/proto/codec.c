@@ -3,28 +3,20 @@
 
 #include <string.h>
 
-#include "common/base/check.h"
-
-static const struct rc_codec *const codecs[RC_CODEC_COUNT] = {
+const struct rc_codec *const rc_codecs[RC_CODEC_COUNT] = {
     [RC_CODEC_JSON] = &rc_codec_json,
     [RC_CODEC_BINARY] = &rc_codec_binary,
     [RC_CODEC_RAW] = &rc_codec_raw,
     [RC_CODEC_ECHO] = &rc_codec_echo,
 };
 
-const struct rc_codec *rc_codec_of(enum rc_codec_id id)
-{
-    RC_ASSERT_HOT(id < RC_CODEC_COUNT);
-    return codecs[id];
-}
-
 const char *const *rc_codec_subprotocols(size_t *count)
 {
     static const char *names[RC_CODEC_COUNT + 1];
     size_t found = 0;
     for (uint32_t id = 0; id < RC_CODEC_COUNT; id++) {
-        if (codecs[id]->subprotocol != NULL) {
-            names[found++] = codecs[id]->subprotocol;
+        if (rc_codecs[id]->subprotocol != NULL) {
+            names[found++] = rc_codecs[id]->subprotocol;
         }
     }
     *count = found;
@@ -34,7 +26,7 @@ const char *const *rc_codec_subprotocols(size_t *count)
 enum rc_codec_id rc_codec_chosen(const char *subprotocol, enum rc_codec_id otherwise)
 {
     for (uint32_t id = 0; subprotocol != NULL && id < RC_CODEC_COUNT; id++) {
-        if (codecs[id]->subprotocol != NULL && strcmp(codecs[id]->subprotocol, subprotocol) == 0) {
+        if (rc_codecs[id]->subprotocol != NULL && strcmp(rc_codecs[id]->subprotocol, subprotocol) == 0) {
             return (enum rc_codec_id)id;
         }
     }
@@ -54,21 +46,6 @@ void rc_reader_begin(struct rc_reader *reader, const struct rc_codec *codec, enu
     reader->scratch_used = 0;
     reader->endpoint = endpoint;
     reader->at = 0;
-}
-
-size_t rc_event_unit_bytes_max(uint8_t encoding, const struct rc_event *event)
-{
-    uint32_t parts = 1;
-    const size_t payload = rc_encoding_codec_of(encoding)->event_bytes_max(event, &parts);
-    return rc_unit_bytes_max(rc_encoding_framing(encoding), parts, payload);
-}
-
-size_t rc_event_unit_write(uint8_t encoding, struct rc_compressor *compressor, const struct rc_event *event,
-                           uint8_t *out)
-{
-    struct rc_unit unit = rc_unit_of(encoding, compressor, out);
-    rc_encoding_codec_of(encoding)->encode(event, &unit);
-    return unit.bytes;
 }
 
 void rc_codec_websocket_ping(struct rc_unit *unit)

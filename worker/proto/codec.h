@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/check.h"
 #include "common/config/config.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/operation.h"
@@ -50,7 +51,7 @@ struct rc_codec {
 
     /* Upper bound of an event's payload in bytes, and how many parts it has. */
     size_t (*event_bytes_max)(const struct rc_event *event, uint32_t *parts);
-    /* Writes the event's parts. */
+    /* Writes the event's parts. When it is one part, unit->payload_bytes_max is the bound given above. */
     void (*encode)(const struct rc_event *event, struct rc_unit *unit);
 
     /* "Are you there?", one part without payload beyond RC_HEARTBEAT_BYTES_MAX. */
@@ -67,7 +68,13 @@ extern const struct rc_codec rc_codec_binary; /* native.c */
 extern const struct rc_codec rc_codec_raw;    /* raw.c */
 extern const struct rc_codec rc_codec_echo;   /* echo.c */
 
-const struct rc_codec *rc_codec_of(enum rc_codec_id id);
+extern const struct rc_codec *const rc_codecs[RC_CODEC_COUNT];
+
+static inline const struct rc_codec *rc_codec_of(enum rc_codec_id id)
+{
+    RC_ASSERT_HOT(id < RC_CODEC_COUNT);
+    return rc_codecs[id];
+}
 static inline const struct rc_codec *rc_encoding_codec_of(uint8_t encoding)
 {
     return rc_codec_of(rc_encoding_codec(encoding));
@@ -96,10 +103,23 @@ static inline int rc_reader_next(struct rc_reader *reader, struct rc_operation *
 }
 
 /* Room that an event takes as a unit; close, and exact but for the frame's head for messages whose channel_json is given. */
-size_t rc_event_unit_bytes_max(uint8_t encoding, const struct rc_event *event);
-/* Writes the event as a unit to `out`, which has that room; the bytes written. `compressor` may be NULL. */
-size_t rc_event_unit_write(uint8_t encoding, struct rc_compressor *compressor, const struct rc_event *event,
-                           uint8_t *out);
+static inline size_t rc_event_unit_bytes_max(uint8_t encoding, const struct rc_event *event)
+{
+    uint32_t parts = 1;
+    const size_t payload = rc_encoding_codec_of(encoding)->event_bytes_max(event, &parts);
+    return rc_unit_bytes_max(encoding, parts, payload);
+}
+
+/* Writes the event as a unit to `out`, which has room for `bytes_max` as said above; the bytes written. `compressor` may be
+ * NULL. */
+static inline size_t rc_event_unit_write(uint8_t encoding, struct rc_compressor *compressor,
+                                         const struct rc_event *event, size_t bytes_max, uint8_t *out)
+{
+    struct rc_unit unit = rc_unit_of(encoding, compressor, out);
+    unit.payload_bytes_max = bytes_max - unit.framing->head_bytes_large;
+    rc_encoding_codec_of(encoding)->encode(event, &unit);
+    return unit.bytes;
+}
 
 /* For codecs whose connections are WebSockets: a ping frame (RFC 6455 5.5.2). */
 void rc_codec_websocket_ping(struct rc_unit *unit);

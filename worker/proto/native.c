@@ -585,7 +585,7 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
 /* An event as one part: JSON, or binary where the connection or the data wants it. */
 static void native_part(enum rc_native_form form, const struct rc_event *event, struct rc_unit *unit)
 {
-    uint8_t *out = rc_unit_part(unit, rc_native_event_bytes_max(form, event));
+    uint8_t *out = rc_unit_part(unit, unit->payload_bytes_max);
     const size_t bytes = rc_native_event_encode(form, event, out);
 
     rc_unit_part_end(unit, rc_native_event_form(form, event) == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT,

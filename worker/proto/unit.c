@@ -4,14 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "worker/ws/frame.h"
-
-/* What wraps the payload of a part. `mark` is what compression adds to the head (RFC 7692 6), or 0. */
-struct framing {
-    size_t head_bytes_max;
-    size_t (*head_bytes)(uint64_t payload_bytes);
-    size_t (*head_write)(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes);
-};
 
 uint8_t rc_part_opcode(enum rc_part_kind kind)
 {
@@ -31,28 +25,15 @@ static size_t websocket_head_write(uint8_t *out, enum rc_part_kind kind, uint8_t
     return rc_ws_header_write(out, true, rc_part_opcode(kind), mark, payload_bytes);
 }
 
-static const struct framing framings[RC_FRAMING_COUNT] = {
-    [RC_FRAMING_WEBSOCKET] = {RC_WS_SERVER_HEADER_BYTES_MAX, rc_ws_header_bytes, websocket_head_write},
+const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
+    [RC_FRAMING_WEBSOCKET] = {2, 4, RC_WS_SERVER_HEADER_BYTES_MAX, websocket_head_write},
 };
-
-size_t rc_unit_bytes_max(enum rc_framing_id framing, uint32_t parts, size_t payload_bytes)
-{
-    return parts * framings[framing].head_bytes_max + payload_bytes;
-}
-
-uint8_t *rc_unit_part(struct rc_unit *unit, size_t bytes_max)
-{
-    /* A head's size depends on the payload's: guessed from the bound, and put right at the end in the rare case that it was
-     * wrong. */
-    unit->payload = unit->bytes + framings[unit->framing].head_bytes(bytes_max);
-    return unit->out + unit->payload;
-}
 
 /* The payload's bytes once it is compressed in place, 0 when it stays as it is. */
 static size_t unit_deflate(struct rc_unit *unit, size_t bytes)
 {
     struct rc_compressor *compressor = unit->compressor;
-    if (compressor == NULL || !rc_deflate_wanted(bytes, compressor->threshold_bytes)) {
+    if (!rc_deflate_wanted(bytes, compressor->threshold_bytes)) {
         return 0;
     }
     const size_t room = rc_deflate_bound(bytes);
@@ -76,21 +57,20 @@ static size_t unit_deflate(struct rc_unit *unit, size_t bytes)
 
 void rc_unit_part_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
 {
-    const struct framing *framing = &framings[unit->framing];
     uint8_t *head_at = unit->out + unit->bytes;
     const uint8_t *payload = unit->out + unit->payload;
     uint8_t mark = 0;
-    const size_t deflated = unit_deflate(unit, bytes);
+    const size_t deflated = RC_UNLIKELY(unit->compressor != NULL) ? unit_deflate(unit, bytes) : 0;
     if (deflated > 0) {
         payload = unit->compressor->scratch;
         bytes = deflated;
         mark = RC_WS_RSV1;
     }
-    const size_t head = framing->head_bytes(bytes);
-    if (payload != head_at + head) {
+    const size_t head = rc_framing_head_bytes(unit->framing, bytes);
+    if (RC_UNLIKELY(payload != head_at + head)) {
         memmove(head_at + head, payload, bytes);
     }
-    unit->bytes += framing->head_write(head_at, kind, mark, bytes) + bytes;
+    unit->bytes += unit->framing->head_write(head_at, kind, mark, bytes) + bytes;
 }
 
 int rc_compressor_open(struct rc_compressor *compressor, const struct rc_deflate_settings *settings,

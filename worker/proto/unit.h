@@ -36,12 +36,31 @@ int rc_compressor_open(struct rc_compressor *compressor, const struct rc_deflate
                        struct rc_metrics *metrics);
 void rc_compressor_close(struct rc_compressor *compressor);
 
+/* What wraps the payload of a part: its head. */
+struct rc_framing {
+    uint8_t head_bytes_small;  /* payloads up to 125 bytes */
+    uint8_t head_bytes_medium; /* up to 65,535 */
+    uint8_t head_bytes_large;
+    /* `mark` is what compression adds to the head (RFC 7692 6), or 0. The bytes written: what the three above say. */
+    size_t (*head_write)(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes);
+};
+
+extern const struct rc_framing rc_framings[RC_FRAMING_COUNT];
+
+static inline size_t rc_framing_head_bytes(const struct rc_framing *framing, size_t payload_bytes)
+{
+    return payload_bytes <= 125          ? framing->head_bytes_small
+           : payload_bytes <= UINT16_MAX ? framing->head_bytes_medium
+                                         : framing->head_bytes_large;
+}
+
 struct rc_unit {
     uint8_t *out;                     /* borrowed */
     size_t bytes;                     /* of the parts that are whole */
     size_t payload;                   /* offset of the running part's payload */
+    size_t payload_bytes_max;         /* of a unit of one part: what was reserved for it */
+    const struct rc_framing *framing; /* borrowed: static */
     struct rc_compressor *compressor; /* borrowed; NULL = parts are not compressed */
-    enum rc_framing_id framing;
     uint8_t window_bits;
 };
 
@@ -50,16 +69,24 @@ static inline struct rc_unit rc_unit_of(uint8_t encoding, struct rc_compressor *
 {
     const uint8_t window_bits = rc_encoding_window_bits(encoding);
     return (struct rc_unit){.out = out,
-                            .framing = rc_encoding_framing(encoding),
+                            .framing = &rc_framings[rc_encoding_framing(encoding)],
                             .window_bits = window_bits,
                             .compressor = window_bits == 0 ? NULL : compressor};
 }
 
 /* Room that `parts` parts of together `payload_bytes` take at most. */
-size_t rc_unit_bytes_max(enum rc_framing_id framing, uint32_t parts, size_t payload_bytes);
+static inline size_t rc_unit_bytes_max(uint8_t encoding, uint32_t parts, size_t payload_bytes)
+{
+    return parts * rc_framings[rc_encoding_framing(encoding)].head_bytes_large + payload_bytes;
+}
 
-/* Begins a part whose payload has at most `bytes_max` bytes: where it is to be written. */
-uint8_t *rc_unit_part(struct rc_unit *unit, size_t bytes_max);
+/* Begins a part whose payload has at most `bytes_max` bytes: where it is to be written. A head's size depends on the payload's: it
+ * is guessed from the bound, and put right at the end in the rare case that it was wrong. */
+static inline uint8_t *rc_unit_part(struct rc_unit *unit, size_t bytes_max)
+{
+    unit->payload = unit->bytes + rc_framing_head_bytes(unit->framing, bytes_max);
+    return unit->out + unit->payload;
+}
 /* The part is whole: `bytes` of payload were written. */
 void rc_unit_part_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes);
 /* The number under which a framing sends a kind of part, for those that read it back: the WebSocket opcode. */

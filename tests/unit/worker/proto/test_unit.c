@@ -34,7 +34,7 @@ Test(unit, heads_fit_payloads_of_every_size)
     static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, 70000};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         for (size_t bound = i; bound < sizeof(sizes) / sizeof(*sizes); bound++) {
-            const size_t room = rc_unit_bytes_max(RC_FRAMING_WEBSOCKET, 1, sizes[bound]);
+            const size_t room = rc_unit_bytes_max(websocket(0), 1, sizes[bound]);
             uint8_t *out = malloc(room);
             struct rc_unit unit = rc_unit_of(websocket(0), NULL, out);
             memset(rc_unit_part(&unit, sizes[bound]), 'a', sizes[i]);
@@ -57,7 +57,7 @@ Test(unit, parts_stand_one_behind_the_other)
 {
     uint8_t out[256];
     struct rc_unit unit = rc_unit_of(websocket(0), NULL, out);
-    cr_assert_leq(rc_unit_bytes_max(RC_FRAMING_WEBSOCKET, 3, 200 + 5), sizeof(out));
+    cr_assert_leq(rc_unit_bytes_max(websocket(0), 3, 200 + 5), sizeof(out));
     memcpy(rc_unit_part(&unit, 200), "event", 5);
     rc_unit_part_end(&unit, RC_PART_TEXT, 5);
     memcpy(rc_unit_part(&unit, 5), "\x00\x01\x02", 3);
