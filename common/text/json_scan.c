@@ -56,16 +56,19 @@ static inline const uint8_t *plain_end(const uint8_t *at, const uint8_t *end, bo
                                     _mm_cmpeq_epi8(_mm_min_epu8(bytes, control), bytes));
         unsigned mask;
 
-        if (high)
+        if (high) {
             stop = _mm_or_si128(stop, bytes);
+        }
         mask = (unsigned)_mm_movemask_epi8(stop);
-        if (mask != 0)
+        if (mask != 0) {
             return at + __builtin_ctz(mask);
+        }
         at += 16;
     }
 #endif
-    while (at < end && *at != '"' && *at != '\\' && *at >= 0x20 && !(high && *at >= 0x80))
+    while (at < end && *at != '"' && *at != '\\' && *at >= 0x20 && !(high && *at >= 0x80)) {
         at++;
+    }
     return at;
 }
 
@@ -82,17 +85,19 @@ static int hex4(const uint8_t *at, const uint8_t *end)
 {
     int value = 0;
 
-    if (end - at < 4)
+    if (end - at < 4) {
         return -1;
+    }
     for (int index = 0; index < 4; index++) {
         int digit;
 
-        if (at[index] >= '0' && at[index] <= '9')
+        if (at[index] >= '0' && at[index] <= '9') {
             digit = at[index] - '0';
-        else if ((at[index] | 0x20) >= 'a' && (at[index] | 0x20) <= 'f')
+        } else if ((at[index] | 0x20) >= 'a' && (at[index] | 0x20) <= 'f') {
             digit = (at[index] | 0x20) - 'a' + 10;
-        else
+        } else {
             return -1;
+        }
         value = value * 16 + digit;
     }
     return value;
@@ -103,8 +108,9 @@ static int hex4(const uint8_t *at, const uint8_t *end)
 /* After a backslash. */
 static int skip_escape(struct scan *scan)
 {
-    if (scan->at == scan->end)
+    if (scan->at == scan->end) {
         return -EBADMSG;
+    }
     switch (*scan->at) {
     case '"':
     case '\\':
@@ -117,8 +123,9 @@ static int skip_escape(struct scan *scan)
         scan->at++;
         return 0;
     case 'u':
-        if (hex4(scan->at + 1, scan->end) < 0)
+        if (hex4(scan->at + 1, scan->end) < 0) {
             return -EBADMSG;
+        }
         scan->at += 5;
         return 0;
     default:
@@ -132,8 +139,9 @@ static int skip_string(struct scan *scan, bool *escaped)
     scan->at++;
     for (;;) {
         scan->at = plain_end(scan->at, scan->end, scan->check_utf8);
-        if (scan->at == scan->end)
+        if (scan->at == scan->end) {
             return -EBADMSG;
+        }
         if (*scan->at == '"') {
             scan->at++;
             return 0;
@@ -141,13 +149,15 @@ static int skip_string(struct scan *scan, bool *escaped)
         if (*scan->at == '\\') {
             scan->at++;
             *escaped = true;
-            if (skip_escape(scan) < 0)
+            if (skip_escape(scan) < 0) {
                 return -EBADMSG;
+            }
         } else if (*scan->at >= 0x80) {
             size_t bytes = utf8_sequence(scan->at, scan->end);
 
-            if (bytes == 0)
+            if (bytes == 0) {
                 return -EILSEQ;
+            }
             scan->at += bytes;
         } else {
             return -EBADMSG;
@@ -157,33 +167,40 @@ static int skip_string(struct scan *scan, bool *escaped)
 
 static int skip_digits(struct scan *scan)
 {
-    if (!next_is_digit(scan))
+    if (!next_is_digit(scan)) {
         return -EBADMSG;
-    while (next_is_digit(scan))
+    }
+    while (next_is_digit(scan)) {
         scan->at++;
+    }
     return 0;
 }
 
 /* RFC 8259 section 6, at the sign or first digit. */
 static int skip_number(struct scan *scan)
 {
-    if (next_is(scan, '-'))
+    if (next_is(scan, '-')) {
         scan->at++;
-    if (next_is(scan, '0'))
+    }
+    if (next_is(scan, '0')) {
         scan->at++;
-    else if (skip_digits(scan) < 0)
+    } else if (skip_digits(scan) < 0) {
         return -EBADMSG;
+    }
     if (next_is(scan, '.')) {
         scan->at++;
-        if (skip_digits(scan) < 0)
+        if (skip_digits(scan) < 0) {
             return -EBADMSG;
+        }
     }
     if (next_is(scan, 'e') || next_is(scan, 'E')) {
         scan->at++;
-        if (next_is(scan, '+') || next_is(scan, '-'))
+        if (next_is(scan, '+') || next_is(scan, '-')) {
             scan->at++;
-        if (skip_digits(scan) < 0)
+        }
+        if (skip_digits(scan) < 0) {
             return -EBADMSG;
+        }
     }
     return 0;
 }
@@ -191,8 +208,9 @@ static int skip_number(struct scan *scan)
 static int skip_word(struct scan *scan, const char *word)
 {
     for (; *word != '\0'; word++) {
-        if (!next_is(scan, (uint8_t)*word))
+        if (!next_is(scan, (uint8_t)*word)) {
             return -EBADMSG;
+        }
         scan->at++;
     }
     return 0;
@@ -242,14 +260,17 @@ static int skip_name(struct scan *scan, bool *escaped)
 {
     int failed;
 
-    if (!next_is(scan, '"'))
+    if (!next_is(scan, '"')) {
         return -EBADMSG;
+    }
     failed = skip_string(scan, escaped);
-    if (failed < 0)
+    if (failed < 0) {
         return failed;
+    }
     skip_space(scan);
-    if (!next_is(scan, ':'))
+    if (!next_is(scan, ':')) {
         return -EBADMSG;
+    }
     scan->at++;
     skip_space(scan);
     return 0;
@@ -269,35 +290,40 @@ static int skip_container(struct scan *scan, unsigned depth_max)
         bool opened = type == RC_JSON_OBJECT || type == RC_JSON_ARRAY;
 
         if (opened) {
-            if (depth == depth_max)
+            if (depth == depth_max) {
                 return -EOVERFLOW;
+            }
             kinds = kinds << 1 | (type == RC_JSON_OBJECT);
             depth++;
             scan->at++;
         } else {
             failed = skip_scalar(scan, type, &escaped);
-            if (failed < 0)
+            if (failed < 0) {
                 return failed;
+            }
         }
         skip_space(scan);
         while (next_is(scan, (kinds & 1) != 0 ? '}' : ']')) {
             scan->at++;
             kinds >>= 1;
-            if (--depth == 0)
+            if (--depth == 0) {
                 return 0;
+            }
             opened = false;
             skip_space(scan);
         }
         if (!opened) { /* right after an opening bracket the first element needs no comma */
-            if (!next_is(scan, ','))
+            if (!next_is(scan, ',')) {
                 return -EBADMSG;
+            }
             scan->at++;
             skip_space(scan);
         }
         if ((kinds & 1) != 0) {
             failed = skip_name(scan, &escaped);
-            if (failed < 0)
+            if (failed < 0) {
                 return failed;
+            }
         }
     }
 }
@@ -310,10 +336,11 @@ static int skip_value(struct scan *scan, unsigned depth_max, struct rc_json_valu
 
     value->type = scan->at < scan->end ? type_of(*scan->at) : RC_JSON_NONE;
     value->escaped = false;
-    if (value->type == RC_JSON_OBJECT || value->type == RC_JSON_ARRAY)
+    if (value->type == RC_JSON_OBJECT || value->type == RC_JSON_ARRAY) {
         failed = skip_container(scan, depth_max);
-    else
+    } else {
         failed = skip_scalar(scan, value->type, &value->escaped);
+    }
     value->raw = rc_span_of(begin, (size_t)(scan->at - begin));
     return failed;
 }
@@ -329,11 +356,13 @@ int rc_json_scan(struct rc_span text, uint32_t flags, struct rc_json_value *valu
     failed = skip_value(&scan, RC_JSON_DEPTH_MAX, value);
     if (failed == 0) {
         skip_space(&scan);
-        if (scan.at != scan.end)
+        if (scan.at != scan.end) {
             failed = -EBADMSG;
+        }
     }
-    if (offset != NULL)
+    if (offset != NULL) {
         *offset = (size_t)(scan.at - begin);
+    }
     return failed;
 }
 
@@ -371,8 +400,9 @@ static int cursor_begin(struct rc_json_cursor *cursor, struct rc_span text, uint
 
     scan = cursor_scan(cursor);
     skip_space(&scan);
-    if (!next_is(&scan, opener))
+    if (!next_is(&scan, opener)) {
         return cursor_keep(cursor, &scan, -EBADMSG);
+    }
     scan.at++;
     cursor->at = scan.at;
     return 0;
@@ -401,8 +431,9 @@ static int skip_separator(struct rc_json_cursor *cursor, struct scan *scan)
         cursor->first = false;
         return 1;
     }
-    if (!next_is(scan, ','))
+    if (!next_is(scan, ',')) {
         return -EBADMSG;
+    }
     scan->at++;
     skip_space(scan);
     return 1;
@@ -414,25 +445,30 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
     const uint8_t *begin;
     int result;
 
-    if (cursor->done)
+    if (cursor->done) {
         return cursor->error;
+    }
     result = skip_separator(cursor, &scan);
-    if (result != 1)
+    if (result != 1) {
         return cursor_keep(cursor, &scan, result);
+    }
 
     begin = scan.at;
     name->type = RC_JSON_STRING;
     name->escaped = false;
-    if (!next_is(&scan, '"'))
+    if (!next_is(&scan, '"')) {
         return cursor_keep(cursor, &scan, -EBADMSG);
+    }
     result = skip_string(&scan, &name->escaped);
-    if (result < 0)
+    if (result < 0) {
         return cursor_keep(cursor, &scan, result);
+    }
     name->raw = rc_span_of(begin, (size_t)(scan.at - begin));
 
     skip_space(&scan);
-    if (!next_is(&scan, ':'))
+    if (!next_is(&scan, ':')) {
         return cursor_keep(cursor, &scan, -EBADMSG);
+    }
     scan.at++;
     skip_space(&scan);
     result = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
@@ -444,11 +480,13 @@ int rc_json_array_next(struct rc_json_cursor *cursor, struct rc_json_value *valu
     struct scan scan = cursor_scan(cursor);
     int result;
 
-    if (cursor->done)
+    if (cursor->done) {
         return cursor->error;
+    }
     result = skip_separator(cursor, &scan);
-    if (result != 1)
+    if (result != 1) {
         return cursor_keep(cursor, &scan, result);
+    }
     result = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
     return cursor_keep(cursor, &scan, result < 0 ? result : 1);
 }
@@ -458,8 +496,9 @@ enum rc_json_type rc_json_peek(struct rc_span text)
     for (size_t index = 0; index < text.count; index++) {
         uint8_t byte = text.bytes[index];
 
-        if (byte != ' ' && byte != '\n' && byte != '\r' && byte != '\t')
+        if (byte != ' ' && byte != '\n' && byte != '\r' && byte != '\t') {
             return type_of(byte);
+        }
     }
     return RC_JSON_NONE;
 }
@@ -499,17 +538,20 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
 {
     int unit = hex4(*at + 1, end);
 
-    if (unit < 0)
+    if (unit < 0) {
         return -EINVAL;
+    }
     *at += 5;
-    if (unit >= 0xdc00 && unit <= 0xdfff)
+    if (unit >= 0xdc00 && unit <= 0xdfff) {
         return -EILSEQ;
+    }
     *point = (uint32_t)unit;
     if (unit >= 0xd800 && unit <= 0xdbff) {
         int low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4(*at + 2, end) : -1;
 
-        if (low < 0xdc00 || low > 0xdfff)
+        if (low < 0xdc00 || low > 0xdfff) {
             return -EILSEQ;
+        }
         *at += 6;
         *point = 0x10000 + ((uint32_t)(unit - 0xd800) << 10) + (uint32_t)(low - 0xdc00);
     }
@@ -519,8 +561,9 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
 /* The character behind a backslash, `*at` moved behind it. */
 static int unescape(const uint8_t **at, const uint8_t *end, uint32_t *point)
 {
-    if (*at == end)
+    if (*at == end) {
         return -EINVAL;
+    }
     switch (**at) {
     case 'u':
         return unescape_unicode(at, end, point);
@@ -552,13 +595,15 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
     const uint8_t *at, *end;
     size_t count = 0;
 
-    if (value->type != RC_JSON_STRING || value->raw.count < 2)
+    if (value->type != RC_JSON_STRING || value->raw.count < 2) {
         return -EINVAL;
+    }
     at = value->raw.bytes + 1;
     end = value->raw.bytes + value->raw.count - 1;
     if (!value->escaped) {
-        if ((size_t)(end - at) > bytes_max)
+        if ((size_t)(end - at) > bytes_max) {
             return -EMSGSIZE;
+        }
         *out = rc_span_of(at, (size_t)(end - at));
         return 0;
     }
@@ -569,20 +614,24 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
         size_t wrote;
         int failed;
 
-        if (plain > bytes_max - count)
+        if (plain > bytes_max - count) {
             return -EMSGSIZE;
+        }
         memcpy(scratch + count, at, plain);
         count += plain;
         at += plain;
-        if (backslash == NULL)
+        if (backslash == NULL) {
             break;
+        }
         at++;
         failed = unescape(&at, end, &point);
-        if (failed < 0)
+        if (failed < 0) {
             return failed;
+        }
         wrote = put_utf8(scratch + count, bytes_max - count, point);
-        if (wrote == 0)
+        if (wrote == 0) {
             return -EMSGSIZE;
+        }
         count += wrote;
     }
     *out = rc_span_of(scratch, count);
@@ -644,8 +693,9 @@ size_t rc_json_string_encode(uint8_t *out, size_t room, struct rc_span text)
     const uint8_t *end = text.count != 0 ? text.bytes + text.count : at;
     uint8_t *begin = out;
 
-    if (room < RC_JSON_STRING_BYTES_MAX(text.count) && room < rc_json_string_encoded_bytes(text))
+    if (room < RC_JSON_STRING_BYTES_MAX(text.count) && room < rc_json_string_encoded_bytes(text)) {
         return 0;
+    }
     *out++ = '"';
     while (at < end) {
         const uint8_t *stop = plain_end(at, end, false);
@@ -654,8 +704,9 @@ size_t rc_json_string_encode(uint8_t *out, size_t room, struct rc_span text)
         memcpy(out, at, (size_t)(stop - at));
         out += stop - at;
         at = stop;
-        if (at == end)
+        if (at == end) {
             break;
+        }
         letter = short_escape(*at);
         *out++ = '\\';
         if (letter != 0) {
@@ -676,13 +727,15 @@ int rc_json_uint64(const struct rc_json_value *value, uint64_t *out)
 {
     uint64_t number = 0;
 
-    if (value->type != RC_JSON_NUMBER)
+    if (value->type != RC_JSON_NUMBER) {
         return -EINVAL;
+    }
     for (size_t index = 0; index < value->raw.count; index++) {
         uint8_t byte = value->raw.bytes[index];
 
-        if (byte < '0' || byte > '9')
+        if (byte < '0' || byte > '9') {
             return -EINVAL;
+        }
         if (__builtin_mul_overflow(number, (uint64_t)10, &number) ||
             __builtin_add_overflow(number, (uint64_t)(byte - '0'), &number)) {
             return -ERANGE;
@@ -710,8 +763,9 @@ bool rc_json_utf8_valid(struct rc_span text)
             }
         }
         bytes = utf8_sequence(at, end);
-        if (bytes == 0)
+        if (bytes == 0) {
             return false;
+        }
         at += bytes;
     }
     return true;

@@ -40,8 +40,9 @@ static int replay_file(const char *path, size_t size)
 {
     snprintf(replay_path, sizeof replay_path, "%s", path);
     FILE *file = fopen(path, "rb");
-    if (!file)
+    if (!file) {
         return -errno;
+    }
     uint8_t *data = malloc(size);
     if (!data && size > 0) {
         fclose(file);
@@ -50,8 +51,9 @@ static int replay_file(const char *path, size_t size)
     size_t got = size > 0 ? fread(data, 1, size, file) : 0;
     fclose(file);
     int result = got == size ? 0 : -EIO;
-    if (result == 0)
+    if (result == 0) {
         LLVMFuzzerTestOneInput(data, size);
+    }
     free(data);
     return result;
 }
@@ -60,20 +62,23 @@ static int replay_file(const char *path, size_t size)
 static long replay(const char *path)
 {
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0) {
         return -errno;
+    }
     if (!S_ISDIR(status.st_mode)) {
         int error = replay_file(path, (size_t)status.st_size);
         return error < 0 ? error : 1;
     }
     DIR *folder = opendir(path);
-    if (!folder)
+    if (!folder) {
         return -errno;
+    }
     long total = 0;
     for (struct dirent *entry; total >= 0 && (entry = readdir(folder)) != NULL;) {
         char child[REPLAY_PATH_MAX];
-        if (entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.') {
             continue;
+        }
         snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
         long count = replay(child);
         total = count < 0 ? count : total + count;
@@ -84,8 +89,9 @@ static long replay(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (LLVMFuzzerInitialize)
+    if (LLVMFuzzerInitialize) {
         LLVMFuzzerInitialize(&argc, &argv);
+    }
     signal(SIGABRT, on_abort);
     snprintf(replay_path, sizeof replay_path, "the empty input");
     static const uint8_t nothing[1];

@@ -89,17 +89,19 @@ static void check_written_again(const struct rc_operation *operation, uint8_t *r
 
     RC_ASSERT(read_again(&again, RC_NATIVE_BINARY, rc_span_of(room, rc_test_operation_binary(operation, room))) == 1);
     RC_ASSERT(rc_test_operation_equal(&again.operation, operation));
-    if (operation->data_kind == RC_DATA_BINARY)
+    if (operation->data_kind == RC_DATA_BINARY) {
         return;
+    }
     /* JSON form: white space around data is no part of it, and the object around it takes one level of depth. */
     if (plain.data.count != 0) {
         RC_ASSERT(rc_json_scan(plain.data, 0, &value, NULL) == 0);
         plain.data = value.raw;
     }
-    if (read_again(&again, RC_NATIVE_JSON, rc_span_of(room, rc_test_operation_json(&plain, room))) != 1)
+    if (read_again(&again, RC_NATIVE_JSON, rc_span_of(room, rc_test_operation_json(&plain, room))) != 1) {
         RC_ASSERT(strstr(again.error.message, "nested deeper") != NULL);
-    else
+    } else {
         RC_ASSERT(rc_test_operation_equal(&again.operation, &plain));
+    }
 }
 
 static void check_event(const struct rc_event *event)

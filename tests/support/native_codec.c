@@ -17,8 +17,9 @@ static uint8_t *text(uint8_t *out, const char *literal)
 
 static uint8_t *span(uint8_t *out, struct rc_span bytes)
 {
-    if (bytes.count != 0)
+    if (bytes.count != 0) {
         memcpy(out, bytes.bytes, bytes.count);
+    }
     return out + bytes.count;
 }
 
@@ -27,10 +28,11 @@ static uint8_t *escaped(uint8_t *out, struct rc_span bytes)
 {
     *out++ = '"';
     for (size_t index = 0; index < bytes.count; index++) {
-        if (bytes.bytes[index] < 0x80)
+        if (bytes.bytes[index] < 0x80) {
             out += sprintf((char *)out, "\\u%04x", bytes.bytes[index]);
-        else
+        } else {
             *out++ = bytes.bytes[index];
+        }
     }
     *out++ = '"';
     return out;
@@ -66,34 +68,43 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
     uint8_t *begin = out;
 
     out += sprintf((char *)out, "{\"type\":\"%s\"", type_name(operation->type));
-    if (operation->id.count != 0)
+    if (operation->id.count != 0) {
         out = span(text(out, ",\"id\":"), operation->id);
-    if (operation->channel.count != 0)
+    }
+    if (operation->channel.count != 0) {
         out = escaped(text(out, ",\"channel\":"), operation->channel);
-    if (operation->to.count != 0)
+    }
+    if (operation->to.count != 0) {
         out = escaped(text(out, ",\"to\":"), operation->to);
-    if (!operation->echo)
+    }
+    if (!operation->echo) {
         out = text(out, ",\"echo\":false");
-    if (operation->limit != 0)
+    }
+    if (operation->limit != 0) {
         out += sprintf((char *)out, ",\"limit\":%u", operation->limit);
+    }
     if (operation->exclude_count != 0) {
         out = text(out, ",\"exclude\":[");
-        for (uint32_t index = 0; index < operation->exclude_count; index++)
+        for (uint32_t index = 0; index < operation->exclude_count; index++) {
             out = escaped(index != 0 ? text(out, ",") : out, operation->exclude[index]);
+        }
         out = text(out, "]");
     }
-    if (operation->key.count != 0)
+    if (operation->key.count != 0) {
         out = escaped(text(out, ",\"key\":"), operation->key);
-    if (operation->data.count != 0)
+    }
+    if (operation->data.count != 0) {
         out = span(text(out, ",\"data\":"), operation->data);
+    }
     out = text(out, "}");
     return (size_t)(out - begin);
 }
 
 static uint8_t *varint(uint8_t *out, uint64_t number)
 {
-    for (; number > 127; number /= 128)
+    for (; number > 127; number /= 128) {
         *out++ = (uint8_t)(128 + number % 128);
+    }
     *out++ = (uint8_t)number;
     return out;
 }
@@ -109,8 +120,9 @@ static uint8_t *put_id(uint8_t *out, uint8_t *flags, struct rc_span id)
     uint64_t number = 0;
     bool digits = id.count < 20;
 
-    if (id.count == 0)
+    if (id.count == 0) {
         return out;
+    }
     if (id.bytes[0] == '"') {
         bool plain = memchr(id.bytes, '\\', id.count) == NULL;
 
@@ -133,12 +145,15 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
     *out = (uint8_t)operation->type; /* the protocol's numbers are those of the enum */
     *flags = 0;
     out = put_id(out + 2, flags, operation->id);
-    if (operation->channel.count != 0)
+    if (operation->channel.count != 0) {
         out = counted(out, operation->channel);
-    if (operation->to.count != 0)
+    }
+    if (operation->to.count != 0) {
         out = counted(out, operation->to);
-    if (!operation->echo)
+    }
+    if (!operation->echo) {
         *flags |= 0x08;
+    }
     if (operation->key.count != 0) {
         *flags |= 0x40;
         out = counted(out, operation->key);
@@ -146,15 +161,17 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
     if (operation->exclude_count != 0) {
         *flags |= 0x10;
         out = varint(out, operation->exclude_count);
-        for (uint32_t index = 0; index < operation->exclude_count; index++)
+        for (uint32_t index = 0; index < operation->exclude_count; index++) {
             out = counted(out, operation->exclude[index]);
+        }
     }
     if (operation->limit != 0) {
         *flags |= 0x20;
         out = varint(out, operation->limit);
     }
-    if (operation->data_kind == RC_DATA_BINARY)
+    if (operation->data_kind == RC_DATA_BINARY) {
         *flags |= 0x04;
+    }
     out = span(out, operation->data);
     return (size_t)(out - begin);
 }
@@ -168,8 +185,9 @@ bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_opera
         return false;
     }
     for (uint32_t index = 0; index < a->exclude_count; index++) {
-        if (!rc_span_equal(a->exclude[index], b->exclude[index]))
+        if (!rc_span_equal(a->exclude[index], b->exclude[index])) {
             return false;
+        }
     }
     return true;
 }
@@ -183,8 +201,9 @@ static bool varint_read(struct rc_span *rest, uint64_t *number)
 
         rest->count--;
         *number |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128)
+        if (byte < 128) {
             return true;
+        }
     }
     return false;
 }
@@ -193,8 +212,9 @@ static bool counted_read(struct rc_span *rest, struct rc_span *out)
 {
     uint64_t count;
 
-    if (!varint_read(rest, &count) || count > rest->count)
+    if (!varint_read(rest, &count) || count > rest->count) {
         return false;
+    }
     *out = rc_span_of(rest->bytes, (size_t)count);
     rest->bytes += count;
     rest->count -= (size_t)count;
@@ -208,15 +228,18 @@ static bool presence_read(struct rc_test_event *event)
     struct rc_span text;
 
     if (!varint_read(&event->rest, &event->clients) || !varint_read(&event->rest, &event->users) ||
-        !varint_read(&event->rest, &count))
+        !varint_read(&event->rest, &count)) {
         return false;
+    }
     for (event->members = 0; event->members < count; event->members++) {
         if (!counted_read(&event->rest, &text) || !varint_read(&event->rest, &clients) ||
-            !varint_read(&event->rest, &instances))
+            !varint_read(&event->rest, &instances)) {
             return false;
+        }
         for (; instances > 0; instances--) {
-            if (!counted_read(&event->rest, &text))
+            if (!counted_read(&event->rest, &text)) {
                 return false;
+            }
         }
     }
     return true;
@@ -228,16 +251,18 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     bool good = true;
 
     memset(event, 0, sizeof(*event));
-    if (bytes.count < 2)
+    if (bytes.count < 2) {
         return false;
+    }
     event->type = bytes.bytes[0];
     event->flags = bytes.bytes[1];
     event->rest = rc_span_of(bytes.bytes + 2, bytes.count - 2);
     if ((event->type & 0xc0) == 0x40 && event->type != 0x50) {
-        if ((event->flags & 3) == 1)
+        if ((event->flags & 3) == 1) {
             good = varint_read(&event->rest, &event->id_number);
-        else if ((event->flags & 3) != 0)
+        } else if ((event->flags & 3) != 0) {
             good = counted_read(&event->rest, &event->id);
+        }
     }
     switch (event->type) {
     case 0x41:
@@ -256,8 +281,9 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
                counted_read(&event->rest, &event->welcome.instance) && varint_read(&event->rest, &ping_interval_ms) &&
                varint_read(&event->rest, &event->welcome.message_size_max);
         event->welcome.ping_interval_ms = (uint32_t)ping_interval_ms;
-        if (good && (event->flags & 0x40) != 0)
+        if (good && (event->flags & 0x40) != 0) {
             good = counted_read(&event->rest, &event->welcome.user);
+        }
         return good && event->rest.count == 0;
     case 0x51:
         return good && varint_read(&event->rest, &event->code) && counted_read(&event->rest, &event->reason) &&

@@ -30,16 +30,19 @@ void rc_tsan_failed(const char *file, int line, const char *what, bool fatal, co
     printf("[----] %s:%d: failed: %s%s\n", file, line, what, message);
     fflush(stdout);
     expectation_failed = true;
-    if (fatal)
+    if (fatal) {
         _exit(1);
+    }
 }
 
 static const struct rc_tsan_options *suite_options(const char *suite)
 {
     static const struct rc_tsan_options none;
-    for (struct rc_tsan_test *test = first_test; test; test = test->next)
-        if (!test->run && strcmp(test->suite, suite) == 0)
+    for (struct rc_tsan_test *test = first_test; test; test = test->next) {
+        if (!test->run && strcmp(test->suite, suite) == 0) {
             return &test->options;
+        }
+    }
     return &none;
 }
 
@@ -47,17 +50,22 @@ static const struct rc_tsan_options *suite_options(const char *suite)
 static _Noreturn void run_here(const struct rc_tsan_test *test)
 {
     const struct rc_tsan_options *suite = suite_options(test->suite);
-    if (test->options.timeout > 0)
+    if (test->options.timeout > 0) {
         alarm((unsigned)test->options.timeout + 1);
-    if (suite->init)
+    }
+    if (suite->init) {
         suite->init();
-    if (test->options.init)
+    }
+    if (test->options.init) {
         test->options.init();
+    }
     test->run();
-    if (test->options.fini)
+    if (test->options.fini) {
         test->options.fini();
-    if (suite->fini)
+    }
+    if (suite->fini) {
         suite->fini();
+    }
     exit(expectation_failed ? 1 : 0);
 }
 
@@ -69,13 +77,16 @@ static bool run_in_child(const struct rc_tsan_test *test)
         perror("fork");
         return false;
     }
-    if (child == 0)
+    if (child == 0) {
         run_here(test);
+    }
     int status;
-    if (waitpid(child, &status, 0) != child)
+    if (waitpid(child, &status, 0) != child) {
         return false;
-    if (test->options.signal != 0)
+    }
+    if (test->options.signal != 0) {
         return WIFSIGNALED(status) && WTERMSIG(status) == test->options.signal;
+    }
     return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code;
 }
 
@@ -84,14 +95,16 @@ int main(void)
     unsigned passing = 0;
     unsigned failing = 0;
     for (struct rc_tsan_test *test = first_test; test; test = test->next) {
-        if (!test->run || test->options.disabled || suite_options(test->suite)->disabled)
+        if (!test->run || test->options.disabled || suite_options(test->suite)->disabled) {
             continue;
+        }
         bool passed = run_in_child(test);
         printf("[%s] %s::%s\n", passed ? "PASS" : "FAIL", test->suite, test->name);
-        if (passed)
+        if (passed) {
             passing++;
-        else
+        } else {
             failing++;
+        }
     }
     printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", passing + failing, passing,
            failing);

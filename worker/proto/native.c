@@ -87,11 +87,13 @@ static enum member member_find(const struct rc_json_value *name)
     uint8_t scratch[MEMBER_NAME_BYTES_MAX];
     struct rc_span text;
 
-    if (rc_json_string_decode(name, scratch, sizeof(scratch), &text) < 0)
+    if (rc_json_string_decode(name, scratch, sizeof(scratch), &text) < 0) {
         return MEMBER_COUNT; /* too long for any of them, or no text at all */
+    }
     for (int member = 0; member < MEMBER_COUNT; member++) {
-        if (rc_span_equal(text, member_names[member]))
+        if (rc_span_equal(text, member_names[member])) {
             return (enum member)member;
+        }
     }
     return MEMBER_COUNT;
 }
@@ -107,26 +109,32 @@ static int members_read(struct rc_span text, struct rc_json_value members[MEMBER
     enum member twice = MEMBER_COUNT;
     int got;
 
-    for (int member = 0; member < MEMBER_COUNT; member++)
+    for (int member = 0; member < MEMBER_COUNT; member++) {
         members[member].type = RC_JSON_NONE;
+    }
     got = rc_json_object_begin(&cursor, text, 0);
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
         enum member member = member_find(&name);
 
-        if (member == MEMBER_COUNT)
+        if (member == MEMBER_COUNT) {
             continue;
-        if (members[member].type == RC_JSON_NONE)
+        }
+        if (members[member].type == RC_JSON_NONE) {
             members[member] = value;
-        else if (twice != MEMBER_ID)
+        } else if (twice != MEMBER_ID) {
             twice = member;
+        }
     }
-    if (twice == MEMBER_ID)
+    if (twice == MEMBER_ID) {
         members[MEMBER_ID].type = RC_JSON_NONE;
-    if (got < 0)
+    }
+    if (got < 0) {
         return fail_scan(error, got, rc_json_offset(&cursor));
-    if (twice != MEMBER_COUNT)
+    }
+    if (twice != MEMBER_COUNT) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is there twice",
                                  (const char *)member_names[twice].bytes);
+    }
     return 0;
 }
 
@@ -135,12 +143,15 @@ static int id_take(const struct rc_json_value *value, struct rc_span *id, struct
 {
     size_t bytes_max = value->type == RC_JSON_STRING ? RC_REQUEST_ID_TOKEN_BYTES_MAX : RC_REQUEST_ID_BYTES_MAX;
 
-    if (value->type == RC_JSON_NONE)
+    if (value->type == RC_JSON_NONE) {
         return 0;
-    if (value->type != RC_JSON_NUMBER && value->type != RC_JSON_STRING)
+    }
+    if (value->type != RC_JSON_NUMBER && value->type != RC_JSON_STRING) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id must be a number or a string");
-    if (value->raw.count > bytes_max)
+    }
+    if (value->raw.count > bytes_max) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is longer than %d bytes", RC_REQUEST_ID_BYTES_MAX);
+    }
     *id = value->raw;
     return 0;
 }
@@ -162,10 +173,12 @@ static int string_take(struct rc_reader *reader, const struct rc_json_value *val
     default:
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a string", name);
     }
-    if (out->count == 0)
+    if (out->count == 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
-    if (out->bytes == scratch)
+    }
+    if (out->bytes == scratch) {
         reader->scratch_used += out->count;
+    }
     return 0;
 }
 
@@ -174,11 +187,13 @@ static int channel_take(struct rc_reader *reader, const struct rc_json_value *va
 {
     int failed = string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
 
-    if (failed < 0)
+    if (failed < 0) {
         return failed;
+    }
     if (rc_channel_name_check((const char *)operation->channel.bytes, operation->channel.count, RC_CHANNEL_BYTES_MAX) <
-        0)
+        0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "channel has a control character");
+    }
     return 0;
 }
 
@@ -188,18 +203,21 @@ static int exclude_take(struct rc_reader *reader, const struct rc_json_value *va
     struct rc_json_cursor cursor;
     struct rc_json_value element;
 
-    if (value->type != RC_JSON_ARRAY)
+    if (value->type != RC_JSON_ARRAY) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "exclude must be an array of client ids");
+    }
     (void)rc_json_array_begin(&cursor, value->raw, 0); /* the value has been scanned: neither call can fail */
     while (rc_json_array_next(&cursor, &element) == 1) {
         int failed;
 
-        if (operation->exclude_count == RC_EXCLUDE_MAX)
+        if (operation->exclude_count == RC_EXCLUDE_MAX) {
             return rc_operation_fail(error, RC_CODE_TOO_LARGE, "exclude has more than %d client ids", RC_EXCLUDE_MAX);
+        }
         failed = string_take(reader, &element, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
                              &operation->exclude[operation->exclude_count], error);
-        if (failed < 0)
+        if (failed < 0) {
             return failed;
+        }
         operation->exclude_count++;
     }
     return 0;
@@ -210,8 +228,9 @@ static int limit_take(const struct rc_json_value *value, struct rc_operation *op
 {
     uint64_t limit;
 
-    if (rc_json_uint64(value, &limit) < 0 || limit == 0 || limit > UINT32_MAX)
+    if (rc_json_uint64(value, &limit) < 0 || limit == 0 || limit > UINT32_MAX) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "limit must be a whole number from 1 to %u", UINT32_MAX);
+    }
     operation->limit = (uint32_t)limit;
     return 0;
 }
@@ -228,8 +247,9 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
     case MEMBER_TO:
         return string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
     case MEMBER_ECHO:
-        if (value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE)
+        if (value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "echo must be true or false");
+        }
         operation->echo = value->type == RC_JSON_TRUE;
         return 0;
     case MEMBER_EXCLUDE:
@@ -250,14 +270,17 @@ static int type_find(const struct rc_json_value *value, struct rc_operation_erro
     struct rc_span name;
     int failed;
 
-    if (value->type == RC_JSON_NONE)
+    if (value->type == RC_JSON_NONE) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type is missing");
+    }
     failed = rc_json_string_decode(value, scratch, sizeof(scratch), &name);
-    if (failed == -EINVAL)
+    if (failed == -EINVAL) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type must be a string");
+    }
     for (size_t index = 0; failed == 0 && index < RC_ARRAY_COUNT(operations); index++) {
-        if (rc_span_equal(name, rc_span_text(operations[index].name)))
+        if (rc_span_equal(name, rc_span_text(operations[index].name))) {
             return (int)index;
+        }
     }
     return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type is not one of the operations");
 }
@@ -280,21 +303,25 @@ static int operation_read(struct rc_reader *reader, struct rc_span text, struct 
         return failed;
     }
     failed = id_take(&members[MEMBER_ID], &error->id, error);
-    if (failed < 0)
+    if (failed < 0) {
         return failed;
+    }
     operation->id = error->id;
     index = type_find(&members[MEMBER_TYPE], error);
-    if (index < 0)
+    if (index < 0) {
         return index;
+    }
     operation->type = operations[index].type;
 
     for (int member = 0; member < MEMBER_COUNT; member++) {
         if (members[member].type != RC_JSON_NONE) {
-            if (((operations[index].required | operations[index].optional) & BIT(member)) == 0)
+            if (((operations[index].required | operations[index].optional) & BIT(member)) == 0) {
                 continue;
+            }
             failed = member_take(reader, (enum member)member, &members[member], operation, error);
-            if (failed < 0)
+            if (failed < 0) {
                 return failed;
+            }
         } else if ((operations[index].required & BIT(member)) != 0) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s needs %s", operations[index].name,
                                      (const char *)member_names[member].bytes);
@@ -310,12 +337,15 @@ static int batch_check(struct rc_reader *reader, struct rc_operation_error *erro
     unsigned count = 0;
     int got = rc_json_array_begin(&reader->elements, reader->frame, 0);
 
-    while (got >= 0 && (got = rc_json_array_next(&reader->elements, &element)) == 1)
+    while (got >= 0 && (got = rc_json_array_next(&reader->elements, &element)) == 1) {
         count++;
-    if (got < 0)
+    }
+    if (got < 0) {
         return fail_scan(error, got, rc_json_offset(&reader->elements));
-    if (count > RC_BATCH_MAX)
+    }
+    if (count > RC_BATCH_MAX) {
         return rc_operation_fail(error, RC_CODE_TOO_LARGE, "a message holds at most %d operations", RC_BATCH_MAX);
+    }
     return rc_json_array_begin(&reader->elements, reader->frame, 0);
 }
 
@@ -340,12 +370,15 @@ static int native_decode(struct rc_reader *reader, struct rc_operation *operatio
     size_t offset;
     int failed;
 
-    if (reader->kind == RC_PART_BINARY)
+    if (reader->kind == RC_PART_BINARY) {
         return rc_native_binary_next(reader, operation, error);
-    if (reader->ended)
+    }
+    if (reader->ended) {
         return 0;
-    if (reader->started)
+    }
+    if (reader->started) {
         return batch_next(reader, operation, error);
+    }
 
     reader->started = true;
     switch (rc_json_peek(reader->frame)) {
@@ -355,16 +388,18 @@ static int native_decode(struct rc_reader *reader, struct rc_operation *operatio
     case RC_JSON_ARRAY:
         error->id = rc_span_of(NULL, 0);
         failed = batch_check(reader, error);
-        if (failed == 0)
+        if (failed == 0) {
             return batch_next(reader, operation, error);
+        }
         reader->ended = true;
         return failed;
     default:
         reader->ended = true;
         error->id = rc_span_of(NULL, 0);
         failed = rc_json_scan(reader->frame, 0, &value, &offset);
-        if (failed < 0)
+        if (failed < 0) {
             return fail_scan(error, failed, offset);
+        }
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "a message must be a JSON object or an array of them");
     }
 }
@@ -376,8 +411,9 @@ static int native_decode(struct rc_reader *reader, struct rc_operation *operatio
 
 static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
 {
-    if (bytes.count != 0)
+    if (bytes.count != 0) {
         memcpy(out, bytes.bytes, bytes.count);
+    }
     return out + bytes.count;
 }
 
@@ -395,15 +431,17 @@ static uint8_t *put_number(uint8_t *out, uint64_t number)
 
 static inline uint8_t *put_channel(uint8_t *out, const struct rc_event *event)
 {
-    if (event->channel_json.count != 0)
+    if (event->channel_json.count != 0) {
         return put(out, event->channel_json);
+    }
     return put_string(out, event->channel);
 }
 
 static inline size_t channel_bytes_max(const struct rc_event *event)
 {
-    if (event->channel_json.count != 0)
+    if (event->channel_json.count != 0) {
         return event->channel_json.count;
+    }
     return RC_JSON_STRING_BYTES_MAX(event->channel.count);
 }
 
@@ -414,8 +452,9 @@ static size_t members_bytes_max(const struct rc_presence_list *list)
     struct rc_query_entry entry;
     size_t bytes = 0;
 
-    while (rc_query_entry_next(&rest, &entry))
+    while (rc_query_entry_next(&rest, &entry)) {
         bytes += 64 + RC_JSON_STRING_BYTES_MAX(entry.user.count) + 6 * entry.instances.count;
+    }
     return bytes;
 }
 
@@ -423,8 +462,9 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
 {
     const struct rc_welcome *welcome = event->welcome;
 
-    if (rc_native_event_form(form, event) == RC_NATIVE_BINARY)
+    if (rc_native_event_form(form, event) == RC_NATIVE_BINARY) {
         return rc_native_binary_event_bytes_max(event);
+    }
     switch (event->type) {
     case RC_EVENT_MESSAGE:
         return RC_SPAN("{\"type\":\"message\",\"channel\":,\"data\":}").count + channel_bytes_max(event) +
@@ -461,8 +501,9 @@ static uint8_t *put_welcome(uint8_t *out, const struct rc_welcome *welcome)
 
 static uint8_t *put_id(uint8_t *out, struct rc_span id)
 {
-    if (id.count == 0)
+    if (id.count == 0) {
         return out;
+    }
     return put(PUT(out, ",\"id\":"), id);
 }
 
@@ -475,8 +516,9 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     out = put(out, rc_span_text(rc_code_reason(event->code)));
     out = PUT(out, "\",\"message\":");
     out = put_string(out, event->message);
-    if (event->channel.count != 0 || event->channel_json.count != 0)
+    if (event->channel.count != 0 || event->channel_json.count != 0) {
         out = put_channel(PUT(out, ",\"channel\":"), event);
+    }
     return out;
 }
 
@@ -519,12 +561,14 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
 
 static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
 {
-    if (event->type == RC_EVENT_MESSAGE)
+    if (event->type == RC_EVENT_MESSAGE) {
         out = put_channel(PUT(out, "{\"type\":\"message\",\"channel\":"), event);
-    else
+    } else {
         out = PUT(out, "{\"type\":\"direct\"");
-    if (event->from.count != 0)
+    }
+    if (event->from.count != 0) {
         out = put_string(PUT(out, ",\"from\":"), event->from);
+    }
     return put(PUT(out, ",\"data\":"), event->data);
 }
 
@@ -532,8 +576,9 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
 {
     uint8_t *begin = out;
 
-    if (rc_native_event_form(form, event) == RC_NATIVE_BINARY)
+    if (rc_native_event_form(form, event) == RC_NATIVE_BINARY) {
         return rc_native_binary_event_encode(event, out);
+    }
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
@@ -545,8 +590,9 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
     case RC_EVENT_SUBSCRIBED:
         out = put_id(PUT(out, "{\"type\":\"subscribed\""), event->id);
         out = put_channel(PUT(out, ",\"channel\":"), event);
-        if (event->local)
+        if (event->local) {
             out = PUT(out, ",\"scope\":\"local\"");
+        }
         break;
     case RC_EVENT_UNSUBSCRIBED:
         out = put_id(PUT(out, "{\"type\":\"unsubscribed\""), event->id);
@@ -572,8 +618,9 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_GAP:
         out = PUT(out, "{\"type\":\"gap\"");
-        if (event->channel.count != 0 || event->channel_json.count != 0)
+        if (event->channel.count != 0 || event->channel_json.count != 0) {
             out = put_channel(PUT(out, ",\"channel\":"), event);
+        }
         break;
     case RC_EVENT_ECHO: /* the codec does not say it */
         break;

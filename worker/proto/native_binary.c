@@ -59,8 +59,9 @@ static bool varint_take(struct rest *rest, uint64_t *out)
     for (unsigned shift = 0; shift < 64 && rest->at < rest->end; shift += 7) {
         uint8_t byte = *rest->at++;
 
-        if (shift == 63 && byte > 1)
+        if (shift == 63 && byte > 1) {
             return false;
+        }
         number |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80) {
             *out = number;
@@ -75,8 +76,9 @@ static bool span_take(struct rest *rest, struct rc_span *out)
 {
     uint64_t count;
 
-    if (!varint_take(rest, &count) || count > (uint64_t)(rest->end - rest->at))
+    if (!varint_take(rest, &count) || count > (uint64_t)(rest->end - rest->at)) {
         return false;
+    }
     *out = rc_span_of(rest->at, (size_t)count);
     rest->at += count;
     return true;
@@ -86,14 +88,18 @@ static bool span_take(struct rest *rest, struct rc_span *out)
 static int text_take(struct rest *rest, const char *name, size_t bytes_max, struct rc_span *out,
                      struct rc_operation_error *error)
 {
-    if (!span_take(rest, out))
+    if (!span_take(rest, out)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is cut off", name);
-    if (out->count == 0)
+    }
+    if (out->count == 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
-    if (out->count > bytes_max)
+    }
+    if (out->count > bytes_max) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
-    if (!rc_json_utf8_valid(*out))
+    }
+    if (!rc_json_utf8_valid(*out)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is not UTF-8", name);
+    }
     return 0;
 }
 
@@ -103,8 +109,9 @@ static int id_number_take(struct rc_reader *reader, struct rest *rest, struct rc
     char digits[RC_DECIMAL_BYTES_MAX];
     uint64_t number;
 
-    if (!varint_take(rest, &number))
+    if (!varint_take(rest, &number)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not a number in its shortest form");
+    }
     *id = rc_span_of(reader->scratch->bytes, (size_t)(rc_decimal_write(digits, number) - digits));
     memcpy(reader->scratch->bytes, digits, id->count);
     return 0;
@@ -116,15 +123,19 @@ static int id_string_take(struct rc_reader *reader, struct rest *rest, struct rc
     struct rc_span text;
     size_t wrote;
 
-    if (!span_take(rest, &text))
+    if (!span_take(rest, &text)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is cut off");
-    if (text.count > RC_REQUEST_ID_BYTES_MAX)
+    }
+    if (text.count > RC_REQUEST_ID_BYTES_MAX) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is longer than %d bytes", RC_REQUEST_ID_BYTES_MAX);
-    if (!rc_json_utf8_valid(text))
+    }
+    if (!rc_json_utf8_valid(text)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not UTF-8");
+    }
     wrote = rc_json_string_encode(reader->scratch->bytes, text.count + 2, text);
-    if (wrote == 0) /* it does not fit exactly when something had to be escaped */
+    if (wrote == 0) { /* it does not fit exactly when something had to be escaped */
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id has a quotation mark, backslash or control character");
+    }
     *id = rc_span_of(reader->scratch->bytes, wrote);
     return 0;
 }
@@ -134,14 +145,16 @@ static int id_token_take(struct rest *rest, struct rc_span *id, struct rc_operat
     struct rc_json_value value;
     struct rc_span token;
 
-    if (!span_take(rest, &token))
+    if (!span_take(rest, &token)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is cut off");
+    }
     if (rc_json_scan(token, RC_JSON_CHECK_UTF8, &value, NULL) < 0 || value.raw.count != token.count ||
         (value.type != RC_JSON_NUMBER && value.type != RC_JSON_STRING)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is not a JSON number or string");
     }
-    if (token.count > (value.type == RC_JSON_STRING ? RC_REQUEST_ID_TOKEN_BYTES_MAX : RC_REQUEST_ID_BYTES_MAX))
+    if (token.count > (value.type == RC_JSON_STRING ? RC_REQUEST_ID_TOKEN_BYTES_MAX : RC_REQUEST_ID_BYTES_MAX)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "id is longer than %d bytes", RC_REQUEST_ID_BYTES_MAX);
+    }
     *id = token;
     return 0;
 }
@@ -166,16 +179,19 @@ static int exclude_take(struct rest *rest, struct rc_operation *operation, struc
 {
     uint64_t count;
 
-    if (!varint_take(rest, &count))
+    if (!varint_take(rest, &count)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "exclude is cut off");
-    if (count > RC_EXCLUDE_MAX)
+    }
+    if (count > RC_EXCLUDE_MAX) {
         return rc_operation_fail(error, RC_CODE_TOO_LARGE, "exclude has more than %d client ids", RC_EXCLUDE_MAX);
+    }
     while (operation->exclude_count < count) {
         int failed = text_take(rest, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
                                &operation->exclude[operation->exclude_count], error);
 
-        if (failed < 0)
+        if (failed < 0) {
             return failed;
+        }
         operation->exclude_count++;
     }
     return 0;
@@ -194,11 +210,13 @@ static int data_take(unsigned flags, struct rest *rest, struct rc_operation *ope
         size_t offset;
         int failed = rc_json_scan(operation->data, RC_JSON_CHECK_UTF8, &value, &offset);
 
-        if (failed == -EOVERFLOW)
+        if (failed == -EOVERFLOW) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data is nested deeper than %d", RC_JSON_DEPTH_MAX);
-        if (failed < 0)
+        }
+        if (failed < 0) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data is not %s at its byte %zu",
                                      failed == -EILSEQ ? "UTF-8" : "JSON", offset);
+        }
     }
     return 0;
 }
@@ -212,26 +230,33 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
     if ((fields & FIELD_CHANNEL) != 0) {
         failed = text_take(rest, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
         if (failed == 0 && rc_channel_name_check((const char *)operation->channel.bytes, operation->channel.count,
-                                                 RC_CHANNEL_BYTES_MAX) < 0)
+                                                 RC_CHANNEL_BYTES_MAX) < 0) {
             failed = rc_operation_fail(error, RC_CODE_BAD_REQUEST, "channel has a control character");
+        }
     }
-    if (failed == 0 && (fields & FIELD_TO) != 0)
+    if (failed == 0 && (fields & FIELD_TO) != 0) {
         failed = text_take(rest, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
-    if (failed == 0 && (flags & RC_NATIVE_BINARY_KEY) != 0)
+    }
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_KEY) != 0) {
         failed = text_take(rest, "key", RC_KEY_BYTES_MAX, &operation->key, error);
-    if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0)
+    }
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0) {
         failed = exclude_take(rest, operation, error);
+    }
     if (failed == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
-        if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX)
+        if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "limit must be a whole number from 1 to %u",
                                      UINT32_MAX);
+        }
         operation->limit = (uint32_t)limit;
     }
     operation->echo = (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
-    if (failed == 0 && (fields & FIELD_DATA) != 0)
+    if (failed == 0 && (fields & FIELD_DATA) != 0) {
         failed = data_take(flags, rest, operation, error);
-    if (failed == 0 && rest->at != rest->end)
+    }
+    if (failed == 0 && rest->at != rest->end) {
         failed = rc_operation_fail(error, RC_CODE_BAD_REQUEST, "something follows the operation");
+    }
     return failed;
 }
 
@@ -245,21 +270,25 @@ static int operation_read(struct rc_reader *reader, struct rc_span bytes, struct
 
     rc_operation_reset(operation);
     error->id = rc_span_of(NULL, 0);
-    if (bytes.count < 2)
+    if (bytes.count < 2) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "an operation has at least two bytes");
+    }
     type = bytes.bytes[0];
     flags = bytes.bytes[1];
     rest = (struct rest){.at = bytes.bytes + 2, .end = bytes.bytes + bytes.count};
-    if (type >= RC_ARRAY_COUNT(operations) || operations[type].type == 0)
+    if (type >= RC_ARRAY_COUNT(operations) || operations[type].type == 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type 0x%02x is not one of the operations", type);
+    }
 
     failed = id_take(reader, flags, &rest, &error->id, error);
-    if (failed < 0)
+    if (failed < 0) {
         return failed;
+    }
     operation->type = operations[type].type;
     operation->id = error->id;
-    if ((flags & ~operations[type].flags) != 0)
+    if ((flags & ~operations[type].flags) != 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "flags 0x%02x are not for type 0x%02x", flags, type);
+    }
     failed = fields_take(&rest, operations[type].fields, flags, operation, error);
     return failed < 0 ? failed : 1;
 }
@@ -272,10 +301,12 @@ static int batch_check(struct rc_span frame, struct rc_operation_error *error)
     unsigned count = 0;
 
     while (rest.at < rest.end) {
-        if (!span_take(&rest, &bytes))
+        if (!span_take(&rest, &bytes)) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "the batch's lengths do not add up");
-        if (++count > RC_BATCH_MAX)
+        }
+        if (++count > RC_BATCH_MAX) {
             return rc_operation_fail(error, RC_CODE_TOO_LARGE, "a message holds at most %d operations", RC_BATCH_MAX);
+        }
     }
     return 0;
 }
@@ -286,8 +317,9 @@ int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operati
     struct rc_span bytes;
     struct rest rest;
 
-    if (reader->ended)
+    if (reader->ended) {
         return 0;
+    }
     if (!reader->started) {
         reader->started = true;
         if (frame.count == 0 || frame.bytes[0] != RC_NATIVE_BINARY_BATCH) {
@@ -324,8 +356,9 @@ static inline uint8_t *put_varint(uint8_t *out, uint64_t number)
 
 static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
 {
-    if (bytes.count != 0)
+    if (bytes.count != 0) {
         memcpy(out, bytes.bytes, bytes.count);
+    }
     return out + bytes.count;
 }
 
@@ -339,10 +372,12 @@ static unsigned id_kind(struct rc_span id, uint64_t *number)
 {
     struct rc_json_value value = {.raw = id, .type = RC_JSON_NUMBER};
 
-    if (id.count == 0)
+    if (id.count == 0) {
         return RC_NATIVE_BINARY_ID_NONE;
-    if (id.bytes[0] == '"')
+    }
+    if (id.bytes[0] == '"') {
         return memchr(id.bytes, '\\', id.count) == NULL ? RC_NATIVE_BINARY_ID_STRING : RC_NATIVE_BINARY_ID_JSON;
+    }
     return rc_json_uint64(&value, number) == 0 ? RC_NATIVE_BINARY_ID_NUMBER : RC_NATIVE_BINARY_ID_JSON;
 }
 
@@ -373,8 +408,9 @@ static size_t members_bytes_max(const struct rc_presence_list *list)
     struct rc_query_entry entry;
     size_t bytes = 0;
 
-    while (rc_query_entry_next(&rest, &entry))
+    while (rc_query_entry_next(&rest, &entry)) {
         bytes += 4 * LENGTH_BYTES_MAX + entry.user.count + 3 * entry.instances.count;
+    }
     return bytes;
 }
 
@@ -419,8 +455,9 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     out = put_answer(out, RC_NATIVE_BINARY_ERROR, flags, event->id);
     out = put_varint(out, (uint64_t)event->code);
     out = put_counted(out, rc_span_text(rc_code_reason(event->code)));
-    if (event->channel.count != 0)
+    if (event->channel.count != 0) {
         out = put_counted(out, event->channel);
+    }
     return put(out, event->message);
 }
 
@@ -442,13 +479,15 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
         struct rc_span ids = entry.instances;
         uint64_t count = 0;
 
-        while (rc_query_instance_of(&ids, &id))
+        while (rc_query_instance_of(&ids, &id)) {
             count++;
+        }
         out = put_counted(out, entry.user);
         out = put_varint(out, entry.clients);
         out = put_varint(out, count);
-        while (rc_query_instance_of(&entry.instances, &id))
+        while (rc_query_instance_of(&entry.instances, &id)) {
             out = put_counted(out, id);
+        }
     }
     return out;
 }
@@ -460,10 +499,12 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
 
     *out++ = event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE : RC_NATIVE_BINARY_DIRECTED;
     *out++ = (uint8_t)flags;
-    if (event->type == RC_EVENT_MESSAGE)
+    if (event->type == RC_EVENT_MESSAGE) {
         out = put_counted(out, event->channel);
-    if (event->from.count != 0)
+    }
+    if (event->from.count != 0) {
         out = put_counted(out, event->from);
+    }
     return put(out, event->data);
 }
 

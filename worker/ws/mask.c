@@ -10,8 +10,9 @@
 static uint32_t rotated(uint32_t key, size_t phase)
 {
     unsigned bits = (unsigned)(phase & 3) * 8;
-    if (bits == 0)
+    if (bits == 0) {
         return key;
+    }
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     return key >> bits | key << (32 - bits);
 #else
@@ -28,8 +29,9 @@ void rc_ws_mask(uint8_t *bytes, size_t n, uint32_t key, size_t phase)
     for (; n >= 32; n -= 32, bytes += 32) {
         uint64_t words[4];
         memcpy(words, bytes, sizeof(words));
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             words[i] ^= key8;
+        }
         memcpy(bytes, words, sizeof(words));
     }
     for (; n >= 8; n -= 8, bytes += 8) {
@@ -48,6 +50,7 @@ void rc_ws_mask(uint8_t *bytes, size_t n, uint32_t key, size_t phase)
     }
     uint8_t key_bytes[4];
     memcpy(key_bytes, &key4, sizeof(key_bytes));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         bytes[i] ^= key_bytes[i];
+    }
 }

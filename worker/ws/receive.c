@@ -26,15 +26,19 @@ static const char *open_data_frame(struct rc_ws_receiver *receiver, const struct
 {
     *code = RC_WS_CLOSE_PROTOCOL_ERROR;
     if (header->opcode == RC_WS_CONTINUATION) {
-        if (receiver->frames == 0)
+        if (receiver->frames == 0) {
             return "continuation frame without a message to continue";
-        if (header->rsv & RC_WS_RSV1)
+        }
+        if (header->rsv & RC_WS_RSV1) {
             return "RSV1 set on a continuation frame";
+        }
     } else {
-        if (receiver->frames != 0)
+        if (receiver->frames != 0) {
             return "new message inside a fragmented one";
-        if ((header->rsv & RC_WS_RSV1) && !limits->deflate)
+        }
+        if ((header->rsv & RC_WS_RSV1) && !limits->deflate) {
             return "RSV1 set without a negotiated extension";
+        }
         receiver->opcode = header->opcode;
         receiver->compressed = header->rsv & RC_WS_RSV1 ? 1 : 0;
         receiver->utf8 = 0;
@@ -50,8 +54,9 @@ static const char *open_data_frame(struct rc_ws_receiver *receiver, const struct
         *code = RC_WS_CLOSE_TOO_BIG;
         return "message too big";
     }
-    if (receiver->frames != UINT32_MAX)
+    if (receiver->frames != UINT32_MAX) {
         receiver->frames++;
+    }
     receiver->state = RC_WS_RECEIVER_PAYLOAD;
     receiver->fin = header->fin;
     return NULL;
@@ -113,8 +118,9 @@ static size_t take_header(struct rc_ws_receiver *receiver, const uint8_t *bytes,
     }
     if (RC_UNLIKELY(header_bytes == 0)) {
         /* 14 bytes always make a header, so all of `bytes` was looked at and fits. */
-        if (held == 0)
+        if (held == 0) {
             memcpy(receiver->header, bytes, n);
+        }
         receiver->header_bytes = (uint8_t)(held + n);
         return n;
     }
@@ -134,13 +140,15 @@ static uint8_t *append(struct rc_ws_receiver *receiver, const uint8_t *bytes, si
     if (needed > receiver->buffer_bytes) {
         uint64_t wanted = 2 * needed + GROWTH_BYTES;
         uint64_t bound = limits->message_bytes_max;
-        if (receiver->fin && receiver->message_bytes + receiver->frame_bytes_left < bound)
+        if (receiver->fin && receiver->message_bytes + receiver->frame_bytes_left < bound) {
             bound = receiver->message_bytes + receiver->frame_bytes_left;
+        }
         receiver->buffer_bytes = wanted < bound ? wanted : bound;
     }
     uint8_t *start = buffer->reserve(buffer->context, receiver->buffer_bytes, receiver->message_bytes);
-    if (start != NULL && n != 0)
+    if (start != NULL && n != 0) {
         memcpy(start + receiver->message_bytes, bytes, n);
+    }
     receiver->message_bytes = needed;
     return start;
 }
@@ -169,8 +177,9 @@ static size_t take_payload(struct rc_ws_receiver *receiver, uint8_t *bytes, size
     bool frame_complete = take == receiver->frame_bytes_left;
     bool message_complete = frame_complete && receiver->fin;
 
-    if (receiver->key != 0)
+    if (receiver->key != 0) {
         rc_ws_mask(bytes, take, receiver->key, receiver->phase);
+    }
     if (receiver->opcode == RC_WS_TEXT && !receiver->compressed && rc_utf8_feed(&receiver->utf8, bytes, take) < 0) {
         fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "text is not UTF-8");
         return n;
@@ -185,10 +194,12 @@ static size_t take_payload(struct rc_ws_receiver *receiver, uint8_t *bytes, size
             fail(receiver, event, RC_WS_CLOSE_INTERNAL_ERROR, "out of memory for the message");
             return n;
         }
-        if (frame_complete)
+        if (frame_complete) {
             receiver->state = RC_WS_RECEIVER_HEADER;
-        if (message_complete)
+        }
+        if (message_complete) {
             deliver(receiver, start, receiver->message_bytes, event);
+        }
     } else if (frame_complete) {
         receiver->state = RC_WS_RECEIVER_HEADER;
     }
@@ -232,8 +243,9 @@ static size_t take_control(struct rc_ws_receiver *receiver, uint8_t *bytes, size
     uint8_t *payload = bytes;
 
     RC_ASSERT_HOT(receiver->control_bytes + receiver->frame_bytes_left <= RC_WS_CONTROL_PAYLOAD_MAX);
-    if (receiver->key != 0)
+    if (receiver->key != 0) {
         rc_ws_mask(bytes, take, receiver->key, receiver->phase);
+    }
     if (receiver->control_bytes != 0 || take < receiver->frame_bytes_left) {
         memcpy(receiver->control + receiver->control_bytes, bytes, take);
         payload = receiver->control;
@@ -241,8 +253,9 @@ static size_t take_control(struct rc_ws_receiver *receiver, uint8_t *bytes, size
     receiver->control_bytes = (uint8_t)(receiver->control_bytes + take);
     receiver->frame_bytes_left -= take;
     receiver->phase = (uint8_t)((receiver->phase + take) & 3);
-    if (receiver->frame_bytes_left != 0)
+    if (receiver->frame_bytes_left != 0) {
         return take;
+    }
 
     receiver->state = RC_WS_RECEIVER_HEADER;
     if (receiver->control_opcode == RC_WS_CLOSE) {
@@ -263,15 +276,18 @@ size_t rc_ws_receive(struct rc_ws_receiver *receiver, uint8_t *bytes, size_t n, 
 
     *event = (struct rc_ws_event){.type = RC_WS_EVENT_NONE};
     while (used < n && event->type == RC_WS_EVENT_NONE) {
-        if (receiver->state == RC_WS_RECEIVER_CLOSED)
+        if (receiver->state == RC_WS_RECEIVER_CLOSED) {
             return n;
-        if (receiver->state == RC_WS_RECEIVER_HEADER)
+        }
+        if (receiver->state == RC_WS_RECEIVER_HEADER) {
             used += take_header(receiver, bytes + used, n - used, limits, event);
+        }
         /* Not "else": a header completes an empty frame, also as the last of the bytes. */
-        if (receiver->state == RC_WS_RECEIVER_PAYLOAD)
+        if (receiver->state == RC_WS_RECEIVER_PAYLOAD) {
             used += take_payload(receiver, bytes + used, n - used, limits, buffer, event);
-        else if (receiver->state == RC_WS_RECEIVER_CONTROL)
+        } else if (receiver->state == RC_WS_RECEIVER_CONTROL) {
             used += take_control(receiver, bytes + used, n - used, event);
+        }
     }
     return used;
 }

@@ -46,16 +46,21 @@ static const struct {
 /* The state after a byte that starts a code point. */
 static inline uint8_t after_lead(uint8_t byte)
 {
-    if (byte < 0x80)
+    if (byte < 0x80) {
         return BOUNDARY;
-    if (byte < 0xC2)
+    }
+    if (byte < 0xC2) {
         return INVALID; /* a continuation byte, or C0 and C1, which only overlong forms need */
-    if (byte < 0xE0)
+    }
+    if (byte < 0xE0) {
         return MORE_1;
-    if (byte < 0xF0)
+    }
+    if (byte < 0xF0) {
         return byte == 0xE0 ? AFTER_E0 : byte == 0xED ? AFTER_ED : MORE_2;
-    if (byte > 0xF4)
+    }
+    if (byte > 0xF4) {
         return INVALID;
+    }
     return byte == 0xF0 ? AFTER_F0 : byte == 0xF4 ? AFTER_F4 : MORE_3;
 }
 
@@ -65,11 +70,13 @@ static int feed_bytewise(uint8_t *state, const uint8_t *bytes, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (now == BOUNDARY) {
             now = after_lead(bytes[i]);
-            if (now == INVALID)
+            if (now == INVALID) {
                 return -EILSEQ;
+            }
         } else {
-            if (bytes[i] < continuation[now].low || bytes[i] > continuation[now].high)
+            if (bytes[i] < continuation[now].low || bytes[i] > continuation[now].high) {
                 return -EILSEQ;
+            }
             now = continuation[now].next;
         }
     }
@@ -174,12 +181,15 @@ SSSE3 static inline __m128i block_errors(__m128i input, __m128i before)
 /* How many of the last bytes before `end` begin a code point that is not complete there: 0 to 3. At least 3 precede. */
 static inline size_t incomplete_tail(const uint8_t *end)
 {
-    if (end[-1] >= 0xC0)
+    if (end[-1] >= 0xC0) {
         return 1;
-    if (end[-2] >= 0xE0)
+    }
+    if (end[-2] >= 0xE0) {
         return 2;
-    if (end[-3] >= 0xF0)
+    }
+    if (end[-3] >= 0xF0) {
         return 3;
+    }
     return 0;
 }
 
@@ -195,11 +205,13 @@ SSSE3 static ptrdiff_t check_blocks(const uint8_t *bytes, size_t n)
         wrong = _mm_or_si128(wrong, block_errors(input, before));
         before = input;
         /* Looked at once per KiB: a broken text is found soon, a sound one pays next to nothing. */
-        if ((at & 1023) == 1008 && _mm_movemask_epi8(_mm_cmpeq_epi8(wrong, _mm_setzero_si128())) != 0xFFFF)
+        if ((at & 1023) == 1008 && _mm_movemask_epi8(_mm_cmpeq_epi8(wrong, _mm_setzero_si128())) != 0xFFFF) {
             return -1;
+        }
     }
-    if (_mm_movemask_epi8(_mm_cmpeq_epi8(wrong, _mm_setzero_si128())) != 0xFFFF)
+    if (_mm_movemask_epi8(_mm_cmpeq_epi8(wrong, _mm_setzero_si128())) != 0xFFFF) {
         return -1;
+    }
     return (ptrdiff_t)(at - incomplete_tail(bytes + at));
 }
 
@@ -213,16 +225,19 @@ static inline size_t ascii_blocks(const uint8_t *bytes, size_t n)
         uint64_t words[8];
         memcpy(words, bytes + at, sizeof(words));
         uint64_t all = 0;
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 8; i++) {
             all |= words[i];
-        if (all & 0x8080808080808080u)
+        }
+        if (all & 0x8080808080808080u) {
             break;
+        }
     }
     for (; n - at >= 8; at += 8) {
         uint64_t word;
         memcpy(&word, bytes + at, sizeof(word));
-        if (word & 0x8080808080808080u)
+        if (word & 0x8080808080808080u) {
             break;
+        }
     }
     return at;
 }
@@ -233,16 +248,18 @@ int rc_utf8_feed(uint8_t *state, const uint8_t *bytes, size_t n)
 
     /* Finish the code point that the piece before began. */
     while (*state != BOUNDARY && at < n) {
-        if (feed_bytewise(state, bytes + at, 1) < 0)
+        if (feed_bytewise(state, bytes + at, 1) < 0) {
             return -EILSEQ;
+        }
         at++;
     }
     at += ascii_blocks(bytes + at, n - at);
 #ifdef __x86_64__
     if (n - at >= 16 && HAVE_SSSE3()) {
         ptrdiff_t checked = check_blocks(bytes + at, n - at);
-        if (checked < 0)
+        if (checked < 0) {
             return -EILSEQ;
+        }
         at += (size_t)checked;
     }
 #endif

@@ -13,9 +13,11 @@
 
 static bool is_in(const struct rc_http_extension *offer, const char *name)
 {
-    for (uint32_t i = 0; i < offer->parameter_count; i++)
-        if (rc_http_view_equals(offer->parameters[i].name, name))
+    for (uint32_t i = 0; i < offer->parameter_count; i++) {
+        if (rc_http_view_equals(offer->parameters[i].name, name)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -26,8 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct rc_http_request request;
     struct rc_http_extension offers[RC_HTTP_EXTENSIONS_MAX];
     struct rc_deflate_agreement agreement;
-    if (size < 1)
+    if (size < 1) {
         return 0;
+    }
     const struct rc_deflate_policy policy = {.server_window_bits = (uint8_t)(9 + data[0] % 7),
                                              .client_window_bits = data[0] & 0x40 ? 0 : (uint8_t)(8 + data[0] / 8 % 8),
                                              .serves_256 = data[0] & 0x80};

@@ -48,9 +48,11 @@ static void check_cors(const struct rc_http_request *request, uint8_t picks)
     static const char *const entries[][2] = {
         {"https://example.com", NULL}, {"https://*.example.com", "http://localhost:3000"}, {"*", NULL}, {NULL, NULL}};
     struct rc_config_list list = {0};
-    for (size_t i = 0; i < 2; i++)
-        if (entries[picks & 3][i] != NULL)
+    for (size_t i = 0; i < 2; i++) {
+        if (entries[picks & 3][i] != NULL) {
             snprintf(list.items[list.count++].text, RC_CONFIG_TEXT_MAX, "%s", entries[picks & 3][i]);
+        }
+    }
     const struct rc_cors_policy policy = {.origins = &list,
                                           .methods = "GET, HEAD, POST",
                                           .headers = picks & 4 ? "authorization, content-type" : "",
@@ -65,9 +67,10 @@ static void check_cors(const struct rc_http_request *request, uint8_t picks)
     const bool leave = strstr(out, "Access-Control-Allow-Origin:") != NULL;
     RC_ASSERT(leave == (verdict == RC_CORS_ALLOWED));
     RC_ASSERT(strstr(out, "Allow-Credentials") == NULL || strstr(out, "Allow-Origin: *") == NULL);
-    for (size_t i = 0; i < n; i++) /* nobody smuggles a line of their own into our answer */
+    for (size_t i = 0; i < n; i++) { /* nobody smuggles a line of their own into our answer */
         RC_ASSERT(out[i] != '\r' || strncmp(out + i, "\r\nAccess-", 9) == 0 || strncmp(out + i, "\r\nVary: ", 8) == 0 ||
                   i + 2 == n);
+    }
     free(out);
 }
 
@@ -79,8 +82,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char options[] = "OPTIONS / HTTP/1.1\r\nHost: example.com\r\n";
     static const struct rc_http_limits limits = {.head_bytes_max = RC_HTTP_HEAD_BYTES_MAX, .headers_max = 100};
     static struct rc_http_request request;
-    if (size < 1)
+    if (size < 1) {
         return 0;
+    }
     const char *start = data[0] & 64 ? options : get;
     const size_t start_bytes = strlen(start), n = start_bytes + size - 1 + 4;
     char *head = malloc(n);

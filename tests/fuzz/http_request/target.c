@@ -42,8 +42,9 @@ static void parse(struct outcome *out, const uint8_t *bytes, size_t n, size_t st
 static void check_view(struct rc_http_view view, const struct outcome *outcome)
 {
     const char *start = (const char *)outcome->bytes;
-    if (view.bytes != 0)
+    if (view.bytes != 0) {
         RC_ASSERT(view.text >= start && view.text + view.bytes <= start + outcome->value);
+    }
 }
 
 static void check_request(const struct outcome *outcome)
@@ -54,8 +55,9 @@ static void check_request(const struct outcome *outcome)
     check_view(request->host, outcome);
     check_view(request->query, outcome);
     RC_ASSERT(request->path.bytes != 0);
-    if (!rc_http_view_equals(request->path, "/"))
+    if (!rc_http_view_equals(request->path, "/")) {
         check_view(request->path, outcome);
+    }
     RC_ASSERT(request->version != RC_HTTP_1_1 || request->host.bytes != 0);
     RC_ASSERT(!(request->chunked && request->has_content_length));
     RC_ASSERT(request->header_count <= RC_HTTP_HEADERS_MAX);
@@ -64,15 +66,17 @@ static void check_request(const struct outcome *outcome)
         check_view(request->headers[i].name, outcome);
         check_view(value, outcome);
         RC_ASSERT(rc_http_view_is_token(request->headers[i].name));
-        for (size_t j = 0; j < value.bytes; j++)
+        for (size_t j = 0; j < value.bytes; j++) {
             RC_ASSERT(value.text[j] != '\r' && value.text[j] != '\n' && value.text[j] != '\0');
+        }
     }
 }
 
 static size_t put(char *out, size_t at, struct rc_http_view view, const char *after)
 {
-    if (view.bytes != 0)
+    if (view.bytes != 0) {
         memcpy(out + at, view.text, view.bytes);
+    }
     memcpy(out + at + view.bytes, after, strlen(after));
     return at + view.bytes + strlen(after);
 }
@@ -107,9 +111,10 @@ static void check_round_trip(const struct outcome *first)
         RC_ASSERT(again.request.content_length == request->content_length);
         RC_ASSERT(again.request.expect_100 == request->expect_100);
         RC_ASSERT(again.request.header_count == request->header_count);
-        for (uint32_t i = 0; i < request->header_count; i++)
+        for (uint32_t i = 0; i < request->header_count; i++) {
             RC_ASSERT(same(again.request.headers[i].name, request->headers[i].name) &&
                       same(again.request.headers[i].value, request->headers[i].value));
+        }
         free(again.bytes);
     }
     free(head);
@@ -127,13 +132,15 @@ static int decode(const struct rc_http_request *request, const uint8_t *bytes, s
         struct rc_http_view span;
         outcome = rc_http_body_feed(&body, bytes + at, piece, &consumed, &span);
         RC_ASSERT(consumed <= piece && span.bytes <= consumed && (consumed != 0 || outcome != 0));
-        for (size_t i = 0; i < span.bytes; i++)
+        for (size_t i = 0; i < span.bytes; i++) {
             *hash = (*hash ^ (uint8_t)span.text[i]) * 0x100000001B3u;
+        }
         at += consumed;
         decoded += span.bytes;
         RC_ASSERT(decoded <= 1000);
-        if (outcome == 1)
+        if (outcome == 1) {
             *hash ^= at;
+        }
     }
     return outcome;
 }
@@ -146,8 +153,9 @@ static void check_helpers(const struct rc_http_request *request)
     RC_ASSERT(rc_http_query_find(request->query, "token", out, sizeof(out)) <= (int)sizeof(out));
     for (uint32_t i = 0; i < request->header_count; i++) {
         struct rc_http_view list = request->headers[i].value;
-        while (rc_http_list_next(&list, &element))
+        while (rc_http_list_next(&list, &element)) {
             RC_ASSERT(element.bytes != 0);
+        }
         RC_ASSERT(list.bytes == 0);
     }
 }
@@ -157,8 +165,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct outcome whole, cut;
-    if (size < 2)
+    if (size < 2) {
         return 0;
+    }
     const struct rc_http_limits small = {.head_bytes_max = 400, .target_bytes_max = 60, .headers_max = 6}, normal = {0};
     const struct rc_http_limits *limits = data[0] & 0x80 ? &small : &normal;
     const uint8_t *bytes = data + 1;
@@ -170,8 +179,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.value > 0) {
         check_request(&whole);
         check_request(&cut);
-        if (whole.request.version != RC_HTTP_0_9)
+        if (whole.request.version != RC_HTTP_0_9) {
             check_round_trip(&whole);
+        }
         check_helpers(&whole.request);
         uint64_t hash, hash_cut;
         const uint8_t *rest = bytes + whole.value;

@@ -15,8 +15,9 @@
 
 static void check_view(struct rc_http_view view, const char *head, size_t n)
 {
-    if (view.bytes != 0)
+    if (view.bytes != 0) {
         RC_ASSERT(view.text >= head && view.text + view.bytes <= head + n);
+    }
 }
 
 static void check_extensions(const struct rc_http_upgrade *upgrade, const char *head, size_t n)
@@ -43,8 +44,9 @@ static void check_response(const struct rc_http_upgrade *upgrade, size_t capacit
     size_t n = rc_http_upgrade_response(upgrade, response, capacity);
     RC_ASSERT(n <= capacity);
     RC_ASSERT(capacity < 512 || n > 0);
-    if (n > 0)
+    if (n > 0) {
         RC_ASSERT(memcmp(response, "HTTP/1.1 101 ", 13) == 0 && memcmp(response + n - 4, "\r\n\r\n", 4) == 0);
+    }
     free(response);
 }
 
@@ -58,15 +60,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct rc_http_limits limits = {0};
     static struct rc_http_request request;
     static struct rc_http_upgrade upgrade;
-    if (size < 1)
+    if (size < 1) {
         return 0;
+    }
     const struct rc_http_upgrade_policy policy = {.subprotocols = spoken, .subprotocol_count = data[0] & 0x03 ? 2 : 0};
     bool whole_head = data[0] & 0x80;
     size_t start_bytes = whole_head ? 0 : sizeof(start) - 1, n = start_bytes + size - 1, scanned = 0;
     const char *why = NULL;
 
-    if (n == 0)
+    if (n == 0) {
         return 0;
+    }
     char *head = malloc(n);
     RC_ASSERT(head != NULL);
     memcpy(head, start, start_bytes);

@@ -56,8 +56,9 @@ static int decode(const struct rc_json_value *value, uint8_t *scratch)
         RC_ASSERT(rc_json_string_decode(&second, again, value->raw.count, &text_again) == 0);
         RC_ASSERT(rc_span_equal(text, text_again));
         RC_ASSERT(text.count == 0 || rc_json_string_decode(value, again, text.count - 1, &text_again) == -EMSGSIZE);
-        if (text.bytes != scratch && text.count != 0)
+        if (text.bytes != scratch && text.count != 0) {
             memcpy(scratch, text.bytes, text.count);
+        }
         result = (int)text.count;
     }
     free(encoded);
@@ -90,8 +91,9 @@ static void compare(const struct rc_json_value *value, json_t *other, uint8_t *s
     case RC_JSON_ARRAY:
         RC_ASSERT(json_is_array(other));
         RC_ASSERT(rc_json_array_begin(&cursor, value->raw, 0) == 0);
-        while (rc_json_array_next(&cursor, &member) == 1)
+        while (rc_json_array_next(&cursor, &member) == 1) {
             compare(&member, json_array_get(other, count++), scratch);
+        }
         RC_ASSERT(count == json_array_size(other));
         break;
     case RC_JSON_STRING:
@@ -101,8 +103,9 @@ static void compare(const struct rc_json_value *value, json_t *other, uint8_t *s
         break;
     case RC_JSON_NUMBER:
         RC_ASSERT(json_is_number(other));
-        if (json_is_integer(other) && rc_json_uint64(value, &number) == 0)
+        if (json_is_integer(other) && rc_json_uint64(value, &number) == 0) {
             RC_ASSERT(number == (uint64_t)json_integer_value(other));
+        }
         break;
     case RC_JSON_TRUE:
         RC_ASSERT(json_is_true(other));
@@ -122,8 +125,9 @@ static void compare(const struct rc_json_value *value, json_t *other, uint8_t *s
 static bool may_hold_surrogate(struct rc_span text)
 {
     for (size_t index = 0; index + 2 < text.count; index++) {
-        if (text.bytes[index] == '\\' && text.bytes[index + 1] == 'u' && (text.bytes[index + 2] | 0x20) == 'd')
+        if (text.bytes[index] == '\\' && text.bytes[index + 1] == 'u' && (text.bytes[index + 2] | 0x20) == 'd') {
             return true;
+        }
     }
     return false;
 }
@@ -135,8 +139,9 @@ static void compare_with_jansson(struct rc_span text, int result, const struct r
     json_t *other;
     uint8_t *scratch;
 
-    if (result == -EOVERFLOW)
+    if (result == -EOVERFLOW) {
         return;
+    }
     if (text.count != 0 && memchr(text.bytes, '\0', text.count) != NULL) {
         RC_ASSERT(result < 0);
         return;
@@ -150,8 +155,9 @@ static void compare_with_jansson(struct rc_span text, int result, const struct r
         return;
     }
     RC_ASSERT((other != NULL) == (result == 0));
-    if (other == NULL)
+    if (other == NULL) {
         return;
+    }
     scratch = malloc(text.count + 1);
     RC_ASSERT(scratch != NULL);
     compare(value, other, scratch);
@@ -170,15 +176,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int checked;
 
     RC_ASSERT(offset <= size && (unchecked < 0 || (inside(value.raw, text) && value.type == type)));
-    if (type == RC_JSON_ARRAY || type == RC_JSON_OBJECT)
+    if (type == RC_JSON_ARRAY || type == RC_JSON_OBJECT) {
         RC_ASSERT(walk(text, 0, &walk_offset) == unchecked && walk_offset == offset);
-    else
+    } else {
         RC_ASSERT(walk(text, 0, &walk_offset) < 0);
+    }
 
     checked = rc_json_scan(text, RC_JSON_CHECK_UTF8, &value, &offset);
     RC_ASSERT(offset <= size);
-    if (type == RC_JSON_ARRAY || type == RC_JSON_OBJECT)
+    if (type == RC_JSON_ARRAY || type == RC_JSON_OBJECT) {
         RC_ASSERT(walk(text, RC_JSON_CHECK_UTF8, &walk_offset) == checked && walk_offset == offset);
+    }
     RC_ASSERT(utf8 ? checked == unchecked : checked < 0);
     RC_ASSERT(unchecked == 0 || checked < 0);
     compare_with_jansson(text, checked, &value);

@@ -17,8 +17,9 @@ static int parse(const uint8_t *data, size_t n, struct rc_proxy_header *out)
     const char *why = NULL;
     uint8_t *exact = malloc(n == 0 ? 1 : n);
     RC_ASSERT(exact != NULL);
-    if (n > 0)
+    if (n > 0) {
         memcpy(exact, data, n);
+    }
     const int rc = rc_proxy_header_parse(exact, n, out, &why);
     RC_ASSERT(rc == -EPROTO ? why != NULL : rc >= 0 && (size_t)rc <= n && rc <= (int)RC_PROXY_HEADER_BYTES_MAX);
     RC_ASSERT(rc != 0 || n < RC_PROXY_HEADER_BYTES_MAX);
@@ -37,8 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const int rc = parse(data, cut, &part);
         RC_ASSERT(before == 0 || rc == before);
         RC_ASSERT(rc == 0 || rc == outcome);
-        if (rc > 0)
+        if (rc > 0) {
             RC_ASSERT(memcmp(&part, &whole, sizeof(part)) == 0);
+        }
         before = rc;
     }
     if (outcome > 0) {

@@ -29,8 +29,9 @@ static uint8_t *reserve(void *context, size_t bytes_total, size_t used)
     RC_ASSERT(bytes_total <= buffer->bytes_max && used <= buffer->capacity && used <= bytes_total);
     uint8_t *moved = malloc(bytes_total);
     RC_ASSERT(moved != NULL);
-    if (used != 0)
+    if (used != 0) {
         memcpy(moved, buffer->bytes, used);
+    }
     free(buffer->bytes);
     buffer->bytes = moved;
     buffer->capacity = bytes_total;
@@ -46,22 +47,24 @@ static long reference(const uint8_t *in, size_t n, const uint8_t *history, size_
     RC_ASSERT(whole != NULL && inflateInit2(&stream, -15) == Z_OK);
     memcpy(whole, in, n);
     memcpy(whole + n, "\x00\x00\xff\xff", 4);
-    if (history_bytes > 0)
+    if (history_bytes > 0) {
         RC_ASSERT(inflateSetDictionary(&stream, history, (uInt)history_bytes) == Z_OK);
+    }
     stream.next_in = whole;
     stream.avail_in = (uInt)n + 4;
     stream.next_out = out;
     stream.avail_out = REFERENCE_BYTES;
     const int rc = inflate(&stream, Z_SYNC_FLUSH);
     long result = (long)(REFERENCE_BYTES - stream.avail_out);
-    if (rc == Z_STREAM_END)
+    if (rc == Z_STREAM_END) {
         result = -2;
-    else if (rc != Z_OK)
+    } else if (rc != Z_OK) {
         result = -1;
-    else if (stream.avail_out == 0)
+    } else if (stream.avail_out == 0) {
         result = -3;
-    else if (stream.avail_in != 0 || !(stream.data_type & 128) || (stream.data_type & 31) != 0)
+    } else if (stream.avail_in != 0 || !(stream.data_type & 128) || (stream.data_type & 31) != 0) {
         result = -1;
+    }
     inflateEnd(&stream);
     free(whole);
     return result;
@@ -92,8 +95,9 @@ static void check_inflate(struct rc_inflater *inflater, const uint8_t *in, size_
         if (history.count <= (size_t)1 << window_bits) {
             uint8_t *window = malloc(room + history.count + 1);
             RC_ASSERT(window != NULL);
-            if (history.count > 0)
+            if (history.count > 0) {
                 memcpy(window, history.bytes, history.count);
+            }
             const size_t used = rc_inflate_remember(window, history.count, window_bits, out, out_bytes);
             RC_ASSERT(used == room);
             const size_t from_out = used < out_bytes ? used : out_bytes;
@@ -134,11 +138,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (inflater.stream == NULL) {
         RC_ASSERT(rc_inflater_open(&inflater) == 0);
         RC_ASSERT(rc_deflater_open(&deflater, &(struct rc_deflate_settings){.level = 6, .memory_level = 5}) == 0);
-        for (size_t i = 0; i < sizeof(history); i++)
+        for (size_t i = 0; i < sizeof(history); i++) {
             history[i] = (uint8_t)('a' + i % 26);
+        }
     }
-    if (size < 2)
+    if (size < 2) {
         return 0;
+    }
     static const uint64_t limits[] = {1, 100, 4096, 1u << 19};
     const unsigned window_bits = 8 + (data[0] >> 2) % 8;
     check_inflate(&inflater, data + 2, size - 2, rc_span_of(history, data[1]), limits[data[0] & 3], window_bits);

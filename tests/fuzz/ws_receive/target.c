@@ -28,8 +28,9 @@ struct transcript {
 
 static void add(struct transcript *transcript, const void *bytes, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         transcript->hash = (transcript->hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001B3u;
+    }
 }
 
 static uint8_t *reserve(void *context, size_t bytes_total, size_t used)
@@ -39,13 +40,15 @@ static uint8_t *reserve(void *context, size_t bytes_total, size_t used)
     RC_ASSERT(bytes_total <= buffer->limits->message_bytes_max);
     RC_ASSERT(bytes_total <= 2 * buffer->received + 4096);
     RC_ASSERT(used == 0 || used <= buffer->capacity);
-    if (buffer->stingy && bytes_total > 64)
+    if (buffer->stingy && bytes_total > 64) {
         return NULL;
+    }
     if (bytes_total > buffer->capacity) {
         uint8_t *moved = malloc(bytes_total);
         RC_ASSERT(moved != NULL);
-        if (used != 0)
+        if (used != 0) {
             memcpy(moved, buffer->bytes, used);
+        }
         free(buffer->bytes);
         buffer->bytes = moved;
         buffer->capacity = bytes_total;
@@ -85,8 +88,9 @@ static void note(struct transcript *transcript, const struct rc_ws_event *event)
     uint64_t fields[4] = {event->type, event->opcode, event->close_code, event->bytes};
     add(transcript, fields, sizeof(fields));
     add(transcript, event->payload, event->bytes);
-    if (event->reason != NULL)
+    if (event->reason != NULL) {
         add(transcript, event->reason, strlen(event->reason));
+    }
     transcript->events++;
 }
 
@@ -102,8 +106,9 @@ static struct transcript run(const uint8_t *bytes, size_t n, size_t piece_max, u
 
     for (size_t given = 0; given < n;) {
         size_t piece_bytes = 1 + (size_t)rand_r(&seed) % piece_max, at = 0;
-        if (piece_bytes > n - given)
+        if (piece_bytes > n - given) {
             piece_bytes = n - given;
+        }
         uint8_t *piece = malloc(piece_bytes);
         RC_ASSERT(piece != NULL);
         memcpy(piece, bytes + given, piece_bytes);
@@ -117,12 +122,14 @@ static struct transcript run(const uint8_t *bytes, size_t n, size_t piece_max, u
             RC_ASSERT(event.type != RC_WS_EVENT_NONE || at == piece_bytes);
             RC_ASSERT(!over || event.type == RC_WS_EVENT_NONE);
             check_event(&event, limits);
-            if (event.type != RC_WS_EVENT_NONE)
+            if (event.type != RC_WS_EVENT_NONE) {
                 note(&transcript, &event);
+            }
             over = over || event.type == RC_WS_EVENT_ERROR || event.type == RC_WS_EVENT_CLOSE;
             RC_ASSERT(!over || !rc_ws_receiver_idle(&receiver));
-            if (rc_ws_receiver_idle(&receiver))
+            if (rc_ws_receiver_idle(&receiver)) {
                 memset(&receiver, 0, sizeof(receiver));
+            }
             if (!rc_ws_receiver_uses_buffer(&receiver)) {
                 free(buffer.bytes);
                 buffer.bytes = NULL;
@@ -139,8 +146,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 3)
+    if (size < 3) {
         return 0;
+    }
     const struct rc_ws_limits limits = {
         .message_bytes_max = data[0] & 0x10   ? 200
                              : data[0] & 0x20 ? 1u << 20
@@ -158,7 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RC_ASSERT(whole.events == cut.events && whole.hash == cut.hash);
     RC_ASSERT(whole.events == bytewise.events && whole.hash == bytewise.hash);
     /* How much is buffered depends on the cutting, so where memory ends does too: it only must not break anything. */
-    if (stingy)
+    if (stingy) {
         run(bytes, n, 1 + data[1] % 64, data[1], &limits, true);
+    }
     return 0;
 }

@@ -29,8 +29,9 @@ struct transcript {
 static void add(struct transcript *transcript, uint8_t opcode, const uint8_t *bytes, size_t n)
 {
     transcript->hash = (transcript->hash ^ (opcode + 1000 * n)) * 0x100000001B3u;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         transcript->hash = (transcript->hash ^ bytes[i]) * 0x100000001B3u;
+    }
     transcript->messages++;
 }
 
@@ -167,8 +168,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 1)
+    if (size < 1) {
         return 0;
+    }
     const struct transcript ours = run_ours(data + 1, size - 1, data[0]);
     const struct transcript theirs = run_theirs(data + 1, size - 1);
     if (ours.ending == FAILED && theirs.ending == OPEN) {
@@ -183,8 +185,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         RC_ASSERT(theirs.code == RC_WS_CLOSE_INVALID_PAYLOAD);
         return 0;
     }
-    if (debatable(ours.code) || debatable(theirs.code))
+    if (debatable(ours.code) || debatable(theirs.code)) {
         return 0;
+    }
     RC_ASSERT(ours.ending == theirs.ending);
     RC_ASSERT(ours.messages == theirs.messages && ours.hash == theirs.hash);
     /* A code that may not be sent and a reason that is not UTF-8: both are right. */

@@ -249,8 +249,9 @@ Test(native, bounds_names_and_ids)
         name[length - 1] = '\0';
         (void)snprintf(frame, sizeof(frame), "{\"type\":\"subscribe\",\"channel\":\"%s\\u006e\"}", name);
         cr_assert_eq(first(rc_span_text(frame)), length <= RC_CHANNEL_BYTES_MAX ? 1 : -EBADMSG);
-        if (length <= RC_CHANNEL_BYTES_MAX)
+        if (length <= RC_CHANNEL_BYTES_MAX) {
             cr_assert_eq(operation.channel.count, (size_t)length);
+        }
     }
     for (int length = 127; length <= 129; length++) {
         memset(name, 'n', sizeof(name));
@@ -271,8 +272,9 @@ Test(native, scratch_holds_the_worst_operation)
     worst.channel = rc_span_of(name, sizeof(name));
     worst.key = rc_span_of(name, RC_KEY_BYTES_MAX);
     worst.exclude_count = RC_EXCLUDE_MAX;
-    for (size_t index = 0; index < RC_EXCLUDE_MAX; index++)
+    for (size_t index = 0; index < RC_EXCLUDE_MAX; index++) {
         worst.exclude[index] = rc_span_of(name, RC_CLIENT_ID_BYTES_MAX);
+    }
     cr_assert_eq(first(rc_span_of(frame, rc_test_operation_json(&worst, frame))), 1, "%s", error.message);
     cr_assert(rc_test_operation_equal(&operation, &worst));
 
@@ -293,13 +295,15 @@ Test(native, bounds_exclude)
     for (int count = RC_EXCLUDE_MAX; count <= RC_EXCLUDE_MAX + 1; count++) {
         int at = snprintf(frame, sizeof(frame), "{\"type\":\"broadcast\",\"id\":7,\"data\":1,\"exclude\":[");
 
-        for (int index = 0; index < count; index++)
+        for (int index = 0; index < count; index++) {
             at += snprintf(frame + at, sizeof(frame) - (size_t)at, "%s\"c%d\"", index != 0 ? "," : "", index);
+        }
         (void)snprintf(frame + at, sizeof(frame) - (size_t)at, "]}");
-        if (count <= RC_EXCLUDE_MAX)
+        if (count <= RC_EXCLUDE_MAX) {
             good(frame);
-        else
+        } else {
             bad(frame, RC_CODE_TOO_LARGE, "7", "exclude has more than 64 client ids");
+        }
     }
 }
 
@@ -340,9 +344,10 @@ Test(native, bounds_a_batch)
         int at = snprintf(frame, sizeof(frame), "[");
         int got;
 
-        for (int index = 0; index < count; index++)
+        for (int index = 0; index < count; index++) {
             at += snprintf(frame + at, sizeof(frame) - (size_t)at, "%s{\"type\":\"ping\",\"id\":%d}", index ? "," : "",
                            index);
+        }
         (void)snprintf(frame + at, sizeof(frame) - (size_t)at, "]");
         if (count > RC_BATCH_MAX) {
             bad(frame, RC_CODE_TOO_LARGE, "", "a message holds at most 128 operations");
@@ -368,10 +373,11 @@ Test(native, bounds_depth)
         memset(nested + depth, ']', depth);
         nested[2 * depth] = '\0';
         (void)snprintf(frame, sizeof(frame), "{\"type\":\"broadcast\",\"id\":7,\"data\":%s}", nested);
-        if (depth < RC_JSON_DEPTH_MAX)
+        if (depth < RC_JSON_DEPTH_MAX) {
             good(frame);
-        else
+        } else {
             bad(frame, RC_CODE_BAD_REQUEST, "7", "JSON is nested deeper than 64 at byte 97");
+        }
     }
 }
 
@@ -483,8 +489,9 @@ Test(native, bounds_hold_for_the_worst_texts)
         {.clients = UINT32_MAX, .user = SPAN("a")}};
     uint8_t entries[2048];
     uint32_t used = 0;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(worst_entries); i++)
+    for (size_t i = 0; i < RC_ARRAY_COUNT(worst_entries); i++) {
         used = rc_query_entry_put(entries, used, sizeof(entries), &worst_entries[i]);
+    }
     const struct rc_presence_list presence = {.answer = most, .entries = rc_span_of(entries, used)};
     struct rc_event event = {.code = RC_CODE_NOT_ENABLED,
                              .presence = &presence,

@@ -129,8 +129,9 @@ static struct rc_span unhex(const char *hex, uint8_t *out)
     unsigned byte;
     int used;
 
-    for (; sscanf(hex, "%2x%n", &byte, &used) == 1; hex += used)
+    for (; sscanf(hex, "%2x%n", &byte, &used) == 1; hex += used) {
         out[count++] = (uint8_t)byte;
+    }
     return rc_span_of(out, count);
 }
 
@@ -189,8 +190,9 @@ Test(native_binary, examples_are_in_the_document)
         cr_assert_not_null(strstr(text, operation_examples[index].hex), "%s", operation_examples[index].hex);
     }
     for (size_t index = 0; index < RC_ARRAY_COUNT(event_examples); index++) {
-        if (event_examples[index].json != NULL)
+        if (event_examples[index].json != NULL) {
             cr_assert_not_null(strstr(text, event_examples[index].json), "%s", event_examples[index].json);
+        }
         cr_assert_not_null(strstr(text, event_examples[index].hex), "%s", event_examples[index].hex);
     }
     free(text);
@@ -248,8 +250,9 @@ Test(native_binary, example_events_are_as_documented)
                   event_examples[index].hex);
         cr_assert(rc_test_event_read(rc_span_of(out, count), &read), "%s", event_examples[index].hex);
         free(out);
-        if (event_examples[index].json == NULL)
+        if (event_examples[index].json == NULL) {
             continue;
+        }
         room = rc_native_event_bytes_max(RC_NATIVE_JSON, event);
         out = malloc(room);
         count = rc_native_event_encode(RC_NATIVE_JSON, event, out);
@@ -408,10 +411,11 @@ Test(native_binary, refuses_every_truncation)
 
             memcpy(copy, bytes, count);
             got = first(rc_span_of(copy, count));
-            if (bytes[0] == RC_NATIVE_BINARY_BATCH && (count == 1 || count == 16))
+            if (bytes[0] == RC_NATIVE_BINARY_BATCH && (count == 1 || count == 16)) {
                 cr_assert_eq(got, count == 1 ? 0 : 1); /* a batch may end after any of its operations */
-            else
+            } else {
                 cr_assert_eq(got, -EBADMSG, "%s cut to %zu", operation_examples[index].hex, count);
+            }
             free(copy);
         }
         cr_assert(data.count == 0 || data.bytes + data.count == frame.bytes + frame.count);
@@ -448,8 +452,9 @@ Test(native_binary, bounds_a_batch)
     uint8_t frame[1 + 3 * (RC_BATCH_MAX + 1)] = {RC_NATIVE_BINARY_BATCH};
     int got;
 
-    for (size_t index = 0; index <= RC_BATCH_MAX; index++)
+    for (size_t index = 0; index <= RC_BATCH_MAX; index++) {
         memcpy(frame + 1 + 3 * index, "\x02\x08", 3);
+    }
     bad(rc_span_of(frame, sizeof(frame)), RC_CODE_TOO_LARGE, "", "a message holds at most 128 operations");
     got = first(rc_span_of(frame, sizeof(frame) - 3));
     for (size_t index = 0; index < RC_BATCH_MAX; index++) {

@@ -24,13 +24,15 @@ struct buffer {
 static uint8_t *reserve(void *context, size_t bytes_total, size_t used)
 {
     struct buffer *buffer = context;
-    if (buffer->refuse_above != 0 && bytes_total > buffer->refuse_above)
+    if (buffer->refuse_above != 0 && bytes_total > buffer->refuse_above) {
         return NULL;
+    }
     cr_assert_leq(used, buffer->capacity);
     uint8_t *moved = malloc(bytes_total == 0 ? 1 : bytes_total);
     cr_assert_not_null(moved);
-    if (used != 0)
+    if (used != 0) {
         memcpy(moved, buffer->bytes, used);
+    }
     free(buffer->bytes);
     buffer->bytes = moved;
     buffer->capacity = bytes_total;
@@ -164,8 +166,9 @@ Test(ws_deflate, what_is_no_stream_or_does_not_end_with_the_message_is_an_error)
     expect_error(&inflater, "\x02\x00\x11\x00\x00", 5, -EBADMSG);       /* refers to before the start */
     expect_error(&inflater, "\x00\x00", 2, -EBADMSG);                   /* one byte too many */
     expect_error(&inflater, "\x00\x00\x00\xff\xff", 5, -EBADMSG); /* the tail not taken off, and nothing behind it */
-    for (size_t n = 1; n < sizeof(hello); n++)
+    for (size_t n = 1; n < sizeof(hello); n++) {
         expect_error(&inflater, hello, n, -EBADMSG);
+    }
     /* It is as good as new after that. */
     expect_text(&inflater, hello, sizeof(hello), "Hello");
     rc_inflater_close(&inflater);
@@ -308,8 +311,9 @@ static bool zlib_inflates(const uint8_t *in, size_t n, unsigned bits, const uint
         stream.avail_out = 1;
         int rc = inflate(&stream, Z_SYNC_FLUSH);
         if (stream.avail_out == 0) {
-            if (made == expected_bytes || byte != expected[made++])
+            if (made == expected_bytes || byte != expected[made++]) {
                 break;
+            }
             continue;
         }
         inflateEnd(&stream);
@@ -327,8 +331,8 @@ Test(ws_deflate, what_is_made_fits_the_window_that_was_promised)
     struct rc_deflater deflater;
     cr_assert_eq(rc_deflater_open(&deflater, &settings), 0);
     cr_assert(rc_deflate_serves_256());
-    for (unsigned bits = 8; bits <= 15; bits++)
-        for (size_t i = 0; i < RC_ARRAY_COUNT(sizes); i++)
+    for (unsigned bits = 8; bits <= 15; bits++) {
+        for (size_t i = 0; i < RC_ARRAY_COUNT(sizes); i++) {
             for (int sort = 0; sort < 3; sort++) {
                 uint8_t *bytes = sample(sizes[i], sort), *packed = malloc(rc_deflate_bound(sizes[i]));
                 int64_t n = rc_deflate(&deflater, bits, bytes, sizes[i], packed, rc_deflate_bound(sizes[i]));
@@ -336,12 +340,15 @@ Test(ws_deflate, what_is_made_fits_the_window_that_was_promised)
                 cr_assert_lt(n, (int64_t)sizes[i]);
                 cr_assert(sort == 0 || sizes[i] < 300 || n > 0, "%zu bytes of sort %d became no smaller", sizes[i],
                           sort);
-                if (n > 0)
+                if (n > 0) {
                     cr_assert(zlib_inflates(packed, (size_t)n, bits, bytes, sizes[i]), "%u bits, %zu bytes, sort %d",
                               bits, sizes[i], sort);
+                }
                 free(bytes);
                 free(packed);
             }
+        }
+    }
     rc_deflater_close(&deflater);
 }
 
@@ -353,8 +360,9 @@ Test(ws_deflate, each_message_stands_for_itself_and_states_are_reused)
     int64_t n = rc_deflate(&deflater, 12, bytes, 3000, first, sizeof(first));
     uint8_t *other = sample(2000, 0);
     const uint64_t allocations = deflater.allocations;
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         rc_deflate(&deflater, 12, other, 2000, again, sizeof(again));
+    }
     cr_assert_eq(rc_deflate(&deflater, 12, bytes, 3000, again, sizeof(again)), n);
     cr_assert(memcmp(first, again, (size_t)n) == 0);
     cr_assert_eq(deflater.allocations, allocations);
@@ -379,9 +387,10 @@ Test(ws_deflate, thresholds_and_settings_are_judged)
 Test(ws_deflate, a_history_keeps_the_last_bytes)
 {
     uint8_t window[256], bytes[1000];
-    for (size_t i = 0; i < sizeof(bytes); i++)
+    for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = (uint8_t)(i * 7 + i / 256);
-    for (size_t first = 0; first <= 600; first += 37)
+    }
+    for (size_t first = 0; first <= 600; first += 37) {
         for (size_t second = 0; second <= 400; second += 41) {
             size_t used = rc_inflate_remember(window, 0, 8, bytes, first);
             cr_assert_eq(used, first < 256 ? first : 256);
@@ -389,4 +398,5 @@ Test(ws_deflate, a_history_keeps_the_last_bytes)
             cr_assert_eq(used, first + second < 256 ? first + second : 256);
             cr_assert(memcmp(window, bytes + first + second - used, used) == 0, "%zu %zu", first, second);
         }
+    }
 }

@@ -34,9 +34,10 @@ Test(ws_frame, written_headers_are_shortest_and_read_back)
         size_t n = rc_ws_header_write(bytes, i % 2 == 0, RC_WS_BINARY, RC_WS_RSV1, vectors[i].payload);
         cr_assert_eq(n, vectors[i].bytes);
         cr_assert_eq(n, rc_ws_header_bytes(vectors[i].payload));
-        for (size_t have = 0; have < n; have++)
+        for (size_t have = 0; have < n; have++) {
             cr_assert_eq(read_exact(bytes, have, &header), 0, "payload %zu, first %zu", (size_t)vectors[i].payload,
                          have);
+        }
         cr_assert_eq(read_exact(bytes, n, &header), (int)n);
         cr_assert_eq(header.payload_bytes, vectors[i].payload);
         cr_assert_eq(header.fin, i % 2 == 0);
@@ -82,10 +83,12 @@ Test(ws_frame, broken_headers_are_refused_at_the_byte_that_proves_it)
     };
     struct rc_ws_header header;
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-        for (size_t n = 0; n < vectors[i].needed; n++)
+        for (size_t n = 0; n < vectors[i].needed; n++) {
             cr_expect_eq(read_exact(vectors[i].bytes, n, &header), 0, "%s, first %zu", vectors[i].name, n);
-        for (size_t n = vectors[i].needed; n <= 10; n++)
+        }
+        for (size_t n = vectors[i].needed; n <= 10; n++) {
             cr_expect_eq(read_exact(vectors[i].bytes, n, &header), -EPROTO, "%s, first %zu", vectors[i].name, n);
+        }
     }
 }
 
@@ -95,10 +98,12 @@ Test(ws_frame, close_codes_that_a_peer_may_send)
                                      1012, 1013, 1014, 3000, 3999, 4000, 4499, 4500, 4999};
     static const uint16_t invalid[] = {0,    1,    999,  1004, 1005, 1006,  1015, 1016,
                                        1100, 2000, 2999, 5000, 9999, 32768, 65535};
-    for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
+    for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++) {
         cr_expect(rc_ws_close_code_valid_received(valid[i]), "%u", valid[i]);
-    for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++)
+    }
+    for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
         cr_expect_not(rc_ws_close_code_valid_received(invalid[i]), "%u", invalid[i]);
+    }
 }
 
 Test(ws_frame, close_frames)
@@ -115,13 +120,14 @@ Test(ws_frame, close_frames)
 Test(ws_frame, close_reasons_are_cut_between_code_points)
 {
     static const char *const points[] = {"x", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
-    for (size_t p = 0; p < 4; p++)
+    for (size_t p = 0; p < 4; p++) {
         for (size_t before = 0; before < 8; before++) {
             char reason[400];
             size_t n = before, length = strlen(points[p]);
             memset(reason, 'r', before);
-            for (; n + length <= 300; n += length)
+            for (; n + length <= 300; n += length) {
                 memcpy(reason + n, points[p], length);
+            }
             uint8_t *out = malloc(RC_WS_CLOSE_FRAME_BYTES_MAX);
             size_t bytes = rc_ws_close_write(out, 4000, reason, n);
             cr_assert_leq(bytes, RC_WS_CLOSE_FRAME_BYTES_MAX);
@@ -130,4 +136,5 @@ Test(ws_frame, close_reasons_are_cut_between_code_points)
             cr_assert(rc_utf8_valid(out + 4, bytes - 4));
             free(out);
         }
+    }
 }

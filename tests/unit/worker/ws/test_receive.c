@@ -41,16 +41,19 @@ static uint8_t *reserve(void *context, size_t bytes_total, size_t used)
 {
     struct buffer *buffer = context;
     cr_assert_geq(bytes_total, used);
-    if (buffer->reserves == buffer->reserves_allowed)
+    if (buffer->reserves == buffer->reserves_allowed) {
         return NULL;
+    }
     buffer->reserves++;
-    if (bytes_total > buffer->largest)
+    if (bytes_total > buffer->largest) {
         buffer->largest = bytes_total;
+    }
     if (bytes_total > buffer->capacity) {
         /* Always moved, so that a pointer kept too long is seen. */
         uint8_t *moved = malloc(bytes_total);
-        if (used != 0)
+        if (used != 0) {
             memcpy(moved, buffer->bytes, used);
+        }
         free(buffer->bytes);
         buffer->bytes = moved;
         buffer->capacity = bytes_total;
@@ -65,8 +68,9 @@ static void frame_raw(struct wire *wire, uint8_t first, uint32_t key, const void
     header[0] = first;
     header[1] |= 0x80;
     memcpy(header + header_bytes, &key, 4);
-    if (n != 0)
+    if (n != 0) {
         memcpy(header + header_bytes + 4, payload, n);
+    }
     rc_ws_mask(header + header_bytes + 4, n, key, 0);
     wire->n += header_bytes + 4 + n;
 }
@@ -79,8 +83,9 @@ static void frame(struct wire *wire, uint8_t first, const char *payload)
 static uint32_t sum_of(const uint8_t *bytes, size_t n)
 {
     uint32_t sum = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         sum = sum * 31 + bytes[i];
+    }
     return sum;
 }
 
@@ -88,12 +93,14 @@ static void note(struct run *run, const struct rc_ws_event *event)
 {
     static const char *const names[] = {"none", "message", "ping", "pong", "close", "error"};
     char text[64] = "";
-    if (event->type != RC_WS_EVENT_ERROR)
+    if (event->type != RC_WS_EVENT_ERROR) {
         cr_assert_not_null(event->payload);
-    if (event->bytes <= 40)
+    }
+    if (event->bytes <= 40) {
         memcpy(text, event->payload == NULL ? (const uint8_t *)"" : event->payload, event->bytes);
-    else
+    } else {
         snprintf(text, sizeof(text), "sum=%08x", sum_of(event->payload, event->bytes));
+    }
     run->transcript_bytes += (size_t)snprintf(
         run->transcript + run->transcript_bytes, sizeof(run->transcript) - run->transcript_bytes,
         "%s%s op=%u code=%u bytes=%zu %s%s\n", names[event->type], event->compressed ? " compressed" : "",
@@ -107,8 +114,9 @@ static void feed(struct run *run, const uint8_t *bytes, size_t n, const struct r
     uint8_t *copy = malloc(n == 0 ? 1 : n);
     struct rc_ws_event event;
     size_t at = 0;
-    if (n != 0)
+    if (n != 0) {
         memcpy(copy, bytes, n);
+    }
     do {
         size_t used = rc_ws_receive(&run->receiver, copy + at, n - at, limits, &ops, &event);
         cr_assert_leq(used, n - at);
@@ -118,8 +126,9 @@ static void feed(struct run *run, const uint8_t *bytes, size_t n, const struct r
         } else {
             cr_assert_eq(at, n);
             /* An idle receiver is a zeroed one. */
-            if (rc_ws_receiver_idle(&run->receiver))
+            if (rc_ws_receiver_idle(&run->receiver)) {
                 memset(&run->receiver, 0, sizeof(run->receiver));
+            }
         }
         if (!rc_ws_receiver_uses_buffer(&run->receiver) && run->buffer.bytes != NULL) {
             free(run->buffer.bytes);
@@ -160,8 +169,9 @@ static void expect(const struct wire *wire, const struct rc_ws_limits *limits, c
     static const size_t steps[] = {1, 2, 3, 5, 7};
     for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++) {
         run = start();
-        for (size_t at = 0; at < wire->n; at += steps[s])
+        for (size_t at = 0; at < wire->n; at += steps[s]) {
             feed(run, wire->bytes + at, wire->n - at < steps[s] ? wire->n - at : steps[s], limits);
+        }
         cr_assert_str_eq(run->transcript, expected, "steps of %zu:\n%s", steps[s], run->transcript);
         finish(run);
     }
@@ -269,8 +279,9 @@ Test(ws_receive, every_form_of_length)
         struct wire *wire = malloc(sizeof(*wire));
         uint8_t *payload = malloc(n);
         char line[160];
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = 0; j < n; j++) {
             payload[j] = (uint8_t)('a' + j * j % 23);
+        }
         snprintf(line, sizeof(line), "message op=1 code=0 bytes=%zu sum=%08x\n", n, sum_of(payload, n));
         wire->n = 0;
         frame_raw(wire, 0x81, 0xDEADBEEF, payload, n);
@@ -281,8 +292,9 @@ Test(ws_receive, every_form_of_length)
         snprintf(expected, sizeof(expected), "%s%s", line, line);
         for (size_t step = 1; step <= 2 * n; step = step * 3 + 1) {
             struct run *run = start();
-            for (size_t at = 0; at < wire->n; at += step)
+            for (size_t at = 0; at < wire->n; at += step) {
                 feed(run, wire->bytes + at, wire->n - at < step ? wire->n - at : step, &limits);
+            }
             cr_assert_str_eq(run->transcript, expected, "length %zu step %zu", n, step);
             cr_assert_leq(run->buffer.largest, 2 * n + 4096);
             finish(run);
@@ -328,8 +340,9 @@ Test(ws_receive, text_that_is_not_utf8_fails_at_once)
         frame(wire, 0x81, texts[i]);
         expect_error(wire, &server, 1007, reason);
         wire->n = 0;
-        for (const char *c = texts[i]; *c != '\0'; c++)
+        for (const char *c = texts[i]; *c != '\0'; c++) {
             frame(wire, c == texts[i] ? 0x01 : 0x00, (char[]){*c, '\0'});
+        }
         frame(wire, 0x80, "");
         const struct rc_ws_limits many = {
             .message_bytes_max = 100, .frames_per_message_max = 100, .require_mask = true};
@@ -388,11 +401,13 @@ Test(ws_receive, violations_of_the_framing_are_1002)
         struct rc_ws_limits limits = server;
         limits.deflate = vectors[i].deflate;
         struct wire *wire = new_wire();
-        for (size_t j = 0; j < 3 && (vectors[i].first[j] != 0 || j == 0); j++)
+        for (size_t j = 0; j < 3 && (vectors[i].first[j] != 0 || j == 0); j++) {
             frame(wire, vectors[i].first[j], "ab");
+        }
         frame(wire, 0x81, "swallowed");
-        if (vectors[i].reason != NULL)
+        if (vectors[i].reason != NULL) {
             expect_error(wire, &limits, 1002, vectors[i].reason);
+        }
         free(wire);
     }
     struct wire *wire = new_wire();
@@ -493,8 +508,9 @@ Test(ws_receive, longest_control_frames_at_every_split)
     struct wire *wire = new_wire();
     uint8_t payload[125];
     char expected[300];
-    for (size_t i = 0; i < sizeof(payload); i++)
+    for (size_t i = 0; i < sizeof(payload); i++) {
         payload[i] = (uint8_t)('A' + i % 26);
+    }
     frame(wire, 0x02, "ab");
     frame_raw(wire, 0x89, 0x01020304, payload, sizeof(payload));
     frame(wire, 0x80, "cd");

@@ -23,21 +23,25 @@ static int reference(const uint8_t *bytes, size_t n)
                         : lead >= 0xF0 && lead < 0xF8 ? 4
                                                       : 0;
         static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-        if (length == 0)
+        if (length == 0) {
             return -1;
+        }
         uint32_t low = length == 1 ? lead : lead & (0xFFu >> (length + 1)), high = low;
         size_t have = n - at < length ? n - at : length;
         for (size_t i = 1; i < length; i++) {
             uint8_t low_byte = i < have ? bytes[at + i] : 0x80, high_byte = i < have ? bytes[at + i] : 0xBF;
-            if ((low_byte & 0xC0) != 0x80)
+            if ((low_byte & 0xC0) != 0x80) {
                 return -1;
+            }
             low = low << 6 | (low_byte & 0x3F);
             high = high << 6 | (high_byte & 0x3F);
         }
-        if (high < least[length] || low > 0x10FFFF || (low >= 0xD800 && high <= 0xDFFF))
+        if (high < least[length] || low > 0x10FFFF || (low >= 0xD800 && high <= 0xDFFF)) {
             return -1;
-        if (have < length)
+        }
+        if (have < length) {
             return 1;
+        }
         at += length;
     }
     return 0;
@@ -46,8 +50,9 @@ static int reference(const uint8_t *bytes, size_t n)
 static int validate(const uint8_t *bytes, size_t n)
 {
     uint8_t state = 0;
-    if (rc_utf8_feed(&state, bytes, n) < 0)
+    if (rc_utf8_feed(&state, bytes, n) < 0) {
         return -1;
+    }
     return rc_utf8_complete(state) ? 0 : 1;
 }
 
@@ -55,8 +60,9 @@ static int validate(const uint8_t *bytes, size_t n)
 static int validate_split(const uint8_t *bytes, size_t n, size_t split)
 {
     uint8_t state = 0;
-    if (rc_utf8_feed(&state, bytes, split) < 0 || rc_utf8_feed(&state, bytes + split, n - split) < 0)
+    if (rc_utf8_feed(&state, bytes, split) < 0 || rc_utf8_feed(&state, bytes + split, n - split) < 0) {
         return -1;
+    }
     return rc_utf8_complete(state) ? 0 : 1;
 }
 
@@ -65,23 +71,28 @@ Test(ws_utf8, every_sequence_of_up_to_three_bytes_is_judged_as_the_reference_doe
     /* ASCII leads only repeat what shorter sequences show. */
     for (uint32_t code = 0x7F0000; code < 1u << 24; code++) {
         uint8_t bytes[3] = {(uint8_t)(code >> 16), (uint8_t)(code >> 8), (uint8_t)code};
-        if (validate(bytes, 3) != reference(bytes, 3))
+        if (validate(bytes, 3) != reference(bytes, 3)) {
             cr_assert_eq(validate(bytes, 3), reference(bytes, 3), "%06x", code);
+        }
     }
 }
 
 Test(ws_utf8, every_four_byte_lead_is_judged_as_the_reference_does)
 {
     static const uint8_t interesting[] = {0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF};
-    for (unsigned lead = 0xE0; lead <= 0xFF; lead++)
-        for (unsigned second = 0; second < 256; second++)
-            for (size_t i = 0; i < sizeof(interesting); i++)
+    for (unsigned lead = 0xE0; lead <= 0xFF; lead++) {
+        for (unsigned second = 0; second < 256; second++) {
+            for (size_t i = 0; i < sizeof(interesting); i++) {
                 for (size_t j = 0; j < sizeof(interesting); j++) {
                     uint8_t bytes[4] = {(uint8_t)lead, (uint8_t)second, interesting[i], interesting[j]};
-                    for (size_t n = 1; n <= 4; n++)
+                    for (size_t n = 1; n <= 4; n++) {
                         cr_assert_eq(validate(bytes, n), reference(bytes, n), "%02x %02x %02x %02x, first %zu", lead,
                                      second, interesting[i], interesting[j], n);
+                    }
                 }
+            }
+        }
+    }
 }
 
 Test(ws_utf8, known_texts)
@@ -107,9 +118,10 @@ Test(ws_utf8, known_texts)
         {"\x80", false},
         {"\xE2\x82", false}, /* incomplete */
     };
-    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         cr_expect_eq(rc_utf8_valid((const uint8_t *)vectors[i].text, strlen(vectors[i].text)), vectors[i].valid,
                      "vector %zu", i);
+    }
 }
 
 /* Autobahn 6.4: a text must fail at the first byte that nothing could make good. */
@@ -117,8 +129,9 @@ Test(ws_utf8, fails_at_the_first_impossible_byte)
 {
     static const uint8_t text[] = "\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5\xF4\x90\x80\x80\x65";
     uint8_t state = 0;
-    for (size_t i = 0; i < 12; i++)
+    for (size_t i = 0; i < 12; i++) {
         cr_assert_eq(rc_utf8_feed(&state, text + i, 1), 0);
+    }
     cr_assert_not(rc_utf8_complete(state));
     cr_assert_eq(rc_utf8_feed(&state, text + 12, 1), -EILSEQ);
 }
@@ -140,8 +153,9 @@ static size_t random_text(uint8_t *out, size_t n, unsigned *seed)
             break;
         case 2:
             code = 0x800 + code % 0xF800;
-            if (code >= 0xD800 && code < 0xE000)
+            if (code >= 0xD800 && code < 0xE000) {
                 code -= 0x800;
+            }
             out[at++] = (uint8_t)(0xE0 | code >> 12);
             out[at++] = (uint8_t)(0x80 | (code >> 6 & 0x3F));
             out[at++] = (uint8_t)(0x80 | (code & 0x3F));
@@ -165,8 +179,9 @@ Test(ws_utf8, long_texts_at_every_split_and_with_every_byte_spoilt)
         uint8_t *text = malloc(room);
         size_t n = random_text(text, room, &seed);
         cr_assert_eq(validate(text, n), 0);
-        for (size_t split = 0; split <= n; split++)
+        for (size_t split = 0; split <= n; split++) {
             cr_assert_eq(validate_split(text, n, split), 0, "round %d split %zu", round, split);
+        }
         for (size_t i = 0; i < n; i++) {
             uint8_t kept = text[i];
             text[i] = (uint8_t)rand_r(&seed);
@@ -186,8 +201,8 @@ Test(ws_utf8, long_texts_at_every_split_and_with_every_byte_spoilt)
 Test(ws_utf8, a_cut_at_every_place_of_a_block_is_remembered)
 {
     static const char *const points[] = {"\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
-    for (size_t p = 0; p < 3; p++)
-        for (size_t before = 0; before < 140; before++)
+    for (size_t p = 0; p < 3; p++) {
+        for (size_t before = 0; before < 140; before++) {
             for (size_t cut = 1; cut < strlen(points[p]); cut++) {
                 uint8_t bytes[160];
                 memset(bytes, 'x', sizeof(bytes));
@@ -200,4 +215,6 @@ Test(ws_utf8, a_cut_at_every_place_of_a_block_is_remembered)
                 cr_assert_eq(validate(bytes, n), -1);
                 cr_assert_eq(validate_split(bytes, n, 2 + before + cut), -1);
             }
+        }
+    }
 }
