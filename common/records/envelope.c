@@ -29,6 +29,8 @@ int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t
     part += head->request_id_bytes;
     view->key = part;
     part += head->key_bytes;
+    view->event = (const char *)part;
+    part += head->event_bytes;
     view->excludes = part;
     part += (size_t)head->exclude_count * sizeof(struct rc_client_ref);
     view->exclude_text = (const char *)part;
@@ -56,6 +58,7 @@ void rc_envelope_write(void *record, const struct rc_envelope_view *view)
     out = put(out, view->channel, head->channel_bytes);
     out = put(out, view->request_id, head->request_id_bytes);
     out = put(out, view->key, head->key_bytes);
+    out = put(out, view->event, head->event_bytes);
     out = put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
     out = put(out, view->exclude_text, head->exclude_text_bytes);
     put(out, view->data, head->data_bytes);

@@ -3,7 +3,7 @@
  *
  * One fixed header, then variable parts in this order, without padding between them:
  *
- *   struct rc_envelope | channel name | request id | key | exclude refs (16 bytes each) | exclude text | data
+ *   struct rc_envelope | channel name | request id | key | event name | exclude refs (16 bytes each) | exclude text | data
  *
  * The sender fills a claimed ring record in place; the receiver copies the header, validates it with rc_envelope_read
  * and gets views of the parts. Payload bytes are never re-serialised: `data` stays the raw text or binary that the
@@ -20,6 +20,7 @@
 
 #define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
 #define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */
+#define RC_EVENT_NAME_MAX 255 /* bytes of an event's name */
 #define RC_EXCLUDES_MAX 1024  /* exclude refs of one message */
 #define RC_EXCLUDE_TEXT_MAX 65536
 
@@ -95,7 +96,8 @@ struct rc_envelope {
     uint8_t channel_bytes;    /* 0..255 */
     uint8_t request_id_bytes; /* 0..66, the id as the client wrote it (JSON token or binary form) */
     uint8_t key_bytes;        /* 0..64; what a newer message of the same key may replace, 0 = the whole channel */
-    uint8_t reserved[3];
+    uint8_t event_bytes;      /* what the event is called, for protocols that have events; 0 = it has no name */
+    uint8_t reserved[2];
 };
 _Static_assert(sizeof(struct rc_envelope) == 104, "envelope layout");
 
@@ -105,6 +107,7 @@ struct rc_envelope_view {
     const char *channel;     /* head.channel_bytes, not NUL-terminated */
     const uint8_t *request_id;
     const uint8_t *key;
+    const char *event;       /* head.event_bytes, not NUL-terminated */
     const uint8_t *excludes; /* head.exclude_count refs, unaligned: read with rc_envelope_exclude */
     const char *exclude_text;
     const uint8_t *data;
@@ -113,7 +116,7 @@ struct rc_envelope_view {
 /* Bytes of a record with the parts that `head` announces. */
 static inline uint64_t rc_envelope_bytes(const struct rc_envelope *head)
 {
-    return sizeof(*head) + head->channel_bytes + head->request_id_bytes + head->key_bytes +
+    return sizeof(*head) + head->channel_bytes + head->request_id_bytes + head->key_bytes + head->event_bytes +
            (uint64_t)head->exclude_count * sizeof(struct rc_client_ref) + head->exclude_text_bytes + head->data_bytes;
 }
 

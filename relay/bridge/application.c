@@ -87,7 +87,7 @@ static const char *pass(const struct rc_application_bridge *one, struct rc_span 
 {
     const struct rc_application *application = one->application;
     char room[RC_CHANNEL_NAME_MAX];
-    char event[RC_CONFIG_TEXT_MAX];
+    char event[RC_EVENT_NAME_MAX];
     const int room_bytes = rc_application_fill(&one->room, json, room, sizeof(room));
     if (room_bytes < 0) {
         return room_bytes == -EMSGSIZE ? "the room's name is too long" : "a field of the room is missing";
@@ -95,13 +95,15 @@ static const char *pass(const struct rc_application_bridge *one, struct rc_span 
     if (rc_channel_name_check(room, (size_t)room_bytes, application->name_bytes_max) < 0) {
         return "the room is no channel name";
     }
-    /* No protocol of today carries it; a message without one is refused all the same, so that all clients get the same. */
-    if (rc_application_fill(&one->event, json, event, sizeof(event)) < 0) {
-        return "a field of the event is missing";
+    /* Protocols without events do not show it; a message that lacks it is refused all the same: all clients get the same. */
+    const int event_bytes = rc_application_fill(&one->event, json, event, sizeof(event));
+    if (event_bytes < 0) {
+        return event_bytes == -EMSGSIZE ? "the event's name is too long" : "a field of the event is missing";
     }
     const struct rc_span channel = rc_span_of(room, (size_t)room_bytes);
     const bool everybody = rc_span_equal(channel, RC_SPAN("*"));
-    const int result = rc_foreign_deliver(application->bridge, channel, json, everybody ? RC_ENVELOPE_BROADCAST : 0);
+    const int result = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
+                                          everybody ? RC_ENVELOPE_BROADCAST : 0);
     return result == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
 }
 

@@ -38,10 +38,11 @@ void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct
                    message.count, why);
 }
 
-int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span data, uint32_t flags)
+int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span event,
+                       struct rc_span data, uint32_t flags)
 {
     struct rc_metrics *metrics = bridge->wire->metrics;
-    RC_ASSERT(channel.count > 0 && channel.count <= RC_CHANNEL_NAME_MAX);
+    RC_ASSERT(channel.count > 0 && channel.count <= RC_CHANNEL_NAME_MAX && event.count <= UINT8_MAX);
     if (data.count > bridge->wire->message_bytes_max) {
         return -EMSGSIZE;
     }
@@ -49,8 +50,10 @@ int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, s
         .head = {.time_ns = rc_clock_ns(),
                  .data_bytes = (uint32_t)data.count,
                  .flags = (uint16_t)(RC_ENVELOPE_REMOTE | flags),
-                 .channel_bytes = (uint8_t)channel.count},
+                 .channel_bytes = (uint8_t)channel.count,
+                 .event_bytes = (uint8_t)event.count},
         .channel = (const char *)channel.bytes,
+        .event = (const char *)event.bytes,
         .data = data.bytes,
     };
     rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE, 1);

@@ -18,7 +18,8 @@ void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct
 
 /* Delivers JSON text on a channel of this host; `flags` are further enum rc_envelope_flags. 0; -EMSGSIZE when it is larger than
  * limits.max_message_size; -ENOENT when no local worker takes it (another instance may). */
-int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span data, uint32_t flags);
+int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span event,
+                       struct rc_span data, uint32_t flags);
 
 /* May this be an instance's id? */
 bool rc_foreign_is_instance(struct rc_span id);

@@ -102,7 +102,8 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     int result = rc_notification_read(&notification, message, &why);
     if (result == 0) {
         result = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
-                                    notification.data, notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
+                                    (struct rc_span){0}, notification.data,
+                                    notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
     if (result == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
         bridge->host.undelivered(bridge->host.context,

@@ -393,7 +393,7 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     }
     rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);
     if (name[0] != '\0') {
-        (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), value.raw, 0);
+        (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), (struct rc_span){0}, value.raw, 0);
     }
 }
 

@@ -196,6 +196,8 @@ static bool request_send_up(const struct request *request, enum rc_record_type t
     view->head.time_ns = sessions->io->now_ns;
     view->head.origin = rc_session_ref(sessions, request->slot);
     view->head.data_bytes = (uint32_t)operation->data.count;
+    view->head.event_bytes = (uint8_t)operation->event.count;
+    view->event = (const char *)operation->event.bytes;
     view->head.request_id_bytes = (uint8_t)operation->id.count;
     view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
                                    (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));

@@ -531,6 +531,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
+        .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
     };
     const int rc = append_to_channel(hub, index, &event, view);
@@ -615,6 +616,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         .type = RC_EVENT_DIRECT,
         .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
         .data = rc_span_of(view->data, view->head.data_bytes),
+        .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
     };
     if (slot->direct_log == 0) {

@@ -99,6 +99,7 @@ struct rc_operation {
     uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
+    struct rc_span event;                   /* publish, broadcast, direct: what it is called; empty = no name */
     struct rc_span key;                     /* publish: newer messages of the same key may replace it; empty = none */
     struct rc_span to;                      /* direct: client id */
     struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it */
@@ -164,6 +165,7 @@ struct rc_event {
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
     struct rc_span channel_json;             /* the same as a JSON string with quotes, if made already; else empty */
     struct rc_span data;                     /* message, direct, echo */
+    struct rc_span event;                    /* message, direct: what it is called; empty = it has no name */
     struct rc_span from;                     /* message, direct: the publisher's client id; empty = not revealed */
     struct rc_span message;                  /* error: one English sentence, UTF-8 */
     const struct rc_welcome *welcome;        /* borrowed: welcome */

@@ -24,6 +24,9 @@ static uint64_t read_all(const struct rc_envelope_view *view)
         sum += rc_client_id_read(view->exclude_text + at, id_bytes, "node-1", 7, &ref);
         at += (uint32_t)id_bytes + 1;
     }
+    for (uint32_t i = 0; i < view->head.event_bytes; i++) {
+        sum += (uint8_t)view->event[i];
+    }
     for (uint32_t i = 0; i < view->head.request_id_bytes; i++) {
         sum += view->request_id[i];
     }

@@ -26,12 +26,14 @@ static uint8_t *record_make(struct rc_envelope_view *view, uint32_t *bytes)
                  .channel_bytes = 10,
                  .request_id_bytes = 5,
                  .key_bytes = 3,
+                 .event_bytes = 4,
                  .exclude_count = 2,
                  .exclude_text_bytes = 6,
                  .data_bytes = 9},
         .channel = "prices:BTC",
         .request_id = (const uint8_t *)"\"id1\"",
         .key = (const uint8_t *)"k\0y",
+        .event = "tick",
         .excludes = (const uint8_t *)excludes,
         .exclude_text = "a~b\0c",
         .data = (const uint8_t *)"{\"a\": 1}\n",
@@ -48,12 +50,13 @@ Test(envelope, all_parts_come_back)
     struct rc_envelope_view out;
     uint32_t bytes;
     uint8_t *record = record_make(&in, &bytes);
-    cr_assert_eq(bytes, sizeof(struct rc_envelope) + 10 + 5 + 3 + 32 + 6 + 9);
+    cr_assert_eq(bytes, sizeof(struct rc_envelope) + 10 + 5 + 3 + 4 + 32 + 6 + 9);
     cr_assert_eq(rc_envelope_read(&out, record, bytes), 0);
     cr_assert_eq(memcmp(&in.head, &out.head, sizeof(in.head)), 0);
     cr_assert_eq(memcmp(out.channel, "prices:BTC", 10), 0);
     cr_assert_eq(memcmp(out.request_id, "\"id1\"", 5), 0);
     cr_assert_eq(memcmp(out.key, "k\0y", 3), 0);
+    cr_assert_eq(memcmp(out.event, "tick", 4), 0);
     cr_assert_eq(rc_envelope_exclude(&out, 1).slot, 22);
     cr_assert_eq(memcmp(out.exclude_text, "a~b\0c", 6), 0);
     cr_assert_eq(memcmp(out.data, "{\"a\": 1}\n", 9), 0);
@@ -100,13 +103,14 @@ Test(envelope, wrong_length_fields_are_refused)
     uint8_t *record = record_make(&in, &bytes);
     const uint32_t values[] = {0, 1, 8, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xfffffffe, 0xffffffff};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-        struct rc_envelope heads[5] = {in.head, in.head, in.head, in.head, in.head};
+        struct rc_envelope heads[6] = {in.head, in.head, in.head, in.head, in.head, in.head};
         heads[0].data_bytes = values[i];
         heads[1].exclude_text_bytes = values[i];
         heads[2].exclude_count = (uint16_t)values[i];
         heads[3].channel_bytes = (uint8_t)values[i];
         heads[4].request_id_bytes = (uint8_t)values[i];
-        for (size_t field = 0; field < 5; field++) {
+        heads[5].event_bytes = (uint8_t)values[i];
+        for (size_t field = 0; field < 6; field++) {
             memcpy(record, &heads[field], sizeof(heads[field]));
             cr_assert_eq(rc_envelope_read(&out, record, bytes), -EBADMSG, "field %zu = %u", field, values[i]);
         }
@@ -138,6 +142,7 @@ Test(envelope, bounds_hold_though_the_lengths_add_up)
         {.exclude_count = RC_EXCLUDES_MAX},
         {.exclude_text_bytes = RC_EXCLUDE_TEXT_MAX},
         {.channel_bytes = 255},
+        {.event_bytes = 255},
     };
     struct rc_envelope_view out;
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {

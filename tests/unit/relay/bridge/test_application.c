@@ -18,11 +18,13 @@ void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription
 
 static char delivered[16][64];
 static uint32_t delivered_count;
+static char delivered_event[256];
 static bool deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     (void)context;
     cr_assert_eq(type, RC_DOWN_MESSAGE);
     cr_assert((view->head.flags & RC_ENVELOPE_REMOTE) != 0);
+    (void)snprintf(delivered_event, sizeof(delivered_event), "%.*s", view->head.event_bytes, view->event);
     (void)snprintf(delivered[delivered_count++ % 16], sizeof(delivered[0]), "%.*s %.*s", view->head.channel_bytes,
                    view->channel, (int)view->head.data_bytes, view->data);
     return true;
@@ -85,6 +87,7 @@ Test(application_bridge, every_bridge_of_a_channel_gets_it_once_with_the_bare_js
     cr_assert_eq(delivered_count, 2);
     cr_assert_str_eq(delivered[0], "leaderboard:global {\"matchId\": 7, \"kind\":\"k\"}");
     cr_assert_str_eq(delivered[1], "match:7 {\"matchId\": 7, \"kind\":\"k\"}");
+    cr_assert_str_eq(delivered_event, "k", "the template of the second bridge");
     cr_assert_eq(messages(0), 1);
     cr_assert_eq(messages(1), 1);
     cr_assert_eq(errors(0) + errors(1), 0);
