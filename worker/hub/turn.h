@@ -1,5 +1,6 @@
 /*
- * turn: what turn.c (who is served) and settle.c (what became of the sends) have in common. Private to the hub.
+ * turn: what turn.c (who is served), serve.c (with what) and settle.c (what became of the sends) have in common. Private to the
+ * hub.
  */
 #ifndef RC_WORKER_HUB_TURN_H
 #define RC_WORKER_HUB_TURN_H
@@ -29,5 +30,12 @@ static inline void rc_turn_block(const struct rc_hub *hub, struct rc_slot *slot)
         slot->blocked_ds = hub->io->now_ds;
     }
 }
+
+/* --- serve.c --- */
+
+/* `only` is the one subscription that can have news, or 0 when there may be several sources. */
+void rc_turn_serve(struct rc_hub *hub, uint32_t slot, uint32_t only);
+/* One log of a critical channel to one connection, alone: what else there is for it comes with its turn. `subscription` 0: "*". */
+void rc_turn_serve_critical(struct rc_hub *hub, uint32_t slot, uint32_t subscription);
 
 #endif
