@@ -181,6 +181,7 @@ static int open_control(struct relay *relay, struct rc_err *err)
         relay->control->version != RC_SHM_VERSION) {
         return rc_err_set(err, -EBADMSG, "control segment is not one of this version of ringcast");
     }
+    rc_hash_adopt(relay->control->hash_secret);
     const uint32_t workers = relay->control->worker_count;
     if (workers == 0 || workers > RC_WORKERS_MAX || relay->args.port_count != (int)workers ||
         relay->args.worker_bell_count != (int)workers) {

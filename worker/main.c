@@ -209,6 +209,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
                           "the control segment is not of this version: install acceptor, worker and relay "
                           "together");
     }
+    rc_hash_adopt(w->control->hash_secret);
     w->port = rc_segment_map(w->args.port_fds[0], &bytes, err);
     if (w->port == NULL) {
         return -EINVAL;

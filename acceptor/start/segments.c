@@ -57,6 +57,7 @@ static void fill_control(struct rc_control *control, uint64_t bytes, const struc
     /* Up to 256 bytes are never short once the pool is filled, which random_nonce has seen. */
     RC_ASSERT(getrandom(control->tls_ticket_keys, sizeof(control->tls_ticket_keys), 0) ==
               (ssize_t)sizeof(control->tls_ticket_keys));
+    memcpy(control->hash_secret, rc_hash_secret(), sizeof(control->hash_secret));
     control->boot_wall_ms = rc_clock_wall_ms();
     control->boot_ms = rc_clock_ms();
     snprintf(control->instance_id, sizeof(control->instance_id), "%.*s", RC_INSTANCE_ID_MAX,

@@ -3,9 +3,6 @@
 
 #include <errno.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #define ID_BYTES 18u /* nonce 4, worker 2, slot 4, random 8 */
 #define ID_TEXT_BYTES 24u
 
@@ -62,12 +59,6 @@ void rc_envelope_write(void *record, const struct rc_envelope_view *view)
     out = put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
     out = put(out, view->exclude_text, head->exclude_text_bytes);
     put(out, view->data, head->data_bytes);
-}
-
-uint64_t rc_channel_hash(const char *name, size_t bytes)
-{
-    const uint64_t hash = XXH3_64bits(name, bytes);
-    return hash != 0 ? hash : 1;
 }
 
 static const char base64url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

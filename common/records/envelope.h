@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/config/config.h"
 
 #define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
@@ -134,8 +135,11 @@ static inline struct rc_client_ref rc_envelope_exclude(const struct rc_envelope_
     return ref;
 }
 
-/* xxh3-64 of a channel name, never 0. */
-uint64_t rc_channel_hash(const char *name, size_t bytes);
+/* Of a channel name, never 0; the same in all processes of a host and boot (common/base/hash.h). */
+static inline uint64_t rc_channel_hash(const char *name, size_t bytes)
+{
+    return rc_hash(name, bytes);
+}
 
 /*
  * Client ids: `{instance}~{24 URL-safe base64 characters}` of boot nonce (4 bytes), worker (2), slot (4), random (8),

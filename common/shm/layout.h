@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "common/base/hash.h"
 #include "common/config/config.h"
 #include "common/shm/doorbell.h"
 #include "common/metrics/metrics.h"
@@ -134,10 +135,11 @@ struct rc_control {
     uint32_t slots_per_worker;   /* connection slots of each worker (from max_connections and RLIMIT_NOFILE) */
     uint32_t direct_descriptors; /* slots of each worker's direct descriptor table */
     uint32_t reserved0;
-    uint8_t tls_ticket_keys[80];        /* random: a TLS session resumes on any worker of this boot */
-    _Atomic uint32_t state;             /* enum rc_broker_state. W: acceptor */
-    _Atomic uint32_t config_generation; /* W: acceptor. config[config_generation & 1] is in force; first is 0 */
-    _Atomic uint64_t drain_deadline_ms; /* W: acceptor, before state = DRAINING */
+    uint8_t tls_ticket_keys[80];               /* random: a TLS session resumes on any worker of this boot */
+    uint8_t hash_secret[RC_HASH_SECRET_BYTES]; /* random: all hash channel names alike (common/base/hash.h) */
+    _Atomic uint32_t state;                    /* enum rc_broker_state. W: acceptor */
+    _Atomic uint32_t config_generation;        /* W: acceptor. config[config_generation & 1] is in force; first is 0 */
+    _Atomic uint64_t drain_deadline_ms;        /* W: acceptor, before state = DRAINING */
     struct rc_listener listeners[RC_LISTENERS_MAX];
     struct rc_relay_truth relay_truth;
     struct rc_redis_health redis_health;

@@ -3,6 +3,13 @@
 
 #include <stddef.h>
 
+#include "common/base/hash.h"
+
+uint32_t rc_idempotency_set(const uint64_t key[2])
+{
+    return (uint32_t)(rc_hash(key, 2 * sizeof(key[0])) % RC_IDEMPOTENCY_SETS);
+}
+
 static bool in_force(uint64_t time_ms, uint64_t now_ms)
 {
     return time_ms != 0 && now_ms - time_ms < RC_IDEMPOTENCY_MS;
@@ -16,7 +23,7 @@ static bool has_key(const struct rc_idempotency_entry *entry, const uint64_t key
 
 uint64_t rc_idempotency_find(const struct rc_idempotency *table, const uint64_t key[2], uint64_t now_ms)
 {
-    const struct rc_idempotency_entry *set = table->entries[key[0] % RC_IDEMPOTENCY_SETS];
+    const struct rc_idempotency_entry *set = table->entries[rc_idempotency_set(key)];
     for (uint32_t way = 0; way < RC_IDEMPOTENCY_WAYS; way++) {
         /* K2 pairs with K1 in rc_idempotency_put, of a predecessor at the most: what has a time is complete. */
         const uint64_t time_ms = atomic_load_explicit(&set[way].time_ms, memory_order_acquire);
@@ -29,7 +36,7 @@ uint64_t rc_idempotency_find(const struct rc_idempotency *table, const uint64_t 
 
 bool rc_idempotency_put(struct rc_idempotency *table, const uint64_t key[2], uint64_t sequence, uint64_t now_ms)
 {
-    struct rc_idempotency_entry *set = table->entries[key[0] % RC_IDEMPOTENCY_SETS];
+    struct rc_idempotency_entry *set = table->entries[rc_idempotency_set(key)];
     struct rc_idempotency_entry *oldest = &set[0];
     for (uint32_t way = 0; way < RC_IDEMPOTENCY_WAYS; way++) {
         if (has_key(&set[way], key)) {

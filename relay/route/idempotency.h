@@ -14,6 +14,9 @@
 
 #define RC_IDEMPOTENCY_MS 300000u /* how long a key counts */
 
+/* The set that the key belongs to: by the boot's secret, so that nobody chooses keys that push others out. Known to tests only. */
+uint32_t rc_idempotency_set(const uint64_t key[2]);
+
 /* The sequence that the key was first used for, 0 = none in the last RC_IDEMPOTENCY_MS. `key` is not {0, 0}. */
 uint64_t rc_idempotency_find(const struct rc_idempotency *table, const uint64_t key[2], uint64_t now_ms);
 

@@ -37,6 +37,7 @@ void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_by
     host->control->bytes = sizeof(struct rc_control);
     host->control->worker_count = workers;
     host->control->boot_nonce = 7;
+    memcpy(host->control->hash_secret, rc_hash_secret(), sizeof(host->control->hash_secret));
     rc_config_defaults(&host->control->config[0]);
     host->control->config[0].log.level = RC_LOG_WARN;
     host->control->config[1] = host->control->config[0];

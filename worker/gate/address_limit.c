@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <xxhash.h>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
+#include "common/base/hash.h"
 
 #define V4_NETWORK_BITS (96u + 24u)
 #define V6_NETWORK_BITS 64u
@@ -27,8 +25,11 @@ static struct key key_of(const struct rc_address_limit *limit, const struct rc_a
 {
     struct key key = {.limit = limit, .bits = bits};
     memcpy(key.prefix, address->bytes, bits / 8);
-    /* Seeded: who has many addresses must not be able to choose those that collide. */
-    key.hash = XXH3_64bits_withSeed(key.prefix, sizeof(key.prefix), limit->seed + bits);
+    /* Under a secret: who has many addresses must not be able to choose those that collide. */
+    uint8_t bytes[sizeof(key.prefix) + 1];
+    memcpy(bytes, key.prefix, sizeof(key.prefix));
+    bytes[sizeof(key.prefix)] = (uint8_t)bits;
+    key.hash = rc_hash(bytes, sizeof(bytes));
     return key;
 }
 
@@ -59,9 +60,6 @@ int rc_address_limit_open(struct rc_address_limit *limit, const struct rc_addres
     limit->entries_max = 2 * connections_max;
     if (limit->entries_max > RC_HASHMAP_COUNT_MAX) {
         limit->entries_max = RC_HASHMAP_COUNT_MAX;
-    }
-    if (getrandom(&limit->seed, sizeof(limit->seed), GRND_NONBLOCK) != (ssize_t)sizeof(limit->seed)) {
-        limit->seed = rc_clock_ns();
     }
     return rc_hashmap_init(&limit->map, 0, limit->entries_max);
 }

@@ -49,7 +49,6 @@ struct rc_address_limit {
     uint32_t entries_max;
     uint32_t free; /* index + 1 of the first free one, 0 = none */
     struct rc_hashmap map;
-    uint64_t seed;
     struct rc_rate accept;
 };
 

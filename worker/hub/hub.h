@@ -6,8 +6,8 @@
  * itself go into the connection's private buffer. Upward calls are in struct rc_hub_handlers.
  *
  *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
- *   private.c   replies, directs, close frames      turn.c     who is served, merging, short sends
- *   settle.c    what became of the sends
+ *   private.c   replies, directs, close frames      turn.c     who is served, and when
+ *   serve.c     what one connection gets            settle.c   what became of the sends
  *   throttle.c  messages held back by min_interval   conflate.c the newest message of each key
  */
 #ifndef RC_WORKER_HUB_HUB_H
@@ -90,9 +90,9 @@ struct rc_hub {
     uint32_t slots_high;                          /* slots below it may be in use */
     uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
-    uint32_t turn_times;         /* of `times` those that the running turn sends */
-    uint32_t turn_single_frames; /* frames of the turn's only log, 0 when it has several */
-    struct turn_source *sources; /* owned: scratch of turn.c */
+    uint32_t turn_times;          /* of `times` those that the running turn sends */
+    uint32_t turn_single_frames;  /* frames of the turn's only log, 0 when it has several */
+    struct serve_source *sources; /* owned: scratch of serve.c */
     uint32_t sources_max;
     struct rc_index_list dirty_groups; /* something was appended since their last turn */
     struct rc_index_list turn_groups;  /* those of the running turn */
@@ -115,10 +115,10 @@ struct rc_hub {
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;       /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
-    bool draining;            /* nothing is held back any more */
-    uint64_t newest_sequence; /* seen so far */
-    const uint64_t *now_ns;   /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
+    uint32_t releasing;     /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;          /* nothing is held back any more */
+    uint64_t order;         /* of the frame appended last; see struct rc_frame */
+    const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
     struct rc_compressor compressor;

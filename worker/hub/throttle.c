@@ -169,8 +169,8 @@ static uint32_t throttle_block(struct rc_hub *hub, struct rc_throttle *throttle,
     return block;
 }
 
-/* Keeps the message in the place of the one that is held. False: there is no memory, and nothing is held any more. */
-static bool throttle_hold(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+/* Keeps the message, whose key is `key`, in the place of the one that is held. False: there is no memory, and nothing is held any more. */
+static bool throttle_hold(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view, uint64_t key)
 {
     struct rc_throttle *throttle = rc_truth_throttle(hub->truth, index);
     struct rc_envelope_view copy = *view;
@@ -186,7 +186,7 @@ static bool throttle_hold(struct rc_hub *hub, uint32_t index, const struct rc_en
         return false;
     }
     throttle->held_bytes = (uint32_t)bytes;
-    throttle->held_key = rc_hub_key(view);
+    throttle->held_key = key;
     rc_envelope_write(rc_heap_at(&hub->truth->heap, throttle->held), &copy);
     throttle->partial_mask = hub->partial_mask;
     hub->partial_mask = 0;
@@ -217,9 +217,10 @@ int rc_hub_throttle(struct rc_hub *hub, uint32_t channel_index, const struct rc_
     if (channel_index == hub->everybody) {
         return rc_hub_append(hub, channel_index, view);
     }
-    uint64_t key = rc_hub_key(view);
+    const uint64_t own_key = rc_hub_key(view);
+    uint64_t key = own_key;
     const uint32_t index = throttle_of(hub, channel_index, &key);
-    if (index != 0 && throttle_hold(hub, index, view)) {
+    if (index != 0 && throttle_hold(hub, index, view, own_key)) {
         return 0;
     }
     const int rc = rc_hub_append(hub, channel_index, view);
@@ -248,7 +249,6 @@ static int throttle_due(struct rc_hub *hub, uint32_t index)
     const uint32_t block = throttle->held;
     const int good = rc_envelope_read(&view, rc_heap_at(&hub->truth->heap, block), throttle->held_bytes);
     RC_ASSERT(good == 0); /* it was written here */
-    view.head.sequence = hub->newest_sequence;
     /* Appending may end connections, and with the last of the channel the throttle. */
     hub->releasing = index;
     throttle->held = 0;

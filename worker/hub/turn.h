@@ -1,5 +1,6 @@
 /*
- * turn: what turn.c (who is served) and settle.c (what became of the sends) have in common. Private to the hub.
+ * turn: what turn.c (who is served), serve.c (with what) and settle.c (what became of the sends) have in common. Private to the
+ * hub.
  */
 #ifndef RC_WORKER_HUB_TURN_H
 #define RC_WORKER_HUB_TURN_H
@@ -29,5 +30,15 @@ static inline void rc_turn_block(const struct rc_hub *hub, struct rc_slot *slot)
         slot->blocked_ds = hub->io->now_ds;
     }
 }
+
+/* --- serve.c --- */
+
+enum rc_turn_scope {
+    RC_TURN_ALL,      /* everything that there is for the connection: its turn */
+    RC_TURN_ALONE,    /* the same, when no log but that of subscription `only` has news in this turn */
+    RC_TURN_CRITICAL, /* the log of subscription `only` (0: "*") and nothing else: the rest comes with its turn */
+};
+
+void rc_turn_serve(struct rc_hub *hub, uint32_t slot, enum rc_turn_scope scope, uint32_t only);
 
 #endif

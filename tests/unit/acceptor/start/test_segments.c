@@ -35,6 +35,7 @@ Test(segments, control_is_complete_and_ready_only_when_published)
     cr_assert_eq(control->version, RC_SHM_VERSION);
     cr_assert_eq(control->worker_count, 3);
     cr_assert_neq(control->boot_nonce, 0);
+    cr_assert_eq(memcmp(control->hash_secret, rc_hash_secret(), RC_HASH_SECRET_BYTES), 0);
     cr_assert_eq(control->bytes, sizeof(struct rc_control));
     cr_assert_str_eq(control->instance_id, config->server.instance_id.text);
     cr_assert_eq(atomic_load(&control->relay_truth.next_sequence), 1);

@@ -7,6 +7,7 @@
 
 #include "common/records/envelope.h"
 #include "relay/route/interest.h"
+#include "tests/support/colliding.h"
 
 static int add(struct rc_interest *table, const char *name, uint32_t worker)
 {
@@ -187,5 +188,24 @@ Test(relay_interest, agrees_with_a_plain_table)
         }
         cr_assert_eq(table.pair_count, pairs);
     }
+    rc_interest_close(&table);
+}
+
+/* 20,000 names that a client made to have one hash, were it not for the secret: the way to each stays short. */
+Test(relay_interest, names_made_to_collide_do_not)
+{
+    enum { NAMES = 20000 };
+    struct rc_interest table;
+    char name[COLLIDING_BYTES];
+    cr_assert_eq(rc_interest_open(&table, NAMES), 0);
+    for (uint32_t i = 0; i < NAMES; i++) {
+        colliding_name(name, i);
+        const uint64_t hash = rc_channel_hash(name, sizeof(name));
+        cr_assert_eq(rc_interest_add(&table, hash, name, sizeof(name), 0), RC_INTEREST_EDGE);
+        if ((i & (i - 1)) == 0) { /* before it takes its time */
+            cr_assert_lt(rc_hashmap_probe_max(&table.map), 64, "after %u names", i);
+        }
+    }
+    cr_assert_lt(rc_hashmap_probe_max(&table.map), 64);
     rc_interest_close(&table);
 }
