@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -119,6 +118,21 @@ uint64_t rc_uring_memory_bytes(uint32_t sq_entries, uint32_t cq_entries)
     return page_up(entries + array) + page_up(256 + completions + array);
 }
 
+/* Is the feature of this name (a member of struct rc_uring_features) to be taken for missing? */
+static bool uring_without(const char *feature)
+{
+    const char *list = getenv(RC_URING_WITHOUT);
+    const size_t bytes = strlen(feature);
+    while (list != NULL && *list != '\0') {
+        const size_t item = strcspn(list, ",");
+        if (item == bytes && memcmp(list, feature, bytes) == 0) {
+            return true;
+        }
+        list += item + (list[item] == ',' ? 1 : 0);
+    }
+    return false;
+}
+
 /* The ring alone, in `memory` or, when NULL, in the kernel's. */
 static int ring_make(struct io_uring *ring, uint32_t sq_entries, uint32_t cq_entries, void *memory,
                      uint64_t memory_bytes)
@@ -126,6 +140,9 @@ static int ring_make(struct io_uring *ring, uint32_t sq_entries, uint32_t cq_ent
     struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = cq_entries};
     if (memory == NULL) {
         return io_uring_queue_init_params(sq_entries, ring, &params); /* tries NO_SQARRAY by itself */
+    }
+    if (uring_without("no_mmap")) {
+        return -EINVAL; /* as a kernel that does not know the flag */
     }
     memset(memory, 0, (size_t)memory_bytes);
     const int used = io_uring_queue_init_mem(sq_entries, ring, &params, memory, (size_t)memory_bytes);
@@ -222,36 +239,15 @@ static bool probe_getsockopt(struct io_uring *ring, int fd)
     return submit_one(ring) == (int)sizeof(type) && type == SOCK_STREAM;
 }
 
-static bool probe_send_vectorized(struct io_uring *ring, const int pair[2])
-{
-    struct iovec parts[2] = {{.iov_base = "ring", .iov_len = 4}, {.iov_base = "cast", .iov_len = 4}};
-    char received[16] = "";
-    struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_send(sqe, pair[0], parts, 2, MSG_NOSIGNAL | MSG_DONTWAIT);
-    sqe->ioprio |= IORING_SEND_VECTORIZED;
-    const int sent = submit_one(ring);
-    /* A kernel that ignored the flag would have sent two bytes of the vector itself. */
-    const ssize_t got = recv(pair[1], received, sizeof(received), MSG_DONTWAIT);
-    return sent == 8 && got == 8 && memcmp(received, "ringcast", 8) == 0;
-}
-
-static bool probe_buffers(struct io_uring *ring, unsigned int flags)
+static bool probe_buffers(struct io_uring *ring)
 {
     int code = 0;
-    struct io_uring_buf_ring *buffers = io_uring_setup_buf_ring(ring, 8, PROBE_GROUP, flags, &code);
+    struct io_uring_buf_ring *buffers = io_uring_setup_buf_ring(ring, 8, PROBE_GROUP, 0, &code);
     if (buffers == NULL) {
         return false;
     }
     io_uring_free_buf_ring(ring, buffers, 8, PROBE_GROUP);
     return true;
-}
-
-static bool probe_op(struct io_uring *ring, int op)
-{
-    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-    const bool supported = probe != NULL && io_uring_opcode_supported(probe, op);
-    io_uring_free_probe(probe);
-    return supported;
 }
 
 int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
@@ -264,7 +260,7 @@ int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
     if (rc != 0) {
         return rc;
     }
-    if (!probe_buffers(&ring, 0)) {
+    if (!probe_buffers(&ring)) {
         io_uring_queue_exit(&ring);
         return rc_err_set(err, -EOPNOTSUPP,
                           "io_uring: this kernel has no provided-buffer rings; ringcast needs Linux 6.1 or newer");
@@ -275,10 +271,7 @@ int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
         return rc;
     }
     features->no_sqarray = (ring.flags & IORING_SETUP_NO_SQARRAY) != 0;
-    features->buffers_incremental = probe_buffers(&ring, IOU_PBUF_RING_INC);
-    features->fixed_fd_install = probe_op(&ring, IORING_OP_FIXED_FD_INSTALL);
-    features->socket_getsockopt = probe_getsockopt(&ring, pair[0]);
-    features->send_vectorized = probe_send_vectorized(&ring, pair);
+    features->socket_getsockopt = !uring_without("socket_getsockopt") && probe_getsockopt(&ring, pair[0]);
     close(pair[0]);
     close(pair[1]);
     io_uring_queue_exit(&ring);
@@ -294,10 +287,7 @@ int rc_uring_lost(const struct rc_uring_features *features, char *text, size_t t
     } all[] = {
         {features->no_mmap, "ring memory that survives a worker (Linux 6.5, with small pages newer)"},
         {features->no_sqarray, "submission without an index array (6.6)"},
-        {features->socket_getsockopt, "peer address of direct descriptors: connections use normal ones (6.7)"},
-        {features->fixed_fd_install, "handing a direct descriptor over (6.8)"},
-        {features->buffers_incremental, "incremental receive buffers (6.12)"},
-        {features->send_vectorized, "vectorised send: several channels at once go through sendmsg (6.17)"},
+        {features->socket_getsockopt, "peer address by ring command: every connection is accepted by a request (6.7)"},
     };
     int missing = 0;
     size_t used = 0;

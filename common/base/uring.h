@@ -16,22 +16,18 @@
 
 #include "common/base/err.h"
 
-/* Linux 6.17; liburing 2.9 does not name it. In sqe->ioprio of a send: addr is an array of struct iovec, len their
- * number. */
-#ifndef IORING_SEND_VECTORIZED
-#define IORING_SEND_VECTORIZED (1U << 5)
-#endif
+/* Environment variable: names of features below, with commas between them, that are taken for missing though they are there: how
+ * the tests go through what is done without them, and how anybody may see what an older kernel costs. Not no_sqarray, which
+ * liburing tries and does without by itself. */
+#define RC_URING_WITHOUT "RINGCAST_KERNEL_WITHOUT"
 
-/* What goes beyond Linux 6.1 and has a replacement or can be done without. */
+/* What goes beyond Linux 6.1, is used, and has a replacement or can be done without. */
 struct rc_uring_features {
     bool no_mmap;    /* 6.5, with 4 KiB pages later: ring memory of the caller's (shared, survives the process) */
     bool no_sqarray; /* 6.6: no indirection between submission queue and entries */
     /* 6.7: SO_PEERNAME by io_uring_prep_cmd_sock, also on direct descriptors. optlen must not exceed the address (16
      * for IPv4, 28 for IPv6): a longer one is -EINVAL. */
     bool socket_getsockopt;
-    bool fixed_fd_install;    /* 6.8: a normal descriptor out of a direct one */
-    bool buffers_incremental; /* 6.12: a provided buffer is used up piece by piece (IOU_PBUF_RING_INC) */
-    bool send_vectorized;     /* 6.17: IORING_SEND_VECTORIZED */
 };
 
 /* Tries every feature on rings of its own, which are gone afterwards. 0; or -EOPNOTSUPP below Linux 6.1, -ENOSYS,

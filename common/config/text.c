@@ -491,7 +491,7 @@ int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t byt
         (void)snprintf(out, capacity, "%s", copy);
         return 0;
     }
-    if (copy[bytes - 1] == '/') {
+    if (copy[bytes - 1] == '/' && !(bytes > 3 && memcmp(copy + bytes - 3, "://", 3) == 0)) {
         copy[--bytes] = '\0';
     }
     char *const mark = strstr(copy, "://");
@@ -503,22 +503,23 @@ int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t byt
     size_t host_bytes = strlen(host);
     const char *const colon = strrchr(host, ':');
     uint64_t port = 0;
-    if (colon != NULL && host[host_bytes - 1] != ']') {
+    if (colon != NULL && host[host_bytes - 1] != ']') { /* not one within an IPv6 address */
         host_bytes = (size_t)(colon - host);
         if (rc_config_uint_parse(colon + 1, strlen(colon + 1), &port, NULL) != 0 || port == 0 || port > UINT16_MAX) {
             return rc_err_set(err, -EINVAL, "%s", expected);
         }
     }
-    if (!origin_host_ok(host, host_bytes)) {
+    *mark = '\0';
+    const char *const scheme = strcmp(copy, "ws") == 0 ? "http" : strcmp(copy, "wss") == 0 ? "https" : copy;
+    const bool web = strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0;
+    /* The pages of an app may have no host: file://. */
+    if (!origin_host_ok(host, host_bytes) && (web || host_bytes > 0 || port != 0)) {
         return rc_err_set(err, -EINVAL, "%s", expected);
     }
-    const int scheme_bytes = (int)(mark - copy);
-    const bool usual =
-        (port == 80 && strncmp(copy, "http:", 5) == 0) || (port == 443 && strncmp(copy, "https:", 6) == 0);
     char port_text[8] = "";
-    if (port != 0 && !usual) {
+    if (port != 0 && !(web && port == (scheme[4] == 's' ? 443 : 80))) {
         (void)snprintf(port_text, sizeof(port_text), ":%u", (unsigned)port);
     }
-    (void)snprintf(out, capacity, "%.*s://%.*s%s", scheme_bytes, copy, (int)host_bytes, host, port_text);
-    return 0;
+    const int written = snprintf(out, capacity, "%s://%.*s%s", scheme, (int)host_bytes, host, port_text);
+    return written >= 0 && (size_t)written < capacity ? 0 : rc_err_set(err, -EINVAL, "%s", expected);
 }

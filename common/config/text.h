@@ -84,8 +84,9 @@ int rc_network_parse(struct rc_network *network, const char *text, size_t bytes,
 bool rc_network_contains(const struct rc_network *network, const struct sockaddr *peer);
 
 /* An origin in the form that browsers send: "https://example.com", "http://localhost:3000"; "*" and "null" stay, and a star
- * may stand for a host's first labels: https, then *.example.com.
- * Upper case, a default port and one final "/" are removed. Writes at most `capacity` bytes with a NUL. */
+ * may stand for a host's first labels: https, then *.example.com. Apps' schemes ("capacitor://localhost") need no host ("file://").
+ * Upper case, a default port and one final "/" are removed, and ws and wss are http and https, as clients that are no browsers
+ * send them. Writes at most `capacity` bytes with a NUL. */
 int rc_origin_normalize(char *out, size_t capacity, const char *text, size_t bytes, struct rc_err *err);
 
 #endif

@@ -252,6 +252,20 @@ testBroker("an idempotency key publishes once, over all workers and over the rel
     do got.push((await client.next("message")).data); while (got.at(-1) !== "end");
     assert.deepEqual(got, [1, "batch 1", "batch 2", "batch 3", "end"]);
   }
+  // The same text is another key to another caller, for another call, channel or client.
+  const texts = { idempotency_key: "1", data: "scoped" };
+  const [mine, theirs] = [{ key: KEY }, { key: OTHER_KEY }];
+  const scopes = [["publish", { channel: "once" }, mine], ["publish", { channel: "once" }, theirs], ["publish", { channel: "twice" }, mine], ["broadcast", {}, mine],
+    ["broadcast", {}, theirs], ["direct", { client: a.id }, mine], ["direct", { client: b.id }, mine], ["publish", { channels: ["thrice", "once"] }, mine]];
+  for (const [path, where, who] of scopes) {
+    const answer = await ok(broker, path, { ...texts, ...where }, who);
+    assert.equal(answer.duplicate, undefined, `${path} ${JSON.stringify(where)} is not swallowed by another's: ${JSON.stringify(answer)}`);
+  }
+  for (const [path, where, who] of scopes) assert.equal((await ok(broker, path, { ...texts, ...where }, who)).duplicate, true, `${path} ${JSON.stringify(where)} again`);
+  for (const client of [a, b]) {
+    for (let i = 0; i < 6; i++) assert.equal((await client.next()).data, "scoped"); // three on its channel, two to everybody, one to it alone
+    assert.deepEqual(client.inbox, []);
+  }
   // Many at once, from many connections: one of each is published.
   const answers = await Promise.all(Array.from({ length: 60 }, (_, n) => ok(broker, "publish", { channel: "once", data: n % 3, idempotency_key: `race ${n % 3}` })));
   assert.equal(answers.reduce((sum, { published }) => sum + published, 0), 3);

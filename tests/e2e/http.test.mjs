@@ -121,18 +121,19 @@ testBroker("a request that trickles in is answered, one that does not end in tim
   await until("they are counted", async () => (await broker.metrics())("ringcast_handshake_timeouts_total") >= 2);
 });
 
-testBroker("pages of other origins may not connect unless allowed", { config: { "http.allowed_origins": ["https://app.example"] } }, async (broker) => {
+testBroker("pages of other origins may not connect unless allowed", { config: { "http.allowed_origins": ["https://app.example", "file://", "capacitor://localhost"] } }, async (broker) => {
   const status = async (origin) => {
     const raw = await broker.raw();
     raw.write(upgradeRequest("/ws", { Origin: origin }));
     return (await raw.response()).status;
   };
-  assert.equal(await status("https://app.example"), 101);
+  for (const origin of ["https://app.example", "https://APP.example:443", "wss://app.example", "file://", "capacitor://localhost"]) assert.equal(await status(origin), 101, origin);
+  for (const origin of ["null", "ionic://localhost", "http://app.example"]) assert.equal(await status(origin), 403, origin);
   assert.equal(await status("https://evil.example"), 403);
   assert.equal(await status(null), 101);
   const own = await startBroker();
   try {
-    for (const [origin, wanted] of [[`http://${own.host}`, 101], ["http://evil.example", 403], [null, 101]]) {
+    for (const [origin, wanted] of [[`http://${own.host}`, 101], [`ws://${own.host}`, 101], ["ws://evil.example", 403], ["file://", 403], ["http://evil.example", 403], [null, 101]]) {
       const raw = await own.raw();
       raw.write(upgradeRequest("/ws", { Origin: origin, Host: own.host }));
       assert.equal((await raw.response()).status, wanted, `${origin}`);

@@ -147,6 +147,7 @@ deflateTest("13 what is offered is answered within what was offered", {}, async 
       if (key.endsWith("bits")) assert.ok(Number(got[key]) <= value, `${offer}: ${JSON.stringify(got)}`);
       else assert.equal(got[key], value, `${offer}: ${JSON.stringify(got)}`);
     }
+    if (!offer.includes("server_no_context_takeover")) assert.ok(!("server_no_context_takeover" in got), `${offer}: not asked for`);
     if (!offer.includes("client_max_window_bits")) assert.equal(got.client_max_window_bits, undefined, offer);
     const bytes = sentences(5000);
     raw.send({ payload: new Compressor(got).message(bytes), rsv: RSV1 });

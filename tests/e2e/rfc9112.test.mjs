@@ -166,6 +166,8 @@ const goodChunks = {
   "a chunk for each byte": `${Array.from(json, (byte) => `1\r\n${byte}\r\n`).join("")}0\r\n\r\n`,
   "sizes in capitals, with zeros first": `000${size.toUpperCase()}\r\n${json}\r\n000\r\n\r\n`,
   "extensions": `${size};name;other=1;third="a b"\r\n${json}\r\n0;last\r\n\r\n`,
+  "white space behind the size": `${size} \r\n${json}\r\n0\t \r\n\r\n`,
+  "white space before an extension": `${size} ;a=b\r\n${json}\r\n0\r\n\r\n`,
   "trailers": `${size}\r\n${json}\r\n0\r\nX-One: 1\r\nContent-Length: 5\r\n\r\n`,
 };
 const badChunks = {
@@ -173,7 +175,7 @@ const badChunks = {
   "a size that is none": "xyz\r\n",
   "a negative size": "-1\r\n",
   "a size with a prefix": `0x${size}\r\n`,
-  "white space behind the size": `${size} \r\n`,
+  "white space within the size": `${size} ${size}\r\n`,
   "white space before the size": ` ${size}\r\n`,
   "LF behind the size": `${size}\n${json}`,
   "CR in an extension": `${size};a\rb\r\n${json}`,

@@ -498,10 +498,13 @@ testBroker("an OCSP response beside the certificate is stapled for those who ask
 });
 
 const alice = certificate("alice", { names: [] });
+const control = certificate("control", { names: [], subject: "/CN=a\u0085b" });
 testBroker("client certificates name the user, where they are optional", { config: secure({ "tls.client_ca": CA_FILE }) }, async (broker) => {
   for (const version of ["TLSv1.2", "TLSv1.3"]) {
     const client = await connectWss(broker, { cert: alice.cert, key: alice.key, minVersion: version, maxVersion: version });
     assert.equal(client.welcome.user, "alice");
+    const unnamed = await connectWss(broker, { cert: control.cert, key: control.key, minVersion: version, maxVersion: version });
+    assert.equal(unnamed.welcome.user, null, "no channel can be called so");
     const anonymous = await connectWss(broker, { minVersion: version, maxVersion: version });
     assert.equal(anonymous.welcome.user, null);
   }

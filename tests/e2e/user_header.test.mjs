@@ -25,3 +25,17 @@ testBroker("nobody else does", { workers: 1, config: { "http.trusted_proxies": [
 testBroker("without the key no header is looked at", { workers: 1, config: { "http.trusted_proxies": ["127.0.0.1"] } }, async (broker) => {
   assert.equal(await user(broker, { "X-User": "u1" }), null);
 });
+
+/* Every text that is sent on was checked where it came in: the welcome of such a client is well-formed, and it is nobody. */
+testBroker("a user's id that is no channel name is none, in header and query", {
+  workers: 1, config: { "http.trusted_proxies": ["127.0.0.1"], "auth.user_header": "X-User", "debug.user_query": "user" },
+}, async (broker) => {
+  const queried = async (query) => (await broker.connect({ path: `/ws?user=${query}` })).welcome.user;
+  for (const text of ["%ff", "a%c3", "%ed%a0%80", "%c0%80", "a%00b", "%0a", "%7f", "a%c2%85b", "%f4%90%80%80"]) assert.equal(await queried(text), null, text);
+  assert.equal(await queried("z%c3%bc%22%5c"), 'zü"\\');
+  assert.equal(await queried("u".repeat(250)), "u".repeat(250));
+  assert.equal(await queried("u".repeat(251)), null);
+  for (const bytes of ["\xff", "a\xc3", "a\xc2\x85b"]) assert.equal(await user(broker, { "X-User": bytes }), null, "a header's bytes go out as they are");
+  assert.equal(await user(broker, { "X-User": "z\xc3\xbc" }), "zü");
+  assert.ok(broker.log.some((line) => line.includes("user_refused")));
+});

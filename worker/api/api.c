@@ -146,18 +146,48 @@ void rc_api_close(struct rc_sessions *sessions)
     sessions->api = NULL;
 }
 
+/*
+ * A key counts for who chose it and for what: callers number theirs from 1, and one's must not swallow another's. So it is hashed
+ * with the API key, the route, and the channel or client it goes to. Each message of a batch has a key of its own, too, so that a
+ * batch that was cut off goes on where it was.
+ */
+static void api_scope_key(const struct rc_api_call *call, uint32_t item, uint64_t key[2])
+{
+    struct {
+        uint8_t caller[RC_API_DIGEST_BYTES];
+        uint64_t target_random;
+        uint32_t target_slot;
+        uint32_t route;
+        uint32_t item;
+        uint16_t target_worker;
+        uint8_t channel_bytes; /* what follows: the channel, then the key */
+        uint8_t key_bytes;
+        uint8_t text[RC_CHANNEL_NAME_MAX + RC_API_KEY_BYTES_MAX];
+    } scope = {.target_random = call->target.random,
+               .target_slot = call->target.slot,
+               .route = (uint32_t)(call->route - api_routes),
+               .item = item,
+               .target_worker = call->target.worker,
+               .key_bytes = (uint8_t)call->key_bytes};
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    const struct rc_span channel = call->messages[item].channel;
+    RC_ASSERT(channel.count <= RC_CHANNEL_NAME_MAX);
+    memcpy(scope.caller, call->caller, sizeof(scope.caller));
+    scope.channel_bytes = (uint8_t)channel.count;
+    if (channel.count > 0) {
+        memcpy(scope.text, channel.bytes, channel.count);
+    }
+    memcpy(scope.text + channel.count, call->key, call->key_bytes);
+    SHA256((const unsigned char *)&scope, offsetof(typeof(scope), text) + channel.count + call->key_bytes, digest);
+    memcpy(key, digest, 2 * sizeof(key[0]));
+    key[1] |= 1; /* never "none" */
+}
+
 struct rc_call_tag rc_api_tag(const struct rc_api *api, const struct rc_api_call *call, uint32_t item)
 {
     struct rc_call_tag tag = {.nonce = api->nonce, .index = call->index, .serial = call->serial, .item = item};
-    if (call->key_bytes > 0) {
-        /* Each message of a batch has a key of its own, so that a batch that was cut off goes on where it was. */
-        unsigned char digest[SHA256_DIGEST_LENGTH];
-        unsigned char text[RC_API_KEY_BYTES_MAX + sizeof(item)];
-        memcpy(text, &item, sizeof(item));
-        memcpy(text + sizeof(item), call->key, call->key_bytes);
-        SHA256(text, sizeof(item) + call->key_bytes, digest);
-        memcpy(tag.key, digest, sizeof(tag.key));
-        tag.key[1] |= 1; /* never "none" */
+    if (call->key_bytes > 0 && call->messages != NULL) { /* what else a call may do may be done twice */
+        api_scope_key(call, item, tag.key);
     }
     return tag;
 }
@@ -248,20 +278,19 @@ static void api_run(struct rc_api *api, struct rc_api_call *call)
 /* --- requests --- */
 
 /* Compares with every key whatever it is, so that time tells nothing about them. */
-static bool api_key_known(const struct rc_api *api, struct rc_http_view key)
+static bool api_key_known(const struct rc_api *api, struct rc_http_view key, uint8_t digest[RC_API_DIGEST_BYTES])
 {
-    uint8_t digest[RC_API_DIGEST_BYTES];
     int different = 1;
     SHA256((const unsigned char *)key.text, key.bytes, digest);
     for (uint32_t i = 0; i < api->digest_count; i++) {
-        different &= CRYPTO_memcmp(digest, api->digests[i], sizeof(digest)) != 0;
+        different &= CRYPTO_memcmp(digest, api->digests[i], RC_API_DIGEST_BYTES) != 0;
     }
     return !different;
 }
 
-/* NULL: the caller may; else the message, with `*headers` of the answer. */
-static const char *api_refusal(const struct rc_api *api, const struct rc_http_request *request, uint16_t *status,
-                               const char **headers)
+/* NULL: the caller may, and `caller` is its key's digest; else the message, with `*headers` of the answer. */
+static const char *api_refusal(const struct rc_api *api, const struct rc_http_request *request,
+                               uint8_t caller[RC_API_DIGEST_BYTES], uint16_t *status, const char **headers)
 {
     static const char scheme[] = "Bearer ";
     *headers = NULL;
@@ -281,7 +310,7 @@ static const char *api_refusal(const struct rc_api *api, const struct rc_http_re
         key.text++;
         key.bytes--;
     }
-    if (!api_key_known(api, key) || rc_http_header_next(request, "Authorization", &index) != NULL) {
+    if (!api_key_known(api, key, caller) || rc_http_header_next(request, "Authorization", &index) != NULL) {
         *headers = "WWW-Authenticate: Bearer realm=\"ringcast\", error=\"invalid_token\"\r\n";
         return "this API key is not one of those in http.api_keys";
     }
@@ -378,7 +407,8 @@ void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_requ
     const struct rc_api_route *route = api_route(path);
     struct rc_answer answer = {.keep_alive = keep_alive};
     const char *more;
-    answer.message = api_refusal(api, request, &answer.status, &more);
+    uint8_t caller[RC_API_DIGEST_BYTES];
+    answer.message = api_refusal(api, request, caller, &answer.status, &more);
     if (answer.message != NULL) {
         char *both = api_join(headers, more);
         answer.headers = both;
@@ -408,6 +438,7 @@ void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_requ
         api_refuse(api, slot, request, answer);
         return;
     }
+    memcpy(call->caller, caller, sizeof(call->caller));
     call->keep_alive = keep_alive;
     call->head = method == RC_HTTP_HEAD;
     call->headers = headers == NULL ? NULL : strdup(headers);

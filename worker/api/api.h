@@ -92,8 +92,9 @@ struct rc_api_call {
     uint8_t *arena; /* owned: decoded strings of the body */
     size_t arena_used;
     size_t arena_size;
-    char key[RC_API_KEY_BYTES_MAX]; /* idempotency key */
-    uint32_t key_bytes;             /* 0 = none */
+    uint8_t caller[RC_API_DIGEST_BYTES]; /* SHA-256 of the API key that it came with */
+    char key[RC_API_KEY_BYTES_MAX];      /* idempotency key */
+    uint32_t key_bytes;                  /* 0 = none */
 
     /* publish, broadcast, direct */
     struct rc_api_message *messages; /* owned, until all are sent */

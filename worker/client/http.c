@@ -309,25 +309,36 @@ static int http_endpoint(const struct rc_config *config, const char *path, enum 
     return -1;
 }
 
-/* The user's id in auth.user_header, which anybody but a trusted proxy could write. Twice, or what no user can be called: none. */
+/* What every user's id must be, wherever it comes from: it is part of a channel's name and stands in JSON. Who is called something
+ * else is nobody. */
+static struct rc_span http_checked_user(const char *text, size_t bytes, const char *source)
+{
+    if (bytes > 0 && rc_channel_name_check(text, bytes, RC_CHANNEL_NAME_MAX - strlen("user:")) < 0) {
+        rc_log_limited(
+            RC_LOG_WARN, 1, "user_refused",
+            "source=\"%s\" effect=\"the client is anonymous\" reason=\"too long, control characters, or no UTF-8\"",
+            source);
+        return (struct rc_span){0};
+    }
+    return rc_span_of(text, bytes);
+}
+
+/* The user's id in auth.user_header, which anybody but a trusted proxy could write. Twice: none. */
 static struct rc_span http_header_user(const struct exchange *exchange)
 {
     const char *name = exchange->sessions->config->auth.user_header.text;
     uint32_t index = 0;
     const struct rc_http_view *value =
         name[0] != 0 && exchange->proxied ? rc_http_header_next(exchange->request, name, &index) : NULL;
-    if (value == NULL || value->bytes == 0) {
+    if (value == NULL) {
         return (struct rc_span){0};
     }
-    if (rc_http_header_next(exchange->request, name, &index) != NULL ||
-        rc_channel_name_check(value->text, value->bytes, RC_CHANNEL_NAME_MAX - sizeof("user:") + 1) < 0) {
-        rc_log_limited(
-            RC_LOG_WARN, 1, "user_header_refused",
-            "header=\"%s\" effect=\"the client is anonymous\" reason=\"it is there twice, too long, or no UTF-8\"",
-            name);
+    if (rc_http_header_next(exchange->request, name, &index) != NULL) {
+        rc_log_limited(RC_LOG_WARN, 1, "user_refused",
+                       "source=\"%s\" effect=\"the client is anonymous\" reason=\"the header is there twice\"", name);
         return (struct rc_span){0};
     }
-    return rc_span_of(value->text, value->bytes);
+    return http_checked_user(value->text, value->bytes, name);
 }
 
 static struct rc_span http_user(const struct exchange *exchange, char *text, size_t capacity)
@@ -335,7 +346,7 @@ static struct rc_span http_user(const struct exchange *exchange, char *text, siz
     const struct rc_config *config = exchange->sessions->config;
     const size_t name_bytes = rc_io_tls_identity(exchange->sessions->io, exchange->slot, text, capacity);
     if (name_bytes > 0) {
-        return rc_span_of(text, name_bytes); /* a verified client certificate */
+        return http_checked_user(text, name_bytes, "client certificate"); /* a verified one */
     }
     const struct rc_span header = http_header_user(exchange);
     if (header.count > 0) {
@@ -345,7 +356,7 @@ static struct rc_span http_user(const struct exchange *exchange, char *text, siz
         return (struct rc_span){0};
     }
     const int bytes = rc_http_query_find(exchange->request->query, config->debug.user_query.text, text, capacity);
-    return rc_span_of(text, bytes > 0 ? (size_t)bytes : 0);
+    return http_checked_user(text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
 }
 
 static void http_welcome(struct rc_sessions *sessions, uint32_t slot)

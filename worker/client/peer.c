@@ -34,7 +34,7 @@ struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t i
     const struct rc_slot *slot = &sessions->truth->slots[index];
     struct rc_address peer;
     memcpy(peer.bytes, slot->address, sizeof(peer.bytes));
-    /* A Unix socket's peer has no address but is of this machine; so is a loopback listener's on a kernel that does not tell. */
+    /* A Unix socket's peer has no address but is of this machine; so is a loopback listener's whose address could not be asked for. */
     return (slot->flags & (RC_SLOT_UNIX | RC_SLOT_LOOPBACK)) && rc_address_equal(&peer, &unknown) ? loopback : peer;
 }
 

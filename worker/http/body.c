@@ -4,7 +4,7 @@
 #include "worker/http/body.h"
 
 /*
- *   SIZE ──▶ (EXTENSION) ──▶ SIZE_FEED ──▶ DATA ──▶ DATA_RETURN ──▶ DATA_FEED ──▶ SIZE
+ *   SIZE ──▶ (SIZE_SPACE) ──▶ (EXTENSION) ──▶ SIZE_FEED ──▶ DATA ──▶ DATA_RETURN ──▶ DATA_FEED ──▶ SIZE
  *                               │ size 0
  *                               └──▶ TRAILER_START ──▶ (TRAILER ──▶ TRAILER_FEED ──▶ TRAILER_START)
  *                                          └──▶ LAST_FEED ──▶ DONE
@@ -15,6 +15,7 @@ enum body_state {
     DONE = 0,
     DATA,
     SIZE,
+    SIZE_SPACE,
     EXTENSION,
     SIZE_FEED,
     DATA_RETURN,
@@ -53,6 +54,23 @@ static bool is_text(uint8_t byte)
     return (byte >= 0x20 && byte != 0x7F) || byte == '\t';
 }
 
+/* What follows the digits. White space there is what RFC 9112 7.1.1 calls bad, and some send it without an extension: it can mean
+ * nothing else, so it is ignored, and bounded like extensions. */
+static int take_size_end(struct rc_http_body *body, uint8_t byte)
+{
+    if (byte == ';') {
+        body->state = EXTENSION;
+    } else if (byte == '\r') {
+        body->state = SIZE_FEED;
+    } else if ((byte == ' ' || byte == '\t') && ++body->line <= RC_HTTP_CHUNK_LINE_BYTES_MAX) {
+        body->state = SIZE_SPACE;
+        return ++body->overhead > RC_HTTP_CHUNK_EXTENSION_BYTES_MAX ? -413 : 0;
+    } else {
+        return -400;
+    }
+    return 0;
+}
+
 /* One byte of a chunk's size. `line` counts the digits. */
 static int take_size(struct rc_http_body *body, uint8_t byte)
 {
@@ -69,15 +87,7 @@ static int take_size(struct rc_http_body *body, uint8_t byte)
         /* At once, not at the line's end: no length that is refused anyhow is worth waiting for. */
         return body->left > body->bytes_max - body->bytes_total ? -413 : 0;
     }
-    if (body->line == 0)
-        return -400;
-    if (byte == ';')
-        body->state = EXTENSION;
-    else if (byte == '\r')
-        body->state = SIZE_FEED;
-    else
-        return -400;
-    return 0;
+    return body->line == 0 ? -400 : take_size_end(body, byte);
 }
 
 /* A byte of an extension or a trailer, both ignored but bounded. */
@@ -105,6 +115,8 @@ static int take_framing(struct rc_http_body *body, uint8_t byte)
     switch ((enum body_state)body->state) {
     case SIZE:
         return take_size(body, byte);
+    case SIZE_SPACE:
+        return take_size_end(body, byte);
     case EXTENSION:
         if (++body->line > RC_HTTP_CHUNK_LINE_BYTES_MAX)
             return -400;

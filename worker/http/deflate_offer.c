@@ -119,7 +119,8 @@ static bool agree(const struct offer *offer, const struct rc_deflate_policy *pol
     if (offer->client_bits_given && client_bits < BITS_MAX) {
         (void)snprintf(client_text, sizeof(client_text), "; client_max_window_bits=%u", client_bits);
     }
-    (void)snprintf(agreement->answer, sizeof(agreement->answer), "permessage-deflate; server_no_context_takeover%s%s%s",
+    (void)snprintf(agreement->answer, sizeof(agreement->answer), "permessage-deflate%s%s%s%s",
+                   offer->server_no_takeover ? "; server_no_context_takeover" : "",
                    takeover ? "" : "; client_no_context_takeover", server_text, client_text);
     return true;
 }

@@ -5,8 +5,9 @@
  * is declined and the next one tried; when none is left the connection goes on without compression, which is no error.
  *
  * What is agreed upon, and why:
- *   server_no_context_takeover  always: one compressed payload then serves all clients with the same window (7.1.1.1
- *                               lets a server say it without being asked).
+ *   server_no_context_takeover  if asked for. It is so anyhow: one compressed payload serves all clients with the same window. A server
+ *                               may say it without being asked (7.1.1.1), but there are clients that fail the connection then, and
+ *                               one that expects takeover reads fresh windows as well.
  *   server_max_window_bits      only if asked for, and rounded down to one of few sizes, so that a message is compressed
  *                               at most RC_DEFLATE_SERVER_WINDOWS times whatever clients ask for.
  *   client_no_context_takeover  if asked for, or if the policy allows no takeover, or if the client's window would be larger

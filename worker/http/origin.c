@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/config/text.h"
+
 static bool equal_nocase(struct rc_span a, struct rc_span b)
 {
     return a.count == b.count &&
@@ -53,30 +55,40 @@ static bool is_own(struct rc_span origin, struct rc_span host)
     for (size_t i = 0; i < sizeof(web) / sizeof(web[0]); i++) {
         const struct rc_span scheme = web[i].scheme;
         const struct rc_span port = web[i].port;
-        if (origin.count <= scheme.count || !equal_nocase(scheme, rc_span_of(origin.bytes, scheme.count))) {
+        if (!rc_span_starts_with(origin, scheme)) {
             continue;
         }
         const struct rc_span authority = rc_span_of(origin.bytes + scheme.count, origin.count - scheme.count);
-        /* An Origin leaves its scheme's usual port out, a Host need not. */
+        /* An origin leaves its scheme's usual port out, a Host need not. */
         const bool usual = host.count > port.count &&
                            rc_span_equal(rc_span_of(host.bytes + host.count - port.count, port.count), port);
-        return equal_nocase(authority, host) ||
-               (usual && equal_nocase(authority, rc_span_of(host.bytes, host.count - port.count)));
+        return equal_nocase(authority, usual ? rc_span_of(host.bytes, host.count - port.count) : host);
     }
     return false;
 }
 
-bool rc_origin_allowed(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host)
+bool rc_origin_allowed(const struct rc_config_list *allowed, struct rc_span sent, struct rc_span host)
 {
-    if (origin.count == 0) {
+    char text[RC_CONFIG_TEXT_MAX];
+    struct rc_err err;
+    if (sent.count == 0) {
         return true;
     }
+    if (rc_origin_any(allowed)) {
+        return true;
+    }
+    /* Written as the entries are; what cannot be written so, no entry can be. A star is theirs alone. */
+    if (memchr(sent.bytes, '*', sent.count) != NULL ||
+        rc_origin_normalize(text, sizeof(text), (const char *)sent.bytes, sent.count, &err) < 0) {
+        return false;
+    }
+    const struct rc_span origin = rc_span_text(text);
     if (allowed->count == 0) {
         return is_own(origin, host);
     }
     for (uint32_t i = 0; i < allowed->count; i++) {
         const struct rc_span entry = rc_span_text(allowed->items[i].text);
-        if (rc_span_equal(entry, RC_SPAN("*")) || equal_nocase(entry, origin) || wildcard_matches(entry, origin)) {
+        if (rc_span_equal(entry, origin) || wildcard_matches(entry, origin)) {
             return true;
         }
     }

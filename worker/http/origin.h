@@ -12,8 +12,8 @@
 #include "common/base/span.h"
 
 /*
- * Is `origin`, the Origin header's value, allowed? Entries are as rc_origin_normalize leaves them: an origin, which must be the
- * same (scheme and host whatever their case); "https://" and then "*.example.com", where the star stands for one or more
+ * Is `origin`, the Origin header's value, allowed? It is compared in the form that rc_origin_normalize gives it (case, the scheme's
+ * usual port, ws for http), as entries are: an origin, which must be the same; "https://" and then "*.example.com", where the star stands for one or more
  * labels; or "*" for all. Without any entry the origin must be the page's own: its authority is `host`, the request's
  * Host. An empty `origin` (the request had none) is no browser's and is allowed.
  */

@@ -14,8 +14,57 @@
 #define ACCEPT_BACKOFF_DS 1u
 #define ACCEPT_BACKOFF_MAX_DS 10u
 
+/*
+ * Before Linux 6.7 nobody can ask for the peer of a direct descriptor, and a multishot accept has one place for all addresses. There
+ * every connection is brought by a request of its own, with its own place. A connection that finds the table full is lost, so no
+ * more are in flight than the table has room for, except one for each listener, which is as many as multishot accepts would lose.
+ */
+static void accept_arm_entries(struct rc_io *io, uint32_t listener)
+{
+    const uint32_t room = io->truth->slot_count - io->open_count;
+    for (uint32_t i = 0; i < RC_IO_ACCEPTS_MAX && room > 0; i++) {
+        struct rc_io_accept *accept = &io->accepts[listener * RC_IO_ACCEPTS_MAX + i];
+        if (accept->armed) {
+            continue;
+        }
+        if (io->accepts_count >= room && (io->accepts_armed & (1u << listener))) {
+            return;
+        }
+        struct io_uring_sqe *sqe = rc_io_sqe(io);
+        *accept = (struct rc_io_accept){.name_bytes = sizeof(accept->name), .armed = true};
+        io_uring_prep_accept_direct(sqe, io->listen_fds[listener], (struct sockaddr *)&accept->name,
+                                    &accept->name_bytes, 0, IORING_FILE_INDEX_ALLOC);
+        io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_ACCEPT, i, listener));
+        io->accepts_count++;
+        io->accepts_armed |= 1u << listener;
+    }
+}
+
+/* The completion says that the request is over. */
+static void accept_disarmed(struct rc_io *io, uint32_t listener, uint32_t entry)
+{
+    io->accepts_armed &= ~(1u << listener);
+    if (io->accepts == NULL) {
+        return;
+    }
+    struct rc_io_accept *accepts = &io->accepts[listener * RC_IO_ACCEPTS_MAX];
+    RC_ASSERT(entry < RC_IO_ACCEPTS_MAX && accepts[entry].armed && io->accepts_count > 0);
+    accepts[entry].armed = false;
+    io->accepts_count--;
+    for (uint32_t i = 0; i < RC_IO_ACCEPTS_MAX; i++) {
+        if (accepts[i].armed) {
+            io->accepts_armed |= 1u << listener;
+            return;
+        }
+    }
+}
+
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 {
+    if (io->accepts != NULL) {
+        accept_arm_entries(io, listener);
+        return;
+    }
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     io_uring_prep_multishot_accept_direct(sqe, io->listen_fds[listener], NULL, NULL, 0);
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, listener));
@@ -30,9 +79,22 @@ static bool accept_wanted(const struct rc_io *io, uint32_t listener)
 void rc_io_arm_accepts(struct rc_io *io)
 {
     for (uint32_t i = 0; i < io->listener_count; i++) {
-        if (!(io->accepts_armed & (1u << i)) && accept_wanted(io, i)) {
+        if ((io->accepts != NULL || !(io->accepts_armed & (1u << i))) && accept_wanted(io, i)) {
             rc_io_arm_accept(io, i);
         }
+    }
+}
+
+/* Cancels what is in flight for the listener. */
+static void accept_cancel(struct rc_io *io, uint32_t listener)
+{
+    for (uint32_t i = 0; i < (io->accepts == NULL ? 1 : RC_IO_ACCEPTS_MAX); i++) {
+        if (io->accepts != NULL && !io->accepts[listener * RC_IO_ACCEPTS_MAX + i].armed) {
+            continue;
+        }
+        struct io_uring_sqe *sqe = rc_io_sqe(io);
+        io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, i, listener), 0);
+        io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
     }
 }
 
@@ -49,9 +111,7 @@ void rc_io_pause_accept(struct rc_io *io, bool paused)
     }
     for (uint32_t i = 0; i < io->listener_count; i++) {
         if ((io->accepts_armed & (1u << i)) && !accept_wanted(io, i)) {
-            struct io_uring_sqe *sqe = rc_io_sqe(io);
-            io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, 0, i), 0);
-            io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
+            accept_cancel(io, i);
         }
     }
 }
@@ -105,9 +165,9 @@ static bool accept_goes_on(int error)
 }
 
 /* The accept ended. One that would fail again at once waits: for a while, or until a descriptor is free. */
-static void accept_ended(struct rc_io *io, uint32_t listener, int result)
+static void accept_ended(struct rc_io *io, uint32_t listener, uint32_t entry, int result)
 {
-    io->accepts_armed &= ~(1u << listener);
+    accept_disarmed(io, listener, entry);
     if (accept_goes_on(result)) {
         if (accept_wanted(io, listener)) {
             rc_io_arm_accept(io, listener);
@@ -136,12 +196,27 @@ static void accept_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
     io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
 }
 
-void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe)
+/* A Unix socket's peer has no address. */
+static void slot_set_name(struct rc_slot *slot, const struct sockaddr_in6 *name)
 {
-    if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        accept_ended(io, listener, cqe->res);
+    if (name->sin6_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
+        slot->address[10] = slot->address[11] = 0xff;
+        memcpy(slot->address + 12, &v4->sin_addr, 4);
+        slot->port = ntohs(v4->sin_port);
+    } else if (name->sin6_family == AF_INET6) {
+        memcpy(slot->address, &name->sin6_addr, 16);
+        slot->port = ntohs(name->sin6_port);
     }
+}
+
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe)
+{
+    const bool ended = !(cqe->flags & IORING_CQE_F_MORE);
     if (cqe->res < 0) {
+        if (ended) {
+            accept_ended(io, listener, entry, cqe->res);
+        }
         if (cqe->res != -ECANCELED) {
             rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
             rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\" again_in_ms=%u", listener,
@@ -158,7 +233,15 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_
     const uint32_t generation = slot->generation + 1;
     *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
     io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE, .preface = io->preface_listener[listener]};
+    if (io->accepts != NULL) {
+        RC_ASSERT(entry < RC_IO_ACCEPTS_MAX);
+        slot_set_name(slot, &io->accepts[listener * RC_IO_ACCEPTS_MAX + entry].name);
+    }
     io->open_count++;
+    if (ended) {
+        accept_ended(io, listener, entry,
+                     cqe->res); /* when this one has its slot: how many more there may be is counted */
+    }
     rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     if (io->peername_bytes[listener] > 0) {
@@ -186,13 +269,5 @@ void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int res
     if (result < 0) {
         return; /* a Unix socket, or the peer is gone already */
     }
-    if (name->sin6_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
-        slot->address[10] = slot->address[11] = 0xff;
-        memcpy(slot->address + 12, &v4->sin_addr, 4);
-        slot->port = ntohs(v4->sin_port);
-    } else if (name->sin6_family == AF_INET6) {
-        memcpy(slot->address, &name->sin6_addr, 16);
-        slot->port = ntohs(name->sin6_port);
-    }
+    slot_set_name(slot, name);
 }

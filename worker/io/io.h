@@ -36,6 +36,7 @@
 #define RC_IO_SEND_BYTES_MAX 262144u /* bytes of one send, unless a single frame is larger */
 #define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
 #define RC_IO_PEERNAMES_MAX 4096u    /* asked for and not answered yet */
+#define RC_IO_ACCEPTS_MAX 64u        /* accepts in flight for a listener where each brings one connection */
 #define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
@@ -98,6 +99,13 @@ struct rc_packet {
     int error;     /* TLS: why nothing was */
 };
 
+/* An accept that brings one connection and its address. */
+struct rc_io_accept {
+    struct sockaddr_in6 name; /* the kernel writes here while `armed`; room for IPv4, too */
+    socklen_t name_bytes;
+    bool armed;
+};
+
 struct rc_io_handlers {
     void *context; /* borrowed */
     /* A new connection came through control->listeners[listener]; false refuses it (closed at once). */
@@ -140,15 +148,20 @@ struct rc_io {
 
     struct io_uring_buf_ring *buffers; /* in truth->io */
     uint8_t *buffer_memory;
-    uint32_t buffer_count;                    /* power of two */
-    uint8_t peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = cannot be asked by the ring */
-    struct sockaddr_in6 *peernames; /* owned, RC_IO_PEERNAMES_MAX: where the kernel writes; room for IPv4, too */
-    uint16_t *peernames_free;       /* owned: a stack of entries that no request writes to */
+    uint32_t buffer_count; /* power of two */
+    uint8_t
+        peername_bytes[RC_LISTENERS_MAX]; /* of the listener's kind of address; 0 = has none, or `accepts` bring it */
+    struct sockaddr_in6 *peernames;       /* owned, RC_IO_PEERNAMES_MAX: where the kernel writes; room for IPv4, too */
+    uint16_t *peernames_free;             /* owned: a stack of entries that no request writes to */
     uint32_t peernames_free_count;
 
     int listen_fds[RC_LISTENERS_MAX];
     uint32_t listener_count;
-    uint32_t accepts_armed; /* bit per listener: exactly while its multishot accept is in flight */
+    /* Owned: RC_IO_ACCEPTS_MAX of each listener. NULL where the ring tells a direct descriptor's peer (Linux 6.7): one multishot
+     * accept per listener is enough then. */
+    struct rc_io_accept *accepts;
+    uint32_t accepts_count; /* of `accepts`, those armed */
+    uint32_t accepts_armed; /* bit per listener: exactly while an accept of it is in flight */
     uint32_t accepts_admin; /* bit per listener: accepted from also under pressure */
     bool accepts_paused;
     uint32_t accept_retry_ds;   /* when accepts that failed are tried again; 0 = none did */

@@ -8,7 +8,7 @@
 
 /* The operation in the top byte of user_data; then 24 bits of the slot's generation, then the slot or listener. */
 enum rc_io_op {
-    RC_OP_ACCEPT = 1,
+    RC_OP_ACCEPT = 1, /* generation: entry of io->accepts, of the listener's */
     RC_OP_BELL,
     RC_OP_LIFE,
     RC_OP_RECEIVE,
@@ -35,7 +35,7 @@ struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
-void rc_io_on_accept(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);
 void rc_io_on_peername(struct rc_io *io, uint32_t slot, uint32_t entry, int result);
 void rc_io_on_receive(struct rc_io *io, uint32_t slot, const struct io_uring_cqe *cqe);
 void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result);

@@ -87,20 +87,25 @@ static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *er
     return 0;
 }
 
-/* The socket command wants exactly as many bytes as the listener's kind of address has. */
-static void loop_open_peernames(struct rc_io *io, const struct rc_control *control,
-                                const struct rc_uring_features *features)
+/* How the addresses of peers become known: by a command on the ring, or by accepts that bring them. -ENOMEM. */
+static int loop_open_peernames(struct rc_io *io, const struct rc_control *control,
+                               const struct rc_uring_features *features)
 {
+    if (!features->socket_getsockopt) {
+        io->accepts = calloc((size_t)RC_LISTENERS_MAX * RC_IO_ACCEPTS_MAX, sizeof(*io->accepts));
+        return io->accepts == NULL ? -ENOMEM : 0;
+    }
     while (io->peernames_free_count < RC_IO_PEERNAMES_MAX) {
         io->peernames_free[io->peernames_free_count] = (uint16_t)io->peernames_free_count;
         io->peernames_free_count++;
     }
-    for (uint32_t i = 0; features->socket_getsockopt && i < io->listener_count; i++) {
-        if (!control->listeners[i].unix_socket) {
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (!control->listeners[i].unix_socket) { /* the command wants exactly as many bytes as such an address has */
             io->peername_bytes[i] =
                 control->listeners[i].address[0] == '[' ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
         }
     }
+    return 0;
 }
 
 static void loop_read_clock(struct rc_io *io)
@@ -142,7 +147,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
-    loop_open_peernames(io, options->control, &features);
+    if (loop_open_peernames(io, options->control, &features) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for the addresses of new connections");
+    }
     const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
     const struct rc_uring_options ring_options = {
         .sq_entries = RC_IO_SQ_ENTRIES,
@@ -197,6 +204,7 @@ void rc_io_close(struct rc_io *io)
     free(io->staging);
     free(io->peernames);
     free(io->peernames_free);
+    free(io->accepts);
     free(io->held);
 }
 
@@ -221,7 +229,7 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     const enum rc_io_op op = (enum rc_io_op)(data >> 56);
     switch (op) {
     case RC_OP_ACCEPT:
-        rc_io_on_accept(io, index, cqe);
+        rc_io_on_accept(io, index, generation, cqe);
         return;
     case RC_OP_BELL:
         loop_on_fd(io, cqe, io->bell_fd, op);

@@ -1,9 +1,8 @@
 /*
  * Compressing messages for permessage-deflate (RFC 7692 7.2.1), always from an empty window.
  *
- * Since no message refers to an earlier one (server_no_context_takeover is always answered, see
- * worker/http/deflate_offer.h), one compressed payload serves every client with the same window bits, and a connection
- * costs nothing. A worker owns one deflater: a zlib state for each window size in use, made at its first message and
+ * Since no message refers to an earlier one (which is allowed whatever was agreed upon, see worker/http/deflate_offer.h), one
+ * compressed payload serves every client with the same window bits, and a connection costs nothing. A worker owns one deflater: a zlib state for each window size in use, made at its first message and
  * reset for every further one. After that first message nothing is allocated. Bytes a peer sent do not come here;
  * what can fail is memory, at the first message of a window size.
  *

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -125,28 +126,6 @@ Test(uring, too_little_memory_is_an_error_with_both_numbers)
         .sq_entries = 64, .cq_entries = 256, .memory = memory, .memory_bytes = 4096};
     cr_assert_eq(rc_uring_open(&ring, &options, NULL, &err), -EINVAL);
     cr_assert_not_null(strstr(err.text, "4096 bytes"), "%s", err.text);
-}
-
-Test(uring, vectorised_send_works_where_the_probe_says_so)
-{
-    struct rc_uring_features features;
-    struct io_uring ring;
-    int pair[2];
-    char got[8] = "";
-    const struct rc_uring_options options = {.sq_entries = 8, .cq_entries = 16};
-    if (!available(&features) || !features.send_vectorized) {
-        return;
-    }
-    cr_assert_eq(rc_uring_open(&ring, &options, NULL, NULL), 0);
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    struct iovec parts[3] = {{(void *)"a", 1}, {(void *)"bc", 2}, {(void *)"d", 1}};
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-    io_uring_prep_send(sqe, pair[0], parts, 3, MSG_NOSIGNAL);
-    sqe->ioprio |= IORING_SEND_VECTORIZED;
-    cr_assert_eq(run_one(&ring), 4);
-    cr_assert_eq(recv(pair[1], got, sizeof(got), 0), 4);
-    cr_assert_str_eq(got, "abcd");
-    rc_uring_close(&ring);
 }
 
 /* What uring.h says of SO_PEERNAME: the exact length works, a longer one is -EINVAL. */
@@ -270,20 +249,62 @@ Test(uring, errors_carry_reason_and_remedy)
 Test(uring, lost_features_are_listed)
 {
     char text[1024];
-    struct rc_uring_features features = {true, true, true, true, true, true};
+    struct rc_uring_features features = {true, true, true};
     cr_assert_eq(rc_uring_lost(&features, text, sizeof(text)), 0);
     cr_assert_str_eq(text, "");
-    features.send_vectorized = false;
+    features.no_sqarray = false;
     features.socket_getsockopt = false;
     cr_assert_eq(rc_uring_lost(&features, text, sizeof(text)), 2);
+    cr_assert_not_null(strstr(text, "6.6"));
     cr_assert_not_null(strstr(text, "6.7"));
-    cr_assert_not_null(strstr(text, "6.17"));
     cr_assert_not_null(strstr(text, "; "));
     features = (struct rc_uring_features){0};
-    for (size_t bytes = 1; bytes < 700; bytes++) {
+    for (size_t bytes = 1; bytes < 400; bytes++) {
         memset(text, '!', sizeof(text));
-        cr_assert_eq(rc_uring_lost(&features, text, bytes), 6);
+        cr_assert_eq(rc_uring_lost(&features, text, bytes), 3);
         cr_assert_lt(strlen(text), bytes);
         cr_assert_eq(text[bytes], '!');
     }
+}
+
+/* What is taken for missing is missing to the probe, and nothing else is. */
+Test(uring, features_can_be_taken_for_missing)
+{
+    struct rc_uring_features all;
+    struct rc_uring_features some;
+    if (!available(&all)) {
+        return;
+    }
+    cr_assert_eq(setenv(RC_URING_WITHOUT, "socket_getsockopt", 1), 0);
+    cr_assert(available(&some));
+    cr_assert_not(some.socket_getsockopt);
+    cr_assert_eq(some.no_mmap, all.no_mmap);
+    cr_assert_eq(setenv(RC_URING_WITHOUT, "socket_getsockopts,,no_mmap", 1), 0);
+    cr_assert(available(&some));
+    cr_assert_eq(some.socket_getsockopt, all.socket_getsockopt);
+    cr_assert_not(some.no_mmap);
+}
+
+/* Without NO_MMAP the ring is made all the same, in the kernel's memory. */
+Test(uring, ring_without_callers_memory)
+{
+    struct rc_uring_features features;
+    if (!available(&features)) {
+        return;
+    }
+    struct io_uring ring;
+    struct rc_err err = {""};
+    const uint64_t bytes = rc_uring_memory_bytes(64, 128);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+    cr_assert_eq(setenv(RC_URING_WITHOUT, "no_mmap", 1), 0);
+    const struct rc_uring_options options = {
+        .sq_entries = 64, .cq_entries = 128, .memory = memory, .memory_bytes = bytes};
+    bool in_memory = true;
+    cr_assert_eq(rc_uring_open(&ring, &options, &in_memory, &err), 0, "%s", err.text);
+    cr_assert_not(in_memory);
+    io_uring_prep_nop(io_uring_get_sqe(&ring));
+    cr_assert_eq(run_one(&ring), 0);
+    rc_uring_close(&ring);
+    munmap(memory, bytes);
 }

@@ -89,6 +89,7 @@ Test(http_body, chunked_bodies_are_decoded)
     expect(&chunked, 10, "a\r\n0123456789\r\n0\r\n\r\n", 1, "0123456789");
     expect(&chunked, 100, "00000A;x=1;y=\"z\"\r\n01234\r\n789\r\n0;last\r\nTrailer: 1\r\nX:\r\n\r\nNEXT", 1,
            "01234\r\n789");
+    expect(&chunked, 100, "5 \r\nhello\r\n6 \t ;x=1\r\n world\r\n0  \r\n\r\nNEXT", 1, "hello world");
     expect(&chunked, 100, "5\r\nhel", 0, "hel");
     expect(&chunked, 100, "5\r\nhello\r\n0\r\n\r", 0, "hello");
 }
@@ -101,7 +102,11 @@ Test(http_body, broken_chunks_are_refused)
         "-1\r\n",
         "0x5\r\nhello\r\n0\r\n\r\n",
         " 5\r\nhello\r\n0\r\n\r\n",
-        "5 \r\nhello\r\n0\r\n\r\n",
+        "5 5\r\nhello\r\n0\r\n\r\n",
+        "5 \nhello\r\n0\r\n\r\n",
+        "5 x\r\nhello\r\n0\r\n\r\n",
+        "5\v\r\nhello\r\n0\r\n\r\n",
+        " \r\nhello\r\n0\r\n\r\n",
         "5\nhello\r\n0\r\n\r\n",
         "5\r\rhello\r\n0\r\n\r\n",
         "5\r\nhello0\r\n\r\n",
@@ -140,6 +145,15 @@ Test(http_body, ignored_bytes_are_bounded)
     n = (size_t)sprintf(raw, "5;%0300d\r\nhello\r\n0\r\n\r\n", 0);
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -400);
+    n = (size_t)sprintf(raw, "5%300s\r\nhello\r\n0\r\n\r\n", "");
+    decode(result, &chunked, 100, raw, n, n, 1);
+    cr_assert_eq(result->outcome, -400);
+    n = 0;
+    for (int i = 0; i < 50; i++)
+        n += (size_t)sprintf(raw + n, "1%200s\r\nx\r\n", "");
+    n += (size_t)sprintf(raw + n, "0\r\n\r\n");
+    decode(result, &chunked, 100, raw, n, n, 1);
+    cr_assert_eq(result->outcome, -413);
     n = (size_t)sprintf(raw, "%0300d\r\n\r\n", 0);
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -400);

@@ -28,8 +28,9 @@ static const char *answer(const char *offers, const struct rc_deflate_policy *po
 }
 
 #define PMD "permessage-deflate"
-#define TAKEOVER "permessage-deflate; server_no_context_takeover"
-#define NONE "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+#define TAKEOVER "permessage-deflate"
+#define NONE "permessage-deflate; client_no_context_takeover"
+#define FRESH "permessage-deflate; server_no_context_takeover"
 
 struct vector {
     const struct rc_deflate_policy *policy;
@@ -47,7 +48,9 @@ Test(http_deflate_offer, offers_are_answered_as_the_policy_says)
         {&full, PMD "; client_max_window_bits=15", TAKEOVER, 15, 15},
         {&full, PMD "; client_max_window_bits=\"10\"", TAKEOVER "; client_max_window_bits=10", 15, 10},
         {&full, PMD "; client_max_window_bits=8", TAKEOVER "; client_max_window_bits=8", 15, 8},
-        {&full, PMD "; server_no_context_takeover", TAKEOVER, 15, 15},
+        {&full, PMD "; server_no_context_takeover", FRESH, 15, 15}, /* said when asked for, and only then */
+        {&none, PMD "; server_no_context_takeover", FRESH "; client_no_context_takeover", 15, 0},
+        {&full, PMD "; server_no_context_takeover; unknown, " PMD, TAKEOVER, 15, 15},
         {&full, PMD "; client_no_context_takeover", NONE, 15, 0},
         {&full, PMD "; server_max_window_bits=15", TAKEOVER "; server_max_window_bits=15", 15, 15},
         {&full, PMD "; server_max_window_bits=14", TAKEOVER "; server_max_window_bits=12", 12, 15},
@@ -58,7 +61,7 @@ Test(http_deflate_offer, offers_are_answered_as_the_policy_says)
         {&full,
          PMD "; server_max_window_bits=10; client_no_context_takeover; client_max_window_bits=9; "
              "server_no_context_takeover",
-         NONE "; server_max_window_bits=9; client_max_window_bits=9", 9, 0},
+         FRESH "; client_no_context_takeover; server_max_window_bits=9; client_max_window_bits=9", 9, 0},
         {&none, PMD, NONE, 15, 0},
         {&none, PMD "; client_max_window_bits", NONE, 15, 0},
         {&none, PMD "; client_max_window_bits=10", NONE "; client_max_window_bits=10", 15, 0},

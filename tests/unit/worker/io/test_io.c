@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/uring.h"
 #include "tests/support/hub_rig.h"
 #include "worker/io/io_internal.h"
 
@@ -38,8 +39,13 @@ static uint16_t port_of(int fd)
     return ntohs(address.sin_port);
 }
 
-/* More connections are accepted in one go than there were places for the kernel to write addresses to. */
-Test(io, burst_of_connections_keeps_addresses_apart)
+/* As on a kernel before Linux 6.7, for the rest of this process's life. */
+static void without_peername_command(void)
+{
+    RC_ASSERT(setenv(RC_URING_WITHOUT, "socket_getsockopt", 1) == 0);
+}
+
+static void check_burst(void)
 {
     enum { COUNT = 800 };
     static int fds[COUNT];
@@ -70,7 +76,19 @@ Test(io, burst_of_connections_keeps_addresses_apart)
     close(listener);
 }
 
-Test(io, full_descriptor_table_recovers)
+/* More connections are accepted in one go than there were places for the kernel to write addresses to. */
+Test(io, burst_of_connections_keeps_addresses_apart)
+{
+    check_burst();
+}
+
+Test(io, burst_of_connections_keeps_addresses_apart_before_linux_6_7)
+{
+    without_peername_command();
+    check_burst();
+}
+
+static void check_full_table(void)
 {
     enum { COUNT = 8 };
     int fds[COUNT * 2];
@@ -96,6 +114,68 @@ Test(io, full_descriptor_table_recovers)
         cr_assert_eq(rig.io.open_count, 0);
         cr_assert_eq(rig.io.accepts_armed, 1);
     }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
+Test(io, full_descriptor_table_recovers)
+{
+    check_full_table();
+}
+
+Test(io, full_descriptor_table_recovers_before_linux_6_7)
+{
+    without_peername_command();
+    check_full_table();
+}
+
+/* Who comes while the table is full, or accepting is paused, waits in the listener's queue and is not lost. */
+Test(io, connections_wait_for_room_before_linux_6_7)
+{
+    enum { SLOTS = 4, COUNT = 10 };
+    int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    without_peername_command();
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOTS, .listen_fd = listener});
+    rc_io_pause_accept(&rig.io, true);
+    for (int i = 0; i < 20 && rig.io.accepts_armed != 0; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(rig.io.accepts_armed, 0);
+    cr_assert_eq(rig.io.accepts_count, 0);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    for (int i = 0; i < 20; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(rig.io.open_count, 0);
+    rc_io_pause_accept(&rig.io, false);
+    /* They take the places of those that end, first come, first served. */
+    for (uint32_t served = 0; served < COUNT; served += SLOTS) {
+        const uint32_t left = COUNT - served < SLOTS ? COUNT - served : SLOTS;
+        for (int i = 0; i < 100 && (rc_metric_get(rig.metrics, RC_METRIC_CLOSED) < served ||
+                                    rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED) < served + left);
+             i++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rig.io.open_count, left);
+        cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED), served + left);
+        for (uint32_t i = 0; i < left; i++) {
+            bool found = false;
+            for (uint32_t k = 0; k < SLOTS; k++) {
+                found |=
+                    rig.truth.slots[k].state != RC_SLOT_FREE && rig.truth.slots[k].port == port_of(fds[served + i]);
+            }
+            cr_assert(found, "connection %u is served", served + i);
+        }
+        for (uint32_t i = 0; i < left; i++) {
+            close(fds[served + i]);
+        }
+    }
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_ERRORS), 0);
     hub_rig_close(&rig);
     close(listener);
 }
@@ -261,7 +341,7 @@ Test(io, accepts_that_fail_are_tried_again_later)
         }
         io->accepts_paused = false;
         io->accepts_armed = 1;
-        rc_io_on_accept(io, 0, &cqe);
+        rc_io_on_accept(io, 0, 0, &cqe);
         cr_expect_eq(io->accepts_armed, 1, "%s", strerror(-passing[i]));
         cr_expect_eq(io->accept_retry_ds, 0);
     }
@@ -275,7 +355,7 @@ Test(io, accepts_that_fail_are_tried_again_later)
     for (size_t i = 0; i < RC_ARRAY_COUNT(persistent); i++) {
         const struct io_uring_cqe cqe = {.res = persistent[i]};
         io->accepts_armed = 1;
-        rc_io_on_accept(io, 0, &cqe);
+        rc_io_on_accept(io, 0, 0, &cqe);
         cr_expect_eq(io->accepts_armed, 0, "%s", strerror(-persistent[i]));
         const uint32_t wait = io->accept_retry_ds - io->now_ds;
         cr_expect(wait > waited || wait == 10, "waits longer and longer, up to a second: %u, %u", waited, wait);

@@ -1,0 +1,50 @@
+// What the broker does without on kernels older than this one: Linux 6.1 has none of what is left out here.
+import assert from "node:assert/strict";
+import { testBroker } from "./lib/broker.mjs";
+import { connectRaw } from "./lib/raw.mjs";
+import { freePort, until } from "./lib/util.mjs";
+
+const env = { RINGCAST_KERNEL_WITHOUT: "no_mmap,socket_getsockopt" };
+
+testBroker("the start-up log says what is missing, and the broker works", { env }, async (broker) => {
+  const line = await until("the line", () => broker.log.find((text) => text.includes("kernel_features_missing")));
+  assert.match(line, /6\.5/);
+  assert.match(line, /6\.7/);
+  const clients = await Promise.all([...Array(200)].map(() => broker.connect()));
+  await Promise.all(clients.map((client) => client.subscribe("news")));
+  await clients[0].publish("news", "x".repeat(50000));
+  for (const client of clients) assert.equal((await client.next("message")).data.length, 50000);
+  for (const client of clients) client.terminate();
+  const worker = broker.kill("SIGKILL", 0);
+  await until("a new worker 0 is there", () => ![undefined, worker].includes(broker.pids().workers[0]));
+  const client = await broker.connect();
+  await client.subscribe("news");
+  await client.publish("news", 1);
+  assert.equal((await client.next("message")).data, 1);
+});
+
+const trusting = { "http.trusted_proxies": ["127.0.0.1", "::1"], "auth.user_header": "x-user", "limits.max_connections_per_address": 3 };
+
+testBroker("a peer's address is known: header of a trusted proxy, forwarded address, limits", { workers: 1, env, config: trusting }, async (broker) => {
+  const headers = (address) => ({ "X-User": "u1", "X-Forwarded-For": address });
+  assert.equal((await broker.connect({ headers: headers("192.0.2.1") })).welcome.user, "u1");
+  assert.equal((await broker.connect({ headers: headers("192.0.2.1"), localAddress: "127.0.0.2" })).welcome.user, null, "no trusted one");
+  // 127.0.0.2 has one; each address is counted for itself.
+  for (let i = 0; i < 2; i++) await broker.connect({ localAddress: "127.0.0.2" });
+  await assert.rejects(broker.connect({ localAddress: "127.0.0.2" }), /429/);
+  for (let i = 0; i < 3; i++) await broker.connect({ localAddress: "127.0.0.3" });
+  await assert.rejects(broker.connect({ localAddress: "127.0.0.3" }), /429/);
+  for (let i = 0; i < 2; i++) await broker.connect({ headers: headers("192.0.2.1") });
+  await assert.rejects(broker.connect({ headers: headers("192.0.2.1") }), /429/);
+  await broker.connect({ headers: headers("192.0.2.2") });
+});
+
+const port6 = await freePort();
+testBroker("PROXY headers are believed by the peer's address, on IPv6 too", {
+  workers: 1, env, config: { "http.trusted_proxies": ["127.0.0.9", "::1"], "server.proxy_protocol": true, "server.listen": [`[::1]:${port6}`] }, ready: false,
+}, async (broker) => {
+  await until("it listens", () => broker.log.some((text) => text.includes("worker_ready")));
+  const raw = await connectRaw({ host: "::1", port: port6 });
+  raw.write("PROXY TCP6 2001:db8::1 2001:db8::2 4660 80\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  assert.equal((await raw.response()).status, 200);
+});
