@@ -18,6 +18,7 @@
 #include "acceptor/console/request.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
+#include "common/base/inherited.h"
 #include "common/base/log.h"
 
 #define RC_SUPERVISOR_TICK_MS 1000u
@@ -96,12 +97,15 @@ void rc_supervisor_stop(struct rc_supervisor *supervisor, int exit_code, const c
 
 static void on_signal(struct rc_supervisor *supervisor, uint32_t number)
 {
+    char reason[32];
     if (number == SIGHUP) {
         rc_reload_ask(supervisor, RC_RELOAD_NOBODY);
     } else if (rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
-        rc_supervisor_drain(supervisor, RC_EXIT_OK, number == SIGINT ? "SIGINT" : "SIGTERM");
+        (void)snprintf(reason, sizeof(reason), "SIG%s", sigabbrev_np((int)number));
+        rc_supervisor_drain(supervisor, RC_EXIT_OK, reason);
     } else {
-        rc_supervisor_stop(supervisor, RC_EXIT_OK, number == SIGINT ? "SIGINT again" : "SIGTERM again");
+        (void)snprintf(reason, sizeof(reason), "SIG%s again", sigabbrev_np((int)number));
+        rc_supervisor_stop(supervisor, RC_EXIT_OK, reason);
     }
 }
 
@@ -303,10 +307,8 @@ static int open_signals(struct rc_supervisor *supervisor, struct rc_err *err)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
-        return rc_err_set(err, -errno, "cannot block signals: %s", strerror(errno));
-    }
+    sigaddset(&set, SIGQUIT);
+    rc_inherited_signals(NULL, &set);
     supervisor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     supervisor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->signal_fd < 0 || supervisor->epoll_fd < 0 ||
