@@ -82,6 +82,7 @@ static bool turn(void *context)
         rc_remote_configure(&relay->remote, config_of(relay));
         rc_queries_configure(&relay->queries, config_of(relay));
     }
+    rc_log_catch_up();
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
@@ -185,6 +186,7 @@ static int open_control(struct relay *relay, struct rc_err *err)
         relay->control->version != RC_SHM_VERSION) {
         return rc_err_set(err, -EBADMSG, "control segment is not one of this version of ringcast");
     }
+    rc_log_count_dropped(&relay->control->relay_metrics.values[RC_METRIC_LOG_DROPPED]);
     const uint32_t workers = relay->control->worker_count;
     if (workers == 0 || workers > RC_WORKERS_MAX || relay->args.port_count != (int)workers ||
         relay->args.worker_bell_count != (int)workers) {
@@ -342,8 +344,12 @@ int main(int argc, char **argv)
 {
     static struct relay relay;
     struct rc_err err = {.text = ""};
+    if (rc_inherited_descriptors() != 0) {
+        return EXIT_FAILURE;
+    }
+    rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
-    if (rc_inherited_descriptors() != 0 || run(&relay, argc, argv, &err) != 0) {
+    if (run(&relay, argc, argv, &err) != 0) {
         rc_log_error("relay_failed", "reason=\"%s\"", err.text);
         return EXIT_FAILURE;
     }

@@ -220,6 +220,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
     }
     w->process = &w->control->workers[w->args.index];
     w->metrics = &w->control->worker_metrics[w->args.index];
+    rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
     return 0;
 }
 
@@ -365,6 +366,7 @@ static void run(struct worker *w)
         rc_overload_pass_begins(&w->overload);
         rc_doorbell_awake(&w->process->bell);
         beat(w);
+        rc_log_catch_up();
         adopt_config(w, false);
         rc_io_timers(&w->io);
         const bool settled = rc_hub_timers(&w->hub);
@@ -399,6 +401,7 @@ int main(int argc, char **argv)
         return EXIT_SETUP;
     }
     rc_inherited_signals(ignored, NULL);
+    rc_log_never_wait();
     rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
     if (rc_spawn_args_parse(&worker.args, argc, argv, &err) < 0 || map_shared(&worker, &err) < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);

@@ -163,7 +163,7 @@ static void now_running(struct rc_supervisor *supervisor)
     }
     rc_sdnotify_send(&supervisor->notify, "READY=1\nMAINPID=%d\nSTATUS=running", (int)getpid());
     if (supervisor->settings->quickstart) {
-        rc_banner_print(stdout, supervisor->settings, broker);
+        rc_banner_print(STDOUT_FILENO, supervisor->settings, broker);
     }
 }
 
@@ -250,6 +250,7 @@ static bool advance(struct rc_supervisor *supervisor)
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
     }
+    rc_log_catch_up();
     rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
     return rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING && end_progress(supervisor);
 }
@@ -381,6 +382,7 @@ int rc_supervisor_run(struct rc_settings *settings)
         free(supervisor);
         return RC_EXIT_FAILED;
     }
+    rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
             rc_watch_start(supervisor, i);
@@ -391,6 +393,7 @@ int rc_supervisor_run(struct rc_settings *settings)
     const int exit_code = supervisor->exit_code;
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
+    rc_log_count_dropped(NULL);
     rc_broker_close(&supervisor->broker);
     tear_down(supervisor);
     free(supervisor);
