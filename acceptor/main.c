@@ -2,12 +2,20 @@
  * ringcast: the only program a person starts. Everything is in cli (what was typed) and supervisor (the running
  * broker).
  */
+#include <stdlib.h>
+
 #include "acceptor/console/cli.h"
 #include "acceptor/watch/supervisor.h"
+#include "common/base/inherited.h"
 
 int main(int argc, char **argv)
 {
     struct rc_cli cli;
+    if (rc_inherited_descriptors() != 0) {
+        return EXIT_FAILURE; /* there may be nowhere to say it */
+    }
+    rc_inherited_hide_descriptors();
+    rc_inherited_umask();
     if (rc_cli_parse(&cli, argc, argv) != 0) {
         return RC_EXIT_CONFIG;
     }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 #include "common/shm/layout.h"
@@ -81,6 +82,7 @@ static bool turn(void *context)
         rc_remote_configure(&relay->remote, config_of(relay));
         rc_queries_configure(&relay->queries, config_of(relay));
     }
+    rc_log_catch_up();
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
@@ -139,28 +141,31 @@ static void life_ended(void *context, uint32_t events)
     }
 }
 
+/* Whoever ends a whole host or control group at once (killall5, KillMode=control-group) sends SIGTERM to everybody: workers still
+ * need the relay then, so it is the acceptor's that counts. */
 static void signalled(void *context, uint32_t events)
 {
     struct relay *relay = context;
     struct signalfd_siginfo info;
     (void)events;
     while (read(relay->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        drain(relay, "SIGTERM");
+        if (info.ssi_pid == (uint32_t)getppid()) {
+            drain(relay, "SIGTERM");
+        } else {
+            rc_log_info("signal_ignored", "signal=SIGTERM pid=%u reason=\"the acceptor says when the relay ends\"",
+                        info.ssi_pid);
+        }
     }
 }
 
 /* SIGTERM becomes a descriptor. What a terminal sends to its whole group is the acceptor's to act on. */
 static int open_signals(struct relay *relay, struct rc_err *err)
 {
+    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, 0};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
-    (void)signal(SIGINT, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) {
-        return rc_err_set(err, -errno, "blocking SIGTERM: %s", strerror(errno));
-    }
+    rc_inherited_signals(ignored, &set);
     relay->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (relay->signal_fd < 0) {
         return rc_err_set(err, -errno, "signalfd: %s", strerror(errno));
@@ -182,6 +187,7 @@ static int open_control(struct relay *relay, struct rc_err *err)
         return rc_err_set(err, -EBADMSG, "control segment is not one of this version of ringcast");
     }
     rc_hash_adopt(relay->control->hash_secret);
+    rc_log_count_dropped(&relay->control->relay_metrics.values[RC_METRIC_LOG_DROPPED]);
     const uint32_t workers = relay->control->worker_count;
     if (workers == 0 || workers > RC_WORKERS_MAX || relay->args.port_count != (int)workers ||
         relay->args.worker_bell_count != (int)workers) {
@@ -339,6 +345,10 @@ int main(int argc, char **argv)
 {
     static struct relay relay;
     struct rc_err err = {.text = ""};
+    if (rc_inherited_descriptors() != 0) {
+        return EXIT_FAILURE;
+    }
+    rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
     if (run(&relay, argc, argv, &err) != 0) {
         rc_log_error("relay_failed", "reason=\"%s\"", err.text);

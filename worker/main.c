@@ -13,6 +13,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
@@ -220,6 +221,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
     }
     w->process = &w->control->workers[w->args.index];
     w->metrics = &w->control->worker_metrics[w->args.index];
+    rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
     return 0;
 }
 
@@ -365,6 +367,7 @@ static void run(struct worker *w)
         rc_overload_pass_begins(&w->overload);
         rc_doorbell_awake(&w->process->bell);
         beat(w);
+        rc_log_catch_up();
         adopt_config(w, false);
         rc_io_timers(&w->io);
         const bool settled = rc_hub_timers(&w->hub);
@@ -392,13 +395,19 @@ static void run(struct worker *w)
 
 int main(int argc, char **argv)
 {
+    /* Not even SIGTERM: the acceptor says when a worker ends (ended), and one that goes at once would cut its clients off. */
+    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, 0};
     struct rc_err err = {0};
+    if (rc_inherited_descriptors() != 0) {
+        return EXIT_SETUP;
+    }
+    rc_inherited_signals(ignored, NULL);
+    rc_log_never_wait();
     rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
     if (rc_spawn_args_parse(&worker.args, argc, argv, &err) < 0 || map_shared(&worker, &err) < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);
         return EXIT_SETUP;
     }
-    (void)signal(SIGPIPE, SIG_IGN);
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);

@@ -156,6 +156,7 @@ static int run(const struct rc_cli *cli)
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
+    rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
     const int exit_code = rc_supervisor_run(settings);

@@ -4,6 +4,11 @@
 #include "acceptor/start/banner.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/sink.h"
 
 /* The host and port as a URL names them: a wildcard is not a place to connect to. */
 static void url_host(const struct rc_listen *group, char *text, size_t capacity)
@@ -49,7 +54,7 @@ static void print_web(FILE *out, const struct rc_settings *settings, const struc
     }
 }
 
-void rc_banner_print(FILE *out, const struct rc_settings *settings, const struct rc_broker *broker)
+static void print_all(FILE *out, const struct rc_settings *settings, const struct rc_broker *broker)
 {
     char host[RC_CONFIG_VALUE_MAX];
     fprintf(out, "\n  ringcast %s is running: %u worker%s, up to %llu connections\n\n", RC_VERSION,
@@ -69,5 +74,30 @@ void rc_banner_print(FILE *out, const struct rc_settings *settings, const struct
     }
     print_web(out, settings, broker);
     fprintf(out, "\n  Ctrl-C sends the clients away and stops; Ctrl-C again stops at once.\n\n");
-    fflush(out);
+}
+
+/* From the supervisor's loop: line by line into what does not wait. */
+void rc_banner_print(int fd, const struct rc_settings *settings, const struct rc_broker *broker)
+{
+    struct rc_sink sink;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out == NULL) {
+        return;
+    }
+    print_all(out, settings, broker);
+    if (fclose(out) == 0) {
+        rc_sink_open(&sink, fd);
+        for (size_t at = 0; at < bytes;) {
+            const char *end = memchr(text + at, '\n', bytes - at);
+            const size_t line = end != NULL ? (size_t)(end - text) + 1 - at : bytes - at;
+            if (!rc_sink_write(&sink, text + at, line)) {
+                break;
+            }
+            at += line;
+        }
+        rc_sink_close(&sink);
+    }
+    free(text);
 }

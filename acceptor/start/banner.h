@@ -4,11 +4,10 @@
 #ifndef RC_ACCEPTOR_START_BANNER_H
 #define RC_ACCEPTOR_START_BANNER_H
 
-#include <stdio.h>
-
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 
-void rc_banner_print(FILE *out, const struct rc_settings *settings, const struct rc_broker *broker);
+/* To the descriptor `fd`, without waiting for whoever reads it: what is not taken is left out. */
+void rc_banner_print(int fd, const struct rc_settings *settings, const struct rc_broker *broker);
 
 #endif

@@ -8,12 +8,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "acceptor/start/cpus.h"
+#include "common/base/inherited.h"
+#include "common/config/variable.h"
 
 #define RC_SPAWN_ARGV_MAX (2 * (2 * RC_WORKERS_MAX + RC_LISTENERS_MAX + 10))
 #define RC_SPAWN_TEXT_MAX (RC_SPAWN_ARGV_MAX * 20)
@@ -81,18 +84,18 @@ static int keep_all_open(const struct rc_spawn_args *args)
     return code;
 }
 
-static void reset_signals(void)
+/* As the child's main() sets them again: none may end it before that. The acceptor alone says when a child ends: a worker by the
+ * broker's state, the relay by its SIGTERM. */
+static void set_signals(bool worker)
 {
-    for (int signal_number = 1; signal_number < NSIG; signal_number++) {
-        (void)signal(signal_number, SIG_DFL);
+    static const int of_worker[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, 0};
+    static const int of_relay[] = {SIGHUP, SIGINT, SIGQUIT, 0};
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    if (!worker) {
+        sigaddset(&blocked, SIGTERM);
     }
-    /* A log line to a closed pipe is an error of that write; one to a terminal with `stty tostop` must not stop the
-     * child, which is not in the terminal's foreground group. */
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGTTOU, SIG_IGN);
-    sigset_t none;
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    rc_inherited_signals(worker ? of_worker : of_relay, &blocked);
 }
 
 static void pin(uint32_t cpu)
@@ -112,11 +115,11 @@ static void pin(uint32_t cpu)
 }
 
 __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, const struct rc_spawn_args *args,
-                                                 char **argv, int report_fd)
+                                                 char **argv, char **environment, int report_fd)
 {
     struct spawn_report report = {.step = STEP_STDIN, .code = 0};
     (void)setpgid(0, 0);
-    reset_signals();
+    set_signals(args->index >= 0);
     pin(spawn->cpu);
     const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0) {
@@ -132,7 +135,7 @@ __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, c
     }
     if (report.code == 0) {
         report.step = STEP_EXEC;
-        execv(spawn->program, argv);
+        execve(spawn->program, argv, environment);
         report.code = errno;
     }
     (void)!write(report_fd, &report, sizeof(report));
@@ -157,6 +160,24 @@ static int await_exec(int report_fd, const char *program, struct rc_err *err)
                       strerror(report.code));
 }
 
+/* The environment without what only the acceptor reads: keys and passwords are not to stand in /proc/PID/environ of a process
+ * that speaks with clients. NULL: no memory. The strings are borrowed. */
+static char **environment_of_child(void)
+{
+    size_t count = 0;
+    while (environ[count] != NULL) {
+        count++;
+    }
+    char **environment = calloc(count + 1, sizeof(*environment));
+    size_t kept = 0;
+    for (size_t i = 0; environment != NULL && i < count; i++) {
+        if (!rc_config_variable_ours(environ[i])) {
+            environment[kept++] = environ[i];
+        }
+    }
+    return environment;
+}
+
 pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *args, int *pidfd, struct rc_err *err)
 {
     char *argv[RC_SPAWN_ARGV_MAX];
@@ -171,15 +192,21 @@ pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *a
     }
     argv[0] = name;
 
+    char **environment = environment_of_child();
+    if (environment == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the environment of a child");
+    }
     int report_fds[2];
     if (pipe2(report_fds, O_CLOEXEC) != 0) {
+        free(environment);
         return rc_err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
     }
     const pid_t pid = fork();
     if (pid == 0) {
-        child_main(spawn, args, argv, report_fds[1]);
+        child_main(spawn, args, argv, environment, report_fds[1]);
     }
     const int fork_code = pid < 0 ? -errno : 0;
+    free(environment);
     close(report_fds[1]);
     int code = fork_code;
     if (pid < 0) {

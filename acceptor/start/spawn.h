@@ -2,8 +2,8 @@
  * spawn: starts one child program with inherited descriptors.
  *
  * Every descriptor of the acceptor is close-on-exec; the child keeps exactly those that `args` names. It gets its own
- * process group (Ctrl-C reaches the acceptor alone), /dev/null as standard input, its CPU, its user, and no pending
- * signal masks. Failures inside the child before its program runs come back through a pipe, so that the caller can
+ * process group (Ctrl-C reaches the acceptor alone), /dev/null as standard input, its CPU, its user, and signals of which
+ * none ends it but SIGTERM the relay (and SIGKILL). Failures inside the child before its program runs come back through a pipe, so that the caller can
  * say what failed.
  */
 #ifndef RC_ACCEPTOR_START_SPAWN_H

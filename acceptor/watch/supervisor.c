@@ -18,6 +18,7 @@
 #include "acceptor/console/request.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
+#include "common/base/inherited.h"
 #include "common/base/log.h"
 
 #define RC_SUPERVISOR_TICK_MS 1000u
@@ -96,12 +97,15 @@ void rc_supervisor_stop(struct rc_supervisor *supervisor, int exit_code, const c
 
 static void on_signal(struct rc_supervisor *supervisor, uint32_t number)
 {
+    char reason[32];
     if (number == SIGHUP) {
         rc_reload_ask(supervisor, RC_RELOAD_NOBODY);
     } else if (rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
-        rc_supervisor_drain(supervisor, RC_EXIT_OK, number == SIGINT ? "SIGINT" : "SIGTERM");
+        (void)snprintf(reason, sizeof(reason), "SIG%s", sigabbrev_np((int)number));
+        rc_supervisor_drain(supervisor, RC_EXIT_OK, reason);
     } else {
-        rc_supervisor_stop(supervisor, RC_EXIT_OK, number == SIGINT ? "SIGINT again" : "SIGTERM again");
+        (void)snprintf(reason, sizeof(reason), "SIG%s again", sigabbrev_np((int)number));
+        rc_supervisor_stop(supervisor, RC_EXIT_OK, reason);
     }
 }
 
@@ -159,7 +163,7 @@ static void now_running(struct rc_supervisor *supervisor)
     }
     rc_sdnotify_send(&supervisor->notify, "READY=1\nMAINPID=%d\nSTATUS=running", (int)getpid());
     if (supervisor->settings->quickstart) {
-        rc_banner_print(stdout, supervisor->settings, broker);
+        rc_banner_print(STDOUT_FILENO, supervisor->settings, broker);
     }
 }
 
@@ -246,6 +250,7 @@ static bool advance(struct rc_supervisor *supervisor)
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
     }
+    rc_log_catch_up();
     rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
     return rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING && end_progress(supervisor);
 }
@@ -303,10 +308,8 @@ static int open_signals(struct rc_supervisor *supervisor, struct rc_err *err)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
-        return rc_err_set(err, -errno, "cannot block signals: %s", strerror(errno));
-    }
+    sigaddset(&set, SIGQUIT);
+    rc_inherited_signals(NULL, &set);
     supervisor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     supervisor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->signal_fd < 0 || supervisor->epoll_fd < 0 ||
@@ -379,6 +382,7 @@ int rc_supervisor_run(struct rc_settings *settings)
         free(supervisor);
         return RC_EXIT_FAILED;
     }
+    rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
             rc_watch_start(supervisor, i);
@@ -389,6 +393,7 @@ int rc_supervisor_run(struct rc_settings *settings)
     const int exit_code = supervisor->exit_code;
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
+    rc_log_count_dropped(NULL);
     rc_broker_close(&supervisor->broker);
     tear_down(supervisor);
     free(supervisor);

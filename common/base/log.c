@@ -1,5 +1,5 @@
 /*
- * log: one line, one write(2).
+ * log: one line, one write.
  *
  * The format is walked conversion by conversion instead of being handed to vsnprintf as a whole: only so is it known
  * which bytes come from an argument, and an argument can neither end its quotes nor start a field of its own.
@@ -16,23 +16,33 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/sink.h"
 #include "common/text/utf8_char.h"
 
-#define LINE_MAX_BYTES 4096  /* PIPE_BUF: a pipe takes it in one piece */
+#define LINE_MAX_BYTES RC_SINK_LINE_MAX
 #define LINE_TAIL_BYTES 24   /* kept free for the mark of a cut line and the line's end */
 #define VALUE_MAX_BYTES 4096 /* a value before escaping */
 #define KEY_MAX_BYTES 64
 #define SPEC_MAX_BYTES 24 /* one conversion specification */
+#define RC_LOG_TRY_MS 1000u
 
 struct logger {
     const char *process; /* borrowed: static */
     int index;
     enum rc_log_level level;
     enum rc_log_format format;
-    uint64_t lost; /* lines that stderr did not take since the last one that it took */
+    struct rc_sink sink;
+    uint64_t dropped;          /* lines that stderr did not take and of which no line has told yet */
+    uint64_t uncounted;        /* of all dropped ones those that are in no counter */
+    uint64_t try_ms;           /* rc_log_catch_up does nothing before */
+    _Atomic uint64_t *counter; /* borrowed, NULL = none */
 };
 
-static struct logger logger = {.process = "ringcast", .index = -1, .level = RC_LOG_INFO, .format = RC_LOG_TEXT};
+static struct logger logger = {.process = "ringcast",
+                               .index = -1,
+                               .level = RC_LOG_INFO,
+                               .format = RC_LOG_TEXT,
+                               .sink = RC_SINK_INIT(STDERR_FILENO)};
 
 struct line {
     size_t bytes;
@@ -58,7 +68,16 @@ struct field {
 
 void rc_log_open(const char *process, int index, enum rc_log_level level, enum rc_log_format format)
 {
-    logger = (struct logger){.process = process, .index = index, .level = level, .format = format};
+    logger.process = process;
+    logger.index = index;
+    logger.level = level;
+    logger.format = format;
+}
+
+void rc_log_never_wait(void)
+{
+    rc_sink_close(&logger.sink);
+    rc_sink_open(&logger.sink, STDERR_FILENO);
 }
 
 void rc_log_set_level(enum rc_log_level level)
@@ -453,7 +472,7 @@ static void line_fields(struct line *line, const char *format, va_list *args, in
     field_end(&field, line);
 }
 
-static void line_write(struct line *line)
+static void line_end(struct line *line)
 {
     if (line->cut) {
         line->bytes +=
@@ -464,13 +483,76 @@ static void line_write(struct line *line)
     }
     line->text[line->bytes++] = '\n';
     RC_ASSERT(line->bytes <= sizeof(line->text));
-    ssize_t written;
-    do {
-        written = write(STDERR_FILENO, line->text, line->bytes);
-    } while (written < 0 && errno == EINTR);
-    /* Nobody can be told now; the next line that passes says how many were lost. */
-    logger.lost = written == (ssize_t)line->bytes ? 0 : logger.lost + 1;
 }
+
+/* --- what is not taken ------------------------------------------------------------------------------------------- */
+
+static void count_uncounted(void)
+{
+    if (logger.counter != NULL && logger.uncounted > 0) {
+        const uint64_t before = atomic_load_explicit(logger.counter, memory_order_relaxed);
+        atomic_store_explicit(logger.counter, before + logger.uncounted, memory_order_relaxed);
+        logger.uncounted = 0;
+    }
+}
+
+void rc_log_count_dropped(_Atomic uint64_t *counter)
+{
+    logger.counter = counter;
+    count_uncounted();
+}
+
+/* True when nothing is left to be told. */
+static bool tell_dropped(void)
+{
+    if (logger.dropped == 0) {
+        return true;
+    }
+    char text[48];
+    struct line line;
+    line.bytes = 0;
+    line.cut = false;
+    line.json = logger.format == RC_LOG_JSON;
+    line_start(&line, RC_LOG_WARN, "log_dropped");
+    (void)snprintf(text, sizeof(text), line.json ? ",\"lines\":%" PRIu64 : " lines=%" PRIu64, logger.dropped);
+    line_put_text(&line, text);
+    line_end(&line);
+    if (rc_sink_write(&logger.sink, line.text, line.bytes)) {
+        logger.dropped = 0;
+    }
+    return logger.dropped == 0;
+}
+
+static void line_write(struct line *line)
+{
+    line_end(line);
+    if (!tell_dropped() || !rc_sink_write(&logger.sink, line->text, line->bytes)) {
+        logger.dropped++;
+        logger.uncounted++;
+        count_uncounted();
+    }
+}
+
+void rc_log_catch_up(void)
+{
+    if (logger.dropped == 0 && logger.sink.rest_bytes == 0) {
+        return;
+    }
+    const uint64_t now_ms = rc_clock_ms();
+    if (now_ms >= logger.try_ms) {
+        logger.try_ms = now_ms + RC_LOG_TRY_MS;
+        if (rc_sink_write(&logger.sink, "", 0)) {
+            (void)tell_dropped();
+        }
+    }
+}
+
+void rc_log_raw(const char *text, size_t bytes)
+{
+    (void)rc_sink_write(&logger.sink, text, bytes < RC_SINK_LINE_MAX ? bytes : RC_SINK_LINE_MAX);
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- */
 
 void rc_log_write(enum rc_log_level level, const char *event, const char *format, ...)
 {
@@ -484,12 +566,6 @@ void rc_log_write(enum rc_log_level level, const char *event, const char *format
     line.cut = false;
     line.json = logger.format == RC_LOG_JSON;
     line_start(&line, level, event);
-    if (logger.lost > 0) {
-        char lost[48];
-        (void)snprintf(lost, sizeof(lost), line.json ? ",\"lost_lines\":%" PRIu64 : " lost_lines=%" PRIu64,
-                       logger.lost);
-        line_put_text(&line, lost);
-    }
     va_list args;
     va_start(args, format);
     line_fields(&line, format, &args, saved_errno);

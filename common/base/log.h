@@ -2,13 +2,16 @@
  * log: structured log lines on stderr, `key=value` text or one JSON object a line.
  *
  * Each process owns one logger, set up once in main() before anything else logs (that is the one file-level state the
- * style allows outside main.c, because a log line must be possible anywhere). One write(2) a line, so that lines of
- * several processes never mix. Never payloads, never credentials.
+ * style allows outside main.c, because a log line must be possible anywhere). One write a line, so that lines of several
+ * processes never mix. Never payloads, never credentials. A line that stderr does not take at once is dropped and counted, never
+ * waited for (common/base/sink.h); when there is room again a line `log_dropped lines=N` says so.
  */
 #ifndef RC_COMMON_BASE_LOG_H
 #define RC_COMMON_BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum rc_log_level { RC_LOG_DEBUG, RC_LOG_INFO, RC_LOG_WARN, RC_LOG_ERROR, RC_LOG_OFF };
@@ -16,6 +19,20 @@ enum rc_log_format { RC_LOG_TEXT, RC_LOG_JSON };
 
 /* `process` is the static name in each line ("acceptor", "worker", "relay"), `index` the worker's or -1. */
 void rc_log_open(const char *process, int index, enum rc_log_level level, enum rc_log_format format);
+/* From now on no line is waited for. Before it (and in tools, which have no loop to hold up) a line is a plain write(2). */
+void rc_log_never_wait(void);
+
+/* Where dropped lines are counted from now on, those so far included: a counter in shared memory of which this process is
+ * the only writer. NULL: nowhere, before it is unmapped. */
+void rc_log_count_dropped(_Atomic uint64_t *counter);
+
+/* Says how many lines were dropped, if any were and there is room again. For loops, each time round: it is a comparison while nothing
+ * was dropped, and one write a second while there is no room. */
+void rc_log_catch_up(void);
+
+/* A text that is no log line (an assertion's), at most 4 KiB, without waiting. */
+void rc_log_raw(const char *text, size_t bytes);
+
 void rc_log_set_level(enum rc_log_level level);
 bool rc_log_enabled(enum rc_log_level level);
 

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/config/key.h"
 #include "common/config/text.h"
+#include "common/config/variable.h"
 
 #define WRAP_COLUMNS 110
 
@@ -21,24 +22,6 @@ static const struct {
     {"endpoint", "path", "/live"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
-};
-
-static const struct {
-    const char *name;
-    const char *help;
-} variables[] = {
-    {"REDIS_URL", "`redis.url`"},
-    {"INSTANCE_ID", "`server.instance_id`"},
-    {"SERVER_ID", "the same; `INSTANCE_ID` wins"},
-    {"WS_HEARTBEAT_INTERVAL", "`cluster.heartbeat_interval`, in milliseconds without a unit"},
-    {"WS_DEAD_INSTANCE_THRESHOLD", "`cluster.dead_instance_threshold`, in milliseconds without a unit"},
-    {"CORS_ORIGIN", "added to `http.allowed_origins`; several are separated by commas"},
-    {"CLIENT_URL", "the same; a path is ignored"},
-    {"LOG_LEVEL", "`log.level`; also trace, warning, fatal and silent"},
-    {"PORT", "replaces the port of the first TCP address of `server.listen`, which keeps its host"},
-    {"ENABLE_WEBSOCKET_CLUSTERING",
-     "`false` or `0`: no Redis even if a URL is set; `true` without a URL is an error; unset: Redis exactly when there is a URL"},
-    {"RINGCAST_API_KEY", "added to `http.api_keys`"},
 };
 
 /* The keys of a section in their order: the one after `last` (NULL: the first), NULL at the end. */
@@ -227,8 +210,10 @@ void rc_config_print_markdown(FILE *out)
         "These variables win over the file; an empty one counts as unset.\n\n"
         "| variable | key |\n|---|---|\n",
         out);
-    for (size_t i = 0; i < RC_ARRAY_COUNT(variables); i++) {
-        (void)fprintf(out, "| `%s` | %s |\n", variables[i].name, variables[i].help);
+    for (size_t i = 0; i < rc_config_variable_count; i++) {
+        if (rc_config_variables[i].help != NULL) {
+            (void)fprintf(out, "| `%s` | %s |\n", rc_config_variables[i].name, rc_config_variables[i].help);
+        }
     }
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];

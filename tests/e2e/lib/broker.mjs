@@ -93,7 +93,7 @@ function environment(env) {
   const base = { ...process.env };
   // Settings of the person who runs the tests must not become the broker's.
   for (const name of Object.keys(base)) {
-    if (/^(PORT|HOST|REDIS_|INSTANCE_ID|SERVER_ID|CORS_ORIGIN|CLIENT_URL|LOG_LEVEL|RINGCAST_QUICKSTART|WS_|API_KEY|JWT_|NOTIFY_SOCKET|RUNTIME_DIRECTORY)/.test(name)) delete base[name];
+    if (/^(PORT|HOST|REDIS_|INSTANCE_ID|SERVER_ID|CORS_ORIGIN|CLIENT_URL|LOG_LEVEL|RINGCAST_|WS_|API_KEY|JWT_|NOTIFY_SOCKET|RUNTIME_DIRECTORY)/.test(name)) delete base[name];
   }
   base.ASAN_OPTIONS ??= "detect_leaks=1:abort_on_error=1:disable_coredump=1";
   base.UBSAN_OPTIONS ??= "print_stacktrace=1:halt_on_error=1";
@@ -123,7 +123,7 @@ export class Broker {
     this.connections = new Set(); // what cleanup closes
   }
 
-  async start({ config = {}, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1" } = {}) {
+  async start({ config = {}, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1", prefix = [], stdio = ["ignore", "pipe", "pipe"] } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
     this.configPath = join(this.folder, "ringcast.toml");
     this.port = await freePort();
@@ -137,10 +137,9 @@ export class Broker {
       ...config,
     };
     this.writeConfig(this.config);
-    this.child = spawn(join(BIN_DIR, "ringcast"), ["run", "-c", this.configPath, ...args], {
-      env: environment({ RUNTIME_DIRECTORY: this.folder, ...env }),
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    // `prefix`: a program that executes the rest of its arguments in its own place, as env(1).
+    const [program, ...words] = [...prefix, join(BIN_DIR, "ringcast"), "run", "-c", this.configPath, ...args];
+    this.child = spawn(program, words, { env: environment({ RUNTIME_DIRECTORY: this.folder, ...env }), stdio });
     running.add(this);
     this.pid = this.child.pid;
     this.exited = new Promise((done) => {
@@ -150,9 +149,9 @@ export class Broker {
     });
     this.acceptorExited = new Promise((done) => this.child.once("exit", (code, signal) => done({ code, signal })));
     this.exited.then((exit) => (this.exit = exit));
-    this.child.stdout.on("data", (bytes) => (this.output += bytes));
+    this.child.stdout?.on("data", (bytes) => (this.output += bytes));
     let rest = "";
-    this.child.stderr.on("data", (bytes) => {
+    this.child.stderr?.on("data", (bytes) => {
       const lines = (rest + bytes).split("\n");
       rest = lines.pop();
       this.log.push(...lines);
