@@ -53,7 +53,7 @@ ifeq ($(shell uname -m),x86_64)
 MARCH ?= x86-64-v2
 endif
 
-WARN := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wvla -Werror
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wpointer-arith -Wformat=2 -Wvla -Werror
 WARN_C := $(WARN) -Wstrict-prototypes -Wmissing-prototypes
 WARN_CXX := $(WARN) -Wmissing-declarations
 

@@ -185,7 +185,7 @@ int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_k
                    const struct rc_listen_options *options, struct rc_err *err)
 {
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
-    memset(group, 0, sizeof(*listen));
+    memset(group, 0, sizeof(*group));
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         group->fds[i] = -1;
     }

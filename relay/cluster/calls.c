@@ -78,7 +78,7 @@ static void schedule(struct rc_calls *calls)
 
 /* --- calls of this host's workers ------------------------------------------------------------------------------------ */
 
-/* A part of the answer, or its end, to the worker that asked. */
+/* One record to the worker that asked. */
 static void tell(struct rc_call_sent *sent, const struct rc_reply_head *head, struct rc_span entries)
 {
     const struct rc_calls *calls = sent->owner;
@@ -97,8 +97,47 @@ static void tell(struct rc_call_sent *sent, const struct rc_reply_head *head, st
                                                    .request_id_bytes = sizeof(sent->tag)},
                                           .request_id = (const uint8_t *)&sent->tag,
                                           .data = data};
-    sent->dropped |= !rc_router_send(calls->router, sent->worker, RC_DOWN_REPLY, &view);
+    sent->dropped |= rc_router_send(calls->router, sent->worker, RC_DOWN_REPLY, &view) != 0;
     free(data);
+}
+
+/* Bytes and number of the first entries that `room` holds, all of them if it can. */
+static uint32_t fitting(struct rc_span entries, uint64_t room, uint32_t *count)
+{
+    size_t used = 0;
+    *count = 0;
+    while (used < entries.count) {
+        const size_t bytes = 5u + entries.bytes[used + 4]; /* as rc_call_reply_read wrote them */
+        if (used + bytes > room) {
+            break;
+        }
+        used += bytes;
+        ++*count;
+    }
+    return (uint32_t)used;
+}
+
+/*
+ * A part of the answer to the worker that asked. An instance makes its list as long as its own rings allow, which may be larger
+ * than those here: what does not fit one record goes in several. Only the last says that names behind it were left out.
+ */
+static void tell_part(struct rc_call_sent *sent, struct rc_reply_head head, struct rc_span entries)
+{
+    const uint64_t around = sizeof(struct rc_envelope) + sizeof(sent->tag) + sizeof(head);
+    const uint64_t most = rc_router_record_max(sent->owner->router, sent->worker);
+    const uint64_t room = most > around ? most - around : 0;
+    while (entries.count > room) {
+        struct rc_reply_head some = {.flags = head.flags & ~(uint32_t)RC_REPLY_MORE};
+        const uint32_t bytes = fitting(entries, room, &some.count);
+        if (bytes == 0) { /* not one */
+            sent->dropped = true;
+            return;
+        }
+        tell(sent, &some, rc_span_of(entries.bytes, bytes));
+        entries = rc_span_of(entries.bytes + bytes, entries.count - bytes);
+        head.count -= some.count;
+    }
+    tell(sent, &head, entries);
 }
 
 static void finish(struct rc_call_sent *sent, uint32_t flags)
@@ -289,7 +328,7 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
     const struct rc_reply_head head = {.flags = reply.flags &
                                                 (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED),
                                        .count = reply.count};
-    tell(sent, &head, reply.entries);
+    tell_part(sent, head, reply.entries);
     sent->last += (reply.flags & RC_REPLY_LAST) != 0;
     settle(sent);
 }

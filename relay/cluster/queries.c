@@ -94,7 +94,7 @@ static bool connected(const struct rc_queries *queries)
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
-static bool send(const struct rc_query *query, uint16_t code, const void *data, uint32_t bytes)
+static int send(const struct rc_query *query, uint16_t code, const void *data, uint32_t bytes)
 {
     const struct rc_queries *queries = query->owner;
     const struct rc_envelope_view view = {.head = {.origin = query->asked.origin,
@@ -120,7 +120,7 @@ static void refuse(const struct rc_query *query, uint16_t code)
 static uint32_t room_of(const struct rc_query *query)
 {
     const struct rc_queries *queries = query->owner;
-    const uint64_t ring = queries->router->setup.ports[query->worker].ring_bytes / 4;
+    const uint64_t ring = rc_router_record_max(queries->router, query->worker) / 2;
     return (uint32_t)(ring < RC_QUERY_BYTES_MAX ? ring : RC_QUERY_BYTES_MAX);
 }
 
@@ -131,7 +131,7 @@ static void finish(struct rc_query *query, struct rc_query_answer *answer, uint3
         rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_LOCAL, 1);
     }
     memcpy(queries->bytes, answer, sizeof(*answer));
-    if (!send(query, 0, queries->bytes, used)) {
+    if (send(query, 0, queries->bytes, used) != 0) {
         refuse(query, CODE_UNAVAILABLE);
     }
 }

@@ -144,14 +144,17 @@ void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_en
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
     const uint64_t cost = cost_of(entry);
+    const uint64_t flying = outbox->in_flight_bytes + (uint64_t)outbox->in_flight * sizeof(*entry);
+    const bool possible = flying + cost <= outbox->bytes_max; /* else nobody makes room for it in vain */
     uint32_t dropped = 0;
-    while (outbox->bytes + cost > outbox->bytes_max && oldest(outbox) != NULL) {
+    while (possible && outbox->bytes + cost > outbox->bytes_max && oldest(outbox) != NULL) {
         lose(outbox, rc_redis_outbox_take(outbox));
         dropped++;
     }
     const bool fits = outbox->bytes + cost <= outbox->bytes_max;
     if (dropped > 0 || !fits) {
-        count_dropped(outbox, dropped + (fits ? 0 : 1), "redis.outbox is full");
+        count_dropped(outbox, dropped + (fits ? 0 : 1),
+                      cost > outbox->bytes_max ? "larger than redis.outbox" : "redis.outbox is full");
     }
     if (!fits) {
         lose(outbox, entry);

@@ -129,6 +129,7 @@ int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t by
     port->bell_fd = bell_fd;
     port->ring_bytes = ring_bytes;
     port->overflow_bytes = overflow_bytes;
+    port->record_bytes_max = ring_bytes / 2 - sizeof(struct rc_ring_record_header); /* rc_ring_payload_max */
     /* P2 pairs with the acceptor's release store before it starts the worker. */
     port->generation = atomic_load_explicit(&shared->generation, memory_order_acquire);
     attach_down(port);
@@ -260,34 +261,61 @@ void rc_port_resume(struct rc_relay_port *port)
 }
 
 static bool write_record(struct rc_relay_port *port, struct rc_ring *ring, enum rc_record_type type,
-                         const struct rc_envelope_view *view)
+                         const struct rc_envelope_view *view, uint32_t bytes)
 {
-    const uint64_t bytes = rc_envelope_bytes(&view->head);
-    if (RC_UNLIKELY(bytes > rc_ring_payload_max(ring))) {
-        return false;
-    }
-    void *record = rc_ring_claim(ring, (uint32_t)type, (uint32_t)bytes);
+    void *record = rc_ring_claim(ring, (uint32_t)type, bytes);
     if (record == NULL) {
         return false;
     }
     rc_envelope_write(record, view);
     memcpy((uint8_t *)record + offsetof(struct rc_envelope, generation), &port->generation, sizeof(port->generation));
-    rc_ring_commit(ring, (uint32_t)bytes);
+    rc_ring_commit(ring, bytes);
     return true;
 }
 
-/* Down if nothing waits before it, else (or if down is full) overflow. */
-static bool write_in_order(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
+static bool is_message(enum rc_record_type type)
 {
-    if (RC_LIKELY(rc_port_overflow_used(port) == 0) && write_record(port, &port->down, type, view)) {
+    return type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT;
+}
+
+/* Answers what the worker itself has asked, for which its overflow has room: see rc_port_stalled. */
+static bool is_answer(enum rc_record_type type)
+{
+    return type == RC_DOWN_ANSWER || type == RC_DOWN_INTEREST;
+}
+
+/* May a record go to the worker? See port.h. Everything that is written passes here; 0, -ENOTCONN, -EMSGSIZE or -EAGAIN. */
+static int admit(const struct rc_relay_port *port, enum rc_record_type type, uint64_t bytes)
+{
+    if (RC_UNLIKELY(!port->live)) {
+        return -ENOTCONN;
+    }
+    if (RC_UNLIKELY(bytes > port->record_bytes_max)) {
+        rc_metric_add(port->metrics, RC_METRIC_DOWN_TOO_LARGE, 1);
+        rc_log_limited(RC_LOG_WARN, 5, "record_too_large", "worker=%u bytes=%llu max=%llu remedy=\"%s\"", port->index,
+                       (unsigned long long)bytes, (unsigned long long)port->record_bytes_max, "raise server.ring_size");
+        return -EMSGSIZE;
+    }
+    return is_message(type) || is_answer(type) || RC_LIKELY(!rc_port_stalled(port)) ? 0 : -EAGAIN;
+}
+
+/* Down if nothing waits before it, else (or if down is full) overflow: 0, or why not. */
+static int write_in_order(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    const uint64_t bytes = rc_envelope_bytes(&view->head);
+    const int result = admit(port, type, bytes);
+    if (RC_UNLIKELY(result != 0)) {
+        return result;
+    }
+    if (RC_LIKELY(rc_port_overflow_used(port) == 0) && write_record(port, &port->down, type, view, (uint32_t)bytes)) {
         port->ring_due = true;
-    } else if (write_record(port, &port->overflow_in, type, view)) {
+    } else if (write_record(port, &port->overflow_in, type, view, (uint32_t)bytes)) {
         rc_metric_add(port->metrics, RC_METRIC_OVERFLOWED, 1);
     } else {
-        return false;
+        return -EAGAIN;
     }
     rc_metric_add(port->metrics, RC_METRIC_ROUTED, 1);
-    return true;
+    return 0;
 }
 
 static void begin_gap(struct rc_relay_port *port)
@@ -301,25 +329,19 @@ static void begin_gap(struct rc_relay_port *port)
     }
 }
 
-bool rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
+int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    if (!port->live) {
-        return false;
-    }
-    const bool droppable = type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT;
     const uint64_t hash = view->head.channel_hash;
-    if (!droppable) {
-        return write_in_order(port, type, view);
-    }
     /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */
-    if (!rc_gap_set_covers(&port->gaps, hash, view->channel, view->head.channel_bytes) &&
-        RC_LIKELY(write_in_order(port, type, view))) {
-        return true;
+    const bool behind_gap =
+        is_message(type) && rc_gap_set_covers(&port->gaps, hash, view->channel, view->head.channel_bytes);
+    const int result = behind_gap ? -EAGAIN : write_in_order(port, type, view);
+    if (RC_UNLIKELY(result != 0) && is_message(type) && port->live) {
+        begin_gap(port);
+        rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
+        rc_metric_add(port->metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
-    begin_gap(port);
-    rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
-    rc_metric_add(port->metrics, RC_METRIC_DOWN_DROPPED, 1);
-    return false;
+    return result;
 }
 
 /* Only this process writes overflow, so this is a stray write of another one: what was in it is lost, the worker is told. */
@@ -339,10 +361,11 @@ static bool move_one(struct rc_relay_port *port)
     uint32_t type;
     uint32_t bytes;
     const int result = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
-    if (result <= 0) {
-        if (result < 0) {
-            lose_overflow(port);
-        }
+    if (result == 0) {
+        return false;
+    }
+    if (result < 0 || bytes > port->record_bytes_max) { /* one that never fits is none that was admitted */
+        lose_overflow(port);
         return false;
     }
     uint32_t generation = 0;
@@ -373,17 +396,17 @@ static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *nam
         .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash},
         .channel = name,
     };
-    const bool written = write_in_order(port, RC_DOWN_GAP, &view);
+    const bool written = write_in_order(port, RC_DOWN_GAP, &view) == 0;
     rc_metric_add(port->metrics, RC_METRIC_DOWN_GAPS, written);
     return written;
 }
 
-/* Half empty is room enough: earlier, a sustained overload would be all gaps; later, a channel could wait for ever. */
+/* Half empty (admit) is room enough: earlier, a sustained overload would be all gaps; later, a channel could wait for ever. */
 static void tell_gaps(struct rc_relay_port *port)
 {
     const char *name;
     uint32_t name_bytes;
-    while (!rc_port_stalled(port) && rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
+    while (rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
         if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes)) {
             return;
         }
@@ -399,7 +422,7 @@ void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, ui
     if (!port->live || rc_gap_set_covers(&port->gaps, hash, name, name_bytes)) {
         return; /* nobody is there, or it is noted already */
     }
-    if (!rc_port_stalled(port) && write_gap(port, hash, name, name_bytes)) {
+    if (write_gap(port, hash, name, name_bytes)) {
         return;
     }
     begin_gap(port);

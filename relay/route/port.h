@@ -11,9 +11,16 @@
  * A pair may hold leftovers of the worker two generations ago; nothing is ever re-initialised, so up records of another
  * generation are marked (`current` false) and down records carry the generation they were written for.
  *
- * When down and overflow are both full the newest message is dropped, its channel is noted, and a gap record is written before
- * any later message of it. Answers and interest records are never dropped: the router takes nothing from the up ring of a
- * worker whose overflow is more than half full (rc_port_stalled), so they always fit in the other half.
+ * Whether a record is taken is one function's to say (admit), by its size and by what it is:
+ *
+ *   message, direct    while there is room; what finds none is dropped, its channel is noted, and a gap record is written before
+ *                      any later message of it
+ *   answer, interest   to a record of the worker itself: always. The router takes nothing from the up ring of a worker whose
+ *                      overflow is more than half full (rc_port_stalled), so that they fit in the other half
+ *   everything else    while the overflow is not more than half full: that half is for the answers. Its sender is told
+ *
+ * What is larger than half of the down ring can never get there, wherever that stands. It must not get into the overflow either,
+ * where everything behind it would wait for ever: it is refused like what finds no room, and its sender told that it is too large.
  *
  * Owned by the router's caller (main), used by the relay's one thread. Everything in the segment is the worker's too: it is
  * validated, never trusted.
@@ -39,6 +46,7 @@ struct rc_relay_port {
     int bell_fd;                /* borrowed: the worker's eventfd */
     uint64_t ring_bytes;        /* of the segment as validated at open */
     uint64_t overflow_bytes;
+    uint64_t record_bytes_max; /* of a record that fits down wherever that stands */
 
     uint32_t generation;         /* the worker's that down and overflow belong to */
     uint32_t up_pair;            /* the pair that `up` reads: the other one until it is drained */
@@ -78,9 +86,10 @@ bool rc_port_rewind(struct rc_relay_port *port, uint32_t pair, uint64_t position
 /* After rc_port_rewind: back to the normal order of pairs. */
 void rc_port_resume(struct rc_relay_port *port);
 
-/* Writes a down record with view->head.generation set to the worker's. RC_DOWN_MESSAGE and RC_DOWN_DIRECT are dropped, noted and
- * counted when there is no room; others are not noted. False when the record was not written. */
-bool rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view);
+/* Writes a down record with view->head.generation set to the worker's: 0. Otherwise it was not written: -ENOTCONN, the worker does not
+ * run; -EAGAIN, there is no room for it now; -EMSGSIZE, there can never be. RC_DOWN_MESSAGE and RC_DOWN_DIRECT are noted and counted
+ * then; what becomes of others is the caller's to say. */
+int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view);
 
 /* Tells the worker, behind what it was sent before, that messages of a channel (no name: of any) were lost. Now, or, when there is no
  * room, as soon as there is. */

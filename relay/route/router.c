@@ -1,6 +1,7 @@
 /* router: see router.h for the order of steps that makes a restart exact. */
 #include "relay/route/router_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -70,8 +71,8 @@ static uint64_t store_intent(struct rc_router *router, const struct rc_relay_por
 
 /* --- messages down --------------------------------------------------------------------------------------------------- */
 
-bool rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
-                       const struct rc_envelope_view *view)
+int rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
+                      const struct rc_envelope_view *view)
 {
     rc_worker_set_put(&router->touched, port->index, true);
     return rc_port_send(port, type, view);
@@ -95,7 +96,7 @@ static void send_answer(struct rc_router *router, struct rc_relay_port *port, co
         .channel = up->channel,
         .request_id = up->request_id,
     };
-    if (!rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer)) {
+    if (rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer) != 0) {
         /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
         rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
@@ -112,7 +113,7 @@ static void send_copy(struct rc_router *router, struct rc_relay_port *port, stru
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
     message->asker = NULL;
-    if (!rc_router_send_to(router, port, message->type, &view)) {
+    if (rc_router_send_to(router, port, message->type, &view) != 0) {
         send_answer(router, port, message, 0);
     }
 }
@@ -203,14 +204,15 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
-/* The API wants to know whether the client is there: the target's worker answers. False: it did not get the message. */
-static bool send_direct_of_call(struct rc_router *router, struct rc_relay_port *target, struct message *message)
+/* The API wants to know whether the client is there: the target's worker answers. 0, or the code of why it did not get the message. */
+static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_port *target, struct message *message)
 {
     struct rc_envelope_view view = message->copy;
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
-    return rc_router_send_to(router, target, RC_DOWN_DIRECT, &view);
+    const int result = rc_router_send_to(router, target, RC_DOWN_DIRECT, &view);
+    return result == 0 ? 0 : result == -EMSGSIZE ? RC_ROUTER_TOO_LARGE : RC_ROUTER_UNAVAILABLE;
 }
 
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
@@ -221,10 +223,10 @@ static void route_direct(struct rc_router *router, struct rc_relay_port *port, c
     struct rc_relay_port *target = rc_router_target_port(router, &record->view.head.target);
     uint16_t code = 0;
     if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
-        if (send_direct_of_call(router, target, &message)) {
+        code = send_direct_of_call(router, target, &message);
+        if (code == 0) {
             return;
         }
-        code = RC_ROUTER_UNAVAILABLE;
     } else if (target != NULL) {
         send_copy(router, target, &message);
     } else if (router->setup.remote == NULL ||
@@ -572,7 +574,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
                  .channel_bytes = (uint8_t)request->name_bytes},
         .channel = request->name,
     };
-    if (!rc_router_send_to(router, port, RC_DOWN_INTEREST, &view) && port->live) {
+    if (rc_router_send_to(router, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
 }

@@ -135,9 +135,11 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
  * everybody is told that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
 
-/* An answer without a sequence to a worker, as long as it is not far behind. False (counted): it did not get it. */
-bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
-                    const struct rc_envelope_view *view);
+/* An answer without a sequence to a worker, as long as it is not far behind. As rc_port_send, and counted when it did not get it. */
+int rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                   const struct rc_envelope_view *view);
+/* Bytes of the largest record that a worker can get; 0 = there is no such worker. */
+uint64_t rc_router_record_max(const struct rc_router *router, uint32_t worker);
 
 /* A call of another instance: to the worker of the target, or to all when it is nobody. `asked` says to whom it went: to nobody when the
  * target's worker is not there. False: not to all it should have gone to. */

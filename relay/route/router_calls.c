@@ -21,7 +21,7 @@ static void answer_call(struct rc_router *router, struct rc_relay_port *port, co
     answer.head.target = up->head.target;
     answer.head.flags = (uint16_t)(head->flags | RC_ENVELOPE_API | RC_ENVELOPE_ANSWER);
     answer.head.request_id_bytes = up->head.request_id_bytes;
-    if (!rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer)) {
+    if (rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer) != 0) {
         rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
     }
 }
@@ -54,15 +54,14 @@ void rc_router_remember_key(struct rc_router *router, const struct rc_envelope_v
     }
 }
 
-/* What a worker's overflow has beyond its half is for its own answers: see rc_port_stalled. */
-static bool pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_record_type type,
-                    const struct rc_envelope_view *view)
+static int pass_on(struct rc_router *router, struct rc_relay_port *to, enum rc_record_type type,
+                   const struct rc_envelope_view *view)
 {
-    if (rc_port_stalled(to) || !rc_router_send_to(router, to, type, view)) {
+    const int result = rc_router_send_to(router, to, type, view);
+    if (result != 0) {
         rc_metric_add(router->setup.metrics, RC_METRIC_API_CALLS_DROPPED, 1);
-        return false;
     }
-    return true;
+    return result;
 }
 
 /* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
@@ -85,7 +84,7 @@ static bool pass_call(struct rc_router *router, struct rc_envelope_view view, ui
         if (!rc_worker_set_has(&targets, i)) {
             continue;
         }
-        if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view)) {
+        if (pass_on(router, &router->setup.ports[i], RC_DOWN_CALL, &view) == 0) {
             asked->bits[i / 64] |= UINT64_C(1) << (i % 64);
         } else {
             all = false;
@@ -260,10 +259,15 @@ void rc_router_route_reply(struct rc_router *router, struct rc_relay_port *port,
     }
 }
 
-bool rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
-                    const struct rc_envelope_view *view)
+int rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                   const struct rc_envelope_view *view)
 {
-    return worker < router->setup.port_count && pass_on(router, &router->setup.ports[worker], type, view);
+    return worker < router->setup.port_count ? pass_on(router, &router->setup.ports[worker], type, view) : -ENOTCONN;
+}
+
+uint64_t rc_router_record_max(const struct rc_router *router, uint32_t worker)
+{
+    return worker < router->setup.port_count ? router->setup.ports[worker].record_bytes_max : 0;
 }
 
 bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked)

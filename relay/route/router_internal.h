@@ -11,13 +11,14 @@
 
 /* Codes of the native protocol (docs/protocol.md). */
 #define RC_ROUTER_NOT_FOUND 404
+#define RC_ROUTER_TOO_LARGE 413
 #define RC_ROUTER_UNAVAILABLE 503
 
 /* --- router.c --- */
 
-/* False: the port had no room and dropped it, or the worker has got it from a predecessor. */
-bool rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
-                       const struct rc_envelope_view *view);
+/* As rc_port_send. */
+int rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
+                      const struct rc_envelope_view *view);
 /* The worker of a direct message's client; NULL when the client is not on this host or died with its worker. */
 struct rc_relay_port *rc_router_target_port(struct rc_router *router, const struct rc_client_ref *target);
 /* Who is to be told how it went: the worker itself, or NULL when it did not ask or is another one by now. */

@@ -387,6 +387,8 @@ void rc_api_message_answered(struct rc_api *api, struct rc_api_call *call, const
         if (head->code == 404) {
             rc_metric_add(api->sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
             rc_api_fault(&fault, 404, "no such client");
+        } else if (head->code == 413) {
+            rc_api_fault(&fault, 413, "the message does not fit the server's rings");
         } else {
             rc_api_fault(&fault, 503, "the message could not be routed: try again");
         }

@@ -310,6 +310,18 @@ Test(listen, ipv6_and_ipv4_of_one_port_are_two_listeners)
     rc_listen_close(&v6);
 }
 
+/* Which has no unix_bound of its own to set: what stood there before must not make rc_listen_unlink remove a file. */
+Test(listen, what_stood_in_the_memory_before_is_forgotten)
+{
+    struct rc_err err;
+    memset(&group, 0xff, sizeof(group));
+    cr_assert_eq(open_group("127.0.0.1", free_port(), &err), 0, "%s", err.text);
+    cr_assert_not(group.unix_bound);
+    cr_assert_not(group.dual_stack);
+    cr_assert_eq(group.count, WORKERS);
+    rc_listen_close(&group);
+}
+
 Test(listen, star_takes_ipv4_too)
 {
     struct rc_err err;

@@ -13,7 +13,7 @@ static struct rc_bridge bridge;
 
 static void open_all(void)
 {
-    relay_host_open(&host, 2, 65536, 65536);
+    relay_host_open(&host, 2, 65536, 262144);
     relay_host_start_worker(&host, 0);
     relay_host_start_worker(&host, 1);
     relay_host_start_relay(&host);
@@ -107,6 +107,49 @@ Test(instance_calls, end_when_all_subscribers_have_replied)
     cr_assert_eq(told().flags, RC_REPLY_LAST);
     reply(",\"count\":1,\"last\":true");
     nothing();
+}
+
+/* Its rings are larger than ours: its list comes in records that fit, and nothing of it is lost. */
+Test(instance_calls, a_list_larger_than_the_ring_is_told_in_parts)
+{
+    static char text[1 << 17];
+    enum { COUNT = 300, NAME = 200 };
+    uint32_t count = 0;
+    uint32_t parts = 0;
+    bool more = false;
+    cr_assert_eq(call_as("u1", ""), 0);
+    sent(2);
+    size_t used = (size_t)sprintf(text, "{\"call\":\"0000000700000005\",\"from\":\"b\",\"more\":true,\"channels\":[");
+    for (int i = 0; i < COUNT; i++) {
+        used += (size_t)sprintf(text + used, "%s[\"%0*d\",%d]", i == 0 ? "" : ",", NAME, i, i);
+    }
+    (void)sprintf(text + used, "]}");
+    calls.replies.message(&calls, RC_SPAN("ws:instance:a:reply"), rc_span_text(text));
+    reply(",\"count\":0,\"last\":true");
+    relay_host_run(&host);
+    for (;;) {
+        struct rc_envelope_view view;
+        struct rc_reply_head head;
+        uint32_t type;
+        cr_assert(relay_host_down(&host, 1, &type, &view), "there is an end");
+        memcpy(&head, view.data, sizeof(head));
+        if (head.flags & RC_REPLY_LAST) {
+            cr_assert_eq(head.flags, RC_REPLY_LAST, "nothing was lost");
+            break;
+        }
+        const uint8_t *at = view.data + sizeof(head);
+        for (uint32_t i = 0; i < head.count; i++, at += 5 + NAME, count++) {
+            uint32_t subscribers;
+            memcpy(&subscribers, at, 4);
+            cr_assert(subscribers == count && at[4] == NAME);
+        }
+        cr_assert_eq(at, view.data + view.head.data_bytes);
+        cr_assert(!more || head.count == 0, "only the last part says that there are more");
+        more |= (head.flags & RC_REPLY_MORE) != 0;
+        parts += head.count > 0;
+    }
+    cr_assert_eq(count, COUNT);
+    cr_assert(parts == 2 && more);
 }
 
 Test(instance_calls, nobody_else_is_there)

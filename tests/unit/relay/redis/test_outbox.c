@@ -97,6 +97,21 @@ Test(relay_redis_outbox, full_drops_the_oldest)
     cr_assert_eq(dropped(), 2);
 }
 
+/* No room can be made for it: what waits must not go for nothing. */
+Test(relay_redis_outbox, what_is_larger_than_all_of_it_drops_nothing_else)
+{
+    for (char c = 'a'; c <= 'c'; c++) {
+        cr_assert(put(c, 0));
+    }
+    struct rc_redis_entry *entry = rc_redis_entry_new(outbox.bytes_max, 0, 0);
+    entry->command[0] = 'X';
+    entry->lost_bytes = 1;
+    cr_assert_not(rc_redis_outbox_put(&outbox, entry));
+    cr_assert_str_eq(all(), "|abc");
+    cr_assert_str_eq(lost, "X");
+    cr_assert_eq(dropped(), 1);
+}
+
 Test(relay_redis_outbox, what_is_in_flight_is_not_dropped)
 {
     for (char c = 'a'; c <= 'j'; c++) {

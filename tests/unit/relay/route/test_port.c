@@ -1,5 +1,6 @@
 /* One worker's rings: full rings, overflow, gaps, back-pressure, generations. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -508,6 +509,66 @@ Test(relay_port, random_bytes_in_the_segment_never_crash_the_relay)
         relay_host_start_relay(&host);
         (void)rc_router_turn(&host.router);
     }
+}
+
+/* --- what never fits --- */
+
+/* The overflow could hold what the down ring cannot take: nothing of that kind may get there, or all behind it waits for ever. */
+static void open_small_rings(void)
+{
+    relay_host_open(&host, 2, RING_BYTES, 8 * OVERFLOW_BYTES);
+    relay_host_start_worker(&host, 0);
+    relay_host_start_worker(&host, 1);
+    relay_host_start_relay(&host);
+    relay_host_interest(&host, 1, true, "a");
+    relay_host_interest(&host, 1, true, "b");
+    relay_host_run(&host);
+    cr_assert_str_eq(relay_host_read(&host, 1), "interest(a) interest(b)");
+}
+
+TestSuite(relay_port_size, .init = open_small_rings, .fini = close_host);
+
+Test(relay_port_size, record_that_never_fits_is_refused_and_blocks_nobody)
+{
+    static uint8_t data[RING_BYTES];
+    struct rc_envelope_view view = {.data = data};
+    const uint64_t most = rc_router_record_max(&host.router, 1);
+    cr_assert_eq(rc_router_record_max(&host.router, 2), 0);
+    for (uint32_t bytes = (uint32_t)most - 1; bytes <= most + 1; bytes++) {
+        view.head.data_bytes = bytes - (uint32_t)sizeof(view.head);
+        cr_assert_eq(rc_router_send(&host.router, 1, RC_DOWN_REPLY, &view), bytes <= most ? 0 : -EMSGSIZE);
+        uint32_t type;
+        struct rc_envelope_view got;
+        relay_host_run(&host);
+        cr_assert_eq(relay_host_down(&host, 1, &type, &got), bytes <= most);
+        relay_host_done(&host, 1);
+    }
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_DOWN_TOO_LARGE), 1);
+    cr_assert_eq(rc_port_overflow_used(&host.ports[1]), 0);
+    cr_assert(relay_host_publish(&host, 0, "a", "on", NULL));
+    relay_host_run(&host);
+    cr_assert_str_eq(relay_host_read(&host, 1), "message(a,#1):on");
+}
+
+/* From Redis, with the excluded clients found out here: larger than it was. */
+Test(relay_port_size, message_that_never_fits_is_a_gap)
+{
+    static uint8_t data[RING_BYTES / 2 - 1024];
+    static struct rc_client_ref excludes[64];
+    const struct rc_envelope_view view = {
+        .head = {.channel_bytes = 1, .data_bytes = sizeof(data), .exclude_count = 64, .flags = RC_ENVELOPE_REMOTE},
+        .channel = "a",
+        .excludes = (const uint8_t *)excludes,
+        .data = data};
+    (void)rc_router_deliver(&host.router, RC_DOWN_MESSAGE, &view);
+    cr_assert(relay_host_publish(&host, 0, "b", "other", NULL));
+    relay_host_run(&host);
+    cr_assert(relay_host_publish(&host, 0, "a", "later", NULL));
+    relay_host_run(&host);
+    cr_assert_str_eq(relay_host_read(&host, 1), "gap(a) message(b,#2):other message(a,#3):later");
+    cr_assert_not(gap_pending(1));
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_DOWN_TOO_LARGE), 1);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_DOWN_DROPPED), 1);
 }
 
 Test(relay_port, segment_that_is_none_is_refused)
