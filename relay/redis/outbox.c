@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/redis/error_reply.h"
 
 void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
                           struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops)
@@ -216,23 +217,6 @@ void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
-static bool starts_with(const redisReply *reply, const char *text)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, text, strlen(text)) == 0;
-}
-
-static bool is_not_now(const redisReply *reply)
-{
-    static const char *const errors[] = {"LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
-                                         "BUSY ",   "MOVED ",      "ASK ",       "OOM "};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(errors); i++) {
-        if (starts_with(reply, errors[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What was refused goes before all that was not sent, oldest first. */
 static void take_back(struct rc_redis_outbox *outbox)
 {
@@ -245,7 +229,7 @@ static void take_back(struct rc_redis_outbox *outbox)
     outbox->unsent = outbox->head;
 }
 
-static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
+static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, enum rc_redis_error error)
 {
     entry->next = NULL;
     if (outbox->refused_tail != NULL) {
@@ -255,7 +239,7 @@ static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry,
     }
     outbox->refused_tail = entry;
     outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
-    if (starts_with(reply, "MOVED ") || starts_with(reply, "ASK ")) {
+    if (error == RC_REDIS_ERROR_MOVED || error == RC_REDIS_ERROR_ASK) {
         rc_metric_add(outbox->metrics, RC_METRIC_REDIS_REDIRECTS, 1);
         outbox->ops.moved(outbox->ops.context, outbox);
     }
@@ -273,15 +257,16 @@ static void answered(void *context, const redisReply *reply)
     outbox->tail = outbox->head != NULL ? outbox->tail : NULL;
     outbox->in_flight--;
     outbox->in_flight_bytes -= entry->bytes;
-    if (is_not_now(reply)) {
-        refuse(outbox, entry, reply);
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    if (rc_redis_error_passes(error)) {
+        refuse(outbox, entry, error);
     } else {
         if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
             rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         }
         outbox->announcements -= entry->announcement;
         count_out(outbox, entry);
-        if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
+        if (error != RC_REDIS_ERROR_NONE) { /* it stays so: no rights */
             count_dropped(outbox, 1, reply->str);
             lose(outbox, entry);
         } else {

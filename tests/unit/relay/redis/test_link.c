@@ -475,6 +475,42 @@ Test(relay_redis_link, not_now_is_no_loss)
     cr_assert_str_eq(published, "cdab");
 }
 
+static const char *ending_error; /* the next PUBLISH gets it, on whichever connection */
+static const char *useless_once(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "PUBLISH") && ending_error != NULL) {
+        const char *answer = ending_error;
+        ending_error = NULL;
+        return answer;
+    }
+    return note_publish(f, peer, command);
+}
+
+/* A server that is no master any more, or does not know who speaks: the next connection gets what this one did not take. */
+static void expect_another_connection(const char *error)
+{
+    fixture.script = useless_once;
+    open_link("redis://127.0.0.1:", "");
+    run_until(is_connected, 5000);
+    ending_error = error;
+    publish("a");
+    publish("b");
+    run_until(is_away, 5000);
+    run_until(outbox_empty, 8000);
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED), 0);
+    cr_assert_neq(strstr(published, "ab"), NULL, "%s", published);
+}
+
+Test(relay_redis_link, a_server_that_is_no_master_any_more_is_dialed_again)
+{
+    expect_another_connection("-READONLY You can't write against a read only replica.\r\n");
+}
+
+Test(relay_redis_link, a_login_that_is_gone_is_made_again)
+{
+    expect_another_connection("-NOAUTH Authentication required.\r\n");
+}
+
 /* --- servers that are not what they should be ---------------------------------------------------------------------------- */
 
 static const char *answer_to_hello;
