@@ -1,18 +1,43 @@
 /* redis_health: see redis_health.h. */
 #include "common/metrics/redis_health.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/text/utf8_char.h"
 
 #define WORDS (RC_REDIS_ERROR_MAX / 8)
+
+/* The text as JSON and terminals may have it: whole characters of UTF-8, for each byte that is none U+FFFD, for each control
+ * character a question mark. What does not fit is cut off. Redis sends whatever it likes, and names from elsewhere within. */
+static void clean(char out[RC_REDIS_ERROR_MAX], const char *text, size_t bytes)
+{
+    size_t used = 0;
+    size_t at = 0;
+    while (at < bytes) {
+        uint32_t code = 0;
+        const size_t count = rc_utf8_char((const uint8_t *)text + at, bytes - at, &code);
+        const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029;
+        const char *put = count == 0 ? "\xef\xbf\xbd" : control ? "?" : text + at;
+        const size_t put_bytes = count == 0 ? 3 : control ? 1 : count;
+        if (used + put_bytes >= RC_REDIS_ERROR_MAX) {
+            break;
+        }
+        memcpy(out + used, put, put_bytes);
+        used += put_bytes;
+        at += count == 0 ? 1 : count;
+    }
+    memset(out + used, 0, RC_REDIS_ERROR_MAX - used);
+}
 
 void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *error)
 {
     if (error != NULL) {
-        uint64_t words[WORDS] = {0};
-        const size_t bytes = strnlen(error, RC_REDIS_ERROR_MAX - 1);
-        memcpy(words, error, bytes);
+        uint64_t words[WORDS];
+        char text[RC_REDIS_ERROR_MAX];
+        clean(text, error, strnlen(error, RC_REDIS_ERROR_MAX));
+        memcpy(words, text, sizeof(text));
         const uint32_t revision = atomic_load_explicit(&health->revision, memory_order_relaxed);
         atomic_store_explicit(&health->revision, revision + 1, memory_order_relaxed);
         atomic_thread_fence(memory_order_release); /* H1 pairs with H2: who reads a new word sees the odd revision */
@@ -30,7 +55,8 @@ void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state sta
 enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, char error[RC_REDIS_ERROR_MAX])
 {
     uint64_t words[WORDS];
-    /* Bounded: a relay that died in the middle of a text leaves the revision odd; a torn text is still a text. */
+    char text[RC_REDIS_ERROR_MAX];
+    /* Bounded: a relay that died in the middle of a text leaves the revision odd; a torn text, cleaned, is still a text. */
     for (int tries = 0; tries < 100; tries++) {
         const uint32_t before = atomic_load_explicit(&health->revision, memory_order_acquire); /* H4 pairs with H3 */
         for (size_t i = 0; i < WORDS; i++) {
@@ -41,7 +67,7 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, ch
             break;
         }
     }
-    memcpy(error, words, RC_REDIS_ERROR_MAX);
-    error[RC_REDIS_ERROR_MAX - 1] = '\0';
+    memcpy(text, words, sizeof(text));
+    clean(error, text, strnlen(text, sizeof(text)));
     return (enum rc_redis_state)atomic_load_explicit(&health->state, memory_order_acquire);
 }

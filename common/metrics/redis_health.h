@@ -8,10 +8,11 @@
 
 #include "common/shm/layout.h"
 
-/* Relay only. `error` may be NULL: the text stays. */
+/* Relay only. `error`, of any bytes, may be NULL: the text stays. */
 void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *error);
 
-/* The state, and the text of the last loss in `error` (NUL-terminated, "" when there was none). */
+/* The state, and the text of the last loss in `error` (NUL-terminated, "" when there was none; UTF-8 without control characters, whatever
+ * was set). */
 enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, char error[RC_REDIS_ERROR_MAX]);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/redis/error_reply.h"
 #include "relay/redis/link_state.h"
 
 #define TICK_MS 100u
@@ -270,14 +271,16 @@ void rc_redis_cluster_lost(struct rc_redis_link *link, struct rc_redis_node *nod
 }
 
 struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, const struct rc_redis_node *from,
-                                                const char *error, bool *ask)
+                                                const redisReply *reply, bool *ask)
 {
     struct rc_redis_address address;
-    *ask = strncmp(error, "ASK ", 4) == 0;
-    if (!*ask && strncmp(error, "MOVED ", 6) != 0) {
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    *ask = error == RC_REDIS_ERROR_ASK;
+    if (error != RC_REDIS_ERROR_ASK && error != RC_REDIS_ERROR_MOVED) {
         return NULL;
     }
-    const char *place = strchr(error + (*ask ? 4 : 6), ' ');
+    const char *slot = strchr(reply->str, ' ');
+    const char *place = slot != NULL ? strchr(slot + 1, ' ') : NULL;
     const char *colon = place != NULL ? strrchr(place, ':') : NULL;
     if (colon == NULL) {
         return NULL;

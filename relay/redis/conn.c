@@ -20,6 +20,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/redis/error_reply.h"
 #include "relay/redis/greeting.h"
 
 #define WAITING_FIRST 64u
@@ -364,8 +365,8 @@ static struct rc_redis_waiting take_waiting(struct rc_redis_conn *conn)
 /* Of those that PING may get and SUBSCRIBE may not: not now, or no more saving to a full disk, which a subscriber does not mind. */
 static bool is_of_ping(const redisReply *reply)
 {
-    return strncmp(reply->str, "MISCONF", 7) == 0 || strncmp(reply->str, "LOADING", 7) == 0 ||
-           strncmp(reply->str, "MASTERDOWN", 10) == 0;
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    return error == RC_REDIS_ERROR_UNSAVED || error == RC_REDIS_ERROR_DATASET;
 }
 
 /*
@@ -396,6 +397,10 @@ static void handle(struct rc_redis_conn *conn, const redisReply *reply)
     if (reply->type == REDIS_REPLY_ERROR && ready) {
         rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 2, "redis_error", "role=\"%s\" error=\"%s\"", conn->role, reply->str);
+    }
+    if (ready && rc_redis_error_ends(rc_redis_error_of(reply))) {
+        rc_redis_conn_fail(conn, reply->str); /* who waits, this one too, asks the next connection */
+        return;
     }
     if (conn->subscriber && ready && reply->type == REDIS_REPLY_ERROR) {
         subscriber_error(conn, reply);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/redis/error_reply.h"
+
 /* HELLO ─ok─▶ SELECT ─▶ ROLE ─▶ PING ─▶ done;  HELLO ─unknown─▶ AUTH ─▶ SETNAME ─▶ SELECT …; steps that nothing asks for are skipped. */
 enum step { STEP_HELLO, STEP_AUTH, STEP_SETNAME, STEP_SELECT, STEP_ROLE, STEP_PING, STEP_DONE };
 
@@ -114,7 +116,7 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
         break;
     case STEP_PING:
         /* A server that cannot save says so to PING (and to whoever writes), and carries messages all the same. */
-        if (error && strncmp(reply->str, "MISCONF", 7) != 0) {
+        if (error && rc_redis_error_of(reply) != RC_REDIS_ERROR_UNSAVED) {
             return refused(why, why_bytes, "PING", reply);
         }
         break;

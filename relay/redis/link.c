@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "relay/redis/error_reply.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/tls.h"
 
@@ -199,8 +200,8 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
         return; /* of a ping: the log has it */
     }
     rc_redis_pubsub_refused(&link->pubsub, node->index);
-    if (link->cluster != NULL &&
-        (strncmp(reply->str, "MOVED ", 6) == 0 || strncmp(reply->str, "CLUSTERDOWN", 11) == 0)) {
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    if (link->cluster != NULL && (error == RC_REDIS_ERROR_MOVED || error == RC_REDIS_ERROR_DOWN)) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
         rc_redis_cluster_stale(link);
         return;
@@ -359,7 +360,7 @@ static void request_replied(void *context, const redisReply *reply)
     struct rc_redis_link *link = request->link;
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR && request->redirects < RC_REDIS_REDIRECTS_MAX) {
         bool ask = false;
-        struct rc_redis_node *node = rc_redis_cluster_redirect(link, request->node, reply->str, &ask);
+        struct rc_redis_node *node = rc_redis_cluster_redirect(link, request->node, reply, &ask);
         if (node != NULL) {
             request->redirects++;
             rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);

@@ -132,6 +132,6 @@ void rc_redis_cluster_drop_unknown(struct rc_redis_link *link);
 uint16_t rc_redis_cluster_slot(struct rc_span key);
 /* The node that "MOVED slot host:port" and "ASK slot host:port" name, added when it is new; NULL when it names none. */
 struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, const struct rc_redis_node *from,
-                                                const char *error, bool *ask);
+                                                const redisReply *reply, bool *ask);
 
 #endif

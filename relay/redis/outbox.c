@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/redis/error_reply.h"
 
 void rc_redis_outbox_init(struct rc_redis_outbox *outbox, uint64_t bytes_max, uint64_t age_ms_max,
                           struct rc_metrics *metrics, const struct rc_redis_outbox_ops *ops)
@@ -54,9 +55,10 @@ static void free_list(struct rc_redis_outbox *outbox, struct rc_redis_entry *ent
 
 void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
 {
+    struct rc_redis_entry *last;
     free_list(outbox, outbox->head);
-    free_list(outbox, outbox->refused);
-    outbox->head = outbox->tail = outbox->unsent = outbox->refused = outbox->refused_tail = NULL;
+    free_list(outbox, rc_redis_refusals_take(&outbox->refusals, &last));
+    outbox->head = outbox->tail = outbox->unsent = NULL;
     outbox->in_flight = outbox->announcements = 0;
     outbox->in_flight_bytes = 0;
 }
@@ -64,8 +66,8 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
 /* Frees an entry that is in no list any more and will never be sent. */
 static void lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
-    if (entry->lost_bytes > 0 && outbox->ops.lost != NULL) {
-        outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->lost_at, entry->lost_bytes));
+    if (entry->told && outbox->ops.lost != NULL) {
+        outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes));
     }
     free(entry);
 }
@@ -219,49 +221,72 @@ void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
-static bool starts_with(const redisReply *reply, const char *text)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, text, strlen(text)) == 0;
-}
-
-static bool is_not_now(const redisReply *reply)
-{
-    static const char *const errors[] = {"LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
-                                         "BUSY ",   "MOVED ",      "ASK ",       "OOM "};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(errors); i++) {
-        if (starts_with(reply, errors[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What was refused goes before all that was not sent, oldest first. */
 static void take_back(struct rc_redis_outbox *outbox)
 {
-    if (outbox->refused != NULL) {
-        outbox->refused_tail->next = outbox->head;
-        outbox->tail = outbox->tail != NULL ? outbox->tail : outbox->refused_tail;
-        outbox->head = outbox->refused;
-        outbox->refused = outbox->refused_tail = NULL;
+    struct rc_redis_entry *last;
+    struct rc_redis_entry *first = rc_redis_refusals_take(&outbox->refusals, &last);
+    if (first != NULL) {
+        last->next = outbox->head;
+        outbox->tail = outbox->tail != NULL ? outbox->tail : last;
+        outbox->head = first;
     }
     outbox->unsent = outbox->head;
 }
 
-static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
+static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, enum rc_redis_error error)
 {
-    entry->next = NULL;
-    if (outbox->refused_tail != NULL) {
-        outbox->refused_tail->next = entry;
-    } else {
-        outbox->refused = entry;
+    if (!rc_redis_refusals_add(&outbox->refusals, entry)) {
+        outbox->announcements -= entry->announcement;
+        if (entry->announcement && outbox->ops.lost != NULL) {
+            outbox->ops.lost(outbox->ops.context, (struct rc_span){0});
+        }
+        count_out(outbox, entry);
+        count_dropped(outbox, 1, "no memory");
+        lose(outbox, entry);
     }
-    outbox->refused_tail = entry;
+    outbox->probing = true;
     outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
-    if (starts_with(reply, "MOVED ") || starts_with(reply, "ASK ")) {
+    if (error == RC_REDIS_ERROR_MOVED || error == RC_REDIS_ERROR_ASK) {
         rc_metric_add(outbox->metrics, RC_METRIC_REDIS_REDIRECTS, 1);
         outbox->ops.moved(outbox->ops.context, outbox);
     }
+}
+
+/* `by` was taken, or may have been: what was refused before it of the same channel comes too late. */
+static void overtake(struct rc_redis_outbox *outbox, const struct rc_redis_entry *by)
+{
+    uint32_t dropped = 0;
+    struct rc_redis_entry *late = rc_redis_refusals_overtaken(&outbox->refusals, by);
+    while (late != NULL) {
+        count_out(outbox, late);
+        lose(outbox, late);
+        dropped++;
+        late = rc_redis_refusals_overtaken(&outbox->refusals, by);
+    }
+    if (dropped > 0) {
+        count_dropped(outbox, dropped, "Redis refused it for a moment and took a later one of its channel");
+    }
+}
+
+/* The oldest one in flight has an answer that is no "not now". */
+static void settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
+{
+    outbox->announcements -= entry->announcement;
+    outbox->probing = false;
+    count_out(outbox, entry);
+    if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
+        count_dropped(outbox, 1, reply->str);
+        lose(outbox, entry);
+        return;
+    }
+    if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    }
+    if (outbox->refusals.left > 0) {
+        overtake(outbox, entry);
+    }
+    free(entry);
 }
 
 static void answered(void *context, const redisReply *reply)
@@ -276,43 +301,46 @@ static void answered(void *context, const redisReply *reply)
     outbox->tail = outbox->head != NULL ? outbox->tail : NULL;
     outbox->in_flight--;
     outbox->in_flight_bytes -= entry->bytes;
-    if (is_not_now(reply)) {
-        refuse(outbox, entry, reply);
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    if (rc_redis_error_passes(error)) {
+        refuse(outbox, entry, error);
     } else {
-        if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
-            rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        }
-        outbox->announcements -= entry->announcement;
-        count_out(outbox, entry);
-        if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
-            count_dropped(outbox, 1, reply->str);
-            lose(outbox, entry);
-        } else {
-            free(entry);
-        }
+        settled(outbox, entry, reply);
     }
-    if (outbox->in_flight == 0 && outbox->refused != NULL) {
+    if (outbox->in_flight == 0 && outbox->refusals.left > 0) {
         take_back(outbox);
     }
 }
 
 void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox)
 {
+    const struct rc_redis_entry *entry = outbox->head;
+    for (; outbox->refusals.left > 0 && entry != outbox->unsent; entry = entry->next) {
+        overtake(outbox, entry);
+    }
     outbox->in_flight = 0;
     outbox->in_flight_bytes = 0;
     take_back(outbox);
+    outbox->probing = false;
     outbox->hold_until_ms = 0;
+}
+
+static bool may_send(const struct rc_redis_outbox *outbox)
+{
+    const uint32_t max = outbox->probing ? 1 : RC_REDIS_IN_FLIGHT_MAX;
+    return outbox->unsent != NULL && outbox->in_flight < max &&
+           outbox->in_flight_bytes < RC_REDIS_IN_FLIGHT_BYTES_MAX &&
+           (outbox->announcements == 0 || outbox->unsent->announcement);
 }
 
 void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *conn, uint64_t now_ms)
 {
     if (outbox->unsent == NULL || !rc_redis_conn_up(conn) || now_ms < outbox->hold_until_ms ||
-        outbox->refused != NULL) {
+        outbox->refusals.left > 0) {
         return;
     }
     rc_redis_outbox_expire(outbox, now_ms);
-    while (outbox->unsent != NULL && outbox->in_flight < RC_REDIS_IN_FLIGHT_MAX &&
-           outbox->in_flight_bytes < RC_REDIS_IN_FLIGHT_BYTES_MAX) {
+    while (may_send(outbox)) {
         struct rc_redis_entry *entry = outbox->unsent;
         if (rc_redis_conn_send(conn, answered, outbox, entry->command, entry->bytes) != 0) {
             return;

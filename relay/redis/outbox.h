@@ -5,8 +5,12 @@
  *
  * In order. After a loss what was in flight is sent again, because nobody knows whether it arrived: receivers tell the second
  * copy by its sequence. Bounded in bytes and age: the oldest that is not in flight is dropped first, and counted. An answer that
- * says "not now" (LOADING, CLUSTERDOWN, MOVED …) keeps the message: nothing more is sent until all that is in flight is answered,
- * then it goes on from the first one that was refused. What is dropped, or refused for good, is named to ops.lost.
+ * says "not now" (BUSY, CLUSTERDOWN, MOVED …) keeps the message: nothing more is sent until all that is in flight is answered, then it
+ * goes on from the first one that was refused, with that one alone until Redis takes it. When one behind it of the same channel was taken
+ * all the same (or may have been, because the connection was lost), it is dropped: late it would break the channel's order. What is
+ * dropped, or refused for good, is named to ops.lost.
+ *
+ * An announcement is waited for: what stands behind it goes out when Redis has it.
  *
  * Owned by the link; one thread. Only rc_redis_outbox_put allocates.
  */
@@ -18,8 +22,8 @@
 #include <stdint.h>
 
 #include "relay/redis/conn.h"
+#include "relay/redis/refusals.h"
 
-#define RC_REDIS_IN_FLIGHT_MAX 4096u
 #define RC_REDIS_IN_FLIGHT_BYTES_MAX (8u << 20)
 #define RC_REDIS_HOLD_MS 100u /* after a "not now" */
 
@@ -30,11 +34,12 @@ struct rc_redis_entry {
     uint32_t bytes;
     uint16_t slot; /* of the channel, for a Cluster's sharded channels */
     bool sent_before;
-    bool to_one;         /* an answer of 0 receivers is a failed delivery */
-    bool announcement;   /* of what was lost: never dropped itself */
-    uint16_t lost_at;    /* where the channel's name, which ops.lost gets, begins in the command */
-    uint16_t lost_bytes; /* of the name; 0 = nobody is told when it is lost */
-    char command[];      /* RESP */
+    bool to_one;       /* an answer of 0 receivers is a failed delivery */
+    bool announcement; /* of what was lost: never dropped itself */
+    bool told;         /* when it is lost, ops.lost gets its channel's name */
+    uint16_t name_at;  /* where the channel's name, without prefix, begins in the command */
+    uint16_t name_bytes;
+    char command[]; /* RESP */
 };
 
 struct rc_redis_outbox;
@@ -42,7 +47,7 @@ struct rc_redis_outbox;
 struct rc_redis_outbox_ops {
     /* The server says that the slot is another one's now: the link finds out whose and moves what waits. */
     void (*moved)(void *context, struct rc_redis_outbox *outbox);
-    /* A message for this channel was given up. May be NULL. */
+    /* A message for this channel was given up; empty: nobody knows for which ones. May be NULL. */
     void (*lost)(void *context, struct rc_span channel);
     void *context; /* borrowed */
 };
@@ -50,16 +55,16 @@ struct rc_redis_outbox_ops {
 struct rc_redis_outbox {
     struct rc_redis_entry *head; /* owner */
     struct rc_redis_entry *tail;
-    struct rc_redis_entry *unsent;  /* first that is not in flight; NULL = none */
-    struct rc_redis_entry *refused; /* owner: answered "not now", in order */
-    struct rc_redis_entry *refused_tail;
-    uint64_t bytes; /* of all */
+    struct rc_redis_entry *unsent;     /* first that is not in flight; NULL = none */
+    struct rc_redis_refusals refusals; /* answered "not now", before all the others */
+    uint64_t bytes;                    /* of all */
     uint64_t bytes_max;
     uint64_t age_ms_max;
     uint64_t in_flight_bytes;
     uint32_t count;
     uint32_t in_flight;
     uint32_t announcements; /* in it; few: its owner adds none before the last ones are answered */
+    bool probing;           /* true from a "not now" until something is taken: one message is sent at a time */
     uint64_t hold_until_ms; /* nothing is sent before */
     uint32_t *waiting; /* borrowed: messages of each slot, over all outboxes that count there; NULL = not counted */
     struct rc_metrics *metrics; /* borrowed */

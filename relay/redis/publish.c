@@ -64,7 +64,8 @@ static int make_entry(struct rc_redis_link *link, struct rc_span channel, const 
         return -ENOMEM;
     }
     entry->order = ++link->order;
-    entry->lost_at = (uint16_t)((size_t)(at - head) + prefix);
+    entry->name_at = (uint16_t)((size_t)(at - head) + prefix);
+    entry->name_bytes = (uint16_t)channel.count;
     char *out = put(entry->command, head, head_bytes);
     for (uint32_t i = 0; i < part_count; i++) {
         out = put(out, parts[i].bytes, parts[i].count);
@@ -94,7 +95,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     }
     /* A Cluster's node knows only of its own subscribers. */
     entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->cluster == NULL;
-    entry->lost_bytes = told ? (uint16_t)channel.count : 0;
+    entry->told = told;
     return rc_redis_outbox_put(outbox_of(link, entry->slot, sharded), entry) ? 0 : -ENOBUFS;
 }
 
@@ -129,8 +130,8 @@ void rc_redis_outboxes_expire(struct rc_redis_link *link, uint64_t now_ms)
 static void tell_losses(struct rc_redis_link *link, uint64_t now_ms)
 {
     const struct rc_redis_outbox *outbox = &link->outbox;
-    if (!rc_redis_up(link) || outbox->announcements > 0 || outbox->refused != NULL || now_ms < outbox->hold_until_ms ||
-        now_ms < link->losses_ms) {
+    if (!rc_redis_up(link) || outbox->announcements > 0 || outbox->refusals.left > 0 ||
+        now_ms < outbox->hold_until_ms || now_ms < link->losses_ms) {
         return;
     }
     rc_redis_outboxes_expire(link, now_ms);
@@ -158,7 +159,11 @@ static void outbox_moved(void *context, struct rc_redis_outbox *outbox)
 static void outbox_lost(void *context, struct rc_span channel)
 {
     struct rc_redis_link *link = context;
-    rc_redis_losses_add(&link->losses, channel);
+    if (channel.count > 0) {
+        rc_redis_losses_add(&link->losses, channel);
+    } else {
+        rc_redis_losses_add_all(&link->losses);
+    }
 }
 
 struct rc_redis_outbox_ops rc_redis_outbox_ops_of(struct rc_redis_link *link)
@@ -184,7 +189,7 @@ void rc_redis_outboxes_inherit(struct rc_redis_link *link)
 static void settle(struct rc_redis_link *link, struct rc_redis_node *node)
 {
     struct rc_redis_outbox *outbox = &node->outbox;
-    if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refused != NULL || link->cluster->stale) {
+    if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refusals.left > 0 || link->cluster->stale) {
         return;
     }
     const uint16_t first_owner = link->cluster->owners[outbox->unsent->slot];

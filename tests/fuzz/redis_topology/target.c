@@ -72,7 +72,8 @@ static void redirect(struct rc_redis_link *link, const struct rc_redis_node *nod
         memcpy(text, bytes, count);
     }
     text[count] = '\0';
-    const struct rc_redis_node *to = rc_redis_cluster_redirect(link, node, text, &ask);
+    const redisReply reply = {.type = REDIS_REPLY_ERROR, .str = text, .len = count};
+    const struct rc_redis_node *to = rc_redis_cluster_redirect(link, node, &reply, &ask);
     RC_ASSERT(to == NULL || (to->address.port != 0 && to->address.host[0] != '\0'));
     free(text);
     check_map(link);

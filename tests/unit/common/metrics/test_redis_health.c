@@ -29,6 +29,47 @@ Test(redis_health, state_and_reason)
     cr_assert_eq(strlen(error), RC_REDIS_ERROR_MAX - 1);
 }
 
+static const char *shown(const char *text)
+{
+    static char error[RC_REDIS_ERROR_MAX];
+    rc_redis_health_set(&health, RC_REDIS_AWAY, text);
+    (void)rc_redis_health_get(&health, error);
+    return error;
+}
+
+Test(redis_health, what_redis_says_goes_out_as_text)
+{
+    cr_assert_str_eq(shown("ERR user \xc3\xa9 \"x\" \\"), "ERR user \xc3\xa9 \"x\" \\");
+    cr_assert_str_eq(shown("ERR \xff\xfe."), "ERR \xef\xbf\xbd\xef\xbf\xbd.");
+    cr_assert_str_eq(shown("ERR \xc3(\xed\xa0\x80"), "ERR \xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd",
+                     "half a character, a surrogate");
+    cr_assert_str_eq(shown("a\tb\x1b[31m\x7f\xc2\x9b"), "a?b?[31m??", "nothing that a terminal obeys");
+    char text[RC_REDIS_ERROR_MAX];
+    memset(text, 'x', sizeof(text));
+    memcpy(text + RC_REDIS_ERROR_MAX - 2, "\xc3", 2);
+    cr_assert_eq(shown(text)[RC_REDIS_ERROR_MAX - 2], '\0', "a mark that has no room is left out");
+    char long_text[300];
+    for (size_t i = 0; i < sizeof(long_text) - 2; i += 2) {
+        memcpy(long_text + i, "\xc3\xa9", 2);
+    }
+    long_text[298] = '\0';
+    cr_assert_eq(strlen(shown(long_text)), RC_REDIS_ERROR_MAX - 2, "cut between characters");
+}
+
+/* Of a relay that died while it wrote: no half characters in what is left. */
+Test(redis_health, a_torn_text_is_text)
+{
+    char error[RC_REDIS_ERROR_MAX];
+    const uint64_t word = UINT64_C(0xc3c3c3c3c3c3c3c3);
+    atomic_store(&health.error[3], word);
+    atomic_store(&health.revision, 1);
+    rc_redis_health_set(&health, RC_REDIS_AWAY, NULL);
+    atomic_store(&health.error[0], word);
+    (void)rc_redis_health_get(&health, error);
+    cr_assert_eq(strncmp(error, "\xef\xbf\xbd", 3), 0);
+    cr_assert_eq(strlen(error), 8 * 3);
+}
+
 static _Atomic bool stop;
 
 static void *write_all(void *context)

@@ -21,6 +21,7 @@
 #include "common/metrics/redis_health.h"
 #include "relay/loop.h"
 #include "relay/redis/link.h"
+#include "relay/redis/losses.h"
 
 #define PEERS_MAX 64
 
@@ -463,7 +464,7 @@ static const char *first_loading(struct fixture *f, int peer, const char *comman
 Test(relay_redis_link, not_now_is_no_loss)
 {
     fixture.script = first_loading;
-    loading = 2;
+    loading = 4;
     open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
     publish("a");
@@ -471,8 +472,79 @@ Test(relay_redis_link, not_now_is_no_loss)
     publish("c");
     publish("d");
     run_until(outbox_empty, 5000);
-    /* What was behind the refused ones was on its way already; a server that says so says it to all. */
-    cr_assert_str_eq(published, "cdab");
+    cr_assert_str_eq(published, "abcd");
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED), 0);
+}
+
+static char told[64];
+static bool note_losses(void *context, const struct rc_redis_losses *losses)
+{
+    uint32_t at = 0;
+    struct rc_span name;
+    (void)context;
+    while (rc_redis_losses_next(losses, &at, &name)) {
+        (void)strncat(told, (const char *)name.bytes, name.count);
+    }
+    return true;
+}
+
+/* What was behind the refused ones was on its way already: late, they would break the channel's order. */
+Test(relay_redis_link, what_was_refused_and_overtaken_is_told_and_never_late)
+{
+    static const struct rc_redis_loss_ops ops = {.announce = note_losses};
+    const struct rc_span parts[] = {RC_SPAN("other")};
+    fixture.script = first_loading;
+    loading = 2;
+    open_link("redis://127.0.0.1:", "");
+    rc_redis_tell_losses(fixture.link, &ops);
+    run_until(is_connected, 5000);
+    for (const char *c = "abcd"; *c != '\0'; c++) {
+        const struct rc_span part[] = {rc_span_of(c, 1)};
+        const struct rc_span channel = *c == 'b' ? RC_SPAN("hc") : RC_SPAN("ch");
+        cr_assert_eq(rc_redis_publish(fixture.link, channel, part, 1, RC_REDIS_PUBLISH_TOLD), 0);
+    }
+    run_until(outbox_empty, 5000);
+    cr_assert_str_eq(published, "cdb", "another channel's waits its turn");
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED), 1);
+    cr_assert_eq(rc_redis_publish(fixture.link, RC_SPAN("ch"), parts, 1, 0), 0);
+    run_until(outbox_empty, 5000);
+    cr_assert_str_eq(told, "ch");
+}
+
+static const char *ending_error; /* the next PUBLISH gets it, on whichever connection */
+static const char *useless_once(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "PUBLISH") && ending_error != NULL) {
+        const char *answer = ending_error;
+        ending_error = NULL;
+        return answer;
+    }
+    return note_publish(f, peer, command);
+}
+
+/* A server that is no master any more, or does not know who speaks: the next connection gets what this one did not take. */
+static void expect_another_connection(const char *error)
+{
+    fixture.script = useless_once;
+    open_link("redis://127.0.0.1:", "");
+    run_until(is_connected, 5000);
+    ending_error = error;
+    publish("a");
+    publish("b");
+    run_until(is_away, 5000);
+    run_until(outbox_empty, 8000);
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED), 0);
+    cr_assert_neq(strstr(published, "ab"), NULL, "%s", published);
+}
+
+Test(relay_redis_link, a_server_that_is_no_master_any_more_is_dialed_again)
+{
+    expect_another_connection("-READONLY You can't write against a read only replica.\r\n");
+}
+
+Test(relay_redis_link, a_login_that_is_gone_is_made_again)
+{
+    expect_another_connection("-NOAUTH Authentication required.\r\n");
 }
 
 /* --- servers that are not what they should be ---------------------------------------------------------------------------- */

@@ -46,8 +46,20 @@ static bool put(char c, uint64_t now_ms)
 {
     struct rc_redis_entry *entry = rc_redis_entry_new(1, 0, now_ms);
     entry->command[0] = c;
-    entry->lost_bytes = c >= 'a'; /* of capital ones nobody is told */
+    entry->name_bytes = 1;
+    entry->told = c >= 'a'; /* of capital ones nobody is told */
     return rc_redis_outbox_put(&outbox, entry);
+}
+
+/* A message of a channel, whose name is one letter as well. */
+static void put_of(char channel, char c)
+{
+    struct rc_redis_entry *entry = rc_redis_entry_new(2, 0, 0);
+    entry->command[0] = c;
+    entry->command[1] = channel;
+    entry->name_at = entry->name_bytes = 1;
+    entry->told = true;
+    cr_assert(rc_redis_outbox_put(&outbox, entry));
 }
 
 static void announce(char c)
@@ -86,6 +98,13 @@ static void answer(int type, const char *text)
     conn.waiting_first = (conn.waiting_first + 1) & (conn.waiting_max - 1);
     conn.waiting_count--;
     one.replied(one.context, &reply);
+}
+
+/* Pumps when the pause after a "not now" is over; the entries' time does not go on meanwhile. */
+static void after_hold(void)
+{
+    outbox.hold_until_ms = 0;
+    rc_redis_outbox_pump(&outbox, &conn, 1);
 }
 
 Test(relay_redis_outbox, full_drops_the_oldest)
@@ -171,7 +190,103 @@ Test(relay_redis_outbox, not_now_waits_until_all_are_answered)
     cr_assert_str_eq(all(), "|abd");
     rc_redis_outbox_pump(&outbox, &conn, 1);
     cr_assert_str_eq(all(), "|abd", "not at once");
-    rc_redis_outbox_pump(&outbox, &conn, outbox.hold_until_ms);
+    after_hold();
+    cr_assert_str_eq(all(), "abd", "c was taken, so will these be");
+    for (int i = 0; i < 3; i++) {
+        answer(REDIS_REPLY_ERROR, "BUSY again");
+    }
+    cr_assert_str_eq(all(), "|abd");
+    after_hold();
+    cr_assert_str_eq(all(), "a|bd", "one alone, until Redis takes it");
+    after_hold();
+    cr_assert_str_eq(all(), "a|bd");
+    answer(REDIS_REPLY_ERROR, "BUSY again");
+    cr_assert_str_eq(all(), "|abd");
+    after_hold();
+    answer(REDIS_REPLY_INTEGER, "");
+    after_hold();
+    cr_assert_str_eq(all(), "bd");
+    cr_assert_eq(dropped(), 0);
+}
+
+Test(relay_redis_outbox, what_a_later_one_of_its_channel_overtook_is_given_up)
+{
+    put_of('x', '1');
+    put_of('y', '2');
+    put_of('x', '3');
+    put_of('z', '4');
+    put_of('x', '5');
+    put_of('y', '6');
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    for (int i = 0; i < 4; i++) {
+        answer(REDIS_REPLY_ERROR, "BUSY Redis is busy running a script.");
+    }
+    cr_assert_str_eq(lost, "");
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert_str_eq(lost, "xx", "5 was taken: 1 and 3 would come late");
+    cr_assert_eq(dropped(), 2);
+    put_of('x', '7');
+    rc_redis_outbox_pump(&outbox, &conn, UINT64_MAX);
+    cr_assert_str_eq(all(), "6|7", "nothing more until all is answered");
+    answer(REDIS_REPLY_ERROR, "BUSY Redis is busy running a script.");
+    cr_assert_str_eq(all(), "|2467", "the others in order");
+    cr_assert_str_eq(lost, "xx");
+}
+
+Test(relay_redis_outbox, what_a_lost_connection_may_have_taken_overtakes_too)
+{
+    put_of('x', '1');
+    put_of('y', '2');
+    put_of('x', '3');
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    put_of('y', '4');
+    answer(REDIS_REPLY_ERROR, "BUSY");
+    answer(REDIS_REPLY_ERROR, "BUSY");
+    rc_redis_outbox_rewind(&outbox);
+    cr_assert_str_eq(all(), "|234", "nobody knows about 3, and 4 was not sent");
+    cr_assert_str_eq(lost, "x");
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_str_eq(all(), "234");
+}
+
+Test(relay_redis_outbox, a_refusal_for_good_overtakes_nothing)
+{
+    put_of('x', '1');
+    put_of('x', '2');
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    answer(REDIS_REPLY_ERROR, "BUSY");
+    answer(REDIS_REPLY_ERROR, "ERR what");
+    cr_assert_str_eq(all(), "|1");
+    cr_assert_str_eq(lost, "x", "2");
+}
+
+Test(relay_redis_outbox, as_many_refusals_as_can_be_in_flight)
+{
+    outbox.bytes_max = UINT64_MAX;
+    for (uint32_t i = 0; i < RC_REDIS_IN_FLIGHT_MAX; i++) {
+        struct rc_redis_entry *entry = rc_redis_entry_new(2, 0, 0);
+        const uint16_t name = (uint16_t)(i / 2); /* two of each channel */
+        memcpy(entry->command, &name, 2);
+        entry->name_bytes = 2;
+        cr_assert(rc_redis_outbox_put(&outbox, entry));
+    }
+    rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_null(outbox.unsent);
+    for (uint32_t i = 0; i < RC_REDIS_IN_FLIGHT_MAX; i++) {
+        const bool taken = i % 4 == 1; /* the second one of every other channel */
+        answer(taken ? REDIS_REPLY_INTEGER : REDIS_REPLY_ERROR, taken ? "" : "BUSY");
+    }
+    cr_assert_eq(dropped(), RC_REDIS_IN_FLIGHT_MAX / 4);
+    cr_assert_eq(outbox.count, RC_REDIS_IN_FLIGHT_MAX / 2);
+    uint32_t left = 0;
+    uint16_t before = 0;
+    for (const struct rc_redis_entry *entry = outbox.head; entry != NULL; entry = entry->next, left++) {
+        uint16_t name;
+        memcpy(&name, entry->command, 2);
+        cr_assert(name % 2 == 1 && name >= before);
+        before = name;
+    }
+    cr_assert_eq(left, outbox.count);
 }
 
 Test(relay_redis_outbox, taking_out_keeps_the_list_whole)
@@ -256,26 +371,39 @@ Test(relay_redis_outbox, announcements_go_first_and_are_never_dropped)
         put(c, 0);
     }
     rc_redis_outbox_pump(&outbox, &conn, 1);
+    cr_assert_str_eq(all(), "1|abc", "nothing before Redis has it");
+    answer(REDIS_REPLY_ERROR, "BUSY");
+    cr_assert_str_eq(all(), "|1abc");
+    after_hold();
+    cr_assert_str_eq(all(), "1|abc");
+    answer(REDIS_REPLY_INTEGER, "");
+    announce('1');
+    cr_assert_str_eq(all(), "|1abc");
+    after_hold();
+    answer(REDIS_REPLY_INTEGER, "");
+    cr_assert_eq(outbox.announcements, 0);
+    after_hold();
     put('d', 1);
     put('e', 1);
     announce('2');
-    cr_assert_str_eq(all(), "1abc|2de");
+    cr_assert_str_eq(all(), "abc|2de");
     for (char c = 'f'; c <= 'k'; c++) {
         put(c, 1);
     }
-    cr_assert_str_eq(all(), "1abc|2ghijk");
-    cr_assert_str_eq(lost, "def");
+    cr_assert_str_eq(all(), "abc|2fghijk");
+    cr_assert_str_eq(lost, "de");
     rc_redis_outbox_rewind(&outbox);
-    cr_assert_str_eq(all(), "|1abc2ghijk");
+    cr_assert_str_eq(all(), "|abc2fghijk");
     put('l', 1500);
     put('m', 1500);
     rc_redis_outbox_expire(&outbox, 2000);
-    cr_assert_str_eq(all(), "|12lm");
-    cr_assert_eq(outbox.announcements, 2);
+    cr_assert_str_eq(all(), "|2lm");
+    cr_assert_eq(outbox.announcements, 1);
     rc_redis_outbox_pump(&outbox, &conn, 2000);
-    for (int i = 0; i < 4; i++) {
-        answer(REDIS_REPLY_INTEGER, "");
-    }
+    answer(REDIS_REPLY_INTEGER, "");
+    rc_redis_outbox_pump(&outbox, &conn, 2000);
+    answer(REDIS_REPLY_INTEGER, "");
+    answer(REDIS_REPLY_INTEGER, "");
     cr_assert_eq(outbox.announcements, 0);
     put('n', 2000);
     announce('3');

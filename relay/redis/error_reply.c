@@ -1,0 +1,57 @@
+/* error_reply: see error_reply.h. */
+#include "relay/redis/error_reply.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+static const struct {
+    const char *code;
+    enum rc_redis_error error;
+} table[] = {
+    {"BUSY", RC_REDIS_ERROR_NOT_NOW},       /* a script or module runs */
+    {"OOM", RC_REDIS_ERROR_NOT_NOW},        /* maxmemory */
+    {"TRYAGAIN", RC_REDIS_ERROR_NOT_NOW},   /* keys of one command on both sides of a move */
+    {"NOREPLICAS", RC_REDIS_ERROR_NOT_NOW}, /* min-replicas-to-write */
+    {"LOADING", RC_REDIS_ERROR_DATASET},    /* reads its data at the start, or its master's */
+    {"MASTERDOWN", RC_REDIS_ERROR_DATASET}, /* replica-serve-stale-data no */
+    {"MISCONF", RC_REDIS_ERROR_UNSAVED},    /* stop-writes-on-bgsave-error: said to PING as well */
+    {"CLUSTERDOWN", RC_REDIS_ERROR_DOWN},   {"MOVED", RC_REDIS_ERROR_MOVED},        {"ASK", RC_REDIS_ERROR_ASK},
+    {"READONLY", RC_REDIS_ERROR_ROLE}, /* a write to a replica */
+    {"NOAUTH", RC_REDIS_ERROR_LOGIN},       {"WRONGPASS", RC_REDIS_ERROR_PASSWORD},
+};
+
+enum rc_redis_error rc_redis_error_of(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return RC_REDIS_ERROR_NONE;
+    }
+    const size_t bytes = strcspn(reply->str, " ");
+    for (size_t i = 0; i < RC_ARRAY_COUNT(table); i++) {
+        if (strlen(table[i].code) == bytes && memcmp(table[i].code, reply->str, bytes) == 0) {
+            return table[i].error;
+        }
+    }
+    return RC_REDIS_ERROR_FINAL;
+}
+
+bool rc_redis_error_passes(enum rc_redis_error error)
+{
+    switch (error) {
+    case RC_REDIS_ERROR_NOT_NOW:
+    case RC_REDIS_ERROR_DATASET:
+    case RC_REDIS_ERROR_UNSAVED:
+    case RC_REDIS_ERROR_DOWN:
+    case RC_REDIS_ERROR_MOVED:
+    case RC_REDIS_ERROR_ASK:
+    case RC_REDIS_ERROR_ROLE:
+    case RC_REDIS_ERROR_LOGIN:
+        return true;
+    case RC_REDIS_ERROR_NONE:
+    case RC_REDIS_ERROR_PASSWORD:
+    case RC_REDIS_ERROR_FINAL:
+        break;
+    }
+    return false;
+}

@@ -1,0 +1,40 @@
+/*
+ * error_reply: what an error of Redis means for who gets it: the one table of error codes (the first word of the reply) for all of
+ * relay/redis.
+ *
+ * Pure. Sources: Redis' own shared objects (server.c, "createSharedObjects"), the Redis Cluster specification, redis.io on ACL, Sentinel
+ * and replication. A code that the table does not have is final: proxies make up their own.
+ */
+#ifndef RC_RELAY_REDIS_ERROR_REPLY_H
+#define RC_RELAY_REDIS_ERROR_REPLY_H
+
+#include <stdbool.h>
+
+#include <hiredis/hiredis.h>
+
+enum rc_redis_error {
+    RC_REDIS_ERROR_NONE,     /* no error */
+    RC_REDIS_ERROR_NOT_NOW,  /* the same command is taken later: BUSY, OOM … */
+    RC_REDIS_ERROR_DATASET,  /* the same, but never an answer to SUBSCRIBE: LOADING, MASTERDOWN */
+    RC_REDIS_ERROR_UNSAVED,  /* the same; who only publishes, subscribes and pings goes on: MISCONF */
+    RC_REDIS_ERROR_DOWN,     /* the Cluster has nobody for the slot now; its map may have changed */
+    RC_REDIS_ERROR_MOVED,    /* another node has the slot */
+    RC_REDIS_ERROR_ASK,      /* another node may have the key */
+    RC_REDIS_ERROR_ROLE,     /* the server is no master (any more): this connection is of no use */
+    RC_REDIS_ERROR_LOGIN,    /* not logged in (any more): this connection is of no use */
+    RC_REDIS_ERROR_PASSWORD, /* user or password are wrong */
+    RC_REDIS_ERROR_FINAL,    /* it stays so: no rights, a command that does not exist, anything else */
+};
+
+enum rc_redis_error rc_redis_error_of(const redisReply *reply);
+
+/* Is it worth sending the same again, here or elsewhere? */
+bool rc_redis_error_passes(enum rc_redis_error error);
+
+/* Does it say that nothing good will come over this connection any more? */
+static inline bool rc_redis_error_ends(enum rc_redis_error error)
+{
+    return error == RC_REDIS_ERROR_ROLE || error == RC_REDIS_ERROR_LOGIN;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* What error replies mean: by their whole first word. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "relay/redis/error_reply.h"
+
+static enum rc_redis_error of(const char *text)
+{
+    char copy[128];
+    (void)strcpy(copy, text);
+    const redisReply reply = {.type = REDIS_REPLY_ERROR, .str = copy, .len = strlen(copy)};
+    return rc_redis_error_of(&reply);
+}
+
+Test(relay_redis_error_reply, the_first_word_decides)
+{
+    cr_assert_eq(of("BUSY Redis is busy running a script."), RC_REDIS_ERROR_NOT_NOW);
+    cr_assert_eq(of("BUSYGROUP Consumer Group name already exists"), RC_REDIS_ERROR_FINAL);
+    cr_assert_eq(of("BUSYKEY Target key name already exists."), RC_REDIS_ERROR_FINAL);
+    cr_assert_eq(of("OOM"), RC_REDIS_ERROR_NOT_NOW);
+    cr_assert_eq(of("LOADING Redis is loading the dataset in memory"), RC_REDIS_ERROR_DATASET);
+    cr_assert_eq(of("MISCONF Redis is configured to save"), RC_REDIS_ERROR_UNSAVED);
+    cr_assert_eq(of("CLUSTERDOWN Hash slot not served"), RC_REDIS_ERROR_DOWN);
+    cr_assert_eq(of("MOVED 1 a:1"), RC_REDIS_ERROR_MOVED);
+    cr_assert_eq(of("ASKING"), RC_REDIS_ERROR_FINAL);
+    cr_assert_eq(of("READONLY You can't write against a read only replica."), RC_REDIS_ERROR_ROLE);
+    cr_assert_eq(of("NOAUTH Authentication required."), RC_REDIS_ERROR_LOGIN);
+    cr_assert_eq(of("WRONGPASS invalid"), RC_REDIS_ERROR_PASSWORD);
+    cr_assert_eq(of("NOPERM this user has no permissions"), RC_REDIS_ERROR_FINAL);
+    cr_assert_eq(of(""), RC_REDIS_ERROR_FINAL);
+    const redisReply fine = {.type = REDIS_REPLY_INTEGER};
+    cr_assert_eq(rc_redis_error_of(&fine), RC_REDIS_ERROR_NONE);
+}
+
+Test(relay_redis_error_reply, what_may_be_sent_again)
+{
+    cr_assert(rc_redis_error_passes(of("BUSY x")));
+    cr_assert(rc_redis_error_passes(of("MISCONF x")));
+    cr_assert(rc_redis_error_passes(of("READONLY x")), "elsewhere");
+    cr_assert_not(rc_redis_error_passes(of("NOPERM x")));
+    cr_assert_not(rc_redis_error_passes(RC_REDIS_ERROR_NONE));
+    cr_assert(rc_redis_error_ends(of("READONLY x")));
+    cr_assert(rc_redis_error_ends(of("NOAUTH x")));
+    cr_assert_not(rc_redis_error_ends(of("BUSY x")));
+}
