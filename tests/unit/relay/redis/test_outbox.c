@@ -124,7 +124,8 @@ Test(relay_redis_outbox, what_is_larger_than_all_of_it_drops_nothing_else)
     }
     struct rc_redis_entry *entry = rc_redis_entry_new(outbox.bytes_max, 0, 0);
     entry->command[0] = 'X';
-    entry->lost_bytes = 1;
+    entry->told = true;
+    entry->name_bytes = 1;
     cr_assert_not(rc_redis_outbox_put(&outbox, entry));
     cr_assert_str_eq(all(), "|abc");
     cr_assert_str_eq(lost, "X");
