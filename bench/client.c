@@ -282,7 +282,7 @@ static int make_ring(struct rc_bench_client *client)
 static int make_tables(struct rc_bench_client *client)
 {
     const struct rc_bench_plan *const plan = client->plan;
-    const uint32_t publishers = client->slots - client->subscribers;
+    const uint32_t publishers = client->slots - (plan->members ? 0 : client->subscribers);
     const uint32_t frame = RC_BENCH_ENVELOPE_BYTES_MAX + RC_BENCH_WS_HEADER_BYTES_MAX + plan->options->payload_bytes;
     client->outbox_room = publishers <= 256 ? 64u << 10 : 8u << 10;
     if (client->outbox_room < 2 * frame) {

@@ -15,6 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The largest segment of the loopback (MTU 65,536), with timestamps. */
+#define SEGMENT_BYTES 65483u
+
 uint64_t rc_bench_conn_data(enum rc_bench_op op, uint16_t generation, uint32_t index)
 {
     return (uint64_t)op << 56 | (uint64_t)generation << 32 | index;
@@ -75,6 +78,12 @@ static uint8_t *arena_take(struct rc_bench_client *client, size_t bytes)
     return at;
 }
 
+/* Counts a send as the segments that it becomes on the loopback. */
+static void count_sent(struct rc_bench_client *client, size_t bytes)
+{
+    rc_bench_count(&client->tally->sent_segments, (bytes + SEGMENT_BYTES - 1) / SEGMENT_BYTES);
+}
+
 static void send_bytes(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, size_t count)
 {
     /* Several messages in a row on one connection lie next to each other in the arena: they leave in one send. */
@@ -87,6 +96,7 @@ static void send_bytes(struct rc_bench_client *client, uint32_t slot, const uint
     /* WAITALL makes a short send visible although successes are skipped. */
     io_uring_prep_send(sqe, (int)slot, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
     sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    count_sent(client, count);
     client->last_send = sqe;
     client->last_send_slot = slot;
     client->last_send_end = bytes + count;
@@ -101,13 +111,25 @@ void rc_bench_conn_send_frame(struct rc_bench_client *client, uint32_t slot, uin
         return;
     }
     const uint32_t key = rc_bench_client_mask_key(client);
-    uint8_t *const frame = arena_take(client, rc_bench_ws_header_bytes(text.count) + text.count);
+    const size_t whole = rc_bench_ws_header_bytes(text.count) + text.count;
+    /* Where messages may wait in an outbox, cut perhaps, everything goes through it. */
+    const bool boxed = client->conns[slot].outbox != 0 && client->conns[slot].state == RC_BENCH_CONN_READY;
+    uint8_t *const frame = boxed ? rc_bench_client_outbox(client, slot, (uint32_t)whole) : arena_take(client, whole);
+    if (frame == NULL) {
+        rc_bench_client_note(client, "no room to answer: the server does not read");
+        rc_bench_conn_ended(client, slot);
+        return;
+    }
     const size_t header = rc_bench_ws_header(frame, (enum rc_bench_ws_opcode)opcode, text.count, key);
     if (text.count > 0) {
         memcpy(frame + header, text.bytes, text.count);
     }
     rc_bench_ws_mask(frame + header, text.count, key);
-    send_bytes(client, slot, frame, header + text.count);
+    if (boxed) {
+        rc_bench_client_commit(client, slot, (uint32_t)whole);
+    } else {
+        send_bytes(client, slot, frame, whole);
+    }
 }
 
 void rc_bench_client_send(struct rc_bench_client *client, uint32_t slot, struct rc_span text)
@@ -174,6 +196,7 @@ void rc_bench_conn_outbox_sent(struct rc_bench_client *client, uint32_t slot, in
         rc_bench_conn_ended(client, slot);
         return;
     }
+    count_sent(client, result > 0 ? (size_t)result : 0);
     box->head += result > 0 ? (uint32_t)result : 0;
     if (box->head == box->tail) {
         box->head = box->tail = 0;
@@ -191,7 +214,7 @@ void rc_bench_conn_outbox_sent(struct rc_bench_client *client, uint32_t slot, in
 
 static int outbox_give(struct rc_bench_client *client, uint32_t slot)
 {
-    const uint32_t index = slot - client->subscribers;
+    const uint32_t index = client->plan->members ? slot : slot - client->subscribers;
     struct rc_bench_outbox *const box = &client->outboxes[index];
     if (box->bytes == NULL) {
         box->bytes = malloc(client->outbox_room);
@@ -246,7 +269,7 @@ void rc_bench_client_open(struct rc_bench_client *client, uint32_t slot)
     }
     const int updated = io_uring_register_files_update(&client->ring, slot, &fd, 1);
     close(fd);
-    if (updated != 1 || (publisher && outbox_give(client, slot) != 0)) {
+    if (updated != 1 || ((publisher || client->plan->members) && outbox_give(client, slot) != 0)) {
         rc_bench_client_note(client, "cannot register a socket: %s", strerror(updated < 0 ? -updated : ENOMEM));
         fail_slot(client, slot);
         return;
