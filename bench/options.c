@@ -106,6 +106,8 @@ static const struct option_row rows[] = {
      "lost messages and ended connections are reported but no failure (overload runs)"},
     {"--reconnect", KIND_FLAG, AT(reconnect), 0, 0, NULL,
      "open loop: subscribers whose connection the server ends come back"},
+    {"--deflate", KIND_FLAG, AT(deflate), 0, 0, NULL,
+     "have the server compress (permessage-deflate without context takeover); what is published is not compressed"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
     {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
      "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
@@ -545,14 +547,13 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
 
 void rc_bench_options_help(FILE *out)
 {
-    fputs(
-        "ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
-        "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
-        "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
-        "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n"
-        "  ringcast-bench file FILE [options]                  the [[run]]s of a TOML file, see bench/scenarios.toml\n\n"
-        "Scenarios\n",
-        out);
+    fputs("ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
+          "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
+          "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
+          "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n\n"
+          "bench/run runs the presets of bench/scenarios.toml, beside other servers.\n\n"
+          "Scenarios\n",
+          out);
     for (unsigned i = 0; rc_bench_scenario_at(i) != NULL; i++) {
         fprintf(out, "  %-16s %s\n", rc_bench_scenario_at(i)->name, rc_bench_scenario_at(i)->help);
     }

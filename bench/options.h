@@ -83,6 +83,7 @@ struct rc_bench_options {
     bool think_given;   /* else it follows the window */
     bool allow_loss;
     bool reconnect; /* subscribers that the server ends come back */
+    bool deflate;   /* permessage-deflate towards the client */
     bool mask_random;
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;

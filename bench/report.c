@@ -94,6 +94,8 @@ VALUE(v_segments_send,
 VALUE(v_per_send,
       has_traffic(result) && !is(result, "connect") ? some(rc_bench_result_deliveries_per_send(result)) : NAN)
 VALUE(v_coalesced, has_traffic(result) && !is(result, "connect") ? per(DELIVERIES, (double)result->receives) : NAN)
+VALUE(v_inflated, result->inflated > 0 ? 100 * per((double)result->inflated, DELIVERIES) : NAN)
+VALUE(v_bytes_each, has_traffic(result) && !is(result, "connect") ? per((double)result->bytes, DELIVERIES) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
 VALUE(v_p90, QUANTILE(latency, 0.9))
 VALUE(v_p99, QUANTILE(latency, 0.99))
@@ -162,6 +164,8 @@ static const struct row rows[] = {
     {"segments_per_delivery", "TCP segments per delivery", UNIT_RATIO, v_segments},
     {"segments_per_receive", "TCP segments per receive", UNIT_RATIO, v_segments_send},
     {"deliveries_per_receive", "deliveries per receive", UNIT_RATIO, v_coalesced},
+    {"received_bytes_per_delivery", "received per delivery, B", UNIT_BYTES, v_bytes_each},
+    {"compressed_percent", "compressed deliveries", UNIT_PERCENT, v_inflated},
     {"server_rss_bytes_per_connection", "server RSS per connection, B", UNIT_BYTES, v_rss},
     {"server_pss_bytes_per_connection", "server PSS per connection, B", UNIT_BYTES, v_pss},
     {"slab_bytes_per_connection", "kernel slab, both ends, B", UNIT_BYTES, v_slab},

@@ -58,6 +58,7 @@ struct sample {
     uint64_t deliveries;
     uint64_t receives;
     uint64_t bytes;
+    uint64_t inflated;
     uint64_t ready;
     struct rc_bench_tcp tcp;
     uint64_t sent_segments;
@@ -280,6 +281,7 @@ static void take_sample(struct run *run, struct sample *sample)
     sample->deliveries = SUM(run, deliveries);
     sample->receives = SUM(run, receives);
     sample->bytes = SUM(run, bytes);
+    sample->inflated = SUM(run, inflated);
     sample->ready = SUM(run, ready);
     sample->sent_segments = SUM(run, sent_segments);
     rc_bench_procstat_tcp(run->server_net, &sample->tcp);
@@ -543,6 +545,7 @@ static void measure(struct run *run)
     result->deliveries = to.deliveries - from.deliveries;
     result->receives = to.receives - from.receives;
     result->bytes = to.bytes - from.bytes;
+    result->inflated = to.inflated - from.inflated;
     result->joined = to.ready - from.ready;
     result->segments = to.tcp.segments - from.tcp.segments;
     result->sends = rc_bench_result_sends(to.tcp.data_segments - from.tcp.data_segments,

@@ -86,7 +86,7 @@ Test(bench_options, messages_in_flight_have_publishers_and_pauses_of_their_own)
     cr_assert(rc_bench_options_publishers(&options) == 3 && options.think_s == 0.0);
     cr_assert_eq(parse("fanout --rate 10"), 0);
     cr_assert_eq(rc_bench_options_publishers(&options), 1);
-    cr_assert_eq(parse("rooms"), 0);
+    cr_assert_eq(parse("rooms"), 0, "%s", err.text);
     cr_assert(rc_bench_options_publishers(&options) == 0 && options.window == 500 && options.connections == 5000);
     cr_assert_eq(parse("fanout --sweep window=1,16"), 0);
     rc_bench_options_at(&options, 1);
