@@ -4,6 +4,7 @@
 #include "bench/conn.h"
 #include "bench/receive.h"
 #include "bench/scenario.h"
+#include "bench/tls.h"
 #include "bench/ws_client.h"
 
 #include "common/base/check.h"
@@ -58,7 +59,11 @@ static void received(struct rc_bench_client *client, const struct io_uring_cqe *
         if (current && result > 0) {
             rc_bench_count(&client->tally->receives, 1);
             rc_bench_count(&client->tally->bytes, (uint64_t)result);
-            rc_bench_receive(client, slot, bytes, (uint32_t)result, rc_clock_ns());
+            if (rc_bench_tls_on(client, slot)) {
+                rc_bench_tls_receive(client, slot, bytes, (uint32_t)result, rc_clock_ns());
+            } else {
+                rc_bench_receive(client, slot, bytes, (uint32_t)result, rc_clock_ns());
+            }
         }
         io_uring_buf_ring_add(client->buffers, bytes, client->buffer_bytes, (unsigned short)id,
                               io_uring_buf_ring_mask(client->buffer_count), 0);
@@ -282,17 +287,17 @@ static int make_ring(struct rc_bench_client *client)
 static int make_tables(struct rc_bench_client *client)
 {
     const struct rc_bench_plan *const plan = client->plan;
-    const uint32_t publishers = client->slots - client->subscribers;
+    const uint32_t publishers = client->slots - (plan->members ? 0 : client->subscribers);
     const uint32_t frame = RC_BENCH_ENVELOPE_BYTES_MAX + RC_BENCH_WS_HEADER_BYTES_MAX + plan->options->payload_bytes;
     client->outbox_room = publishers <= 256 ? 64u << 10 : 8u << 10;
-    if (client->outbox_room < 2 * frame) {
-        client->outbox_room = 2 * frame;
+    if (client->outbox_room < 2 * RC_BENCH_TLS_ROOM(frame)) {
+        client->outbox_room = 2 * RC_BENCH_TLS_ROOM(frame);
     }
     client->outbox_count = publishers;
     client->conns = calloc(client->slots + 1, sizeof(*client->conns));
     client->outboxes = calloc(publishers + 1, sizeof(*client->outboxes));
     client->dirty = calloc(publishers + 1, sizeof(*client->dirty));
-    client->arena_bytes = ARENA_BYTES_MIN + 2 * frame;
+    client->arena_bytes = ARENA_BYTES_MIN + 2 * RC_BENCH_TLS_ROOM(frame);
     client->arena = mmap(NULL, client->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (client->conns == NULL || client->outboxes == NULL || client->dirty == NULL || client->arena == MAP_FAILED) {
         rc_bench_client_note(client, "no memory for %u connections", client->slots);
@@ -331,6 +336,9 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
     int failed = make_tables(client);
     if (failed == 0) {
         failed = make_ring(client);
+    }
+    if (failed == 0) {
+        failed = rc_bench_tls_start(client);
     }
     if (failed == 0 && client->scenario->start != NULL) {
         failed = client->scenario->start(client);

@@ -9,6 +9,7 @@
 #ifndef RC_BENCH_CLIENT_H
 #define RC_BENCH_CLIENT_H
 
+#include "bench/inflate.h"
 #include "bench/plan.h"
 
 #include "common/base/span.h"
@@ -57,6 +58,7 @@ struct rc_bench_carry {
     uint32_t message_count;
     uint32_t message_room;
     uint32_t next_free;
+    bool compressed; /* the message is */
     bool fragmented; /* true exactly between a first and a last fragment */
 };
 
@@ -102,6 +104,11 @@ struct rc_bench_client {
     const uint8_t *last_send_end;
     uint32_t last_send_slot;
 
+    struct ssl_ctx_st *tls_context; /* owned; NULL where no target has TLS, as are the next two */
+    struct ssl_st **tls;            /* [slots], owned: NULL where the connection has none */
+    uint8_t *tls_plain;             /* one record */
+
+    struct rc_bench_inflate inflate;
     struct rc_bench_carry *carries;
     uint32_t carry_count;
     uint32_t carry_free; /* index + 1 */

@@ -3,6 +3,7 @@
 
 #include "bench/receive.h"
 #include "bench/scenario.h"
+#include "bench/tls.h"
 #include "bench/ws_client.h"
 
 #include "common/base/check.h"
@@ -14,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* The largest segment of the loopback (MTU 65,536), with timestamps. */
+#define SEGMENT_BYTES 65483u
 
 uint64_t rc_bench_conn_data(enum rc_bench_op op, uint16_t generation, uint32_t index)
 {
@@ -75,6 +79,12 @@ static uint8_t *arena_take(struct rc_bench_client *client, size_t bytes)
     return at;
 }
 
+/* Counts a send as the segments that it becomes on the loopback. */
+static void count_sent(struct rc_bench_client *client, size_t bytes)
+{
+    rc_bench_count(&client->tally->sent_segments, (bytes + SEGMENT_BYTES - 1) / SEGMENT_BYTES);
+}
+
 static void send_bytes(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, size_t count)
 {
     /* Several messages in a row on one connection lie next to each other in the arena: they leave in one send. */
@@ -87,27 +97,67 @@ static void send_bytes(struct rc_bench_client *client, uint32_t slot, const uint
     /* WAITALL makes a short send visible although successes are skipped. */
     io_uring_prep_send(sqe, (int)slot, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
     sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    count_sent(client, count);
     client->last_send = sqe;
     client->last_send_slot = slot;
     client->last_send_end = bytes + count;
 }
 
+/* What a send of so many bytes takes on this connection. */
+static size_t room_for(const struct rc_bench_client *client, uint32_t slot, size_t bytes)
+{
+    return rc_bench_tls_on(client, slot) ? RC_BENCH_TLS_ROOM(bytes) : bytes;
+}
+
+/* Sends what lies at the end of the arena, where it takes `room`; with TLS it is sealed there. */
+static void send_arena(struct rc_bench_client *client, uint32_t slot, uint8_t *bytes, size_t count, size_t room)
+{
+    if (rc_bench_tls_on(client, slot)) {
+        count = rc_bench_tls_seal(client, slot, bytes, (uint32_t)count);
+    }
+    client->arena_used -= (uint32_t)(room - count);
+    if (count > 0) {
+        send_bytes(client, slot, bytes, count);
+    }
+}
+
+void rc_bench_conn_send_sealed(struct rc_bench_client *client, uint32_t slot, struct rc_span bytes)
+{
+    uint8_t *const at = arena_take(client, bytes.count);
+    memcpy(at, bytes.bytes, bytes.count);
+    send_bytes(client, slot, at, bytes.count);
+}
+
 void rc_bench_conn_send_frame(struct rc_bench_client *client, uint32_t slot, uint8_t opcode, struct rc_span text)
 {
     if (client->protocol->framing[client->conns[slot].role] != RC_BENCH_FRAMING_WS) {
-        uint8_t *const plain = arena_take(client, text.count);
+        const size_t plain_room = room_for(client, slot, text.count);
+        uint8_t *const plain = arena_take(client, plain_room);
         memcpy(plain, text.bytes, text.count);
-        send_bytes(client, slot, plain, text.count);
+        send_arena(client, slot, plain, text.count, plain_room);
         return;
     }
     const uint32_t key = rc_bench_client_mask_key(client);
-    uint8_t *const frame = arena_take(client, rc_bench_ws_header_bytes(text.count) + text.count);
+    const size_t whole = rc_bench_ws_header_bytes(text.count) + text.count;
+    const size_t room = room_for(client, slot, whole);
+    /* Where messages may wait in an outbox, cut perhaps, everything goes through it. */
+    const bool boxed = client->conns[slot].outbox != 0 && client->conns[slot].state == RC_BENCH_CONN_READY;
+    uint8_t *const frame = boxed ? rc_bench_client_outbox(client, slot, (uint32_t)whole) : arena_take(client, room);
+    if (frame == NULL) {
+        rc_bench_client_note(client, "no room to answer: the server does not read");
+        rc_bench_conn_ended(client, slot);
+        return;
+    }
     const size_t header = rc_bench_ws_header(frame, (enum rc_bench_ws_opcode)opcode, text.count, key);
     if (text.count > 0) {
         memcpy(frame + header, text.bytes, text.count);
     }
     rc_bench_ws_mask(frame + header, text.count, key);
-    send_bytes(client, slot, frame, header + text.count);
+    if (boxed) {
+        rc_bench_client_commit(client, slot, (uint32_t)whole);
+    } else {
+        send_arena(client, slot, frame, whole, room);
+    }
 }
 
 void rc_bench_client_send(struct rc_bench_client *client, uint32_t slot, struct rc_span text)
@@ -122,6 +172,7 @@ uint8_t *rc_bench_client_outbox(struct rc_bench_client *client, uint32_t slot, u
         return NULL;
     }
     struct rc_bench_outbox *const box = &client->outboxes[conn->outbox - 1];
+    bytes = (uint32_t)room_for(client, slot, bytes);
     if (box->room - box->tail < bytes && !box->sending && box->head > 0) {
         memmove(box->bytes, box->bytes + box->head, box->tail - box->head);
         box->tail -= box->head;
@@ -134,6 +185,12 @@ void rc_bench_client_commit(struct rc_bench_client *client, uint32_t slot, uint3
 {
     const uint32_t index = client->conns[slot].outbox - 1;
     struct rc_bench_outbox *const box = &client->outboxes[index];
+    if (rc_bench_tls_on(client, slot)) {
+        bytes = rc_bench_tls_seal(client, slot, box->bytes + box->tail, bytes);
+        if (bytes == 0) {
+            return; /* the connection has ended */
+        }
+    }
     box->tail += bytes;
     RC_ASSERT(box->tail <= box->room);
     if (!box->dirty && !box->sending) {
@@ -174,6 +231,7 @@ void rc_bench_conn_outbox_sent(struct rc_bench_client *client, uint32_t slot, in
         rc_bench_conn_ended(client, slot);
         return;
     }
+    count_sent(client, result > 0 ? (size_t)result : 0);
     box->head += result > 0 ? (uint32_t)result : 0;
     if (box->head == box->tail) {
         box->head = box->tail = 0;
@@ -191,7 +249,7 @@ void rc_bench_conn_outbox_sent(struct rc_bench_client *client, uint32_t slot, in
 
 static int outbox_give(struct rc_bench_client *client, uint32_t slot)
 {
-    const uint32_t index = slot - client->subscribers;
+    const uint32_t index = client->plan->members ? slot : slot - client->subscribers;
     struct rc_bench_outbox *const box = &client->outboxes[index];
     if (box->bytes == NULL) {
         box->bytes = malloc(client->outbox_room);
@@ -246,7 +304,7 @@ void rc_bench_client_open(struct rc_bench_client *client, uint32_t slot)
     }
     const int updated = io_uring_register_files_update(&client->ring, slot, &fd, 1);
     close(fd);
-    if (updated != 1 || (publisher && outbox_give(client, slot) != 0)) {
+    if (updated != 1 || ((publisher || client->plan->members) && outbox_give(client, slot) != 0)) {
         rc_bench_client_note(client, "cannot register a socket: %s", strerror(updated < 0 ? -updated : ENOMEM));
         fail_slot(client, slot);
         return;
@@ -268,6 +326,7 @@ static void begin_close(struct rc_bench_client *client, uint32_t slot)
         rc_bench_count(&client->tally->open, (uint64_t)-1);
     }
     rc_bench_receive_forget(client, slot);
+    rc_bench_tls_forget(client, slot);
     const uint16_t old = conn->generation++;
     conn->state = RC_BENCH_CONN_CLOSING;
     conn->outbox = 0;
@@ -357,10 +416,21 @@ void rc_bench_conn_connected(struct rc_bench_client *client, uint32_t slot, int 
         rc_bench_conn_ended(client, slot);
         return;
     }
+    if (target_of(client, conn->role)->tls) {
+        conn->state = RC_BENCH_CONN_UPGRADING;
+        rc_bench_tls_open(client, slot);
+    } else {
+        rc_bench_conn_begin(client, slot);
+    }
+    rc_bench_conn_arm(client, slot);
+}
+
+void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot)
+{
+    struct rc_bench_conn *const conn = &client->conns[slot];
     if (client->protocol->framing[conn->role] != RC_BENCH_FRAMING_WS) {
         conn->state = RC_BENCH_CONN_JOINING;
         rc_bench_receive_join(client, slot);
-        rc_bench_conn_arm(client, slot);
         return;
     }
     conn->state = RC_BENCH_CONN_UPGRADING;
@@ -377,11 +447,10 @@ void rc_bench_conn_connected(struct rc_bench_client *client, uint32_t slot, int 
     }
     uint8_t *const request = arena_take(client, 2048);
     const size_t bytes =
-        rc_bench_ws_request((char *)request, 2048, target->host, path, client->protocol->url_subprotocol, NULL);
+        rc_bench_ws_request((char *)request, 2048, target->host, path, client->protocol->url_subprotocol,
+                            client->plan->options->deflate ? RC_BENCH_INFLATE_OFFER : NULL);
     RC_ASSERT(bytes > 0);
-    client->arena_used -= (uint32_t)(2048 - bytes);
-    send_bytes(client, slot, request, bytes);
-    rc_bench_conn_arm(client, slot);
+    send_arena(client, slot, request, bytes, 2048);
 }
 
 void rc_bench_conn_closed(struct rc_bench_client *client, uint32_t slot)

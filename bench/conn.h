@@ -36,6 +36,12 @@ void rc_bench_conn_closed(struct rc_bench_client *client, uint32_t slot);
 void rc_bench_conn_outbox_sent(struct rc_bench_client *client, uint32_t slot, int result);
 void rc_bench_conn_outbox_send(struct rc_bench_client *client, uint32_t index);
 
+/* The connection can be talked over: sends the upgrade, or begins to join where there is none. */
+void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot);
+
+/* Sends bytes that are TLS's already (or of a connection without). */
+void rc_bench_conn_send_sealed(struct rc_bench_client *client, uint32_t slot, struct rc_span bytes);
+
 /* Sends what publishers have written in this turn. */
 void rc_bench_conn_flush(struct rc_bench_client *client);
 

@@ -26,6 +26,7 @@ static const struct {
     {"idle", RC_BENCH_FLOOR_ACCEPT, "accepted, poll armed"},
     {"echo", RC_BENCH_FLOOR_ECHO, "receive+send"},
     {"fanout", RC_BENCH_FLOOR_FANOUT, "send"},
+    {"rooms", RC_BENCH_FLOOR_ROOMS, "receive+send"},
     {"latency", RC_BENCH_FLOOR_TCP, "TCP echo"},
     {"cross", RC_BENCH_FLOOR_HOSTS, "bare chain of five processes"},
 };
@@ -86,7 +87,7 @@ __attribute__((noreturn)) static void serve(const struct rc_bench_options *optio
         fcntl(listener, F_SETFL, O_NONBLOCK);
         rc_bench_floor_epoll(&core, listener);
     }
-    rc_bench_floor_uring(&core, listener, options->connections + options->publishers);
+    rc_bench_floor_uring(&core, listener, options->connections + rc_bench_options_publishers(options));
 }
 
 int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_options *options, struct rc_err *err)

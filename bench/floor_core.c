@@ -65,7 +65,7 @@ static bool upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8
     core->conns[conn].state = RC_BENCH_FLOOR_QUIET;
     if (core->kind == RC_BENCH_FLOOR_ECHO || memcmp(bytes + 5, "pub ", 4) == 0) {
         core->conns[conn].state = RC_BENCH_FLOOR_TALKING;
-    } else if (core->kind == RC_BENCH_FLOOR_FANOUT) {
+    } else if (core->kind == RC_BENCH_FLOOR_FANOUT || core->kind == RC_BENCH_FLOOR_ROOMS) {
         const uint8_t *const end = memchr(bytes + 5, ' ', count - 5);
         uint32_t number = 0, scale = 1;
         for (const uint8_t *at = end; at != NULL && at > bytes && at[-1] >= '0' && at[-1] <= '9' && scale < 100000000;
@@ -77,6 +77,7 @@ static bool upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8
             return false;
         }
         subscribe(core, conn, number);
+        core->conns[conn].state = core->kind == RC_BENCH_FLOOR_ROOMS ? RC_BENCH_FLOOR_TALKING : RC_BENCH_FLOOR_QUIET;
     }
     core->send(core->loop, conn, (const uint8_t *)answer, sizeof(answer) - 1);
     return true;
@@ -178,7 +179,8 @@ static int64_t take_frames(struct rc_bench_floor_core *core, uint32_t conn, uint
             out_bytes += server_header(out + out_bytes, (uint32_t)payload_bytes);
             memcpy(out + out_bytes, payload, payload_bytes);
             out_bytes += (uint32_t)payload_bytes;
-        } else if (core->kind != RC_BENCH_FLOOR_FANOUT || !publish(core, payload, (uint32_t)payload_bytes)) {
+        } else if ((core->kind != RC_BENCH_FLOOR_FANOUT && core->kind != RC_BENCH_FLOOR_ROOMS) ||
+                   !publish(core, payload, (uint32_t)payload_bytes)) {
             return -1;
         }
         at += header + (uint32_t)payload_bytes;

@@ -19,6 +19,7 @@ enum rc_bench_floor_kind {
     RC_BENCH_FLOOR_ACCEPT, /* answer the upgrade, nothing else: connect and idle */
     RC_BENCH_FLOOR_ECHO,
     RC_BENCH_FLOOR_FANOUT,
+    RC_BENCH_FLOOR_ROOMS, /* the same, and subscribers publish */
     RC_BENCH_FLOOR_TCP,   /* bytes back as they are */
     RC_BENCH_FLOOR_HOST,  /* the same through the processes of a host: floor_chain.h */
     RC_BENCH_FLOOR_HOSTS, /* and of two hosts */

@@ -1,12 +1,10 @@
-/* ringcast-bench: parses the command line (or a file of them), measures what it asks for, writes the figures. */
+/* ringcast-bench: parses the command line, measures what it asks for, writes the figures. */
 #include "bench/compare.h"
 #include "bench/options.h"
 #include "bench/plot.h"
 #include "bench/report.h"
-#include "bench/scenario_file.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum exit_code {
     EXIT_CLEAN,
@@ -33,7 +31,7 @@ static enum exit_code measure(const struct rc_bench_options *options)
     return compare.clean ? EXIT_CLEAN : EXIT_FAULTS;
 }
 
-static enum exit_code one(int argc, char **argv)
+int main(int argc, char **argv)
 {
     struct rc_bench_options options;
     struct rc_err err = {0};
@@ -45,40 +43,5 @@ static enum exit_code one(int argc, char **argv)
         fprintf(stderr, "ringcast-bench: %s\n", err.text);
         return EXIT_UNUSABLE;
     }
-    return measure(&options);
-}
-
-/* All command lines are checked before the first is measured. */
-static enum exit_code from_file(const char *path, int argc, char **argv)
-{
-    struct rc_bench_file file;
-    struct rc_err err = {0};
-    int failed = rc_bench_file_read(&file, path, &err);
-    for (int i = 0; i < argc && failed == 0; i++) {
-        failed = rc_bench_file_add(&file, argv[i], &err);
-    }
-    for (uint32_t i = 0; failed == 0 && i < file.run_count; i++) {
-        struct rc_bench_options options;
-        failed = rc_bench_options_parse(&options, (int)file.runs[i].count, file.runs[i].arguments, &err);
-    }
-    if (failed != 0) {
-        fprintf(stderr, "ringcast-bench: %s\n", err.text);
-        rc_bench_file_free(&file);
-        return EXIT_UNUSABLE;
-    }
-    enum exit_code worst = EXIT_CLEAN;
-    for (uint32_t i = 0; i < file.run_count; i++) {
-        const enum exit_code code = one((int)file.runs[i].count, file.runs[i].arguments);
-        worst = code > worst ? code : worst;
-    }
-    rc_bench_file_free(&file);
-    return worst;
-}
-
-int main(int argc, char **argv)
-{
-    if (argc >= 3 && strcmp(argv[1], "file") == 0) {
-        return (int)from_file(argv[2], argc - 3, argv + 3);
-    }
-    return (int)one(argc, argv);
+    return (int)measure(&options);
 }

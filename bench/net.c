@@ -35,10 +35,11 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
 {
     *target = (struct rc_bench_target){0};
     const char *rest = strstr(url, "://");
-    if (rest == NULL ||
-        (strncmp(url, "ws:", 3) != 0 && strncmp(url, "http:", 5) != 0 && strncmp(url, "tcp:", 4) != 0)) {
+    target->tls = strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
+    if (rest == NULL || (strncmp(url, "ws:", 3) != 0 && strncmp(url, "http:", 5) != 0 && strncmp(url, "tcp:", 4) != 0 &&
+                         !target->tls)) {
         return rc_err_set(err, -EINVAL,
-                          "%s is not a URL that can be measured: give ws://host:port/path (TLS is not supported)", url);
+                          "%s is not a URL that can be measured: give ws://host:port/path, or wss:// for TLS", url);
     }
     rest += 3;
     const size_t authority = strcspn(rest, "/?");
@@ -66,7 +67,7 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
         host[strlen(host) - 1] = '\0';
         name++;
     }
-    return resolve(target, name, port != NULL ? port : "80", err);
+    return resolve(target, name, port != NULL ? port : target->tls ? "443" : "80", err);
 }
 
 int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, uint32_t send_bytes)

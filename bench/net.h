@@ -18,12 +18,13 @@
 struct rc_bench_target {
     struct sockaddr_storage address;
     socklen_t address_bytes;
+    bool tls;                     /* wss:// */
     bool loopback4;               /* 127.0.0.0/8: source addresses can be chosen freely */
     char host[RC_BENCH_HOST_MAX]; /* for the Host header, with the port where it is not 80 */
     char path[RC_BENCH_PATH_MAX]; /* with query; empty when the URL had none */
 };
 
-/* Reads ws://host[:port][/path] (also http:// and tcp://) and resolves the host. 0, -EINVAL or -EHOSTUNREACH with `err`. */
+/* Reads ws://host[:port][/path] (also http://, tcp:// and, with TLS, wss:// and https://) and resolves the host. 0, -EINVAL or -EHOSTUNREACH with `err`. */
 int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct rc_err *err);
 
 /* One TCP socket for connection `number` of all: RST on close (no TIME_WAIT), no Nagle, and, towards 127.0.0.0/8, a

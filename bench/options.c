@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PUBLISHERS_MAX 256u
+#define THINK_S 0.001 /* far above the time that two messages need to be taken together, far below that of a fan-out */
+
 enum kind {
     KIND_TEXT,
     KIND_COUNT, /* uint32_t; "10k", "1M" */
@@ -51,15 +54,17 @@ static const struct option_row rows[] = {
     {"--connections", KIND_COUNT, AT(connections), 1, 4000000, "N",
      "subscribers or plain connections (connect: at a time; churn: that stay)"},
     {"--channels", KIND_COUNT, AT(channels), 1, 4000000, "N", "subscriber i is on channel i mod N (default 1)"},
-    {"--publishers", KIND_COUNT, AT(publishers), 0, 10000, "N",
-     "connections that publish; messages go over them in turn (default 1)"},
+    {"--publishers", KIND_COUNT, AT(publishers), 1, 10000, "N",
+     "connections that publish; messages go over them in turn (default: one for each of the --window, up to 256; else 1)"},
     {"--subscriptions", KIND_COUNT, AT(subscriptions), 0, 1000, "N", "channels per connection in idle (default 0)"},
     {"--payload", KIND_COUNT, AT(payload_bytes), RC_BENCH_PAYLOAD_BYTES_MIN, RC_BENCH_PAYLOAD_BYTES_MAX, "BYTES",
      "size of each payload (default 128)"},
     {"--rate", KIND_RATE, AT(rate), 0.001, 1e9, "R",
      "open loop: so many messages (connect: connections) a second over all, whatever the server does; latency counts from the scheduled time"},
     {"--window", KIND_COUNT, AT(window), 1, 1 << 20, "W",
-     "closed loop: so many messages in flight over all; the next goes when the last subscriber has one (echo: on each connection)"},
+     "closed loop: so many messages in flight over all, each followed by its next when the last subscriber has it (echo: on each connection)"},
+    {"--think", KIND_TIME, AT(think_s), 0, 3600, "S",
+     "closed loop: after a pause of 0 to 2 S, each its own, so that they do not move in step (default 1ms; 0 for --window 1)"},
     {"--duration", KIND_TIME, AT(duration_s), 0.1, 864000, "S", "measured time"},
     {"--warmup", KIND_TIME, AT(warmup_s), 0, 3600, "S", "at least so long before it (default 1s)"},
     {"--warmup-rounds", KIND_COUNT, AT(warmup_rounds), 0, 1000000, "N",
@@ -101,6 +106,8 @@ static const struct option_row rows[] = {
      "lost messages and ended connections are reported but no failure (overload runs)"},
     {"--reconnect", KIND_FLAG, AT(reconnect), 0, 0, NULL,
      "open loop: subscribers whose connection the server ends come back"},
+    {"--deflate", KIND_FLAG, AT(deflate), 0, 0, NULL,
+     "have the server compress (permessage-deflate without context takeover); what is published is not compressed"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
     {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
      "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
@@ -301,7 +308,7 @@ static void set_defaults(struct rc_bench_options *options)
         .prefix = "bench:",
         .connections = 1000,
         .channels = 1,
-        .publishers = 1,
+        .think_s = -1,
         .subscriptions = 1,
         .payload_bytes = 128,
         .connect_window = 128,
@@ -323,20 +330,40 @@ static void set_defaults(struct rc_bench_options *options)
     };
     if (strcmp(options->scenario, "connect") == 0) {
         options->connections = 64;
-        options->publishers = 0;
     } else if (strcmp(options->scenario, "idle") == 0) {
         options->connections = 10000;
-        options->publishers = 0;
         options->subscriptions = 0;
         options->duration_s = 10;
         options->poll_idle = true;
     } else if (strcmp(options->scenario, "echo") == 0) {
         options->connections = 100;
-        options->publishers = 0;
     } else if (strcmp(options->scenario, "latency") == 0) {
         options->connections = 1;
     } else if (strcmp(options->scenario, "storm") == 0) {
         options->duration_s = 10;
+    } else if (strcmp(options->scenario, "rooms") == 0) {
+        options->connections = 5000;
+        options->channels = 500;
+    }
+}
+
+uint32_t rc_bench_options_publishers(const struct rc_bench_options *options)
+{
+    const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
+    if (scenario == NULL || !scenario->publishes || scenario->members) {
+        return 0;
+    }
+    if (options->publishers > 0 || options->window == 0) {
+        return options->publishers > 0 ? options->publishers : 1;
+    }
+    return options->window < PUBLISHERS_MAX ? options->window : PUBLISHERS_MAX;
+}
+
+/* A pause that was not given: none where nothing is there to fall into step with. */
+static void set_think(struct rc_bench_options *options)
+{
+    if (!options->think_given) {
+        options->think_s = options->window > 1 ? THINK_S : 0;
     }
 }
 
@@ -354,6 +381,8 @@ static void set_loop(struct rc_bench_options *options)
         options->window = 1;
     } else if (strcmp(options->scenario, "unicast") == 0) {
         options->window = 64;
+    } else if (scenario->members) {
+        options->window = options->channels; /* one in each room */
     } else if (scenario->open_loop_only) {
         options->rate = strcmp(options->scenario, "storm") == 0 ? 10 : 100;
     } else if (scenario->publishes) {
@@ -387,8 +416,8 @@ static int check(struct rc_bench_options *options, struct rc_err *err)
     if (strcmp(scenario->name, "cross") == 0 && options->subscribe_url == NULL) {
         return rc_err_set(err, -EINVAL, "cross needs the other broker; give --subscribe-url");
     }
-    if (scenario->publishes && options->publishers == 0) {
-        return rc_err_set(err, -EINVAL, "%s needs at least one of --publishers", scenario->name);
+    if (scenario->members && options->publishers > 0) {
+        return rc_err_set(err, -EINVAL, "in %s every connection publishes; leave --publishers away", scenario->name);
     }
     if (strlen(options->prefix) > RC_BENCH_NAME_MAX - 12 || strpbrk(options->prefix, "\"\\ \r\n") != NULL) {
         return rc_err_set(err, -EINVAL,
@@ -471,6 +500,7 @@ void rc_bench_options_at(struct rc_bench_options *options, uint32_t index)
     } else if (strcmp(options->sweep_name, "connections") == 0 && strcmp(options->scenario, "unicast") == 0) {
         options->channels = options->connections;
     }
+    set_think(options);
 }
 
 int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err)
@@ -505,7 +535,9 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
     if (failed != 0) {
         return failed;
     }
+    options->think_given = options->think_s >= 0;
     set_loop(options);
+    set_think(options);
     if (strcmp(options->scenario, "unicast") == 0) {
         options->channels = options->connections; /* each is a stream of its own */
     }
@@ -515,14 +547,13 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
 
 void rc_bench_options_help(FILE *out)
 {
-    fputs(
-        "ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
-        "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
-        "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
-        "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n"
-        "  ringcast-bench file FILE [options]                  the [[run]]s of a TOML file, see bench/scenarios.toml\n\n"
-        "Scenarios\n",
-        out);
+    fputs("ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
+          "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
+          "  ringcast-bench floor [scenario|all] [options]       measure this program's own bare server loops\n"
+          "  ringcast-bench compare-floor <scenario> [options]   both in turn, medians and the ratio\n\n"
+          "bench/run runs the presets of bench/scenarios.toml, beside other servers.\n\n"
+          "Scenarios\n",
+          out);
     for (unsigned i = 0; rc_bench_scenario_at(i) != NULL; i++) {
         fprintf(out, "  %-16s %s\n", rc_bench_scenario_at(i)->name, rc_bench_scenario_at(i)->help);
     }

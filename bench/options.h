@@ -47,7 +47,7 @@ struct rc_bench_options {
     const char *label;         /* names the server in the output; NULL: protocol */
     uint32_t connections;
     uint32_t channels;
-    uint32_t publishers;
+    uint32_t publishers;    /* 0: one for each message in flight, see rc_bench_options_publishers() */
     uint32_t subscriptions; /* per connection */
     uint32_t payload_bytes;
     uint32_t window;         /* closed loop: messages in flight; 0: open loop */
@@ -55,6 +55,7 @@ struct rc_bench_options {
     uint32_t connect_window; /* connections being opened at a time and process */
     uint32_t repeat;
     double rate;       /* open loop: a second */
+    double think_s;    /* closed loop: mean of the pause before a message's successor */
     double churn_rate; /* connections a second that come and go */
     double churn_stay_s;
     double slow_share;      /* 0..1 of the subscribers */
@@ -79,8 +80,10 @@ struct rc_bench_options {
     double sweep_values[RC_BENCH_SWEEP_MAX];
     uint32_t sweep_count;
     double sweep_value; /* of this point */
+    bool think_given;   /* else it follows the window */
     bool allow_loss;
     bool reconnect; /* subscribers that the server ends come back */
+    bool deflate;   /* permessage-deflate towards the client */
     bool mask_random;
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;
@@ -91,6 +94,9 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
 
 /* Gives the swept option its `index`-th value. */
 void rc_bench_options_at(struct rc_bench_options *options, uint32_t index);
+
+/* Connections that only publish: as many as messages may be in flight, up to a bound, unless it was said. */
+uint32_t rc_bench_options_publishers(const struct rc_bench_options *options);
 
 void rc_bench_options_help(FILE *out);
 

@@ -3,7 +3,7 @@
  *
  * The coordinator makes both before it forks; the client processes inherit them. Publishers all live in process 0, so
  * that the window of a closed loop has one owner; subscribers are spread over the processes in blocks. A *stream* is one
- * publisher on one channel: what sequence numbers count within. Every field of the shared part has one writer, or is only
+ * publisher on one channel: what sequence numbers count within. Where members talk, each subscriber is its own publisher. Every field of the shared part has one writer, or is only
  * ever added to.
  */
 #ifndef RC_BENCH_PLAN_H
@@ -31,12 +31,24 @@ struct rc_bench_plan {
     uint32_t subscribers; /* connections that receive, over all processes; for most scenarios all there are */
     uint32_t send_bytes;  /* what a connection may have under way to the server; 0: little */
     uint32_t restless;    /* those of them that come and go (churn) */
-    uint32_t publishers;
+    uint32_t publishers;  /* connections that only publish */
     uint32_t channels;
     uint32_t streams; /* max(channels, publishers); stream s is publisher s % publishers on channel s % channels */
     uint32_t streams_per_channel; /* at most */
-    uint32_t window_slots;        /* power of two > 2 * window, 0 in an open loop: numbers of a stream told apart */
+    uint32_t window_slots; /* 0 in an open loop: numbers of a stream told apart, see rc_bench_plan_window_slots() */
+    bool members;          /* subscriber s publishes stream s, over its own connection */
 };
+
+/* The power of two by which the numbers of a stream in flight are told apart: at most so many talkers are on a stream (pace.h), and
+ * a stall sends a few more. */
+static inline uint32_t rc_bench_plan_window_slots(uint32_t window, uint32_t streams)
+{
+    uint32_t slots = 4;
+    while (slots < 2 * ((window + streams - 1) / streams) + 10) {
+        slots *= 2;
+    }
+    return slots;
+}
 
 /* Subscribers [first, first + count) belong to a process. */
 static inline uint32_t rc_bench_plan_first(const struct rc_bench_plan *plan, uint32_t process)
@@ -89,6 +101,8 @@ struct rc_bench_tally {
     _Atomic uint64_t deliveries; /* right ones, each number once */
     _Atomic uint64_t receives;   /* receive completions: about what the server's sends were */
     _Atomic uint64_t bytes;
+    _Atomic uint64_t inflated;      /* messages that came compressed */
+    _Atomic uint64_t sent_segments; /* about what this process's own sends were on the loopback */
     _Atomic uint64_t pings;
     _Atomic uint64_t lost;    /* known at the end */
     _Atomic uint64_t skipped; /* missing so far */
@@ -119,6 +133,9 @@ struct rc_bench_shared {
     _Atomic uint64_t measure_start_ns; /* since base_ns; UINT64_MAX during warm-up */
     _Atomic uint64_t measure_end_ns;   /* since base_ns; UINT64_MAX until it is known */
     _Atomic uint64_t completed;        /* closed loop: messages that every subscriber has; added to by all */
+    _Atomic uint32_t
+        *finished; /* [finished_slots]: the n-th of them, 1 + its place in `left`; process 0 makes it 0 again */
+    uint32_t finished_slots;           /* power of two, more than can be in flight */
     _Atomic uint32_t publisher_sleeps; /* 1 while process 0 waits: a completion must wake it */
     int publisher_wake;                /* eventfd of process 0 */
     struct rc_bench_tally *tallies;    /* [processes] */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PARENTS_MAX 65536
@@ -17,10 +18,10 @@ struct parent {
 };
 
 /* The parent and name of a process from its stat line; the name may hold spaces and parentheses. */
-static bool read_stat(const char *pid, pid_t *parent, char *name, size_t name_room)
+static bool read_stat(const char *proc, const char *pid, pid_t *parent, char *name, size_t name_room)
 {
-    char path[64], line[512];
-    snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+    char path[320], line[512];
+    snprintf(path, sizeof(path), "%.256s/%.20s/stat", proc, pid);
     FILE *const file = fopen(path, "re");
     if (file == NULL) {
         return false;
@@ -67,7 +68,7 @@ uint32_t rc_bench_procstat_tree(const pid_t *roots, uint32_t root_count, pid_t *
             }
             struct parent *const next = &parents[parent_count];
             next->pid = (pid_t)strtol(entry->d_name, NULL, 10);
-            if (!read_stat(entry->d_name, &next->of, name, sizeof(name))) {
+            if (!read_stat("/proc", entry->d_name, &next->of, name, sizeof(name))) {
                 continue;
             }
             if (contains(roots, root_count, next->pid) && count < max) {
@@ -124,25 +125,38 @@ uint64_t rc_bench_procstat_cpu_ns(pid_t pid)
     return sum;
 }
 
-uint64_t rc_bench_procstat_ksoftirqd_ns(void)
+void rc_bench_procstat_cpus(const pid_t *pids, uint32_t count, cpu_set_t *cpus)
 {
-    DIR *const proc = opendir("/proc");
-    uint64_t sum = 0;
-    if (proc == NULL) {
-        return 0;
-    }
-    /* Kernel threads are made at boot: all are among the first numbers, and only children of kthreadd (2). */
-    const struct dirent *entry;
-    while ((entry = readdir(proc)) != NULL) {
-        char name[32], path[64];
-        pid_t parent;
-        if (isdigit((unsigned char)entry->d_name[0]) != 0 && read_stat(entry->d_name, &parent, name, sizeof(name)) &&
-            parent == 2 && strncmp(name, "ksoftirqd/", 10) == 0) {
-            snprintf(path, sizeof(path), "/proc/%.20s/schedstat", entry->d_name);
-            sum += first_number(path);
+    CPU_ZERO(cpus);
+    for (uint32_t i = 0; i < count; i++) {
+        cpu_set_t own;
+        if (sched_getaffinity(pids[i], sizeof(own), &own) == 0) {
+            CPU_OR(cpus, cpus, &own);
         }
     }
-    closedir(proc);
+}
+
+int64_t rc_bench_procstat_ksoftirqd_ns(const char *proc, const cpu_set_t *cpus)
+{
+    DIR *const folder = opendir(proc);
+    int64_t sum = -1;
+    if (folder == NULL) {
+        return -1;
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        char name[32], path[320];
+        pid_t parent;
+        unsigned cpu;
+        /* A child of kthreadd (2): a program may call itself so too. */
+        if (isdigit((unsigned char)entry->d_name[0]) != 0 &&
+            read_stat(proc, entry->d_name, &parent, name, sizeof(name)) && parent == 2 &&
+            sscanf(name, "ksoftirqd/%u", &cpu) == 1 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, cpus)) {
+            snprintf(path, sizeof(path), "%.256s/%.20s/schedstat", proc, entry->d_name);
+            sum = (sum < 0 ? 0 : sum) + (int64_t)first_number(path);
+        }
+    }
+    closedir(folder);
     return sum;
 }
 
@@ -210,21 +224,22 @@ void rc_bench_procstat_kernel_memory(struct rc_bench_kernel_memory *memory)
     fclose(file);
 }
 
-uint64_t rc_bench_procstat_segments(void)
+/* A counter of /proc/net/snmp or netstat, where a line of names comes before a line of values in the same order. */
+static uint64_t counter_of(const char *net, const char *file_name, const char *kind, const char *counter)
 {
-    FILE *const file = fopen("/proc/net/snmp", "re");
-    char names[1024] = "", values[1024];
+    char path[320], names[8192] = "", values[8192];
+    snprintf(path, sizeof(path), "%.256s/%s", net, file_name);
+    FILE *const file = fopen(path, "re");
     uint64_t found = 0;
     if (file == NULL) {
         return 0;
     }
     while (fgets(values, sizeof(values), file) != NULL) {
-        if (strncmp(values, "Tcp:", 4) == 0 && strncmp(names, "Tcp:", 4) == 0) {
-            /* A line of names, then a line of values in the same order. */
+        if (strncmp(values, kind, strlen(kind)) == 0 && strncmp(names, kind, strlen(kind)) == 0) {
             char *names_left = NULL, *values_left = NULL;
             const char *name = strtok_r(names, " \n", &names_left);
             const char *value = strtok_r(values, " \n", &values_left);
-            while (name != NULL && value != NULL && strcmp(name, "OutSegs") != 0) {
+            while (name != NULL && value != NULL && strcmp(name, counter) != 0) {
                 name = strtok_r(NULL, " \n", &names_left);
                 value = strtok_r(NULL, " \n", &values_left);
             }
@@ -235,4 +250,18 @@ uint64_t rc_bench_procstat_segments(void)
     }
     fclose(file);
     return found;
+}
+
+void rc_bench_procstat_tcp(const char *net, struct rc_bench_tcp *tcp)
+{
+    tcp->segments = counter_of(net, "snmp", "Tcp:", "OutSegs");
+    tcp->data_segments = counter_of(net, "netstat", "TcpExt:", "TCPOrigDataSent");
+}
+
+bool rc_bench_procstat_same_namespace(pid_t pid)
+{
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+    return stat("/proc/self/ns/net", &own) != 0 || stat(path, &other) != 0 || own.st_ino == other.st_ino;
 }

@@ -7,6 +7,8 @@
 #ifndef RC_BENCH_PROCSTAT_H
 #define RC_BENCH_PROCSTAT_H
 
+#include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,8 +20,12 @@ uint32_t rc_bench_procstat_tree(const pid_t *roots, uint32_t root_count, pid_t *
 /* CPU time of all threads of a process, ns (sum_exec_runtime of /proc/PID/task/TID/schedstat). */
 uint64_t rc_bench_procstat_cpu_ns(pid_t pid);
 
-/* CPU time of all ksoftirqd threads, ns: softirq work that is charged to nobody else. */
-uint64_t rc_bench_procstat_ksoftirqd_ns(void);
+/* The CPUs on which any of these processes may run. */
+void rc_bench_procstat_cpus(const pid_t *pids, uint32_t count, cpu_set_t *cpus);
+
+/* CPU time of the ksoftirqd threads of `cpus`, ns: softirq work that is charged to nobody else. `proc` is the folder of processes
+ * ("/proc"). -1 when none of them is there: a container does not show kernel threads. */
+int64_t rc_bench_procstat_ksoftirqd_ns(const char *proc, const cpu_set_t *cpus);
 
 struct rc_bench_memory {
     uint64_t rss_bytes;
@@ -39,7 +45,16 @@ struct rc_bench_kernel_memory {
 };
 void rc_bench_procstat_kernel_memory(struct rc_bench_kernel_memory *memory);
 
-/* TCP segments that this network namespace has sent (OutSegs of /proc/net/snmp). */
-uint64_t rc_bench_procstat_segments(void);
+/* What a network namespace has sent over TCP, both ends of its loopback. */
+struct rc_bench_tcp {
+    uint64_t segments;      /* of any kind, acknowledgements included (OutSegs of snmp) */
+    uint64_t data_segments; /* with data, each counted once (TCPOrigDataSent of netstat) */
+};
+
+/* `net` is the namespace's folder: "/proc/PID/net" of a process in it. */
+void rc_bench_procstat_tcp(const char *net, struct rc_bench_tcp *tcp);
+
+/* True when `pid` is in our own network namespace, or cannot be looked at. */
+bool rc_bench_procstat_same_namespace(pid_t pid);
 
 #endif

@@ -334,6 +334,17 @@ static const struct rc_bench_protocol protocols[] = {
         .after = plain_after,
     },
     {
+        .name = "nchan-members",
+        .help = "the same where subscribers publish over their own connections, on /both/<channel>",
+        .paths = {"/both/%s", "/both/%s", "/both/%s"},
+        .framing = ALL_WS,
+        .channels = true,
+        .join = plain_join,
+        .judge = plain_judge,
+        .before = plain_before,
+        .after = plain_after,
+    },
+    {
         .name = "redis",
         .help = "a Redis server: SUBSCRIBE and PUBLISH",
         .paths = {"/", "/", "/"},

@@ -138,6 +138,11 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
         rc_bench_conn_ended(client, slot);
         return head < 0 ? head : -EPROTO;
     }
+    if (head > 0 && client->plan->options->deflate && !rc_bench_inflate_agreed(rc_span_of(bytes, (size_t)head))) {
+        rc_bench_client_note(client, "the server does not agree to permessage-deflate with server_no_context_takeover");
+        rc_bench_conn_ended(client, slot);
+        return -EPROTO;
+    }
     if (head > 0) {
         client->conns[slot].state = RC_BENCH_CONN_JOINING;
         rc_bench_count(&client->tally->opened, 1);
@@ -183,6 +188,23 @@ static void take_message(struct rc_bench_client *client, uint32_t slot, struct r
     }
 }
 
+/* A message as it came: compressed ones are inflated first. */
+static void take_whole(struct rc_bench_client *client, uint32_t slot, struct rc_span message, bool compressed,
+                       uint64_t now_ns)
+{
+    struct rc_span text = message;
+    if (compressed) {
+        if (!client->plan->options->deflate ||
+            rc_bench_inflate(&client->inflate, message, FRAME_BYTES_MAX, &text) != 0) {
+            rc_bench_client_note(client, "the server sent a compressed message that cannot be read");
+            rc_bench_conn_ended(client, slot);
+            return;
+        }
+        rc_bench_count(&client->tally->inflated, 1);
+    }
+    take_message(client, slot, text, now_ns);
+}
+
 static void take_control(struct rc_bench_client *client, uint32_t slot, uint8_t opcode, struct rc_span payload)
 {
     if (opcode == RC_BENCH_WS_PING) {
@@ -208,6 +230,9 @@ static void take_fragment(struct rc_bench_client *client, uint32_t slot, const s
         rc_bench_conn_ended(client, slot);
         return;
     }
+    if (frame->opcode != RC_BENCH_WS_CONTINUATION) {
+        carry->compressed = frame->compressed;
+    }
     append(&carry->message, &carry->message_count, &carry->message_room, payload, (uint32_t)frame->payload_bytes);
     carry->fragmented = !frame->last;
     if (frame->last) {
@@ -216,7 +241,7 @@ static void take_fragment(struct rc_bench_client *client, uint32_t slot, const s
         const uint32_t count = carry->message_count;
         carry->message = NULL;
         carry->message_count = carry->message_room = 0;
-        take_message(client, slot, rc_span_of(message, count), now_ns);
+        take_whole(client, slot, rc_span_of(message, count), carry->compressed, now_ns);
         free(message);
     }
 }
@@ -240,7 +265,7 @@ static int take_frame(struct rc_bench_client *client, uint32_t slot, const uint8
     if (frame.opcode >= RC_BENCH_WS_CLOSE) {
         take_control(client, slot, frame.opcode, rc_span_of(payload, frame.payload_bytes));
     } else if (frame.last && !fragmented && frame.opcode != RC_BENCH_WS_CONTINUATION) {
-        take_message(client, slot, rc_span_of(payload, frame.payload_bytes), now_ns);
+        take_whole(client, slot, rc_span_of(payload, frame.payload_bytes), frame.compressed, now_ns);
     } else {
         take_fragment(client, slot, &frame, payload, now_ns);
     }

@@ -80,14 +80,22 @@ VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->serv
 VALUE(v_cpu_share, result->server_processes > 0 && result->seconds > 0
                        ? 100 * per(result->server_cpu_ns / 1e9, result->seconds)
                        : NAN)
-VALUE(v_softirq, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->ksoftirqd_ns, DELIVERIES) : NAN)
-VALUE(v_softirq_share,
-      result->server_cpu_ns > 0 && !has_traffic(result) ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds) : NAN)
+VALUE(v_softirq, result->server_cpu_ns > 0 && result->ksoftirqd_ns >= 0 && has_traffic(result)
+                     ? per(result->ksoftirqd_ns, DELIVERIES)
+                     : NAN)
+VALUE(v_cost, has_traffic(result) ? some(rc_bench_result_cost_ns(result)) : NAN)
+VALUE(v_softirq_share, result->server_cpu_ns > 0 && result->ksoftirqd_ns >= 0
+                           ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds)
+                           : NAN)
 VALUE(v_client_share, 100 * per(result->client_cpu_ns / 1e9, result->seconds))
 VALUE(v_segments, has_traffic(result) ? per((double)result->segments, DELIVERIES) : NAN)
 VALUE(v_segments_send,
       has_traffic(result) && !is(result, "connect") ? per((double)result->segments, (double)result->receives) : NAN)
+VALUE(v_per_send,
+      has_traffic(result) && !is(result, "connect") ? some(rc_bench_result_deliveries_per_send(result)) : NAN)
 VALUE(v_coalesced, has_traffic(result) && !is(result, "connect") ? per(DELIVERIES, (double)result->receives) : NAN)
+VALUE(v_inflated, result->inflated > 0 ? 100 * per((double)result->inflated, DELIVERIES) : NAN)
+VALUE(v_bytes_each, has_traffic(result) && !is(result, "connect") ? per((double)result->bytes, DELIVERIES) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
 VALUE(v_p90, QUANTILE(latency, 0.9))
 VALUE(v_p99, QUANTILE(latency, 0.99))
@@ -147,13 +155,17 @@ static const struct row rows[] = {
     {"latency_max_ns", "latency max", UNIT_TIME, v_max},
     {"latency_mean_ns", "latency mean", UNIT_TIME, v_mean},
     {"server_cpu_ns_per_delivery", "server CPU per delivery, ns", UNIT_NS, v_cpu},
-    {"ksoftirqd_ns_per_delivery", "  ksoftirqd beside it, ns", UNIT_NS, v_softirq},
+    {"ksoftirqd_ns_per_delivery", "  ksoftirqd of its CPUs, ns", UNIT_NS, v_softirq},
+    {"cost_ns_per_delivery", "  both, ns", UNIT_NS, v_cost},
+    {"deliveries_per_send", "  deliveries per send", UNIT_RATIO, v_per_send},
     {"server_cpu_percent", "server CPU", UNIT_PERCENT, v_cpu_share},
-    {"ksoftirqd_percent", "  ksoftirqd beside it", UNIT_PERCENT, v_softirq_share},
+    {"ksoftirqd_percent", "  ksoftirqd of its CPUs", UNIT_PERCENT, v_softirq_share},
     {"client_cpu_percent", "client CPU", UNIT_PERCENT, v_client_share},
     {"segments_per_delivery", "TCP segments per delivery", UNIT_RATIO, v_segments},
     {"segments_per_receive", "TCP segments per receive", UNIT_RATIO, v_segments_send},
     {"deliveries_per_receive", "deliveries per receive", UNIT_RATIO, v_coalesced},
+    {"received_bytes_per_delivery", "received per delivery, B", UNIT_BYTES, v_bytes_each},
+    {"compressed_percent", "compressed deliveries", UNIT_PERCENT, v_inflated},
     {"server_rss_bytes_per_connection", "server RSS per connection, B", UNIT_BYTES, v_rss},
     {"server_pss_bytes_per_connection", "server PSS per connection, B", UNIT_BYTES, v_pss},
     {"slab_bytes_per_connection", "kernel slab, both ends, B", UNIT_BYTES, v_slab},
@@ -249,7 +261,11 @@ static void title(FILE *out, const struct rc_bench_options *options)
     if (options->rate > 0) {
         fprintf(out, "open loop at %g/s\n", options->rate);
     } else if (options->window > 0) {
-        fprintf(out, "closed loop, %u in flight\n", options->window);
+        fprintf(out, "closed loop, %u in flight", options->window);
+        if (options->think_s > 0 && strcmp(options->scenario, "echo") != 0) {
+            fprintf(out, ", each %g ms after its last, give or take as much", options->think_s * 1e3);
+        }
+        fputc('\n', out);
     } else {
         fputs("nothing sent\n", out);
     }
@@ -306,8 +322,14 @@ static void ratio_line(FILE *out, const char *name, double server, double floor)
 
 void rc_bench_report_ratio(FILE *out, const struct rc_bench_result *server, const struct rc_bench_result *floor)
 {
-    fprintf(out, "ratio %s / %s\n", server->label, floor->label);
-    ratio_line(out, "server CPU per delivery", v_cpu(server), v_cpu(floor));
+    fprintf(out, "ratio %s / %s", server->label, floor->label);
+    /* A ratio of costs says little where one of them put more into a send. */
+    if (!isnan(v_per_send(server)) && !isnan(v_per_send(floor))) {
+        fprintf(out, ", %.2f and %.2f deliveries per send", v_per_send(server), v_per_send(floor));
+    }
+    fputc('\n', out);
+    ratio_line(out, "CPU per delivery with ksoftirqd", v_cost(server), v_cost(floor));
+    ratio_line(out, "  without", v_cpu(server), v_cpu(floor));
     ratio_line(out, "delivered/s", v_delivered_rate(server), v_delivered_rate(floor));
     ratio_line(out, "connections/s", v_connect_rate(server), v_connect_rate(floor));
     ratio_line(out, "latency p50", v_p50(server), v_p50(floor));
@@ -395,10 +417,10 @@ void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *option
     json_text(out, options->scenario);
     fprintf(
         out,
-        ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"rate\": %g, "
+        ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"think_seconds\": %g, \"rate\": %g, "
         "\"duration_seconds\": %g,\n  \"results\": [\n",
-        options->connections, options->channels, options->publishers, options->payload_bytes, options->window,
-        options->rate, options->duration_s);
+        options->connections, options->channels, rc_bench_options_publishers(options), options->payload_bytes,
+        options->window, options->think_s, options->rate, options->duration_s);
     for (uint32_t i = 0; i < count; i++) {
         json_result(out, &results[i]);
         fputs(i + 1 < count ? ",\n" : "\n", out);

@@ -5,7 +5,21 @@
 
 double rc_bench_result_cost_ns(const struct rc_bench_result *result)
 {
-    return result->deliveries == 0 ? 0 : result->server_cpu_ns / (double)result->deliveries;
+    if (result->deliveries == 0 || result->server_cpu_ns <= 0) {
+        return 0;
+    }
+    const double softirq_ns = result->ksoftirqd_ns > 0 ? result->ksoftirqd_ns : 0;
+    return (result->server_cpu_ns + softirq_ns) / (double)result->deliveries;
+}
+
+double rc_bench_result_deliveries_per_send(const struct rc_bench_result *result)
+{
+    return result->sends == 0 ? 0 : (double)result->deliveries / (double)result->sends;
+}
+
+uint64_t rc_bench_result_sends(uint64_t data_segments, uint64_t sent_here)
+{
+    return data_segments > sent_here ? data_segments - sent_here : 0;
 }
 
 bool rc_bench_result_clean(const struct rc_bench_options *options, const struct rc_bench_result *result)

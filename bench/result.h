@@ -41,10 +41,12 @@ struct rc_bench_result {
     uint64_t deliveries; /* for connect: connections */
     uint64_t receives;
     uint64_t bytes;
-    uint64_t joined; /* connections that were made meanwhile */
+    uint64_t inflated; /* messages that came compressed */
+    uint64_t joined;   /* connections that were made meanwhile */
     uint64_t segments;
-    double server_cpu_ns; /* 0 without --server-pid */
-    double ksoftirqd_ns;
+    uint64_t sends;       /* of the server: segments with data, the client's own taken off; 0: not known */
+    double server_cpu_ns; /* of the server's processes; 0 without --server-pid */
+    double ksoftirqd_ns;  /* of the CPUs that these may run on; negative: not shown here */
     double client_cpu_ns;
     /* Over the whole run. */
     uint64_t total_published;
@@ -91,7 +93,13 @@ bool rc_bench_result_clean(const struct rc_bench_options *options, const struct 
  * delivery, else rate), counts of what went wrong added up. */
 void rc_bench_result_median(const struct rc_bench_result *results, uint32_t count, struct rc_bench_result *median);
 
-/* Server CPU per delivery (connect: per connection), ns; 0 when unknown. */
+/* Server CPU per delivery (connect: per connection), ksoftirqd of its CPUs included, ns; 0 when unknown. */
 double rc_bench_result_cost_ns(const struct rc_bench_result *result);
+
+/* Deliveries for each of the server's sends; 0 when unknown. */
+double rc_bench_result_deliveries_per_send(const struct rc_bench_result *result);
+
+/* The server's part of the data segments of both ends: `sent_here` are the client's own, 0 where they are in another namespace. */
+uint64_t rc_bench_result_sends(uint64_t data_segments, uint64_t sent_here);
 
 #endif

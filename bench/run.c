@@ -46,6 +46,9 @@ struct run {
     uint64_t rss_ns; /* when the server's memory was looked at */
     pid_t tree[RC_BENCH_TREE_MAX];
     uint32_t tree_count;
+    cpu_set_t server_cpus; /* where the processes of `tree` may run */
+    char server_net[40];   /* /proc/PID/net of the server's namespace */
+    bool same_namespace;   /* as the clients': its counters hold their sends too */
     bool tty;
 };
 
@@ -55,10 +58,12 @@ struct sample {
     uint64_t deliveries;
     uint64_t receives;
     uint64_t bytes;
+    uint64_t inflated;
     uint64_t ready;
-    uint64_t segments;
+    struct rc_bench_tcp tcp;
+    uint64_t sent_segments;
     uint64_t server_cpu_ns;
-    uint64_t ksoftirqd_ns;
+    int64_t ksoftirqd_ns;
     uint64_t client_cpu_ns;
 };
 
@@ -93,7 +98,8 @@ static int make_plan(struct run *run, struct rc_err *err)
         plan->restless = (uint32_t)(options->churn_rate * (options->churn_stay_s + 0.5)) + 16;
         plan->subscribers += plan->restless;
     }
-    plan->publishers = plan->scenario->publishes ? options->publishers : 0;
+    plan->publishers = rc_bench_options_publishers(options);
+    plan->members = plan->scenario->members;
     plan->channels = options->channels;
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_SUBSCRIBER && !plan->protocol->channels &&
         plan->channels > 1) {
@@ -103,13 +109,15 @@ static int make_plan(struct run *run, struct rc_err *err)
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET && !plan->protocol->direct) {
         return rc_err_set(err, -EINVAL, "--protocol %s has no direct messages", plan->protocol->name);
     }
-    plan->streams = plan->channels > plan->publishers ? plan->channels : plan->publishers;
+    const uint32_t publishers = plan->members ? plan->subscribers : plan->publishers;
+    plan->streams = plan->channels > publishers ? plan->channels : publishers;
+    if (plan->members && plan->channels > plan->subscribers) {
+        return rc_err_set(err, -EINVAL, "%u rooms for %u members leave some empty; give fewer --channels",
+                          plan->channels, plan->subscribers);
+    }
     plan->streams_per_channel = (plan->streams + plan->channels - 1) / plan->channels;
     if (plan->scenario->publishes && options->window > 0) {
-        plan->window_slots = 4;
-        while (plan->window_slots < 2 * options->window + 2) {
-            plan->window_slots *= 2;
-        }
+        plan->window_slots = rc_bench_plan_window_slots(options->window, plan->streams);
         if ((uint64_t)plan->streams * plan->window_slots > WINDOW_COUNTS_MAX) {
             return rc_err_set(err, -EINVAL, "--window %u on %u streams needs too much memory; give a smaller one",
                               options->window, plan->streams);
@@ -135,6 +143,10 @@ static int make_plan(struct run *run, struct rc_err *err)
     plan->processes = options->processes > 0 ? options->processes : needed;
     if (plan->processes > plan->subscribers) {
         plan->processes = plan->subscribers;
+    }
+    if (plan->members && plan->processes > 1) {
+        return rc_err_set(err, -EINVAL, "the members of all rooms must fit into one process, of at most %u descriptors",
+                          slots);
     }
     if (plan->processes > RC_BENCH_PROCESSES_MAX || plan->subscribers / plan->processes + plan->publishers > slots) {
         return rc_err_set(
@@ -172,9 +184,14 @@ static int make_shared(struct run *run, struct rc_err *err)
     shared->tallies = share(tallies_bytes(run));
     shared->sequences = share(plan->streams * sizeof(*shared->sequences));
     shared->left = share(left_count(run) * sizeof(*shared->left));
+    shared->finished_slots = 4;
+    while (shared->finished_slots < 2 * run->options->window + 2) {
+        shared->finished_slots *= 2;
+    }
+    shared->finished = share(shared->finished_slots * sizeof(*shared->finished));
     const bool names = plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET;
     shared->names = names ? share((size_t)plan->subscribers * RC_BENCH_NAME_MAX) : NULL;
-    if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL ||
+    if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL || shared->finished == NULL ||
         (names && shared->names == NULL)) {
         return rc_err_set(err, -ENOMEM, "no shared memory for %u connections", plan->subscribers);
     }
@@ -198,6 +215,9 @@ static void free_shared(struct run *run)
     }
     if (shared->left != NULL) {
         munmap(shared->left, left_count(run) * sizeof(*shared->left));
+    }
+    if (shared->finished != NULL) {
+        munmap(shared->finished, shared->finished_slots * sizeof(*shared->finished));
     }
     if (shared->names != NULL) {
         munmap(shared->names, (size_t)run->plan.subscribers * RC_BENCH_NAME_MAX);
@@ -261,9 +281,11 @@ static void take_sample(struct run *run, struct sample *sample)
     sample->deliveries = SUM(run, deliveries);
     sample->receives = SUM(run, receives);
     sample->bytes = SUM(run, bytes);
+    sample->inflated = SUM(run, inflated);
     sample->ready = SUM(run, ready);
-    sample->segments = rc_bench_procstat_segments();
-    sample->ksoftirqd_ns = rc_bench_procstat_ksoftirqd_ns();
+    sample->sent_segments = SUM(run, sent_segments);
+    rc_bench_procstat_tcp(run->server_net, &sample->tcp);
+    sample->ksoftirqd_ns = rc_bench_procstat_ksoftirqd_ns("/proc", &run->server_cpus);
     for (uint32_t i = 0; i < run->plan.processes; i++) {
         sample->client_cpu_ns += rc_bench_procstat_cpu_ns(run->pids[i]);
     }
@@ -274,6 +296,10 @@ static void find_tree(struct run *run)
     run->tree_count =
         rc_bench_procstat_tree(run->options->server_pids, run->options->server_pid_count, run->tree, RC_BENCH_TREE_MAX);
     run->result->server_processes = run->tree_count;
+    rc_bench_procstat_cpus(run->tree, run->tree_count, &run->server_cpus);
+    run->same_namespace = run->tree_count == 0 || rc_bench_procstat_same_namespace(run->tree[0]);
+    snprintf(run->server_net, sizeof(run->server_net), "/proc/%d/net",
+             run->tree_count > 0 ? (int)run->tree[0] : (int)getpid());
 }
 
 static void take_memory(struct run *run, struct memory_sample *sample, bool with_clients)
@@ -519,10 +545,13 @@ static void measure(struct run *run)
     result->deliveries = to.deliveries - from.deliveries;
     result->receives = to.receives - from.receives;
     result->bytes = to.bytes - from.bytes;
+    result->inflated = to.inflated - from.inflated;
     result->joined = to.ready - from.ready;
-    result->segments = to.segments - from.segments;
+    result->segments = to.tcp.segments - from.tcp.segments;
+    result->sends = rc_bench_result_sends(to.tcp.data_segments - from.tcp.data_segments,
+                                          run->same_namespace ? to.sent_segments - from.sent_segments : 0);
     result->server_cpu_ns = (double)(to.server_cpu_ns - from.server_cpu_ns);
-    result->ksoftirqd_ns = (double)(to.ksoftirqd_ns - from.ksoftirqd_ns);
+    result->ksoftirqd_ns = to.ksoftirqd_ns < 0 ? -1 : (double)(to.ksoftirqd_ns - from.ksoftirqd_ns);
     result->client_cpu_ns = (double)(to.client_cpu_ns - from.client_cpu_ns);
 }
 

@@ -22,6 +22,22 @@ const struct rc_bench_scenario rc_bench_scenario_fanout = {
     .finish = rc_bench_traffic_finish,
 };
 
+const struct rc_bench_scenario rc_bench_scenario_rooms = {
+    .name = "rooms",
+    .help = "every connection is a member of one of the channels and talks there: each message goes to all members",
+    .default_protocol = "ringcast",
+    .role = RC_BENCH_SUBSCRIBER,
+    .publishes = true,
+    .members = true,
+    .holds_steady = true,
+    .start = rc_bench_traffic_start,
+    .ready = rc_bench_traffic_ready,
+    .payload = rc_bench_traffic_payload,
+    .closed = rc_bench_traffic_closed,
+    .turn = rc_bench_traffic_turn,
+    .finish = rc_bench_traffic_finish,
+};
+
 const struct rc_bench_scenario rc_bench_scenario_unicast = {
     .name = "unicast",
     .help = "direct messages, to each connection in turn by its client id",
@@ -68,9 +84,9 @@ const struct rc_bench_scenario rc_bench_scenario_latency = {
 };
 
 static const struct rc_bench_scenario *const scenarios[] = {
-    &rc_bench_scenario_connect, &rc_bench_scenario_idle,    &rc_bench_scenario_echo,  &rc_bench_scenario_fanout,
-    &rc_bench_scenario_unicast, &rc_bench_scenario_churn,   &rc_bench_scenario_storm, &rc_bench_scenario_slow,
-    &rc_bench_scenario_cross,   &rc_bench_scenario_latency,
+    &rc_bench_scenario_connect, &rc_bench_scenario_idle,    &rc_bench_scenario_echo,    &rc_bench_scenario_fanout,
+    &rc_bench_scenario_rooms,   &rc_bench_scenario_unicast, &rc_bench_scenario_churn,   &rc_bench_scenario_storm,
+    &rc_bench_scenario_slow,    &rc_bench_scenario_cross,   &rc_bench_scenario_latency,
 };
 
 const struct rc_bench_scenario *rc_bench_scenario_find(const char *name)

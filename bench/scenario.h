@@ -15,6 +15,7 @@ struct rc_bench_scenario {
     const char *default_protocol;
     enum rc_bench_role role; /* of the connections that are not publishers */
     bool publishes;          /* publishers, channels and streams are planned */
+    bool members;            /* subscribers publish, on the channel that they are on */
     bool opens_itself;       /* the loop opens no subscribers by itself, and RUN starts at once */
     bool idle;               /* nothing is sent: no warm-up, the server's memory is what counts */
     bool churns;             /* more subscribers come and go than those that stay */
@@ -33,6 +34,7 @@ const struct rc_bench_scenario *rc_bench_scenario_find(const char *name);
 const struct rc_bench_scenario *rc_bench_scenario_at(unsigned index);
 
 extern const struct rc_bench_scenario rc_bench_scenario_fanout;
+extern const struct rc_bench_scenario rc_bench_scenario_rooms;
 extern const struct rc_bench_scenario rc_bench_scenario_unicast;
 extern const struct rc_bench_scenario rc_bench_scenario_cross;
 extern const struct rc_bench_scenario rc_bench_scenario_latency;

@@ -34,11 +34,18 @@ int rc_bench_traffic_start(struct rc_bench_client *client)
     traffic->tracks = calloc(tracks + 1, sizeof(*traffic->tracks));
     traffic->here = calloc(plan->channels, sizeof(*traffic->here));
     traffic->processes_on = calloc(plan->channels, sizeof(*traffic->processes_on));
+    const size_t numbers = (size_t)plan->streams * plan->window_slots;
+    bool whole = traffic->tracks != NULL && traffic->here != NULL && traffic->processes_on != NULL;
     if (plan->window_slots > 0) {
-        traffic->counts = calloc((size_t)plan->streams * plan->window_slots, sizeof(*traffic->counts));
+        traffic->counts = calloc(numbers, sizeof(*traffic->counts));
+        whole = whole && traffic->counts != NULL;
     }
-    if (traffic->tracks == NULL || traffic->here == NULL || traffic->processes_on == NULL ||
-        (plan->window_slots > 0 && traffic->counts == NULL)) {
+    if (plan->window_slots > 0 && client->process == 0) {
+        traffic->talkers = calloc(numbers, sizeof(*traffic->talkers));
+        traffic->turns = calloc(plan->options->window, sizeof(*traffic->turns));
+        whole = whole && traffic->talkers != NULL && traffic->turns != NULL;
+    }
+    if (!whole) {
         rc_bench_client_note(client, "no memory to check %zu streams", tracks);
         return -ENOMEM;
     }
@@ -93,9 +100,14 @@ void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
 
 /* --- the closed loop's accounting ---------------------------------------------------------------------------------- */
 
-static void completed(struct rc_bench_client *client)
+/* Every subscriber has the message whose place in `left` is `at`. */
+static void completed(struct rc_bench_client *client, size_t at)
 {
-    atomic_fetch_add_explicit(&client->shared->completed, 1, memory_order_seq_cst);
+    struct rc_bench_shared *const shared = client->shared;
+    const uint64_t number = atomic_fetch_add_explicit(&shared->completed, 1, memory_order_seq_cst);
+    /* F1 pairs with G1 in take_finished(). The place is free: fewer are in flight than there are. */
+    atomic_store_explicit(&shared->finished[number & (shared->finished_slots - 1)], (uint32_t)at + 1,
+                          memory_order_release);
     if (client->process == 0) {
         return;
     }
@@ -123,7 +135,7 @@ static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t seq
     if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
         traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
-        completed(client);
+        completed(client, at);
     }
 }
 
@@ -215,7 +227,7 @@ static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t sc
 {
     const struct rc_bench_plan *const plan = client->plan;
     const struct rc_bench_protocol *const protocol = client->protocol;
-    const uint32_t slot = client->subscribers + stream % plan->publishers;
+    const uint32_t slot = plan->members ? stream : client->subscribers + stream % plan->publishers;
     const uint32_t payload_bytes = plan->options->payload_bytes;
     const bool direct = client->role == RC_BENCH_TARGET;
     char name[RC_BENCH_NAME_MAX];
@@ -251,10 +263,10 @@ static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t sc
     return true;
 }
 
-static bool publish_next(struct rc_bench_client *client, uint64_t scheduled_ns, uint64_t now_ns)
+/* publish(), and how long the server did not let it. */
+static bool publish_or_block(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    const uint32_t stream = traffic->next_stream;
     if (!publish(client, stream, scheduled_ns)) {
         if (traffic->blocked_since_ns == 0) {
             traffic->blocked_since_ns = now_ns;
@@ -265,10 +277,22 @@ static bool publish_next(struct rc_bench_client *client, uint64_t scheduled_ns, 
         rc_bench_count(&client->tally->blocked_ns, now_ns - traffic->blocked_since_ns);
         traffic->blocked_since_ns = 0;
     }
-    traffic->next_stream = stream + 1 == client->plan->streams ? 0 : stream + 1;
-    traffic->published++;
-    if (client->plan->window_slots > 0 && traffic->processes_on[stream % client->plan->channels] == 0) {
-        completed(client); /* nobody is there to have it */
+    return true;
+}
+
+/* Closed loop: one message of `talker` (UINT32_MAX: of nobody). */
+static bool publish_of(struct rc_bench_client *client, uint32_t talker, uint32_t stream, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const struct rc_bench_plan *const plan = client->plan;
+    const uint32_t sequence = rc_bench_sequence(client->shared, stream);
+    const size_t at = (size_t)stream * plan->window_slots + (sequence & (plan->window_slots - 1));
+    if (!publish_or_block(client, stream, now_ns - plan->base_ns, now_ns)) {
+        return false;
+    }
+    traffic->talkers[at] = talker + 1;
+    if (traffic->processes_on[stream % plan->channels] == 0) {
+        completed(client, at); /* nobody is there to have it */
     }
     return true;
 }
@@ -277,6 +301,7 @@ static bool publish_next(struct rc_bench_client *client, uint64_t scheduled_ns, 
 static void look_for_stall(struct rc_bench_client *client, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
+    const uint32_t window = client->plan->options->window;
     const uint64_t patience_ns = STALL_NS + (uint64_t)client->plan->subscribers * STALL_NS_EACH;
     if (now_ns - traffic->moved_ns < patience_ns || traffic->stalls_in_a_row >= STALLS_MAX) {
         return;
@@ -286,32 +311,62 @@ static void look_for_stall(struct rc_bench_client *client, uint64_t now_ns)
     rc_bench_count(&client->tally->stalls, 1);
     rc_bench_client_note(client, "nothing was delivered for %u s with the window full",
                          (uint32_t)(patience_ns / 1000000000u));
-    const uint32_t streams =
-        client->plan->streams < client->plan->options->window ? client->plan->streams : client->plan->options->window;
-    for (uint32_t i = 0; i < streams && traffic->extra < client->plan->options->window; i++) {
-        traffic->extra += publish_next(client, now_ns - client->plan->base_ns, now_ns) ? 1 : 0;
+    const uint32_t streams = client->plan->streams < window ? client->plan->streams : window;
+    for (uint32_t i = 0; i < streams && traffic->extra < window; i++) {
+        const uint32_t stream = rc_bench_pace_stream(i, window, client->plan->streams, traffic->turns[i] - 1);
+        traffic->extra += publish_of(client, UINT32_MAX, stream, now_ns) ? 1 : 0;
     }
 }
 
-static void publish_closed(struct rc_bench_client *client, uint64_t now_ns)
+/* Lets the talkers whose messages are complete go on. */
+static void take_finished(struct rc_bench_client *client, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    const uint64_t done = atomic_load_explicit(&client->shared->completed, memory_order_acquire);
-    client->completed_seen = done;
-    if (done != traffic->completed_before || traffic->moved_ns == 0) {
-        traffic->completed_before = done;
+    struct rc_bench_shared *const shared = client->shared;
+    for (;;) {
+        _Atomic uint32_t *const next = &shared->finished[traffic->completed_before & (shared->finished_slots - 1)];
+        /* G1 pairs with F1 in completed(). */
+        const uint32_t place = atomic_load_explicit(next, memory_order_acquire);
+        if (place == 0) {
+            break;
+        }
+        atomic_store_explicit(next, 0, memory_order_relaxed); /* written again only for a message that we send later */
+        const uint32_t talker = traffic->talkers[place - 1];
+        traffic->talkers[place - 1] = 0;
+        traffic->completed_before++;
         traffic->moved_ns = now_ns;
         traffic->stalls_in_a_row = 0;
+        if (talker > 0) {
+            rc_bench_pace_done(&traffic->pace, talker - 1, now_ns);
+        }
     }
-    for (uint32_t i = 0; i < PUBLISHES_PER_TURN; i++) {
-        if (traffic->published - rc_bench_counted(&client->shared->completed) >= client->plan->options->window) {
-            break;
+    client->completed_seen = traffic->completed_before;
+}
+
+static uint64_t publish_closed(struct rc_bench_client *client, uint64_t now_ns)
+{
+    struct rc_bench_traffic *const traffic = traffic_of(client);
+    const struct rc_bench_options *const options = client->plan->options;
+    if (traffic->pace.count == 0) {
+        const uint64_t think_ns = (uint64_t)(options->think_s * 1e9);
+        const int failed = rc_bench_pace_start(&traffic->pace, options->window, think_ns, now_ns, now_ns);
+        RC_ASSERT(failed == 0);
+        traffic->moved_ns = now_ns;
+    }
+    take_finished(client, now_ns);
+    for (uint32_t i = 0; i < PUBLISHES_PER_TURN && rc_bench_pace_due(&traffic->pace) <= now_ns; i++) {
+        const uint32_t talker = rc_bench_pace_next(&traffic->pace);
+        const uint32_t stream =
+            rc_bench_pace_stream(talker, options->window, client->plan->streams, traffic->turns[talker]);
+        if (!publish_of(client, talker, stream, now_ns)) {
+            return UINT64_MAX; /* woken when the server reads again */
         }
-        if (!publish_next(client, now_ns - client->plan->base_ns, now_ns)) {
-            break;
-        }
+        traffic->turns[talker]++;
+        rc_bench_pace_take(&traffic->pace);
+        traffic->moved_ns = now_ns;
     }
     look_for_stall(client, now_ns);
+    return rc_bench_pace_due(&traffic->pace);
 }
 
 /* The time between two messages at a moment of the run: shorter during a surge. */
@@ -339,9 +394,11 @@ static uint64_t publish_open(struct rc_bench_client *client, uint64_t now_ns)
         if (due > now_ns) {
             return due;
         }
-        if (!publish_next(client, due - client->plan->base_ns, now_ns)) {
+        const uint32_t stream = traffic->next_stream;
+        if (!publish_or_block(client, stream, due - client->plan->base_ns, now_ns)) {
             return UINT64_MAX; /* woken when the server reads again */
         }
+        traffic->next_stream = stream + 1 == client->plan->streams ? 0 : stream + 1;
         traffic->due_ns += interval_at(client, traffic->due_ns);
     }
     return now_ns;
@@ -395,7 +452,7 @@ uint64_t rc_bench_traffic_turn(struct rc_bench_client *client, uint64_t now_ns, 
         bring_back(client, now_ns);
         until_ns = traffic->returning_count > 0 ? traffic->return_ns : UINT64_MAX;
     }
-    if (client->process != 0 || client->plan->publishers == 0) {
+    if (client->process != 0 || (client->plan->publishers == 0 && !client->plan->members)) {
         return until_ns;
     }
     if (phase == RC_BENCH_DRAIN && traffic->blocked_since_ns != 0) {
@@ -404,10 +461,6 @@ uint64_t rc_bench_traffic_turn(struct rc_bench_client *client, uint64_t now_ns, 
     if (phase != RC_BENCH_RUN) {
         return until_ns;
     }
-    if (client->plan->window_slots > 0) {
-        publish_closed(client, now_ns);
-        return until_ns;
-    }
-    const uint64_t due = publish_open(client, now_ns);
+    const uint64_t due = client->plan->window_slots > 0 ? publish_closed(client, now_ns) : publish_open(client, now_ns);
     return due < until_ns ? due : until_ns;
 }

@@ -2,13 +2,14 @@
  * traffic: publishing and checking, shared by the scenarios that have publishers and subscribers.
  *
  * One instance per client process, on client->state. Process 0 publishes: in an open loop at the times the rate gives,
- * whatever the server does, in a closed loop whenever the last subscriber has a message. Every process checks what its
- * subscribers get.
+ * whatever the server does, in a closed loop a pause after the last subscriber has a message, each of those in flight for itself
+ * (pace.h). Every process checks what its subscribers get.
  */
 #ifndef RC_BENCH_TRAFFIC_H
 #define RC_BENCH_TRAFFIC_H
 
 #include "bench/client.h"
+#include "bench/pace.h"
 #include "bench/track.h"
 
 struct rc_bench_traffic {
@@ -17,8 +18,10 @@ struct rc_bench_traffic {
     uint32_t *counts;          /* [streams * window_slots]: subscribers here that have a number; NULL in an open loop */
     uint32_t *here;            /* [channels]: subscribers of this process */
     uint32_t *processes_on;    /* [channels]: processes with subscribers */
-    uint64_t published;        /* messages of this run */
-    uint64_t completed_before; /* completions at the last look, and when they last moved */
+    struct rc_bench_pace pace; /* closed loop, process 0 only, as are the next two */
+    uint64_t *turns;           /* [window]: messages of each talker so far */
+    uint32_t *talkers;         /* [streams * window_slots]: 1 + whose message it is; 0: nobody's */
+    uint64_t completed_before; /* completions that were acted on, and when there last was one */
     uint64_t moved_ns;
     uint64_t extra;            /* published beyond the window to reveal what was lost */
     uint64_t blocked_since_ns; /* 0: not blocked */

@@ -57,7 +57,9 @@ int rc_bench_ws_parse(const uint8_t *bytes, size_t count, uint64_t payload_bytes
     const uint8_t opcode = bytes[0] & 0x0f;
     const bool control = opcode >= RC_BENCH_WS_CLOSE;
     uint64_t payload_bytes = bytes[1] & 0x7f;
-    if ((bytes[0] & 0x70) != 0 || (bytes[1] & 0x80) != 0 || (opcode > 2 && opcode < 8) || opcode > 10 ||
+    const bool compressed = (bytes[0] & 0x40) != 0;
+    if ((bytes[0] & 0x30) != 0 || (compressed && (control || opcode == RC_BENCH_WS_CONTINUATION)) ||
+        (bytes[1] & 0x80) != 0 || (opcode > 2 && opcode < 8) || opcode > 10 ||
         (control && ((bytes[0] & 0x80) == 0 || payload_bytes > 125))) {
         return -EPROTO;
     }
@@ -79,6 +81,7 @@ int rc_bench_ws_parse(const uint8_t *bytes, size_t count, uint64_t payload_bytes
     frame->payload_bytes = payload_bytes;
     frame->header_bytes = header_bytes;
     frame->opcode = opcode;
+    frame->compressed = compressed;
     frame->last = (bytes[0] & 0x80) != 0;
     return header_bytes;
 }

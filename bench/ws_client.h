@@ -31,7 +31,8 @@ struct rc_bench_ws_frame {
     uint64_t payload_bytes;
     uint8_t header_bytes;
     uint8_t opcode;
-    bool last; /* FIN */
+    bool last;       /* FIN */
+    bool compressed; /* RSV1 of the first frame of a message: permessage-deflate */
 };
 
 /* Writes the upgrade request; `subprotocol`, `extra` (whole header lines) and `host` as given, the first two may be NULL.
@@ -43,8 +44,8 @@ size_t rc_bench_ws_request(char *out, size_t room, const char *host, const char 
  * answer to our request. `*status` becomes the HTTP status once it is there, else 0. */
 int rc_bench_ws_answer(const char *text, size_t bytes, unsigned *status);
 
-/* Reads the header of a frame from the server. > 0: its size; 0: more to come; -EPROTO: reserved bits, a masked frame, an
- * unknown opcode, a fragmented or long control frame, or a length above `payload_bytes_max`. */
+/* Reads the header of a frame from the server. > 0: its size; 0: more to come; -EPROTO: RSV2 and RSV3, RSV1 on a continuation or control
+ * frame, a masked frame, an unknown opcode, a fragmented or long control frame, or a length above `payload_bytes_max`. */
 int rc_bench_ws_parse(const uint8_t *bytes, size_t count, uint64_t payload_bytes_max, struct rc_bench_ws_frame *frame);
 
 /* Size of the header of a client frame. */

@@ -1,14 +1,21 @@
 // The application that ringcast-bench's protocol "socketio" expects: rooms as channels, and an event for one client.
 // usage: node socketio.mjs PORT [REDIS_URL]       with a Redis URL: several instances, one application
+// environment: BENCH_TLS=FOLDER with cert.pem and key.pem, BENCH_DEFLATE=1
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { createRequire } from 'node:module';
 
 const require = createRequire(`${process.cwd()}/build/bench/`);
 const { Server } = require('socket.io');
 const [port, redisUrl] = process.argv.slice(2);
 
-const http = createServer();
-const io = new Server(http, { transports: ['websocket'], perMessageDeflate: false });
+const { BENCH_TLS: tls, BENCH_DEFLATE: deflate } = process.env;
+const http = tls
+    ? createSecureServer({ cert: readFileSync(`${tls}/cert.pem`), key: readFileSync(`${tls}/key.pem`) })
+    : createServer();
+const perMessageDeflate = deflate ? { serverNoContextTakeover: true } : false;
+const io = new Server(http, { transports: ['websocket'], perMessageDeflate });
 if (redisUrl) {
     const { createAdapter } = require('@socket.io/redis-adapter');
     const { createClient } = require('redis');

@@ -1,14 +1,20 @@
 // A broker as one writes it by hand with ws: ringcast's native JSON protocol in the parts that the load generator uses,
 // channels in a Map, each message turned into text once. Also /echo, and /live as in ws's own broadcast example.
-// usage: node ws.mjs PORT
+// usage: node ws.mjs PORT        environment: BENCH_TLS=FOLDER with cert.pem and key.pem, BENCH_DEFLATE=1
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { createRequire } from 'node:module';
 
 const require = createRequire(`${process.cwd()}/build/bench/`);
 const { WebSocketServer } = require('ws');
 
-const http = createServer((request, response) => response.end());
-const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, clientTracking: false });
+const { BENCH_TLS: tls, BENCH_DEFLATE: deflate } = process.env;
+const http = tls
+    ? createSecureServer({ cert: readFileSync(`${tls}/cert.pem`), key: readFileSync(`${tls}/key.pem`) })
+    : createServer((request, response) => response.end());
+const perMessageDeflate = deflate ? { serverNoContextTakeover: true } : false;
+const sockets = new WebSocketServer({ noServer: true, perMessageDeflate, clientTracking: false });
 const channels = new Map();
 const clients = new Map();
 const live = new Set();

@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import test from "node:test";
+import { testBroker } from "./lib/broker.mjs";
 import { NO_REDIS, startRedis, testRedis } from "./lib/redis.mjs";
-import { BIN_DIR, program, until } from "./lib/util.mjs";
+import { certificate } from "./lib/tls.mjs";
+import { BIN_DIR, ROOT, freePort, program, until } from "./lib/util.mjs";
 
 /* The results of a run, which must have gone well. */
 async function bench(...args) {
@@ -56,4 +58,63 @@ test("fanout and cross over a bare Redis", { skip: NO_REDIS }, () => withRedis(a
 testRedis("cross over two brokers", { brokers: 2, workers: 1, timeout: 60000 }, async ({ brokers: [a, b] }) => {
   const [cross] = await bench("cross", "--url", `ws://${a.host}`, "--subscribe-url", `ws://${b.host}`, "--connections", "40", "--channels", "4", "--rate", "400");
   assert.equal(cross.deliveries, cross.published * 10);
+});
+
+const tlsPort = await freePort();
+const all = {
+  workers: 1,
+  timeout: 60000,
+  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true },
+};
+testBroker("messages over TLS, compressed, large, and from every member of a room", all, async (broker) => {
+  const plain = `ws://${broker.host}`, secure = `wss://127.0.0.1:${tlsPort}`;
+  const [tls] = await bench("fanout", "--url", secure, "--connections", "30", "--window", "3", "--payload", "20000");
+  assert.equal(tls.connections, 33, "a publisher for each message in flight");
+  assert.equal(tls.deliveries, tls.published * 30);
+  const [packed] = await bench("fanout", "--url", plain, "--connections", "30", "--payload", "2000", "--deflate");
+  assert.ok(packed.compressed_percent > 99 && packed.received_bytes_per_delivery < 1000, JSON.stringify(packed));
+  const [rooms] = await bench("rooms", "--url", plain, "--connections", "40", "--channels", "4");
+  assert.equal(rooms.connections, 40, "members publish over their own connections");
+  assert.equal(rooms.deliveries, rooms.published * 10);
+  const [both] = await bench("rooms", "--url", secure, "--connections", "40", "--channels", "4", "--deflate", "--payload", "700");
+  assert.equal(both.deliveries, both.published * 10);
+  const [large] = await bench("fanout", "--url", plain, "--connections", "5", "--payload", "256KiB", "--window", "1");
+  assert.equal(large.deliveries, large.published * 5);
+});
+
+// What a figure of a fan-out means hangs on it.
+testBroker("two in flight do not leave in one send, and what was sent is counted", { workers: 1, timeout: 60000 }, async (broker) => {
+  const url = ["--url", `ws://${broker.host}`, "--server-pid", String(broker.pid), "--connections", "300"];
+  const [apart] = await bench("fanout", ...url, "--window", "2");
+  const [together] = await bench("fanout", ...url, "--window", "2", "--publishers", "1", "--think", "0");
+  // A machine that is busy with other things lets some meet; without pauses all do.
+  assert.ok(together.deliveries_per_receive > 1.9, `together: ${together.deliveries_per_receive}`);
+  assert.ok(apart.deliveries_per_receive < 1.6, `apart: ${apart.deliveries_per_receive} deliveries per receive`);
+  for (const run of [apart, together]) {
+    assert.ok(run.deliveries_per_send > 0, "the kernel counts segments with data");
+    assert.ok(run.cost_ns_per_delivery >= run.server_cpu_ns_per_delivery, "ksoftirqd is added");
+  }
+});
+
+test("a server that does not compress is told, not measured", async () => {
+  const { code, stderr } = await program(join(BIN_DIR, "ringcast-bench"), ["floor", "fanout", "--deflate", "--connections", "3", "--quiet"]);
+  assert.equal(code, 2);
+  assert.match(stderr, /does not agree to permessage-deflate/);
+});
+
+test("every preset is a command line that ringcast-bench takes", async () => {
+  const run = (...args) => program(join(ROOT, "bench/run"), args);
+  const list = (await run("list")).stdout.trim().split("\n").map((line) => line.split(" ")[0]);
+  for (const wanted of ["fanout1k", "fanout1k-single", "fanout-16k", "fanout-256k", "fanout-tls", "fanout-deflate", "rooms", "cross1"]) {
+    assert.ok(list.includes(wanted), wanted);
+  }
+  for (const preset of list) {
+    const [, scenario, floor, , peers, ...options] = (await run("show", preset)).stdout.trimEnd().split("\n");
+    for (const peer of peers.split(" ").filter(Boolean)) assert.match(peer, /^(nchan|ws|Socket\.IO|Bun|uWebSockets)$/);
+    const command = floor === "floor" ? ["compare-floor", scenario] : [scenario];
+    const nobody = ["--url", "ws://127.0.0.1:1", ...(scenario === "cross" ? ["--subscribe-url", "ws://127.0.0.1:1"] : []), "--repeat", "1", "--quiet", "--cpu", "none"];
+    const { code, stderr } = await program(join(BIN_DIR, "ringcast-bench"), [...command, ...options, ...nobody], { timeout: 60000 });
+    assert.equal(code, 2, `${preset}: ${stderr}`);
+    assert.match(stderr, /is the server running/, preset);
+  }
 });

@@ -73,6 +73,28 @@ Test(bench_options, sweep_and_versus)
     cr_assert_eq(options.versus[1].pid_count, 0);
 }
 
+Test(bench_options, messages_in_flight_have_publishers_and_pauses_of_their_own)
+{
+    cr_assert_eq(parse("fanout"), 0);
+    cr_assert(options.window == 2 && rc_bench_options_publishers(&options) == 2);
+    cr_assert_float_eq(options.think_s, 0.001, 1e-9);
+    cr_assert_eq(parse("fanout --window 1"), 0);
+    cr_assert(rc_bench_options_publishers(&options) == 1 && options.think_s == 0.0, "nothing to fall into step with");
+    cr_assert_eq(parse("fanout --window 1000"), 0);
+    cr_assert_eq(rc_bench_options_publishers(&options), 256);
+    cr_assert_eq(parse("fanout --window 8 --publishers 3 --think 0"), 0);
+    cr_assert(rc_bench_options_publishers(&options) == 3 && options.think_s == 0.0);
+    cr_assert_eq(parse("fanout --rate 10"), 0);
+    cr_assert_eq(rc_bench_options_publishers(&options), 1);
+    cr_assert_eq(parse("rooms"), 0, "%s", err.text);
+    cr_assert(rc_bench_options_publishers(&options) == 0 && options.window == 500 && options.connections == 5000);
+    cr_assert_eq(parse("fanout --sweep window=1,16"), 0);
+    rc_bench_options_at(&options, 1);
+    cr_assert(rc_bench_options_publishers(&options) == 16 && options.think_s > 0);
+    rc_bench_options_at(&options, 0);
+    cr_assert(rc_bench_options_publishers(&options) == 1 && options.think_s == 0.0);
+}
+
 Test(bench_options, every_error_says_what_to_do)
 {
     static const struct {
@@ -89,7 +111,8 @@ Test(bench_options, every_error_says_what_to_do)
         {"fanout --rate 1 --window 1", "exclude each other"},
         {"churn --window 1", "open loop"},
         {"cross", "--subscribe-url"},
-        {"fanout --publishers 0", "at least one"},
+        {"fanout --publishers 0", "expected N, 1 to 10000"},
+        {"rooms --publishers 3", "every connection publishes"},
         {"fanout --protocol smtp", "--protocol smtp is unknown"},
         {"fanout --server-pid 0", "not possible"},
         {"fanout --server-pid 1,,2", "not possible"},

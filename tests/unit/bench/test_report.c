@@ -29,6 +29,8 @@ static void fill(void)
         results[i].deliveries = 1000;
         results[i].receives = 500;
         results[i].segments = 1500;
+        results[i].sends = 400;
+        results[i].ksoftirqd_ns = 5e5;
         results[i].server_cpu_ns = 1e6 * (double[]){5, 3, 4}[i];
         results[i].server_processes = 1;
         results[i].lost = i;
@@ -54,6 +56,9 @@ Test(bench_report, json_is_json)
     cr_assert_eq(rc_json_scan(rc_span_text(text), RC_JSON_CHECK_UTF8, &value, &offset), 0, "at %zu: %.60s", offset,
                  text + offset);
     cr_assert_not_null(strstr(text, "\"server_cpu_ns_per_delivery\": 5000"));
+    cr_assert_not_null(strstr(text, "\"ksoftirqd_ns_per_delivery\": 500"));
+    cr_assert_not_null(strstr(text, "\"cost_ns_per_delivery\": 5500"));
+    cr_assert_not_null(strstr(text, "\"deliveries_per_send\": 2.5"));
     cr_assert_not_null(strstr(text, "\"segments_per_receive\": 3"));
     free(text);
 }
@@ -81,10 +86,40 @@ Test(bench_report, median_is_of_the_middle_run_and_faults_add_up)
     fill();
     static struct rc_bench_result median;
     rc_bench_result_median(results, 3, &median);
-    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 4000.0, 1e-6);
+    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 4500.0, 1e-6);
     cr_assert_eq(median.lost, 3);
     rc_bench_result_median(results, 1, &median);
-    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 5000.0, 1e-6);
+    cr_assert_float_eq(rc_bench_result_cost_ns(&median), 5500.0, 1e-6);
+}
+
+Test(bench_report, sends_are_the_servers_and_unknown_is_not_zero)
+{
+    static struct rc_bench_result one;
+    cr_assert_eq(rc_bench_result_sends(1100, 100), 1000);
+    cr_assert_eq(rc_bench_result_sends(50, 100), 0, "the client's own estimate may be above a small count");
+    one.deliveries = 3000;
+    cr_assert_float_eq(rc_bench_result_deliveries_per_send(&one), 0.0, 1e-9);
+    one.sends = rc_bench_result_sends(1100, 100);
+    cr_assert_float_eq(rc_bench_result_deliveries_per_send(&one), 3.0, 1e-9);
+    one.ksoftirqd_ns = -1; /* not shown here */
+    cr_assert_float_eq(rc_bench_result_cost_ns(&one), 0.0, 1e-9, "without --server-pid there is no cost");
+    one.server_cpu_ns = 3e6;
+    cr_assert_float_eq(rc_bench_result_cost_ns(&one), 1000.0, 1e-9);
+}
+
+Test(bench_report, ratios_tell_what_was_in_a_send)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    fill();
+    results[1].sends = 1000;
+    FILE *const out = open_memstream(&text, &bytes);
+    rc_bench_report_ratio(out, &results[0], &results[1]);
+    text_of(out, &text);
+    cr_assert_not_null(strstr(text, "2.50 and 1.00 deliveries per send"));
+    cr_assert_not_null(strstr(text, "1.571"), "(5000 + 500) / (3000 + 500), ksoftirqd included: %s", text);
+    cr_assert_not_null(strstr(text, "1.667"), "and without");
+    free(text);
 }
 
 Test(bench_report, clean_means_nothing_that_was_not_allowed)

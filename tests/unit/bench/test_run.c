@@ -1,6 +1,5 @@
 /* Whole runs of the load generator against its own floor servers, short and unpinned. */
 #include "bench/floor.h"
-#include "bench/procstat.h"
 #include "bench/run.h"
 
 #include <criterion/criterion.h>
@@ -42,8 +41,10 @@ static void run(const char *text)
 Test(bench_run, fanout_in_a_closed_loop, .timeout = 60)
 {
     run("floor fanout --connections 50 --window 2");
-    cr_assert(result.deliveries > 0 && result.connections == 51);
+    cr_assert(result.deliveries > 0 && result.connections == 52, "a publisher for each in flight");
     cr_assert_eq(result.total_deliveries, result.total_published * 50);
+    const double per_send = rc_bench_result_deliveries_per_send(&result);
+    cr_assert(per_send > 0.5 && per_send < 1.2, "%.2f deliveries per send", per_send);
 }
 
 Test(bench_run, fanout_over_channels_processes_and_publishers, .timeout = 60)
@@ -51,6 +52,20 @@ Test(bench_run, fanout_over_channels_processes_and_publishers, .timeout = 60)
     run("floor fanout --connections 60 --channels 7 --publishers 3 --window 20 --processes 3 --mask-random");
     cr_assert_eq(result.processes, 3);
     cr_assert_eq(result.lost, 0);
+}
+
+Test(bench_run, one_message_at_a_time, .timeout = 60)
+{
+    run("floor fanout --connections 50 --window 1");
+    cr_assert_eq(result.connections, 51);
+    cr_assert_eq(result.total_deliveries, result.total_published * 50);
+}
+
+Test(bench_run, rooms_in_which_everybody_talks, .timeout = 60)
+{
+    run("floor rooms --connections 60 --channels 6");
+    cr_assert_eq(result.connections, 60, "members publish over their own connections");
+    cr_assert_eq(result.total_deliveries, result.total_published * 10);
 }
 
 Test(bench_run, fanout_at_a_rate, .timeout = 60)
@@ -115,19 +130,4 @@ Test(bench_run, nobody_listens, .timeout = 60)
     cr_assert_eq(rc_bench_run(&options, &result, &err), 0);
     cr_assert(result.broken_off);
     cr_assert_not_null(strstr(result.error, "is the server running"), "%s", result.error);
-}
-
-Test(bench_procstat, sees_itself)
-{
-    pid_t pids[16];
-    const pid_t self = getpid();
-    cr_assert(rc_bench_procstat_tree(&self, 1, pids, 16) >= 1);
-    cr_assert_eq(pids[0], self);
-    cr_assert(rc_bench_procstat_cpu_ns(self) > 0);
-    struct rc_bench_memory memory;
-    rc_bench_procstat_memory(self, &memory);
-    cr_assert(memory.rss_bytes > 0 && memory.pss_bytes > 0 && memory.pss_bytes <= memory.rss_bytes);
-    struct rc_bench_kernel_memory kernel;
-    rc_bench_procstat_kernel_memory(&kernel);
-    cr_assert(kernel.slab_bytes > 0);
 }

@@ -38,6 +38,8 @@ static struct world *make(uint32_t subscribers, uint32_t channels, uint32_t publ
     world->shared.tallies = calloc(processes, sizeof(struct rc_bench_tally));
     world->shared.sequences = calloc(plan->streams, sizeof(*world->shared.sequences));
     world->shared.left = calloc((size_t)plan->streams * 8, sizeof(*world->shared.left));
+    world->shared.finished_slots = 8;
+    world->shared.finished = calloc(8, sizeof(*world->shared.finished));
     world->shared.publisher_wake = eventfd(0, EFD_NONBLOCK);
     atomic_init(&world->shared.measure_end_ns, UINT64_MAX);
     for (uint32_t p = 0; p < processes; p++) {
@@ -68,6 +70,9 @@ static void destroy(struct world *world)
         free(traffic->tracks);
         free(traffic->excused);
         free(traffic->counts);
+        free(traffic->talkers);
+        free(traffic->turns);
+        rc_bench_pace_free(&traffic->pace);
         free(traffic->here);
         free(traffic->processes_on);
         free(traffic);
@@ -77,6 +82,7 @@ static void destroy(struct world *world)
     free(world->shared.tallies);
     free((void *)world->shared.sequences);
     free((void *)world->shared.left);
+    free((void *)world->shared.finished);
     free(world);
 }
 
@@ -231,5 +237,107 @@ Test(bench_traffic, excused_subscribers_are_counted_apart)
     cr_assert_eq(world->clients[0].tally->lost, 0);
     cr_assert_eq(world->clients[0].tally->excused, 9);
     cr_assert_eq(world->clients[0].tally->latency.count, 10, "and not in the healthy ones' latency");
+    destroy(world);
+}
+
+/* Publishers that are connected to nothing: what they publish stays in their outboxes. */
+static void give_publishers(struct world *world, uint32_t publishers)
+{
+    struct rc_bench_client *const client = &world->clients[0];
+    client->slots = client->subscribers + publishers;
+    client->conns = realloc(client->conns, client->slots * sizeof(*client->conns));
+    client->outboxes = calloc(publishers, sizeof(*client->outboxes));
+    client->dirty = calloc(publishers, sizeof(*client->dirty));
+    for (uint32_t i = 0; i < publishers; i++) {
+        client->conns[client->subscribers + i] = (struct rc_bench_conn){
+            .role = RC_BENCH_PUBLISHER, .state = RC_BENCH_CONN_READY, .number = i, .outbox = i + 1};
+        client->outboxes[i] = (struct rc_bench_outbox){.bytes = malloc(65536), .room = 65536};
+    }
+}
+
+static void take_publishers(struct world *world, uint32_t publishers)
+{
+    for (uint32_t i = 0; i < publishers; i++) {
+        free(world->clients[0].outboxes[i].bytes);
+    }
+    free(world->clients[0].outboxes);
+    free(world->clients[0].dirty);
+}
+
+/* The closed loop used to publish as many as were complete, at once and over one connection: two that had once met were never
+ * apart again, and each server's figure was that of two messages in one send. */
+Test(bench_traffic, messages_that_are_complete_together_are_not_followed_together)
+{
+    struct world *const world = make(2, 1, 2, 2, 1);
+    struct rc_bench_client *const client = &world->clients[0];
+    world->options.think_s = 0.001;
+    world->options.publishers = 2;
+    give_publishers(world, 2);
+    uint64_t now = 1000000, due = rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+    uint32_t apart = 0;
+    for (uint32_t round = 0; round < 20; round++) {
+        cr_assert(due > now && due <= now + 2000000, "the first is due within twice the mean pause");
+        now = due;
+        due = rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+        apart += due != UINT64_MAX && due > now + 50000 ? 1 : 0;
+        while (due != UINT64_MAX) {
+            cr_assert(due <= now + 2000000);
+            now = due;
+            due = rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+        }
+        cr_assert_eq(world->shared.sequences[0], round + 1, "each over its own connection");
+        cr_assert_eq(world->shared.sequences[1], round + 1);
+        now += 4000000;
+        for (uint32_t slot = 0; slot < 2; slot++) { /* both in one go to all */
+            deliver(world, 0, slot, 0, round);
+            deliver(world, 0, slot, 1, round);
+        }
+        due = rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+    }
+    cr_assert(apart >= 16, "%u of 20 pairs were taken apart", apart);
+    cr_assert_eq(client->tally->published, 40);
+    take_publishers(world, 2);
+    destroy(world);
+}
+
+Test(bench_traffic, only_the_message_that_is_complete_is_followed)
+{
+    struct world *const world = make(2, 1, 2, 2, 1);
+    struct rc_bench_client *const client = &world->clients[0];
+    world->options.publishers = 2;
+    give_publishers(world, 2);
+    cr_assert_eq(rc_bench_traffic_turn(client, 1000, RC_BENCH_RUN), UINT64_MAX, "both are in flight");
+    deliver(world, 0, 0, 0, 0);
+    deliver(world, 0, 0, 1, 0);
+    deliver(world, 0, 1, 1, 0);
+    rc_bench_traffic_turn(client, 2000, RC_BENCH_RUN);
+    cr_assert_eq(world->shared.sequences[0], 1, "one of its subscribers waits");
+    cr_assert_eq(world->shared.sequences[1], 2);
+    take_publishers(world, 2);
+    destroy(world);
+}
+
+Test(bench_traffic, what_is_lost_does_not_end_the_loop)
+{
+    struct world *const world = make(1, 1, 2, 2, 1);
+    struct rc_bench_client *const client = &world->clients[0];
+    world->options.publishers = 2;
+    give_publishers(world, 2);
+    uint64_t now = 1000;
+    rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+    for (uint32_t round = 0; round < 5; round++) {
+        /* Nothing comes: after a while one more of each stream shows what is missing, and the talkers go on. */
+        now += 3000000000;
+        rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+        const uint32_t newest = world->shared.sequences[0] - 1;
+        deliver(world, 0, 0, 0, newest);
+        rc_bench_traffic_turn(client, now, RC_BENCH_RUN);
+        if (round == 0) {
+            cr_assert_eq(client->tally->stalls, 1);
+            cr_assert_eq(newest, 1);
+            cr_assert_eq(world->shared.sequences[0], 3, "the lost one's talker published again");
+        }
+    }
+    take_publishers(world, 2);
     destroy(world);
 }

@@ -74,7 +74,10 @@ Test(bench_ws_client, frame_headers_of_all_lengths)
 Test(bench_ws_client, forbidden_frames)
 {
     static const uint8_t bad[][10] = {
-        {0xc1, 0},    /* reserved bit */
+        {0xa1, 0},    /* reserved bit */
+        {0x91, 0},    /* the other */
+        {0xc0, 0},    /* compressed, but no first frame */
+        {0xc9, 0},    /* a compressed ping */
         {0x81, 0x80}, /* masked */
         {0x83, 0},    /* unknown opcodes */
         {0x8b, 0},
