@@ -12,10 +12,12 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "worker/store/named.h"
 
 #define APPEND_BLOCK_MIN 1024u
-#define APPEND_GAPS_MAX 64u      /* groups told of a loss in one pass of the loop */
-#define APPEND_RECLAIM_MAX 1024u /* logs that are looked at for one message */
+#define APPEND_BLOCK_MAX (UINT64_C(1) << 30) /* of channel_log, too */
+#define APPEND_GAPS_MAX 64u                  /* groups told of a loss in one pass of the loop */
+#define APPEND_RECLAIM_MAX 1024u             /* logs that are looked at for one message */
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
@@ -64,6 +66,17 @@ static enum rc_slow_policy append_policy(const struct rc_hub *hub, uint32_t grou
     return hub->config->namespaces[channel->namespace].slow_consumer;
 }
 
+static void append_log_slow(const struct rc_hub *hub, const struct rc_subscription *subscription,
+                            const struct rc_channel_log *log, uint32_t from)
+{
+    const struct rc_span name =
+        rc_hub_name(hub, rc_truth_channel(hub->truth, rc_truth_group(hub->truth, subscription->group)->channel));
+    rc_named_log_ended("slow_consumer_disconnected", hub->truth, subscription->slot, "behind in a channel",
+                       " channel=\"%.*s\" behind_bytes=%llu behind_messages=%u", (int)name.count,
+                       (const char *)name.bytes, (unsigned long long)(log->head - subscription->cursor),
+                       log->frames - from);
+}
+
 /* One subscription fell off: everything before `keep` goes. */
 static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_channel_log *log, uint64_t keep,
                             enum rc_slow_policy policy)
@@ -74,6 +87,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
     if (truth->slots[slot_index].cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        rc_named_log_ended("slow_consumer_disconnected", truth, slot_index, "no memory for the rest of a message", "");
         rc_io_terminate(hub->io, slot_index);
         return;
     }
@@ -86,8 +100,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
     case RC_SLOW_DISCONNECT:
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
-        rc_log_limited(RC_LOG_INFO, 5, "slow_consumer_disconnected", "slot=%u behind_bytes=%llu", slot_index,
-                       (unsigned long long)(log->head - subscription->cursor));
+        append_log_slow(hub, subscription, log, from);
         rc_hub_close_connection(hub, slot_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
                                 strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
         hub->handlers.flushed(hub->handlers.context, slot_index);
@@ -122,14 +135,41 @@ static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc
     }
 }
 
+/* What a log may hold by its bytes alone. */
+static uint64_t append_bytes_max(const struct rc_hub *hub, uint64_t need)
+{
+    return hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+}
+
+/* Frames that the log keeps. */
+static uint32_t append_kept_frames(const struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    return log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base);
+}
+
+/* Channel_log holds only a few large messages: with it alone, who is not served for a moment would be the slow one. So for those who
+ * are behind, not for what the turn has not sent, a log that keeps few may grow on while the others are left half of the budget. */
+static uint64_t append_limit(const struct rc_hub *hub, const struct rc_channel_log *log, uint32_t kept_frames,
+                             uint64_t need)
+{
+    const struct rc_config_limits *limits = &hub->config->limits;
+    const uint64_t limit = append_bytes_max(hub, need);
+    const uint64_t others = hub->log_bytes - log->block_bytes;
+    if (kept_frames >= limits->channel_log_messages || log->head - log->served + need > limit ||
+        others >= limits->worker_log_bytes / 2) {
+        return limit;
+    }
+    uint64_t larger = limits->worker_log_bytes / 2 - others;
+    larger = larger < APPEND_BLOCK_MAX ? larger : APPEND_BLOCK_MAX;
+    return larger > limit ? larger : limit;
+}
+
 /* Moves the log into a block with room for `need` more bytes, within the budgets. */
 static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t need)
 {
-    const uint64_t kept =
-        log->head - log->base +
-        (uint64_t)(log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base)) * sizeof(struct rc_frame);
-    const uint64_t limit =
-        hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+    const uint32_t kept_frames = append_kept_frames(hub, log);
+    const uint64_t kept = log->head - log->base + (uint64_t)kept_frames * sizeof(struct rc_frame);
+    const uint64_t limit = append_limit(hub, log, kept_frames, need);
     uint64_t bytes = APPEND_BLOCK_MIN;
     while (bytes < (kept + need) + (kept + need) / 2) {
         bytes *= 2;
@@ -184,12 +224,18 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     return rc_channel_log_room(log) >= need;
 }
 
-/* Is what the turn has not sent yet alone too much? Then cutting others off would not help. */
+/* Is what the turn has not sent yet alone too much? Then cutting others off would not help, or not be right: when it is sent the log
+ * may grow for them. */
 static bool append_room_unsent(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t need)
 {
     const uint32_t frames = log->frames - rc_channel_log_find(log, &hub->truth->heap, log->served);
-    return log->head != log->served &&
-           log->head - log->served + frames * sizeof(struct rc_frame) + need > log->block_bytes;
+    const uint64_t unsent = log->head - log->served;
+    if (unsent == 0) {
+        return false;
+    }
+    return unsent + frames * sizeof(struct rc_frame) + need > log->block_bytes ||
+           (append_kept_frames(hub, log) < hub->config->limits.channel_log_messages &&
+            unsent + need > append_bytes_max(hub, need));
 }
 
 /* The same for who gets the latest only. Keys are lost only when nothing else is in the way. */
@@ -626,6 +672,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        rc_named_log_ended("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
+                           " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
         rc_hub_close_connection(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
                                 strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
         hub->handlers.flushed(hub->handlers.context, target->slot);

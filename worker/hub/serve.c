@@ -459,7 +459,9 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope s
     }
     if (serve_narrow(slot, scope)) {
         struct serve_source source;
-        serve_fill(&p, &source, serve_source_of(hub, slot_index, only, false, &source) ? 1 : 0);
+        if (serve_source_of(hub, slot_index, only, false, &source)) {
+            serve_fill(&p, &source, 1);
+        }
     } else {
         const uint32_t count = serve_collect(&p, false);
         serve_fill(&p, hub->sources, count);
