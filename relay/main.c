@@ -337,6 +337,9 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
     rc_queries_close(&relay->queries);
     rc_router_close(&relay->router);
     rc_roster_close(&relay->roster);
+    for (int i = 0; relay->ports != NULL && i < relay->args.port_count; i++) {
+        rc_port_close(&relay->ports[i]);
+    }
     free(relay->ports);
     return result;
 }

@@ -373,6 +373,7 @@ static void run(struct worker *w)
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_questions_expire(&w->uplink);
+        rc_uplink_ask_again(&w->uplink);
         rc_sessions_uplink_room(&w->sessions);
         w->more |= rc_sessions_work(&w->sessions);
         rc_memberships_flush(&w->memberships);

@@ -141,6 +141,11 @@ int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t by
     return 0;
 }
 
+void rc_port_close(struct rc_relay_port *port)
+{
+    rc_acknowledgements_close(&port->acknowledgements);
+}
+
 static void end_gap(struct rc_relay_port *port)
 {
     atomic_store_explicit(&port->process->reported_stuck, 0, memory_order_relaxed);
@@ -161,6 +166,7 @@ bool rc_port_follow(struct rc_relay_port *port)
         attach_down(port);
         select_up(port);
         rc_gap_set_clear(&port->gaps);
+        rc_acknowledgements_clear(&port->acknowledgements);
         end_gap(port);
     }
     port->live = state != RC_PROCESS_DOWN && !port->down_lost;
@@ -278,12 +284,6 @@ static bool is_message(enum rc_record_type type)
     return type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT;
 }
 
-/* Answers what the worker itself has asked, for which its overflow has room: see rc_port_stalled. */
-static bool is_answer(enum rc_record_type type)
-{
-    return type == RC_DOWN_ANSWER || type == RC_DOWN_INTEREST;
-}
-
 /* May a record go to the worker? See port.h. Everything that is written passes here; 0, -ENOTCONN, -EMSGSIZE or -EAGAIN. */
 static int admit(const struct rc_relay_port *port, enum rc_record_type type, uint64_t bytes)
 {
@@ -296,7 +296,7 @@ static int admit(const struct rc_relay_port *port, enum rc_record_type type, uin
                        (unsigned long long)bytes, (unsigned long long)port->record_bytes_max, "raise server.ring_size");
         return -EMSGSIZE;
     }
-    return is_message(type) || is_answer(type) || RC_LIKELY(!rc_port_stalled(port)) ? 0 : -EAGAIN;
+    return is_message(type) || type == RC_DOWN_ANSWER || RC_LIKELY(!rc_port_stalled(port)) ? 0 : -EAGAIN;
 }
 
 /* Down if nothing waits before it, else (or if down is full) overflow: 0, or why not. */
@@ -329,8 +329,34 @@ static void begin_gap(struct rc_relay_port *port)
     }
 }
 
+/* In order: behind those that wait already. */
+static int acknowledge(struct rc_relay_port *port, const struct rc_envelope_view *view)
+{
+    const int result = !port->live ? -ENOTCONN
+                       : rc_acknowledgements_empty(&port->acknowledgements)
+                           ? write_in_order(port, RC_DOWN_INTEREST, view)
+                           : -EAGAIN;
+    if (RC_LIKELY(result != -EAGAIN)) {
+        return result;
+    }
+    rc_metric_add(port->metrics, RC_METRIC_ACKNOWLEDGEMENTS_LATE, 1);
+    return rc_acknowledgements_put(&port->acknowledgements, view);
+}
+
+static void tell_acknowledgements(struct rc_relay_port *port)
+{
+    struct rc_envelope_view view;
+    while (rc_acknowledgements_first(&port->acknowledgements, &view) &&
+           write_in_order(port, RC_DOWN_INTEREST, &view) == 0) {
+        rc_acknowledgements_pop(&port->acknowledgements);
+    }
+}
+
 int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
 {
+    if (type == RC_DOWN_INTEREST) {
+        return acknowledge(port, view);
+    }
     const uint64_t hash = view->head.channel_hash;
     /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */
     const bool behind_gap =
@@ -443,6 +469,7 @@ bool rc_port_pump(struct rc_relay_port *port)
         moved++;
     }
     tell_gaps(port);
+    tell_acknowledgements(port);
     return moved == PUMP_RECORDS_MAX;
 }
 
@@ -483,7 +510,8 @@ bool rc_port_pending(struct rc_relay_port *port)
     if (rc_port_overflow_used(port) > 0 && overflow_can_move(port)) {
         return true;
     }
-    return !rc_port_stalled(port) && !rc_gap_set_empty(&port->gaps);
+    return !rc_port_stalled(port) &&
+           (!rc_gap_set_empty(&port->gaps) || !rc_acknowledgements_empty(&port->acknowledgements));
 }
 
 bool rc_port_drained(struct rc_relay_port *port)

@@ -15,9 +15,13 @@
  *
  *   message, direct    while there is room; what finds none is dropped, its channel is noted, and a gap record is written before
  *                      any later message of it
- *   answer, interest   to a record of the worker itself: always. The router takes nothing from the up ring of a worker whose
+ *   answer             to a record of the worker itself: always. The router takes nothing from the up ring of a worker whose
  *                      overflow is more than half full (rc_port_stalled), so that they fit in the other half
- *   everything else    while the overflow is not more than half full: that half is for the answers. Its sender is told
+ *   everything else    while the overflow is not more than half full: that half is for the answers
+ *
+ * What was not taken is not forgotten: gaps are noted, acknowledgements of interest wait in a queue of their own (they come when Redis
+ * likes, and are told once), and both go when there is room. Of all others the sender is told; whoever waits for one (a call, a
+ * query) has a deadline.
  *
  * What is larger than half of the down ring can never get there, wherever that stands. It must not get into the overflow either,
  * where everything behind it would wait for ever: it is refused like what finds no room, and its sender told that it is too large.
@@ -36,6 +40,7 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/ring.h"
 #include "common/shm/layout.h"
+#include "relay/route/acknowledgements.h"
 #include "relay/route/gap_set.h"
 
 struct rc_relay_port {
@@ -58,6 +63,7 @@ struct rc_relay_port {
     struct rc_ring down;         /* producer */
     struct rc_ring overflow_in;  /* producer */
     struct rc_ring overflow_out; /* consumer of the same ring */
+    struct rc_acknowledgements acknowledgements; /* that wait for room */
     struct rc_gap_set gaps;
 };
 
@@ -71,6 +77,7 @@ struct rc_port_record {
 /* Attaches a zeroed port to a mapped port segment of `bytes` bytes. -EBADMSG with `err` when it is not one. */
 int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes, struct rc_process *process,
                  struct rc_metrics *metrics, uint32_t index, int bell_fd, struct rc_err *err);
+void rc_port_close(struct rc_relay_port *port);
 
 /* Looks at the worker's state and generation; every loop. True when a new generation was adopted: its interest is empty. */
 bool rc_port_follow(struct rc_relay_port *port);
@@ -88,14 +95,15 @@ void rc_port_resume(struct rc_relay_port *port);
 
 /* Writes a down record with view->head.generation set to the worker's: 0. Otherwise it was not written: -ENOTCONN, the worker does not
  * run; -EAGAIN, there is no room for it now; -EMSGSIZE, there can never be. RC_DOWN_MESSAGE and RC_DOWN_DIRECT are noted and counted
- * then; what becomes of others is the caller's to say. */
+ * then; what becomes of others is the caller's to say. RC_DOWN_INTEREST is 0 also when it will be written as soon as there is room, and
+ * -ENOBUFS or -ENOMEM when too many wait. */
 int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view);
 
 /* Tells the worker, behind what it was sent before, that messages of a channel (no name: of any) were lost. Now, or, when there is no
  * room, as soon as there is. */
 void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes);
 
-/* Moves overflow down as far as there is room and tells gaps. True when it stopped at its bound and can go on at once. */
+/* Moves overflow down as far as there is room, tells gaps and what else waited. True when it stopped at its bound and can go on at once. */
 bool rc_port_pump(struct rc_relay_port *port);
 
 /* True while the worker's own records have to wait because its overflow is more than half full. */

@@ -575,7 +575,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
         .channel = request->name,
     };
     if (rc_router_send_to(router, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
+        rc_metric_add(router->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED, 1); /* the worker will ask again */
     }
 }
 

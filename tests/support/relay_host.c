@@ -145,6 +145,9 @@ void relay_host_crash_relay(struct relay_host *host)
 {
     if (host->ports != NULL) {
         rc_router_close(&host->router);
+        for (uint32_t i = 0; i < host->worker_count; i++) {
+            rc_port_close(&host->ports[i]);
+        }
         free(host->ports);
         host->ports = NULL;
     }

@@ -201,9 +201,7 @@ static int user_slots(struct rc_sessions *sessions, struct rc_span user, struct 
         }
     }
     for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
-        const struct rc_pending *pending = rc_truth_pending(truth, i);
-        if (truth->slots[pending->slot].generation == pending->generation &&
-            rc_index_list_push(slots, pending->slot) < 0) {
+        if (rc_index_list_push(slots, rc_truth_pending(truth, i)->slot) < 0) {
             return -ENOMEM;
         }
     }

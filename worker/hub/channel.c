@@ -107,10 +107,10 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, index);
     if (index == hub->everybody || channel->subscriber_count > 0 || channel->pending != 0 ||
-        (channel->flags & (RC_CHANNEL_WANTED | RC_CHANNEL_TOLD | RC_CHANNEL_DIRTY))) {
+        (channel->flags & (RC_CHANNEL_WANTED | RC_CHANNEL_TOLD | RC_CHANNEL_DIRTY | RC_CHANNEL_SETTLING))) {
         return;
     }
-    RC_ASSERT(channel->groups == 0 && channel->throttles == 0);
+    RC_ASSERT(channel->groups == 0 && channel->throttles == 0 && !(channel->flags & RC_CHANNEL_ASKED));
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);
     rc_heap_free(&truth->heap, channel->name);
@@ -308,8 +308,10 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
         return -ENOMEM;
     }
     struct rc_pending *pending = rc_truth_pending(truth, index);
-    *pending = (struct rc_pending){.slot = slot,
-                                   .generation = truth->slots[slot].generation,
+    *pending = (struct rc_pending){.previous = channel->pending_last,
+                                   .next_of_slot = hub->waiting[slot],
+                                   .channel = channel_index,
+                                   .slot = slot,
                                    .id_bytes = (uint8_t)id.count,
                                    .joins = joins ? 1 : 0};
     if (id.count > 0) {
@@ -321,6 +323,10 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
         rc_truth_pending(truth, channel->pending_last)->next = index;
     }
     channel->pending_last = index;
+    if (hub->waiting[slot] != 0) {
+        rc_truth_pending(truth, hub->waiting[slot])->previous_of_slot = index;
+    }
+    hub->waiting[slot] = index;
     truth->slots[slot].pending_count++;
     channel_update_interest(hub, channel_index);
     if (channel->flags & RC_CHANNEL_ACTIVE) {
@@ -344,44 +350,57 @@ int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel_index)
     return rc;
 }
 
-/* Unlinks the first waiting request of the connection, or returns 0. */
-static uint32_t pending_take(struct rc_hub *hub, struct rc_channel *channel, uint32_t slot)
+/* Takes a request out of both of its lists. What the channel is to the relay is not looked at. */
+static struct rc_pending pending_remove(struct rc_hub *hub, uint32_t index)
 {
     struct rc_truth *truth = hub->truth;
-    uint32_t previous = 0;
-    for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(truth, index)->next) {
-        struct rc_pending *pending = rc_truth_pending(truth, index);
-        if (pending->slot == slot && pending->generation == truth->slots[slot].generation) {
-            if (previous == 0) {
-                channel->pending = pending->next;
-            } else {
-                rc_truth_pending(truth, previous)->next = pending->next;
-            }
-            if (channel->pending_last == index) {
-                channel->pending_last = previous;
-            }
-            return index;
-        }
-        previous = index;
+    const struct rc_pending pending = *rc_truth_pending(truth, index);
+    struct rc_channel *channel = rc_truth_channel(truth, pending.channel);
+    if (pending.previous != 0) {
+        rc_truth_pending(truth, pending.previous)->next = pending.next;
+    } else {
+        channel->pending = pending.next;
     }
-    return 0;
+    if (pending.next != 0) {
+        rc_truth_pending(truth, pending.next)->previous = pending.previous;
+    } else {
+        channel->pending_last = pending.previous;
+    }
+    if (pending.previous_of_slot != 0) {
+        rc_truth_pending(truth, pending.previous_of_slot)->next_of_slot = pending.next_of_slot;
+    } else {
+        hub->waiting[pending.slot] = pending.next_of_slot;
+    }
+    if (pending.next_of_slot != 0) {
+        rc_truth_pending(truth, pending.next_of_slot)->previous_of_slot = pending.previous_of_slot;
+    }
+    truth->slots[pending.slot].pending_count--;
+    rc_pool_free(&truth->pending, index);
+    return pending;
+}
+
+/* The same, and nobody may want the channel any more. */
+static struct rc_pending pending_drop(struct rc_hub *hub, uint32_t index)
+{
+    const struct rc_pending pending = pending_remove(hub, index);
+    channel_update_interest(hub, pending.channel);
+    rc_hub_release(hub, pending.channel);
+    return pending;
 }
 
 bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes)
 {
-    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const uint32_t index = pending_take(hub, channel, slot);
-    if (index == 0) {
+    uint32_t oldest = 0; /* the list begins with the newest */
+    for (uint32_t index = hub->waiting[slot]; index != 0; index = rc_truth_pending(hub->truth, index)->next_of_slot) {
+        oldest = rc_truth_pending(hub->truth, index)->channel == channel_index ? index : oldest;
+    }
+    if (oldest == 0) {
         return false;
     }
-    const struct rc_pending *pending = rc_truth_pending(hub->truth, index);
-    *id_bytes = pending->id_bytes;
-    memcpy(id, pending->id, pending->id_bytes);
-    rc_pool_free(&hub->truth->pending, index);
-    hub->truth->slots[slot].pending_count--;
-    channel_update_interest(hub, channel_index);
-    rc_hub_release(hub, channel_index);
+    const struct rc_pending pending = pending_drop(hub, oldest);
+    *id_bytes = pending.id_bytes;
+    memcpy(id, pending.id, pending.id_bytes);
     return true;
 }
 
@@ -402,11 +421,7 @@ static void pending_joined(struct rc_hub *hub, uint32_t slot_index, uint32_t cod
 static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending, bool local,
                            uint32_t code)
 {
-    struct rc_slot *slot = &hub->truth->slots[pending->slot];
-    if (slot->generation != pending->generation) {
-        return;
-    }
-    slot->pending_count--;
+    const struct rc_slot *slot = &hub->truth->slots[pending->slot];
     const bool goes_on = slot->state == RC_SLOT_OPEN && !(slot->flags & RC_SLOT_CLOSE_QUEUED);
     if (goes_on && code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
         rc_hub_subscribe(hub, pending->slot, channel_index) == 0) {
@@ -442,14 +457,12 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local,
         channel->flags =
             (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (local ? RC_CHANNEL_LOCAL : 0));
     }
-    while (channel->pending != 0) {
-        const uint32_t index = channel->pending;
-        const struct rc_pending pending = *rc_truth_pending(truth, index);
+    channel->flags |= RC_CHANNEL_SETTLING;
+    while (channel->pending != 0) { /* more may be added meanwhile */
+        const struct rc_pending pending = pending_remove(hub, channel->pending);
         pending_settle(hub, channel_index, &pending, local, code);
-        channel->pending = rc_truth_pending(truth, index)->next; /* more may have been added behind it meanwhile */
-        rc_pool_free(&truth->pending, index);
     }
-    channel->pending_last = 0;
+    channel->flags &= (uint16_t)~RC_CHANNEL_SETTLING;
     channel_update_interest(hub, channel_index);
     rc_hub_release(hub, channel_index);
 }
@@ -537,6 +550,9 @@ void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot_index)
 void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
 {
     rc_hub_unsubscribe_all(hub, slot_index);
+    while (hub->waiting[slot_index] != 0) {
+        (void)pending_drop(hub, hub->waiting[slot_index]);
+    }
     rc_hub_everybody_leave(hub, slot_index);
     rc_hub_private_release(hub, slot_index);
     while (hub->slots_high > 0 && hub->truth->slots[hub->slots_high - 1].random == 0) {
@@ -595,6 +611,10 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels",
                           truth->groups.count_max);
     }
+    hub->waiting = calloc(truth->slot_count, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
+    if (hub->waiting == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for what %u connections wait for", truth->slot_count);
+    }
     channel_find_critical(hub);
     const struct rc_span name = RC_SPAN("*");
     hub->everybody = channel_create(hub, rc_channel_hash("*", 1), name);
@@ -623,6 +643,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->dirty_slots.items);
     free(hub->turn_slots.items);
     free(hub->sources);
+    free(hub->waiting);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);

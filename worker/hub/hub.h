@@ -83,6 +83,7 @@ struct rc_hub {
     struct rc_hashmap names;                      /* channel hash to channel */
     struct rc_members *members;                   /* owned: one per group, index into the groups pool */
     uint64_t members_bytes;                       /* of the reservation */
+    uint32_t *waiting;                            /* owned: first struct rc_pending of each connection; 0 = none */
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* connections that hear "*" */
@@ -165,7 +166,7 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint3
 
 /* The connection ends: drops all its subscriptions, while it is known whose they were. */
 void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot);
-/* A WebSocket opened or ended on this slot (membership of "*"). */
+/* A WebSocket opened or ended on this slot (membership of "*"). With its end its requests that wait end too. */
 void rc_hub_opened(struct rc_hub *hub, uint32_t slot);
 void rc_hub_ended(struct rc_hub *hub, uint32_t slot);
 

@@ -134,8 +134,9 @@ enum rc_channel_flags {
     RC_CHANNEL_WANTED = 1u << 1,   /* we want it: there is a subscriber or a pending one */
     RC_CHANNEL_TOLD = 1u << 2,     /* what the relay was told last: 1 = interest added */
     RC_CHANNEL_DIRTY = 1u << 3,    /* WANTED differs from TOLD, or a snapshot has to name it: in the interest list */
-    RC_CHANNEL_SNAPSHOT = 1u << 4, /* must be told again for the running snapshot */
+    RC_CHANNEL_SETTLING = 1u << 4, /* those who waited are being answered: it is not released meanwhile */
     RC_CHANNEL_LOCAL = 1u << 5,    /* ACTIVE on this host only: the acknowledgement said that Redis had not confirmed */
+    RC_CHANNEL_ASKED = 1u << 6,    /* the relay was told and has not answered yet: in a list of the uplink */
 };
 
 struct rc_channel {
@@ -153,8 +154,10 @@ struct rc_channel {
     uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
     uint32_t throttles;  /* first of its throttles; 0 = none */
     uint32_t throttle_count;
+    uint32_t next_asked; /* with ASKED: of a list of the uplink; 0 = end */
+    uint32_t previous_asked;
 };
-_Static_assert(sizeof(struct rc_channel) == 56, "channel layout");
+_Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
 
 /*
  * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
@@ -231,16 +234,19 @@ struct rc_exclusion {
     uint32_t generation;
 };
 
-/* A subscribe request that waits for the relay's acknowledgement. */
+/* A subscribe request that waits for the relay's acknowledgement, or for the end of its connection. */
 struct rc_pending {
-    uint32_t next;
+    uint32_t next; /* of the channel, oldest first; 0 = end */
+    uint32_t previous;
+    uint32_t next_of_slot; /* of the connection, in no order; 0 = end */
+    uint32_t previous_of_slot;
+    uint32_t channel;
     uint32_t slot;
-    uint32_t generation;
     uint8_t id_bytes;
     uint8_t id[RC_REQUEST_ID_MAX];
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
 };
-_Static_assert(sizeof(struct rc_pending) == 80, "pending layout");
+_Static_assert(sizeof(struct rc_pending) == 92, "pending layout");
 
 /* Output that belongs to one connection alone, in the order in which it leaves: cut, replies, (channels), close. */
 struct rc_private {

@@ -102,17 +102,81 @@ void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t index)
     }
 }
 
-static int uplink_tell(struct rc_uplink *uplink, struct rc_channel *channel, bool wanted)
+/* Takes the channel out of the list of those whose acknowledgement is awaited. */
+static void asked_remove(struct rc_uplink *uplink, uint32_t index)
 {
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    if (!(channel->flags & RC_CHANNEL_ASKED)) {
+        return;
+    }
+    uint32_t *first = uplink->asked == index ? &uplink->asked : &uplink->asked_before;
+    if (channel->previous_asked != 0) {
+        rc_truth_channel(uplink->truth, channel->previous_asked)->next_asked = channel->next_asked;
+    } else {
+        RC_ASSERT(*first == index);
+        *first = channel->next_asked;
+    }
+    if (channel->next_asked != 0) {
+        rc_truth_channel(uplink->truth, channel->next_asked)->previous_asked = channel->previous_asked;
+    }
+    channel->next_asked = channel->previous_asked = 0;
+    channel->flags &= (uint16_t)~RC_CHANNEL_ASKED;
+}
+
+static void asked_add(struct rc_uplink *uplink, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    asked_remove(uplink, index);
+    channel->next_asked = uplink->asked;
+    if (uplink->asked != 0) {
+        rc_truth_channel(uplink->truth, uplink->asked)->previous_asked = index;
+    }
+    uplink->asked = index;
+    channel->flags |= RC_CHANNEL_ASKED;
+}
+
+static int uplink_write_interest(struct rc_uplink *uplink, uint32_t index, enum rc_record_type type, uint64_t token)
+{
+    const struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
     const struct rc_span name = rc_hub_name(uplink->hub, channel);
-    struct rc_envelope_view view = {.head = {.channel_hash = channel->hash,
-                                             .token = wanted ? ++uplink->token : 0,
-                                             .channel_bytes = (uint8_t)name.count},
-                                    .channel = (const char *)name.bytes};
-    const int rc = rc_uplink_write(uplink, wanted ? RC_UP_INTEREST_ADD : RC_UP_INTEREST_REMOVE, &view);
+    struct rc_envelope_view view = {
+        .head = {.channel_hash = channel->hash, .token = token, .channel_bytes = (uint8_t)name.count},
+        .channel = (const char *)name.bytes};
+    return rc_uplink_write(uplink, type, &view);
+}
+
+/* A registration: acknowledgements of earlier ones say nothing any more. */
+static int uplink_register(struct rc_uplink *uplink, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    const int rc = uplink_write_interest(uplink, index, RC_UP_INTEREST_ADD, uplink->token + 1);
     if (rc == 0) {
-        channel->token = view.head.token;
-        channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_TOLD : channel->flags & ~RC_CHANNEL_TOLD);
+        channel->token = ++uplink->token;
+        channel->flags |= RC_CHANNEL_TOLD;
+        asked_add(uplink, index);
+    }
+    return rc;
+}
+
+/* The relay has had the interest all along, so that every acknowledgement of the registration is as good as the next one. With a new
+ * token those on their way would be void, and whoever waits might do so for as long as others keep asking. */
+static int uplink_ask(struct rc_uplink *uplink, uint32_t index)
+{
+    const int rc =
+        uplink_write_interest(uplink, index, RC_UP_INTEREST_ADD, rc_truth_channel(uplink->truth, index)->token);
+    if (rc == 0) {
+        asked_add(uplink, index);
+    }
+    return rc;
+}
+
+static int uplink_withdraw(struct rc_uplink *uplink, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    const int rc = uplink_write_interest(uplink, index, RC_UP_INTEREST_REMOVE, 0);
+    if (rc == 0) {
+        channel->token = 0;
+        channel->flags &= (uint16_t)~RC_CHANNEL_TOLD;
     }
     return rc;
 }
@@ -147,7 +211,7 @@ static int uplink_snapshot(struct rc_uplink *uplink)
         }
         if (!(channel->flags & RC_CHANNEL_WANTED)) {
             channel->flags &= (uint16_t)~RC_CHANNEL_TOLD; /* this relay never heard of it */
-        } else if (uplink_tell(uplink, channel, true) < 0) {
+        } else if (uplink_register(uplink, index) < 0) {
             return -EAGAIN;
         }
     }
@@ -166,14 +230,19 @@ static int uplink_interests(struct rc_uplink *uplink)
         struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
         const bool wanted = (channel->flags & RC_CHANNEL_WANTED) != 0;
         const bool told = (channel->flags & RC_CHANNEL_TOLD) != 0;
+        int rc = 0;
         if (told && wanted) {
             /* Unwanted and wanted again before the relay heard of it: nothing changed for the relay, but the request
              * that waits needs an acknowledgement. */
-            if (channel->pending != 0 && uplink_tell(uplink, channel, true) < 0) {
-                return -EAGAIN;
-            }
-        } else if (told != wanted && uplink_tell(uplink, channel, wanted) < 0) {
+            rc = channel->pending != 0 ? uplink_ask(uplink, index) : 0;
+        } else if (told != wanted) {
+            rc = wanted ? uplink_register(uplink, index) : uplink_withdraw(uplink, index);
+        }
+        if (rc < 0) {
             return -EAGAIN;
+        }
+        if (!wanted) {
+            asked_remove(uplink, index);
         }
         uplink->dirty = channel->next_dirty;
         channel->next_dirty = 0;
@@ -181,6 +250,29 @@ static int uplink_interests(struct rc_uplink *uplink)
         rc_hub_release(uplink->hub, index);
     }
     return 0;
+}
+
+void rc_uplink_ask_again(struct rc_uplink *uplink)
+{
+    const uint64_t now_ms = uplink->hub->io->now_ns / 1000000u;
+    const uint32_t generation = atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire);
+    if (now_ms < uplink->ask_again_ms || generation != uplink->relay_generation || uplink->snapshot_next != 0) {
+        return; /* a new relay is told everything anyhow */
+    }
+    uplink->ask_again_ms = now_ms + RC_UPLINK_ASK_AGAIN_MS;
+    /* What the relay has not even read needs no second record: it would only be slower still. */
+    const bool read = uplink->up.position - rc_ring_used(&uplink->up) >= uplink->asked_position;
+    for (uint32_t count = 0; read && uplink->asked_before != 0 && count < RC_UPLINK_ASK_AGAIN_MAX; count++) {
+        if (uplink_ask(uplink, uplink->asked_before) < 0) {
+            return;
+        }
+        rc_metric_add(uplink->metrics, RC_METRIC_INTERESTS_ASKED_AGAIN, 1);
+    }
+    if (uplink->asked_before == 0) {
+        uplink->asked_before = uplink->asked;
+        uplink->asked = 0;
+        uplink->asked_position = uplink->up.position;
+    }
 }
 
 void rc_uplink_flush(struct rc_uplink *uplink)
@@ -235,6 +327,7 @@ static void uplink_acknowledged(struct rc_uplink *uplink, const struct rc_envelo
     const struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
     /* An acknowledgement of an earlier registration says nothing: the interest was withdrawn in between. */
     if (channel->token == view->head.token && (channel->flags & RC_CHANNEL_WANTED)) {
+        asked_remove(uplink, index);
         rc_hub_acknowledged(uplink->hub, index, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
     }
 }

@@ -4,6 +4,12 @@
  * Owned by main(). Upwards: publishes and directs (written when there is room, else their publishers are not read), and the
  * worker's interest in channels (a dirty mark per channel, written when there is room). Downwards: sequenced messages for the
  * hub, answers, acknowledgements, gaps. A record is released when the turn that sends it is over.
+ *
+ * An interest that was told is not forgotten before the relay has acknowledged it: what the relay lost of its answers is asked for
+ * again after RC_UPLINK_ASK_AGAIN_MS.
+ *
+ *   told ──▶ asked ──a period later──▶ asked_before ──another one, and the relay has read it──▶ told again, with the same token
+ *               └──────── acknowledged, or not wanted any more ───────┴──▶ (in neither)
  */
 #ifndef RC_WORKER_UPLINK_UPLINK_H
 #define RC_WORKER_UPLINK_UPLINK_H
@@ -17,8 +23,10 @@
 #include "worker/hub/hub.h"
 #include "worker/uplink/ask.h"
 
-#define RC_UPLINK_BATCH_MAX 512u    /* records drained before the turn sends them */
-#define RC_UPLINK_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
+#define RC_UPLINK_BATCH_MAX 512u      /* records drained before the turn sends them */
+#define RC_UPLINK_ASK_AGAIN_MS 2000u  /* much longer than Redis may take to confirm a channel */
+#define RC_UPLINK_ASK_AGAIN_MAX 4096u /* channels in one period */
+#define RC_UPLINK_UNSENT_MAX 65536u   /* private bytes of a client beyond which it gets no lists */
 
 /* Calls of the HTTP API and their answers (common/records/call.h): RC_DOWN_CALL, RC_DOWN_REPLY, RC_DOWN_QUERY, RC_DOWN_DIRECT that is to be answered,
  * and everything with RC_ENVELOPE_ANSWER whose tag is a call's. The view lives during the call only. */
@@ -40,7 +48,11 @@ struct rc_uplink {
     uint32_t relay_generation; /* to which the last snapshot was begun */
     uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
     uint32_t dirty;            /* first channel of the interest list; 0 = none */
-    uint64_t token;            /* of the last RC_UP_INTEREST_ADD */
+    uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
+    uint32_t asked_before;     /* the same, of periods before */
+    uint64_t asked_position;   /* of the up ring, behind what asked_before was told */
+    uint64_t ask_again_ms;     /* when the period ends */
+    uint64_t token;            /* of the last registration */
     bool written;              /* something was committed since the relay's bell was rung */
     bool blocked;              /* interests wait for room in the up ring; the relay will wake us */
     bool corrupt;              /* the down ring cannot be read any more */
@@ -65,6 +77,9 @@ void rc_uplink_interest_changed(struct rc_uplink *uplink, uint32_t channel);
 
 /* Tells interests and snapshot as far as there is room, and rings the relay if anything was written. */
 void rc_uplink_flush(struct rc_uplink *uplink);
+
+/* Tells interests again that the relay should have acknowledged long ago. Every loop. */
+void rc_uplink_ask_again(struct rc_uplink *uplink);
 
 /* Handles what came down, at most RC_UPLINK_BATCH_MAX records; true when it stopped for another reason than an empty ring. */
 bool rc_uplink_drain(struct rc_uplink *uplink);

@@ -511,6 +511,82 @@ Test(relay_port, random_bytes_in_the_segment_never_crash_the_relay)
     }
 }
 
+/* --- acknowledgements --- */
+
+static void fill_overflow(void)
+{
+    publish_numbered("a", 0, 300, NULL);
+    cr_assert(rc_port_stalled(&host.ports[1]));
+    cr_assert(gap_pending(1));
+}
+
+/* As Redis confirms a channel: not when the worker has room. */
+static void confirm(uint64_t token, const char *channel)
+{
+    const struct rc_interest_request request = {.worker = 1,
+                                                .token = token,
+                                                .hash = rc_channel_hash(channel, strlen(channel)),
+                                                .name = channel,
+                                                .name_bytes = (uint32_t)strlen(channel)};
+    rc_router_interest_done(&host.router, &request, 0, 0);
+}
+
+/* Reads everything; how many acknowledgements there were, whose tokens must count up from `token`. */
+static uint64_t acknowledged(uint64_t token)
+{
+    uint64_t count = 0;
+    for (bool more = true; more;) {
+        uint32_t type;
+        struct rc_envelope_view view;
+        more = false;
+        while (relay_host_down_fresh(&host, 1, &type, &view)) {
+            more = true;
+            if (type == RC_DOWN_INTEREST) {
+                cr_assert_eq(view.head.token, token + count);
+                count++;
+            }
+        }
+        relay_host_done(&host, 1);
+        relay_host_run(&host);
+    }
+    return count;
+}
+
+Test(relay_port, acknowledgement_that_meets_a_full_overflow_comes_when_there_is_room)
+{
+    fill_overflow();
+    for (uint64_t token = 10; token < 20; token++) {
+        confirm(token, "late");
+    }
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_ACKNOWLEDGEMENTS_LATE), 10);
+    cr_assert_eq(acknowledged(10), 10);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED), 0);
+    confirm(20, "late");
+    cr_assert_eq(acknowledged(20), 1);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_ACKNOWLEDGEMENTS_LATE), 10);
+}
+
+Test(relay_port, acknowledgements_that_wait_are_bounded_and_die_with_their_worker)
+{
+    enum { COUNT = 20000 };
+    for (int round = 0; round < 2; round++) {
+        fill_overflow();
+        for (uint64_t token = 0; token < COUNT; token++) {
+            confirm(token, "late");
+        }
+        const uint64_t dropped = relay_host_metric(&host, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED);
+        cr_assert(dropped > 0 && dropped < COUNT);
+        if (round == 0) {
+            cr_assert_eq(acknowledged(0), COUNT - dropped);
+            atomic_store(&host.control->relay_metrics.values[RC_METRIC_ACKNOWLEDGEMENTS_DROPPED], 0);
+        }
+    }
+    relay_host_kill_worker(&host, 1);
+    relay_host_start_worker(&host, 1);
+    relay_host_run(&host);
+    cr_assert_eq(acknowledged(0), 0);
+}
+
 /* --- what never fits --- */
 
 /* The overflow could hold what the down ring cannot take: nothing of that kind may get there, or all behind it waits for ever. */

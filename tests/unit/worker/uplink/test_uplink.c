@@ -497,3 +497,157 @@ Test(uplink, too_many_questions_are_refused_until_some_are_answered)
     ask_questions(slot, 2, -ENOBUFS);
     bench_close();
 }
+
+/* --- acknowledgements that do not come ------------------------------------------------------------------------------- */
+
+/* A worker without channels that has told a relay so, and a client. */
+static uint32_t start_quiet(void)
+{
+    struct rc_envelope_view view;
+    bench_open(0);
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    rc_uplink_flush(&b.uplink);
+    while (went_up(&view) != 0) {}
+    return slot;
+}
+
+/* A period passes. */
+static void period(void)
+{
+    b.rig.io.now_ns += (RC_UPLINK_ASK_AGAIN_MS + 1) * UINT64_C(1000000);
+    rc_uplink_ask_again(&b.uplink);
+    rc_uplink_flush(&b.uplink);
+}
+
+Test(uplink, what_the_relay_does_not_acknowledge_is_told_again)
+{
+    struct rc_envelope_view view;
+    const uint32_t slot = start_quiet();
+    rc_uplink_ask_again(&b.uplink);
+    wait_for(slot, "c", "1");
+    rc_uplink_flush(&b.uplink);
+    period();
+    period();
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    const uint64_t token = view.head.token;
+    cr_assert_eq(went_up(&view), 0, "what the relay has not even read is not told twice");
+    period();
+    cr_assert(went_up(&view) == RC_UP_INTEREST_ADD && view.channel[0] == 'c');
+    cr_assert_eq(view.head.token, token, "it is the same registration: an acknowledgement on its way is good");
+    cr_assert_eq(went_up(&view), 0);
+    acknowledge("c", token, 0);
+    loop();
+    expect(slot, "\"id\":1");
+    for (int i = 0; i < 4; i++) {
+        period();
+        cr_assert_eq(went_up(&view), 0);
+    }
+    cr_assert_eq(rc_metric_get(b.rig.metrics, RC_METRIC_INTERESTS_ASKED_AGAIN), 1);
+    bench_close();
+}
+
+Test(uplink, only_those_that_still_wait_are_told_again)
+{
+    enum { CHANNELS = 120, SLOTS = 8 };
+    struct rc_envelope_view view;
+    uint32_t slots[SLOTS];
+    char name[16];
+    uint32_t again = 0;
+    slots[0] = start_quiet();
+    for (uint32_t i = 1; i < SLOTS; i++) {
+        slots[i] = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    }
+    for (uint32_t i = 0; i < CHANNELS * SLOTS; i++) {
+        snprintf(name, sizeof(name), "c%u", i);
+        wait_for(slots[i / CHANNELS], name, "1");
+        rc_uplink_flush(&b.uplink);
+        while (went_up(&view) != 0) {}
+    }
+    /* Half of them end, one way or the other, before a period is over. */
+    for (uint32_t i = 0; i < CHANNELS * SLOTS; i += 4) {
+        uint8_t id[RC_REQUEST_ID_MAX];
+        uint8_t id_bytes;
+        snprintf(name, sizeof(name), "c%u", i);
+        const uint32_t channel = rc_hub_channel(&b.rig.hub, rc_span_text(name));
+        cr_assert(rc_hub_wait_cancel(&b.rig.hub, slots[i / CHANNELS], channel, id, &id_bytes));
+        snprintf(name, sizeof(name), "c%u", i + 1);
+        acknowledge(name, i + 2, 0);
+        loop();
+        while (went_up(&view) != 0) {}
+    }
+    for (int i = 0; i < 6; i++) {
+        period();
+        for (uint32_t type; (type = went_up(&view)) != 0; again++) {
+            cr_assert_eq(type, RC_UP_INTEREST_ADD);
+            memcpy(name, view.channel, view.head.channel_bytes);
+            name[view.head.channel_bytes] = 0;
+            cr_assert_eq(view.head.token, (uint64_t)atoi(name + 1) + 1);
+            cr_assert_geq(atoi(name + 1) % 4, 2);
+        }
+    }
+    cr_assert(again > CHANNELS * SLOTS / 2, "%u", again);
+    cr_assert_eq(b.rig.truth.pending.used, CHANNELS * SLOTS / 2);
+    bench_close();
+}
+
+/* While Redis is slow every newcomer of the channel asks how far it goes: that must not void the answers of those before. */
+Test(uplink, an_acknowledgement_is_good_for_those_who_asked_meanwhile)
+{
+    struct rc_envelope_view view;
+    const uint32_t slot = start_quiet();
+    const uint32_t other = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    wait_for(slot, "c", "1");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    const uint64_t token = view.head.token;
+    const struct rc_envelope_view local = {
+        .head = {.token = token, .flags = RC_ENVELOPE_SCOPE_LOCAL, .channel_bytes = 1}, .channel = "c"};
+    cr_assert(send_down(RC_DOWN_INTEREST, &local));
+    loop();
+    expect(slot, "\"scope\":\"local\"");
+    wait_for(other, "c", "2");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    const uint64_t first = view.head.token;
+    wait_for(other, "c", "3");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", first, 0);
+    loop();
+    expect(other, "\"id\":2");
+    expect(other, "\"id\":3");
+    bench_close();
+}
+
+/* A relay that says nothing must not keep what the clients of many hours ago asked for. */
+Test(uplink, what_a_connection_waits_for_ends_with_it)
+{
+    struct rc_envelope_view view;
+    const uint32_t slot = start_quiet();
+    const uint32_t stays = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    wait_for(slot, "c", "1");
+    wait_for(slot, "d", "2");
+    wait_for(stays, "d", "3");
+    wait_for(slot, "d", "4");
+    wait_for(slot, "e", "5");
+    rc_uplink_flush(&b.uplink);
+    while (went_up(&view) != 0) {}
+    cr_assert_eq(b.rig.truth.pending.used, 5);
+    hub_rig_hang_up(&b.rig, slot);
+    for (int i = 0; i < 100 && b.rig.truth.slots[slot].random != 0; i++) {
+        rc_io_terminate(&b.rig.io, slot);
+        hub_rig_run(&b.rig);
+    }
+    cr_assert_eq(b.rig.truth.pending.used, 1);
+    cr_assert_eq(b.rig.truth.slots[slot].pending_count, 0);
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
+    cr_assert_eq(went_up(&view), 0);
+    cr_assert_eq(b.rig.truth.channels.used, 2, "\"*\" and d");
+    acknowledge("d", 2, 0);
+    loop();
+    expect(stays, "\"id\":3");
+    expect_nothing(stays);
+    bench_close();
+}
