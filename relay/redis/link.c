@@ -45,16 +45,39 @@ static bool hears_all(const struct rc_redis_link *link)
     return true;
 }
 
+static enum rc_redis_state health_of(const struct rc_redis_link *link)
+{
+    return (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
+}
+
+/* Something went wrong: while all is well, that is the reason why it is not any more, and stays it; what follows comes of it. */
+static void note(struct rc_redis_link *link, const char *why)
+{
+    if (health_of(link) == RC_REDIS_CONNECTED || link->error[0] == '\0') {
+        (void)snprintf(link->error, sizeof(link->error), "%s", why);
+        link->latest[0] = '\0';
+    } else {
+        (void)snprintf(link->latest, sizeof(link->latest), "%s", why);
+    }
+}
+
 static void set_health(struct rc_redis_link *link)
 {
-    const enum rc_redis_state before =
-        (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
+    const enum rc_redis_state before = health_of(link);
     const bool good = rc_redis_up(link) && hears_all(link);
+    if (!good && before == RC_REDIS_CONNECTED && link->error[0] == '\0') {
+        note(link,
+             "on the way to another server"); /* nothing went wrong: the connections were given up for better ones */
+    }
     const enum rc_redis_state state = good                                                      ? RC_REDIS_CONNECTED
                                       : before == RC_REDIS_CONNECTING && link->error[0] == '\0' ? RC_REDIS_CONNECTING
                                                                                                 : RC_REDIS_AWAY;
-    rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL);
+    rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL,
+                        state == RC_REDIS_AWAY ? link->latest : NULL);
     rc_metric_set(link->wire.metrics, RC_METRIC_REDIS_CONNECTED, good);
+    if (good) {
+        link->error[0] = link->latest[0] = '\0';
+    }
     if (state == before) {
         return;
     }
@@ -151,7 +174,7 @@ static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
-    (void)snprintf(link->error, sizeof(link->error), "%s", why);
+    note(link, why);
     if (!is_command(node, conn)) {
         rc_redis_pubsub_lost(&link->pubsub, node->index);
     } else {
@@ -172,7 +195,7 @@ static void conn_late(void *context, struct rc_redis_conn *conn, bool late)
 {
     struct rc_redis_node *node = context;
     if (late) {
-        (void)snprintf(node->link->error, sizeof(node->link->error), "%s", conn->error);
+        note(node->link, conn->error);
     }
     look(node->link);
 }
@@ -207,7 +230,7 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
         return;
     }
     /* Messages of others do not arrive: that is not "connected", whatever the connection says. */
-    (void)snprintf(link->error, sizeof(link->error), "%.180s", reply->str);
+    note(link, reply->str);
     link->refused = true;
     look(link);
 }
@@ -568,7 +591,7 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
         free(link);
         return result;
     }
-    rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "");
+    rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "", "");
     result = start(link, err);
     if (result != 0) {
         rc_redis_link_close(link);

@@ -562,14 +562,14 @@ static bool four_failures(struct fixture *f)
 
 static void expect_refusal(const char *answer, const char *reason)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     answer_to_hello = answer;
     fixture.script = odd_hello;
     open_link("redis://:secret@127.0.0.1:", "");
     run_until(four_failures, 8000);
-    cr_assert_eq(rc_redis_health_get(&fixture.health, error), RC_REDIS_AWAY);
-    cr_assert_neq(strstr(error, reason), NULL, "%s", error);
-    cr_assert_eq(strstr(error, "secret"), NULL);
+    cr_assert_eq(rc_redis_health_get(&fixture.health, &errors), RC_REDIS_AWAY);
+    cr_assert_neq(strstr(errors.lost, reason), NULL, "%s", errors.lost);
+    cr_assert_eq(strstr(errors.lost, "secret"), NULL);
 }
 
 Test(relay_redis_link, refused_password)
@@ -746,7 +746,7 @@ static const char *sleeper(struct fixture *f, int peer, const char *command)
 
 Test(relay_redis_link, a_stuck_server_is_noticed_within_two_seconds)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     fixture.script = sleeper;
     open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
@@ -754,8 +754,8 @@ Test(relay_redis_link, a_stuck_server_is_noticed_within_two_seconds)
     const uint64_t start = rc_clock_ms();
     run_until(is_away, 5000);
     cr_assert_lt(rc_clock_ms() - start, 2000);
-    (void)rc_redis_health_get(&fixture.health, error);
-    cr_assert_neq(strstr(error, "ping"), NULL, "%s", error);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "ping"), NULL, "%s", errors.lost);
     cr_assert_eq(echo("x"), -ENOTCONN);
     cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_FAILURES), 0, "not given up yet");
 }
@@ -767,7 +767,7 @@ static bool nobody_there(struct fixture *f)
 
 Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     fixture.script = good;
     open_link("redis://localhost:", "");
     run_until(is_connected, 10000);
@@ -779,8 +779,10 @@ Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
     const uint64_t start = rc_clock_ms();
     run_until(nobody_there, 5000);
     cr_assert_geq(rc_clock_ms() - start, 2 * 50 * 3 / 4, "50 ms, 100 ms, less a quarter of jitter");
-    (void)rc_redis_health_get(&fixture.health, error);
-    cr_assert_neq(strstr(error, "refused"), NULL, "%s", error);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "closed"), NULL, "why it was lost, not what the attempts since say: %s",
+                  errors.lost);
+    cr_assert_neq(strstr(errors.latest, "refused"), NULL, "%s", errors.latest);
 }
 
 Test(relay_redis_link, urls_and_files_that_cannot_work_are_errors)
