@@ -170,11 +170,37 @@ static void conn_ready(void *context, struct rc_redis_conn *conn)
     look(link);
 }
 
+static void conn_confirmed(void *context, struct rc_redis_conn *conn)
+{
+    struct rc_redis_node *node = context;
+    (void)conn;
+    node->link->outbox.unsure = false;
+}
+
+/*
+ * A server that is no master any more reaches its own subscribers alone, and hears of the others' messages late or never: both
+ * connections are of no use. Which of the messages since its role was confirmed last went to all, nobody knows.
+ */
+static void demoted(struct rc_redis_node *node, const char *why)
+{
+    struct rc_redis_link *link = node->link;
+    if (link->outbox.unsure) {
+        link->outbox.unsure = false;
+        rc_redis_losses_add_all(&link->losses);
+    }
+    node->command.demoted = node->subscriber.demoted = false; /* once */
+    rc_redis_conn_fail(&node->command, why);
+    rc_redis_conn_fail(&node->subscriber, why);
+}
+
 static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why)
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
     note(link, why);
+    if (conn->demoted && link->cluster == NULL) {
+        demoted(node, why);
+    }
     if (!is_command(node, conn)) {
         rc_redis_pubsub_lost(&link->pubsub, node->index);
     } else {
@@ -235,7 +261,8 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
     look(link);
 }
 
-static const struct rc_redis_conn_ops command_ops = {.ready = conn_ready, .lost = conn_lost, .late = conn_late};
+static const struct rc_redis_conn_ops command_ops = {
+    .ready = conn_ready, .lost = conn_lost, .late = conn_late, .confirmed = conn_confirmed};
 static const struct rc_redis_conn_ops subscriber_ops = {
     .ready = conn_ready, .lost = conn_lost, .late = conn_late, .push = conn_push, .error = conn_error};
 
@@ -255,7 +282,8 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
     const struct rc_redis_login login = {.user = link->url.user,
                                          .password = link->url.password,
                                          .database = link->url.database,
-                                         .master = link->url.kind == RC_REDIS_SENTINEL};
+                                         .master = link->url.kind != RC_REDIS_CLUSTER, /* there the map tells */
+                                         .strict = link->url.kind == RC_REDIS_SENTINEL};
     node->link = link;
     node->index = index;
     node->address = *address;

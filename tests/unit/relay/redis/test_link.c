@@ -262,6 +262,72 @@ Test(relay_redis_link, a_login_that_is_gone_is_made_again)
     expect_another_connection("-NOAUTH Authentication required.\r\n");
 }
 
+static bool is_replica;
+static bool speaks_resp2;
+static const char *with_role(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "HELLO")) {
+        return speaks_resp2 ? "-ERR unknown command\r\n"
+               : is_replica ? "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$7\r\nreplica\r\n"
+                            : "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$6\r\nmaster\r\n";
+    }
+    if (begins(command, "ROLE")) {
+        return is_replica ? "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n$9\r\nconnected\r\n:0\r\n"
+                          : "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
+    }
+    return note_publish(f, peer, command);
+}
+
+static bool all_told;
+static bool note_all(void *context, const struct rc_redis_losses *losses)
+{
+    (void)context;
+    all_told |= losses->all;
+    return true;
+}
+
+static bool losses_told(struct fixture *f)
+{
+    return all_told && outbox_empty(f);
+}
+
+/* It takes every PUBLISH, for its own subscribers alone. */
+static void expect_demotion(void)
+{
+    static const struct rc_redis_loss_ops ops = {.announce = note_all};
+    const struct rc_span part[] = {RC_SPAN("a")};
+    struct rc_redis_errors errors;
+    fixture.script = with_role;
+    open_link("redis://127.0.0.1:", "");
+    rc_redis_tell_losses(fixture.link, &ops);
+    run_until(is_connected, 5000);
+    wait_end_ms = rc_clock_ms() + 1000; /* two pings */
+    run_until(time_is_over, 5000);
+    cr_assert(is_connected(&fixture));
+    is_replica = true;
+    cr_assert_eq(rc_redis_publish(fixture.link, RC_SPAN("ch"), part, 1, RC_REDIS_PUBLISH_TOLD), 0);
+    run_until(is_away, 2000);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "replica"), NULL, "%s", errors.lost);
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LOCAL);
+    publish("b");
+    is_replica = false;
+    run_until(losses_told, 5000);
+    cr_assert_str_eq(published, "ab");
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_RECONNECTS), 2, "both connections");
+}
+
+Test(relay_redis_link, a_master_that_becomes_a_replica_is_away)
+{
+    expect_demotion();
+}
+
+Test(relay_redis_link, a_master_that_becomes_a_replica_is_away_in_resp2_too)
+{
+    speaks_resp2 = true;
+    expect_demotion();
+}
+
 static const char *deaf(struct fixture *f, int peer, const char *command)
 {
     return begins(command, "SUBSCRIBE") ? NULL : good(f, peer, command);
