@@ -134,10 +134,10 @@ static void print_row(FILE *out, const struct row *row)
             age);
 }
 
-/* How it stands with Redis: the state's name, since when (ms; 0 = there is none), and the last loss in `error`. A relay that does not
- * move says nothing: so it is in /health/redis. */
+/* How it stands with Redis: the state's name, since when (ms; 0 = there is none), and in `errors` why. A relay that does not move says
+ * nothing: so it is in /health/redis. */
 static const char *redis_state(const struct rc_supervisor *supervisor, const struct rc_control *control,
-                               const struct rc_config *config, uint64_t *since_ms, char error[RC_REDIS_ERROR_MAX])
+                               const struct rc_config *config, uint64_t *since_ms, struct rc_redis_errors *errors)
 {
     static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
                                         [RC_REDIS_CONNECTING] = "connecting",
@@ -146,18 +146,18 @@ static const char *redis_state(const struct rc_supervisor *supervisor, const str
     const struct rc_process *relay = &control->relay;
     const uint64_t beat_ms = atomic_load_explicit(&relay->heartbeat_ms, memory_order_relaxed);
     const uint64_t changed_ms = atomic_load_explicit(&control->redis_health.since_ms, memory_order_relaxed);
-    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, error);
+    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, errors);
     *since_ms = 0;
     if (config->redis.url.text[0] == '\0') {
-        error[0] = '\0';
+        *errors = (struct rc_redis_errors){.lost = ""};
         return "none";
     }
     if (supervisor->now_ms > beat_ms + RC_RELAY_SILENT_MS) {
-        snprintf(error, RC_REDIS_ERROR_MAX, "the relay does not answer");
+        *errors = (struct rc_redis_errors){.lost = "the relay does not answer"};
         return "disconnected";
     }
     if (state == RC_REDIS_CONNECTED) {
-        error[0] = '\0'; /* of an earlier loss */
+        *errors = (struct rc_redis_errors){.lost = ""}; /* of an earlier loss */
     }
     *since_ms = supervisor->now_ms > changed_ms ? supervisor->now_ms - changed_ms : 0;
     return names[state];
@@ -166,24 +166,26 @@ static const char *redis_state(const struct rc_supervisor *supervisor, const str
 static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const struct rc_control *control,
                         const struct rc_config *config)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     char age[32];
     uint64_t since_ms;
-    const char *state = redis_state(supervisor, control, config, &since_ms, error);
+    const char *state = redis_state(supervisor, control, config, &since_ms, &errors);
     rc_status_format_age(age, sizeof(age), since_ms);
-    fprintf(out, "redis       %s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
-            error[0] != '\0' ? ": " : "", error, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
+    fprintf(out, "redis       %s%s%s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
+            errors.lost[0] != '\0' ? ": " : "", errors.lost, errors.latest[0] != '\0' ? "; latest: " : "",
+            errors.latest, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
 }
 
 static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_control *control,
                           const struct rc_config *config)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     uint64_t since_ms;
-    const char *state = redis_state(supervisor, control, config, &since_ms, error);
-    return json_pack("{s:s, s:o, s:o}", "state", state, "since_ms",
+    const char *state = redis_state(supervisor, control, config, &since_ms, &errors);
+    return json_pack("{s:s, s:o, s:o, s:o}", "state", state, "since_ms",
                      since_ms != 0 ? json_integer((json_int_t)since_ms) : json_null(), "error",
-                     error[0] != '\0' ? json_string(error) : json_null());
+                     errors.lost[0] != '\0' ? json_string(errors.lost) : json_null(), "latest_error",
+                     errors.latest[0] != '\0' ? json_string(errors.latest) : json_null());
 }
 
 static void print_steering(FILE *out, const struct rc_steer *steer)

@@ -31,19 +31,29 @@ static void clean(char out[RC_REDIS_ERROR_MAX], const char *text, size_t bytes)
     memset(out + used, 0, RC_REDIS_ERROR_MAX - used);
 }
 
-void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *error)
+static void put(_Atomic uint64_t *to, const char *error)
 {
-    if (error != NULL) {
-        uint64_t words[WORDS];
-        char text[RC_REDIS_ERROR_MAX];
-        clean(text, error, strnlen(error, RC_REDIS_ERROR_MAX));
-        memcpy(words, text, sizeof(text));
+    uint64_t words[WORDS];
+    char text[RC_REDIS_ERROR_MAX];
+    if (error == NULL) {
+        return;
+    }
+    clean(text, error, strnlen(error, RC_REDIS_ERROR_MAX));
+    memcpy(words, text, sizeof(text));
+    for (size_t i = 0; i < WORDS; i++) {
+        atomic_store_explicit(&to[i], words[i], memory_order_relaxed);
+    }
+}
+
+void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *lost,
+                         const char *latest)
+{
+    if (lost != NULL || latest != NULL) {
         const uint32_t revision = atomic_load_explicit(&health->revision, memory_order_relaxed);
         atomic_store_explicit(&health->revision, revision + 1, memory_order_relaxed);
         atomic_thread_fence(memory_order_release); /* H1 pairs with H2: who reads a new word sees the odd revision */
-        for (size_t i = 0; i < WORDS; i++) {
-            atomic_store_explicit(&health->error[i], words[i], memory_order_relaxed);
-        }
+        put(health->error, lost);
+        put(health->latest, latest);
         atomic_store_explicit(&health->revision, revision + 2, memory_order_release); /* H3 pairs with H4 */
     }
     if (atomic_load_explicit(&health->state, memory_order_relaxed) != (uint32_t)state) {
@@ -52,22 +62,35 @@ void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state sta
     }
 }
 
-enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, char error[RC_REDIS_ERROR_MAX])
+static void take(uint64_t words[WORDS], const _Atomic uint64_t *from)
 {
-    uint64_t words[WORDS];
+    for (size_t i = 0; i < WORDS; i++) {
+        words[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+    }
+}
+
+static void show(char out[RC_REDIS_ERROR_MAX], const uint64_t words[WORDS])
+{
     char text[RC_REDIS_ERROR_MAX];
+    memcpy(text, words, sizeof(text));
+    clean(out, text, strnlen(text, sizeof(text)));
+}
+
+enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, struct rc_redis_errors *errors)
+{
+    uint64_t lost[WORDS];
+    uint64_t latest[WORDS];
     /* Bounded: a relay that died in the middle of a text leaves the revision odd; a torn text, cleaned, is still a text. */
     for (int tries = 0; tries < 100; tries++) {
         const uint32_t before = atomic_load_explicit(&health->revision, memory_order_acquire); /* H4 pairs with H3 */
-        for (size_t i = 0; i < WORDS; i++) {
-            words[i] = atomic_load_explicit(&health->error[i], memory_order_relaxed);
-        }
+        take(lost, health->error);
+        take(latest, health->latest);
         atomic_thread_fence(memory_order_acquire); /* H2 pairs with H1 */
         if ((before & 1) == 0 && atomic_load_explicit(&health->revision, memory_order_relaxed) == before) {
             break;
         }
     }
-    memcpy(text, words, sizeof(text));
-    clean(error, text, strnlen(text, sizeof(text)));
+    show(errors->lost, lost);
+    show(errors->latest, latest);
     return (enum rc_redis_state)atomic_load_explicit(&health->state, memory_order_acquire);
 }

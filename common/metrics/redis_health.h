@@ -8,11 +8,17 @@
 
 #include "common/shm/layout.h"
 
-/* Relay only. `error`, of any bytes, may be NULL: the text stays. */
-void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *error);
+/* Texts as they are read: NUL-terminated UTF-8 without control characters, whatever was set. */
+struct rc_redis_errors {
+    char lost[RC_REDIS_ERROR_MAX];   /* why Redis was lost, or the first attempt failed; "" when nothing failed yet */
+    char latest[RC_REDIS_ERROR_MAX]; /* what failed last since then; "" when nothing did */
+};
 
-/* The state, and the text of the last loss in `error` (NUL-terminated, "" when there was none; UTF-8 without control characters, whatever
- * was set). */
-enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, char error[RC_REDIS_ERROR_MAX]);
+/* Relay only. `lost` and `latest`, of any bytes, may be NULL: the text stays. */
+void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state state, const char *lost,
+                         const char *latest);
+
+/* The state; the texts of an earlier loss stay when it is connected again. */
+enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, struct rc_redis_errors *errors);
 
 #endif

@@ -95,13 +95,14 @@ enum rc_redis_state {
 #define RC_RELAY_SILENT_MS 2500u /* a relay that has not moved for this long says nothing about Redis any more */
 /* W: relay, by common/redis_health. */
 struct rc_redis_health {
-    _Atomic uint32_t state;                         /* enum rc_redis_state */
-    _Atomic uint32_t revision;                      /* odd while `error` is being written */
-    _Atomic uint64_t since_ms;                      /* CLOCK_MONOTONIC of the last change of state */
-    _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated text of the last loss */
-    uint8_t pad[48];
+    _Atomic uint32_t state;                          /* enum rc_redis_state */
+    _Atomic uint32_t revision;                       /* odd while a text is being written */
+    _Atomic uint64_t since_ms;                       /* CLOCK_MONOTONIC of the last change of state */
+    _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8];  /* NUL-terminated: why it was lost, or did not begin */
+    _Atomic uint64_t latest[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated: what failed last since; "" = nothing */
+    uint8_t pad[112];
 };
-_Static_assert(sizeof(struct rc_redis_health) == 256, "redis health layout");
+_Static_assert(sizeof(struct rc_redis_health) == 512, "redis health layout");
 
 /* What came over one [[bridge]] since the start. W: relay. */
 struct rc_bridge_counters {

@@ -268,6 +268,30 @@ static void ping_replied(void *context, const redisReply *reply)
     }
 }
 
+static void role_replied(void *context, const redisReply *reply)
+{
+    struct rc_redis_conn *conn = context;
+    const enum rc_redis_role role = reply != NULL ? rc_redis_greeting_role(reply) : RC_REDIS_ROLE_NONE;
+    if (role == RC_REDIS_ROLE_REPLICA) {
+        conn->demoted = true;
+        rc_redis_conn_fail(conn, "the server has become a replica");
+    } else if (role == RC_REDIS_ROLE_MASTER && conn->ops->confirmed != NULL) {
+        conn->ops->confirmed(conn->context, conn);
+    }
+}
+
+/* With the ping, so that it is watched over. A subscriber with RESP2 can ask nothing; its node's other connection does. */
+static void ask_role(struct rc_redis_conn *conn)
+{
+    static const struct rc_span hello[] = {{(const uint8_t *)"HELLO", 5}, {(const uint8_t *)"3", 1}};
+    static const struct rc_span role[] = {{(const uint8_t *)"ROLE", 4}};
+    if (conn->role_by == RC_REDIS_ROLE_BY_HELLO) {
+        (void)command_now(conn, role_replied, conn, 2, hello); /* else with the next ping */
+    } else if (conn->role_by == RC_REDIS_ROLE_BY_ROLE && (conn->resp3 || !conn->subscriber)) {
+        (void)command_now(conn, role_replied, conn, 1, role);
+    }
+}
+
 static void ping_due(void *context, uint64_t now_ms)
 {
     struct rc_redis_conn *conn = context;
@@ -291,6 +315,7 @@ static void ping_due(void *context, uint64_t now_ms)
     } else if (command_now(conn, ping_replied, conn, 1, ping) == 0) {
         conn->ping_sent = true;
         conn->ping_ms = now_ms;
+        ask_role(conn);
     }
     /* Looked at more often while one is out, so that lateness is seen in time. */
     rc_timer_set(&conn->wire->timers, &conn->ping_timer,
@@ -398,7 +423,9 @@ static void handle(struct rc_redis_conn *conn, const redisReply *reply)
         rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 2, "redis_error", "role=\"%s\" error=\"%s\"", conn->role, reply->str);
     }
-    if (ready && rc_redis_error_ends(rc_redis_error_of(reply))) {
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    if (ready && rc_redis_error_ends(error)) {
+        conn->demoted = error == RC_REDIS_ERROR_ROLE;
         rc_redis_conn_fail(conn, reply->str); /* who waits, this one too, asks the next connection */
         return;
     }
@@ -656,6 +683,8 @@ static void connected(struct rc_redis_conn *conn)
     }
     conn->state = RC_REDIS_CONN_GREETING;
     conn->greeting = 0;
+    conn->demoted = false;
+    conn->role_by = RC_REDIS_ROLE_UNKNOWN;
     greet(conn);
     rc_redis_conn_flush(conn);
 }

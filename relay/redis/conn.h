@@ -9,9 +9,10 @@
  * and knows no sharded subscriptions. What a redisAsyncContext adds is here: a queue of who waits for which reply.
  *
  * GREETING: HELLO 3 with AUTH and SETNAME (for servers before 6: AUTH, CLIENT SETNAME and RESP2), SELECT, ROLE where a master is
- * wanted, PING, so that READY means "answers". From then on its own ping goes out every RC_REDIS_PING_MS: a server that takes
- * longer than RC_REDIS_LATE_MS is `late` (told by ops.late, and taken back when it answers), one that is silent for
- * RC_REDIS_DEAD_MS is lost.
+ * wanted and HELLO did not say, PING, so that READY means "answers". From then on its own ping goes out every RC_REDIS_PING_MS: a server
+ * that takes longer than RC_REDIS_LATE_MS is `late` (told by ops.late, and taken back when it answers), one that is silent for
+ * RC_REDIS_DEAD_MS is lost. Where a master is wanted its role is asked with every ping: a failover may leave connections open, and a
+ * replica takes a PUBLISH without an error, for its own subscribers alone. One that is a replica by now is lost, with `demoted`.
  *
  * Replies are read when they come, also those to PUBLISH that nobody waits for. Letting these lie (SO_RCVLOWAT, read in later
  * turns) was measured: it spares a publishing relay its second wake-up for a message and 15 % of its CPU, but the brokers together
@@ -79,6 +80,8 @@ struct rc_redis_conn_ops {
     void (*push)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
     /* Of a subscriber: an error, of SUBSCRIBE and its kind or (BUSY …) of a ping. */
     void (*error)(void *context, struct rc_redis_conn *conn, const redisReply *reply);
+    /* The server said once more that it is the master: what it answered so far, it answered as one. NULL: ignored. */
+    void (*confirmed)(void *context, struct rc_redis_conn *conn);
 };
 
 /* Who logs in, as what, and what the server must be. */
@@ -86,7 +89,15 @@ struct rc_redis_login {
     const char *user;     /* borrowed; "" = default */
     const char *password; /* borrowed; "" = none */
     uint32_t database;
-    bool master; /* must be a master (behind Sentinel) */
+    bool master; /* must be a master, as far as it can be known: not every user may ask, not every proxy answers */
+    bool strict; /* must say that it is one (behind Sentinel) */
+};
+
+/* How a server is asked for its role. */
+enum rc_redis_role_by {
+    RC_REDIS_ROLE_UNKNOWN, /* it does not say */
+    RC_REDIS_ROLE_BY_HELLO,
+    RC_REDIS_ROLE_BY_ROLE,
 };
 
 struct rc_redis_waiting {
@@ -110,6 +121,8 @@ struct rc_redis_conn {
     bool unread;  /* true exactly when it stopped reading at its bound */
     bool reading; /* true exactly while replies are handled: the context must not be freed under hiredis */
     bool ping_sent;
+    bool demoted;       /* why it was lost: the server is no master any more. Until the next connection */
+    uint8_t role_by;    /* enum rc_redis_role_by */
     uint8_t greeting;   /* step */
     char database[12];  /* argument of SELECT */
     uint32_t epoch;     /* counts connections: handlers that close or reopen are noticed by it */

@@ -43,7 +43,7 @@ uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[
     if (conn->greeting == STEP_SELECT && conn->login.database == 0) {
         conn->greeting++;
     }
-    if (conn->greeting == STEP_ROLE && !conn->login.master) {
+    if (conn->greeting == STEP_ROLE && (!conn->login.master || conn->role_by != RC_REDIS_ROLE_UNKNOWN)) {
         conn->greeting++;
     }
     switch ((enum step)conn->greeting) {
@@ -79,6 +79,46 @@ static bool refused(char *why, size_t why_bytes, const char *command, const redi
     return false;
 }
 
+static enum rc_redis_role role_of(const redisReply *name)
+{
+    return rc_redis_reply_is(name, "master")                                        ? RC_REDIS_ROLE_MASTER
+           : rc_redis_reply_is(name, "slave") || rc_redis_reply_is(name, "replica") ? RC_REDIS_ROLE_REPLICA
+                                                                                    : RC_REDIS_ROLE_NONE;
+}
+
+/* ROLE: an array that begins with it. HELLO: pairs, one of them "role". */
+enum rc_redis_role rc_redis_greeting_role(const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) {
+        return role_of(reply->element[0]);
+    }
+    for (size_t i = 0; reply->type == REDIS_REPLY_MAP && i + 1 < reply->elements; i += 2) {
+        if (rc_redis_reply_is(reply->element[i], "role")) {
+            return role_of(reply->element[i + 1]);
+        }
+    }
+    return RC_REDIS_ROLE_NONE;
+}
+
+/* False: this server is not what is wanted. */
+static bool check_role(struct rc_redis_conn *conn, const redisReply *reply, enum rc_redis_role_by by, char *why,
+                       size_t why_bytes)
+{
+    const enum rc_redis_role role = rc_redis_greeting_role(reply);
+    if (!conn->login.master) {
+        return true;
+    }
+    if (role == RC_REDIS_ROLE_REPLICA ||
+        (role == RC_REDIS_ROLE_NONE && by == RC_REDIS_ROLE_BY_ROLE && conn->login.strict)) {
+        (void)snprintf(why, why_bytes, "this server is not the master");
+        return false;
+    }
+    if (role == RC_REDIS_ROLE_MASTER) {
+        conn->role_by = (uint8_t)by;
+    }
+    return true;
+}
+
 bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes)
 {
     const bool error = reply->type == REDIS_REPLY_ERROR;
@@ -87,7 +127,7 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
         if (!error) {
             conn->resp3 = true;
             conn->greeting = STEP_SELECT;
-            return true;
+            return check_role(conn, reply, RC_REDIS_ROLE_BY_HELLO, why, why_bytes);
         }
         /* Before Redis 6 there is no HELLO, and a proxy may know only RESP2. */
         if (strncmp(reply->str, "ERR", 3) == 0 || strncmp(reply->str, "NOPROTO", 7) == 0) {
@@ -108,9 +148,10 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
         }
         break;
     case STEP_ROLE:
-        if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
-            !rc_redis_reply_is(reply->element[0], "master")) {
-            (void)snprintf(why, why_bytes, "this server is not the master");
+        if (rc_redis_error_passes(rc_redis_error_of(reply))) {
+            return refused(why, why_bytes, "ROLE", reply);
+        }
+        if (!check_role(conn, reply, RC_REDIS_ROLE_BY_ROLE, why, why_bytes)) {
             return false;
         }
         break;

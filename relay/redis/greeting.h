@@ -16,4 +16,9 @@ uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[
 /* The answer to it. False: the connection is of no use, `why` says the reason. */
 bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes);
 
+enum rc_redis_role { RC_REDIS_ROLE_NONE, RC_REDIS_ROLE_MASTER, RC_REDIS_ROLE_REPLICA };
+
+/* What the answer to HELLO (RESP3) or ROLE says; NONE: nothing, or something else (a sentinel). */
+enum rc_redis_role rc_redis_greeting_role(const redisReply *reply);
+
 #endif

@@ -45,16 +45,39 @@ static bool hears_all(const struct rc_redis_link *link)
     return true;
 }
 
+static enum rc_redis_state health_of(const struct rc_redis_link *link)
+{
+    return (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
+}
+
+/* Something went wrong: while all is well, that is the reason why it is not any more, and stays it; what follows comes of it. */
+static void note(struct rc_redis_link *link, const char *why)
+{
+    if (health_of(link) == RC_REDIS_CONNECTED || link->error[0] == '\0') {
+        (void)snprintf(link->error, sizeof(link->error), "%s", why);
+        link->latest[0] = '\0';
+    } else {
+        (void)snprintf(link->latest, sizeof(link->latest), "%s", why);
+    }
+}
+
 static void set_health(struct rc_redis_link *link)
 {
-    const enum rc_redis_state before =
-        (enum rc_redis_state)atomic_load_explicit(&link->health->state, memory_order_relaxed);
+    const enum rc_redis_state before = health_of(link);
     const bool good = rc_redis_up(link) && hears_all(link);
+    if (!good && before == RC_REDIS_CONNECTED && link->error[0] == '\0') {
+        note(link,
+             "on the way to another server"); /* nothing went wrong: the connections were given up for better ones */
+    }
     const enum rc_redis_state state = good                                                      ? RC_REDIS_CONNECTED
                                       : before == RC_REDIS_CONNECTING && link->error[0] == '\0' ? RC_REDIS_CONNECTING
                                                                                                 : RC_REDIS_AWAY;
-    rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL);
+    rc_redis_health_set(link->health, state, state == RC_REDIS_AWAY ? link->error : NULL,
+                        state == RC_REDIS_AWAY ? link->latest : NULL);
     rc_metric_set(link->wire.metrics, RC_METRIC_REDIS_CONNECTED, good);
+    if (good) {
+        link->error[0] = link->latest[0] = '\0';
+    }
     if (state == before) {
         return;
     }
@@ -147,11 +170,37 @@ static void conn_ready(void *context, struct rc_redis_conn *conn)
     look(link);
 }
 
+static void conn_confirmed(void *context, struct rc_redis_conn *conn)
+{
+    struct rc_redis_node *node = context;
+    (void)conn;
+    node->link->outbox.unsure = false;
+}
+
+/*
+ * A server that is no master any more reaches its own subscribers alone, and hears of the others' messages late or never: both
+ * connections are of no use. Which of the messages since its role was confirmed last went to all, nobody knows.
+ */
+static void demoted(struct rc_redis_node *node, const char *why)
+{
+    struct rc_redis_link *link = node->link;
+    if (link->outbox.unsure) {
+        link->outbox.unsure = false;
+        rc_redis_losses_add_all(&link->losses);
+    }
+    node->command.demoted = node->subscriber.demoted = false; /* once */
+    rc_redis_conn_fail(&node->command, why);
+    rc_redis_conn_fail(&node->subscriber, why);
+}
+
 static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why)
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
-    (void)snprintf(link->error, sizeof(link->error), "%s", why);
+    note(link, why);
+    if (conn->demoted && link->cluster == NULL) {
+        demoted(node, why);
+    }
     if (!is_command(node, conn)) {
         rc_redis_pubsub_lost(&link->pubsub, node->index);
     } else {
@@ -172,7 +221,7 @@ static void conn_late(void *context, struct rc_redis_conn *conn, bool late)
 {
     struct rc_redis_node *node = context;
     if (late) {
-        (void)snprintf(node->link->error, sizeof(node->link->error), "%s", conn->error);
+        note(node->link, conn->error);
     }
     look(node->link);
 }
@@ -207,12 +256,13 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
         return;
     }
     /* Messages of others do not arrive: that is not "connected", whatever the connection says. */
-    (void)snprintf(link->error, sizeof(link->error), "%.180s", reply->str);
+    note(link, reply->str);
     link->refused = true;
     look(link);
 }
 
-static const struct rc_redis_conn_ops command_ops = {.ready = conn_ready, .lost = conn_lost, .late = conn_late};
+static const struct rc_redis_conn_ops command_ops = {
+    .ready = conn_ready, .lost = conn_lost, .late = conn_late, .confirmed = conn_confirmed};
 static const struct rc_redis_conn_ops subscriber_ops = {
     .ready = conn_ready, .lost = conn_lost, .late = conn_late, .push = conn_push, .error = conn_error};
 
@@ -232,7 +282,8 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
     const struct rc_redis_login login = {.user = link->url.user,
                                          .password = link->url.password,
                                          .database = link->url.database,
-                                         .master = link->url.kind == RC_REDIS_SENTINEL};
+                                         .master = link->url.kind != RC_REDIS_CLUSTER, /* there the map tells */
+                                         .strict = link->url.kind == RC_REDIS_SENTINEL};
     node->link = link;
     node->index = index;
     node->address = *address;
@@ -568,7 +619,7 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
         free(link);
         return result;
     }
-    rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "");
+    rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "", "");
     result = start(link, err);
     if (result != 0) {
         rc_redis_link_close(link);

@@ -65,9 +65,10 @@ struct rc_redis_link {
     bool active;      /* true exactly after the start: ops of connections count */
     bool sharded;
     bool refused; /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
-    char error[RC_REDIS_ERROR_MAX];
-    struct rc_redis_outbox outbox; /* everything but sharded channels */
-    struct rc_redis_losses losses; /* of all outboxes */
+    char error[RC_REDIS_ERROR_MAX];  /* why it is not good, or was not last: the first that went wrong */
+    char latest[RC_REDIS_ERROR_MAX]; /* what went wrong last since then; "" = nothing */
+    struct rc_redis_outbox outbox;   /* everything but sharded channels */
+    struct rc_redis_losses losses;   /* of all outboxes */
     struct rc_redis_loss_ops loss_ops;
     uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;

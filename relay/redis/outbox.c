@@ -283,6 +283,7 @@ static void settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry
     if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
         rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     }
+    outbox->unsure |= entry->told;
     if (outbox->refusals.left > 0) {
         overtake(outbox, entry);
     }

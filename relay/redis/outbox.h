@@ -64,6 +64,7 @@ struct rc_redis_outbox {
     uint32_t count;
     uint32_t in_flight;
     uint32_t announcements; /* in it; few: its owner adds none before the last ones are answered */
+    bool unsure; /* true when one that is told when lost was taken since the server's role was confirmed (the link's) */
     bool probing;           /* true from a "not now" until something is taken: one message is sent at a time */
     uint64_t hold_until_ms; /* nothing is sent before */
     uint32_t *waiting; /* borrowed: messages of each slot, over all outboxes that count there; NULL = not counted */

@@ -289,7 +289,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         return rc_err_set(err, result, "%s", why.text);
     }
     if (result != 0) {
-        rc_redis_health_set(&control->redis_health, RC_REDIS_AWAY, why.text);
+        rc_redis_health_set(&control->redis_health, RC_REDIS_AWAY, why.text, "");
         rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
                      why.text);
         return 0;

@@ -95,7 +95,7 @@ testRedis("/health/redis and the metrics tell the state", { brokers: 1 }, async 
   assert.deepEqual({ ...good, timestamp: 0 }, { healthy: true, redis: "connected", timestamp: 0 });
   const table = async () => (await run(["status", "-c", a.configPath])).stdout;
   const { since_ms: since, ...rest } = (await a.status()).redis;
-  assert.deepEqual(rest, { state: "connected", error: null });
+  assert.deepEqual(rest, { state: "connected", error: null, latest_error: null });
   assert.ok(since >= 0 && since < 60000);
   assert.match(await table(), /^redis +connected( for \S+)?$/m);
   const started = performance.now();
@@ -104,13 +104,20 @@ testRedis("/health/redis and the metrics tell the state", { brokers: 1 }, async 
   assert.ok(performance.now() - started < 2000);
   assert.equal(bad.healthy, false);
   assert.equal(bad.redis, "disconnected");
-  assert.equal(typeof bad.error, "string");
+  assert.match(bad.error, /closed|reset/i, "why it was lost");
   assert.equal((await a.get("/health")).status, 200, "local-only mode is healthy");
+  const retried = await until("a new attempt failed", async () => {
+    const now = await redisHealth(a, 503);
+    return now.latest_error?.includes("refused") && now;
+  });
+  assert.equal(retried.error, bad.error, "it stays the reason, whatever the attempts say");
   const lost = (await a.status()).redis;
   assert.deepEqual([lost.state, lost.error], ["disconnected", bad.error]);
-  assert.match(await table(), /^redis +disconnected.*: .+ \(local-only mode\)$/m);
+  assert.match(lost.latest_error, /refused/);
+  assert.match(await table(), /^redis +disconnected.*: .+; latest: .+ \(local-only mode\)$/m);
   await redis.start();
   await redisHealth(a, 200);
+  assert.deepEqual([(await a.status()).redis.error, (await a.status()).redis.latest_error], [null, null]);
   const metrics = await a.metrics();
   assert.equal(metrics("ringcast_redis_connected"), 1);
   assert.equal(metrics("ringcast_redis_reconnects_total"), 2);

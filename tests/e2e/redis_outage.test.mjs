@@ -119,7 +119,7 @@ testRedis("Redis may come after the broker, and may refuse it for a while", {
   // The password changes under it.
   await redis.command("CONFIG", "SET", "requirepass", "other");
   await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
-  await until("the refusal is told", async () => /WRONGPASS/.test((await redisHealth(a, 503)).error));
+  await until("the refusal is told", async () => /WRONGPASS/.test((await redisHealth(a, 503)).latest_error));
   await client.publish("room:1", 2);
   assert.equal((await client.next()).data, 2);
   await redis.command("CONFIG", "SET", "requirepass", "secret");

@@ -172,37 +172,44 @@ static void http_health_websocket(struct exchange *exchange)
 }
 
 /* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
-static enum rc_redis_state http_redis_state(const struct rc_control *control, char error[RC_REDIS_ERROR_MAX])
+static enum rc_redis_state http_redis_state(const struct rc_control *control, struct rc_redis_errors *errors)
 {
-    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, error);
+    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, errors);
     const uint64_t moved_ms = atomic_load_explicit(&control->relay.heartbeat_ms, memory_order_relaxed);
     if (atomic_load_explicit(&control->relay.state, memory_order_acquire) != RC_PROCESS_READY ||
         moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
-        (void)snprintf(error, RC_REDIS_ERROR_MAX, "the relay does not run");
+        *errors = (struct rc_redis_errors){.lost = "the relay does not run"};
         return RC_REDIS_AWAY;
     }
     return state;
 }
 
+static const char *http_quoted(char out[RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1], const char *text)
+{
+    out[rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX), rc_span_text(text))] = '\0';
+    return out;
+}
+
 static void http_health_redis(struct exchange *exchange)
 {
     const struct rc_sessions *sessions = exchange->sessions;
-    char error[RC_REDIS_ERROR_MAX];
-    char quoted[RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1];
-    char body[sizeof(quoted) + 128];
+    struct rc_redis_errors errors = {.lost = ""};
+    char lost[RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1];
+    char latest[sizeof(lost)];
+    char body[2 * sizeof(lost) + 128];
     const unsigned long long now_ms = (unsigned long long)rc_clock_wall_ms();
     const bool wanted = sessions->config->redis.url.text[0] != '\0';
-    const bool good = !wanted || http_redis_state(sessions->control, error) == RC_REDIS_CONNECTED;
+    const bool good = !wanted || http_redis_state(sessions->control, &errors) == RC_REDIS_CONNECTED;
     int bytes;
     if (good) {
         bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"redis\":\"%s\",\"timestamp\":%llu}\n",
                          wanted ? "connected" : "disabled", now_ms);
     } else {
-        const char *text = error[0] != '\0' ? error : "not connected yet";
-        quoted[rc_json_string_encode((uint8_t *)quoted, sizeof(quoted) - 1, rc_span_text(text))] = '\0';
+        const bool more = errors.latest[0] != '\0';
         bytes = snprintf(body, sizeof(body),
-                         "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s,\"timestamp\":%llu}\n", quoted,
-                         now_ms);
+                         "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s%s%s,\"timestamp\":%llu}\n",
+                         http_quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
+                         more ? ",\"latest_error\":" : "", more ? http_quoted(latest, errors.latest) : "", now_ms);
     }
     exchange_body(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
 }

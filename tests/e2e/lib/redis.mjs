@@ -222,14 +222,16 @@ export async function startRedis(options) {
   return server;
 }
 
-/* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. */
+/* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. New connections go
+ * to another server after `wire.lead(port)`, as behind the address of a managed Redis; those that are there stay. */
 export async function startRedisAndWire(options) {
   const redis = await startRedis(options);
   const pairs = new Set();
   let whole = true;
+  let port = redis.port;
   const server = createServer((near) => {
     if (!whole) return near.destroy();
-    const far = connectSocket({ host: "127.0.0.1", port: redis.port, noDelay: true });
+    const far = connectSocket({ host: "127.0.0.1", port, noDelay: true });
     near.setNoDelay(true);
     pairs.add(near).add(far);
     for (const [one, other] of [[near, far], [far, near]]) {
@@ -246,7 +248,7 @@ export async function startRedisAndWire(options) {
     whole = false;
     for (const socket of pairs) socket.destroy();
   };
-  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true) };
+  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true), lead: (to) => (port = to) };
   const destroy = redis.destroy.bind(redis);
   redis.destroy = async () => {
     cut();

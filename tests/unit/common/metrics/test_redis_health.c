@@ -10,31 +10,35 @@ static struct rc_redis_health health;
 
 Test(redis_health, state_and_reason)
 {
-    char error[RC_REDIS_ERROR_MAX];
-    cr_assert_eq(rc_redis_health_get(&health, error), RC_REDIS_DISABLED);
-    cr_assert_str_eq(error, "");
-    rc_redis_health_set(&health, RC_REDIS_AWAY, "Connection refused");
-    cr_assert_eq(rc_redis_health_get(&health, error), RC_REDIS_AWAY);
-    cr_assert_str_eq(error, "Connection refused");
+    struct rc_redis_errors errors;
+    cr_assert_eq(rc_redis_health_get(&health, &errors), RC_REDIS_DISABLED);
+    cr_assert_str_eq(errors.lost, "");
+    rc_redis_health_set(&health, RC_REDIS_AWAY, "Connection refused", NULL);
+    cr_assert_eq(rc_redis_health_get(&health, &errors), RC_REDIS_AWAY);
+    cr_assert_str_eq(errors.lost, "Connection refused");
     const uint64_t since = atomic_load(&health.since_ms);
     cr_assert_gt(since, 0);
-    rc_redis_health_set(&health, RC_REDIS_CONNECTED, NULL);
-    cr_assert_eq(rc_redis_health_get(&health, error), RC_REDIS_CONNECTED);
-    cr_assert_str_eq(error, "Connection refused", "the last one stays");
+    rc_redis_health_set(&health, RC_REDIS_AWAY, NULL, "WRONGPASS");
+    (void)rc_redis_health_get(&health, &errors);
+    cr_assert_str_eq(errors.lost, "Connection refused");
+    cr_assert_str_eq(errors.latest, "WRONGPASS");
+    rc_redis_health_set(&health, RC_REDIS_CONNECTED, NULL, NULL);
+    cr_assert_eq(rc_redis_health_get(&health, &errors), RC_REDIS_CONNECTED);
+    cr_assert_str_eq(errors.lost, "Connection refused", "the last one stays");
     char long_text[400];
     memset(long_text, 'x', sizeof(long_text));
     long_text[399] = '\0';
-    rc_redis_health_set(&health, RC_REDIS_AWAY, long_text);
-    (void)rc_redis_health_get(&health, error);
-    cr_assert_eq(strlen(error), RC_REDIS_ERROR_MAX - 1);
+    rc_redis_health_set(&health, RC_REDIS_AWAY, long_text, NULL);
+    (void)rc_redis_health_get(&health, &errors);
+    cr_assert_eq(strlen(errors.lost), RC_REDIS_ERROR_MAX - 1);
 }
 
 static const char *shown(const char *text)
 {
-    static char error[RC_REDIS_ERROR_MAX];
-    rc_redis_health_set(&health, RC_REDIS_AWAY, text);
-    (void)rc_redis_health_get(&health, error);
-    return error;
+    static struct rc_redis_errors errors;
+    rc_redis_health_set(&health, RC_REDIS_AWAY, text, NULL);
+    (void)rc_redis_health_get(&health, &errors);
+    return errors.lost;
 }
 
 Test(redis_health, what_redis_says_goes_out_as_text)
@@ -59,15 +63,15 @@ Test(redis_health, what_redis_says_goes_out_as_text)
 /* Of a relay that died while it wrote: no half characters in what is left. */
 Test(redis_health, a_torn_text_is_text)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     const uint64_t word = UINT64_C(0xc3c3c3c3c3c3c3c3);
     atomic_store(&health.error[3], word);
     atomic_store(&health.revision, 1);
-    rc_redis_health_set(&health, RC_REDIS_AWAY, NULL);
+    rc_redis_health_set(&health, RC_REDIS_AWAY, NULL, NULL);
     atomic_store(&health.error[0], word);
-    (void)rc_redis_health_get(&health, error);
-    cr_assert_eq(strncmp(error, "\xef\xbf\xbd", 3), 0);
-    cr_assert_eq(strlen(error), 8 * 3);
+    (void)rc_redis_health_get(&health, &errors);
+    cr_assert_eq(strncmp(errors.lost, "\xef\xbf\xbd", 3), 0);
+    cr_assert_eq(strlen(errors.lost), 8 * 3);
 }
 
 static _Atomic bool stop;
@@ -80,7 +84,7 @@ static void *write_all(void *context)
     memset(text[1], 'b', 99);
     text[0][99] = text[1][99] = '\0';
     for (unsigned i = 0; !atomic_load(&stop); i++) {
-        rc_redis_health_set(&health, RC_REDIS_AWAY, text[i % 2]);
+        rc_redis_health_set(&health, RC_REDIS_AWAY, text[i % 2], NULL);
         (void)sched_yield(); /* as long as a try to read takes, or a hundred in a row are spoiled */
     }
     return NULL;
@@ -89,15 +93,15 @@ static void *write_all(void *context)
 Test(redis_health, a_reader_sees_one_reason_or_the_other)
 {
     pthread_t writer;
-    rc_redis_health_set(&health, RC_REDIS_AWAY, "b");
+    rc_redis_health_set(&health, RC_REDIS_AWAY, "b", NULL);
     cr_assert_eq(pthread_create(&writer, NULL, write_all, NULL), 0);
     int torn = 0;
     for (int i = 0; i < 20000; i++) {
-        char error[RC_REDIS_ERROR_MAX];
-        (void)rc_redis_health_get(&health, error);
+        struct rc_redis_errors errors;
+        (void)rc_redis_health_get(&health, &errors);
         bool mixed = false;
-        for (size_t at = 1; error[at] != '\0'; at++) {
-            mixed |= error[at] != error[0];
+        for (size_t at = 1; errors.lost[at] != '\0'; at++) {
+            mixed |= errors.lost[at] != errors.lost[0];
         }
         torn += mixed;
         /* A writer that was put aside in the middle of a text spoils one reading, not all until it goes on. */

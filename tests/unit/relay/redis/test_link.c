@@ -2,301 +2,16 @@
  * The link to Redis against a scripted server on loopback, on the relay's own loop: greetings, answers in order, losses at every
  * stage, answers that make no sense, lateness. Real servers are the end-to-end tests' business (tests/e2e/redis_*.test.mjs).
  */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/records/envelope.h"
-#include "common/base/log.h"
-#include "common/metrics/redis_health.h"
-#include "relay/loop.h"
-#include "relay/redis/link.h"
 #include "relay/redis/losses.h"
+#include "tests/support/scripted_redis.h"
 
-#define PEERS_MAX 64
-
-/* What the server does with one connection, in the order of acceptance. */
-struct peer {
-    int fd;
-    char in[65536];
-    size_t in_bytes;
-};
-
-struct fixture {
-    struct rc_relay_loop loop;
-    struct rc_process process;
-    struct rc_metrics metrics;
-    struct rc_redis_health health;
-    struct rc_config_redis config;
-    struct rc_redis_link *link;
-    int listen_fd;
-    uint16_t port;
-    struct peer peers[PEERS_MAX];
-    int peer_count;
-    /* Answers "this" to a command that begins with the word; NULL: not answered. */
-    const char *(*script)(struct fixture *f, int peer, const char *command);
-    bool (*done)(struct fixture *f);
-    uint64_t end_ms;
-    int ups;
-    int downs;
-    int replies;
-    int nulls;
-    char order[256];
-    char messages[1024];
-    int wanted_local;
-    int wanted_confirmed;
-};
-
-static struct fixture fixture;
-
-static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
-{
-    return rc_relay_loop_poll(&((struct fixture *)context)->loop, fd, events, ready, ready_context);
-}
-
-static void unwatch(void *context, int handle)
-{
-    rc_relay_loop_unpoll(&((struct fixture *)context)->loop, handle);
-}
-
-/* --- the server ------------------------------------------------------------------------------------------------------- */
-
-/* Cuts one whole command off the front, as words with a space between. False when there is none. */
-static bool take_command(struct peer *peer, char *out, size_t room)
-{
-    size_t at = 0;
-    unsigned count = 0;
-    size_t used = 0;
-    int scanned = 0;
-    peer->in[peer->in_bytes] = '\0';
-    if (sscanf(peer->in, "*%u\r\n%n", &count, &scanned) != 1 || scanned == 0) {
-        return false;
-    }
-    at = (size_t)scanned;
-    for (unsigned i = 0; i < count; i++) {
-        unsigned bytes = 0;
-        scanned = 0;
-        if (sscanf(peer->in + at, "$%u\r\n%n", &bytes, &scanned) != 1 || scanned == 0 ||
-            at + (size_t)scanned + bytes + 2 > peer->in_bytes) {
-            return false;
-        }
-        at += (size_t)scanned;
-        used += (size_t)snprintf(out + used, room - used, "%s%.*s", i > 0 ? " " : "", (int)bytes, peer->in + at);
-        at += bytes + 2;
-    }
-    memmove(peer->in, peer->in + at, peer->in_bytes - at);
-    peer->in_bytes -= at;
-    return true;
-}
-
-static void hang_up(struct fixture *f, int index)
-{
-    if (f->peers[index].fd >= 0) {
-        close(f->peers[index].fd);
-        f->peers[index].fd = -1;
-    }
-}
-
-static void say(struct fixture *f, int index, const char *text)
-{
-    if (f->peers[index].fd >= 0) {
-        cr_assert_eq(send(f->peers[index].fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-    }
-}
-
-static void serve(struct fixture *f)
-{
-    static char command[70000];
-    const int fd = accept4(f->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        cr_assert_lt(f->peer_count, PEERS_MAX);
-        f->peers[f->peer_count++] = (struct peer){.fd = fd};
-    }
-    for (int i = 0; i < f->peer_count; i++) {
-        struct peer *peer = &f->peers[i];
-        if (peer->fd < 0) {
-            continue;
-        }
-        const ssize_t got = recv(peer->fd, peer->in + peer->in_bytes, sizeof(peer->in) - 1 - peer->in_bytes, 0);
-        if (got > 0) {
-            peer->in_bytes += (size_t)got;
-        } else if (got == 0) {
-            hang_up(f, i);
-        }
-        while (peer->fd >= 0 && take_command(peer, command, sizeof(command))) {
-            const char *answer = f->script(f, i, command);
-            if (answer != NULL) {
-                say(f, i, answer);
-            }
-        }
-    }
-}
-
-static bool begins(const char *text, const char *head)
-{
-    return strncmp(text, head, strlen(head)) == 0;
-}
-
-/* A server as it should be. Messages of PUBLISH go nowhere. */
-static const char *good(struct fixture *f, int peer, const char *command)
-{
-    static char text[1024];
-    char name[256];
-    (void)f;
-    (void)peer;
-    if (begins(command, "HELLO")) {
-        return "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n";
-    }
-    if (begins(command, "PING")) {
-        return "+PONG\r\n";
-    }
-    if (sscanf(command, "SUBSCRIBE %255s", name) == 1 || sscanf(command, "PSUBSCRIBE %255s", name) == 1) {
-        (void)snprintf(text, sizeof(text), ">3\r\n$%d\r\n%s\r\n$%zu\r\n%s\r\n:1\r\n", begins(command, "P") ? 10 : 9,
-                       begins(command, "P") ? "psubscribe" : "subscribe", strlen(name), name);
-        return text;
-    }
-    if (begins(command, "ECHO ")) {
-        (void)snprintf(text, sizeof(text), "+%s\r\n", command + 5);
-        return text;
-    }
-    return ":1\r\n";
-}
-
-/* --- the relay's side --------------------------------------------------------------------------------------------------- */
-
-static bool turn(void *context)
-{
-    struct fixture *f = context;
-    rc_redis_link_turn(f->link);
-    serve(f);
-    rc_redis_link_turn(f->link);
-    if (f->done(f)) {
-        rc_relay_loop_stop(&f->loop);
-    }
-    cr_assert_lt(rc_clock_ms(), f->end_ms, "in time");
-    return false;
-}
-
-static bool pending(void *context)
-{
-    return rc_redis_link_pending(((struct fixture *)context)->link);
-}
-
-static uint64_t due_ms(void *context)
-{
-    const uint64_t due = rc_redis_link_due_ms(((struct fixture *)context)->link);
-    const uint64_t soon = rc_clock_ms() + 2; /* the server is served by turns */
-    return due < soon ? due : soon;
-}
-
-static void changed(void *context, bool up)
-{
-    struct fixture *f = context;
-    f->ups += up;
-    f->downs += !up;
-}
-static struct rc_redis_observer observer = {.changed = changed, .context = &fixture};
-
-static void open_server(struct fixture *f)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    f->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(f->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(listen(f->listen_fd, 64), 0);
-    cr_assert_eq(getsockname(f->listen_fd, (struct sockaddr *)&address, &bytes), 0);
-    f->port = ntohs(address.sin_port);
-}
-
-static void channel_message(void *context, struct rc_span name, struct rc_span message)
-{
-    struct fixture *f = context;
-    const size_t used = strlen(f->messages);
-    (void)snprintf(f->messages + used, sizeof(f->messages) - used, "%.*s=%.*s ", (int)name.count,
-                   (const char *)name.bytes, (int)message.count, (const char *)message.bytes);
-}
-
-static void channel_wanted(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
-                           bool confirmed)
-{
-    struct fixture *f = context;
-    (void)hash;
-    (void)name;
-    (void)worker;
-    (void)token;
-    f->wanted_confirmed += confirmed;
-    f->wanted_local += !confirmed;
-}
-
-/* `before` and `behind` the port. */
-static void open_link(const char *before, const char *behind)
-{
-    struct fixture *f = &fixture;
-    struct rc_err err;
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .due_ms = due_ms, .context = f};
-    rc_log_set_level(RC_LOG_ERROR);
-    cr_assert_eq(rc_relay_loop_open(&f->loop, &f->process, &ops, &err), 0, "%s", err.text);
-    open_server(f);
-    (void)snprintf(f->config.url.text, sizeof(f->config.url.text), "%s%u%s", before, f->port, behind);
-    f->config.outbox_bytes = 1 << 20;
-    f->config.outbox_max_age_ms = 60000;
-    const struct rc_redis_setup setup = {.config = &f->config,
-                                         .instance_id = "test",
-                                         .metrics = &f->metrics,
-                                         .health = &f->health,
-                                         .host = {.watch = watch, .unwatch = unwatch, .context = f}};
-    cr_assert_eq(rc_redis_link_open(&f->link, &setup, &err), 0, "%s", err.text);
-    const struct rc_redis_channel_ops channel = {
-        .message = channel_message, .wanted = channel_wanted, .context = f, .head = "c:"};
-    rc_redis_channels(f->link, &channel);
-    rc_redis_observe(f->link, &observer);
-}
-
-static void close_all(void)
-{
-    struct fixture *f = &fixture;
-    if (f->link != NULL) {
-        rc_redis_link_close(f->link);
-        rc_relay_loop_close(&f->loop);
-    }
-    for (int i = 0; i < f->peer_count; i++) {
-        hang_up(f, i);
-    }
-    if (f->listen_fd > 0) {
-        close(f->listen_fd);
-    }
-}
-
-TestSuite(relay_redis_link, .fini = close_all);
-
-static void run_until(bool (*done)(struct fixture *f), uint64_t ms)
-{
-    struct rc_err err;
-    fixture.done = done;
-    fixture.end_ms = rc_clock_ms() + ms;
-    fixture.loop.stopping = false;
-    cr_assert_eq(rc_relay_loop_run(&fixture.loop, &err), 0, "%s", err.text);
-}
-
-static bool is_connected(struct fixture *f)
-{
-    return atomic_load(&f->health.state) == RC_REDIS_CONNECTED;
-}
-
-static bool is_away(struct fixture *f)
-{
-    return atomic_load(&f->health.state) == RC_REDIS_AWAY;
-}
+TestSuite(relay_redis_link, .fini = scripted_close);
 
 static void replied(void *context, const redisReply *reply)
 {
@@ -547,112 +262,70 @@ Test(relay_redis_link, a_login_that_is_gone_is_made_again)
     expect_another_connection("-NOAUTH Authentication required.\r\n");
 }
 
-/* --- servers that are not what they should be ---------------------------------------------------------------------------- */
-
-static const char *answer_to_hello;
-static const char *odd_hello(struct fixture *f, int peer, const char *command)
+static bool is_replica;
+static bool speaks_resp2;
+static const char *with_role(struct fixture *f, int peer, const char *command)
 {
-    return begins(command, "HELLO") ? answer_to_hello : good(f, peer, command);
-}
-
-static bool four_failures(struct fixture *f)
-{
-    return rc_metric_get(&f->metrics, RC_METRIC_REDIS_FAILURES) >= 4;
-}
-
-static void expect_refusal(const char *answer, const char *reason)
-{
-    char error[RC_REDIS_ERROR_MAX];
-    answer_to_hello = answer;
-    fixture.script = odd_hello;
-    open_link("redis://:secret@127.0.0.1:", "");
-    run_until(four_failures, 8000);
-    cr_assert_eq(rc_redis_health_get(&fixture.health, error), RC_REDIS_AWAY);
-    cr_assert_neq(strstr(error, reason), NULL, "%s", error);
-    cr_assert_eq(strstr(error, "secret"), NULL);
-}
-
-Test(relay_redis_link, refused_password)
-{
-    expect_refusal("-WRONGPASS invalid username-password pair or user is disabled.\r\n", "WRONGPASS");
-}
-
-Test(relay_redis_link, not_resp_at_all)
-{
-    expect_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "rotocol error");
-}
-
-/* Room for them would be made before the first one comes. */
-Test(relay_redis_link, more_elements_than_there_can_be)
-{
-    expect_refusal("*777777777\r\n:1\r\n", "length out of range");
-}
-
-Test(relay_redis_link, too_many_answers)
-{
-    expect_refusal("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", "nobody asked");
-}
-
-Test(relay_redis_link, ends_at_once)
-{
-    expect_refusal("-ERR max number of clients reached\r\n-ERR again\r\n-ERR again\r\n-ERR again\r\n", "");
-}
-
-static const char *resp2(struct fixture *f, int peer, const char *command)
-{
-    static bool subscribed[PEERS_MAX];
     if (begins(command, "HELLO")) {
-        return "-ERR unknown command `HELLO`\r\n";
+        return speaks_resp2 ? "-ERR unknown command\r\n"
+               : is_replica ? "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$7\r\nreplica\r\n"
+                            : "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$6\r\nmaster\r\n";
     }
-    if (begins(command, "AUTH secret") || begins(command, "CLIENT SETNAME ringcast:test") ||
-        begins(command, "SELECT 2")) {
-        return "+OK\r\n";
+    if (begins(command, "ROLE")) {
+        return is_replica ? "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n$9\r\nconnected\r\n:0\r\n"
+                          : "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
     }
-    if (begins(command, "SUBSCRIBE")) {
-        subscribed[peer] = true;
-        return "*3\r\n$9\r\nsubscribe\r\n$3\r\nc:a\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$3\r\nc:a\r\n$2\r\nhi\r\n";
-    }
-    if (begins(command, "PING")) {
-        return subscribed[peer] ? "*2\r\n$4\r\npong\r\n$0\r\n\r\n" : "+PONG\r\n";
-    }
-    return good(f, peer, command);
+    return note_publish(f, peer, command);
 }
 
-static enum rc_redis_want want(const char *name)
+static bool all_told;
+static bool note_all(void *context, const struct rc_redis_losses *losses)
 {
-    return rc_redis_channel_want(fixture.link, rc_channel_hash(name, strlen(name)), rc_span_text(name), 0, 1);
+    (void)context;
+    all_told |= losses->all;
+    return true;
 }
 
-static bool wanted_once(struct fixture *f)
+static bool losses_told(struct fixture *f)
 {
-    return f->wanted_confirmed + f->wanted_local > 0 && (f->wanted_local > 0 || f->messages[0] != '\0');
+    return all_told && outbox_empty(f);
 }
 
-static uint64_t wait_end_ms;
-static bool time_is_over(struct fixture *f)
+/* It takes every PUBLISH, for its own subscribers alone. */
+static void expect_demotion(void)
 {
-    (void)f;
-    return rc_clock_ms() >= wait_end_ms;
-}
-
-static bool wanted_once_at_all(struct fixture *f)
-{
-    return f->wanted_confirmed + f->wanted_local > 0;
-}
-
-Test(relay_redis_link, old_servers_speak_resp2)
-{
-    fixture.script = resp2;
-    open_link("redis://:secret@127.0.0.1:", "/2");
+    static const struct rc_redis_loss_ops ops = {.announce = note_all};
+    const struct rc_span part[] = {RC_SPAN("a")};
+    struct rc_redis_errors errors;
+    fixture.script = with_role;
+    open_link("redis://127.0.0.1:", "");
+    rc_redis_tell_losses(fixture.link, &ops);
     run_until(is_connected, 5000);
-    cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
-    run_until(wanted_once, 5000);
-    cr_assert_eq(fixture.wanted_confirmed, 1);
-    cr_assert_str_eq(fixture.messages, "a=hi ");
-    cr_assert_eq(want("a"), RC_REDIS_WANT_CONFIRMED);
-    wait_end_ms = rc_clock_ms() + 1200; /* three pings */
+    wait_end_ms = rc_clock_ms() + 1000; /* two pings */
     run_until(time_is_over, 5000);
     cr_assert(is_connected(&fixture));
+    is_replica = true;
+    cr_assert_eq(rc_redis_publish(fixture.link, RC_SPAN("ch"), part, 1, RC_REDIS_PUBLISH_TOLD), 0);
+    run_until(is_away, 2000);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "replica"), NULL, "%s", errors.lost);
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LOCAL);
+    publish("b");
+    is_replica = false;
+    run_until(losses_told, 5000);
+    cr_assert_str_eq(published, "ab");
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_RECONNECTS), 2, "both connections");
+}
+
+Test(relay_redis_link, a_master_that_becomes_a_replica_is_away)
+{
+    expect_demotion();
+}
+
+Test(relay_redis_link, a_master_that_becomes_a_replica_is_away_in_resp2_too)
+{
+    speaks_resp2 = true;
+    expect_demotion();
 }
 
 static const char *deaf(struct fixture *f, int peer, const char *command)
@@ -725,19 +398,6 @@ Test(relay_redis_link, an_error_is_an_answer_to_a_ping)
     cr_assert(is_connected(&fixture));
 }
 
-static const char *cannot_save(struct fixture *f, int peer, const char *command)
-{
-    return begins(command, "PING") ? "-MISCONF cannot save\r\n" : good(f, peer, command);
-}
-
-Test(relay_redis_link, a_server_that_cannot_save_is_good_enough)
-{
-    fixture.script = cannot_save;
-    open_link("redis://127.0.0.1:", "");
-    run_until(is_connected, 5000);
-    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_FAILURES), 0);
-}
-
 static bool asleep;
 static const char *sleeper(struct fixture *f, int peer, const char *command)
 {
@@ -746,7 +406,7 @@ static const char *sleeper(struct fixture *f, int peer, const char *command)
 
 Test(relay_redis_link, a_stuck_server_is_noticed_within_two_seconds)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     fixture.script = sleeper;
     open_link("redis://127.0.0.1:", "");
     run_until(is_connected, 5000);
@@ -754,8 +414,8 @@ Test(relay_redis_link, a_stuck_server_is_noticed_within_two_seconds)
     const uint64_t start = rc_clock_ms();
     run_until(is_away, 5000);
     cr_assert_lt(rc_clock_ms() - start, 2000);
-    (void)rc_redis_health_get(&fixture.health, error);
-    cr_assert_neq(strstr(error, "ping"), NULL, "%s", error);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "ping"), NULL, "%s", errors.lost);
     cr_assert_eq(echo("x"), -ENOTCONN);
     cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_FAILURES), 0, "not given up yet");
 }
@@ -767,7 +427,7 @@ static bool nobody_there(struct fixture *f)
 
 Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
 {
-    char error[RC_REDIS_ERROR_MAX];
+    struct rc_redis_errors errors;
     fixture.script = good;
     open_link("redis://localhost:", "");
     run_until(is_connected, 10000);
@@ -779,8 +439,10 @@ Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
     const uint64_t start = rc_clock_ms();
     run_until(nobody_there, 5000);
     cr_assert_geq(rc_clock_ms() - start, 2 * 50 * 3 / 4, "50 ms, 100 ms, less a quarter of jitter");
-    (void)rc_redis_health_get(&fixture.health, error);
-    cr_assert_neq(strstr(error, "refused"), NULL, "%s", error);
+    (void)rc_redis_health_get(&fixture.health, &errors);
+    cr_assert_neq(strstr(errors.lost, "closed"), NULL, "why it was lost, not what the attempts since say: %s",
+                  errors.lost);
+    cr_assert_neq(strstr(errors.latest, "refused"), NULL, "%s", errors.latest);
 }
 
 Test(relay_redis_link, urls_and_files_that_cannot_work_are_errors)
