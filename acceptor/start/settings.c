@@ -34,9 +34,10 @@ struct rc_settings *rc_settings_new(const char *path, bool quickstart)
         return NULL;
     }
     settings->path = path;
+    settings->real_path = path != NULL ? realpath(path, NULL) : NULL;
     settings->quickstart = quickstart;
     if (quickstart && make_key(settings->quickstart_key) != 0) {
-        free(settings);
+        rc_settings_free(settings);
         return NULL;
     }
     return settings;
@@ -44,7 +45,10 @@ struct rc_settings *rc_settings_new(const char *path, bool quickstart)
 
 void rc_settings_free(struct rc_settings *settings)
 {
-    free(settings);
+    if (settings != NULL) {
+        free(settings->real_path);
+        free(settings);
+    }
 }
 
 /* Everything before rc_config_finish. */

@@ -16,7 +16,9 @@
 
 struct rc_settings {
     const char *path; /* borrowed: the file, NULL = none */
-    bool quickstart;  /* an API key is made up when none is configured */
+    char *
+        real_path; /* owned: where it was at the start, by which `-c` knows a broker; NULL = none, or not a file by name */
+    bool quickstart; /* an API key is made up when none is configured */
     char quickstart_key[RC_SETTINGS_KEY_BYTES];
     struct rc_config config; /* finished: what is in force */
 };
