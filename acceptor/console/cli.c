@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
@@ -21,7 +22,7 @@ static const char usage[] =
     "ringcast: a WebSocket broker\n"
     "\n"
     "  ringcast [run] [-c FILE]     start it in the foreground; without FILE every key has its default\n"
-    "  ringcast check FILE          check a configuration file: exit code 0, or 2 with every error\n"
+    "  ringcast check FILE          check a configuration file: exit code 0 (with warnings perhaps), or 2 with every error\n"
     "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
@@ -143,7 +144,7 @@ static struct rc_settings *load(const char *path, bool quickstart, bool files)
         return NULL;
     }
     if (rc_settings_load(settings, &errors) != 0 ||
-        (files && rc_settings_check_files(settings, &settings->config, &errors) != 0)) {
+        (files && rc_settings_check_files(settings, &settings->config, &settings->files, &errors) != 0)) {
         print_errors(&errors);
         rc_settings_free(settings);
         return NULL;
@@ -171,6 +172,18 @@ static int check(const struct rc_cli *cli)
     struct rc_settings *settings = load(cli->config, false, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
+    }
+    struct rc_config_errors warnings = {0};
+    struct rc_err err = {{0}};
+    rc_settings_warnings(&settings->config, &warnings);
+    if (rc_broker_foresee(&settings->config, &err) != 0) {
+        rc_config_errors_add(&warnings, "it would not start here, now and by this user: %s", err.text);
+    }
+    for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        fprintf(stderr, "%s: warning: %s\n", cli->config, warnings.lines[i].text);
+    }
+    if (warnings.count > RC_CONFIG_ERRORS_MAX) {
+        fprintf(stderr, "%s: and %u more warnings\n", cli->config, warnings.count - RC_CONFIG_ERRORS_MAX);
     }
     printf("%s: correct\n", cli->config);
     rc_settings_free(settings);
