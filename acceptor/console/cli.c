@@ -4,12 +4,14 @@
 #include "acceptor/console/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
@@ -20,7 +22,7 @@ static const char usage[] =
     "ringcast: a WebSocket broker\n"
     "\n"
     "  ringcast [run] [-c FILE]     start it in the foreground; without FILE every key has its default\n"
-    "  ringcast check FILE          check a configuration file: exit code 0, or 2 with every error\n"
+    "  ringcast check FILE          check a configuration file: exit code 0 (with warnings perhaps), or 2 with every error\n"
     "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
@@ -28,7 +30,8 @@ static const char usage[] =
     "  ringcast version             the version of this program\n"
     "  ringcast --help-config       every configuration key with its default and meaning\n"
     "\n"
-    "status, reload and stop find the newest running broker, or the one of -c FILE, or of --socket PATH.\n"
+    "status, reload and stop ask the broker that runs with -c FILE, or listens on --socket PATH; without either the one\n"
+    "that is running, if it is the only one.\n"
     "tune looks at what the workers of -c FILE need: exit code 1 when something is short.\n"
     "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.\n";
 
@@ -141,7 +144,7 @@ static struct rc_settings *load(const char *path, bool quickstart, bool files)
         return NULL;
     }
     if (rc_settings_load(settings, &errors) != 0 ||
-        (files && rc_settings_check_files(settings, &settings->config, &errors) != 0)) {
+        (files && rc_settings_check_files(settings, &settings->config, &settings->files, &errors) != 0)) {
         print_errors(&errors);
         rc_settings_free(settings);
         return NULL;
@@ -170,6 +173,18 @@ static int check(const struct rc_cli *cli)
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
+    struct rc_config_errors warnings = {0};
+    struct rc_err err = {{0}};
+    rc_settings_warnings(&settings->config, &warnings);
+    if (rc_broker_foresee(&settings->config, &err) != 0) {
+        rc_config_errors_add(&warnings, "it would not start here, now and by this user: %s", err.text);
+    }
+    for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        fprintf(stderr, "%s: warning: %s\n", cli->config, warnings.lines[i].text);
+    }
+    if (warnings.count > RC_CONFIG_ERRORS_MAX) {
+        fprintf(stderr, "%s: and %u more warnings\n", cli->config, warnings.count - RC_CONFIG_ERRORS_MAX);
+    }
     printf("%s: correct\n", cli->config);
     rc_settings_free(settings);
     return RC_EXIT_OK;
@@ -186,21 +201,91 @@ static int tune(const struct rc_cli *cli)
     return fine ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
+static void print_brokers(const struct rc_client_brokers *brokers)
+{
+    for (unsigned i = 0; i < brokers->count; i++) {
+        const struct rc_client_broker *broker = &brokers->items[i];
+        if (broker->silent) {
+            fprintf(stderr, "  pid %d, which does not answer: --socket %s\n", (int)broker->pid, broker->socket);
+        } else {
+            fprintf(stderr, "  pid %d, instance %s, %s%s: --socket %s\n", (int)broker->pid, broker->instance,
+                    broker->config[0] != '\0' ? "configuration " : "no configuration file", broker->config,
+                    broker->socket);
+        }
+    }
+}
+
+/* Why there is not exactly one broker to ask. */
+static void print_not_one(const struct rc_client_brokers *brokers, const char *config, unsigned silent)
+{
+    if (brokers->count > 1) {
+        fprintf(stderr, "ringcast: %u brokers are running%s%s; name one with %s--socket PATH:\n", brokers->count,
+                config != NULL ? " with " : "", config != NULL ? config : "", config != NULL ? "" : "-c FILE or ");
+        print_brokers(brokers);
+        return;
+    }
+    fprintf(stderr, "ringcast: no running broker found%s%s: start one, or name its socket with --socket PATH\n",
+            config != NULL ? " that runs with " : "", config != NULL ? config : "");
+    if (silent > 0) {
+        fprintf(stderr, "ringcast: %u that may be it did not answer\n", silent);
+    }
+    if (brokers->foreign > 0) {
+        fprintf(stderr, "ringcast: a broker of another user is running: ask as that user or as root\n");
+    }
+}
+
+/* The one broker that is meant: that of `file` (NULL = whichever runs). Never another one instead. False after lines on standard
+ * error. */
+static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_un *)0)->sun_path)])
+{
+    char real[PATH_MAX];
+    unsigned silent = 0;
+    const char *config = file == NULL ? NULL : realpath(file, real);
+    if (file != NULL && config == NULL) {
+        fprintf(stderr, "ringcast: %s: %s\n", file, strerror(errno));
+        return false;
+    }
+    struct rc_client_brokers *brokers = malloc(sizeof(*brokers));
+    if (brokers == NULL) {
+        fprintf(stderr, "ringcast: no memory to look for brokers\n");
+        return false;
+    }
+    rc_client_find(brokers, config, &silent);
+    const bool one = brokers->count == 1;
+    if (one) {
+        memcpy(socket, brokers->items[0].socket, sizeof(brokers->items[0].socket));
+    } else {
+        print_not_one(brokers, file, silent);
+    }
+    free(brokers);
+    return one;
+}
+
 static int ask(const struct rc_cli *cli, const char *request)
 {
     struct rc_err err = {{0}};
-    struct rc_settings *settings = NULL;
-    if (cli->config != NULL && cli->socket == NULL) {
-        settings = load(cli->config, false, false);
+    char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    const char *path = cli->socket;
+    if (path == NULL && cli->config != NULL) {
+        struct rc_settings *settings = load(cli->config, false, false);
         if (settings == NULL) {
             return RC_EXIT_CONFIG;
         }
+        const char *named = settings->config.server.control_socket.text;
+        if (named[0] != '\0' && (size_t)snprintf(socket, sizeof(socket), "%s", named) < sizeof(socket)) {
+            path = socket;
+        }
+        rc_settings_free(settings);
     }
-    const int fd = rc_client_connect(cli->socket, settings != NULL ? &settings->config : NULL, &err);
-    rc_settings_free(settings);
-    int code = fd;
-    if (fd >= 0) {
-        code = rc_client_ask(fd, request, stdout, &err);
+    if (path == NULL) {
+        if (!find_socket(cli->config, socket)) {
+            return RC_EXIT_FAILED;
+        }
+        path = socket;
+    }
+    int code = rc_client_connect(path, &err);
+    if (code >= 0) {
+        code = rc_client_ask(code, request, stdout, &err);
     }
     if (code < 0 && code != -EBADMSG) {
         fprintf(stderr, "ringcast: %s\n", err.text);

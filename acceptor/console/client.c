@@ -5,8 +5,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,17 +17,14 @@
 #include <unistd.h>
 
 #include "acceptor/console/console.h"
+#include "common/base/clock.h"
 
-#define RC_CLIENT_CANDIDATES_MAX 64
 #define RC_CLIENT_PREFIX "ringcast-"
 #define RC_CLIENT_SUFFIX ".sock"
+#define RC_CLIENT_ANSWER_MAX (1u << 20)
 
-struct candidate {
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    struct timespec made;
-};
-
-static int connect_to(const char *path)
+/* `timeout_ms` 0: as long as it takes. */
+static int connect_to(const char *path, uint64_t timeout_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path)) {
@@ -36,7 +35,11 @@ static int connect_to(const char *path)
     if (fd < 0) {
         return -errno;
     }
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+    const struct timeval patience = {.tv_sec = (time_t)(timeout_ms / 1000u),
+                                     .tv_usec = (suseconds_t)(timeout_ms % 1000u * 1000u)};
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
+        connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         const int code = -errno;
         close(fd);
         return code;
@@ -52,7 +55,58 @@ static bool named_like_ours(const char *name)
            strcmp(name + bytes - suffix, RC_CLIENT_SUFFIX) == 0;
 }
 
-static unsigned collect(const char *folder, struct candidate *candidates, unsigned count)
+/* The text of the whole answer to a request, to be freed by the caller; NULL when there is none in time. Closes `fd`. */
+static char *answer_of(int fd, const char *request)
+{
+    const uint64_t end_ms = rc_clock_ms() + RC_CLIENT_ANSWER_MS;
+    char *text = malloc(RC_CLIENT_ANSWER_MAX);
+    size_t bytes = 0;
+    ssize_t got = -1;
+    if (text != NULL && send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request)) {
+        do {
+            got = recv(fd, text + bytes, RC_CLIENT_ANSWER_MAX - 1 - bytes, 0);
+            bytes += got > 0 ? (size_t)got : 0;
+        } while ((got > 0 || (got < 0 && errno == EINTR)) && rc_clock_ms() < end_ms);
+    }
+    close(fd);
+    if (text == NULL || got != 0) {
+        free(text);
+        return NULL;
+    }
+    text[bytes] = '\0';
+    return text;
+}
+
+static void copy_member(char *out, size_t capacity, const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    (void)snprintf(out, capacity, "%s", value != NULL ? value : "");
+}
+
+/* Who listens on an open connection? Closes it. */
+static void identify(struct rc_client_broker *broker, int fd)
+{
+    struct ucred peer;
+    socklen_t peer_bytes = sizeof(peer);
+    broker->pid = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 ? peer.pid : 0;
+    char *text = answer_of(fd, "status json\n");
+    json_t *status = text != NULL && strncmp(text, "ok\n", 3) == 0 ? json_loads(text + 3, 0, NULL) : NULL;
+    broker->silent = status == NULL;
+    copy_member(broker->instance, sizeof(broker->instance), status, "instance");
+    copy_member(broker->config, sizeof(broker->config), status, "config");
+    json_decref(status);
+    free(text);
+}
+
+/* In a folder like /tmp only what root or we made is believed. */
+static bool believed(const char *path, bool anybody_writes)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+           (!anybody_writes || status.st_uid == 0 || status.st_uid == geteuid());
+}
+
+static void collect(struct rc_client_brokers *brokers, const char *folder, const char *config, unsigned *silent)
 {
     struct stat status;
     DIR *directory = opendir(folder);
@@ -60,91 +114,65 @@ static unsigned collect(const char *folder, struct candidate *candidates, unsign
         if (directory != NULL) {
             closedir(directory);
         }
-        return count;
+        return;
     }
     const bool anybody_writes = (status.st_mode & S_IWOTH) != 0;
     const struct dirent *entry;
-    while (count < RC_CLIENT_CANDIDATES_MAX && (entry = readdir(directory)) != NULL) {
-        struct candidate *next = &candidates[count];
+    while (brokers->count < RC_CLIENT_BROKERS_MAX && (entry = readdir(directory)) != NULL) {
+        struct rc_client_broker *next = &brokers->items[brokers->count];
+        *next = (struct rc_client_broker){.silent = true};
         const int bytes = named_like_ours(entry->d_name)
-                              ? snprintf(next->path, sizeof(next->path), "%s/%s", folder, entry->d_name)
+                              ? snprintf(next->socket, sizeof(next->socket), "%s/%s", folder, entry->d_name)
                               : -1;
-        if (bytes < 0 || (size_t)bytes >= sizeof(next->path) || lstat(next->path, &status) != 0 ||
-            !S_ISSOCK(status.st_mode)) {
+        if (bytes < 0 || (size_t)bytes >= sizeof(next->socket) || !believed(next->socket, anybody_writes)) {
             continue;
         }
-        /* In a folder like /tmp only what root or we made is believed. */
-        if (!anybody_writes || status.st_uid == 0 || status.st_uid == geteuid()) {
-            next->made = status.st_ctim;
-            count++;
+        const int fd = connect_to(next->socket, RC_CLIENT_ANSWER_MS);
+        if (fd < 0 && fd != -EAGAIN) { /* nobody's any more, or another user's; EAGAIN: nobody accepts */
+            brokers->foreign += fd == -EACCES ? 1u : 0u;
+            continue;
+        }
+        if (fd >= 0) {
+            identify(next, fd);
+        }
+        *silent += next->silent ? 1u : 0u;
+        if (config == NULL || strcmp(next->config, config) == 0) {
+            brokers->count++;
         }
     }
     closedir(directory);
-    return count;
 }
 
-/* Takes the newest candidate out; NULL when none is left. */
-static const struct candidate *newest(struct candidate *candidates, unsigned count, bool *taken)
+/* The same folder twice (/run/user/0 and a link to it) would make two of one. */
+static bool seen_before(const char *const folders[], size_t count)
 {
-    unsigned best = count;
-    for (unsigned i = 0; i < count; i++) {
-        if (!taken[i] && (best == count || candidates[i].made.tv_sec > candidates[best].made.tv_sec ||
-                          (candidates[i].made.tv_sec == candidates[best].made.tv_sec &&
-                           candidates[i].made.tv_nsec > candidates[best].made.tv_nsec))) {
-            best = i;
+    struct stat its;
+    struct stat other;
+    for (size_t i = 0; i < count; i++) {
+        if (stat(folders[count], &its) == 0 && stat(folders[i], &other) == 0 && its.st_dev == other.st_dev &&
+            its.st_ino == other.st_ino) {
+            return true;
         }
     }
-    if (best == count) {
-        return NULL;
-    }
-    taken[best] = true;
-    return &candidates[best];
+    return false;
 }
 
-static int connect_newest(struct rc_err *err)
+void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent)
 {
-    struct candidate candidates[RC_CLIENT_CANDIDATES_MAX];
-    bool taken[RC_CLIENT_CANDIDATES_MAX] = {false};
     const char *folders[RC_CONSOLE_FOLDERS_MAX];
     char storage[256];
-    unsigned count = 0;
+    brokers->count = brokers->foreign = *silent = 0;
     rc_console_folders(folders, storage, sizeof(storage));
     for (size_t i = 0; folders[i] != NULL; i++) {
-        count = collect(folders[i], candidates, count);
-    }
-    const struct candidate *next;
-    int code = -ENOENT;
-    while ((next = newest(candidates, count, taken)) != NULL) {
-        const int fd = connect_to(next->path);
-        if (fd >= 0) {
-            return fd;
+        if (!seen_before(folders, i)) {
+            collect(brokers, folders[i], config, silent);
         }
-        code = fd == -EACCES ? fd : code;
     }
-    if (code == -EACCES) {
-        return rc_err_set(err, code, "a broker of another user is running: ask as that user or as root");
-    }
-    return rc_err_set(err, code, "no running broker found: start one, or name its socket with --socket PATH");
 }
 
-int rc_client_connect(const char *path, const struct rc_config *config, struct rc_err *err)
+int rc_client_connect(const char *path, struct rc_err *err)
 {
-    char derived[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    if (path == NULL && config != NULL &&
-        rc_console_path(derived, sizeof(derived), config->server.control_socket.text, config->server.instance_id.text,
-                        NULL) == 0) {
-        const int fd = connect_to(derived);
-        if (fd >= 0) {
-            return fd;
-        }
-        if (config->server.control_socket.text[0] != '\0') {
-            path = derived; /* named exactly: no guessing */
-        }
-    }
-    if (path == NULL) {
-        return connect_newest(err);
-    }
-    const int fd = connect_to(path);
+    const int fd = connect_to(path, 0);
     return fd >= 0 ? fd : rc_err_set(err, fd, "cannot reach a broker at %s: %s", path, strerror(-fd));
 }
 

@@ -1,20 +1,43 @@
 /*
- * client: the other end of the console: finds the running broker's socket, sends one request, copies the answer.
+ * client: the other end of the console: finds running brokers' sockets, sends one request, copies the answer.
  *
  * Used by the sub-commands of `ringcast`, in a process of their own.
  */
 #ifndef RC_ACCEPTOR_CONSOLE_CLIENT_H
 #define RC_ACCEPTOR_CONSOLE_CLIENT_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
+#include <sys/un.h>
 
-#include "common/config/config.h"
 #include "common/base/err.h"
+#include "common/config/config.h"
 
-/* Connects to `path` when given; else to the socket that `config` (may be NULL) names; else to the newest one in
- * the folders of rc_console_folders that a broker of this user or root listens on. The descriptor, or -ENOENT with
- * what to do. */
-int rc_client_connect(const char *path, const struct rc_config *config, struct rc_err *err);
+#define RC_CLIENT_BROKERS_MAX 64
+#define RC_CLIENT_ANSWER_MS 2000u /* what a broker gets to say who it is */
+
+struct rc_client_broker {
+    char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    pid_t pid;   /* 0 = not known */
+    bool silent; /* it did not say who it is in time: what follows is not known */
+    char instance[RC_INSTANCE_ID_MAX + 1];
+    char config[1024]; /* real path of its file; "" = it has none */
+};
+
+/* Brokers that run on this host, as far as their sockets lie in the folders of rc_console_folders. */
+struct rc_client_brokers {
+    unsigned count;
+    unsigned foreign; /* more of them that only another user may ask */
+    struct rc_client_broker items[RC_CLIENT_BROKERS_MAX];
+};
+
+/* Asks each socket that something listens on who it is. `config` (NULL = all): only those that run with this file. Those that do not
+ * answer are left out then, and counted in *silent. */
+void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent);
+
+/* Connects to the socket at `path`. The descriptor, or negative errno with `err` set. */
+int rc_client_connect(const char *path, struct rc_err *err);
 
 /* Sends `request` and copies the answer after its first line to `out` as it comes. 0 when that line was "ok",
  * -EBADMSG when it was "error", else negative errno with `err` set. Closes `fd`. */

@@ -188,6 +188,13 @@ static json_t *redis_json(const struct rc_supervisor *supervisor, const struct r
                      errors.latest[0] != '\0' ? json_string(errors.latest) : json_null());
 }
 
+/* By which the console's callers know whose broker it is. */
+static const char *config_path(const struct rc_supervisor *supervisor)
+{
+    const struct rc_settings *settings = supervisor->settings;
+    return settings->real_path != NULL ? settings->real_path : settings->path;
+}
+
 static void print_steering(FILE *out, const struct rc_steer *steer)
 {
     if (!steer->active) {
@@ -213,7 +220,7 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     fprintf(out, "ringcast %s, instance %s, %s, up %s\n", RC_VERSION, control->instance_id,
             broker_states[rc_supervisor_state(supervisor)], age);
     fprintf(out, "config      %s, generation %u\n",
-            supervisor->settings->path != NULL ? supervisor->settings->path : "none (defaults)",
+            config_path(supervisor) != NULL ? config_path(supervisor) : "none (defaults)",
             atomic_load_explicit(&control->config_generation, memory_order_relaxed));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         fprintf(out, "listen      %s%s\n", broker->listens[i].text,
@@ -280,7 +287,7 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
                   control->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
                   (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
-                  supervisor->settings->path != NULL ? json_string(supervisor->settings->path) : json_null(),
+                  config_path(supervisor) != NULL ? json_string(config_path(supervisor)) : json_null(),
                   "config_generation", (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed),
                   "redis", redis_json(supervisor, control, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,

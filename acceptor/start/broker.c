@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -222,6 +223,17 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     if (code != 0) {
         rc_broker_close(broker);
     }
+    return code;
+}
+
+int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
+{
+    struct rc_broker *broker = calloc(1, sizeof(*broker));
+    if (broker == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory");
+    }
+    const int code = prepare(broker, config, err);
+    free(broker);
     return code;
 }
 

@@ -43,6 +43,9 @@ struct rc_broker {
 
 /* Makes everything but the children. The caller zeroes nothing. Negative errno with the remedy in `err`. */
 int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err);
+/* Would rc_broker_open refuse, here and now and by this user, before it makes anything: limits, programs, user. 0, or negative with
+ * what it would say. */
+int rc_broker_foresee(const struct rc_config *config, struct rc_err *err);
 /* Closes and frees everything; children must be gone. */
 void rc_broker_close(struct rc_broker *broker);
 

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "acceptor/config/toml.h"
-#include "acceptor/start/identity.h"
 #include "common/config/key.h"
+#include "common/config/redis_url.h"
+#include "common/config/variable.h"
 #include "common/tls/context.h"
 
 /* 32 hexadecimal digits. */
@@ -34,9 +36,10 @@ struct rc_settings *rc_settings_new(const char *path, bool quickstart)
         return NULL;
     }
     settings->path = path;
+    settings->real_path = path != NULL ? realpath(path, NULL) : NULL;
     settings->quickstart = quickstart;
     if (quickstart && make_key(settings->quickstart_key) != 0) {
-        free(settings);
+        rc_settings_free(settings);
         return NULL;
     }
     return settings;
@@ -44,7 +47,10 @@ struct rc_settings *rc_settings_new(const char *path, bool quickstart)
 
 void rc_settings_free(struct rc_settings *settings)
 {
-    free(settings);
+    if (settings != NULL) {
+        free(settings->real_path);
+        free(settings);
+    }
 }
 
 /* Everything before rc_config_finish. */
@@ -77,24 +83,87 @@ static int finish(const struct rc_settings *settings, struct rc_config *config, 
     return code;
 }
 
-int rc_settings_check_files(const struct rc_settings *settings, const struct rc_config *config,
+/* With the file in front, as errors in it have it. */
+static void add_error(const struct rc_settings *settings, struct rc_config_errors *errors, const char *text)
+{
+    rc_config_errors_add(errors, "%s%s%s", settings->path != NULL ? settings->path : "",
+                         settings->path != NULL ? ": " : "", text);
+}
+
+/* The user database may be far away (LDAP): it is asked again only for another user than the one in force. */
+static int identify(struct rc_settings *settings, const struct rc_config *config, struct rc_identity *identity,
+                    struct rc_err *err)
+{
+    const char *user = config->server.user.text;
+    const bool in_force = config == &settings->config || strcmp(user, settings->config.server.user.text) == 0;
+    if (in_force && settings->identity_known) {
+        *identity = settings->identity;
+        return 0;
+    }
+    const int code = rc_identity_resolve(identity, user, err);
+    if (in_force && code == 0) {
+        settings->identity = *identity;
+        settings->identity_known = true;
+    }
+    return code;
+}
+
+static int check_readable(const struct rc_config *config, struct rc_err *err)
+{
+    const struct rc_config_redis *redis = &config->redis;
+    struct rc_redis_url url;
+    int code = rc_tls_context_check(&config->tls, err);
+    if (redis->url.text[0] == '\0' || rc_redis_url_parse(&url, redis->url.text, NULL) != 0 || !url.tls) {
+        return code;
+    }
+    const struct {
+        const char *key;
+        const char *file;
+    } files[] = {{"redis.tls_ca", redis->tls_ca.text},
+                 {"redis.tls_certificate", redis->tls_certificate.text},
+                 {"redis.tls_key", redis->tls_key.text}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && code == 0; i++) {
+        code = files[i].file[0] != '\0' ? rc_tls_file_readable(files[i].key, files[i].file, err) : 0;
+    }
+    return code;
+}
+
+int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
                             struct rc_config_errors *errors)
 {
     struct rc_identity identity;
     struct rc_identity own;
     struct rc_err err = {{0}};
+    int code = identify(settings, config, &identity, &err);
+    if (code == -ENOENT) {
+        add_error(settings, errors, err.text);
+        return code;
+    }
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
-    const bool borrowed =
-        rc_identity_resolve(&identity, config->server.user.text, NULL) == 0 && rc_identity_borrow(&identity, &own) == 0;
-    const int code = rc_tls_context_check(&config->tls, &err);
+    const bool borrowed = code == 0 && rc_identity_borrow(&identity, &own) == 0;
+    code = check_readable(config, &err);
+    rc_files_read(files, config);
     if (borrowed) {
         rc_identity_return(&own);
     }
     if (code != 0) {
-        rc_config_errors_add(errors, "%s%s%s", settings->path != NULL ? settings->path : "",
-                             settings->path != NULL ? ": " : "", err.text);
+        add_error(settings, errors, err.text);
     }
     return code;
+}
+
+void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings)
+{
+    rc_config_variables_unknown(environ, warnings);
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        const struct rc_config_namespace *space = &config->namespaces[i];
+        if (space->history > 0) {
+            rc_config_errors_add(
+                warnings,
+                "[[namespace]] %s: history is not built yet: none is kept, and requests for it are answered 501",
+                space->name_bytes > 0 ? space->name : "default");
+        }
+    }
 }
 
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors)
@@ -104,7 +173,20 @@ int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *erro
     return code == 0 ? finish(settings, &settings->config, errors) : code;
 }
 
-int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next,
+/* What a restart would find: `config` as the file has it, before what needs a restart is taken back. */
+static int check_whole(struct rc_settings *settings, struct rc_config *whole, struct rc_config_errors *errors)
+{
+    struct rc_identity identity;
+    struct rc_err err = {{0}};
+    int code = finish(settings, whole, errors);
+    if (code == 0 && identify(settings, whole, &identity, &err) == -ENOENT) {
+        add_error(settings, errors, err.text);
+        code = -ENOENT;
+    }
+    return code;
+}
+
+int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, struct rc_files *files,
                        struct rc_config_errors *needs_restart, struct rc_config_errors *errors)
 {
     errors->count = 0;
@@ -120,14 +202,14 @@ int rc_settings_reload(const struct rc_settings *settings, struct rc_config *nex
         return -ENOMEM;
     }
     *whole = *next;
-    code = finish(settings, whole, errors);
+    code = check_whole(settings, whole, errors);
     free(whole);
     if (code != 0) {
         return code;
     }
     (void)rc_config_reload_diff(&settings->config, next, needs_restart);
     code = finish(settings, next, errors);
-    return code == 0 ? rc_settings_check_files(settings, next, errors) : code;
+    return code == 0 ? rc_settings_check_files(settings, next, files, errors) : code;
 }
 
 static bool sections_differ(const struct rc_config *old, const struct rc_config *next, uint32_t index)

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "acceptor/start/files.h"
+#include "acceptor/start/identity.h"
 #include "common/config/config.h"
 #include "common/base/err.h"
 
@@ -16,9 +18,14 @@
 
 struct rc_settings {
     const char *path; /* borrowed: the file, NULL = none */
-    bool quickstart;  /* an API key is made up when none is configured */
+    char *
+        real_path; /* owned: where it was at the start, by which `-c` knows a broker; NULL = none, or not a file by name */
+    bool quickstart; /* an API key is made up when none is configured */
     char quickstart_key[RC_SETTINGS_KEY_BYTES];
-    struct rc_config config; /* finished: what is in force */
+    struct rc_config config;     /* finished: what is in force */
+    struct rc_files files;       /* as they were when they were checked last */
+    struct rc_identity identity; /* the children's user, while it is known: asked for once, not at each reload */
+    bool identity_known;
 };
 
 /* NULL when there is no memory. `quickstart` makes up the key that stays for the life of the process. */
@@ -29,14 +36,19 @@ void rc_settings_free(struct rc_settings *settings);
  * cannot be read. */
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors);
 
-/* Can the files that `config` names (certificates, keys, authorities) be used by the user of the children? Not part of loading:
- * `status` and its like do not need them. 0, or negative with a line in `errors`. */
-int rc_settings_check_files(const struct rc_settings *settings, const struct rc_config *config,
+/* Is there the user of the children (server.user), and can it use the files that `config` names (certificates, keys, authorities)? What
+ * they contain goes into `files`. Not part of loading: `status` and its like do not need them. 0, or negative with a line in
+ * `errors`. */
+int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
                             struct rc_config_errors *errors);
 
-/* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`.
- * Nothing in force changes. Errors as above. */
-int rc_settings_reload(const struct rc_settings *settings, struct rc_config *next,
+/* What is not wrong with a configuration and its environment but not what was meant either: keys that ask for what is not built,
+ * variables that nobody reads. One list for `check`, start and reload. */
+void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings);
+
+/* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`. `files`
+ * are those of `next`. Nothing in force changes. Errors as above. */
+int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, struct rc_files *files,
                        struct rc_config_errors *needs_restart, struct rc_config_errors *errors);
 
 /* Names of the keys in which two configurations differ, separated by ", ", cut to `capacity`. Returns their number. */

@@ -55,13 +55,44 @@ static void refuse(struct rc_supervisor *supervisor, const struct rc_config_erro
     dismiss(supervisor, reload->waiters, &reload->waiter_count);
 }
 
-static void apply(struct rc_supervisor *supervisor, const struct rc_config *next,
-                  const struct rc_config_errors *needs_restart)
+void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count)
+{
+    struct rc_config_errors warnings = {0};
+    rc_settings_warnings(&supervisor->settings->config, &warnings);
+    for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        rc_log_warn("config_warning", "note=\"%s\"", warnings.lines[i].text);
+        tell(supervisor, handles, count, "warning: ");
+        tell(supervisor, handles, count, warnings.lines[i].text);
+        tell(supervisor, handles, count, "\n");
+    }
+    if (warnings.count > RC_CONFIG_ERRORS_MAX) {
+        rc_log_warn("config_warning", "further_warnings=%u", warnings.count - RC_CONFIG_ERRORS_MAX);
+    }
+}
+
+/* Files that are others now under the same name, of those that a reload reads again: names and their number. The others are added
+ * to `needs_restart`. */
+static unsigned renewed_files(struct rc_supervisor *supervisor, const struct rc_files *files,
+                              char names[RC_RELOAD_TEXT_MAX], struct rc_config_errors *needs_restart)
+{
+    struct rc_files *known = &supervisor->settings->files;
+    if (rc_files_changed(known, files, false, names, RC_RELOAD_TEXT_MAX) > 0) {
+        rc_config_errors_add(needs_restart, "%s changed: restart to read it again", names);
+    }
+    const unsigned count = rc_files_changed(known, files, true, names, RC_RELOAD_TEXT_MAX);
+    rc_files_take(known, files);
+    return count;
+}
+
+static void apply(struct rc_supervisor *supervisor, const struct rc_config *next, const struct rc_files *files,
+                  struct rc_config_errors *needs_restart)
 {
     struct rc_reload *reload = &supervisor->reload;
     char changed[RC_RELOAD_TEXT_MAX];
     char line[RC_RELOAD_TEXT_MAX + 64];
+    char names[RC_RELOAD_TEXT_MAX];
     const unsigned count = rc_settings_changed(&supervisor->settings->config, next, changed, sizeof(changed));
+    const unsigned renewed = renewed_files(supervisor, files, names, needs_restart);
     supervisor->settings->config = *next;
     const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);
     rc_log_set_level((enum rc_log_level)next->log.level);
@@ -69,8 +100,17 @@ static void apply(struct rc_supervisor *supervisor, const struct rc_config *next
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS, 1);
     rc_log_info("reloaded", "generation=%u changed=%u keys=\"%s\"", generation, count, changed);
     snprintf(line, sizeof(line), "ok\nconfiguration %u is in force; changed: %s\n", generation,
-             count > 0 ? changed : "nothing");
+             count > 0     ? changed
+             : renewed > 0 ? "no key"
+                           : "nothing");
     tell(supervisor, reload->waiters, reload->waiter_count, line);
+    if (renewed > 0) {
+        rc_log_info("files_read_again", "changed=%u files=\"%s\"", renewed, names);
+        tell(supervisor, reload->waiters, reload->waiter_count, "changed files, read again: ");
+        tell(supervisor, reload->waiters, reload->waiter_count, names);
+        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+    }
+    rc_reload_warn(supervisor, reload->waiters, reload->waiter_count);
     for (uint32_t i = 0; i < needs_restart->count && i < RC_CONFIG_ERRORS_MAX; i++) {
         rc_log_warn("reload_needs_restart", "key=\"%s\"", needs_restart->lines[i].text);
         tell(supervisor, reload->waiters, reload->waiter_count, needs_restart->lines[i].text);
@@ -90,18 +130,22 @@ static void begin(struct rc_supervisor *supervisor)
     struct rc_config_errors needs_restart = {0};
     supervisor->reload.wanted = false;
     struct rc_config *next = malloc(sizeof(*next));
-    if (next == NULL) {
+    struct rc_files *files = malloc(sizeof(*files));
+    if (next == NULL || files == NULL) {
         rc_config_errors_add(&errors, "no memory for a configuration");
         refuse(supervisor, &errors);
+        free(files);
+        free(next);
         return;
     }
     rc_sdnotify_reloading(&supervisor->notify);
-    if (rc_settings_reload(supervisor->settings, next, &needs_restart, &errors) == 0) {
-        apply(supervisor, next, &needs_restart);
+    if (rc_settings_reload(supervisor->settings, next, files, &needs_restart, &errors) == 0) {
+        apply(supervisor, next, files, &needs_restart);
     } else {
         refuse(supervisor, &errors);
         rc_sdnotify_send(&supervisor->notify, "READY=1\nSTATUS=running; the last reload was refused");
     }
+    free(files);
     free(next);
 }
 

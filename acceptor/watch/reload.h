@@ -17,6 +17,9 @@
 /* Asks for a reload; `handle` is told how it went. */
 void rc_reload_ask(struct rc_supervisor *supervisor, uint32_t handle);
 
+/* Logs the warnings of the configuration in force (rc_settings_warnings), and tells them `count` console handles. */
+void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count);
+
 /* Begins one that is wanted and may begin, and notices when the pending one is done. */
 void rc_reload_progress(struct rc_supervisor *supervisor);
 

@@ -128,19 +128,6 @@ static bool all_ready(struct rc_supervisor *supervisor)
     return true;
 }
 
-/* Keys that the file may hold already although what they ask for is not there yet: silence would be a promise. */
-static void warn_not_built(const struct rc_config *config)
-{
-    for (uint32_t i = 0; i < config->namespace_count; i++) {
-        const struct rc_config_namespace *space = &config->namespaces[i];
-        const char *name = space->name_bytes > 0 ? space->name : "default";
-        if (space->history > 0) {
-            rc_log_warn("not_built",
-                        "namespace=%s key=history effect=\"no history is kept; requests are answered 501\"", name);
-        }
-    }
-}
-
 static void now_running(struct rc_supervisor *supervisor)
 {
     const struct rc_broker *broker = &supervisor->broker;
@@ -155,7 +142,7 @@ static void now_running(struct rc_supervisor *supervisor)
         rc_log_info("listening", "address=%s kind=%s", broker->listens[i].text,
                     rc_listen_kind_name(broker->listens[i].kind));
     }
-    warn_not_built(config);
+    rc_reload_warn(supervisor, NULL, 0);
     if (!rc_config_listeners_private(config)) {
         rc_log_info("public_listeners",
                     "note=\"other hosts can reach a listener: publish, broadcast and direct are none unless the "

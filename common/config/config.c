@@ -502,7 +502,9 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL,
                           "tls.client_required needs tls.client_ca: nobody could have a valid certificate");
     }
-    if (config->debug.user_query.text[0] != '\0' && !rc_config_listeners_private(config)) {
+    const char *admin = config->http.admin_listen.text;
+    if (config->debug.user_query.text[0] != '\0' &&
+        (!rc_config_listeners_private(config) || (admin[0] != '\0' && !listener_private(admin)))) {
         return rc_err_set(
             err, -EINVAL,
             "debug.user_query lets everybody be any user and works only while every listener is loopback or "

@@ -207,7 +207,8 @@ void rc_config_print_markdown(FILE *out)
         "* **Reload** (SIGHUP, `ringcast reload`) reads the whole file and checks it before anything changes. Keys marked\n"
         "  *restart* keep their value until then, and the log names them.\n\n"
         "## Environment\n\n"
-        "These variables win over the file; an empty one counts as unset.\n\n"
+        "These variables win over the file; an empty one counts as unset. Others that begin with `RINGCAST_` set nothing, and\n"
+        "`ringcast check` and the start-up log name them.\n\n"
         "| variable | key |\n|---|---|\n",
         out);
     for (size_t i = 0; i < rc_config_variable_count; i++) {

@@ -28,7 +28,7 @@ static int context_error(struct rc_err *err, const char *key, const char *what, 
 }
 
 /* OpenSSL's words for a file that is not there, or is a folder, help nobody. */
-static int file_readable(const char *key, const char *file, struct rc_err *err)
+int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err)
 {
     struct stat its;
     const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -98,7 +98,7 @@ static int context_clients(SSL_CTX *context, const struct rc_config_tls *config,
     const char *file = config->client_ca.text;
     STACK_OF(X509_NAME) *names = NULL;
     if (file[0] != 0) {
-        const int rc = file_readable("tls.client_ca", file, err);
+        const int rc = rc_tls_file_readable("tls.client_ca", file, err);
         if (rc < 0) {
             return rc;
         }
@@ -120,7 +120,7 @@ static int context_clients(SSL_CTX *context, const struct rc_config_tls *config,
 static int context_certificate(SSL_CTX *context, const char *file, struct rc_err *err)
 {
     static const char key[] = "tls.certificates";
-    int rc = file_readable(key, file, err);
+    int rc = rc_tls_file_readable(key, file, err);
     if (rc < 0) {
         return rc;
     }

@@ -60,6 +60,44 @@ test("what a file cannot mean is refused with a remedy", async () => {
   await refuses(`[server]\npath = "/${"x".repeat(300)}"\n`, /server\.path/);
 });
 
+test("users and files that are not there are refused by `check` as by `run`", async () => {
+  await refuses('[server]\nuser = "no-such-user-here"\n', /wrong\.toml: server\.user: there is no user "no-such-user-here"/);
+  await refuses('[redis]\nurl = "rediss://127.0.0.1"\ntls_ca = "/nonexistent/ca.pem"\n', /redis\.tls_ca: cannot read \/nonexistent\/ca\.pem/);
+  await refuses('[http]\nadmin_listen = "0.0.0.0:8081"\n[debug]\nuser_query = "user"\n', /debug\.user_query.*loopback/);
+});
+
+test("`check` warns of what `run` warns of, and of what would keep it from starting here", async () => {
+  writeFileSync(path, '[[namespace]]\nname = "news"\nhistory = 100\n');
+  const notBuilt = /warning: \[\[namespace\]\] news: history is not built yet/;
+  const misspelt = /warning: environment variable RINGCAST_APIKEY is not known and sets nothing: did you mean RINGCAST_API_KEY\?/;
+  const { code, stdout, stderr } = await run(["check", path], { env: { RINGCAST_APIKEY: "a-secret-value" } });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /correct/);
+  assert.match(stderr, notBuilt);
+  assert.match(stderr, misspelt);
+  assert.doesNotMatch(stderr, /a-secret-value/);
+  writeFileSync(path, "");
+  assert.equal((await run(["check", path])).stderr, "");
+  writeFileSync(path, "[server]\nmax_connections = 100000000\nworkers = 1\n");
+  assert.match((await run(["check", path])).stderr, /warning: it would not start here, now and by this user: .*server\.max_connections/);
+});
+
+testBroker("warnings are in the start-up log, and told by a reload", {
+  env: { RINGCAST_APIKEY: "a-secret-value" }, config: { namespace: [{ name: "news", history: 100 }] },
+}, async (broker) => {
+  const warned = (pattern) => broker.log.filter((line) => /WARN acceptor config_warning/.test(line) && pattern.test(line)).length;
+  assert.equal(warned(/news: history is not built yet/), 1);
+  assert.equal(warned(/RINGCAST_APIKEY.*did you mean RINGCAST_API_KEY/), 1);
+  broker.writeConfig({ ...broker.config, namespace: [{ name: "news", history: 100 }, { name: "more", history: 5 }] });
+  const { stdout } = await run(["reload", "-c", broker.configPath]);
+  assert.match(stdout, /warning: \[\[namespace\]\] more: history is not built yet/);
+  assert.equal(warned(/more: history/), 1);
+  broker.writeConfig({ ...broker.config, "server.user": "no-such-user-here" });
+  const refused = await run(["reload", "-c", broker.configPath]);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stdout, /there is no user "no-such-user-here"/);
+});
+
 test("a file that is not there, a folder, wrong usage", async () => {
   for (const args of [["check", join(folder, "none.toml")], ["run", "-c", join(folder, "none.toml")], ["check", folder]]) {
     const { code, stderr } = await run(args);

@@ -432,6 +432,7 @@ testBroker("certificates are reloaded without dropping anybody; a bad file chang
     if (name === "second") {
       const { code, stdout, stderr } = await run(["reload", "-c", broker.configPath]);
       assert.equal(code, 0, stdout + stderr);
+      assert.match(stdout, /changed: no key\nchanged files, read again: \S*\/rolling\.pem\n/);
     } else {
       broker.kill("SIGHUP", "acceptor");
     }
@@ -439,6 +440,8 @@ testBroker("certificates are reloaded without dropping anybody; a bad file chang
     await clients[9].publish("kept", name);
     assert.equal((await clients[0].next("message")).data, name);
   }
+  assert.equal(broker.log.filter((line) => /files_read_again changed=1 files=\S*rolling\.pem/.test(line)).length, 2);
+  assert.match((await run(["reload", "-c", broker.configPath])).stdout, /changed: nothing\n$/, "the same certificate is no change");
   writeFileSync(rolling.path, "this is no certificate\n");
   const refused = await run(["reload", "-c", broker.configPath]);
   assert.notEqual(refused.code, 0);

@@ -127,6 +127,7 @@ export class Broker {
     this.folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
     this.configPath = join(this.folder, "ringcast.toml");
     this.port = await freePort();
+    this.env = { RUNTIME_DIRECTORY: this.folder, ...env };
     this.host = `127.0.0.1:${this.port}`;
     this.workers = workers;
     this.config = {
@@ -139,7 +140,7 @@ export class Broker {
     this.writeConfig(this.config);
     // `prefix`: a program that executes the rest of its arguments in its own place, as env(1).
     const [program, ...words] = [...prefix, join(BIN_DIR, "ringcast"), "run", "-c", this.configPath, ...args];
-    this.child = spawn(program, words, { env: environment({ RUNTIME_DIRECTORY: this.folder, ...env }), stdio });
+    this.child = spawn(program, words, { env: environment(this.env), stdio });
     running.add(this);
     this.pid = this.child.pid;
     this.exited = new Promise((done) => {
@@ -200,7 +201,7 @@ export class Broker {
 
   /* What `ringcast status --json` says. */
   async status() {
-    const result = await run(["status", "--json", "-c", this.configPath]);
+    const result = await run(["status", "--json", "-c", this.configPath], { env: this.env });
     assert.equal(result.code, 0, `ringcast status: ${result.stderr}`);
     return JSON.parse(result.stdout.replace(/^ok\n/, ""));
   }

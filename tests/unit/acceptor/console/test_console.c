@@ -231,7 +231,7 @@ static int ask_from_child(const char *answer, char *printed, size_t capacity)
         struct rc_err err;
         FILE *out = fdopen(fds[1], "w");
         close(fds[0]);
-        const int fd = rc_client_connect(path, NULL, &err);
+        const int fd = rc_client_connect(path, &err);
         const int code = fd < 0 ? fd : rc_client_ask(fd, "status", out, &err);
         fflush(out);
         _exit(-code);

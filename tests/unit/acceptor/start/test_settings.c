@@ -11,6 +11,7 @@
 
 static char path[64];
 static struct rc_config_errors errors;
+static struct rc_files files;
 static struct rc_config_errors needs_restart;
 
 static void write_file(const char *text)
@@ -29,6 +30,8 @@ static void set_up(void)
     unsetenv("PORT");
     unsetenv("LOG_LEVEL");
     unsetenv("RINGCAST_API_KEY");
+    unsetenv("RINGCAST_BIN_DIR");
+    unsetenv("RINGCAST_SEED");
 }
 
 static void tear_down(void)
@@ -95,7 +98,7 @@ Test(settings, reload_takes_what_may_change_and_names_what_may_not)
     struct rc_config *next = malloc(sizeof(*next));
     char names[512];
     write_file("[server]\nworkers = 3\n[limits]\nping_interval = \"10s\"\n[[namespace]]\nname = \"a\"\n");
-    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0, "%s", errors.lines[0].text);
+    cr_assert_eq(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0, "%s", errors.lines[0].text);
     cr_assert_eq(next->limits.ping_interval_ms, 10000);
     cr_assert_eq(next->server.workers, settings->config.server.workers);
     cr_assert_eq(needs_restart.count, 1);
@@ -114,7 +117,7 @@ Test(settings, reload_of_the_same_file_changes_nothing)
     struct rc_settings *settings = loaded("[server]\nlisten = [\"0.0.0.0:9000\"]\n", false);
     struct rc_config *next = malloc(sizeof(*next));
     char names[512];
-    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0);
     cr_assert_eq(needs_restart.count, 0);
     cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 0, "%s", names);
     cr_assert_str_eq(names, "");
@@ -129,7 +132,7 @@ Test(settings, permissions_follow_the_listeners_that_stay)
     cr_assert_eq(settings->config.permissions.broadcast, RC_WHO_NONE);
     /* Private only after a restart: until then other hosts can still reach the old listener. */
     write_file("[server]\nlisten = [\"127.0.0.1:9000\"]\n");
-    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0);
     cr_assert_eq(needs_restart.count, 1);
     cr_assert_eq(next->permissions.broadcast, RC_WHO_NONE);
     free(next);
@@ -141,7 +144,7 @@ Test(settings, wrong_file_is_refused_also_in_what_needs_a_restart)
     struct rc_settings *settings = loaded("", false);
     struct rc_config *next = malloc(sizeof(*next));
     write_file("[server]\nring_size = \"64KiB\"\n"); /* too small for limits.max_message_size */
-    cr_assert_lt(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_lt(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0);
     cr_assert_eq(errors.count, 1);
     free(next);
     rc_settings_free(settings);
@@ -153,9 +156,41 @@ Test(settings, names_are_cut_not_overrun)
     struct rc_config *next = malloc(sizeof(*next));
     char names[16];
     write_file("[limits]\nping_interval = \"10s\"\npong_timeout = \"11s\"\nidle_timeout = \"12s\"\n");
-    cr_assert_eq(rc_settings_reload(settings, next, &needs_restart, &errors), 0);
+    cr_assert_eq(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0);
     cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 3);
     cr_assert_eq(strlen(names), sizeof(names) - 1);
     free(next);
+    rc_settings_free(settings);
+}
+
+Test(settings, a_user_that_does_not_exist_is_refused_at_the_start_and_at_a_reload)
+{
+    struct rc_settings *settings = loaded("", false);
+    cr_assert_eq(rc_settings_check_files(settings, &settings->config, &settings->files, &errors), 0);
+    struct rc_config *next = malloc(sizeof(*next));
+    write_file("[server]\nuser = \"no-such-user\"\n");
+    cr_assert_lt(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0);
+    cr_assert_eq(errors.count, 1);
+    cr_expect(strstr(errors.lines[0].text, "there is no user \"no-such-user\"") != NULL, "%s", errors.lines[0].text);
+    free(next);
+    rc_settings_free(settings);
+    settings = loaded("[server]\nuser = \"no-such-user\"\n", false);
+    cr_assert_eq(rc_settings_check_files(settings, &settings->config, &settings->files, &errors), -ENOENT);
+    cr_assert_eq(errors.count, 1);
+    rc_settings_free(settings);
+}
+
+Test(settings, warnings_name_what_is_not_built_and_variables_that_set_nothing)
+{
+    struct rc_config_errors warnings = {0};
+    struct rc_settings *settings =
+        loaded("[[namespace]]\nname = \"a\"\nhistory = 5\n[[namespace]]\nname = \"b\"\n", false);
+    rc_settings_warnings(&settings->config, &warnings);
+    cr_assert_eq(warnings.count, 1);
+    cr_expect(strstr(warnings.lines[0].text, "a: history is not built") != NULL, "%s", warnings.lines[0].text);
+    setenv("RINGCAST_CONFIG", "x", 1);
+    rc_settings_warnings(&settings->config, &warnings);
+    cr_assert_eq(warnings.count, 3);
+    cr_expect(strstr(warnings.lines[1].text, "RINGCAST_CONFIG is not known") != NULL, "%s", warnings.lines[1].text);
     rc_settings_free(settings);
 }

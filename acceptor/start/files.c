@@ -1,0 +1,109 @@
+/*
+ * files: see files.h.
+ */
+#include "acceptor/start/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "common/base/check.h"
+
+#define FILE_BYTES_MAX (1u << 20)
+
+static uint64_t digest_of(const char *path, char *buffer)
+{
+    /* O_NONBLOCK: a named pipe in the place of a file must not stop the acceptor. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    size_t bytes = 0;
+    ssize_t got = -1;
+    if (fd < 0) {
+        return 0;
+    }
+    do {
+        got = read(fd, buffer + bytes, FILE_BYTES_MAX - bytes);
+        bytes += got > 0 ? (size_t)got : 0;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    (void)close(fd);
+    const uint64_t digest = got == 0 ? XXH3_64bits(buffer, bytes) : 0;
+    return got == 0 && digest == 0 ? 1 : digest;
+}
+
+static void add(struct rc_files *files, const char *key, bool reread, const char *path, const char *suffix)
+{
+    if (path[0] != '\0') {
+        RC_ASSERT(files->count < RC_FILES_MAX);
+        struct rc_file *file = &files->items[files->count++];
+        file->key = key;
+        file->reread = reread;
+        (void)snprintf(file->path, sizeof(file->path), "%s%s", path, suffix);
+    }
+}
+
+void rc_files_read(struct rc_files *files, const struct rc_config *config)
+{
+    files->count = 0;
+    for (uint32_t i = 0; config->tls.listen.count > 0 && i < config->tls.certificates.count; i++) {
+        add(files, "tls.certificates", true, config->tls.certificates.items[i].text, "");
+        add(files, "tls.certificates", true, config->tls.certificates.items[i].text, ".ocsp");
+    }
+    if (config->tls.listen.count > 0) {
+        add(files, "tls.client_ca", true, config->tls.client_ca.text, "");
+    }
+    if (config->redis.url.text[0] != '\0') {
+        add(files, "redis.tls_ca", false, config->redis.tls_ca.text, "");
+        add(files, "redis.tls_certificate", false, config->redis.tls_certificate.text, "");
+        add(files, "redis.tls_key", false, config->redis.tls_key.text, "");
+    }
+    char *buffer = malloc(FILE_BYTES_MAX);
+    for (uint32_t i = 0; i < files->count; i++) {
+        files->items[i].digest = buffer != NULL ? digest_of(files->items[i].path, buffer) : 0;
+    }
+    free(buffer);
+}
+
+static const struct rc_file *find(const struct rc_files *files, const struct rc_file *wanted)
+{
+    for (uint32_t i = 0; i < files->count; i++) {
+        if (strcmp(files->items[i].key, wanted->key) == 0 && strcmp(files->items[i].path, wanted->path) == 0) {
+            return &files->items[i];
+        }
+    }
+    return NULL;
+}
+
+unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *next, bool reread, char *text,
+                          size_t capacity)
+{
+    unsigned count = 0;
+    size_t at = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < next->count; i++) {
+        const struct rc_file *is = &next->items[i];
+        const struct rc_file *was = find(old, is);
+        if (is->reread != reread || was == NULL || was->digest == is->digest) {
+            continue;
+        }
+        const int added =
+            at < capacity ? snprintf(text + at, capacity - at, "%s%s", count > 0 ? ", " : "", is->path) : 0;
+        at += added > 0 ? (size_t)added : 0;
+        count++;
+    }
+    return count;
+}
+
+void rc_files_take(struct rc_files *files, const struct rc_files *next)
+{
+    struct rc_files merged;
+    merged.count = next->count;
+    for (uint32_t i = 0; i < next->count; i++) {
+        const struct rc_file *was = find(files, &next->items[i]);
+        merged.items[i] = !next->items[i].reread && was != NULL ? *was : next->items[i];
+    }
+    files->count = merged.count;
+    memcpy(files->items, merged.items, merged.count * sizeof(merged.items[0]));
+}

@@ -1,0 +1,86 @@
+// Several brokers on one host: `ringcast status|reload|stop` ask the one that is meant, or none.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import test from "node:test";
+import { isAlive, run, startBroker } from "./lib/broker.mjs";
+
+/* Brokers whose sockets lie in one folder, as those of one user do. */
+async function together(names, body) {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-which-"));
+  const env = { RUNTIME_DIRECTORY: folder };
+  const brokers = [];
+  try {
+    for (const name of names) brokers.push(await startBroker({ workers: 1, env, config: { "server.control_socket": "", "server.instance_id": name } }));
+    await body((...args) => run(args, { env, cwd: folder }), brokers, folder);
+    for (const broker of brokers) if (!broker.exit) await broker.stop();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("-c names one broker, and none is taken in its stead when that one is down", () => together(["", "b", "c"], async (ask, [a, b, c], folder) => {
+  for (const broker of [a, b, c]) {
+    const { code, stdout, stderr } = await ask("status", "--json", "-c", broker.configPath);
+    assert.equal(code, 0, stderr);
+    const status = JSON.parse(stdout);
+    assert.equal(status.processes[0].pid, broker.pid);
+    assert.equal(status.config, broker.configPath);
+  }
+  // Written otherwise it is still that file.
+  const byRelative = await ask("stop", "-c", relative(folder, b.configPath));
+  assert.equal(byRelative.code, 0, byRelative.stderr);
+  assert.deepEqual(await b.exited, { code: 0, signal: null });
+
+  // b is down, the others run.
+  for (const word of ["status", "reload", "stop"]) {
+    const { code, stdout, stderr } = await ask(word, "-c", b.configPath);
+    assert.equal(code, 1, `${word}: ${stdout}${stderr}`);
+    assert.match(stderr, /no running broker found that runs with .*ringcast\.toml/);
+    assert.equal(stdout, "");
+  }
+  // So it is with a file that nobody runs with, although its instance id is that of one.
+  const other = join(folder, "other.toml");
+  writeFileSync(other, '[server]\ninstance_id = "c"\n');
+  assert.equal((await ask("stop", "-c", other)).code, 1);
+  assert.equal((await ask("stop", "-c", join(folder, "none.toml"))).code, 2);
+  for (const broker of [a, c]) assert.ok(isAlive(broker.pid) && !broker.exit);
+  assert.equal((await ask("reload", "-c", c.configPath)).code, 0);
+}));
+
+test("a control_socket in the file is that broker's and no other's", () => together(["a"], async (ask, [a], folder) => {
+  const file = join(folder, "named.toml");
+  writeFileSync(file, `[server]\ncontrol_socket = "${folder}/named.sock"\n`);
+  const { code, stderr } = await ask("stop", "-c", file);
+  assert.equal(code, 1);
+  assert.match(stderr, /named\.sock/);
+  assert.ok(!a.exit);
+}));
+
+test("without -c several brokers are an error that lists them", () => together(["a", "b"], async (ask, [a, b], folder) => {
+  for (const word of ["status", "stop", "reload"]) {
+    const { code, stderr } = await ask(word);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /brokers are running; name one with -c FILE or --socket PATH/);
+    for (const [broker, name] of [[a, "a"], [b, "b"]]) {
+      assert.ok(stderr.includes(`pid ${broker.pid}, instance ${name}, configuration ${broker.configPath}: --socket ${folder}/ringcast-${name}.sock`), stderr);
+    }
+  }
+  assert.equal((await ask("stop", "--socket", join(folder, "ringcast-a.sock"))).code, 0);
+  assert.deepEqual(await a.exited, { code: 0, signal: null });
+  assert.ok(!b.exit);
+}));
+
+test("a broker that does not answer is said to be there", () => together(["a", "b"], async (ask, [a, b]) => {
+  process.kill(a.pid, "SIGSTOP");
+  const { code, stderr } = await ask("status", "-c", a.configPath);
+  const listed = await ask("status");
+  const other = await ask("status", "-c", b.configPath);
+  process.kill(a.pid, "SIGCONT");
+  assert.equal(code, 1);
+  assert.match(stderr, /1 that may be it did not answer/);
+  assert.match(listed.stderr, new RegExp(`pid ${a.pid}, which does not answer`));
+  assert.equal(other.code, 0, other.stderr);
+}));
