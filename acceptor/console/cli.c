@@ -170,6 +170,7 @@ static int check(const struct rc_cli *cli)
         return RC_EXIT_CONFIG;
     }
     printf("%s: correct\n", cli->config);
+    rc_config_print_permissions(stdout, &settings->config);
     rc_settings_free(settings);
     return RC_EXIT_OK;
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { request } from "node:https";
 import { join } from "node:path";
 import test from "node:test";
-import { startBroker, testBroker } from "./lib/broker.mjs";
+import { run, startBroker, testBroker } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connect } from "./lib/client.mjs";
 import { PROXY, adapt, haproxy, nginx, shipped, streamModule, withHaproxy, withNginx } from "./lib/proxy.mjs";
@@ -130,7 +130,9 @@ async function checkSticky(port) {
   assert.equal(homes.size, 2, "different clients, different brokers");
 }
 
-const endpoint = { endpoint: [{ path: "/socket.io/", protocol: "native" }] };
+/* Behind a proxy only who is told so may publish. */
+const writable = { namespace: [{ name: "default", publish: "anyone" }] };
+const endpoint = { ...writable, endpoint: [{ path: "/socket.io/", protocol: "native" }] };
 
 test("nginx ends TLS: addresses, fan-out, stickiness", { skip: nginx ? false : "nginx is not installed" }, async () => {
   const port = await freePort();
@@ -172,7 +174,7 @@ test("HAProxy ends TLS: addresses, fan-out, stickiness", { skip: haproxy ? false
 
 const tlsPort = await freePort();
 const passing = {
-  "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path], "server.proxy_protocol": true, "http.trusted_proxies": [PROXY], "log.level": "debug",
+  "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path], "server.proxy_protocol": true, "http.trusted_proxies": [PROXY], "log.level": "debug", ...writable,
 };
 
 /* What holds behind every proxy that passes TLS through and tells the address by the PROXY protocol. */
@@ -248,4 +250,35 @@ testBroker("PROXY headers: from whom, in pieces, and wrong ones", { config: pass
   assert.equal((await broker.metrics())("ringcast_proxy_errors_total"), 5);
   // Who never finishes its header has the time of a request.
   assert.equal((await connectFrames({ host: "127.0.0.1", port })).welcome.type, "welcome");
+});
+
+/* As the shipped file says, and nothing else: the broker's listener is loopback, but who comes through the proxy may be anybody. */
+const asShipped = (text, broker, port, more = []) => adapt(text, [
+  ["    server 127.0.0.1:8080 max_fails=3 fail_timeout=5s;", `    server ${broker.host};`],
+  ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
+  ["/etc/nginx/ringcast.crt", join(FOLDER, "proxy.crt")],
+  ["/etc/nginx/ringcast.key", join(FOLDER, "proxy.key")],
+  ...more,
+]);
+
+testBroker("behind the shipped nginx nobody may write unless told so", { config: { "http.trusted_proxies": ["127.0.0.1"] }, skip: nginx ? false : "nginx is not installed", timeout: 60000 }, async (broker) => {
+  const port = await freePort();
+  await withNginx("http", asShipped(shipped("nginx/ringcast.conf"), broker, port), port, async () => {
+    const client = await secure(port);
+    await client.subscribe("news");
+    await client.refused(403, { type: "publish", channel: "news", data: 1 });
+    await client.refused(403, { type: "broadcast", data: 1 });
+    await client.refused(403, { type: "direct", to: client.id, data: 1 });
+    assert.equal((await client.close()).code, 1000);
+  });
+  assert.match(broker.log.find((line) => / permissions /.test(line)), /auto=none.*http\.trusted_proxies/);
+  const checked = await run(["check", broker.configPath]);
+  assert.deepEqual([checked.code, /"auto" permissions are none: http\.trusted_proxies is set/.test(checked.stdout)], [0, true], checked.stdout);
+  // The other way round: without the key, everybody on this machine may.
+  const { "http.trusted_proxies": none, ...open } = broker.config;
+  broker.writeConfig(open);
+  assert.match((await run(["check", broker.configPath])).stdout, /"auto" permissions are anyone/);
+  assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  const client = await broker.connect();
+  await until("it is in force", async () => (await client.request({ type: "publish", channel: "news", data: 1 })).type === "published");
 });
