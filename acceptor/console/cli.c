@@ -186,6 +186,7 @@ static int check(const struct rc_cli *cli)
         fprintf(stderr, "%s: and %u more warnings\n", cli->config, warnings.count - RC_CONFIG_ERRORS_MAX);
     }
     printf("%s: correct\n", cli->config);
+    rc_config_print_permissions(stdout, &settings->config);
     rc_settings_free(settings);
     return RC_EXIT_OK;
 }

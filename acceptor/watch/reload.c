@@ -99,6 +99,7 @@ static void apply(struct rc_supervisor *supervisor, const struct rc_config *next
     rc_broker_ring_all(&supervisor->broker);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS, 1);
     rc_log_info("reloaded", "generation=%u changed=%u keys=\"%s\"", generation, count, changed);
+    rc_supervisor_tell_permissions(next);
     snprintf(line, sizeof(line), "ok\nconfiguration %u is in force; changed: %s\n", generation,
              count > 0     ? changed
              : renewed > 0 ? "no key"

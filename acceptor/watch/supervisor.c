@@ -128,6 +128,16 @@ static bool all_ready(struct rc_supervisor *supervisor)
     return true;
 }
 
+void rc_supervisor_tell_permissions(const struct rc_config *config)
+{
+    const char *outsiders = rc_config_outsiders(config);
+    rc_log_info("permissions", "auto=%s because=\"%s\" publish=%s broadcast=%s direct=%s",
+                outsiders == NULL ? "anyone" : "none",
+                outsiders == NULL ? "only this machine's clients come" : outsiders,
+                rc_config_who_name(config->namespaces[0].publish), rc_config_who_name(config->permissions.broadcast),
+                rc_config_who_name(config->permissions.direct));
+}
+
 static void now_running(struct rc_supervisor *supervisor)
 {
     const struct rc_broker *broker = &supervisor->broker;
@@ -143,11 +153,7 @@ static void now_running(struct rc_supervisor *supervisor)
                     rc_listen_kind_name(broker->listens[i].kind));
     }
     rc_reload_warn(supervisor, NULL, 0);
-    if (!rc_config_listeners_private(config)) {
-        rc_log_info("public_listeners",
-                    "note=\"other hosts can reach a listener: publish, broadcast and direct are none unless the "
-                    "configuration allows them\"");
-    }
+    rc_supervisor_tell_permissions(config);
     rc_sdnotify_send(&supervisor->notify, "READY=1\nMAINPID=%d\nSTATUS=running", (int)getpid());
     if (supervisor->settings->quickstart) {
         rc_banner_print(STDOUT_FILENO, supervisor->settings, broker);

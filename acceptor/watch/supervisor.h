@@ -73,5 +73,7 @@ void rc_supervisor_drain(struct rc_supervisor *supervisor, int exit_code, const 
 /* Ends without waiting for clients. */
 void rc_supervisor_stop(struct rc_supervisor *supervisor, int exit_code, const char *reason);
 struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor);
+/* Says in the log who may write. At start and after a reload. */
+void rc_supervisor_tell_permissions(const struct rc_config *config);
 
 #endif

@@ -356,6 +356,28 @@ bool rc_config_listeners_private(const struct rc_config *config)
     return true;
 }
 
+const char *rc_config_outsiders(const struct rc_config *config)
+{
+    if (!rc_config_listeners_private(config)) {
+        return "other hosts can reach a listener";
+    }
+    if (config->http.trusted_proxies.count > 0) {
+        return "http.trusted_proxies is set: who comes through a proxy may be anybody";
+    }
+    return config->server.proxy_protocol ? "server.proxy_protocol is set: who comes through a proxy may be anybody"
+                                         : NULL;
+}
+
+const char *rc_config_who_name(enum rc_who who)
+{
+    static const char *const names[] = {[RC_WHO_DEFAULT] = "auto",
+                                        [RC_WHO_ANYONE] = "anyone",
+                                        [RC_WHO_USER] = "user",
+                                        [RC_WHO_OWNER] = "owner",
+                                        [RC_WHO_NONE] = "none"};
+    return (size_t)who < RC_ARRAY_COUNT(names) ? names[who] : "?";
+}
+
 static void who_resolve(enum rc_who *who, enum rc_who otherwise)
 {
     if (*who == RC_WHO_DEFAULT) {
@@ -365,7 +387,7 @@ static void who_resolve(enum rc_who *who, enum rc_who otherwise)
 
 static void permissions_resolve(struct rc_config *config)
 {
-    const enum rc_who writer = rc_config_listeners_private(config) ? RC_WHO_ANYONE : RC_WHO_NONE;
+    const enum rc_who writer = rc_config_outsiders(config) == NULL ? RC_WHO_ANYONE : RC_WHO_NONE;
     who_resolve(&config->permissions.broadcast, writer);
     who_resolve(&config->permissions.direct, writer);
     for (uint32_t i = 0; i < config->namespace_count; i++) {

@@ -37,8 +37,8 @@ struct rc_config_list {
     struct rc_config_text items[RC_CONFIG_LIST_MAX];
 };
 
-/* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while every listener is loopback
- * or a Unix socket; else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
+/* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while only this machine's clients come
+ * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
 enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
@@ -279,8 +279,15 @@ uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *ne
  * RC_WHO_DEFAULT, instance id made up when empty. -EINVAL with the remedy in `err`. */
 int rc_config_finish(struct rc_config *config, struct rc_err *err);
 
-/* True when every client listener is loopback or a Unix socket (then `anyone` is the default of all permissions). */
+/* True when every client listener is loopback or a Unix socket. */
 bool rc_config_listeners_private(const struct rc_config *config);
+
+/* How clients of other machines may come, for people to read; NULL when none do: every client listener is private and no proxy
+ * is believed to bring others. Then `anyone` is the default of all permissions. */
+const char *rc_config_outsiders(const struct rc_config *config);
+
+/* "anyone", "none", ... */
+const char *rc_config_who_name(enum rc_who who);
 
 /* The namespace policy of a channel name: the part before the first ':' looked up among the tables, else
  * namespaces[0]. */

@@ -242,6 +242,21 @@ void rc_config_print_markdown(FILE *out)
     }
 }
 
+void rc_config_print_permissions(FILE *out, const struct rc_config *config)
+{
+    const char *const outsiders = rc_config_outsiders(config);
+    (void)fprintf(out, "  \"auto\" permissions are %s: %s\n", outsiders == NULL ? "anyone" : "none",
+                  outsiders == NULL ? "every listener is loopback or a Unix socket, and no proxy is trusted"
+                                    : outsiders);
+    (void)fprintf(out, "  broadcast: %s; direct: %s; publish:", rc_config_who_name(config->permissions.broadcast),
+                  rc_config_who_name(config->permissions.direct));
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        const struct rc_config_namespace *const space = &config->namespaces[i];
+        (void)fprintf(out, "%s %s in %s", i == 0 ? "" : ",", rc_config_who_name(space->publish), space->name);
+    }
+    (void)fputc('\n', out);
+}
+
 void rc_config_print_toml(FILE *out, const struct rc_config *config)
 {
     for (size_t i = 0; i < rc_config_section_count; i++) {

@@ -20,6 +20,9 @@ void rc_config_print_document(FILE *out);
 /* docs/configuration.md. */
 void rc_config_print_markdown(FILE *out);
 
+/* Who may write, and what "auto" means in this configuration (a finished one): for `ringcast check`. */
+void rc_config_print_permissions(FILE *out, const struct rc_config *config);
+
 /* The configuration in force as a TOML file; secrets are masked. */
 void rc_config_print_toml(FILE *out, const struct rc_config *config);
 

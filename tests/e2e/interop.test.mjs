@@ -157,7 +157,7 @@ for (const deflate of [true, false]) {
       const chromium = browser ? new Chromium() : null;
       const broker = await startBroker({ workers: 2, config: {
         "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path], "compression.enabled": deflate, "compression.threshold": "64B",
-        "http.trusted_proxies": [PROXY], "http.allowed_origins": ["*"],
+        "http.trusted_proxies": [PROXY], "http.allowed_origins": ["*"], namespace: [{ name: "default", publish: "anyone" }],
       } });
       try {
         await chromium?.start(browser);

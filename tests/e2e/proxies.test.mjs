@@ -1,9 +1,11 @@
 // The files of deploy/nginx and deploy/haproxy, with the real nginx and HAProxy, in front of real brokers.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { createServer } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
 import test from "node:test";
-import { startBroker, testBroker } from "./lib/broker.mjs";
+import { run, startBroker, testBroker } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
 import { connect } from "./lib/client.mjs";
 import { PROXY, adapt, haproxy, nginx, shipped, streamModule, withHaproxy, withNginx } from "./lib/proxy.mjs";
@@ -130,7 +132,9 @@ async function checkSticky(port) {
   assert.equal(homes.size, 2, "different clients, different brokers");
 }
 
-const endpoint = { endpoint: [{ path: "/socket.io/", protocol: "native" }] };
+/* Behind a proxy only who is told so may publish. */
+const writable = { namespace: [{ name: "default", publish: "anyone" }] };
+const endpoint = { ...writable, endpoint: [{ path: "/socket.io/", protocol: "native" }] };
 
 test("nginx ends TLS: addresses, fan-out, stickiness", { skip: nginx ? false : "nginx is not installed" }, async () => {
   const port = await freePort();
@@ -172,7 +176,7 @@ test("HAProxy ends TLS: addresses, fan-out, stickiness", { skip: haproxy ? false
 
 const tlsPort = await freePort();
 const passing = {
-  "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path], "server.proxy_protocol": true, "http.trusted_proxies": [PROXY], "log.level": "debug",
+  "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path], "server.proxy_protocol": true, "http.trusted_proxies": [PROXY], "log.level": "debug", ...writable,
 };
 
 /* What holds behind every proxy that passes TLS through and tells the address by the PROXY protocol. */
@@ -248,4 +252,105 @@ testBroker("PROXY headers: from whom, in pieces, and wrong ones", { config: pass
   assert.equal((await broker.metrics())("ringcast_proxy_errors_total"), 5);
   // Who never finishes its header has the time of a request.
   assert.equal((await connectFrames({ host: "127.0.0.1", port })).welcome.type, "welcome");
+});
+
+/* As the shipped file says, and nothing else: the broker's listener is loopback, but who comes through the proxy may be anybody. */
+const asShipped = (text, broker, port, more = []) => adapt(text, [
+  ["    server 127.0.0.1:8080 max_fails=3 fail_timeout=5s;", `    server ${broker.host};`],
+  ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
+  ["/etc/nginx/ringcast.crt", join(FOLDER, "proxy.crt")],
+  ["/etc/nginx/ringcast.key", join(FOLDER, "proxy.key")],
+  ...more,
+]);
+
+testBroker("behind the shipped nginx nobody may write unless told so", { config: { "http.trusted_proxies": ["127.0.0.1"] }, skip: nginx ? false : "nginx is not installed", timeout: 60000 }, async (broker) => {
+  const port = await freePort();
+  await withNginx("http", asShipped(shipped("nginx/ringcast.conf"), broker, port), port, async () => {
+    const client = await secure(port);
+    await client.subscribe("news");
+    await client.refused(403, { type: "publish", channel: "news", data: 1 });
+    await client.refused(403, { type: "broadcast", data: 1 });
+    await client.refused(403, { type: "direct", to: client.id, data: 1 });
+    assert.equal((await client.close()).code, 1000);
+  });
+  assert.match(broker.log.find((line) => / permissions /.test(line)), /auto=none.*http\.trusted_proxies/);
+  const checked = await run(["check", broker.configPath]);
+  assert.deepEqual([checked.code, /"auto" permissions are none: http\.trusted_proxies is set/.test(checked.stdout)], [0, true], checked.stdout);
+  // The other way round: without the key, everybody on this machine may.
+  const { "http.trusted_proxies": none, ...open } = broker.config;
+  broker.writeConfig(open);
+  assert.match((await run(["check", broker.configPath])).stdout, /"auto" permissions are anyone/);
+  assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  const client = await broker.connect();
+  await until("it is in force", async () => (await client.request({ type: "publish", channel: "news", data: 1 })).type === "published");
+});
+
+/* The lines of a recipe that the shipped files have in comments. */
+const withRecipe = (text) => adapt(text, [["    #auth ", "    "]]);
+const believing = { "http.trusted_proxies": ["127.0.0.1"], "auth.user_header": "x-user" };
+const forged = { "X-User": "admin", x_user: "admin", "x-USER": "admin" };
+
+testBroker("nginx deletes what the broker believes of a user, and asks an application for it", { workers: 1, config: believing, skip: nginx ? false : "nginx is not installed", timeout: 60000 }, async (broker) => {
+  const port = await freePort();
+  await withNginx("http", asShipped(shipped("nginx/ringcast.conf"), broker, port), port, async () => {
+    for (const path of ["/ws", "/ws?x=1"]) assert.equal((await secure(port, { path, headers: forged })).welcome.user, null, `${path}: what a client says of itself`);
+  });
+  assert.equal((await broker.connect({ headers: { "X-User": "told" } })).welcome.user, "told", "the broker itself believes it");
+  const asked = [];
+  const application = createServer((incoming, answer) => {
+    asked.push(incoming);
+    const user = { "session=1": "alice", "session=2": "zo\u00eb" }[incoming.headers.cookie];
+    answer.writeHead(user ? 200 : 401, user ? { "X-User": Buffer.from(user).toString("latin1") } : {}).end();
+  });
+  await new Promise((done) => application.listen(0, "127.0.0.1", done));
+  const other = await freePort();
+  try {
+    const text = withRecipe(asShipped(shipped("nginx/ringcast.conf"), broker, other, [["http://127.0.0.1:3000/auth", `http://127.0.0.1:${application.address().port}/auth`]]));
+    await withNginx("http", text, other, async () => {
+      assert.equal((await secure(other, { headers: { Cookie: "session=1", ...forged } })).welcome.user, "alice");
+      assert.equal((await secure(other, { headers: { Cookie: "session=2" } })).welcome.user, "zo\u00eb");
+      await assert.rejects(secure(other, { headers: { Cookie: "session=3", ...forged } }), /401/);
+      await assert.rejects(secure(other, { headers: forged }), /401/);
+      assert.equal((await get(other, "/health", forged)).status, 200);
+    });
+    for (const { headers, url } of asked) {
+      assert.deepEqual([url, headers["x-user"], headers.upgrade, headers["x-original-uri"]], ["/auth", undefined, undefined, "/ws"]);
+    }
+    assert.equal(asked.length, 4);
+  } finally {
+    application.close();
+    application.closeAllConnections();
+  }
+});
+
+/* A JWT as applications sign them. */
+function token(claims, { secret = "a secret that the application signs with", header = { alg: "HS256", typ: "JWT" } } = {}) {
+  const body = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+}
+
+testBroker("HAProxy deletes what the broker believes of a user, and reads it from a signed token", { workers: 1, config: believing, skip: haproxy ? false : "HAProxy is not installed", timeout: 60000 }, async (broker) => {
+  const file = (port, passed) => adapt(shipped("haproxy/ringcast.cfg"), [
+    ["    server one 127.0.0.1:8080 check inter 2s", `    server one ${broker.host} check inter 2s`],
+    ["bind :443 ssl", `bind 127.0.0.1:${port} ssl`],
+    ["bind :8443", `bind 127.0.0.1:${passed}`],
+    ["/etc/haproxy/ringcast.pem", server.path],
+    ["maxconn 100000", "maxconn 1000"],
+  ]);
+  const port = await freePort();
+  await withHaproxy(file(port, await freePort()), port, async () => {
+    assert.equal((await secure(port, { headers: forged })).welcome.user, null, "what a client says of itself");
+  });
+  const other = await freePort();
+  await withHaproxy(withRecipe(file(other, await freePort())), other, async () => {
+    const soon = Math.floor(Date.now() / 1000) + 60;
+    const withToken = (text) => secure(other, { headers: { Cookie: `a=b; token=${text}`, ...forged } });
+    assert.equal((await withToken(token({ sub: "alice", exp: soon }))).welcome.user, "alice");
+    assert.equal((await withToken(token({ exp: soon }))).welcome.user, null, "a token without a user");
+    const bad = [token({ sub: "admin", exp: soon }, { secret: "guessed" }), token({ sub: "admin", exp: soon - 120 }), token({ sub: "admin" }), "", "x.y.z",
+      `${token({ sub: "admin", exp: soon }, { header: { alg: "none" } }).replace(/[^.]*$/, "")}`];
+    for (const text of bad) await assert.rejects(withToken(text), /401/, text);
+    await assert.rejects(secure(other, { headers: forged }), /401/);
+    assert.equal((await get(other, "/health", forged)).status, 200);
+  });
 });

@@ -316,6 +316,35 @@ Test(config, private_means_every_client_listener)
     }
 }
 
+/* A proxy on this machine brings everybody, though the listener is loopback. */
+Test(config, proxies_make_writing_opt_in)
+{
+    static const struct {
+        const char *listen;
+        const char *section;
+        const char *key;
+        const char *value;
+        enum rc_who writer;
+    } cases[] = {
+        {"127.0.0.1:1,unix:/x", "http", "trusted_proxies", "", RC_WHO_ANYONE},
+        {"127.0.0.1:1", "http", "trusted_proxies", "127.0.0.1", RC_WHO_NONE},
+        {"unix:/x", "http", "trusted_proxies", "127.0.0.1", RC_WHO_NONE},
+        {"127.0.0.1:1", "http", "trusted_proxies", "10.0.0.0/8", RC_WHO_NONE},
+        {"127.0.0.1:1", "server", "proxy_protocol", "true", RC_WHO_NONE},
+    };
+    for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        rc_config_defaults(&config);
+        set("server", "listen", cases[i].listen);
+        set(cases[i].section, cases[i].key, cases[i].value);
+        cr_assert_eq(rc_config_finish(&config, NULL), 0);
+        cr_expect_eq(config.permissions.broadcast, cases[i].writer, "%s", cases[i].value);
+        cr_expect_eq(config.permissions.direct, cases[i].writer, "%s", cases[i].value);
+        cr_expect_eq(config.namespaces[0].publish, cases[i].writer, "%s", cases[i].value);
+        cr_expect_eq(config.namespaces[0].subscribe, RC_WHO_ANYONE);
+        cr_expect_eq(rc_config_outsiders(&config) == NULL, cases[i].writer == RC_WHO_ANYONE);
+    }
+}
+
 Test(config, public_listeners_make_writing_opt_in)
 {
     set("server", "listen", "0.0.0.0:8080");
