@@ -42,7 +42,7 @@ static uint32_t lines_with(const char *what)
 }
 
 /* "alice" from 192.0.2.7. */
-static uint32_t alice(enum rc_codec codec)
+static uint32_t alice(enum rc_codec_id codec)
 {
     static const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 7};
     const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, codec, false, SMALL);
