@@ -123,8 +123,22 @@ static bool serve_everybody_source(struct rc_hub *hub, uint32_t slot_index, stru
     return true;
 }
 
-/* Everything that has something for the connection, in hub->sources. */
-static uint32_t serve_collect(struct rc_hub *hub, uint32_t slot_index)
+/* What a subscription (0: "*") has for the connection. `held`: only if its place is not remembered already. Inline, since it is on
+ * the way of every delivery. */
+static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub *hub, uint32_t slot_index,
+                                                                  uint32_t index, bool held,
+                                                                  struct serve_source *source)
+{
+    if (index == 0) {
+        return !(held && hub->truth->slots[slot_index].everybody != 0) &&
+               serve_everybody_source(hub, slot_index, source);
+    }
+    return !(held && (rc_truth_subscription(hub->truth, index)->flags & RC_SUBSCRIPTION_CURSOR)) &&
+           serve_make_source(hub, index, source);
+}
+
+/* Everything that has something for the connection, in hub->sources. `held`: only what would move on without it. */
+static uint32_t serve_collect(struct rc_hub *hub, uint32_t slot_index, bool held)
 {
     const struct rc_slot *slot = &hub->truth->slots[slot_index];
     const uint32_t needed = slot->subscription_count + 2u;
@@ -136,18 +150,18 @@ static uint32_t serve_collect(struct rc_hub *hub, uint32_t slot_index)
     }
     struct serve_source *sources = hub->sources;
     uint32_t count = 0;
-    if (slot->direct_log != 0) {
+    if (slot->direct_log != 0 && !held) {
         const struct rc_channel_log *log = rc_truth_log(hub->truth, slot->direct_log);
         if (log->base < log->head) {
             sources[count++] =
                 (struct serve_source){.log = log, .position = log->base, .end = log->head, .kind = RC_PIECE_DIRECT};
         }
     }
-    if (serve_everybody_source(hub, slot_index, &sources[count])) {
+    if (serve_source_of(hub, slot_index, 0, held, &sources[count])) {
         count++;
     }
     for (uint32_t index = slot->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
-        if (serve_make_source(hub, index, &sources[count])) {
+        if (serve_source_of(hub, slot_index, index, held, &sources[count])) {
             count++;
         }
     }
@@ -184,7 +198,7 @@ static void serve_fill_one(struct serve_packet *p, struct serve_source *source)
     serve_advance(p, source, to);
 }
 
-/* The packet is full: without a cursor, a source that has not had its turn would move on with everybody else. */
+/* Without a cursor, a source that does not get its turn would move on with everybody else. */
 static void serve_keep_places(struct serve_packet *p, const struct serve_source *sources, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -347,23 +361,6 @@ static void serve_fill_close(struct serve_packet *p)
     slot->flags |= RC_SLOT_CLOSE_SENT;
 }
 
-/* A blocked connection gets nothing, but must remember where it stood in the logs that move on now. */
-static void serve_hold(struct rc_hub *hub, uint32_t slot_index)
-{
-    const struct rc_truth *truth = hub->truth;
-    const struct rc_slot *slot = &truth->slots[slot_index];
-    struct serve_source source;
-    if (slot->everybody == 0 && serve_everybody_source(hub, slot_index, &source)) {
-        serve_everybody_behind(hub, slot_index, source.position);
-    }
-    for (uint32_t index = slot->subscriptions; index != 0; index = rc_truth_subscription(truth, index)->next) {
-        if (!(rc_truth_subscription(truth, index)->flags & RC_SUBSCRIPTION_CURSOR) &&
-            serve_make_source(hub, index, &source)) {
-            rc_hub_set_cursor(hub, index, source.position);
-        }
-    }
-}
-
 /* The close frame has left, or begun to: nothing else may. */
 static bool serve_closing(const struct rc_hub *hub, const struct rc_slot *slot)
 {
@@ -384,10 +381,44 @@ static void serve_commit(struct serve_packet *p)
     rc_io_packet_commit(hub->io, p->packet);
 }
 
-void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
+/* Is only the log of `only` to be looked at? */
+static inline bool serve_narrow(const struct rc_slot *slot, enum rc_turn_scope scope)
+{
+    return scope == RC_TURN_CRITICAL || (scope == RC_TURN_ALONE && slot->cursor_count == 0 && slot->direct_log == 0);
+}
+
+/* Nothing may be sent, but the connection must remember where it stood in the logs that move on now. */
+static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc_turn_scope scope, uint32_t only)
+{
+    if (serve_narrow(p->slot, scope)) {
+        struct serve_source source;
+        if (serve_source_of(p->hub, p->slot_index, only, true, &source)) {
+            serve_keep_places(p, &source, 1);
+        }
+    } else {
+        const uint32_t count = serve_collect(p->hub, p->slot_index, true);
+        serve_keep_places(p, p->hub->sources, count);
+    }
+}
+
+/* Inline, as above. */
+static inline __attribute__((always_inline)) void serve_fill(struct serve_packet *p, struct serve_source *sources,
+                                                             uint32_t count)
+{
+    if (count == 1 && !(p->slot->flags & RC_SLOT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
+        serve_fill_one(p, sources);
+    } else if (count > 0) {
+        serve_fill_merged(p, sources, count);
+    }
+}
+
+void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope scope, uint32_t only)
 {
     struct rc_slot *slot = &hub->truth->slots[slot_index];
-    hub->io->conns[slot_index].turn = hub->turn;
+    struct serve_packet p = {.hub = hub, .slot = slot, .slot_index = slot_index};
+    if (scope != RC_TURN_CRITICAL) {
+        hub->io->conns[slot_index].turn = hub->turn;
+    }
     if (rc_turn_mute(slot)) {
         return;
     }
@@ -397,12 +428,11 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
     const bool closing = serve_closing(hub, slot);
     if (slot->flags & (RC_SLOT_BLOCKED | RC_SLOT_WAITS_JOIN)) {
         if (!closing) {
-            serve_hold(hub, slot_index);
+            serve_hold(&p, scope, only);
         }
         return;
     }
-    struct serve_packet p = {
-        .hub = hub, .slot = slot, .slot_index = slot_index, .packet = rc_io_packet_begin(hub->io, slot_index)};
+    p.packet = rc_io_packet_begin(hub->io, slot_index);
     if (closing) {
         serve_fill_close(&p);
         rc_io_packet_commit(hub->io, p.packet);
@@ -410,56 +440,19 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, uint32_t only)
     }
     if (slot->cut != 0 || slot->private != 0) {
         serve_fill_cut(&p);
-        serve_fill_replies(&p);
+        serve_fill_replies(&p); /* `subscribed` goes before what it promises */
     }
-    if (only != 0 && slot->cursor_count == 0 && slot->direct_log == 0 && !(slot->flags & RC_SLOT_EXCLUDED) &&
-        p.packet->count == 0) {
+    if (serve_narrow(slot, scope)) {
         struct serve_source source;
-        if (serve_make_source(hub, only, &source)) {
-            serve_fill_one(&p, &source);
+        if (serve_source_of(hub, slot_index, only, false, &source)) {
+            serve_fill(&p, &source, 1);
         }
     } else {
-        const uint32_t count = serve_collect(hub, slot_index);
-        if (count == 1 && !(slot->flags & RC_SLOT_EXCLUDED) && hub->sources[0].kind != RC_PIECE_LATEST) {
-            serve_fill_one(&p, &hub->sources[0]);
-        } else if (count > 0) {
-            serve_fill_merged(&p, hub->sources, count);
-        }
+        const uint32_t count = serve_collect(hub, slot_index, false);
+        serve_fill(&p, hub->sources, count);
     }
-    serve_fill_close(&p);
-    serve_commit(&p);
-}
-
-void rc_turn_serve_critical(struct rc_hub *hub, uint32_t slot_index, uint32_t subscription)
-{
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
-    struct serve_source source;
-    if (rc_turn_mute(slot) || serve_closing(hub, slot)) {
-        return;
-    }
-    if (rc_io_busy(hub->io, slot_index)) {
-        rc_turn_block(hub, slot);
-    }
-    if (slot->flags & RC_SLOT_BLOCKED) {
-        if (subscription == 0 && slot->everybody == 0 && serve_everybody_source(hub, slot_index, &source)) {
-            serve_everybody_behind(hub, slot_index, source.position);
-        } else if (subscription != 0 &&
-                   !(rc_truth_subscription(hub->truth, subscription)->flags & RC_SUBSCRIPTION_CURSOR) &&
-                   serve_make_source(hub, subscription, &source)) {
-            rc_hub_set_cursor(hub, subscription, source.position);
-        }
-        return;
-    }
-    struct serve_packet p = {
-        .hub = hub, .slot = slot, .slot_index = slot_index, .packet = rc_io_packet_begin(hub->io, slot_index)};
-    serve_fill_cut(&p);
-    serve_fill_replies(&p); /* `subscribed` goes before what it promises */
-    const bool news = subscription == 0 ? serve_everybody_source(hub, slot_index, &source)
-                                        : serve_make_source(hub, subscription, &source);
-    if (news && source.kind == RC_PIECE_LOG && !(slot->flags & RC_SLOT_EXCLUDED)) {
-        serve_fill_one(&p, &source);
-    } else if (news) {
-        serve_fill_merged(&p, &source, 1);
+    if (scope != RC_TURN_CRITICAL) {
+        serve_fill_close(&p); /* after everything else, which only its turn brings */
     }
     serve_commit(&p);
 }

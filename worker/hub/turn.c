@@ -124,11 +124,11 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
         }
         if (everybody) {
             if ((truth->slots[i].flags & RC_SLOT_EVERYBODY) && truth->slots[i].encoding == encoding) {
-                rc_turn_serve_critical(hub, i, 0);
+                rc_turn_serve(hub, i, RC_TURN_CRITICAL, 0);
             }
         } else if (i < members->count) {
             const uint32_t index = rc_members_items(members)[i];
-            rc_turn_serve_critical(hub, rc_truth_subscription(truth, index)->slot, index);
+            rc_turn_serve(hub, rc_truth_subscription(truth, index)->slot, RC_TURN_CRITICAL, index);
         }
     }
     if (hub->io->packet_count > 0) {
@@ -202,7 +202,7 @@ static void turn_serve_full(struct rc_hub *hub, uint32_t slot_index)
     if (rc_io_batch_full(hub->io)) {
         turn_round(hub);
     }
-    rc_turn_serve(hub, slot_index, 0);
+    rc_turn_serve(hub, slot_index, RC_TURN_ALL, 0);
 }
 
 /* Everybody in one group. Backwards, so that leaving members do not make others be missed; see rc_members. */
@@ -224,7 +224,7 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
         const uint32_t index = items[i];
         const uint32_t slot = rc_truth_subscription(truth, index)->slot;
         if (hub->io->conns[slot].turn != hub->turn) {
-            rc_turn_serve(hub, slot, alone ? index : 0);
+            rc_turn_serve(hub, slot, alone ? RC_TURN_ALONE : RC_TURN_ALL, index);
         }
     }
 }

@@ -33,9 +33,12 @@ static inline void rc_turn_block(const struct rc_hub *hub, struct rc_slot *slot)
 
 /* --- serve.c --- */
 
-/* `only` is the one subscription that can have news, or 0 when there may be several sources. */
-void rc_turn_serve(struct rc_hub *hub, uint32_t slot, uint32_t only);
-/* One log of a critical channel to one connection, alone: what else there is for it comes with its turn. `subscription` 0: "*". */
-void rc_turn_serve_critical(struct rc_hub *hub, uint32_t slot, uint32_t subscription);
+enum rc_turn_scope {
+    RC_TURN_ALL,      /* everything that there is for the connection: its turn */
+    RC_TURN_ALONE,    /* the same, when no log but that of subscription `only` has news in this turn */
+    RC_TURN_CRITICAL, /* the log of subscription `only` (0: "*") and nothing else: the rest comes with its turn */
+};
+
+void rc_turn_serve(struct rc_hub *hub, uint32_t slot, enum rc_turn_scope scope, uint32_t only);
 
 #endif

@@ -295,3 +295,36 @@ Test(priority, others_pay_for_memory_first)
         hub_rig_close(&rig);
     }
 }
+
+/* A connection whose handshake waits for its user's channel gets nothing, whatever is critical: the answer that lets it go on promises
+ * that channel. What came meanwhile comes behind the answer. */
+Test(priority, a_handshake_that_waits_is_not_served)
+{
+    for (uint32_t blocked = 0; blocked < 2; blocked++) { /* its place remembered by an earlier turn, or not */
+        critical_rig(&(struct hub_rig_options){.slots = 4});
+        rig.config->namespaces[0].priority = RC_PRIORITY_CRITICAL; /* of "*" */
+        rc_hub_reconfigure(&rig.hub, rig.config);
+        const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_RAW, true, 0);
+        hub_rig_subscribe(&rig, slot, "alarm:1");
+        const uint32_t channel = rc_hub_channel(&rig.hub, RC_SPAN("user:1"));
+        cr_assert_eq(rc_hub_join(&rig.hub, slot, channel), 0);
+        cr_assert_eq(rc_hub_reply(&rig.hub, slot,
+                                  "\x82\x03"
+                                  "101",
+                                  5),
+                     0);
+        for (uint32_t i = 0; i <= blocked; i++) {
+            publish("*", "e");
+            publish("alarm:1", "!");
+            rc_hub_turn(&rig.hub);
+            cr_assert_eq(hub_rig_read(&rig, slot, 0), 0, "nothing before it is registered");
+        }
+        rc_hub_acknowledged(&rig.hub, channel, false, 0);
+        cr_assert_eq(rig.joined, 1);
+        publish("user:1", "u");
+        hub_rig_drain(&rig);
+        cr_assert_str_eq(got(slot), blocked ? "101 u e ! e !" : "101 u e !", "each critical channel in order");
+        hub_rig_check(&rig);
+        hub_rig_close(&rig);
+    }
+}
