@@ -407,8 +407,8 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
     }
-    rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, view == NULL ? 0 : view->head.sequence,
-                          view == NULL ? 0 : rc_hub_key(view), flags);
+    rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, ++hub->order, view == NULL ? 0 : rc_hub_key(view),
+                          flags);
     append_mark(hub, group_index, log, before);
     return 0;
 }
@@ -554,9 +554,6 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
         hub->partial_mask = 0; /* of this message, if it was tried before */
         return 0;
     }
-    if (view->head.sequence > hub->newest_sequence) {
-        hub->newest_sequence = view->head.sequence;
-    }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
     const bool throttled = hub->config->namespaces[channel->namespace].min_interval_ms > 0 || channel->throttles != 0;
     return RC_UNLIKELY(throttled) ? rc_hub_throttle(hub, index, view) : rc_hub_append(hub, index, view);
@@ -635,11 +632,12 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         return 0;
     }
     const size_t bytes = rc_hub_frame_encode(slot->encoding, &event, rc_channel_log_tail(log, &truth->heap));
-    if (view->head.sequence > hub->newest_sequence) {
-        hub->newest_sequence = view->head.sequence;
+    if (hub->in_turn && log->turn != hub->turn) {
+        log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
+        log->target = log->head;
     }
-    rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, view->head.sequence, 0, 0);
-    log->served = log->target = log->head;
+    rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
+    log->served = log->head;
     append_note_time(&hub->times, view->head.time_ns);
     rc_hub_touch(hub, target->slot);
     return 0;

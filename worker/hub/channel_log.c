@@ -89,12 +89,12 @@ int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64
     return 0;
 }
 
-void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes,
-                           uint64_t sequence, uint64_t key, uint32_t flags)
+void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t order,
+                           uint64_t key, uint32_t flags)
 {
     RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
-    *rc_channel_log_frame(log, heap, log->frames) = (struct rc_frame){
-        .sequence = sequence, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
+    *rc_channel_log_frame(log, heap, log->frames) =
+        (struct rc_frame){.order = order, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
     log->frames++;
     log->head += frame_bytes;
 }

@@ -67,8 +67,8 @@ static inline uint8_t *rc_channel_log_tail(const struct rc_channel_log *log, con
 }
 
 /* Adds the frame that was written at the tail. */
-void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes,
-                           uint64_t sequence, uint64_t key, uint32_t flags);
+void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t order,
+                           uint64_t key, uint32_t flags);
 
 /* Excludes a connection from the frame at `position`, which is the newest. -ENOMEM: not excluded. */
 int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint32_t slot,

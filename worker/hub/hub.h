@@ -116,10 +116,10 @@ struct rc_hub {
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;       /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
-    bool draining;            /* nothing is held back any more */
-    uint64_t newest_sequence; /* seen so far */
-    const uint64_t *now_ns;   /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
+    uint32_t releasing;     /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
+    bool draining;          /* nothing is held back any more */
+    uint64_t order;         /* of the frame appended last; see struct rc_frame */
+    const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
     struct rc_deflater deflater;

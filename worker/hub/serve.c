@@ -1,8 +1,9 @@
 /*
  * serve: what one connection gets in its turn.
  *
- * In one send: the rest of a cut unit, its replies, then [position, target) of all its logs merged by the relay's sequence, then
- * its close frame. Positions are moved on when the send is queued and put right when it turns out short (settle.c).
+ * In one send: the rest of a cut unit, its replies, then [position, target) of all its logs merged in the order in which the
+ * hub took them, then its close frame. Where a log ends was settled when the turn began, so that nothing of it overtakes what came
+ * between into another one. Positions are moved on when the send is queued and put right when it turns out short (settle.c).
  */
 #include "worker/hub/turn.h"
 
@@ -138,9 +139,11 @@ static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub 
 }
 
 /* Everything that has something for the connection, in hub->sources. `held`: only what would move on without it. */
-static uint32_t serve_collect(struct rc_hub *hub, uint32_t slot_index, bool held)
+static uint32_t serve_collect(struct serve_packet *p, bool held)
 {
-    const struct rc_slot *slot = &hub->truth->slots[slot_index];
+    struct rc_hub *hub = p->hub;
+    const struct rc_slot *slot = p->slot;
+    const uint32_t slot_index = p->slot_index;
     const uint32_t needed = slot->subscription_count + 2u;
     if (needed > hub->sources_max) {
         struct serve_source *more = realloc(hub->sources, (size_t)needed * 2 * sizeof(*more));
@@ -152,10 +155,12 @@ static uint32_t serve_collect(struct rc_hub *hub, uint32_t slot_index, bool held
     uint32_t count = 0;
     if (slot->direct_log != 0 && !held) {
         const struct rc_channel_log *log = rc_truth_log(hub->truth, slot->direct_log);
-        if (log->base < log->head) {
+        const uint64_t end = rc_turn_end(hub, log);
+        if (log->base < end) {
             sources[count++] =
-                (struct serve_source){.log = log, .position = log->base, .end = log->head, .kind = RC_PIECE_DIRECT};
+                (struct serve_source){.log = log, .position = log->base, .end = end, .kind = RC_PIECE_DIRECT};
         }
+        p->more |= end < log->head; /* came while the turn was under way */
     }
     if (serve_source_of(hub, slot_index, 0, held, &sources[count])) {
         count++;
@@ -230,7 +235,7 @@ static bool serve_pass_over(struct serve_packet *p, struct serve_source *source)
     return true;
 }
 
-/* Several sources, or frames that leave somebody out: runs of frames in the order of their sequence. */
+/* Several sources, or frames that leave somebody out: runs of frames in the order in which they were taken. */
 static void serve_fill_merged(struct serve_packet *p, struct serve_source *sources, uint32_t count)
 {
     const struct rc_heap *heap = &p->hub->truth->heap;
@@ -239,19 +244,19 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
         sources[i].frame = rc_channel_log_find(sources[i].log, heap, sources[i].position);
     }
     for (;;) {
-        /* The source whose next frame is the oldest, and the sequence at which another one's turn comes. */
+        /* The source whose next frame is the oldest, and the number at which another one's turn comes. */
         struct serve_source *next = NULL;
         uint64_t lowest = UINT64_MAX;
         uint64_t limit = UINT64_MAX;
         for (uint32_t i = 0; i < count; i++) {
             if (sources[i].position < sources[i].end) {
-                const uint64_t sequence = rc_channel_log_frame(sources[i].log, heap, sources[i].frame)->sequence;
-                if (next == NULL || sequence < lowest) {
+                const uint64_t order = rc_channel_log_frame(sources[i].log, heap, sources[i].frame)->order;
+                if (next == NULL || order < lowest) {
                     limit = next == NULL ? UINT64_MAX : lowest;
-                    lowest = sequence;
+                    lowest = order;
                     next = &sources[i];
-                } else if (sequence < limit) {
-                    limit = sequence;
+                } else if (order < limit) {
+                    limit = order;
                 }
             }
         }
@@ -268,7 +273,7 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
         const uint64_t from = next->position;
         uint64_t to = from;
         bool skip = false;
-        while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->sequence < limit) &&
+        while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->order < limit) &&
                (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max) &&
                (next->kind != RC_PIECE_LATEST || !serve_superseded(p, next))) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
@@ -396,7 +401,7 @@ static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc
             serve_keep_places(p, &source, 1);
         }
     } else {
-        const uint32_t count = serve_collect(p->hub, p->slot_index, true);
+        const uint32_t count = serve_collect(p, true);
         serve_keep_places(p, p->hub->sources, count);
     }
 }
@@ -448,7 +453,7 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope s
             serve_fill(&p, &source, 1);
         }
     } else {
-        const uint32_t count = serve_collect(hub, slot_index, false);
+        const uint32_t count = serve_collect(&p, false);
         serve_fill(&p, hub->sources, count);
     }
     if (scope != RC_TURN_CRITICAL) {

@@ -249,7 +249,6 @@ static int throttle_due(struct rc_hub *hub, uint32_t index)
     const uint32_t block = throttle->held;
     const int good = rc_envelope_read(&view, rc_heap_at(&hub->truth->heap, block), throttle->held_bytes);
     RC_ASSERT(good == 0); /* it was written here */
-    view.head.sequence = hub->newest_sequence;
     /* Appending may end connections, and with the last of the channel the throttle. */
     hub->releasing = index;
     throttle->held = 0;

@@ -247,9 +247,9 @@ enum rc_frame_flags {
 };
 
 struct rc_frame {
-    uint64_t sequence; /* the relay's */
-    uint64_t key;      /* rc_hub_key of the message; 0 = it has none */
-    uint32_t offset;   /* from the log's origin */
+    uint64_t order;  /* counts what this worker's logs took: the order on a connection that hears several */
+    uint64_t key;    /* rc_hub_key of the message; 0 = it has none */
+    uint32_t offset; /* from the log's origin */
     uint32_t flags;
 };
 _Static_assert(sizeof(struct rc_frame) == 24, "frame index layout");

@@ -35,7 +35,7 @@ static void check(const struct rc_channel_log *log, const struct rc_heap *heap, 
         cr_assert_eq(index, i - gone);
         cr_assert_eq(rc_channel_log_find(log, heap, frame->position + frame->bytes - 1), index);
         cr_assert_eq(rc_channel_log_frame_position(log, heap, index), frame->position);
-        cr_assert_eq(rc_channel_log_frame(log, heap, index)->sequence, frame->sequence);
+        cr_assert_eq(rc_channel_log_frame(log, heap, index)->order, frame->sequence);
         const uint8_t *bytes = rc_channel_log_at(log, heap, frame->position);
         cr_assert(bytes[0] == (uint8_t)frame->sequence && bytes[frame->bytes - 1] == (uint8_t)frame->sequence);
         cr_assert_eq(rc_channel_log_excluded(log, heap, frame->position, 5, 1), frame->excluded == 5);
