@@ -296,6 +296,7 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
         }
         if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, ref.slot, slot->generation) == 0) {
             slot->flags |= RC_SLOT_EXCLUDED;
+            slot->excluded_turn = hub->turn;
             excluded++;
         } else {
             rc_hub_break(hub, ref.slot); /* no memory to leave it out: it must not get what is not for it */

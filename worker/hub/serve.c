@@ -386,6 +386,15 @@ static void serve_commit(struct serve_packet *p)
     rc_io_packet_commit(hub->io, p->packet);
 }
 
+/* A connection that is caught up everywhere has passed what it was excluded from once a turn that began later is over: in the second
+ * one after. The third makes up for the number that the count of turns leaves out when it starts again. */
+static void serve_forget_exclusions(const struct rc_hub *hub, struct rc_slot *slot)
+{
+    if (slot->cursor_count == 0 && hub->turn - slot->excluded_turn >= 3) {
+        slot->flags &= ~(uint32_t)RC_SLOT_EXCLUDED;
+    }
+}
+
 /* Is only the log of `only` to be looked at? */
 static inline bool serve_narrow(const struct rc_slot *slot, enum rc_turn_scope scope)
 {
@@ -446,6 +455,9 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope s
     if (slot->cut != 0 || slot->private != 0) {
         serve_fill_cut(&p);
         serve_fill_replies(&p); /* `subscribed` goes before what it promises */
+    }
+    if (RC_UNLIKELY(slot->flags & RC_SLOT_EXCLUDED)) {
+        serve_forget_exclusions(hub, slot);
     }
     if (serve_narrow(slot, scope)) {
         struct serve_source source;

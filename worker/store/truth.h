@@ -82,7 +82,7 @@ enum rc_slot_flags {
     RC_SLOT_CLOSE_RECEIVED = 1u << 3, /* the peer's close frame has come */
     RC_SLOT_BLOCKED = 1u << 4,        /* the socket took no more; waiting until it is writable */
     RC_SLOT_DIRTY = 1u << 5,          /* in the turn's list of connections with private output */
-    RC_SLOT_EXCLUDED = 1u << 6,       /* stands in some log's exclusion list */
+    RC_SLOT_EXCLUDED = 1u << 6,       /* is excluded from some frame that is before it */
     RC_SLOT_WAITS_UPLINK = 1u << 7,   /* not read until the up ring has room */
     RC_SLOT_WAITS_REPLIES = 1u << 8,  /* not read until its replies have drained */
     RC_SLOT_KEEP_ALIVE = 1u << 9,     /* HTTP: another request may follow */
@@ -136,6 +136,7 @@ struct rc_slot {
     uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
     uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
     uint32_t call;            /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
+    uint32_t excluded_turn;   /* with EXCLUDED: the turn counted last when it was excluded last */
     uint32_t resume_ds;       /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
 };
 _Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");

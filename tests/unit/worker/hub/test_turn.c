@@ -555,3 +555,53 @@ Test(turn, leaving_the_channel_of_a_second_cut_frame)
     hub_rig_check(&rig);
     hub_rig_close(&rig);
 }
+
+/* Left out of one message, a connection is asked for each frame whether it is for it: not for ever. */
+Test(turn, exclusions_are_forgotten_when_they_have_been_passed)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
+    const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_RAW, false, SMALL);
+    const uint32_t other = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_RAW, false, 0);
+    hub_rig_subscribe(&rig, slot, "a");
+    hub_rig_subscribe(&rig, slot, "b");
+    hub_rig_subscribe(&rig, other, "a");
+    const struct rc_client_ref ref = hub_rig_ref(&rig, slot);
+    static char large[20000];
+    memset(large, 'x', sizeof(large));
+    cr_assert_eq(hub_rig_publish(&rig, "b", rc_span_of(large, sizeof(large)), NULL, 0), 0);
+    hub_rig_run(&rig); /* blocked */
+    cr_assert_eq(hub_rig_publish(&rig, "a", RC_SPAN("not for it"), &ref, 1), 0);
+    for (uint32_t turn = 0; turn < 8; turn++) {
+        cr_assert_eq(hub_rig_publish(&rig, "a", RC_SPAN("more"), NULL, 0), 0);
+        hub_rig_run(&rig);
+        cr_assert(rig.truth.slots[slot].flags & RC_SLOT_EXCLUDED, "it has not come so far");
+    }
+    hub_rig_drain(&rig);
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        cr_assert_eq(hub_rig_publish(&rig, "a", RC_SPAN("more"), NULL, 0), 0);
+        hub_rig_drain(&rig);
+    }
+    cr_assert(!(rig.truth.slots[slot].flags & RC_SLOT_EXCLUDED), "it is behind everything that it was left out of");
+    uint8_t opcode;
+    struct rc_span payload;
+    cr_assert(hub_rig_frame(&rig, slot, &opcode, &payload) && payload.count == sizeof(large));
+    for (uint32_t i = 0; i < 12; i++) {
+        cr_assert(hub_rig_frame(&rig, slot, &opcode, &payload));
+        cr_assert(rc_span_equal(payload, RC_SPAN("more")));
+    }
+    cr_assert(!hub_rig_frame(&rig, slot, &opcode, &payload));
+    /* And again, over the end of the count of turns. */
+    for (uint32_t before = 0; before < 4; before++) {
+        rig.hub.turn = UINT32_MAX - before;
+        cr_assert_eq(hub_rig_publish(&rig, "a", RC_SPAN("not for it"), &ref, 1), 0);
+        for (uint32_t turn = 0; turn < 5; turn++) {
+            cr_assert_eq(hub_rig_publish(&rig, "a", RC_SPAN("more"), NULL, 0), 0);
+            hub_rig_drain(&rig);
+            cr_assert(hub_rig_frame(&rig, slot, &opcode, &payload) && rc_span_equal(payload, RC_SPAN("more")));
+        }
+        cr_assert(!(rig.truth.slots[slot].flags & RC_SLOT_EXCLUDED));
+    }
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
