@@ -88,12 +88,13 @@ struct rc_config_limits {
     uint64_t write_timeout_ms;
     uint64_t max_request_bytes; /* HTTP head */
     uint32_t max_request_headers;
-    uint64_t max_body_bytes;      /* HTTP body */
-    uint64_t channel_log_bytes;   /* log budget per channel and encoding */
-    uint64_t worker_log_bytes;    /* log budget of a worker, all channels */
-    uint64_t max_reply_bytes;     /* unsent private replies of one connection before it is not read */
-    uint64_t notsent_lowat_bytes; /* TCP_NOTSENT_LOWAT on listeners */
-    uint64_t send_buffer_bytes;   /* SO_SNDBUF, 0 = kernel's */
+    uint64_t max_body_bytes;       /* HTTP body */
+    uint64_t channel_log_bytes;    /* log budget per channel and encoding */
+    uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
+    uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
+    uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
+    uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
+    uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
 };
 
 struct rc_config_overload {

@@ -127,6 +127,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     if (options->channel_log_bytes > 0) {
         rig->config->limits.channel_log_bytes = options->channel_log_bytes;
     }
+    rig->config->limits.channel_log_messages = options->channel_log_messages;
     if (options->worker_log_bytes > 0) {
         rig->config->limits.worker_log_bytes = options->worker_log_bytes;
     }

@@ -50,8 +50,9 @@ struct hub_rig {
 struct hub_rig_options {
     uint32_t slots;
     uint64_t channel_log_bytes; /* 0 = default */
-    uint64_t worker_log_bytes;  /* 0 = default */
-    uint32_t receive_buffers;   /* 0 = 64 */
+    uint32_t channel_log_messages;
+    uint64_t worker_log_bytes; /* 0 = default */
+    uint32_t receive_buffers;  /* 0 = 64 */
     enum rc_slow_policy slow_consumer;
     int listen_fd; /* borrowed: connections are accepted from it, in state HTTP; 0 = none */
 };

@@ -14,8 +14,9 @@
 #include "common/base/log.h"
 
 #define APPEND_BLOCK_MIN 1024u
-#define APPEND_GAPS_MAX 64u      /* groups told of a loss in one pass of the loop */
-#define APPEND_RECLAIM_MAX 1024u /* logs that are looked at for one message */
+#define APPEND_BLOCK_MAX (UINT64_C(1) << 30) /* of channel_log, too */
+#define APPEND_GAPS_MAX 64u                  /* groups told of a loss in one pass of the loop */
+#define APPEND_RECLAIM_MAX 1024u             /* logs that are looked at for one message */
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
@@ -122,14 +123,41 @@ static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc
     }
 }
 
+/* What a log may hold by its bytes alone. */
+static uint64_t append_bytes_max(const struct rc_hub *hub, uint64_t need)
+{
+    return hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+}
+
+/* Frames that the log keeps. */
+static uint32_t append_kept_frames(const struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    return log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base);
+}
+
+/* Channel_log holds only a few large messages: with it alone, who is not served for a moment would be the slow one. So for those who
+ * are behind, not for what the turn has not sent, a log that keeps few may grow on while the others are left half of the budget. */
+static uint64_t append_limit(const struct rc_hub *hub, const struct rc_channel_log *log, uint32_t kept_frames,
+                             uint64_t need)
+{
+    const struct rc_config_limits *limits = &hub->config->limits;
+    const uint64_t limit = append_bytes_max(hub, need);
+    const uint64_t others = hub->log_bytes - log->block_bytes;
+    if (kept_frames >= limits->channel_log_messages || log->head - log->served + need > limit ||
+        others >= limits->worker_log_bytes / 2) {
+        return limit;
+    }
+    uint64_t larger = limits->worker_log_bytes / 2 - others;
+    larger = larger < APPEND_BLOCK_MAX ? larger : APPEND_BLOCK_MAX;
+    return larger > limit ? larger : limit;
+}
+
 /* Moves the log into a block with room for `need` more bytes, within the budgets. */
 static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t need)
 {
-    const uint64_t kept =
-        log->head - log->base +
-        (uint64_t)(log->frames - rc_channel_log_find(log, &hub->truth->heap, log->base)) * sizeof(struct rc_frame);
-    const uint64_t limit =
-        hub->config->limits.channel_log_bytes > 2 * need ? hub->config->limits.channel_log_bytes : 2 * need;
+    const uint32_t kept_frames = append_kept_frames(hub, log);
+    const uint64_t kept = log->head - log->base + (uint64_t)kept_frames * sizeof(struct rc_frame);
+    const uint64_t limit = append_limit(hub, log, kept_frames, need);
     uint64_t bytes = APPEND_BLOCK_MIN;
     while (bytes < (kept + need) + (kept + need) / 2) {
         bytes *= 2;
@@ -184,12 +212,18 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     return rc_channel_log_room(log) >= need;
 }
 
-/* Is what the turn has not sent yet alone too much? Then cutting others off would not help. */
+/* Is what the turn has not sent yet alone too much? Then cutting others off would not help, or not be right: when it is sent the log
+ * may grow for them. */
 static bool append_room_unsent(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t need)
 {
     const uint32_t frames = log->frames - rc_channel_log_find(log, &hub->truth->heap, log->served);
-    return log->head != log->served &&
-           log->head - log->served + frames * sizeof(struct rc_frame) + need > log->block_bytes;
+    const uint64_t unsent = log->head - log->served;
+    if (unsent == 0) {
+        return false;
+    }
+    return unsent + frames * sizeof(struct rc_frame) + need > log->block_bytes ||
+           (append_kept_frames(hub, log) < hub->config->limits.channel_log_messages &&
+            unsent + need > append_bytes_max(hub, need));
 }
 
 /* The same for who gets the latest only. Keys are lost only when nothing else is in the way. */

@@ -618,6 +618,7 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
     m.codecs = seed % 4 == 0 ? 1 : 3;
     hub_rig_open(&m.rig, &(struct hub_rig_options){.slots = clients + 8,
                                                    .channel_log_bytes = 8 << 20,
+                                                   .channel_log_messages = (uint32_t)(seed % 3) * 4,
                                                    .worker_log_bytes = 64 << 20,
                                                    .slow_consumer = policy,
                                                    .receive_buffers = 8});

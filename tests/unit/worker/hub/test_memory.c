@@ -66,3 +66,82 @@ Test(hub_memory, who_left_before_being_told_leaves_nothing)
     cr_assert(next_is(&rig, slots[0], "{\"type\":\"message\",\"channel\":\"d\",\"data\":2}"));
     hub_rig_close(&rig);
 }
+
+static char large[256 * 1024];
+
+/* A client that takes little at a time is sent `count` large messages, and a turn after each; is it still there? */
+static bool stays(struct hub_rig *rig, uint32_t slot, uint32_t count)
+{
+    memset(large, 'l', sizeof(large));
+    for (uint32_t i = 0; i < count && rig->truth.slots[slot].state == RC_SLOT_OPEN; i++) {
+        cr_assert_eq(hub_rig_publish(rig, "c", rc_span_of(large, sizeof(large)), NULL, 0), 0);
+        hub_rig_run(rig);
+        hub_rig_check(rig);
+    }
+    return rig->truth.slots[slot].state == RC_SLOT_OPEN;
+}
+
+static uint32_t small_client(struct hub_rig *rig, const char *channel)
+{
+    const uint32_t slot = hub_rig_connect(rig, HUB_RIG_UNIX, RC_CODEC_RAW, false, 4608);
+    hub_rig_subscribe(rig, slot, channel);
+    return slot;
+}
+
+/* channel_log holds four of 256 KiB: who is five behind is not slow for that. */
+Test(hub_memory, few_large_messages_do_not_make_a_client_slow)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4, .channel_log_messages = 64});
+    const uint32_t slot = small_client(&rig, "c");
+    cr_assert(stays(&rig, slot, 40));
+    hub_rig_drain(&rig);
+    uint32_t count = 0;
+    uint8_t opcode;
+    struct rc_span payload;
+    while (hub_rig_frame(&rig, slot, &opcode, &payload)) {
+        cr_assert_eq(payload.count, sizeof(large));
+        count++;
+    }
+    cr_assert_eq(count, 40);
+    cr_assert_eq(rig.hub.log_bytes, 0, "the larger block goes when nobody is behind");
+    cr_assert(!stays(&rig, slot, 150), "but more than 64, and what else their block has room for, do");
+    cr_assert_leq(rig.hub.log_bytes, 32 << 20);
+    hub_rig_close(&rig);
+}
+
+Test(hub_memory, logs_of_large_messages_leave_the_others_half_of_the_budget)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4, .channel_log_messages = 64, .worker_log_bytes = 16 << 20});
+    const uint32_t slot = small_client(&rig, "c");
+    const uint32_t other = small_client(&rig, "d");
+    cr_assert(stays(&rig, slot, 20), "8 MiB hold 20 and more");
+    cr_assert_leq(rig.hub.log_bytes, 8 << 20);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(hub_rig_publish(&rig, "d", rc_span_of(large, sizeof(large)), NULL, 0), 0);
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(rig.truth.slots[other].state, RC_SLOT_OPEN);
+    cr_assert(!stays(&rig, slot, 40));
+    cr_assert_eq(rig.truth.slots[other].state, RC_SLOT_OPEN);
+    hub_rig_close(&rig);
+}
+
+/* What the turn has not sent is bounded by channel_log as ever: the ring waits for the turn, and who is behind is not cut off. */
+Test(hub_memory, large_messages_wait_for_the_turn)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4, .channel_log_messages = 64});
+    const uint32_t slot = small_client(&rig, "c");
+    cr_assert(stays(&rig, slot, 10));
+    uint32_t count = 0;
+    while (hub_rig_publish(&rig, "c", rc_span_of(large, sizeof(large)), NULL, 0) == 0) {
+        count++;
+        cr_assert_leq(count, 16);
+    }
+    cr_assert_geq(count, 1);
+    hub_rig_run(&rig);
+    cr_assert(stays(&rig, slot, 10));
+    hub_rig_close(&rig);
+}
