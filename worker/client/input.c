@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
+#include "worker/store/named.h"
 #include "worker/api/api.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
@@ -237,6 +239,7 @@ static void input_control(struct rc_sessions *sessions, uint32_t index, const st
     case RC_WS_EVENT_ERROR:
         rc_metric_add(sessions->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
         if (slot->state == RC_SLOT_OPEN) {
+            rc_named_log_ended("protocol_error", sessions->truth, index, event->reason, " code=%u", event->close_code);
             rc_hub_close_connection(sessions->hub, index, event->close_code, event->reason, strlen(event->reason),
                                     true);
             if (slot->state == RC_SLOT_OPEN) {

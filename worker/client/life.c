@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "worker/store/named.h"
 #include "worker/api/api.h"
 #include "worker/ws/frame.h"
 
@@ -82,7 +83,8 @@ bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64
     }
     if (sessions->config->limits.rate_policy == RC_RATE_CLOSE) {
         rc_metric_add(sessions->metrics, RC_METRIC_RATE_CLOSES, 1);
-        rc_log_limited(RC_LOG_INFO, 1, "rate_closed", "slot=%u", index);
+        rc_named_log_ended("rate_closed", sessions->truth, index, "too many messages", " bytes=%llu",
+                           (unsigned long long)bytes);
         rc_session_close(sessions, index, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
         return false;
     }
@@ -180,6 +182,7 @@ struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t
 void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot)
 {
     rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    rc_named_log_ended("memory_disconnected", sessions->truth, slot, "no memory for what it sends or is answered", "");
     if (sessions->truth->slots[slot].state == RC_SLOT_OPEN) {
         rc_session_close(sessions, slot, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
     } else {
@@ -251,6 +254,7 @@ static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
         const uint32_t asked_ds = slot->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
         if (slot->received_ds < asked_ds && !(slot->flags & RC_SLOT_WAITS)) {
             rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
+            rc_named_log_ended("pong_timeout", sessions->truth, index, "no pong, and nothing else", "");
             rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
             return;
         }
@@ -292,12 +296,15 @@ static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
     }
     if ((slot->flags & RC_SLOT_WAITS_JOIN) && slot->resume_ds <= now) {
         rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_named_log_ended("handshake_timeout", sessions->truth, index, "the relay did not register its channels", "");
         rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
         return;
     }
     const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
     if (write_ds > 0 && (slot->flags & RC_SLOT_BLOCKED) && slot->blocked_ds + write_ds <= now) {
         rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
+        rc_named_log_ended("write_timeout", sessions->truth, index, "its socket takes nothing", " blocked_ms=%u",
+                           (now - slot->blocked_ds) * RC_WHEEL_TICK_MS);
         rc_session_close(sessions, index, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED), true);
         return;
     }
@@ -307,6 +314,8 @@ static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
             slot->deadline_ds = 0;
         } else if (slot->active_ds + idle_ds <= now) {
             rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
+            rc_named_log_ended("idle_timeout", sessions->truth, index, "it sent no message", " idle_ms=%u",
+                               (now - slot->active_ds) * RC_WHEEL_TICK_MS);
             rc_session_close(sessions, index, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT), true);
             return;
         } else {
@@ -342,8 +351,10 @@ void rc_session_timer(void *context, uint32_t index)
     }
     if (slot->state == RC_SLOT_HTTP) {
         rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_named_log_ended("handshake_timeout", sessions->truth, index, "no complete request", "");
     } else if (slot->state == RC_SLOT_CLOSING) {
         rc_metric_add(sessions->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
+        rc_named_log_ended("close_timeout", sessions->truth, index, "its answer to the close frame did not come", "");
     }
     rc_io_terminate(sessions->io, index);
 }

@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "worker/store/named.h"
 
 #define APPEND_BLOCK_MIN 1024u
 #define APPEND_BLOCK_MAX (UINT64_C(1) << 30) /* of channel_log, too */
@@ -65,6 +66,17 @@ static enum rc_slow_policy append_policy(const struct rc_hub *hub, uint32_t grou
     return hub->config->namespaces[channel->namespace].slow_consumer;
 }
 
+static void append_log_slow(const struct rc_hub *hub, const struct rc_subscription *subscription,
+                            const struct rc_channel_log *log, uint32_t from)
+{
+    const struct rc_span name =
+        rc_hub_name(hub, rc_truth_channel(hub->truth, rc_truth_group(hub->truth, subscription->group)->channel));
+    rc_named_log_ended("slow_consumer_disconnected", hub->truth, subscription->slot, "behind in a channel",
+                       " channel=\"%.*s\" behind_bytes=%llu behind_messages=%u", (int)name.count,
+                       (const char *)name.bytes, (unsigned long long)(log->head - subscription->cursor),
+                       log->frames - from);
+}
+
 /* One subscription fell off: everything before `keep` goes. */
 static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_channel_log *log, uint64_t keep,
                             enum rc_slow_policy policy)
@@ -75,6 +87,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
     if (truth->slots[slot_index].cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        rc_named_log_ended("slow_consumer_disconnected", truth, slot_index, "no memory for the rest of a message", "");
         rc_io_terminate(hub->io, slot_index);
         return;
     }
@@ -87,8 +100,7 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
     case RC_SLOW_DISCONNECT:
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
-        rc_log_limited(RC_LOG_INFO, 5, "slow_consumer_disconnected", "slot=%u behind_bytes=%llu", slot_index,
-                       (unsigned long long)(log->head - subscription->cursor));
+        append_log_slow(hub, subscription, log, from);
         rc_hub_close_connection(hub, slot_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
                                 strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
         hub->handlers.flushed(hub->handlers.context, slot_index);
@@ -661,6 +673,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        rc_named_log_ended("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
+                           " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
         rc_hub_close_connection(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
                                 strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
         hub->handlers.flushed(hub->handlers.context, target->slot);

@@ -18,6 +18,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "worker/store/named.h"
 
 /* Of the frames of [base, keep) from one on: what is kept. */
 struct rc_conflate_kept {
@@ -151,6 +152,8 @@ static void conflate_members(struct rc_hub *hub, uint32_t group_index, const str
         if (truth->slots[subscription->slot].cut == index && rc_hub_detach_cut(hub, subscription->slot) < 0) {
             rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
             rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+            rc_named_log_ended("slow_consumer_disconnected", truth, subscription->slot,
+                               "no memory for the rest of a message", "");
             rc_io_terminate(hub->io, subscription->slot);
             continue;
         }

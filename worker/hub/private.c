@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "worker/store/named.h"
 #include "worker/proto/native.h"
 #include "worker/ws/frame.h"
 
@@ -91,8 +92,11 @@ static uint8_t *private_reserve(struct rc_hub *hub, uint32_t slot_index, uint32_
 static int private_refused(struct rc_hub *hub, uint32_t slot_index)
 {
     rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_log_limited(RC_LOG_WARN, 1, "reply_memory_full", "slot=%u bytes=%llu budget=%llu", slot_index,
-                   (unsigned long long)hub->private_bytes, (unsigned long long)hub->config->limits.worker_log_bytes);
+    struct rc_named who; /* its caller ends it */
+    rc_log_limited(RC_LOG_WARN, 1, "reply_memory_full", "slot=%u address=%s user=\"%s\" bytes=%llu budget=%llu",
+                   slot_index, rc_named_address(hub->truth, slot_index, &who),
+                   rc_named_user(hub->truth, slot_index, &who), (unsigned long long)hub->private_bytes,
+                   (unsigned long long)hub->config->limits.worker_log_bytes);
     return -ENOMEM;
 }
 
@@ -294,6 +298,8 @@ void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot_index, uint16_t c
     }
     struct rc_private *private = private_of(hub, slot_index);
     if (private == NULL || (now && rc_hub_detach_cut(hub, slot_index) < 0)) {
+        rc_named_log_ended("memory_disconnected", hub->truth, slot_index, "no memory for the close frame", " code=%u",
+                           code);
         rc_io_terminate(hub->io, slot_index);
         return;
     }

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+#include "common/base/log.h"
+#include "worker/store/named.h"
+
 /* True when the position is inside a frame. */
 static bool settle_inside(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t position)
 {
@@ -123,6 +126,7 @@ void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const
     }
     if (rc < 0) {
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        rc_named_log_ended("memory_disconnected", hub->truth, packet->slot, "no memory for its place in a channel", "");
         rc_io_terminate(hub->io, packet->slot);
         return;
     }

@@ -11,6 +11,8 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/store/named.h"
 
 void rc_hub_set_cursor(struct rc_hub *hub, uint32_t index, uint64_t position)
 {
@@ -296,6 +298,8 @@ static void turn_end_broken(struct rc_hub *hub)
         if (slot->flags & RC_SLOT_BROKEN) {
             slot->flags &= ~(uint32_t)RC_SLOT_BROKEN;
             if (!rc_turn_mute(slot)) {
+                rc_named_log_ended("memory_disconnected", hub->truth, slot_index, "what it was to get next is lost",
+                                   "");
                 rc_io_terminate(hub->io, slot_index);
             }
         }
