@@ -22,14 +22,12 @@
 #include "common/base/log.h"
 #include "relay/redis/error_reply.h"
 #include "relay/redis/greeting.h"
+#include "relay/redis/hiredis_buffers.h"
 
 #define WAITING_FIRST 64u
 
 /* A read that brought less emptied the socket: whatever hiredis reads with (16 KiB in 1.x) is larger. */
 #define READ_SHORT_BYTES 4096u
-
-#define DISCARD_BYTES 1024u         /* taken in hiredis's buffer before the rest moves to its front, as hiredis does */
-#define KEPT_BYTES_MAX (256u << 10) /* of hiredis's output buffer when there is nothing in it */
 
 static void start(struct rc_redis_conn *conn);
 static void try_address(struct rc_redis_conn *conn);
@@ -157,6 +155,7 @@ void rc_redis_conn_close(struct rc_redis_conn *conn)
         tear_down(conn, RC_REDIS_CONN_CLOSED);
     }
     conn->failures = 0;
+    conn->hello = RC_REDIS_HELLO_FIRST;
     conn->logged[0] = '\0';
 }
 
@@ -346,8 +345,10 @@ static void greet(struct rc_redis_conn *conn)
 {
     struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX];
     const uint32_t argc = rc_redis_greeting_next(conn, argv);
-    if (argc == 0) {
+    if (argc == 0 && rc_redis_greeting_proves(conn)) {
         became_ready(conn);
+    } else if (argc == 0) {
+        rc_redis_conn_fail(conn, "it answers without HELLO: asked once more with it");
     } else if (command_now(conn, greeted, conn, argc, argv) != 0) {
         rc_redis_conn_fail(conn, "no memory");
     }
@@ -464,20 +465,6 @@ static bool handle_one(struct rc_redis_conn *conn, const redisReply *reply)
     return false;
 }
 
-/* Makes room in hiredis's buffer, which does it only when it reads a reply itself. */
-static void discard_taken(redisReader *reader)
-{
-    if (reader->pos == reader->len) {
-        sdsclear(reader->buf);
-    } else if (reader->pos >= DISCARD_BYTES) {
-        sdsrange(reader->buf, (ssize_t)reader->pos, -1);
-    } else {
-        return;
-    }
-    reader->pos = 0;
-    reader->len = sdslen(reader->buf);
-}
-
 /* Takes the replies that are read where they lie, as long as hiredis is not in the middle of one. What is next is hiredis's to read when
  * the result is RC_RESP_OTHER; RC_RESP_TAKEN means that the connection is no more what it was. */
 static enum rc_resp_result handle_in_place(struct rc_redis_conn *conn)
@@ -489,7 +476,7 @@ static enum rc_resp_result handle_in_place(struct rc_redis_conn *conn)
         const struct rc_span rest = rc_span_of(reader->buf + reader->pos, reader->len - reader->pos);
         const enum rc_resp_result result = rc_resp_take(&resp, rest, conn->subscriber && !conn->resp3, &used);
         if (result != RC_RESP_TAKEN) {
-            discard_taken(reader);
+            rc_redis_discard_taken(reader);
             return result;
         }
         reader->pos += used;
@@ -566,7 +553,7 @@ static void read_some(struct rc_redis_conn *conn, bool all)
         const size_t before = redis->reader->len;
         clear_tls_error(conn);
         if (redisBufferRead(redis) != REDIS_OK) {
-            rc_redis_conn_fail(conn, context_error(conn));
+            rc_redis_conn_fail(conn, rc_redis_greeting_cut(conn, context_error(conn)));
             return;
         }
         if (redis->reader->len == before) {
@@ -580,22 +567,6 @@ static void read_some(struct rc_redis_conn *conn, bool all)
         }
     }
     conn->unread = true;
-}
-
-/* redisBufferWrite frees the buffer each time that all of it was sent: here it stays for the next command, unless it is large. */
-static void discard_sent(redisContext *redis, size_t bytes)
-{
-    if (bytes < sdslen(redis->obuf)) {
-        sdsrange(redis->obuf, (ssize_t)bytes, -1);
-        return;
-    }
-    sds empty = sdsalloc(redis->obuf) > KEPT_BYTES_MAX ? sdsempty() : NULL;
-    if (empty != NULL) {
-        sdsfree(redis->obuf);
-        redis->obuf = empty;
-    } else {
-        sdsclear(redis->obuf);
-    }
 }
 
 void rc_redis_conn_flush(struct rc_redis_conn *conn)
@@ -613,13 +584,13 @@ void rc_redis_conn_flush(struct rc_redis_conn *conn)
     while (unsent_bytes(conn) > 0) {
         const ssize_t sent = conn->redis->funcs->write(conn->redis);
         if (sent < 0) {
-            rc_redis_conn_fail(conn, context_error(conn));
+            rc_redis_conn_fail(conn, rc_redis_greeting_cut(conn, context_error(conn)));
             return;
         }
         if (sent == 0) {
             return; /* the socket is full: readiness goes on */
         }
-        discard_sent(conn->redis, (size_t)sent);
+        rc_redis_discard_sent(conn->redis, (size_t)sent);
     }
 }
 
@@ -682,7 +653,7 @@ static void connected(struct rc_redis_conn *conn)
         return;
     }
     conn->state = RC_REDIS_CONN_GREETING;
-    conn->greeting = 0;
+    rc_redis_greeting_begin(conn);
     conn->demoted = false;
     conn->role_by = RC_REDIS_ROLE_UNKNOWN;
     greet(conn);

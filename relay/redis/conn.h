@@ -93,6 +93,15 @@ struct rc_redis_login {
     bool strict; /* must say that it is one (behind Sentinel) */
 };
 
+/*
+ * Does the server bear HELLO? One that answers it with an error is told the rest in RESP2 at once. One that closes the connection on it
+ * may also be one that goes down: it is asked without, and when that works once more with HELLO, which proves it.
+ *
+ *   HELLO ─closed─▶ CLOSED (without) ─greeted─▶ AGAIN (with) ─closed─▶ NEVER
+ *     ▲──────────────────┴─ lost ───────────────────┴─ answered
+ */
+enum rc_redis_hello { RC_REDIS_HELLO_FIRST, RC_REDIS_HELLO_CLOSED, RC_REDIS_HELLO_AGAIN, RC_REDIS_HELLO_NEVER };
+
 /* How a server is asked for its role. */
 enum rc_redis_role_by {
     RC_REDIS_ROLE_UNKNOWN, /* it does not say */
@@ -123,6 +132,7 @@ struct rc_redis_conn {
     bool ping_sent;
     bool demoted;       /* why it was lost: the server is no master any more. Until the next connection */
     uint8_t role_by;    /* enum rc_redis_role_by */
+    uint8_t hello;      /* enum rc_redis_hello, of the server at this address */
     uint8_t greeting;   /* step */
     char database[12];  /* argument of SELECT */
     uint32_t epoch;     /* counts connections: handlers that close or reopen are noticed by it */
@@ -144,8 +154,9 @@ struct rc_redis_conn {
     uint32_t waiting_max;
     uint32_t waiting_first;
     uint32_t waiting_count;
-    char error[160];  /* of the last loss */
-    char logged[160]; /* the last one that was logged: a story is told once */
+    char refusal[160]; /* what HELLO was answered with, when that was an error */
+    char error[160];   /* of the last loss */
+    char logged[160];  /* the last one that was logged: a story is told once */
 };
 
 /* `conn` must not move afterwards. */

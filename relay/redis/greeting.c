@@ -35,6 +35,36 @@ static uint32_t auth(struct rc_redis_conn *conn, struct rc_span *argv)
     return argc;
 }
 
+void rc_redis_greeting_begin(struct rc_redis_conn *conn)
+{
+    const bool without = conn->hello == RC_REDIS_HELLO_CLOSED || conn->hello == RC_REDIS_HELLO_NEVER;
+    conn->greeting = without ? STEP_AUTH : STEP_HELLO;
+    conn->refusal[0] = '\0';
+}
+
+bool rc_redis_greeting_proves(struct rc_redis_conn *conn)
+{
+    if (conn->hello != RC_REDIS_HELLO_CLOSED) {
+        return true;
+    }
+    conn->hello = RC_REDIS_HELLO_AGAIN;
+    return false;
+}
+
+const char *rc_redis_greeting_cut(struct rc_redis_conn *conn, const char *why)
+{
+    if (conn->state != RC_REDIS_CONN_GREETING) {
+        return why;
+    }
+    if (conn->greeting == STEP_HELLO) {
+        conn->hello = conn->hello == RC_REDIS_HELLO_AGAIN ? RC_REDIS_HELLO_NEVER : RC_REDIS_HELLO_CLOSED;
+    } else if (conn->hello == RC_REDIS_HELLO_CLOSED) {
+        conn->hello = RC_REDIS_HELLO_FIRST; /* it is not HELLO that it minds */
+    }
+    return conn->refusal[0] != '\0' ? conn->refusal
+                                    : why; /* "max number of clients", "protected mode": said, then closed */
+}
+
 uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX])
 {
     if (conn->greeting == STEP_AUTH && conn->login.password[0] == '\0') {
@@ -119,22 +149,41 @@ static bool check_role(struct rc_redis_conn *conn, const redisReply *reply, enum
     return true;
 }
 
+/* Before Redis 6 there is no HELLO, a proxy may know only RESP2, a user may not have the right: whatever the error's words, the rest is
+ * said in RESP2, unless it is no matter of HELLO. */
+static bool hello_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes)
+{
+    const enum rc_redis_error error = rc_redis_error_of(reply);
+    conn->hello = RC_REDIS_HELLO_FIRST;
+    switch (error) {
+    case RC_REDIS_ERROR_NONE:
+        conn->resp3 = true;
+        conn->greeting = STEP_SELECT;
+        return check_role(conn, reply, RC_REDIS_ROLE_BY_HELLO, why, why_bytes);
+    case RC_REDIS_ERROR_LOGIN: /* also of a proxy that knows no command but AUTH before it */
+    case RC_REDIS_ERROR_FINAL:
+        (void)snprintf(conn->refusal, sizeof(conn->refusal), "HELLO: %.120s", reply->str);
+        conn->greeting = STEP_AUTH;
+        return true;
+    case RC_REDIS_ERROR_NOT_NOW:
+    case RC_REDIS_ERROR_DATASET:
+    case RC_REDIS_ERROR_UNSAVED:
+    case RC_REDIS_ERROR_DOWN:
+    case RC_REDIS_ERROR_MOVED:
+    case RC_REDIS_ERROR_ASK:
+    case RC_REDIS_ERROR_ROLE:
+    case RC_REDIS_ERROR_PASSWORD:
+        break;
+    }
+    return refused(why, why_bytes, "HELLO", reply);
+}
+
 bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes)
 {
     const bool error = reply->type == REDIS_REPLY_ERROR;
     switch ((enum step)conn->greeting) {
     case STEP_HELLO:
-        if (!error) {
-            conn->resp3 = true;
-            conn->greeting = STEP_SELECT;
-            return check_role(conn, reply, RC_REDIS_ROLE_BY_HELLO, why, why_bytes);
-        }
-        /* Before Redis 6 there is no HELLO, and a proxy may know only RESP2. */
-        if (strncmp(reply->str, "ERR", 3) == 0 || strncmp(reply->str, "NOPROTO", 7) == 0) {
-            conn->greeting = STEP_AUTH;
-            return true;
-        }
-        return refused(why, why_bytes, "HELLO", reply);
+        return hello_replied(conn, reply, why, why_bytes);
     case STEP_AUTH:
         if (error) {
             return refused(why, why_bytes, "AUTH", reply);

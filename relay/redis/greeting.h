@@ -10,11 +10,20 @@
 
 #define RC_REDIS_GREETING_ARGS_MAX 8u
 
+/* Before the first one. */
+void rc_redis_greeting_begin(struct rc_redis_conn *conn);
+
 /* The next command: its arguments (they live until the next call), or 0 when all is said. */
 uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX]);
 
 /* The answer to it. False: the connection is of no use, `why` says the reason. */
 bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes);
+
+/* All is said. False: only to find out whether HELLO is what ends connections here; the next attempt tells. */
+bool rc_redis_greeting_proves(struct rc_redis_conn *conn);
+
+/* The connection ended, perhaps in the middle of the greeting: the reason for people, `why` when there is no better one. */
+const char *rc_redis_greeting_cut(struct rc_redis_conn *conn, const char *why);
 
 enum rc_redis_role { RC_REDIS_ROLE_NONE, RC_REDIS_ROLE_MASTER, RC_REDIS_ROLE_REPLICA };
 
