@@ -367,6 +367,16 @@ static uint32_t pending_take(struct rc_hub *hub, struct rc_channel *channel, uin
     return 0;
 }
 
+/* One request of the connection waits no more. */
+static void pending_over(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    slot->pending_count--;
+    if (slot->pending_count == 0 && (slot->flags & RC_SLOT_WAITS_SUBSCRIBE)) {
+        hub->handlers.subscribed(hub->handlers.context, slot_index);
+    }
+}
+
 bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes)
 {
@@ -379,7 +389,7 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_inde
     *id_bytes = pending->id_bytes;
     memcpy(id, pending->id, pending->id_bytes);
     rc_pool_free(&hub->truth->pending, index);
-    hub->truth->slots[slot].pending_count--;
+    pending_over(hub, slot);
     channel_update_interest(hub, channel_index);
     rc_hub_release(hub, channel_index);
     return true;
@@ -406,7 +416,7 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
     if (slot->generation != pending->generation) {
         return;
     }
-    slot->pending_count--;
+    pending_over(hub, pending->slot);
     const bool goes_on = slot->state == RC_SLOT_OPEN && !(slot->flags & RC_SLOT_CLOSE_QUEUED);
     if (goes_on && code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
         rc_hub_subscribe(hub, pending->slot, channel_index) == 0) {
