@@ -194,6 +194,12 @@ static void to_joined(void *context, uint32_t slot)
     rc_session_joined(&w->sessions, slot);
 }
 
+static void to_subscribed(void *context, uint32_t slot)
+{
+    struct worker *w = context;
+    rc_session_subscribed(&w->sessions, slot);
+}
+
 /* --- start --- */
 
 static int map_shared(struct worker *w, struct rc_err *err)
@@ -284,6 +290,7 @@ static int start(struct worker *w, struct rc_err *err)
                                                  .interest_changed = to_interest_changed,
                                                  .member_changed = to_member_changed,
                                                  .joined = to_joined,
+                                                 .subscribed = to_subscribed,
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .round = on_round};

@@ -87,6 +87,7 @@ void rc_session_terminated(void *context, uint32_t slot);
 void rc_session_flushed(void *context, uint32_t slot);
 void rc_session_replies_drained(void *context, uint32_t slot);
 void rc_session_joined(void *context, uint32_t slot);
+void rc_session_subscribed(void *context, uint32_t slot);
 /* There is room in the up ring again: the connections that waited for it are read on. */
 void rc_sessions_uplink_room(struct rc_sessions *sessions);
 
@@ -166,7 +167,8 @@ struct rc_answer {
 void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct rc_answer *answer);
 
 /* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
- * one needs room in the up ring, call again with the same message and `*done` when there is some. */
+ * one needs room in the up ring, or (RC_SLOT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the
+ * same message and `*done` when it is there. */
 bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
                         uint32_t *done);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */

@@ -158,12 +158,26 @@ static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
     return rc_heap_at(&context->sessions->truth->heap, input->message);
 }
 
+/* Puts the connection into the list of those that go on when the up ring has room. */
+static bool input_wait_uplink(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
+        if (rc_index_list_push(&sessions->uplink->waiting, index) < 0) {
+            return false;
+        }
+        slot->flags |= RC_SLOT_WAITS_UPLINK;
+    }
+    return true;
+}
+
 static bool input_goes_on(const struct rc_slot *slot)
 {
     return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
 }
 
-/* Carries a message out. False: it needs room in the up ring, and waits for it; the client is not read meanwhile. */
+/* Carries a message out. False: it needs room in the up ring, or a subscription before it to be registered, and waits for it; the
+ * client is not read meanwhile. */
 static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t opcode, const uint8_t *bytes,
                           size_t count, uint32_t done)
 {
@@ -171,9 +185,9 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
     if (rc_session_message(sessions, index, opcode, bytes, count, &done) || slot->state != RC_SLOT_OPEN) {
         return true;
     }
+    const bool for_uplink = !(slot->flags & RC_SLOT_WAITS_SUBSCRIBE);
     struct rc_input *input = rc_session_input(sessions, index);
-    if (input == NULL ||
-        (!(slot->flags & RC_SLOT_WAITS_UPLINK) && rc_index_list_push(&sessions->uplink->waiting, index) < 0)) {
+    if (input == NULL || (for_uplink && !input_wait_uplink(sessions, index))) {
         rc_session_failed_memory(sessions, index);
         return false;
     }
@@ -191,7 +205,6 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
     input->waiting_opcode = opcode;
     input->waiting_bytes = (uint32_t)count;
     input->waiting_done = done;
-    slot->flags |= RC_SLOT_WAITS_UPLINK;
     rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
     rc_io_pause(sessions->io, index);
     return false;
@@ -484,6 +497,17 @@ void rc_session_joined(void *context, uint32_t index)
     const struct rc_slot *slot = &sessions->truth->slots[index];
     if (input_goes_on(slot) && !(slot->flags & RC_SLOT_WAITS)) {
         rc_session_resume(sessions, index);
+    }
+}
+
+void rc_session_subscribed(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    slot->flags &= ~(uint32_t)RC_SLOT_WAITS_SUBSCRIBE;
+    /* Goes on with those that waited for room, in this pass of the loop: the channel is just being settled. */
+    if (input_goes_on(slot) && !input_wait_uplink(sessions, index)) {
+        rc_session_failed_memory(sessions, index);
     }
 }
 

@@ -120,43 +120,54 @@ static void request_subscribe(const struct request *request)
     }
 }
 
-static void request_unsubscribe(const struct request *request)
+/*
+ * Does the operation come behind a subscribe request of the same connection to its channel that the relay has not answered yet? Then
+ * it waits: who subscribes and publishes expects to get the message, and who unsubscribes expects to be out. The connection goes on
+ * when none of its requests waits any more, which the relay bounds (Redis gets 2 s to confirm). The channel's list may be long, so
+ * it is not searched: another connection's request to it and one of this connection to another channel are waited for as well.
+ */
+static bool request_waits(const struct request *request)
+{
+    struct rc_sessions *sessions = request->sessions;
+    struct rc_slot *slot = &sessions->truth->slots[request->slot];
+    const struct rc_span name = request->operation->channel;
+    if (slot->pending_count == 0) {
+        return false;
+    }
+    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel == 0 || rc_truth_channel(sessions->truth, channel)->pending == 0) {
+        return false;
+    }
+    if (request->operation->type != RC_OPERATION_UNSUBSCRIBE &&
+        rc_hub_subscription(sessions->hub, request->slot, channel) != 0) {
+        return false; /* it only asks again how far the promise reaches */
+    }
+    slot->flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    return true;
+}
+
+/* False as below. */
+static bool request_unsubscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     const struct rc_span name = request->operation->channel;
     if (!request_channel_ok(request)) {
-        return;
+        return true;
     }
     if (rc_permission_reserved(name)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
-        return;
+        return true;
+    }
+    if (request_waits(request)) {
+        return false;
     }
     const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel != 0) {
-        uint8_t id[RC_REQUEST_ID_MAX];
-        uint8_t id_bytes = 0;
-        const uint32_t subscription = rc_hub_subscription(sessions->hub, request->slot, channel);
-        if (subscription != 0) {
-            rc_hub_unsubscribe(sessions->hub, request->slot, subscription);
-        } else {
-            /* The subscribe requests that still wait get their one answer now. */
-            while (rc_hub_wait_cancel(sessions->hub, request->slot, channel, id, &id_bytes)) {
-                if (id_bytes > 0) {
-                    const struct rc_event event = {.type = RC_EVENT_ERROR,
-                                                   .code = RC_CODE_CONFLICT,
-                                                   .id = rc_span_of(id, id_bytes),
-                                                   .channel = name,
-                                                   .message = RC_SPAN("unsubscribed before it was registered")};
-                    request_reply(request, &event);
-                }
-                if (rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name) !=
-                    channel) {
-                    break;
-                }
-            }
-        }
+    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(sessions->hub, request->slot, channel);
+    if (subscription != 0) {
+        rc_hub_unsubscribe(sessions->hub, request->slot, subscription);
     }
     request_done(request, RC_EVENT_UNSUBSCRIBED);
+    return true;
 }
 
 /* The excluded clients of this host as refs; those of other hosts as text. */
@@ -242,7 +253,7 @@ static bool request_channel_publish(const struct request *request)
     } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
         request_refuse(request, request_namespace(request)->publish, RC_SPAN("you may not publish to this channel"));
     } else {
-        return request_publish(request, channel, 0);
+        return !request_waits(request) && request_publish(request, channel, 0);
     }
     return true;
 }
@@ -299,6 +310,9 @@ static bool request_presence(const struct request *request)
     if (!request_channel_ok(request)) {
         return true;
     }
+    if (request_waits(request)) {
+        return false;
+    }
     const struct rc_config_namespace *space = request_namespace(request);
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
     const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
@@ -334,7 +348,7 @@ static bool request_presence(const struct request *request)
     return true;
 }
 
-/* False: it needs room in the up ring. */
+/* False: it needs room in the up ring, or waits as request_waits says. */
 static bool request_run(const struct request *request)
 {
     switch (request->operation->type) {
@@ -342,8 +356,7 @@ static bool request_run(const struct request *request)
         request_subscribe(request);
         return true;
     case RC_OPERATION_UNSUBSCRIBE:
-        request_unsubscribe(request);
-        return true;
+        return request_unsubscribe(request);
     case RC_OPERATION_PUBLISH:
         return request_channel_publish(request);
     case RC_OPERATION_BROADCAST:

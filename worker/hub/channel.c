@@ -350,6 +350,16 @@ int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel_index)
     return rc;
 }
 
+/* One request of the connection waits no more. */
+static void pending_over(struct rc_hub *hub, uint32_t slot_index)
+{
+    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    slot->pending_count--;
+    if (slot->pending_count == 0 && (slot->flags & RC_SLOT_WAITS_SUBSCRIBE)) {
+        hub->handlers.subscribed(hub->handlers.context, slot_index);
+    }
+}
+
 /* Takes a request out of both of its lists. What the channel is to the relay is not looked at. */
 static struct rc_pending pending_remove(struct rc_hub *hub, uint32_t index)
 {
@@ -374,8 +384,8 @@ static struct rc_pending pending_remove(struct rc_hub *hub, uint32_t index)
     if (pending.next_of_slot != 0) {
         rc_truth_pending(truth, pending.next_of_slot)->previous_of_slot = pending.previous_of_slot;
     }
-    truth->slots[pending.slot].pending_count--;
     rc_pool_free(&truth->pending, index);
+    pending_over(hub, pending.slot);
     return pending;
 }
 

@@ -60,6 +60,9 @@ struct rc_hub_handlers {
     void (*member_changed)(void *context, uint32_t slot, uint32_t channel, bool joined);
     /* Everything that the server joined for a connection is registered: it may be read. */
     void (*joined)(void *context, uint32_t slot);
+    /* No subscribe request of a connection that is RC_SLOT_WAITS_SUBSCRIBE waits any more. In the middle of the channel's settling:
+     * nothing may be carried out for it here. */
+    void (*subscribed)(void *context, uint32_t slot);
     /* The private output of a connection went below the limit: it may be read again. */
     void (*replies_drained)(void *context, uint32_t slot);
     /* Everything private, the close frame or the last HTTP response included, has left. */

@@ -415,7 +415,9 @@ static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc
     }
 }
 
-static void serve_fill(struct serve_packet *p, struct serve_source *sources, uint32_t count)
+/* Inline, as above. */
+static inline __attribute__((always_inline)) void serve_fill(struct serve_packet *p, struct serve_source *sources,
+                                                             uint32_t count)
 {
     if (count == 1 && !(p->slot->flags & RC_SLOT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
         serve_fill_one(p, sources);

@@ -66,10 +66,13 @@ enum rc_slot_flags {
     RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
     RC_SLOT_WAITS_JOIN = 1u << 18, /* neither read nor written until the relay knows what the server joined for it */
     RC_SLOT_HANDSHAKE = 1u << 19,  /* counted as without a request yet */
+    RC_SLOT_WAITS_SUBSCRIBE =
+        1u << 20, /* not read until no subscribe request of its own waits for the relay (pending_count) */
 };
 
 /* Reading is put off for any of these. */
-#define RC_SLOT_WAITS (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN)
+#define RC_SLOT_WAITS \
+    (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN | RC_SLOT_WAITS_SUBSCRIBE)
 #define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
 

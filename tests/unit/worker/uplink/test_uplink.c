@@ -151,6 +151,37 @@ static void expect_nothing(uint32_t slot)
     cr_assert_eq(b.rig.peers[slot].count, 0);
 }
 
+static void count_subscribed(void *context, uint32_t slot)
+{
+    struct hub_rig *rig = context;
+    rig->truth.slots[slot].flags &= ~(uint32_t)RC_SLOT_WAITS_SUBSCRIBE;
+    rig->joined++;
+}
+
+/* Who waits for its subscribe requests goes on after the last of them, also when the API takes them back. */
+Test(uplink, waiting_ends_with_the_last_request)
+{
+    bench_open(0);
+    b.rig.hub.handlers.context = &b.rig;
+    b.rig.hub.handlers.subscribed = count_subscribed;
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes;
+    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    wait_for(slot, "c", "1");
+    wait_for(slot, "c", "2");
+    b.rig.truth.slots[slot].flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    const uint32_t channel = rc_hub_channel(&b.rig.hub, RC_SPAN("c"));
+    cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes));
+    cr_assert_eq(b.rig.joined, 0);
+    cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes));
+    cr_assert_eq(b.rig.joined, 1);
+    wait_for(slot, "d", "3");
+    b.rig.truth.slots[slot].flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    rc_hub_acknowledged(&b.rig.hub, rc_hub_channel(&b.rig.hub, RC_SPAN("d")), false, 0);
+    cr_assert_eq(b.rig.joined, 2);
+    bench_close();
+}
+
 Test(uplink, interest_is_told_acknowledged_and_withdrawn)
 {
     struct rc_envelope_view view;
