@@ -285,7 +285,7 @@ static int open_loop(struct relay *relay, struct rc_err *err)
 static void wake_workers(struct relay *relay)
 {
     for (uint32_t i = 0; i < relay->control->worker_count; i++) {
-        (void)rc_doorbell_ring(&relay->control->workers[i].bell, relay->args.worker_bell_fds[i]);
+        (void)rc_doorbell_ring(&relay->control->workers[i].bell, relay->args.worker_bell_fds[i], &relay->ports[i].rung);
     }
 }
 

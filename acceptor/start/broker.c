@@ -359,7 +359,7 @@ int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struc
 
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
 {
-    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd);
+    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
     if (code == 1) {
         rc_metric_add(&rc_broker_control(broker)->acceptor_metrics, RC_METRIC_WAKES_SENT, 1);
     }

@@ -21,6 +21,7 @@ struct rc_child {
     char name[16];
     struct rc_process *process; /* borrowed: in the control segment */
     int bell_fd;                /* owned: rung by everybody who produces for it, kept over restarts */
+    uint64_t rung;              /* its sleep that the acceptor rang last (doorbell.h) */
     pid_t pid;                  /* 0 = not running */
     int pidfd;                  /* owned, -1 = not running */
     uint64_t started_ms;

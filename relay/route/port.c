@@ -428,7 +428,7 @@ void rc_port_ring(struct rc_relay_port *port)
     const bool room = !port->up_lost && rc_ring_room_due(&port->up);
     const bool due = port->ring_due || room;
     port->ring_due = false;
-    if (due && port->live && rc_doorbell_ring(&port->process->bell, port->bell_fd) > 0) {
+    if (due && port->live && rc_doorbell_ring(&port->process->bell, port->bell_fd, &port->rung) > 0) {
         rc_metric_add(port->metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }

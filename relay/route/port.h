@@ -37,6 +37,7 @@ struct rc_relay_port {
     struct rc_metrics *metrics; /* borrowed: the relay's */
     uint32_t index;             /* of the worker */
     int bell_fd;                /* borrowed: the worker's eventfd */
+    uint64_t rung;              /* the worker's sleep that was rung last (doorbell.h) */
     uint64_t ring_bytes;        /* of the segment as validated at open */
     uint64_t overflow_bytes;
 

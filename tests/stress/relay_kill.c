@@ -193,7 +193,7 @@ static void play(bool publishing)
         for (uint32_t i = random_below(64); publishing && i > 0; i--) {
             publish(w);
         }
-        (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+        relay_host_ring(&host);
         if (publishing && players[w].pause > 0) {
             players[w].pause--;
         } else {
@@ -226,7 +226,7 @@ static void restart_worker(uint32_t worker)
     relay_host_start_worker(&host, worker);
     players[worker].relay_generation = 0;
     memset(players[worker].last_number, 0, sizeof(players[worker].last_number));
-    (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+    relay_host_ring(&host);
     follow_relay(worker);
     uint32_t type = 0;
     struct rc_envelope_view view;
@@ -236,7 +236,7 @@ static void restart_worker(uint32_t worker)
     }
     const uint64_t deadline = rc_clock_ms() + 10000;
     while (registered < wanted && rc_clock_ms() < deadline) {
-        (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+        relay_host_ring(&host);
         while (relay_host_down(&host, worker, &type, &view)) {
             registered += type == RC_DOWN_INTEREST && view.head.generation == host.workers[worker].generation;
         }

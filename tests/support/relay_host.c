@@ -241,6 +241,17 @@ int relay_host_stop_relay(struct relay_host *host)
     return status;
 }
 
+void relay_host_ring(struct relay_host *host)
+{
+    RC_ASSERT(rc_doorbell_ring(&host->control->relay.bell, host->relay_bell_fd, &host->relay_rung) >= 0);
+}
+
+bool relay_host_rung(struct relay_host *host, uint32_t worker)
+{
+    uint64_t count = 0;
+    return read(host->workers[worker].bell_fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
+}
+
 bool relay_host_up(struct relay_host *host, uint32_t index, uint32_t type, struct rc_envelope_view *view)
 {
     struct relay_host_worker *worker = &host->workers[index];
@@ -317,7 +328,7 @@ void relay_host_done(struct relay_host *host, uint32_t index)
     struct relay_host_worker *worker = &host->workers[index];
     rc_ring_release(&worker->down);
     if (rc_ring_room_due(&worker->down)) {
-        (void)rc_doorbell_ring(&host->control->relay.bell, host->relay_bell_fd);
+        relay_host_ring(host);
     }
 }
 

@@ -32,6 +32,7 @@ struct relay_host {
     int control_fd;
     int life_fds[2]; /* read end for children, write end here */
     int relay_bell_fd;
+    uint64_t relay_rung; /* the relay's sleep that was rung last */
     uint32_t worker_count;
     struct relay_host_worker workers[RC_WORKERS_MAX];
     struct rc_relay_port *ports; /* of the relay in this process; NULL when there is none */
@@ -61,6 +62,11 @@ bool relay_host_has_relay(void);
 void relay_host_spawn_relay(struct relay_host *host);
 void relay_host_kill_relay(struct relay_host *host); /* SIGKILL and wait */
 int relay_host_stop_relay(struct relay_host *host);  /* SIGTERM and wait: the wait status */
+
+/* Wakes the relay if it sleeps, as a worker does that wrote something. */
+void relay_host_ring(struct relay_host *host);
+/* Has the worker's bell been rung since the last call? */
+bool relay_host_rung(struct relay_host *host, uint32_t worker);
 
 /* Writes an up record; false when the ring is full. The worker's generation is filled in. */
 bool relay_host_up(struct relay_host *host, uint32_t worker, uint32_t type, struct rc_envelope_view *view);

@@ -193,7 +193,7 @@ void rc_uplink_flush(struct rc_uplink *uplink)
     }
     if (uplink->written) {
         uplink->written = false;
-        if (rc_doorbell_ring(&uplink->control->relay.bell, uplink->relay_bell_fd) > 0) {
+        if (rc_doorbell_ring(&uplink->control->relay.bell, uplink->relay_bell_fd, &uplink->relay_rung) > 0) {
             rc_metric_add(uplink->metrics, RC_METRIC_WAKES_SENT, 1);
         }
     }

@@ -35,6 +35,7 @@ struct rc_uplink {
     struct rc_ring up;
     struct rc_ring down;
     int relay_bell_fd;
+    uint64_t relay_rung; /* the relay's sleep that this worker rang last (doorbell.h) */
     int worker_index;
     uint32_t generation;       /* of this worker's start */
     uint32_t relay_generation; /* to which the last snapshot was begun */

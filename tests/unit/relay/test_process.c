@@ -52,7 +52,7 @@ static void start(void)
 
 static void ring(void)
 {
-    (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+    relay_host_ring(&host);
 }
 
 static bool got(uint32_t worker, uint32_t wanted)
@@ -85,8 +85,8 @@ Test(relay_process, wakes_all_workers_at_its_start)
     rc_doorbell_sleep(&host.control->workers[0].bell);
     rc_doorbell_sleep(&host.control->workers[1].bell);
     start();
-    EVENTUALLY(atomic_load(&host.control->workers[0].bell.sleeping) == 0);
-    EVENTUALLY(atomic_load(&host.control->workers[1].bell.sleeping) == 0);
+    EVENTUALLY(relay_host_rung(&host, 0));
+    EVENTUALLY(relay_host_rung(&host, 1));
 }
 
 Test(relay_process, takes_a_reload_over)

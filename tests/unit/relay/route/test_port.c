@@ -342,7 +342,7 @@ Test(relay_port, room_again_is_noticed_by_the_sleeping_relay)
     rc_doorbell_sleep(&host.control->relay.bell);
     cr_assert(!rc_router_pending(&host.router));
     int read = 0;
-    while (atomic_load(&host.control->relay.bell.sleeping) != 0) {
+    while (host.relay_rung == 0) {
         cr_assert(relay_host_down_fresh(&host, 1, &type, &view), "everything was read and nobody woke the relay");
         read++;
     }
