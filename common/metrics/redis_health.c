@@ -43,5 +43,9 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, ch
     }
     memcpy(error, words, RC_REDIS_ERROR_MAX);
     error[RC_REDIS_ERROR_MAX - 1] = '\0';
-    return (enum rc_redis_state)atomic_load_explicit(&health->state, memory_order_acquire);
+    for (char *c = error; *c != '\0'; c++) { /* another process's bytes: for logs, terminals and JSON */
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+    }
+    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire);
+    return state <= RC_REDIS_AWAY ? (enum rc_redis_state)state : RC_REDIS_AWAY;
 }

@@ -120,7 +120,7 @@ static void refuse(const struct rc_query *query, uint16_t code)
 static uint32_t room_of(const struct rc_query *query)
 {
     const struct rc_queries *queries = query->owner;
-    const uint64_t ring = queries->router->setup.ports[query->worker].ring_bytes / 4;
+    const uint64_t ring = queries->router->setup.ports[query->worker].view.ring_bytes / 4;
     return (uint32_t)(ring < RC_QUERY_BYTES_MAX ? ring : RC_QUERY_BYTES_MAX);
 }
 
@@ -175,7 +175,7 @@ static uint64_t own_clients(const struct rc_queries *queries)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < queries->control->worker_count; i++) {
-        total += rc_metric_get(&queries->control->worker_metrics[i], RC_METRIC_CONNECTIONS);
+        total += rc_metric_get(&queries->control->workers[i]->metrics, RC_METRIC_CONNECTIONS);
     }
     return total;
 }

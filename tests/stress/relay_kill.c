@@ -168,7 +168,7 @@ static void read_down(uint32_t worker)
 /* What a worker does that sees a new relay. Its rings have room: it reads and the relay is fast. */
 static void follow_relay(uint32_t worker)
 {
-    const uint32_t generation = atomic_load(&host.control->relay.generation);
+    const uint32_t generation = atomic_load(&host.core->relay.generation);
     static char names[CHANNELS][16];
     const char *wanted[CHANNELS];
     size_t count = 0;
@@ -283,7 +283,7 @@ int main(void)
     settle("at the end");
     const int status = relay_host_stop_relay(&host);
     REQUIRE(status == 0, "the relay ended with status %x", (unsigned)status);
-    const uint64_t sequences = atomic_load(&host.control->relay_truth.next_sequence) - 1;
+    const uint64_t sequences = atomic_load(&host.keep->truth.next_sequence) - 1;
     REQUIRE(sequences == next_number - 1, "%" PRIu64 " sequences for %" PRIu64 " messages", sequences, next_number - 1);
     REQUIRE(relay_host_metric(&host, RC_METRIC_DOWN_DROPPED) == 0, "records were dropped");
     (void)printf("relay killed %u times, workers %u times: %" PRIu64 " messages, %" PRIu64 " deliveries, %" PRIu64
