@@ -7,6 +7,7 @@
 #   build/FLAVOUR/obj, lib      objects, one archive per component
 #   build/FLAVOUR/tests         unit tests in the folders of what they test, stress/ beside them
 #   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
+#   build/gen                   headers made from sources: RC_BUILD_ID
 #   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
 #
 # Nothing is asked of a compiler, pkg-config or git while this file is read: it must work before `make deps` has.
@@ -86,7 +87,7 @@ else
 $(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
 endif
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -I. -Ibuild/bpf $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
@@ -150,7 +151,14 @@ $(B)/flags: FORCE
 $(B)/sources: FORCE
 	@$(call record,$(C_SRC) $(CXX_SRC) $(SUPPORT_SRC) $(ASSETS))
 
-$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK))
+# Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
+BUILD_ID_SRC := common/shm/layout.h common/shm/doorbell.h common/config/config.def common/config/config.h \
+                common/metrics/metrics.def common/metrics/metrics.h common/base/histogram.h
+build/gen/build_id.h: $(BUILD_ID_SRC)
+	@mkdir -p $(@D)
+	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
+
+$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | build/gen/build_id.h
 	@mkdir -p $(@D)
 	@echo "  CC    $< [$(FLAVOUR)]"
 	@$(CC) $(CFLAGS_ALL) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<

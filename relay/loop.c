@@ -171,6 +171,8 @@ int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err)
     while (!loop->stopping) {
         const uint64_t now_ms = rc_clock_ms();
         atomic_store_explicit(&loop->process->heartbeat_ms, now_ms, memory_order_relaxed);
+        /* Again and again: a stray write must not make the relay look as if it did not run. */
+        atomic_store_explicit(&loop->process->state, RC_PROCESS_READY, memory_order_relaxed);
         int result = 0;
         if (!loop->ops.turn(loop->ops.context) && !loop->stopping) {
             result = sleep_until_rung(loop);

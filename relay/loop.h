@@ -43,7 +43,7 @@ struct rc_relay_watch {
 
 struct rc_relay_loop {
     struct io_uring ring;
-    struct rc_process *process; /* borrowed: the relay's entry in the control segment: heartbeat and bell */
+    struct rc_process *process; /* borrowed: in the relay's report: state, heartbeat and bell */
     struct rc_relay_loop_ops ops;
     struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];
     uint32_t watch_count; /* places in use or free again */

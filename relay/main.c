@@ -15,8 +15,8 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/shm/control.h"
 #include "common/shm/segment.h"
-#include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/route/port.h"
@@ -30,7 +30,7 @@
 
 struct relay {
     struct rc_spawn_args args;
-    struct rc_control *control;  /* borrowed: mapped until exit */
+    struct rc_control control;
     struct rc_relay_port *ports; /* owner */
     struct rc_router router;
     struct rc_relay_loop loop;
@@ -45,21 +45,22 @@ struct relay {
 
 static const struct rc_config *config_of(const struct relay *relay)
 {
-    return &relay->control->config[relay->config_generation & 1];
+    return rc_control_config(&relay->control, relay->config_generation);
 }
 
 static uint64_t interest_max(const struct relay *relay)
 {
-    return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control->worker_count;
+    return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control.worker_count;
 }
 
-/* M1 pairs with the acceptor's release store: the copy that the generation names is complete. The acknowledgement M2 (release)
+/* The copy that the generation names is complete (C2). The acknowledgement M2 (release)
  * lets it write the other copy again. */
 static void acknowledge_config(struct relay *relay)
 {
-    relay->config_generation = atomic_load_explicit(&relay->control->config_generation, memory_order_acquire);
+    relay->config_generation = rc_control_config_generation(&relay->control);
     rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
-    atomic_store_explicit(&relay->control->relay.config_generation, relay->config_generation, memory_order_release);
+    atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
+                          memory_order_release);
 }
 
 static void drain(struct relay *relay, const char *why)
@@ -76,7 +77,7 @@ static void drain(struct relay *relay, const char *why)
 static bool turn(void *context)
 {
     struct relay *relay = context;
-    if (atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation) {
+    if (rc_control_config_generation(&relay->control) != relay->config_generation) {
         acknowledge_config(relay);
         rc_router_set_interest_max(&relay->router, interest_max(relay));
         rc_remote_configure(&relay->remote, config_of(relay));
@@ -106,7 +107,7 @@ static bool pending(void *context)
     return rc_router_pending(&relay->router) ||
            (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) ||
            (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
-           atomic_load_explicit(&relay->control->config_generation, memory_order_acquire) != relay->config_generation;
+           rc_control_config_generation(&relay->control) != relay->config_generation;
 }
 
 /* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
@@ -173,33 +174,9 @@ static int open_signals(struct relay *relay, struct rc_err *err)
     return 0;
 }
 
-static int open_control(struct relay *relay, struct rc_err *err)
-{
-    uint64_t bytes;
-    relay->control = rc_segment_map(relay->args.control_fd, &bytes, err);
-    if (relay->control == NULL) {
-        return -EBADMSG;
-    }
-    /* M3 pairs with the acceptor's release store of `ready`, its last. */
-    if (bytes < sizeof(struct rc_control) ||
-        atomic_load_explicit(&relay->control->ready, memory_order_acquire) != RC_CONTROL_READY ||
-        relay->control->version != RC_SHM_VERSION) {
-        return rc_err_set(err, -EBADMSG, "control segment is not one of this version of ringcast");
-    }
-    rc_hash_adopt(relay->control->hash_secret);
-    rc_log_count_dropped(&relay->control->relay_metrics.values[RC_METRIC_LOG_DROPPED]);
-    const uint32_t workers = relay->control->worker_count;
-    if (workers == 0 || workers > RC_WORKERS_MAX || relay->args.port_count != (int)workers ||
-        relay->args.worker_bell_count != (int)workers) {
-        return rc_err_set(err, -EINVAL, "%d ports and %d bells were given for %u workers", relay->args.port_count,
-                          relay->args.worker_bell_count, workers);
-    }
-    return 0;
-}
-
 static int open_ports(struct relay *relay, struct rc_err *err)
 {
-    const uint32_t count = relay->control->worker_count;
+    const uint32_t count = relay->control.worker_count;
     relay->ports = calloc(count, sizeof(*relay->ports)); /* gap sets stay untouched pages until they are needed */
     if (relay->ports == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for %u ports", count);
@@ -210,8 +187,14 @@ static int open_ports(struct relay *relay, struct rc_err *err)
         if (shared == NULL) {
             return -EBADMSG;
         }
-        const int result = rc_port_open(&relay->ports[i], shared, bytes, &relay->control->workers[i],
-                                        &relay->control->relay_metrics, i, relay->args.worker_bell_fds[i], err);
+        const struct rc_relay_port_setup setup = {.life = &relay->control.core->workers[i],
+                                                  .bell = &relay->control.workers[i]->process.bell,
+                                                  .verdict = &relay->control.own_relay->verdicts[i],
+                                                  .gap_pending = &relay->control.keep->gap_pending[i],
+                                                  .metrics = &relay->control.own->metrics,
+                                                  .index = i,
+                                                  .bell_fd = relay->args.worker_bell_fds[i]};
+        const int result = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
         if (result != 0) {
             return result;
         }
@@ -223,12 +206,12 @@ static int open_router(struct relay *relay, struct rc_err *err)
 {
     const struct rc_router_setup setup = {
         .ports = relay->ports,
-        .port_count = relay->control->worker_count,
-        .truth = &relay->control->relay_truth,
-        .metrics = &relay->control->relay_metrics,
-        .relay_generation = atomic_load_explicit(&relay->control->relay.generation, memory_order_acquire),
+        .port_count = relay->control.worker_count,
+        .truth = &relay->control.keep->truth,
+        .metrics = &relay->control.own->metrics,
+        .relay_generation = rc_control_relay_generation(&relay->control),
         .interest_count_max = interest_max(relay),
-        .idempotency = &relay->control->idempotency,
+        .idempotency = &relay->control.keep->idempotency,
         .roster = &relay->roster,
         .query = rc_queries_take,
         .query_context = &relay->queries,
@@ -246,7 +229,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
     if (config_of(relay)->redis.url.text[0] == '\0') {
         return 0;
     }
-    return rc_remote_open(&relay->remote, relay->control, config_of(relay), &relay->router, &host, err);
+    return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &host, err);
 }
 
 static void counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
@@ -259,9 +242,9 @@ static void counted(void *context, struct rc_span channel, struct rc_span user, 
 static int open_queries(struct relay *relay, struct rc_err *err)
 {
     const bool remote = relay->remote.link != NULL;
-    int result = rc_roster_open(&relay->roster, &relay->control->relay_metrics);
+    int result = rc_roster_open(&relay->roster, &relay->control.own->metrics);
     if (result == 0) {
-        result = rc_queries_open(&relay->queries, relay->control, config_of(relay), &relay->router, &relay->roster,
+        result = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                                  relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
     if (remote) {
@@ -274,7 +257,7 @@ static int open_loop(struct relay *relay, struct rc_err *err)
 {
     const struct rc_relay_loop_ops ops = {
         .turn = turn, .pending = pending, .due_ms = due_ms, .reaped = reaped, .context = relay};
-    int result = rc_relay_loop_open(&relay->loop, &relay->control->relay, &ops, err);
+    int result = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
     if (result != 0) {
         return result;
     }
@@ -291,8 +274,9 @@ static int open_loop(struct relay *relay, struct rc_err *err)
 /* Workers that sleep notice the new relay, and send their snapshots, when they are woken. */
 static void wake_workers(struct relay *relay)
 {
-    for (uint32_t i = 0; i < relay->control->worker_count; i++) {
-        (void)rc_doorbell_ring(&relay->control->workers[i].bell, relay->args.worker_bell_fds[i]);
+    for (uint32_t i = 0; i < relay->control.worker_count; i++) {
+        (void)rc_doorbell_ring(&relay->control.workers[i]->process.bell, relay->args.worker_bell_fds[i],
+                               &relay->ports[i].rung);
     }
 }
 
@@ -300,11 +284,12 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
 {
     int result = rc_spawn_args_parse(&relay->args, argc, argv, err);
     if (result == 0) {
-        result = open_control(relay, err);
+        result = rc_control_attach(&relay->control, &relay->args, err);
     }
     if (result != 0) {
         return result;
     }
+    rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
@@ -327,9 +312,9 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
     if (result != 0) {
         return result;
     }
-    atomic_store_explicit(&relay->control->relay.state, RC_PROCESS_READY, memory_order_release);
+    atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
-                relay->control->worker_count);
+                relay->control.worker_count);
     wake_workers(relay);
     result = rc_relay_loop_run(&relay->loop, err);
     rc_remote_close(&relay->remote);

@@ -27,9 +27,10 @@
 
 struct worker {
     struct rc_spawn_args args;
-    struct rc_control *control;
+    struct rc_control control;
     struct rc_process *process;
-    struct rc_port *port;
+    uint32_t state; /* enum rc_process_state */
+    struct rc_port_view port;
     const struct rc_config *config;
     uint32_t config_generation;
     struct rc_truth truth;
@@ -84,6 +85,8 @@ static void on_interest_changed(void *context, uint32_t channel)
 
 static void beat(struct worker *w)
 {
+    /* Again and again: a stray write must not make the worker look as if it did not run. */
+    atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
     atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
 }
@@ -205,47 +208,35 @@ static void to_subscribed(void *context, uint32_t slot)
 static int map_shared(struct worker *w, struct rc_err *err)
 {
     uint64_t bytes = 0;
-    w->control = rc_segment_map(w->args.control_fd, &bytes, err);
-    if (w->control == NULL) {
+    int rc = rc_control_attach(&w->control, &w->args, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct rc_port *port = rc_segment_map(w->args.port_fds[0], &bytes, err);
+    if (port == NULL) {
         return -EINVAL;
     }
-    if (bytes < sizeof(struct rc_control) ||
-        atomic_load_explicit(&w->control->ready, memory_order_acquire) != RC_CONTROL_READY ||
-        w->control->version != RC_SHM_VERSION) {
-        return rc_err_set(err, -EINVAL,
-                          "the control segment is not of this version: install acceptor, worker and relay "
-                          "together");
-    }
-    rc_hash_adopt(w->control->hash_secret);
-    w->port = rc_segment_map(w->args.port_fds[0], &bytes, err);
-    if (w->port == NULL) {
-        return -EINVAL;
-    }
-    if (bytes < RC_PORT_DATA_OFFSET || atomic_load_explicit(&w->port->ready, memory_order_acquire) != RC_PORT_READY ||
-        bytes < rc_port_bytes(w->port->ring_bytes, w->port->overflow_bytes)) {
-        return rc_err_set(err, -EINVAL, "the port segment is damaged");
-    }
-    w->process = &w->control->workers[w->args.index];
-    w->metrics = &w->control->worker_metrics[w->args.index];
+    w->process = &w->control.own->process;
+    w->metrics = &w->control.own->metrics;
     rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
-    return 0;
+    return rc_port_view_open(&w->port, port, bytes, err);
 }
 
 static void adopt_config(struct worker *w, bool first)
 {
-    const uint32_t generation = atomic_load_explicit(&w->control->config_generation, memory_order_acquire);
+    const uint32_t generation = rc_control_config_generation(&w->control);
     if (!first && generation == w->config_generation) {
         return;
     }
     w->config_generation = generation;
-    w->config = &w->control->config[generation & 1];
+    w->config = rc_control_config(&w->control, generation);
     if (!first) {
         rc_log_set_level((enum rc_log_level)w->config->log.level);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_sessions_reconfigure(&w->sessions, w->config);
         rc_overload_reconfigure(&w->overload, w->config);
-        rc_io_tls_reload(&w->io, w->control, w->config);
+        rc_io_tls_reload(&w->io, &w->control, w->config);
     }
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
 }
@@ -264,9 +255,9 @@ static void reset_gauges(struct rc_metrics *metrics)
 
 static int start(struct worker *w, struct rc_err *err)
 {
-    const uint32_t descriptors = w->control->direct_descriptors;
+    const uint32_t descriptors = w->control.direct_descriptors;
     int rc = rc_truth_create(&w->truth, w->args.truth_fd, descriptors, w->config,
-                             rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control->boot_ms, err);
+                             rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
     if (rc < 0) {
         return rc;
     }
@@ -281,8 +272,8 @@ static int start(struct worker *w, struct rc_err *err)
     handlers.plain_on_tls = to_plain_on_tls;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
-                                          .control = w->control,
-                                          .slots_max = w->control->slots_per_worker,
+                                          .control = &w->control,
+                                          .slots_max = w->control.slots_per_worker,
                                           .direct_descriptors = descriptors,
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
                                           .config = w->config};
@@ -294,15 +285,15 @@ static int start(struct worker *w, struct rc_err *err)
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .round = on_round};
-    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, w->control, w->config,
+    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, &w->control, w->config,
                      (uint32_t)w->args.index, err);
     if (rc == 0) {
-        rc = rc_uplink_open(&w->uplink, w->control, w->port, &w->hub, &w->truth, w->metrics, w->args.index,
+        rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->hub, &w->truth, w->metrics, w->args.index,
                             w->args.relay_bell_fd, err);
         rc_memberships_open(&w->memberships, &w->uplink, &w->hub, w->config);
     }
     if (rc == 0) {
-        rc = rc_sessions_open(&w->sessions, w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, w->metrics,
+        rc = rc_sessions_open(&w->sessions, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, w->metrics,
                               (uint32_t)w->args.index);
     }
     if (rc == 0) {
@@ -330,10 +321,8 @@ static uint32_t sleep_ms(struct worker *w)
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t wait_ms = rc_hub_sleep_ms(&w->hub, io_ms);
     rc_doorbell_sleep(&w->process->bell);
-    if (rc_uplink_due(&w->uplink) ||
-        atomic_load_explicit(&w->control->config_generation, memory_order_acquire) != w->config_generation ||
-        (!w->sessions.draining &&
-         atomic_load_explicit(&w->control->state, memory_order_acquire) >= RC_BROKER_DRAINING)) {
+    if (rc_uplink_due(&w->uplink) || rc_control_config_generation(&w->control) != w->config_generation ||
+        (!w->sessions.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
         return 0;
     }
     return wait_ms;
@@ -351,7 +340,7 @@ static void trim(struct worker *w)
 /* True when the worker is to end. */
 static bool ended(struct worker *w)
 {
-    const uint32_t state = atomic_load_explicit(&w->control->state, memory_order_acquire);
+    const uint32_t state = rc_control_state(&w->control);
     if (w->parent_gone || state == RC_BROKER_STOPPING || w->uplink.corrupt) {
         return true;
     }
@@ -364,7 +353,7 @@ static bool ended(struct worker *w)
     rc_sessions_drain(&w->sessions);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. */
     return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
-           rc_clock_ms() >= atomic_load_explicit(&w->control->drain_deadline_ms, memory_order_acquire);
+           rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_acquire);
 }
 
 static void run(struct worker *w)
@@ -420,15 +409,20 @@ int main(int argc, char **argv)
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
     reset_gauges(worker.metrics);
+    worker.state = RC_PROCESS_STARTING;
     beat(&worker);
-    if (start(&worker, &err) < 0) {
+    const int rc = start(&worker, &err);
+    if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
-        return EXIT_SETUP;
+        /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
+        return rc == -EBADMSG ? EXIT_FAILURE : EXIT_SETUP;
     }
+    worker.state = RC_PROCESS_READY;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
-    rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control->slots_per_worker, worker.args.listen_count);
+    rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
     run(&worker);
     const bool corrupt = worker.uplink.corrupt;
+    worker.state = RC_PROCESS_DRAINED;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release);
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);

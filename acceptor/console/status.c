@@ -92,8 +92,8 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
                  : child->behind              ? "behind"
                  : state > RC_PROCESS_DRAINED ? "?"
                                               : process_states[state];
-    row->cpu = atomic_load_explicit(&process->cpu, memory_order_relaxed);
-    row->generation = atomic_load_explicit(&process->generation, memory_order_relaxed);
+    row->cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed);
+    row->generation = atomic_load_explicit(&child->life->generation, memory_order_relaxed);
     row->restarts = child->restarts;
     row->heartbeat_ms = RC_STATUS_HEARTBEAT_NONE;
     if (child->pid != 0) {
@@ -136,17 +136,17 @@ static void print_row(FILE *out, const struct row *row)
 
 /* How it stands with Redis: the state's name, since when (ms; 0 = there is none), and in `errors` why. A relay that does not move says
  * nothing: so it is in /health/redis. */
-static const char *redis_state(const struct rc_supervisor *supervisor, const struct rc_control *control,
-                               const struct rc_config *config, uint64_t *since_ms, struct rc_redis_errors *errors)
+static const char *redis_state(const struct rc_supervisor *supervisor, const struct rc_config *config,
+                               uint64_t *since_ms, struct rc_redis_errors *errors)
 {
     static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
                                         [RC_REDIS_CONNECTING] = "connecting",
                                         [RC_REDIS_CONNECTED] = "connected",
                                         [RC_REDIS_AWAY] = "disconnected"};
-    const struct rc_process *relay = &control->relay;
-    const uint64_t beat_ms = atomic_load_explicit(&relay->heartbeat_ms, memory_order_relaxed);
-    const uint64_t changed_ms = atomic_load_explicit(&control->redis_health.since_ms, memory_order_relaxed);
-    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, errors);
+    const struct rc_relay_report *relay = supervisor->broker.segments.relay;
+    const uint64_t beat_ms = atomic_load_explicit(&relay->report.process.heartbeat_ms, memory_order_relaxed);
+    const uint64_t changed_ms = atomic_load_explicit(&relay->redis_health.since_ms, memory_order_relaxed);
+    const enum rc_redis_state state = rc_redis_health_get(&relay->redis_health, errors);
     *since_ms = 0;
     if (config->redis.url.text[0] == '\0') {
         *errors = (struct rc_redis_errors){.lost = ""};
@@ -163,25 +163,23 @@ static const char *redis_state(const struct rc_supervisor *supervisor, const str
     return names[state];
 }
 
-static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const struct rc_control *control,
-                        const struct rc_config *config)
+static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const struct rc_config *config)
 {
     struct rc_redis_errors errors;
     char age[32];
     uint64_t since_ms;
-    const char *state = redis_state(supervisor, control, config, &since_ms, &errors);
+    const char *state = redis_state(supervisor, config, &since_ms, &errors);
     rc_status_format_age(age, sizeof(age), since_ms);
     fprintf(out, "redis       %s%s%s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
             errors.lost[0] != '\0' ? ": " : "", errors.lost, errors.latest[0] != '\0' ? "; latest: " : "",
             errors.latest, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
 }
 
-static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_control *control,
-                          const struct rc_config *config)
+static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_config *config)
 {
     struct rc_redis_errors errors;
     uint64_t since_ms;
-    const char *state = redis_state(supervisor, control, config, &since_ms, &errors);
+    const char *state = redis_state(supervisor, config, &since_ms, &errors);
     return json_pack("{s:s, s:o, s:o, s:o}", "state", state, "since_ms",
                      since_ms != 0 ? json_integer((json_int_t)since_ms) : json_null(), "error",
                      errors.lost[0] != '\0' ? json_string(errors.lost) : json_null(), "latest_error",
@@ -212,22 +210,22 @@ static void print_steering(FILE *out, const struct rc_steer *steer)
 void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
 {
     struct rc_broker *broker = &supervisor->broker;
-    const struct rc_control *control = rc_broker_control(broker);
+    const struct rc_segments *segments = &broker->segments;
     const struct rc_config *config = rc_segments_config(&broker->segments);
     struct row row;
     char age[32];
     rc_status_format_age(age, sizeof(age), supervisor->now_ms - supervisor->started_ms);
-    fprintf(out, "ringcast %s, instance %s, %s, up %s\n", RC_VERSION, control->instance_id,
+    fprintf(out, "ringcast %s, instance %s, %s, up %s\n", RC_VERSION, segments->core->instance_id,
             broker_states[rc_supervisor_state(supervisor)], age);
     fprintf(out, "config      %s, generation %u\n",
             config_path(supervisor) != NULL ? config_path(supervisor) : "none (defaults)",
-            atomic_load_explicit(&control->config_generation, memory_order_relaxed));
+            atomic_load_explicit(&segments->configs->generation, memory_order_relaxed));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         fprintf(out, "listen      %s%s\n", broker->listens[i].text,
                 broker->listens[i].kind == RC_LISTENER_ADMIN ? " (admin)" : "");
     }
     print_steering(out, &broker->steer);
-    print_redis(out, supervisor, control, config);
+    print_redis(out, supervisor, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", broker->plan.connections_max,
             broker->plan.slots_per_worker, broker->limits.backlog);
     fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CPU", "CPU TIME",
@@ -267,7 +265,7 @@ static json_t *steering_json(const struct rc_steer *steer)
 void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
 {
     struct rc_broker *broker = &supervisor->broker;
-    const struct rc_control *control = rc_broker_control(broker);
+    const struct rc_segments *segments = &broker->segments;
     struct row row;
     json_t *processes = json_array();
     json_t *listeners = json_array();
@@ -285,11 +283,11 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
     }
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
-                  control->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
+                  segments->core->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
                   (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   config_path(supervisor) != NULL ? json_string(config_path(supervisor)) : json_null(),
-                  "config_generation", (int)atomic_load_explicit(&control->config_generation, memory_order_relaxed),
-                  "redis", redis_json(supervisor, control, rc_segments_config(&broker->segments)), "connections_max",
+                  "config_generation", (int)atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
+                  "redis", redis_json(supervisor, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
     if (object == NULL || json_dumpf(object, out, JSON_INDENT(2)) != 0) {

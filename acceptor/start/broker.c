@@ -18,9 +18,9 @@
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 
-struct rc_control *rc_broker_control(const struct rc_broker *broker)
+struct rc_core *rc_broker_core(const struct rc_broker *broker)
 {
-    return broker->segments.control;
+    return broker->segments.core;
 }
 
 uint32_t rc_broker_child_count(const struct rc_broker *broker)
@@ -75,11 +75,11 @@ static int open_listeners(struct rc_broker *broker, const struct rc_config *conf
     if (code == 0 && broker->listen_count == 0) {
         code = rc_err_set(err, -EINVAL, "there is no listener: set server.listen");
     }
-    struct rc_control *control = rc_broker_control(broker);
+    struct rc_core *core = rc_broker_core(broker);
     for (uint32_t i = 0; i < broker->listen_count && code == 0; i++) {
-        rc_listen_describe(&broker->listens[i], &control->listeners[i]);
+        rc_listen_describe(&broker->listens[i], &core->listeners[i]);
     }
-    control->listener_count = broker->listen_count;
+    core->listener_count = broker->listen_count;
     return code;
 }
 
@@ -109,10 +109,11 @@ static void open_steering(struct rc_broker *broker)
 
 static int open_bells(struct rc_broker *broker, struct rc_err *err)
 {
-    struct rc_control *control = rc_broker_control(broker);
-    rc_child_init(&broker->relay, RC_CHILD_RELAY, &control->relay);
+    struct rc_segments *segments = &broker->segments;
+    rc_child_init(&broker->relay, RC_CHILD_RELAY, &segments->core->relay, &segments->relay->report.process);
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        rc_child_init(&broker->workers[i], (int)i, &control->workers[i]);
+        rc_child_init(&broker->workers[i], (int)i, &segments->core->workers[i], &segments->workers[i]->process);
+        broker->workers[i].verdict = &segments->relay->verdicts[i];
     }
     for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
         struct rc_child *child = rc_broker_child(broker, i);
@@ -120,10 +121,7 @@ static int open_bells(struct rc_broker *broker, struct rc_err *err)
         if (child->bell_fd < 0) {
             return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
         }
-        atomic_store_explicit(&child->process->generation, 1, memory_order_relaxed);
-        if (child->index >= 0) {
-            atomic_store_explicit(&broker->segments.ports[i]->generation, 1, memory_order_relaxed);
-        }
+        atomic_store_explicit(&child->life->generation, 1, memory_order_relaxed);
     }
     int life[2];
     if (pipe2(life, O_CLOEXEC) != 0) {
@@ -140,7 +138,7 @@ static void assign_cpus(struct rc_broker *broker, bool pin)
         struct rc_child *child = rc_broker_child(broker, i);
         const uint32_t who = child->index == RC_CHILD_RELAY ? RC_CPU_RELAY : i;
         const uint32_t cpu = pin ? rc_cpus_of(&broker->cpus, who) : RC_CPU_NONE;
-        atomic_store_explicit(&child->process->cpu, cpu, memory_order_relaxed);
+        atomic_store_explicit(&child->life->cpu, cpu, memory_order_relaxed);
     }
 }
 
@@ -202,9 +200,9 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
         code = open_listeners(broker, config, err);
     }
     if (code == 0) {
-        struct rc_control *control = rc_broker_control(broker);
-        control->slots_per_worker = broker->plan.slots_per_worker;
-        control->direct_descriptors = broker->plan.direct_descriptors;
+        struct rc_core *core = rc_broker_core(broker);
+        core->slots_per_worker = broker->plan.slots_per_worker;
+        core->direct_descriptors = broker->plan.direct_descriptors;
         open_steering(broker);
         assign_cpus(broker, config->server.pin_cpus);
         rc_segments_publish(&broker->segments);
@@ -218,7 +216,6 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->life_read_fd = -1;
     broker->life_write_fd = -1;
     broker->steer.map_fd = -1;
-    broker->segments.control_fd = -1;
     const int code = open_all(broker, config, err);
     if (code != 0) {
         rc_broker_close(broker);
@@ -252,7 +249,7 @@ void rc_broker_close(struct rc_broker *broker)
         rc_listen_unlink(&broker->listens[i]);
     }
     rc_steer_close(&broker->steer);
-    if (broker->segments.control != NULL) {
+    if (broker->segments.core != NULL) {
         for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
             struct rc_child *child = rc_broker_child(broker, i);
             if (child->process != NULL) {
@@ -273,7 +270,6 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
     args->truth_fd = truth_fd;
     args->relay_bell_fd = broker->relay.bell_fd;
     args->steer_fd = broker->steer.map_fd;
-    args->port_fds[args->port_count++] = broker->segments.port_fds[index];
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         args->listen_fds[args->listen_count++] = rc_listen_fd(&broker->listens[i], index);
     }
@@ -281,9 +277,7 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
 
 static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *args)
 {
-    args->truth_fd = args->relay_bell_fd = args->steer_fd = -1;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        args->port_fds[args->port_count++] = broker->segments.port_fds[i];
         args->worker_bell_fds[args->worker_bell_count++] = broker->workers[i].bell_fd;
     }
 }
@@ -291,12 +285,12 @@ static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err)
 {
     RC_ASSERT(child->pid == 0 && child->pidfd < 0);
-    struct rc_spawn_args args = {
-        .index = child->index,
-        .control_fd = broker->segments.control_fd,
-        .life_fd = broker->life_read_fd,
-        .bell_fd = child->bell_fd,
-    };
+    struct rc_spawn_args args;
+    rc_spawn_args_clear(&args, child->index);
+    args.life_fd = broker->life_read_fd;
+    args.bell_fd = child->bell_fd;
+    rc_segments_renew(&broker->segments, child->index);
+    rc_segments_args(&broker->segments, &args);
     int truth_fd = -1;
     if (child->index == RC_CHILD_RELAY) {
         args_of_relay(broker, &args);
@@ -313,7 +307,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     const struct rc_spawn spawn = {
         .program = child->index == RC_CHILD_RELAY ? broker->relay_program : broker->worker_program,
         .identity = &broker->identity,
-        .cpu = atomic_load_explicit(&child->process->cpu, memory_order_relaxed),
+        .cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed),
     };
     child->ready = child->stuck = child->behind = child->killed = false;
     child->restart_due_ms = 0;
@@ -321,16 +315,19 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
     atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_release);
+    /* R3 pairs with the relay's acquire in rc_port_follow: from here on it writes to this generation. */
+    atomic_store_explicit(&child->life->running, 1, memory_order_release);
     const pid_t pid = rc_spawn_child(&spawn, &args, &child->pidfd, err);
     if (truth_fd >= 0) {
         close(truth_fd);
     }
     if (pid < 0) {
+        atomic_store_explicit(&child->life->running, 0, memory_order_release);
         atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
         return (int)pid;
     }
     child->pid = pid;
-    atomic_store_explicit(&child->process->pid, (uint32_t)pid, memory_order_relaxed);
+    atomic_store_explicit(&child->life->pid, (uint32_t)pid, memory_order_relaxed);
     return 0;
 }
 
@@ -341,17 +338,14 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
         rc_steer_set_live(&broker->steer, (uint32_t)child->index, false);
         rc_steer_reset_load(&broker->steer, (uint32_t)child->index);
     }
+    atomic_store_explicit(&child->life->running, 0, memory_order_release);
+    atomic_store_explicit(&child->life->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
-    atomic_store_explicit(&child->process->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
     child->ready = child->stuck = child->behind = false;
-    const uint32_t generation = atomic_load_explicit(&child->process->generation, memory_order_relaxed) + 1;
-    if (child->index != RC_CHILD_RELAY) {
-        /* R1 pairs with the relay's acquire of the port's generation: the former worker has written its last. */
-        atomic_store_explicit(&broker->segments.ports[child->index]->generation, generation, memory_order_release);
-    }
-    /* R2 pairs with the acquire of the process's generation in the other children. */
-    atomic_store_explicit(&child->process->generation, generation, memory_order_release);
+    const uint32_t generation = atomic_load_explicit(&child->life->generation, memory_order_relaxed) + 1;
+    /* R1 pairs with the acquire of the generation in the other children: the former process has written its last. */
+    atomic_store_explicit(&child->life->generation, generation, memory_order_release);
     child->pid = 0;
     close_fd(&child->pidfd);
     rc_broker_ring_all(broker);
@@ -371,9 +365,9 @@ int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struc
 
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
 {
-    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd);
+    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
     if (code == 1) {
-        rc_metric_add(&rc_broker_control(broker)->acceptor_metrics, RC_METRIC_WAKES_SENT, 1);
+        rc_metric_add(&broker->segments.acceptor->metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }
 

@@ -49,7 +49,7 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err);
 /* Closes and frees everything; children must be gone. */
 void rc_broker_close(struct rc_broker *broker);
 
-/* Starts a child that is not running, under the generation that its process entry holds. */
+/* Starts a child that is not running, under the generation that the core segment holds. */
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
 
 /* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation,
@@ -59,7 +59,7 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child);
 /* Makes a down worker's listeners anew, so that what waits at the old ones moves to the others. */
 int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struct rc_err *err);
 
-/* Wakes one child, or all of them: something in the control segment changed. */
+/* Wakes one child, or all of them: something in the core or config segment changed. */
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child);
 void rc_broker_ring_all(struct rc_broker *broker);
 
@@ -67,6 +67,6 @@ void rc_broker_ring_all(struct rc_broker *broker);
 uint32_t rc_broker_child_count(const struct rc_broker *broker);
 struct rc_child *rc_broker_child(struct rc_broker *broker, uint32_t number);
 
-struct rc_control *rc_broker_control(const struct rc_broker *broker);
+struct rc_core *rc_broker_core(const struct rc_broker *broker);
 
 #endif

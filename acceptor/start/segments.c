@@ -14,6 +14,8 @@
 #include "common/base/clock.h"
 #include "common/shm/segment.h"
 
+static const struct rc_segment no_segment = {.fd = -1, .reader_fd = -1};
+
 static uint32_t random_nonce(void)
 {
     uint32_t nonce = 0;
@@ -25,50 +27,97 @@ static uint32_t random_nonce(void)
     return nonce;
 }
 
-static int create_port(struct rc_segments *segments, const struct rc_config *config, uint32_t index, struct rc_err *err)
+static void segment_close(struct rc_segment *segment)
 {
-    char name[32];
-    snprintf(name, sizeof(name), "ringcast-port-%u", index);
-    const int fd = rc_segment_create(name, segments->port_bytes, err);
-    if (fd < 0) {
-        return fd;
+    if (segment->memory != NULL) {
+        munmap(segment->memory, segment->bytes);
     }
-    segments->port_fds[index] = fd;
-    uint64_t mapped;
-    struct rc_port *port = rc_segment_map(fd, &mapped, err);
-    if (port == NULL) {
-        return -ENOMEM;
+    if (segment->fd >= 0) {
+        close(segment->fd);
     }
-    segments->ports[index] = port;
-    port->version = RC_SHM_VERSION;
-    port->ring_bytes = config->server.ring_bytes;
-    port->overflow_bytes = config->server.overflow_bytes;
-    /* R1 pairs with the acquire of a child that attaches the port: whoever sees ready sees the sizes. */
-    atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release);
-    return 0;
+    if (segment->reader_fd >= 0) {
+        close(segment->reader_fd);
+    }
+    *segment = no_segment;
 }
 
-static void fill_control(struct rc_control *control, uint64_t bytes, const struct rc_config *config, uint32_t workers)
+/* `read`: others are to map it for reading. On failure rc_segments_close tidies up. */
+static int segment_open(struct rc_segment *segment, const char *name, uint64_t bytes, bool read, struct rc_err *err)
 {
-    control->version = RC_SHM_VERSION;
-    control->bytes = bytes;
-    control->worker_count = workers;
-    control->boot_nonce = random_nonce();
+    segment->fd = rc_segment_create(name, bytes, err);
+    if (segment->fd < 0) {
+        return segment->fd;
+    }
+    segment->memory = rc_segment_map(segment->fd, &segment->bytes, err);
+    if (segment->memory == NULL) {
+        return -ENOMEM;
+    }
+    segment->reader_fd = read ? rc_segment_reader(segment->fd, err) : -1;
+    return read && segment->reader_fd < 0 ? segment->reader_fd : 0;
+}
+
+static int open_shared(struct rc_segments *segments, struct rc_err *err)
+{
+    int code = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
+    if (code == 0) {
+        struct rc_segment *config = &segments->config_segment;
+        config->bytes = sizeof(struct rc_config_segment);
+        config->memory = rc_segment_create_for_reading("ringcast-config", config->bytes, &config->reader_fd, err);
+        code = config->memory == NULL ? -ENOMEM : 0;
+    }
+    if (code == 0) {
+        code =
+            segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
+    }
+    if (code == 0) {
+        code =
+            segment_open(&segments->relay_segment, "ringcast-report-relay", sizeof(struct rc_relay_report), true, err);
+    }
+    if (code == 0) {
+        code = segment_open(&segments->keep_segment, "ringcast-keep", sizeof(struct rc_relay_keep), false, err);
+    }
+    segments->core = segments->core_segment.memory;
+    segments->configs = segments->config_segment.memory;
+    segments->acceptor = segments->acceptor_segment.memory;
+    segments->relay = segments->relay_segment.memory;
+    segments->keep = segments->keep_segment.memory;
+    return code;
+}
+
+static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_err *err)
+{
+    char name[48];
+    snprintf(name, sizeof(name), "ringcast-report-worker-%u", index);
+    int code = segment_open(&segments->worker_segments[index], name, sizeof(struct rc_report), true, err);
+    segments->workers[index] = segments->worker_segments[index].memory;
+    if (code == 0) {
+        snprintf(name, sizeof(name), "ringcast-port-%u", index);
+        code = segment_open(&segments->port_segments[index], name,
+                            rc_port_bytes(segments->ring_bytes, segments->overflow_bytes), false, err);
+        segments->ports[index] = segments->port_segments[index].memory;
+    }
+    return code;
+}
+
+static void fill_core(struct rc_core *core, const struct rc_config *config, uint32_t workers)
+{
+    core->abi = RC_CORE_ABI;
+    core->records_abi = RC_RECORDS_ABI;
+    core->bytes = sizeof(*core);
+    core->worker_count = workers;
+    core->boot_nonce = random_nonce();
     /* Up to 256 bytes are never short once the pool is filled, which random_nonce has seen. */
-    RC_ASSERT(getrandom(control->tls_ticket_keys, sizeof(control->tls_ticket_keys), 0) ==
-              (ssize_t)sizeof(control->tls_ticket_keys));
-    memcpy(control->hash_secret, rc_hash_secret(), sizeof(control->hash_secret));
-    control->boot_wall_ms = rc_clock_wall_ms();
-    control->boot_ms = rc_clock_ms();
-    snprintf(control->instance_id, sizeof(control->instance_id), "%.*s", RC_INSTANCE_ID_MAX,
-             config->server.instance_id.text);
-    control->config[0] = *config;
-    atomic_store_explicit(&control->relay_truth.next_sequence, 1, memory_order_relaxed);
-    atomic_store_explicit(&control->state, RC_BROKER_STARTING, memory_order_relaxed);
-    atomic_store_explicit(&control->acceptor.state, RC_PROCESS_READY, memory_order_relaxed);
-    atomic_store_explicit(&control->acceptor.pid, (uint32_t)getpid(), memory_order_relaxed);
-    atomic_store_explicit(&control->acceptor.generation, 1, memory_order_relaxed);
-    atomic_store_explicit(&control->acceptor.cpu, UINT32_MAX, memory_order_relaxed);
+    RC_ASSERT(getrandom(core->tls_ticket_keys, sizeof(core->tls_ticket_keys), 0) ==
+              (ssize_t)sizeof(core->tls_ticket_keys));
+    memcpy(core->hash_secret, rc_hash_secret(), sizeof(core->hash_secret));
+    core->boot_wall_ms = rc_clock_wall_ms();
+    core->boot_ms = rc_clock_ms();
+    snprintf(core->instance_id, sizeof(core->instance_id), "%.*s", RC_INSTANCE_ID_MAX, config->server.instance_id.text);
+    atomic_store_explicit(&core->state, RC_BROKER_STARTING, memory_order_relaxed);
+    atomic_store_explicit(&core->acceptor.pid, (uint32_t)getpid(), memory_order_relaxed);
+    atomic_store_explicit(&core->acceptor.generation, 1, memory_order_relaxed);
+    atomic_store_explicit(&core->acceptor.running, 1, memory_order_relaxed);
+    atomic_store_explicit(&core->acceptor.cpu, UINT32_MAX, memory_order_relaxed);
 }
 
 int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers,
@@ -76,72 +125,122 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
 {
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
     memset(segments, 0, sizeof(*segments));
-    segments->control_fd = -1;
-    segments->worker_count = workers;
-    segments->port_bytes = rc_port_bytes(config->server.ring_bytes, config->server.overflow_bytes);
+    segments->core_segment = segments->config_segment = segments->acceptor_segment = segments->relay_segment =
+        segments->keep_segment = no_segment;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
-        segments->port_fds[i] = -1;
+        segments->worker_segments[i] = segments->port_segments[i] = no_segment;
     }
-    int code = rc_segment_create("ringcast-control", sizeof(struct rc_control), err);
-    if (code < 0) {
-        return code;
-    }
-    segments->control_fd = code;
-    uint64_t bytes;
-    segments->control = rc_segment_map(segments->control_fd, &bytes, err);
-    code = segments->control == NULL ? -ENOMEM : 0;
-    if (code == 0) {
-        fill_control(segments->control, bytes, config, workers);
-    }
+    segments->worker_count = workers;
+    segments->ring_bytes = config->server.ring_bytes;
+    segments->overflow_bytes = config->server.overflow_bytes;
+    int code = open_shared(segments, err);
     for (uint32_t i = 0; code == 0 && i < workers; i++) {
-        code = create_port(segments, config, i, err);
+        code = open_worker(segments, i, err);
     }
     if (code != 0) {
         rc_segments_close(segments);
+        return code;
     }
-    return code;
+    fill_core(segments->core, config, workers);
+    segments->configs->build = RC_BUILD_ID;
+    segments->configs->copies[0] = *config;
+    atomic_store_explicit(&segments->keep->truth.next_sequence, 1, memory_order_relaxed);
+    atomic_store_explicit(&segments->acceptor->process.state, RC_PROCESS_READY, memory_order_relaxed);
+    return 0;
+}
+
+static void renew_report(struct rc_report *report)
+{
+    report->abi = RC_CORE_ABI;
+    report->build = RC_BUILD_ID;
+    atomic_store_explicit(&report->ready, RC_REPORT_READY, memory_order_release); /* R2, as in rc_segments_publish */
+}
+
+void rc_segments_renew(struct rc_segments *segments, int index)
+{
+    if (index < 0) {
+        segments->keep->abi = RC_CORE_ABI;
+        atomic_store_explicit(&segments->keep->ready, RC_KEEP_READY, memory_order_release); /* R2 */
+        renew_report(&segments->relay->report);
+        for (uint32_t i = 0; i < segments->worker_count; i++) {
+            rc_segments_renew(segments, (int)i);
+        }
+        return;
+    }
+    struct rc_port *port = segments->ports[index];
+    port->abi = RC_PORT_ABI;
+    port->ring_bytes = segments->ring_bytes;
+    port->overflow_bytes = segments->overflow_bytes;
+    /* R1 pairs with the acquire of a child that attaches the port: whoever sees ready sees the sizes. */
+    atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release);
+    renew_report(segments->workers[index]);
 }
 
 void rc_segments_publish(struct rc_segments *segments)
 {
-    /* R2 pairs with the acquire of a child that attaches the control segment: whoever sees ready sees all above. */
-    atomic_store_explicit(&segments->control->ready, RC_CONTROL_READY, memory_order_release);
+    rc_segments_renew(segments, -1);
+    renew_report(segments->acceptor);
+    atomic_store_explicit(&segments->configs->ready, RC_CONFIG_READY, memory_order_release);
+    /* R2 pairs with C4 in rc_control_attach: whoever sees a segment ready sees what it must begin with. */
+    atomic_store_explicit(&segments->core->ready, RC_CORE_READY, memory_order_release);
+}
+
+void rc_segments_args(const struct rc_segments *segments, struct rc_spawn_args *args)
+{
+    args->core_fd = segments->core_segment.reader_fd;
+    args->config_fd = segments->config_segment.reader_fd;
+    args->acceptor_fd = segments->acceptor_segment.reader_fd;
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        args->worker_fds[args->worker_count++] = segments->worker_segments[i].reader_fd;
+    }
+    if (args->index >= 0) {
+        args->own_fd = segments->worker_segments[args->index].fd;
+        args->relay_fd = segments->relay_segment.reader_fd;
+        args->port_fds[args->port_count++] = segments->port_segments[args->index].fd;
+        return;
+    }
+    args->own_fd = segments->relay_segment.fd;
+    args->keep_fd = segments->keep_segment.fd;
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        args->port_fds[args->port_count++] = segments->port_segments[i].fd;
+    }
 }
 
 uint32_t rc_segments_configure(struct rc_segments *segments, const struct rc_config *config)
 {
-    struct rc_control *control = segments->control;
-    const uint32_t next = atomic_load_explicit(&control->config_generation, memory_order_relaxed) + 1;
-    control->config[next & 1] = *config;
-    /* R3 pairs with the acquire load of config_generation in a child's loop: whoever sees it sees the copy. */
-    atomic_store_explicit(&control->config_generation, next, memory_order_release);
+    struct rc_config_segment *configs = segments->configs;
+    const uint32_t next = atomic_load_explicit(&configs->generation, memory_order_relaxed) + 1;
+    configs->copies[next & 1] = *config;
+    /* R3 pairs with C2 in rc_control_config_generation: whoever sees it sees the copy. */
+    atomic_store_explicit(&configs->generation, next, memory_order_release);
     return next;
 }
 
 const struct rc_config *rc_segments_config(const struct rc_segments *segments)
 {
-    const struct rc_control *control = segments->control;
-    return &control->config[atomic_load_explicit(&control->config_generation, memory_order_relaxed) & 1];
+    const struct rc_config_segment *configs = segments->configs;
+    return &configs->copies[atomic_load_explicit(&configs->generation, memory_order_relaxed) & 1];
 }
 
 void rc_segments_close(struct rc_segments *segments)
 {
     for (uint32_t i = 0; i < segments->worker_count; i++) {
-        if (segments->ports[i] != NULL) {
-            munmap(segments->ports[i], segments->port_bytes);
-            segments->ports[i] = NULL;
-        }
-        if (segments->port_fds[i] >= 0) {
-            close(segments->port_fds[i]);
-            segments->port_fds[i] = -1;
-        }
+        segment_close(&segments->worker_segments[i]);
+        segment_close(&segments->port_segments[i]);
+        segments->workers[i] = NULL;
+        segments->ports[i] = NULL;
     }
-    if (segments->control != NULL) {
-        munmap(segments->control, sizeof(struct rc_control));
-        segments->control = NULL;
+    if (segments->worker_count > 0) { /* else nothing was ever made */
+        segment_close(&segments->core_segment);
+        segment_close(&segments->config_segment);
+        segment_close(&segments->acceptor_segment);
+        segment_close(&segments->relay_segment);
+        segment_close(&segments->keep_segment);
     }
-    if (segments->control_fd >= 0) {
-        close(segments->control_fd);
-        segments->control_fd = -1;
-    }
+    segments->worker_count = 0;
+    segments->core = NULL;
+    segments->configs = NULL;
+    segments->acceptor = NULL;
+    segments->relay = NULL;
+    segments->keep = NULL;
 }

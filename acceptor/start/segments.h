@@ -1,9 +1,9 @@
 /*
  * segments: the shared memory of the broker, from the acceptor's side.
  *
- * Makes the control segment and one port segment per worker, fills what the acceptor writes, and marks them ready
- * last. One instance, owned by the supervisor; children map the inherited descriptors by themselves. Layout:
- * common/shm/layout.h.
+ * Makes all segments of common/shm/layout.h, fills what the acceptor writes, and marks them ready last. One instance, owned
+ * by the supervisor; children map the inherited descriptors by themselves. What the acceptor reads in a report or a port is
+ * a child's word: numbers, never bounds.
  */
 #ifndef RC_ACCEPTOR_START_SEGMENTS_H
 #define RC_ACCEPTOR_START_SEGMENTS_H
@@ -11,22 +11,50 @@
 #include "common/config/config.h"
 #include "common/base/err.h"
 #include "common/shm/layout.h"
+#include "common/shm/spawn_args.h"
+
+/* A segment that one process writes and the others have to read. */
+struct rc_segment {
+    int fd;        /* owned, -1 = none: for the writer */
+    int reader_fd; /* owned, -1 = none: for the others */
+    void *memory;  /* owned mapping */
+    uint64_t bytes;
+};
 
 struct rc_segments {
-    int control_fd;             /* owned, -1 = none */
-    struct rc_control *control; /* owned mapping */
     uint32_t worker_count;
-    uint64_t port_bytes;                   /* of each port segment */
-    int port_fds[RC_WORKERS_MAX];          /* owned, -1 = none */
-    struct rc_port *ports[RC_WORKERS_MAX]; /* owned mappings */
+    uint64_t ring_bytes; /* of each port */
+    uint64_t overflow_bytes;
+    struct rc_segment core_segment;
+    struct rc_segment config_segment; /* without a writable descriptor: only the mapping writes */
+    struct rc_segment acceptor_segment;
+    struct rc_segment relay_segment;
+    struct rc_segment keep_segment;
+    struct rc_segment worker_segments[RC_WORKERS_MAX];
+    struct rc_segment port_segments[RC_WORKERS_MAX];
+    /* The same memory. */
+    struct rc_core *core;
+    struct rc_config_segment *configs;
+    struct rc_report *acceptor;
+    struct rc_relay_report *relay;
+    struct rc_relay_keep *keep;
+    struct rc_report *workers[RC_WORKERS_MAX];
+    struct rc_port *ports[RC_WORKERS_MAX];
 };
 
 /* Creates and fills everything but listeners and sizes, which the caller writes before rc_segments_publish. */
 int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers,
                        struct rc_err *err);
 
-/* Stores the ready word: from here on children may attach. */
+/* Stores the ready words: from here on children may attach. */
 void rc_segments_publish(struct rc_segments *segments);
+
+/* Before a child's start, worker index or -1 for the relay: writes anew what its segments must begin with, in case its
+ * predecessor damaged it. */
+void rc_segments_renew(struct rc_segments *segments, int index);
+
+/* Names to a child what it maps; the rest of `args` is the caller's. */
+void rc_segments_args(const struct rc_segments *segments, struct rc_spawn_args *args);
 
 /* Writes the configuration copy that is not in force and puts it in force. Only when every child acknowledged the
  * last one. */

@@ -18,7 +18,7 @@
 #include "common/base/inherited.h"
 #include "common/config/variable.h"
 
-#define RC_SPAWN_ARGV_MAX (2 * (2 * RC_WORKERS_MAX + RC_LISTENERS_MAX + 10))
+#define RC_SPAWN_ARGV_MAX (2 * (3 * RC_WORKERS_MAX + RC_LISTENERS_MAX + 16))
 #define RC_SPAWN_TEXT_MAX (RC_SPAWN_ARGV_MAX * 20)
 
 /* What the child was doing when it failed; sent through the report pipe. */
@@ -66,14 +66,18 @@ static int keep_open(int fd)
 static int keep_all_open(const struct rc_spawn_args *args)
 {
     int code = 0;
-    const int single[] = {args->control_fd, args->life_fd,       args->bell_fd,
-                          args->truth_fd,   args->relay_bell_fd, args->steer_fd};
-    /* The relay's worker-only members are -1 by contract of the caller. */
+    /* What is not for this kind of child is -1 (rc_spawn_args_clear). */
+    const int single[] = {args->core_fd,  args->config_fd,     args->own_fd,  args->acceptor_fd,
+                          args->relay_fd, args->keep_fd,       args->life_fd, args->bell_fd,
+                          args->truth_fd, args->relay_bell_fd, args->steer_fd};
     for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && code == 0; i++) {
         code = keep_open(single[i]);
     }
     for (int i = 0; i < args->listen_count && code == 0; i++) {
         code = keep_open(args->listen_fds[i]);
+    }
+    for (int i = 0; i < args->worker_count && code == 0; i++) {
+        code = keep_open(args->worker_fds[i]);
     }
     for (int i = 0; i < args->port_count && code == 0; i++) {
         code = keep_open(args->port_fds[i]);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void rc_child_init(struct rc_child *child, int index, struct rc_process *process)
+void rc_child_init(struct rc_child *child, int index, struct rc_life *life, struct rc_process *process)
 {
     memset(child, 0, sizeof(*child));
     child->index = index;
@@ -15,6 +15,7 @@ void rc_child_init(struct rc_child *child, int index, struct rc_process *process
     } else {
         snprintf(child->name, sizeof(child->name), "worker %d", index);
     }
+    child->life = life;
     child->process = process;
     child->bell_fd = -1;
     child->pidfd = -1;

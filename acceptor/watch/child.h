@@ -19,10 +19,13 @@
 struct rc_child {
     int index; /* worker index or RC_CHILD_RELAY */
     char name[16];
-    struct rc_process *process; /* borrowed: in the control segment */
-    int bell_fd;                /* owned: rung by everybody who produces for it, kept over restarts */
-    pid_t pid;                  /* 0 = not running */
-    int pidfd;                  /* owned, -1 = not running */
+    struct rc_life *life;             /* borrowed: in the core segment */
+    struct rc_process *process;       /* borrowed: in its report; its word, while it runs */
+    const struct rc_verdict *verdict; /* borrowed: in the relay's report; NULL for the relay itself */
+    int bell_fd;                      /* owned: rung by everybody who produces for it, kept over restarts */
+    uint64_t rung;                    /* its sleep that the acceptor rang last (doorbell.h) */
+    pid_t pid;                        /* 0 = not running */
+    int pidfd;                        /* owned, -1 = not running */
     uint64_t started_ms;
     uint64_t restart_due_ms; /* start it again then; 0 = no restart pending */
     uint32_t restarts;
@@ -38,7 +41,7 @@ struct rc_child {
 
 enum rc_child_beat { RC_CHILD_BEATS, RC_CHILD_STUCK, RC_CHILD_RECOVERED, RC_CHILD_LOST };
 
-void rc_child_init(struct rc_child *child, int index, struct rc_process *process);
+void rc_child_init(struct rc_child *child, int index, struct rc_life *life, struct rc_process *process);
 
 /* "worker 3" or "relay", as people read it. */
 const char *rc_child_name(const struct rc_child *child);

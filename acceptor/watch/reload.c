@@ -155,7 +155,7 @@ static void begin(struct rc_supervisor *supervisor)
 static struct rc_child *laggard(struct rc_supervisor *supervisor)
 {
     const uint32_t generation =
-        atomic_load_explicit(&rc_broker_control(&supervisor->broker)->config_generation, memory_order_relaxed);
+        atomic_load_explicit(&supervisor->broker.segments.configs->generation, memory_order_relaxed);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
         /* A1 pairs with the child's release store after its last look at the old copy. */

@@ -33,19 +33,19 @@ enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor)
 {
-    return (enum rc_broker_state)atomic_load_explicit(&rc_broker_control(&supervisor->broker)->state,
+    return (enum rc_broker_state)atomic_load_explicit(&rc_broker_core(&supervisor->broker)->state,
                                                       memory_order_relaxed);
 }
 
 struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor)
 {
-    return &rc_broker_control(&supervisor->broker)->acceptor_metrics;
+    return &supervisor->broker.segments.acceptor->metrics;
 }
 
 static void set_state(struct rc_supervisor *supervisor, enum rc_broker_state state)
 {
     /* R1 pairs with the acquire in every child's loop: whoever sees the state sees the drain's deadline. */
-    atomic_store_explicit(&rc_broker_control(&supervisor->broker)->state, (uint32_t)state, memory_order_release);
+    atomic_store_explicit(&rc_broker_core(&supervisor->broker)->state, (uint32_t)state, memory_order_release);
     rc_broker_ring_all(&supervisor->broker);
 }
 
@@ -72,7 +72,7 @@ void rc_supervisor_drain(struct rc_supervisor *supervisor, int exit_code, const 
     }
     const uint64_t timeout_ms = rc_segments_config(&supervisor->broker.segments)->server.drain_timeout_ms;
     leave_service(supervisor, exit_code);
-    atomic_store_explicit(&rc_broker_control(&supervisor->broker)->drain_deadline_ms, supervisor->now_ms + timeout_ms,
+    atomic_store_explicit(&rc_broker_core(&supervisor->broker)->drain_deadline_ms, supervisor->now_ms + timeout_ms,
                           memory_order_relaxed);
     rc_log_info("draining", "reason=\"%s\" timeout_ms=%" PRIu64, reason, timeout_ms);
     rc_sdnotify_send(&supervisor->notify, "STOPPING=1\nSTATUS=draining");
@@ -190,7 +190,7 @@ static uint64_t ending_due_ms(const struct rc_supervisor *supervisor)
         if (supervisor->relay_stop_ms != 0) {
             return supervisor->relay_stop_ms + RC_SUPERVISOR_RELAY_MS;
         }
-        return atomic_load_explicit(&rc_broker_control(&supervisor->broker)->drain_deadline_ms, memory_order_relaxed) +
+        return atomic_load_explicit(&rc_broker_core(&supervisor->broker)->drain_deadline_ms, memory_order_relaxed) +
                RC_SUPERVISOR_DRAIN_GRACE_MS;
     case RC_BROKER_STOPPING:
         return supervisor->stop_ms + RC_SUPERVISOR_STOP_MS;
@@ -239,7 +239,7 @@ static bool advance(struct rc_supervisor *supervisor)
                           supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS + RC_SUPERVISOR_LATE_MS;
         supervisor->tick_late = late;
         supervisor->tick_ms = supervisor->now_ms;
-        atomic_store_explicit(&rc_broker_control(&supervisor->broker)->acceptor.heartbeat_ms, supervisor->now_ms,
+        atomic_store_explicit(&supervisor->broker.segments.acceptor->process.heartbeat_ms, supervisor->now_ms,
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
     }

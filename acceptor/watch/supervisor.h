@@ -3,7 +3,7 @@
  *
  * One epoll instance over signals, the children's pidfds and the console; between events it sleeps, at most a second
  * at a time. The state of the broker (common/shm/layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the
- * control segment; who may change what:
+ * core segment; who may change what:
  *
  *   STARTING --every child READY--> RUNNING --SIGTERM, SIGINT, stop, a child given up--> DRAINING --all gone--> end
  *      |                               |                                                  |

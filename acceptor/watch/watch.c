@@ -182,7 +182,7 @@ static void became_ready(struct rc_supervisor *supervisor, struct rc_child *chil
     child->ready = true;
     update_live(supervisor, child);
     rc_log_info("child_ready", "child=\"%s\" pid=%d generation=%u took_ms=%" PRIu64, rc_child_name(child),
-                (int)child->pid, atomic_load_explicit(&child->process->generation, memory_order_relaxed),
+                (int)child->pid, atomic_load_explicit(&child->life->generation, memory_order_relaxed),
                 supervisor->now_ms - child->started_ms);
     /* The others look at once for what a new one needs of them (a relay: every worker's interests). */
     rc_broker_ring_all(&supervisor->broker);
@@ -249,10 +249,20 @@ static void check_beat(struct rc_supervisor *supervisor, struct rc_child *child)
     }
 }
 
-/* The relay reports a worker that cannot keep up: others take the new connections until it has caught up. */
+/* The relay reports a worker that cannot keep up: others take the new connections until it has caught up. One whose rings
+ * are damaged is deaf or dumb: it is replaced. */
 static void check_report(struct rc_supervisor *supervisor, struct rc_child *child)
 {
-    const bool behind = atomic_load_explicit(&child->process->reported_stuck, memory_order_relaxed) != 0;
+    if (child->verdict == NULL) {
+        return;
+    }
+    const uint64_t lost = RC_VERDICT_LOST << 32 | atomic_load_explicit(&child->life->generation, memory_order_relaxed);
+    /* The relay said so of this generation: neither of a former one, nor by rubbish. */
+    if (atomic_load_explicit(&child->verdict->lost, memory_order_acquire) == lost) {
+        rc_watch_kill(supervisor, child, "its rings are damaged");
+        return;
+    }
+    const bool behind = atomic_load_explicit(&child->verdict->behind, memory_order_relaxed) == 1;
     if (behind == child->behind) {
         return;
     }
@@ -291,6 +301,7 @@ void rc_watch_tick(struct rc_supervisor *supervisor, bool late)
             check_beat(supervisor, child);
             check_report(supervisor, child);
             correct_load(supervisor, child);
+            update_live(supervisor, child); /* again: workers have the page of loads writable */
         }
     }
 }

@@ -34,7 +34,7 @@ uint64_t rc_histogram_quantile(const struct rc_histogram *h, double quantile)
     }
     const double q = quantile < 0 ? 0 : quantile > 1 ? 1 : quantile;
     const double exact = q * (double)total;
-    uint64_t rank = (uint64_t)exact;
+    uint64_t rank = exact < 0x1p63 ? (uint64_t)exact : total; /* counts of another process may be anything */
     rank += (double)rank < exact;
     rank = rank == 0 ? 1 : rank > total ? total : rank;
 

@@ -1,5 +1,5 @@
 /*
- * config: the broker's configuration as plain memory without pointers, so that it lives in the control segment.
+ * config: the broker's configuration as plain memory without pointers, so that it lives in a segment of its own.
  *
  * The acceptor fills it (defaults from config.def, then TOML, then environment) and publishes it; workers and the
  * relay only read. Which key is which member, its unit, default, bounds, and whether a reload may change it stand in

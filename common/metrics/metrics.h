@@ -1,7 +1,7 @@
 /*
  * metrics: counters, gauges and histograms in shared memory, declared once in metrics.def.
  *
- * Each process (acceptor, relay, every worker) owns one `struct rc_metrics` in the control segment and is its only
+ * Each process (acceptor, relay, every worker) owns one `struct rc_metrics` in its report and is its only
  * writer; /metrics, `ringcast status` and a post-mortem read them all. Writing is a relaxed load + store: no lock
  * prefix, no sharing.
  */

@@ -92,5 +92,6 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, st
     }
     show(errors->lost, lost);
     show(errors->latest, latest);
-    return (enum rc_redis_state)atomic_load_explicit(&health->state, memory_order_acquire);
+    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire);
+    return state <= RC_REDIS_AWAY ? (enum rc_redis_state)state : RC_REDIS_AWAY;
 }

@@ -1,5 +1,5 @@
 /*
- * redis_health: how it stands with Redis, as the relay tells the other processes through the control segment.
+ * redis_health: how it stands with Redis, as the relay tells the other processes through its report.
  *
  * One writer (the relay), any number of readers; nothing blocks and nothing fails.
  */

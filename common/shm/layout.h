@@ -2,30 +2,56 @@
  * layout: every byte that several processes share, but for a worker's truth (worker/store/truth.h), which is one
  * worker's own.
  *
- *   control segment (1)      struct rc_control: identity, state, configuration, process table, relay truth, metrics
- *   port segment (1/worker)  struct rc_port, then two pairs of {up, down, overflow} ring data
+ *   segment     of             written by          numbers                     what is in it
+ *   core        (1)            acceptor            RC_CORE_ABI                 identity, listeners, state, table of processes
+ *   config      (1)            acceptor            RC_BUILD_ID                 two copies of the configuration, which is in force
+ *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
+ *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
+ *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
+ *
+ * One writer for each, so that a stray write of a process can damage only what that process says: the others have its
+ * segment mapped read-only (common/shm/control.h). Exceptions, with their reasons:
+ *
+ *   port     A ring has a cursor for each side and its records lie in between, so both map it writable. No third process
+ *            does, neither believes what it reads there (common/shm/ring.h), and both copy the sizes at mapping.
+ *   report   While a process does not run, the acceptor writes its report: STARTING, DOWN, and the head anew for a successor.
+ *   steering The BPF map of loads (common/shm/spawn_args.h) is one page that all workers map: the kernel counts there, a
+ *            worker takes off what it closed. The worst a stray write does is to send connections to the wrong worker;
+ *            acceptor and workers set their words anew every few seconds.
+ *
+ * What is read once and used as a bound (counts, sizes, the table of listeners) is copied at mapping and checked in the
+ * copy; struct rc_control and struct rc_port_view are these copies, and nobody reads the originals again.
  *
  * Segments are memfds made by the acceptor, sealed in size, inherited as descriptors. Fixed-width types, no pointers.
- * "W:" says who writes a field; everybody may read. Each segment's `ready` word is stored last with release.
+ * "W:" says who writes a field. Each segment's `ready` word is stored last with release.
  */
 #ifndef RC_COMMON_SHM_LAYOUT_H
 #define RC_COMMON_SHM_LAYOUT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "build_id.h"
 #include "common/base/hash.h"
 #include "common/config/config.h"
 #include "common/shm/doorbell.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/ring.h"
 
-/* Programs of different builds must not share memory: the layout's number (to be raised when a member gets another meaning), and the
- * size of everything in the control segment, which changes by itself. */
-#define RC_SHM_LAYOUT 1u
-#define RC_SHM_VERSION (RC_SHM_LAYOUT << 28 | ((uint32_t)sizeof(struct rc_control) & 0x0fffffffu))
-#define RC_CONTROL_READY 0x52434354u /* "RCCT" */
-#define RC_PORT_READY 0x52435054u    /* "RCPT" */
+/*
+ * Programs that share memory must agree on it. Core, port and records outlive builds: their numbers are raised when a
+ * member changes its place or its meaning, and members are only added at the end. Configuration and metrics change with
+ * nearly every release: RC_BUILD_ID is a checksum of the headers and tables that they are made of (Makefile).
+ */
+#define RC_CORE_ABI 1u
+#define RC_PORT_ABI 1u
+#define RC_RECORDS_ABI 1u           /* common/records: what lies in the rings */
+#define RC_CORE_READY 0x5243434fu   /* "RCCO" */
+#define RC_CONFIG_READY 0x52434346u /* "RCCF" */
+#define RC_REPORT_READY 0x52435250u /* "RCRP" */
+#define RC_KEEP_READY 0x52434b50u   /* "RCKP" */
+#define RC_PORT_READY 0x52435054u   /* "RCPT" */
 #define RC_LISTENERS_MAX 32
 
 /*
@@ -35,25 +61,32 @@
 enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING, RC_BROKER_STOPPING };
 
 /*
- * Life of a child:  DOWN -> STARTING -> READY -> DRAINED (a worker without clients that may exit) -> DOWN
+ * Life of a process:  DOWN -> STARTING -> READY -> DRAINED (a worker without clients that may exit) -> DOWN
  */
 enum rc_process_state { RC_PROCESS_DOWN, RC_PROCESS_STARTING, RC_PROCESS_READY, RC_PROCESS_DRAINED };
 
+/* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
-    _Atomic uint32_t state;      /* W: child (STARTING by acceptor before exec, DOWN by acceptor after waitpid) */
-    _Atomic uint32_t pid;        /* W: acceptor */
-    _Atomic uint32_t generation; /* W: acceptor, before exec: counts starts, first is 1 */
-    _Atomic uint32_t config_generation; /* W: child: the configuration it has taken over */
-    _Atomic uint64_t heartbeat_ms;      /* W: child, every loop, at least once a second (CLOCK_MONOTONIC) */
-    _Atomic uint64_t connections;       /* W: worker: its true load, for the reconciliation of the steering map */
-    _Atomic uint32_t reported_stuck;    /* W: relay: 1 while it had to drop for this worker */
-    _Atomic uint32_t cpu;               /* W: acceptor: CPU it is pinned to, UINT32_MAX = none */
-    struct rc_doorbell_shared bell;     /* W: the child sleeps, everybody rings */
-    uint8_t pad[88];
+    _Atomic uint32_t state;             /* STARTING and DOWN by the acceptor */
+    _Atomic uint32_t config_generation; /* the configuration it has taken over */
+    _Atomic uint64_t heartbeat_ms;      /* every loop, at least once a second (CLOCK_MONOTONIC) */
+    _Atomic uint64_t connections;       /* worker: its true load, for the reconciliation of the steering map */
+    uint8_t pad[104];
+    struct rc_doorbell_shared bell; /* it sleeps here; others read, and ring by eventfd */
 };
 _Static_assert(sizeof(struct rc_process) == 256, "process layout");
 
-/* What the relay's successor needs. W: relay. */
+/* What the acceptor says of a process. W: acceptor. */
+struct rc_life {
+    _Atomic uint32_t generation; /* counts starts, first is 1; raised after its death, before the next exec */
+    _Atomic uint32_t running;    /* 1 from before exec until waitpid: others write to it */
+    _Atomic uint32_t pid;        /* 0 = none */
+    _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
+    uint8_t pad[48];
+};
+_Static_assert(sizeof(struct rc_life) == 64, "life layout");
+
+/* Where the relay stands. W: relay. */
 struct rc_relay_truth {
     _Atomic uint64_t next_sequence; /* first is 1, never goes back */
     /* The record being routed: valid when intent_sequence != 0 and the up ring's head still is intent_position.
@@ -68,7 +101,7 @@ _Static_assert(sizeof(struct rc_relay_truth) == 128, "relay truth layout");
 
 /*
  * Idempotency keys that the relay has seen, in sets of a few ways each. In shared memory, since a relay that died in between is
- * when callers try again. W: relay, by relay/idempotency.
+ * when callers try again. W: relay, by relay/route/idempotency.
  */
 #define RC_IDEMPOTENCY_SETS 8192u
 #define RC_IDEMPOTENCY_WAYS 8u
@@ -93,7 +126,7 @@ enum rc_redis_state {
 
 #define RC_REDIS_ERROR_MAX 192
 #define RC_RELAY_SILENT_MS 2500u /* a relay that has not moved for this long says nothing about Redis any more */
-/* W: relay, by common/redis_health. */
+/* W: relay, by common/metrics/redis_health. */
 struct rc_redis_health {
     _Atomic uint32_t state;                          /* enum rc_redis_state */
     _Atomic uint32_t revision;                       /* odd while a text is being written */
@@ -123,9 +156,12 @@ struct rc_listener {
 };
 _Static_assert(sizeof(struct rc_listener) == 128, "listener layout");
 
-struct rc_control {
-    _Atomic uint32_t ready; /* RC_CONTROL_READY, stored last */
-    uint32_t version;
+/* W: acceptor. Up to `state` nothing changes once it is ready. */
+struct rc_core {
+    _Atomic uint32_t ready; /* RC_CORE_READY, stored last */
+    uint32_t abi;           /* RC_CORE_ABI */
+    uint32_t records_abi;   /* RC_RECORDS_ABI */
+    uint32_t reserved0;
     uint64_t bytes; /* of this segment */
     uint32_t worker_count;
     uint32_t boot_nonce; /* random, never 0: part of client ids */
@@ -135,25 +171,71 @@ struct rc_control {
     uint32_t listener_count;
     uint32_t slots_per_worker;   /* connection slots of each worker (from max_connections and RLIMIT_NOFILE) */
     uint32_t direct_descriptors; /* slots of each worker's direct descriptor table */
-    uint32_t reserved0;
+    uint32_t reserved1;
     uint8_t tls_ticket_keys[80];               /* random: a TLS session resumes on any worker of this boot */
     uint8_t hash_secret[RC_HASH_SECRET_BYTES]; /* random: all hash channel names alike (common/base/hash.h) */
-    _Atomic uint32_t state;                    /* enum rc_broker_state. W: acceptor */
-    _Atomic uint32_t config_generation;        /* W: acceptor. config[config_generation & 1] is in force; first is 0 */
-    _Atomic uint64_t drain_deadline_ms;        /* W: acceptor, before state = DRAINING */
     struct rc_listener listeners[RC_LISTENERS_MAX];
-    struct rc_relay_truth relay_truth;
+    uint8_t pad0[40];
+    _Atomic uint32_t state; /* enum rc_broker_state */
+    uint32_t reserved2;
+    _Atomic uint64_t drain_deadline_ms; /* before state = DRAINING */
+    uint8_t pad1[48];
+    struct rc_life acceptor;
+    struct rc_life relay;
+    struct rc_life workers[RC_WORKERS_MAX];
+};
+_Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
+               "what everybody looks at has lines of its own");
+_Static_assert(sizeof(struct rc_core) == 12928, "core layout: raise RC_CORE_ABI when a member moves");
+
+/*
+ * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds
+ * permissions and API keys. A reload writes the copy not in force, then `generation` (release), and waits for every child's
+ * config_generation before it writes again.
+ */
+struct rc_config_segment {
+    _Atomic uint32_t ready;      /* RC_CONFIG_READY, stored last */
+    uint32_t build;              /* RC_BUILD_ID */
+    _Atomic uint32_t generation; /* copies[generation & 1] is in force; first is 0 */
+    uint32_t reserved0;
+    struct rc_config copies[2];
+};
+
+/* What a process tells the others. W: that process. */
+struct rc_report {
+    _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
+    uint32_t abi;           /* RC_CORE_ABI: of all before `metrics` */
+    uint32_t build;         /* RC_BUILD_ID: of all from `metrics` on */
+    uint32_t reserved0;
+    uint8_t pad[112];
+    struct rc_process process;
+    struct rc_metrics metrics;
+};
+
+/* What the relay thinks of a worker. W: relay. */
+#define RC_VERDICT_LOST UINT64_C(0x4c4f5354) /* "LOST" */
+struct rc_verdict {
+    _Atomic uint64_t lost;   /* RC_VERDICT_LOST << 32 | generation whose rings cannot be used: it has to be replaced */
+    _Atomic uint32_t behind; /* 1 while messages had to be dropped for it */
+    uint32_t reserved0;
+};
+
+struct rc_relay_report {
+    struct rc_report report;
     struct rc_redis_health redis_health;
     struct rc_bridge_counters bridges[RC_CONFIG_BRIDGES_MAX]; /* in the order of config.bridges */
-    struct rc_process acceptor;
-    struct rc_process relay;
-    struct rc_process workers[RC_WORKERS_MAX];
-    /* The acceptor writes the copy not in force, then the generation (release), and waits for every child's
-     * config_generation before it writes again. */
-    struct rc_config config[2];
-    struct rc_metrics acceptor_metrics;
-    struct rc_metrics relay_metrics;
-    struct rc_metrics worker_metrics[RC_WORKERS_MAX];
+    struct rc_verdict verdicts[RC_WORKERS_MAX];
+};
+
+/* What a relay leaves to its successor. W: relay; nobody else has it. */
+struct rc_relay_keep {
+    _Atomic uint32_t ready; /* RC_KEEP_READY. W: acceptor, as `abi` */
+    uint32_t abi;           /* RC_CORE_ABI */
+    uint8_t pad[120];
+    struct rc_relay_truth truth;
+    /* For each worker: 1 from the first drop until every gap record is written; a successor that finds 1 writes one gap for
+     * all. */
+    _Atomic uint32_t gap_pending[RC_WORKERS_MAX];
     struct rc_idempotency idempotency; /* pages are touched with use only */
 };
 
@@ -165,16 +247,12 @@ struct rc_port_pair {
 };
 
 struct rc_port {
-    _Atomic uint32_t ready; /* RC_PORT_READY, stored last */
-    uint32_t version;
-    uint64_t ring_bytes;         /* data bytes of each up and down ring */
-    uint64_t overflow_bytes;     /* data bytes of each overflow ring */
-    _Atomic uint32_t generation; /* W: acceptor, after the death of the former worker and before the next one's exec */
-    /* W: relay: 1 from the first drop until every gap record is written; a successor that finds 1 writes one gap for
-     * all. */
-    _Atomic uint32_t gap_pending;
-    uint8_t pad[96];
-    struct rc_port_pair pairs[2];
+    _Atomic uint32_t ready;  /* RC_PORT_READY. W: acceptor, as all before `pairs` */
+    uint32_t abi;            /* RC_PORT_ABI */
+    uint64_t ring_bytes;     /* data bytes of each up and down ring */
+    uint64_t overflow_bytes; /* data bytes of each overflow ring */
+    uint8_t pad[104];
+    struct rc_port_pair pairs[2]; /* pair = generation of the worker & 1 */
     /* data follows at RC_PORT_DATA_OFFSET: pair 0 up, down, overflow; pair 1 up, down, overflow */
 };
 
@@ -189,11 +267,18 @@ static inline uint64_t rc_port_bytes(uint64_t ring_bytes, uint64_t overflow_byte
     return RC_PORT_DATA_OFFSET + 2 * (2 * ring_bytes + overflow_bytes);
 }
 
+/* A process's own view of a port: the sizes were copied and checked when it was mapped (rc_port_view_open). */
+struct rc_port_view {
+    struct rc_port *shared; /* borrowed: mapped until exit */
+    uint64_t ring_bytes;
+    uint64_t overflow_bytes;
+};
+
 /* The data area of one ring. */
-static inline void *rc_port_data(struct rc_port *port, uint32_t pair, enum rc_port_ring ring)
+static inline void *rc_port_data(const struct rc_port_view *view, uint32_t pair, enum rc_port_ring ring)
 {
-    const uint64_t pair_bytes = 2 * port->ring_bytes + port->overflow_bytes;
-    return (uint8_t *)port + RC_PORT_DATA_OFFSET + pair * pair_bytes + (uint64_t)ring * port->ring_bytes;
+    const uint64_t pair_bytes = 2 * view->ring_bytes + view->overflow_bytes;
+    return (uint8_t *)view->shared + RC_PORT_DATA_OFFSET + pair * pair_bytes + (uint64_t)ring * view->ring_bytes;
 }
 
 #endif

@@ -92,7 +92,7 @@ int rc_ring_attach_consumer(struct rc_ring *ring, struct rc_ring_shared *shared,
     if (rc != 0) {
         return rc;
     }
-    ring->position = head;
+    ring->position = ring->released = head;
     ring->peer = tail;
     if (tail != 0) {
         /* A predecessor may have died between clearing the producer's request (R8) and waking it: ask again in its
@@ -245,9 +245,10 @@ void rc_ring_release(struct rc_ring *ring)
 void rc_ring_release_to(struct rc_ring *ring, uint64_t position)
 {
     RC_ASSERT(position <= ring->position);
-    /* Our own last store: relaxed. Never backwards, and no store at all when nothing changes (the producer reads this
-     * line). */
-    if (position > atomic_load_explicit(&ring->shared->head, memory_order_relaxed)) {
+    /* By our own memory: a head that somebody else wrote would stop the ring for ever. Never backwards, and no store at all
+     * when nothing changes (the producer reads this line). */
+    if (position > ring->released) {
+        ring->released = position;
         /* R3 pairs with R4 in refresh_head: our reads of the records are done before the producer overwrites them. */
         atomic_store_explicit(&ring->shared->head, position, memory_order_release);
     }
@@ -259,6 +260,11 @@ bool rc_ring_room_due(struct rc_ring *ring)
     /* R8 pairs with R5. */
     if (atomic_load_explicit(&ring->shared->wants_room, memory_order_relaxed) == 0) {
         return false;
+    }
+    if (atomic_load_explicit(&ring->shared->head, memory_order_relaxed) != ring->released) {
+        /* Somebody else wrote it, and the producer, who does not believe it, may wait for a release that is long done. R3a, as
+         * R3. */
+        atomic_store_explicit(&ring->shared->head, ring->released, memory_order_release);
     }
     if (rc_ring_used(ring) > ring->capacity / 2) {
         return false; /* the request stays; a later release answers it */

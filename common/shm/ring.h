@@ -50,6 +50,7 @@ struct rc_ring {
     uint64_t position; /* producer: next byte to write; consumer: next byte to read (not yet released) */
     uint64_t peer;     /* producer: cached head; consumer: cached tail */
     uint64_t claimed;  /* producer: end of the claimed record, 0 when none */
+    uint64_t released; /* consumer: what the shared head is to be, whatever another process made of it */
 };
 
 /* Bytes a record of `payload` bytes takes in the ring. */

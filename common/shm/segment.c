@@ -1,13 +1,19 @@
-/* shm: see shm.h. */
+/* segment: see segment.h. */
 #include "common/shm/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Linux 5.1; the libraries of Debian 12 name it, older ones do not. */
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
 
 /* Linux 6.3; older C libraries do not name it. Without it such kernels complain about every memfd in their log. */
 #ifndef MFD_NOEXEC_SEAL
@@ -63,7 +69,21 @@ int rc_segment_size(int fd, uint64_t bytes, struct rc_err *err)
     return 0;
 }
 
-void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err)
+int rc_segment_reader(int fd, struct rc_err *err)
+{
+    /* The kernel opens a memfd anew through /proc with the rights of its mode: nobody's to write from here on. */
+    char path[48];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    const int reader = fchmod(fd, S_IRUSR) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (reader < 0) {
+        const int code = errno;
+        return rc_err_set(err, -code, "shared memory segment: opening it for reading: %s%s", strerror(code),
+                          code == EMFILE || code == ENFILE ? " (raise RLIMIT_NOFILE, `ulimit -n`)" : "");
+    }
+    return reader;
+}
+
+static void *segment_map(int fd, int protection, uint64_t *bytes, struct rc_err *err)
 {
     struct stat status;
     if (fstat(fd, &status) != 0) {
@@ -76,12 +96,45 @@ void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err)
         rc_err_set(err, -EBADMSG, "shared memory segment: descriptor %d is not a memfd sealed in its size", fd);
         return NULL;
     }
-    void *memory = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, (size_t)status.st_size, protection, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         rc_err_set(err, -errno, "shared memory segment of %" PRIu64 " bytes: mmap: %s", (uint64_t)status.st_size,
                    strerror(errno));
         return NULL;
     }
     *bytes = (uint64_t)status.st_size;
+    return memory;
+}
+
+void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err)
+{
+    return segment_map(fd, PROT_READ | PROT_WRITE, bytes, err);
+}
+
+const void *rc_segment_map_read(int fd, uint64_t *bytes, struct rc_err *err)
+{
+    return segment_map(fd, PROT_READ, bytes, err);
+}
+
+void *rc_segment_create_for_reading(const char *name, uint64_t bytes, int *fd, struct rc_err *err)
+{
+    *fd = rc_segment_create(name, 0, err);
+    if (*fd < 0) {
+        return NULL;
+    }
+    /* The seal spares mappings that are there already, so it comes last. */
+    void *memory = MAP_FAILED;
+    if (ftruncate(*fd, (off_t)bytes) == 0) {
+        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+    }
+    if (memory == MAP_FAILED || fcntl(*fd, F_ADD_SEALS, SHM_SEALS | F_SEAL_FUTURE_WRITE) != 0) {
+        rc_err_set(err, -errno, "shared memory segment %s of %" PRIu64 " bytes: %s", name, bytes, strerror(errno));
+        if (memory != MAP_FAILED) {
+            munmap(memory, bytes);
+        }
+        close(*fd);
+        *fd = -1;
+        return NULL;
+    }
     return memory;
 }

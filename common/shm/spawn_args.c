@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,19 +37,38 @@ static int list_add(int *items, int *count, int max, int value)
     return 0;
 }
 
+/* Descriptors that are given once, and to whom. */
+enum { FOR_WORKER = 1, FOR_RELAY = 2, FOR_BOTH = FOR_WORKER | FOR_RELAY };
+static const struct {
+    const char *name;
+    size_t offset;
+    int whose;
+} singles[] = {
+    {"--core-fd", offsetof(struct rc_spawn_args, core_fd), FOR_BOTH},
+    {"--config-fd", offsetof(struct rc_spawn_args, config_fd), FOR_BOTH},
+    {"--own-fd", offsetof(struct rc_spawn_args, own_fd), FOR_BOTH},
+    {"--acceptor-fd", offsetof(struct rc_spawn_args, acceptor_fd), FOR_BOTH},
+    {"--life-fd", offsetof(struct rc_spawn_args, life_fd), FOR_BOTH},
+    {"--bell-fd", offsetof(struct rc_spawn_args, bell_fd), FOR_BOTH},
+    {"--keep-fd", offsetof(struct rc_spawn_args, keep_fd), FOR_RELAY},
+    {"--relay-fd", offsetof(struct rc_spawn_args, relay_fd), FOR_WORKER},
+    {"--truth-fd", offsetof(struct rc_spawn_args, truth_fd), FOR_WORKER},
+    {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
+    {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
+};
+#define SINGLES (sizeof(singles) / sizeof(singles[0]))
+
+static int *single_at(struct rc_spawn_args *args, size_t i)
+{
+    return (int *)((char *)args + singles[i].offset);
+}
+
 /* Where a descriptor given once is kept; NULL when `name` is none of them. */
 static int *single_of(struct rc_spawn_args *args, const char *name)
 {
-    const struct {
-        const char *name;
-        int *slot;
-    } singles[] = {
-        {"--control-fd", &args->control_fd}, {"--life-fd", &args->life_fd},   {"--bell-fd", &args->bell_fd},
-        {"--truth-fd", &args->truth_fd},     {"--steer-fd", &args->steer_fd}, {"--relay-bell-fd", &args->relay_bell_fd},
-    };
-    for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
+    for (size_t i = 0; i < SINGLES; i++) {
         if (strcmp(singles[i].name, name) == 0) {
-            return singles[i].slot;
+            return single_at(args, i);
         }
     }
     return NULL;
@@ -73,6 +94,9 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
     if (strcmp(name, "--listen-fd") == 0) {
         return list_add(args->listen_fds, &args->listen_count, RC_LISTENERS_MAX, value);
     }
+    if (strcmp(name, "--worker-fd") == 0) {
+        return list_add(args->worker_fds, &args->worker_count, RC_WORKERS_MAX, value);
+    }
     if (strcmp(name, "--port-fd") == 0) {
         return list_add(args->port_fds, &args->port_count, RC_WORKERS_MAX, value);
     }
@@ -82,48 +106,67 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
     return -EINVAL;
 }
 
+static int missing(struct rc_err *err, const char *name)
+{
+    return rc_err_set(err, -EINVAL, "%s is missing: this program is started by ringcast, not by hand", name);
+}
+
 /* What each kind of child must have been given, and what it must not. */
 static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
 {
-    const char *missing = args->control_fd == UNSET ? "--control-fd"
-                          : args->life_fd == UNSET  ? "--life-fd"
-                          : args->bell_fd == UNSET  ? "--bell-fd"
-                          : args->port_count == 0   ? "--port-fd"
-                                                    : NULL;
-    if (args->index >= 0) {
-        missing = missing != NULL                ? missing
-                  : args->truth_fd == UNSET      ? "--truth-fd"
-                  : args->relay_bell_fd == UNSET ? "--relay-bell-fd"
-                  : args->listen_count == 0      ? "--listen-fd"
-                                                 : NULL;
-        if (missing == NULL && (args->port_count != 1 || args->worker_bell_count != 0)) {
-            return rc_err_set(err, -EINVAL, "a worker has one --port-fd and no --worker-bell-fd");
+    const bool worker = args->index >= 0;
+    for (size_t i = 0; i < SINGLES; i++) {
+        int *value = single_at(args, i);
+        if ((singles[i].whose & (worker ? FOR_WORKER : FOR_RELAY)) == 0) {
+            if (*value != UNSET) {
+                return rc_err_set(err, -EINVAL, "%s is not for a %s", singles[i].name, worker ? "worker" : "relay");
+            }
+            *value = -1;
+        } else if (value == &args->steer_fd && *value == UNSET) {
+            *value = -1;
+        } else if (*value == UNSET) {
+            return missing(err, singles[i].name);
         }
-        args->steer_fd = args->steer_fd == UNSET ? -1 : args->steer_fd;
-    } else if (missing == NULL) {
-        if (args->port_count != args->worker_bell_count) {
-            return rc_err_set(err, -EINVAL, "%d times --port-fd, %d times --worker-bell-fd: one of each per worker",
-                              args->port_count, args->worker_bell_count);
-        }
-        if (args->truth_fd != UNSET || args->relay_bell_fd != UNSET || args->steer_fd != UNSET ||
-            args->listen_count != 0) {
-            return rc_err_set(err, -EINVAL,
-                              "the relay takes no --truth-fd, --relay-bell-fd, --steer-fd or --listen-fd");
-        }
-        args->truth_fd = args->relay_bell_fd = args->steer_fd = -1;
     }
-    if (missing != NULL) {
-        return rc_err_set(err, -EINVAL, "%s is missing: this program is started by ringcast, not by hand", missing);
+    if (args->port_count == 0) {
+        return missing(err, "--port-fd");
+    }
+    if (args->worker_count == 0) {
+        return missing(err, "--worker-fd");
+    }
+    if (worker && args->listen_count == 0) {
+        return missing(err, "--listen-fd");
+    }
+    if (worker && (args->port_count != 1 || args->worker_bell_count != 0)) {
+        return rc_err_set(err, -EINVAL, "a worker has one --port-fd and no --worker-bell-fd");
+    }
+    if (!worker && args->port_count != args->worker_bell_count) {
+        return rc_err_set(err, -EINVAL, "%d times --port-fd, %d times --worker-bell-fd: one of each per worker",
+                          args->port_count, args->worker_bell_count);
+    }
+    if (!worker && args->listen_count != 0) {
+        return rc_err_set(err, -EINVAL, "--listen-fd is not for a relay");
     }
     return 0;
 }
 
-int rc_spawn_args_parse(struct rc_spawn_args *args, int argc, char **argv, struct rc_err *err)
+static void clear(struct rc_spawn_args *args, int index, int none)
 {
     memset(args, 0, sizeof(*args));
-    args->index = -1;
-    args->control_fd = args->life_fd = args->bell_fd = UNSET;
-    args->truth_fd = args->relay_bell_fd = args->steer_fd = UNSET;
+    args->index = index;
+    for (size_t i = 0; i < SINGLES; i++) {
+        *single_at(args, i) = none;
+    }
+}
+
+void rc_spawn_args_clear(struct rc_spawn_args *args, int index)
+{
+    clear(args, index, -1);
+}
+
+int rc_spawn_args_parse(struct rc_spawn_args *args, int argc, char **argv, struct rc_err *err)
+{
+    clear(args, -1, UNSET);
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 >= argc) {
             return rc_err_set(err, -EINVAL, "%s has no value", argv[i]);
@@ -172,31 +215,28 @@ static void pair_put(struct writer *w, const char *name, int value)
     word_put(w, "%d", value);
 }
 
+static void list_put(struct writer *w, const char *name, const int *values, int count)
+{
+    for (int i = 0; i < count; i++) {
+        pair_put(w, name, values[i]);
+    }
+}
+
 int rc_spawn_args_format(const struct rc_spawn_args *args, char **argv, int argv_max, char *text, int text_max)
 {
     struct writer w = {.argv = argv, .argv_max = argv_max, .argc = 1, .text = text, .text_max = text_max};
     if (args->index >= 0) {
         pair_put(&w, "--index", args->index);
     }
-    pair_put(&w, "--control-fd", args->control_fd);
-    if (args->index >= 0) {
-        pair_put(&w, "--port-fd", args->port_fds[0]);
-        pair_put(&w, "--truth-fd", args->truth_fd);
-    }
-    pair_put(&w, "--life-fd", args->life_fd);
-    pair_put(&w, "--bell-fd", args->bell_fd);
-    if (args->index >= 0) {
-        pair_put(&w, "--relay-bell-fd", args->relay_bell_fd);
-        pair_put(&w, "--steer-fd", args->steer_fd);
-        for (int i = 0; i < args->listen_count; i++) {
-            pair_put(&w, "--listen-fd", args->listen_fds[i]);
-        }
-    } else {
-        for (int i = 0; i < args->port_count; i++) {
-            pair_put(&w, "--port-fd", args->port_fds[i]);
-            pair_put(&w, "--worker-bell-fd", args->worker_bell_fds[i]);
+    for (size_t i = 0; i < SINGLES; i++) {
+        if ((singles[i].whose & (args->index >= 0 ? FOR_WORKER : FOR_RELAY)) != 0) {
+            pair_put(&w, singles[i].name, *(const int *)((const char *)args + singles[i].offset));
         }
     }
+    list_put(&w, "--worker-fd", args->worker_fds, args->worker_count);
+    list_put(&w, "--port-fd", args->port_fds, args->port_count);
+    list_put(&w, "--worker-bell-fd", args->worker_bell_fds, args->worker_bell_count);
+    list_put(&w, "--listen-fd", args->listen_fds, args->listen_count);
     if (w.full || w.argc >= argv_max) {
         return -E2BIG;
     }

@@ -1,10 +1,14 @@
 /*
  * spawn_args: how the acceptor hands descriptors to a child, one format for both sides.
  *
- *   ringcast-worker --index I --control-fd N --port-fd N --truth-fd N --life-fd N --bell-fd N --relay-bell-fd N
- *                   --steer-fd N --listen-fd N (one per control->listeners entry, in order)
- *   ringcast-relay  --control-fd N --life-fd N --bell-fd N  then per worker in order: --port-fd N --worker-bell-fd N
+ *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
+ *                   --life-fd N --bell-fd N --relay-bell-fd N --steer-fd N
+ *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
+ *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
+ *                   then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
  *
+ * Segments are those of common/shm/layout.h. `own` is the child's report; it, `keep`, `port` and `truth` can be mapped writable,
+ * the others only read.
  * `life` is the read end of a pipe whose write end only the acceptor holds: end of file = the acceptor is gone, end
  * cleanly. `bell` is the child's own eventfd, `*-bell` those it rings. `steer` is the BPF map of loads (-1 = none).
  */
@@ -17,12 +21,19 @@
 
 struct rc_spawn_args {
     int index; /* worker index, -1 for the relay */
-    int control_fd;
+    int core_fd;
+    int config_fd;
+    int own_fd;
+    int acceptor_fd;
+    int relay_fd; /* worker only */
+    int keep_fd;  /* relay only */
     int life_fd;
     int bell_fd;
     int truth_fd;      /* worker only */
     int relay_bell_fd; /* worker only */
     int steer_fd;      /* worker only, -1 = none */
+    int worker_count;
+    int worker_fds[RC_WORKERS_MAX];
     int listen_count;
     int listen_fds[RC_LISTENERS_MAX];
     int port_count; /* worker: 1 */
@@ -30,6 +41,9 @@ struct rc_spawn_args {
     int worker_bell_count;
     int worker_bell_fds[RC_WORKERS_MAX];
 };
+
+/* No descriptor at all, for the one of `index`. */
+void rc_spawn_args_clear(struct rc_spawn_args *args, int index);
 
 /* Child: reads argv. -EINVAL with the offending argument in `err`. */
 int rc_spawn_args_parse(struct rc_spawn_args *args, int argc, char **argv, struct rc_err *err);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "common/records/query.h"
-#include "common/shm/layout.h"
+#include "common/shm/control.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"

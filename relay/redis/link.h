@@ -55,7 +55,7 @@ struct rc_redis_setup {
     const struct rc_config_redis *config; /* copied; url is not empty */
     const char *instance_id;              /* borrowed; shown in CLIENT LIST */
     struct rc_metrics *metrics;           /* borrowed: the relay's */
-    struct rc_redis_health *health;       /* borrowed: in the control segment; the link is its only writer */
+    struct rc_redis_health *health;       /* borrowed: in the relay's report; the link is its only writer */
     struct rc_redis_host host;
     bool successor; /* this process follows one that had subscriptions */
 };

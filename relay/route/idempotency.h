@@ -1,7 +1,7 @@
 /*
  * idempotency: which keys of API callers were used in the last minutes, so that a message tried again is not sent again.
  *
- * The table is in the control segment (common/shm/layout.h) and outlives the relay. Written by the router alone. Bounded: a set
+ * The table is in the relay's keep segment (common/shm/layout.h) and outlives the relay. Written by the router alone. Bounded: a set
  * of eight ways per hash; when all of them are still in force the oldest is forgotten early. Nothing fails.
  */
 #ifndef RC_RELAY_ROUTE_IDEMPOTENCY_H

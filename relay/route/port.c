@@ -10,37 +10,40 @@
 /* Records that one pump moves at most, so that a worker with a deep overflow does not hold up the others. */
 #define PUMP_RECORDS_MAX 512u
 
-/* The smallest ring that common/ring attaches to; it also gives every answer room in half an overflow (see rc_port_stalled). */
+/* The smallest ring (rc_port_view_open): it also gives every answer room in half an overflow (see rc_port_stalled). */
 #define RING_BYTES_MIN 4096u
 _Static_assert(RING_BYTES_MIN / 2 >= 2 * (sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + RC_REQUEST_ID_MAX + 16),
                "an answer and its wrap padding fit half of the smallest overflow");
 
-static bool valid_size(uint64_t bytes)
-{
-    return bytes >= RING_BYTES_MIN && bytes <= (UINT64_C(1) << 40) && (bytes & (bytes - 1)) == 0;
-}
-
 static void count_corrupt(struct rc_relay_port *port, const char *what)
 {
-    rc_metric_add(port->metrics, RC_METRIC_RING_CORRUPT, 1);
+    rc_metric_add(port->setup.metrics, RC_METRIC_RING_CORRUPT, 1);
     rc_log_limited(RC_LOG_ERROR, 5, "ring_corrupt", "worker=%u generation=%u what=\"%s\"", port->index,
                    port->generation, what);
 }
 
-/* Data area by the sizes that were validated: the segment's own copy of them may have been overwritten since. */
-static void *ring_data(const struct rc_relay_port *port, uint32_t pair, enum rc_port_ring ring)
+static uint32_t generation_of(const struct rc_relay_port *port)
 {
-    return (uint8_t *)port->shared + RC_PORT_DATA_OFFSET + pair * (2 * port->ring_bytes + port->overflow_bytes) +
-           (uint64_t)ring * port->ring_bytes;
+    /* P2 pairs with the acceptor's release store before it starts the worker. */
+    return atomic_load_explicit(&port->setup.life->generation, memory_order_acquire);
+}
+
+/* A ring that the living worker uses is of no use any more: the acceptor replaces the worker. */
+static void tell_lost(struct rc_relay_port *port)
+{
+    atomic_store_explicit(&port->setup.verdict->lost, RC_VERDICT_LOST << 32 | port->generation, memory_order_release);
 }
 
 static void attach_up(struct rc_relay_port *port, uint32_t pair)
 {
     port->up_pair = pair;
-    port->up_lost = rc_ring_attach_consumer(&port->up, &port->shared->pairs[pair].up, ring_data(port, pair, RC_PORT_UP),
-                                            port->ring_bytes) != 0;
+    port->up_lost = rc_ring_attach_consumer(&port->up, &port->view.shared->pairs[pair].up,
+                                            rc_port_data(&port->view, pair, RC_PORT_UP), port->view.ring_bytes) != 0;
     if (port->up_lost) {
         count_corrupt(port, "up ring positions");
+        if (pair == (port->generation & 1)) {
+            tell_lost(port);
+        }
     }
 }
 
@@ -59,7 +62,7 @@ static void select_up(struct rc_relay_port *port)
     const uint32_t current = port->generation & 1;
     attach_up(port, current ^ 1);
     if (port->up_lost) {
-        mend_dead_ring(&port->shared->pairs[current ^ 1].up);
+        mend_dead_ring(&port->view.shared->pairs[current ^ 1].up);
         attach_up(port, current);
     } else if (!rc_ring_readable(&port->up)) {
         attach_up(port, current);
@@ -68,10 +71,10 @@ static void select_up(struct rc_relay_port *port)
 
 static int attach_overflow(struct rc_relay_port *port, uint32_t pair)
 {
-    struct rc_ring_shared *shared = &port->shared->pairs[pair].overflow;
-    void *data = ring_data(port, pair, RC_PORT_OVERFLOW);
-    const int in = rc_ring_attach_producer(&port->overflow_in, shared, data, port->overflow_bytes);
-    const int out = rc_ring_attach_consumer(&port->overflow_out, shared, data, port->overflow_bytes);
+    struct rc_ring_shared *shared = &port->view.shared->pairs[pair].overflow;
+    void *data = rc_port_data(&port->view, pair, RC_PORT_OVERFLOW);
+    const int in = rc_ring_attach_producer(&port->overflow_in, shared, data, port->view.overflow_bytes);
+    const int out = rc_ring_attach_consumer(&port->overflow_out, shared, data, port->view.overflow_bytes);
     return in != 0 ? in : out;
 }
 
@@ -86,55 +89,42 @@ static void discard_overflow(struct rc_relay_port *port)
 static void attach_down(struct rc_relay_port *port)
 {
     const uint32_t pair = port->generation & 1;
-    struct rc_port_pair *dead = &port->shared->pairs[pair ^ 1];
+    struct rc_port_pair *dead = &port->view.shared->pairs[pair ^ 1];
     if (attach_overflow(port, pair ^ 1) == 0) {
         discard_overflow(port); /* for clients that died with their worker */
     } else {
         mend_dead_ring(&dead->overflow);
     }
-    if (rc_ring_attach_producer(&port->down, &dead->down, ring_data(port, pair ^ 1, RC_PORT_DOWN), port->ring_bytes) !=
-        0) {
+    if (rc_ring_attach_producer(&port->down, &dead->down, rc_port_data(&port->view, pair ^ 1, RC_PORT_DOWN),
+                                port->view.ring_bytes) != 0) {
         mend_dead_ring(&dead->down);
     }
-    int result = rc_ring_attach_producer(&port->down, &port->shared->pairs[pair].down,
-                                         ring_data(port, pair, RC_PORT_DOWN), port->ring_bytes);
+    int result = rc_ring_attach_producer(&port->down, &port->view.shared->pairs[pair].down,
+                                         rc_port_data(&port->view, pair, RC_PORT_DOWN), port->view.ring_bytes);
     if (result == 0) {
         result = attach_overflow(port, pair);
     }
     port->down_lost = result != 0;
     if (port->down_lost) {
         count_corrupt(port, "down ring positions");
+        tell_lost(port);
     }
 }
 
-int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes, struct rc_process *process,
-                 struct rc_metrics *metrics, uint32_t index, int bell_fd, struct rc_err *err)
+int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes,
+                 const struct rc_relay_port_setup *setup, struct rc_err *err)
 {
-    /* P1 pairs with the acceptor's release store of `ready`, its last: sizes and version are written before it. */
-    if (bytes < RC_PORT_DATA_OFFSET || atomic_load_explicit(&shared->ready, memory_order_acquire) != RC_PORT_READY ||
-        shared->version != RC_SHM_VERSION) {
-        return rc_err_set(err, -EBADMSG, "port segment of worker %u is not one of this version of ringcast", index);
+    const int result = rc_port_view_open(&port->view, shared, bytes, err);
+    if (result != 0) {
+        return result;
     }
-    const uint64_t ring_bytes = shared->ring_bytes;
-    const uint64_t overflow_bytes = shared->overflow_bytes;
-    if (!valid_size(ring_bytes) || !valid_size(overflow_bytes) || rc_port_bytes(ring_bytes, overflow_bytes) > bytes) {
-        return rc_err_set(
-            err, -EBADMSG, "port segment of worker %u: rings of %llu and %llu bytes do not fit its %llu bytes", index,
-            (unsigned long long)ring_bytes, (unsigned long long)overflow_bytes, (unsigned long long)bytes);
-    }
-    port->shared = shared;
-    port->process = process;
-    port->metrics = metrics;
-    port->index = index;
-    port->bell_fd = bell_fd;
-    port->ring_bytes = ring_bytes;
-    port->overflow_bytes = overflow_bytes;
-    port->record_bytes_max = ring_bytes / 2 - sizeof(struct rc_ring_record_header); /* rc_ring_payload_max */
-    /* P2 pairs with the acceptor's release store before it starts the worker. */
-    port->generation = atomic_load_explicit(&shared->generation, memory_order_acquire);
+    port->setup = *setup;
+    port->index = setup->index;
+    port->record_bytes_max = port->view.ring_bytes / 2 - sizeof(struct rc_ring_record_header); /* rc_ring_payload_max */
+    port->generation = generation_of(port);
     attach_down(port);
     select_up(port);
-    if (atomic_load_explicit(&shared->gap_pending, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(setup->gap_pending, memory_order_relaxed) != 0) {
         rc_gap_set_add_all(&port->gaps); /* a predecessor dropped something; what it was died with it */
     }
     (void)rc_port_follow(port);
@@ -148,14 +138,15 @@ void rc_port_close(struct rc_relay_port *port)
 
 static void end_gap(struct rc_relay_port *port)
 {
-    atomic_store_explicit(&port->process->reported_stuck, 0, memory_order_relaxed);
-    atomic_store_explicit(&port->shared->gap_pending, 0, memory_order_release);
+    atomic_store_explicit(&port->setup.verdict->behind, 0, memory_order_relaxed);
+    atomic_store_explicit(port->setup.gap_pending, 0, memory_order_release);
 }
 
 bool rc_port_follow(struct rc_relay_port *port)
 {
-    const uint32_t state = atomic_load_explicit(&port->process->state, memory_order_acquire);
-    const uint32_t generation = atomic_load_explicit(&port->shared->generation, memory_order_acquire); /* P2 */
+    /* P3 pairs with the acceptor's release stores around a life: its generation is the one that runs, or ran last. */
+    const bool running = atomic_load_explicit(&port->setup.life->running, memory_order_acquire) != 0;
+    const uint32_t generation = generation_of(port);
     const bool adopt = generation != port->generation;
     if (RC_UNLIKELY(adopt)) {
         rc_log_info("worker_generation", "worker=%u from=%u to=%u", port->index, port->generation, generation);
@@ -169,7 +160,7 @@ bool rc_port_follow(struct rc_relay_port *port)
         rc_acknowledgements_clear(&port->acknowledgements);
         end_gap(port);
     }
-    port->live = state != RC_PROCESS_DOWN && !port->down_lost;
+    port->live = running && !port->down_lost;
     return adopt;
 }
 
@@ -215,9 +206,7 @@ int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
                 return -EBADMSG;
             }
             record->current = record->view.head.generation == port->generation;
-            if (!record->current &&
-                record->view.head.generation ==
-                    atomic_load_explicit(&port->shared->generation, memory_order_acquire)) { /* P2 */
+            if (!record->current && record->view.head.generation == generation_of(port)) {
                 /* A worker that was started since rc_port_follow looked: to be adopted first, or its interest were lost. */
                 port->up.position = before;
                 return 0;
@@ -229,11 +218,12 @@ int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
         }
         if (port->up_pair != (port->generation & 1)) { /* the dead generation's ring is drained, or of no use */
             if (result < 0) {
-                mend_dead_ring(&port->shared->pairs[port->up_pair].up);
+                mend_dead_ring(&port->view.shared->pairs[port->up_pair].up);
             }
             attach_up(port, port->generation & 1);
         } else if (result < 0) {
             port->up_lost = true;
+            tell_lost(port);
         } else {
             return 0;
         }
@@ -249,12 +239,12 @@ void rc_port_release(struct rc_relay_port *port)
 uint64_t rc_port_position(const struct rc_relay_port *port)
 {
     /* Not up.position: that may stand behind a padding record which the shared head has not passed yet. */
-    return atomic_load_explicit(&port->shared->pairs[port->up_pair].up.head, memory_order_relaxed);
+    return port->up.released;
 }
 
 bool rc_port_rewind(struct rc_relay_port *port, uint32_t pair, uint64_t position)
 {
-    if (atomic_load_explicit(&port->shared->pairs[pair].up.head, memory_order_relaxed) != position) {
+    if (atomic_load_explicit(&port->view.shared->pairs[pair].up.head, memory_order_relaxed) != position) {
         return false;
     }
     attach_up(port, pair);
@@ -291,7 +281,7 @@ static int admit(const struct rc_relay_port *port, enum rc_record_type type, uin
         return -ENOTCONN;
     }
     if (RC_UNLIKELY(bytes > port->record_bytes_max)) {
-        rc_metric_add(port->metrics, RC_METRIC_DOWN_TOO_LARGE, 1);
+        rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_TOO_LARGE, 1);
         rc_log_limited(RC_LOG_WARN, 5, "record_too_large", "worker=%u bytes=%llu max=%llu remedy=\"%s\"", port->index,
                        (unsigned long long)bytes, (unsigned long long)port->record_bytes_max, "raise server.ring_size");
         return -EMSGSIZE;
@@ -310,20 +300,20 @@ static int write_in_order(struct rc_relay_port *port, enum rc_record_type type, 
     if (RC_LIKELY(rc_port_overflow_used(port) == 0) && write_record(port, &port->down, type, view, (uint32_t)bytes)) {
         port->ring_due = true;
     } else if (write_record(port, &port->overflow_in, type, view, (uint32_t)bytes)) {
-        rc_metric_add(port->metrics, RC_METRIC_OVERFLOWED, 1);
+        rc_metric_add(port->setup.metrics, RC_METRIC_OVERFLOWED, 1);
     } else {
         return -EAGAIN;
     }
-    rc_metric_add(port->metrics, RC_METRIC_ROUTED, 1);
+    rc_metric_add(port->setup.metrics, RC_METRIC_ROUTED, 1);
     return 0;
 }
 
 static void begin_gap(struct rc_relay_port *port)
 {
     /* Before the up record is released: a successor that does not route this record again must know of the loss. */
-    if (atomic_load_explicit(&port->shared->gap_pending, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&port->shared->gap_pending, 1, memory_order_release);
-        atomic_store_explicit(&port->process->reported_stuck, 1, memory_order_relaxed);
+    if (atomic_load_explicit(port->setup.gap_pending, memory_order_relaxed) == 0) {
+        atomic_store_explicit(port->setup.gap_pending, 1, memory_order_release);
+        atomic_store_explicit(&port->setup.verdict->behind, 1, memory_order_relaxed);
         rc_log_limited(RC_LOG_WARN, 5, "worker_overflow", "worker=%u overflow_bytes=%llu", port->index,
                        (unsigned long long)rc_port_overflow_used(port));
     }
@@ -339,7 +329,7 @@ static int acknowledge(struct rc_relay_port *port, const struct rc_envelope_view
     if (RC_LIKELY(result != -EAGAIN)) {
         return result;
     }
-    rc_metric_add(port->metrics, RC_METRIC_ACKNOWLEDGEMENTS_LATE, 1);
+    rc_metric_add(port->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_LATE, 1);
     return rc_acknowledgements_put(&port->acknowledgements, view);
 }
 
@@ -365,7 +355,7 @@ int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const str
     if (RC_UNLIKELY(result != 0) && is_message(type) && port->live) {
         begin_gap(port);
         rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
-        rc_metric_add(port->metrics, RC_METRIC_DOWN_DROPPED, 1);
+        rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
     return result;
 }
@@ -423,7 +413,7 @@ static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *nam
         .channel = name,
     };
     const bool written = write_in_order(port, RC_DOWN_GAP, &view) == 0;
-    rc_metric_add(port->metrics, RC_METRIC_DOWN_GAPS, written);
+    rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_GAPS, written);
     return written;
 }
 
@@ -438,7 +428,7 @@ static void tell_gaps(struct rc_relay_port *port)
         }
         rc_gap_set_pop(&port->gaps);
     }
-    if (rc_gap_set_empty(&port->gaps) && atomic_load_explicit(&port->shared->gap_pending, memory_order_relaxed) != 0) {
+    if (rc_gap_set_empty(&port->gaps) && atomic_load_explicit(port->setup.gap_pending, memory_order_relaxed) != 0) {
         end_gap(port);
     }
 }
@@ -478,8 +468,8 @@ void rc_port_ring(struct rc_relay_port *port)
     const bool room = !port->up_lost && rc_ring_room_due(&port->up);
     const bool due = port->ring_due || room;
     port->ring_due = false;
-    if (due && port->live && rc_doorbell_ring(&port->process->bell, port->bell_fd) > 0) {
-        rc_metric_add(port->metrics, RC_METRIC_WAKES_SENT, 1);
+    if (due && port->live && rc_doorbell_ring(port->setup.bell, port->setup.bell_fd, &port->rung) > 0) {
+        rc_metric_add(port->setup.metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }
 
@@ -497,7 +487,7 @@ static bool overflow_can_move(struct rc_relay_port *port)
 
 bool rc_port_pending(struct rc_relay_port *port)
 {
-    if (atomic_load_explicit(&port->shared->generation, memory_order_acquire) != port->generation) {
+    if (generation_of(port) != port->generation) {
         return true;
     }
     if (!port->up_lost && !rc_port_stalled(port) &&

@@ -6,7 +6,7 @@
  *              ▲
  *              └ overflow ◀── what did not fit ── rc_port_send;  rc_port_pump moves it down when there is room
  *
- * Generations. The acceptor bumps `shared->generation` after a worker's death; pair = generation & 1. rc_port_follow adopts the
+ * Generations. The acceptor bumps the generation of a worker's life after its death; pair = generation & 1. rc_port_follow adopts the
  * new one: down and overflow switch at once (the old clients are gone), up first drains the other pair to its committed tail.
  * A pair may hold leftovers of the worker two generations ago; nothing is ever re-initialised, so up records of another
  * generation are marked (`current` false) and down records carry the generation they were written for.
@@ -39,18 +39,26 @@
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/ring.h"
+#include "common/shm/control.h"
 #include "common/shm/layout.h"
 #include "relay/route/acknowledgements.h"
 #include "relay/route/gap_set.h"
 
+struct rc_relay_port_setup {
+    const struct rc_life *life;            /* borrowed: the worker's; by its generation and whether it runs */
+    const struct rc_doorbell_shared *bell; /* borrowed: the worker's */
+    struct rc_verdict *verdict;            /* borrowed: what the acceptor is told of the worker */
+    _Atomic uint32_t *gap_pending;         /* borrowed: what a successor is told of it */
+    struct rc_metrics *metrics;            /* borrowed: the relay's */
+    uint32_t index;                        /* of the worker */
+    int bell_fd;                           /* borrowed: the worker's eventfd */
+};
+
 struct rc_relay_port {
-    struct rc_port *shared;     /* borrowed: mapped for the life of the process */
-    struct rc_process *process; /* borrowed: the worker's entry in the control segment */
-    struct rc_metrics *metrics; /* borrowed: the relay's */
-    uint32_t index;             /* of the worker */
-    int bell_fd;                /* borrowed: the worker's eventfd */
-    uint64_t ring_bytes;        /* of the segment as validated at open */
-    uint64_t overflow_bytes;
+    struct rc_relay_port_setup setup;
+    uint32_t index;           /* of the worker */
+    struct rc_port_view view; /* of the segment, with sizes as validated at open */
+    uint64_t rung;            /* the worker's sleep that was rung last (doorbell.h) */
     uint64_t record_bytes_max; /* of a record that fits down wherever that stands */
 
     uint32_t generation;         /* the worker's that down and overflow belong to */
@@ -75,11 +83,11 @@ struct rc_port_record {
 };
 
 /* Attaches a zeroed port to a mapped port segment of `bytes` bytes. -EBADMSG with `err` when it is not one. */
-int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes, struct rc_process *process,
-                 struct rc_metrics *metrics, uint32_t index, int bell_fd, struct rc_err *err);
+int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes,
+                 const struct rc_relay_port_setup *setup, struct rc_err *err);
 void rc_port_close(struct rc_relay_port *port);
 
-/* Looks at the worker's state and generation; every loop. True when a new generation was adopted: its interest is empty. */
+/* Looks at the worker's life; every loop. True when a new generation was adopted: its interest is empty. */
 bool rc_port_follow(struct rc_relay_port *port);
 
 /* The next up record: 1, or 0 when there is none. Invalid records are counted and skipped; a corrupt ring is abandoned. */
@@ -109,7 +117,7 @@ bool rc_port_pump(struct rc_relay_port *port);
 /* True while the worker's own records have to wait because its overflow is more than half full. */
 static inline bool rc_port_stalled(const struct rc_relay_port *port)
 {
-    return port->live && port->overflow_in.position - port->overflow_out.position > port->overflow_bytes / 2;
+    return port->live && port->overflow_in.position - port->overflow_out.position > port->view.overflow_bytes / 2;
 }
 
 /* Bytes in overflow. */

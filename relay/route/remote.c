@@ -214,7 +214,7 @@ static uint64_t client_count(void *context)
     const struct rc_remote *remote = context;
     uint64_t total = 0;
     for (uint32_t i = 0; i < remote->control->worker_count; i++) {
-        total += rc_metric_get(&remote->control->worker_metrics[i], RC_METRIC_CONNECTIONS);
+        total += rc_metric_get(&remote->control->workers[i]->metrics, RC_METRIC_CONNECTIONS);
     }
     return total;
 }
@@ -276,26 +276,25 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                    struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err)
 {
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
-    const struct rc_redis_setup setup = {
-        .config = &config->redis,
-        .instance_id = control->instance_id,
-        .metrics = &control->relay_metrics,
-        .health = &control->redis_health,
-        .host = *host,
-        .successor = atomic_load_explicit(&control->relay.generation, memory_order_acquire) > 1};
+    const struct rc_redis_setup setup = {.config = &config->redis,
+                                         .instance_id = control->instance_id,
+                                         .metrics = &control->own->metrics,
+                                         .health = &control->own_relay->redis_health,
+                                         .host = *host,
+                                         .successor = rc_control_relay_generation(control) > 1};
     struct rc_err why;
     int result = rc_redis_link_open(&remote->link, &setup, &why);
     if (result == -ENOMEM) {
         return rc_err_set(err, result, "%s", why.text);
     }
     if (result != 0) {
-        rc_redis_health_set(&control->redis_health, RC_REDIS_AWAY, why.text, "");
+        rc_redis_health_set(&control->own_relay->redis_health, RC_REDIS_AWAY, why.text, "");
         rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
                      why.text);
         return 0;
     }
     result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce,
-                          config->limits.max_message_size_bytes, &control->relay_metrics);
+                          config->limits.max_message_size_bytes, &control->own->metrics);
     if (result != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;
@@ -316,7 +315,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge);
     rc_gaps_open(&remote->gaps, &remote->bridge);
-    rc_application_open(&remote->application, &remote->bridge, config, control->bridges);
+    rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     result = open_instance(remote);
     if (result != 0) {
         rc_redis_link_close(remote->link);

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/shm/layout.h"
+#include "common/shm/control.h"
 #include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
 #include "relay/bridge/broadcast.h"

@@ -46,9 +46,8 @@ static void set_interest_gauge(struct rc_router *router)
 
 static uint64_t take_sequence(struct rc_router *router)
 {
-    struct rc_relay_truth *truth = router->setup.truth;
-    const uint64_t sequence = atomic_load_explicit(&truth->next_sequence, memory_order_relaxed);
-    atomic_store_explicit(&truth->next_sequence, sequence + 1, memory_order_release);
+    const uint64_t sequence = router->next_sequence++;
+    atomic_store_explicit(&router->setup.truth->next_sequence, router->next_sequence, memory_order_release);
     rc_metric_add(router->setup.metrics, RC_METRIC_SEQUENCED, 1);
     return sequence;
 }
@@ -60,7 +59,7 @@ static uint64_t take_sequence(struct rc_router *router)
 static uint64_t store_intent(struct rc_router *router, const struct rc_relay_port *port)
 {
     struct rc_relay_truth *truth = router->setup.truth;
-    const uint64_t sequence = atomic_load_explicit(&truth->next_sequence, memory_order_relaxed);
+    const uint64_t sequence = router->next_sequence;
     atomic_store_explicit(&truth->intent_sequence, 0, memory_order_release);
     atomic_store_explicit(&truth->intent_position, rc_port_position(port), memory_order_release);
     atomic_store_explicit(&truth->intent_worker, port->index, memory_order_release);
@@ -612,6 +611,7 @@ static void take_over(struct rc_router *router)
     const uint64_t intent = atomic_load_explicit(&truth->intent_sequence, memory_order_acquire); /* T2 */
     uint64_t next = atomic_load_explicit(&truth->next_sequence, memory_order_acquire);
     next = next > intent ? next : intent + 1; /* it may have died between the two stores */
+    router->next_sequence = next;
     atomic_store_explicit(&truth->next_sequence, next, memory_order_release);
     if (intent != 0) {
         route_intent(router, intent);

@@ -77,11 +77,11 @@ struct rc_remote_ops {
 struct rc_router_setup {
     struct rc_relay_port *ports; /* borrowed: opened */
     uint32_t port_count;
-    struct rc_relay_truth *truth;       /* borrowed: in the control segment */
+    struct rc_relay_truth *truth;       /* borrowed: written for a successor, read at its start only */
     struct rc_metrics *metrics;         /* borrowed: the relay's */
     uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
     uint64_t interest_count_max;        /* pairs of channel and worker */
-    struct rc_idempotency *idempotency; /* borrowed: in the control segment; NULL = keys are not looked at */
+    struct rc_idempotency *idempotency; /* borrowed; NULL = keys are not looked at */
     struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
     void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
@@ -96,6 +96,7 @@ struct rc_router_held;
 
 struct rc_router {
     struct rc_router_setup setup;
+    uint64_t next_sequence; /* the truth is a copy of it */
     struct rc_interest interest;
     struct rc_worker_set live;     /* workers that can be written to */
     struct rc_worker_set unknown;  /* workers whose interest is unknown: they get everything */

@@ -168,7 +168,7 @@ static void read_down(uint32_t worker)
 /* What a worker does that sees a new relay. Its rings have room: it reads and the relay is fast. */
 static void follow_relay(uint32_t worker)
 {
-    const uint32_t generation = atomic_load(&host.control->relay.generation);
+    const uint32_t generation = atomic_load(&host.core->relay.generation);
     static char names[CHANNELS][16];
     const char *wanted[CHANNELS];
     size_t count = 0;
@@ -193,7 +193,7 @@ static void play(bool publishing)
         for (uint32_t i = random_below(64); publishing && i > 0; i--) {
             publish(w);
         }
-        (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+        relay_host_ring(&host);
         if (publishing && players[w].pause > 0) {
             players[w].pause--;
         } else {
@@ -226,7 +226,7 @@ static void restart_worker(uint32_t worker)
     relay_host_start_worker(&host, worker);
     players[worker].relay_generation = 0;
     memset(players[worker].last_number, 0, sizeof(players[worker].last_number));
-    (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+    relay_host_ring(&host);
     follow_relay(worker);
     uint32_t type = 0;
     struct rc_envelope_view view;
@@ -236,7 +236,7 @@ static void restart_worker(uint32_t worker)
     }
     const uint64_t deadline = rc_clock_ms() + 10000;
     while (registered < wanted && rc_clock_ms() < deadline) {
-        (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+        relay_host_ring(&host);
         while (relay_host_down(&host, worker, &type, &view)) {
             registered += type == RC_DOWN_INTEREST && view.head.generation == host.workers[worker].generation;
         }
@@ -283,7 +283,7 @@ int main(void)
     settle("at the end");
     const int status = relay_host_stop_relay(&host);
     REQUIRE(status == 0, "the relay ended with status %x", (unsigned)status);
-    const uint64_t sequences = atomic_load(&host.control->relay_truth.next_sequence) - 1;
+    const uint64_t sequences = atomic_load(&host.keep->truth.next_sequence) - 1;
     REQUIRE(sequences == next_number - 1, "%" PRIu64 " sequences for %" PRIu64 " messages", sequences, next_number - 1);
     REQUIRE(relay_host_metric(&host, RC_METRIC_DOWN_DROPPED) == 0, "records were dropped");
     (void)printf("relay killed %u times, workers %u times: %" PRIu64 " messages, %" PRIu64 " deliveries, %" PRIu64

@@ -182,7 +182,7 @@ static void run_process(uint32_t takers, uint64_t duration_ns)
                     break;
                 }
             }
-            (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+            relay_host_ring(&host);
         }
         receive_all();
         if (rc_clock_ns() - start > duration_ns + 10000000000u) {

@@ -133,13 +133,14 @@ static uint32_t receive_some(struct rc_ring *ring, uint64_t *sum)
 static void consume(const struct bench *b)
 {
     struct rc_ring ring = attach(b, 0, false);
+    uint64_t rung = 0;
     uint64_t sum = 0;
     for (uint32_t read = 0; read < RECORDS;) {
         const uint32_t some = receive_some(&ring, &sum);
         if (some == 0) {
             relax();
         } else if (rc_ring_room_due(&ring)) {
-            rc_doorbell_ring(&b->segment->bells[1], b->event_fd);
+            rc_doorbell_ring(&b->segment->bells[1], b->event_fd, &rung);
         }
         read += some;
     }
@@ -149,11 +150,12 @@ static void consume(const struct bench *b)
 static void produce(const struct bench *b)
 {
     struct rc_ring ring = attach(b, 0, true);
+    uint64_t rung = 0;
     for (uint32_t number = 0; number < RECORDS;) {
         for (uint32_t i = 0; i < BATCH && number < RECORDS; i++) {
             send_one(&ring, number++);
         }
-        rc_doorbell_ring(&b->segment->bells[0], b->event_fd);
+        rc_doorbell_ring(&b->segment->bells[0], b->event_fd, &rung);
     }
 }
 

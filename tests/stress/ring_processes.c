@@ -230,13 +230,14 @@ static void producer_wait(struct bench *b, struct rc_ring *ring, int sleeper, ui
 static __attribute__((noreturn)) void producer_run(struct bench *b)
 {
     struct rc_ring ring;
+    uint64_t rung = 0;
     if (rc_ring_attach_producer(&ring, &b->segment->ring, b->data, b->capacity) != 0) {
         fail(b, "attach as producer", 0, 0);
     }
     const int sleeper = sleeper_open(b->producer_fd);
     uint64_t number = producer_resume(b, &ring);
     rc_doorbell_awake(&b->segment->producer_bell);
-    rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd); /* for what the predecessor committed */
+    rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd, &rung); /* for what the predecessor committed */
     while (atomic_load_explicit(&b->segment->stop, memory_order_relaxed) == 0) {
         for (uint64_t left = 1 + random_next(b) % 32; left > 0; left--) {
             const uint32_t bytes = record_bytes(&ring, number);
@@ -245,7 +246,7 @@ static __attribute__((noreturn)) void producer_run(struct bench *b)
             claim = claim > rc_ring_payload_max(&ring) ? bytes : claim;
             uint8_t *payload = rc_ring_claim(&ring, record_type(number), claim);
             if (payload == NULL) {
-                rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd);
+                rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd, &rung);
                 producer_wait(b, &ring, sleeper, claim);
                 continue;
             }
@@ -258,7 +259,7 @@ static __attribute__((noreturn)) void producer_run(struct bench *b)
             rc_ring_commit(&ring, bytes);
             number++;
         }
-        rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd);
+        rc_doorbell_ring(&b->segment->consumer_bell, b->consumer_fd, &rung);
         dawdle(b);
     }
     _exit(0);
@@ -313,6 +314,7 @@ static void consumer_check(struct bench *b, uint64_t number, uint32_t type, cons
 static __attribute__((noreturn)) void consumer_run(struct bench *b)
 {
     struct rc_ring ring;
+    uint64_t rung = 0;
     uint64_t marks[2] = {0, 0}; /* a position in the middle of the batch, and the number behind it */
     if (rc_ring_attach_consumer(&ring, &b->segment->ring, b->data, b->capacity) != 0) {
         fail(b, "attach as consumer", 0, 0);
@@ -322,7 +324,7 @@ static __attribute__((noreturn)) void consumer_run(struct bench *b)
     rc_doorbell_awake(&b->segment->consumer_bell);
     for (;;) {
         if (rc_ring_room_due(&ring)) {
-            rc_doorbell_ring(&b->segment->producer_bell, b->producer_fd);
+            rc_doorbell_ring(&b->segment->producer_bell, b->producer_fd, &rung);
         }
         const uint64_t batch = 1 + random_next(b) % 64;
         uint64_t read = 0;
@@ -408,13 +410,14 @@ static void finish(struct bench *b, pid_t producer, pid_t consumer)
 {
     struct segment *s = b->segment;
     struct rc_ring ring;
+    uint64_t rung[2] = {0, 0};
     atomic_store(&s->stop, 1);
-    rc_doorbell_ring(&s->producer_bell, b->producer_fd);
+    rc_doorbell_ring(&s->producer_bell, b->producer_fd, &rung[0]);
     reap(b, producer, 0, "producer");
     atomic_store(&s->stop, 2);
     const uint64_t deadline = rc_clock_ms() + DRAIN_LIMIT_MS;
     for (pid_t done = 0; done == 0;) {
-        rc_doorbell_ring(&s->consumer_bell, b->consumer_fd);
+        rc_doorbell_ring(&s->consumer_bell, b->consumer_fd, &rung[1]);
         siginfo_t info = {0};
         waitid(P_PID, (id_t)consumer, &info, WEXITED | WNOHANG | WNOWAIT);
         done = info.si_pid;
@@ -478,11 +481,11 @@ static int round_run(uint64_t capacity, uint64_t start, uint64_t duration_ms, ui
     finish(&b, producer, consumer);
     const bool failed = atomic_load(&b.segment->failed) != 0;
     printf("%s capacity %" PRIu64 " from %#" PRIx64 ": %" PRIu64 " records, %" PRIu64 " MB, %" PRIu64
-           " kills, full %" PRIu64 ", empty %" PRIu64 ", wakes %u + %u %s\n",
+           " kills, full %" PRIu64 ", empty %" PRIu64 ", sleeps %" PRIu64 " + %" PRIu64 " %s\n",
            failed ? "FAIL" : "ok  ", capacity, start, journal_number(&b.segment->consumed),
            (atomic_load(&b.segment->ring.head) - start) / 1000000, kills, atomic_load(&b.segment->full),
-           atomic_load(&b.segment->empty), atomic_load(&b.segment->consumer_bell.wakes),
-           atomic_load(&b.segment->producer_bell.wakes), b.segment->reason);
+           atomic_load(&b.segment->empty), atomic_load(&b.segment->consumer_bell.sleeps),
+           atomic_load(&b.segment->producer_bell.sleeps), b.segment->reason);
     fflush(stdout);
     close(b.consumer_fd);
     close(b.producer_fd);

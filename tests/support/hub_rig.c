@@ -118,10 +118,16 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
 {
     struct rc_err err = {0};
     *rig = (struct hub_rig){.slots = options->slots};
-    rig->control = calloc(1, sizeof(*rig->control));
-    RC_ASSERT(rig->control != NULL);
-    rig->config = &rig->control->config[0];
-    rig->metrics = &rig->control->worker_metrics[0];
+    rig->shared = calloc(1, sizeof(*rig->shared));
+    RC_ASSERT(rig->shared != NULL);
+    rig->control = &rig->shared->control;
+    rig->control->core = &rig->shared->core;
+    rig->control->configs = &rig->shared->configs;
+    rig->control->relay = &rig->shared->relay;
+    rig->control->own = &rig->shared->worker;
+    rig->control->workers[0] = &rig->shared->worker;
+    rig->config = &rig->shared->configs.copies[0];
+    rig->metrics = &rig->shared->worker.metrics;
     rc_config_defaults(rig->config);
     rig->config->limits.max_channels_per_worker = 4096;
     if (options->channel_log_bytes > 0) {
@@ -227,7 +233,7 @@ void hub_rig_close(struct hub_rig *rig)
         free(rig->peers[i].bytes);
     }
     free(rig->peers);
-    free(rig->control);
+    free(rig->shared);
 }
 
 static void rig_tcp_pair(int ends[2])

@@ -25,13 +25,23 @@ struct hub_rig_peer {
     bool ended;     /* end of file or reset was read */
 };
 
+/* What lies in segments where there are other processes. */
+struct hub_rig_shared {
+    struct rc_control control;
+    struct rc_core core;
+    struct rc_config_segment configs;
+    struct rc_relay_report relay;
+    struct rc_report worker;
+};
+
 struct hub_rig {
-    struct rc_control *control; /* owned */
-    struct rc_config *config;   /* in control */
+    struct hub_rig_shared *shared; /* owned */
+    struct rc_control *control;    /* in shared */
+    struct rc_config *config;      /* in shared */
     struct rc_truth truth;
     struct rc_io io;
     struct rc_hub hub;
-    struct rc_metrics *metrics; /* in control */
+    struct rc_metrics *metrics; /* in shared */
     int truth_fd, bell_fd, life_fd;
     uint32_t slots;
     struct hub_rig_peer *peers; /* owned, by slot */

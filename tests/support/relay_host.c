@@ -29,19 +29,51 @@ static void *make_segment(const char *name, uint64_t bytes, int *fd)
     return memory;
 }
 
+static void open_report(struct rc_report *report)
+{
+    report->abi = RC_CORE_ABI;
+    report->build = RC_BUILD_ID;
+    atomic_store(&report->ready, RC_REPORT_READY);
+}
+
+static void open_shared(struct relay_host *host, uint32_t workers)
+{
+    struct rc_err err;
+    host->core = make_segment("test-core", sizeof(struct rc_core), &host->core_fd);
+    host->configs = make_segment("test-config", sizeof(struct rc_config_segment), &host->configs_fd);
+    host->acceptor = make_segment("test-acceptor", sizeof(struct rc_report), &host->acceptor_fd);
+    host->relay = make_segment("test-relay", sizeof(struct rc_relay_report), &host->relay_fd);
+    host->keep = make_segment("test-keep", sizeof(struct rc_relay_keep), &host->keep_fd);
+    open_report(host->acceptor);
+    open_report(&host->relay->report);
+    host->keep->abi = RC_CORE_ABI;
+    atomic_store(&host->keep->ready, RC_KEEP_READY);
+    host->configs->build = RC_BUILD_ID;
+    rc_config_defaults(&host->configs->copies[0]);
+    host->configs->copies[0].log.level = RC_LOG_WARN;
+    host->configs->copies[1] = host->configs->copies[0];
+    atomic_store(&host->configs->ready, RC_CONFIG_READY);
+    host->core->abi = RC_CORE_ABI;
+    host->core->records_abi = RC_RECORDS_ABI;
+    host->core->bytes = sizeof(struct rc_core);
+    host->core->worker_count = workers;
+    host->core->boot_nonce = 7;
+    memcpy(host->core->hash_secret, rc_hash_secret(), sizeof(host->core->hash_secret));
+    atomic_store(&host->core->state, RC_BROKER_RUNNING);
+    atomic_store(&host->core->ready, RC_CORE_READY);
+    RC_ASSERT(rc_control_copy(&host->control, host->core, sizeof(struct rc_core), &err) == 0);
+    host->control.configs = host->configs;
+    host->control.acceptor = host->acceptor;
+    host->control.relay = host->control.own_relay = host->relay;
+    host->control.own = &host->relay->report;
+    host->control.keep = host->keep;
+}
+
 void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_bytes, uint64_t overflow_bytes)
 {
+    struct rc_err err;
     memset(host, 0, sizeof(*host));
-    host->control = make_segment("test-control", sizeof(struct rc_control), &host->control_fd);
-    host->control->version = RC_SHM_VERSION;
-    host->control->bytes = sizeof(struct rc_control);
-    host->control->worker_count = workers;
-    host->control->boot_nonce = 7;
-    memcpy(host->control->hash_secret, rc_hash_secret(), sizeof(host->control->hash_secret));
-    rc_config_defaults(&host->control->config[0]);
-    host->control->config[0].log.level = RC_LOG_WARN;
-    host->control->config[1] = host->control->config[0];
-    atomic_store(&host->control->state, RC_BROKER_RUNNING);
+    open_shared(host, workers);
     RC_ASSERT(pipe2(host->life_fds, O_CLOEXEC) == 0);
     host->relay_bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     RC_ASSERT(host->relay_bell_fd >= 0);
@@ -50,14 +82,17 @@ void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_by
         struct relay_host_worker *worker = &host->workers[i];
         worker->port_bytes = rc_port_bytes(ring_bytes, overflow_bytes);
         worker->port = make_segment("test-port", worker->port_bytes, &worker->port_fd);
-        worker->port->version = RC_SHM_VERSION;
+        worker->port->abi = RC_PORT_ABI;
         worker->port->ring_bytes = ring_bytes;
         worker->port->overflow_bytes = overflow_bytes;
         atomic_store(&worker->port->ready, RC_PORT_READY);
+        RC_ASSERT(rc_port_view_open(&worker->view, worker->port, worker->port_bytes, &err) == 0);
+        worker->report = make_segment("test-worker", sizeof(struct rc_report), &worker->report_fd);
+        open_report(worker->report);
+        host->control.workers[i] = worker->report;
         worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         RC_ASSERT(worker->bell_fd >= 0);
     }
-    atomic_store(&host->control->ready, RC_CONTROL_READY);
 }
 
 void relay_host_close(struct relay_host *host)
@@ -68,11 +103,20 @@ void relay_host_close(struct relay_host *host)
     relay_host_crash_relay(host);
     for (uint32_t i = 0; i < host->worker_count; i++) {
         munmap(host->workers[i].port, host->workers[i].port_bytes);
+        munmap(host->workers[i].report, sizeof(struct rc_report));
         close(host->workers[i].port_fd);
+        close(host->workers[i].report_fd);
         close(host->workers[i].bell_fd);
     }
-    munmap(host->control, sizeof(struct rc_control));
-    close(host->control_fd);
+    munmap(host->core, sizeof(struct rc_core));
+    munmap(host->configs, sizeof(struct rc_config_segment));
+    munmap(host->acceptor, sizeof(struct rc_report));
+    munmap(host->relay, sizeof(struct rc_relay_report));
+    munmap(host->keep, sizeof(struct rc_relay_keep));
+    const int fds[] = {host->core_fd, host->configs_fd, host->acceptor_fd, host->relay_fd, host->keep_fd};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
+        close(fds[i]);
+    }
     close(host->relay_bell_fd);
     close(host->life_fds[0]);
     close(host->life_fds[1]);
@@ -81,10 +125,10 @@ void relay_host_close(struct relay_host *host)
 void relay_host_bump_worker(struct relay_host *host, uint32_t index)
 {
     struct relay_host_worker *worker = &host->workers[index];
-    worker->generation = atomic_load(&worker->port->generation) + 1;
-    atomic_store(&worker->port->generation, worker->generation);
-    atomic_store(&host->control->workers[index].generation, worker->generation);
-    atomic_store(&host->control->workers[index].state, RC_PROCESS_STARTING);
+    struct rc_life *life = &host->core->workers[index];
+    worker->generation = atomic_load(&life->generation) + 1;
+    atomic_store(&life->generation, worker->generation);
+    atomic_store(&life->running, 1);
 }
 
 void relay_host_attach_worker(struct relay_host *host, uint32_t index)
@@ -92,12 +136,11 @@ void relay_host_attach_worker(struct relay_host *host, uint32_t index)
     struct relay_host_worker *worker = &host->workers[index];
     struct rc_port *port = worker->port;
     const uint32_t pair = worker->generation & 1;
-    RC_ASSERT(rc_ring_attach_producer(&worker->up, &port->pairs[pair].up, rc_port_data(port, pair, RC_PORT_UP),
+    RC_ASSERT(rc_ring_attach_producer(&worker->up, &port->pairs[pair].up, rc_port_data(&worker->view, pair, RC_PORT_UP),
                                       port->ring_bytes) == 0);
-    RC_ASSERT(rc_ring_attach_consumer(&worker->down, &port->pairs[pair].down, rc_port_data(port, pair, RC_PORT_DOWN),
-                                      port->ring_bytes) == 0);
+    RC_ASSERT(rc_ring_attach_consumer(&worker->down, &port->pairs[pair].down,
+                                      rc_port_data(&worker->view, pair, RC_PORT_DOWN), port->ring_bytes) == 0);
     worker->last_sequence = 0;
-    atomic_store(&host->control->workers[index].state, RC_PROCESS_READY);
 }
 
 void relay_host_start_worker(struct relay_host *host, uint32_t index)
@@ -108,28 +151,39 @@ void relay_host_start_worker(struct relay_host *host, uint32_t index)
 
 void relay_host_kill_worker(struct relay_host *host, uint32_t index)
 {
-    atomic_store(&host->control->workers[index].state, RC_PROCESS_DOWN);
+    atomic_store(&host->core->workers[index].running, 0);
+}
+
+struct rc_relay_port_setup relay_host_port_setup(struct relay_host *host, uint32_t worker)
+{
+    return (struct rc_relay_port_setup){.life = &host->core->workers[worker],
+                                        .bell = &host->workers[worker].report->process.bell,
+                                        .verdict = &host->relay->verdicts[worker],
+                                        .gap_pending = &host->keep->gap_pending[worker],
+                                        .metrics = &host->relay->report.metrics,
+                                        .index = worker,
+                                        .bell_fd = host->workers[worker].bell_fd};
 }
 
 void relay_host_open_relay(struct relay_host *host)
 {
     struct rc_err err;
-    const uint32_t generation = atomic_load(&host->control->relay.generation);
+    const uint32_t generation = atomic_load(&host->core->relay.generation);
     host->ports = calloc(host->worker_count, sizeof(*host->ports));
     RC_ASSERT(host->ports != NULL);
     for (uint32_t i = 0; i < host->worker_count; i++) {
         struct relay_host_worker *worker = &host->workers[i];
-        RC_ASSERT(rc_port_open(&host->ports[i], worker->port, worker->port_bytes, &host->control->workers[i],
-                               &host->control->relay_metrics, i, worker->bell_fd, &err) == 0);
+        const struct rc_relay_port_setup port = relay_host_port_setup(host, i);
+        RC_ASSERT(rc_port_open(&host->ports[i], worker->port, worker->port_bytes, &port, &err) == 0);
     }
     const struct rc_router_setup setup = {
         .ports = host->ports,
         .port_count = host->worker_count,
-        .truth = &host->control->relay_truth,
-        .metrics = &host->control->relay_metrics,
+        .truth = &host->keep->truth,
+        .metrics = &host->relay->report.metrics,
         .relay_generation = generation,
         .interest_count_max = 1000000,
-        .idempotency = &host->control->idempotency,
+        .idempotency = &host->keep->idempotency,
     };
     RC_ASSERT(rc_router_open(&host->router, &setup) == 0);
 }
@@ -137,7 +191,7 @@ void relay_host_open_relay(struct relay_host *host)
 void relay_host_start_relay(struct relay_host *host)
 {
     relay_host_crash_relay(host);
-    atomic_fetch_add(&host->control->relay.generation, 1);
+    atomic_fetch_add(&host->core->relay.generation, 1);
     relay_host_open_relay(host);
 }
 
@@ -189,35 +243,39 @@ bool relay_host_has_relay(void)
 void relay_host_spawn_relay(struct relay_host *host)
 {
     static char text[65536];
-    static char *argv[2 * RC_WORKERS_MAX * 2 + 16];
+    static char *argv[2 * (3 * RC_WORKERS_MAX + 16)];
     char path[4200];
     relay_path(path, sizeof(path));
-    struct rc_spawn_args args = {.index = -1,
-                                 .control_fd = host->control_fd,
-                                 .life_fd = host->life_fds[0],
-                                 .bell_fd = host->relay_bell_fd,
-                                 .truth_fd = -1,
-                                 .relay_bell_fd = -1,
-                                 .steer_fd = -1,
-                                 .port_count = (int)host->worker_count,
-                                 .worker_bell_count = (int)host->worker_count};
+    struct rc_spawn_args args;
+    rc_spawn_args_clear(&args, -1);
+    args.core_fd = host->core_fd;
+    args.config_fd = host->configs_fd;
+    args.acceptor_fd = host->acceptor_fd;
+    args.own_fd = host->relay_fd;
+    args.keep_fd = host->keep_fd;
+    args.life_fd = host->life_fds[0];
+    args.bell_fd = host->relay_bell_fd;
+    args.port_count = args.worker_count = args.worker_bell_count = (int)host->worker_count;
     for (uint32_t i = 0; i < host->worker_count; i++) {
         args.port_fds[i] = host->workers[i].port_fd;
+        args.worker_fds[i] = host->workers[i].report_fd;
         args.worker_bell_fds[i] = host->workers[i].bell_fd;
     }
     argv[0] = (char *)(uintptr_t) "ringcast-relay";
     RC_ASSERT(rc_spawn_args_format(&args, argv, (int)RC_ARRAY_COUNT(argv), text, sizeof(text)) >= 0);
-    atomic_fetch_add(&host->control->relay.generation, 1);
-    atomic_store(&host->control->relay.state, RC_PROCESS_STARTING);
+    atomic_fetch_add(&host->core->relay.generation, 1);
+    atomic_store(&host->relay->report.process.state, RC_PROCESS_STARTING);
     host->relay_pid = fork();
     RC_ASSERT(host->relay_pid >= 0);
     if (host->relay_pid == 0) {
-        const int fds[] = {host->control_fd, host->life_fds[0], host->relay_bell_fd};
+        const int fds[] = {host->core_fd, host->configs_fd,  host->acceptor_fd,  host->relay_fd,
+                           host->keep_fd, host->life_fds[0], host->relay_bell_fd};
         for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
             (void)fcntl(fds[i], F_SETFD, 0);
         }
         for (uint32_t i = 0; i < host->worker_count; i++) {
             (void)fcntl(host->workers[i].port_fd, F_SETFD, 0);
+            (void)fcntl(host->workers[i].report_fd, F_SETFD, 0);
             (void)fcntl(host->workers[i].bell_fd, F_SETFD, 0);
         }
         execv(path, argv);
@@ -232,7 +290,7 @@ void relay_host_kill_relay(struct relay_host *host)
     (void)kill(host->relay_pid, SIGKILL);
     RC_ASSERT(waitpid(host->relay_pid, &status, 0) == host->relay_pid);
     host->relay_pid = 0;
-    atomic_store(&host->control->relay.state, RC_PROCESS_DOWN);
+    atomic_store(&host->relay->report.process.state, RC_PROCESS_DOWN);
 }
 
 int relay_host_stop_relay(struct relay_host *host)
@@ -241,8 +299,19 @@ int relay_host_stop_relay(struct relay_host *host)
     (void)kill(host->relay_pid, SIGTERM);
     RC_ASSERT(waitpid(host->relay_pid, &status, 0) == host->relay_pid);
     host->relay_pid = 0;
-    atomic_store(&host->control->relay.state, RC_PROCESS_DOWN);
+    atomic_store(&host->relay->report.process.state, RC_PROCESS_DOWN);
     return status;
+}
+
+void relay_host_ring(struct relay_host *host)
+{
+    RC_ASSERT(rc_doorbell_ring(&host->relay->report.process.bell, host->relay_bell_fd, &host->relay_rung) >= 0);
+}
+
+bool relay_host_rung(struct relay_host *host, uint32_t worker)
+{
+    uint64_t count = 0;
+    return read(host->workers[worker].bell_fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
 }
 
 bool relay_host_up(struct relay_host *host, uint32_t index, uint32_t type, struct rc_envelope_view *view)
@@ -296,7 +365,7 @@ bool relay_host_interest(struct relay_host *host, uint32_t worker, bool add, con
 
 bool relay_host_snapshot(struct relay_host *host, uint32_t worker, const char *const *channels, size_t count)
 {
-    struct rc_envelope_view view = {.head = {.token = atomic_load(&host->control->relay.generation)}};
+    struct rc_envelope_view view = {.head = {.token = atomic_load(&host->core->relay.generation)}};
     bool written = relay_host_up(host, worker, RC_UP_SNAPSHOT_BEGIN, &view);
     for (size_t i = 0; i < count; i++) {
         written = relay_host_interest(host, worker, true, channels[i]) && written;
@@ -321,7 +390,7 @@ void relay_host_done(struct relay_host *host, uint32_t index)
     struct relay_host_worker *worker = &host->workers[index];
     rc_ring_release(&worker->down);
     if (rc_ring_room_due(&worker->down)) {
-        (void)rc_doorbell_ring(&host->control->relay.bell, host->relay_bell_fd);
+        relay_host_ring(host);
     }
 }
 
@@ -377,5 +446,5 @@ const char *relay_host_read(struct relay_host *host, uint32_t worker)
 
 uint64_t relay_host_metric(const struct relay_host *host, enum rc_metric_id id)
 {
-    return rc_metric_get(&host->control->relay_metrics, id);
+    return rc_metric_get(&host->relay->report.metrics, id);
 }

@@ -1,5 +1,5 @@
 /*
- * relay_host: a host without sockets for tests of the relay: control and port segments as the acceptor makes them, workers
+ * relay_host: a host without sockets for tests of the relay: segments as the acceptor makes them, workers
  * that are just rings, and a relay in this process or as the real program. All calls fail by abort: a test cannot go on.
  */
 #ifndef RC_TESTS_SUPPORT_RELAY_HOST_H
@@ -12,7 +12,7 @@
 
 #include "common/records/envelope.h"
 #include "common/shm/ring.h"
-#include "common/shm/layout.h"
+#include "common/shm/control.h"
 #include "relay/route/port.h"
 #include "relay/route/router.h"
 
@@ -20,6 +20,9 @@ struct relay_host_worker {
     struct rc_port *port;
     uint64_t port_bytes;
     int port_fd;
+    struct rc_port_view view; /* of port */
+    struct rc_report *report;
+    int report_fd;
     int bell_fd;
     uint32_t generation;
     struct rc_ring up;      /* producer */
@@ -28,10 +31,16 @@ struct relay_host_worker {
 };
 
 struct relay_host {
-    struct rc_control *control;
-    int control_fd;
-    int life_fds[2]; /* read end for children, write end here */
+    struct rc_core *core;
+    struct rc_config_segment *configs;
+    struct rc_report *acceptor;
+    struct rc_relay_report *relay;
+    struct rc_relay_keep *keep;
+    int core_fd, configs_fd, acceptor_fd, relay_fd, keep_fd;
+    struct rc_control control; /* as a relay in this process has it */
+    int life_fds[2];           /* read end for children, write end here */
     int relay_bell_fd;
+    uint64_t relay_rung; /* the relay's sleep that was rung last */
     uint32_t worker_count;
     struct relay_host_worker workers[RC_WORKERS_MAX];
     struct rc_relay_port *ports; /* of the relay in this process; NULL when there is none */
@@ -56,11 +65,19 @@ void relay_host_crash_relay(struct relay_host *host);
 /* Turns until nothing is to be done. */
 void relay_host_run(struct relay_host *host);
 
+/* What a port of the relay in this process is opened with. */
+struct rc_relay_port_setup relay_host_port_setup(struct relay_host *host, uint32_t worker);
+
 /* The real program: $RINGCAST_BIN_DIR/ringcast-relay, else the one that was built with this test. */
 bool relay_host_has_relay(void);
 void relay_host_spawn_relay(struct relay_host *host);
 void relay_host_kill_relay(struct relay_host *host); /* SIGKILL and wait */
 int relay_host_stop_relay(struct relay_host *host);  /* SIGTERM and wait: the wait status */
+
+/* Wakes the relay if it sleeps, as a worker does that wrote something. */
+void relay_host_ring(struct relay_host *host);
+/* Has the worker's bell been rung since the last call? */
+bool relay_host_rung(struct relay_host *host, uint32_t worker);
 
 /* Writes an up record; false when the ring is full. The worker's generation is filled in. */
 bool relay_host_up(struct relay_host *host, uint32_t worker, uint32_t type, struct rc_envelope_view *view);

@@ -75,21 +75,23 @@ static uint32_t process_count(const struct rc_control *control)
     return control->worker_count + 2;
 }
 
-static const struct rc_process *process_at(const struct rc_control *control, uint32_t index)
+static const struct rc_life *life_at(const struct rc_control *control, uint32_t index)
 {
-    return index == 0 ? &control->acceptor : index == 1 ? &control->relay : &control->workers[index - 2];
+    return index == 0   ? &control->core->acceptor
+           : index == 1 ? &control->core->relay
+                        : &control->core->workers[index - 2];
 }
 
-static uint32_t pid_of(const struct rc_process *process)
+static uint32_t pid_of(const struct rc_life *life)
 {
-    return atomic_load_explicit(&process->pid, memory_order_relaxed);
+    return atomic_load_explicit(&life->pid, memory_order_relaxed);
 }
 
 static uint64_t total(const struct rc_control *control, enum rc_metric_id id)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sum += rc_metric_get(&control->worker_metrics[i], id);
+        sum += rc_metric_get(&control->workers[i]->metrics, id);
     }
     return sum;
 }
@@ -106,7 +108,7 @@ void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample)
                   total(control, RC_METRIC_HTTP_ERRORS),
     };
     for (uint32_t i = 0; i < process_count(control); i++) {
-        sample->cpu_ticks += cpu_ticks(pid_of(process_at(control, i)));
+        sample->cpu_ticks += cpu_ticks(pid_of(life_at(control, i)));
     }
 }
 
@@ -136,7 +138,7 @@ static void put_latency(struct rc_text *text, const struct rc_control *control)
     } wanted[] = {{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}};
     struct rc_histogram all = {0};
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        rc_histogram_merge(&all, &control->worker_metrics[i].histograms[RC_HISTOGRAM_PUBLISH_TO_SEND]);
+        rc_histogram_merge(&all, &control->workers[i]->metrics.histograms[RC_HISTOGRAM_PUBLISH_TO_SEND]);
     }
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(wanted); i++) {
         rc_text_put(text, "%s\"%s\":%.3f", i == 0 ? "{" : ",", wanted[i].name,
@@ -154,22 +156,22 @@ static uint64_t uptime_s(const struct rc_control *control)
 
 static void put_process(struct rc_text *text, const struct rc_control *control, uint32_t index)
 {
-    const struct rc_process *process = process_at(control, index);
-    const uint32_t pid = pid_of(process);
+    const struct rc_life *life = life_at(control, index);
+    const uint32_t pid = pid_of(life);
     const struct process_figures figures = figures_of(pid);
     rc_text_put(text, "%s{\"process\":\"%s\"", index == 0 ? "" : ",",
                 index == 0   ? "acceptor"
                 : index == 1 ? "relay"
                              : "worker");
     if (index >= 2) {
-        const struct rc_metrics *metrics = &control->worker_metrics[index - 2];
+        const struct rc_metrics *metrics = &control->workers[index - 2]->metrics;
         rc_text_put(text, ",\"worker\":%u,\"connections\":%llu,\"subscriptions\":%llu,\"channels\":%llu", index - 2,
                     (unsigned long long)rc_metric_get(metrics, RC_METRIC_CONNECTIONS),
                     (unsigned long long)rc_metric_get(metrics, RC_METRIC_SUBSCRIPTIONS),
                     (unsigned long long)rc_metric_get(metrics, RC_METRIC_CHANNELS));
     }
     rc_text_put(text, ",\"pid\":%u,\"starts\":%u,\"memory_bytes\":%llu,\"cpu_seconds\":%.2f}", pid,
-                atomic_load_explicit(&process->generation, memory_order_relaxed),
+                atomic_load_explicit(&life->generation, memory_order_relaxed),
                 (unsigned long long)figures.rss_kb * 1024, (double)figures.cpu_ticks / (double)sysconf(_SC_CLK_TCK));
 }
 
@@ -189,16 +191,16 @@ int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fau
         "\"delivered\":%llu,\"failed\":%llu},\"bytes\":{\"received\":%llu,\"sent\":%llu},\"latency_ms\":",
         (unsigned long long)uptime_s(control), (unsigned long long)rc_clock_wall_ms(),
         (unsigned long long)total(control, RC_METRIC_CONNECTIONS), (unsigned long long)total(control, RC_METRIC_USERS),
-        (unsigned long long)rc_metric_get(&control->relay_metrics, RC_METRIC_INTEREST_USERS),
+        (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
         (unsigned long long)total(control, RC_METRIC_SUBSCRIPTIONS),
-        (unsigned long long)rc_metric_get(&control->relay_metrics, RC_METRIC_INTEREST_CHANNELS),
+        (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
         (unsigned long long)total(control, RC_METRIC_FRAMES_IN),
         (unsigned long long)total(control, RC_METRIC_PUBLISHES),
         (unsigned long long)total(control, RC_METRIC_BROADCASTS), (unsigned long long)total(control, RC_METRIC_DIRECTS),
         (unsigned long long)total(control, RC_METRIC_API_MESSAGES),
         (unsigned long long)total(control, RC_METRIC_DELIVERIES),
         (unsigned long long)(total(control, RC_METRIC_FAILED_DELIVERIES) +
-                             rc_metric_get(&control->relay_metrics, RC_METRIC_FAILED_DELIVERIES)),
+                             rc_metric_get(&control->relay->report.metrics, RC_METRIC_FAILED_DELIVERIES)),
         (unsigned long long)total(control, RC_METRIC_BYTES_IN),
         (unsigned long long)total(control, RC_METRIC_BYTES_OUT));
     put_latency(&text, control);
@@ -251,7 +253,7 @@ int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
     struct process_figures sum = {0};
     refresh_rates(api);
     for (uint32_t i = 0; i < process_count(control); i++) {
-        const struct process_figures one = figures_of(pid_of(process_at(control, i)));
+        const struct process_figures one = figures_of(pid_of(life_at(control, i)));
         sum.rss_kb += one.rss_kb;
         sum.anonymous_kb += one.anonymous_kb;
         sum.data_kb += one.data_kb;
@@ -262,9 +264,9 @@ int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
                 "\"events\":{\"received\":%llu,\"emitted\":%llu}},\"performance\":{\"latency\":",
                 (unsigned long long)total(control, RC_METRIC_CONNECTIONS),
                 (unsigned long long)total(control, RC_METRIC_USERS),
-                (unsigned long long)rc_metric_get(&control->relay_metrics, RC_METRIC_INTEREST_USERS),
+                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
                 (unsigned long long)total(control, RC_METRIC_SUBSCRIPTIONS),
-                (unsigned long long)rc_metric_get(&control->relay_metrics, RC_METRIC_INTEREST_CHANNELS),
+                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
                 (unsigned long long)total(control, RC_METRIC_FRAMES_IN),
                 (unsigned long long)total(control, RC_METRIC_DELIVERIES));
     put_latency(text, control);

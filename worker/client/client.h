@@ -16,7 +16,7 @@
 
 #include "common/text/cidr.h"
 #include "common/config/config.h"
-#include "common/shm/layout.h"
+#include "common/shm/control.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
@@ -33,14 +33,14 @@
 struct rc_api;
 
 struct rc_sessions {
-    struct rc_control *control;     /* borrowed */
-    const struct rc_config *config; /* borrowed: the one in force */
-    struct rc_truth *truth;         /* borrowed */
-    struct rc_io *io;               /* borrowed */
-    struct rc_hub *hub;             /* borrowed */
-    struct rc_uplink *uplink;       /* borrowed */
-    struct rc_metrics *metrics;     /* borrowed */
-    struct rc_api *api;             /* owned */
+    const struct rc_control *control; /* borrowed */
+    const struct rc_config *config;   /* borrowed: the one in force */
+    struct rc_truth *truth;           /* borrowed */
+    struct rc_io *io;                 /* borrowed */
+    struct rc_hub *hub;               /* borrowed */
+    struct rc_uplink *uplink;         /* borrowed */
+    struct rc_metrics *metrics;       /* borrowed */
+    struct rc_api *api;               /* owned */
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
@@ -63,7 +63,7 @@ struct rc_sessions {
 };
 
 /* -ENOMEM. */
-int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
+int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                      struct rc_metrics *metrics, uint32_t worker);
 void rc_sessions_close(struct rc_sessions *sessions);

@@ -127,7 +127,7 @@ static uint64_t http_total(const struct rc_sessions *sessions, enum rc_metric_id
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < sessions->control->worker_count; i++) {
-        total += rc_metric_get(&sessions->control->worker_metrics[i], id);
+        total += rc_metric_get(&sessions->control->workers[i]->metrics, id);
     }
     return total;
 }
@@ -137,7 +137,7 @@ static const char *http_overload(const struct rc_sessions *sessions)
 {
     uint64_t worst = 0;
     for (uint32_t i = 0; i < sessions->control->worker_count; i++) {
-        const uint64_t level = rc_metric_get(&sessions->control->worker_metrics[i], RC_METRIC_OVERLOAD);
+        const uint64_t level = rc_metric_get(&sessions->control->workers[i]->metrics, RC_METRIC_OVERLOAD);
         worst = level > worst ? level : worst;
     }
     return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
@@ -147,8 +147,7 @@ static void http_health(struct exchange *exchange)
 {
     struct rc_sessions *sessions = exchange->sessions;
     const struct rc_control *control = sessions->control;
-    const bool draining =
-        sessions->draining || atomic_load_explicit(&control->state, memory_order_acquire) >= RC_BROKER_DRAINING;
+    const bool draining = sessions->draining || rc_control_state(control) >= RC_BROKER_DRAINING;
     char body[512];
     const int bytes = snprintf(
         body, sizeof(body),
@@ -174,9 +173,9 @@ static void http_health_websocket(struct exchange *exchange)
 /* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
 static enum rc_redis_state http_redis_state(const struct rc_control *control, struct rc_redis_errors *errors)
 {
-    const enum rc_redis_state state = rc_redis_health_get(&control->redis_health, errors);
-    const uint64_t moved_ms = atomic_load_explicit(&control->relay.heartbeat_ms, memory_order_relaxed);
-    if (atomic_load_explicit(&control->relay.state, memory_order_acquire) != RC_PROCESS_READY ||
+    const enum rc_redis_state state = rc_redis_health_get(&control->relay->redis_health, errors);
+    const uint64_t moved_ms = atomic_load_explicit(&control->relay->report.process.heartbeat_ms, memory_order_relaxed);
+    if (atomic_load_explicit(&control->relay->report.process.state, memory_order_acquire) != RC_PROCESS_READY ||
         moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
         *errors = (struct rc_redis_errors){.lost = "the relay does not run"};
         return RC_REDIS_AWAY;
@@ -245,14 +244,14 @@ static void http_metrics(struct exchange *exchange)
     struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
     size_t count = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sources[count++] = (struct rc_metrics_source){.metrics = &control->worker_metrics[i], .worker = (int)i};
+        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
     }
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay_metrics, .worker = -1};
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor_metrics, .worker = -2};
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = -1};
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
     const struct rc_config *config = exchange->sessions->config;
     const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
-                        rc_bridge_metrics_render(config, control->bridges, control->instance_id, NULL, 0) + 4096;
+                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) + 4096;
     char *text = malloc(room);
     if (text == NULL) {
         exchange_error(exchange, (struct rc_http_response){.status = 503, .retry_after_s = 1}, "no memory");
@@ -260,7 +259,8 @@ static void http_metrics(struct exchange *exchange)
     }
     size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
     bytes = bytes < room ? bytes : room;
-    bytes += rc_bridge_metrics_render(config, control->bridges, control->instance_id, text + bytes, room - bytes);
+    bytes +=
+        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
     exchange_body(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }

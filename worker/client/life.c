@@ -97,7 +97,7 @@ bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64
     return true;
 }
 
-int rc_sessions_open(struct rc_sessions *sessions, struct rc_control *control, const struct rc_config *config,
+int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                      struct rc_metrics *metrics, uint32_t worker)
 {

@@ -18,7 +18,7 @@
 
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
-#include "common/shm/spawn_args.h"
+#include "common/shm/control.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 

@@ -15,6 +15,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->limit = 0;
     operation->id = rc_span_of(NULL, 0);
     operation->channel = rc_span_of(NULL, 0);
+    operation->event = rc_span_of(NULL, 0);
     operation->key = rc_span_of(NULL, 0);
     operation->to = rc_span_of(NULL, 0);
     operation->data = rc_span_of(NULL, 0);

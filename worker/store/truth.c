@@ -80,7 +80,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const s
     }
     truth->io = memory + io_offset;
     *truth->layout = (struct rc_truth_layout){
-        .version = RC_SHM_VERSION,
+        .version = RC_BUILD_ID,
         .bytes = bytes,
         .boot_ms = boot_ms,
         .slot_count = slot_count,

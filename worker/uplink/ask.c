@@ -27,7 +27,7 @@ static uint64_t now_ms(const struct rc_uplink *uplink)
 
 static uint32_t relay_generation(const struct rc_uplink *uplink)
 {
-    return atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire);
+    return rc_control_relay_generation(uplink->control);
 }
 
 void rc_questions_close(struct rc_questions *questions)

@@ -178,7 +178,7 @@ static int tell_slot(struct rc_memberships *members, uint32_t index)
 
 static int tell_everything(struct rc_memberships *members)
 {
-    const uint32_t generation = atomic_load_explicit(&members->uplink->control->relay.generation, memory_order_acquire);
+    const uint32_t generation = rc_control_relay_generation(members->uplink->control);
     if (generation != members->relay_generation || members->again) {
         members->relay_generation = generation;
         members->telling = false;

@@ -9,26 +9,26 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct rc_port *port, struct rc_hub *hub,
-                   struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
-                   struct rc_err *err)
+int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, const struct rc_port_view *port,
+                   struct rc_hub *hub, struct rc_truth *truth, struct rc_metrics *metrics, int worker_index,
+                   int relay_bell_fd, struct rc_err *err)
 {
     *uplink = (struct rc_uplink){
         .control = control,
-        .port = port,
+        .port = *port,
         .hub = hub,
         .truth = truth,
         .metrics = metrics,
         .relay_bell_fd = relay_bell_fd,
         .worker_index = worker_index,
-        .generation = atomic_load_explicit(&port->generation, memory_order_acquire),
+        .generation = atomic_load_explicit(&control->core->workers[worker_index].generation, memory_order_acquire),
     };
     const uint32_t pair = uplink->generation & 1;
-    int rc = rc_ring_attach_producer(&uplink->up, &port->pairs[pair].up, rc_port_data(port, pair, RC_PORT_UP),
+    int rc = rc_ring_attach_producer(&uplink->up, &port->shared->pairs[pair].up, rc_port_data(port, pair, RC_PORT_UP),
                                      port->ring_bytes);
     if (rc == 0) {
-        rc = rc_ring_attach_consumer(&uplink->down, &port->pairs[pair].down, rc_port_data(port, pair, RC_PORT_DOWN),
-                                     port->ring_bytes);
+        rc = rc_ring_attach_consumer(&uplink->down, &port->shared->pairs[pair].down,
+                                     rc_port_data(port, pair, RC_PORT_DOWN), port->ring_bytes);
     }
     if (rc < 0) {
         return rc_err_set(err, rc, "the rings of worker %d cannot be attached: %s", worker_index, strerror(-rc));
@@ -190,7 +190,7 @@ static int uplink_mark_snapshot(struct rc_uplink *uplink, enum rc_record_type ty
 /* Tells a new relay everything, from where the ring was full the last time. */
 static int uplink_snapshot(struct rc_uplink *uplink)
 {
-    const uint32_t generation = atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire);
+    const uint32_t generation = rc_control_relay_generation(uplink->control);
     if (generation != uplink->relay_generation) {
         const uint32_t before = uplink->relay_generation;
         uplink->relay_generation = generation;
@@ -255,7 +255,7 @@ static int uplink_interests(struct rc_uplink *uplink)
 void rc_uplink_ask_again(struct rc_uplink *uplink)
 {
     const uint64_t now_ms = uplink->hub->io->now_ns / 1000000u;
-    const uint32_t generation = atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire);
+    const uint32_t generation = rc_control_relay_generation(uplink->control);
     if (now_ms < uplink->ask_again_ms || generation != uplink->relay_generation || uplink->snapshot_next != 0) {
         return; /* a new relay is told everything anyhow */
     }
@@ -285,7 +285,8 @@ void rc_uplink_flush(struct rc_uplink *uplink)
     }
     if (uplink->written) {
         uplink->written = false;
-        if (rc_doorbell_ring(&uplink->control->relay.bell, uplink->relay_bell_fd) > 0) {
+        if (rc_doorbell_ring(&uplink->control->relay->report.process.bell, uplink->relay_bell_fd, &uplink->relay_rung) >
+            0) {
             rc_metric_add(uplink->metrics, RC_METRIC_WAKES_SENT, 1);
         }
     }
@@ -429,7 +430,7 @@ void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
 static bool uplink_has_news(const struct rc_uplink *uplink)
 {
     return uplink->dirty != 0 || uplink->snapshot_next != 0 ||
-           atomic_load_explicit(&uplink->control->relay.generation, memory_order_acquire) != uplink->relay_generation;
+           rc_control_relay_generation(uplink->control) != uplink->relay_generation;
 }
 
 bool rc_uplink_due(struct rc_uplink *uplink)

@@ -19,7 +19,7 @@
 
 #include "common/records/envelope.h"
 #include "common/shm/ring.h"
-#include "common/shm/layout.h"
+#include "common/shm/control.h"
 #include "worker/hub/hub.h"
 #include "worker/uplink/ask.h"
 
@@ -33,16 +33,17 @@
 typedef void rc_uplink_call(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
 
 struct rc_uplink {
-    rc_uplink_call *call;       /* set by the owner before the first drain */
-    void *call_context;         /* borrowed */
-    struct rc_control *control; /* borrowed */
-    struct rc_port *port;       /* borrowed */
+    rc_uplink_call *call;             /* set by the owner before the first drain */
+    void *call_context;               /* borrowed */
+    const struct rc_control *control; /* borrowed */
+    struct rc_port_view port;
     struct rc_hub *hub;         /* borrowed */
     struct rc_truth *truth;     /* borrowed */
     struct rc_metrics *metrics; /* borrowed */
     struct rc_ring up;
     struct rc_ring down;
     int relay_bell_fd;
+    uint64_t relay_rung; /* the relay's sleep that this worker rang last (doorbell.h) */
     int worker_index;
     uint32_t generation;       /* of this worker's start */
     uint32_t relay_generation; /* to which the last snapshot was begun */
@@ -60,9 +61,10 @@ struct rc_uplink {
     struct rc_index_list waiting; /* connections that are not read until there is room */
 };
 
-int rc_uplink_open(struct rc_uplink *uplink, struct rc_control *control, struct rc_port *port, struct rc_hub *hub,
-                   struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
-                   struct rc_err *err);
+/* -EBADMSG when a ring's positions are impossible: the rings of the next generation are others. */
+int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, const struct rc_port_view *port,
+                   struct rc_hub *hub, struct rc_truth *truth, struct rc_metrics *metrics, int worker_index,
+                   int relay_bell_fd, struct rc_err *err);
 void rc_uplink_close(struct rc_uplink *uplink);
 
 /* Writes one record. -EAGAIN: there is no room, and the relay was asked to wake us when half of the ring is free. -EMSGSIZE: it

@@ -107,8 +107,9 @@ Test(relay_loop, work_found_after_the_announcement_prevents_the_sleep)
 static void *ring_when_asleep(void *argument)
 {
     const int fd = *(const int *)argument;
+    uint64_t rung = 0;
     for (int i = 0; i < 3; i++) {
-        while (rc_doorbell_ring(&fixture.process.bell, fd) != 1) {}
+        while (rc_doorbell_ring(&fixture.process.bell, fd, &rung) != 1) {}
     }
     return NULL;
 }

@@ -27,7 +27,7 @@ static void open_two(void)
 
 static void close_host(void)
 {
-    if (host.control != NULL) {
+    if (host.core != NULL) {
         relay_host_close(&host);
     }
 }
@@ -47,12 +47,12 @@ TestSuite(relay_process, .init = open_two, .fini = close_host, .timeout = 120);
 static void start(void)
 {
     relay_host_spawn_relay(&host);
-    EVENTUALLY(atomic_load(&host.control->relay.state) == RC_PROCESS_READY);
+    EVENTUALLY(atomic_load(&host.relay->report.process.state) == RC_PROCESS_READY);
 }
 
 static void ring(void)
 {
-    (void)rc_doorbell_ring(&host.control->relay.bell, host.relay_bell_fd);
+    relay_host_ring(&host);
 }
 
 static bool got(uint32_t worker, uint32_t wanted)
@@ -65,38 +65,38 @@ static bool got(uint32_t worker, uint32_t wanted)
 Test(relay_process, sleeps_and_is_woken_by_its_bell)
 {
     start();
-    EVENTUALLY(atomic_load(&host.control->relay.bell.sleeping) != 0);
+    EVENTUALLY(atomic_load(&host.relay->report.process.bell.sleeping) != 0);
     relay_host_interest(&host, 1, true, "a");
     ring();
     EVENTUALLY(got(1, RC_DOWN_INTEREST));
-    EVENTUALLY(atomic_load(&host.control->relay.bell.sleeping) != 0);
+    EVENTUALLY(atomic_load(&host.relay->report.process.bell.sleeping) != 0);
     relay_host_publish(&host, 0, "a", "x", "1");
     const uint64_t before = rc_clock_ms();
     ring();
     EVENTUALLY(got(1, RC_DOWN_MESSAGE));
     cr_assert_lt(rc_clock_ms() - before, 900, "by the bell, not by the heartbeat's timeout");
     EVENTUALLY(got(0, RC_DOWN_ANSWER));
-    const uint64_t heartbeat = atomic_load(&host.control->relay.heartbeat_ms);
-    EVENTUALLY(atomic_load(&host.control->relay.heartbeat_ms) > heartbeat);
+    const uint64_t heartbeat = atomic_load(&host.relay->report.process.heartbeat_ms);
+    EVENTUALLY(atomic_load(&host.relay->report.process.heartbeat_ms) > heartbeat);
 }
 
 Test(relay_process, wakes_all_workers_at_its_start)
 {
-    rc_doorbell_sleep(&host.control->workers[0].bell);
-    rc_doorbell_sleep(&host.control->workers[1].bell);
+    rc_doorbell_sleep(&host.workers[0].report->process.bell);
+    rc_doorbell_sleep(&host.workers[1].report->process.bell);
     start();
-    EVENTUALLY(atomic_load(&host.control->workers[0].bell.sleeping) == 0);
-    EVENTUALLY(atomic_load(&host.control->workers[1].bell.sleeping) == 0);
+    EVENTUALLY(relay_host_rung(&host, 0));
+    EVENTUALLY(relay_host_rung(&host, 1));
 }
 
 Test(relay_process, takes_a_reload_over)
 {
     start();
-    host.control->config[1].limits.max_channels_per_worker = 1;
-    host.control->config[1].log.level = host.control->config[0].log.level;
-    atomic_store(&host.control->config_generation, 1);
+    host.configs->copies[1].limits.max_channels_per_worker = 1;
+    host.configs->copies[1].log.level = host.configs->copies[0].log.level;
+    atomic_store(&host.configs->generation, 1);
     ring();
-    EVENTUALLY(atomic_load(&host.control->relay.config_generation) == 1);
+    EVENTUALLY(atomic_load(&host.relay->report.process.config_generation) == 1);
     relay_host_interest(&host, 1, true, "a");
     relay_host_interest(&host, 1, true, "b");
     relay_host_interest(&host, 1, true, "c");
@@ -119,7 +119,7 @@ Test(relay_process, sigterm_drains_what_is_in_the_rings)
     (void)kill(host.relay_pid, SIGTERM);
     (void)kill(host.relay_pid, SIGCONT);
     cr_assert_eq(relay_host_stop_relay(&host), 0);
-    cr_assert_eq(atomic_load(&host.control->relay_truth.next_sequence), 301);
+    cr_assert_eq(atomic_load(&host.keep->truth.next_sequence), 301);
     int messages = 0;
     while (got(1, RC_DOWN_MESSAGE)) {
         messages++;
@@ -175,12 +175,12 @@ Test(relay_process, ends_when_the_acceptor_is_gone)
 Test(relay_process, wrong_segments_end_it_with_an_error)
 {
     int status;
-    atomic_store(&host.control->ready, 1);
+    atomic_store(&host.core->ready, 1);
     relay_host_spawn_relay(&host);
     cr_assert_eq(waitpid(host.relay_pid, &status, 0), host.relay_pid);
     host.relay_pid = 0;
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    atomic_store(&host.control->ready, RC_CONTROL_READY);
+    atomic_store(&host.core->ready, RC_CORE_READY);
     atomic_store(&host.workers[1].port->ready, 1);
     relay_host_spawn_relay(&host);
     cr_assert_eq(waitpid(host.relay_pid, &status, 0), host.relay_pid);

@@ -1,10 +1,14 @@
 /* acceptor/segments: what children find in the shared memory. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
 #include "acceptor/start/segments.h"
+#include "common/shm/control.h"
+#include "common/shm/segment.h"
 
 static struct rc_segments segments;
 static struct rc_config *config;
@@ -26,32 +30,157 @@ static void tear_down(void)
 
 TestSuite(segments, .init = set_up, .fini = tear_down);
 
-Test(segments, control_is_complete_and_ready_only_when_published)
+Test(segments, core_is_complete_and_ready_only_when_published)
 {
-    const struct rc_control *control = segments.control;
-    cr_assert_eq(atomic_load(&control->ready), 0);
+    const struct rc_core *core = segments.core;
+    cr_assert_eq(atomic_load(&core->ready), 0);
     rc_segments_publish(&segments);
-    cr_assert_eq(atomic_load(&control->ready), RC_CONTROL_READY);
-    cr_assert_eq(control->version, RC_SHM_VERSION);
-    cr_assert_eq(control->worker_count, 3);
-    cr_assert_neq(control->boot_nonce, 0);
-    cr_assert_eq(memcmp(control->hash_secret, rc_hash_secret(), RC_HASH_SECRET_BYTES), 0);
-    cr_assert_eq(control->bytes, sizeof(struct rc_control));
-    cr_assert_str_eq(control->instance_id, config->server.instance_id.text);
-    cr_assert_eq(atomic_load(&control->relay_truth.next_sequence), 1);
-    cr_assert_eq(memcmp(&control->config[0], config, sizeof(*config)), 0);
+    cr_assert_eq(atomic_load(&core->ready), RC_CORE_READY);
+    cr_assert_eq(core->abi, RC_CORE_ABI);
+    cr_assert_eq(core->worker_count, 3);
+    cr_assert_neq(core->boot_nonce, 0);
+    cr_assert_eq(memcmp(core->hash_secret, rc_hash_secret(), RC_HASH_SECRET_BYTES), 0);
+    cr_assert_eq(core->bytes, sizeof(struct rc_core));
+    cr_assert_str_eq(core->instance_id, config->server.instance_id.text);
+    cr_assert_eq(atomic_load(&segments.keep->truth.next_sequence), 1);
+    cr_assert_eq(memcmp(&segments.configs->copies[0], config, sizeof(*config)), 0);
 }
 
 Test(segments, ports_have_their_sizes)
 {
+    rc_segments_publish(&segments);
     for (uint32_t i = 0; i < 3; i++) {
         const struct rc_port *port = segments.ports[i];
         cr_assert_eq(atomic_load(&port->ready), RC_PORT_READY);
         cr_assert_eq(port->ring_bytes, config->server.ring_bytes);
         cr_assert_eq(port->overflow_bytes, config->server.overflow_bytes);
-        cr_assert_geq(segments.port_fds[i], 0);
     }
-    cr_assert_eq(segments.port_fds[3], -1);
+}
+
+/* --- what a child gets ------------------------------------------------------------------------------------------------ */
+
+/* As inherited: duplicates, since a child closes what it attached. */
+static void args_of(int index, struct rc_spawn_args *args)
+{
+    rc_spawn_args_clear(args, index);
+    rc_segments_args(&segments, args);
+    int *const singles[] = {&args->core_fd,     &args->config_fd, &args->own_fd,
+                            &args->acceptor_fd, &args->relay_fd,  &args->keep_fd};
+    for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
+        *singles[i] = *singles[i] < 0 ? -1 : dup(*singles[i]);
+    }
+    for (int i = 0; i < args->worker_count; i++) {
+        args->worker_fds[i] = dup(args->worker_fds[i]);
+    }
+    if (index >= 0) {
+        args->listen_count = (int)segments.core->listener_count;
+    } else {
+        args->worker_bell_count = args->worker_count;
+    }
+}
+
+static bool maps_writable(int fd)
+{
+    uint64_t bytes;
+    struct rc_err err;
+    void *memory = rc_segment_map(fd, &bytes, &err);
+    if (memory != NULL) {
+        munmap(memory, bytes);
+    }
+    return memory != NULL;
+}
+
+Test(segments, child_can_write_its_own_and_nothing_else)
+{
+    struct rc_spawn_args args;
+    rc_segments_publish(&segments);
+    args_of(1, &args);
+    cr_assert(maps_writable(args.own_fd));
+    const int others[] = {args.core_fd,       args.config_fd,     args.acceptor_fd,  args.relay_fd,
+                          args.worker_fds[0], args.worker_fds[1], args.worker_fds[2]};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        cr_assert_not(maps_writable(others[i]), "%zu", i);
+    }
+    cr_assert_eq(args.keep_fd, -1);
+    args_of(-1, &args);
+    cr_assert(maps_writable(args.own_fd));
+    cr_assert(maps_writable(args.keep_fd));
+    cr_assert_not(maps_writable(args.core_fd));
+    cr_assert_not(maps_writable(args.config_fd));
+    cr_assert_not(maps_writable(args.worker_fds[0]));
+    cr_assert_eq(args.relay_fd, -1);
+}
+
+Test(segments, attached_child_has_copies_and_read_only_mappings)
+{
+    struct rc_spawn_args args;
+    struct rc_control control;
+    struct rc_err err = {""};
+    segments.core->listener_count = 2;
+    segments.core->slots_per_worker = 10;
+    segments.core->direct_descriptors = 20;
+    rc_segments_publish(&segments);
+    args_of(1, &args);
+    cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
+    cr_assert_eq(args.config_fd, -1, "nothing is left to map it again by");
+    cr_assert_eq(control.worker_count, 3);
+    segments.core->worker_count = 1000; /* nobody can; and if: */
+    cr_assert_eq(control.worker_count, 3);
+    cr_assert_str_eq(control.instance_id, config->server.instance_id.text);
+    rc_metric_add(&control.own->metrics, RC_METRIC_TURNS, 5);
+    cr_assert_eq(rc_metric_get(&control.workers[1]->metrics, RC_METRIC_TURNS), 5);
+    cr_assert_eq(rc_metric_get(&control.workers[2]->metrics, RC_METRIC_TURNS), 0);
+    const void *const shared[] = {control.core,  control.configs,    control.acceptor,
+                                  control.relay, control.workers[0], control.workers[1]};
+    for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+        cr_assert_neq(mprotect((void *)(uintptr_t)shared[i], 4096, PROT_READ | PROT_WRITE), 0, "%zu", i);
+    }
+    config->limits.max_channels = 77;
+    const uint32_t generation = rc_segments_configure(&segments, config);
+    cr_assert_eq(rc_control_config_generation(&control), generation);
+    cr_assert_eq(rc_control_config(&control, generation)->limits.max_channels, 77);
+}
+
+Test(segments, damaged_or_foreign_segments_are_refused)
+{
+    struct rc_spawn_args args;
+    struct rc_control control;
+    struct rc_err err;
+    rc_segments_publish(&segments);
+    uint32_t *const numbers[] = {
+        &segments.core->abi,         &segments.core->records_abi,    &segments.core->worker_count,
+        &segments.core->boot_nonce,  &segments.core->listener_count, &segments.configs->build,
+        &segments.workers[1]->abi,   &segments.workers[1]->build,    &segments.workers[2]->build,
+        &segments.relay->report.abi, &segments.acceptor->build,
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        const uint32_t right = *numbers[i];
+        const uint32_t wrong = numbers[i] == &segments.core->boot_nonce ? 0 : right + 200;
+        *numbers[i] = wrong;
+        args_of(1, &args);
+        cr_expect_lt(rc_control_attach(&control, &args, &err), 0, "number %zu", i);
+        *numbers[i] = right;
+    }
+    args_of(1, &args);
+    cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
+    /* What a dead child left behind is no reason for its successor not to start. */
+    segments.workers[1]->build = 0;
+    segments.ports[1]->ring_bytes = 3;
+    atomic_store(&segments.workers[1]->ready, 0);
+    rc_segments_renew(&segments, 1);
+    args_of(1, &args);
+    cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
+    struct rc_port_view view;
+    cr_assert_eq(
+        rc_port_view_open(&view, segments.ports[1], rc_port_bytes(segments.ring_bytes, segments.overflow_bytes), &err),
+        0);
+    args_of(-1, &args);
+    segments.keep->abi++;
+    cr_assert_lt(rc_control_attach(&control, &args, &err), 0);
+    rc_segments_renew(&segments, -1);
+    args_of(-1, &args);
+    cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
+    cr_assert_eq((const void *)control.relay, (const void *)control.own_relay);
 }
 
 Test(segments, configure_writes_the_copy_that_is_not_in_force)

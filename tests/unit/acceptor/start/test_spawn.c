@@ -16,17 +16,16 @@
 #include "acceptor/start/spawn.h"
 
 static struct rc_identity same;
+static struct rc_spawn_args relay_args; /* without descriptors */
 
 static void resolve_same(void)
 {
     struct rc_err err;
+    rc_spawn_args_clear(&relay_args, -1);
     cr_assert_eq(rc_identity_resolve(&same, "", &err), 0);
 }
 
 TestSuite(spawn, .init = resolve_same);
-
-static const struct rc_spawn_args relay_args = {
-    .index = -1, .control_fd = -1, .life_fd = -1, .bell_fd = -1, .truth_fd = -1, .relay_bell_fd = -1, .steer_fd = -1};
 
 /* A program that writes what it is into a file: a shell script, since arguments are the acceptor's. */
 static void script(char path[64], const char *body)

@@ -3,11 +3,12 @@
 
 #include "acceptor/watch/child.h"
 
+static struct rc_life life;
 static struct rc_process process;
 
 static void child_ready(struct rc_child *child)
 {
-    rc_child_init(child, 3, &process);
+    rc_child_init(child, 3, &life, &process);
     child->pid = 4711;
     atomic_store(&process.state, RC_PROCESS_READY);
     atomic_store(&process.heartbeat_ms, 10000);
@@ -87,8 +88,8 @@ Test(child, load_below_the_true_number_is_corrected_too)
 Test(child, names)
 {
     struct rc_child child;
-    rc_child_init(&child, 12, &process);
+    rc_child_init(&child, 12, &life, &process);
     cr_assert_str_eq(rc_child_name(&child), "worker 12");
-    rc_child_init(&child, RC_CHILD_RELAY, &process);
+    rc_child_init(&child, RC_CHILD_RELAY, &life, &process);
     cr_assert_str_eq(rc_child_name(&child), "relay");
 }

@@ -548,6 +548,30 @@ Test(ring, impossible_head_makes_the_ring_full_and_nothing_else)
     }
 }
 
+Test(ring, consumer_goes_by_its_own_head)
+{
+    static const uint64_t wrong[] = {0, 64, UINT64_MAX, UINT64_C(1) << 63, 4000};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
+        struct pair p;
+        pair_open(&p, 8192);
+        atomic_store(&p.shared.head, wrong[i]);
+        size_t passed = 0;
+        for (; passed < 500 && write_record(&p, 3, 100) && read_record(&p, 3, 100); passed++) {
+            rc_ring_release(&p.consumer);
+        }
+        cr_expect_eq(passed, 500, "head %llu: stopped after %zu", (unsigned long long)wrong[i], passed);
+        /* All is released, and the producer has not looked since: it asks, and the answer puts the head right. */
+        while (write_record(&p, 3, 100)) {}
+        while (read_record(&p, 3, 100) && rc_ring_used(&p.consumer) > 0 && p.consumer.position != p.consumer.peer) {}
+        rc_ring_release(&p.consumer);
+        atomic_store(&p.shared.head, wrong[i]);
+        cr_expect_not(rc_ring_want_room(&p.producer, 100));
+        cr_expect(rc_ring_room_due(&p.consumer));
+        cr_expect(write_record(&p, 3, 100), "head %llu", (unsigned long long)wrong[i]);
+        pair_close(&p);
+    }
+}
+
 Test(ring, random_operations_agree_with_a_queue)
 {
     struct pair p;

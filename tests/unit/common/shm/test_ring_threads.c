@@ -51,6 +51,7 @@ static void *produce(void *argument)
 {
     struct both *b = argument;
     struct rc_ring ring;
+    uint64_t rung = 0;
     if (rc_ring_attach_producer(&ring, &b->shared, b->data, CAPACITY) != 0) {
         return NULL;
     }
@@ -70,7 +71,7 @@ static void *produce(void *argument)
                 continue; /* one look at the bell per batch */
             }
         }
-        rc_doorbell_ring(&b->consumer_bell, b->consumer_fd);
+        rc_doorbell_ring(&b->consumer_bell, b->consumer_fd, &rung);
         if (payload == NULL && b->sleeping) {
             rc_doorbell_sleep(&b->producer_bell);
             if (!rc_ring_want_room(&ring, bytes) && !block(b->producer_fd)) {
@@ -108,6 +109,7 @@ static void consume(struct both *b)
     struct rc_ring ring;
     uint32_t number = 0;
     uint32_t released = 0; /* first number not released */
+    uint64_t rung = 0;
     uint32_t batches = 0;
     b->failed = rc_ring_attach_consumer(&ring, &b->shared, b->data, CAPACITY) != 0;
     while (released < RECORDS && !b->failed) {
@@ -132,7 +134,7 @@ static void consume(struct both *b)
             sched_yield();
         }
         if (rc_ring_room_due(&ring)) {
-            rc_doorbell_ring(&b->producer_bell, b->producer_fd);
+            rc_doorbell_ring(&b->producer_bell, b->producer_fd, &rung);
         }
     }
 }
@@ -150,8 +152,9 @@ static void run(bool sleeping, bool restarts, uint64_t start)
     cr_assert_eq(pthread_create(&thread, NULL, produce, &b), 0);
     consume(&b);
     if (b.failed) { /* the producer would wait for room that never comes */
+        uint64_t rung = 0;
         atomic_store(&b.shared.head, atomic_load(&b.shared.tail));
-        rc_doorbell_ring(&b.producer_bell, b.producer_fd);
+        rc_doorbell_ring(&b.producer_bell, b.producer_fd, &rung);
     }
     pthread_join(thread, &done);
     cr_assert_not(b.failed);
@@ -231,6 +234,7 @@ static void *fill(void *argument)
 static void empty(struct both *b)
 {
     struct rc_ring ring;
+    uint64_t rung = 0;
     uint32_t random = 5;
     uint32_t type;
     uint32_t bytes;
@@ -245,7 +249,7 @@ static void empty(struct both *b)
         spin(random >> 23);
         rc_ring_release(&ring);
         if (rc_ring_room_due(&ring)) {
-            rc_doorbell_ring(&b->producer_bell, b->producer_fd);
+            rc_doorbell_ring(&b->producer_bell, b->producer_fd, &rung);
         }
     }
 }

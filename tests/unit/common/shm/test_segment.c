@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,6 +61,72 @@ Test(shm, processes_share_the_bytes)
     waitpid(pid, NULL, 0);
     cr_assert_str_eq((char *)memory, "written by the child");
     munmap(memory, bytes);
+    close(fd);
+}
+
+/* Whether the descriptor, or one opened anew through it, gives a mapping that can be written to. */
+static bool writable(int fd)
+{
+    char path[48];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    const int again = open(path, O_RDWR | O_CLOEXEC);
+    const int fds[] = {fd, again};
+    bool any = false;
+    for (int i = 0; i < 2; i++) {
+        void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0);
+        any |= memory != MAP_FAILED;
+        if (memory != MAP_FAILED) {
+            munmap(memory, 4096);
+        }
+    }
+    if (again >= 0) {
+        close(again);
+    }
+    return any;
+}
+
+Test(shm, reader_sees_every_store_and_can_make_none)
+{
+    struct rc_err err = {""};
+    uint64_t bytes;
+    const int fd = rc_segment_create("test", 4096, &err);
+    uint8_t *memory = rc_segment_map(fd, &bytes, &err);
+    const int reader = rc_segment_reader(fd, &err);
+    cr_assert_geq(reader, 0, "%s", err.text);
+    cr_assert_neq(fcntl(reader, F_GETFD) & FD_CLOEXEC, 0);
+    cr_assert_null(rc_segment_map(reader, &bytes, &err));
+    const uint8_t *seen = rc_segment_map_read(reader, &bytes, &err);
+    cr_assert_not_null(seen, "%s", err.text);
+    cr_assert_eq(bytes, 4096);
+    memory[100] = 7;
+    cr_assert_eq(seen[100], 7);
+    cr_assert_neq(mprotect((void *)(uintptr_t)seen, 4096, PROT_READ | PROT_WRITE), 0);
+    cr_assert(writable(fd), "its writer may have a successor");
+    if (geteuid() != 0) {
+        cr_assert_not(writable(reader));
+    }
+    close(reader);
+    close(fd);
+    cr_assert_lt(rc_segment_reader(-1, &err), 0);
+}
+
+Test(shm, segment_for_reading_is_written_by_its_maker_alone)
+{
+    struct rc_err err = {""};
+    uint64_t bytes;
+    int fd = -1;
+    uint8_t *memory = rc_segment_create_for_reading("test", 8192, &fd, &err);
+    cr_assert_not_null(memory, "%s", err.text);
+    const uint8_t *seen = rc_segment_map_read(fd, &bytes, &err);
+    cr_assert_not_null(seen, "%s", err.text);
+    cr_assert_eq(bytes, 8192);
+    memory[8000] = 9;
+    cr_assert_eq(seen[8000], 9);
+    cr_assert_null(rc_segment_map(fd, &bytes, &err));
+    cr_assert_not(writable(fd), "not even by root");
+    cr_assert_neq(mprotect((void *)(uintptr_t)seen, 8192, PROT_READ | PROT_WRITE), 0);
+    cr_assert_lt(pwrite(fd, "x", 1, 0), 0);
+    cr_assert_neq(ftruncate(fd, 4096), 0);
     close(fd);
 }
 

@@ -11,27 +11,44 @@
 
 static struct rc_spawn_args worker_args(void)
 {
-    return (struct rc_spawn_args){.index = 3,
-                                  .control_fd = 10,
-                                  .life_fd = 11,
-                                  .bell_fd = 12,
-                                  .truth_fd = 13,
-                                  .relay_bell_fd = 14,
-                                  .steer_fd = -1,
-                                  .listen_count = 2,
-                                  .listen_fds = {20, 21},
-                                  .port_count = 1,
-                                  .port_fds = {30}};
+    struct rc_spawn_args args;
+    rc_spawn_args_clear(&args, 3);
+    args.core_fd = 3;
+    args.config_fd = 4;
+    args.own_fd = 5;
+    args.acceptor_fd = 6;
+    args.relay_fd = 7;
+    args.life_fd = 11;
+    args.bell_fd = 12;
+    args.truth_fd = 13;
+    args.relay_bell_fd = 14;
+    args.worker_count = 4;
+    args.listen_count = 2;
+    args.port_count = 1;
+    args.port_fds[0] = 30;
+    for (int i = 0; i < 4; i++) {
+        args.worker_fds[i] = 40 + i;
+        args.listen_fds[i % 2] = 20 + i;
+    }
+    return args;
 }
 
 static struct rc_spawn_args relay_args(int workers)
 {
-    struct rc_spawn_args args = {.index = -1, .control_fd = 5, .life_fd = 6, .bell_fd = 7};
-    args.truth_fd = args.relay_bell_fd = args.steer_fd = -1;
-    args.port_count = args.worker_bell_count = workers;
+    struct rc_spawn_args args;
+    rc_spawn_args_clear(&args, -1);
+    args.core_fd = 3;
+    args.config_fd = 4;
+    args.own_fd = 5;
+    args.acceptor_fd = 6;
+    args.keep_fd = 7;
+    args.life_fd = 8;
+    args.bell_fd = 9;
+    args.port_count = args.worker_bell_count = args.worker_count = workers;
     for (int i = 0; i < workers; i++) {
         args.port_fds[i] = 100 + i;
         args.worker_bell_fds[i] = 300 + i;
+        args.worker_fds[i] = 500 + i;
     }
     return args;
 }
@@ -75,7 +92,7 @@ Test(spawn_args, relay_gets_what_the_acceptor_wrote)
 Test(spawn_args, arrays_that_are_too_small_are_refused_at_every_size)
 {
     char *argv[64];
-    char text[512];
+    char text[1024];
     const struct rc_spawn_args args = worker_args();
     const int argc = rc_spawn_args_format(&args, argv, 64, text, sizeof(text));
     cr_assert_gt(argc, 0);
@@ -104,10 +121,9 @@ static int parse(const char *line, struct rc_err *err)
     return rc_spawn_args_parse(&args, argc, argv, err);
 }
 
-#define WORKER                                                                                                   \
-    "--index 0 --control-fd 3 --port-fd 4 --truth-fd 5 --life-fd 6 --bell-fd 7 --relay-bell-fd 8 --steer-fd -1 " \
-    "--listen-fd 9"
-#define RELAY "--control-fd 3 --life-fd 4 --bell-fd 5 --port-fd 6 --worker-bell-fd 7"
+#define BOTH "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --worker-fd 9 --port-fd 10 "
+#define WORKER BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14"
+#define RELAY BOTH "--keep-fd 11 --worker-bell-fd 12"
 
 Test(spawn_args, bad_arguments_are_named)
 {
@@ -123,20 +139,23 @@ Test(spawn_args, bad_arguments_are_named)
         {WORKER " --listen-fd 99999999999999999999", "--listen-fd 9999"},
         {WORKER " --listen-fd 4294967297", "--listen-fd 4294967297"},
         {WORKER " --listen-fd --", "--listen-fd --"},
-        {WORKER " --control-fd 3", "--control-fd 3"},
+        {WORKER " --core-fd 3", "--core-fd 3"},
+        {WORKER " --keep-fd 3", "--keep-fd is not for a worker"},
         {WORKER " --index 1", "--index 1"},
         {WORKER " --port-fd 4", "one --port-fd"},
         {WORKER " --worker-bell-fd 4", "no --worker-bell-fd"},
         {"--index 128", "--index 128"},
         {"--index -1", "--index -1"},
         {"--steer-fd -2", "--steer-fd -2"},
-        {"--index 0 --control-fd 3 --port-fd 4 --life-fd 6 --bell-fd 7 --relay-bell-fd 8 --listen-fd 9", "--truth-fd"},
-        {"--index 0 --control-fd 3 --port-fd 4 --truth-fd 5 --life-fd 6 --bell-fd 7 --relay-bell-fd 8", "--listen-fd"},
-        {"", "--control-fd is missing"},
+        {BOTH "--index 0 --relay-fd 12 --relay-bell-fd 13 --listen-fd 14", "--truth-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--listen-fd is missing"},
+        {BOTH "--worker-bell-fd 12", "--keep-fd is missing"},
+        {"", "--core-fd is missing"},
         {RELAY " --port-fd 8", "one of each per worker"},
-        {RELAY " --truth-fd 8", "takes no --truth-fd"},
-        {RELAY " --listen-fd 8", "takes no"},
-        {RELAY " --steer-fd -1", "takes no"},
+        {RELAY " --truth-fd 8", "--truth-fd is not for a relay"},
+        {RELAY " --relay-fd 8", "--relay-fd is not for a relay"},
+        {RELAY " --listen-fd 8", "--listen-fd is not for a relay"},
+        {RELAY " --steer-fd -1", "--steer-fd is not for a relay"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct rc_err err = {""};

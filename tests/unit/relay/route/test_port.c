@@ -77,8 +77,8 @@ static int drain(uint32_t worker, int *gaps)
 
 static bool gap_pending(uint32_t worker)
 {
-    const bool pending = atomic_load(&host.workers[worker].port->gap_pending) != 0;
-    cr_assert_eq(pending, atomic_load(&host.control->workers[worker].reported_stuck) != 0);
+    const bool pending = atomic_load(&host.keep->gap_pending[worker]) != 0;
+    cr_assert_eq(pending, atomic_load(&host.relay->verdicts[worker].behind) != 0);
     return pending;
 }
 
@@ -340,10 +340,10 @@ Test(relay_port, room_again_is_noticed_by_the_sleeping_relay)
     uint32_t type;
     struct rc_envelope_view view;
     publish_numbered("a", 0, 100, NULL);
-    rc_doorbell_sleep(&host.control->relay.bell);
+    rc_doorbell_sleep(&host.relay->report.process.bell);
     cr_assert(!rc_router_pending(&host.router));
     int read = 0;
-    while (atomic_load(&host.control->relay.bell.sleeping) != 0) {
+    while (host.relay_rung == 0) {
         cr_assert(relay_host_down_fresh(&host, 1, &type, &view), "everything was read and nobody woke the relay");
         read++;
     }
@@ -467,7 +467,7 @@ Test(relay_port, worker_started_while_the_relay_drains_is_adopted_first)
     relay_host_interest(&host, 0, true, "b"); /* generation 3 in the pair of generation 1 */
     host.ports[0].up_pair = 1;                /* which the relay still drains */
     cr_assert_eq(rc_ring_attach_consumer(&host.ports[0].up, &host.workers[0].port->pairs[1].up,
-                                         rc_port_data(host.workers[0].port, 1, RC_PORT_UP), RING_BYTES),
+                                         rc_port_data(&host.workers[0].view, 1, RC_PORT_UP), RING_BYTES),
                  0);
     cr_assert_eq(rc_port_next(&host.ports[0], &record), 0);
     cr_assert(rc_port_pending(&host.ports[0]));
@@ -578,7 +578,7 @@ Test(relay_port, acknowledgements_that_wait_are_bounded_and_die_with_their_worke
         cr_assert(dropped > 0 && dropped < COUNT);
         if (round == 0) {
             cr_assert_eq(acknowledged(0), COUNT - dropped);
-            atomic_store(&host.control->relay_metrics.values[RC_METRIC_ACKNOWLEDGEMENTS_DROPPED], 0);
+            atomic_store(&host.relay->report.metrics.values[RC_METRIC_ACKNOWLEDGEMENTS_DROPPED], 0);
         }
     }
     relay_host_kill_worker(&host, 1);
@@ -653,19 +653,18 @@ Test(relay_port, segment_that_is_none_is_refused)
     struct rc_err err;
     struct rc_port *shared = host.workers[0].port;
     const uint64_t bytes = host.workers[0].port_bytes;
-    struct rc_metrics *metrics = &host.control->relay_metrics;
-    struct rc_process *process = &host.control->workers[0];
-    cr_assert_lt(rc_port_open(&port, shared, 100, process, metrics, 0, -1, &err), 0);
-    cr_assert_lt(rc_port_open(&port, shared, bytes - 1, process, metrics, 0, -1, &err), 0);
+    const struct rc_relay_port_setup setup = relay_host_port_setup(&host, 0);
+    cr_assert_lt(rc_port_open(&port, shared, 100, &setup, &err), 0);
+    cr_assert_lt(rc_port_open(&port, shared, bytes - 1, &setup, &err), 0);
     shared->ring_bytes = 3000;
-    cr_assert_lt(rc_port_open(&port, shared, bytes, process, metrics, 0, -1, &err), 0);
+    cr_assert_lt(rc_port_open(&port, shared, bytes, &setup, &err), 0);
     shared->ring_bytes = UINT64_C(1) << 63;
-    cr_assert_lt(rc_port_open(&port, shared, bytes, process, metrics, 0, -1, &err), 0);
+    cr_assert_lt(rc_port_open(&port, shared, bytes, &setup, &err), 0);
     shared->ring_bytes = RING_BYTES;
-    shared->version++;
-    cr_assert_lt(rc_port_open(&port, shared, bytes, process, metrics, 0, -1, &err), 0);
-    shared->version--;
+    shared->abi++;
+    cr_assert_lt(rc_port_open(&port, shared, bytes, &setup, &err), 0);
+    shared->abi--;
     atomic_store(&shared->ready, 0);
-    cr_assert_lt(rc_port_open(&port, shared, bytes, process, metrics, 0, -1, &err), 0);
+    cr_assert_lt(rc_port_open(&port, shared, bytes, &setup, &err), 0);
     cr_assert(strlen(err.text) > 10);
 }

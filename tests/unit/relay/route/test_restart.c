@@ -44,7 +44,7 @@ static void reads(uint32_t worker, const char *expected)
 
 static struct rc_relay_truth *truth(void)
 {
-    return &host.control->relay_truth;
+    return &host.keep->truth;
 }
 
 /* The state in which a relay dies that has stored the intent of worker 0's oldest record. */
@@ -244,8 +244,8 @@ Test(relay_restart, successor_tells_a_gap_for_all_when_its_predecessor_dropped)
         }
     }
     cr_assert(gap);
-    cr_assert_eq(atomic_load(&host.workers[1].port->gap_pending), 0);
-    cr_assert_eq(atomic_load(&host.control->workers[1].reported_stuck), 0);
+    cr_assert_eq(atomic_load(&host.keep->gap_pending[1]), 0);
+    cr_assert_eq(atomic_load(&host.relay->verdicts[1].behind), 0);
 }
 
 /* --- death at any instruction ---------------------------------------------------------------------------------------- */
@@ -417,6 +417,6 @@ Test(relay_restart, dies_at_any_instruction_of_a_turn_that_overflows, .timeout =
         }
         cr_assert(last == 73 || gap, "the end is missing: %lu", (unsigned long)last);
         cr_assert_eq(atomic_load(&truth()->next_sequence), 74);
-        cr_assert_eq(atomic_load(&host.workers[1].port->gap_pending), 0);
+        cr_assert_eq(atomic_load(&host.keep->gap_pending[1]), 0);
     }
 }

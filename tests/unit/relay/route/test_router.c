@@ -390,19 +390,19 @@ Test(relay_router, sleeping_worker_is_rung_once_a_batch)
     for (int i = 0; i < 10; i++) {
         relay_host_publish(&host, 0, "a", "x", NULL);
     }
-    rc_doorbell_sleep(&host.control->workers[1].bell);
+    rc_doorbell_sleep(&host.workers[1].report->process.bell);
     const uint64_t before = relay_host_metric(&host, RC_METRIC_WAKES_SENT);
     relay_host_run(&host);
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_WAKES_SENT), before + 1);
-    cr_assert_eq(atomic_load(&host.control->workers[1].bell.sleeping), 0);
+    cr_assert(relay_host_rung(&host, 1));
 }
 
 Test(relay_router, worker_that_waits_for_room_is_woken)
 {
     while (relay_host_publish(&host, 0, "a", "fill the ring", NULL)) {}
     cr_assert(!rc_ring_want_room(&host.workers[0].up, 200));
-    rc_doorbell_sleep(&host.control->workers[0].bell);
+    rc_doorbell_sleep(&host.workers[0].report->process.bell);
     relay_host_run(&host);
-    cr_assert_eq(atomic_load(&host.control->workers[0].bell.sleeping), 0);
+    cr_assert(relay_host_rung(&host, 0));
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_WAKES_SENT), 1);
 }

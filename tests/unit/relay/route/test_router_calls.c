@@ -212,14 +212,14 @@ Test(relay_calls, a_message_that_a_predecessor_died_over_is_no_duplicate_of_itse
     up(0, RC_UP_PUBLISH, &tag, (struct rc_client_ref){0}, "*", "x");
     relay_host_crash_relay(&host);
     /* As it stands when the relay dies after it remembered the key, before it sent anything. */
-    struct rc_relay_truth *truth = &host.control->relay_truth;
+    struct rc_relay_truth *truth = &host.keep->truth;
     const uint64_t key[2] = {99, 1};
     atomic_store(&truth->intent_position, 0);
     atomic_store(&truth->intent_worker, 0);
     atomic_store(&truth->intent_pair, host.workers[0].generation & 1);
     atomic_store(&truth->intent_sequence, 1);
     atomic_store(&truth->next_sequence, 2);
-    struct rc_idempotency_entry *entry = &host.control->idempotency.entries[99][0];
+    struct rc_idempotency_entry *entry = &host.keep->idempotency.entries[99][0];
     atomic_store(&entry->key[0], key[0]);
     atomic_store(&entry->key[1], key[1]);
     atomic_store(&entry->sequence, 1);

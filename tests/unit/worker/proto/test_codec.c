@@ -163,3 +163,30 @@ Test(echo, gives_back_what_came)
     cr_assert(rc_span_equal(operation.data, RC_SPAN("abc")));
     writes_verbatim(RC_CODEC_ECHO, RC_EVENT_ECHO);
 }
+
+/* Nothing of an earlier operation, or of the stack, shows in the next one: whatever a codec does not fill in is empty. */
+Test(codec, operations_begin_empty)
+{
+    static struct rc_operation operation;
+    struct rc_operation_error error;
+    static const struct {
+        enum rc_codec_id id;
+        enum rc_part_kind kind;
+        const char *text;
+    } messages[] = {
+        {RC_CODEC_JSON, RC_PART_TEXT, "{\"type\":\"ping\"}"},
+        {RC_CODEC_BINARY, RC_PART_BINARY, "\x08\x01\x07"},
+        {RC_CODEC_ECHO, RC_PART_TEXT, "x"},
+    };
+    for (size_t i = 0; i < sizeof(messages) / sizeof(*messages); i++) {
+        memset(&operation, 0xa5, sizeof(operation));
+        cr_assert_eq(decode(messages[i].id, messages[i].kind, messages[i].text, NULL, &operation, &error), 1);
+        cr_assert_eq(operation.channel.count, 0);
+        cr_assert_eq(operation.event.count, 0);
+        cr_assert_eq(operation.key.count, 0);
+        cr_assert_eq(operation.to.count, 0);
+        cr_assert_eq(operation.exclude_count, 0);
+        cr_assert_eq(operation.limit, 0);
+        cr_assert(operation.echo);
+    }
+}

@@ -17,6 +17,7 @@ static struct {
     struct rc_uplink uplink;
     struct rc_memberships members;
     struct rc_port *port;
+    struct rc_port_view view;
     struct rc_ring up; /* consumer: the test is the relay */
     int bell_fd;
     uint32_t slots[3];
@@ -45,13 +46,13 @@ static void open_all(void)
     b.rig.hub.handlers.member_changed = member_changed;
     RC_ASSERT(posix_memalign((void **)&b.port, 4096, rc_port_bytes(RING_BYTES, RING_BYTES)) == 0);
     memset(b.port, 0, rc_port_bytes(RING_BYTES, RING_BYTES));
-    b.port->ring_bytes = b.port->overflow_bytes = RING_BYTES;
-    atomic_store(&b.port->generation, 1);
-    atomic_store(&b.rig.control->relay.generation, 1);
+    b.view = (struct rc_port_view){.shared = b.port, .ring_bytes = RING_BYTES, .overflow_bytes = RING_BYTES};
+    atomic_store(&b.rig.shared->core.workers[0].generation, 1);
+    atomic_store(&b.rig.shared->core.relay.generation, 1);
     b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, b.port, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
+    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
                              &err) == 0);
-    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(b.port, 1, RC_PORT_UP), RING_BYTES) ==
+    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
               0);
     rc_memberships_open(&b.members, &b.uplink, &b.rig.hub, b.rig.config);
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(b.slots); i++) {
@@ -99,7 +100,7 @@ static const char *went_up(uint32_t most)
             break;
         case RC_UP_MEMBERS_BEGIN:
         case RC_UP_MEMBERS_END:
-            cr_assert_eq(view.head.token, atomic_load(&b.rig.control->relay.generation));
+            cr_assert_eq(view.head.token, atomic_load(&b.rig.shared->core.relay.generation));
             at += (size_t)snprintf(text + at, sizeof(text) - at, type == RC_UP_MEMBERS_BEGIN ? "( " : ") ");
             break;
         default:
@@ -156,7 +157,7 @@ Test(memberships, a_new_relay_is_told_everything)
     join(0, "room:2");
     join(2, "room:1");
     (void)all();
-    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
     cr_assert_str_eq(all(), "( +0:room:2! +0:room:1! +2:room:1! ) ");
     cr_assert_str_eq(all(), "");
 }

@@ -18,6 +18,7 @@ struct bench {
     struct hub_rig rig;
     struct rc_uplink uplink;
     struct rc_port *port;
+    struct rc_port_view view;
     struct rc_ring up;   /* consumer */
     struct rc_ring down; /* producer */
     int bell_fd;
@@ -41,15 +42,15 @@ static void bench_open(uint64_t channel_log_bytes)
     b.rig.hub.handlers.interest_changed = interest_changed;
     RC_ASSERT(posix_memalign((void **)&b.port, 4096, rc_port_bytes(RING_BYTES, RING_BYTES)) == 0);
     memset(b.port, 0, rc_port_bytes(RING_BYTES, RING_BYTES));
-    b.port->ring_bytes = b.port->overflow_bytes = RING_BYTES;
-    atomic_store(&b.port->generation, 1);
-    atomic_store(&b.rig.control->relay.generation, 1);
+    b.view = (struct rc_port_view){.shared = b.port, .ring_bytes = RING_BYTES, .overflow_bytes = RING_BYTES};
+    atomic_store(&b.rig.shared->core.workers[0].generation, 1);
+    atomic_store(&b.rig.shared->core.relay.generation, 1);
     b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, b.port, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
+    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
                              &err) == 0);
-    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(b.port, 1, RC_PORT_UP), RING_BYTES) ==
+    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
               0);
-    RC_ASSERT(rc_ring_attach_producer(&b.down, &b.port->pairs[1].down, rc_port_data(b.port, 1, RC_PORT_DOWN),
+    RC_ASSERT(rc_ring_attach_producer(&b.down, &b.port->pairs[1].down, rc_port_data(&b.view, 1, RC_PORT_DOWN),
                                       RING_BYTES) == 0);
 }
 
@@ -263,7 +264,7 @@ Test(uplink, snapshot_goes_on_where_the_ring_was_full)
         uint32_t count = 0;
         bool ended = false;
         bool began = false;
-        atomic_store(&b.rig.control->relay.generation, generation);
+        atomic_store(&b.rig.shared->core.relay.generation, generation);
         for (int pass = 0; pass < 200 && !ended; pass++) {
             rc_uplink_flush(&b.uplink);
             if (pass == 1) {
@@ -498,7 +499,7 @@ Test(uplink, questions_are_answered_once_whatever_relays_do)
     answer_question(token - 1);
     expect_nothing(slot);
     /* The relay is replaced: what it was asked is not answered, but by an error. */
-    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
     rc_questions_expire(&b.uplink);
     expect(slot, "\"code\":503");
     expect(slot, "\"code\":503");

@@ -1,0 +1,175 @@
+/* control: see control.h. */
+#include "common/shm/control.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/shm/segment.h"
+
+#define RING_BYTES_MIN 4096u /* the smallest ring that common/shm/ring attaches to */
+
+/* `ready` and the two numbers that must be ours, read once. */
+static bool head_right(const _Atomic uint32_t *ready, uint32_t wanted, uint32_t abi, uint32_t abi_wanted)
+{
+    /* C4 pairs with the acceptor's release store of `ready`, its last: all else is written before it. */
+    return atomic_load_explicit(ready, memory_order_acquire) == wanted && abi == abi_wanted;
+}
+
+static int refuse(struct rc_err *err, const char *what)
+{
+    return rc_err_set(err, -EBADMSG,
+                      "the %s segment is not of this version of ringcast: install acceptor, worker and relay together",
+                      what);
+}
+
+int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint64_t bytes, struct rc_err *err)
+{
+    if (bytes < sizeof(*core) || !head_right(&core->ready, RC_CORE_READY, core->abi, RC_CORE_ABI) ||
+        core->records_abi != RC_RECORDS_ABI) {
+        return refuse(err, "core");
+    }
+    control->core = core;
+    control->worker_count = core->worker_count;
+    control->boot_nonce = core->boot_nonce;
+    control->boot_wall_ms = core->boot_wall_ms;
+    control->boot_ms = core->boot_ms;
+    memcpy(control->instance_id, core->instance_id, sizeof(control->instance_id));
+    control->instance_id[RC_INSTANCE_ID_MAX] = '\0';
+    control->listener_count = core->listener_count;
+    control->slots_per_worker = core->slots_per_worker;
+    control->direct_descriptors = core->direct_descriptors;
+    memcpy(control->tls_ticket_keys, core->tls_ticket_keys, sizeof(control->tls_ticket_keys));
+    memcpy(control->listeners, core->listeners, sizeof(control->listeners));
+    for (uint32_t i = 0; i < RC_LISTENERS_MAX; i++) {
+        control->listeners[i].address[sizeof(control->listeners[i].address) - 1] = '\0';
+    }
+    if (control->worker_count == 0 || control->worker_count > RC_WORKERS_MAX ||
+        control->listener_count > RC_LISTENERS_MAX || control->boot_nonce == 0 ||
+        control->direct_descriptors < control->slots_per_worker) {
+        return rc_err_set(err, -EBADMSG, "the core segment is damaged: %u workers, %u listeners, %u of %u slots",
+                          control->worker_count, control->listener_count, control->slots_per_worker,
+                          control->direct_descriptors);
+    }
+    return 0;
+}
+
+int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_t bytes, struct rc_err *err)
+{
+    if (bytes < RC_PORT_DATA_OFFSET || !head_right(&shared->ready, RC_PORT_READY, shared->abi, RC_PORT_ABI)) {
+        return refuse(err, "port");
+    }
+    const uint64_t sizes[] = {shared->ring_bytes, shared->overflow_bytes};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        if (sizes[i] < RING_BYTES_MIN || sizes[i] > UINT64_C(1) << 40 || (sizes[i] & (sizes[i] - 1)) != 0) {
+            return rc_err_set(err, -EBADMSG, "the port segment is damaged: a ring of %llu bytes",
+                              (unsigned long long)sizes[i]);
+        }
+    }
+    if (rc_port_bytes(sizes[0], sizes[1]) > bytes) {
+        return rc_err_set(err, -EBADMSG, "the port segment is damaged: rings of %llu and %llu bytes in %llu",
+                          (unsigned long long)sizes[0], (unsigned long long)sizes[1], (unsigned long long)bytes);
+    }
+    *view = (struct rc_port_view){.shared = shared, .ring_bytes = sizes[0], .overflow_bytes = sizes[1]};
+    return 0;
+}
+
+/* Maps a segment of at least `least` bytes and closes its descriptor. */
+static void *take(int *fd, bool writable, uint64_t least, const char *what, struct rc_err *err)
+{
+    uint64_t bytes = 0;
+    void *memory = writable ? rc_segment_map(*fd, &bytes, err) : (void *)rc_segment_map_read(*fd, &bytes, err);
+    if (memory != NULL && bytes < least) {
+        (void)refuse(err, what);
+        memory = NULL;
+    }
+    close(*fd);
+    *fd = -1;
+    return memory;
+}
+
+static bool report_right(const struct rc_report *report)
+{
+    return head_right(&report->ready, RC_REPORT_READY, report->abi, RC_CORE_ABI) && report->build == RC_BUILD_ID;
+}
+
+static const struct rc_report *take_report(int *fd, uint64_t bytes, struct rc_err *err)
+{
+    const struct rc_report *report = take(fd, false, bytes, "report", err);
+    if (report != NULL && !report_right(report)) {
+        (void)refuse(err, "report");
+        return NULL;
+    }
+    return report;
+}
+
+static int attach_own(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+{
+    const bool relay = args->index < 0;
+    void *own =
+        take(&args->own_fd, true, relay ? sizeof(struct rc_relay_report) : sizeof(struct rc_report), "report", err);
+    if (own == NULL) {
+        return -EBADMSG;
+    }
+    control->own = own;
+    if (!report_right(control->own)) {
+        return refuse(err, "report");
+    }
+    if (!relay) {
+        control->relay = (const void *)take_report(&args->relay_fd, sizeof(struct rc_relay_report), err);
+        return control->relay == NULL ? -EBADMSG : 0;
+    }
+    control->own_relay = own;
+    control->relay = own;
+    control->keep = take(&args->keep_fd, true, sizeof(struct rc_relay_keep), "keep", err);
+    if (control->keep == NULL) {
+        return -EBADMSG;
+    }
+    return head_right(&control->keep->ready, RC_KEEP_READY, control->keep->abi, RC_CORE_ABI) ? 0 : refuse(err, "keep");
+}
+
+/* The numbers of things that were handed over must be those of the core segment: loops go by either. */
+static int check_counts(const struct rc_control *control, const struct rc_spawn_args *args, struct rc_err *err)
+{
+    const uint32_t workers = control->worker_count;
+    if (args->worker_count != (int)workers || args->index >= (int)workers ||
+        (args->index < 0 && (args->port_count != (int)workers || args->worker_bell_count != (int)workers)) ||
+        (args->index >= 0 && args->listen_count != (int)control->listener_count)) {
+        return rc_err_set(err, -EINVAL,
+                          "%d reports, %d ports, %d bells and %d listeners were given for %u workers, %u listeners",
+                          args->worker_count, args->port_count, args->worker_bell_count, args->listen_count, workers,
+                          control->listener_count);
+    }
+    return 0;
+}
+
+int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+{
+    memset(control, 0, sizeof(*control));
+    const struct rc_core *core = take(&args->core_fd, false, sizeof(*core), "core", err);
+    control->configs = take(&args->config_fd, false, sizeof(*control->configs), "config", err);
+    if (core == NULL || control->configs == NULL) {
+        return -EBADMSG;
+    }
+    int rc = rc_control_copy(control, core, sizeof(*core), err);
+    if (rc == 0) {
+        rc_hash_adopt(core->hash_secret); /* before the first name is hashed */
+        rc = check_counts(control, args, err);
+    }
+    if (rc == 0 && !head_right(&control->configs->ready, RC_CONFIG_READY, control->configs->build, RC_BUILD_ID)) {
+        rc = refuse(err, "config");
+    }
+    if (rc == 0) {
+        rc = attach_own(control, args, err);
+    }
+    if (rc == 0) {
+        control->acceptor = take_report(&args->acceptor_fd, sizeof(struct rc_report), err);
+        rc = control->acceptor == NULL ? -EBADMSG : 0;
+    }
+    for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
+        control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);
+        rc = control->workers[i] == NULL ? -EBADMSG : 0;
+    }
+    return rc;
+}
