@@ -56,9 +56,9 @@ struct rc_relay_port_setup {
 
 struct rc_relay_port {
     struct rc_relay_port_setup setup;
-    uint32_t index;           /* of the worker */
-    struct rc_port_view view; /* of the segment, with sizes as validated at open */
-    uint64_t rung;            /* the worker's sleep that was rung last (doorbell.h) */
+    uint32_t index;            /* of the worker */
+    struct rc_port_view view;  /* of the segment, with sizes as validated at open */
+    uint64_t rung;             /* the worker's sleep that was rung last (doorbell.h) */
     uint64_t record_bytes_max; /* of a record that fits down wherever that stands */
 
     uint32_t generation;         /* the worker's that down and overflow belong to */
