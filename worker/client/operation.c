@@ -92,7 +92,7 @@ static void request_subscribe(const struct request *request)
     }
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0;
-    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & RC_CHANNEL_LOCAL)) {
+    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & (RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED))) {
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
     }

@@ -489,6 +489,23 @@ static int append_to_group(struct rc_hub *hub, uint32_t group_index, uint8_t enc
     return append_frame(hub, group_index, event, view);
 }
 
+static void append_owe_gap(struct rc_hub *hub, uint32_t group_index)
+{
+    struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    if (append_heard(hub, group_index, group->encoding) && !group->owes_gap) {
+        group->owes_gap = 1;
+        (void)rc_index_list_push(&hub->owing_groups, group_index); /* without it they are told with the next message */
+    }
+}
+
+void rc_hub_owe_gap(struct rc_hub *hub, uint32_t channel)
+{
+    for (uint32_t group = rc_truth_channel(hub->truth, channel)->groups; group != 0;
+         group = rc_truth_group(hub->truth, group)->next) {
+        append_owe_gap(hub, group);
+    }
+}
+
 /* A message that nobody of the group will get. */
 static void append_lost(struct rc_hub *hub, uint32_t group_index, uint8_t encoding)
 {
@@ -498,11 +515,7 @@ static void append_lost(struct rc_hub *hub, uint32_t group_index, uint8_t encodi
                   everybody ? hub->everybody_counts[encoding] : hub->members[group_index].count);
     rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu", (unsigned long long)hub->log_bytes,
                    (unsigned long long)hub->config->limits.worker_log_bytes);
-    struct rc_group *group = rc_truth_group(hub->truth, group_index);
-    if (append_heard(hub, group_index, encoding) && !group->owes_gap) {
-        group->owes_gap = 1;
-        (void)rc_index_list_push(&hub->owing_groups, group_index); /* without it they are told with the next message */
-    }
+    append_owe_gap(hub, group_index);
 }
 
 void rc_hub_tell_gaps(struct rc_hub *hub)

@@ -329,7 +329,7 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
     hub->waiting[slot] = index;
     truth->slots[slot].pending_count++;
     channel_update_interest(hub, channel_index);
-    if (channel->flags & RC_CHANNEL_ACTIVE) {
+    if (channel->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_REFUSED)) {
         hub->handlers.interest_changed(hub->handlers.context,
                                        channel_index); /* the relay is asked again how far it goes */
     }

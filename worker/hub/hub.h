@@ -107,7 +107,7 @@ struct rc_hub {
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list broken;            /* connections whose stream cannot go on */
-    struct rc_index_list owing_groups;      /* a message was lost for want of memory, and nobody was told yet */
+    struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
     uint64_t private_bytes;                 /* heap bytes in private output */
     uint64_t input_bytes;                   /* heap bytes in undecoded input */
@@ -190,7 +190,9 @@ int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope
 uint64_t rc_hub_key(const struct rc_envelope_view *view);
 /* A gap notice for a channel (empty name: for every channel). */
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
-/* Tells those who missed a message for want of memory, as far as there is room now; without it they would hear of it with the next
+/* Messages of the channel did not come here: its subscribers are told before the next one, by rc_hub_tell_gaps at the latest. */
+void rc_hub_owe_gap(struct rc_hub *hub, uint32_t channel);
+/* Tells those who missed a message for want of memory, or by rc_hub_owe_gap, as far as there is room now; without it they would hear of it with the next
  * message of their channel only. Costs nothing when nobody is owed anything. */
 void rc_hub_tell_gaps(struct rc_hub *hub);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */

@@ -140,6 +140,8 @@ enum rc_channel_flags {
     RC_CHANNEL_SETTLING = 1u << 4, /* those who waited are being answered: it is not released meanwhile */
     RC_CHANNEL_LOCAL = 1u << 5,    /* ACTIVE on this host only: the acknowledgement said that Redis had not confirmed */
     RC_CHANNEL_ASKED = 1u << 6,    /* the relay was told and has not answered yet: in a list of the uplink */
+    RC_CHANNEL_REFUSED =
+        1u << 7, /* it has subscribers, but the relay had no room to register it: nothing of it comes */
 };
 
 struct rc_channel {

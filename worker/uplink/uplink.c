@@ -243,6 +243,7 @@ static int uplink_interests(struct rc_uplink *uplink)
         }
         if (!wanted) {
             asked_remove(uplink, index);
+            channel->flags &= (uint16_t)~RC_CHANNEL_REFUSED;
         }
         uplink->dirty = channel->next_dirty;
         channel->next_dirty = 0;
@@ -250,6 +251,18 @@ static int uplink_interests(struct rc_uplink *uplink)
         rc_hub_release(uplink->hub, index);
     }
     return 0;
+}
+
+static int uplink_ask_late(struct rc_uplink *uplink, uint32_t index)
+{
+    if (!(rc_truth_channel(uplink->truth, index)->flags & RC_CHANNEL_REFUSED)) {
+        return uplink_ask(uplink, index);
+    }
+    const int rc = uplink_register(uplink, index);
+    if (rc == 0) {
+        rc_hub_owe_gap(uplink->hub, index); /* nothing has come since the last one */
+    }
+    return rc;
 }
 
 void rc_uplink_ask_again(struct rc_uplink *uplink)
@@ -263,7 +276,7 @@ void rc_uplink_ask_again(struct rc_uplink *uplink)
     /* What the relay has not even read needs no second record: it would only be slower still. */
     const bool read = uplink->up.position - rc_ring_used(&uplink->up) >= uplink->asked_position;
     for (uint32_t count = 0; read && uplink->asked_before != 0 && count < RC_UPLINK_ASK_AGAIN_MAX; count++) {
-        if (uplink_ask(uplink, uplink->asked_before) < 0) {
+        if (uplink_ask_late(uplink, uplink->asked_before) < 0) {
             return;
         }
         rc_metric_add(uplink->metrics, RC_METRIC_INTERESTS_ASKED_AGAIN, 1);
@@ -318,6 +331,25 @@ static void uplink_answer(struct rc_uplink *uplink, const struct rc_envelope_vie
     }
 }
 
+/* The relay has not registered the channel. With subscribers it is asked for again after a period: they must not be forgotten. */
+static void uplink_refused(struct rc_uplink *uplink, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    channel->flags &= (uint16_t) ~(RC_CHANNEL_TOLD | RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL);
+    if (channel->subscriber_count == 0) {
+        return;
+    }
+    asked_add(uplink, index);
+    if (!(channel->flags & RC_CHANNEL_REFUSED)) {
+        const struct rc_span name = rc_hub_name(uplink->hub, channel);
+        channel->flags |= RC_CHANNEL_REFUSED;
+        rc_hub_owe_gap(uplink->hub, index);
+        rc_metric_add(uplink->metrics, RC_METRIC_INTERESTS_REFUSED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "interest_refused", "channel=\"%.*s\" subscribers=%u", (int)name.count,
+                       (const char *)name.bytes, channel->subscriber_count);
+    }
+}
+
 static void uplink_acknowledged(struct rc_uplink *uplink, const struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
@@ -325,12 +357,19 @@ static void uplink_acknowledged(struct rc_uplink *uplink, const struct rc_envelo
     if (index == 0) {
         return;
     }
-    const struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
+    struct rc_channel *channel = rc_truth_channel(uplink->truth, index);
     /* An acknowledgement of an earlier registration says nothing: the interest was withdrawn in between. */
-    if (channel->token == view->head.token && (channel->flags & RC_CHANNEL_WANTED)) {
-        asked_remove(uplink, index);
-        rc_hub_acknowledged(uplink->hub, index, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
+    if (channel->token != view->head.token || !(channel->flags & RC_CHANNEL_WANTED)) {
+        return;
     }
+    asked_remove(uplink, index);
+    if (view->head.code != 0) {
+        uplink_refused(uplink, index);
+    } else if (channel->flags & RC_CHANNEL_REFUSED) {
+        channel->flags &= (uint16_t)~RC_CHANNEL_REFUSED;
+        rc_hub_owe_gap(uplink->hub, index); /* from now on everything comes */
+    }
+    rc_hub_acknowledged(uplink->hub, index, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
 }
 
 /* -ENOSPC: the hub has to send before it can take this record. */

@@ -10,6 +10,9 @@
  *
  *   told ──▶ asked ──a period later──▶ asked_before ──another one, and the relay has read it──▶ told again, with the same token
  *               └──────── acknowledged, or not wanted any more ───────┴──▶ (in neither)
+ *
+ * A relay that has no room for an interest says so. Who asked is told; those who are subscribed already (it is a new relay) get a gap
+ * notice, another one for each period that the channel is refused in, and a last one when it is registered again.
  */
 #ifndef RC_WORKER_UPLINK_UPLINK_H
 #define RC_WORKER_UPLINK_UPLINK_H

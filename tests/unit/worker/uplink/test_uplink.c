@@ -125,6 +125,7 @@ static bool loop(void)
 {
     const bool more = rc_uplink_drain(&b.uplink);
     rc_uplink_flush(&b.uplink);
+    rc_hub_tell_gaps(&b.rig.hub);
     hub_rig_run(&b.rig);
     rc_uplink_release(&b.uplink, b.uplink.down.position);
     return more;
@@ -681,5 +682,75 @@ Test(uplink, what_a_connection_waits_for_ends_with_it)
     loop();
     expect(stays, "\"id\":3");
     expect_nothing(stays);
+    bench_close();
+}
+
+/* A new relay that has no room for a channel: who is subscribed must not believe that everything comes. */
+Test(uplink, subscribers_of_a_channel_that_a_new_relay_refuses_are_told)
+{
+    struct rc_envelope_view view;
+    const uint32_t slot = start_quiet();
+    const uint32_t late = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    wait_for(slot, "c", "1");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", view.head.token, 0);
+    loop();
+    expect(slot, "subscribed");
+    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    rc_uplink_flush(&b.uplink);
+    while (went_up(&view) != RC_UP_INTEREST_ADD) {}
+    cr_assert_eq(went_up(&(struct rc_envelope_view){0}), RC_UP_SNAPSHOT_END);
+    cr_assert_eq(went_up(&(struct rc_envelope_view){0}), 0);
+    acknowledge("c", view.head.token, 503);
+    loop();
+    expect(slot, "{\"type\":\"gap\",\"channel\":\"c\"}");
+    expect_nothing(slot);
+    /* Nobody else is told subscribed, and who is already hears of it only once a period. */
+    wait_for(late, "c", "2");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", view.head.token, 503);
+    loop();
+    expect(late, "\"code\":503");
+    expect_nothing(slot);
+    cr_assert_eq(went_up(&(struct rc_envelope_view){0}), 0);
+    period();
+    period();
+    loop();
+    expect(slot, "\"gap\"");
+    expect_nothing(slot);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", view.head.token, 0);
+    cr_assert(send_message("c", 1, 0));
+    loop();
+    expect(slot, "\"gap\"");
+    expect(slot, "\"data\":1");
+    expect_nothing(slot);
+    expect_nothing(late);
+    cr_assert_eq(rc_metric_get(b.rig.metrics, RC_METRIC_INTERESTS_REFUSED), 1);
+    period();
+    period();
+    cr_assert_eq(went_up(&view), 0);
+    bench_close();
+}
+
+Test(uplink, a_refused_channel_that_everybody_leaves_is_gone)
+{
+    struct rc_envelope_view view;
+    const uint32_t slot = start_quiet();
+    cr_assert_neq(hub_rig_subscribe(&b.rig, slot, "c"), 0);
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
+    acknowledge("c", view.head.token, 503);
+    loop();
+    expect(slot, "\"gap\"");
+    hub_rig_unsubscribe(&b.rig, slot, "c");
+    rc_uplink_flush(&b.uplink);
+    cr_assert_eq(went_up(&view), 0, "the relay knows nothing of it");
+    cr_assert_eq(b.rig.truth.channels.used, 1);
+    period();
+    period();
+    cr_assert_eq(went_up(&view), 0);
     bench_close();
 }
