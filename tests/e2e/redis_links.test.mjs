@@ -28,7 +28,7 @@ testRedis("rediss:// with our own authority, a client certificate and SNI", {
 }, async ({ brokers, redis }) => {
   await cross(brokers);
   await redis.kill();
-  await redisHealth(brokers[0], 503);
+  await Promise.all(brokers.map((broker) => redisHealth(broker, 503)));
   await redis.start();
   for (const broker of brokers) await redisHealth(broker, 200);
   await cross(brokers);
@@ -96,7 +96,7 @@ testRedis("a server without HELLO gets RESP2", {
   assert.match(brokers[0].log.join("\n"), /redis_connected .*resp=2/);
   await cross(brokers);
   await redis.kill();
-  await redisHealth(brokers[0], 503);
+  await Promise.all(brokers.map((broker) => redisHealth(broker, 503)));
   await redis.start();
   for (const broker of brokers) await redisHealth(broker, 200);
   await cross(brokers);

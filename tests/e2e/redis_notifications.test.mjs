@@ -16,10 +16,16 @@ testRedis("a user's connections on every instance get the data, others do not", 
   }
   const other = await brokers[0].connect({ path: "/ws?user=43" });
   const data = { title: "é", list: [1, 2.50] };
-  await until("every instance has the user's channel", async () => {
-    for (const broker of brokers) if ((await broker.metrics())("ringcast_relay_interests") === 0) return false;
-    return true;
+  // A worker's interest in the user's channel reaches its relay after the welcome: said until every connection hears it.
+  const heard = () => [...users, ...raws].every((client) => client.inbox.length > 0);
+  await until("every connection is known by its user", async () => {
+    await redis.publish("websocket:notifications", { userId: "42", data: "ready" });
+    return heard();
   });
+  await redis.publish("websocket:notifications", { userId: "42", data: "begin" });
+  for (const client of users) await client.next(({ data }) => data === "begin");
+  for (const raw of raws) while ((await raw.next()).text !== '"begin"');
+  for (const client of users) client.inbox.length = 0;
   await redis.publish("websocket:notifications", `{"userId":"42","data":{"title":"é","list":[1, 2.50]},"timestamp":1}`);
   for (const client of users) assert.deepEqual(await client.next(), { type: "message", channel: "user:42", data });
   for (const raw of raws) assert.equal((await raw.next()).text, '{"title":"é","list":[1, 2.50]}', "byte for byte");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { RedisServer, delay, heartbeats, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { RedisServer, delay, heartbeats, loseConnections, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
 import { freePort } from "./lib/util.mjs";
 
 /* Takes `count` messages of a channel in order. */
@@ -20,7 +20,7 @@ testRedis("killed and back: local goes on, the outbox arrives in order and once"
   // What Redis itself has on the way when it is killed is lost with it: of that only the gap tells.
   assert.deepEqual(await take(there, 100), numbers(0, 100));
   await redis.kill();
-  await redisHealth(a, 503, 2000);
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 503, 2000)));
   for (let i = 100; i < 600; i++) await publisher.publish("room:1", i);
   assert.deepEqual(await take(here, 600), numbers(0, 600), "local delivery goes on");
   const answer = await here.subscribe("room:2");
@@ -137,7 +137,9 @@ testRedis("a full Redis, a read-only one, and one that ends connections", { brok
   await redis.command("REPLICAOF", "NO", "ONE");
   let next = 0;
   for (let round = 0; round < 10; round++) {
-    for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes").catch(() => {});
+    await loseConnections([a, b], 2, async () => {
+      for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes").catch(() => {});
+    });
     await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
     await publisher.publish("room:1", next++);
   }
@@ -195,8 +197,9 @@ testRedis("a Redis that cannot save answers PING with an error and goes on carry
   assert.deepEqual(await there.next(), { type: "message", channel: "room:1", data: 1 }, "and no gap before it");
   assert.equal((await there.subscribe("room:2")).scope, undefined);
   // New connections are as good.
-  for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes");
-  await until("they were lost", async () => (await failures()) > 0);
+  await loseConnections([a, b], 2, async () => {
+    for (const type of ["normal", "pubsub"]) await redis.command("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes");
+  });
   await Promise.all([a, b].map((broker) => redisHealth(broker, 200)));
   assert.deepEqual(await there.next("gap"), { type: "gap" });
   await publisher.publish("room:2", 2);

@@ -137,7 +137,8 @@ testRedis(`a killed broker with ${FULL ? 1000 : 100} clients leaves no trace, an
     return client;
   });
   await until("all are known", async () => (await redis.command("HLEN", "ws:presence:channel:room:all")) === CLIENTS + others.length
-    && (await redis.command("SCARD", "subs:room:all")) === CLIENTS + others.length && (await redis.command("HLEN", "ws:presence:users")) === CLIENTS, { timeout: 20000, every: 50 });
+    && (await redis.command("SCARD", "subs:room:all")) === CLIENTS + others.length && (await redis.command("HLEN", "ws:presence:users")) === CLIENTS
+    && (await redis.command("HVALS", "ws:presence:users")).filter((value) => value.includes(",")).length === others.length, { timeout: 20000, every: 50 });
   for (const pid of a.pids().all.concat(a.pid)) process.kill(pid, "SIGKILL");
   const killed = performance.now();
   a.stop = async () => {};

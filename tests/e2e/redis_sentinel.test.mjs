@@ -17,7 +17,7 @@ testRedis("a failover is followed", { brokers: 2, start: startSentinels, timeout
   })();
   await delay(300);
   await first.kill();
-  await redisHealth(a, 503);
+  await Promise.all([a, b].map((broker) => redisHealth(broker, 503)));
   const second = await until("the sentinels have a new master", async () => {
     const master = await redis.master();
     return master !== first && master;

@@ -393,6 +393,17 @@ export async function redisHealth(broker, status, timeout = 5000) {
   }, { timeout, every: 20 });
 }
 
+/* Ends connections by `end` and waits until each of these brokers has noticed that it lost so many: right after it, /health/redis still
+ * tells of before. */
+export async function loseConnections(brokers, count, end) {
+  const failures = async (broker) => (await broker.metrics())("ringcast_redis_failures_total");
+  const before = await Promise.all(brokers.map(failures));
+  await end();
+  for (const [i, broker] of brokers.entries()) {
+    await until(`${broker.config["server.instance_id"]} has noticed`, async () => (await failures(broker)) >= before[i] + count, { timeout: 15000 });
+  }
+}
+
 export async function startBrokers(count, url, { config = {}, workers = 1, env, ready = true } = {}) {
   const brokers = [];
   try {
