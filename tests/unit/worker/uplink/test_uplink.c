@@ -697,7 +697,7 @@ Test(uplink, subscribers_of_a_channel_that_a_new_relay_refuses_are_told)
     acknowledge("c", view.head.token, 0);
     loop();
     expect(slot, "subscribed");
-    atomic_fetch_add(&b.rig.control->relay.generation, 1);
+    atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
     rc_uplink_flush(&b.uplink);
     while (went_up(&view) != RC_UP_INTEREST_ADD) {}
     cr_assert_eq(went_up(&(struct rc_envelope_view){0}), RC_UP_SNAPSHOT_END);
