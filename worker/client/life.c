@@ -565,27 +565,12 @@ void rc_session_ended(void *context, uint32_t index, int error)
     rc_io_terminate(sessions->io, index);
 }
 
-/* A connection that waits for room ends: its entry must not stay, or the list would grow while the relay stands still. */
-static void session_stop_waiting(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_index_list *waiting = &sessions->uplink->waiting;
-    sessions->truth->slots[index].flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
-    for (uint32_t i = 0; i < waiting->count; i++) {
-        if (waiting->items[i] == index) {
-            waiting->items[i] = waiting->items[--waiting->count];
-            return;
-        }
-    }
-}
-
 void rc_session_terminated(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
     struct rc_slot *slot = &sessions->truth->slots[index];
     rc_session_handshake_over(sessions, index);
-    if (slot->flags & RC_SLOT_WAITS_UPLINK) {
-        session_stop_waiting(sessions, index);
-    }
+    rc_uplink_leave(sessions->uplink, index);
     if (slot->random != 0) {
         RC_ASSERT(sessions->connections > 0);
         sessions->connections--;
