@@ -152,7 +152,7 @@ Test(turn, cut_frame_stays_first_when_nothing_could_be_sent)
         cr_assert(rc_truth_client(&rig.truth, slot)->cut != 0 &&
                   (hub_rig_its_socket(&rig, slot)->flags & RC_SOCKET_BLOCKED));
         for (int i = 0; i < 3; i++) {
-            rc_hub_writable(&rig.hub, slot);
+            rc_hub_writable(&rig.hub, hub_rig_socket_of(&rig, slot));
             reply_number(&rig, slot, (uint64_t)(2 + i));
             rc_hub_turn(&rig.hub);
         }
