@@ -109,13 +109,28 @@ static void lock_again(void *context, uint64_t now_ms)
     wait_for_lock(context);
 }
 
-static void owned(struct rc_registry *registry)
+static void enlisted(void *context, const redisReply *reply)
+{
+    struct rc_registry *registry = answer(context);
+    if (registry != NULL && reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
+        registry->enlisted = true;
+    }
+}
+
+/* Who is not in the list is not cleaned up after: tried again with every heartbeat until Redis has it. */
+static void enlist(struct rc_registry *registry)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SADD"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
+    (void)ask(registry, enlisted, 1, RC_ARRAY_COUNT(argv), argv);
+}
+
+static void owned(struct rc_registry *registry)
+{
     enter(registry, RC_REGISTRY_OWNED);
-    (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv);
+    registry->enlisted = false;
+    enlist(registry);
     rc_log_info("instance_registered", "instance=%s nonce=%s", registry->instance_id, registry->nonce);
     registry->ops.registered(registry->ops.context);
 }
@@ -197,7 +212,11 @@ static void claimed(void *context, const redisReply *reply)
                     registry->instance_id);
         enter(registry, RC_REGISTRY_CLAIMING);
     }
-    if (registry->state != RC_REGISTRY_OWNED && registry->state != RC_REGISTRY_WAITING) {
+    if (registry->state == RC_REGISTRY_OWNED) {
+        if (!registry->enlisted) {
+            enlist(registry);
+        }
+    } else if (registry->state != RC_REGISTRY_WAITING) {
         enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
     }

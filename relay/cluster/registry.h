@@ -74,6 +74,7 @@ struct rc_registry {
     enum rc_registry_state state;
     bool inherited;                         /* what a predecessor left was cleaned up */
     bool was_refused;                       /* another live broker had this id when it was asked last */
+    bool enlisted;                          /* ws:instances has this id since it is owned, Redis said so */
     bool leaving;                           /* rc_registry_leave was called: nothing is written any more */
     bool left;                              /* and Redis has answered, or is away */
     uint32_t round;                         /* of the state: answers to what was asked in an earlier one are ignored */
