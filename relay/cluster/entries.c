@@ -511,8 +511,7 @@ static void retry(void *context, uint64_t now_ms)
 static void retry_later(struct rc_entries *entries)
 {
     if (!entries->retry.set) {
-        rc_timer_set(rc_redis_timers(entries->link), &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry,
-                     entries);
+        rc_timer_set(entries->timers, &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry, entries);
     }
 }
 
@@ -614,7 +613,7 @@ static void schedule(struct rc_entries *entries, uint64_t in_ms)
     if (in_ms == 0 && (!entries->registered || entries->flush.set)) {
         return;
     }
-    rc_timer_set(rc_redis_timers(entries->link), &entries->flush, rc_clock_ms() + in_ms, flush, entries);
+    rc_timer_set(entries->timers, &entries->flush, rc_clock_ms() + in_ms, flush, entries);
 }
 
 /* --- many at once ---------------------------------------------------------------------------------------------------- */
@@ -679,10 +678,11 @@ void rc_entries_registered(struct rc_entries *entries, bool registered)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_metrics *metrics,
-                    const char *instance_id, const struct rc_entries_ops *ops)
+int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_timers *timers,
+                    struct rc_metrics *metrics, const char *instance_id, const struct rc_entries_ops *ops)
 {
     *entries = (struct rc_entries){.link = link,
+                                   .timers = timers,
                                    .metrics = metrics,
                                    .instance_id = instance_id,
                                    .ops = *ops,
@@ -702,6 +702,8 @@ int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, stru
 
 void rc_entries_close(struct rc_entries *entries)
 {
+    rc_timer_cancel(entries->timers, &entries->flush);
+    rc_timer_cancel(entries->timers, &entries->retry);
     for (uint32_t i = 0; i < entries->chunk_count; i++) {
         for (uint32_t j = 0; j < CHUNK_ENTRIES; j++) {
             free(entries->chunks[i]->slots[j].value);

@@ -28,6 +28,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 
 #define RC_ENTRIES_MAX (UINT32_C(1) << 24)
 #define RC_ENTRIES_FLYING_MAX 4096u
@@ -52,6 +53,7 @@ struct rc_collection_chunk;
 
 struct rc_entries {
     struct rc_redis_link *link; /* borrowed */
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_metrics *metrics; /* borrowed */
     const char *instance_id;    /* borrowed */
     struct rc_entries_ops ops;
@@ -77,8 +79,8 @@ struct rc_entries {
 };
 
 /* 0 or -ENOMEM. */
-int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_metrics *metrics,
-                    const char *instance_id, const struct rc_entries_ops *ops);
+int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_timers *timers,
+                    struct rc_metrics *metrics, const char *instance_id, const struct rc_entries_ops *ops);
 /* After the link was closed: no answer comes any more. */
 void rc_entries_close(struct rc_entries *entries);
 

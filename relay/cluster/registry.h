@@ -32,6 +32,7 @@
 #include "common/base/span.h"
 #include "relay/cluster/cleanup.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 
 #define RC_REGISTRY_INSTANCES_MAX 1024u
 #define RC_REGISTRY_CHALLENGE_MS 1500u
@@ -66,6 +67,7 @@ struct rc_registry_ops {
 
 struct rc_registry {
     struct rc_redis_link *link; /* borrowed */
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_metrics *metrics; /* borrowed */
     const char *instance_id;    /* borrowed */
     struct rc_config_cluster config;
@@ -91,9 +93,11 @@ struct rc_registry {
 };
 
 /* `boot` tells this broker from others of its name. Subscribes and begins as soon as Redis is there. */
-void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_metrics *metrics,
-                      const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
+void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_timers *timers,
+                      struct rc_metrics *metrics, const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
                       const struct rc_config_cluster *config, const struct rc_registry_ops *ops);
+/* After the link was closed. */
+void rc_registry_close(struct rc_registry *registry);
 void rc_registry_configure(struct rc_registry *registry, const struct rc_config_cluster *config);
 
 /* Writes the owner key again; every heartbeat. */

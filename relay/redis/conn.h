@@ -51,7 +51,7 @@
 /* What all connections of a link share. */
 struct rc_redis_wire {
     struct rc_redis_host host;
-    struct rc_timers timers;
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_metrics *metrics; /* borrowed */
     SSL_CTX *tls;               /* owner; NULL = plain */
     const char *tls_name;       /* borrowed; "" = the address's host */

@@ -10,8 +10,6 @@
  *   caller ── rc_redis_publish ──▶ outbox ──▶ command connection      (waits in the outbox while Redis is away)
  *   caller ── rc_redis_subscribe ─▶ subscription connection ──▶ message handler
  *
- * What is due later is a struct rc_timer of the owner's on rc_redis_timers(link) (timer.h).
- *
  * The configured prefix (redis.prefix) is the link's business for channels: names given to rc_redis_publish and
  * rc_redis_subscribe are without it, and so is the name that a message handler gets. Keys inside of commands are the caller's:
  * build them with rc_redis_key.
@@ -56,6 +54,7 @@ struct rc_redis_setup {
     const char *instance_id;              /* borrowed; shown in CLIENT LIST */
     struct rc_metrics *metrics;           /* borrowed: the relay's */
     struct rc_redis_health *health;       /* borrowed: in the relay's report; the link is its only writer */
+    struct rc_timers *timers;             /* borrowed: the loop's */
     struct rc_redis_host host;
     bool successor; /* this process follows one that had subscriptions */
 };
@@ -68,18 +67,14 @@ void rc_redis_link_close(struct rc_redis_link *link);
 /* After a reload: the keys that may change. */
 void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_redis *config);
 
-/* Every turn of the loop: runs timers, sends what was asked for. */
+/* Every turn of the loop, behind its timers: sends what was asked for. */
 void rc_redis_link_turn(struct rc_redis_link *link);
 /* True when something waits to be sent by the next turn. */
 bool rc_redis_link_pending(const struct rc_redis_link *link);
 /* True when nothing waits for an answer of Redis, or it is away. */
 bool rc_redis_link_drained(const struct rc_redis_link *link);
-/* When rc_redis_link_turn must be called at the latest (rc_clock_ms), RC_TIMER_NEVER if only after readiness. */
-uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link);
 
 /* --- state --- */
-
-struct rc_timers *rc_redis_timers(struct rc_redis_link *link);
 
 /* True while commands are answered: connected, greeted, and the last ping was not late. */
 bool rc_redis_up(const struct rc_redis_link *link);

@@ -41,7 +41,7 @@ static void open_all(void)
 {
     const struct rc_registry_ops ops = {
         .registered = registered, .unregistered = unregistered, .cleanup = {.user = clean_user}};
-    rc_registry_open(&registry, NULL, &metrics, "a", 0x10, 0xabc, &config, &ops);
+    rc_registry_open(&registry, NULL, &fake.timers, &metrics, "a", 0x10, 0xabc, &config, &ops);
     cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
     fake_return();
 }
@@ -49,7 +49,7 @@ static void open_all(void)
 static void close_all(void)
 {
     fake_lose();
-    rc_cleanup_close(&registry.cleanup);
+    rc_registry_close(&registry);
 }
 
 TestSuite(registry, .init = open_all, .fini = close_all);

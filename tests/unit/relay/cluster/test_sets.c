@@ -27,7 +27,7 @@ static void open_all(void)
     (void)snprintf(prices->name, sizeof(prices->name), "prices");
     prices->name_bytes = 6;
     (void)snprintf(prices->subscription_set.text, sizeof(prices->subscription_set.text), "{name}");
-    cr_assert_eq(rc_entries_open(&entries, NULL, &metrics, "a", &ops), 0);
+    cr_assert_eq(rc_entries_open(&entries, NULL, &fake.timers, &metrics, "a", &ops), 0);
     rc_subscription_sets_open(&sets, &entries, &config, "a", 1);
     fake.up = true;
 }
