@@ -209,8 +209,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .roster = &relay->roster,
         .query = rc_queries_take,
         .query_context = &relay->queries,
-        .remote = relay->remote.link != NULL ? &rc_remote_ops : NULL,
-        .remote_context = &relay->remote,
+        .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int result = rc_router_open(&relay->router, &setup);
     return result == 0 ? 0 : rc_err_set(err, result, "no memory for the interest table");

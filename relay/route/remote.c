@@ -174,7 +174,7 @@ static void missed(void *context, struct rc_span name)
 static bool known(void *context)
 {
     const struct rc_remote *remote = context;
-    return rc_worker_set_empty(&remote->router->unknown);
+    return rc_worker_set_empty(&remote->router->fanout.unknown);
 }
 
 /* --- this instance among others -------------------------------------------------------------------------------------- */
