@@ -22,8 +22,8 @@ static void answer_call(struct rc_route_calls *calls, struct rc_relay_port *port
     }
 }
 
-bool rc_route_calls_is_duplicate(struct rc_route_calls *calls, struct rc_relay_port *port, const struct rc_port_record *record,
-                            uint64_t sequence)
+bool rc_route_calls_is_duplicate(struct rc_route_calls *calls, struct rc_relay_port *port,
+                                 const struct rc_port_record *record, uint64_t sequence)
 {
     struct rc_call_tag tag;
     if (calls->idempotency == NULL || !rc_call_tag_read(&record->view, &tag) || !rc_call_tag_keyed(&tag)) {
@@ -95,9 +95,8 @@ static uint16_t ask_others(struct rc_route_calls *calls, const struct rc_relay_p
 {
     const struct rc_remote_ops *remote = calls->remote->ops;
     const bool theirs = view->head.target.random != 0;
-    const int result = remote == NULL || remote->call == NULL
-                           ? -ENOSYS
-                           : remote->call(calls->remote->context, port->index, view);
+    const int result =
+        remote == NULL || remote->call == NULL ? -ENOSYS : remote->call(calls->remote->context, port->index, view);
     switch (result) {
     case 0:
         asked->scope = RC_CALL_SCOPE_ALL;
@@ -232,7 +231,8 @@ static void route_subscribed(struct rc_route_calls *calls, const struct rc_relay
     pass_held(calls, held, result == RC_CONFIRMED ? 0 : RC_REPLY_UNCONFIRMED);
 }
 
-void rc_route_calls_take_reply(struct rc_route_calls *calls, const struct rc_relay_port *port, const struct rc_port_record *record)
+void rc_route_calls_take_reply(struct rc_route_calls *calls, const struct rc_relay_port *port,
+                               const struct rc_port_record *record)
 {
     struct rc_envelope_view view = record->view;
     const struct rc_span channel = rc_span_of(view.channel, view.head.channel_bytes);
