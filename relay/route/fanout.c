@@ -16,8 +16,8 @@ void rc_fanout_close(struct rc_fanout *fanout)
 }
 
 /* Of "*", which nobody has to want: all that live. */
-static struct rc_worker_set fanout_targets(const struct rc_fanout *fanout, uint64_t hash, const char *name,
-                                           uint32_t name_bytes)
+static inline struct rc_worker_set fanout_targets(const struct rc_fanout *fanout, uint64_t hash, const char *name,
+                                                  uint32_t name_bytes)
 {
     struct rc_worker_set targets = fanout->live;
     if (name_bytes != 1 || name[0] != '*') {
@@ -28,11 +28,17 @@ static struct rc_worker_set fanout_targets(const struct rc_fanout *fanout, uint6
     return targets;
 }
 
-int rc_fanout_send(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc_record_type type,
-                   const struct rc_envelope_view *view)
+static inline int fanout_put(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc_record_type type,
+                             const struct rc_envelope_view *view)
 {
     rc_worker_set_put(&fanout->touched, port->index, true);
     return rc_port_send(port, type, view);
+}
+
+int rc_fanout_send(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc_record_type type,
+                   const struct rc_envelope_view *view)
+{
+    return fanout_put(fanout, port, type, view);
 }
 
 void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, const struct rc_fanout_message *message,
@@ -52,43 +58,35 @@ void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, cons
         .channel = up->channel,
         .request_id = up->request_id,
     };
-    if (rc_fanout_send(fanout, port, RC_DOWN_ANSWER, &answer) != 0) {
+    if (fanout_put(fanout, port, RC_DOWN_ANSWER, &answer) != 0) {
         /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
         rc_metric_add(fanout->metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
 }
 
-void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
+static void fanout_to_asker(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
 {
-    if (port != message->asker) {
-        (void)rc_fanout_send(fanout, port, message->type, &message->copy); /* a drop is noted by the port */
-        return;
-    }
     struct rc_envelope_view view = message->copy;
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
     message->asker = NULL;
-    if (rc_fanout_send(fanout, port, message->type, &view) != 0) {
+    if (fanout_put(fanout, port, message->type, &view) != 0) {
         rc_fanout_answer(fanout, port, message, 0);
     }
 }
 
-void rc_fanout_prepare(struct rc_fanout_message *message, const struct rc_envelope_view *up, uint64_t sequence,
-                       uint32_t flags)
+static inline void fanout_copy(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
 {
-    message->up = up;
-    message->copy = *up;
-    struct rc_envelope *head = &message->copy.head;
-    head->sequence = sequence;
-    head->epoch = 0;
-    head->position = 0;
-    head->token = 0;
-    if (message->type == RC_DOWN_MESSAGE) {
-        head->target = (struct rc_client_ref){0}; /* workers tell the answers of publish and direct apart by it */
+    if (port != message->asker) {
+        (void)fanout_put(fanout, port, message->type, &message->copy); /* a drop is noted by the port */
+    } else {
+        fanout_to_asker(fanout, port, message);
     }
-    head->flags = (uint16_t)(up->head.flags & flags);
-    head->code = 0;
-    head->request_id_bytes = 0;
+}
+
+void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
+{
+    fanout_copy(fanout, port, message);
 }
 
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message)
@@ -98,7 +96,7 @@ bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *messag
         fanout_targets(fanout, head->channel_hash, message->copy.channel, head->channel_bytes);
     for (uint32_t word = 0; word < RC_ARRAY_COUNT(targets.bits); word++) {
         for (uint64_t bits = targets.bits[word]; bits != 0; bits &= bits - 1) {
-            rc_fanout_to_one(fanout, &fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
+            fanout_copy(fanout, &fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
         }
     }
     const bool wanted = !rc_worker_set_empty(&targets);
@@ -115,13 +113,6 @@ struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc
         return NULL;
     }
     return &fanout->ports[target->worker];
-}
-
-struct rc_relay_port *rc_fanout_asker(struct rc_fanout *fanout, struct rc_relay_port *port,
-                                      const struct rc_port_record *record)
-{
-    const bool wants = record->current && (record->view.head.flags & RC_ENVELOPE_WANT_ANSWER) != 0;
-    return wants && rc_worker_set_has(&fanout->live, port->index) ? port : NULL;
 }
 
 void rc_fanout_ring(struct rc_fanout *fanout)

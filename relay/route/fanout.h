@@ -52,9 +52,28 @@ int rc_fanout_open(struct rc_fanout *fanout, struct rc_relay_port *ports, uint32
                    struct rc_metrics *metrics, uint64_t interest_count_max);
 void rc_fanout_close(struct rc_fanout *fanout);
 
-/* What goes to workers: the publisher's parts, the relay's header. `flags` are those of `up` that it keeps. message->type is set. */
-void rc_fanout_prepare(struct rc_fanout_message *message, const struct rc_envelope_view *up, uint64_t sequence,
-                       uint32_t flags);
+/* What goes to workers: the publisher's parts, the relay's header. `flags` are those of `up` that it keeps. Here, not in fanout.c: a call
+ * for each record, and what it would store twice, cost 5 % of routing one. */
+static inline void rc_fanout_prepare(struct rc_fanout_message *message, enum rc_record_type type,
+                                     const struct rc_envelope_view *up, uint64_t sequence, uint32_t flags,
+                                     struct rc_relay_port *asker)
+{
+    message->type = type;
+    message->up = up;
+    message->copy = *up;
+    message->asker = asker;
+    struct rc_envelope *head = &message->copy.head;
+    head->sequence = sequence;
+    head->epoch = 0;
+    head->position = 0;
+    head->token = 0;
+    if (type == RC_DOWN_MESSAGE) {
+        head->target = (struct rc_client_ref){0}; /* workers tell the answers of publish and direct apart by it */
+    }
+    head->flags = (uint16_t)(up->head.flags & flags);
+    head->code = 0;
+    head->request_id_bytes = 0;
+}
 
 /* To every worker that wants the channel. False when none does. */
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message);
@@ -77,8 +96,12 @@ void rc_fanout_ring(struct rc_fanout *fanout);
 /* The worker of a direct message's client; NULL when the client is not on this host or died with its worker. */
 struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc_client_ref *target);
 /* Who is to be told how it went: the worker itself, or NULL when it did not ask or is another one by now. */
-struct rc_relay_port *rc_fanout_asker(struct rc_fanout *fanout, struct rc_relay_port *port,
-                                      const struct rc_port_record *record);
+static inline struct rc_relay_port *rc_fanout_asker(const struct rc_fanout *fanout, struct rc_relay_port *port,
+                                                    const struct rc_port_record *record)
+{
+    const bool wants = record->current && (record->view.head.flags & RC_ENVELOPE_WANT_ANSWER) != 0;
+    return wants && rc_worker_set_has(&fanout->live, port->index) ? port : NULL;
+}
 /* Does some worker want the channel? */
 bool rc_fanout_wanted(const struct rc_fanout *fanout, struct rc_span channel);
 

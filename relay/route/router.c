@@ -65,9 +65,9 @@ static void miss_user(struct rc_router *router, const struct rc_envelope_view *v
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                           uint64_t sequence)
 {
-    struct rc_fanout_message message = {.type = RC_DOWN_MESSAGE,
-                                        .asker = rc_fanout_asker(&router->fanout, port, record)};
-    rc_fanout_prepare(&message, &record->view, sequence, RC_FANOUT_FLAGS);
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
+                      rc_fanout_asker(&router->fanout, port, record));
     if (!rc_fanout_to_all(&router->fanout, &message) &&
         is_user(record->view.channel, record->view.head.channel_bytes)) {
         miss_user(router, &record->view);
@@ -95,9 +95,9 @@ static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_po
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
 {
-    struct rc_fanout_message message = {.type = RC_DOWN_DIRECT,
-                                        .asker = rc_fanout_asker(&router->fanout, port, record)};
-    rc_fanout_prepare(&message, &record->view, sequence, RC_FANOUT_FLAGS);
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_DIRECT, &record->view, sequence, RC_FANOUT_FLAGS,
+                      rc_fanout_asker(&router->fanout, port, record));
     struct rc_relay_port *target = rc_fanout_target(&router->fanout, &record->view.head.target);
     uint16_t code = 0;
     if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
@@ -388,9 +388,9 @@ bool rc_router_drained(struct rc_router *router)
 
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    struct rc_fanout_message message = {.type = type};
+    struct rc_fanout_message message;
     /* No intent: what comes from outside has no place in an up ring to be read from again. */
-    rc_fanout_prepare(&message, view, take_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE);
+    rc_fanout_prepare(&message, type, view, take_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {
