@@ -26,8 +26,7 @@
 
 bool rc_redis_up(const struct rc_redis_link *link)
 {
-    const struct rc_redis_node *home = rc_redis_link_home(link);
-    return home != NULL && rc_redis_conn_up(&home->command);
+    return rc_redis_link_up(link);
 }
 
 /* Every connection that messages come over. */
@@ -524,6 +523,11 @@ bool rc_redis_link_pending(const struct rc_redis_link *link)
         }
     }
     return false;
+}
+
+bool rc_redis_link_drained(const struct rc_redis_link *link)
+{
+    return rc_redis_outboxes_drained(link);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

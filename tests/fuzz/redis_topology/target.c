@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "relay/redis/link.h"
 #include "relay/redis/link_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "relay/redis/link.h"
 #include "relay/redis/link_state.h"
 
 static struct rc_redis_link *link_open;
