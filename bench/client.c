@@ -194,9 +194,9 @@ static void wait_for(struct rc_bench_client *client, uint64_t until_ns, bool bus
         timeout.tv_nsec = (long long)(wait_ns % 1000000000u);
         wanted = 1;
         if (client->process == 0 && client->plan->window_slots > 0) {
-            /* A1 pairs with R1 in completed() of traffic.c: either it sees that we sleep, or we see its completion. */
+            /* Either completed() of traffic.c sees that we sleep, or we see its completion. */
             atomic_store_explicit(&client->shared->publisher_sleeps, 1, memory_order_relaxed);
-            atomic_thread_fence(memory_order_seq_cst);
+            atomic_thread_fence(memory_order_seq_cst); /* M2 pairs with M1 */
             if (rc_bench_counted(&client->shared->completed) != client->completed_seen) {
                 timeout = (struct __kernel_timespec){0};
             }
@@ -219,7 +219,7 @@ static void loop(struct rc_bench_client *client)
     const struct rc_bench_scenario *const scenario = client->scenario;
     uint32_t handled = 0;
     for (;;) {
-        /* Acquire: pairs with the coordinator's release of the phase, so that the run's times are there. */
+        /* M4 pairs with M3 in set_phase() of run.c: the run's times are there. */
         const enum rc_bench_phase phase = atomic_load_explicit(&client->shared->phase, memory_order_acquire);
         if (phase == RC_BENCH_STOP) {
             return;
@@ -351,8 +351,5 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
             client->scenario->finish(client);
         }
     }
-    /* Release: pairs with the coordinator's acquire; all of the tally is written. */
-    atomic_store_explicit(&client->tally->state, failed == 0 ? RC_BENCH_PROCESS_DONE : RC_BENCH_PROCESS_FAILED,
-                          memory_order_release);
     return failed == 0 ? 0 : 1;
 }

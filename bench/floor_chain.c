@@ -77,13 +77,14 @@ static int64_t take(const struct end *end)
     }
     uint64_t rings;
     (void)!read(end->fd, &rings, sizeof(rings));
-    /* Acquire: pairs with the release in put(). */
+    /* Y2 pairs with Y1 in put(): the bytes below it. */
     const uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&end->ring->tail, memory_order_relaxed);
     int64_t count = 0;
     while (tail < head && count < (int64_t)sizeof(buffer)) {
         buffer[count++] = end->ring->bytes[tail++ % RING_BYTES];
     }
+    /* Y3 pairs with Y4 in put(): we have read them. */
     atomic_store_explicit(&end->ring->tail, tail, memory_order_release);
     return count;
 }
@@ -96,10 +97,12 @@ static void put(const struct end *end, size_t count)
     }
     const uint64_t one = 1;
     uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_relaxed);
+    /* Y4 pairs with Y3 in take(): what lies below has been read. */
     RC_ASSERT(head + count - atomic_load_explicit(&end->ring->tail, memory_order_acquire) <= RING_BYTES);
     for (size_t i = 0; i < count; i++) {
         end->ring->bytes[head++ % RING_BYTES] = buffer[i];
     }
+    /* Y1 pairs with Y2 in take(). */
     atomic_store_explicit(&end->ring->head, head, memory_order_release);
     RC_ASSERT(write(end->fd, &one, sizeof(one)) == sizeof(one));
 }

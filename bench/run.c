@@ -343,7 +343,7 @@ static void sleep_ns(uint64_t ns)
 
 static void set_phase(struct run *run, enum rc_bench_phase phase)
 {
-    /* Release: pairs with the acquire in the clients' loop. */
+    /* M3 pairs with M4 in loop() of client.c: what the phase needs is written before it. */
     atomic_store_explicit(&run->shared->phase, phase, memory_order_release);
     const uint64_t one = 1;
     for (uint32_t i = 0; i < run->plan.processes; i++) {

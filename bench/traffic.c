@@ -68,7 +68,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
     (void)now_ns;
     struct rc_bench_traffic *const traffic = traffic_of(client);
     const struct rc_bench_plan *const plan = client->plan;
-    const bool running = atomic_load_explicit(&client->shared->phase, memory_order_acquire) >= RC_BENCH_RUN;
+    const bool running = atomic_load_explicit(&client->shared->phase, memory_order_relaxed) >= RC_BENCH_RUN;
     for (uint32_t i = 0; i < plan->streams_per_channel; i++) {
         struct rc_bench_track *const track = &traffic->tracks[(size_t)slot * plan->streams_per_channel + i];
         const uint32_t stream = client->conns[slot].channel + i * plan->channels;
@@ -76,7 +76,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
             break;
         }
         if (running) {
-            /* Acquire: pairs with publish(); what has a number from here on was published after our subscription. */
+            /* M7 pairs with M6 in publish(): what has a number from here on was published after our subscription. */
             const uint32_t bound = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
             if (plan->options->reconnect && bound > track->expected) {
                 rc_bench_count(&client->tally->excused, bound - track->expected); /* published while it was away */
@@ -104,14 +104,15 @@ void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
 static void completed(struct rc_bench_client *client, size_t at)
 {
     struct rc_bench_shared *const shared = client->shared;
+    /* M0 pairs with nothing: the fence M1 orders it. */
     const uint64_t number = atomic_fetch_add_explicit(&shared->completed, 1, memory_order_seq_cst);
-    /* F1 pairs with G1 in take_finished(). The place is free: fewer are in flight than there are. */
+    /* F1 pairs with F2 in take_finished(). The place is free: fewer are in flight than there are. */
     atomic_store_explicit(&shared->finished[number & (shared->finished_slots - 1)], (uint32_t)at + 1,
                           memory_order_release);
     if (client->process == 0) {
         return;
     }
-    /* R1 pairs with A1 in wait_for() of client.c: the count was added before the flag is looked at. */
+    /* M1 pairs with M2 in wait_for() of client.c: the count was added before the flag is looked at. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&client->shared->publisher_sleeps, memory_order_relaxed) != 0) {
         const uint64_t one = 1;
@@ -131,7 +132,7 @@ static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t seq
         return;
     }
     traffic->counts[at] = 0;
-    /* Acquire-release: the last process continues what the others did. */
+    /* M8 pairs with M8 of the other processes: the last one continues what they did. */
     if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
         traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
@@ -206,7 +207,7 @@ void rc_bench_traffic_finish(struct rc_bench_client *client)
         }
         const bool excused = traffic->excused != NULL && traffic->excused[slot] != 0;
         for (uint32_t stream = conn->channel, i = 0; stream < plan->streams; stream += plan->channels, i++) {
-            const uint32_t total = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
+            const uint32_t total = rc_bench_sequence(client->shared, stream);
             const uint32_t expected = traffic->tracks[(size_t)slot * plan->streams_per_channel + i].expected;
             if (total > expected) {
                 if (!excused) {
@@ -257,7 +258,7 @@ static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t sc
     memcpy(at + before_bytes + payload_bytes, after, after_bytes);
     rc_bench_ws_mask(at, text_bytes, key);
     rc_bench_client_commit(client, slot, (uint32_t)bytes);
-    /* Release: pairs with rc_bench_traffic_ready(). */
+    /* M6 pairs with M7 in rc_bench_traffic_ready(): the message is on its way before its number. */
     atomic_store_explicit(&client->shared->sequences[stream], sequence + 1, memory_order_release);
     rc_bench_count(&client->tally->published, 1);
     return true;
@@ -325,7 +326,7 @@ static void take_finished(struct rc_bench_client *client, uint64_t now_ns)
     struct rc_bench_shared *const shared = client->shared;
     for (;;) {
         _Atomic uint32_t *const next = &shared->finished[traffic->completed_before & (shared->finished_slots - 1)];
-        /* G1 pairs with F1 in completed(). */
+        /* F2 pairs with F1 in completed(): all its subscribers have the message. */
         const uint32_t place = atomic_load_explicit(next, memory_order_acquire);
         if (place == 0) {
             break;

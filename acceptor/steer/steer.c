@@ -225,8 +225,8 @@ static _Atomic uint64_t *load_word(const struct rc_steer *steer, uint32_t worker
 void rc_steer_set_live(struct rc_steer *steer, uint32_t worker, bool live)
 {
     if (steer->map != NULL) {
-        /* R1 pairs with nothing: the program reads the word alone, and acts on no other because of it. */
-        atomic_store_explicit(live_word(steer, worker), live ? 1u : 0u, memory_order_release);
+        /* Relaxed: the program reads the word alone, and acts on no other because of it. */
+        atomic_store_explicit(live_word(steer, worker), live ? 1u : 0u, memory_order_relaxed);
     }
 }
 

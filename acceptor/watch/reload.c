@@ -158,7 +158,8 @@ static struct rc_child *laggard(struct rc_supervisor *supervisor)
         atomic_load_explicit(&supervisor->broker.segments.configs->generation, memory_order_relaxed);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        /* A1 pairs with the child's release store after its last look at the old copy. */
+        /* A2 pairs with the store of config_generation in worker/main.c and relay/main.c: the child has looked at the
+         * old copy for the last time. */
         if (child->pid != 0 && (!child->ready || atomic_load_explicit(&child->process->config_generation,
                                                                       memory_order_acquire) != generation)) {
             return child;

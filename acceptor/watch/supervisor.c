@@ -44,7 +44,7 @@ struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor)
 
 static void set_state(struct rc_supervisor *supervisor, enum rc_broker_state state)
 {
-    /* R1 pairs with the acquire in every child's loop: whoever sees the state sees the drain's deadline. */
+    /* V1 pairs with C1 in rc_control_state: whoever sees the state sees the drain's deadline. */
     atomic_store_explicit(&rc_broker_core(&supervisor->broker)->state, (uint32_t)state, memory_order_release);
     rc_broker_ring_all(&supervisor->broker);
 }
@@ -376,6 +376,7 @@ int rc_supervisor_run(struct rc_settings *settings)
         return RC_EXIT_FAILED;
     }
     rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
+    rc_log_count_suppressed(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_SUPPRESSED]);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
             rc_watch_start(supervisor, i);
@@ -387,6 +388,7 @@ int rc_supervisor_run(struct rc_settings *settings)
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
     rc_log_count_dropped(NULL);
+    rc_log_count_suppressed(NULL);
     rc_broker_close(&supervisor->broker);
     tear_down(supervisor);
     free(supervisor);

@@ -58,6 +58,7 @@ void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state sta
     }
     if (atomic_load_explicit(&health->state, memory_order_relaxed) != (uint32_t)state) {
         atomic_store_explicit(&health->since_ms, rc_clock_ms(), memory_order_relaxed);
+        /* H5 pairs with H6: who sees the state sees no time from before it. */
         atomic_store_explicit(&health->state, (uint32_t)state, memory_order_release);
     }
 }
@@ -92,6 +93,6 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, st
     }
     show(errors->lost, lost);
     show(errors->latest, latest);
-    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire);
+    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire); /* H6 pairs with H5 */
     return state <= RC_REDIS_AWAY ? (enum rc_redis_state)state : RC_REDIS_AWAY;
 }

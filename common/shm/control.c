@@ -13,7 +13,7 @@
 /* `ready` and the two numbers that must be ours, read once. */
 static bool head_right(const _Atomic uint32_t *ready, uint32_t wanted, uint32_t abi, uint32_t abi_wanted)
 {
-    /* C4 pairs with the acceptor's release store of `ready`, its last: all else is written before it. */
+    /* C4 pairs with S1 in rc_segments_publish, the acceptor's last store: all else is written before it. */
     return atomic_load_explicit(ready, memory_order_acquire) == wanted && abi == abi_wanted;
 }
 
