@@ -58,8 +58,8 @@ static bool is_chain(enum rc_bench_floor_kind kind)
     return kind == RC_BENCH_FLOOR_HOST || kind == RC_BENCH_FLOOR_HOSTS;
 }
 
-__attribute__((noreturn)) static void serve(const struct rc_bench_options *options, int listener, int ready,
-                                            pid_t parent)
+__attribute__((noreturn)) static void floor_serve(const struct rc_bench_options *options, int listener, int ready,
+                                                  pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
@@ -123,7 +123,7 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     const pid_t parent = getpid();
     floor->pid = fork();
     if (floor->pid == 0) {
-        serve(options, listener, ready[1], parent);
+        floor_serve(options, listener, ready[1], parent);
     }
     const int failed = floor->pid < 0 ? -errno : 0;
     close(listener);

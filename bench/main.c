@@ -12,7 +12,7 @@ enum exit_code {
     EXIT_UNUSABLE, /* the command line or the server */
 };
 
-static enum exit_code measure(const struct rc_bench_options *options)
+static enum exit_code measure_all(const struct rc_bench_options *options)
 {
     struct rc_bench_compare compare = {0};
     struct rc_err err = {0};
@@ -43,5 +43,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "ringcast-bench: %s\n", err.text);
         return EXIT_UNUSABLE;
     }
-    return (int)measure(&options);
+    return (int)measure_all(&options);
 }

@@ -76,7 +76,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
             break;
         }
         if (running) {
-            /* M7 pairs with M6 in publish(): what has a number from here on was published after our subscription. */
+            /* M7 pairs with M6 in stream_publish(): what has a number from here on was published after our subscription. */
             const uint32_t bound = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
             if (plan->options->reconnect && bound > track->expected) {
                 rc_bench_count(&client->tally->excused, bound - track->expected); /* published while it was away */
@@ -101,7 +101,7 @@ void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
 /* --- the closed loop's accounting ---------------------------------------------------------------------------------- */
 
 /* Every subscriber has the message whose place in `left` is `at`. */
-static void completed(struct rc_bench_client *client, size_t at)
+static void message_completed(struct rc_bench_client *client, size_t at)
 {
     struct rc_bench_shared *const shared = client->shared;
     /* M0 pairs with nothing: the fence M1 orders it. */
@@ -123,7 +123,7 @@ static void completed(struct rc_bench_client *client, size_t at)
 }
 
 /* One subscriber of this process has (or will never have) this number. */
-static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t sequence)
+static void message_credit(struct rc_bench_client *client, uint32_t stream, uint32_t sequence)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
     const uint32_t channel = stream % client->plan->channels;
@@ -136,7 +136,7 @@ static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t seq
     if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
         traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
-        completed(client, at);
+        message_completed(client, at);
     }
 }
 
@@ -189,9 +189,9 @@ void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, str
     }
     if (plan->window_slots > 0 && result != RC_BENCH_TRACK_LATE) {
         for (uint32_t i = skipped; i > 0; i--) {
-            credit(client, payload.stream, payload.sequence - i);
+            message_credit(client, payload.stream, payload.sequence - i);
         }
-        credit(client, payload.stream, payload.sequence);
+        message_credit(client, payload.stream, payload.sequence);
     }
 }
 
@@ -224,7 +224,7 @@ void rc_bench_traffic_finish(struct rc_bench_client *client)
 /* --- publishing -------------------------------------------------------------------------------------------------------- */
 
 /* Publishes one message on a stream; false while its publisher's server does not read. */
-static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns)
+static bool stream_publish(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns)
 {
     const struct rc_bench_plan *const plan = client->plan;
     const struct rc_bench_protocol *const protocol = client->protocol;
@@ -264,11 +264,11 @@ static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t sc
     return true;
 }
 
-/* publish(), and how long the server did not let it. */
+/* stream_publish(), and how long the server did not let it. */
 static bool publish_or_block(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    if (!publish(client, stream, scheduled_ns)) {
+    if (!stream_publish(client, stream, scheduled_ns)) {
         if (traffic->blocked_since_ns == 0) {
             traffic->blocked_since_ns = now_ns;
         }
@@ -293,7 +293,7 @@ static bool publish_of(struct rc_bench_client *client, uint32_t talker, uint32_t
     }
     traffic->talkers[at] = talker + 1;
     if (traffic->processes_on[stream % plan->channels] == 0) {
-        completed(client, at); /* nobody is there to have it */
+        message_completed(client, at); /* nobody is there to have it */
     }
     return true;
 }
@@ -326,7 +326,7 @@ static void take_finished(struct rc_bench_client *client, uint64_t now_ns)
     struct rc_bench_shared *const shared = client->shared;
     for (;;) {
         _Atomic uint32_t *const next = &shared->finished[traffic->completed_before & (shared->finished_slots - 1)];
-        /* F2 pairs with F1 in completed(): all its subscribers have the message. */
+        /* F2 pairs with F1 in message_completed(): all its subscribers have the message. */
         const uint32_t place = atomic_load_explicit(next, memory_order_acquire);
         if (place == 0) {
             break;

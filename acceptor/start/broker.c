@@ -158,7 +158,7 @@ static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_con
 }
 
 /* Limits and programs: what can fail before anything was made. */
-static int prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
     int code = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
     if (code == 0) {
@@ -189,7 +189,7 @@ static int prepare(struct rc_broker *broker, const struct rc_config *config, str
 
 static int open_all(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int code = prepare(broker, config, err);
+    int code = broker_prepare(broker, config, err);
     if (code == 0) {
         code = rc_segments_create(&broker->segments, config, broker->worker_count, err);
     }
@@ -229,7 +229,7 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
     if (broker == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory");
     }
-    const int code = prepare(broker, config, err);
+    const int code = broker_prepare(broker, config, err);
     free(broker);
     return code;
 }

@@ -226,7 +226,7 @@ static bool end_progress(struct rc_supervisor *supervisor)
 }
 
 /* Everything that depends on time or on words in shared memory. True when the broker has ended. */
-static bool advance(struct rc_supervisor *supervisor)
+static bool broker_advance(struct rc_supervisor *supervisor)
 {
     rc_watch_progress(supervisor);
     if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING && all_ready(supervisor)) {
@@ -265,9 +265,9 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
     return due_ms > supervisor->now_ms ? (int)(due_ms - supervisor->now_ms) : 1;
 }
 
-static void loop(struct rc_supervisor *supervisor)
+static void supervisor_loop(struct rc_supervisor *supervisor)
 {
-    while (!advance(supervisor)) {
+    while (!broker_advance(supervisor)) {
         struct epoll_event events[RC_SUPERVISOR_EVENTS_MAX];
         const int count = epoll_wait(supervisor->epoll_fd, events, RC_SUPERVISOR_EVENTS_MAX, sleep_ms(supervisor));
         supervisor->now_ms = rc_clock_ms();
@@ -383,7 +383,7 @@ int rc_supervisor_run(struct rc_settings *settings)
         }
     }
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
-    loop(supervisor);
+    supervisor_loop(supervisor);
     const int exit_code = supervisor->exit_code;
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
