@@ -13,6 +13,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
+#include "acceptor/watch/loop.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
@@ -162,7 +163,7 @@ static int command_run(const struct rc_cli *cli)
     rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
-    const int exit_code = rc_supervisor_run(settings);
+    const int exit_code = rc_acceptor_run(settings);
     rc_settings_free(settings);
     return exit_code;
 }
