@@ -1,6 +1,7 @@
 /* compare: see compare.h. */
 #include "bench/compare.h"
 
+#include "bench/arguments.h"
 #include "bench/floor.h"
 #include "bench/report.h"
 
@@ -164,7 +165,7 @@ int rc_bench_compare_run(struct rc_bench_compare *compare, const struct rc_bench
     for (uint32_t i = 0; i < points && failed == 0; i++) {
         struct rc_bench_options point = *options;
         if (options->sweep_count > 0) {
-            rc_bench_options_at(&point, i);
+            rc_bench_arguments_at(&point, i);
         }
         if (floor) {
             failed = strcmp(point.scenario, "all") == 0 ? measure_all_floors(compare, &point, err)

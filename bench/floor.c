@@ -4,6 +4,7 @@
 #include "bench/floor_chain.h"
 #include "bench/floor_core.h"
 #include "bench/net.h"
+#include "bench/scenario.h"
 
 #include "common/base/check.h"
 
@@ -87,7 +88,7 @@ __attribute__((noreturn)) static void floor_serve(const struct rc_bench_options 
         fcntl(listener, F_SETFL, O_NONBLOCK);
         rc_bench_floor_epoll(&core, listener);
     }
-    rc_bench_floor_uring(&core, listener, options->connections + rc_bench_options_publishers(options));
+    rc_bench_floor_uring(&core, listener, options->connections + rc_bench_scenario_publishers(options));
 }
 
 int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_options *options, struct rc_err *err)

@@ -1,6 +1,6 @@
 /* ringcast-bench: parses the command line, measures what it asks for, writes the figures. */
+#include "bench/arguments.h"
 #include "bench/compare.h"
-#include "bench/options.h"
 #include "bench/plot.h"
 #include "bench/report.h"
 
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
 {
     struct rc_bench_options options;
     struct rc_err err = {0};
-    const int parsed = rc_bench_options_parse(&options, argc, argv, &err);
+    const int parsed = rc_bench_arguments_parse(&options, argc, argv, &err);
     if (parsed > 0) {
         return EXIT_CLEAN;
     }

@@ -1,6 +1,8 @@
 /* report: see report.h. Both forms come from one table of rows. */
 #include "bench/report.h"
 
+#include "bench/scenario.h"
+
 #include "common/base/check.h"
 
 #include <errno.h>
@@ -426,7 +428,7 @@ void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *option
         out,
         ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"think_seconds\": %g, \"rate\": %g, "
         "\"duration_seconds\": %g,\n  \"results\": [\n",
-        options->connections, options->channels, rc_bench_options_publishers(options), options->payload_bytes,
+        options->connections, options->channels, rc_bench_scenario_publishers(options), options->payload_bytes,
         options->window, options->think_s, options->rate, options->duration_s);
     for (uint32_t i = 0; i < count; i++) {
         json_result(out, &results[i]);

@@ -98,7 +98,7 @@ static int make_plan(struct run *run, struct rc_err *err)
         plan->restless = (uint32_t)(options->churn_rate * (options->churn_stay_s + 0.5)) + 16;
         plan->subscribers += plan->restless;
     }
-    plan->publishers = rc_bench_options_publishers(options);
+    plan->publishers = rc_bench_scenario_publishers(options);
     plan->members = plan->scenario->members;
     plan->channels = options->channels;
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_SUBSCRIBER && !plan->protocol->channels &&

@@ -1,5 +1,5 @@
-/* options: see options.h. One table is parser, bounds and help. */
-#include "bench/options.h"
+/* arguments: see arguments.h. One table is parser, bounds and help. */
+#include "bench/arguments.h"
 
 #include "bench/floor.h"
 #include "bench/payload.h"
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PUBLISHERS_MAX 256u
 #define THINK_S 0.001 /* far above the time that two messages need to be taken together, far below that of a fan-out */
 
 enum kind {
@@ -347,18 +346,6 @@ static void set_defaults(struct rc_bench_options *options)
     }
 }
 
-uint32_t rc_bench_options_publishers(const struct rc_bench_options *options)
-{
-    const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
-    if (scenario == NULL || !scenario->publishes || scenario->members) {
-        return 0;
-    }
-    if (options->publishers > 0 || options->window == 0) {
-        return options->publishers > 0 ? options->publishers : 1;
-    }
-    return options->window < PUBLISHERS_MAX ? options->window : PUBLISHERS_MAX;
-}
-
 /* A pause that was not given: none where nothing is there to fall into step with. */
 static void set_think(struct rc_bench_options *options)
 {
@@ -480,7 +467,7 @@ static int check_sweep(const struct rc_bench_options *options, struct rc_err *er
     return 0;
 }
 
-void rc_bench_options_at(struct rc_bench_options *options, uint32_t index)
+void rc_bench_arguments_at(struct rc_bench_options *options, uint32_t index)
 {
     char name[40];
     snprintf(name, sizeof(name), "--%s", options->sweep_name);
@@ -503,12 +490,12 @@ void rc_bench_options_at(struct rc_bench_options *options, uint32_t index)
     set_think(options);
 }
 
-int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err)
+int rc_bench_arguments_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err)
 {
     *options = (struct rc_bench_options){0};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "help") == 0) {
-            rc_bench_options_help(stdout);
+            rc_bench_arguments_help(stdout);
             return 1;
         }
     }
@@ -545,7 +532,7 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
     return wrong != 0 ? wrong : options_check(options, err);
 }
 
-void rc_bench_options_help(FILE *out)
+void rc_bench_arguments_help(FILE *out)
 {
     fputs("ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
           "  ringcast-bench <scenario> [options]                 measure the server at --url\n"
