@@ -7,7 +7,8 @@ import re
 _NOT_CODE = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
 _PREPROCESSOR = re.compile(r'^[ \t]*#(?:[^\n\\]|\\.|\\\n)*', re.M | re.S)
 # A definition at the first column: return type, name, parameters, and "{" alone on the next line (the brace style makes this exact).
-_FUNCTION = re.compile(r'^(?P<head>[A-Za-z_][^\n;{}#=]*?[ \*](?P<name>\w+)\((?P<parameters>[^;{}]*))\)[^;{}()]*\n\{$', re.M)
+_ATTRIBUTE = re.compile(r'__attribute__\(\((?:[^()]|\([^()]*\))*\)\)')
+_FUNCTION = re.compile(r'^ *(?P<head>[A-Za-z_][^\n;{}#=]*?[ \*](?P<name>\w+)\((?P<parameters>[^;{}]*))\)[^;{}()]*\n\{$', re.M)
 
 
 def _blank(found):
@@ -47,6 +48,6 @@ def room_of(path):
 
 def functions_of(code):
     """(name, is_static, line) of every function that the code defines."""
-    for found in _FUNCTION.finditer(code):
+    for found in _FUNCTION.finditer(_ATTRIBUTE.sub(_blank, code)):
         head = found.group('head')
         yield found.group('name'), bool(re.match(r'(\w+ )*static\b', head)), line_of(code, found.start())
