@@ -6,8 +6,8 @@ import re
 
 _NOT_CODE = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
 _PREPROCESSOR = re.compile(r'^[ \t]*#(?:[^\n\\]|\\.|\\\n)*', re.M | re.S)
-# A definition at the first column: return type, name, parameters, and "{" alone on the next line (the brace style makes this exact).
 _ATTRIBUTE = re.compile(r'__attribute__\(\((?:[^()]|\([^()]*\))*\)\)')
+# A definition: return type, name, parameters, and "{" alone in the first column (the brace style makes this exact).
 _FUNCTION = re.compile(r'^ *(?P<head>[A-Za-z_][^\n;{}#=]*?[ \*](?P<name>\w+)\((?P<parameters>[^;{}]*))\)[^;{}()]*\n\{$', re.M)
 
 
