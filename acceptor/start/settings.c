@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/config/toml.h"
+#include "common/base/check.h"
 #include "common/config/key.h"
 #include "common/config/redis_url.h"
 #include "common/config/variable.h"
@@ -110,26 +111,6 @@ static int settings_identify(struct rc_settings *settings, const struct rc_confi
     return code;
 }
 
-static int check_readable(const struct rc_config *config, struct rc_err *err)
-{
-    const struct rc_config_redis *redis = &config->redis;
-    struct rc_redis_url url;
-    int code = rc_tls_context_check(&config->tls, err);
-    if (redis->url.text[0] == '\0' || rc_redis_url_parse(&url, redis->url.text, NULL) != 0 || !url.tls) {
-        return code;
-    }
-    const struct {
-        const char *key;
-        const char *file;
-    } files[] = {{"redis.tls_ca", redis->tls_ca.text},
-                 {"redis.tls_certificate", redis->tls_certificate.text},
-                 {"redis.tls_key", redis->tls_key.text}};
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && code == 0; i++) {
-        code = files[i].file[0] != '\0' ? rc_tls_file_readable(files[i].key, files[i].file, err) : 0;
-    }
-    return code;
-}
-
 int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
                             struct rc_config_errors *errors)
 {
@@ -143,7 +124,7 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     }
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
     const bool borrowed = code == 0 && rc_identity_borrow(&identity, &own) == 0;
-    code = check_readable(config, &err);
+    code = rc_tls_context_check(&config->tls, &err);
     rc_files_read(files, config);
     if (borrowed) {
         rc_identity_return(&own);
@@ -154,9 +135,32 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     return code;
 }
 
+/* Redis is never required to start: what keeps it from being used is told, and the broker goes on alone. */
+static void warn_redis_files(const struct rc_config *config, struct rc_config_errors *warnings)
+{
+    const struct rc_config_redis *redis = &config->redis;
+    struct rc_redis_url url;
+    if (redis->url.text[0] == '\0' || rc_redis_url_parse(&url, redis->url.text, NULL) != 0 || !url.tls) {
+        return;
+    }
+    const struct {
+        const char *key;
+        const char *file;
+    } files[] = {{"redis.tls_ca", redis->tls_ca.text},
+                 {"redis.tls_certificate", redis->tls_certificate.text},
+                 {"redis.tls_key", redis->tls_key.text}};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(files); i++) {
+        struct rc_err err = {{0}};
+        if (files[i].file[0] != '\0' && rc_tls_file_readable(files[i].key, files[i].file, &err) != 0) {
+            rc_config_errors_add(warnings, "%s: Redis is not used before it can be read (local-only mode)", err.text);
+        }
+    }
+}
+
 void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings)
 {
     rc_config_variables_unknown(environ, warnings);
+    warn_redis_files(config, warnings);
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         const struct rc_config_namespace *space = &config->namespaces[i];
         if (space->history > 0) {

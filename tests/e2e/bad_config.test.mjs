@@ -62,8 +62,14 @@ test("what a file cannot mean is refused with a remedy", async () => {
 
 test("users and files that are not there are refused by `check` as by `run`", async () => {
   await refuses('[server]\nuser = "no-such-user-here"\n', /wrong\.toml: server\.user: there is no user "no-such-user-here"/);
-  await refuses('[redis]\nurl = "rediss://127.0.0.1"\ntls_ca = "/nonexistent/ca.pem"\n', /redis\.tls_ca: cannot read \/nonexistent\/ca\.pem/);
   await refuses('[http]\nadmin_listen = "0.0.0.0:8081"\n[debug]\nuser_query = "user"\n', /debug\.user_query.*loopback/);
+});
+
+test("Redis is not required to start: files of its TLS that cannot be read are a warning", async () => {
+  writeFileSync(path, '[redis]\nurl = "rediss://127.0.0.1"\ntls_ca = "/nonexistent/ca.pem"\n');
+  const { code, stderr } = await run(["check", path]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /warning: redis\.tls_ca: cannot read \/nonexistent\/ca\.pem.*local-only/);
 });
 
 test("`check` warns of what `run` warns of, and of what would keep it from starting here", async () => {

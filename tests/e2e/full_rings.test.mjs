@@ -78,6 +78,28 @@ testBroker("a stopped relay: publishers are held back, and nothing is lost", { w
   for (const client of [...publishers, ...readers, ...bystanders]) assert.equal(client.isClosed, false);
 });
 
+testBroker("who waits for room is served first come, first served", { workers: 1, timeout: 60000, config: CONFIG }, async (broker) => {
+  const reader = await broker.connect();
+  const filler = await broker.connect();
+  const publishers = [];
+  for (let i = 0; i < 20; i++) publishers.push(await broker.connect());
+  await reader.subscribe("turn");
+  const order = [];
+  reader.ondelivery = ({ data: [who] }) => order.push(who);
+  const pauses = async () => (await broker.metrics())("ringcast_read_pauses_total");
+  const pad = "x".repeat(4000);
+  broker.kill("SIGSTOP", "relay");
+  for (let i = 0; i < 30; i++) filler.send({ type: "publish", channel: "turn", data: ["filler", pad] });
+  await until("the filler waits", async () => (await pauses()) === 1);
+  for (const [i, client] of publishers.entries()) {
+    client.send({ type: "publish", channel: "turn", data: [i, pad] });
+    await until(`publisher ${i} waits`, async () => (await pauses()) === 2 + i);
+  }
+  broker.kill("SIGCONT", "relay");
+  await until("all is there", () => order.length === 30 + publishers.length);
+  assert.deepEqual(order.filter((who) => who !== "filler"), publishers.map((_, i) => i));
+});
+
 testBroker("both at once: a stopped worker behind a relay that stops too", { workers: 3, timeout: 90000, config: CONFIG }, async (broker) => {
   const { readers, bystanders, answered, refused, publishAll } = await setUp(broker, { workers: 3 });
   broker.kill("SIGSTOP", 2);

@@ -316,7 +316,6 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
 void rc_api_send(struct rc_api *api, struct rc_api_call *call)
 {
     struct rc_sessions *sessions = api->sessions;
-    struct rc_slot *slot = &sessions->truth->slots[call->slot];
     struct rc_api_fault fault;
     int rc = 0;
     while (call->sent < call->message_count && (rc = send_one(api, call, call->sent)) == 0) {
@@ -329,9 +328,8 @@ void rc_api_send(struct rc_api *api, struct rc_api_call *call)
         rc_api_wait(api, call, RC_API_WAITING);
         return;
     }
-    if (rc == -EAGAIN && call->sent > 0 &&
-        ((slot->flags & RC_SLOT_WAITS_UPLINK) || rc_index_list_push(&sessions->uplink->waiting, call->slot) == 0)) {
-        slot->flags |= RC_SLOT_WAITS_UPLINK; /* the rest of the batch goes when there is room */
+    if (rc == -EAGAIN && call->sent > 0) {
+        rc_waiters_add(&sessions->uplink->waiters, call->slot); /* the rest of the batch goes when there is room */
         rc_api_wait(api, call, RC_API_SENDING);
         return;
     }

@@ -158,19 +158,6 @@ static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
     return rc_heap_at(&context->sessions->truth->heap, input->message);
 }
 
-/* Puts the connection into the list of those that go on when the up ring has room. */
-static bool input_wait_uplink(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
-        if (rc_index_list_push(&sessions->uplink->waiting, index) < 0) {
-            return false;
-        }
-        slot->flags |= RC_SLOT_WAITS_UPLINK;
-    }
-    return true;
-}
-
 static bool input_goes_on(const struct rc_slot *slot)
 {
     return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
@@ -187,7 +174,7 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
     }
     const bool for_uplink = !(slot->flags & RC_SLOT_WAITS_SUBSCRIBE);
     struct rc_input *input = rc_session_input(sessions, index);
-    if (input == NULL || (for_uplink && !input_wait_uplink(sessions, index))) {
+    if (input == NULL) {
         rc_session_failed_memory(sessions, index);
         return false;
     }
@@ -205,6 +192,9 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
     input->waiting_opcode = opcode;
     input->waiting_bytes = (uint32_t)count;
     input->waiting_done = done;
+    if (for_uplink) {
+        rc_waiters_add(&sessions->uplink->waiters, index);
+    }
     rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
     rc_io_pause(sessions->io, index);
     return false;
@@ -506,25 +496,26 @@ void rc_session_subscribed(void *context, uint32_t index)
     struct rc_slot *slot = &sessions->truth->slots[index];
     slot->flags &= ~(uint32_t)RC_SLOT_WAITS_SUBSCRIBE;
     /* Goes on with those that waited for room, in this pass of the loop: the channel is just being settled. */
-    if (input_goes_on(slot) && !input_wait_uplink(sessions, index)) {
-        rc_session_failed_memory(sessions, index);
+    if (input_goes_on(slot)) {
+        rc_waiters_add(&sessions->uplink->waiters, index);
     }
 }
 
 void rc_sessions_uplink_room(struct rc_sessions *sessions)
 {
-    struct rc_index_list *waiting = &sessions->uplink->waiting;
-    for (uint32_t tries = waiting->count; tries > 0 && waiting->count > 0 && rc_uplink_room(sessions->uplink);
-         tries--) {
-        /* First come, first served would starve nobody either, but costs a shift: the list is taken from its end. */
-        const uint32_t index = waiting->items[--waiting->count];
-        struct rc_slot *slot = &sessions->truth->slots[index];
-        if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
-            continue;
+    struct rc_uplink *uplink = sessions->uplink;
+    bool goes_on = true;
+    for (uint32_t tries = uplink->waiters.count; goes_on && tries > 0;
+         tries--) { /* who has more to send is last again */
+        const uint64_t position = uplink->up.position;
+        const uint32_t index = rc_uplink_serve(uplink);
+        if (index == RC_WAITERS_NOBODY) {
+            break;
         }
-        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
+        const struct rc_slot *slot = &sessions->truth->slots[index];
         if (!(slot->flags & RC_SLOT_WAITS) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
             rc_session_resume(sessions, index);
         }
+        goes_on = rc_uplink_served(uplink, index, position);
     }
 }

@@ -139,12 +139,63 @@ bool rc_sessions_answering(const struct rc_sessions *sessions)
     return rc_api_answering(sessions->api);
 }
 
+/* A connection that was there before the limits of its address were. */
+static void session_count_address(struct rc_sessions *sessions, struct rc_slot *slot)
+{
+    struct rc_address address;
+    memcpy(address.bytes, slot->address, sizeof(address.bytes));
+    if (!(slot->flags & RC_SLOT_COUNTED) && rc_address_limit_count(&sessions->addresses, &address) == 0) {
+        slot->flags |= RC_SLOT_COUNTED; /* else it is one that does not count: no memory is no reason to end it */
+    }
+}
+
+/* Times that run by other limits than those in force are set anew: `old` ones may lie a day ahead, or never come. Handshakes and
+ * closing handshakes end within what they began with. */
+static void session_retime(struct rc_sessions *sessions, uint32_t index, const struct rc_config_limits *old)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    if (limits->idle_timeout_ms != old->idle_timeout_ms) {
+        slot->deadline_ds = limits->idle_timeout_ms == 0
+                                ? 0
+                                : slot->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;
+    }
+    if (slot->flags & RC_SLOT_PING_DUE) {
+        /* The ping's time is known as the difference (session_ping_timer): both change together. */
+        slot->ping_ds += (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS) -
+                         (uint32_t)(old->pong_timeout_ms / RC_WHEEL_TICK_MS);
+    } else if (limits->ping_interval_ms != old->ping_interval_ms) {
+        slot->ping_ds =
+            limits->ping_interval_ms == 0
+                ? 0
+                : rc_session_next_ping(sessions, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+    }
+    rc_session_schedule(sessions, index);
+}
+
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
 {
+    const struct rc_config_limits *old = &sessions->config->limits;
+    const struct rc_config_limits *limits = &config->limits;
+    const bool counted = old->max_connections_per_address != 0 || old->max_connections_per_network != 0;
+    const bool count =
+        !counted && (limits->max_connections_per_address != 0 || limits->max_connections_per_network != 0);
+    const bool retime = limits->idle_timeout_ms != old->idle_timeout_ms ||
+                        limits->ping_interval_ms != old->ping_interval_ms ||
+                        limits->pong_timeout_ms != old->pong_timeout_ms;
     sessions->config = config;
     rc_session_trust(sessions);
     rc_api_reconfigure(sessions->api);
     session_limits(sessions);
+    for (uint32_t i = 0; (count || retime) && i < sessions->truth->slot_count; i++) {
+        struct rc_slot *slot = &sessions->truth->slots[i];
+        if (count && slot->random != 0) {
+            session_count_address(sessions, slot);
+        }
+        if (retime && slot->state == RC_SLOT_OPEN) {
+            session_retime(sessions, i, old);
+        }
+    }
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
@@ -565,27 +616,12 @@ void rc_session_ended(void *context, uint32_t index, int error)
     rc_io_terminate(sessions->io, index);
 }
 
-/* A connection that waits for room ends: its entry must not stay, or the list would grow while the relay stands still. */
-static void session_stop_waiting(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_index_list *waiting = &sessions->uplink->waiting;
-    sessions->truth->slots[index].flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
-    for (uint32_t i = 0; i < waiting->count; i++) {
-        if (waiting->items[i] == index) {
-            waiting->items[i] = waiting->items[--waiting->count];
-            return;
-        }
-    }
-}
-
 void rc_session_terminated(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
     struct rc_slot *slot = &sessions->truth->slots[index];
     rc_session_handshake_over(sessions, index);
-    if (slot->flags & RC_SLOT_WAITS_UPLINK) {
-        session_stop_waiting(sessions, index);
-    }
+    rc_uplink_leave(sessions->uplink, index);
     if (slot->random != 0) {
         RC_ASSERT(sessions->connections > 0);
         sessions->connections--;

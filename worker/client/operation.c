@@ -214,7 +214,7 @@ static bool request_send_up(const struct request *request, enum rc_record_type t
                                    (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
-    const int rc = rc_uplink_write(sessions->uplink, type, view);
+    const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_uplink_write(sessions->uplink, type, view);
     if (rc == -EAGAIN) {
         return false;
     }
@@ -337,7 +337,7 @@ static bool request_presence(const struct request *request)
                                         .channel = (const char *)name.bytes,
                                         .request_id = operation->id.bytes,
                                         .data = (const uint8_t *)&head};
-        const int rc = rc_questions_ask(sessions->uplink, &view);
+        const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_questions_ask(sessions->uplink, &view);
         if (rc == -EAGAIN) {
             return false;
         }

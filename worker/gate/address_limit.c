@@ -144,6 +144,20 @@ static void count_down(struct rc_address_limit *limit, const struct key *key)
     }
 }
 
+/* One more of an address and of its network, whose entries are there or RC_HASHMAP_NONE. */
+static int count_both(struct rc_address_limit *limit, const struct key *single, uint32_t single_at,
+                      const struct key *network, uint32_t network_at)
+{
+    if (count_up(limit, single, single_at) != 0) {
+        return -ENOMEM;
+    }
+    if (count_up(limit, network, network_at) != 0) {
+        count_down(limit, single);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 enum rc_address_verdict rc_address_limit_add(struct rc_address_limit *limit, const struct rc_address *address)
 {
     const struct rc_address_limits *const limits = &limit->limits;
@@ -162,14 +176,15 @@ enum rc_address_verdict rc_address_limit_add(struct rc_address_limit *limit, con
         limit->entries[network_at].count >= limits->per_network) {
         return RC_ADDRESS_REFUSED_NETWORK;
     }
-    if (count_up(limit, &single, single_at) != 0) {
-        return RC_ADDRESS_REFUSED_MEMORY;
-    }
-    if (count_up(limit, &network, network_at) != 0) {
-        count_down(limit, &single);
-        return RC_ADDRESS_REFUSED_MEMORY;
-    }
-    return RC_ADDRESS_COUNTED;
+    return count_both(limit, &single, single_at, &network, network_at) == 0 ? RC_ADDRESS_COUNTED
+                                                                            : RC_ADDRESS_REFUSED_MEMORY;
+}
+
+int rc_address_limit_count(struct rc_address_limit *limit, const struct rc_address *address)
+{
+    const struct key single = key_of(limit, address, ADDRESS_BITS);
+    const struct key network = key_of(limit, address, network_bits(address));
+    return count_both(limit, &single, find(limit, &single), &network, find(limit, &network));
 }
 
 void rc_address_limit_remove(struct rc_address_limit *limit, const struct rc_address *address)

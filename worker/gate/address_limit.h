@@ -69,6 +69,9 @@ bool rc_address_limit_accept(struct rc_address_limit *limit, uint32_t now_ms);
 /* Whether one more connection of this address may be there; counts it if so. */
 enum rc_address_verdict rc_address_limit_add(struct rc_address_limit *limit, const struct rc_address *address);
 
+/* Counts a connection that is there already, whatever the limits: one that came while there were none. 0 or -ENOMEM. */
+int rc_address_limit_count(struct rc_address_limit *limit, const struct rc_address *address);
+
 /* A COUNTED connection ended. */
 void rc_address_limit_remove(struct rc_address_limit *limit, const struct rc_address *address);
 

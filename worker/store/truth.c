@@ -7,6 +7,12 @@
 
 #define RC_TRUTH_PAGE 4096u
 
+/* limits.max_channels may be raised by a reload: there is address space for so many subscriptions and pending ones whatever it was
+ * at start. Pages that are never touched cost nothing. */
+#define RC_TRUTH_CHANNELS_MAX 65535u /* the key's largest value */
+#define RC_TRUTH_SUBSCRIPTIONS_ROOM (1u << 24)
+#define RC_TRUTH_PENDING_ROOM (1u << 22)
+
 static uint64_t page_up(uint64_t bytes)
 {
     return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
@@ -24,12 +30,21 @@ struct pool_plan {
     uint64_t count;
 };
 
+/* Every connection may hold max_channels subscriptions and the cursor of "*" and `user:`; `room` is for a later max_channels. */
+static uint64_t subscriptions_of(uint32_t slot_count, const struct rc_config *config, uint64_t room)
+{
+    const uint64_t now = (uint64_t)slot_count * (config->limits.max_channels + 2u);
+    const uint64_t most = (uint64_t)slot_count * (RC_TRUTH_CHANNELS_MAX + 2u);
+    const uint64_t wanted = now > room ? now : room;
+    return (wanted < most ? wanted : most) + 1;
+}
+
 int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
 {
     *truth = (struct rc_truth){.slot_count = slot_count, .io_bytes = page_up(io_bytes)};
-    /* Every connection may hold max_channels subscriptions and the cursor of "*" and `user:`. */
-    const uint64_t subscriptions = (uint64_t)slot_count * (config->limits.max_channels + 2u) + 1;
+    const uint64_t subscriptions = subscriptions_of(slot_count, config, RC_TRUTH_SUBSCRIPTIONS_ROOM);
+    const uint64_t pending = subscriptions_of(slot_count, config, RC_TRUTH_PENDING_ROOM);
     const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + slot_count + 2;
     const struct pool_plan plan[] = {
         {&truth->subscriptions, sizeof(struct rc_subscription), subscriptions},
@@ -37,7 +52,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const s
         {&truth->groups, sizeof(struct rc_group), channels * 2 + RC_ENCODING_COUNT},
         {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + slot_count + RC_ENCODING_COUNT},
         {&truth->throttles, sizeof(struct rc_throttle), channels},
-        {&truth->pending, sizeof(struct rc_pending), subscriptions},
+        {&truth->pending, sizeof(struct rc_pending), pending},
         {&truth->privates, sizeof(struct rc_private), (uint64_t)slot_count + 1},
         {&truth->inputs, sizeof(struct rc_input), (uint64_t)slot_count + 1},
         {&truth->users, sizeof(struct rc_user), (uint64_t)slot_count + 1},

@@ -33,6 +33,10 @@ int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, c
     if (rc < 0) {
         return rc_err_set(err, rc, "the rings of worker %d cannot be attached: %s", worker_index, strerror(-rc));
     }
+    rc = rc_waiters_open(&uplink->waiters, truth);
+    if (rc < 0) {
+        return rc_err_set(err, rc, "no memory for the connections that wait for the relay");
+    }
     /* What a predecessor of this pair did not read was for its clients. */
     uint32_t type;
     uint32_t bytes;
@@ -44,17 +48,49 @@ int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, c
 
 void rc_uplink_close(struct rc_uplink *uplink)
 {
-    free(uplink->waiting.items);
+    rc_waiters_close(&uplink->waiters);
     rc_questions_close(&uplink->questions);
 }
 
 bool rc_uplink_room(struct rc_uplink *uplink)
 {
-    if (rc_ring_used(&uplink->up) * 2 <= uplink->up.capacity ||
-        rc_ring_want_room(&uplink->up, (uint32_t)rc_ring_payload_max(&uplink->up))) {
+    /* Where the ring wraps, a record that is nearly half of it needs more than half: who has tried in vain tries again when its own
+     * fits, not over and over. */
+    const uint32_t most = (uint32_t)rc_ring_payload_max(&uplink->up);
+    const bool half = uplink->first_bytes == 0 && rc_ring_used(&uplink->up) * 2 <= uplink->up.capacity;
+    if (half || rc_ring_want_room(&uplink->up, uplink->first_bytes != 0 ? uplink->first_bytes : most)) {
         return true;
     }
     uplink->written = true; /* the relay has to look at what it was asked */
+    return false;
+}
+
+uint32_t rc_uplink_serve(struct rc_uplink *uplink)
+{
+    const uint32_t slot = uplink->waiters.first;
+    if (slot == RC_WAITERS_NOBODY || !rc_uplink_room(uplink)) {
+        return RC_WAITERS_NOBODY;
+    }
+    rc_waiters_remove(&uplink->waiters, slot);
+    uplink->first_bytes = 0;
+    uplink->serving = true;
+    return slot;
+}
+
+void rc_uplink_leave(struct rc_uplink *uplink, uint32_t slot)
+{
+    uplink->first_bytes = uplink->waiters.first == slot ? 0 : uplink->first_bytes;
+    rc_waiters_remove(&uplink->waiters, slot);
+}
+
+bool rc_uplink_served(struct rc_uplink *uplink, uint32_t slot, uint64_t position)
+{
+    uplink->serving = false;
+    if (!(uplink->truth->slots[slot].flags & RC_SLOT_WAITS_UPLINK) || uplink->up.position != position) {
+        return true;
+    }
+    rc_waiters_add_first(&uplink->waiters, slot);
+    uplink->first_bytes = uplink->refused_bytes;
     return false;
 }
 
@@ -71,6 +107,7 @@ int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct r
     }
     if (record == NULL) {
         rc_metric_add(uplink->metrics, RC_METRIC_UP_FULL, 1);
+        uplink->refused_bytes = (uint32_t)bytes;
         uplink->written = true; /* the relay has to look at what it was asked */
         return -EAGAIN;
     }
@@ -475,5 +512,5 @@ static bool uplink_has_news(const struct rc_uplink *uplink)
 bool rc_uplink_due(struct rc_uplink *uplink)
 {
     return rc_ring_readable(&uplink->down) || (!uplink->blocked && uplink_has_news(uplink)) ||
-           (uplink->waiting.count > 0 && rc_uplink_room(uplink));
+           (uplink->waiters.count > 0 && rc_uplink_room(uplink));
 }

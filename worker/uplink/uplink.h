@@ -25,6 +25,7 @@
 #include "common/shm/control.h"
 #include "worker/hub/hub.h"
 #include "worker/uplink/ask.h"
+#include "worker/uplink/waiters.h"
 
 #define RC_UPLINK_BATCH_MAX 512u      /* records drained before the turn sends them */
 #define RC_UPLINK_ASK_AGAIN_MS 2000u  /* much longer than Redis may take to confirm a channel */
@@ -61,7 +62,10 @@ struct rc_uplink {
     bool blocked;              /* interests wait for room in the up ring; the relay will wake us */
     bool corrupt;              /* the down ring cannot be read any more */
     struct rc_questions questions;
-    struct rc_index_list waiting; /* connections that are not read until there is room */
+    struct rc_waiters waiters; /* connections that are not read until there is room */
+    bool serving;              /* the first of them has its turn */
+    uint32_t refused_bytes;    /* of the last record that found no room */
+    uint32_t first_bytes;      /* that the first waiter needs room for; 0 = it has not tried yet */
 };
 
 /* -EBADMSG when a ring's positions are impossible: the rings of the next generation are others. */
@@ -91,8 +95,22 @@ bool rc_uplink_drain(struct rc_uplink *uplink);
 /* The turn is over: gives back the records that were drained before it, up to `position` (what uplink->down.position was). */
 void rc_uplink_release(struct rc_uplink *uplink, uint64_t position);
 
-/* Half of the up ring is free: connections that wait for room may try again. Otherwise the relay was asked to wake us. */
+/* Connections that wait for room may try again: half of the up ring is free, or what the first of them needs. Otherwise the relay was
+ * asked to wake us. */
 bool rc_uplink_room(struct rc_uplink *uplink);
+/* What a client sends has to wait: others were here before, and it is not its turn. */
+static inline bool rc_uplink_queued(const struct rc_uplink *uplink)
+{
+    return RC_UNLIKELY(uplink->waiters.count > 0) && !uplink->serving;
+}
+/* The first of those who wait, who does no longer; RC_WAITERS_NOBODY: nobody waits, or there is no room. Between this and
+ * rc_uplink_served it may write. */
+uint32_t rc_uplink_serve(struct rc_uplink *uplink);
+/* A connection ends, and does not wait any more. */
+void rc_uplink_leave(struct rc_uplink *uplink, uint32_t slot);
+/* It has had its turn, which began at `position` (what uplink->up.position was). False: there was not room enough for it, and so for nobody
+ * else. */
+bool rc_uplink_served(struct rc_uplink *uplink, uint32_t slot, uint64_t position);
 
 /* Anything for this worker to do: records, a new relay, or room that connections wait for. */
 bool rc_uplink_due(struct rc_uplink *uplink);

@@ -126,8 +126,12 @@ Test(gate_address_limit, off_costs_nothing_and_can_be_turned_on_and_off)
     cr_assert_eq(rc_address_limit_add(&limit, &a), RC_ADDRESS_ADMITTED);
     cr_assert_null(limit.entries);
     rc_address_limit_reconfigure(&limit, &on);
-    cr_assert_eq(rc_address_limit_add(&limit, &a), RC_ADDRESS_COUNTED);
+    cr_assert_eq(rc_address_limit_count(&limit, &a), 0, "one that is there already");
     cr_assert_eq(rc_address_limit_add(&limit, &a), RC_ADDRESS_REFUSED_ADDRESS);
+    cr_assert_eq(rc_address_limit_count(&limit, &a), 0, "and another: it is beyond the limit, and stays");
+    cr_assert_eq(rc_address_limit_of_address(&limit, &a), 2u);
+    cr_assert_eq(rc_address_limit_of_network(&limit, &a), 2u);
+    rc_address_limit_remove(&limit, &a);
     rc_address_limit_reconfigure(&limit, &off);
     cr_assert_eq(rc_address_limit_add(&limit, &a), RC_ADDRESS_ADMITTED);
     rc_address_limit_remove(&limit, &a);

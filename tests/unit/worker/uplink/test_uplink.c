@@ -754,3 +754,78 @@ Test(uplink, a_refused_channel_that_everybody_leaves_is_gone)
     cr_assert_eq(went_up(&view), 0);
     bench_close();
 }
+
+/* --- connections that wait for room ---------------------------------------------------------------------------------- */
+
+/* Takes everything that went up, as a relay does. */
+static void relay_reads(void)
+{
+    struct rc_envelope_view view;
+    while (went_up(&view) != 0) {}
+}
+
+/* Records of 1,000 bytes and a little more, until the ring is full. */
+static void fill_up(uint32_t count)
+{
+    static const uint8_t data[1000];
+    struct rc_envelope_view view = {.head = {.data_bytes = sizeof(data)}, .data = data};
+    for (uint32_t i = 0; i < count && rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view) == 0; i++) {}
+}
+
+Test(uplink, who_waits_for_room_is_served_first_come_first)
+{
+    (void)start_quiet();
+    static const uint32_t order[] = {3, 1, 4, 0, 2};
+    fill_up(UINT32_MAX);
+    for (uint32_t i = 0; i < 5; i++) {
+        rc_waiters_add(&b.uplink.waiters, order[i]);
+        rc_waiters_add(&b.uplink.waiters, order[0]); /* again: it keeps its place */
+    }
+    cr_assert_eq(rc_uplink_serve(&b.uplink), RC_WAITERS_NOBODY, "there is no room");
+    cr_assert(rc_uplink_queued(&b.uplink));
+    relay_reads();
+    cr_assert(rc_uplink_queued(&b.uplink), "who comes now does not overtake them");
+    rc_uplink_leave(&b.uplink, 4);
+    rc_uplink_leave(&b.uplink, 5); /* does not wait */
+    static const uint32_t expected[] = {3, 1, 0, 2};
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint64_t position = b.uplink.up.position;
+        cr_assert_eq(rc_uplink_serve(&b.uplink), expected[i]);
+        cr_assert_not(rc_uplink_queued(&b.uplink));
+        cr_assert(rc_uplink_served(&b.uplink, expected[i], position));
+        cr_assert_eq(b.rig.truth.slots[expected[i]].flags & RC_SLOT_WAITS_UPLINK, 0);
+    }
+    cr_assert_eq(rc_uplink_serve(&b.uplink), RC_WAITERS_NOBODY);
+    cr_assert_not(rc_uplink_queued(&b.uplink));
+    bench_close();
+}
+
+/* A large message does not lose its place to small ones, and is not tried over and over either. */
+Test(uplink, who_finds_too_little_room_stays_the_first)
+{
+    static const uint8_t data[RING_BYTES];
+    (void)start_quiet();
+    fill_up(20);
+    relay_reads();
+    fill_up(20); /* not yet half of the ring, but what is left of it in one piece is less than that */
+    cr_assert_lt(rc_ring_used(&b.up), RING_BYTES / 2);
+    rc_waiters_add(&b.uplink.waiters, 0);
+    rc_waiters_add(&b.uplink.waiters, 1);
+    const uint64_t position = b.uplink.up.position;
+    struct rc_envelope_view view = {.head = {.data_bytes = RING_BYTES / 2 - 200}, .data = data};
+    cr_assert_eq(rc_uplink_serve(&b.uplink), 0);
+    cr_assert_eq(rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view), -EAGAIN);
+    rc_waiters_add(&b.uplink.waiters, 0);
+    cr_assert_not(rc_uplink_served(&b.uplink, 0, position));
+    cr_assert_eq(b.uplink.waiters.first, 0);
+    cr_assert_not(rc_uplink_due(&b.uplink), "until the relay has read more there is nothing to do");
+    relay_reads();
+    cr_assert(rc_uplink_due(&b.uplink));
+    cr_assert_eq(rc_uplink_serve(&b.uplink), 0);
+    cr_assert_eq(rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view), 0);
+    cr_assert(rc_uplink_served(&b.uplink, 0, position));
+    cr_assert_eq(b.uplink.waiters.first, 1);
+    relay_reads();
+    rc_uplink_leave(&b.uplink, 1);
+    bench_close();
+}
