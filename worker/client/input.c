@@ -13,7 +13,6 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
-#include "worker/api/api.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
 #include "worker/ws/utf8.h"
@@ -396,7 +395,7 @@ static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *by
             rc_session_failed_memory(sessions, index);
             return;
         }
-        if (slot->call != 0 && slot->input != 0 &&
+        if (slot->exchange != 0 && slot->input != 0 &&
             rc_truth_input(sessions->truth, slot->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
             rc_io_pause(sessions->io, index);
@@ -436,9 +435,9 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_slot *slot = &sessions->truth->slots[index];
     if (slot->state == RC_SLOT_HTTP) {
-        rc_api_room(sessions->api, index);
+        rc_exchanges_room(&sessions->exchanges, index);
         input_http(sessions, index, NULL, 0);
-        if (slot->state == RC_SLOT_HTTP && slot->call == 0 && !(slot->flags & RC_SLOT_WAITS_REPLIES)) {
+        if (slot->state == RC_SLOT_HTTP && slot->exchange == 0 && !(slot->flags & RC_SLOT_WAITS_REPLIES)) {
             rc_io_resume(sessions->io, index);
         }
         return;

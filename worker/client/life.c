@@ -1,4 +1,4 @@
-/* session: the life of a connection above its bytes. See session.h. */
+/* life: the life of a connection above its bytes. See client.h. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
-#include "worker/api/api.h"
 #include "worker/ws/frame.h"
 
 #define SESSION_BURST 600u        /* pings of a worker that may fall due together: some 3 ms of sends */
@@ -99,7 +98,7 @@ bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64
 
 int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
-                     struct rc_metrics *metrics, uint32_t worker)
+                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker)
 {
     *sessions = (struct rc_sessions){.control = control,
                                      .config = config,
@@ -107,6 +106,8 @@ int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *cont
                                      .io = io,
                                      .hub = hub,
                                      .uplink = uplink,
+                                     .interests = interests,
+                                     .asks = asks,
                                      .metrics = metrics,
                                      .worker = worker,
                                      .deflate_serves_256 = rc_deflate_serves_256()};
@@ -117,26 +118,21 @@ int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *cont
         session_limits(sessions);
         rc = rc_inflater_open(&sessions->inflater);
     }
-    return rc < 0 ? rc : rc_api_open(sessions);
+    return rc < 0 ? rc : rc_session_http_open(sessions);
 }
 
 void rc_sessions_close(struct rc_sessions *sessions)
 {
-    rc_api_close(sessions);
+    rc_exchanges_close(&sessions->exchanges);
     rc_inflater_close(&sessions->inflater);
     rc_address_limit_close(&sessions->addresses);
     free(sessions->rates);
     free(sessions->inflated);
 }
 
-bool rc_sessions_work(struct rc_sessions *sessions)
-{
-    return rc_api_work(sessions->api);
-}
-
 bool rc_sessions_answering(const struct rc_sessions *sessions)
 {
-    return rc_api_answering(sessions->api);
+    return sessions->exchanges.waiting > 0;
 }
 
 /* A connection that was there before the limits of its address were. */
@@ -184,8 +180,8 @@ void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_confi
                         limits->ping_interval_ms != old->ping_interval_ms ||
                         limits->pong_timeout_ms != old->pong_timeout_ms;
     sessions->config = config;
+    sessions->exchanges.config = config;
     rc_session_trust(sessions);
-    rc_api_reconfigure(sessions->api);
     session_limits(sessions);
     for (uint32_t i = 0; (count || retime) && i < sessions->truth->slot_count; i++) {
         struct rc_slot *slot = &sessions->truth->slots[i];
@@ -228,6 +224,12 @@ struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t
 {
     return (struct rc_client_ref){
         .random = sessions->truth->slots[slot].random, .slot = slot, .worker = (uint16_t)sessions->worker};
+}
+
+bool rc_session_is_here(const struct rc_sessions *sessions, const struct rc_client_ref *client)
+{
+    return client->random != 0 && client->worker == (uint16_t)sessions->worker &&
+           client->slot < sessions->truth->slot_count && sessions->truth->slots[client->slot].random == client->random;
 }
 
 void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot)
@@ -290,11 +292,6 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
 void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
 {
     session_set_deadline(sessions, slot, in_ms);
-}
-
-void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot)
-{
-    session_set_deadline(sessions, slot, sessions->config->limits.handshake_timeout_ms);
 }
 
 static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
@@ -393,11 +390,7 @@ void rc_session_timer(void *context, uint32_t index)
         rc_session_schedule(sessions, index);
         return;
     }
-    if (slot->state == RC_SLOT_HTTP && slot->call != 0) {
-        rc_api_expired(sessions->api, index);
-        if (slot->state == RC_SLOT_HTTP) {
-            rc_session_resume(sessions, index);
-        }
+    if (slot->state == RC_SLOT_HTTP && rc_exchanges_expired(&sessions->exchanges, index)) {
         return;
     }
     if (slot->state == RC_SLOT_HTTP) {
@@ -538,6 +531,23 @@ int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoi
     return 0;
 }
 
+void rc_session_set_inflate(struct rc_sessions *sessions, uint32_t index, uint8_t window_bits, bool takeover)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    slot->inflate_bits = window_bits;
+    slot->inflate_takeover = takeover;
+}
+
+void rc_session_await_join(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    if (slot->flags & RC_SLOT_WAITS_JOIN) {
+        slot->resume_ds = rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
+        rc_session_schedule(sessions, index);
+        rc_io_pause(sessions->io, index);
+    }
+}
+
 /* --- ending --- */
 
 void rc_session_close(struct rc_sessions *sessions, uint32_t index, uint16_t code, const char *reason, bool now)
@@ -592,7 +602,7 @@ void rc_session_flushed(void *context, uint32_t index)
         }
         return;
     case RC_SLOT_HTTP:
-        if ((slot->flags & RC_SLOT_PEER_ENDED) && slot->call == 0) {
+        if ((slot->flags & RC_SLOT_PEER_ENDED) && slot->exchange == 0) {
             rc_io_terminate(sessions->io, index);
         }
         return;
@@ -610,7 +620,7 @@ void rc_session_ended(void *context, uint32_t index, int error)
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
     } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) &&
-               (slot->private != 0 || rc_api_waits(sessions->api, index))) {
+               (slot->private != 0 || rc_exchanges_waits(&sessions->exchanges, index))) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);
@@ -629,7 +639,7 @@ void rc_session_terminated(void *context, uint32_t index)
         rc_hub_unsubscribe_all(sessions->hub, index); /* told with the client's id */
         slot->random = 0;
     }
-    rc_api_abandon(sessions->api, index);
+    rc_exchanges_gone(&sessions->exchanges, index);
     if (slot->flags & RC_SLOT_COUNTED) {
         struct rc_address address;
         memcpy(address.bytes, slot->address, sizeof(address.bytes));
@@ -655,6 +665,7 @@ void rc_sessions_drain(struct rc_sessions *sessions)
         return;
     }
     sessions->draining = true; /* accepting goes on: whoever comes is answered 503 */
+    sessions->exchanges.draining = true;
     const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
     for (uint32_t index = 0; index < sessions->truth->slot_count; index++) {
         const struct rc_slot *slot = &sessions->truth->slots[index];
@@ -663,8 +674,6 @@ void rc_sessions_drain(struct rc_sessions *sessions)
             const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
             reason[rc_encoding_codec_of(slot->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
             rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
-        } else if (slot->state == RC_SLOT_HTTP && rc_api_waits(sessions->api, index)) {
-            rc_api_last(sessions->api, index);
         }
     }
 }

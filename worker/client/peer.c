@@ -1,4 +1,4 @@
-/* peer: who the client is behind its proxies: PROXY header, forwarded headers, and whom we believe them. See session.h. */
+/* peer: who the client is behind its proxies: PROXY header, forwarded headers, and whom we believe them. See client.h. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -36,6 +36,13 @@ struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t i
     memcpy(peer.bytes, slot->address, sizeof(peer.bytes));
     /* A Unix socket's peer has no address but is of this machine; so is a loopback listener's whose address could not be asked for. */
     return (slot->flags & (RC_SLOT_UNIX | RC_SLOT_LOOPBACK)) && rc_address_equal(&peer, &unknown) ? loopback : peer;
+}
+
+void rc_session_set_peer(const struct rc_sessions *sessions, uint32_t index, const struct rc_address *client)
+{
+    struct rc_slot *slot = &sessions->truth->slots[index];
+    memcpy(slot->address, client->bytes, sizeof(slot->address));
+    slot->port = 0; /* the proxy's tells nothing */
 }
 
 struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t index,

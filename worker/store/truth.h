@@ -19,6 +19,7 @@
 
 #include "common/records/envelope.h"
 #include "common/base/err.h"
+#include "common/base/span.h"
 #include "common/shm/layout.h"
 #include "worker/store/encoding.h"
 #include "worker/store/heap.h"
@@ -108,7 +109,7 @@ struct rc_slot {
     uint16_t history_bytes;   /* in it */
     uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
     uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
-    uint32_t call;            /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
+    uint32_t exchange;        /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
     uint32_t excluded_turn;   /* with EXCLUDED: the turn counted last when it was excluded last */
     uint32_t resume_ds;       /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
 };
@@ -335,6 +336,11 @@ static inline struct rc_subscription *rc_truth_subscription(const struct rc_trut
 static inline struct rc_channel *rc_truth_channel(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_channel *)rc_pool_at(&truth->channels, index);
+}
+
+static inline struct rc_span rc_truth_channel_name(const struct rc_truth *truth, const struct rc_channel *channel)
+{
+    return rc_span_of(rc_heap_at(&truth->heap, channel->name), channel->name_bytes);
 }
 
 static inline struct rc_group *rc_truth_group(const struct rc_truth *truth, uint32_t index)
