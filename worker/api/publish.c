@@ -315,7 +315,7 @@ void rc_api_send(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
     int rc = 0;
-    if (!call->asking && rc_api_ask(call, &fault) < 0) {
+    if (call->state == RC_API_BEGUN && rc_api_ask(call, &fault) < 0) {
         rc_api_fail(call, &fault);
         return;
     }

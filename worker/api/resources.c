@@ -81,7 +81,7 @@ static enum rc_redis_state redis_state(const struct rc_control *control, struct 
 {
     const enum rc_redis_state state = rc_redis_health_get(&control->relay->redis_health, errors);
     const uint64_t moved_ms = atomic_load_explicit(&control->relay->report.process.heartbeat_ms, memory_order_relaxed);
-    if (atomic_load_explicit(&control->relay->report.process.state, memory_order_acquire) != RC_PROCESS_READY ||
+    if (atomic_load_explicit(&control->relay->report.process.state, memory_order_relaxed) != RC_PROCESS_READY ||
         moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
         *errors = (struct rc_redis_errors){.lost = "the relay does not run"};
         return RC_REDIS_AWAY;
