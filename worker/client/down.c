@@ -48,7 +48,7 @@ static void answer_client(const struct rc_sessions *sessions, const struct rc_en
         event.type = RC_EVENT_BROADCASTED;
     }
     if (rc_hub_reply_event(sessions->hub, origin->slot, &event) < 0) {
-        rc_hub_close_connection(sessions->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+        rc_hub_close_client(sessions->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 

@@ -10,32 +10,32 @@
 static bool conn_speaks(void *context, uint32_t index)
 {
     const struct rc_sessions *sessions = context;
-    return sessions->truth->slots[index].state == RC_SLOT_HTTP;
+    return sessions->truth->sockets[index].state == RC_SOCKET_HTTP;
 }
 
 static uint32_t *conn_place(void *context, uint32_t index)
 {
     const struct rc_sessions *sessions = context;
-    return &sessions->truth->slots[index].exchange;
+    return &sessions->truth->sockets[index].exchange;
 }
 
 static int conn_write(void *context, uint32_t index, const void *bytes, uint32_t count)
 {
     struct rc_sessions *sessions = context;
-    return rc_hub_reply(sessions->hub, index, bytes, count);
+    return rc_hub_answer(sessions->hub, index, bytes, count);
 }
 
 static uint32_t conn_unsent(void *context, uint32_t index)
 {
     const struct rc_sessions *sessions = context;
-    return rc_hub_unsent(sessions->hub, index);
+    return rc_hub_unsent_on(sessions->hub, index);
 }
 
 /* Goes on in rc_session_replies_drained. */
 static void conn_hold(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
-    sessions->truth->slots[index].flags |= RC_SLOT_WAITS_REPLIES;
+    sessions->truth->sockets[index].flags |= RC_SOCKET_WAITS_REPLIES;
     rc_io_pause(sessions->io, index);
 }
 
@@ -62,9 +62,9 @@ static void conn_resume(void *context, uint32_t index)
 /* Listeners that only this machine reaches show everything, unless a trusted proxy says that it asks for somebody else. */
 static bool conn_is_local(const struct rc_sessions *sessions, uint32_t index, const struct rc_address *client)
 {
-    const uint32_t flags = sessions->truth->slots[index].flags;
-    return (flags & RC_SLOT_ADMIN) != 0 ||
-           ((flags & (RC_SLOT_LOOPBACK | RC_SLOT_UNIX)) != 0 && rc_address_is_loopback(client));
+    const uint32_t flags = sessions->truth->sockets[index].flags;
+    return (flags & RC_SOCKET_ADMIN) != 0 ||
+           ((flags & (RC_SOCKET_LOOPBACK | RC_SOCKET_UNIX)) != 0 && rc_address_is_loopback(client));
 }
 
 static void conn_begin(void *context, struct rc_exchange *exchange)
@@ -118,11 +118,11 @@ int rc_session_http_open(struct rc_sessions *sessions)
 
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    uint32_t scanned = slot->input == 0 ? 0 : rc_truth_input(sessions->truth, slot->input)->parked_scanned;
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    uint32_t scanned = socket->input == 0 ? 0 : rc_truth_input(sessions->truth, socket->input)->parked_scanned;
     const uint32_t used = rc_exchanges_feed(&sessions->exchanges, index, bytes, count, &scanned);
-    if (slot->state == RC_SLOT_HTTP && used == 0 && slot->input != 0) {
-        rc_truth_input(sessions->truth, slot->input)->parked_scanned = scanned;
+    if (socket->state == RC_SOCKET_HTTP && used == 0 && socket->input != 0) {
+        rc_truth_input(sessions->truth, socket->input)->parked_scanned = scanned;
     }
     return used;
 }

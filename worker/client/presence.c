@@ -13,7 +13,7 @@ static void tell(struct rc_sessions *sessions, const struct rc_ask *ask, struct 
 {
     event->id = rc_span_of(ask->id, ask->id_bytes);
     if (rc_session_is_here(sessions, &ask->client) && rc_hub_reply_event(sessions->hub, ask->client.slot, event) < 0) {
-        rc_hub_close_connection(sessions->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+        rc_hub_close_client(sessions->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 
@@ -74,10 +74,10 @@ static const struct rc_asker presence_asker = {.kind = RC_ASK_CLIENT,
                                                .answered = presence_answered,
                                                .unanswered = presence_unanswered};
 
-int rc_session_ask_presence(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel, uint32_t limit,
+int rc_session_ask_presence(struct rc_sessions *sessions, uint32_t client, struct rc_span channel, uint32_t limit,
                             struct rc_span id)
 {
-    const struct rc_client_ref origin = rc_session_ref(sessions, slot);
+    const struct rc_client_ref origin = rc_session_ref(sessions, client);
     const struct rc_query_head head = {.kind = RC_QUERY_CHANNEL,
                                        .limit = (uint16_t)(limit < RC_QUERY_LIMIT_MAX ? limit : RC_QUERY_LIMIT_MAX)};
     uint64_t token;

@@ -233,68 +233,71 @@ static bool judge(struct rc_exchange *exchange, const char *path, struct upgrade
 
 /* --- the client ------------------------------------------------------------------------------------------------------ */
 
-static void welcome(struct rc_sessions *sessions, uint32_t slot)
+static void welcome(struct rc_sessions *sessions, uint32_t client)
 {
     char id[RC_CLIENT_ID_MAX];
-    const struct rc_client_ref ref = rc_session_ref(sessions, slot);
+    const struct rc_client_ref ref = rc_session_ref(sessions, client);
     const struct rc_welcome text = {
         .client =
             rc_span_of(id, rc_client_id_write(id, sessions->control->instance_id, sessions->control->boot_nonce, &ref)),
         .instance = rc_span_text(sessions->control->instance_id),
-        .user = rc_session_user(sessions, slot),
+        .user = rc_session_user(sessions, client),
         .ping_interval_ms = (uint32_t)sessions->config->limits.ping_interval_ms,
         .message_size_max = sessions->config->limits.max_message_size_bytes,
     };
     const struct rc_event event = {.type = RC_EVENT_WELCOME, .welcome = &text};
-    if (rc_hub_reply_event(sessions->hub, slot, &event) < 0) {
-        rc_session_failed_memory(sessions, slot);
+    if (rc_hub_reply_event(sessions->hub, client, &event) < 0) {
+        rc_client_failed_memory(sessions, client);
     }
 }
 
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
-static void join(struct rc_sessions *sessions, uint32_t slot, const struct upgrade *upgrade)
+static void join(struct rc_sessions *sessions, uint32_t client, const struct upgrade *upgrade)
 {
     const struct rc_codec *codec = rc_codec_of(upgrade->codec);
-    const struct rc_span user = rc_session_user(sessions, slot);
+    const struct rc_span user = rc_session_user(sessions, client);
     if (codec->hears_everybody) {
-        rc_session_join(sessions, slot, RC_SPAN("*"));
+        rc_session_join(sessions, client, RC_SPAN("*"));
     }
     if (codec->hears_user && user.count > 0) {
         char name[RC_CHANNEL_NAME_MAX + 1];
         const int bytes =
             snprintf(name, sizeof(name), RC_USER_CHANNEL_HEAD "%.*s", (int)user.count, (const char *)user.bytes);
-        rc_session_join(sessions, slot, rc_span_of(name, (size_t)bytes));
+        rc_session_join(sessions, client, rc_span_of(name, (size_t)bytes));
     }
     if (codec->hears_channels && upgrade->endpoint != RC_ENDPOINT_PATH) {
         const struct rc_config_endpoint *its = &sessions->config->endpoints[upgrade->endpoint];
         for (uint32_t i = 0; i < its->join_count; i++) {
-            rc_session_join(sessions, slot, rc_span_text(its->join[i]));
+            rc_session_join(sessions, client, rc_span_text(its->join[i]));
         }
     }
-    rc_hub_opened(sessions->hub, slot);
+    rc_hub_opened(sessions->hub, client);
     /* The handshake is answered when nothing that is published from then on can be missed: rc_session_joined. */
-    rc_session_await_join(sessions, slot);
+    rc_session_await_join(sessions, client);
 }
 
 /* Answers 101; the exchange is gone afterwards, and the connection a client's. */
 static void finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
 {
     struct rc_sessions *sessions = sessions_of(exchange);
-    const uint32_t slot = exchange->connection;
+    const uint32_t socket = exchange->connection;
     const bool later = rc_exchange_upgraded(exchange);
-    if (upgrade->response_bytes == 0 ||
-        rc_hub_reply(sessions->hub, slot, upgrade->response, upgrade->response_bytes) < 0 ||
-        rc_session_open(sessions, slot, (uint8_t)upgrade->endpoint,
-                        rc_encoding_of(upgrade->codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
-                        rc_span_of(upgrade->user, upgrade->user_bytes)) < 0) {
-        rc_session_failed_memory(sessions, slot);
+    uint32_t client = 0;
+    if (upgrade->response_bytes > 0 &&
+        rc_hub_answer(sessions->hub, socket, upgrade->response, upgrade->response_bytes) == 0) {
+        client = rc_session_open(sessions, socket, (uint8_t)upgrade->endpoint,
+                                 rc_encoding_of(upgrade->codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
+                                 rc_span_of(upgrade->user, upgrade->user_bytes));
+    }
+    if (client == 0) {
+        rc_session_failed_memory(sessions, socket);
         return;
     }
-    rc_session_set_inflate(sessions, slot, upgrade->client_window_bits, upgrade->client_takeover);
-    welcome(sessions, slot);
-    join(sessions, slot, upgrade);
+    rc_session_set_inflate(sessions, socket, upgrade->client_window_bits, upgrade->client_takeover);
+    welcome(sessions, client);
+    join(sessions, client, upgrade);
     if (later) {
-        rc_session_resume(sessions, slot); /* the WebSocket's first bytes may have come already */
+        rc_session_resume(sessions, socket); /* the WebSocket's first bytes may have come already */
     }
 }
 

@@ -22,7 +22,7 @@
 struct rc_memberships {
     struct rc_uplink *uplink;       /* borrowed */
     const struct rc_truth *truth;   /* borrowed */
-    const uint32_t *slots_high;     /* borrowed: slots below it may be in use */
+    const uint32_t *clients_high;   /* borrowed: the highest that may be in use */
     uint32_t worker;                /* own index */
     const struct rc_config *config; /* borrowed: in force */
     uint8_t *queue;                 /* owner */
@@ -32,18 +32,18 @@ struct rc_memberships {
     uint32_t relay_generation; /* that was told everything, or is being told */
     bool telling;              /* true exactly between BEGIN and END */
     bool again;                /* everything is to be told once more */
-    uint32_t next_slot;
-    uint32_t next_subscription; /* of next_slot: so many were told */
+    uint32_t next_client;
+    uint32_t next_subscription; /* of next_client: so many were told */
 };
 
 void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, const struct rc_truth *truth,
-                         const uint32_t *slots_high, uint32_t worker, const struct rc_config *config);
+                         const uint32_t *clients_high, uint32_t worker, const struct rc_config *config);
 void rc_memberships_close(struct rc_memberships *members);
 /* A new configuration is in force: other namespaces may be of interest. */
 void rc_memberships_reconfigure(struct rc_memberships *members, const struct rc_config *config);
 
 /* Hub handler: the connection subscribed to the channel, or does not any more. Its random must still be that of the client. */
-void rc_memberships_changed(struct rc_memberships *members, uint32_t slot, uint32_t channel, bool joined);
+void rc_memberships_changed(struct rc_memberships *members, uint32_t client, uint32_t channel, bool joined);
 /* Tells what waits, as far as there is room; before rc_uplink_flush, every turn. */
 void rc_memberships_flush(struct rc_memberships *members);
 

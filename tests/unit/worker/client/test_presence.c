@@ -90,7 +90,7 @@ static uint64_t ask(void)
     cr_assert_eq(rc_ring_next(&b.up, &type, &record, &bytes), 1);
     cr_assert_eq(type, RC_UP_QUERY);
     cr_assert_eq(rc_envelope_read(&view, record, bytes), 0);
-    cr_assert(view.head.origin.random == b.rig.truth.slots[b.slot].random && view.request_id[0] == '7');
+    cr_assert(view.head.origin.random == rc_truth_client(&b.rig.truth, b.slot)->random && view.request_id[0] == '7');
     rc_ring_release(&b.up);
     return view.head.token;
 }
@@ -168,12 +168,12 @@ Test(presence, of_a_client_that_is_gone_nobody_is_told)
     static const struct rc_query_answer head = {.clients = 3};
     const uint64_t token = ask();
     (void)ask();
-    b.rig.truth.slots[b.slot].random ^= 1;
+    rc_truth_client(&b.rig.truth, b.slot)->random ^= 1;
     answer(token, 0, &head, sizeof(head));
     b.rig.io.now_ns += 5000 * UINT64_C(1000000);
     rc_asks_expire(&b.asks);
     expect_nothing();
-    b.rig.truth.slots[b.slot].random ^= 1;
+    rc_truth_client(&b.rig.truth, b.slot)->random ^= 1;
 }
 
 Test(presence, a_full_ring_leaves_no_question_behind)

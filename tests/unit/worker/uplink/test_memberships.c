@@ -54,7 +54,7 @@ static void open_all(void)
                              &(struct rc_uplink_handlers){0}, &err) == 0);
     RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
               0);
-    rc_memberships_open(&b.members, &b.uplink, &b.rig.truth, &b.rig.hub.slots_high, b.rig.hub.worker, b.rig.config);
+    rc_memberships_open(&b.members, &b.uplink, &b.rig.truth, &b.rig.hub.clients_high, b.rig.hub.worker, b.rig.config);
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(b.slots); i++) {
         b.slots[i] = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     }
@@ -64,7 +64,7 @@ static void close_all(void)
 {
     b.rig.hub.handlers.member_changed = NULL;
     rc_memberships_close(&b.members);
-    for (uint32_t i = 0; i < b.rig.slots; i++) {
+    for (uint32_t i = 1; i <= b.rig.slots; i++) {
         hub_rig_hang_up(&b.rig, i);
     }
     for (int i = 0; i < 20; i++) {
@@ -93,7 +93,7 @@ static const char *went_up(uint32_t most)
         switch (type) {
         case RC_UP_MEMBER_ADD:
         case RC_UP_MEMBER_REMOVE:
-            cr_assert_eq(view.head.origin.random, b.rig.truth.slots[view.head.origin.slot].random);
+            cr_assert_eq(view.head.origin.random, rc_truth_client(&b.rig.truth, view.head.origin.slot)->random);
             at += (size_t)snprintf(text + at, sizeof(text) - at, "%c%u:%.*s%s ", type == RC_UP_MEMBER_ADD ? '+' : '-',
                                    view.head.origin.slot - b.slots[0], view.head.channel_bytes, view.channel,
                                    (view.head.flags & RC_ENVELOPE_PRESENCE) != 0 ? "!" : "");
