@@ -268,11 +268,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
-    if (client->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
-        /* Without the rest of the frame the stream cannot go on: the next turn ends the connection. */
-        client->cut = 0;
-        rc_hub_break(hub, client_index);
-    }
+    rc_hub_keep_cut_or_break(hub, index);
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &client->subscriptions;
     while (*link != index) {
@@ -660,7 +656,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
-    free(hub->broken.items);
+    free(hub->ending.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);
     free(hub->conflate_kept);

@@ -112,7 +112,7 @@ struct rc_hub {
     struct rc_index_list turn_critical;     /* those that are being served */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
-    struct rc_index_list broken;            /* connections whose stream cannot go on */
+    struct rc_index_list ending;            /* clients that are broken or cut off */
     struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
     uint64_t output_bytes;                  /* heap bytes in outputs */
@@ -125,7 +125,6 @@ struct rc_hub {
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;     /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
     bool draining;          /* nothing is held back any more */
     uint64_t order;         /* of the frame appended last; see struct rc_frame */
     const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
@@ -258,6 +257,8 @@ void rc_hub_output_release(struct rc_hub *hub, uint32_t client);
 void rc_hub_answers_release(struct rc_hub *hub, uint32_t socket);
 /* Keeps the frame that is cut on the wire, so that its log may go. -ENOMEM: the client must end. */
 int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client);
+/* The same if it is one of this subscription; without memory the client is broken. */
+void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t subscription);
 /* Puts the client, or whatever is to leave on the socket, into the next turn. */
 void rc_hub_touch(struct rc_hub *hub, uint32_t client);
 void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
@@ -276,7 +277,7 @@ void rc_hub_detach(struct rc_hub *hub, uint32_t client);
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
     return hub->dirty_groups.count > 0 || hub->dirty_clients.count > 0 || hub->dirty_sockets.count > 0 ||
-           hub->dirty_critical.count > 0 || hub->broken.count > 0;
+           hub->dirty_critical.count > 0 || hub->ending.count > 0;
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);
@@ -294,6 +295,8 @@ bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
 /* What the client was to get next is lost for want of memory: the next turn begins with its end. */
 void rc_hub_break(struct rc_hub *hub, uint32_t client);
+/* The client is a slow consumer, or cannot be told that it is closed: gets nothing more, and the turn's next step closes it. */
+void rc_hub_cut_off(struct rc_hub *hub, uint32_t client);
 
 /* --- shared small things --- */
 
