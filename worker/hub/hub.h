@@ -161,6 +161,22 @@ uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
+/* On whose behalf a client subscribes to a channel by its name, and what became of it. */
+enum rc_subscriber {
+    RC_SUBSCRIBER_CLIENT, /* its own request: where Redis has not confirmed, it is asked again how far the promise reaches */
+    RC_SUBSCRIBER_BACKEND, /* a call of the API */
+    RC_SUBSCRIBER_SERVER,  /* joined when it opened; limits.max_channels does not count what the configuration says */
+};
+enum rc_subscribed {
+    RC_SUBSCRIBED,
+    RC_SUBSCRIBE_WAITS,   /* for the relay's acknowledgement, which answers the request */
+    RC_SUBSCRIBE_LIMITED, /* limits.max_channels */
+    RC_SUBSCRIBE_NO_ROOM,
+};
+/* The one way in. `id` is of a client's request, to be answered when it has waited. */
+enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, struct rc_span name,
+                                         enum rc_subscriber by, struct rc_span id);
+
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
 /* The same for what the server joins when a connection opens: nothing leaves towards it before the relay knows, and then
