@@ -96,22 +96,9 @@ static bool is_open(const struct rc_sessions *sessions, uint32_t client)
 
 static bool subscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
 {
-    const struct rc_client *its = rc_truth_client(sessions->truth, client);
-    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (existing != 0 && rc_hub_subscription(sessions->hub, client, existing) != 0) {
-        return true;
-    }
-    if ((uint32_t)its->subscription_count + its->pending_count >= sessions->config->limits.max_channels) {
-        return false;
-    }
-    const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    if (channel == 0) {
-        return false;
-    }
-    if (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE) {
-        return rc_hub_subscribe(sessions->hub, client, channel) != 0;
-    }
-    return rc_hub_wait(sessions->hub, client, channel, (struct rc_span){0}) == 0;
+    const enum rc_subscribed result =
+        rc_hub_subscribe_name(sessions->hub, client, name, RC_SUBSCRIBER_BACKEND, (struct rc_span){0});
+    return result == RC_SUBSCRIBED || result == RC_SUBSCRIBE_WAITS;
 }
 
 static bool unsubscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)

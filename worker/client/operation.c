@@ -76,7 +76,6 @@ static bool request_channel_ok(const struct request *request)
 static void request_subscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    const struct rc_client *client = rc_truth_client(sessions->truth, request->client);
     const struct rc_span name = request->operation->channel;
     if (!request_channel_ok(request)) {
         return;
@@ -90,33 +89,19 @@ static void request_subscribe(const struct request *request)
                        RC_SPAN("you may not subscribe to this channel"));
         return;
     }
-    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->client, existing) != 0;
-    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & (RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED))) {
+    switch (rc_hub_subscribe_name(sessions->hub, request->client, name, RC_SUBSCRIBER_CLIENT, request->operation->id)) {
+    case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
-    }
-    if (!subscribed &&
-        (uint32_t)client->subscription_count + client->pending_count >= sessions->config->limits.max_channels) {
+    case RC_SUBSCRIBE_WAITS:
+        return;
+    case RC_SUBSCRIBE_LIMITED:
         request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
         return;
-    }
-    const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    int rc = channel == 0 ? -ENOMEM : 0;
-    /* Where Redis had not confirmed when it was asked last, it is asked again: what others were told is not known to hold now. */
-    const uint32_t state =
-        rc == 0 ? rc_truth_channel(sessions->truth, channel)->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL) : 0;
-    if (state == RC_CHANNEL_ACTIVE) {
-        rc = rc_hub_subscribe(sessions->hub, request->client, channel) == 0 ? -ENOMEM : 0;
-        if (rc == 0) {
-            request_done(request, RC_EVENT_SUBSCRIBED);
-        }
-    } else if (rc == 0) {
-        rc = rc_hub_wait(sessions->hub, request->client, channel, request->operation->id);
-    }
-    if (rc < 0) {
+    case RC_SUBSCRIBE_NO_ROOM:
         request_error(request, RC_CODE_UNAVAILABLE,
                       RC_SPAN("no room for more channels or subscriptions on this server"));
+        return;
     }
 }
 
@@ -408,17 +393,13 @@ void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_sp
         rc_truth_client(sessions->truth, client)->flags |= RC_CLIENT_EVERYBODY;
         return;
     }
-    const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    if (channel != 0 && rc_hub_subscription(sessions->hub, client, channel) != 0) {
+    switch (rc_hub_subscribe_name(sessions->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    case RC_SUBSCRIBED:
+    case RC_SUBSCRIBE_WAITS:
         return;
-    }
-    bool joined = channel != 0;
-    if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
-        joined = rc_hub_subscribe(sessions->hub, client, channel) != 0;
-    } else if (joined) {
-        joined = rc_hub_join(sessions->hub, client, channel) == 0;
-    }
-    if (!joined) {
+    case RC_SUBSCRIBE_LIMITED:
+    case RC_SUBSCRIBE_NO_ROOM:
         rc_hub_break(sessions->hub, client); /* it would never hear what it relies on, without a word */
+        return;
     }
 }

@@ -125,6 +125,7 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_SENT = 1u << 2,   /* our close frame has left; nothing may follow */
     RC_CLIENT_DIRTY = 1u << 3,        /* in the turn's list of clients with output of their own */
     RC_CLIENT_EXCLUDED = 1u << 4,     /* is excluded from some frame that is before it */
+    RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
