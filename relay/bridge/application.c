@@ -39,9 +39,9 @@ static int text_of(const struct rc_json_value *value, char *out, size_t room)
 {
     struct rc_span text = value->raw;
     if (value->type == RC_JSON_STRING) {
-        const int result = rc_json_string_decode(value, (uint8_t *)out, room, &text);
-        if (result < 0) {
-            return result == -EMSGSIZE ? result : -ENOENT;
+        const int rc = rc_json_string_decode(value, (uint8_t *)out, room, &text);
+        if (rc < 0) {
+            return rc == -EMSGSIZE ? rc : -ENOENT;
         }
     } else if (value->type != RC_JSON_NUMBER && value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
         return -ENOENT;
@@ -102,9 +102,9 @@ static const char *pass(const struct rc_application_bridge *one, struct rc_span 
     }
     const struct rc_span channel = rc_span_of(room, (size_t)room_bytes);
     const bool everybody = rc_span_equal(channel, RC_SPAN("*"));
-    const int result = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
-                                          everybody ? RC_ENVELOPE_BROADCAST : 0);
-    return result == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
+    const int rc = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
+                                      everybody ? RC_ENVELOPE_BROADCAST : 0);
+    return rc == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
 }
 
 static void received(void *context, struct rc_span channel, struct rc_span message)
@@ -114,17 +114,17 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     const char *what = first->config->redis.text;
     struct rc_json_value value = {.type = RC_JSON_NONE};
     (void)channel;
-    int result = -EMSGSIZE;
+    int rc = -EMSGSIZE;
     if (rc_foreign_received(bridge, what, message)) {
-        result = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
-        if (result < 0) {
-            rc_foreign_refused(bridge, what, message, result, "not JSON");
+        rc = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
+        if (rc < 0) {
+            rc_foreign_refused(bridge, what, message, rc, "not JSON");
         }
     }
     for (const struct rc_application_bridge *one = first; one != NULL; one = one->same) {
-        const char *why = result < 0 ? "refused" : pass(one, value.raw);
+        const char *why = rc < 0 ? "refused" : pass(one, value.raw);
         count(why == NULL ? &one->counters->messages : &one->counters->errors);
-        if (result == 0 && why != NULL) {
+        if (rc == 0 && why != NULL) {
             rc_log_limited(RC_LOG_WARN, 1, "bridge_message_dropped",
                            "channel=\"%s\" room=\"%s\" bytes=%zu reason=\"%s\"", what, one->config->room.text,
                            message.count, why);

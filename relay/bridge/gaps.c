@@ -87,9 +87,9 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     if (!rc_foreign_received(gaps->bridge, CHANNEL, message)) {
         return;
     }
-    const int result = rc_gap_message_read(&gap, message, &why);
-    if (result < 0) {
-        rc_foreign_refused(gaps->bridge, CHANNEL, message, result, why);
+    const int rc = rc_gap_message_read(&gap, message, &why);
+    if (rc < 0) {
+        rc_foreign_refused(gaps->bridge, CHANNEL, message, rc, why);
         return;
     }
     const struct rc_span from = rc_span_of(gap.from, gap.from_bytes);

@@ -99,18 +99,18 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     if (!rc_foreign_received(bridge, CHANNEL, message)) {
         return;
     }
-    int result = rc_notification_read(&notification, message, &why);
-    if (result == 0) {
-        result = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
-                                    (struct rc_span){0}, notification.data,
-                                    notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
+    int rc = rc_notification_read(&notification, message, &why);
+    if (rc == 0) {
+        rc = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
+                                (struct rc_span){0}, notification.data,
+                                notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
-    if (result == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
+    if (rc == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
         bridge->host.undelivered(bridge->host.context,
                                  rc_span_of(notification.channel + RC_USER_CHANNEL_HEAD_BYTES,
                                             notification.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES));
-    } else if (result < 0 && result != -ENOENT) {
-        rc_foreign_refused(bridge, CHANNEL, message, result, why);
+    } else if (rc < 0 && rc != -ENOENT) {
+        rc_foreign_refused(bridge, CHANNEL, message, rc, why);
     }
 }
 

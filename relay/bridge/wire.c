@@ -188,9 +188,9 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     parsed->binary = (flags & RC_WIRE_FLAG_TEXT) == 0;
     if (!parsed->binary) {
         struct rc_json_value value;
-        const int result = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
+        const int rc = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
         parsed->payload = value.raw;
-        return result;
+        return rc;
     }
     return 0;
 }
@@ -240,12 +240,12 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         return refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
-    const int result = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
-    if (result < 0) {
+    const int rc = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
+    if (rc < 0) {
         return refuse(wire, RC_WIRE_MALFORMED, what, message.count,
-                      result == -EILSEQ      ? "not UTF-8"
-                      : result == -EOVERFLOW ? "nested too deeply"
-                                             : "not a message of this channel");
+                      rc == -EILSEQ      ? "not UTF-8"
+                      : rc == -EOVERFLOW ? "nested too deeply"
+                                         : "not a message of this channel");
     }
     if (!parsed.has_payload) {
         return refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");

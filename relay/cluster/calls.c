@@ -271,10 +271,10 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
         return -ENOMEM;
     }
     const struct rc_span argv[] = {RC_SPAN("PUBLISH"), channel, rc_span_of(text, bytes)};
-    const int result = rc_redis_command(calls->bridge->link, published, sent, 0, RC_ARRAY_COUNT(argv), argv);
+    const int rc = rc_redis_command(calls->bridge->link, published, sent, 0, RC_ARRAY_COUNT(argv), argv);
     free(text);
-    if (result < 0) {
-        return result;
+    if (rc < 0) {
+        return rc;
     }
     *sent = (struct rc_call_sent){.owner = calls,
                                   .state = PUBLISHING,
@@ -315,9 +315,9 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
     if (!rc_foreign_received(calls->bridge, "ws:instance:*:reply", message)) {
         return;
     }
-    const int result = rc_call_reply_read(&reply, message, calls->scratch, &why);
-    if (result < 0) {
-        rc_foreign_refused(calls->bridge, "ws:instance:*:reply", message, result, why);
+    const int rc = rc_call_reply_read(&reply, message, calls->scratch, &why);
+    if (rc < 0) {
+        rc_foreign_refused(calls->bridge, "ws:instance:*:reply", message, rc, why);
         return;
     }
     struct rc_call_sent *sent = find_sent(calls, &reply);
@@ -430,9 +430,9 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
     if (!rc_foreign_received(calls->bridge, "ws:instances:call", message)) {
         return;
     }
-    const int result = rc_call_request_read(&request, message, &why);
-    if (result < 0) {
-        rc_foreign_refused(calls->bridge, "ws:instances:call", message, result, why);
+    const int rc = rc_call_request_read(&request, message, &why);
+    if (rc < 0) {
+        rc_foreign_refused(calls->bridge, "ws:instances:call", message, rc, why);
         return;
     }
     if (rc_span_equal(rc_span_of(request.from, request.from_bytes), rc_span_text(wire->instance_id)) ||

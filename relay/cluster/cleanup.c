@@ -470,7 +470,7 @@ int rc_cleanup_start(struct rc_cleanup *cleanup, const char *victim, bool own)
                                    RC_SPAN("NX"),
                                    RC_SPAN("PX"),
                                    rc_span_text(lock_ms)};
-    const int result = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
-    cleanup->running = result == 0;
-    return result;
+    const int rc = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
+    cleanup->running = rc == 0;
+    return rc;
 }

@@ -441,14 +441,14 @@ int rc_entries_adopt(struct rc_entries *entries, struct rc_span name)
 {
     static const struct rc_client_ref nobody = {0};
     const bool known = slot_find(entries, name, 0, &nobody) != NULL;
-    const int result = rc_entries_add(entries, name, 0, &nobody, (struct rc_span){0});
-    if (result == 0 && !known) {
+    const int rc = rc_entries_add(entries, name, 0, &nobody, (struct rc_span){0});
+    if (rc == 0 && !known) {
         struct slot *slot = slot_find(entries, name, 0, &nobody);
         slot->flags |= HELD;
         collection_at(entries, slot->collection)->indexed = true;
         collection_at(entries, slot->collection)->listed = true;
     }
-    return result;
+    return rc;
 }
 
 static void unwant(struct rc_entries *entries, struct slot *slot)

@@ -386,9 +386,9 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     if (!rc_foreign_received(presence->bridge, EVENTS, message)) {
         return;
     }
-    const int result = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
-    if (result < 0) {
-        rc_foreign_refused(presence->bridge, EVENTS, message, result, "not JSON");
+    const int rc = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
+    if (rc < 0) {
+        rc_foreign_refused(presence->bridge, EVENTS, message, rc, "not JSON");
         return;
     }
     rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);

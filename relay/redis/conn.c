@@ -213,14 +213,14 @@ static int send_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void 
         rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
         return -ENOBUFS;
     }
-    int result = push_waiting(conn, replied, context);
-    if (result == 0) {
-        result = append(conn, command, bytes);
-        if (result != 0) {
+    int rc = push_waiting(conn, replied, context);
+    if (rc == 0) {
+        rc = append(conn, command, bytes);
+        if (rc != 0) {
             conn->waiting_count--;
         }
     }
-    return result;
+    return rc;
 }
 
 int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
@@ -244,11 +244,11 @@ static int command_now(struct rc_redis_conn *conn, rc_redis_replied *replied, vo
         return -ENOMEM;
     }
     rc_redis_format(text, argc, argv);
-    const int result = send_now(conn, replied, context, text, bytes);
+    const int rc = send_now(conn, replied, context, text, bytes);
     if (text != small) {
         free(text);
     }
-    return result;
+    return rc;
 }
 
 int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
@@ -715,16 +715,16 @@ static void leave_socket(struct rc_redis_conn *conn)
 
 static void try_address(struct rc_redis_conn *conn)
 {
-    int result = -EADDRNOTAVAIL;
+    int rc = -EADDRNOTAVAIL;
     conn->state = RC_REDIS_CONN_CONNECTING;
-    while (result != 0 && conn->address_next < conn->addresses.count) {
+    while (rc != 0 && conn->address_next < conn->addresses.count) {
         const uint32_t i = conn->address_next++;
         leave_socket(conn);
-        result = connect_to(conn, (const struct sockaddr *)&conn->addresses.items[i].address,
-                            conn->addresses.items[i].bytes);
+        rc = connect_to(conn, (const struct sockaddr *)&conn->addresses.items[i].address,
+                        conn->addresses.items[i].bytes);
     }
-    if (result != 0) {
-        rc_redis_conn_fail(conn, strerror(-result));
+    if (rc != 0) {
+        rc_redis_conn_fail(conn, strerror(-rc));
     }
 }
 

@@ -100,7 +100,7 @@ static void request_replied(void *context, const redisReply *reply)
 }
 
 static int command_kept(struct rc_redis_link *link, rc_redis_replied *replied, void *context,
-                           struct rc_redis_node *node, uint32_t argc, const struct rc_span *argv)
+                        struct rc_redis_node *node, uint32_t argc, const struct rc_span *argv)
 {
     const size_t bytes = rc_redis_format_bytes(argc, argv);
     struct request *request = malloc(sizeof(*request) + bytes);
@@ -109,11 +109,11 @@ static int command_kept(struct rc_redis_link *link, rc_redis_replied *replied, v
     }
     *request = (struct request){.link = link, .node = node, .replied = replied, .context = context, .bytes = bytes};
     rc_redis_format(request->command, argc, argv);
-    const int result = rc_redis_conn_send(&node->command, request_replied, request, request->command, bytes);
-    if (result != 0) {
+    const int rc = rc_redis_conn_send(&node->command, request_replied, request, request->command, bytes);
+    if (rc != 0) {
         free(request);
     }
-    return result;
+    return rc;
 }
 
 bool rc_redis_clustered(const struct rc_redis_link *link)
@@ -132,7 +132,7 @@ int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void
         return -ENOTCONN;
     }
     return topology->redirect != NULL ? command_kept(link, replied, context, node, argc, argv)
-                                 : rc_redis_conn_command(&node->command, replied, context, argc, argv);
+                                      : rc_redis_conn_command(&node->command, replied, context, argc, argv);
 }
 
 /* --- subscriptions --------------------------------------------------------------------------------------------------- */
@@ -238,13 +238,13 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
         link->wire.random == 0) {
         link->wire.random = rc_clock_ns() | 1;
     }
-    int result = rc_redis_url_parse(&link->url, link->config.url.text, err);
-    if (result == 0 && link->url.tls) {
+    int rc = rc_redis_url_parse(&link->url, link->config.url.text, err);
+    if (rc == 0 && link->url.tls) {
         link->wire.tls = rc_redis_tls_open(&link->config, err);
-        result = link->wire.tls != NULL ? 0 : -EINVAL;
+        rc = link->wire.tls != NULL ? 0 : -EINVAL;
     }
-    if (result != 0) {
-        return result;
+    if (rc != 0) {
+        return rc;
     }
     link->topology = topologies[link->url.kind];
     link->outbox_ops = rc_redis_outbox_ops_of(link);
@@ -254,12 +254,12 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
     if (link->config.sharded && !link->sharded) {
         rc_log_warn("redis_not_sharded", "remedy=\"redis.sharded needs a redis+cluster:// URL\"");
     }
-    result = rc_redis_pubsub_init(&link->pubsub, &link->wire, link->config.prefix.text, link->sharded);
-    if (result == 0 && setup->successor) {
+    rc = rc_redis_pubsub_init(&link->pubsub, &link->wire, link->config.prefix.text, link->sharded);
+    if (rc == 0 && setup->successor) {
         rc_redis_pubsub_succeed(&link->pubsub);
         rc_redis_outboxes_inherit(link);
     }
-    return result == 0 ? 0 : rc_err_set(err, result, "no memory for the table of subscriptions");
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for the table of subscriptions");
 }
 
 int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *setup, struct rc_err *err)
@@ -269,17 +269,17 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
     if (link == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the connection to Redis");
     }
-    int result = prepare(link, setup, err);
-    if (result != 0) {
+    int rc = prepare(link, setup, err);
+    if (rc != 0) {
         SSL_CTX_free(link->wire.tls);
         free(link);
-        return result;
+        return rc;
     }
     rc_redis_health_set(link->health, RC_REDIS_CONNECTING, "", "");
-    result = link->topology->open(link);
-    if (result != 0) {
+    rc = link->topology->open(link);
+    if (rc != 0) {
         rc_redis_link_close(link);
-        return rc_err_set(err, result, "no memory for the connection to Redis");
+        return rc_err_set(err, rc, "no memory for the connection to Redis");
     }
     link->active = true;
     link->lost_ms = rc_clock_ms();

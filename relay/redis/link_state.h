@@ -53,8 +53,9 @@ struct rc_redis_link {
     struct rc_redis_pubsub pubsub;
     struct rc_redis_observer *observers; /* borrowed, a list */
     const struct rc_redis_topology *topology;
-    void *topology_state;                   /* owner: the topology's own */
-    uint32_t *slot_waiting;                 /* borrowed: the topology's, messages of each slot in the nodes' outboxes; NULL = not counted */
+    void *topology_state; /* owner: the topology's own */
+    uint32_t
+        *slot_waiting; /* borrowed: the topology's, messages of each slot in the nodes' outboxes; NULL = not counted */
     struct rc_redis_outbox_ops outbox_ops; /* of all outboxes */
     struct rc_timer aging;
 };

@@ -69,13 +69,13 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         return -ENOTCONN;
     }
-    const int result = make_entry(link, channel, parts, part_count, sharded, &entry);
-    if (result != 0) {
+    const int rc = make_entry(link, channel, parts, part_count, sharded, &entry);
+    if (rc != 0) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         if (told) {
             rc_redis_losses_add(&link->losses, channel);
         }
-        return result;
+        return rc;
     }
     /* A Cluster's node knows only of its own subscribers. */
     entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->topology->one_master;
@@ -94,11 +94,11 @@ void rc_redis_tell_losses(struct rc_redis_link *link, const struct rc_redis_loss
 int rc_redis_announce(struct rc_redis_link *link, struct rc_span channel, struct rc_span message)
 {
     struct rc_redis_entry *entry;
-    const int result = make_entry(link, channel, &message, 1, false, &entry);
-    if (result == 0) {
+    const int rc = make_entry(link, channel, &message, 1, false, &entry);
+    if (rc == 0) {
         rc_redis_outbox_announce(&link->outbox, entry);
     }
-    return result;
+    return rc;
 }
 
 void rc_redis_outboxes_expire(struct rc_redis_link *link, uint64_t now_ms)

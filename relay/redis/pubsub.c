@@ -83,13 +83,13 @@ static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn
         return -ENOMEM;
     }
     rc_redis_format(command, count + 1, argv);
-    const int result = rc_redis_conn_send_quiet(conn, command, bytes);
+    const int rc = rc_redis_conn_send_quiet(conn, command, bytes);
     free(command);
-    if (result == 0) {
+    if (rc == 0) {
         rc_metric_add(pubsub->wire->metrics, subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES,
                       count);
     }
-    return result;
+    return rc;
 }
 
 /* Keys of one command must share a slot in a Cluster: sharded channels go one by one, pipelined all the same. */
@@ -213,9 +213,9 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
         return;
     }
     struct rc_redis_pubsub_node *node = &pubsub->nodes[removal->node];
-    const int result = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
+    const int rc = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
     for (uint32_t i = 0; i < removal->count; i++) {
-        if (result == 0) {
+        if (rc == 0) {
             node->confirmed--;
             pubsub->confirmed--;
             rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);

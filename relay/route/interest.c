@@ -125,20 +125,20 @@ static int set_name(struct rc_interest_entry *entry, const char *name, uint32_t 
 static int add_entry(struct rc_interest *table, uint64_t hash, const char *name, uint32_t name_bytes, uint32_t *index)
 {
     if (table->free_index == NO_ENTRY) {
-        const int result = add_chunk(table);
-        if (result != 0) {
-            return result;
+        const int rc = add_chunk(table);
+        if (rc != 0) {
+            return rc;
         }
     }
     struct rc_interest_entry *entry = entry_at(table, table->free_index);
-    int result = set_name(entry, name, name_bytes);
-    if (result != 0) {
-        return result;
+    int rc = set_name(entry, name, name_bytes);
+    if (rc != 0) {
+        return rc;
     }
-    result = rc_hashmap_insert(&table->map, hash, table->free_index);
-    if (result != 0) {
+    rc = rc_hashmap_insert(&table->map, hash, table->free_index);
+    if (rc != 0) {
         free_name(entry);
-        return result;
+        return rc;
     }
     entry->hash = hash;
     *index = table->free_index;
@@ -168,9 +168,9 @@ int rc_interest_add(struct rc_interest *table, uint64_t hash, const char *name, 
     }
     const bool first = index == RC_HASHMAP_NONE;
     if (first) {
-        const int result = add_entry(table, hash, name, name_bytes, &index);
-        if (result != 0) {
-            return result;
+        const int rc = add_entry(table, hash, name, name_bytes, &index);
+        if (rc != 0) {
+            return rc;
         }
     }
     rc_worker_set_put(&entry_at(table, index)->workers, worker, true);

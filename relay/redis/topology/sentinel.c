@@ -44,7 +44,8 @@ void rc_redis_sentinel_follow(struct rc_redis_link *link, const redisReply *repl
     memset(&address, 0, sizeof(address));
     memcpy(address.host, reply->element[0]->str, reply->element[0]->len);
     address.port = (uint16_t)port;
-    if (sentinel_of(link)->found && strcmp(address.host, node->address.host) == 0 && address.port == node->address.port) {
+    if (sentinel_of(link)->found && strcmp(address.host, node->address.host) == 0 &&
+        address.port == node->address.port) {
         rc_redis_node_open(node, true); /* nothing happens to what is open */
         return;
     }
@@ -74,7 +75,8 @@ static void sentinel_ask_due(void *context, uint64_t now_ms)
         sentinel->asking = true;
     }
     const bool settled = link->nodes[0]->command.state == RC_REDIS_CONN_READY;
-    rc_timer_set(link->wire.timers, &sentinel->timer, now_ms + (settled ? ASK_MS : ASK_SOON_MS), sentinel_ask_due, link);
+    rc_timer_set(link->wire.timers, &sentinel->timer, now_ms + (settled ? ASK_MS : ASK_SOON_MS), sentinel_ask_due,
+                 link);
 }
 
 static void sentinel_ask(struct rc_redis_link *link)

@@ -145,6 +145,7 @@ Test(relay_redis_cluster, what_is_published_goes_behind_what_waits_at_the_old_ow
     publish("c:a");
     cr_assert_eq(owner()->outbox.count, 1);
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
-        cr_expect_eq(rc_redis_cluster_of(link_open)->waiting[slot], slot == rc_redis_slot(RC_SPAN("c:a")), "slot %u", slot);
+        cr_expect_eq(rc_redis_cluster_of(link_open)->waiting[slot], slot == rc_redis_slot(RC_SPAN("c:a")), "slot %u",
+                     slot);
     }
 }

@@ -1,5 +1,5 @@
 /* remote: see remote.h. */
-#include "relay/route/remote.h"
+#include "relay/remote.h"
 
 #include <errno.h>
 
@@ -231,21 +231,21 @@ static int open_instance(struct rc_remote *remote)
                                         .unregistered = unregistered,
                                         .cleanup = {.user = clean_user, .context = remote},
                                         .context = remote};
-    int result = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
-    if (result != 0) {
-        return result;
+    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
+    if (rc != 0) {
+        return rc;
     }
-    result = rc_entries_open(&remote->entries, remote->link, timers, metrics, control->instance_id, &entries);
-    if (result != 0) {
+    rc = rc_entries_open(&remote->entries, remote->link, timers, metrics, control->instance_id, &entries);
+    if (rc != 0) {
         rc_calls_close(&remote->calls);
-        return result;
+        return rc;
     }
-    result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
-                              control->boot_nonce);
-    if (result != 0) {
+    rc = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
+                          control->boot_nonce);
+    if (rc != 0) {
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
-        return result;
+        return rc;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
     rc_registry_open(&remote->registry, remote->link, timers, metrics, control->instance_id, control->boot_wall_ms,
@@ -286,22 +286,22 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                                          .host = *host,
                                          .successor = rc_control_relay_generation(control) > 1};
     struct rc_err why;
-    int result = rc_redis_link_open(&remote->link, &setup, &why);
-    if (result == -ENOMEM) {
-        return rc_err_set(err, result, "%s", why.text);
+    int rc = rc_redis_link_open(&remote->link, &setup, &why);
+    if (rc == -ENOMEM) {
+        return rc_err_set(err, rc, "%s", why.text);
     }
-    if (result != 0) {
+    if (rc != 0) {
         rc_redis_health_set(&control->own_relay->redis_health, RC_REDIS_AWAY, why.text, "");
         rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
                      why.text);
         return 0;
     }
-    result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce,
-                          config->limits.max_message_size_bytes, &control->own->metrics);
-    if (result != 0) {
+    rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
+                      &control->own->metrics);
+    if (rc != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;
-        return rc_err_set(err, result, "no memory for messages from Redis");
+        return rc_err_set(err, rc, "no memory for messages from Redis");
     }
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
@@ -320,12 +320,12 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_notifications_open(&remote->notifications, &remote->bridge);
     rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
-    result = open_instance(remote);
-    if (result != 0) {
+    rc = open_instance(remote);
+    if (rc != 0) {
         rc_redis_link_close(remote->link);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
-        return rc_err_set(err, result, "no memory for what Redis is told of this instance");
+        return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
     }
     return 0;
 }
