@@ -48,7 +48,7 @@ static uint64_t tag_of(const struct rc_relay_loop *loop, uint32_t index)
     return (uint64_t)loop->watches[index].generation << 32 | index;
 }
 
-static int arm(struct rc_relay_loop *loop, uint32_t index)
+static int loop_arm(struct rc_relay_loop *loop, uint32_t index)
 {
     struct io_uring_sqe *sqe = take_sqe(loop);
     if (sqe == NULL) {
@@ -75,7 +75,7 @@ int rc_relay_loop_poll(struct rc_relay_loop *loop, int fd, uint32_t events, rc_r
     const uint32_t generation = watch->generation;
     *watch = (struct rc_relay_watch){
         .fd = fd, .generation = generation, .events = events, .ready = ready, .context = context};
-    const int rc = arm(loop, index);
+    const int rc = loop_arm(loop, index);
     if (rc < 0) {
         watch->fd = -1;
         return rc;
@@ -105,7 +105,7 @@ int rc_relay_loop_watch(struct rc_relay_loop *loop, int fd, bool edge, rc_relay_
 }
 
 /* Takes all completions. A multishot poll ends when the completion queue overflowed or on an error: it is armed again. */
-static int reap(struct rc_relay_loop *loop)
+static int loop_reap(struct rc_relay_loop *loop)
 {
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
@@ -121,7 +121,7 @@ static int reap(struct rc_relay_loop *loop)
             return rc;
         }
         if (!armed) {
-            const int rearmed = arm(loop, index);
+            const int rearmed = loop_arm(loop, index);
             if (rearmed < 0) {
                 return rearmed;
             }
@@ -160,7 +160,7 @@ static int sleep_until_rung(struct rc_relay_loop *loop)
         if (rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) {
             rc = 0; /* nothing happened, or completions have to be taken first */
         }
-        return rc < 0 ? rc : reap(loop);
+        return rc < 0 ? rc : loop_reap(loop);
     }
     rc_doorbell_awake(&loop->process->bell);
     return 0;
@@ -180,7 +180,7 @@ int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err)
         }
         if (rc == 0 && now_ms - loop->reaped_ms >= REAP_INTERVAL_MS && now_ms > loop->reaped_ms) {
             rc = io_uring_submit_and_get_events(&loop->ring);
-            rc = rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY ? rc : reap(loop);
+            rc = rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY ? rc : loop_reap(loop);
         }
         if (rc < 0) {
             return rc_err_set(err, rc, "relay loop: io_uring: %s", strerror(-rc));

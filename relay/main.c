@@ -63,7 +63,7 @@ static void acknowledge_config(struct relay *relay)
                           memory_order_release); /* M2 */
 }
 
-static void drain(struct relay *relay, const char *why)
+static void relay_drain(struct relay *relay, const char *why)
 {
     if (relay->draining) {
         rc_relay_loop_stop(&relay->loop); /* told twice: now */
@@ -74,7 +74,7 @@ static void drain(struct relay *relay, const char *why)
     relay->drain_end_ms = rc_clock_ms() + DRAIN_MS_MAX;
 }
 
-static bool turn(void *context)
+static bool relay_turn(void *context)
 {
     struct relay *relay = context;
     if (rc_control_config_generation(&relay->control) != relay->config_generation) {
@@ -101,7 +101,7 @@ static bool turn(void *context)
     return more;
 }
 
-static bool pending(void *context)
+static bool relay_pending(void *context)
 {
     struct relay *relay = context;
     return rc_router_pending(&relay->router) ||
@@ -111,19 +111,19 @@ static bool pending(void *context)
 }
 
 /* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
-static void reaped(void *context)
+static void relay_reaped(void *context)
 {
     struct relay *relay = context;
     rc_router_ring(&relay->router);
 }
 
-static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
+static int relay_watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
 {
     struct relay *relay = context;
     return rc_relay_loop_poll(&relay->loop, fd, events, ready, ready_context);
 }
 
-static void unwatch(void *context, int handle)
+static void relay_unwatch(void *context, int handle)
 {
     struct relay *relay = context;
     rc_relay_loop_unpoll(&relay->loop, handle);
@@ -132,7 +132,7 @@ static void unwatch(void *context, int handle)
 static void life_ended(void *context, uint32_t events)
 {
     if ((events & (POLLHUP | POLLERR)) != 0) {
-        drain(context, "the acceptor is gone");
+        relay_drain(context, "the acceptor is gone");
     }
 }
 
@@ -145,7 +145,7 @@ static void signalled(void *context, uint32_t events)
     (void)events;
     while (read(relay->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_pid == (uint32_t)getppid()) {
-            drain(relay, "SIGTERM");
+            relay_drain(relay, "SIGTERM");
         } else {
             rc_log_info("signal_ignored", "signal=SIGTERM pid=%u reason=\"the acceptor says when the relay ends\"",
                         info.ssi_pid);
@@ -218,7 +218,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
 /* The way to other hosts: before the router, which may have to publish a predecessor's last message again. */
 static int open_remote(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_redis_host host = {.watch = watch, .unwatch = unwatch, .context = relay};
+    const struct rc_redis_host host = {.watch = relay_watch, .unwatch = relay_unwatch, .context = relay};
     if (config_of(relay)->redis.url.text[0] == '\0') {
         return 0;
     }
@@ -249,7 +249,8 @@ static int open_queries(struct relay *relay, struct rc_err *err)
 
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .reaped = reaped, .context = relay};
+    const struct rc_relay_loop_ops ops = {
+        .turn = relay_turn, .pending = relay_pending, .reaped = relay_reaped, .context = relay};
     int rc = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
     if (rc != 0) {
         return rc;
@@ -273,7 +274,7 @@ static void wake_workers(struct relay *relay)
     }
 }
 
-static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
+static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *err)
 {
     int rc = rc_spawn_args_parse(&relay->args, argc, argv, err);
     if (rc == 0) {
@@ -332,7 +333,7 @@ int main(int argc, char **argv)
     }
     rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
-    if (run(&relay, argc, argv, &err) != 0) {
+    if (relay_run(&relay, argc, argv, &err) != 0) {
         rc_log_error("relay_failed", "reason=\"%s\"", err.text);
         return EXIT_FAILURE;
     }

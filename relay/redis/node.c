@@ -38,7 +38,7 @@ static enum rc_redis_state health_of(const struct rc_redis_link *link)
 }
 
 /* Something went wrong: while all is well, that is the reason why it is not any more, and stays it; what follows comes of it. */
-static void note(struct rc_redis_link *link, const char *why)
+static void node_note(struct rc_redis_link *link, const char *why)
 {
     if (health_of(link) == RC_REDIS_CONNECTED || link->error[0] == '\0') {
         (void)snprintf(link->error, sizeof(link->error), "%s", why);
@@ -53,8 +53,9 @@ static void set_health(struct rc_redis_link *link)
     const enum rc_redis_state before = health_of(link);
     const bool good = rc_redis_link_up(link) && hears_all(link);
     if (!good && before == RC_REDIS_CONNECTED && link->error[0] == '\0') {
-        note(link,
-             "on the way to another server"); /* nothing went wrong: the connections were given up for better ones */
+        node_note(
+            link,
+            "on the way to another server"); /* nothing went wrong: the connections were given up for better ones */
     }
     const enum rc_redis_state state = good                                                      ? RC_REDIS_CONNECTED
                                       : before == RC_REDIS_CONNECTING && link->error[0] == '\0' ? RC_REDIS_CONNECTING
@@ -108,7 +109,7 @@ static void wait_for_others(struct rc_redis_link *link)
 }
 
 /* After anything that may have changed it. */
-static void look(struct rc_redis_link *link)
+static void node_look(struct rc_redis_link *link)
 {
     const bool up = rc_redis_link_up(link);
     set_health(link);
@@ -143,7 +144,7 @@ static void conn_ready(void *context, struct rc_redis_conn *conn)
     } else if (link->topology->ready != NULL) {
         link->topology->ready(link, node);
     }
-    look(link);
+    node_look(link);
 }
 
 static void conn_confirmed(void *context, struct rc_redis_conn *conn)
@@ -157,7 +158,7 @@ static void conn_confirmed(void *context, struct rc_redis_conn *conn)
  * A server that is no master any more reaches its own subscribers alone, and hears of the others' messages late or never: both
  * connections are of no use. Which of the messages since its role was confirmed last went to all, nobody knows.
  */
-static void demoted(struct rc_redis_node *node, const char *why)
+static void node_demoted(struct rc_redis_node *node, const char *why)
 {
     struct rc_redis_link *link = node->link;
     if (link->outbox.unsure) {
@@ -173,9 +174,9 @@ static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
-    note(link, why);
+    node_note(link, why);
     if (conn->demoted && link->topology->one_master) {
-        demoted(node, why);
+        node_demoted(node, why);
     }
     if (!is_command(node, conn)) {
         rc_redis_pubsub_lost(&link->pubsub, node->index);
@@ -188,16 +189,16 @@ static void conn_lost(void *context, struct rc_redis_conn *conn, const char *why
     if (link->topology->lost != NULL) {
         link->topology->lost(link, node);
     }
-    look(link);
+    node_look(link);
 }
 
 static void conn_late(void *context, struct rc_redis_conn *conn, bool late)
 {
     struct rc_redis_node *node = context;
     if (late) {
-        note(node->link, conn->error);
+        node_note(node->link, conn->error);
     }
-    look(node->link);
+    node_look(node->link);
 }
 
 static void conn_push(void *context, struct rc_redis_conn *conn, const redisReply *reply)
@@ -210,7 +211,7 @@ static void conn_push(void *context, struct rc_redis_conn *conn, const redisRepl
     }
     if (link->refused && rc_redis_pubsub_settled(&link->pubsub)) {
         link->refused = false;
-        look(link);
+        node_look(link);
     }
 }
 
@@ -230,9 +231,9 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
         return;
     }
     /* Messages of others do not arrive: that is not "connected", whatever the connection says. */
-    note(link, reply->str);
+    node_note(link, reply->str);
     link->refused = true;
-    look(link);
+    node_look(link);
 }
 
 static const struct rc_redis_conn_ops command_ops = {
@@ -306,7 +307,7 @@ void rc_redis_node_close(struct rc_redis_node *node)
     close_subscriber(node);
     close_command(node);
     if (node->link->active) {
-        look(node->link);
+        node_look(node->link);
     }
 }
 
@@ -329,7 +330,7 @@ void rc_redis_node_set_home(struct rc_redis_link *link, uint16_t home)
         close_subscriber(before); /* one subscription connection is what classic messages need */
     }
     rc_redis_pubsub_place(&link->pubsub, home);
-    look(link);
+    node_look(link);
 }
 
 void rc_redis_node_free(struct rc_redis_node *node)

@@ -12,7 +12,7 @@
 
 /* --- publishing ------------------------------------------------------------------------------------------------------ */
 
-static char *put(char *out, const void *bytes, size_t count)
+static char *publish_put(char *out, const void *bytes, size_t count)
 {
     if (count > 0) {
         memcpy(out, bytes, count);
@@ -34,13 +34,13 @@ static int make_entry(struct rc_redis_link *link, struct rc_span channel, const 
     if (prefix + channel.count >= RC_REDIS_NAME_MAX || bytes > UINT32_MAX / 2) {
         return -EMSGSIZE;
     }
-    (void)put(put(name, link->config.prefix.text, prefix), channel.bytes, channel.count);
+    (void)publish_put(publish_put(name, link->config.prefix.text, prefix), channel.bytes, channel.count);
     const struct rc_span full = rc_span_of(name, prefix + channel.count);
     /* Once for each message: by hand, not by snprintf. */
     char *end = rc_redis_format_head(head, '*', 3);
-    end = sharded ? put(end, "$8\r\nSPUBLISH\r\n", 14) : put(end, "$7\r\nPUBLISH\r\n", 13);
+    end = sharded ? publish_put(end, "$8\r\nSPUBLISH\r\n", 14) : publish_put(end, "$7\r\nPUBLISH\r\n", 13);
     char *at = rc_redis_format_head(end, '$', full.count);
-    end = rc_redis_format_head(put(put(at, full.bytes, full.count), "\r\n", 2), '$', bytes);
+    end = rc_redis_format_head(publish_put(publish_put(at, full.bytes, full.count), "\r\n", 2), '$', bytes);
     const size_t head_bytes = (size_t)(end - head);
     struct rc_redis_entry *entry =
         rc_redis_entry_new(head_bytes + bytes + 2, sharded ? rc_redis_slot(full) : 0, rc_clock_ms());
@@ -50,11 +50,11 @@ static int make_entry(struct rc_redis_link *link, struct rc_span channel, const 
     entry->order = ++link->order;
     entry->name_at = (uint16_t)((size_t)(at - head) + prefix);
     entry->name_bytes = (uint16_t)channel.count;
-    char *out = put(entry->command, head, head_bytes);
+    char *out = publish_put(entry->command, head, head_bytes);
     for (uint32_t i = 0; i < part_count; i++) {
-        out = put(out, parts[i].bytes, parts[i].count);
+        out = publish_put(out, parts[i].bytes, parts[i].count);
     }
-    (void)put(out, "\r\n", 2);
+    (void)publish_put(out, "\r\n", 2);
     *made = entry;
     return 0;
 }

@@ -13,7 +13,7 @@
 
 struct rc_resolve {
     _Atomic uint32_t users; /* caller and thread: the last one frees it */
-    _Atomic bool done;      /* stored last by the thread: N1 pairs with N2 in run, who sees it sees the result */
+    _Atomic bool done;      /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
     int event_fd;           /* owner */
     int error;              /* of getaddrinfo */
     uint16_t port;
@@ -61,7 +61,7 @@ void rc_resolve_drop(struct rc_resolve *resolve)
     }
 }
 
-static void *run(void *context)
+static void *resolve_run(void *context)
 {
     struct rc_resolve *resolve = context;
     const uint64_t one = 1;
@@ -97,7 +97,7 @@ struct rc_resolve *rc_resolve_start(const char *host, uint16_t port)
     sigset_t before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&thread, &attributes, run, resolve);
+    const int error = pthread_create(&thread, &attributes, resolve_run, resolve);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     if (error != 0) {

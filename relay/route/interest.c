@@ -35,23 +35,23 @@ static struct rc_interest_entry *entry_at(const struct rc_interest *table, uint3
     return &table->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
 }
 
-static const char *entry_name(const struct rc_interest_entry *entry)
+static const char *interest_entry_name(const struct rc_interest_entry *entry)
 {
     return entry->name_bytes > NAME_INLINE_MAX ? entry->name.outside : entry->name.here;
 }
 
-static bool key_equal(const void *context, uint32_t index)
+static bool interest_key_equal(const void *context, uint32_t index)
 {
     const struct key *key = context;
     const struct rc_interest_entry *entry = entry_at(key->table, index);
     return entry->hash == key->hash && entry->name_bytes == key->name_bytes &&
-           memcmp(entry_name(entry), key->name, key->name_bytes) == 0;
+           memcmp(interest_entry_name(entry), key->name, key->name_bytes) == 0;
 }
 
 static uint32_t find_index(const struct rc_interest *table, uint64_t hash, const char *name, uint32_t name_bytes)
 {
     const struct key key = {.table = table, .hash = hash, .name = name, .name_bytes = name_bytes};
-    return rc_hashmap_find(&table->map, hash, key_equal, &key);
+    return rc_hashmap_find(&table->map, hash, interest_key_equal, &key);
 }
 
 int rc_interest_open(struct rc_interest *table, uint64_t pair_count_max)
@@ -219,7 +219,7 @@ void rc_interest_forget(struct rc_interest *table, uint32_t worker, rc_interest_
         drop_pair(table, entry, worker);
         if (rc_worker_set_empty(&entry->workers)) {
             if (emptied != NULL) {
-                emptied(context, entry->hash, entry_name(entry), entry->name_bytes);
+                emptied(context, entry->hash, interest_entry_name(entry), entry->name_bytes);
             }
             free_entry(table, i);
         }

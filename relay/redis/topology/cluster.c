@@ -18,7 +18,7 @@
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
-static struct rc_redis_node *find(const struct rc_redis_link *link, const struct rc_redis_address *address)
+static struct rc_redis_node *cluster_find(const struct rc_redis_link *link, const struct rc_redis_address *address)
 {
     for (uint16_t i = 0; i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
@@ -31,7 +31,7 @@ static struct rc_redis_node *find(const struct rc_redis_link *link, const struct
 
 static struct rc_redis_node *find_or_add(struct rc_redis_link *link, const struct rc_redis_address *address)
 {
-    struct rc_redis_node *node = find(link, address);
+    struct rc_redis_node *node = cluster_find(link, address);
     if (node == NULL) {
         node = rc_redis_node_add(link, address);
         if (node == NULL) {
@@ -137,7 +137,7 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     cluster->stale = false;
 }
 
-static void answered(void *context, const redisReply *reply)
+static void cluster_answered(void *context, const redisReply *reply)
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
@@ -157,7 +157,8 @@ static void answered(void *context, const redisReply *reply)
 static void ask_from(struct rc_redis_link *link, struct rc_redis_node *node)
 {
     const struct rc_span argv[] = {RC_SPAN("CLUSTER"), RC_SPAN("SLOTS")};
-    if (!rc_redis_cluster_of(link)->asking && rc_redis_conn_command(&node->command, answered, node, 2, argv) == 0) {
+    if (!rc_redis_cluster_of(link)->asking &&
+        rc_redis_conn_command(&node->command, cluster_answered, node, 2, argv) == 0) {
         rc_redis_cluster_of(link)->asking = true;
     }
 }
@@ -186,7 +187,7 @@ void rc_redis_cluster_drop_unknown(struct rc_redis_link *link)
     }
 }
 
-static void tick(void *context, uint64_t now_ms)
+static void cluster_tick(void *context, uint64_t now_ms)
 {
     struct rc_redis_link *link = context;
     struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
@@ -212,7 +213,7 @@ static void tick(void *context, uint64_t now_ms)
         choose_home(link);
         rc_redis_cluster_drop_unknown(link);
     }
-    rc_timer_set(link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, now_ms + TICK_MS, cluster_tick, link);
 }
 
 static void cluster_stale(struct rc_redis_link *link)
@@ -345,7 +346,7 @@ static int cluster_open(struct rc_redis_link *link)
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
         cluster->owners[slot] = RC_REDIS_NODE_NONE;
     }
-    rc_timer_set(link->wire.timers, &cluster->timer, rc_clock_ms(), tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, rc_clock_ms(), cluster_tick, link);
     return 0;
 }
 
