@@ -1,5 +1,5 @@
 /*
- * ringcast: the only program a person starts. Everything is in cli (what was typed) and supervisor (the running
+ * ringcast: the only program a person starts. Everything is in cli (what was typed) and loop (the running
  * broker).
  */
 #include <stdlib.h>

@@ -44,7 +44,7 @@ void rc_bench_client_note(struct rc_bench_client *client, const char *format, ..
 
 /* --- the loop --------------------------------------------------------------------------------------------------------- */
 
-static void received(struct rc_bench_client *client, const struct io_uring_cqe *cqe, uint32_t slot, bool current)
+static void client_received(struct rc_bench_client *client, const struct io_uring_cqe *cqe, uint32_t slot, bool current)
 {
     const uint32_t flags = cqe->flags;
     const int result = cqe->res;
@@ -84,7 +84,7 @@ static void received(struct rc_bench_client *client, const struct io_uring_cqe *
     rc_bench_conn_arm(client, slot);
 }
 
-static void polled(struct rc_bench_client *client, uint32_t slot)
+static void client_polled(struct rc_bench_client *client, uint32_t slot)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
     conn->armed = RC_BENCH_OP_RECEIVE;
@@ -94,7 +94,7 @@ static void polled(struct rc_bench_client *client, uint32_t slot)
     sqe->buf_group = 0;
 }
 
-static void handle(struct rc_bench_client *client, const struct io_uring_cqe *cqe)
+static void client_handle(struct rc_bench_client *client, const struct io_uring_cqe *cqe)
 {
     const uint64_t data = io_uring_cqe_get_data64(cqe);
     const enum rc_bench_op op = (enum rc_bench_op)(data >> 56);
@@ -113,7 +113,7 @@ static void handle(struct rc_bench_client *client, const struct io_uring_cqe *cq
             rc_bench_conn_arm(client, slot);
             return;
         }
-        received(client, cqe, slot, current);
+        client_received(client, cqe, slot, current);
         return;
     }
     if (!current) {
@@ -125,7 +125,7 @@ static void handle(struct rc_bench_client *client, const struct io_uring_cqe *cq
         rc_bench_conn_connected(client, slot, cqe->res);
         break;
     case RC_BENCH_OP_POLL:
-        polled(client, slot);
+        client_polled(client, slot);
         break;
     case RC_BENCH_OP_SEND: /* only short or failed ones are told */
         rc_bench_client_note(client, "a send was cut: %s",
@@ -147,14 +147,14 @@ static void handle(struct rc_bench_client *client, const struct io_uring_cqe *cq
     }
 }
 
-static uint32_t drain(struct rc_bench_client *client)
+static uint32_t ring_drain(struct rc_bench_client *client)
 {
     uint32_t count = 0;
     struct io_uring_cqe *cqe;
     unsigned head;
     io_uring_for_each_cqe(&client->ring, head, cqe)
     {
-        handle(client, cqe);
+        client_handle(client, cqe);
         if (++count == DRAIN_MAX) {
             break;
         }
@@ -194,9 +194,9 @@ static void wait_for(struct rc_bench_client *client, uint64_t until_ns, bool bus
         timeout.tv_nsec = (long long)(wait_ns % 1000000000u);
         wanted = 1;
         if (client->process == 0 && client->plan->window_slots > 0) {
-            /* A1 pairs with R1 in completed() of traffic.c: either it sees that we sleep, or we see its completion. */
+            /* Either message_completed() of traffic.c sees that we sleep, or we see its completion. */
             atomic_store_explicit(&client->shared->publisher_sleeps, 1, memory_order_relaxed);
-            atomic_thread_fence(memory_order_seq_cst);
+            atomic_thread_fence(memory_order_seq_cst); /* M2 pairs with M1 */
             if (rc_bench_counted(&client->shared->completed) != client->completed_seen) {
                 timeout = (struct __kernel_timespec){0};
             }
@@ -214,12 +214,12 @@ static void wait_for(struct rc_bench_client *client, uint64_t until_ns, bool bus
     rc_bench_conn_submit(client);
 }
 
-static void loop(struct rc_bench_client *client)
+static void client_loop(struct rc_bench_client *client)
 {
     const struct rc_bench_scenario *const scenario = client->scenario;
     uint32_t handled = 0;
     for (;;) {
-        /* Acquire: pairs with the coordinator's release of the phase, so that the run's times are there. */
+        /* M4 pairs with M3 in set_phase() of run.c: the run's times are there. */
         const enum rc_bench_phase phase = atomic_load_explicit(&client->shared->phase, memory_order_acquire);
         if (phase == RC_BENCH_STOP) {
             return;
@@ -233,13 +233,13 @@ static void loop(struct rc_bench_client *client)
         }
         rc_bench_conn_flush(client);
         wait_for(client, until_ns, handled >= 16);
-        handled = drain(client);
+        handled = ring_drain(client);
     }
 }
 
 /* --- set-up ----------------------------------------------------------------------------------------------------------- */
 
-static int make_ring(struct rc_bench_client *client)
+static int client_ring_open(struct rc_bench_client *client)
 {
     struct io_uring_params params = {
         .flags =
@@ -335,7 +335,7 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
     }
     int failed = make_tables(client);
     if (failed == 0) {
-        failed = make_ring(client);
+        failed = client_ring_open(client);
     }
     if (failed == 0) {
         failed = rc_bench_tls_start(client);
@@ -346,13 +346,10 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
     if (failed == 0) {
         rc_bench_count(&client->tally->wanted, client->scenario->opens_itself ? 0 : client->slots - client->held_back);
         rc_bench_count(&client->tally->prepared, 1);
-        loop(client);
+        client_loop(client);
         if (client->scenario->finish != NULL) {
             client->scenario->finish(client);
         }
     }
-    /* Release: pairs with the coordinator's acquire; all of the tally is written. */
-    atomic_store_explicit(&client->tally->state, failed == 0 ? RC_BENCH_PROCESS_DONE : RC_BENCH_PROCESS_FAILED,
-                          memory_order_release);
     return failed == 0 ? 0 : 1;
 }

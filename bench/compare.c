@@ -1,6 +1,7 @@
 /* compare: see compare.h. */
 #include "bench/compare.h"
 
+#include "bench/arguments.h"
 #include "bench/floor.h"
 #include "bench/report.h"
 
@@ -44,7 +45,8 @@ static int run_side(struct rc_bench_compare *compare, const struct side *side, s
 }
 
 /* One table: all sides in turn, `repeat` times. */
-static int measure(struct rc_bench_compare *compare, const struct side *sides, uint32_t side_count, struct rc_err *err)
+static int measure_side(struct rc_bench_compare *compare, const struct side *sides, uint32_t side_count,
+                        struct rc_err *err)
 {
     const uint32_t repeat = sides[0].options.repeat;
     struct rc_bench_result *const runs = calloc((size_t)repeat * side_count, sizeof(*runs));
@@ -100,7 +102,7 @@ static int measure_server(struct rc_bench_compare *compare, const struct rc_benc
         memcpy(other->server_pids, versus->pids, sizeof(versus->pids));
         other->server_pid_count = versus->pid_count;
     }
-    const int failed = measure(compare, sides, count, err);
+    const int failed = measure_side(compare, sides, count, err);
     free(sides);
     return failed;
 }
@@ -111,7 +113,7 @@ static int measure_floor(struct rc_bench_compare *compare, const struct rc_bench
     RC_ASSERT(side != NULL);
     side->options = *options;
     side->floor = true;
-    const int failed = measure(compare, side, 1, err);
+    const int failed = measure_side(compare, side, 1, err);
     free(side);
     return failed;
 }
@@ -145,7 +147,7 @@ static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_
             side->options.rate = all[i].rate;
             side->options.connections = all[i].connections > 0 ? all[i].connections : options->connections;
         }
-        failed = measure(compare, sides, 2, err);
+        failed = measure_side(compare, sides, 2, err);
     }
     free(sides);
     return failed;
@@ -163,7 +165,7 @@ int rc_bench_compare_run(struct rc_bench_compare *compare, const struct rc_bench
     for (uint32_t i = 0; i < points && failed == 0; i++) {
         struct rc_bench_options point = *options;
         if (options->sweep_count > 0) {
-            rc_bench_options_at(&point, i);
+            rc_bench_arguments_at(&point, i);
         }
         if (floor) {
             failed = strcmp(point.scenario, "all") == 0 ? measure_all_floors(compare, &point, err)

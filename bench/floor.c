@@ -4,6 +4,7 @@
 #include "bench/floor_chain.h"
 #include "bench/floor_core.h"
 #include "bench/net.h"
+#include "bench/scenario.h"
 
 #include "common/base/check.h"
 
@@ -58,8 +59,8 @@ static bool is_chain(enum rc_bench_floor_kind kind)
     return kind == RC_BENCH_FLOOR_HOST || kind == RC_BENCH_FLOOR_HOSTS;
 }
 
-__attribute__((noreturn)) static void serve(const struct rc_bench_options *options, int listener, int ready,
-                                            pid_t parent)
+__attribute__((noreturn)) static void floor_serve(const struct rc_bench_options *options, int listener, int ready,
+                                                  pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
@@ -87,7 +88,7 @@ __attribute__((noreturn)) static void serve(const struct rc_bench_options *optio
         fcntl(listener, F_SETFL, O_NONBLOCK);
         rc_bench_floor_epoll(&core, listener);
     }
-    rc_bench_floor_uring(&core, listener, options->connections + rc_bench_options_publishers(options));
+    rc_bench_floor_uring(&core, listener, options->connections + rc_bench_scenario_publishers(options));
 }
 
 int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_options *options, struct rc_err *err)
@@ -123,7 +124,7 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     const pid_t parent = getpid();
     floor->pid = fork();
     if (floor->pid == 0) {
-        serve(options, listener, ready[1], parent);
+        floor_serve(options, listener, ready[1], parent);
     }
     const int failed = floor->pid < 0 ? -errno : 0;
     close(listener);

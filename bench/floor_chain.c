@@ -43,7 +43,7 @@ struct route {
 
 static uint8_t buffer[BUFFER_BYTES];
 
-static struct end make_ring(void)
+static struct end chain_ring_make(void)
 {
     struct ring *ring = mmap(NULL, sizeof(*ring), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     RC_ASSERT(ring != MAP_FAILED);
@@ -69,7 +69,7 @@ static void make_connection(struct end *left, struct end *right)
 }
 
 /* Bytes read into `buffer`, 0 when there are none, -1 when there will be no more. */
-static int64_t take(const struct end *end)
+static int64_t end_take(const struct end *end)
 {
     if (end->ring == NULL) {
         const ssize_t got = recv(end->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
@@ -77,18 +77,19 @@ static int64_t take(const struct end *end)
     }
     uint64_t rings;
     (void)!read(end->fd, &rings, sizeof(rings));
-    /* Acquire: pairs with the release in put(). */
+    /* Y2 pairs with Y1 in end_put(): the bytes below it. */
     const uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&end->ring->tail, memory_order_relaxed);
     int64_t count = 0;
     while (tail < head && count < (int64_t)sizeof(buffer)) {
         buffer[count++] = end->ring->bytes[tail++ % RING_BYTES];
     }
+    /* Y3 pairs with Y4 in end_put(): we have read them. */
     atomic_store_explicit(&end->ring->tail, tail, memory_order_release);
     return count;
 }
 
-static void put(const struct end *end, size_t count)
+static void end_put(const struct end *end, size_t count)
 {
     if (end->ring == NULL) {
         RC_ASSERT(send(end->fd, buffer, count, MSG_NOSIGNAL) == (ssize_t)count);
@@ -96,15 +97,17 @@ static void put(const struct end *end, size_t count)
     }
     const uint64_t one = 1;
     uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_relaxed);
+    /* Y4 pairs with Y3 in end_take(): what lies below has been read. */
     RC_ASSERT(head + count - atomic_load_explicit(&end->ring->tail, memory_order_acquire) <= RING_BYTES);
     for (size_t i = 0; i < count; i++) {
         end->ring->bytes[head++ % RING_BYTES] = buffer[i];
     }
+    /* Y1 pairs with Y2 in end_take(). */
     atomic_store_explicit(&end->ring->head, head, memory_order_release);
     RC_ASSERT(write(end->fd, &one, sizeof(one)) == sizeof(one));
 }
 
-__attribute__((noreturn)) static void run(const struct route *routes, uint32_t count)
+__attribute__((noreturn)) static void chain_run(const struct route *routes, uint32_t count)
 {
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     RC_ASSERT(epoll >= 0);
@@ -118,7 +121,7 @@ __attribute__((noreturn)) static void run(const struct route *routes, uint32_t c
             continue;
         }
         const struct route *route = &routes[event.data.u32];
-        const int64_t got = take(&route->in);
+        const int64_t got = end_take(&route->in);
         if (got < 0) {
             (void)epoll_ctl(epoll, EPOLL_CTL_DEL, route->in.fd, NULL); /* whoever started it ends it */
         } else if (got > 0) {
@@ -126,14 +129,14 @@ __attribute__((noreturn)) static void run(const struct route *routes, uint32_t c
                 RC_ASSERT(send(route->in.fd, ":1\r\n", 4, MSG_NOSIGNAL) == 4);
             }
             if (route->out.fd >= 0) {
-                put(&route->out, (size_t)got);
+                end_put(&route->out, (size_t)got);
             }
         }
     }
 }
 
 /* A descriptor to another process, over a Unix socket. */
-static void give(int socket, int fd)
+static void bytes_give(int socket, int fd)
 {
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -146,7 +149,7 @@ static void give(int socket, int fd)
     RC_ASSERT(sendmsg(socket, &message, 0) == 1);
 }
 
-static int get(int socket)
+static int bytes_get(int socket)
 {
     char byte;
     int fd = -1;
@@ -162,7 +165,7 @@ static int get(int socket)
 }
 
 /* `handed`, if not -1: the first route goes out to a descriptor that comes over this socket. */
-static void spawn(struct route *routes, uint32_t count, int handed)
+static void chain_spawn(struct route *routes, uint32_t count, int handed)
 {
     const pid_t parent = getpid();
     const pid_t pid = fork();
@@ -173,9 +176,9 @@ static void spawn(struct route *routes, uint32_t count, int handed)
             _exit(1);
         }
         if (handed >= 0) {
-            routes[0].out.fd = get(handed);
+            routes[0].out.fd = bytes_get(handed);
         }
-        run(routes, count);
+        chain_run(routes, count);
     }
 }
 
@@ -196,23 +199,23 @@ __attribute__((noreturn)) static void chain_of_hosts(int listener, int ready, st
     make_connection(&publisher, &publisher_server);
     make_connection(&subscriber, &subscriber_server);
     RC_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, handed) == 0);
-    spawn((struct route[]){{there, publisher, false}, {publisher, nowhere, false}}, 2, -1);
-    spawn((struct route[]){{publisher_server, subscriber_server, true}}, 1, -1);
-    spawn((struct route[]){{subscriber, back, false}}, 1, -1);
-    spawn((struct route[]){{back, nowhere, false}}, 1, handed[1]);
+    chain_spawn((struct route[]){{there, publisher, false}, {publisher, nowhere, false}}, 2, -1);
+    chain_spawn((struct route[]){{publisher_server, subscriber_server, true}}, 1, -1);
+    chain_spawn((struct route[]){{subscriber, back, false}}, 1, -1);
+    chain_spawn((struct route[]){{back, nowhere, false}}, 1, handed[1]);
     const struct end client = accept_client(listener, ready);
-    give(handed[0], client.fd);
-    run((struct route[]){{client, there, false}}, 1);
+    bytes_give(handed[0], client.fd);
+    chain_run((struct route[]){{client, there, false}}, 1);
 }
 
 void rc_bench_floor_chain(int listener, int ready, bool between_hosts)
 {
-    const struct end there = make_ring();
-    const struct end back = make_ring();
+    const struct end there = chain_ring_make();
+    const struct end back = chain_ring_make();
     if (between_hosts) {
         chain_of_hosts(listener, ready, there, back);
     }
-    spawn((struct route[]){{there, back, false}}, 1, -1);
+    chain_spawn((struct route[]){{there, back, false}}, 1, -1);
     const struct end client = accept_client(listener, ready);
-    run((struct route[]){{client, there, false}, {back, client, false}}, 2);
+    chain_run((struct route[]){{client, there, false}, {back, client, false}}, 2);
 }

@@ -30,7 +30,7 @@ void rc_bench_floor_core_opened(struct rc_bench_floor_core *core, uint32_t conn)
     };
 }
 
-static uint8_t *arena_take(struct rc_bench_floor_core *core, uint32_t bytes)
+static uint8_t *floor_arena_take(struct rc_bench_floor_core *core, uint32_t bytes)
 {
     RC_ASSERT(bytes <= ARENA_BYTES);
     if (core->arena_used + bytes > ARENA_BYTES) {
@@ -42,7 +42,7 @@ static uint8_t *arena_take(struct rc_bench_floor_core *core, uint32_t bytes)
     return at;
 }
 
-static void subscribe(struct rc_bench_floor_core *core, uint32_t conn, uint32_t number)
+static void conn_subscribe(struct rc_bench_floor_core *core, uint32_t conn, uint32_t number)
 {
     struct rc_bench_floor_channel *const channel = &core->channels[number];
     if (channel->member_count == channel->member_room) {
@@ -57,7 +57,7 @@ static void subscribe(struct rc_bench_floor_core *core, uint32_t conn, uint32_t 
 }
 
 /* "GET /sub/<text><number> ...": the number behind the last character that is no digit. */
-static bool upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8_t *bytes, uint32_t count)
+static bool conn_upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8_t *bytes, uint32_t count)
 {
     if (count < 16 || memcmp(bytes + count - 4, "\r\n\r\n", 4) != 0 || memcmp(bytes, "GET /", 5) != 0) {
         return false;
@@ -76,7 +76,7 @@ static bool upgrade(struct rc_bench_floor_core *core, uint32_t conn, const uint8
         if (number >= core->channel_count) {
             return false;
         }
-        subscribe(core, conn, number);
+        conn_subscribe(core, conn, number);
         core->conns[conn].state = core->kind == RC_BENCH_FLOOR_ROOMS ? RC_BENCH_FLOOR_TALKING : RC_BENCH_FLOOR_QUIET;
     }
     core->send(core->loop, conn, (const uint8_t *)answer, sizeof(answer) - 1);
@@ -121,7 +121,7 @@ void rc_bench_floor_core_send_pending(struct rc_bench_floor_core *core)
 }
 
 /* The stream is the payload's first 6 hex digits (payload.h); it is on channel stream % channels. */
-static bool publish(struct rc_bench_floor_core *core, const uint8_t *payload, uint32_t count)
+static bool conn_publish(struct rc_bench_floor_core *core, const uint8_t *payload, uint32_t count)
 {
     uint32_t stream = 0;
     for (uint32_t i = 0; i < 6 && i < count; i++) {
@@ -150,7 +150,7 @@ static bool publish(struct rc_bench_floor_core *core, const uint8_t *payload, ui
 static int64_t take_frames(struct rc_bench_floor_core *core, uint32_t conn, uint8_t *bytes, uint32_t count)
 {
     const bool echo = core->kind == RC_BENCH_FLOOR_ECHO;
-    uint8_t *const out = echo ? arena_take(core, count + 16) : NULL;
+    uint8_t *const out = echo ? floor_arena_take(core, count + 16) : NULL;
     uint32_t out_bytes = 0, at = 0;
     while (count - at >= 6) {
         uint64_t payload_bytes = bytes[at + 1] & 0x7f;
@@ -180,7 +180,7 @@ static int64_t take_frames(struct rc_bench_floor_core *core, uint32_t conn, uint
             memcpy(out + out_bytes, payload, payload_bytes);
             out_bytes += (uint32_t)payload_bytes;
         } else if ((core->kind != RC_BENCH_FLOOR_FANOUT && core->kind != RC_BENCH_FLOOR_ROOMS) ||
-                   !publish(core, payload, (uint32_t)payload_bytes)) {
+                   !conn_publish(core, payload, (uint32_t)payload_bytes)) {
             return -1;
         }
         at += header + (uint32_t)payload_bytes;
@@ -195,13 +195,13 @@ bool rc_bench_floor_core_take(struct rc_bench_floor_core *core, uint32_t number,
 {
     struct rc_bench_floor_conn *const conn = &core->conns[number];
     if (core->kind == RC_BENCH_FLOOR_TCP) {
-        uint8_t *const out = arena_take(core, count);
+        uint8_t *const out = floor_arena_take(core, count);
         memcpy(out, bytes, count);
         core->send(core->loop, number, out, count);
         return true;
     }
     if (conn->state == RC_BENCH_FLOOR_NEW) {
-        return upgrade(core, number, bytes, count);
+        return conn_upgrade(core, number, bytes, count);
     }
     if (conn->carry_count > 0) {
         if (conn->carry_room - conn->carry_count < count) {

@@ -20,7 +20,7 @@ static void send_now(void *loop, uint32_t conn, const uint8_t *bytes, uint32_t c
     (void)done;
 }
 
-static void flush(void *loop)
+static void epoll_flush(void *loop)
 {
     (void)loop;
 }
@@ -46,7 +46,7 @@ void rc_bench_floor_epoll(struct rc_bench_floor_core *core, int listener)
     static uint8_t buffer[BUFFER_BYTES];
     struct epoll_event events[EVENTS];
     core->send = send_now;
-    core->flush = flush;
+    core->flush = epoll_flush;
     rc_bench_floor_core_init(core, CONN_MAX);
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};

@@ -77,7 +77,7 @@ static void queue_send(void *at, uint32_t conn, const uint8_t *bytes, uint32_t c
     }
 }
 
-static void flush(void *at)
+static void uring_flush(void *at)
 {
     struct loop *const loop = at;
     for (uint32_t i = 0; i < loop->ring_count; i++) {
@@ -97,7 +97,7 @@ static void arm_accept(struct loop *loop, uint32_t index)
     loop->accepting = loop->waiting = index;
 }
 
-static void arm(struct loop *loop, struct one_ring *one, uint32_t conn)
+static void accept_arm(struct loop *loop, struct one_ring *one, uint32_t conn)
 {
     const uint32_t slot = conn % SLOTS;
     const uint8_t state = loop->core->conns[conn].state;
@@ -118,7 +118,7 @@ static void arm(struct loop *loop, struct one_ring *one, uint32_t conn)
     sqe->buf_group = 0;
 }
 
-static void received(struct loop *loop, struct one_ring *one, const struct io_uring_cqe *cqe, uint32_t conn)
+static void uring_received(struct loop *loop, struct one_ring *one, const struct io_uring_cqe *cqe, uint32_t conn)
 {
     bool open = cqe->res > 0 || cqe->res == -ENOBUFS;
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
@@ -132,7 +132,7 @@ static void received(struct loop *loop, struct one_ring *one, const struct io_ur
         io_uring_buf_ring_advance(one->buffers, 1);
     }
     if (open && (cqe->flags & IORING_CQE_F_MORE) == 0) {
-        arm(loop, one, conn);
+        accept_arm(loop, one, conn);
     } else if (!open && (cqe->flags & IORING_CQE_F_MORE) == 0) {
         rc_bench_floor_core_closed(loop->core, conn);
         one->open--;
@@ -142,13 +142,13 @@ static void received(struct loop *loop, struct one_ring *one, const struct io_ur
     }
 }
 
-static void accepted(struct loop *loop, uint32_t index, const struct io_uring_cqe *cqe)
+static void uring_accepted(struct loop *loop, uint32_t index, const struct io_uring_cqe *cqe)
 {
     struct one_ring *const one = &loop->rings[index];
     if (cqe->res >= 0) {
         const uint32_t conn = index * SLOTS + (uint32_t)cqe->res;
         rc_bench_floor_core_opened(loop->core, conn);
-        arm(loop, one, conn);
+        accept_arm(loop, one, conn);
         one->open++;
     }
     if (!one->full && one->open >= SLOTS - SLOTS_SPARE && index + 1 < loop->ring_count) {
@@ -161,7 +161,7 @@ static void accepted(struct loop *loop, uint32_t index, const struct io_uring_cq
     }
 }
 
-static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
+static uint32_t uring_serve(struct loop *loop, uint32_t index, bool wait, bool busy)
 {
     struct one_ring *const one = &loop->rings[index];
     /* What happens on the other rings of several may wait a little: there, only clients leave. */
@@ -181,10 +181,10 @@ static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
         const uint32_t conn = index * SLOTS + (uint32_t)data;
         switch ((enum op)(data >> 32)) {
         case OP_ACCEPT:
-            accepted(loop, index, cqe);
+            uring_accepted(loop, index, cqe);
             break;
         case OP_RECEIVE:
-            received(loop, one, cqe, conn);
+            uring_received(loop, one, cqe, conn);
             break;
         case OP_POLL: {
             struct io_uring_sqe *const sqe = sqe_for(one, OP_RECEIVE, (uint32_t)data);
@@ -201,12 +201,12 @@ static uint32_t serve(struct loop *loop, uint32_t index, bool wait, bool busy)
         count++;
     }
     io_uring_cq_advance(&one->ring, count);
-    flush(loop);
+    uring_flush(loop);
     loop->core->arena_used = 0;
     return count;
 }
 
-static void make_ring(struct one_ring *one)
+static void uring_open(struct one_ring *one)
 {
     struct io_uring_params params = {
         .flags =
@@ -235,19 +235,19 @@ void rc_bench_floor_uring(struct rc_bench_floor_core *core, int listener, uint32
     *loop = (struct loop){.core = core, .listener = listener, .ring_count = connections / (SLOTS - SLOTS_SPARE) + 1};
     core->loop = loop;
     core->send = queue_send;
-    core->flush = flush;
+    core->flush = uring_flush;
     rc_bench_floor_core_init(core, loop->ring_count * SLOTS);
     loop->rings = calloc(loop->ring_count, sizeof(*loop->rings));
     RC_ASSERT(loop->rings != NULL);
     for (uint32_t i = 0; i < loop->ring_count; i++) {
-        make_ring(&loop->rings[i]);
+        uring_open(&loop->rings[i]);
     }
     arm_accept(loop, 0);
     bool busy = false;
     for (;;) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < loop->ring_count; i++) {
-            count += serve(loop, i, !busy && i == loop->waiting, busy);
+            count += uring_serve(loop, i, !busy && i == loop->waiting, busy);
         }
         busy = count >= 16;
         if (count == 0 && core->pending > 0) {

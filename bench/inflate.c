@@ -28,7 +28,7 @@ bool rc_bench_inflate_agreed(struct rc_span head)
 }
 
 /* Inflates one piece, growing the room; -EMSGSIZE, -EPROTO or 0. */
-static int feed(struct rc_bench_inflate *own, const uint8_t *bytes, size_t count, uint32_t bytes_max)
+static int inflate_feed(struct rc_bench_inflate *own, const uint8_t *bytes, size_t count, uint32_t bytes_max)
 {
     z_stream *const stream = own->stream;
     stream->next_in = (Bytef *)(uintptr_t)bytes;
@@ -65,9 +65,9 @@ int rc_bench_inflate(struct rc_bench_inflate *own, struct rc_span compressed, ui
         RC_ASSERT(made == Z_OK);
     }
     inflateReset(own->stream);
-    int failed = feed(own, compressed.bytes, compressed.count, bytes_max);
+    int failed = inflate_feed(own, compressed.bytes, compressed.count, bytes_max);
     if (failed == 0) {
-        failed = feed(own, tail, sizeof(tail), bytes_max);
+        failed = inflate_feed(own, tail, sizeof(tail), bytes_max);
     }
     *text = rc_span_of(own->bytes, own->stream->total_out);
     return failed;

@@ -1,6 +1,6 @@
 /* ringcast-bench: parses the command line, measures what it asks for, writes the figures. */
+#include "bench/arguments.h"
 #include "bench/compare.h"
-#include "bench/options.h"
 #include "bench/plot.h"
 #include "bench/report.h"
 
@@ -12,7 +12,7 @@ enum exit_code {
     EXIT_UNUSABLE, /* the command line or the server */
 };
 
-static enum exit_code measure(const struct rc_bench_options *options)
+static enum exit_code measure_all(const struct rc_bench_options *options)
 {
     struct rc_bench_compare compare = {0};
     struct rc_err err = {0};
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
 {
     struct rc_bench_options options;
     struct rc_err err = {0};
-    const int parsed = rc_bench_options_parse(&options, argc, argv, &err);
+    const int parsed = rc_bench_arguments_parse(&options, argc, argv, &err);
     if (parsed > 0) {
         return EXIT_CLEAN;
     }
@@ -43,5 +43,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "ringcast-bench: %s\n", err.text);
         return EXIT_UNUSABLE;
     }
-    return (int)measure(&options);
+    return (int)measure_all(&options);
 }

@@ -12,7 +12,7 @@
 
 #define CONNECTIONS_PER_ADDRESS 250u
 
-static int resolve(struct rc_bench_target *target, const char *host, const char *port, struct rc_err *err)
+static int address_resolve(struct rc_bench_target *target, const char *host, const char *port, struct rc_err *err)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
@@ -67,7 +67,7 @@ int rc_bench_net_target(struct rc_bench_target *target, const char *url, struct 
         host[strlen(host) - 1] = '\0';
         name++;
     }
-    return resolve(target, name, port != NULL ? port : target->tls ? "443" : "80", err);
+    return address_resolve(target, name, port != NULL ? port : target->tls ? "443" : "80", err);
 }
 
 int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, uint32_t send_bytes)

@@ -1,16 +1,13 @@
 /*
- * options: the command line of ringcast-bench.
+ * options: what a run of ringcast-bench is asked for.
  *
- * Parsed once in main, then only read. Strings are borrowed from argv.
+ * Filled once from the command line (bench/arguments.h), then only read. Strings are borrowed from argv.
  */
 #ifndef RC_BENCH_OPTIONS_H
 #define RC_BENCH_OPTIONS_H
 
-#include "common/base/err.h"
-
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/types.h>
 
 #define RC_BENCH_PIDS_MAX 16
@@ -47,7 +44,7 @@ struct rc_bench_options {
     const char *label;         /* names the server in the output; NULL: protocol */
     uint32_t connections;
     uint32_t channels;
-    uint32_t publishers;    /* 0: one for each message in flight, see rc_bench_options_publishers() */
+    uint32_t publishers;    /* 0: one for each message in flight, see rc_bench_scenario_publishers() */
     uint32_t subscriptions; /* per connection */
     uint32_t payload_bytes;
     uint32_t window;         /* closed loop: messages in flight; 0: open loop */
@@ -88,16 +85,5 @@ struct rc_bench_options {
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;
 };
-
-/* 0; 1 when help was asked for and printed to stdout; -EINVAL with `err`. */
-int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err);
-
-/* Gives the swept option its `index`-th value. */
-void rc_bench_options_at(struct rc_bench_options *options, uint32_t index);
-
-/* Connections that only publish: as many as messages may be in flight, up to a bound, unless it was said. */
-uint32_t rc_bench_options_publishers(const struct rc_bench_options *options);
-
-void rc_bench_options_help(FILE *out);
 
 #endif

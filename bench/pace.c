@@ -15,7 +15,7 @@ static uint64_t random_of(struct rc_bench_pace *pace)
     return pace->seed * UINT64_C(2685821657736338717);
 }
 
-static void swap(struct rc_bench_pace_due *a, struct rc_bench_pace_due *b)
+static void heap_swap(struct rc_bench_pace_due *a, struct rc_bench_pace_due *b)
 {
     const struct rc_bench_pace_due kept = *a;
     *a = *b;
@@ -30,7 +30,7 @@ void rc_bench_pace_done(struct rc_bench_pace *pace, uint32_t talker, uint64_t no
     uint32_t at = pace->waiting_count++;
     heap[at] = (struct rc_bench_pace_due){.at_ns = now_ns + pause_ns, .talker = talker};
     while (at > 0 && heap[at].at_ns < heap[(at - 1) / 2].at_ns) {
-        swap(&heap[at], &heap[(at - 1) / 2]);
+        heap_swap(&heap[at], &heap[(at - 1) / 2]);
         at = (at - 1) / 2;
     }
 }
@@ -75,7 +75,7 @@ uint32_t rc_bench_pace_take(struct rc_bench_pace *pace)
         if (heap[at].at_ns <= heap[child].at_ns) {
             break;
         }
-        swap(&heap[at], &heap[child]);
+        heap_swap(&heap[at], &heap[child]);
         at = child;
     }
     return talker;

@@ -82,12 +82,6 @@ enum rc_bench_phase {
     RC_BENCH_STOP,    /* processes add up what is missing, and exit */
 };
 
-enum rc_bench_process_state {
-    RC_BENCH_PROCESS_RUNNING,
-    RC_BENCH_PROCESS_DONE,
-    RC_BENCH_PROCESS_FAILED, /* `error` says why */
-};
-
 #define RC_BENCH_ERROR_MAX 256
 
 /* One process's counts: written by it alone, read by the coordinator at any time (each number stands alone: relaxed). */
@@ -121,8 +115,7 @@ struct rc_bench_tally {
     _Atomic uint64_t wanted;           /* connections that the process opens before RUN */
     _Atomic uint64_t unsent;           /* open loop: due, but the server did not read */
     _Atomic uint64_t blocked_ns;       /* time a publisher could not send because the server did not read */
-    _Atomic uint32_t state;            /* enum rc_bench_process_state; stored last, with release */
-    char error[RC_BENCH_ERROR_MAX];    /* the first thing that went wrong; readable once state or a count says so */
+    char error[RC_BENCH_ERROR_MAX];    /* the first thing that went wrong; readable once the process has ended */
     struct rc_bench_latency latency;   /* scheduled time to delivery, within the measured time */
     struct rc_bench_latency handshake; /* connect to joined */
 };

@@ -40,7 +40,7 @@ static double place_of(enum rc_bench_plot_scale scale, double value)
     return value;
 }
 
-static struct axis fit(const struct rc_bench_plot *plot, bool x)
+static struct axis axis_fit(const struct rc_bench_plot *plot, bool x)
 {
     struct axis axis = {.scale = x ? plot->x_scale : plot->y_scale, .low = INFINITY, .high = -INFINITY};
     for (uint32_t s = 0; s < plot->series_count; s++) {
@@ -166,7 +166,7 @@ void rc_bench_plot_write(FILE *out, const struct rc_bench_plot *plot)
     /* Dark enough on white, told apart by most people who see fewer colours. */
     static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                           "#6a51a3", "#8c6d31", "#000000", "#56b4e9"};
-    const struct axis x = fit(plot, true), y = fit(plot, false);
+    const struct axis x = axis_fit(plot, true), y = axis_fit(plot, false);
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\">\n"
             "<style>text{font:12px sans-serif;fill:#222}.title{font-size:16px;font-weight:bold}.grid{stroke:#ddd}"
@@ -304,7 +304,7 @@ static void moment_points(struct rc_bench_plot *plot, const struct rc_bench_resu
     }
 }
 
-static double throughput(const struct rc_bench_result *result)
+static double throughput_of(const struct rc_bench_result *result)
 {
     return result->seconds > 0 ? (double)result->deliveries / result->seconds : NAN;
 }
@@ -355,7 +355,7 @@ int rc_bench_plot_results(const struct rc_bench_options *options, const struct r
         plot->x_name = options->sweep_name;
         plot->x_scale = plot->y_scale = RC_BENCH_PLOT_LINEAR;
         plot->y_name = "delivered a second";
-        sweep_points(plot, results, count, throughput);
+        sweep_points(plot, results, count, throughput_of);
         if (strcmp(options->sweep_name, "rate") == 0) {
             plot->x_name = "offered, messages a second";
         }

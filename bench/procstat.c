@@ -43,7 +43,7 @@ static bool read_stat(const char *proc, const char *pid, pid_t *parent, char *na
     return true;
 }
 
-static bool contains(const pid_t *pids, uint32_t count, pid_t pid)
+static bool text_contains(const pid_t *pids, uint32_t count, pid_t pid)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (pids[i] == pid) {
@@ -71,7 +71,7 @@ uint32_t rc_bench_procstat_tree(const pid_t *roots, uint32_t root_count, pid_t *
             if (!read_stat("/proc", entry->d_name, &next->of, name, sizeof(name))) {
                 continue;
             }
-            if (contains(roots, root_count, next->pid) && count < max) {
+            if (text_contains(roots, root_count, next->pid) && count < max) {
                 pids[count++] = next->pid;
             }
             parent_count++;
@@ -83,7 +83,7 @@ uint32_t rc_bench_procstat_tree(const pid_t *roots, uint32_t root_count, pid_t *
     /* Breadth first: pids[] is the queue. */
     for (uint32_t at = 0; at < count; at++) {
         for (uint32_t i = 0; i < parent_count && count < max; i++) {
-            if (parents[i].of == pids[at] && !contains(pids, count, parents[i].pid)) {
+            if (parents[i].of == pids[at] && !text_contains(pids, count, parents[i].pid)) {
                 pids[count++] = parents[i].pid;
             }
         }

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool starts(struct rc_span text, const char *prefix)
+static bool starts_with(struct rc_span text, const char *prefix)
 {
     return rc_span_starts_with(text, rc_span_text(prefix));
 }
 
-static size_t put(char *out, const char *a, const char *b, const char *c)
+static size_t request_put(char *out, const char *a, const char *b, const char *c)
 {
     const size_t a_bytes = strlen(a), b_bytes = strlen(b), c_bytes = strlen(c);
     memcpy(out, a, a_bytes);
@@ -51,43 +51,44 @@ static bool string_after(struct rc_span text, const char *marker, size_t tail_by
 static size_t native_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
 {
     (void)step;
-    return role == RC_BENCH_SUBSCRIBER ? put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel, "\",\"id\":1}")
-                                       : 0;
+    return role == RC_BENCH_SUBSCRIBER
+               ? request_put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel, "\",\"id\":1}")
+               : 0;
 }
 
 static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
                                           size_t payload_bytes, struct rc_span *found)
 {
     (void)step;
-    if (starts(text, "{\"type\":\"message\"") || starts(text, "{\"type\":\"direct\"")) {
+    if (starts_with(text, "{\"type\":\"message\"") || starts_with(text, "{\"type\":\"direct\"")) {
         return string_after(text, "\"data\":\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
     }
-    if (starts(text, "{\"type\":\"welcome\"")) {
+    if (starts_with(text, "{\"type\":\"welcome\"")) {
         if (role == RC_BENCH_SUBSCRIBER) {
             return RC_BENCH_IGNORED;
         }
         return string_after(text, "\"client\":\"", 2, 0, found) ? RC_BENCH_STEP : RC_BENCH_REFUSED;
     }
-    if (starts(text, "{\"type\":\"subscribed\"")) {
+    if (starts_with(text, "{\"type\":\"subscribed\"")) {
         return RC_BENCH_STEP;
     }
-    if (starts(text, "{\"type\":\"gap\"")) {
+    if (starts_with(text, "{\"type\":\"gap\"")) {
         return RC_BENCH_GAP;
     }
-    return starts(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+    return starts_with(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 
 static size_t native_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
 {
     (void)payload_bytes;
     (void)host;
-    return direct ? put(out, "{\"type\":\"direct\",\"to\":\"", name, "\",\"data\":\"")
-                  : put(out, "{\"type\":\"publish\",\"channel\":\"", name, "\",\"data\":\"");
+    return direct ? request_put(out, "{\"type\":\"direct\",\"to\":\"", name, "\",\"data\":\"")
+                  : request_put(out, "{\"type\":\"publish\",\"channel\":\"", name, "\",\"data\":\"");
 }
 
 static size_t native_after(char *out)
 {
-    return put(out, "\"}", "", "");
+    return request_put(out, "\"}", "", "");
 }
 
 /* --- servers whose messages are the payload itself: echo, broadcast, raw, floor, tcp --------------------------------- */
@@ -146,12 +147,12 @@ static size_t raw_before(char *out, bool direct, const char *name, size_t payloa
     (void)name;
     (void)payload_bytes;
     (void)host;
-    return put(out, "\"", "", "");
+    return request_put(out, "\"", "", "");
 }
 
 static size_t raw_after(char *out)
 {
-    return put(out, "\"", "", "");
+    return request_put(out, "\"", "", "");
 }
 
 /* --- Socket.IO 5 over Engine.IO 4's WebSocket transport --------------------------------------------------------------
@@ -164,47 +165,47 @@ static size_t socketio_join(char *out, enum rc_bench_role role, uint8_t step, co
     case 0: /* the server speaks first: Engine.IO open */
         return 0;
     case 1:
-        return put(out, "40", "", "");
+        return request_put(out, "40", "", "");
     default:
-        return role == RC_BENCH_SUBSCRIBER ? put(out, "420[\"subscribe\",\"", channel, "\"]") : 0;
+        return role == RC_BENCH_SUBSCRIBER ? request_put(out, "420[\"subscribe\",\"", channel, "\"]") : 0;
     }
 }
 
 static enum rc_bench_verdict socketio_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
                                             size_t payload_bytes, struct rc_span *found)
 {
-    if (starts(text, "42[\"message\",\"")) {
+    if (starts_with(text, "42[\"message\",\"")) {
         return string_after(text, "[\"message\",\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
     }
-    if (starts(text, "2")) {
+    if (starts_with(text, "2")) {
         *found = rc_span_text("3");
         return RC_BENCH_REPLY;
     }
-    if (starts(text, "0{")) {
+    if (starts_with(text, "0{")) {
         return step == 0 ? RC_BENCH_STEP : RC_BENCH_IGNORED;
     }
-    if (starts(text, "40{")) {
+    if (starts_with(text, "40{")) {
         if (role == RC_BENCH_TARGET && !string_after(text, "\"sid\":\"", 2, 0, found)) {
             return RC_BENCH_REFUSED;
         }
         return step == 1 ? RC_BENCH_STEP : RC_BENCH_IGNORED;
     }
-    if (starts(text, "430[")) {
+    if (starts_with(text, "430[")) {
         return RC_BENCH_STEP;
     }
-    return starts(text, "44") || starts(text, "41") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+    return starts_with(text, "44") || starts_with(text, "41") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 
 static size_t socketio_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
 {
     (void)payload_bytes;
     (void)host;
-    return put(out, direct ? "42[\"direct\",\"" : "42[\"publish\",\"", name, "\",\"");
+    return request_put(out, direct ? "42[\"direct\",\"" : "42[\"publish\",\"", name, "\",\"");
 }
 
 static size_t socketio_after(char *out)
 {
-    return put(out, "\"]", "", "");
+    return request_put(out, "\"]", "", "");
 }
 
 /* --- nchan: subscribers by upgrade, publishers by POST on kept-alive connections ------------------------------------- */
@@ -224,7 +225,7 @@ static size_t nchan_before(char *out, bool direct, const char *name, size_t payl
 static size_t redis_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
 {
     (void)step;
-    return role == RC_BENCH_SUBSCRIBER ? put(out, "SUBSCRIBE ", channel, "\r\n") : 0;
+    return role == RC_BENCH_SUBSCRIBER ? request_put(out, "SUBSCRIBE ", channel, "\r\n") : 0;
 }
 
 static enum rc_bench_verdict redis_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
@@ -232,14 +233,14 @@ static enum rc_bench_verdict redis_judge(enum rc_bench_role role, uint8_t step, 
 {
     (void)role;
     (void)step;
-    if (starts(text, "*3\r\n$7\r\nmessage\r\n") && text.count > payload_bytes + 2) {
+    if (starts_with(text, "*3\r\n$7\r\nmessage\r\n") && text.count > payload_bytes + 2) {
         *found = rc_span_of(text.bytes + text.count - 2 - payload_bytes, payload_bytes);
         return RC_BENCH_PAYLOAD;
     }
-    if (starts(text, "*3\r\n$9\r\nsubscribe\r\n")) {
+    if (starts_with(text, "*3\r\n$9\r\nsubscribe\r\n")) {
         return RC_BENCH_STEP;
     }
-    return starts(text, "-") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+    return starts_with(text, "-") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 
 static size_t redis_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
@@ -254,7 +255,7 @@ static size_t redis_before(char *out, bool direct, const char *name, size_t payl
 
 static size_t redis_after(char *out)
 {
-    return put(out, "\r\n", "", "");
+    return request_put(out, "\r\n", "", "");
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */

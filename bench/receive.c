@@ -53,7 +53,7 @@ void rc_bench_receive_forget(struct rc_bench_client *client, uint32_t slot)
     conn->carry = 0;
 }
 
-static void append(uint8_t **bytes, uint32_t *count, uint32_t *room, const uint8_t *more, uint32_t more_count)
+static void part_append(uint8_t **bytes, uint32_t *count, uint32_t *room, const uint8_t *more, uint32_t more_count)
 {
     if (*room - *count < more_count) {
         *room = (*count + more_count + 1024) * 2;
@@ -72,7 +72,7 @@ static uint32_t steps_of(const struct rc_bench_client *client, uint8_t role)
     return role == RC_BENCH_SUBSCRIBER && steps > 0 ? steps + client->plan->options->subscriptions - 1 : steps;
 }
 
-static void joined(struct rc_bench_client *client, uint32_t slot)
+static void conn_joined(struct rc_bench_client *client, uint32_t slot)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
     const uint64_t now = rc_clock_ns();
@@ -91,7 +91,7 @@ void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot)
     struct rc_bench_conn *const conn = &client->conns[slot];
     const uint32_t steps = steps_of(client, conn->role);
     if (conn->step >= steps) {
-        joined(client, slot);
+        conn_joined(client, slot);
         return;
     }
     const uint32_t own = client->protocol->steps[conn->role];
@@ -233,7 +233,7 @@ static void take_fragment(struct rc_bench_client *client, uint32_t slot, const s
     if (frame->opcode != RC_BENCH_WS_CONTINUATION) {
         carry->compressed = frame->compressed;
     }
-    append(&carry->message, &carry->message_count, &carry->message_room, payload, (uint32_t)frame->payload_bytes);
+    part_append(&carry->message, &carry->message_count, &carry->message_room, payload, (uint32_t)frame->payload_bytes);
     carry->fragmented = !frame->last;
     if (frame->last) {
         /* Judged from a buffer of its own: the carry table may move or go during the callback. */
@@ -399,12 +399,12 @@ void rc_bench_receive(struct rc_bench_client *client, uint32_t slot, uint8_t *by
         const int took = take_all(client, slot, bytes, count, now_ns);
         if (took >= 0 && (uint32_t)took < count) {
             struct rc_bench_carry *const carry = carry_of(client, slot);
-            append(&carry->bytes, &carry->count, &carry->room, bytes + took, count - (uint32_t)took);
+            part_append(&carry->bytes, &carry->count, &carry->room, bytes + took, count - (uint32_t)took);
         }
         return;
     }
     struct rc_bench_carry *carry = carry_of(client, slot);
-    append(&carry->bytes, &carry->count, &carry->room, bytes, count);
+    part_append(&carry->bytes, &carry->count, &carry->room, bytes, count);
     /* Taken out of the table while callbacks run: they may grow the table or give the carry back. */
     uint8_t *const joined = carry->bytes;
     const uint32_t joined_count = carry->count, joined_room = carry->room;

@@ -1,6 +1,8 @@
 /* report: see report.h. Both forms come from one table of rows. */
 #include "bench/report.h"
 
+#include "bench/scenario.h"
+
 #include "common/base/check.h"
 
 #include <errno.h>
@@ -31,17 +33,17 @@ struct row {
     double (*value)(const struct rc_bench_result *result); /* NAN: does not apply */
 };
 
-static double per(double value, double by)
+static double rate_per(double value, double by)
 {
     return by > 0 ? value / by : NAN;
 }
 
-static double some(double value)
+static double some_of(double value)
 {
     return value > 0 ? value : NAN;
 }
 
-static bool is(const struct rc_bench_result *result, const char *scenario)
+static bool name_is(const struct rc_bench_result *result, const char *scenario)
 {
     return strcmp(result->scenario, scenario) == 0;
 }
@@ -49,12 +51,12 @@ static bool is(const struct rc_bench_result *result, const char *scenario)
 /* Memory for each connection is told where there are enough to divide by. */
 static bool has_memory(const struct rc_bench_result *result)
 {
-    return is(result, "idle") || result->connections >= 10000;
+    return name_is(result, "idle") || result->connections >= 10000;
 }
 
 static bool has_traffic(const struct rc_bench_result *result)
 {
-    return !is(result, "idle");
+    return !name_is(result, "idle");
 }
 
 #define VALUE(name, expression)                              \
@@ -68,34 +70,39 @@ static bool has_traffic(const struct rc_bench_result *result)
 #define DELIVERIES ((double)result->deliveries)
 #define CONNECTIONS ((double)result->connections)
 
-VALUE(v_connections, some(CONNECTIONS))
-VALUE(v_connect_s, is(result, "connect") ? NAN : result->connect_s)
-VALUE(v_connect_rate, is(result, "connect") ? per(DELIVERIES, result->seconds) : per(CONNECTIONS, result->connect_s))
-VALUE(v_joined, is(result, "churn") ? per((double)result->joined, result->seconds) : NAN)
+VALUE(v_connections, some_of(CONNECTIONS))
+VALUE(v_connect_s, name_is(result, "connect") ? NAN : result->connect_s)
+VALUE(v_connect_rate,
+      name_is(result, "connect") ? rate_per(DELIVERIES, result->seconds) : rate_per(CONNECTIONS, result->connect_s))
+VALUE(v_joined, name_is(result, "churn") ? rate_per((double)result->joined, result->seconds) : NAN)
 VALUE(v_published_rate,
-      is(result, "connect") || !has_traffic(result) ? NAN : per((double)result->published, result->seconds))
-VALUE(v_delivered_rate, is(result, "connect") || !has_traffic(result) ? NAN : per(DELIVERIES, result->seconds))
-VALUE(v_megabytes, has_traffic(result) ? per((double)result->bytes, result->seconds) : NAN)
-VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? per(result->server_cpu_ns, DELIVERIES) : NAN)
+      name_is(result, "connect") || !has_traffic(result) ? NAN : rate_per((double)result->published, result->seconds))
+VALUE(v_delivered_rate,
+      name_is(result, "connect") || !has_traffic(result) ? NAN : rate_per(DELIVERIES, result->seconds))
+VALUE(v_megabytes, has_traffic(result) ? rate_per((double)result->bytes, result->seconds) : NAN)
+VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? rate_per(result->server_cpu_ns, DELIVERIES) : NAN)
 VALUE(v_cpu_share, result->server_processes > 0 && result->seconds > 0
-                       ? 100 * per(result->server_cpu_ns / 1e9, result->seconds)
+                       ? 100 * rate_per(result->server_cpu_ns / 1e9, result->seconds)
                        : NAN)
 VALUE(v_softirq, result->server_cpu_ns > 0 && result->ksoftirqd_ns >= 0 && has_traffic(result)
-                     ? per(result->ksoftirqd_ns, DELIVERIES)
+                     ? rate_per(result->ksoftirqd_ns, DELIVERIES)
                      : NAN)
-VALUE(v_cost, has_traffic(result) ? some(rc_bench_result_cost_ns(result)) : NAN)
+VALUE(v_cost, has_traffic(result) ? some_of(rc_bench_result_cost_ns(result)) : NAN)
 VALUE(v_softirq_share, result->server_cpu_ns > 0 && result->ksoftirqd_ns >= 0
-                           ? 100 * per(result->ksoftirqd_ns / 1e9, result->seconds)
+                           ? 100 * rate_per(result->ksoftirqd_ns / 1e9, result->seconds)
                            : NAN)
-VALUE(v_client_share, 100 * per(result->client_cpu_ns / 1e9, result->seconds))
-VALUE(v_segments, has_traffic(result) ? per((double)result->segments, DELIVERIES) : NAN)
-VALUE(v_segments_send,
-      has_traffic(result) && !is(result, "connect") ? per((double)result->segments, (double)result->receives) : NAN)
+VALUE(v_client_share, 100 * rate_per(result->client_cpu_ns / 1e9, result->seconds))
+VALUE(v_segments, has_traffic(result) ? rate_per((double)result->segments, DELIVERIES) : NAN)
+VALUE(v_segments_send, has_traffic(result) && !name_is(result, "connect")
+                           ? rate_per((double)result->segments, (double)result->receives)
+                           : NAN)
 VALUE(v_per_send,
-      has_traffic(result) && !is(result, "connect") ? some(rc_bench_result_deliveries_per_send(result)) : NAN)
-VALUE(v_coalesced, has_traffic(result) && !is(result, "connect") ? per(DELIVERIES, (double)result->receives) : NAN)
-VALUE(v_inflated, result->inflated > 0 ? 100 * per((double)result->inflated, DELIVERIES) : NAN)
-VALUE(v_bytes_each, has_traffic(result) && !is(result, "connect") ? per((double)result->bytes, DELIVERIES) : NAN)
+      has_traffic(result) && !name_is(result, "connect") ? some_of(rc_bench_result_deliveries_per_send(result)) : NAN)
+VALUE(v_coalesced,
+      has_traffic(result) && !name_is(result, "connect") ? rate_per(DELIVERIES, (double)result->receives) : NAN)
+VALUE(v_inflated, result->inflated > 0 ? 100 * rate_per((double)result->inflated, DELIVERIES) : NAN)
+VALUE(v_bytes_each,
+      has_traffic(result) && !name_is(result, "connect") ? rate_per((double)result->bytes, DELIVERIES) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
 VALUE(v_p90, QUANTILE(latency, 0.9))
 VALUE(v_p99, QUANTILE(latency, 0.99))
@@ -105,13 +112,15 @@ VALUE(v_mean, result->latency.count > 0 ? rc_bench_latency_mean(&result->latency
 VALUE(v_shake_p50, QUANTILE(handshake, 0.5))
 VALUE(v_shake_p99, QUANTILE(handshake, 0.99))
 VALUE(v_shake_max, result->handshake.count > 0 ? (double)result->handshake.max_ns : NAN)
-VALUE(v_rss,
-      result->server_processes > 0 && has_memory(result) ? per((double)result->server_rss_bytes, CONNECTIONS) : NAN)
-VALUE(v_pss,
-      result->server_processes > 0 && has_memory(result) ? per((double)result->server_pss_bytes, CONNECTIONS) : NAN)
-VALUE(v_slab, has_memory(result) ? per((double)result->slab_bytes, CONNECTIONS) : NAN)
-VALUE(v_tables, has_memory(result) ? per((double)result->page_table_bytes, CONNECTIONS) : NAN)
-VALUE(v_client_bytes, result->connections >= 1000 ? per((double)result->client_pss_bytes, CONNECTIONS) : NAN)
+VALUE(v_rss, result->server_processes > 0 && has_memory(result)
+                 ? rate_per((double)result->server_rss_bytes, CONNECTIONS)
+                 : NAN)
+VALUE(v_pss, result->server_processes > 0 && has_memory(result)
+                 ? rate_per((double)result->server_pss_bytes, CONNECTIONS)
+                 : NAN)
+VALUE(v_slab, has_memory(result) ? rate_per((double)result->slab_bytes, CONNECTIONS) : NAN)
+VALUE(v_tables, has_memory(result) ? rate_per((double)result->page_table_bytes, CONNECTIONS) : NAN)
+VALUE(v_client_bytes, result->connections >= 1000 ? rate_per((double)result->client_pss_bytes, CONNECTIONS) : NAN)
 VALUE(v_rss_now, result->server_processes > 0 ? (double)result->server_rss_now_bytes : NAN)
 VALUE(v_recovery, result->surged ? (result->recovery_s < 0 ? INFINITY : result->recovery_s) : NAN)
 VALUE(v_lost, (double)result->lost)
@@ -120,19 +129,19 @@ VALUE(v_late, (double)result->late)
 VALUE(v_corrupted, (double)result->corrupted)
 VALUE(v_failed, (double)result->failed)
 VALUE(v_closed, (double)result->closed)
-VALUE(v_refused, some((double)result->refused))
-VALUE(v_gaps, some((double)result->gaps))
-VALUE(v_excused, some((double)result->excused))
-VALUE(v_stalls, some((double)result->stalls))
-VALUE(v_unsent, some((double)result->unsent))
-VALUE(v_blocked, some(result->blocked_s))
-VALUE(v_pings, some((double)result->pings))
-VALUE(v_returned, some((double)result->returned))
-VALUE(v_storm, some(result->storm_s))
-VALUE(v_slow, some((double)result->slow))
+VALUE(v_refused, some_of((double)result->refused))
+VALUE(v_gaps, some_of((double)result->gaps))
+VALUE(v_excused, some_of((double)result->excused))
+VALUE(v_stalls, some_of((double)result->stalls))
+VALUE(v_unsent, some_of((double)result->unsent))
+VALUE(v_blocked, some_of(result->blocked_s))
+VALUE(v_pings, some_of((double)result->pings))
+VALUE(v_returned, some_of((double)result->returned))
+VALUE(v_storm, some_of(result->storm_s))
+VALUE(v_slow, some_of((double)result->slow))
 VALUE(v_caught_up, result->slow > 0 ? (double)result->caught_up : NAN)
-VALUE(v_warmup, some(result->warmup_s))
-VALUE(v_drain, some(result->drain_s))
+VALUE(v_warmup, some_of(result->warmup_s))
+VALUE(v_drain, some_of(result->drain_s))
 VALUE(v_seconds, result->seconds)
 
 static const struct row rows[] = {
@@ -195,7 +204,7 @@ static const struct row rows[] = {
 
 /* --- the table -------------------------------------------------------------------------------------------------------- */
 
-static void grouped(char *out, size_t room, double value)
+static void digits_grouped(char *out, size_t room, double value)
 {
     char digits[40];
     snprintf(digits, sizeof(digits), "%.0f", fabs(value));
@@ -224,7 +233,7 @@ static void format_scaled(char *out, size_t room, double value, double step, con
     snprintf(out, room, "%.*f %s", digits, value, units[unit]);
 }
 
-static void format(char *out, size_t room, enum unit unit, double value)
+static void format_value(char *out, size_t room, enum unit unit, double value)
 {
     static const char *const times[] = {"ns", "us", "ms", "s"};
     static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -234,7 +243,7 @@ static void format(char *out, size_t room, enum unit unit, double value)
     case UNIT_RATE:
     case UNIT_NS:
     case UNIT_BYTES:
-        grouped(out, room, value);
+        digits_grouped(out, room, value);
         break;
     case UNIT_SECONDS:
         snprintf(out, room, isfinite(value) ? "%.2f s" : "never", value);
@@ -254,7 +263,7 @@ static void format(char *out, size_t room, enum unit unit, double value)
     }
 }
 
-static void title(FILE *out, const struct rc_bench_options *options)
+static void title_put(FILE *out, const struct rc_bench_options *options)
 {
     fprintf(out, "%s: %u connections, %u channels, payload %u bytes, ", options->scenario, options->connections,
             options->channels, options->payload_bytes);
@@ -274,7 +283,7 @@ static void title(FILE *out, const struct rc_bench_options *options)
 void rc_bench_report_table(FILE *out, const struct rc_bench_options *options, const struct rc_bench_result *results,
                            uint32_t count)
 {
-    title(out, options);
+    title_put(out, options);
     fprintf(out, "  %-32s", "");
     for (uint32_t i = 0; i < count; i++) {
         fprintf(out, " %*s", (int)(strlen(results[i].label) > 16 ? strlen(results[i].label) : 16), results[i].label);
@@ -296,7 +305,7 @@ void rc_bench_report_table(FILE *out, const struct rc_bench_options *options, co
             char text[64] = "-";
             const double value = rows[r].value(&results[i]);
             if (!isnan(value)) {
-                format(text, sizeof(text), rows[r].unit, value);
+                format_value(text, sizeof(text), rows[r].unit, value);
             }
             fprintf(out, " %*s", (int)(strlen(results[i].label) > 16 ? strlen(results[i].label) : 16), text);
         }
@@ -419,7 +428,7 @@ void rc_bench_report_json_write(FILE *out, const struct rc_bench_options *option
         out,
         ", \"connections\": %u, \"channels\": %u, \"publishers\": %u, \"payload_bytes\": %u, \"window\": %u, \"think_seconds\": %g, \"rate\": %g, "
         "\"duration_seconds\": %g,\n  \"results\": [\n",
-        options->connections, options->channels, rc_bench_options_publishers(options), options->payload_bytes,
+        options->connections, options->channels, rc_bench_scenario_publishers(options), options->payload_bytes,
         options->window, options->think_s, options->rate, options->duration_s);
     for (uint32_t i = 0; i < count; i++) {
         json_result(out, &results[i]);

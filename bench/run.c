@@ -98,7 +98,7 @@ static int make_plan(struct run *run, struct rc_err *err)
         plan->restless = (uint32_t)(options->churn_rate * (options->churn_stay_s + 0.5)) + 16;
         plan->subscribers += plan->restless;
     }
-    plan->publishers = rc_bench_options_publishers(options);
+    plan->publishers = rc_bench_scenario_publishers(options);
     plan->members = plan->scenario->members;
     plan->channels = options->channels;
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_SUBSCRIBER && !plan->protocol->channels &&
@@ -157,7 +157,7 @@ static int make_plan(struct run *run, struct rc_err *err)
     return 0;
 }
 
-static void *share(size_t bytes)
+static void *share_of(size_t bytes)
 {
     void *const at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return at == MAP_FAILED ? NULL : at;
@@ -176,21 +176,21 @@ static size_t left_count(const struct run *run)
 static int make_shared(struct run *run, struct rc_err *err)
 {
     const struct rc_bench_plan *const plan = &run->plan;
-    run->shared = share(sizeof(*run->shared));
+    run->shared = share_of(sizeof(*run->shared));
     if (run->shared == NULL) {
         return rc_err_set(err, -ENOMEM, "no shared memory");
     }
     struct rc_bench_shared *const shared = run->shared;
-    shared->tallies = share(tallies_bytes(run));
-    shared->sequences = share(plan->streams * sizeof(*shared->sequences));
-    shared->left = share(left_count(run) * sizeof(*shared->left));
+    shared->tallies = share_of(tallies_bytes(run));
+    shared->sequences = share_of(plan->streams * sizeof(*shared->sequences));
+    shared->left = share_of(left_count(run) * sizeof(*shared->left));
     shared->finished_slots = 4;
     while (shared->finished_slots < 2 * run->options->window + 2) {
         shared->finished_slots *= 2;
     }
-    shared->finished = share(shared->finished_slots * sizeof(*shared->finished));
+    shared->finished = share_of(shared->finished_slots * sizeof(*shared->finished));
     const bool names = plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET;
-    shared->names = names ? share((size_t)plan->subscribers * RC_BENCH_NAME_MAX) : NULL;
+    shared->names = names ? share_of((size_t)plan->subscribers * RC_BENCH_NAME_MAX) : NULL;
     if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL || shared->finished == NULL ||
         (names && shared->names == NULL)) {
         return rc_err_set(err, -ENOMEM, "no shared memory for %u connections", plan->subscribers);
@@ -343,7 +343,7 @@ static void sleep_ns(uint64_t ns)
 
 static void set_phase(struct run *run, enum rc_bench_phase phase)
 {
-    /* Release: pairs with the acquire in the clients' loop. */
+    /* M3 pairs with M4 in client_loop() of client.c: what the phase needs is written before it. */
     atomic_store_explicit(&run->shared->phase, phase, memory_order_release);
     const uint64_t one = 1;
     for (uint32_t i = 0; i < run->plan.processes; i++) {
@@ -353,7 +353,7 @@ static void set_phase(struct run *run, enum rc_bench_phase phase)
     }
 }
 
-static void note(struct run *run, const char *text)
+static void run_note(struct run *run, const char *text)
 {
     if (run->result->error[0] == '\0') {
         snprintf(run->result->error, sizeof(run->result->error), "%s", text);
@@ -367,16 +367,16 @@ static bool all_alive(struct run *run)
         int status;
         if (run->pids[i] > 0 && waitpid(run->pids[i], &status, WNOHANG) == run->pids[i]) {
             run->pids[i] = 0;
-            note(run, run->shared->tallies[i].error[0] != '\0' ? run->shared->tallies[i].error
-                      : WIFSIGNALED(status)                    ? "a client process died"
-                                                               : "a client process ended");
+            run_note(run, run->shared->tallies[i].error[0] != '\0' ? run->shared->tallies[i].error
+                          : WIFSIGNALED(status)                    ? "a client process died"
+                                                                   : "a client process ended");
             return false;
         }
     }
     return true;
 }
 
-static void progress(struct run *run, const char *what, uint64_t now)
+static void run_progress(struct run *run, const char *what, uint64_t now)
 {
     if (!run->tty || now - run->progress_ns < PROGRESS_NS) {
         return;
@@ -423,10 +423,10 @@ static bool connect_all(struct run *run)
             before = ready;
             moved = now;
         } else if (now - moved > CONNECT_QUIET_NS) {
-            note(run, "connections were accepted but never joined: is this the right --protocol?");
+            run_note(run, "connections were accepted but never joined: is this the right --protocol?");
             return false;
         }
-        progress(run, "connecting", now);
+        run_progress(run, "connecting", now);
         sleep_ns(TICK_NS / 4);
     }
 }
@@ -502,15 +502,15 @@ static bool wait_until(struct run *run, uint64_t end_ns, const char *what)
             return false; /* the first error says why */
         }
         if (run->plan.window_slots > 0 && SUM(run, closed) > 0) {
-            note(run, "the server ended a subscriber's connection");
+            run_note(run, "the server ended a subscriber's connection");
             return false;
         }
         if (SUM(run, stalls) >= 3) {
-            note(run, "nothing is delivered any more");
+            run_note(run, "nothing is delivered any more");
             return false;
         }
         note_rss(run, now);
-        progress(run, what, now);
+        run_progress(run, what, now);
     }
     return true;
 }
@@ -527,7 +527,7 @@ static bool warm_up(struct run *run)
     return going;
 }
 
-static void measure(struct run *run)
+static void run_measure(struct run *run)
 {
     struct sample from, to;
     struct rc_bench_result *const result = run->result;
@@ -555,7 +555,7 @@ static void measure(struct run *run)
     result->client_cpu_ns = (double)(to.client_cpu_ns - from.client_cpu_ns);
 }
 
-static void drain(struct run *run)
+static void run_drain(struct run *run)
 {
     const uint64_t began = rc_clock_ns();
     set_phase(run, RC_BENCH_DRAIN);
@@ -569,7 +569,7 @@ static void drain(struct run *run)
             before = deliveries;
             moved = now;
         }
-        progress(run, "draining", now);
+        run_progress(run, "draining", now);
         if ((expected > 0 && deliveries >= expected) || now - moved > DRAIN_QUIET_NS || !all_alive(run) ||
             (double)(now - began) > run->options->drain_s * 1e9) {
             run->result->drain_s = (double)(moved - began) / 1e9;
@@ -578,7 +578,7 @@ static void drain(struct run *run)
     }
 }
 
-static void stop(struct run *run)
+static void run_stop(struct run *run)
 {
     set_phase(run, RC_BENCH_STOP);
     const uint64_t until = rc_clock_ns() + STOP_NS_MAX;
@@ -587,7 +587,7 @@ static void stop(struct run *run)
         while (run->pids[i] > 0 && waitpid(run->pids[i], &status, WNOHANG) == 0) {
             if (rc_clock_ns() > until) {
                 kill(run->pids[i], SIGKILL);
-                note(run, "a client process did not stop");
+                run_note(run, "a client process did not stop");
             }
             sleep_ns(TICK_NS / 8);
         }
@@ -597,7 +597,7 @@ static void stop(struct run *run)
     }
 }
 
-static void collect(struct run *run)
+static void run_collect(struct run *run)
 {
     struct rc_bench_result *const result = run->result;
     result->total_published = SUM(run, published);
@@ -626,19 +626,19 @@ static void collect(struct run *run)
         rc_bench_latency_merge(&result->latency, &tally->latency);
         rc_bench_latency_merge(&result->handshake, &tally->handshake);
         if (tally->error[0] != '\0') {
-            note(run, tally->error);
+            run_note(run, tally->error);
         }
     }
 }
 
-static void phases(struct run *run)
+static void run_phases(struct run *run)
 {
     struct memory_sample empty, full;
     struct rc_bench_result *const result = run->result;
     find_tree(run);
     if (!prepare_all(run)) {
         result->broken_off = true;
-        stop(run);
+        run_stop(run);
         return;
     }
     const bool settle = run->plan.scenario->idle || run->plan.subscribers >= 10000;
@@ -649,7 +649,7 @@ static void phases(struct run *run)
     set_phase(run, RC_BENCH_CONNECT);
     if (!connect_all(run)) {
         result->broken_off = true;
-        stop(run);
+        run_stop(run);
         return;
     }
     set_phase(run, RC_BENCH_HOLD);
@@ -670,10 +670,10 @@ static void phases(struct run *run)
         }
     }
     if (!result->broken_off) {
-        measure(run);
+        run_measure(run);
     }
-    drain(run);
-    stop(run);
+    run_drain(run);
+    run_stop(run);
 }
 
 int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result *result, struct rc_err *err)
@@ -697,8 +697,8 @@ int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result 
         failed = start_processes(run, err);
     }
     if (failed == 0) {
-        phases(run);
-        collect(run);
+        run_phases(run);
+        run_collect(run);
     } else if (run->pids != NULL) {
         for (uint32_t i = 0; i < run->plan.processes; i++) {
             if (run->pids[i] > 0) {

@@ -3,6 +3,8 @@
 
 #include "bench/traffic.h"
 
+#define PUBLISHERS_MAX 256u
+
 #include "common/base/check.h"
 
 #include <string.h>
@@ -102,4 +104,16 @@ const struct rc_bench_scenario *rc_bench_scenario_find(const char *name)
 const struct rc_bench_scenario *rc_bench_scenario_at(unsigned index)
 {
     return index < RC_ARRAY_COUNT(scenarios) ? scenarios[index] : NULL;
+}
+
+uint32_t rc_bench_scenario_publishers(const struct rc_bench_options *options)
+{
+    const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
+    if (scenario == NULL || !scenario->publishes || scenario->members) {
+        return 0;
+    }
+    if (options->publishers > 0 || options->window == 0) {
+        return options->publishers > 0 ? options->publishers : 1;
+    }
+    return options->window < PUBLISHERS_MAX ? options->window : PUBLISHERS_MAX;
 }

@@ -33,6 +33,9 @@ struct rc_bench_scenario {
 const struct rc_bench_scenario *rc_bench_scenario_find(const char *name);
 const struct rc_bench_scenario *rc_bench_scenario_at(unsigned index);
 
+/* Connections that only publish: as many as messages may be in flight, up to a bound, unless it was said. */
+uint32_t rc_bench_scenario_publishers(const struct rc_bench_options *options);
+
 extern const struct rc_bench_scenario rc_bench_scenario_fanout;
 extern const struct rc_bench_scenario rc_bench_scenario_rooms;
 extern const struct rc_bench_scenario rc_bench_scenario_unicast;

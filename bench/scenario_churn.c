@@ -33,7 +33,7 @@ static struct comings *comings_of(const struct rc_bench_client *client)
     return ((struct rc_bench_traffic *)client->state)->own;
 }
 
-static int start(struct rc_bench_client *client)
+static int comings_start(struct rc_bench_client *client)
 {
     int failed = rc_bench_traffic_start(client);
     struct comings *const comings = calloc(1, sizeof(*comings));
@@ -47,7 +47,7 @@ static int start(struct rc_bench_client *client)
     return comings->queue == NULL || comings->leaving == NULL ? -ENOMEM : 0;
 }
 
-static void push(struct comings *comings, uint32_t slot)
+static void coming_push(struct comings *comings, uint32_t slot)
 {
     comings->queue[comings->queue_tail++ % comings->queue_room] = slot;
 }
@@ -61,7 +61,7 @@ static double share_of_rate(const struct rc_bench_client *client)
 
 static int churn_start(struct rc_bench_client *client)
 {
-    const int failed = start(client);
+    const int failed = comings_start(client);
     if (failed != 0) {
         return failed;
     }
@@ -71,7 +71,7 @@ static int churn_start(struct rc_bench_client *client)
         (uint32_t)(((uint64_t)plan->restless * client->subscribers + plan->subscribers - 1) / plan->subscribers);
     client->held_back = restless;
     for (uint32_t i = 0; i < restless; i++) {
-        push(comings_of(client), client->subscribers - restless + i);
+        coming_push(comings_of(client), client->subscribers - restless + i);
     }
     return 0;
 }
@@ -89,7 +89,7 @@ static void churn_ready(struct rc_bench_client *client, uint32_t slot, uint64_t 
 static void churn_closed(struct rc_bench_client *client, uint32_t slot)
 {
     if (slot >= client->subscribers - client->held_back && slot < client->subscribers) {
-        push(comings_of(client), slot);
+        coming_push(comings_of(client), slot);
     }
 }
 
@@ -154,7 +154,7 @@ static void storm_ready(struct rc_bench_client *client, uint32_t slot, uint64_t 
 static void storm_closed(struct rc_bench_client *client, uint32_t slot)
 {
     if (slot < client->subscribers && comings_of(client)->began_ns != 0) {
-        push(comings_of(client), slot);
+        coming_push(comings_of(client), slot);
     }
 }
 
@@ -189,7 +189,7 @@ const struct rc_bench_scenario rc_bench_scenario_storm = {
     .role = RC_BENCH_SUBSCRIBER,
     .publishes = true,
     .open_loop_only = true,
-    .start = start,
+    .start = comings_start,
     .ready = storm_ready,
     .payload = rc_bench_traffic_payload,
     .closed = storm_closed,
@@ -265,7 +265,7 @@ const struct rc_bench_scenario rc_bench_scenario_slow = {
     .role = RC_BENCH_SUBSCRIBER,
     .publishes = true,
     .open_loop_only = true,
-    .start = start,
+    .start = comings_start,
     .ready = slow_ready,
     .payload = rc_bench_traffic_payload,
     .closed = rc_bench_traffic_closed,

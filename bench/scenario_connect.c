@@ -12,7 +12,7 @@ struct cycle {
     uint64_t opened;
 };
 
-static int start(struct rc_bench_client *client)
+static int connect_start(struct rc_bench_client *client)
 {
     struct cycle *const cycle = calloc(1, sizeof(*cycle));
     if (cycle == NULL) {
@@ -29,20 +29,20 @@ static int start(struct rc_bench_client *client)
     return 0;
 }
 
-static void ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns)
+static void connect_ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns)
 {
     (void)now_ns;
     rc_bench_count(&client->tally->deliveries, 1); /* what is counted here is connections */
     rc_bench_client_close(client, slot);
 }
 
-static void closed(struct rc_bench_client *client, uint32_t slot)
+static void connect_closed(struct rc_bench_client *client, uint32_t slot)
 {
     struct cycle *const cycle = client->state;
     cycle->free[cycle->free_count++] = slot;
 }
 
-static uint64_t turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
+static uint64_t connect_turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
 {
     struct cycle *const cycle = client->state;
     if (phase != RC_BENCH_RUN) {
@@ -71,10 +71,10 @@ const struct rc_bench_scenario rc_bench_scenario_connect = {
     .default_protocol = "ringcast",
     .role = RC_BENCH_TARGET,
     .opens_itself = true,
-    .start = start,
-    .ready = ready,
-    .closed = closed,
-    .turn = turn,
+    .start = connect_start,
+    .ready = connect_ready,
+    .closed = connect_closed,
+    .turn = connect_turn,
 };
 
 const struct rc_bench_scenario rc_bench_scenario_idle = {

@@ -17,7 +17,7 @@ struct echo {
     bool running;
 };
 
-static int start(struct rc_bench_client *client)
+static int echo_start(struct rc_bench_client *client)
 {
     struct echo *const echo = calloc(1, sizeof(*echo));
     if (echo == NULL) {
@@ -29,7 +29,7 @@ static int start(struct rc_bench_client *client)
     return echo->tracks == NULL || echo->text == NULL ? -ENOMEM : 0;
 }
 
-static void ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns)
+static void echo_ready(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns)
 {
     (void)now_ns;
     const struct echo *const echo = client->state;
@@ -52,7 +52,7 @@ static void send_one(struct rc_bench_client *client, uint32_t slot, uint64_t sch
     echo->sent++;
 }
 
-static void payload(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
+static void echo_payload(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
 {
     struct echo *const echo = client->state;
     struct rc_bench_tally *const tally = client->tally;
@@ -91,7 +91,7 @@ static void payload(struct rc_bench_client *client, uint32_t slot, struct rc_spa
     }
 }
 
-static uint64_t turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
+static uint64_t echo_turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_bench_phase phase)
 {
     struct echo *const echo = client->state;
     if (phase != RC_BENCH_RUN || client->subscribers == 0) {
@@ -124,7 +124,7 @@ static uint64_t turn(struct rc_bench_client *client, uint64_t now_ns, enum rc_be
     }
 }
 
-static void finish(struct rc_bench_client *client)
+static void echo_finish(struct rc_bench_client *client)
 {
     const struct echo *const echo = client->state;
     for (uint32_t slot = 0; slot < client->subscribers; slot++) {
@@ -142,9 +142,9 @@ const struct rc_bench_scenario rc_bench_scenario_echo = {
     .default_protocol = "echo",
     .role = RC_BENCH_SUBSCRIBER,
     .holds_steady = true,
-    .start = start,
-    .ready = ready,
-    .payload = payload,
-    .turn = turn,
-    .finish = finish,
+    .start = echo_start,
+    .ready = echo_ready,
+    .payload = echo_payload,
+    .turn = echo_turn,
+    .finish = echo_finish,
 };

@@ -14,7 +14,7 @@
 
 #define PLAIN_BYTES 16384u /* of a record at most */
 
-static void failed(struct rc_bench_client *client, uint32_t slot, const char *what)
+static void tls_failed(struct rc_bench_client *client, uint32_t slot, const char *what)
 {
     const unsigned long error = ERR_get_error();
     const char *const reason = ERR_reason_error_string(error);
@@ -58,12 +58,12 @@ static void send_own(struct rc_bench_client *client, uint32_t slot)
     }
 }
 
-static void shake(struct rc_bench_client *client, uint32_t slot)
+static void tls_shake(struct rc_bench_client *client, uint32_t slot)
 {
     SSL *const ssl = client->tls[slot];
     const int done = SSL_do_handshake(ssl);
     if (done != 1 && SSL_get_error(ssl, done) != SSL_ERROR_WANT_READ) {
-        failed(client, slot, "handshake");
+        tls_failed(client, slot, "handshake");
         return;
     }
     send_own(client, slot);
@@ -81,7 +81,7 @@ void rc_bench_tls_open(struct rc_bench_client *client, uint32_t slot)
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
     client->tls[slot] = ssl;
-    shake(client, slot);
+    tls_shake(client, slot);
 }
 
 void rc_bench_tls_receive(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
@@ -92,14 +92,14 @@ void rc_bench_tls_receive(struct rc_bench_client *client, uint32_t slot, const u
     const int taken = BIO_write(SSL_get_rbio(ssl), bytes, (int)count);
     RC_ASSERT(taken == (int)count);
     if (SSL_is_init_finished(ssl) == 0) {
-        shake(client, slot);
+        tls_shake(client, slot);
     }
     while (client->conns[slot].generation == generation && SSL_is_init_finished(ssl) == 1) {
         const int got = SSL_read(ssl, client->tls_plain, PLAIN_BYTES);
         if (got <= 0) {
             const int error = SSL_get_error(ssl, got);
             if (error != SSL_ERROR_WANT_READ) {
-                failed(client, slot, "receiving");
+                tls_failed(client, slot, "receiving");
                 return;
             }
             send_own(client, slot);
@@ -114,7 +114,7 @@ uint32_t rc_bench_tls_seal(struct rc_bench_client *client, uint32_t slot, uint8_
     SSL *const ssl = client->tls[slot];
     BIO *const out = SSL_get_wbio(ssl);
     if (SSL_write(ssl, bytes, (int)count) != (int)count) {
-        failed(client, slot, "sending");
+        tls_failed(client, slot, "sending");
         return 0;
     }
     const size_t sealed = BIO_ctrl_pending(out);

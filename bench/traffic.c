@@ -68,7 +68,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
     (void)now_ns;
     struct rc_bench_traffic *const traffic = traffic_of(client);
     const struct rc_bench_plan *const plan = client->plan;
-    const bool running = atomic_load_explicit(&client->shared->phase, memory_order_acquire) >= RC_BENCH_RUN;
+    const bool running = atomic_load_explicit(&client->shared->phase, memory_order_relaxed) >= RC_BENCH_RUN;
     for (uint32_t i = 0; i < plan->streams_per_channel; i++) {
         struct rc_bench_track *const track = &traffic->tracks[(size_t)slot * plan->streams_per_channel + i];
         const uint32_t stream = client->conns[slot].channel + i * plan->channels;
@@ -76,7 +76,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
             break;
         }
         if (running) {
-            /* Acquire: pairs with publish(); what has a number from here on was published after our subscription. */
+            /* M7 pairs with M6 in stream_publish(): what has a number from here on was published after our subscription. */
             const uint32_t bound = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
             if (plan->options->reconnect && bound > track->expected) {
                 rc_bench_count(&client->tally->excused, bound - track->expected); /* published while it was away */
@@ -101,17 +101,18 @@ void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
 /* --- the closed loop's accounting ---------------------------------------------------------------------------------- */
 
 /* Every subscriber has the message whose place in `left` is `at`. */
-static void completed(struct rc_bench_client *client, size_t at)
+static void message_completed(struct rc_bench_client *client, size_t at)
 {
     struct rc_bench_shared *const shared = client->shared;
+    /* M0 pairs with nothing: the fence M1 orders it. */
     const uint64_t number = atomic_fetch_add_explicit(&shared->completed, 1, memory_order_seq_cst);
-    /* F1 pairs with G1 in take_finished(). The place is free: fewer are in flight than there are. */
+    /* F1 pairs with F2 in take_finished(). The place is free: fewer are in flight than there are. */
     atomic_store_explicit(&shared->finished[number & (shared->finished_slots - 1)], (uint32_t)at + 1,
                           memory_order_release);
     if (client->process == 0) {
         return;
     }
-    /* R1 pairs with A1 in wait_for() of client.c: the count was added before the flag is looked at. */
+    /* M1 pairs with M2 in wait_for() of client.c: the count was added before the flag is looked at. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&client->shared->publisher_sleeps, memory_order_relaxed) != 0) {
         const uint64_t one = 1;
@@ -122,7 +123,7 @@ static void completed(struct rc_bench_client *client, size_t at)
 }
 
 /* One subscriber of this process has (or will never have) this number. */
-static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t sequence)
+static void message_credit(struct rc_bench_client *client, uint32_t stream, uint32_t sequence)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
     const uint32_t channel = stream % client->plan->channels;
@@ -131,11 +132,11 @@ static void credit(struct rc_bench_client *client, uint32_t stream, uint32_t seq
         return;
     }
     traffic->counts[at] = 0;
-    /* Acquire-release: the last process continues what the others did. */
+    /* M8 pairs with M8 of the other processes: the last one continues what they did. */
     if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
         traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
-        completed(client, at);
+        message_completed(client, at);
     }
 }
 
@@ -188,9 +189,9 @@ void rc_bench_traffic_payload(struct rc_bench_client *client, uint32_t slot, str
     }
     if (plan->window_slots > 0 && result != RC_BENCH_TRACK_LATE) {
         for (uint32_t i = skipped; i > 0; i--) {
-            credit(client, payload.stream, payload.sequence - i);
+            message_credit(client, payload.stream, payload.sequence - i);
         }
-        credit(client, payload.stream, payload.sequence);
+        message_credit(client, payload.stream, payload.sequence);
     }
 }
 
@@ -206,7 +207,7 @@ void rc_bench_traffic_finish(struct rc_bench_client *client)
         }
         const bool excused = traffic->excused != NULL && traffic->excused[slot] != 0;
         for (uint32_t stream = conn->channel, i = 0; stream < plan->streams; stream += plan->channels, i++) {
-            const uint32_t total = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
+            const uint32_t total = rc_bench_sequence(client->shared, stream);
             const uint32_t expected = traffic->tracks[(size_t)slot * plan->streams_per_channel + i].expected;
             if (total > expected) {
                 if (!excused) {
@@ -223,7 +224,7 @@ void rc_bench_traffic_finish(struct rc_bench_client *client)
 /* --- publishing -------------------------------------------------------------------------------------------------------- */
 
 /* Publishes one message on a stream; false while its publisher's server does not read. */
-static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns)
+static bool stream_publish(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns)
 {
     const struct rc_bench_plan *const plan = client->plan;
     const struct rc_bench_protocol *const protocol = client->protocol;
@@ -257,17 +258,17 @@ static bool publish(struct rc_bench_client *client, uint32_t stream, uint64_t sc
     memcpy(at + before_bytes + payload_bytes, after, after_bytes);
     rc_bench_ws_mask(at, text_bytes, key);
     rc_bench_client_commit(client, slot, (uint32_t)bytes);
-    /* Release: pairs with rc_bench_traffic_ready(). */
+    /* M6 pairs with M7 in rc_bench_traffic_ready(): the message is on its way before its number. */
     atomic_store_explicit(&client->shared->sequences[stream], sequence + 1, memory_order_release);
     rc_bench_count(&client->tally->published, 1);
     return true;
 }
 
-/* publish(), and how long the server did not let it. */
+/* stream_publish(), and how long the server did not let it. */
 static bool publish_or_block(struct rc_bench_client *client, uint32_t stream, uint64_t scheduled_ns, uint64_t now_ns)
 {
     struct rc_bench_traffic *const traffic = traffic_of(client);
-    if (!publish(client, stream, scheduled_ns)) {
+    if (!stream_publish(client, stream, scheduled_ns)) {
         if (traffic->blocked_since_ns == 0) {
             traffic->blocked_since_ns = now_ns;
         }
@@ -292,7 +293,7 @@ static bool publish_of(struct rc_bench_client *client, uint32_t talker, uint32_t
     }
     traffic->talkers[at] = talker + 1;
     if (traffic->processes_on[stream % plan->channels] == 0) {
-        completed(client, at); /* nobody is there to have it */
+        message_completed(client, at); /* nobody is there to have it */
     }
     return true;
 }
@@ -325,7 +326,7 @@ static void take_finished(struct rc_bench_client *client, uint64_t now_ns)
     struct rc_bench_shared *const shared = client->shared;
     for (;;) {
         _Atomic uint32_t *const next = &shared->finished[traffic->completed_before & (shared->finished_slots - 1)];
-        /* G1 pairs with F1 in completed(). */
+        /* F2 pairs with F1 in message_completed(): all its subscribers have the message. */
         const uint32_t place = atomic_load_explicit(next, memory_order_acquire);
         if (place == 0) {
             break;

@@ -13,6 +13,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
+#include "acceptor/watch/loop.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
@@ -55,7 +56,7 @@ static const struct {
     {"help-config", RC_CLI_HELP_CONFIG},
 };
 
-static int wrong(const char *what, const char *word)
+static int usage_wrong(const char *what, const char *word)
 {
     fprintf(stderr, "ringcast: %s%s%s; `ringcast help` lists what there is\n", what, word != NULL ? ": " : "",
             word != NULL ? word : "");
@@ -97,9 +98,9 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
     } else if (cli->command == RC_CLI_CHECK && word[0] != '-' && cli->config == NULL) {
         cli->config = value = word;
     } else {
-        return wrong("unknown argument", word);
+        return usage_wrong("unknown argument", word);
     }
-    return value[0] != '\0' ? 0 : wrong("a value is missing after", word);
+    return value[0] != '\0' ? 0 : usage_wrong("a value is missing after", word);
 }
 
 int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
@@ -121,7 +122,7 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
             return code;
         }
     }
-    return cli->command == RC_CLI_CHECK && cli->config == NULL ? wrong("check needs a FILE", NULL) : 0;
+    return cli->command == RC_CLI_CHECK && cli->config == NULL ? usage_wrong("check needs a FILE", NULL) : 0;
 }
 
 static void print_errors(const struct rc_config_errors *errors)
@@ -135,7 +136,7 @@ static void print_errors(const struct rc_config_errors *errors)
 }
 
 /* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
-static struct rc_settings *load(const char *path, bool quickstart, bool files)
+static struct rc_settings *settings_load(const char *path, bool quickstart, bool files)
 {
     struct rc_config_errors errors = {0};
     struct rc_settings *settings = rc_settings_new(path, quickstart);
@@ -152,24 +153,24 @@ static struct rc_settings *load(const char *path, bool quickstart, bool files)
     return settings;
 }
 
-static int run(const struct rc_cli *cli)
+static int command_run(const struct rc_cli *cli)
 {
     const char *quickstart = getenv("RINGCAST_QUICKSTART");
-    struct rc_settings *settings = load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0, true);
+    struct rc_settings *settings = settings_load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
     rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
-    const int exit_code = rc_supervisor_run(settings);
+    const int exit_code = rc_acceptor_run(settings);
     rc_settings_free(settings);
     return exit_code;
 }
 
-static int check(const struct rc_cli *cli)
+static int command_check(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = load(cli->config, false, true);
+    struct rc_settings *settings = settings_load(cli->config, false, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -191,9 +192,9 @@ static int check(const struct rc_cli *cli)
     return RC_EXIT_OK;
 }
 
-static int tune(const struct rc_cli *cli)
+static int command_tune(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = load(cli->config, false, false);
+    struct rc_settings *settings = settings_load(cli->config, false, false);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -262,13 +263,13 @@ static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_u
     return one;
 }
 
-static int ask(const struct rc_cli *cli, const char *request)
+static int command_ask(const struct rc_cli *cli, const char *request)
 {
     struct rc_err err = {{0}};
     char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
     const char *path = cli->socket;
     if (path == NULL && cli->config != NULL) {
-        struct rc_settings *settings = load(cli->config, false, false);
+        struct rc_settings *settings = settings_load(cli->config, false, false);
         if (settings == NULL) {
             return RC_EXIT_CONFIG;
         }
@@ -298,17 +299,17 @@ int rc_cli_run(const struct rc_cli *cli)
 {
     switch (cli->command) {
     case RC_CLI_RUN:
-        return run(cli);
+        return command_run(cli);
     case RC_CLI_CHECK:
-        return check(cli);
+        return command_check(cli);
     case RC_CLI_STATUS:
-        return ask(cli, cli->json ? "status json" : "status");
+        return command_ask(cli, cli->json ? "status json" : "status");
     case RC_CLI_RELOAD:
-        return ask(cli, "reload");
+        return command_ask(cli, "reload");
     case RC_CLI_STOP:
-        return ask(cli, cli->now ? "stop now" : "stop");
+        return command_ask(cli, cli->now ? "stop now" : "stop");
     case RC_CLI_TUNE:
-        return tune(cli);
+        return command_tune(cli);
     case RC_CLI_VERSION:
         printf("ringcast %s\n", RC_VERSION);
         return RC_EXIT_OK;

@@ -84,7 +84,7 @@ static void copy_member(char *out, size_t capacity, const json_t *object, const 
 }
 
 /* Who listens on an open connection? Closes it. */
-static void identify(struct rc_client_broker *broker, int fd)
+static void peer_identify(struct rc_client_broker *broker, int fd)
 {
     struct ucred peer;
     socklen_t peer_bytes = sizeof(peer);
@@ -99,14 +99,14 @@ static void identify(struct rc_client_broker *broker, int fd)
 }
 
 /* In a folder like /tmp only what root or we made is believed. */
-static bool believed(const char *path, bool anybody_writes)
+static bool peer_believed(const char *path, bool anybody_writes)
 {
     struct stat status;
     return lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
            (!anybody_writes || status.st_uid == 0 || status.st_uid == geteuid());
 }
 
-static void collect(struct rc_client_brokers *brokers, const char *folder, const char *config, unsigned *silent)
+static void answer_collect(struct rc_client_brokers *brokers, const char *folder, const char *config, unsigned *silent)
 {
     struct stat status;
     DIR *directory = opendir(folder);
@@ -124,7 +124,7 @@ static void collect(struct rc_client_brokers *brokers, const char *folder, const
         const int bytes = named_like_ours(entry->d_name)
                               ? snprintf(next->socket, sizeof(next->socket), "%s/%s", folder, entry->d_name)
                               : -1;
-        if (bytes < 0 || (size_t)bytes >= sizeof(next->socket) || !believed(next->socket, anybody_writes)) {
+        if (bytes < 0 || (size_t)bytes >= sizeof(next->socket) || !peer_believed(next->socket, anybody_writes)) {
             continue;
         }
         const int fd = connect_to(next->socket, RC_CLIENT_ANSWER_MS);
@@ -133,7 +133,7 @@ static void collect(struct rc_client_brokers *brokers, const char *folder, const
             continue;
         }
         if (fd >= 0) {
-            identify(next, fd);
+            peer_identify(next, fd);
         }
         *silent += next->silent ? 1u : 0u;
         if (config == NULL || strcmp(next->config, config) == 0) {
@@ -165,7 +165,7 @@ void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsig
     rc_console_folders(folders, storage, sizeof(storage));
     for (size_t i = 0; folders[i] != NULL; i++) {
         if (!seen_before(folders, i)) {
-            collect(brokers, folders[i], config, silent);
+            answer_collect(brokers, folders[i], config, silent);
         }
     }
 }
@@ -183,7 +183,7 @@ struct answer {
     bool first_done;
 };
 
-static void take(struct answer *answer, const char *text, size_t bytes, FILE *out)
+static void answer_take(struct answer *answer, const char *text, size_t bytes, FILE *out)
 {
     size_t at = 0;
     while (at < bytes && !answer->first_done) {
@@ -218,7 +218,7 @@ int rc_client_ask(int fd, const char *request, FILE *out, struct rc_err *err)
         if (bytes <= 0) {
             break;
         }
-        take(&answer, buffer, (size_t)bytes, out);
+        answer_take(&answer, buffer, (size_t)bytes, out);
     }
     close(fd);
     if (!answer.first_done) {

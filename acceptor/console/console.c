@@ -61,7 +61,7 @@ int rc_console_path(char *path, size_t capacity, const char *configured, const c
     return rc_err_set(err, -EACCES, "no folder for the control socket can be written to: set server.control_socket");
 }
 
-static int watch(struct rc_console *console, int operation, int fd, uint32_t number, uint32_t events)
+static int session_watch(struct rc_console *console, int operation, int fd, uint32_t number, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.u32 = number}};
     return epoll_ctl(console->epoll_fd, operation, fd, &event) == 0 ? 0 : -errno;
@@ -84,7 +84,7 @@ static int listen_on(struct rc_console *console, const struct sockaddr_un *addre
     if (listen(console->listen_fd, RC_CONSOLE_BACKLOG) != 0) {
         return -errno;
     }
-    return watch(console, EPOLL_CTL_ADD, console->listen_fd, RC_CONSOLE_LISTENER, EPOLLIN);
+    return session_watch(console, EPOLL_CTL_ADD, console->listen_fd, RC_CONSOLE_LISTENER, EPOLLIN);
 }
 
 int rc_console_open(struct rc_console *console, const char *path, rc_console_handler *handler, void *context,
@@ -176,7 +176,7 @@ static void accept_all(struct rc_console *console, uint64_t now_ms)
         }
         uint32_t number = 0;
         struct rc_console_session *session = peer_allowed(fd) ? free_session(console, &number) : NULL;
-        if (session == NULL || watch(console, EPOLL_CTL_ADD, fd, number, EPOLLIN | EPOLLRDHUP) != 0) {
+        if (session == NULL || session_watch(console, EPOLL_CTL_ADD, fd, number, EPOLLIN | EPOLLRDHUP) != 0) {
             close(fd);
             continue;
         }
@@ -199,7 +199,7 @@ static bool send_output(struct rc_console *console, uint32_t number)
             continue;
         }
         if (sent < 0 && errno == EAGAIN) {
-            (void)watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLOUT);
+            (void)session_watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLOUT);
             return true;
         }
         if (sent <= 0) {
@@ -213,7 +213,7 @@ static bool send_output(struct rc_console *console, uint32_t number)
         return false;
     }
     /* Only the caller's leaving is of interest now. */
-    (void)watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLRDHUP);
+    (void)session_watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLRDHUP);
     return true;
 }
 
@@ -239,7 +239,7 @@ static void read_request(struct rc_console *console, uint32_t number)
     }
     *end = '\0';
     session->state = RC_CONSOLE_WAITING;
-    (void)watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLRDHUP);
+    (void)session_watch(console, EPOLL_CTL_MOD, session->fd, number, EPOLLRDHUP);
     console->handler(console->context, session->handle, session->request);
 }
 

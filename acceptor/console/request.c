@@ -11,7 +11,7 @@
 #include "acceptor/watch/reload.h"
 #include "acceptor/console/status.h"
 
-static void answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
+static void request_answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
 {
     rc_console_write(&supervisor->console, handle, text, strlen(text));
 }
@@ -22,7 +22,7 @@ static void answer_status(struct rc_supervisor *supervisor, uint32_t handle, boo
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
     if (out == NULL) {
-        answer(supervisor, handle, "error\nno memory\n");
+        request_answer(supervisor, handle, "error\nno memory\n");
         return;
     }
     fputs("ok\n", out);
@@ -34,7 +34,7 @@ static void answer_status(struct rc_supervisor *supervisor, uint32_t handle, boo
     if (fclose(out) == 0) {
         rc_console_write(&supervisor->console, handle, text, bytes);
     } else {
-        answer(supervisor, handle, "error\nno memory\n");
+        request_answer(supervisor, handle, "error\nno memory\n");
     }
     free(text);
 }
@@ -50,7 +50,7 @@ static void answer_stop(struct rc_supervisor *supervisor, uint32_t handle, bool 
         snprintf(line, sizeof(line), "ok\nclients are sent away, for %" PRIu64 " s at most\n",
                  rc_segments_config(&supervisor->broker.segments)->server.drain_timeout_ms / 1000u);
     }
-    answer(supervisor, handle, line);
+    request_answer(supervisor, handle, line);
     if (supervisor->stop_waiter_count < RC_CONSOLE_SESSIONS_MAX) {
         supervisor->stop_waiters[supervisor->stop_waiter_count++] = handle;
     } else {
@@ -72,9 +72,9 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
     if (strcmp(request, "status") == 0 || strcmp(request, "status json") == 0) {
         answer_status(supervisor, handle, strcmp(request, "status json") == 0);
     } else if (strcmp(request, "version") == 0) {
-        answer(supervisor, handle, "ok\n" RC_VERSION "\n");
+        request_answer(supervisor, handle, "ok\n" RC_VERSION "\n");
     } else {
-        answer(supervisor, handle, "error\nthis broker (version " RC_VERSION ") does not know that request\n");
+        request_answer(supervisor, handle, "error\nthis broker (version " RC_VERSION ") does not know that request\n");
     }
     rc_console_finish(&supervisor->console, handle, supervisor->now_ms);
 }
@@ -82,7 +82,7 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
 void rc_request_ended(struct rc_supervisor *supervisor)
 {
     for (uint32_t i = 0; i < supervisor->stop_waiter_count; i++) {
-        answer(supervisor, supervisor->stop_waiters[i], "ended\n");
+        request_answer(supervisor, supervisor->stop_waiters[i], "ended\n");
         rc_console_finish(&supervisor->console, supervisor->stop_waiters[i], supervisor->now_ms);
     }
     supervisor->stop_waiter_count = 0;

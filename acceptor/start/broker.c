@@ -158,7 +158,7 @@ static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_con
 }
 
 /* Limits and programs: what can fail before anything was made. */
-static int prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
     int code = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
     if (code == 0) {
@@ -189,7 +189,7 @@ static int prepare(struct rc_broker *broker, const struct rc_config *config, str
 
 static int open_all(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int code = prepare(broker, config, err);
+    int code = broker_prepare(broker, config, err);
     if (code == 0) {
         code = rc_segments_create(&broker->segments, config, broker->worker_count, err);
     }
@@ -229,7 +229,7 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
     if (broker == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory");
     }
-    const int code = prepare(broker, config, err);
+    const int code = broker_prepare(broker, config, err);
     free(broker);
     return code;
 }
@@ -314,16 +314,17 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     child->started_ms = now_ms;
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
-    atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_release);
-    /* R3 pairs with the relay's acquire in rc_port_follow: from here on it writes to this generation. */
+    /* Relaxed, as DOWN below: who reads it concludes nothing about another word. */
+    atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_relaxed);
+    /* B2 pairs with P3 in relay/route/port.c, rc_port_follow: who sees 1 sees the generation that starts, and writes to it. */
     atomic_store_explicit(&child->life->running, 1, memory_order_release);
     const pid_t pid = rc_spawn_child(&spawn, &args, &child->pidfd, err);
     if (truth_fd >= 0) {
         close(truth_fd);
     }
     if (pid < 0) {
-        atomic_store_explicit(&child->life->running, 0, memory_order_release);
-        atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
+        atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
+        atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
         return (int)pid;
     }
     child->pid = pid;
@@ -338,13 +339,13 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
         rc_steer_set_live(&broker->steer, (uint32_t)child->index, false);
         rc_steer_reset_load(&broker->steer, (uint32_t)child->index);
     }
-    atomic_store_explicit(&child->life->running, 0, memory_order_release);
+    atomic_store_explicit(&child->life->running, 0, memory_order_relaxed); /* only 1 promises something: B2 */
     atomic_store_explicit(&child->life->pid, 0, memory_order_relaxed);
-    atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_release);
+    atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
     child->ready = child->stuck = child->behind = false;
     const uint32_t generation = atomic_load_explicit(&child->life->generation, memory_order_relaxed) + 1;
-    /* R1 pairs with the acquire of the generation in the other children: the former process has written its last. */
+    /* B1 pairs with P2 in relay/route/port.c and C3 in common/shm/control.h: the former process has written its last. */
     atomic_store_explicit(&child->life->generation, generation, memory_order_release);
     child->pid = 0;
     close_fd(&child->pidfd);

@@ -33,7 +33,7 @@ static uint64_t digest_of(const char *path, char *buffer)
     return got == 0 && digest == 0 ? 1 : digest;
 }
 
-static void add(struct rc_files *files, const char *key, bool reread, const char *path, const char *suffix)
+static void files_add(struct rc_files *files, const char *key, bool reread, const char *path, const char *suffix)
 {
     if (path[0] != '\0') {
         RC_ASSERT(files->count < RC_FILES_MAX);
@@ -48,16 +48,16 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
 {
     files->count = 0;
     for (uint32_t i = 0; config->tls.listen.count > 0 && i < config->tls.certificates.count; i++) {
-        add(files, "tls.certificates", true, config->tls.certificates.items[i].text, "");
-        add(files, "tls.certificates", true, config->tls.certificates.items[i].text, ".ocsp");
+        files_add(files, "tls.certificates", true, config->tls.certificates.items[i].text, "");
+        files_add(files, "tls.certificates", true, config->tls.certificates.items[i].text, ".ocsp");
     }
     if (config->tls.listen.count > 0) {
-        add(files, "tls.client_ca", true, config->tls.client_ca.text, "");
+        files_add(files, "tls.client_ca", true, config->tls.client_ca.text, "");
     }
     if (config->redis.url.text[0] != '\0') {
-        add(files, "redis.tls_ca", false, config->redis.tls_ca.text, "");
-        add(files, "redis.tls_certificate", false, config->redis.tls_certificate.text, "");
-        add(files, "redis.tls_key", false, config->redis.tls_key.text, "");
+        files_add(files, "redis.tls_ca", false, config->redis.tls_ca.text, "");
+        files_add(files, "redis.tls_certificate", false, config->redis.tls_certificate.text, "");
+        files_add(files, "redis.tls_key", false, config->redis.tls_key.text, "");
     }
     char *buffer = malloc(FILE_BYTES_MAX);
     for (uint32_t i = 0; i < files->count; i++) {
@@ -66,7 +66,7 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
     free(buffer);
 }
 
-static const struct rc_file *find(const struct rc_files *files, const struct rc_file *wanted)
+static const struct rc_file *files_find(const struct rc_files *files, const struct rc_file *wanted)
 {
     for (uint32_t i = 0; i < files->count; i++) {
         if (strcmp(files->items[i].key, wanted->key) == 0 && strcmp(files->items[i].path, wanted->path) == 0) {
@@ -84,7 +84,7 @@ unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *nex
     text[0] = '\0';
     for (uint32_t i = 0; i < next->count; i++) {
         const struct rc_file *is = &next->items[i];
-        const struct rc_file *was = find(old, is);
+        const struct rc_file *was = files_find(old, is);
         if (is->reread != reread || was == NULL || was->digest == is->digest) {
             continue;
         }
@@ -101,7 +101,7 @@ void rc_files_take(struct rc_files *files, const struct rc_files *next)
     struct rc_files merged;
     merged.count = next->count;
     for (uint32_t i = 0; i < next->count; i++) {
-        const struct rc_file *was = find(files, &next->items[i]);
+        const struct rc_file *was = files_find(files, &next->items[i]);
         merged.items[i] = !next->items[i].reread && was != NULL ? *was : next->items[i];
     }
     files->count = merged.count;

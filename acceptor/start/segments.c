@@ -153,14 +153,14 @@ static void renew_report(struct rc_report *report)
 {
     report->abi = RC_CORE_ABI;
     report->build = RC_BUILD_ID;
-    atomic_store_explicit(&report->ready, RC_REPORT_READY, memory_order_release); /* R2, as in rc_segments_publish */
+    atomic_store_explicit(&report->ready, RC_REPORT_READY, memory_order_release); /* S1a */
 }
 
 void rc_segments_renew(struct rc_segments *segments, int index)
 {
     if (index < 0) {
         segments->keep->abi = RC_CORE_ABI;
-        atomic_store_explicit(&segments->keep->ready, RC_KEEP_READY, memory_order_release); /* R2 */
+        atomic_store_explicit(&segments->keep->ready, RC_KEEP_READY, memory_order_release); /* S1b */
         renew_report(&segments->relay->report);
         for (uint32_t i = 0; i < segments->worker_count; i++) {
             rc_segments_renew(segments, (int)i);
@@ -171,8 +171,7 @@ void rc_segments_renew(struct rc_segments *segments, int index)
     port->abi = RC_PORT_ABI;
     port->ring_bytes = segments->ring_bytes;
     port->overflow_bytes = segments->overflow_bytes;
-    /* R1 pairs with the acquire of a child that attaches the port: whoever sees ready sees the sizes. */
-    atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release);
+    atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release); /* S1c */
     renew_report(segments->workers[index]);
 }
 
@@ -180,8 +179,8 @@ void rc_segments_publish(struct rc_segments *segments)
 {
     rc_segments_renew(segments, -1);
     renew_report(segments->acceptor);
-    atomic_store_explicit(&segments->configs->ready, RC_CONFIG_READY, memory_order_release);
-    /* R2 pairs with C4 in rc_control_attach: whoever sees a segment ready sees what it must begin with. */
+    atomic_store_explicit(&segments->configs->ready, RC_CONFIG_READY, memory_order_release); /* S1d */
+    /* S1 pairs with C4 in rc_control_attach: whoever sees a segment ready sees what it must begin with. */
     atomic_store_explicit(&segments->core->ready, RC_CORE_READY, memory_order_release);
 }
 
@@ -211,7 +210,7 @@ uint32_t rc_segments_configure(struct rc_segments *segments, const struct rc_con
     struct rc_config_segment *configs = segments->configs;
     const uint32_t next = atomic_load_explicit(&configs->generation, memory_order_relaxed) + 1;
     configs->copies[next & 1] = *config;
-    /* R3 pairs with C2 in rc_control_config_generation: whoever sees it sees the copy. */
+    /* S2 pairs with C2 in rc_control_config_generation: whoever sees it sees the copy. */
     atomic_store_explicit(&configs->generation, next, memory_order_release);
     return next;
 }

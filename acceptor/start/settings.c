@@ -55,7 +55,8 @@ void rc_settings_free(struct rc_settings *settings)
 }
 
 /* Everything before rc_config_finish. */
-static int gather(const struct rc_settings *settings, struct rc_config *config, struct rc_config_errors *errors)
+static int settings_gather(const struct rc_settings *settings, struct rc_config *config,
+                           struct rc_config_errors *errors)
 {
     struct rc_err err;
     rc_config_defaults(config);
@@ -73,7 +74,8 @@ static int gather(const struct rc_settings *settings, struct rc_config *config, 
     return code;
 }
 
-static int finish(const struct rc_settings *settings, struct rc_config *config, struct rc_config_errors *errors)
+static int settings_finish(const struct rc_settings *settings, struct rc_config *config,
+                           struct rc_config_errors *errors)
 {
     struct rc_err err;
     const int code = rc_config_finish(config, &err);
@@ -92,8 +94,8 @@ static void add_error(const struct rc_settings *settings, struct rc_config_error
 }
 
 /* The user database may be far away (LDAP): it is asked again only for another user than the one in force. */
-static int identify(struct rc_settings *settings, const struct rc_config *config, struct rc_identity *identity,
-                    struct rc_err *err)
+static int settings_identify(struct rc_settings *settings, const struct rc_config *config, struct rc_identity *identity,
+                             struct rc_err *err)
 {
     const char *user = config->server.user.text;
     const bool in_force = config == &settings->config || strcmp(user, settings->config.server.user.text) == 0;
@@ -115,7 +117,7 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     struct rc_identity identity;
     struct rc_identity own;
     struct rc_err err = {{0}};
-    int code = identify(settings, config, &identity, &err);
+    int code = settings_identify(settings, config, &identity, &err);
     if (code == -ENOENT) {
         add_error(settings, errors, err.text);
         return code;
@@ -173,8 +175,8 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors)
 {
     errors->count = 0;
-    const int code = gather(settings, &settings->config, errors);
-    return code == 0 ? finish(settings, &settings->config, errors) : code;
+    const int code = settings_gather(settings, &settings->config, errors);
+    return code == 0 ? settings_finish(settings, &settings->config, errors) : code;
 }
 
 /* What a restart would find: `config` as the file has it, before what needs a restart is taken back. */
@@ -182,8 +184,8 @@ static int check_whole(struct rc_settings *settings, struct rc_config *whole, st
 {
     struct rc_identity identity;
     struct rc_err err = {{0}};
-    int code = finish(settings, whole, errors);
-    if (code == 0 && identify(settings, whole, &identity, &err) == -ENOENT) {
+    int code = settings_finish(settings, whole, errors);
+    if (code == 0 && settings_identify(settings, whole, &identity, &err) == -ENOENT) {
         add_error(settings, errors, err.text);
         code = -ENOENT;
     }
@@ -195,7 +197,7 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
 {
     errors->count = 0;
     needs_restart->count = 0;
-    int code = gather(settings, next, errors);
+    int code = settings_gather(settings, next, errors);
     if (code != 0) {
         return code;
     }
@@ -212,7 +214,7 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
         return code;
     }
     (void)rc_config_reload_diff(&settings->config, next, needs_restart);
-    code = finish(settings, next, errors);
+    code = settings_finish(settings, next, errors);
     return code == 0 ? rc_settings_check_files(settings, next, files, errors) : code;
 }
 

@@ -102,7 +102,7 @@ static void set_signals(bool worker)
     rc_inherited_signals(worker ? of_worker : of_relay, &blocked);
 }
 
-static void pin(uint32_t cpu)
+static void cpu_pin(uint32_t cpu)
 {
     if (cpu >= RC_CPUS_MAX) {
         return;
@@ -124,7 +124,7 @@ __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, c
     struct spawn_report report = {.step = STEP_STDIN, .code = 0};
     (void)setpgid(0, 0);
     set_signals(args->index >= 0);
-    pin(spawn->cpu);
+    cpu_pin(spawn->cpu);
     const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0) {
         report.code = errno;

@@ -53,7 +53,7 @@ struct pick {
     __u32 reserved;
 };
 
-static long consider(__u32 index, void *context)
+static long candidate_consider(__u32 index, void *context)
 {
     struct pick *pick = context;
     const struct rc_steer_entry *worker = bpf_map_lookup_elem(&steer_workers, &index);
@@ -84,14 +84,14 @@ static long consider(__u32 index, void *context)
 }
 
 /* A loop helper, not an open loop: the verifier would walk every path through 128 workers and give up. */
-static __u32 choose(__u32 skip)
+static __u32 worker_choose(__u32 skip)
 {
     struct pick pick = {.least = ~0ull, .choice = NOBODY, .skip = skip};
-    bpf_loop(steer_worker_count, consider, &pick, 0);
+    bpf_loop(steer_worker_count, candidate_consider, &pick, 0);
     return pick.choice;
 }
 
-static void count(__u32 reason)
+static void reason_count(__u32 reason)
 {
     __u64 *counter = bpf_map_lookup_elem(&steer_reasons, &reason);
     if (counter) {
@@ -100,7 +100,7 @@ static void count(__u32 reason)
 }
 
 /* Only what becomes a connection is load: strays of connections that died with their worker are not. */
-static int opens(const struct sk_reuseport_md *md)
+static int packet_opens(const struct sk_reuseport_md *md)
 {
     const struct tcphdr *tcp = md->data;
     if ((const void *)(tcp + 1) > md->data_end) {
@@ -112,21 +112,21 @@ static int opens(const struct sk_reuseport_md *md)
 SEC("sk_reuseport/migrate")
 int steer_select(struct sk_reuseport_md *md)
 {
-    const __u32 reason = md->migrating_sk ? RC_STEER_MIGRATED : opens(md) ? RC_STEER_SELECTED : RC_STEER_STRAY;
-    __u32 index = choose(NOBODY);
+    const __u32 reason = md->migrating_sk ? RC_STEER_MIGRATED : packet_opens(md) ? RC_STEER_SELECTED : RC_STEER_STRAY;
+    __u32 index = worker_choose(NOBODY);
     if (index == NOBODY) {
-        count(RC_STEER_NO_LIVE);
+        reason_count(RC_STEER_NO_LIVE);
         return SK_PASS;
     }
     if (bpf_sk_select_reuseport(md, &steer_sockets, &index, 0) != 0) {
-        count(RC_STEER_MISSING);
-        index = choose(index);
+        reason_count(RC_STEER_MISSING);
+        index = worker_choose(index);
         if (index == NOBODY || bpf_sk_select_reuseport(md, &steer_sockets, &index, 0) != 0) {
-            count(RC_STEER_FAILED);
+            reason_count(RC_STEER_FAILED);
             return SK_PASS;
         }
     }
-    count(reason);
+    reason_count(reason);
     if (reason != RC_STEER_STRAY) {
         struct rc_steer_entry *worker = bpf_map_lookup_elem(&steer_workers, &index);
         if (worker) {

@@ -131,7 +131,7 @@ static int set_socket(struct rc_steer *steer, uint32_t program, uint32_t worker)
 }
 
 /* Only after the sockets are in the map: an attached program without sockets leaves everything to the hash. */
-static int attach(struct rc_steer *steer, uint32_t program)
+static int program_attach(struct rc_steer *steer, uint32_t program)
 {
     const int program_fd = bpf_program__fd(steer->programs[program]->progs.steer_select);
     const int fd = rc_listen_fd(steer->listens[program], 0);
@@ -154,7 +154,7 @@ static int open_all(struct rc_steer *steer, const struct rc_listen *listens, uin
         code = rc_steer_sockets(steer, worker, err);
     }
     for (uint32_t i = 0; i < steer->program_count && code == 0; i++) {
-        code = attach(steer, i);
+        code = program_attach(steer, i);
         if (code != 0) {
             rc_err_set(err, code, "the BPF program cannot be attached: %s", strerror(-code));
         }
@@ -225,8 +225,8 @@ static _Atomic uint64_t *load_word(const struct rc_steer *steer, uint32_t worker
 void rc_steer_set_live(struct rc_steer *steer, uint32_t worker, bool live)
 {
     if (steer->map != NULL) {
-        /* R1 pairs with nothing: the program reads the word alone, and acts on no other because of it. */
-        atomic_store_explicit(live_word(steer, worker), live ? 1u : 0u, memory_order_release);
+        /* Relaxed: the program reads the word alone, and acts on no other because of it. */
+        atomic_store_explicit(live_word(steer, worker), live ? 1u : 0u, memory_order_relaxed);
     }
 }
 

@@ -48,7 +48,7 @@ const char *rc_child_name(const struct rc_child *child);
 
 static inline uint32_t rc_child_state(const struct rc_child *child)
 {
-    /* A1 pairs with the child's release store of its state: what it wrote before becoming READY is visible. */
+    /* A1 pairs with the last store before READY in worker/main.c and relay/main.c: what the child wrote before it. */
     return atomic_load_explicit(&child->process->state, memory_order_acquire);
 }
 

@@ -23,14 +23,14 @@ void rc_reload_ask(struct rc_supervisor *supervisor, uint32_t handle)
     }
 }
 
-static void tell(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count, const char *text)
+static void waiters_tell(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count, const char *text)
 {
     for (uint32_t i = 0; i < count; i++) {
         rc_console_write(&supervisor->console, handles[i], text, strlen(text));
     }
 }
 
-static void dismiss(struct rc_supervisor *supervisor, uint32_t *handles, uint32_t *count)
+static void waiters_dismiss(struct rc_supervisor *supervisor, uint32_t *handles, uint32_t *count)
 {
     for (uint32_t i = 0; i < *count; i++) {
         rc_console_finish(&supervisor->console, handles[i], supervisor->now_ms);
@@ -38,21 +38,21 @@ static void dismiss(struct rc_supervisor *supervisor, uint32_t *handles, uint32_
     *count = 0;
 }
 
-static void refuse(struct rc_supervisor *supervisor, const struct rc_config_errors *errors)
+static void reload_refuse(struct rc_supervisor *supervisor, const struct rc_config_errors *errors)
 {
     struct rc_reload *reload = &supervisor->reload;
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS_REFUSED, 1);
-    tell(supervisor, reload->waiters, reload->waiter_count, "error\n");
+    waiters_tell(supervisor, reload->waiters, reload->waiter_count, "error\n");
     for (uint32_t i = 0; i < errors->count && i < RC_CONFIG_ERRORS_MAX; i++) {
         rc_log_error("reload_refused", "error=\"%s\"", errors->lines[i].text);
-        tell(supervisor, reload->waiters, reload->waiter_count, errors->lines[i].text);
-        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, errors->lines[i].text);
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, "\n");
     }
     if (errors->count > RC_CONFIG_ERRORS_MAX) {
         rc_log_error("reload_refused", "further_errors=%u", errors->count - RC_CONFIG_ERRORS_MAX);
     }
-    tell(supervisor, reload->waiters, reload->waiter_count, "the configuration in force stays\n");
-    dismiss(supervisor, reload->waiters, &reload->waiter_count);
+    waiters_tell(supervisor, reload->waiters, reload->waiter_count, "the configuration in force stays\n");
+    waiters_dismiss(supervisor, reload->waiters, &reload->waiter_count);
 }
 
 void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count)
@@ -61,9 +61,9 @@ void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, u
     rc_settings_warnings(&supervisor->settings->config, &warnings);
     for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
         rc_log_warn("config_warning", "note=\"%s\"", warnings.lines[i].text);
-        tell(supervisor, handles, count, "warning: ");
-        tell(supervisor, handles, count, warnings.lines[i].text);
-        tell(supervisor, handles, count, "\n");
+        waiters_tell(supervisor, handles, count, "warning: ");
+        waiters_tell(supervisor, handles, count, warnings.lines[i].text);
+        waiters_tell(supervisor, handles, count, "\n");
     }
     if (warnings.count > RC_CONFIG_ERRORS_MAX) {
         rc_log_warn("config_warning", "further_warnings=%u", warnings.count - RC_CONFIG_ERRORS_MAX);
@@ -84,8 +84,8 @@ static unsigned renewed_files(struct rc_supervisor *supervisor, const struct rc_
     return count;
 }
 
-static void apply(struct rc_supervisor *supervisor, const struct rc_config *next, const struct rc_files *files,
-                  struct rc_config_errors *needs_restart)
+static void reload_apply(struct rc_supervisor *supervisor, const struct rc_config *next, const struct rc_files *files,
+                         struct rc_config_errors *needs_restart)
 {
     struct rc_reload *reload = &supervisor->reload;
     char changed[RC_RELOAD_TEXT_MAX];
@@ -104,18 +104,18 @@ static void apply(struct rc_supervisor *supervisor, const struct rc_config *next
              count > 0     ? changed
              : renewed > 0 ? "no key"
                            : "nothing");
-    tell(supervisor, reload->waiters, reload->waiter_count, line);
+    waiters_tell(supervisor, reload->waiters, reload->waiter_count, line);
     if (renewed > 0) {
         rc_log_info("files_read_again", "changed=%u files=\"%s\"", renewed, names);
-        tell(supervisor, reload->waiters, reload->waiter_count, "changed files, read again: ");
-        tell(supervisor, reload->waiters, reload->waiter_count, names);
-        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, "changed files, read again: ");
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, names);
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, "\n");
     }
     rc_reload_warn(supervisor, reload->waiters, reload->waiter_count);
     for (uint32_t i = 0; i < needs_restart->count && i < RC_CONFIG_ERRORS_MAX; i++) {
         rc_log_warn("reload_needs_restart", "key=\"%s\"", needs_restart->lines[i].text);
-        tell(supervisor, reload->waiters, reload->waiter_count, needs_restart->lines[i].text);
-        tell(supervisor, reload->waiters, reload->waiter_count, "\n");
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, needs_restart->lines[i].text);
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, "\n");
     }
     memcpy(reload->pending_waiters, reload->waiters, sizeof(reload->waiters));
     reload->pending_count = reload->waiter_count;
@@ -125,7 +125,7 @@ static void apply(struct rc_supervisor *supervisor, const struct rc_config *next
     reload->since_ms = supervisor->now_ms;
 }
 
-static void begin(struct rc_supervisor *supervisor)
+static void reload_begin(struct rc_supervisor *supervisor)
 {
     struct rc_config_errors errors = {0};
     struct rc_config_errors needs_restart = {0};
@@ -134,16 +134,16 @@ static void begin(struct rc_supervisor *supervisor)
     struct rc_files *files = malloc(sizeof(*files));
     if (next == NULL || files == NULL) {
         rc_config_errors_add(&errors, "no memory for a configuration");
-        refuse(supervisor, &errors);
+        reload_refuse(supervisor, &errors);
         free(files);
         free(next);
         return;
     }
     rc_sdnotify_reloading(&supervisor->notify);
     if (rc_settings_reload(supervisor->settings, next, files, &needs_restart, &errors) == 0) {
-        apply(supervisor, next, files, &needs_restart);
+        reload_apply(supervisor, next, files, &needs_restart);
     } else {
-        refuse(supervisor, &errors);
+        reload_refuse(supervisor, &errors);
         rc_sdnotify_send(&supervisor->notify, "READY=1\nSTATUS=running; the last reload was refused");
     }
     free(files);
@@ -152,13 +152,14 @@ static void begin(struct rc_supervisor *supervisor)
 
 /* A child that has not taken the configuration in force over; NULL when all have. One that is being started
  * counts: it may be reading the copy that a next reload would write. */
-static struct rc_child *laggard(struct rc_supervisor *supervisor)
+static struct rc_child *child_behind(struct rc_supervisor *supervisor)
 {
     const uint32_t generation =
         atomic_load_explicit(&supervisor->broker.segments.configs->generation, memory_order_relaxed);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        /* A1 pairs with the child's release store after its last look at the old copy. */
+        /* A2 pairs with the store of config_generation in worker/main.c and relay/main.c: the child has looked at the
+         * old copy for the last time. */
         if (child->pid != 0 && (!child->ready || atomic_load_explicit(&child->process->config_generation,
                                                                       memory_order_acquire) != generation)) {
             return child;
@@ -167,11 +168,11 @@ static struct rc_child *laggard(struct rc_supervisor *supervisor)
     return NULL;
 }
 
-static void finish(struct rc_supervisor *supervisor)
+static void reload_finish(struct rc_supervisor *supervisor)
 {
     struct rc_reload *reload = &supervisor->reload;
     reload->pending = false;
-    dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
+    waiters_dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
     rc_sdnotify_send(&supervisor->notify, "READY=1\nSTATUS=running");
 }
 
@@ -179,9 +180,9 @@ void rc_reload_progress(struct rc_supervisor *supervisor)
 {
     struct rc_reload *reload = &supervisor->reload;
     if (reload->pending) {
-        const struct rc_child *late = laggard(supervisor);
+        const struct rc_child *late = child_behind(supervisor);
         if (late == NULL) {
-            finish(supervisor);
+            reload_finish(supervisor);
         } else if (!reload->warned && supervisor->now_ms - reload->since_ms >= RC_RELOAD_WARN_MS) {
             char line[160];
             reload->warned = true;
@@ -189,16 +190,16 @@ void rc_reload_progress(struct rc_supervisor *supervisor)
                         rc_child_name(late));
             snprintf(line, sizeof(line), "%s has not taken it over yet; further reloads wait for it\n",
                      rc_child_name(late));
-            tell(supervisor, reload->pending_waiters, reload->pending_count, line);
-            dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
+            waiters_tell(supervisor, reload->pending_waiters, reload->pending_count, line);
+            waiters_dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
         }
     }
     if (reload->wanted && !reload->pending && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
-        begin(supervisor);
+        reload_begin(supervisor);
     } else if (reload->wanted && rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING) {
         reload->wanted = false;
-        tell(supervisor, reload->waiters, reload->waiter_count, "error\nthe broker is stopping\n");
-        dismiss(supervisor, reload->waiters, &reload->waiter_count);
+        waiters_tell(supervisor, reload->waiters, reload->waiter_count, "error\nthe broker is stopping\n");
+        waiters_dismiss(supervisor, reload->waiters, &reload->waiter_count);
     }
 }
 

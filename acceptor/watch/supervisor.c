@@ -3,33 +3,9 @@
  */
 #include "acceptor/watch/supervisor.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-#include "acceptor/start/banner.h"
-#include "acceptor/watch/reload.h"
-#include "acceptor/console/request.h"
-#include "acceptor/watch/watch.h"
-#include "common/base/clock.h"
-#include "common/base/inherited.h"
 #include "common/base/log.h"
-
-#define RC_SUPERVISOR_TICK_MS 1000u
-#define RC_SUPERVISOR_LATE_MS 1500u        /* a tick this much after the last one says that this process was held up */
-#define RC_SUPERVISOR_DRAIN_GRACE_MS 5000u /* after the drain's deadline workers are killed */
-#define RC_SUPERVISOR_RELAY_MS 5000u       /* what the relay gets to end once no worker is left */
-#define RC_SUPERVISOR_STOP_MS 2000u        /* what children get to end at once */
-#define RC_SUPERVISOR_EVENTS_MAX 32
-
-/* Events are numbered: children by rc_broker_child, and above all of them: */
-enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor)
 {
@@ -42,9 +18,9 @@ struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor)
     return &supervisor->broker.segments.acceptor->metrics;
 }
 
-static void set_state(struct rc_supervisor *supervisor, enum rc_broker_state state)
+void rc_supervisor_enter(struct rc_supervisor *supervisor, enum rc_broker_state state)
 {
-    /* R1 pairs with the acquire in every child's loop: whoever sees the state sees the drain's deadline. */
+    /* V1 pairs with C1 in rc_control_state: whoever sees the state sees the drain's deadline. */
     atomic_store_explicit(&rc_broker_core(&supervisor->broker)->state, (uint32_t)state, memory_order_release);
     rc_broker_ring_all(&supervisor->broker);
 }
@@ -76,7 +52,7 @@ void rc_supervisor_drain(struct rc_supervisor *supervisor, int exit_code, const 
                           memory_order_relaxed);
     rc_log_info("draining", "reason=\"%s\" timeout_ms=%" PRIu64, reason, timeout_ms);
     rc_sdnotify_send(&supervisor->notify, "STOPPING=1\nSTATUS=draining");
-    set_state(supervisor, RC_BROKER_DRAINING);
+    rc_supervisor_enter(supervisor, RC_BROKER_DRAINING);
     /* From here on a listening socket lives exactly as long as its worker wants to answer on it. */
     for (uint32_t i = 0; i < supervisor->broker.listen_count; i++) {
         rc_listen_close(&supervisor->broker.listens[i]);
@@ -92,40 +68,7 @@ void rc_supervisor_stop(struct rc_supervisor *supervisor, int exit_code, const c
     leave_service(supervisor, exit_code);
     rc_log_info("stopping", "reason=\"%s\"", reason);
     rc_sdnotify_send(&supervisor->notify, "STOPPING=1\nSTATUS=stopping");
-    set_state(supervisor, RC_BROKER_STOPPING);
-}
-
-static void on_signal(struct rc_supervisor *supervisor, uint32_t number)
-{
-    char reason[32];
-    if (number == SIGHUP) {
-        rc_reload_ask(supervisor, RC_RELOAD_NOBODY);
-    } else if (rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
-        (void)snprintf(reason, sizeof(reason), "SIG%s", sigabbrev_np((int)number));
-        rc_supervisor_drain(supervisor, RC_EXIT_OK, reason);
-    } else {
-        (void)snprintf(reason, sizeof(reason), "SIG%s again", sigabbrev_np((int)number));
-        rc_supervisor_stop(supervisor, RC_EXIT_OK, reason);
-    }
-}
-
-static void read_signals(struct rc_supervisor *supervisor)
-{
-    struct signalfd_siginfo info;
-    while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        on_signal(supervisor, info.ssi_signo);
-    }
-}
-
-static bool all_ready(struct rc_supervisor *supervisor)
-{
-    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
-        const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        if (child->pid == 0 || !child->ready) {
-            return false;
-        }
-    }
-    return true;
+    rc_supervisor_enter(supervisor, RC_BROKER_STOPPING);
 }
 
 void rc_supervisor_tell_permissions(const struct rc_config *config)
@@ -136,259 +79,4 @@ void rc_supervisor_tell_permissions(const struct rc_config *config)
                 outsiders == NULL ? "only this machine's clients come" : outsiders,
                 rc_config_who_name(config->namespaces[0].publish), rc_config_who_name(config->permissions.broadcast),
                 rc_config_who_name(config->permissions.direct));
-}
-
-static void now_running(struct rc_supervisor *supervisor)
-{
-    const struct rc_broker *broker = &supervisor->broker;
-    const struct rc_config *config = &supervisor->settings->config;
-    set_state(supervisor, RC_BROKER_RUNNING);
-    rc_log_info("running",
-                "version=%s instance=%s workers=%u connections_max=%" PRIu64 " steering=%s control=%s took_ms=%" PRIu64,
-                RC_VERSION, config->server.instance_id.text, broker->worker_count, broker->plan.connections_max,
-                broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
-                supervisor->now_ms - supervisor->started_ms);
-    for (uint32_t i = 0; i < broker->listen_count; i++) {
-        rc_log_info("listening", "address=%s kind=%s", broker->listens[i].text,
-                    rc_listen_kind_name(broker->listens[i].kind));
-    }
-    rc_reload_warn(supervisor, NULL, 0);
-    rc_supervisor_tell_permissions(config);
-    rc_sdnotify_send(&supervisor->notify, "READY=1\nMAINPID=%d\nSTATUS=running", (int)getpid());
-    if (supervisor->settings->quickstart) {
-        rc_banner_print(STDOUT_FILENO, supervisor->settings, broker);
-    }
-}
-
-static uint32_t workers_alive(const struct rc_supervisor *supervisor)
-{
-    uint32_t alive = 0;
-    for (uint32_t i = 0; i < supervisor->broker.worker_count; i++) {
-        alive += supervisor->broker.workers[i].pid != 0 ? 1u : 0u;
-    }
-    return alive;
-}
-
-static void kill_all(struct rc_supervisor *supervisor, bool relay_too, const char *reason)
-{
-    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
-        struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        if (relay_too || child->index != RC_CHILD_RELAY) {
-            rc_watch_kill(supervisor, child, reason);
-        }
-    }
-}
-
-/* When the next step of ending is due; UINT64_MAX = only after an event. */
-static uint64_t ending_due_ms(const struct rc_supervisor *supervisor)
-{
-    switch (rc_supervisor_state(supervisor)) {
-    case RC_BROKER_STARTING:
-    case RC_BROKER_RUNNING:
-        return UINT64_MAX;
-    case RC_BROKER_DRAINING:
-        if (supervisor->relay_stop_ms != 0) {
-            return supervisor->relay_stop_ms + RC_SUPERVISOR_RELAY_MS;
-        }
-        return atomic_load_explicit(&rc_broker_core(&supervisor->broker)->drain_deadline_ms, memory_order_relaxed) +
-               RC_SUPERVISOR_DRAIN_GRACE_MS;
-    case RC_BROKER_STOPPING:
-        return supervisor->stop_ms + RC_SUPERVISOR_STOP_MS;
-    }
-    return UINT64_MAX;
-}
-
-/* Workers first, each in its own time; then the relay, which has delivered what they left. True when everybody is
- * gone. */
-static bool end_progress(struct rc_supervisor *supervisor)
-{
-    struct rc_child *relay = &supervisor->broker.relay;
-    const bool overdue = supervisor->now_ms >= ending_due_ms(supervisor);
-    if (rc_supervisor_state(supervisor) == RC_BROKER_STOPPING) {
-        if (overdue) {
-            kill_all(supervisor, true, "it did not stop in time");
-        }
-    } else if (workers_alive(supervisor) > 0) {
-        if (overdue) {
-            kill_all(supervisor, false, "it did not drain in time");
-        }
-        return false;
-    }
-    if (workers_alive(supervisor) == 0 && relay->pid != 0) {
-        if (supervisor->relay_stop_ms == 0) {
-            supervisor->relay_stop_ms = supervisor->now_ms;
-            (void)kill(relay->pid, SIGTERM);
-        } else if (supervisor->now_ms >= supervisor->relay_stop_ms + RC_SUPERVISOR_RELAY_MS) {
-            rc_watch_kill(supervisor, relay, "it did not end in time");
-        }
-    }
-    return workers_alive(supervisor) == 0 && relay->pid == 0;
-}
-
-/* Everything that depends on time or on words in shared memory. True when the broker has ended. */
-static bool advance(struct rc_supervisor *supervisor)
-{
-    rc_watch_progress(supervisor);
-    if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING && all_ready(supervisor)) {
-        now_running(supervisor);
-    }
-    rc_reload_progress(supervisor);
-    if (supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS) {
-        /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
-        const bool late = !supervisor->tick_late &&
-                          supervisor->now_ms - supervisor->tick_ms >= RC_SUPERVISOR_TICK_MS + RC_SUPERVISOR_LATE_MS;
-        supervisor->tick_late = late;
-        supervisor->tick_ms = supervisor->now_ms;
-        atomic_store_explicit(&supervisor->broker.segments.acceptor->process.heartbeat_ms, supervisor->now_ms,
-                              memory_order_relaxed);
-        rc_watch_tick(supervisor, late);
-    }
-    rc_log_catch_up();
-    rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
-    return rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING && end_progress(supervisor);
-}
-
-static int sleep_ms(const struct rc_supervisor *supervisor)
-{
-    const uint64_t dues_ms[] = {
-        supervisor->tick_ms + RC_SUPERVISOR_TICK_MS,
-        rc_watch_due_ms(supervisor),
-        rc_reload_due_ms(supervisor),
-        supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
-        rc_console_due_ms(&supervisor->console),
-        ending_due_ms(supervisor),
-    };
-    uint64_t due_ms = UINT64_MAX;
-    for (size_t i = 0; i < sizeof(dues_ms) / sizeof(dues_ms[0]); i++) {
-        due_ms = dues_ms[i] < due_ms ? dues_ms[i] : due_ms;
-    }
-    return due_ms > supervisor->now_ms ? (int)(due_ms - supervisor->now_ms) : 1;
-}
-
-static void loop(struct rc_supervisor *supervisor)
-{
-    while (!advance(supervisor)) {
-        struct epoll_event events[RC_SUPERVISOR_EVENTS_MAX];
-        const int count = epoll_wait(supervisor->epoll_fd, events, RC_SUPERVISOR_EVENTS_MAX, sleep_ms(supervisor));
-        supervisor->now_ms = rc_clock_ms();
-        bool console_due = supervisor->now_ms >= rc_console_due_ms(&supervisor->console);
-        for (int i = 0; i < count; i++) {
-            const uint64_t number = events[i].data.u64;
-            if (number == EVENT_SIGNAL) {
-                read_signals(supervisor);
-            } else if (number == EVENT_CONSOLE) {
-                console_due = true;
-            } else {
-                rc_watch_reap(supervisor, (uint32_t)number);
-            }
-        }
-        if (console_due) {
-            rc_console_serve(&supervisor->console, supervisor->now_ms);
-        }
-    }
-}
-
-static int watch_fd(struct rc_supervisor *supervisor, int fd, uint64_t number)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = number}};
-    return epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
-}
-
-static int open_signals(struct rc_supervisor *supervisor, struct rc_err *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGQUIT);
-    rc_inherited_signals(NULL, &set);
-    supervisor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    supervisor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (supervisor->signal_fd < 0 || supervisor->epoll_fd < 0 ||
-        watch_fd(supervisor, supervisor->signal_fd, EVENT_SIGNAL) != 0) {
-        return rc_err_set(err, -errno, "cannot watch signals: %s", strerror(errno));
-    }
-    return 0;
-}
-
-static int open_console(struct rc_supervisor *supervisor, struct rc_err *err)
-{
-    char path[sizeof(supervisor->console.path)];
-    const struct rc_config_server *server = &supervisor->settings->config.server;
-    int code = rc_console_path(path, sizeof(path), server->control_socket.text, server->instance_id.text, err);
-    if (code == 0) {
-        code = rc_console_open(&supervisor->console, path, rc_request_handle, supervisor, err);
-    }
-    if (code != 0) {
-        return code;
-    }
-    supervisor->console_open = true;
-    code = watch_fd(supervisor, supervisor->console.epoll_fd, EVENT_CONSOLE);
-    return code == 0 ? 0 : rc_err_set(err, code, "cannot watch the control socket: %s", strerror(-code));
-}
-
-static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
-{
-    supervisor->epoll_fd = supervisor->signal_fd = -1;
-    supervisor->now_ms = supervisor->started_ms = supervisor->tick_ms = rc_clock_ms();
-    rc_sdnotify_open(&supervisor->notify);
-    int code = open_signals(supervisor, err);
-    if (code == 0) {
-        code = rc_broker_open(&supervisor->broker, &supervisor->settings->config, err);
-    }
-    if (code == 0) {
-        code = open_console(supervisor, err);
-        if (code != 0) {
-            rc_broker_close(&supervisor->broker);
-        }
-    }
-    return code;
-}
-
-static void tear_down(struct rc_supervisor *supervisor)
-{
-    if (supervisor->console_open) {
-        rc_console_close(&supervisor->console);
-    }
-    rc_sdnotify_close(&supervisor->notify);
-    if (supervisor->signal_fd >= 0) {
-        close(supervisor->signal_fd);
-    }
-    if (supervisor->epoll_fd >= 0) {
-        close(supervisor->epoll_fd);
-    }
-}
-
-int rc_supervisor_run(struct rc_settings *settings)
-{
-    struct rc_err err;
-    struct rc_supervisor *supervisor = calloc(1, sizeof(*supervisor));
-    if (supervisor == NULL) {
-        rc_log_error("start_failed", "reason=\"no memory\"");
-        return RC_EXIT_FAILED;
-    }
-    supervisor->settings = settings;
-    if (set_up(supervisor, &err) != 0) {
-        rc_log_error("start_failed", "reason=\"%s\"", err.text);
-        tear_down(supervisor);
-        free(supervisor);
-        return RC_EXIT_FAILED;
-    }
-    rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
-    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
-        if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
-            rc_watch_start(supervisor, i);
-        }
-    }
-    supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
-    loop(supervisor);
-    const int exit_code = supervisor->exit_code;
-    rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
-    rc_request_ended(supervisor);
-    rc_log_count_dropped(NULL);
-    rc_broker_close(&supervisor->broker);
-    tear_down(supervisor);
-    free(supervisor);
-    return exit_code;
 }

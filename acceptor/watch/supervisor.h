@@ -1,9 +1,9 @@
 /*
- * supervisor: the acceptor's loop. Starts the broker, watches its children, answers the console, reloads, drains.
+ * supervisor: the acceptor's memory, and the state of the broker. One instance, made and owned by acceptor/watch/loop;
+ * the other modules of the acceptor are functions over it.
  *
- * One epoll instance over signals, the children's pidfds and the console; between events it sleeps, at most a second
- * at a time. The state of the broker (common/shm/layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the
- * core segment; who may change what:
+ * The state (common/shm/layout.h: STARTING -> RUNNING -> DRAINING -> STOPPING) is in the core segment; who may change
+ * what:
  *
  *   STARTING --every child READY--> RUNNING --SIGTERM, SIGINT, stop, a child given up--> DRAINING --all gone--> end
  *      |                               |                                                  |
@@ -61,13 +61,9 @@ struct rc_supervisor {
     struct rc_reload reload;
 };
 
-/* Runs the broker until it ends. Returns the exit code. Nothing else of this process may have started threads or
- * children. */
-int rc_supervisor_run(struct rc_settings *settings);
-
-/* For the other modules of the acceptor: */
-
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor);
+/* Publishes the state and wakes every child. */
+void rc_supervisor_enter(struct rc_supervisor *supervisor, enum rc_broker_state state);
 /* Sends the clients away, then ends. `exit_code` is kept when it is worse than the one so far. */
 void rc_supervisor_drain(struct rc_supervisor *supervisor, int exit_code, const char *reason);
 /* Ends without waiting for clients. */

@@ -257,8 +257,8 @@ static void check_report(struct rc_supervisor *supervisor, struct rc_child *chil
         return;
     }
     const uint64_t lost = RC_VERDICT_LOST << 32 | atomic_load_explicit(&child->life->generation, memory_order_relaxed);
-    /* The relay said so of this generation: neither of a former one, nor by rubbish. */
-    if (atomic_load_explicit(&child->verdict->lost, memory_order_acquire) == lost) {
+    /* The relay said so of this generation: neither of a former one, nor by rubbish. Relaxed: the word says it all. */
+    if (atomic_load_explicit(&child->verdict->lost, memory_order_relaxed) == lost) {
         rc_watch_kill(supervisor, child, "its rings are damaged");
         return;
     }

@@ -35,7 +35,7 @@ static uint32_t tag_of(const struct rc_hashmap *map, uint64_t hash)
     return (uint32_t)((mixed ^ mixed >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> 32);
 }
 
-static uint32_t distance(const struct rc_hashmap *map, uint32_t at, uint32_t tag)
+static uint32_t slot_distance(const struct rc_hashmap *map, uint32_t at, uint32_t tag)
 {
     return (at - tag) & map->mask;
 }
@@ -73,7 +73,7 @@ uint32_t rc_hashmap_find(const struct rc_hashmap *map, uint64_t hash, rc_hashmap
     for (uint32_t way = 0;; way++, at = (at + 1) & map->mask) {
         const struct rc_hashmap_slot slot = map->slots[at];
         /* An entry nearer to its home than we are to ours would have made way for ours. */
-        if (slot.index_plus == 0 || distance(map, at, slot.tag) < way) {
+        if (slot.index_plus == 0 || slot_distance(map, at, slot.tag) < way) {
             return RC_HASHMAP_NONE;
         }
         if (slot.tag == tag && equal(context, slot.index_plus - 1)) {
@@ -83,12 +83,12 @@ uint32_t rc_hashmap_find(const struct rc_hashmap *map, uint64_t hash, rc_hashmap
 }
 
 /* Puts an entry where Robin Hood order wants it; there is a free slot. */
-static void place(struct rc_hashmap *map, struct rc_hashmap_slot entry)
+static void hashmap_place(struct rc_hashmap *map, struct rc_hashmap_slot entry)
 {
     uint32_t at = entry.tag & map->mask;
     uint32_t way = 0;
     while (map->slots[at].index_plus != 0) {
-        const uint32_t there = distance(map, at, map->slots[at].tag);
+        const uint32_t there = slot_distance(map, at, map->slots[at].tag);
         if (there < way) {
             const struct rc_hashmap_slot richer = map->slots[at];
             map->slots[at] = entry;
@@ -101,7 +101,7 @@ static void place(struct rc_hashmap *map, struct rc_hashmap_slot entry)
     map->slots[at] = entry;
 }
 
-static int resize(struct rc_hashmap *map, uint32_t slots)
+static int hashmap_resize(struct rc_hashmap *map, uint32_t slots)
 {
     struct rc_hashmap_slot *old = map->slots;
     const uint32_t old_slots = map->mask + 1;
@@ -113,7 +113,7 @@ static int resize(struct rc_hashmap *map, uint32_t slots)
     map->mask = slots - 1;
     for (uint32_t i = 0; i < old_slots; i++) {
         if (old[i].index_plus != 0) {
-            place(map, old[i]);
+            hashmap_place(map, old[i]);
         }
     }
     free(old);
@@ -126,7 +126,7 @@ int rc_hashmap_reserve(struct rc_hashmap *map, uint32_t count)
         return -ENOSPC;
     }
     const uint32_t slots = slots_for(count);
-    return slots > map->mask + 1 ? resize(map, slots) : 0;
+    return slots > map->mask + 1 ? hashmap_resize(map, slots) : 0;
 }
 
 int rc_hashmap_insert(struct rc_hashmap *map, uint64_t hash, uint32_t index)
@@ -136,7 +136,7 @@ int rc_hashmap_insert(struct rc_hashmap *map, uint64_t hash, uint32_t index)
     if (rc != 0) {
         return rc;
     }
-    place(map, (struct rc_hashmap_slot){.tag = tag_of(map, hash), .index_plus = index + 1});
+    hashmap_place(map, (struct rc_hashmap_slot){.tag = tag_of(map, hash), .index_plus = index + 1});
     map->count++;
     return 0;
 }
@@ -147,7 +147,7 @@ bool rc_hashmap_remove(struct rc_hashmap *map, uint64_t hash, uint32_t index)
     uint32_t at = tag & map->mask;
     for (uint32_t way = 0;; way++, at = (at + 1) & map->mask) {
         const struct rc_hashmap_slot slot = map->slots[at];
-        if (slot.index_plus == 0 || distance(map, at, slot.tag) < way) {
+        if (slot.index_plus == 0 || slot_distance(map, at, slot.tag) < way) {
             return false;
         }
         if (slot.tag == tag && slot.index_plus == index + 1) {
@@ -157,7 +157,7 @@ bool rc_hashmap_remove(struct rc_hashmap *map, uint64_t hash, uint32_t index)
     /* Everything behind that is away from home moves one slot nearer: as if the entry had never been. */
     for (;;) {
         const uint32_t next = (at + 1) & map->mask;
-        if (map->slots[next].index_plus == 0 || distance(map, next, map->slots[next].tag) == 0) {
+        if (map->slots[next].index_plus == 0 || slot_distance(map, next, map->slots[next].tag) == 0) {
             break;
         }
         map->slots[at] = map->slots[next];
@@ -189,8 +189,8 @@ uint32_t rc_hashmap_probe_max(const struct rc_hashmap *map)
 {
     uint32_t longest = 0;
     for (uint32_t i = 0; i <= map->mask; i++) {
-        if (map->slots[i].index_plus != 0 && distance(map, i, map->slots[i].tag) > longest) {
-            longest = distance(map, i, map->slots[i].tag);
+        if (map->slots[i].index_plus != 0 && slot_distance(map, i, map->slots[i].tag) > longest) {
+            longest = slot_distance(map, i, map->slots[i].tag);
         }
     }
     return longest;

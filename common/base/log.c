@@ -26,16 +26,22 @@
 #define SPEC_MAX_BYTES 24 /* one conversion specification */
 #define RC_LOG_TRY_MS 1000u
 
+/* Counts into memory that may come later and go earlier than this module. */
+struct log_counter {
+    uint64_t uncounted;      /* those that are not in `value` yet */
+    _Atomic uint64_t *value; /* borrowed, NULL = none */
+};
+
 struct logger {
     const char *process; /* borrowed: static */
     int index;
     enum rc_log_level level;
     enum rc_log_format format;
     struct rc_sink sink;
-    uint64_t dropped;          /* lines that stderr did not take and of which no line has told yet */
-    uint64_t uncounted;        /* of all dropped ones those that are in no counter */
-    uint64_t try_ms;           /* rc_log_catch_up does nothing before */
-    _Atomic uint64_t *counter; /* borrowed, NULL = none */
+    uint64_t dropped; /* lines that stderr did not take and of which no line has told yet */
+    uint64_t try_ms;  /* rc_log_catch_up does nothing before */
+    struct log_counter dropped_counter;
+    struct log_counter suppressed_counter;
 };
 
 static struct logger logger = {.process = "ringcast",
@@ -487,19 +493,26 @@ static void line_end(struct line *line)
 
 /* --- what is not taken ------------------------------------------------------------------------------------------- */
 
-static void count_uncounted(void)
+static void counter_add(struct log_counter *counter, uint64_t lines)
 {
-    if (logger.counter != NULL && logger.uncounted > 0) {
-        const uint64_t before = atomic_load_explicit(logger.counter, memory_order_relaxed);
-        atomic_store_explicit(logger.counter, before + logger.uncounted, memory_order_relaxed);
-        logger.uncounted = 0;
+    counter->uncounted += lines;
+    if (counter->value != NULL && counter->uncounted > 0) {
+        const uint64_t before = atomic_load_explicit(counter->value, memory_order_relaxed);
+        atomic_store_explicit(counter->value, before + counter->uncounted, memory_order_relaxed);
+        counter->uncounted = 0;
     }
 }
 
 void rc_log_count_dropped(_Atomic uint64_t *counter)
 {
-    logger.counter = counter;
-    count_uncounted();
+    logger.dropped_counter.value = counter;
+    counter_add(&logger.dropped_counter, 0);
+}
+
+void rc_log_count_suppressed(_Atomic uint64_t *counter)
+{
+    logger.suppressed_counter.value = counter;
+    counter_add(&logger.suppressed_counter, 0);
 }
 
 /* True when nothing is left to be told. */
@@ -528,8 +541,7 @@ static void line_write(struct line *line)
     line_end(line);
     if (!tell_dropped() || !rc_sink_write(&logger.sink, line->text, line->bytes)) {
         logger.dropped++;
-        logger.uncounted++;
-        count_uncounted();
+        counter_add(&logger.dropped_counter, 1);
     }
 }
 
@@ -583,6 +595,7 @@ bool rc_log_limit_pass(struct rc_log_limit *limit, uint32_t burst, uint32_t *sup
     }
     if (limit->count >= burst) {
         limit->suppressed++;
+        counter_add(&logger.suppressed_counter, 1);
         return false;
     }
     limit->count++;

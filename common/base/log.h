@@ -25,6 +25,8 @@ void rc_log_never_wait(void);
 /* Where dropped lines are counted from now on, those so far included: a counter in shared memory of which this process is
  * the only writer. NULL: nowhere, before it is unmapped. */
 void rc_log_count_dropped(_Atomic uint64_t *counter);
+/* The same for lines that rc_log_limit_pass holds back. */
+void rc_log_count_suppressed(_Atomic uint64_t *counter);
 
 /* Says how many lines were dropped, if any were and there is room again. For loops, each time round: it is a comparison while nothing
  * was dropped, and one write a second while there is no room. */

@@ -27,7 +27,7 @@ static bool take_place(int own, int fd)
     return done;
 }
 
-static bool reopen(int fd)
+static bool sink_reopen(int fd)
 {
     char path[32];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -66,9 +66,9 @@ void rc_sink_open(struct rc_sink *sink, int fd)
         sink->kind = RC_SINK_SOCKET;
     } else if (S_ISFIFO(its.st_mode)) {
         /* The acceptor's children have its description, and another user's rights perhaps. */
-        sink->kind = reopen(fd) || is_nonblocking(fd) ? RC_SINK_PLAIN : RC_SINK_NOWAIT;
+        sink->kind = sink_reopen(fd) || is_nonblocking(fd) ? RC_SINK_PLAIN : RC_SINK_NOWAIT;
     } else if (isatty(fd)) {
-        const bool ours = reopen(fd) || reopen_own_terminal(fd, its.st_rdev) || is_nonblocking(fd);
+        const bool ours = sink_reopen(fd) || reopen_own_terminal(fd, its.st_rdev) || is_nonblocking(fd);
         sink->kind = ours ? RC_SINK_PLAIN : RC_SINK_POLL;
     } else if (!S_ISCHR(its.st_mode) || its.st_rdev != makedev(1, 3)) {
         sink->kind = RC_SINK_POLL; /* whatever it is, but for /dev/null */
@@ -127,7 +127,7 @@ static ssize_t put_polled(const struct rc_sink *sink, const char *bytes, size_t 
     return -1;
 }
 
-static ssize_t put(struct rc_sink *sink, const char *bytes, size_t count)
+static ssize_t sink_put(struct rc_sink *sink, const char *bytes, size_t count)
 {
     ssize_t taken = -1;
     do {
@@ -155,7 +155,7 @@ static ssize_t put(struct rc_sink *sink, const char *bytes, size_t count)
 bool rc_sink_write(struct rc_sink *sink, const char *line, size_t bytes)
 {
     if (sink->rest_bytes > 0) {
-        const ssize_t taken = put(sink, sink->rest, sink->rest_bytes);
+        const ssize_t taken = sink_put(sink, sink->rest, sink->rest_bytes);
         if (taken > 0) {
             sink->rest_bytes -= (size_t)taken;
             memmove(sink->rest, sink->rest + taken, sink->rest_bytes);
@@ -167,7 +167,7 @@ bool rc_sink_write(struct rc_sink *sink, const char *line, size_t bytes)
     if (bytes == 0) {
         return true;
     }
-    const ssize_t taken = bytes <= sizeof(sink->rest) ? put(sink, line, bytes) : -1;
+    const ssize_t taken = bytes <= sizeof(sink->rest) ? sink_put(sink, line, bytes) : -1;
     if (taken <= 0) {
         return false;
     }

@@ -51,7 +51,7 @@ void rc_config_defaults(struct rc_config *config)
 /* --- environment ------------------------------------------------------------------------------------------------- */
 
 /* NULL when the variable is not set or empty: `REDIS_URL=` is how compose files leave one out. */
-static const char *variable(const char *name)
+static const char *apply_variable(const char *name)
 {
     const char *const value = getenv(name);
     return value != NULL && value[0] != '\0' ? value : NULL;
@@ -76,7 +76,7 @@ static int environment_set(struct rc_config *config, const char *name, const cha
 /* Milliseconds without a unit, as the sources have them. */
 static int environment_ms(struct rc_config *config, const char *name, const char *key_name, struct rc_err *err)
 {
-    const char *const text = variable(name);
+    const char *const text = apply_variable(name);
     if (text == NULL) {
         return 0;
     }
@@ -95,7 +95,7 @@ static int environment_ms(struct rc_config *config, const char *name, const char
 static int environment_origins(struct rc_config *config, const char *name, struct rc_err *err)
 {
     struct rc_config_list *const origins = &config->http.allowed_origins;
-    const char *text = variable(name);
+    const char *text = apply_variable(name);
     while (text != NULL && *text != '\0') {
         const size_t bytes = strcspn(text, ",");
         const char *item = text;
@@ -137,7 +137,7 @@ static int environment_origins(struct rc_config *config, const char *name, struc
 /* PORT replaces the port of the first TCP listener; where all are Unix sockets it adds one on loopback. */
 static int environment_port(struct rc_config *config, struct rc_err *err)
 {
-    const char *const text = variable("PORT");
+    const char *const text = apply_variable("PORT");
     if (text == NULL) {
         return 0;
     }
@@ -168,7 +168,7 @@ static int environment_port(struct rc_config *config, struct rc_err *err)
 /* ENABLE_WEBSOCKET_CLUSTERING: off removes the URL; on asks for one; unset means on exactly when there is a URL. */
 static int environment_clustering(struct rc_config *config, struct rc_err *err)
 {
-    const char *const text = variable("ENABLE_WEBSOCKET_CLUSTERING");
+    const char *const text = apply_variable("ENABLE_WEBSOCKET_CLUSTERING");
     if (text == NULL) {
         return 0;
     }
@@ -193,7 +193,7 @@ static int environment_clustering(struct rc_config *config, struct rc_err *err)
 
 static int environment_api_key(struct rc_config *config, struct rc_err *err)
 {
-    const char *const text = variable("RINGCAST_API_KEY");
+    const char *const text = apply_variable("RINGCAST_API_KEY");
     struct rc_config_list *const keys = &config->http.api_keys;
     for (uint32_t i = 0; text != NULL && i < keys->count; i++) {
         if (strcmp(keys->items[i].text, text) == 0) {
@@ -214,10 +214,10 @@ static int environment_api_key(struct rc_config *config, struct rc_err *err)
 
 int rc_config_environment(struct rc_config *config, struct rc_err *err)
 {
-    const char *const instance = variable("INSTANCE_ID") != NULL ? "INSTANCE_ID" : "SERVER_ID";
-    int rc = environment_set(config, "REDIS_URL", variable("REDIS_URL"), "redis", "url", err);
+    const char *const instance = apply_variable("INSTANCE_ID") != NULL ? "INSTANCE_ID" : "SERVER_ID";
+    int rc = environment_set(config, "REDIS_URL", apply_variable("REDIS_URL"), "redis", "url", err);
     if (rc == 0) {
-        rc = environment_set(config, instance, variable(instance), "server", "instance_id", err);
+        rc = environment_set(config, instance, apply_variable(instance), "server", "instance_id", err);
     }
     if (rc == 0) {
         rc = environment_ms(config, "WS_HEARTBEAT_INTERVAL", "heartbeat_interval", err);
@@ -232,7 +232,7 @@ int rc_config_environment(struct rc_config *config, struct rc_err *err)
         rc = environment_origins(config, "CLIENT_URL", err);
     }
     if (rc == 0) {
-        rc = environment_set(config, "LOG_LEVEL", variable("LOG_LEVEL"), "log", "level", err);
+        rc = environment_set(config, "LOG_LEVEL", apply_variable("LOG_LEVEL"), "log", "level", err);
     }
     if (rc == 0) {
         rc = environment_port(config, err);

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/config/config.h"
+#include "common/config/values.h"
 #include "common/config/text.h"
 #include "common/base/err.h"
 

@@ -34,7 +34,7 @@ static int hex_digit(char c)
 }
 
 /* Percent-decodes into a NUL-terminated text. False: too long, a bad escape, or a zero byte. */
-static bool decode(char *out, size_t room, const char *text, size_t bytes)
+static bool percent_decode(char *out, size_t room, const char *text, size_t bytes)
 {
     size_t used = 0;
     for (size_t i = 0; i < bytes; i++) {
@@ -57,7 +57,7 @@ static bool decode(char *out, size_t room, const char *text, size_t bytes)
     return true;
 }
 
-static bool number(const char *text, size_t bytes, uint32_t max, uint32_t *out)
+static bool number_parse(const char *text, size_t bytes, uint32_t max, uint32_t *out)
 {
     uint64_t value = 0;
     if (bytes == 0 || bytes > 9) {
@@ -102,7 +102,7 @@ bool rc_redis_address_parse(struct rc_redis_address *address, const char *text, 
         return false;
     }
     uint32_t value = default_port;
-    if (port != NULL && (!number(port, (size_t)(text + bytes - port), 65535, &value) || value == 0)) {
+    if (port != NULL && (!number_parse(port, (size_t)(text + bytes - port), 65535, &value) || value == 0)) {
         return false;
     }
     memcpy(address->host, host, host_bytes);
@@ -123,8 +123,8 @@ static const char *take_credentials(struct rc_redis_url *url, const char *text, 
     const size_t bytes = (size_t)(at - text);
     const char *colon = memchr(text, ':', bytes);
     const size_t user_bytes = colon != NULL ? (size_t)(colon - text) : bytes;
-    if (!decode(url->user, sizeof(url->user), text, user_bytes) ||
-        (colon != NULL && !decode(url->password, sizeof(url->password), colon + 1, (size_t)(at - colon) - 1))) {
+    if (!percent_decode(url->user, sizeof(url->user), text, user_bytes) ||
+        (colon != NULL && !percent_decode(url->password, sizeof(url->password), colon + 1, (size_t)(at - colon) - 1))) {
         (void)rc_err_set(err, -EINVAL, "user and password must be percent-encoded and at most %d bytes each",
                          RC_REDIS_CREDENTIAL_MAX - 1);
         return NULL;
@@ -157,7 +157,7 @@ static int take_hosts(struct rc_redis_url *url, const char *text, size_t bytes, 
 
 static int take_database(struct rc_redis_url *url, const char *text, struct rc_err *err)
 {
-    if (!number(text, strlen(text), 1000000, &url->database)) {
+    if (!number_parse(text, strlen(text), 1000000, &url->database)) {
         return rc_err_set(err, -EINVAL, "what stands behind the host is not the number of a database");
     }
     return 0;
@@ -167,7 +167,7 @@ static int take_unix(struct rc_redis_url *url, const char *text, struct rc_err *
 {
     const char *query = strchr(text, '?');
     const size_t bytes = query != NULL ? (size_t)(query - text) : strlen(text);
-    if (text[0] != '/' || !decode(url->path, sizeof(url->path), text, bytes)) {
+    if (text[0] != '/' || !percent_decode(url->path, sizeof(url->path), text, bytes)) {
         return rc_err_set(err, -EINVAL, "unix:// wants an absolute path of at most %d bytes", RC_REDIS_PATH_MAX - 1);
     }
     if (query == NULL) {
@@ -183,7 +183,7 @@ static int take_path(struct rc_redis_url *url, const char *text, struct rc_err *
     if (url->kind == RC_REDIS_SENTINEL) {
         const char *slash = strchr(text, '/');
         const size_t bytes = slash != NULL ? (size_t)(slash - text) : strlen(text);
-        if (bytes == 0 || !decode(url->master, sizeof(url->master), text, bytes)) {
+        if (bytes == 0 || !percent_decode(url->master, sizeof(url->master), text, bytes)) {
             return rc_err_set(err, -EINVAL, "redis+sentinel:// wants the master's name behind the hosts: …/mymaster");
         }
         text = slash != NULL ? slash + 1 : "";

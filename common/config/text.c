@@ -252,7 +252,7 @@ const char *rc_config_word_of(const struct rc_config_word *words, uint32_t value
     return "?";
 }
 
-static size_t least(size_t a, size_t b)
+static size_t least_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -274,9 +274,9 @@ size_t rc_config_word_distance(const char *a, size_t a_bytes, const char *b, siz
         row[0] = i;
         for (size_t j = 1; j <= b_bytes; j++) {
             const size_t replace = above[j - 1] + (a[i - 1] != b[j - 1] ? 1 : 0);
-            row[j] = least(replace, least(above[j], row[j - 1]) + 1);
+            row[j] = least_of(replace, least_of(above[j], row[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-                row[j] = least(row[j], above_2[j - 2] + 1);
+                row[j] = least_of(row[j], above_2[j - 2] + 1);
             }
         }
     }

@@ -37,7 +37,7 @@ bool rc_config_variable_ours(const char *entry)
     return false;
 }
 
-static const char *nearest(const char *name, size_t bytes)
+static const char *nearest_name(const char *name, size_t bytes)
 {
     const char *best = NULL;
     size_t distance = 1 + (bytes - strlen(PREFIX)) / 3; /* further away it is no typing mistake */
@@ -60,7 +60,7 @@ void rc_config_variables_unknown(char *const *environment, struct rc_config_erro
             continue;
         }
         const size_t bytes = strcspn(entry, "=");
-        const char *meant = nearest(entry, bytes);
+        const char *meant = nearest_name(entry, bytes);
         rc_config_errors_add(warnings, "environment variable %.*s is not known and sets nothing%s%s%s",
                              (int)(bytes < 80 ? bytes : 80), entry, meant != NULL ? ": did you mean " : "",
                              meant != NULL ? meant : "", meant != NULL ? "?" : "");

@@ -14,7 +14,7 @@ struct writer {
     size_t bytes;
 };
 
-static void put(struct writer *w, const char *text, size_t bytes)
+static void writer_put(struct writer *w, const char *text, size_t bytes)
 {
     if (w->bytes < w->capacity) {
         const size_t room = w->capacity - w->bytes;
@@ -24,7 +24,7 @@ static void put(struct writer *w, const char *text, size_t bytes)
 }
 
 /* A label's value: backslash and quote are escaped; a name of the configuration has no line feed. */
-static const char *escape(char out[LABEL_MAX], const char *text)
+static const char *value_escape(char out[LABEL_MAX], const char *text)
 {
     size_t at = 0;
     for (; *text != '\0' && at + 3 < LABEL_MAX; text++) {
@@ -37,20 +37,21 @@ static const char *escape(char out[LABEL_MAX], const char *text)
     return out;
 }
 
-static void family(struct writer *w, const struct rc_config *config, const struct rc_bridge_counters *counters,
-                   const char *instance, const char *name, const char *help, size_t offset)
+static void counter_put(struct writer *w, const struct rc_config *config, const struct rc_bridge_counters *counters,
+                        const char *instance, const char *name, const char *help, size_t offset)
 {
     char line[LINE_MAX_BYTES];
     int bytes = snprintf(line, sizeof(line), "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
-    put(w, line, (size_t)bytes);
+    writer_put(w, line, (size_t)bytes);
     for (uint32_t i = 0; i < config->bridge_count; i++) {
         char redis[LABEL_MAX];
         char room[LABEL_MAX];
         const _Atomic uint64_t *value = (const _Atomic uint64_t *)((const char *)&counters[i] + offset);
         bytes = snprintf(line, sizeof(line), "%s{instance=\"%s\",bridge=\"%u\",redis=\"%s\",room=\"%s\"} %" PRIu64 "\n",
-                         name, instance, i, escape(redis, config->bridges[i].redis.text),
-                         escape(room, config->bridges[i].room.text), atomic_load_explicit(value, memory_order_relaxed));
-        put(w, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1);
+                         name, instance, i, value_escape(redis, config->bridges[i].redis.text),
+                         value_escape(room, config->bridges[i].room.text),
+                         atomic_load_explicit(value, memory_order_relaxed));
+        writer_put(w, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1);
     }
 }
 
@@ -59,11 +60,12 @@ size_t rc_bridge_metrics_render(const struct rc_config *config, const struct rc_
 {
     struct writer w = {.out = out, .capacity = capacity};
     if (config->bridge_count > 0) {
-        family(&w, config, counters, instance, "ringcast_bridge_messages_total",
-               "Messages that came over a bridge and were handed on", offsetof(struct rc_bridge_counters, messages));
-        family(&w, config, counters, instance, "ringcast_bridge_errors_total",
-               "Messages of a bridge that were dropped: not JSON, too large, or a field was missing",
-               offsetof(struct rc_bridge_counters, errors));
+        counter_put(&w, config, counters, instance, "ringcast_bridge_messages_total",
+                    "Messages that came over a bridge and were handed on",
+                    offsetof(struct rc_bridge_counters, messages));
+        counter_put(&w, config, counters, instance, "ringcast_bridge_errors_total",
+                    "Messages of a bridge that were dropped: not JSON, too large, or a field was missing",
+                    offsetof(struct rc_bridge_counters, errors));
     }
     return w.bytes;
 }

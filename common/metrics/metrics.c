@@ -57,8 +57,8 @@ struct writer {
     size_t bytes; /* wanted so far; may exceed capacity */
 };
 
-static void put(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct writer *w, const char *format, ...)
+static void metrics_put(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void metrics_put(struct writer *w, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
     va_list list;
@@ -104,16 +104,16 @@ static bool worker_writes(const char *name)
 static void value_put(struct writer *w, enum value_kind kind, uint64_t value)
 {
     if (kind == KIND_GAUGE) {
-        put(w, "%" PRId64 "\n", (int64_t)value);
+        metrics_put(w, "%" PRId64 "\n", (int64_t)value);
     } else {
-        put(w, "%" PRIu64 "\n", value);
+        metrics_put(w, "%" PRIu64 "\n", value);
     }
 }
 
 static void family_put(struct writer *w, const char *prefix, const char *name, const char *help, const char *suffix,
                        const char *type)
 {
-    put(w, "# HELP %s%s %s%s\n# TYPE %s%s %s\n", prefix, name, help, suffix, prefix, name, type);
+    metrics_put(w, "# HELP %s%s %s%s\n# TYPE %s%s %s\n", prefix, name, help, suffix, prefix, name, type);
 }
 
 static void value_render(struct writer *w, enum rc_metric_id id, const struct rc_metrics_source *sources, size_t count,
@@ -126,7 +126,7 @@ static void value_render(struct writer *w, enum rc_metric_id id, const struct rc
         sum += rc_metric_get(sources[i].metrics, id);
     }
     family_put(w, "", name, values[id].help, "", type);
-    put(w, "%s{instance=\"%s\"} ", name, instance);
+    metrics_put(w, "%s{instance=\"%s\"} ", name, instance);
     value_put(w, values[id].kind, sum);
 
     if (!per_worker || !worker_writes(name)) {
@@ -139,7 +139,7 @@ static void value_render(struct writer *w, enum rc_metric_id id, const struct rc
     family_put(w, "ringcast_worker_", rest, values[id].help, " (each worker)", type);
     for (size_t i = 0; i < count; i++) {
         if (sources[i].worker >= 0) {
-            put(w, "ringcast_worker_%s{instance=\"%s\",worker=\"%d\"} ", rest, instance, sources[i].worker);
+            metrics_put(w, "ringcast_worker_%s{instance=\"%s\",worker=\"%d\"} ", rest, instance, sources[i].worker);
             value_put(w, values[id].kind, rc_metric_get(sources[i].metrics, id));
         }
     }
@@ -178,16 +178,16 @@ static void histogram_render(struct writer *w, enum rc_histogram_id id, const st
     const uint32_t bound_count = bounds_of(histograms[id].scale, bounds);
     family_put(w, "", name, histograms[id].help, "", "histogram");
     for (uint32_t i = 0; i < bound_count; i++) {
-        put(w, "%s_bucket{instance=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, instance, (double)bounds[i] / scale,
-            rc_histogram_count_to(&all, bounds[i]));
+        metrics_put(w, "%s_bucket{instance=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, instance,
+                    (double)bounds[i] / scale, rc_histogram_count_to(&all, bounds[i]));
     }
     /* Everything is counted from the buckets: `count` may be an observation ahead of them, and +Inf must not be below
      * `le`. */
     const uint64_t total = rc_histogram_count_to(&all, UINT64_MAX);
-    put(w, "%s_bucket{instance=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, instance, total);
-    put(w, "%s_sum{instance=\"%s\"} %.9g\n", name, instance,
-        (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
-    put(w, "%s_count{instance=\"%s\"} %" PRIu64 "\n", name, instance, total);
+    metrics_put(w, "%s_bucket{instance=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, instance, total);
+    metrics_put(w, "%s_sum{instance=\"%s\"} %.9g\n", name, instance,
+                (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
+    metrics_put(w, "%s_count{instance=\"%s\"} %" PRIu64 "\n", name, instance, total);
 }
 
 size_t rc_metrics_render(const struct rc_metrics_source *sources, size_t count, const char *instance, char *out,

@@ -11,7 +11,7 @@
 
 /* The text as JSON and terminals may have it: whole characters of UTF-8, for each byte that is none U+FFFD, for each control
  * character a question mark. What does not fit is cut off. Redis sends whatever it likes, and names from elsewhere within. */
-static void clean(char out[RC_REDIS_ERROR_MAX], const char *text, size_t bytes)
+static void text_clean(char out[RC_REDIS_ERROR_MAX], const char *text, size_t bytes)
 {
     size_t used = 0;
     size_t at = 0;
@@ -31,14 +31,14 @@ static void clean(char out[RC_REDIS_ERROR_MAX], const char *text, size_t bytes)
     memset(out + used, 0, RC_REDIS_ERROR_MAX - used);
 }
 
-static void put(_Atomic uint64_t *to, const char *error)
+static void health_put(_Atomic uint64_t *to, const char *error)
 {
     uint64_t words[WORDS];
     char text[RC_REDIS_ERROR_MAX];
     if (error == NULL) {
         return;
     }
-    clean(text, error, strnlen(error, RC_REDIS_ERROR_MAX));
+    text_clean(text, error, strnlen(error, RC_REDIS_ERROR_MAX));
     memcpy(words, text, sizeof(text));
     for (size_t i = 0; i < WORDS; i++) {
         atomic_store_explicit(&to[i], words[i], memory_order_relaxed);
@@ -52,28 +52,29 @@ void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state sta
         const uint32_t revision = atomic_load_explicit(&health->revision, memory_order_relaxed);
         atomic_store_explicit(&health->revision, revision + 1, memory_order_relaxed);
         atomic_thread_fence(memory_order_release); /* H1 pairs with H2: who reads a new word sees the odd revision */
-        put(health->error, lost);
-        put(health->latest, latest);
+        health_put(health->error, lost);
+        health_put(health->latest, latest);
         atomic_store_explicit(&health->revision, revision + 2, memory_order_release); /* H3 pairs with H4 */
     }
     if (atomic_load_explicit(&health->state, memory_order_relaxed) != (uint32_t)state) {
         atomic_store_explicit(&health->since_ms, rc_clock_ms(), memory_order_relaxed);
+        /* H5 pairs with H6: who sees the state sees no time from before it. */
         atomic_store_explicit(&health->state, (uint32_t)state, memory_order_release);
     }
 }
 
-static void take(uint64_t words[WORDS], const _Atomic uint64_t *from)
+static void words_take(uint64_t words[WORDS], const _Atomic uint64_t *from)
 {
     for (size_t i = 0; i < WORDS; i++) {
         words[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
     }
 }
 
-static void show(char out[RC_REDIS_ERROR_MAX], const uint64_t words[WORDS])
+static void words_show(char out[RC_REDIS_ERROR_MAX], const uint64_t words[WORDS])
 {
     char text[RC_REDIS_ERROR_MAX];
     memcpy(text, words, sizeof(text));
-    clean(out, text, strnlen(text, sizeof(text)));
+    text_clean(out, text, strnlen(text, sizeof(text)));
 }
 
 enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, struct rc_redis_errors *errors)
@@ -83,15 +84,15 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, st
     /* Bounded: a relay that died in the middle of a text leaves the revision odd; a torn text, cleaned, is still a text. */
     for (int tries = 0; tries < 100; tries++) {
         const uint32_t before = atomic_load_explicit(&health->revision, memory_order_acquire); /* H4 pairs with H3 */
-        take(lost, health->error);
-        take(latest, health->latest);
+        words_take(lost, health->error);
+        words_take(latest, health->latest);
         atomic_thread_fence(memory_order_acquire); /* H2 pairs with H1 */
         if ((before & 1) == 0 && atomic_load_explicit(&health->revision, memory_order_relaxed) == before) {
             break;
         }
     }
-    show(errors->lost, lost);
-    show(errors->latest, latest);
-    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire);
+    words_show(errors->lost, lost);
+    words_show(errors->latest, latest);
+    const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire); /* H6 pairs with H5 */
     return state <= RC_REDIS_AWAY ? (enum rc_redis_state)state : RC_REDIS_AWAY;
 }

@@ -40,7 +40,7 @@ int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t
     return 0;
 }
 
-static uint8_t *put(uint8_t *out, const void *bytes, size_t count)
+static uint8_t *envelope_put(uint8_t *out, const void *bytes, size_t count)
 {
     if (count != 0) { /* the part of a zero count may be NULL */
         memcpy(out, bytes, count);
@@ -51,14 +51,14 @@ static uint8_t *put(uint8_t *out, const void *bytes, size_t count)
 void rc_envelope_write(void *record, const struct rc_envelope_view *view)
 {
     const struct rc_envelope *head = &view->head;
-    uint8_t *out = put(record, head, sizeof(*head));
-    out = put(out, view->channel, head->channel_bytes);
-    out = put(out, view->request_id, head->request_id_bytes);
-    out = put(out, view->key, head->key_bytes);
-    out = put(out, view->event, head->event_bytes);
-    out = put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
-    out = put(out, view->exclude_text, head->exclude_text_bytes);
-    put(out, view->data, head->data_bytes);
+    uint8_t *out = envelope_put(record, head, sizeof(*head));
+    out = envelope_put(out, view->channel, head->channel_bytes);
+    out = envelope_put(out, view->request_id, head->request_id_bytes);
+    out = envelope_put(out, view->key, head->key_bytes);
+    out = envelope_put(out, view->event, head->event_bytes);
+    out = envelope_put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
+    out = envelope_put(out, view->exclude_text, head->exclude_text_bytes);
+    envelope_put(out, view->data, head->data_bytes);
 }
 
 static const char base64url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -101,7 +101,7 @@ size_t rc_client_id_write(char *out, const char *instance_id, uint32_t boot_nonc
 }
 
 /* 0..63, or -1. */
-static int sextet(char c)
+static int base64_sextet(char c)
 {
     if (c >= 'A' && c <= 'Z') {
         return c - 'A';
@@ -121,7 +121,7 @@ static bool instance_id_valid(const char *id, size_t bytes)
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {
-        if (sextet(id[i]) < 0 && id[i] != '.') { /* [A-Za-z0-9_.-] */
+        if (base64_sextet(id[i]) < 0 && id[i] != '.') { /* [A-Za-z0-9_.-] */
             return false;
         }
     }
@@ -143,7 +143,7 @@ enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const cha
     for (size_t i = 0; i < ID_BYTES / 3; i++) {
         uint32_t group = 0;
         for (size_t j = 0; j < 4; j++) {
-            const int six = sextet(text[i * 4 + j]);
+            const int six = base64_sextet(text[i * 4 + j]);
             if (six < 0) {
                 return RC_CLIENT_ID_INVALID;
             }

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "common/config/config.h"
+#include "common/config/values.h"
 
 #define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
 #define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */

@@ -13,11 +13,11 @@
 /* `ready` and the two numbers that must be ours, read once. */
 static bool head_right(const _Atomic uint32_t *ready, uint32_t wanted, uint32_t abi, uint32_t abi_wanted)
 {
-    /* C4 pairs with the acceptor's release store of `ready`, its last: all else is written before it. */
+    /* C4 pairs with S1 in rc_segments_publish, the acceptor's last store: all else is written before it. */
     return atomic_load_explicit(ready, memory_order_acquire) == wanted && abi == abi_wanted;
 }
 
-static int refuse(struct rc_err *err, const char *what)
+static int segment_refuse(struct rc_err *err, const char *what)
 {
     return rc_err_set(err, -EBADMSG,
                       "the %s segment is not of this version of ringcast: install acceptor, worker and relay together",
@@ -28,7 +28,7 @@ int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint
 {
     if (bytes < sizeof(*core) || !head_right(&core->ready, RC_CORE_READY, core->abi, RC_CORE_ABI) ||
         core->records_abi != RC_RECORDS_ABI) {
-        return refuse(err, "core");
+        return segment_refuse(err, "core");
     }
     control->core = core;
     control->worker_count = core->worker_count;
@@ -58,7 +58,7 @@ int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint
 int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_t bytes, struct rc_err *err)
 {
     if (bytes < RC_PORT_DATA_OFFSET || !head_right(&shared->ready, RC_PORT_READY, shared->abi, RC_PORT_ABI)) {
-        return refuse(err, "port");
+        return segment_refuse(err, "port");
     }
     const uint64_t sizes[] = {shared->ring_bytes, shared->overflow_bytes};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -76,12 +76,12 @@ int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_
 }
 
 /* Maps a segment of at least `least` bytes and closes its descriptor. */
-static void *take(int *fd, bool writable, uint64_t least, const char *what, struct rc_err *err)
+static void *fd_take(int *fd, bool writable, uint64_t least, const char *what, struct rc_err *err)
 {
     uint64_t bytes = 0;
     void *memory = writable ? rc_segment_map(*fd, &bytes, err) : (void *)rc_segment_map_read(*fd, &bytes, err);
     if (memory != NULL && bytes < least) {
-        (void)refuse(err, what);
+        (void)segment_refuse(err, what);
         memory = NULL;
     }
     close(*fd);
@@ -96,9 +96,9 @@ static bool report_right(const struct rc_report *report)
 
 static const struct rc_report *take_report(int *fd, uint64_t bytes, struct rc_err *err)
 {
-    const struct rc_report *report = take(fd, false, bytes, "report", err);
+    const struct rc_report *report = fd_take(fd, false, bytes, "report", err);
     if (report != NULL && !report_right(report)) {
-        (void)refuse(err, "report");
+        (void)segment_refuse(err, "report");
         return NULL;
     }
     return report;
@@ -108,13 +108,13 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
 {
     const bool relay = args->index < 0;
     void *own =
-        take(&args->own_fd, true, relay ? sizeof(struct rc_relay_report) : sizeof(struct rc_report), "report", err);
+        fd_take(&args->own_fd, true, relay ? sizeof(struct rc_relay_report) : sizeof(struct rc_report), "report", err);
     if (own == NULL) {
         return -EBADMSG;
     }
     control->own = own;
     if (!report_right(control->own)) {
-        return refuse(err, "report");
+        return segment_refuse(err, "report");
     }
     if (!relay) {
         control->relay = (const void *)take_report(&args->relay_fd, sizeof(struct rc_relay_report), err);
@@ -122,11 +122,13 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
     }
     control->own_relay = own;
     control->relay = own;
-    control->keep = take(&args->keep_fd, true, sizeof(struct rc_relay_keep), "keep", err);
+    control->keep = fd_take(&args->keep_fd, true, sizeof(struct rc_relay_keep), "keep", err);
     if (control->keep == NULL) {
         return -EBADMSG;
     }
-    return head_right(&control->keep->ready, RC_KEEP_READY, control->keep->abi, RC_CORE_ABI) ? 0 : refuse(err, "keep");
+    return head_right(&control->keep->ready, RC_KEEP_READY, control->keep->abi, RC_CORE_ABI)
+               ? 0
+               : segment_refuse(err, "keep");
 }
 
 /* The numbers of things that were handed over must be those of the core segment: loops go by either. */
@@ -147,8 +149,8 @@ static int check_counts(const struct rc_control *control, const struct rc_spawn_
 int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
     memset(control, 0, sizeof(*control));
-    const struct rc_core *core = take(&args->core_fd, false, sizeof(*core), "core", err);
-    control->configs = take(&args->config_fd, false, sizeof(*control->configs), "config", err);
+    const struct rc_core *core = fd_take(&args->core_fd, false, sizeof(*core), "core", err);
+    control->configs = fd_take(&args->config_fd, false, sizeof(*control->configs), "config", err);
     if (core == NULL || control->configs == NULL) {
         return -EBADMSG;
     }
@@ -158,7 +160,7 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
         rc = check_counts(control, args, err);
     }
     if (rc == 0 && !head_right(&control->configs->ready, RC_CONFIG_READY, control->configs->build, RC_BUILD_ID)) {
-        rc = refuse(err, "config");
+        rc = segment_refuse(err, "config");
     }
     if (rc == 0) {
         rc = attach_own(control, args, err);

@@ -50,13 +50,13 @@ int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_
 
 static inline enum rc_broker_state rc_control_state(const struct rc_control *control)
 {
-    /* C1 pairs with the acceptor's release store: who sees DRAINING sees its deadline. */
+    /* C1 pairs with V1 in acceptor/watch/supervisor.c: who sees DRAINING sees its deadline. */
     return (enum rc_broker_state)atomic_load_explicit(&control->core->state, memory_order_acquire);
 }
 
 static inline uint32_t rc_control_config_generation(const struct rc_control *control)
 {
-    /* C2 pairs with R3 in rc_segments_configure: who sees the generation sees the copy. */
+    /* C2 pairs with S2 in rc_segments_configure: who sees the generation sees the copy. */
     return atomic_load_explicit(&control->configs->generation, memory_order_acquire);
 }
 
@@ -68,7 +68,7 @@ static inline const struct rc_config *rc_control_config(const struct rc_control 
 
 static inline uint32_t rc_control_relay_generation(const struct rc_control *control)
 {
-    /* C3 pairs with the acceptor's release store: what the former relay wrote is there. */
+    /* C3 pairs with B1 in rc_broker_bury: what the former relay wrote is there. */
     return atomic_load_explicit(&control->core->relay.generation, memory_order_acquire);
 }
 

@@ -6,7 +6,7 @@
 
 int rc_doorbell_ring(const struct rc_doorbell_shared *bell, int event_fd, uint64_t *rung)
 {
-    /* D2 pairs with D1 in rc_doorbell_sleep: our commit is before this fence, the consumer's flag before its own. */
+    /* D2 pairs with D4 in rc_doorbell_sleep: our commit is before this fence, the consumer's flag before its own. */
     atomic_thread_fence(memory_order_seq_cst);
     /* D3 reads what D1 stored. */
     const uint64_t asleep = atomic_load_explicit(&bell->sleeping, memory_order_relaxed);

@@ -42,10 +42,10 @@ static inline void rc_doorbell_sleep(struct rc_doorbell_shared *bell)
 {
     const uint64_t number = atomic_load_explicit(&bell->sleeps, memory_order_relaxed) + 1; /* D0: ours alone */
     atomic_store_explicit(&bell->sleeps, number, memory_order_relaxed);
-    /* D1 pairs with D2 and D3 in rc_doorbell_ring: either the producer sees the sleep, or our re-check sees its
-     * commit. */
+    /* D1 with fence D4 pairs with D2 and D3 in rc_doorbell_ring: either the producer sees the sleep, or our re-check
+     * sees its commit. */
     atomic_store_explicit(&bell->sleeping, number, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst); /* D4 pairs with D2 */
 }
 
 /* Consumer, after it woke or found work in the re-check. */

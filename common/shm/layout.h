@@ -34,7 +34,7 @@
 
 #include "build_id.h"
 #include "common/base/hash.h"
-#include "common/config/config.h"
+#include "common/config/values.h"
 #include "common/shm/doorbell.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/ring.h"

@@ -55,9 +55,9 @@ static int ring_attach(struct rc_ring *ring, struct rc_ring_shared *shared, void
  * beyond it. */
 static int ring_cursors(const struct rc_ring *ring, uint64_t *tail, uint64_t *head)
 {
-    /* R4a pairs with R3, R2a with R1: a successor sees everything its predecessor and the peer have published. */
-    *head = atomic_load_explicit(&ring->shared->head, memory_order_acquire);
-    *tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
+    /* R4a and R2a: a successor sees everything that its predecessor and the peer have published. */
+    *head = atomic_load_explicit(&ring->shared->head, memory_order_acquire); /* R4a */
+    *tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire); /* R2a */
     if (*tail > RING_POSITION_MAX || *head > *tail || *tail - *head > ring->capacity ||
         ((*tail | *head) & (RC_RING_ALIGN - 1)) != 0) {
         return -EBADMSG;
@@ -177,7 +177,7 @@ bool rc_ring_want_room(struct rc_ring *ring, uint32_t payload_bytes)
     /* R5 with fence R6 pairs with fence R7 and load R8 in rc_ring_room_due: of "we store the request, then read the
      * head" and "it stores the head, then reads the request" at least one reader sees the other's store. */
     atomic_store_explicit(&ring->shared->wants_room, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* R6 */
+    atomic_thread_fence(memory_order_seq_cst); /* R6 pairs with R7 */
     refresh_head(ring);
     if (!has_room(ring, bytes)) {
         return false;
@@ -256,7 +256,7 @@ void rc_ring_release_to(struct rc_ring *ring, uint64_t position)
 
 bool rc_ring_room_due(struct rc_ring *ring)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* R7, see R5 in rc_ring_want_room: it orders R3 before R8 */
+    atomic_thread_fence(memory_order_seq_cst); /* R7 pairs with R6: it orders R3 before R8, see R5 */
     /* R8 pairs with R5. */
     if (atomic_load_explicit(&ring->shared->wants_room, memory_order_relaxed) == 0) {
         return false;
@@ -275,9 +275,9 @@ bool rc_ring_room_due(struct rc_ring *ring)
 
 uint64_t rc_ring_used(const struct rc_ring *ring)
 {
-    /* R4b and R2b, as R4 and R2; a picture that may be old by the time it is used. */
-    const uint64_t head = atomic_load_explicit(&ring->shared->head, memory_order_acquire);
-    const uint64_t tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
+    /* A picture that may be old by the time it is used. */
+    const uint64_t head = atomic_load_explicit(&ring->shared->head, memory_order_acquire); /* R4b */
+    const uint64_t tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire); /* R2b */
     const uint64_t used = tail - head;
     return used <= ring->capacity ? used : ring->capacity;
 }

@@ -106,7 +106,7 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
     return -EINVAL;
 }
 
-static int missing(struct rc_err *err, const char *name)
+static int args_missing(struct rc_err *err, const char *name)
 {
     return rc_err_set(err, -EINVAL, "%s is missing: this program is started by ringcast, not by hand", name);
 }
@@ -125,17 +125,17 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
         } else if (value == &args->steer_fd && *value == UNSET) {
             *value = -1;
         } else if (*value == UNSET) {
-            return missing(err, singles[i].name);
+            return args_missing(err, singles[i].name);
         }
     }
     if (args->port_count == 0) {
-        return missing(err, "--port-fd");
+        return args_missing(err, "--port-fd");
     }
     if (args->worker_count == 0) {
-        return missing(err, "--worker-fd");
+        return args_missing(err, "--worker-fd");
     }
     if (worker && args->listen_count == 0) {
-        return missing(err, "--listen-fd");
+        return args_missing(err, "--listen-fd");
     }
     if (worker && (args->port_count != 1 || args->worker_bell_count != 0)) {
         return rc_err_set(err, -EINVAL, "a worker has one --port-fd and no --worker-bell-fd");
@@ -150,7 +150,7 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     return 0;
 }
 
-static void clear(struct rc_spawn_args *args, int index, int none)
+static void args_clear(struct rc_spawn_args *args, int index, int none)
 {
     memset(args, 0, sizeof(*args));
     args->index = index;
@@ -161,12 +161,12 @@ static void clear(struct rc_spawn_args *args, int index, int none)
 
 void rc_spawn_args_clear(struct rc_spawn_args *args, int index)
 {
-    clear(args, index, -1);
+    args_clear(args, index, -1);
 }
 
 int rc_spawn_args_parse(struct rc_spawn_args *args, int argc, char **argv, struct rc_err *err)
 {
-    clear(args, -1, UNSET);
+    args_clear(args, -1, UNSET);
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 >= argc) {
             return rc_err_set(err, -EINVAL, "%s has no value", argv[i]);

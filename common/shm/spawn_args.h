@@ -15,7 +15,7 @@
 #ifndef RC_COMMON_SHM_SPAWN_ARGS_H
 #define RC_COMMON_SHM_SPAWN_ARGS_H
 
-#include "common/config/config.h"
+#include "common/config/values.h"
 #include "common/base/err.h"
 #include "common/shm/layout.h"
 

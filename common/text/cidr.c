@@ -5,13 +5,13 @@
 
 #include "common/config/text.h"
 
-static int compare(const struct rc_address *a, const struct rc_address *b)
+static int range_compare(const struct rc_address *a, const struct rc_address *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
 /* a + 1 as a number, false when there is none. */
-static bool successor(struct rc_address *address)
+static bool address_successor(struct rc_address *address)
 {
     for (size_t i = sizeof(address->bytes); i > 0; i--) {
         if (++address->bytes[i - 1] != 0) {
@@ -33,16 +33,16 @@ static struct rc_cidr_range range_of(const struct rc_network *network)
 }
 
 /* Puts a range where it belongs by its first address. */
-static void insert(struct rc_cidr_list *list, const struct rc_cidr_range *range)
+static void range_insert(struct rc_cidr_list *list, const struct rc_cidr_range *range)
 {
     uint32_t at = list->count++;
-    for (; at > 0 && compare(&range->first, &list->ranges[at - 1].first) < 0; at--) {
+    for (; at > 0 && range_compare(&range->first, &list->ranges[at - 1].first) < 0; at--) {
         list->ranges[at] = list->ranges[at - 1];
     }
     list->ranges[at] = *range;
 }
 
-static void merge(struct rc_cidr_list *list)
+static void ranges_merge(struct rc_cidr_list *list)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -50,8 +50,8 @@ static void merge(struct rc_cidr_list *list)
         if (kept > 0) {
             struct rc_cidr_range *const before = &list->ranges[kept - 1];
             struct rc_address behind = before->last;
-            if (!successor(&behind) || compare(&next->first, &behind) <= 0) {
-                if (compare(&next->last, &before->last) > 0) {
+            if (!address_successor(&behind) || range_compare(&next->first, &behind) <= 0) {
+                if (range_compare(&next->last, &before->last) > 0) {
                     before->last = next->last;
                 }
                 continue;
@@ -76,9 +76,9 @@ int rc_cidr_list_compile(struct rc_cidr_list *list, const struct rc_config_list 
             return rc_err_set(err, -EINVAL, "\"%.*s\": %s", RC_CONFIG_TEXT_MAX, text, why.text);
         }
         const struct rc_cidr_range range = range_of(&network);
-        insert(&compiled, &range);
+        range_insert(&compiled, &range);
     }
-    merge(&compiled);
+    ranges_merge(&compiled);
     if (list != NULL) {
         *list = compiled;
     }
@@ -91,11 +91,11 @@ bool rc_cidr_list_contains(const struct rc_cidr_list *list, const struct rc_addr
     uint32_t high = list->count;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        if (compare(&list->ranges[middle].last, address) < 0) {
+        if (range_compare(&list->ranges[middle].last, address) < 0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low < list->count && compare(&list->ranges[low].first, address) <= 0;
+    return low < list->count && range_compare(&list->ranges[low].first, address) <= 0;
 }

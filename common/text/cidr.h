@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "common/text/address.h"
-#include "common/config/config.h"
+#include "common/config/values.h"
 #include "common/base/err.h"
 
 struct rc_cidr_list {

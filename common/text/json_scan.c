@@ -81,7 +81,7 @@ static size_t utf8_sequence(const uint8_t *at, const uint8_t *end)
 }
 
 /* The value of four hexadecimal digits, or -1. */
-static int hex4(const uint8_t *at, const uint8_t *end)
+static int hex4_read(const uint8_t *at, const uint8_t *end)
 {
     int value = 0;
 
@@ -123,7 +123,7 @@ static int skip_escape(struct scan *scan)
         scan->at++;
         return 0;
     case 'u':
-        if (hex4(scan->at + 1, scan->end) < 0) {
+        if (hex4_read(scan->at + 1, scan->end) < 0) {
             return -EBADMSG;
         }
         scan->at += 5;
@@ -536,7 +536,7 @@ static size_t put_utf8(uint8_t *out, size_t room, uint32_t point)
 /* The code point of a \u escape at its 'u', `*at` moved behind it and behind the low surrogate that belongs to it. */
 static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *point)
 {
-    int unit = hex4(*at + 1, end);
+    int unit = hex4_read(*at + 1, end);
 
     if (unit < 0) {
         return -EINVAL;
@@ -547,7 +547,7 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
     }
     *point = (uint32_t)unit;
     if (unit >= 0xd800 && unit <= 0xdbff) {
-        int low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4(*at + 2, end) : -1;
+        int low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4_read(*at + 2, end) : -1;
 
         if (low < 0xdc00 || low > 0xdfff) {
             return -EILSEQ;
@@ -559,7 +559,7 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
 }
 
 /* The character behind a backslash, `*at` moved behind it. */
-static int unescape(const uint8_t **at, const uint8_t *end, uint32_t *point)
+static int string_unescape(const uint8_t **at, const uint8_t *end, uint32_t *point)
 {
     if (*at == end) {
         return -EINVAL;
@@ -624,7 +624,7 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
             break;
         }
         at++;
-        failed = unescape(&at, end, &point);
+        failed = string_unescape(&at, end, &point);
         if (failed < 0) {
             return failed;
         }

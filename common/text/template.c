@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int add(struct rc_template *template, const char *from, const char *to, bool field, struct rc_err *err)
+static int piece_add(struct rc_template *template, const char *from, const char *to, bool field, struct rc_err *err)
 {
     if (from == to && !field) {
         return 0;
@@ -23,7 +23,7 @@ int rc_template_compile(struct rc_template *template, const char *text, rc_templ
     for (;;) {
         const char *open = strchr(text, '{');
         const char *literal_end = open != NULL ? open : text + strlen(text);
-        if (add(template, text, literal_end, false, err) < 0) {
+        if (piece_add(template, text, literal_end, false, err) < 0) {
             return -EINVAL;
         }
         if (open == NULL) {
@@ -37,7 +37,7 @@ int rc_template_compile(struct rc_template *template, const char *text, rc_templ
         if (!known(name)) {
             return rc_err_set(err, -EINVAL, "no such field: {%.*s}", (int)name.count, (const char *)name.bytes);
         }
-        if (add(template, open + 1, close, true, err) < 0) {
+        if (piece_add(template, open + 1, close, true, err) < 0) {
             return -EINVAL;
         }
         text = close + 1;

@@ -10,7 +10,7 @@
 #include <openssl/types.h>
 #include <stdint.h>
 
-#include "common/config/config.h"
+#include "common/config/values.h"
 #include "common/base/err.h"
 
 #define RC_TLS_TICKET_KEYS_BYTES 80u

@@ -1,4 +1,5 @@
 /* Whole runs of the load generator against its own floor servers, short and unpinned. */
+#include "bench/arguments.h"
 #include "bench/floor.h"
 #include "bench/run.h"
 
@@ -23,7 +24,7 @@ static void run(const char *text)
     for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
         arguments[count++] = word;
     }
-    cr_assert_eq(rc_bench_options_parse(&options, count, arguments, &err), 0, "%s", err.text);
+    cr_assert_eq(rc_bench_arguments_parse(&options, count, arguments, &err), 0, "%s", err.text);
     options.quiet = true;
     options.cpu = options.server_cpu = -1;
     options.duration_s = 0.2;
@@ -126,7 +127,7 @@ Test(bench_run, nobody_listens, .timeout = 60)
     struct rc_bench_options options;
     struct rc_err err = {0};
     char *arguments[] = {"ringcast-bench", "fanout", "--url", "ws://127.0.0.1:1", "--quiet"};
-    cr_assert_eq(rc_bench_options_parse(&options, 5, arguments, &err), 0);
+    cr_assert_eq(rc_bench_arguments_parse(&options, 5, arguments, &err), 0);
     cr_assert_eq(rc_bench_run(&options, &result, &err), 0);
     cr_assert(result.broken_off);
     cr_assert_not_null(strstr(result.error, "is the server running"), "%s", result.error);

@@ -265,6 +265,21 @@ Test(log, limit_passes_a_burst_a_second_and_counts_the_rest)
     cr_expect_eq(suppressed, 0u, "told once");
 }
 
+Test(log, suppressed_lines_are_counted_those_before_the_counter_too)
+{
+    struct rc_log_limit limit = {0};
+    uint32_t suppressed = 0;
+    _Atomic uint64_t counter = 5;
+    cr_expect_not(rc_log_limit_pass(&limit, 0, &suppressed));
+    rc_log_count_suppressed(&counter);
+    cr_expect_eq(counter, 6);
+    cr_expect_not(rc_log_limit_pass(&limit, 0, &suppressed));
+    cr_expect_eq(counter, 7);
+    rc_log_count_suppressed(NULL);
+    cr_expect_not(rc_log_limit_pass(&limit, 0, &suppressed));
+    cr_expect_eq(counter, 7);
+}
+
 Test(log, limited_lines_say_how_many_are_missing)
 {
     rc_log_open("w", -1, RC_LOG_INFO, RC_LOG_TEXT);

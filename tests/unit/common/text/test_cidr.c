@@ -21,8 +21,9 @@ static struct rc_address address(const char *text)
 static void fill(struct rc_config_list *list, uint32_t count, const char *const *texts)
 {
     *list = (struct rc_config_list){.count = count};
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         snprintf(list->items[i].text, sizeof(list->items[i].text), "%s", texts[i]);
+    }
 }
 
 Test(address, both_families_are_read_and_written)
@@ -187,7 +188,7 @@ Test(cidr, random_lists_agree_with_looking_at_each_range)
         }
         struct rc_cidr_list list;
         cr_assert_eq(rc_cidr_list_compile(&list, &entries, NULL), 0);
-        for (unsigned last = 0; last < 256; last++)
+        for (unsigned last = 0; last < 256; last++) {
             for (int v6 = 0; v6 < 2; v6++) {
                 struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0A000000 | last)};
                 struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
@@ -196,11 +197,14 @@ Test(cidr, random_lists_agree_with_looking_at_each_range)
                 struct rc_address a;
                 rc_address_from_socket(&a, peer);
                 bool expected = false;
-                for (uint32_t i = 0; i < entries.count; i++)
+                for (uint32_t i = 0; i < entries.count; i++) {
                     expected = expected || rc_network_contains(&networks[i], peer);
-                if (rc_cidr_list_contains(&list, &a) != expected)
+                }
+                if (rc_cidr_list_contains(&list, &a) != expected) {
                     cr_assert_fail("round %d, %s %u", round, v6 ? "::" : "10.0.0.", last);
+                }
             }
+        }
     }
 }
 

@@ -19,11 +19,13 @@ static int scan(struct rc_span text, uint32_t flags, size_t *offset)
     struct rc_json_value value;
     int result;
 
-    if (text.count != 0)
+    if (text.count != 0) {
         memcpy(copy, text.bytes, text.count);
+    }
     result = rc_json_scan(rc_span_of(copy, text.count), flags, &value, offset);
-    if (result == 0)
+    if (result == 0) {
         cr_assert(value.raw.bytes >= copy && value.raw.bytes + value.raw.count <= copy + text.count);
+    }
     free(copy);
     return result;
 }
@@ -163,8 +165,9 @@ Test(json_scan, accepts_what_rfc_8259_allows)
 
 Test(json_scan, refuses_everything_else)
 {
-    for (size_t index = 0; index < RC_ARRAY_COUNT(refused); index++)
+    for (size_t index = 0; index < RC_ARRAY_COUNT(refused); index++) {
         cr_assert_eq(scan(rc_span_text(refused[index]), 0, NULL), -EBADMSG, "%s", refused[index]);
+    }
     cr_assert_eq(scan(SPAN("\"a\0b\""), 0, NULL), -EBADMSG);
     cr_assert_eq(scan(SPAN("1\0"), 0, NULL), -EBADMSG);
     cr_assert_eq(scan(rc_span_of(NULL, 0), 0, NULL), -EBADMSG);
@@ -176,8 +179,9 @@ Test(json_scan, refuses_every_truncation)
     for (size_t index = 0; index < RC_ARRAY_COUNT(accepted); index++) {
         struct rc_span text = scanned(rc_span_text(accepted[index])).raw;
 
-        if (text.bytes[0] != '{' && text.bytes[0] != '[' && text.bytes[0] != '"')
+        if (text.bytes[0] != '{' && text.bytes[0] != '[' && text.bytes[0] != '"') {
             continue;
+        }
         for (size_t count = 0; count < text.count; count++) {
             size_t offset;
 
@@ -217,8 +221,9 @@ Test(json_scan, finds_every_special_byte_at_every_place_of_a_string)
                 text[0] = '"';
                 text[length + 1] = '"';
                 text[place + 1] = (uint8_t)byte;
-                if (byte == '\\' && place + 1 < length)
+                if (byte == '\\' && place + 1 < length) {
                     continue; /* "\x" is refused too, but so would be a stop that was missed */
+                }
                 cr_assert_eq(scan(rc_span_of(text, length + 2), 0, NULL), stops ? -EBADMSG : 0);
                 cr_assert_eq(scan(rc_span_of(text, length + 2), RC_JSON_CHECK_UTF8, NULL), stops          ? -EBADMSG
                                                                                            : byte >= 0x80 ? -EILSEQ
@@ -270,8 +275,9 @@ Test(json_scan, checks_utf8_only_when_asked)
         struct rc_span bytes = utf8_cases[index].bytes;
 
         cr_assert_eq(rc_json_utf8_valid(bytes), utf8_cases[index].valid, "%zu", index);
-        if (bytes.bytes[0] < 0x20)
+        if (bytes.bytes[0] < 0x20) {
             continue;
+        }
         for (size_t before = 0; before < 20; before++) {
             size_t count = before + bytes.count + 12;
             size_t offset;
@@ -378,8 +384,9 @@ Test(json_scan, cursors_refuse_what_the_scan_refuses)
         int got = array ? rc_json_array_begin(&cursor, text, 0) : rc_json_object_begin(&cursor, text, 0);
 
         while (got >= 0 &&
-               (got = array ? rc_json_array_next(&cursor, &value) : rc_json_object_next(&cursor, &name, &value)) == 1)
+               (got = array ? rc_json_array_next(&cursor, &value) : rc_json_object_next(&cursor, &name, &value)) == 1) {
             ;
+        }
         cr_assert_eq(got, -EBADMSG, "%s", refused[index]);
         cr_assert_eq(array ? rc_json_array_next(&cursor, &value) : rc_json_object_next(&cursor, &name, &value),
                      -EBADMSG);
@@ -431,8 +438,9 @@ Test(json_scan, decodes_strings)
 
         cr_assert_eq(rc_json_string_decode(&value, scratch, sizeof(scratch), &out), cases[index].result, "%s",
                      cases[index].raw);
-        if (cases[index].result == 0)
+        if (cases[index].result == 0) {
             cr_assert(rc_span_equal(out, cases[index].text), "%s", cases[index].raw);
+        }
     }
 }
 
@@ -487,8 +495,9 @@ Test(json_scan, encodes_what_it_decodes)
             size_t count;
 
             memset(text, 'x', sizeof(text));
-            if (length != 0)
+            if (length != 0) {
                 text[length - 1] = text[length / 2] = (uint8_t)byte;
+            }
             count = rc_json_string_encode(encoded, sizeof(encoded), rc_span_of(text, length));
             cr_assert_eq(count, rc_json_string_encoded_bytes(rc_span_of(text, length)));
             value = scanned(rc_span_of(encoded, count));

@@ -1,5 +1,5 @@
-/* options: see options.h. One table is parser, bounds and help. */
-#include "bench/options.h"
+/* arguments: see arguments.h. One table is parser, bounds and help. */
+#include "bench/arguments.h"
 
 #include "bench/floor.h"
 #include "bench/payload.h"
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PUBLISHERS_MAX 256u
 #define THINK_S 0.001 /* far above the time that two messages need to be taken together, far below that of a fan-out */
 
 enum kind {
@@ -116,7 +115,7 @@ static const struct option_row rows[] = {
 
 /* --- values ----------------------------------------------------------------------------------------------------------- */
 
-static int scaled(const char *text, double *value)
+static int number_scaled(const char *text, double *value)
 {
     char *end;
     errno = 0;
@@ -138,7 +137,7 @@ static int scaled(const char *text, double *value)
     return 0;
 }
 
-static int seconds(const char *text, double *value)
+static int seconds_parse(const char *text, double *value)
 {
     char *end;
     errno = 0;
@@ -158,7 +157,7 @@ static int seconds(const char *text, double *value)
     return 0;
 }
 
-static int pids(struct rc_bench_options *options, const char *text)
+static int pids_parse(struct rc_bench_options *options, const char *text)
 {
     for (const char *at = text; *at != '\0';) {
         char *end;
@@ -173,7 +172,7 @@ static int pids(struct rc_bench_options *options, const char *text)
 }
 
 /* "connections=1000,10000" */
-static int sweep(struct rc_bench_options *options, const char *text)
+static int sweep_parse(struct rc_bench_options *options, const char *text)
 {
     static const char *const names[] = {"rate",       "window",  "connections", "channels",
                                         "publishers", "payload", "processes",   "coalesce"};
@@ -187,7 +186,7 @@ static int sweep(struct rc_bench_options *options, const char *text)
                 const size_t bytes = strcspn(++at, ",");
                 snprintf(value, sizeof(value), "%.*s", (int)bytes, at);
                 if (options->sweep_count == RC_BENCH_SWEEP_MAX ||
-                    scaled(value, &options->sweep_values[options->sweep_count++]) != 0) {
+                    number_scaled(value, &options->sweep_values[options->sweep_count++]) != 0) {
                     return -EINVAL;
                 }
                 at += bytes;
@@ -198,7 +197,7 @@ static int sweep(struct rc_bench_options *options, const char *text)
 }
 
 /* "Socket.IO=socketio,ws://127.0.0.1:3000,12+34,ws://127.0.0.1:3001" */
-static int versus(struct rc_bench_options *options, const char *text)
+static int versus_parse(struct rc_bench_options *options, const char *text)
 {
     if (options->versus_count == RC_BENCH_VERSUS_MAX) {
         return -EINVAL;
@@ -222,9 +221,9 @@ static int versus(struct rc_bench_options *options, const char *text)
 static int set_number(void *at, const struct option_row *row, const char *text)
 {
     double value = 0;
-    int failed = row->kind == KIND_TIME ? seconds(text, &value) : 0;
+    int failed = row->kind == KIND_TIME ? seconds_parse(text, &value) : 0;
     if (row->kind == KIND_COUNT || row->kind == KIND_RATE) {
-        failed = scaled(text, &value);
+        failed = number_scaled(text, &value);
     } else if (row->kind == KIND_SHARE) {
         char *end;
         value = strtod(text, &end);
@@ -242,7 +241,7 @@ static int set_number(void *at, const struct option_row *row, const char *text)
     return 0;
 }
 
-static int engine(enum rc_bench_engine *out, const char *text)
+static int engine_parse(enum rc_bench_engine *out, const char *text)
 {
     static const char *const names[] = {"uring", "epoll", "chain"}; /* in the order of the enum */
     for (size_t i = 0; i < RC_ARRAY_COUNT(names); i++) {
@@ -254,7 +253,7 @@ static int engine(enum rc_bench_engine *out, const char *text)
     return -EINVAL;
 }
 
-static int set(struct rc_bench_options *options, const struct option_row *row, const char *text)
+static int option_set(struct rc_bench_options *options, const struct option_row *row, const char *text)
 {
     void *const at = (char *)options + row->offset;
     switch (row->kind) {
@@ -262,13 +261,13 @@ static int set(struct rc_bench_options *options, const struct option_row *row, c
         *(const char **)at = text;
         return 0;
     case KIND_PIDS:
-        return pids(options, text);
+        return pids_parse(options, text);
     case KIND_SWEEP:
-        return sweep(options, text);
+        return sweep_parse(options, text);
     case KIND_VERSUS:
-        return versus(options, text);
+        return versus_parse(options, text);
     case KIND_ENGINE:
-        return engine(at, text);
+        return engine_parse(at, text);
     case KIND_CPU: {
         char *end;
         const long cpu = strcmp(text, "none") == 0 ? -1 : strtol(text, &end, 10);
@@ -347,18 +346,6 @@ static void set_defaults(struct rc_bench_options *options)
     }
 }
 
-uint32_t rc_bench_options_publishers(const struct rc_bench_options *options)
-{
-    const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
-    if (scenario == NULL || !scenario->publishes || scenario->members) {
-        return 0;
-    }
-    if (options->publishers > 0 || options->window == 0) {
-        return options->publishers > 0 ? options->publishers : 1;
-    }
-    return options->window < PUBLISHERS_MAX ? options->window : PUBLISHERS_MAX;
-}
-
 /* A pause that was not given: none where nothing is there to fall into step with. */
 static void set_think(struct rc_bench_options *options)
 {
@@ -390,7 +377,7 @@ static void set_loop(struct rc_bench_options *options)
     }
 }
 
-static int check(struct rc_bench_options *options, struct rc_err *err)
+static int options_check(struct rc_bench_options *options, struct rc_err *err)
 {
     const struct rc_bench_scenario *const scenario = rc_bench_scenario_find(options->scenario);
     if (options->protocol != NULL && rc_bench_protocol_find(options->protocol) == NULL) {
@@ -455,7 +442,7 @@ static int parse_flags(struct rc_bench_options *options, int argc, char **argv, 
             }
             text = argv[++i];
         }
-        if (set(options, row, text) != 0) {
+        if (option_set(options, row, text) != 0) {
             return row->max > 0
                        ? rc_err_set(err, -EINVAL, "%s %s is not possible; expected %s, %g to %g", row->name, text,
                                     row->value, row->min, row->max)
@@ -480,7 +467,7 @@ static int check_sweep(const struct rc_bench_options *options, struct rc_err *er
     return 0;
 }
 
-void rc_bench_options_at(struct rc_bench_options *options, uint32_t index)
+void rc_bench_arguments_at(struct rc_bench_options *options, uint32_t index)
 {
     char name[40];
     snprintf(name, sizeof(name), "--%s", options->sweep_name);
@@ -503,12 +490,12 @@ void rc_bench_options_at(struct rc_bench_options *options, uint32_t index)
     set_think(options);
 }
 
-int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err)
+int rc_bench_arguments_parse(struct rc_bench_options *options, int argc, char **argv, struct rc_err *err)
 {
     *options = (struct rc_bench_options){0};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "help") == 0) {
-            rc_bench_options_help(stdout);
+            rc_bench_arguments_help(stdout);
             return 1;
         }
     }
@@ -542,10 +529,10 @@ int rc_bench_options_parse(struct rc_bench_options *options, int argc, char **ar
         options->channels = options->connections; /* each is a stream of its own */
     }
     const int wrong = check_sweep(options, err);
-    return wrong != 0 ? wrong : check(options, err);
+    return wrong != 0 ? wrong : options_check(options, err);
 }
 
-void rc_bench_options_help(FILE *out)
+void rc_bench_arguments_help(FILE *out)
 {
     fputs("ringcast-bench: load for WebSocket servers, every delivery checked\n\n"
           "  ringcast-bench <scenario> [options]                 measure the server at --url\n"

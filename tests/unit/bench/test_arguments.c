@@ -1,5 +1,6 @@
 /* The command line of ringcast-bench. */
-#include "bench/options.h"
+#include "bench/arguments.h"
+#include "bench/scenario.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -20,7 +21,7 @@ static int parse(const char *text)
         arguments[count++] = word;
     }
     err.text[0] = '\0';
-    return rc_bench_options_parse(&options, count, arguments, &err);
+    return rc_bench_arguments_parse(&options, count, arguments, &err);
 }
 
 Test(bench_options, defaults_of_scenarios)
@@ -63,7 +64,7 @@ Test(bench_options, sweep_and_versus)
             "fanout --sweep connections=1k,10k,1M --versus other=socketio,ws://h:1/x,77+8,ws://h:3 --versus n=nchan,ws://h:2"),
         0, "%s", err.text);
     cr_assert_eq(options.sweep_count, 3);
-    rc_bench_options_at(&options, 2);
+    rc_bench_arguments_at(&options, 2);
     cr_assert_eq(options.connections, 1000000);
     cr_assert_eq(options.versus_count, 2);
     cr_assert_str_eq(options.versus[0].label, "other");
@@ -76,23 +77,23 @@ Test(bench_options, sweep_and_versus)
 Test(bench_options, messages_in_flight_have_publishers_and_pauses_of_their_own)
 {
     cr_assert_eq(parse("fanout"), 0);
-    cr_assert(options.window == 2 && rc_bench_options_publishers(&options) == 2);
+    cr_assert(options.window == 2 && rc_bench_scenario_publishers(&options) == 2);
     cr_assert_float_eq(options.think_s, 0.001, 1e-9);
     cr_assert_eq(parse("fanout --window 1"), 0);
-    cr_assert(rc_bench_options_publishers(&options) == 1 && options.think_s == 0.0, "nothing to fall into step with");
+    cr_assert(rc_bench_scenario_publishers(&options) == 1 && options.think_s == 0.0, "nothing to fall into step with");
     cr_assert_eq(parse("fanout --window 1000"), 0);
-    cr_assert_eq(rc_bench_options_publishers(&options), 256);
+    cr_assert_eq(rc_bench_scenario_publishers(&options), 256);
     cr_assert_eq(parse("fanout --window 8 --publishers 3 --think 0"), 0);
-    cr_assert(rc_bench_options_publishers(&options) == 3 && options.think_s == 0.0);
+    cr_assert(rc_bench_scenario_publishers(&options) == 3 && options.think_s == 0.0);
     cr_assert_eq(parse("fanout --rate 10"), 0);
-    cr_assert_eq(rc_bench_options_publishers(&options), 1);
+    cr_assert_eq(rc_bench_scenario_publishers(&options), 1);
     cr_assert_eq(parse("rooms"), 0, "%s", err.text);
-    cr_assert(rc_bench_options_publishers(&options) == 0 && options.window == 500 && options.connections == 5000);
+    cr_assert(rc_bench_scenario_publishers(&options) == 0 && options.window == 500 && options.connections == 5000);
     cr_assert_eq(parse("fanout --sweep window=1,16"), 0);
-    rc_bench_options_at(&options, 1);
-    cr_assert(rc_bench_options_publishers(&options) == 16 && options.think_s > 0);
-    rc_bench_options_at(&options, 0);
-    cr_assert(rc_bench_options_publishers(&options) == 1 && options.think_s == 0.0);
+    rc_bench_arguments_at(&options, 1);
+    cr_assert(rc_bench_scenario_publishers(&options) == 16 && options.think_s > 0);
+    rc_bench_arguments_at(&options, 0);
+    cr_assert(rc_bench_scenario_publishers(&options) == 1 && options.think_s == 0.0);
 }
 
 Test(bench_options, every_error_says_what_to_do)

@@ -1,0 +1,241 @@
+/*
+ * values: the broker's configuration as plain memory without pointers, so that it lives in a segment of its own.
+ *
+ * Which key is which member, its unit, default, bounds, and whether a reload may change it stand in config.def alone. The
+ * acceptor fills it (common/config/config.h) and publishes it; workers and the relay only read.
+ */
+#ifndef RC_COMMON_CONFIG_VALUES_H
+#define RC_COMMON_CONFIG_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RC_CONFIG_TEXT_MAX 256      /* bytes of a string value, NUL included */
+#define RC_CONFIG_LIST_MAX 32       /* items of a list value */
+#define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
+#define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
+#define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
+#define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
+#define RC_CONFIG_X_FORWARDED_FOR "x-forwarded-for"
+#define RC_CONFIG_FORWARDED "forwarded"
+#define RC_CONFIG_X_REAL_IP "x-real-ip"
+#define RC_CONFIG_CORS_HEADERS_MAX 512
+#define RC_CHANNEL_NAME_MAX 255 /* bytes of a channel name */
+#define RC_INSTANCE_ID_MAX 64   /* bytes of an instance id */
+#define RC_WORKERS_MAX 128
+
+struct rc_config_text {
+    char text[RC_CONFIG_TEXT_MAX]; /* NUL-terminated UTF-8 */
+};
+
+struct rc_config_list {
+    uint32_t count;
+    struct rc_config_text items[RC_CONFIG_LIST_MAX];
+};
+
+/* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while only this machine's clients come
+ * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
+enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
+enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
+/* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
+enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
+enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
+enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW };
+enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
+enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
+
+struct rc_config_server {
+    struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
+    uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
+    struct rc_config_text instance_id;
+    bool proxy_protocol;        /* http.trusted_proxies begin connections with a PROXY header */
+    struct rc_config_text path; /* native end point */
+    uint64_t max_connections;   /* 0 = what the descriptor limit allows */
+    uint64_t drain_timeout_ms;
+    struct rc_config_text user;
+    bool pin_cpus;
+    struct rc_config_text control_socket; /* "" = derived from the instance id under the run directory */
+    uint64_t ring_bytes;                  /* each ring, power of two; at least 2 x (max_message_size + header) */
+    uint64_t overflow_bytes;              /* relay's overflow per worker */
+    uint64_t stuck_timeout_ms;            /* a heartbeat older than this marks a child stuck */
+    uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
+    uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
+};
+
+struct rc_config_limits {
+    uint64_t max_message_size_bytes;
+    uint64_t handshake_timeout_ms;
+    uint64_t idle_timeout_ms;  /* 0 = off */
+    uint64_t ping_interval_ms; /* 0 = off */
+    uint64_t pong_timeout_ms;
+    uint64_t close_timeout_ms; /* closing handshake and draining of the last bytes */
+    uint32_t max_channels;     /* per connection */
+    uint32_t max_channels_per_worker;
+    uint32_t max_channel_name; /* bytes */
+    uint32_t max_frames_per_message;
+    /* per worker; 0 = no limit */
+    uint32_t max_connections_per_address;
+    uint32_t max_connections_per_network; /* IPv4 /24, IPv6 /64 */
+    uint32_t accept_rate;                 /* connections a second */
+    /* per connection; 0 = no limit */
+    uint32_t message_rate; /* messages a second */
+    uint64_t byte_rate_bytes;
+    enum rc_rate_policy rate_policy;
+    uint64_t write_timeout_ms;
+    uint64_t max_request_bytes; /* HTTP head */
+    uint32_t max_request_headers;
+    uint64_t max_body_bytes;       /* HTTP body */
+    uint64_t channel_log_bytes;    /* log budget per channel and encoding */
+    uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
+    uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
+    uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
+    uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
+    uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
+};
+
+struct rc_config_overload {
+    uint64_t max_turn_ms;         /* 0 = no limit */
+    uint64_t max_memory_bytes;    /* resident, of a worker; 0 = no limit */
+    uint64_t min_available_bytes; /* of the host; 0 = no limit */
+    uint32_t max_handshakes;      /* of a worker; 0 = no limit */
+};
+
+struct rc_config_compression {
+    bool enabled;
+    uint64_t threshold_bytes; /* smaller messages are sent as they are */
+    uint32_t level;
+    uint32_t memory_level;
+    uint32_t server_window_bits;
+    uint32_t client_window_bits; /* history kept for a client with context takeover; 0 = none is kept */
+};
+
+struct rc_config_http {
+    struct rc_config_list api_keys;
+    struct rc_config_list allowed_origins;
+    struct rc_config_list cors_methods;
+    struct rc_config_list cors_headers; /* together below RC_CONFIG_CORS_HEADERS_MAX with ", " between them */
+    bool cors_credentials;
+    uint64_t cors_max_age_ms;
+    struct rc_config_list trusted_proxies;   /* addresses or CIDR */
+    struct rc_config_list forwarded_headers; /* the three above, whatever their case */
+    struct rc_config_text admin_listen;
+    bool public_metrics; /* /metrics on public listeners too */
+    bool public_page;    /* / on public listeners too */
+};
+
+struct rc_config_permissions {
+    enum rc_who broadcast;
+    enum rc_who direct;
+};
+
+struct rc_config_log {
+    uint32_t level;  /* enum rc_log_level */
+    uint32_t format; /* enum rc_log_format */
+};
+
+struct rc_config_debug {
+    struct rc_config_text echo; /* path of the echo end point, "" = off */
+    struct rc_config_text user_query;
+};
+
+struct rc_config_redis {
+    struct rc_config_text url;
+    struct rc_config_text prefix;
+    uint64_t outbox_bytes;
+    uint64_t outbox_max_age_ms;
+    bool sharded;
+    struct rc_config_text tls_ca;
+    struct rc_config_text tls_certificate;
+    struct rc_config_text tls_key;
+    struct rc_config_text tls_server_name;
+    struct rc_config_text sentinel_user;
+    struct rc_config_text sentinel_password;
+};
+
+struct rc_config_cluster {
+    uint64_t heartbeat_interval_ms;
+    uint64_t dead_instance_threshold_ms;
+    uint32_t subscription_sets; /* enum rc_subscription_sets_mode */
+};
+
+struct rc_config_presence {
+    bool users;
+    struct rc_config_text events_channel; /* "" = none */
+    struct rc_config_text online_event;
+    struct rc_config_text offline_event;
+    uint64_t offline_delay_ms;
+};
+
+struct rc_config_auth {
+    struct rc_config_text user_header;
+};
+
+enum rc_tls_version { RC_TLS_12 = 12, RC_TLS_13 = 13 };
+
+struct rc_config_tls {
+    struct rc_config_list listen;
+    struct rc_config_list certificates; /* PEM files: chain and key; the first is the default */
+    enum rc_tls_version min_version;
+    struct rc_config_text client_ca; /* "" = clients are not asked for certificates */
+    bool client_required;
+};
+
+struct rc_config_namespace {
+    char name[RC_CHANNEL_NAME_MAX + 1];
+    uint32_t name_bytes;
+    enum rc_who subscribe;
+    enum rc_who publish;
+    enum rc_who presence_who;
+    enum rc_who history_who;
+    uint32_t history;
+    enum rc_slow_policy slow_consumer;
+    uint64_t min_interval_ms;
+    uint32_t max_keys;
+    enum rc_priority priority;
+    bool presence;
+    bool reveal_publisher;
+    struct rc_config_text subscription_set; /* template; "" = none */
+    bool compression;
+    bool outbox; /* messages wait for Redis while it is away */
+};
+
+struct rc_config_endpoint {
+    struct rc_config_text path;
+    enum rc_endpoint_protocol protocol;
+    uint32_t join_count;
+    char join[RC_CONFIG_JOIN_MAX][RC_CHANNEL_NAME_MAX + 1];
+    enum rc_endpoint_incoming incoming;
+    char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
+};
+
+struct rc_config_bridge {
+    struct rc_config_text redis;
+    struct rc_config_text room;
+    struct rc_config_text event;
+};
+
+struct rc_config {
+    struct rc_config_server server;
+    struct rc_config_limits limits;
+    struct rc_config_overload overload;
+    struct rc_config_redis redis;
+    struct rc_config_cluster cluster;
+    struct rc_config_presence presence;
+    struct rc_config_tls tls;
+    struct rc_config_compression compression;
+    struct rc_config_http http;
+    struct rc_config_auth auth;
+    struct rc_config_permissions permissions;
+    struct rc_config_log log;
+    struct rc_config_debug debug;
+    uint32_t namespace_count;
+    uint32_t endpoint_count;
+    uint32_t bridge_count;
+    /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
+    struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
+    struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
+    struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
+};
+
+#endif
