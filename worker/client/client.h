@@ -125,10 +125,6 @@ void rc_client_detach(struct rc_sessions *sessions, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
 uint32_t rc_session_open(struct rc_sessions *sessions, uint32_t socket, uint8_t endpoint, uint8_t encoding,
                          struct rc_span user);
-/* The client's messages may be compressed so; 0 = they may not. */
-void rc_session_set_inflate(struct rc_sessions *sessions, uint32_t socket, uint8_t window_bits, bool takeover);
-/* Everything that the server joins for the client was asked for: if some of it is not registered yet, it waits. */
-void rc_session_await_join(struct rc_sessions *sessions, uint32_t client);
 /* Does it carry a client that is open? Is it not read for now, for its own sake or its client's? */
 bool rc_session_is_open(const struct rc_sessions *sessions, const struct rc_socket *socket);
 bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket);

@@ -279,7 +279,7 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
     rc_io_set_timer(sessions->io, index, next);
 }
 
-static void session_set_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
 {
     sessions->truth->sockets[socket].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
     rc_session_schedule(sessions, socket);
@@ -308,11 +308,6 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
     const uint32_t phase_ds = sessions->worker % step_ds;
     const uint32_t at_ds = (due_ds + step_ds / 2 - phase_ds) / step_ds * step_ds + phase_ds;
     return at_ds > sessions->io->now_ds ? at_ds : sessions->io->now_ds + 1;
-}
-
-void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
-{
-    session_set_deadline(sessions, socket, in_ms);
 }
 
 bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket)
@@ -525,7 +520,7 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     socket->flags |= RC_SOCKET_HANDSHAKE;
     sessions->handshakes++;
     rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
-    session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
+    rc_session_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
     return true;
 }
 
@@ -617,24 +612,6 @@ int rc_client_attach(struct rc_sessions *sessions, uint32_t client, uint32_t ind
     return 0;
 }
 
-void rc_session_set_inflate(struct rc_sessions *sessions, uint32_t index, uint8_t window_bits, bool takeover)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    socket->inflate_bits = window_bits;
-    socket->flags |= takeover ? RC_SOCKET_TAKEOVER : 0;
-}
-
-void rc_session_await_join(struct rc_sessions *sessions, uint32_t index)
-{
-    const struct rc_client *client = rc_truth_client(sessions->truth, index);
-    if (client->flags & RC_CLIENT_WAITS_JOIN) {
-        sessions->truth->sockets[client->socket].resume_ds =
-            rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
-        rc_session_schedule(sessions, client->socket);
-        rc_io_pause(sessions->io, client->socket);
-    }
-}
-
 void rc_client_detach(struct rc_sessions *sessions, uint32_t client)
 {
     const uint32_t socket = rc_truth_client(sessions->truth, client)->socket;
@@ -694,7 +671,7 @@ static void client_closing(struct rc_sessions *sessions, struct rc_client *clien
     client->state = RC_CLIENT_CLOSING;
     client->ping_ds = 0;
     if (client->socket != RC_SOCKET_NONE) {
-        session_set_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+        rc_session_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
     }
 }
 
@@ -714,7 +691,7 @@ void rc_session_linger(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_socket *socket = &sessions->truth->sockets[index];
     socket->state = RC_SOCKET_LINGER;
-    session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+    rc_session_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
 }
 
 /* A lingering socket has sent everything. */
@@ -723,7 +700,7 @@ static void session_lingers(struct rc_sessions *sessions, uint32_t index)
     if (sessions->truth->sockets[index].flags & RC_SOCKET_PEER_ENDED) {
         rc_io_terminate(sessions->io, index);
     } else {
-        session_set_deadline(sessions, index, RC_SESSION_LINGER_MS);
+        rc_session_deadline(sessions, index, RC_SESSION_LINGER_MS);
     }
 }
 

@@ -251,6 +251,17 @@ static void welcome(struct rc_sessions *sessions, uint32_t client)
     }
 }
 
+/* The handshake is answered when nothing that is published from then on can be missed: rc_session_joined. */
+static void await_join(struct rc_sessions *sessions, const struct rc_client *client)
+{
+    if (client->flags & RC_CLIENT_WAITS_JOIN) {
+        sessions->truth->sockets[client->socket].resume_ds =
+            rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
+        rc_session_schedule(sessions, client->socket);
+        rc_io_pause(sessions->io, client->socket);
+    }
+}
+
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
 static void join(struct rc_sessions *sessions, uint32_t client, const struct upgrade *upgrade)
 {
@@ -272,8 +283,7 @@ static void join(struct rc_sessions *sessions, uint32_t client, const struct upg
         }
     }
     rc_hub_opened(sessions->hub, client);
-    /* The handshake is answered when nothing that is published from then on can be missed: rc_session_joined. */
-    rc_session_await_join(sessions, client);
+    await_join(sessions, rc_truth_client(sessions->truth, client));
 }
 
 /* Answers 101; the exchange is gone afterwards, and the connection a client's. */
@@ -293,7 +303,9 @@ static void finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
         rc_session_failed_memory(sessions, socket);
         return;
     }
-    rc_session_set_inflate(sessions, socket, upgrade->client_window_bits, upgrade->client_takeover);
+    struct rc_socket *its = &sessions->truth->sockets[socket];
+    its->inflate_bits = upgrade->client_window_bits;
+    its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
     welcome(sessions, client);
     join(sessions, client, upgrade);
     if (later) {
