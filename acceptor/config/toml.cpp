@@ -1,5 +1,5 @@
 /*
- * config_toml: walks the parsed file and hands each value to the key table (common/config/key.h).
+ * toml: walks the parsed file and hands each value to the key table (common/config/key.h).
  *
  * The library's weak points with malformed files (3.3 and 3.4, found by fuzzing) are dealt with before and around it:
  * assertions that do not hold, undefined behaviour on letters beyond ASCII, and recursion without a bound.
