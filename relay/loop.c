@@ -140,7 +140,7 @@ static int reap(struct rc_relay_loop *loop)
 
 static uint64_t wait_of(const struct rc_relay_loop *loop)
 {
-    const uint64_t due_ms = loop->ops.due_ms != NULL ? loop->ops.due_ms(loop->ops.context) : UINT64_MAX;
+    const uint64_t due_ms = rc_timers_due_ms(&loop->timers);
     const uint64_t now_ms = rc_clock_ms();
     const uint64_t wait_ms = due_ms > now_ms ? due_ms - now_ms : 0;
     return wait_ms < WAIT_MS_MAX ? wait_ms : WAIT_MS_MAX;
@@ -150,8 +150,8 @@ static int sleep_until_rung(struct rc_relay_loop *loop)
 {
     int result = 0;
     rc_doorbell_sleep(&loop->process->bell);
-    if (!loop->ops.pending(loop->ops.context)) {
-        const uint64_t wait_ms = wait_of(loop);
+    const uint64_t wait_ms = wait_of(loop);
+    if (wait_ms > 0 && !loop->ops.pending(loop->ops.context)) {
         struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ms / 1000),
                                             .tv_nsec = (int64_t)(wait_ms % 1000 * 1000000)};
         struct io_uring_cqe *cqe;
@@ -174,6 +174,7 @@ int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err)
         /* Again and again: a stray write must not make the relay look as if it did not run. */
         atomic_store_explicit(&loop->process->state, RC_PROCESS_READY, memory_order_relaxed);
         int result = 0;
+        rc_timers_run(&loop->timers, now_ms);
         if (!loop->ops.turn(loop->ops.context) && !loop->stopping) {
             result = sleep_until_rung(loop);
         }

@@ -1,7 +1,8 @@
 /*
- * loop: the relay's one io_uring and its sleep.
+ * loop: the relay's one io_uring, its clock and its sleep.
  *
- *   heartbeat → turn → more? again : announce sleep → pending? again : wait (at most a second) → watched descriptors
+ *   heartbeat → timers → turn → more? again : announce sleep → pending? again : wait (for the next timer, a second at most) →
+ *   watched descriptors
  *
  * Knows nothing of rings or channels: what there is to do comes by callbacks that main wires. Owned by main; the thread that
  * opens it is the one that runs it (SINGLE_ISSUER).
@@ -15,6 +16,7 @@
 
 #include "common/base/err.h"
 #include "common/shm/layout.h"
+#include "relay/timer.h"
 
 #define RC_RELAY_WATCHES_MAX 512u /* a Cluster has two connections for each of its nodes */
 
@@ -23,8 +25,6 @@ struct rc_relay_loop_ops {
     bool (*turn)(void *context);
     /* The sleep is announced: true when there is work after all. */
     bool (*pending)(void *context);
-    /* When the next turn must be at the latest (rc_clock_ms), UINT64_MAX = whenever. NULL: always whenever. */
-    uint64_t (*due_ms)(void *context);
     /* What was ready has been handled: who waits for what came of it need not wait for the next turn. NULL: nobody does. */
     void (*reaped)(void *context);
     void *context; /* borrowed */
@@ -43,6 +43,7 @@ struct rc_relay_watch {
 
 struct rc_relay_loop {
     struct io_uring ring;
+    struct rc_timers timers; /* of everything that lives on this loop; run before each turn, and it sleeps no longer */
     struct rc_process *process; /* borrowed: in the relay's report: state, heartbeat and bell */
     struct rc_relay_loop_ops ops;
     struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];

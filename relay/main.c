@@ -87,7 +87,7 @@ static bool turn(void *context)
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
-        rc_router_ring(&relay->router); /* timers of the link answer workers too */
+        rc_router_ring(&relay->router); /* what the link tells workers need not wait */
     }
     if (relay->draining) {
         const bool drained = rc_router_drained(&relay->router) &&
@@ -115,12 +115,6 @@ static void reaped(void *context)
 {
     struct relay *relay = context;
     rc_router_ring(&relay->router);
-}
-
-static uint64_t due_ms(void *context)
-{
-    const struct relay *relay = context;
-    return relay->remote.link != NULL ? rc_redis_link_due_ms(relay->remote.link) : UINT64_MAX;
 }
 
 static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
@@ -215,8 +209,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .roster = &relay->roster,
         .query = rc_queries_take,
         .query_context = &relay->queries,
-        .remote = relay->remote.link != NULL ? &rc_remote_ops : NULL,
-        .remote_context = &relay->remote,
+        .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int result = rc_router_open(&relay->router, &setup);
     return result == 0 ? 0 : rc_err_set(err, result, "no memory for the interest table");
@@ -229,7 +222,8 @@ static int open_remote(struct relay *relay, struct rc_err *err)
     if (config_of(relay)->redis.url.text[0] == '\0') {
         return 0;
     }
-    return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &host, err);
+    return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &relay->loop.timers, &host,
+                          err);
 }
 
 static void counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
@@ -245,7 +239,7 @@ static int open_queries(struct relay *relay, struct rc_err *err)
     int result = rc_roster_open(&relay->roster, &relay->control.own->metrics);
     if (result == 0) {
         result = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
-                                 relay->remote.link, remote ? &relay->remote.registry : NULL);
+                                 &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
     if (remote) {
         relay->roster.ops = (struct rc_roster_ops){.changed = counted, .context = relay};
@@ -255,8 +249,7 @@ static int open_queries(struct relay *relay, struct rc_err *err)
 
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_relay_loop_ops ops = {
-        .turn = turn, .pending = pending, .due_ms = due_ms, .reaped = reaped, .context = relay};
+    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .reaped = reaped, .context = relay};
     int result = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
     if (result != 0) {
         return result;

@@ -1,5 +1,5 @@
 /*
- * timer: what shall happen at a later time, for everything that lives on the link's thread.
+ * timer: what shall happen at a later time, for everything that lives on the relay's loop, which owns the list and runs it.
  *
  * A timer is a struct inside its owner; setting, moving and cancelling never fail and never allocate. A list in order of time:
  * there are dozens of them, things by the thousand keep a queue of their own behind one timer. Times are milliseconds of

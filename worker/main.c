@@ -61,15 +61,9 @@ static void on_parent_gone(void *context)
     w->parent_gone = true;
 }
 
-static void on_freed(void *context, uint32_t slot)
+static void on_writable(void *context, uint32_t socket)
 {
-    (void)context;
-    (void)slot;
-}
-
-static void on_writable(void *context, uint32_t slot)
-{
-    rc_hub_writable(context, slot);
+    rc_hub_writable(context, socket);
 }
 
 static void on_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
@@ -108,38 +102,37 @@ static struct rc_io_handlers io_handlers(void)
         .context = &worker,
         .doorbell = on_doorbell,
         .parent_gone = on_parent_gone,
-        .freed = on_freed,
     };
 }
 
-static bool to_accepted(void *context, uint32_t slot, uint32_t listener)
+static bool to_accepted(void *context, uint32_t socket, uint32_t listener)
 {
     struct worker *w = context;
-    return rc_session_accepted(&w->sessions, slot, listener);
+    return rc_session_accepted(&w->sessions, socket, listener);
 }
 
-static void to_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count)
+static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct worker *w = context;
-    rc_session_received(&w->sessions, slot, bytes, count);
+    rc_session_received(&w->sessions, socket, bytes, count);
 }
 
-static int to_preface(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done)
+static int to_preface(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count, bool *done)
 {
     struct worker *w = context;
-    return rc_session_preface(&w->sessions, slot, bytes, count, done);
+    return rc_session_preface(&w->sessions, socket, bytes, count, done);
 }
 
-static void to_ended(void *context, uint32_t slot, int error)
+static void to_ended(void *context, uint32_t socket, int error)
 {
     struct worker *w = context;
-    rc_session_ended(&w->sessions, slot, error);
+    rc_session_ended(&w->sessions, socket, error);
 }
 
-static void to_writable(void *context, uint32_t slot)
+static void to_writable(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    on_writable(&w->hub, slot);
+    on_writable(&w->hub, socket);
 }
 
 static void to_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
@@ -149,22 +142,22 @@ static void to_short_send(void *context, const struct rc_packet *packet, const s
     on_short_send(&w->hub, packet, pieces, sent, error);
 }
 
-static void to_timer(void *context, uint32_t slot)
+static void to_timer(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_timer(&w->sessions, slot);
+    rc_session_timer(&w->sessions, socket);
 }
 
-static void to_plain_on_tls(void *context, uint32_t slot)
+static void to_plain_on_tls(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_plain_on_tls(&w->sessions, slot);
+    rc_session_plain_on_tls(&w->sessions, socket);
 }
 
-static void to_terminated(void *context, uint32_t slot)
+static void to_terminated(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_terminated(&w->sessions, slot);
+    rc_session_terminated(&w->sessions, socket);
 }
 
 static void to_interest_changed(void *context, uint32_t channel)
@@ -173,34 +166,46 @@ static void to_interest_changed(void *context, uint32_t channel)
     on_interest_changed(&w->uplink, channel);
 }
 
-static void to_member_changed(void *context, uint32_t slot, uint32_t channel, bool joined)
+static void to_member_changed(void *context, uint32_t client, uint32_t channel, bool joined)
 {
     struct worker *w = context;
-    rc_memberships_changed(&w->memberships, slot, channel, joined);
+    rc_memberships_changed(&w->memberships, client, channel, joined);
 }
 
-static void to_flushed(void *context, uint32_t slot)
+static void to_flushed(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_session_flushed(&w->sessions, slot);
+    rc_session_flushed(&w->sessions, client);
 }
 
-static void to_replies_drained(void *context, uint32_t slot)
+static void to_answered(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_replies_drained(&w->sessions, slot);
+    rc_session_answered(&w->sessions, socket);
 }
 
-static void to_joined(void *context, uint32_t slot)
+static void to_end(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_session_joined(&w->sessions, slot);
+    rc_client_end(&w->sessions, client);
 }
 
-static void to_subscribed(void *context, uint32_t slot)
+static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_subscribed(&w->sessions, slot);
+    rc_session_replies_drained(&w->sessions, socket);
+}
+
+static void to_joined(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_session_joined(&w->sessions, client);
+}
+
+static void to_subscribed(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_session_subscribed(&w->sessions, client);
 }
 
 /* --- start --- */
@@ -284,6 +289,8 @@ static int start(struct worker *w, struct rc_err *err)
                                                  .subscribed = to_subscribed,
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
+                                                 .answered = to_answered,
+                                                 .end = to_end,
                                                  .round = on_round};
     rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, &w->control, w->config,
                      (uint32_t)w->args.index, err);

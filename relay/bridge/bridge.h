@@ -11,6 +11,7 @@
 #include "common/base/span.h"
 #include "relay/bridge/wire.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 
 struct rc_bridge_host {
     /* A message from Redis (rc_wire_read's view, channel or target added): RC_DOWN_MESSAGE or RC_DOWN_DIRECT. False: nobody here
@@ -31,6 +32,7 @@ struct rc_bridge_host {
 /* What every bridge works with. */
 struct rc_bridge {
     struct rc_redis_link *link; /* borrowed */
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_wire *wire;       /* borrowed */
     struct rc_bridge_host host;
 };

@@ -72,7 +72,7 @@ static void schedule(struct rc_calls *calls)
         }
     }
     if (next_ms != RC_TIMER_NEVER) {
-        rc_timer_set(rc_redis_timers(calls->bridge->link), &calls->timer, next_ms, due, calls);
+        rc_timer_set(calls->bridge->timers, &calls->timer, next_ms, due, calls);
     }
 }
 
@@ -543,6 +543,7 @@ int rc_calls_open(struct rc_calls *calls, const struct rc_bridge *bridge, const 
 
 void rc_calls_close(struct rc_calls *calls)
 {
+    rc_timer_cancel(calls->bridge->timers, &calls->timer);
     free(calls->sent);
     free(calls->served);
     calls->sent = NULL;

@@ -11,6 +11,7 @@
 
 #define NONE UINT32_MAX
 #define CHUNK_ENTRIES 1024u
+#define CHUNK_COLLECTIONS 256u
 
 enum flags {
     WANTED = 1u << 0, /* it should be in Redis */
@@ -39,16 +40,27 @@ struct rc_entries_chunk {
     struct slot slots[CHUNK_ENTRIES];
 };
 
-struct rc_collection {
+struct collection {
     char *name; /* owner; NULL = free */
     uint64_t hash;
     uint32_t bytes;
+    uint32_t index;
     uint32_t count; /* entries, those that are being removed included */
     uint32_t next;  /* free list */
-    bool indexed;   /* its name was written to the index since the registration */
+    uint32_t
+        asking;   /* commands that write its name to the index and are not answered; it is not given back meanwhile */
+    bool indexed; /* such a command was sent since the registration, and none failed since then */
+    bool listed;  /* its name stands in the index, or may */
+    bool due;     /* such a command failed, and the retry timer writes it again */
+};
+
+struct rc_collection_chunk {
+    struct rc_entries *owner;
+    struct collection collections[CHUNK_COLLECTIONS];
 };
 
 static void schedule(struct rc_entries *entries, uint64_t in_ms);
+static void retry_later(struct rc_entries *entries);
 
 static struct slot *slot_at(const struct rc_entries *entries, uint32_t index)
 {
@@ -61,6 +73,17 @@ static struct rc_entries *owner_of(struct slot *slot)
     return ((struct rc_entries_chunk *)((char *)first - offsetof(struct rc_entries_chunk, slots)))->owner;
 }
 
+static struct collection *collection_at(const struct rc_entries *entries, uint32_t index)
+{
+    return &entries->collections[index / CHUNK_COLLECTIONS]->collections[index % CHUNK_COLLECTIONS];
+}
+
+static struct rc_entries *collection_owner(struct collection *one)
+{
+    struct collection *first = one - one->index % CHUNK_COLLECTIONS;
+    return ((struct rc_collection_chunk *)((char *)first - offsetof(struct rc_collection_chunk, collections)))->owner;
+}
+
 /* --- collections ----------------------------------------------------------------------------------------------------- */
 
 struct name_key {
@@ -71,7 +94,7 @@ struct name_key {
 static bool name_equal(const void *context, uint32_t index)
 {
     const struct name_key *key = context;
-    const struct rc_collection *one = &key->entries->collections[index];
+    const struct collection *one = collection_at(key->entries, index);
     return rc_span_equal(rc_span_of(one->name, one->bytes), key->name);
 }
 
@@ -83,30 +106,39 @@ static uint32_t collection_find(const struct rc_entries *entries, struct rc_span
 
 static uint32_t collection_place(struct rc_entries *entries)
 {
-    if (entries->free_collection != NONE) {
-        const uint32_t index = entries->free_collection;
-        entries->free_collection = entries->collections[index].next;
-        return index;
-    }
-    if (entries->collection_count == entries->collection_max) {
-        const uint32_t max = entries->collection_max == 0 ? 64 : entries->collection_max * 2;
-        struct rc_collection *more = realloc(entries->collections, max * sizeof(*more));
-        if (more == NULL) {
+    if (entries->free_collection == NONE) {
+        if (entries->collection_chunk_count == entries->collection_chunk_max) {
+            const uint32_t max = entries->collection_chunk_max == 0 ? 16 : entries->collection_chunk_max * 2;
+            struct rc_collection_chunk **more =
+                realloc(entries->collections, max * sizeof(struct rc_collection_chunk *));
+            if (more == NULL) {
+                return NONE;
+            }
+            entries->collections = more;
+            entries->collection_chunk_max = max;
+        }
+        struct rc_collection_chunk *chunk = calloc(1, sizeof(*chunk));
+        if (chunk == NULL) {
             return NONE;
         }
-        entries->collections = more;
-        entries->collection_max = max;
+        chunk->owner = entries;
+        const uint32_t first = entries->collection_chunk_count * CHUNK_COLLECTIONS;
+        entries->collections[entries->collection_chunk_count++] = chunk;
+        for (uint32_t i = CHUNK_COLLECTIONS; i > 0; i--) {
+            chunk->collections[i - 1] = (struct collection){.index = first + i - 1, .next = entries->free_collection};
+            entries->free_collection = first + i - 1;
+        }
     }
-    entries->collections[entries->collection_count] = (struct rc_collection){.name = NULL};
-    return entries->collection_count++;
+    const uint32_t index = entries->free_collection;
+    entries->free_collection = collection_at(entries, index)->next;
+    return index;
 }
 
-static void collection_free(struct rc_entries *entries, uint32_t index)
+static void collection_free(struct rc_entries *entries, struct collection *one)
 {
-    struct rc_collection *one = &entries->collections[index];
     free(one->name);
-    *one = (struct rc_collection){.next = entries->free_collection};
-    entries->free_collection = index;
+    *one = (struct collection){.index = one->index, .next = entries->free_collection};
+    entries->free_collection = one->index;
 }
 
 static uint32_t collection_get(struct rc_entries *entries, struct rc_span name)
@@ -119,39 +151,91 @@ static uint32_t collection_get(struct rc_entries *entries, struct rc_span name)
     if (index == NONE) {
         return NONE;
     }
-    struct rc_collection *one = &entries->collections[index];
+    struct collection *one = collection_at(entries, index);
     one->hash = rc_channel_hash((const char *)name.bytes, name.count);
     one->bytes = (uint32_t)name.count;
     one->name = strndup((const char *)name.bytes, name.count);
     if (one->name == NULL || rc_hashmap_insert(&entries->names, one->hash, index) < 0) {
-        collection_free(entries, index);
+        collection_free(entries, one);
         return NONE;
     }
     return index;
 }
 
-static int write_index(const struct rc_entries *entries, const struct rc_collection *one, bool add)
+static int write_index(struct rc_entries *entries, const struct collection *one, const char *verb,
+                       rc_redis_replied *replied, void *context)
 {
     char key[RC_REDIS_NAME_MAX];
-    const struct rc_span argv[] = {add ? RC_SPAN("SADD") : RC_SPAN("SREM"),
+    const struct rc_span argv[] = {rc_span_text(verb),
                                    rc_redis_key(entries->link, key, "ws:instance:%s:index", entries->instance_id),
                                    rc_span_of(one->name, one->bytes)};
-    return rc_redis_command(entries->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv);
+    return rc_redis_command(entries->link, replied, context, 1, RC_ARRAY_COUNT(argv), argv);
 }
 
 /* Nothing of it is in Redis any more. */
-static void collection_release(struct rc_entries *entries, uint32_t index)
+static void collection_release(struct rc_entries *entries, struct collection *one)
 {
-    struct rc_collection *one = &entries->collections[index];
-    if (one->count > 0) {
+    if (one->count > 0 || one->asking > 0) {
         return;
     }
-    if (entries->registered && one->indexed) {
-        (void)write_index(entries, one, false); /* else a name too many: cleaning up finds nothing there */
+    if (entries->registered && one->listed) {
+        (void)write_index(entries, one, "SREM", NULL, NULL); /* else a name too many: cleaning up finds nothing there */
     }
-    const bool removed = rc_hashmap_remove(&entries->names, one->hash, index);
+    entries->unindexed -= one->due;
+    const bool removed = rc_hashmap_remove(&entries->names, one->hash, one->index);
     RC_ASSERT(removed);
-    collection_free(entries, index);
+    collection_free(entries, one);
+}
+
+/* Its name could not be written, and its members may stand in Redis all the same. */
+static void index_later(struct rc_entries *entries, struct collection *one)
+{
+    one->indexed = false;
+    entries->unindexed += !one->due;
+    one->due = true;
+    retry_later(entries);
+}
+
+static void index_replied(void *context, const redisReply *reply)
+{
+    struct collection *one = context;
+    struct rc_entries *entries = collection_owner(one);
+    one->asking--;
+    entries->asking--;
+    if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
+        if (reply != NULL) {
+            rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" of=index reason=\"%s\"", one->name,
+                           reply->str);
+        }
+        index_later(entries, one);
+    }
+    collection_release(entries, one);
+}
+
+/* False: there is no room for more commands now. */
+static bool index_add(struct rc_entries *entries, struct collection *one)
+{
+    if (write_index(entries, one, "SADD", index_replied, one) < 0) {
+        return false;
+    }
+    entries->unindexed -= one->due;
+    entries->asking++;
+    one->asking++;
+    one->indexed = one->listed = true;
+    one->due = false;
+    return true;
+}
+
+/* Of the retry timer. */
+static void index_again(struct rc_entries *entries)
+{
+    for (uint32_t i = 0; i < entries->collection_chunk_count * CHUNK_COLLECTIONS && entries->unindexed > 0; i++) {
+        struct collection *one = collection_at(entries, i);
+        if (one->due && !index_add(entries, one)) {
+            retry_later(entries);
+            return;
+        }
+    }
 }
 
 /* --- entries --------------------------------------------------------------------------------------------------------- */
@@ -247,13 +331,13 @@ static void slot_give_back(struct rc_entries *entries, struct slot *slot)
 /* Neither wanted nor in Redis. */
 static void slot_free(struct rc_entries *entries, struct slot *slot)
 {
-    const uint32_t collection = slot->collection;
-    const bool removed = rc_hashmap_remove(&entries->map, slot_hash(collection, &slot->ref), slot->index);
+    struct collection *collection = collection_at(entries, slot->collection);
+    const bool removed = rc_hashmap_remove(&entries->map, slot_hash(slot->collection, &slot->ref), slot->index);
     RC_ASSERT(removed && (slot->flags & (FLYING | DIRTY)) == 0); /* RETRY: it is found free */
     slot_give_back(entries, slot);
     entries->count--;
     rc_metric_set(entries->metrics, RC_METRIC_REDIS_ENTRIES, entries->count);
-    entries->collections[collection].count--;
+    collection->count--;
     collection_release(entries, collection);
 }
 
@@ -277,7 +361,7 @@ static struct slot *slot_make(struct rc_entries *entries, struct rc_span name, u
     struct slot *slot = collection != NONE ? slot_place(entries) : NULL;
     if (slot == NULL) {
         if (collection != NONE) {
-            collection_release(entries, collection);
+            collection_release(entries, collection_at(entries, collection));
         }
         return NULL;
     }
@@ -289,13 +373,13 @@ static struct slot *slot_make(struct rc_entries *entries, struct rc_span name, u
     if ((value.count > 0 && slot->value == NULL) ||
         rc_hashmap_insert(&entries->map, slot_hash(collection, ref), slot->index) < 0) {
         slot_give_back(entries, slot);
-        collection_release(entries, collection);
+        collection_release(entries, collection_at(entries, collection));
         return NULL;
     }
     if (value.count > 0) {
         memcpy(slot->value, value.bytes, value.count);
     }
-    entries->collections[collection].count++;
+    collection_at(entries, collection)->count++;
     entries->count++;
     rc_metric_set(entries->metrics, RC_METRIC_REDIS_ENTRIES, entries->count);
     return slot;
@@ -361,7 +445,8 @@ int rc_entries_adopt(struct rc_entries *entries, struct rc_span name)
     if (result == 0 && !known) {
         struct slot *slot = slot_find(entries, name, 0, &nobody);
         slot->flags |= HELD;
-        entries->collections[slot->collection].indexed = true;
+        collection_at(entries, slot->collection)->indexed = true;
+        collection_at(entries, slot->collection)->listed = true;
     }
     return result;
 }
@@ -415,20 +500,28 @@ static void pardon(struct rc_entries *entries, struct slot *slot)
 
 static void retry(void *context, uint64_t now_ms)
 {
+    struct rc_entries *entries = context;
     (void)now_ms;
-    for_each(context, pardon);
+    if (entries->registered) {
+        index_again(entries); /* else when it is registered again, as all the rest */
+    }
+    for_each(entries, pardon);
+}
+
+static void retry_later(struct rc_entries *entries)
+{
+    if (!entries->retry.set) {
+        rc_timer_set(entries->timers, &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry, entries);
+    }
 }
 
 /* Redis is full, read-only, or has something else under that name: others go on meanwhile. */
 static void refused(struct rc_entries *entries, struct slot *slot, const char *why)
 {
     rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" reason=\"%s\"",
-                   entries->collections[slot->collection].name, why);
+                   collection_at(entries, slot->collection)->name, why);
     slot->flags |= RETRY;
-    if (!entries->retry.set) {
-        rc_timer_set(rc_redis_timers(entries->link), &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry,
-                     entries);
-    }
+    retry_later(entries);
 }
 
 static void answered(struct rc_entries *entries, struct slot *slot, bool added)
@@ -456,7 +549,7 @@ static void replied(void *context, const redisReply *reply)
     if (failed) {
         /* An answer that never came says nothing: it is taken for held, and written again. */
         slot->flags |= HELD | RENEW;
-        entries->collections[slot->collection].indexed = false;
+        collection_at(entries, slot->collection)->indexed = false;
         if (reply != NULL) {
             refused(entries, slot, reply->str);
         } else {
@@ -473,16 +566,13 @@ static void replied(void *context, const redisReply *reply)
 /* False: there is no room for more commands now. */
 static bool write_one(struct rc_entries *entries, struct slot *slot)
 {
-    struct rc_collection *collection = &entries->collections[slot->collection];
+    struct collection *collection = collection_at(entries, slot->collection);
     const bool add = (slot->flags & WANTED) != 0;
     const struct rc_entry entry = {.name = rc_span_of(collection->name, collection->bytes),
                                    .ref = slot->ref,
                                    .value = rc_span_of(slot->value, slot->value_bytes)};
-    if (add && !collection->indexed) {
-        if (write_index(entries, collection, true) < 0) {
-            return false;
-        }
-        collection->indexed = true;
+    if (add && !collection->indexed && !index_add(entries, collection)) {
+        return false;
     }
     if (entries->ops.write(entries->ops.context, &entry, add, replied, slot) < 0) {
         return false;
@@ -523,7 +613,7 @@ static void schedule(struct rc_entries *entries, uint64_t in_ms)
     if (in_ms == 0 && (!entries->registered || entries->flush.set)) {
         return;
     }
-    rc_timer_set(rc_redis_timers(entries->link), &entries->flush, rc_clock_ms() + in_ms, flush, entries);
+    rc_timer_set(entries->timers, &entries->flush, rc_clock_ms() + in_ms, flush, entries);
 }
 
 /* --- many at once ---------------------------------------------------------------------------------------------------- */
@@ -577,19 +667,22 @@ void rc_entries_registered(struct rc_entries *entries, bool registered)
     if (!registered) {
         return;
     }
-    for (uint32_t i = 0; i < entries->collection_count; i++) {
-        entries->collections[i].indexed = false;
+    for (uint32_t i = 0; i < entries->collection_chunk_count * CHUNK_COLLECTIONS; i++) {
+        struct collection *one = collection_at(entries, i);
+        one->indexed = one->due = false; /* before its first member, which is written again below */
     }
+    entries->unindexed = 0;
     for_each(entries, renew);
     schedule(entries, 0);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_metrics *metrics,
-                    const char *instance_id, const struct rc_entries_ops *ops)
+int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_timers *timers,
+                    struct rc_metrics *metrics, const char *instance_id, const struct rc_entries_ops *ops)
 {
     *entries = (struct rc_entries){.link = link,
+                                   .timers = timers,
                                    .metrics = metrics,
                                    .instance_id = instance_id,
                                    .ops = *ops,
@@ -609,14 +702,19 @@ int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, stru
 
 void rc_entries_close(struct rc_entries *entries)
 {
+    rc_timer_cancel(entries->timers, &entries->flush);
+    rc_timer_cancel(entries->timers, &entries->retry);
     for (uint32_t i = 0; i < entries->chunk_count; i++) {
         for (uint32_t j = 0; j < CHUNK_ENTRIES; j++) {
             free(entries->chunks[i]->slots[j].value);
         }
         free(entries->chunks[i]);
     }
-    for (uint32_t i = 0; i < entries->collection_count; i++) {
-        free(entries->collections[i].name);
+    for (uint32_t i = 0; i < entries->collection_chunk_count; i++) {
+        for (uint32_t j = 0; j < CHUNK_COLLECTIONS; j++) {
+            free(entries->collections[i]->collections[j].name);
+        }
+        free(entries->collections[i]);
     }
     free(entries->chunks);
     free(entries->collections);

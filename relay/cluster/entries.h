@@ -11,7 +11,8 @@
  *
  * At most one command of an entry is out, so that answers never overtake each other, not even in a Cluster. A collection's name
  * stands in the index of this instance before its first member is written, and until its last one is gone: whoever cleans up
- * after this instance finds everything. Nothing is written unless the registry says that this instance owns its id.
+ * after this instance finds everything. Should Redis refuse the name and take the member behind it, the name is written again
+ * after a second. Nothing is written unless the registry says that this instance owns its id.
  *
  * Owned by remote; one thread, the link's. Private memory, an index: restored from the workers' snapshots. Bounded by
  * RC_ENTRIES_MAX and by RC_ENTRIES_FLYING_MAX commands without an answer; only adding allocates, and is refused and counted.
@@ -27,6 +28,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 
 #define RC_ENTRIES_MAX (UINT32_C(1) << 24)
 #define RC_ENTRIES_FLYING_MAX 4096u
@@ -47,10 +49,11 @@ struct rc_entries_ops {
 };
 
 struct rc_entries_chunk;
-struct rc_collection;
+struct rc_collection_chunk;
 
 struct rc_entries {
     struct rc_redis_link *link; /* borrowed */
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_metrics *metrics; /* borrowed */
     const char *instance_id;    /* borrowed */
     struct rc_entries_ops ops;
@@ -60,11 +63,13 @@ struct rc_entries {
     uint32_t chunk_max;
     uint32_t free_index; /* first free entry, UINT32_MAX = none */
     uint32_t count;
-    struct rc_hashmap names;           /* owner: of collections */
-    struct rc_collection *collections; /* owner */
-    uint32_t collection_count;         /* places used */
-    uint32_t collection_max;
+    struct rc_hashmap names;                  /* owner: of collections */
+    struct rc_collection_chunk **collections; /* owner */
+    uint32_t collection_chunk_count;
+    uint32_t collection_chunk_max;
     uint32_t free_collection;
+    uint32_t asking;      /* commands of the index without an answer */
+    uint32_t unindexed;   /* collections whose name has to be written to the index again */
     uint32_t dirty_first; /* queue of what is to be written */
     uint32_t dirty_last;
     uint32_t flying;
@@ -74,8 +79,8 @@ struct rc_entries {
 };
 
 /* 0 or -ENOMEM. */
-int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_metrics *metrics,
-                    const char *instance_id, const struct rc_entries_ops *ops);
+int rc_entries_open(struct rc_entries *entries, struct rc_redis_link *link, struct rc_timers *timers,
+                    struct rc_metrics *metrics, const char *instance_id, const struct rc_entries_ops *ops);
 /* After the link was closed: no answer comes any more. */
 void rc_entries_close(struct rc_entries *entries);
 
@@ -105,7 +110,8 @@ void rc_entries_registered(struct rc_entries *entries, bool registered);
 /* True when Redis has exactly what it should have. */
 static inline bool rc_entries_settled(const struct rc_entries *entries)
 {
-    return entries->dirty_first == UINT32_MAX && entries->flying == 0;
+    return entries->dirty_first == UINT32_MAX && entries->flying == 0 && entries->asking == 0 &&
+           entries->unindexed == 0;
 }
 
 #endif

@@ -28,7 +28,7 @@ static void say(struct rc_heartbeat *heartbeat)
 static void due(void *context, uint64_t now_ms)
 {
     struct rc_heartbeat *heartbeat = context;
-    rc_timer_set(rc_redis_timers(heartbeat->link), &heartbeat->timer, now_ms + heartbeat->interval_ms, due, heartbeat);
+    rc_timer_set(heartbeat->timers, &heartbeat->timer, now_ms + heartbeat->interval_ms, due, heartbeat);
     rc_registry_renew(heartbeat->registry);
     say(heartbeat);
 }
@@ -81,11 +81,12 @@ struct rc_span rc_heartbeat_instance(struct rc_span channel)
     return rc_span_of(channel.bytes + strlen(HEAD), channel.count - around);
 }
 
-void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *link, struct rc_registry *registry,
-                       struct rc_metrics *metrics, uint64_t interval_ms, uint64_t (*client_count)(void *context),
-                       void *context)
+void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *link, struct rc_timers *timers,
+                       struct rc_registry *registry, struct rc_metrics *metrics, uint64_t interval_ms,
+                       uint64_t (*client_count)(void *context), void *context)
 {
     *heartbeat = (struct rc_heartbeat){.link = link,
+                                       .timers = timers,
                                        .registry = registry,
                                        .metrics = metrics,
                                        .interval_ms = interval_ms,
@@ -98,6 +99,11 @@ void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *lin
     due(heartbeat, rc_clock_ms());
 }
 
+void rc_heartbeat_close(struct rc_heartbeat *heartbeat)
+{
+    rc_timer_cancel(heartbeat->timers, &heartbeat->timer);
+}
+
 void rc_heartbeat_configure(struct rc_heartbeat *heartbeat, uint64_t interval_ms)
 {
     if (interval_ms != heartbeat->interval_ms) {
@@ -108,7 +114,6 @@ void rc_heartbeat_configure(struct rc_heartbeat *heartbeat, uint64_t interval_ms
 
 void rc_heartbeat_now(struct rc_heartbeat *heartbeat)
 {
-    rc_timer_set(rc_redis_timers(heartbeat->link), &heartbeat->timer, rc_clock_ms() + heartbeat->interval_ms, due,
-                 heartbeat);
+    rc_timer_set(heartbeat->timers, &heartbeat->timer, rc_clock_ms() + heartbeat->interval_ms, due, heartbeat);
     say(heartbeat);
 }

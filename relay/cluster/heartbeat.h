@@ -13,10 +13,12 @@
 
 #include "common/base/span.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 #include "relay/cluster/registry.h"
 
 struct rc_heartbeat {
     struct rc_redis_link *link;   /* borrowed */
+    struct rc_timers *timers;     /* borrowed: the loop's */
     struct rc_registry *registry; /* borrowed */
     struct rc_metrics *metrics;   /* borrowed */
     uint64_t interval_ms;
@@ -27,9 +29,10 @@ struct rc_heartbeat {
     struct rc_redis_subscription subscription; /* everybody's */
 };
 
-void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *link, struct rc_registry *registry,
-                       struct rc_metrics *metrics, uint64_t interval_ms, uint64_t (*client_count)(void *context),
-                       void *context);
+void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *link, struct rc_timers *timers,
+                       struct rc_registry *registry, struct rc_metrics *metrics, uint64_t interval_ms,
+                       uint64_t (*client_count)(void *context), void *context);
+void rc_heartbeat_close(struct rc_heartbeat *heartbeat);
 /* After a reload: the next one comes when the new interval says. */
 void rc_heartbeat_configure(struct rc_heartbeat *heartbeat, uint64_t interval_ms);
 /* Says so now: this instance has just registered. */

@@ -219,8 +219,8 @@ static void leaving_due(void *context, uint64_t now_ms);
 static void leaving_schedule(struct rc_presence *presence)
 {
     if (presence->leaving_first != NONE) {
-        rc_timer_set(rc_redis_timers(presence->bridge->link), &presence->timer,
-                     presence->leaving[presence->leaving_first].due_ms, leaving_due, presence);
+        rc_timer_set(presence->bridge->timers, &presence->timer, presence->leaving[presence->leaving_first].due_ms,
+                     leaving_due, presence);
     }
 }
 
@@ -421,6 +421,7 @@ int rc_presence_open(struct rc_presence *presence, const struct rc_bridge *bridg
 
 void rc_presence_close(struct rc_presence *presence)
 {
+    rc_timer_cancel(presence->bridge->timers, &presence->timer);
     for (uint32_t i = 0; i < presence->leaving_used; i++) {
         free(presence->leaving[i].user);
     }

@@ -462,7 +462,7 @@ static void due(void *context, uint64_t now_ms)
         }
     }
     if (next_ms != RC_TIMER_NEVER) {
-        rc_timer_set(rc_redis_timers(queries->link), &queries->timer, next_ms, due, queries);
+        rc_timer_set(queries->timers, &queries->timer, next_ms, due, queries);
     }
 }
 
@@ -532,19 +532,20 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     queries->used++;
     rc_metric_set(queries->router->setup.metrics, RC_METRIC_QUERIES, queries->used);
     /* Not at once: what the client itself has just done goes to Redis first (entries.flush, whose timer was set before). */
-    rc_timer_set(rc_redis_timers(queries->link), &queries->timer, rc_clock_ms(), due, queries);
+    rc_timer_set(queries->timers, &queries->timer, rc_clock_ms(), due, queries);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_queries_open(struct rc_queries *queries, struct rc_control *control, const struct rc_config *config,
-                    struct rc_router *router, const struct rc_roster *roster, struct rc_redis_link *link,
-                    const struct rc_registry *registry)
+                    struct rc_router *router, const struct rc_roster *roster, struct rc_timers *timers,
+                    struct rc_redis_link *link, const struct rc_registry *registry)
 {
     *queries = (struct rc_queries){.control = control,
                                    .config = config,
                                    .router = router,
                                    .roster = roster,
+                                   .timers = timers,
                                    .link = link,
                                    .registry = registry,
                                    .all = calloc(RC_QUERIES_MAX, sizeof(struct rc_query))};
@@ -559,6 +560,7 @@ int rc_queries_open(struct rc_queries *queries, struct rc_control *control, cons
 
 void rc_queries_close(struct rc_queries *queries)
 {
+    rc_timer_cancel(queries->timers, &queries->timer);
     for (uint32_t i = 0; queries->all != NULL && i < RC_QUERIES_MAX; i++) {
         free(queries->all[i].entries);
     }

@@ -29,6 +29,7 @@ struct rc_queries {
     const struct rc_config *config;     /* borrowed: in force */
     struct rc_router *router;           /* borrowed */
     const struct rc_roster *roster;     /* borrowed */
+    struct rc_timers *timers;           /* borrowed: the loop's */
     struct rc_redis_link *link;         /* borrowed; NULL = no Redis */
     const struct rc_registry *registry; /* borrowed; NULL = no Redis */
     struct rc_query *all;               /* owner: RC_QUERIES_MAX */
@@ -40,8 +41,8 @@ struct rc_queries {
 
 /* `link` and `registry` NULL: this host is all there is. 0 or -ENOMEM. */
 int rc_queries_open(struct rc_queries *queries, struct rc_control *control, const struct rc_config *config,
-                    struct rc_router *router, const struct rc_roster *roster, struct rc_redis_link *link,
-                    const struct rc_registry *registry);
+                    struct rc_router *router, const struct rc_roster *roster, struct rc_timers *timers,
+                    struct rc_redis_link *link, const struct rc_registry *registry);
 /* After the link was closed. */
 void rc_queries_close(struct rc_queries *queries);
 void rc_queries_configure(struct rc_queries *queries, const struct rc_config *config);

@@ -83,7 +83,7 @@ static void enter(struct rc_registry *registry, enum rc_registry_state state)
     const bool owned = registry->state == RC_REGISTRY_OWNED;
     registry->state = state;
     registry->round++;
-    rc_timer_cancel(rc_redis_timers(registry->link), &registry->timer);
+    rc_timer_cancel(registry->timers, &registry->timer);
     rc_metric_set(registry->metrics, RC_METRIC_INSTANCE_OWNED, state == RC_REGISTRY_OWNED);
     if (owned && state != RC_REGISTRY_OWNED) {
         registry->ops.unregistered(registry->ops.context);
@@ -92,7 +92,7 @@ static void enter(struct rc_registry *registry, enum rc_registry_state state)
 
 static void later(struct rc_registry *registry, uint64_t in_ms, rc_timer_expired *expired)
 {
-    rc_timer_set(rc_redis_timers(registry->link), &registry->timer, rc_clock_ms() + in_ms, expired, registry);
+    rc_timer_set(registry->timers, &registry->timer, rc_clock_ms() + in_ms, expired, registry);
 }
 
 /* --- ownership ------------------------------------------------------------------------------------------------------- */
@@ -109,13 +109,28 @@ static void lock_again(void *context, uint64_t now_ms)
     wait_for_lock(context);
 }
 
-static void owned(struct rc_registry *registry)
+static void enlisted(void *context, const redisReply *reply)
+{
+    struct rc_registry *registry = answer(context);
+    if (registry != NULL && reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
+        registry->enlisted = true;
+    }
+}
+
+/* Who is not in the list is not cleaned up after: tried again with every heartbeat until Redis has it. */
+static void enlist(struct rc_registry *registry)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SADD"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
+    (void)ask(registry, enlisted, 1, RC_ARRAY_COUNT(argv), argv);
+}
+
+static void owned(struct rc_registry *registry)
+{
     enter(registry, RC_REGISTRY_OWNED);
-    (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv);
+    registry->enlisted = false;
+    enlist(registry);
     rc_log_info("instance_registered", "instance=%s nonce=%s", registry->instance_id, registry->nonce);
     registry->ops.registered(registry->ops.context);
 }
@@ -197,7 +212,11 @@ static void claimed(void *context, const redisReply *reply)
                     registry->instance_id);
         enter(registry, RC_REGISTRY_CLAIMING);
     }
-    if (registry->state != RC_REGISTRY_OWNED && registry->state != RC_REGISTRY_WAITING) {
+    if (registry->state == RC_REGISTRY_OWNED) {
+        if (!registry->enlisted) {
+            enlist(registry);
+        }
+    } else if (registry->state != RC_REGISTRY_WAITING) {
         enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
     }
@@ -397,7 +416,7 @@ static void read_list(struct rc_registry *registry, uint64_t now_ms)
 static void check(void *context, uint64_t now_ms)
 {
     struct rc_registry *registry = context;
-    rc_timer_set(rc_redis_timers(registry->link), &registry->check, now_ms + RC_REGISTRY_CHECK_MS, check, registry);
+    rc_timer_set(registry->timers, &registry->check, now_ms + RC_REGISTRY_CHECK_MS, check, registry);
     if (registry->state != RC_REGISTRY_OWNED || registry->leaving) {
         return;
     }
@@ -483,12 +502,12 @@ static void link_changed(void *context, bool up)
     claim(registry);
 }
 
-void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_metrics *metrics,
-                      const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
+void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_timers *timers,
+                      struct rc_metrics *metrics, const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
                       const struct rc_config_cluster *config, const struct rc_registry_ops *ops)
 {
     *registry = (struct rc_registry){
-        .link = link, .metrics = metrics, .instance_id = instance_id, .config = *config, .ops = *ops};
+        .link = link, .timers = timers, .metrics = metrics, .instance_id = instance_id, .config = *config, .ops = *ops};
     (void)snprintf(registry->nonce, sizeof(registry->nonce), "%08x%llx", boot_nonce, (unsigned long long)boot_wall_ms);
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
     const struct rc_cleanup_ops cleanup = {.user = clean_user, .done = cleaned, .context = registry};
@@ -502,6 +521,13 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
     if (rc_redis_up(link)) {
         link_changed(registry, true);
     }
+}
+
+void rc_registry_close(struct rc_registry *registry)
+{
+    rc_timer_cancel(registry->timers, &registry->timer);
+    rc_timer_cancel(registry->timers, &registry->check);
+    rc_cleanup_close(&registry->cleanup);
 }
 
 void rc_registry_configure(struct rc_registry *registry, const struct rc_config_cluster *config)

@@ -32,6 +32,7 @@
 #include "common/base/span.h"
 #include "relay/cluster/cleanup.h"
 #include "relay/redis/link.h"
+#include "relay/timer.h"
 
 #define RC_REGISTRY_INSTANCES_MAX 1024u
 #define RC_REGISTRY_CHALLENGE_MS 1500u
@@ -66,6 +67,7 @@ struct rc_registry_ops {
 
 struct rc_registry {
     struct rc_redis_link *link; /* borrowed */
+    struct rc_timers *timers;   /* borrowed: the loop's */
     struct rc_metrics *metrics; /* borrowed */
     const char *instance_id;    /* borrowed */
     struct rc_config_cluster config;
@@ -74,6 +76,7 @@ struct rc_registry {
     enum rc_registry_state state;
     bool inherited;                         /* what a predecessor left was cleaned up */
     bool was_refused;                       /* another live broker had this id when it was asked last */
+    bool enlisted;                          /* ws:instances has this id since it is owned, Redis said so */
     bool leaving;                           /* rc_registry_leave was called: nothing is written any more */
     bool left;                              /* and Redis has answered, or is away */
     uint32_t round;                         /* of the state: answers to what was asked in an earlier one are ignored */
@@ -90,9 +93,11 @@ struct rc_registry {
 };
 
 /* `boot` tells this broker from others of its name. Subscribes and begins as soon as Redis is there. */
-void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_metrics *metrics,
-                      const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
+void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_timers *timers,
+                      struct rc_metrics *metrics, const char *instance_id, uint64_t boot_wall_ms, uint32_t boot_nonce,
                       const struct rc_config_cluster *config, const struct rc_registry_ops *ops);
+/* After the link was closed. */
+void rc_registry_close(struct rc_registry *registry);
 void rc_registry_configure(struct rc_registry *registry, const struct rc_config_cluster *config);
 
 /* Writes the owner key again; every heartbeat. */

@@ -246,7 +246,7 @@ static void tick(void *context, uint64_t now_ms)
         choose_home(link);
         rc_redis_cluster_drop_unknown(link);
     }
-    rc_timer_set(&link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
 }
 
 void rc_redis_cluster_stale(struct rc_redis_link *link)
@@ -314,13 +314,13 @@ int rc_redis_cluster_open(struct rc_redis_link *link)
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
         cluster->owners[slot] = RC_REDIS_NODE_NONE;
     }
-    rc_timer_set(&link->wire.timers, &cluster->timer, rc_clock_ms(), tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, rc_clock_ms(), tick, link);
     return 0;
 }
 
 void rc_redis_cluster_close(struct rc_redis_link *link)
 {
     if (link->cluster != NULL) {
-        rc_timer_cancel(&link->wire.timers, &link->cluster->timer);
+        rc_timer_cancel(link->wire.timers, &link->cluster->timer);
     }
 }

@@ -71,8 +71,8 @@ static void tear_down(struct rc_redis_conn *conn, enum rc_redis_conn_state state
         conn->handle = -1;
     }
     stop_resolving(conn);
-    rc_timer_cancel(&conn->wire->timers, &conn->timer);
-    rc_timer_cancel(&conn->wire->timers, &conn->ping_timer);
+    rc_timer_cancel(conn->wire->timers, &conn->timer);
+    rc_timer_cancel(conn->wire->timers, &conn->ping_timer);
     free_context(conn);
     if (conn->fd >= 0) {
         (void)close(conn->fd);
@@ -143,7 +143,7 @@ void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
     delay_ms -= next_random(wire) % (delay_ms / 4 + 1); /* instances that lost it together do not come back together */
     tear_down(conn, RC_REDIS_CONN_WAITING);
     const uint32_t epoch = conn->epoch;
-    rc_timer_set(&wire->timers, &conn->timer, rc_clock_ms() + delay_ms, retry, conn);
+    rc_timer_set(wire->timers, &conn->timer, rc_clock_ms() + delay_ms, retry, conn);
     if (conn->epoch == epoch) {
         conn->ops->lost(conn->context, conn, conn->error);
     }
@@ -317,7 +317,7 @@ static void ping_due(void *context, uint64_t now_ms)
         ask_role(conn);
     }
     /* Looked at more often while one is out, so that lateness is seen in time. */
-    rc_timer_set(&conn->wire->timers, &conn->ping_timer,
+    rc_timer_set(conn->wire->timers, &conn->ping_timer,
                  now_ms + (conn->ping_sent && now_ms != conn->ping_ms ? RC_REDIS_PING_MS / 4 : RC_REDIS_PING_MS),
                  ping_due, conn);
 }
@@ -328,8 +328,8 @@ static void became_ready(struct rc_redis_conn *conn)
     conn->state = RC_REDIS_CONN_READY;
     conn->ready_ms = conn->heard_ms = now_ms;
     conn->logged[0] = '\0';
-    rc_timer_cancel(&conn->wire->timers, &conn->timer);
-    rc_timer_set(&conn->wire->timers, &conn->ping_timer, now_ms + RC_REDIS_PING_MS, ping_due, conn);
+    rc_timer_cancel(conn->wire->timers, &conn->timer);
+    rc_timer_set(conn->wire->timers, &conn->ping_timer, now_ms + RC_REDIS_PING_MS, ping_due, conn);
     rc_log_info("redis_connected", "role=\"%s\" address=\"%s:%u\" resp=%d tls=%d", conn->role,
                 conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, conn->resp3 ? 3 : 2,
                 conn->wire->tls != NULL);
@@ -778,7 +778,7 @@ static void start(struct rc_redis_conn *conn)
 {
     conn->state = RC_REDIS_CONN_RESOLVING;
     conn->address_next = 0;
-    rc_timer_set(&conn->wire->timers, &conn->timer, rc_clock_ms() + RC_REDIS_CONNECT_MS, too_slow, conn);
+    rc_timer_set(conn->wire->timers, &conn->timer, rc_clock_ms() + RC_REDIS_CONNECT_MS, too_slow, conn);
     if (conn->path[0] != '\0') {
         start_unix(conn);
     } else {
@@ -795,5 +795,5 @@ void rc_redis_conn_open(struct rc_redis_conn *conn, const struct rc_redis_addres
     (void)snprintf(conn->path, sizeof(conn->path), "%s", path != NULL ? path : "");
     /* By the timer, so that nothing is called back from in here. */
     conn->state = RC_REDIS_CONN_WAITING;
-    rc_timer_set(&conn->wire->timers, &conn->timer, rc_clock_ms(), retry, conn);
+    rc_timer_set(conn->wire->timers, &conn->timer, rc_clock_ms(), retry, conn);
 }

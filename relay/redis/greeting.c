@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "relay/redis/error_reply.h"
+#include "relay/redis/resp.h"
 
 /* HELLO ─ok─▶ SELECT ─▶ ROLE ─▶ PING ─▶ done;  HELLO ─unknown─▶ AUTH ─▶ SETNAME ─▶ SELECT …; steps that nothing asks for are skipped. */
 enum step { STEP_HELLO, STEP_AUTH, STEP_SETNAME, STEP_SELECT, STEP_ROLE, STEP_PING, STEP_DONE };

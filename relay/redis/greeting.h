@@ -6,7 +6,12 @@
 #ifndef RC_RELAY_REDIS_GREETING_H
 #define RC_RELAY_REDIS_GREETING_H
 
-#include "relay/redis/conn.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/span.h"
+#include "relay/redis/conn_state.h"
 
 #define RC_REDIS_GREETING_ARGS_MAX 8u
 

@@ -26,8 +26,7 @@
 
 bool rc_redis_up(const struct rc_redis_link *link)
 {
-    const struct rc_redis_node *home = rc_redis_link_home(link);
-    return home != NULL && rc_redis_conn_up(&home->command);
+    return rc_redis_link_up(link);
 }
 
 /* Every connection that messages come over. */
@@ -144,11 +143,6 @@ void rc_redis_observe(struct rc_redis_link *link, struct rc_redis_observer *obse
 {
     observer->next = link->observers;
     link->observers = observer;
-}
-
-struct rc_timers *rc_redis_timers(struct rc_redis_link *link)
-{
-    return &link->wire.timers;
 }
 
 /* --- what connections tell ------------------------------------------------------------------------------------------- */
@@ -503,13 +497,12 @@ static void aging_due(void *context, uint64_t now_ms)
 {
     struct rc_redis_link *link = context;
     rc_redis_outboxes_expire(link, now_ms);
-    rc_timer_set(&link->wire.timers, &link->aging, now_ms + AGING_MS, aging_due, link);
+    rc_timer_set(link->wire.timers, &link->aging, now_ms + AGING_MS, aging_due, link);
 }
 
 void rc_redis_link_turn(struct rc_redis_link *link)
 {
     const uint64_t now_ms = rc_clock_ms();
-    rc_timers_run(&link->wire.timers, now_ms);
     rc_redis_outboxes_pump(link, now_ms);
     rc_redis_pubsub_flush(&link->pubsub);
     for (uint16_t i = 0; i < link->node_count; i++) {
@@ -529,12 +522,12 @@ bool rc_redis_link_pending(const struct rc_redis_link *link)
             return true;
         }
     }
-    return rc_timers_due_ms(&link->wire.timers) <= rc_clock_ms();
+    return false;
 }
 
-uint64_t rc_redis_link_due_ms(const struct rc_redis_link *link)
+bool rc_redis_link_drained(const struct rc_redis_link *link)
 {
-    return rc_timers_due_ms(&link->wire.timers);
+    return rc_redis_outboxes_drained(link);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -575,6 +568,7 @@ static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setu
     link->health = setup->health;
     link->home = RC_REDIS_NODE_NONE;
     link->wire = (struct rc_redis_wire){.host = setup->host,
+                                        .timers = setup->timers,
                                         .metrics = setup->metrics,
                                         .tls_name = link->config.tls_server_name.text,
                                         .client_name = link->client_name};
@@ -627,7 +621,7 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
     }
     link->active = true;
     link->lost_ms = rc_clock_ms();
-    rc_timer_set(&link->wire.timers, &link->aging, rc_clock_ms() + AGING_MS, aging_due, link);
+    rc_timer_set(link->wire.timers, &link->aging, rc_clock_ms() + AGING_MS, aging_due, link);
     *out = link;
     return 0;
 }
@@ -647,7 +641,7 @@ void rc_redis_link_close(struct rc_redis_link *link)
             rc_redis_node_free(link->nodes[i]);
         }
     }
-    rc_timer_cancel(&link->wire.timers, &link->aging);
+    rc_timer_cancel(link->wire.timers, &link->aging);
     rc_redis_outbox_free(&link->outbox);
     rc_redis_losses_free(&link->losses);
     rc_redis_pubsub_free(&link->pubsub);

@@ -8,6 +8,9 @@
 #ifndef RC_RELAY_REDIS_LINK_STATE_H
 #define RC_RELAY_REDIS_LINK_STATE_H
 
+#include "common/config/config.h"
+#include "common/config/redis_url.h"
+#include "common/shm/layout.h"
 #include "relay/redis/conn.h"
 #include "relay/redis/losses.h"
 #include "relay/redis/outbox.h"
@@ -96,15 +99,12 @@ static inline struct rc_redis_node *rc_redis_link_home(const struct rc_redis_lin
     return link->home == RC_REDIS_NODE_NONE ? NULL : link->nodes[link->home];
 }
 
-/* --- publish.c --- */
-
-struct rc_redis_outbox_ops rc_redis_outbox_ops_of(struct rc_redis_link *link);
-/* A predecessor's outbox died with it: whose messages were in it nobody knows, only how many. */
-void rc_redis_outboxes_inherit(struct rc_redis_link *link);
-/* Drops what waited too long. */
-void rc_redis_outboxes_expire(struct rc_redis_link *link, uint64_t now_ms);
-/* Sends what may be sent, before it what was lost. Once a turn. */
-void rc_redis_outboxes_pump(struct rc_redis_link *link, uint64_t now_ms);
+/* True while commands are answered: rc_redis_up. */
+static inline bool rc_redis_link_up(const struct rc_redis_link *link)
+{
+    const struct rc_redis_node *home = rc_redis_link_home(link);
+    return home != NULL && rc_redis_conn_up(&home->command);
+}
 
 /* --- sentinel.c --- */
 

@@ -1,4 +1,6 @@
-/* publish: the link's outboxes: what goes in, what becomes of what was given up, and when they go on. Part of the link, see link.h. */
+/* publish: see publish.h. */
+#include "relay/redis/publish.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -81,7 +83,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
     const bool told = (flags & RC_REDIS_PUBLISH_TOLD) != 0;
     struct rc_redis_entry *entry;
-    if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_up(link)) {
+    if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_link_up(link)) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         return -ENOTCONN;
     }
@@ -130,7 +132,7 @@ void rc_redis_outboxes_expire(struct rc_redis_link *link, uint64_t now_ms)
 static void tell_losses(struct rc_redis_link *link, uint64_t now_ms)
 {
     const struct rc_redis_outbox *outbox = &link->outbox;
-    if (!rc_redis_up(link) || outbox->announcements > 0 || outbox->refusals.left > 0 ||
+    if (!rc_redis_link_up(link) || outbox->announcements > 0 || outbox->refusals.left > 0 ||
         now_ms < outbox->hold_until_ms || now_ms < link->losses_ms) {
         return;
     }
@@ -235,17 +237,17 @@ void rc_redis_outboxes_pump(struct rc_redis_link *link, uint64_t now_ms)
         }
         settle(link, node);
         /* An announcement goes another way: until Redis has it, what it is to precede waits. */
-        if (link->outbox.announcements == 0 || !rc_redis_up(link)) {
+        if (link->outbox.announcements == 0 || !rc_redis_link_up(link)) {
             rc_redis_outbox_pump(&node->outbox, &node->command, now_ms);
         }
     }
 }
 
-bool rc_redis_link_drained(const struct rc_redis_link *link)
+bool rc_redis_outboxes_drained(const struct rc_redis_link *link)
 {
     uint32_t count = link->outbox.count;
     for (uint16_t i = 0; i < link->node_count; i++) {
         count += link->nodes[i] != NULL ? link->nodes[i]->outbox.count : 0;
     }
-    return (count == 0 && rc_redis_losses_empty(&link->losses)) || !rc_redis_up(link);
+    return (count == 0 && rc_redis_losses_empty(&link->losses)) || !rc_redis_link_up(link);
 }

@@ -182,7 +182,7 @@ static void damp(struct rc_redis_pubsub *pubsub, uint32_t index)
         pubsub->entries[pubsub->damped_last].next_damped = index;
     } else {
         pubsub->damped_first = index;
-        rc_timer_set(&pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms + RC_REDIS_DAMPING_MS, damping_due,
+        rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms + RC_REDIS_DAMPING_MS, damping_due,
                      pubsub);
     }
     pubsub->damped_last = index;
@@ -271,7 +271,7 @@ static void damping_due(void *context, uint64_t now_ms)
     set_gauge(pubsub);
     if (pubsub->damped_first != 0) {
         const uint64_t due_ms = pubsub->entries[pubsub->damped_first].unwanted_ms + RC_REDIS_DAMPING_MS;
-        rc_timer_set(&pubsub->wire->timers, &pubsub->damping, due_ms > now_ms ? due_ms : now_ms + 10, damping_due,
+        rc_timer_set(pubsub->wire->timers, &pubsub->damping, due_ms > now_ms ? due_ms : now_ms + 10, damping_due,
                      pubsub);
     }
 }
@@ -324,7 +324,7 @@ void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struc
     if (!entry->damped) {
         damp(pubsub, index);
         if (pubsub->damped_count > RC_REDIS_DAMPED_MAX) {
-            rc_timer_set(&pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
+            rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
         }
     }
 }
@@ -635,7 +635,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
     }
     pubsub->nodes[node].asked = 0;
     if (!pubsub->refusing.set) {
-        rc_timer_set(&pubsub->wire->timers, &pubsub->refusing, rc_clock_ms() + RC_REDIS_REFUSED_MS, refusing_due,
+        rc_timer_set(pubsub->wire->timers, &pubsub->refusing, rc_clock_ms() + RC_REDIS_REFUSED_MS, refusing_due,
                      pubsub);
     }
 }
@@ -668,7 +668,7 @@ void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_red
 
 void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)
 {
-    rc_timer_cancel(&pubsub->wire->timers, &pubsub->damping);
-    rc_timer_cancel(&pubsub->wire->timers, &pubsub->refusing);
+    rc_timer_cancel(pubsub->wire->timers, &pubsub->damping);
+    rc_timer_cancel(pubsub->wire->timers, &pubsub->refusing);
     rc_redis_pubsub_entries_free(pubsub);
 }

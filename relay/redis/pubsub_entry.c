@@ -138,7 +138,7 @@ bool rc_redis_pubsub_waiter_add(struct rc_redis_pubsub *pubsub, uint32_t entry_i
         pubsub->waiters[pubsub->waiter_last].next = index;
     } else {
         pubsub->waiter_first = index;
-        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, waiter->due_ms, confirm_due, pubsub);
+        rc_timer_set(pubsub->wire->timers, &pubsub->confirming, waiter->due_ms, confirm_due, pubsub);
     }
     pubsub->waiter_last = index;
     pubsub->waiter_count++;
@@ -184,7 +184,7 @@ static void confirm_due(void *context, uint64_t now_ms)
         rc_redis_pubsub_waiter_answer(pubsub, pubsub->waiters[pubsub->waiter_first].entry, false);
     }
     if (pubsub->waiter_first != 0) {
-        rc_timer_set(&pubsub->wire->timers, &pubsub->confirming, pubsub->waiters[pubsub->waiter_first].due_ms,
+        rc_timer_set(pubsub->wire->timers, &pubsub->confirming, pubsub->waiters[pubsub->waiter_first].due_ms,
                      confirm_due, pubsub);
     }
 }
@@ -197,7 +197,7 @@ void rc_redis_pubsub_entries_free(struct rc_redis_pubsub *pubsub)
             free(pubsub->entries[i].name.outside);
         }
     }
-    rc_timer_cancel(&pubsub->wire->timers, &pubsub->confirming);
+    rc_timer_cancel(pubsub->wire->timers, &pubsub->confirming);
     free(pubsub->entries);
     free(pubsub->waiters);
     rc_hashmap_free(&pubsub->map);

@@ -6,7 +6,11 @@
 #ifndef RC_RELAY_REDIS_PUBSUB_ENTRY_H
 #define RC_RELAY_REDIS_PUBSUB_ENTRY_H
 
-#include "relay/redis/pubsub.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/span.h"
+#include "relay/redis/pubsub_state.h"
 
 #define RC_REDIS_ENTRY_NAME_MAX 40u /* longer names are outside of the entry */
 

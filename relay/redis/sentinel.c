@@ -64,12 +64,12 @@ static void ask_due(void *context, uint64_t now_ms)
         sentinel->asking = true;
     }
     const bool settled = link->nodes[0]->command.state == RC_REDIS_CONN_READY;
-    rc_timer_set(&link->wire.timers, &sentinel->timer, now_ms + (settled ? ASK_MS : ASK_SOON_MS), ask_due, link);
+    rc_timer_set(link->wire.timers, &sentinel->timer, now_ms + (settled ? ASK_MS : ASK_SOON_MS), ask_due, link);
 }
 
 void rc_redis_sentinel_ask(struct rc_redis_link *link)
 {
-    rc_timer_set(&link->wire.timers, &link->sentinel.timer, rc_clock_ms(), ask_due, link);
+    rc_timer_set(link->wire.timers, &link->sentinel.timer, rc_clock_ms(), ask_due, link);
 }
 
 static void sentinel_ready(void *context, struct rc_redis_conn *conn)
@@ -124,7 +124,7 @@ void rc_redis_sentinel_open(struct rc_redis_link *link)
 
 void rc_redis_sentinel_close(struct rc_redis_link *link)
 {
-    rc_timer_cancel(&link->wire.timers, &link->sentinel.timer);
+    rc_timer_cancel(link->wire.timers, &link->sentinel.timer);
     if (link->sentinel.conn.wire != NULL) {
         rc_redis_conn_free(&link->sentinel.conn);
     }

@@ -174,7 +174,7 @@ static void missed(void *context, struct rc_span name)
 static bool known(void *context)
 {
     const struct rc_remote *remote = context;
-    return rc_worker_set_empty(&remote->router->unknown);
+    return rc_worker_set_empty(&remote->router->fanout.unknown);
 }
 
 /* --- this instance among others -------------------------------------------------------------------------------------- */
@@ -225,6 +225,7 @@ static int open_instance(struct rc_remote *remote)
     const struct rc_control *control = remote->control;
     const struct rc_config *config = remote->config;
     struct rc_metrics *metrics = remote->wire.metrics;
+    struct rc_timers *timers = remote->bridge.timers;
     const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
     const struct rc_registry_ops ops = {.registered = registered,
                                         .unregistered = unregistered,
@@ -234,7 +235,7 @@ static int open_instance(struct rc_remote *remote)
     if (result != 0) {
         return result;
     }
-    result = rc_entries_open(&remote->entries, remote->link, metrics, control->instance_id, &entries);
+    result = rc_entries_open(&remote->entries, remote->link, timers, metrics, control->instance_id, &entries);
     if (result != 0) {
         rc_calls_close(&remote->calls);
         return result;
@@ -247,9 +248,9 @@ static int open_instance(struct rc_remote *remote)
         return result;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
-    rc_registry_open(&remote->registry, remote->link, metrics, control->instance_id, control->boot_wall_ms,
+    rc_registry_open(&remote->registry, remote->link, timers, metrics, control->instance_id, control->boot_wall_ms,
                      control->boot_nonce, &config->cluster, &ops);
-    rc_heartbeat_open(&remote->heartbeat, remote->link, &remote->registry, metrics,
+    rc_heartbeat_open(&remote->heartbeat, remote->link, timers, &remote->registry, metrics,
                       config->cluster.heartbeat_interval_ms, client_count, remote);
     return 0;
 }
@@ -273,13 +274,15 @@ bool rc_remote_leave(struct rc_remote *remote)
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
-                   struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err)
+                   struct rc_router *router, struct rc_timers *timers, const struct rc_redis_host *host,
+                   struct rc_err *err)
 {
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
     const struct rc_redis_setup setup = {.config = &config->redis,
                                          .instance_id = control->instance_id,
                                          .metrics = &control->own->metrics,
                                          .health = &control->own_relay->redis_health,
+                                         .timers = timers,
                                          .host = *host,
                                          .successor = rc_control_relay_generation(control) > 1};
     struct rc_err why;
@@ -302,6 +305,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
+        .timers = timers,
         .wire = &remote->wire,
         .host = {.deliver = deliver,
                  .interested = interested,
@@ -330,7 +334,8 @@ void rc_remote_close(struct rc_remote *remote)
 {
     if (remote->link != NULL) {
         rc_redis_link_close(remote->link);
-        rc_cleanup_close(&remote->registry.cleanup);
+        rc_heartbeat_close(&remote->heartbeat);
+        rc_registry_close(&remote->registry);
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);

@@ -55,7 +55,8 @@ extern const struct rc_remote_ops rc_remote_ops;
 
 /* Before the router is opened. 0 also when Redis cannot be used at all; -ENOMEM. */
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
-                   struct rc_router *router, const struct rc_redis_host *host, struct rc_err *err);
+                   struct rc_router *router, struct rc_timers *timers, const struct rc_redis_host *host,
+                   struct rc_err *err);
 void rc_remote_close(struct rc_remote *remote);
 /* The broker stops: what this instance has in Redis goes; true when Redis knows. To be asked again until then. */
 bool rc_remote_leave(struct rc_remote *remote);

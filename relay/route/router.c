@@ -1,5 +1,5 @@
 /* router: see router.h for the order of steps that makes a restart exact. */
-#include "relay/route/router_internal.h"
+#include "relay/route/router.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,25 +11,6 @@
 #define BATCH_RECORDS_MAX 256u
 #define BATCH_BYTES_MAX (512u * 1024)
 
-/* What a worker may set in a record; the rest is the relay's to say. */
-#define FLAGS_FROM_WORKER (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_BROADCAST)
-
-/* The same in answers. */
-#define FLAGS_IN_ANSWER (FLAGS_FROM_WORKER | RC_ENVELOPE_API)
-
-/* A message on its way down. */
-struct message {
-    enum rc_record_type type;          /* RC_DOWN_MESSAGE or RC_DOWN_DIRECT */
-    const struct rc_envelope_view *up; /* as it came */
-    struct rc_envelope_view copy;      /* as other workers than the publisher's get it */
-    struct rc_relay_port *asker;       /* who wants an answer; NULL = nobody */
-};
-
-static bool is_everybody(const struct rc_envelope_view *view)
-{
-    return view->head.channel_bytes == 1 && view->channel[0] == '*';
-}
-
 static bool is_user(const char *name, uint32_t name_bytes)
 {
     return name_bytes > 5 && memcmp(name, "user:", 5) == 0;
@@ -37,8 +18,8 @@ static bool is_user(const char *name, uint32_t name_bytes)
 
 static void set_interest_gauge(struct rc_router *router)
 {
-    rc_metric_set(router->setup.metrics, RC_METRIC_INTERESTS, router->interest.pair_count);
-    rc_metric_set(router->setup.metrics, RC_METRIC_INTEREST_CHANNELS, router->interest.map.count);
+    rc_metric_set(router->setup.metrics, RC_METRIC_INTERESTS, router->fanout.interest.pair_count);
+    rc_metric_set(router->setup.metrics, RC_METRIC_INTEREST_CHANNELS, router->fanout.interest.map.count);
     rc_metric_set(router->setup.metrics, RC_METRIC_INTEREST_USERS, router->user_channels);
 }
 
@@ -68,158 +49,56 @@ static uint64_t store_intent(struct rc_router *router, const struct rc_relay_por
     return take_sequence(router);
 }
 
-/* --- messages down --------------------------------------------------------------------------------------------------- */
-
-int rc_router_send_to(struct rc_router *router, struct rc_relay_port *port, enum rc_record_type type,
-                      const struct rc_envelope_view *view)
-{
-    rc_worker_set_put(&router->touched, port->index, true);
-    return rc_port_send(port, type, view);
-}
-
-/* The answer alone. The sequence makes it the one record of this message for this worker, so that a repeated one is dropped. */
-static void send_answer(struct rc_router *router, struct rc_relay_port *port, const struct message *message,
-                        uint16_t code)
-{
-    const struct rc_envelope_view *up = message->up;
-    const struct rc_envelope_view answer = {
-        .head = {.sequence = message->copy.head.sequence,
-                 .time_ns = up->head.time_ns,
-                 .channel_hash = up->head.channel_hash,
-                 .origin = up->head.origin,
-                 .target = message->copy.head.target,
-                 .flags = (uint16_t)((up->head.flags & FLAGS_IN_ANSWER) | RC_ENVELOPE_ANSWER),
-                 .code = code,
-                 .channel_bytes = up->head.channel_bytes,
-                 .request_id_bytes = up->head.request_id_bytes},
-        .channel = up->channel,
-        .request_id = up->request_id,
-    };
-    if (rc_router_send_to(router, port, RC_DOWN_ANSWER, &answer) != 0) {
-        /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
-        rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
-    }
-}
-
-/* To one worker; to the asker's with the answer in the same record. */
-static void send_copy(struct rc_router *router, struct rc_relay_port *port, struct message *message)
-{
-    if (port != message->asker) {
-        (void)rc_router_send_to(router, port, message->type, &message->copy); /* a drop is noted by the port */
-        return;
-    }
-    struct rc_envelope_view view = message->copy;
-    view.head.request_id_bytes = message->up->head.request_id_bytes;
-    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
-    message->asker = NULL;
-    if (rc_router_send_to(router, port, message->type, &view) != 0) {
-        send_answer(router, port, message, 0);
-    }
-}
-
-/* What goes to workers: the publisher's parts, the relay's header. */
-static void set_copy(struct message *message, const struct rc_envelope_view *up, uint64_t sequence, uint32_t flags)
-{
-    message->up = up;
-    message->copy = *up;
-    struct rc_envelope *head = &message->copy.head;
-    head->sequence = sequence;
-    head->epoch = 0;
-    head->position = 0;
-    head->token = 0;
-    if (message->type == RC_DOWN_MESSAGE) {
-        head->target = (struct rc_client_ref){0}; /* workers tell the answers of publish and direct apart by it */
-    }
-    head->flags = (uint16_t)(up->head.flags & flags);
-    head->code = 0;
-    head->request_id_bytes = 0;
-}
-
-/* To every worker that wants the channel. False when none does. */
-static bool deliver_message(struct rc_router *router, struct message *message)
-{
-    const struct rc_envelope *head = &message->copy.head;
-    struct rc_worker_set targets = router->live;
-    if (!is_everybody(&message->copy)) {
-        const struct rc_worker_set wanted =
-            rc_interest_find(&router->interest, head->channel_hash, message->copy.channel, head->channel_bytes);
-        targets.bits[0] &= wanted.bits[0] | router->unknown.bits[0];
-        targets.bits[1] &= wanted.bits[1] | router->unknown.bits[1];
-    }
-    for (uint32_t word = 0; word < RC_ARRAY_COUNT(targets.bits); word++) {
-        for (uint64_t bits = targets.bits[word]; bits != 0; bits &= bits - 1) {
-            send_copy(router, &router->setup.ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
-        }
-    }
-    const bool wanted = !rc_worker_set_empty(&targets);
-    if (!wanted) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
-    }
-    return wanted;
-}
-
-struct rc_relay_port *rc_router_target_port(struct rc_router *router, const struct rc_client_ref *target)
-{
-    if (target->random == 0 || target->worker >= router->setup.port_count ||
-        !rc_worker_set_has(&router->live, target->worker)) {
-        return NULL;
-    }
-    return &router->setup.ports[target->worker];
-}
-
 /* --- records up ------------------------------------------------------------------------------------------------------ */
-
-struct rc_relay_port *rc_router_asker_of(struct rc_router *router, struct rc_relay_port *port,
-                                         const struct rc_port_record *record)
-{
-    const bool wants = record->current && (record->view.head.flags & RC_ENVELOPE_WANT_ANSWER) != 0;
-    return wants && rc_worker_set_has(&router->live, port->index) ? port : NULL;
-}
 
 /* The user has no connection here. Without other instances that is nowhere. */
 static void miss_user(struct rc_router *router, const struct rc_envelope_view *view)
 {
-    const struct rc_remote_ops *remote = router->setup.remote;
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
     if (remote == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     } else if (remote->missed != NULL) {
-        remote->missed(router->setup.remote_context, rc_span_of(view->channel + 5, view->head.channel_bytes - 5u));
+        remote->missed(router->setup.remote.context, rc_span_of(view->channel + 5, view->head.channel_bytes - 5u));
     }
 }
 
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                           uint64_t sequence)
 {
-    struct message message = {.type = RC_DOWN_MESSAGE, .asker = rc_router_asker_of(router, port, record)};
-    set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
-    if (!deliver_message(router, &message) && is_user(record->view.channel, record->view.head.channel_bytes)) {
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
+                      rc_fanout_asker(&router->fanout, port, record));
+    if (!rc_fanout_to_all(&router->fanout, &message) &&
+        is_user(record->view.channel, record->view.head.channel_bytes)) {
         miss_user(router, &record->view);
     }
     if (message.asker != NULL) {
-        send_answer(router, port, &message, 0);
+        rc_fanout_answer(&router->fanout, port, &message, 0);
     }
-    if (router->setup.remote != NULL) {
-        router->setup.remote->publish(router->setup.remote_context, &message.copy);
+    if (router->setup.remote.ops != NULL) {
+        router->setup.remote.ops->publish(router->setup.remote.context, &message.copy);
     }
 }
 
 /* The API wants to know whether the client is there: the target's worker answers. 0, or the code of why it did not get the message. */
-static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_port *target, struct message *message)
+static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_port *target,
+                                    struct rc_fanout_message *message)
 {
     struct rc_envelope_view view = message->copy;
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
-    const int result = rc_router_send_to(router, target, RC_DOWN_DIRECT, &view);
-    return result == 0 ? 0 : result == -EMSGSIZE ? RC_ROUTER_TOO_LARGE : RC_ROUTER_UNAVAILABLE;
+    const int result = rc_fanout_send(&router->fanout, target, RC_DOWN_DIRECT, &view);
+    return result == 0 ? 0 : result == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
 }
 
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
 {
-    struct message message = {.type = RC_DOWN_DIRECT, .asker = rc_router_asker_of(router, port, record)};
-    set_copy(&message, &record->view, sequence, FLAGS_FROM_WORKER);
-    struct rc_relay_port *target = rc_router_target_port(router, &record->view.head.target);
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_DIRECT, &record->view, sequence, RC_FANOUT_FLAGS,
+                      rc_fanout_asker(&router->fanout, port, record));
+    struct rc_relay_port *target = rc_fanout_target(&router->fanout, &record->view.head.target);
     uint16_t code = 0;
     if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
         code = send_direct_of_call(router, target, &message);
@@ -227,14 +106,14 @@ static void route_direct(struct rc_router *router, struct rc_relay_port *port, c
             return;
         }
     } else if (target != NULL) {
-        send_copy(router, target, &message);
-    } else if (router->setup.remote == NULL ||
-               !router->setup.remote->direct(router->setup.remote_context, &message.copy)) {
+        rc_fanout_to_one(&router->fanout, target, &message);
+    } else if (router->setup.remote.ops == NULL ||
+               !router->setup.remote.ops->direct(router->setup.remote.context, &message.copy)) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
-        code = RC_ROUTER_NOT_FOUND;
+        code = RC_ROUTE_NOT_FOUND;
     }
     if (message.asker != NULL) {
-        send_answer(router, port, &message, code);
+        rc_fanout_answer(&router->fanout, port, &message, code);
     }
 }
 
@@ -246,19 +125,19 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
                                                 .name = view->channel,
                                                 .name_bytes = view->head.channel_bytes};
     const int result =
-        rc_interest_add(&router->interest, request.hash, request.name, request.name_bytes, request.worker);
+        rc_interest_add(&router->fanout.interest, request.hash, request.name, request.name_bytes, request.worker);
     if (result < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "interest_refused", "worker=%u interests=%llu reason=\"%s\"", port->index,
-                       (unsigned long long)router->interest.pair_count, strerror(-result));
-        rc_router_interest_done(router, &request, 0, RC_ROUTER_UNAVAILABLE);
+                       (unsigned long long)router->fanout.interest.pair_count, strerror(-result));
+        rc_router_interest_done(router, &request, 0, RC_ROUTE_UNAVAILABLE);
         return;
     }
     if (result == RC_INTEREST_EDGE && is_user(request.name, request.name_bytes)) {
         router->user_channels++;
     }
     set_interest_gauge(router);
-    if (router->setup.remote == NULL ||
-        !router->setup.remote->interest_add(router->setup.remote_context, &request, result == RC_INTEREST_EDGE)) {
+    if (router->setup.remote.ops == NULL ||
+        !router->setup.remote.ops->interest_add(router->setup.remote.context, &request, result == RC_INTEREST_EDGE)) {
         rc_router_interest_done(router, &request, 0, 0);
     }
 }
@@ -269,16 +148,16 @@ static void remote_remove(void *context, uint64_t hash, const char *name, uint32
     if (is_user(name, name_bytes)) {
         router->user_channels--;
     }
-    if (router->setup.remote != NULL) {
-        router->setup.remote->interest_remove(router->setup.remote_context, hash, name, name_bytes);
+    if (router->setup.remote.ops != NULL) {
+        router->setup.remote.ops->interest_remove(router->setup.remote.context, hash, name, name_bytes);
     }
 }
 
 static void remove_interest(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *view)
 {
     const struct rc_envelope *head = &view->head;
-    if (rc_interest_remove(&router->interest, head->channel_hash, view->channel, head->channel_bytes, port->index) ==
-        RC_INTEREST_EDGE) {
+    if (rc_interest_remove(&router->fanout.interest, head->channel_hash, view->channel, head->channel_bytes,
+                           port->index) == RC_INTEREST_EDGE) {
         remote_remove(router, head->channel_hash, view->channel, head->channel_bytes);
     }
     set_interest_gauge(router);
@@ -286,7 +165,7 @@ static void remove_interest(struct rc_router *router, struct rc_relay_port *port
 
 static void forget_interest(struct rc_router *router, uint32_t worker)
 {
-    rc_interest_forget(&router->interest, worker, remote_remove, router);
+    rc_interest_forget(&router->fanout.interest, worker, remote_remove, router);
     set_interest_gauge(router);
 }
 
@@ -298,14 +177,14 @@ static void take_snapshot(struct rc_router *router, struct rc_relay_port *port, 
     }
     if (record->type == RC_UP_SNAPSHOT_BEGIN) {
         /* Everything until the end, so that clearing what may be stale loses nothing. */
-        rc_worker_set_put(&router->unknown, port->index, true);
+        rc_worker_set_put(&router->fanout.unknown, port->index, true);
         rc_worker_set_put(&router->snapshot, port->index, true);
         forget_interest(router, port->index);
     } else if (rc_worker_set_has(&router->snapshot, port->index)) {
-        rc_worker_set_put(&router->unknown, port->index, false);
+        rc_worker_set_put(&router->fanout.unknown, port->index, false);
         rc_worker_set_put(&router->snapshot, port->index, false);
         rc_log_info("snapshot_taken", "worker=%u interests=%u", port->index,
-                    router->interest.worker_pairs[port->index]);
+                    router->fanout.interest.worker_pairs[port->index]);
     }
 }
 
@@ -325,19 +204,19 @@ static void take_presence(struct rc_router *router, const struct rc_port_record 
 
 static void take_member(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record)
 {
-    const struct rc_remote_ops *remote = router->setup.remote;
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
     record->view.head.origin.worker = (uint16_t)port->index; /* a worker speaks for its own clients only */
     if (router->setup.roster != NULL) {
         take_presence(router, record);
     }
     if (remote != NULL && remote->member != NULL) {
-        remote->member(router->setup.remote_context, &record->view, record->type == RC_UP_MEMBER_ADD);
+        remote->member(router->setup.remote.context, &record->view, record->type == RC_UP_MEMBER_ADD);
     }
 }
 
 static void mark_members(struct rc_router *router, uint32_t worker, enum rc_members_mark mark)
 {
-    const struct rc_remote_ops *remote = router->setup.remote;
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
     if (router->setup.roster != NULL) {
         switch (mark) {
         case RC_MEMBERS_BEGIN:
@@ -352,7 +231,7 @@ static void mark_members(struct rc_router *router, uint32_t worker, enum rc_memb
         }
     }
     if (remote != NULL && remote->members != NULL) {
-        remote->members(router->setup.remote_context, worker, mark);
+        remote->members(router->setup.remote.context, worker, mark);
     }
 }
 
@@ -364,14 +243,15 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
     if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT) {
-        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) && rc_router_is_duplicate(router, port, record, sequence)) {
+        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) &&
+            rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
             return;
         }
         if (sequence == 0) {
             sequence = store_intent(router, port);
         }
         if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API)) {
-            rc_router_remember_key(router, &record->view, sequence);
+            rc_route_calls_remember_key(&router->calls, &record->view, sequence);
         }
         if (record->type == RC_UP_PUBLISH) {
             route_publish(router, port, record, sequence);
@@ -401,10 +281,10 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         }
         break;
     case RC_UP_CALL:
-        rc_router_route_call(router, port, record);
+        rc_route_calls_take(&router->calls, port, record);
         break;
     case RC_UP_REPLY:
-        rc_router_route_reply(router, port, record);
+        rc_route_calls_take_reply(&router->calls, port, record);
         break;
     case RC_UP_QUERY:
         if (router->setup.query != NULL) {
@@ -418,16 +298,6 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
 }
 
 /* --- turns ----------------------------------------------------------------------------------------------------------- */
-
-static void ring_touched(struct rc_router *router)
-{
-    for (uint32_t word = 0; word < RC_ARRAY_COUNT(router->touched.bits); word++) {
-        for (uint64_t bits = router->touched.bits[word]; bits != 0; bits &= bits - 1) {
-            rc_port_ring(&router->setup.ports[word * 64 + (uint32_t)__builtin_ctzll(bits)]);
-        }
-        router->touched.bits[word] = 0;
-    }
-}
 
 static bool take_batch(struct rc_router *router, struct rc_relay_port *port)
 {
@@ -449,8 +319,8 @@ static bool take_batch(struct rc_router *router, struct rc_relay_port *port)
     if (records == 0) {
         return false;
     }
-    rc_worker_set_put(&router->touched, port->index, true); /* it may wait for room in its up ring */
-    ring_touched(router);
+    rc_worker_set_put(&router->fanout.touched, port->index, true); /* it may wait for room in its up ring */
+    rc_fanout_ring(&router->fanout);
     return records == BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX;
 }
 
@@ -460,10 +330,10 @@ static void follow(struct rc_router *router, struct rc_relay_port *port)
         forget_interest(router, port->index);
         mark_members(router, port->index, RC_MEMBERS_GONE);
         /* It started while this relay runs: its interest is empty and every change of it comes up. */
-        rc_worker_set_put(&router->unknown, port->index, false);
+        rc_worker_set_put(&router->fanout.unknown, port->index, false);
         rc_worker_set_put(&router->snapshot, port->index, false);
     }
-    rc_worker_set_put(&router->live, port->index, port->live);
+    rc_worker_set_put(&router->fanout.live, port->index, port->live);
 }
 
 bool rc_router_turn(struct rc_router *router)
@@ -483,7 +353,7 @@ bool rc_router_turn(struct rc_router *router)
         more |= take_batch(router, &router->setup.ports[(router->first + i) % count]);
     }
     router->first = (router->first + 1) % count;
-    ring_touched(router);
+    rc_fanout_ring(&router->fanout);
     for (uint32_t i = 0; i < count; i++) {
         overflow_used += rc_port_overflow_used(&router->setup.ports[i]);
     }
@@ -493,7 +363,7 @@ bool rc_router_turn(struct rc_router *router)
 
 void rc_router_ring(struct rc_router *router)
 {
-    ring_touched(router);
+    rc_fanout_ring(&router->fanout);
 }
 
 bool rc_router_pending(struct rc_router *router)
@@ -518,47 +388,52 @@ bool rc_router_drained(struct rc_router *router)
 
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    struct message message = {.type = type};
+    struct rc_fanout_message message;
     /* No intent: what comes from outside has no place in an up ring to be read from again. */
-    set_copy(&message, view, take_sequence(router), FLAGS_FROM_WORKER | RC_ENVELOPE_REMOTE);
+    rc_fanout_prepare(&message, type, view, take_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {
-        return deliver_message(router, &message);
+        return rc_fanout_to_all(&router->fanout, &message);
     }
-    struct rc_relay_port *target = rc_router_target_port(router, &head->target);
+    struct rc_relay_port *target = rc_fanout_target(&router->fanout, &head->target);
     if (target == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         return false;
     }
-    send_copy(router, target, &message);
+    rc_fanout_to_one(&router->fanout, target, &message);
     return true;
 }
 
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)
 {
-    const uint64_t hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0;
-    struct rc_worker_set targets = router->live;
-    const bool everybody = name_bytes == 1 && name[0] == '*'; /* nobody has to want it */
-    if (name_bytes > 0 && !everybody) {
-        const struct rc_worker_set wanted = rc_interest_find(&router->interest, hash, name, name_bytes);
-        targets.bits[0] &= wanted.bits[0] | router->unknown.bits[0];
-        targets.bits[1] &= wanted.bits[1] | router->unknown.bits[1];
-    }
-    for (uint32_t i = 0; i < router->setup.port_count; i++) {
-        if (rc_worker_set_has(&targets, i)) {
-            rc_worker_set_put(&router->touched, i, true);
-            rc_port_gap(&router->setup.ports[i], hash, name, name_bytes);
-        }
-    }
+    rc_fanout_gap(&router->fanout, name, name_bytes);
 }
 
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel)
 {
-    const struct rc_worker_set wanted =
-        rc_interest_find(&router->interest, rc_channel_hash((const char *)channel.bytes, channel.count),
-                         (const char *)channel.bytes, (uint32_t)channel.count);
-    return !rc_worker_set_empty(&wanted);
+    return rc_fanout_wanted(&router->fanout, channel);
+}
+
+int rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,
+                   const struct rc_envelope_view *view)
+{
+    return rc_route_calls_pass(&router->calls, worker, type, view);
+}
+
+uint64_t rc_router_record_max(const struct rc_router *router, uint32_t worker)
+{
+    return worker < router->setup.port_count ? router->setup.ports[worker].record_bytes_max : 0;
+}
+
+bool rc_router_call(struct rc_router *router, const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    return rc_route_calls_serve(&router->calls, view, asked);
+}
+
+void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhere)
+{
+    rc_route_calls_confirmed(&router->calls, token, everywhere);
 }
 
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
@@ -573,7 +448,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
                  .channel_bytes = (uint8_t)request->name_bytes},
         .channel = request->name,
     };
-    if (rc_router_send_to(router, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
+    if (rc_fanout_send(&router->fanout, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED, 1); /* the worker will ask again */
     }
 }
@@ -622,30 +497,32 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
 {
     RC_ASSERT(setup->port_count > 0 && setup->port_count <= RC_WORKERS_MAX);
     *router = (struct rc_router){.setup = *setup};
-    const int result = rc_interest_open(&router->interest, setup->interest_count_max);
+    const int result =
+        rc_fanout_open(&router->fanout, setup->ports, setup->port_count, setup->metrics, setup->interest_count_max);
     if (result != 0) {
         return result;
     }
+    rc_route_calls_open(&router->calls, &router->fanout, &router->setup.remote, setup->idempotency);
     for (uint32_t i = 0; i < setup->port_count; i++) {
         const struct rc_relay_port *port = &setup->ports[i];
-        rc_worker_set_put(&router->live, i, port->live);
+        rc_worker_set_put(&router->fanout.live, i, port->live);
         /* A worker that does not run yet will know this relay from its first moment. */
-        rc_worker_set_put(&router->unknown, i, setup->relay_generation > 1 && port->live);
+        rc_worker_set_put(&router->fanout.unknown, i, setup->relay_generation > 1 && port->live);
     }
     set_interest_gauge(router);
     take_over(router);
-    ring_touched(router);
+    rc_fanout_ring(&router->fanout);
     return 0;
 }
 
 void rc_router_close(struct rc_router *router)
 {
-    rc_interest_close(&router->interest);
-    rc_router_held_close(router);
+    rc_fanout_close(&router->fanout);
+    rc_route_calls_close(&router->calls);
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)
 {
     router->setup.interest_count_max = interest_count_max;
-    router->interest.pair_count_max = interest_count_max;
+    router->fanout.interest.pair_count_max = interest_count_max;
 }

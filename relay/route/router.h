@@ -1,5 +1,5 @@
 /*
- * router: gives every message of the host its sequence number and writes it to the workers that want it.
+ * router: gives every message of the host its sequence number and has it written to the workers that want it (fanout).
  *
  * One up record at a time, in this order, so that a successor knows where a dead relay stood:
  *
@@ -9,8 +9,7 @@
  * else; workers drop a sequence that is not greater than the last they saw. There is at most one sequenced record per message
  * and worker: on the publisher's own worker message and answer are one record.
  *
- * Calls of the HTTP API (common/records/call.h) are passed on without a sequence: to one worker or all, and their replies back. A relay
- * that dies in between passes a call on twice; each of them can be carried out twice, and the asker counts a worker once.
+ * Calls of the HTTP API are passed on without a sequence (calls.h).
  *
  * Interest is unknown after a restart: until a worker's snapshot (its token is the relay's generation) has passed, it is sent
  * everything. Errors are counted, never fatal; nothing blocks. Owned by main, one thread.
@@ -27,52 +26,11 @@
 #include "common/records/envelope.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/layout.h"
-#include "relay/route/interest.h"
-#include "relay/route/port.h"
 #include "relay/cluster/roster.h"
-
-/* A worker asks to get a channel's messages. */
-struct rc_interest_request {
-    uint32_t worker;
-    uint64_t token;   /* of the RC_UP_INTEREST_ADD: by it the worker knows which of several registrations is meant */
-    uint64_t hash;    /* rc_channel_hash of the name */
-    const char *name; /* borrowed */
-    uint32_t name_bytes;
-};
-
-enum rc_confirmation {
-    RC_CONFIRMED,         /* messages of other hosts arrive */
-    RC_CONFIRMED_HERE,    /* those of this host do */
-    RC_CONFIRMATION_LATER /* rc_router_confirmed comes */
-};
-
-enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
-
-/* What the router asks of whatever connects this host to others. Nothing may block; the views live during the call only. */
-struct rc_remote_ops {
-    /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
-    void (*publish)(void *context, const struct rc_envelope_view *view);
-    /* A direct message for a client that is not of this host. False: there is no such client. */
-    bool (*direct)(void *context, const struct rc_envelope_view *view);
-    /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */
-    bool (*interest_add)(void *context, const struct rc_interest_request *request, bool first);
-    /* Has Redis a subscription to this channel, which some worker wants? May be NULL. */
-    enum rc_confirmation (*confirm)(void *context, uint64_t hash, struct rc_span name, uint64_t token);
-    /* No worker wants the channel any more. */
-    void (*interest_remove)(void *context, uint64_t hash, const char *name, uint32_t name_bytes);
-    /* A local worker's message for a user found no connection here. May be NULL. */
-    void (*missed)(void *context, struct rc_span user);
-    /* A worker's call is for other instances as well, or alone when its target is a client of theirs. 0: replies come, as RC_DOWN_REPLY
-     * with RC_WORKER_FOREIGN as origin.worker. -ENOTCONN: they cannot be asked now; -EINVAL: it is none; another: too much to do.
-     * May be NULL, as all that follow. */
-    int (*call)(void *context, uint32_t worker, const struct rc_envelope_view *view);
-    /* A worker replied to an rc_router_call. */
-    void (*replied)(void *context, uint32_t worker, const struct rc_envelope_view *view);
-    /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. */
-    void (*member)(void *context, const struct rc_envelope_view *view, bool subscribed);
-    /* All of a worker's members are told between begin and end; gone: it died with its clients. */
-    void (*members)(void *context, uint32_t worker, enum rc_members_mark mark);
-};
+#include "relay/route/calls.h"
+#include "relay/route/fanout.h"
+#include "relay/route/port.h"
+#include "relay/route/remote_ops.h"
 
 struct rc_router_setup {
     struct rc_relay_port *ports; /* borrowed: opened */
@@ -85,26 +43,17 @@ struct rc_router_setup {
     struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
     void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
-    void *query_context;                /* borrowed */
-    const struct rc_remote_ops *remote; /* borrowed; NULL = this host is all there is */
-    void *remote_context;               /* borrowed */
+    void *query_context; /* borrowed */
+    struct rc_remote_way remote;
 };
-
-#define RC_ROUTER_HELD_MAX 1024u /* replies that wait for Redis; what comes on top is passed on as unconfirmed */
-
-struct rc_router_held;
 
 struct rc_router {
     struct rc_router_setup setup;
     uint64_t next_sequence; /* the truth is a copy of it */
-    struct rc_interest interest;
-    struct rc_worker_set live;     /* workers that can be written to */
-    struct rc_worker_set unknown;  /* workers whose interest is unknown: they get everything */
+    struct rc_fanout fanout;
+    struct rc_route_calls calls;
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
-    struct rc_worker_set touched;  /* workers to be rung after the batch */
     uint32_t first;                /* port that the next turn begins with */
-    struct rc_router_held *held;   /* owner: RC_ROUTER_HELD_MAX; NULL until one is needed */
-    uint32_t held_serial;          /* of the last one */
     uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
 };
 

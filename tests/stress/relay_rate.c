@@ -5,7 +5,8 @@
  *   process   the real ringcast-relay with all that is between two CPUs; the driver plays all workers in one thread
  *
  * Every record is checked: sequences rise, each worker gets exactly what it wants. Environment: STRESS_SECONDS (at most 3 a
- * measurement are used), RINGCAST_BIN_DIR, RELAY_WORKERS (4), RELAY_PAYLOAD (128), RELAY_PROCESS=0 to leave the process out.
+ * measurement are used), RINGCAST_BIN_DIR, RELAY_WORKERS (4), RELAY_PAYLOAD (128), RELAY_TAKERS (1, then 4), RELAY_PROCESS=0 to
+ * leave the process out.
  * Exit 1 when something is lost or out of order; the figures are printed, not judged.
  */
 #include <inttypes.h>
@@ -197,7 +198,8 @@ int main(void)
 {
     const long seconds = number_from("STRESS_SECONDS", 2);
     const uint64_t duration_ns = (uint64_t)(seconds < 3 ? seconds : 3) * 1000000000u;
-    for (uint32_t takers = 1; takers <= 4; takers += 3) {
+    const uint32_t only = (uint32_t)number_from("RELAY_TAKERS", 0);
+    for (uint32_t takers = only > 0 ? only : 1; takers <= (only > 0 ? only : 4); takers += 3) {
         run_inside(takers, duration_ns);
         if (number_from("RELAY_PROCESS", 1) != 0) {
             run_process(takers, duration_ns);

@@ -47,12 +47,6 @@ bool rc_redis_clustered(const struct rc_redis_link *link)
     return fake.clustered;
 }
 
-struct rc_timers *rc_redis_timers(struct rc_redis_link *link)
-{
-    (void)link;
-    return &fake.timers;
-}
-
 void rc_redis_observe(struct rc_redis_link *link, struct rc_redis_observer *observer)
 {
     (void)link;

@@ -26,33 +26,34 @@ static void rig_must(int rc, const struct rc_err *err)
 
 /* --- handlers --- */
 
-static bool rig_accepted(void *context, uint32_t slot, uint32_t listener)
+static bool rig_accepted(void *context, uint32_t socket, uint32_t listener)
 {
     (void)context;
-    (void)slot;
+    (void)socket;
     (void)listener;
     return true;
 }
 
-static void rig_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count)
+static void rig_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct hub_rig *rig = context;
     if (rig->received != NULL) {
-        rig->received(rig->context, slot, bytes, count);
+        const uint32_t client = rig->truth.sockets[socket].client;
+        rig->received(rig->context, client != 0 ? client : socket, bytes, count);
     }
 }
 
-static void rig_ended(void *context, uint32_t slot, int error)
+static void rig_ended(void *context, uint32_t socket, int error)
 {
     struct hub_rig *rig = context;
     (void)error;
-    rc_io_terminate(&rig->io, slot);
+    rc_io_terminate(&rig->io, socket);
 }
 
-static void rig_writable(void *context, uint32_t slot)
+static void rig_writable(void *context, uint32_t socket)
 {
     struct hub_rig *rig = context;
-    rc_hub_writable(&rig->hub, slot);
+    rc_hub_writable(&rig->hub, socket);
 }
 
 static void rig_short_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
@@ -62,17 +63,47 @@ static void rig_short_send(void *context, const struct rc_packet *packet, const 
     rc_hub_short_send(&rig->hub, packet, pieces, sent, error);
 }
 
-static void rig_slot(void *context, uint32_t slot)
+static void rig_index(void *context, uint32_t index)
 {
     (void)context;
-    (void)slot;
+    (void)index;
 }
 
-static void rig_terminated(void *context, uint32_t slot)
+static void rig_free_client(struct hub_rig *rig, uint32_t index)
+{
+    struct rc_client *client = rc_truth_client(&rig->truth, index);
+    RC_ASSERT(client->socket == RC_SOCKET_NONE);
+    client->random = 0;
+    client->state = RC_CLIENT_FREE;
+    rc_hub_ended(&rig->hub, index);
+    client->flags = 0;
+    rc_pool_free(&rig->truth.clients, index);
+}
+
+static void rig_terminated(void *context, uint32_t socket)
 {
     struct hub_rig *rig = context;
-    rig->truth.slots[slot].random = 0;
-    rc_hub_ended(&rig->hub, slot);
+    const uint32_t client = rig->truth.sockets[socket].client;
+    if (client != 0) {
+        rc_hub_detach(&rig->hub, client);
+        if (rig->peers[client].stays) {
+            rig->peers[client].stays = false;
+        } else {
+            rig_free_client(rig, client);
+        }
+    }
+    rc_hub_answers_release(&rig->hub, socket);
+}
+
+static void rig_end(void *context, uint32_t client)
+{
+    struct hub_rig *rig = context;
+    const uint32_t socket = rc_truth_client(&rig->truth, client)->socket;
+    if (socket != RC_SOCKET_NONE) {
+        rc_io_terminate(&rig->io, socket);
+    } else {
+        rig_free_client(rig, client);
+    }
 }
 
 static void rig_nothing(void *context)
@@ -83,17 +114,17 @@ static void rig_nothing(void *context)
 static void rig_flushed(void *context, uint32_t index)
 {
     struct hub_rig *rig = context;
-    struct rc_slot *slot = &rig->truth.slots[index];
+    struct rc_client *client = rc_truth_client(&rig->truth, index);
     rig->flushed++;
-    if (slot->state == RC_SLOT_OPEN && (slot->flags & RC_SLOT_CLOSE_QUEUED)) {
-        slot->state = RC_SLOT_CLOSING;
+    if (client->state == RC_CLIENT_OPEN && (client->flags & RC_CLIENT_CLOSE_QUEUED)) {
+        client->state = RC_CLIENT_CLOSING;
     }
 }
 
 static void rig_drained(void *context, uint32_t index)
 {
     struct hub_rig *rig = context;
-    rig->truth.slots[index].flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
+    rig->truth.sockets[index].flags &= (uint16_t)~RC_SOCKET_WAITS_REPLIES;
 }
 
 static void rig_joined(void *context, uint32_t index)
@@ -152,10 +183,12 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                              rig->control->boot_ms, &err),
              &err);
     const struct rc_hub_handlers hub_handlers = {.context = rig,
-                                                 .interest_changed = rig_slot,
+                                                 .interest_changed = rig_index,
                                                  .joined = rig_joined,
                                                  .replies_drained = rig_drained,
                                                  .flushed = rig_flushed,
+                                                 .answered = rig_index,
+                                                 .end = rig_end,
                                                  .round = rig_round};
     rig_must(
         rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0, &err),
@@ -168,9 +201,8 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .ended = rig_ended,
                                                .writable = rig_writable,
                                                .short_send = rig_short_send,
-                                               .timer = rig_slot,
+                                               .timer = rig_index,
                                                .terminated = rig_terminated,
-                                               .freed = rig_slot,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
     struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
@@ -187,9 +219,9 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                              .direct_descriptors = options->slots,
                                              .receive_buffers_bytes = buffers};
     rig_must(rc_io_open(&rig->io, &rig->truth, rig->metrics, &io_handlers, &io_options, &err), &err);
-    rig->peers = calloc(options->slots, sizeof(*rig->peers));
+    rig->peers = calloc(options->slots + 1, sizeof(*rig->peers));
     RC_ASSERT(rig->peers != NULL);
-    for (uint32_t i = 0; i < options->slots; i++) {
+    for (uint32_t i = 0; i <= options->slots; i++) {
         rig->peers[i].fd = -1;
     }
 }
@@ -198,26 +230,31 @@ void hub_rig_close(struct hub_rig *rig)
 {
     rig->received = NULL;
     rig->round = NULL;
-    for (uint32_t i = 0; i < rig->slots; i++) {
+    for (uint32_t i = 1; i <= rig->slots; i++) {
         hub_rig_hang_up(rig, i);
     }
     for (uint32_t tries = 0; rig->io.open_count > 0; tries++) {
         RC_ASSERT(tries < 1000);
         for (uint32_t i = 0; i < rig->slots; i++) {
-            const uint8_t state = rig->truth.slots[i].state;
-            if (state != RC_SLOT_FREE && state != RC_SLOT_TERMINATING && state != RC_SLOT_CLOSED) {
+            const uint8_t state = rig->truth.sockets[i].state;
+            if (state != RC_SOCKET_FREE && state != RC_SOCKET_TERMINATING && state != RC_SOCKET_CLOSED) {
                 rc_io_terminate(&rig->io, i);
             }
         }
         hub_rig_run(rig);
     }
     hub_rig_run(rig);
+    for (uint32_t i = 1; i < rig->truth.clients.high; i++) {
+        if (rc_truth_client(&rig->truth, i)->state != RC_CLIENT_FREE) {
+            rig_free_client(rig, i); /* one without a socket */
+        }
+    }
     hub_rig_check(rig);
     const struct rc_truth *truth = &rig->truth;
     RC_ASSERT(truth->subscriptions.used == 0 && truth->logs.used == 0 && truth->pending.used == 0 &&
-              truth->privates.used == 0);
+              truth->outputs.used == 0 && truth->clients.used == 0);
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
-    RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.private_bytes == 0 && rig->hub.slots_high == 0);
+    RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.output_bytes == 0 && rig->hub.clients_high == 0);
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     void *memory = rig->truth.layout;
@@ -229,7 +266,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->truth_fd);
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
-    for (uint32_t i = 0; i < rig->slots; i++) {
+    for (uint32_t i = 0; i <= rig->slots; i++) {
         free(rig->peers[i].bytes);
     }
     free(rig->peers);
@@ -254,14 +291,14 @@ static void rig_tcp_pair(int ends[2])
     (void)close(listener);
 }
 
-uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec_id codec, bool everybody,
-                         int send_bytes)
+/* A new socket, its far end in *fd. From the end of the table, so that no client has its socket's number by chance. */
+static uint32_t rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int send_bytes, int *fd)
 {
-    uint32_t index = 0;
-    while (index < rig->slots && (rig->truth.slots[index].state != RC_SLOT_FREE || rig->peers[index].fd >= 0)) {
-        index++;
+    uint32_t index = rig->slots - 1;
+    while (rig->truth.sockets[index].state != RC_SOCKET_FREE) {
+        RC_ASSERT(index > 0);
+        index--;
     }
-    RC_ASSERT(index < rig->slots);
     int ends[2];
     if (kind == HUB_RIG_TCP) {
         rig_tcp_pair(ends);
@@ -273,36 +310,94 @@ uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_
     }
     RC_ASSERT(io_uring_register_files_update(&rig->io.ring, index, &ends[0], 1) == 1);
     (void)close(ends[0]);
-    struct rc_slot *slot = &rig->truth.slots[index];
-    const uint32_t generation = slot->generation + 1;
-    *slot = (struct rc_slot){.generation = generation,
-                             .state = RC_SLOT_OPEN,
-                             .encoding = rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0),
-                             .flags = everybody ? RC_SLOT_EVERYBODY : 0u,
-                             .random = rc_hub_random(&rig->hub) | 1};
-    rig->io.conns[index] = (struct rc_conn){.mode = RC_IO_QUIET};
+    struct rc_socket *socket = &rig->truth.sockets[index];
+    *socket = (struct rc_socket){.generation = socket->generation + 1, .state = RC_SOCKET_HTTP};
     rig->io.open_count++;
-    rig->peers[index].fd = ends[1];
-    rig->peers[index].count = 0;
-    rig->peers[index].total = 0;
-    rig->peers[index].ended = false;
-    rc_io_opened(&rig->io, index);
-    rc_io_read(&rig->io, index);
+    *fd = ends[1];
+    return index;
+}
+
+void hub_rig_attach_to(struct hub_rig *rig, uint32_t client, uint32_t socket, int fd)
+{
+    struct hub_rig_peer *peer = &rig->peers[client];
+    hub_rig_hang_up(rig, client);
+    *peer = (struct hub_rig_peer){.fd = fd, .bytes = peer->bytes, .capacity = peer->capacity};
+    const int rc = rc_hub_attach(&rig->hub, client, socket);
+    RC_ASSERT(rc == 0);
+    rig->truth.sockets[socket].state = RC_SOCKET_CARRYING;
+    rc_io_opened(&rig->io, socket);
+    rc_io_read(&rig->io, socket);
+}
+
+uint32_t hub_rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int send_bytes, int *fd)
+{
+    return rig_socket(rig, kind, send_bytes, fd);
+}
+
+/* A client of a number that no far end stands for any more. */
+static uint32_t rig_client(struct hub_rig *rig)
+{
+    uint32_t skipped[64];
+    uint32_t count = 0;
+    uint32_t index;
+    while ((index = rc_pool_alloc(&rig->truth.clients)) != 0 && rig->peers[index].fd >= 0) {
+        RC_ASSERT(count < RC_ARRAY_COUNT(skipped));
+        skipped[count++] = index;
+    }
+    RC_ASSERT(index != 0);
+    while (count > 0) {
+        rc_pool_free(&rig->truth.clients, skipped[--count]);
+    }
+    return index;
+}
+
+uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec_id codec, bool everybody,
+                         int send_bytes)
+{
+    int fd;
+    const uint32_t socket = rig_socket(rig, kind, send_bytes, &fd);
+    const uint32_t index = rig_client(rig);
+    *rc_truth_client(&rig->truth, index) =
+        (struct rc_client){.socket = RC_SOCKET_NONE,
+                           .state = RC_CLIENT_OPEN,
+                           .encoding = rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0),
+                           .flags = everybody ? RC_CLIENT_EVERYBODY : 0u,
+                           .random = rc_hub_random(&rig->hub) | 1};
+    hub_rig_attach_to(rig, index, socket, fd);
     rc_hub_opened(&rig->hub, index);
     return index;
 }
 
-void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot)
+uint32_t hub_rig_socket_of(const struct hub_rig *rig, uint32_t client)
 {
-    if (rig->peers[slot].fd >= 0) {
-        (void)close(rig->peers[slot].fd);
-        rig->peers[slot].fd = -1;
+    return rc_truth_client(&rig->truth, client)->socket;
+}
+
+struct rc_socket *hub_rig_its_socket(const struct hub_rig *rig, uint32_t client)
+{
+    static struct rc_socket none;
+    const struct rc_client *its = rc_truth_client(&rig->truth, client);
+    none = (struct rc_socket){.state = RC_SOCKET_FREE};
+    return its->state == RC_CLIENT_FREE || its->socket == RC_SOCKET_NONE ? &none : &rig->truth.sockets[its->socket];
+}
+
+void hub_rig_detach(struct hub_rig *rig, uint32_t client)
+{
+    rig->peers[client].stays = true;
+    rc_io_terminate(&rig->io, hub_rig_socket_of(rig, client));
+}
+
+void hub_rig_hang_up(struct hub_rig *rig, uint32_t client)
+{
+    if (rig->peers[client].fd >= 0) {
+        (void)close(rig->peers[client].fd);
+        rig->peers[client].fd = -1;
     }
 }
 
-struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot)
+struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t client)
 {
-    return (struct rc_client_ref){.random = rig->truth.slots[slot].random, .slot = slot};
+    return (struct rc_client_ref){.random = rc_truth_client(&rig->truth, client)->random, .slot = client};
 }
 
 /* --- what the uplink would do --- */
@@ -344,20 +439,20 @@ int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, stru
     return rc;
 }
 
-uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *name)
+uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t client, const char *name)
 {
     const uint32_t channel = rc_hub_channel(&rig->hub, rc_span_text(name));
     RC_ASSERT(channel != 0);
-    const uint32_t existing = rc_hub_subscription(&rig->hub, slot, channel);
-    return existing != 0 ? existing : rc_hub_subscribe(&rig->hub, slot, channel);
+    const uint32_t existing = rc_hub_subscription(&rig->hub, client, channel);
+    return existing != 0 ? existing : rc_hub_subscribe(&rig->hub, client, channel);
 }
 
-void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t slot, const char *name)
+void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t client, const char *name)
 {
     const uint32_t channel = rc_hub_find(&rig->hub, rc_channel_hash(name, strlen(name)), rc_span_text(name));
-    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(&rig->hub, slot, channel);
+    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(&rig->hub, client, channel);
     if (subscription != 0) {
-        rc_hub_unsubscribe(&rig->hub, slot, subscription);
+        rc_hub_unsubscribe(&rig->hub, client, subscription);
     }
 }
 
@@ -377,13 +472,13 @@ void hub_rig_drain(struct hub_rig *rig)
     for (uint32_t quiet = 0, tries = 0; quiet < 3; tries++) {
         RC_ASSERT(tries < 2000000);
         size_t got = 0;
-        for (uint32_t i = 0; i < rig->slots; i++) {
+        for (uint32_t i = 1; i <= rig->slots; i++) {
             got += hub_rig_read(rig, i, 0);
         }
         bool busy = rc_hub_pending(&rig->hub);
-        for (uint32_t i = 0; !busy && i < rig->slots; i++) {
-            busy = rig->peers[i].fd >= 0 && !rig->peers[i].ended && (rig->truth.slots[i].flags & RC_SLOT_BLOCKED) &&
-                   rig->truth.slots[i].state != RC_SLOT_FREE;
+        for (uint32_t i = 1; !busy && i < rig->truth.clients.high; i++) {
+            busy = rig->peers[i].fd >= 0 && !rig->peers[i].ended &&
+                   (hub_rig_its_socket(rig, i)->flags & RC_SOCKET_BLOCKED);
             busy = busy || !hub_rig_arrived(rig, i);
         }
         quiet = got == 0 && !busy ? quiet + 1 : 0;
@@ -393,9 +488,9 @@ void hub_rig_drain(struct hub_rig *rig)
 
 /* --- far ends --- */
 
-size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most)
+size_t hub_rig_read(struct hub_rig *rig, uint32_t client, size_t most)
 {
-    struct hub_rig_peer *peer = &rig->peers[slot];
+    struct hub_rig_peer *peer = &rig->peers[client];
     size_t total = 0;
     while (peer->fd >= 0 && !peer->ended && (most == 0 || total < most)) {
         if (peer->capacity - peer->count < 65536) {
@@ -416,16 +511,20 @@ size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most)
     return total;
 }
 
-bool hub_rig_arrived(const struct hub_rig *rig, uint32_t slot)
+bool hub_rig_arrived(const struct hub_rig *rig, uint32_t client)
 {
-    const struct hub_rig_peer *peer = &rig->peers[slot];
-    RC_ASSERT(peer->fd < 0 || peer->total <= rig->truth.slots[slot].sent_bytes);
-    return peer->fd < 0 || peer->ended || peer->total == rig->truth.slots[slot].sent_bytes;
+    const struct hub_rig_peer *peer = &rig->peers[client];
+    const struct rc_socket *socket = hub_rig_its_socket(rig, client);
+    if (socket->state == RC_SOCKET_FREE) {
+        return true;
+    }
+    RC_ASSERT(peer->fd < 0 || peer->total <= socket->sent_bytes);
+    return peer->fd < 0 || peer->ended || peer->total == socket->sent_bytes;
 }
 
-bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload)
+bool hub_rig_frame(struct hub_rig *rig, uint32_t client, uint8_t *opcode, struct rc_span *payload)
 {
-    struct hub_rig_peer *peer = &rig->peers[slot];
+    struct hub_rig_peer *peer = &rig->peers[client];
     struct rc_ws_header header;
     const char *why = "";
     const int bytes = rc_ws_header_read(peer->bytes, peer->count, &header, &why);
@@ -535,52 +634,71 @@ static uint64_t rig_check_throttles(const struct hub_rig *rig)
     return held_bytes;
 }
 
+static uint64_t rig_output_bytes(const struct hub_rig *rig, uint32_t index)
+{
+    const struct rc_heap *heap = &rig->truth.heap;
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_output *output = rc_truth_output(&rig->truth, index);
+    RC_ASSERT(output->replies_sent <= output->replies_bytes && output->replies_frames <= output->replies_bytes);
+    return (output->cut_block == 0 ? 0 : rc_heap_block_bytes(heap, output->cut_block)) +
+           (output->replies == 0 ? 0 : rc_heap_block_bytes(heap, output->replies));
+}
+
 void hub_rig_check(const struct hub_rig *rig)
 {
     const struct rc_truth *truth = &rig->truth;
     uint64_t log_bytes = 0;
-    uint64_t private_bytes = 0;
+    uint64_t output_bytes = 0;
     uint64_t names_bytes = 0;
     uint32_t logs = 0;
-    uint32_t privates = 0;
+    uint32_t outputs = 0;
     uint32_t subscriptions = 0;
+    uint32_t clients = 0;
     RC_ASSERT(rig->io.packet_count == 0 && !rig->hub.in_turn);
     rig_check_groups(rig, &log_bytes, &logs, &names_bytes);
     for (uint32_t i = 0; i < rig->slots; i++) {
-        const struct rc_slot *slot = &truth->slots[i];
-        if (slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED) {
-            RC_ASSERT(slot->subscriptions == 0 && slot->everybody == 0 && slot->private == 0 && slot->direct_log == 0);
+        const struct rc_socket *socket = &truth->sockets[i];
+        RC_ASSERT((socket->client != 0) == (socket->state == RC_SOCKET_CARRYING));
+        RC_ASSERT(socket->client == 0 || rc_truth_client(truth, socket->client)->socket == i);
+        output_bytes += rig_output_bytes(rig, socket->output);
+        outputs += socket->output != 0;
+    }
+    for (uint32_t i = 1; i < truth->clients.high; i++) {
+        const struct rc_client *client = rc_truth_client(truth, i);
+        if (client->state == RC_CLIENT_FREE) {
+            RC_ASSERT(client->random == 0 && client->subscriptions == 0 && client->everybody == 0 &&
+                      client->output == 0 && client->direct_log == 0);
             continue;
         }
+        clients++;
+        RC_ASSERT(client->socket == RC_SOCKET_NONE || truth->sockets[client->socket].client == i);
         uint32_t cursors = 0;
         uint32_t count = 0;
-        for (uint32_t s = slot->subscriptions; s != 0; s = rc_truth_subscription(truth, s)->next) {
-            RC_ASSERT(rc_truth_subscription(truth, s)->slot == i);
+        for (uint32_t s = client->subscriptions; s != 0; s = rc_truth_subscription(truth, s)->next) {
+            RC_ASSERT(rc_truth_subscription(truth, s)->client == i);
             cursors += (rc_truth_subscription(truth, s)->flags & RC_SUBSCRIPTION_CURSOR) != 0;
             count++;
         }
-        RC_ASSERT(count == slot->subscription_count);
-        if (slot->everybody != 0) {
-            RC_ASSERT(rc_truth_subscription(truth, slot->everybody)->flags & RC_SUBSCRIPTION_CURSOR);
+        RC_ASSERT(count == client->subscription_count);
+        if (client->everybody != 0) {
+            RC_ASSERT(rc_truth_subscription(truth, client->everybody)->flags & RC_SUBSCRIPTION_CURSOR);
             cursors++;
             count++;
         }
         subscriptions += count;
-        RC_ASSERT(cursors == slot->cursor_count);
-        if (slot->direct_log != 0) {
-            const struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
+        RC_ASSERT(cursors == client->cursor_count);
+        if (client->direct_log != 0) {
+            const struct rc_channel_log *log = rc_truth_log(truth, client->direct_log);
             log_bytes += rig_log_bytes(rig, log);
             logs++;
         }
-        if (slot->private != 0) {
-            const struct rc_private *private = rc_truth_private(truth, slot->private);
-            private_bytes += private->cut_block == 0 ? 0 : rc_heap_block_bytes(&truth->heap, private->cut_block);
-            private_bytes += private->replies == 0 ? 0 : rc_heap_block_bytes(&truth->heap, private->replies);
-            privates++;
-        }
+        output_bytes += rig_output_bytes(rig, client->output);
+        outputs += client->output != 0;
     }
-    RC_ASSERT(log_bytes == rig->hub.log_bytes && private_bytes == rig->hub.private_bytes);
-    RC_ASSERT(logs == truth->logs.used && privates == truth->privates.used &&
+    RC_ASSERT(log_bytes == rig->hub.log_bytes && output_bytes == rig->hub.output_bytes);
+    RC_ASSERT(clients == truth->clients.used && logs == truth->logs.used && outputs == truth->outputs.used &&
               subscriptions == truth->subscriptions.used);
-    RC_ASSERT(names_bytes + private_bytes + log_bytes + rig_check_throttles(rig) == truth->heap.used);
+    RC_ASSERT(names_bytes + output_bytes + log_bytes + rig_check_throttles(rig) == truth->heap.used);
 }

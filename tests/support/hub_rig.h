@@ -23,6 +23,7 @@ struct hub_rig_peer {
     size_t capacity;
     uint64_t total; /* bytes read since it was connected */
     bool ended;     /* end of file or reset was read */
+    bool stays;     /* the client stays when its socket ends */
 };
 
 /* What lies in segments where there are other processes. */
@@ -44,7 +45,7 @@ struct hub_rig {
     struct rc_metrics *metrics; /* in shared */
     int truth_fd, bell_fd, life_fd;
     uint32_t slots;
-    struct hub_rig_peer *peers; /* owned, by slot */
+    struct hub_rig_peer *peers; /* owned, by client */
     uint64_t sequence;          /* of the last message */
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
@@ -52,7 +53,7 @@ struct hub_rig {
     uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
     uint64_t time_ns; /* origin time of what is published; 0 = not told */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
-    void (*received)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count);
+    void (*received)(void *context, uint32_t client, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);
     void *context; /* borrowed: of the two */
 };
@@ -73,12 +74,22 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 
-/* A connection in state OPEN on a free slot, messages not compressed; the slot. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
+/* An open client on a new socket, messages not compressed; the client. `send_bytes` is the socket's SO_SNDBUF, 0 = the kernel's. */
 uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_codec_id codec, bool everybody,
                          int send_bytes);
 /* The peer closes; the worker's end follows with the next hub_rig_run. */
-void hub_rig_hang_up(struct hub_rig *rig, uint32_t slot);
-struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t slot);
+void hub_rig_hang_up(struct hub_rig *rig, uint32_t client);
+struct rc_client_ref hub_rig_ref(const struct hub_rig *rig, uint32_t client);
+/* What carries the client: its number; itself (one in state FREE when nothing does). */
+uint32_t hub_rig_socket_of(const struct hub_rig *rig, uint32_t client);
+struct rc_socket *hub_rig_its_socket(const struct hub_rig *rig, uint32_t client);
+
+/* Ends the client's socket; the client stays. */
+void hub_rig_detach(struct hub_rig *rig, uint32_t client);
+/* A socket that carries nobody: its number, and its far end in *fd. */
+uint32_t hub_rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int send_bytes, int *fd);
+/* It carries the client from here on, whose far end is `fd`; what was read and not taken is forgotten. */
+void hub_rig_attach_to(struct hub_rig *rig, uint32_t client, uint32_t socket, int fd);
 
 /* What the uplink would do. The result of rc_hub_message or rc_hub_direct; the sequence is used up when it is 0. */
 int hub_rig_publish(struct hub_rig *rig, const char *channel, struct rc_span data, const struct rc_client_ref *excludes,
@@ -88,8 +99,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                         const struct rc_client_ref *excludes, uint32_t exclude_count);
 int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, struct rc_span data);
 /* Subscribes at once, as for a channel that the relay knows; the subscription. */
-uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t slot, const char *channel);
-void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t slot, const char *channel);
+uint32_t hub_rig_subscribe(struct hub_rig *rig, uint32_t client, const char *channel);
+void hub_rig_unsubscribe(struct hub_rig *rig, uint32_t client, const char *channel);
 
 /* One turn of the worker's loop: completions, then a hub turn if something is pending. */
 void hub_rig_run(struct hub_rig *rig);
@@ -97,13 +108,13 @@ void hub_rig_run(struct hub_rig *rig);
 void hub_rig_drain(struct hub_rig *rig);
 
 /* Reads what is there on the far end, at most `most` bytes (0 = all). The bytes read. */
-size_t hub_rig_read(struct hub_rig *rig, uint32_t slot, size_t most);
+size_t hub_rig_read(struct hub_rig *rig, uint32_t client, size_t most);
 /* Has everything that the worker gave to the socket arrived? */
-bool hub_rig_arrived(const struct hub_rig *rig, uint32_t slot);
+bool hub_rig_arrived(const struct hub_rig *rig, uint32_t client);
 /* Takes the first whole frame that was read: its opcode and payload (valid until the next read), or false. */
-bool hub_rig_frame(struct hub_rig *rig, uint32_t slot, uint8_t *opcode, struct rc_span *payload);
+bool hub_rig_frame(struct hub_rig *rig, uint32_t client, uint8_t *opcode, struct rc_span *payload);
 
-/* Checks every number that hub, slots, groups, logs and heap keep against what is really there. Between turns only. */
+/* Checks every number that hub, sockets, clients, groups, logs and heap keep against what is really there. Between turns only. */
 void hub_rig_check(const struct hub_rig *rig);
 
 #endif

@@ -39,6 +39,7 @@ struct peer {
 
 struct fixture {
     struct rc_relay_loop loop;
+    struct rc_timer serving;
     struct rc_process process;
     struct rc_metrics metrics;
     struct rc_redis_health health;
@@ -198,11 +199,11 @@ __attribute__((unused)) static bool pending(void *context)
     return rc_redis_link_pending(((struct fixture *)context)->link);
 }
 
-static uint64_t due_ms(void *context)
+/* The server is served by turns. */
+static void serve_due(void *context, uint64_t now_ms)
 {
-    const uint64_t due = rc_redis_link_due_ms(((struct fixture *)context)->link);
-    const uint64_t soon = rc_clock_ms() + 2; /* the server is served by turns */
-    return due < soon ? due : soon;
+    struct fixture *f = context;
+    rc_timer_set(&f->loop.timers, &f->serving, now_ms + 2, serve_due, f);
 }
 
 __attribute__((unused)) static void changed(void *context, bool up)
@@ -249,9 +250,10 @@ __attribute__((unused)) static void open_link(const char *before, const char *be
 {
     struct fixture *f = &fixture;
     struct rc_err err;
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .due_ms = due_ms, .context = f};
+    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .context = f};
     rc_log_set_level(RC_LOG_ERROR);
     cr_assert_eq(rc_relay_loop_open(&f->loop, &f->process, &ops, &err), 0, "%s", err.text);
+    serve_due(f, rc_clock_ms());
     open_server(f);
     (void)snprintf(f->config.url.text, sizeof(f->config.url.text), "%s%u%s", before, f->port, behind);
     f->config.outbox_bytes = 1 << 20;
@@ -260,6 +262,7 @@ __attribute__((unused)) static void open_link(const char *before, const char *be
                                          .instance_id = "test",
                                          .metrics = &f->metrics,
                                          .health = &f->health,
+                                         .timers = &f->loop.timers,
                                          .host = {.watch = watch, .unwatch = unwatch, .context = f}};
     cr_assert_eq(rc_redis_link_open(&f->link, &setup, &err), 0, "%s", err.text);
     const struct rc_redis_channel_ops channel = {

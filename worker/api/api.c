@@ -81,7 +81,7 @@ static void api_gauges(struct rc_api *api)
 
 static struct rc_api_call *api_call_of(const struct rc_api *api, uint32_t slot)
 {
-    const uint32_t call = api->sessions->truth->slots[slot].call;
+    const uint32_t call = api->sessions->truth->sockets[slot].call;
     return call == 0 ? NULL : api->calls[call - 1];
 }
 
@@ -101,7 +101,7 @@ static struct rc_api_call *api_call_open(struct rc_api *api, uint32_t slot, cons
     call->route = route;
     api->calls[call->index] = call;
     api->call_count++;
-    api->sessions->truth->slots[slot].call = call->index + 1;
+    api->sessions->truth->sockets[slot].call = call->index + 1;
     api_gauges(api);
     return call;
 }
@@ -123,7 +123,7 @@ static void api_call_close(struct rc_api *api, struct rc_api_call *call)
     free(call->messages);
     free(call->sequences);
     free(call->headers);
-    api->sessions->truth->slots[call->slot].call = 0;
+    api->sessions->truth->sockets[call->slot].call = 0;
     api->calls[call->index] = NULL;
     api->call_count--;
     free(call);
@@ -380,7 +380,8 @@ static void api_begin(struct rc_api *api, struct rc_api_call *call, const struct
     call->state = RC_API_READING;
     rc_session_deadline(api->sessions, call->slot, limits->handshake_timeout_ms);
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (request->expect_100 && rc_hub_reply(api->sessions->hub, call->slot, go_on, (uint32_t)(sizeof(go_on) - 1)) < 0) {
+    if (request->expect_100 &&
+        rc_hub_answer(api->sessions->hub, call->slot, go_on, (uint32_t)(sizeof(go_on) - 1)) < 0) {
         rc_session_failed_memory(api->sessions, call->slot);
     }
 }
@@ -619,7 +620,7 @@ static void api_answered(struct rc_api *api, enum rc_record_type type, const str
     } else if (type == RC_DOWN_ANSWER) {
         rc_api_asked(api, call, view);
     }
-    if (api->sessions->truth->slots[slot].call == 0) {
+    if (api->sessions->truth->sockets[slot].call == 0) {
         rc_session_resume(api->sessions, slot); /* what was pipelined behind it */
     }
 }

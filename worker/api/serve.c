@@ -75,9 +75,9 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
         rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    const bool here = target->worker == api->sessions->worker && target->slot < truth->slot_count &&
-                      target->random != 0 && truth->slots[target->slot].random == target->random &&
-                      truth->slots[target->slot].state == RC_SLOT_OPEN;
+    const struct rc_client *client =
+        target->worker == api->sessions->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
+    const bool here = client != NULL && client->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (may_reply(api)) {
         reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
@@ -87,18 +87,18 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
 
 /* --- connections --- */
 
-static bool is_open(const struct rc_sessions *sessions, uint32_t slot)
+static bool is_open(const struct rc_sessions *sessions, uint32_t client)
 {
-    const struct rc_slot *its = &sessions->truth->slots[slot];
-    return its->state == RC_SLOT_OPEN && !(its->flags & RC_SLOT_CLOSE_QUEUED) &&
+    const struct rc_client *its = rc_truth_client(sessions->truth, client);
+    return its->state == RC_CLIENT_OPEN && !(its->flags & RC_CLIENT_CLOSE_QUEUED) &&
            rc_encoding_codec_of(its->encoding)->hears_channels;
 }
 
-static bool subscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+static bool subscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
 {
-    const struct rc_slot *its = &sessions->truth->slots[slot];
+    const struct rc_client *its = rc_truth_client(sessions->truth, client);
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (existing != 0 && rc_hub_subscription(sessions->hub, slot, existing) != 0) {
+    if (existing != 0 && rc_hub_subscription(sessions->hub, client, existing) != 0) {
         return true;
     }
     if ((uint32_t)its->subscription_count + its->pending_count >= sessions->config->limits.max_channels) {
@@ -109,21 +109,21 @@ static bool subscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct r
         return false;
     }
     if (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE) {
-        return rc_hub_subscribe(sessions->hub, slot, channel) != 0;
+        return rc_hub_subscribe(sessions->hub, client, channel) != 0;
     }
-    return rc_hub_wait(sessions->hub, slot, channel, (struct rc_span){0}) == 0;
+    return rc_hub_wait(sessions->hub, client, channel, (struct rc_span){0}) == 0;
 }
 
-static bool unsubscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+static bool unsubscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
 {
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
     const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
     if (channel == 0) {
         return false;
     }
-    const uint32_t subscription = rc_hub_subscription(sessions->hub, slot, channel);
+    const uint32_t subscription = rc_hub_subscription(sessions->hub, client, channel);
     if (subscription != 0) {
-        rc_hub_unsubscribe(sessions->hub, slot, subscription);
+        rc_hub_unsubscribe(sessions->hub, client, subscription);
         return true;
     }
     /* Requests that still wait for the relay are answered now, as when the client itself unsubscribes. */
@@ -131,44 +131,44 @@ static bool unsubscribe_slot(struct rc_sessions *sessions, uint32_t slot, struct
     uint8_t id[RC_REQUEST_ID_MAX];
     uint8_t id_bytes = 0;
     while (rc_hub_find(sessions->hub, hash, name) == channel &&
-           rc_hub_wait_cancel(sessions->hub, slot, channel, id, &id_bytes)) {
+           rc_hub_wait_cancel(sessions->hub, client, channel, id, &id_bytes)) {
         any = true;
         const struct rc_event event = {.type = RC_EVENT_ERROR,
                                        .code = RC_CODE_CONFLICT,
                                        .id = rc_span_of(id, id_bytes),
                                        .channel = name,
                                        .message = RC_SPAN("unsubscribed before it was registered")};
-        if (id_bytes > 0 && rc_hub_reply_event(sessions->hub, slot, &event) < 0) {
-            rc_session_failed_memory(sessions, slot);
+        if (id_bytes > 0 && rc_hub_reply_event(sessions->hub, client, &event) < 0) {
+            rc_client_failed_memory(sessions, client);
             break;
         }
     }
     return any;
 }
 
-static bool disconnect_slot(struct rc_sessions *sessions, uint32_t slot, const struct served *served)
+static bool disconnect_client(struct rc_sessions *sessions, uint32_t client, const struct served *served)
 {
     char reason[RC_CALL_TEXT_MAX + 1];
     memcpy(reason, served->text.bytes, served->text.count);
     reason[served->text.count] = 0;
     /* After what was sent to it before: a last message with the why is usual. */
-    rc_session_close(sessions, slot, served->head.close_code, reason, false);
+    rc_session_close(sessions, client, served->head.close_code, reason, false);
     return true;
 }
 
-static bool act(struct rc_sessions *sessions, uint32_t slot, const struct served *served)
+static bool act(struct rc_sessions *sessions, uint32_t client, const struct served *served)
 {
     const struct rc_span channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
-    if (!is_open(sessions, slot)) {
+    if (!is_open(sessions, client)) {
         return false;
     }
     switch ((enum rc_call_operation)served->head.operation) {
     case RC_CALL_SUBSCRIBE:
-        return subscribe_slot(sessions, slot, channel);
+        return subscribe_client(sessions, client, channel);
     case RC_CALL_UNSUBSCRIBE:
-        return unsubscribe_slot(sessions, slot, channel);
+        return unsubscribe_client(sessions, client, channel);
     case RC_CALL_DISCONNECT:
-        return disconnect_slot(sessions, slot, served);
+        return disconnect_client(sessions, client, served);
     case RC_CALL_CHANNELS:
         break;
     }
@@ -176,7 +176,7 @@ static bool act(struct rc_sessions *sessions, uint32_t slot, const struct served
 }
 
 /* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
-static int user_slots(struct rc_sessions *sessions, struct rc_span user, struct rc_index_list *slots)
+static int user_clients(struct rc_sessions *sessions, struct rc_span user, struct rc_index_list *clients)
 {
     const struct rc_truth *truth = sessions->truth;
     uint8_t name[sizeof("user:") - 1 + RC_CALL_TEXT_MAX];
@@ -195,13 +195,13 @@ static int user_slots(struct rc_sessions *sessions, struct rc_span user, struct 
         struct rc_members *members = &sessions->hub->members[group];
         for (uint32_t i = 0; i < members->count; i++) {
             const uint32_t subscription = rc_members_items(members)[i];
-            if (rc_index_list_push(slots, rc_truth_subscription(truth, subscription)->slot) < 0) {
+            if (rc_index_list_push(clients, rc_truth_subscription(truth, subscription)->client) < 0) {
                 return -ENOMEM;
             }
         }
     }
     for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
-        if (rc_index_list_push(slots, rc_truth_pending(truth, i)->slot) < 0) {
+        if (rc_index_list_push(clients, rc_truth_pending(truth, i)->client) < 0) {
             return -ENOMEM;
         }
     }
@@ -224,21 +224,21 @@ static void serve_connections(struct rc_api *api, const struct served *served)
         }
     }
     if (client->random != 0) {
-        if (client->worker == sessions->worker && client->slot < truth->slot_count &&
-            truth->slots[client->slot].random == client->random && is_open(sessions, client->slot)) {
+        if (client->worker == sessions->worker && rc_truth_named(truth, client->slot, client->random) != NULL &&
+            is_open(sessions, client->slot)) {
             head.flags = RC_REPLY_FOUND;
             head.count = act(sessions, client->slot, served);
         }
     } else if (served->user.count > 0) {
-        struct rc_index_list slots = {0};
-        if (user_slots(sessions, served->user, &slots) < 0) {
+        struct rc_index_list clients = {0};
+        if (user_clients(sessions, served->user, &clients) < 0) {
             head.flags = RC_REPLY_BUSY;
-            slots.count = 0;
+            clients.count = 0;
         }
-        for (uint32_t i = 0; i < slots.count; i++) {
-            head.count += act(sessions, slots.items[i], served);
+        for (uint32_t i = 0; i < clients.count; i++) {
+            head.count += act(sessions, clients.items[i], served);
         }
-        free(slots.items);
+        free(clients.items);
     }
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
         /* The interest goes up before the reply: whoever publishes after the answer is heard. */

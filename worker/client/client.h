@@ -1,7 +1,8 @@
 /*
  * session: one client's conversation: HTTP until the upgrade, then WebSocket and its protocol, until the end.
  *
- * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the connection's slot.
+ * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the truth: of the wire in struct rc_socket, of who is
+ * behind it in struct rc_client.
  *
  *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
  *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
@@ -54,7 +55,7 @@ struct rc_sessions {
     uint32_t random_count;
     struct rc_operation_scratch scratch;
     struct rc_address_limit addresses;
-    struct rc_rate *rates; /* owned, per slot; NULL until a rate is configured */
+    struct rc_rate *rates; /* owned, per client; NULL until a rate is configured */
     struct rc_rate_limits rate_limits;
     struct rc_inflater inflater;
     uint8_t *inflated; /* owned: the message being inflated */
@@ -77,17 +78,20 @@ void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_confi
 void rc_sessions_drain(struct rc_sessions *sessions);
 
 /* Handlers of io and hub (context = struct rc_sessions). */
-bool rc_session_accepted(void *context, uint32_t slot, uint32_t listener);
-int rc_session_preface(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done);
-void rc_session_received(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
-void rc_session_ended(void *context, uint32_t slot, int error);
-void rc_session_timer(void *context, uint32_t slot);
-void rc_session_plain_on_tls(void *context, uint32_t slot);
-void rc_session_terminated(void *context, uint32_t slot);
-void rc_session_flushed(void *context, uint32_t slot);
-void rc_session_replies_drained(void *context, uint32_t slot);
-void rc_session_joined(void *context, uint32_t slot);
-void rc_session_subscribed(void *context, uint32_t slot);
+bool rc_session_accepted(void *context, uint32_t socket, uint32_t listener);
+int rc_session_preface(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count, bool *done);
+void rc_session_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count);
+void rc_session_ended(void *context, uint32_t socket, int error);
+void rc_session_timer(void *context, uint32_t socket);
+void rc_session_plain_on_tls(void *context, uint32_t socket);
+void rc_session_terminated(void *context, uint32_t socket);
+void rc_session_flushed(void *context, uint32_t client);
+void rc_session_answered(void *context, uint32_t socket);
+/* Ends a client at once, and the socket that carries it. */
+void rc_client_end(void *context, uint32_t client);
+void rc_session_replies_drained(void *context, uint32_t socket);
+void rc_session_joined(void *context, uint32_t client);
+void rc_session_subscribed(void *context, uint32_t client);
 /* There is room in the up ring again: the connections that waited for it are read on. */
 void rc_sessions_uplink_room(struct rc_sessions *sessions);
 
@@ -96,51 +100,64 @@ void rc_sessions_uplink_room(struct rc_sessions *sessions);
 #define RC_SESSION_LINGER_MS 300u
 
 /* session.c */
-struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot);
-struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t slot);
+struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t client);
+struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t client);
 /* Ends the conversation with a close frame: `now` drops what else is unsent. */
-void rc_session_close(struct rc_sessions *sessions, uint32_t slot, uint16_t code, const char *reason, bool now);
+void rc_session_close(struct rc_sessions *sessions, uint32_t client, uint16_t code, const char *reason, bool now);
 /* Answers were given up to here: the connection ends once they have left. */
-void rc_session_linger(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_linger(struct rc_sessions *sessions, uint32_t socket);
 /* Sets the timer to the earliest of the connection's deadlines. */
-void rc_session_schedule(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_schedule(struct rc_sessions *sessions, uint32_t socket);
 /* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
-void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t socket);
 /* A request has `in_ms` from now on. */
-void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms);
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms);
 /* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of
  * connections: half a step sooner or later. */
 uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms);
-/* The upgrade is done: the slot is a WebSocket client. -ENOMEM. */
-int rc_session_open(struct rc_sessions *sessions, uint32_t slot, uint8_t endpoint, uint8_t encoding,
-                    struct rc_span user);
-void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot);
+/* A new client that nothing carries yet; 0: no memory. */
+uint32_t rc_client_open(struct rc_sessions *sessions, uint8_t endpoint, uint8_t encoding, struct rc_span user);
+/* The socket, an HTTP connection until now, carries the client: what it still has to send leaves first. -ENOMEM. */
+int rc_client_attach(struct rc_sessions *sessions, uint32_t client, uint32_t socket);
+/* The client stays without a socket and keeps its places in its channels; the socket lingers. */
+void rc_client_detach(struct rc_sessions *sessions, uint32_t client);
+/* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
+uint32_t rc_session_open(struct rc_sessions *sessions, uint32_t socket, uint8_t endpoint, uint8_t encoding,
+                         struct rc_span user);
+/* Does it carry a client that is open? Is it not read for now, for its own sake or its client's? */
+bool rc_session_is_open(const struct rc_sessions *sessions, const struct rc_socket *socket);
+bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket);
+/* What is to be sent or kept found no memory: the client, or the socket without one, ends. */
+void rc_client_failed_memory(struct rc_sessions *sessions, uint32_t client);
+void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t socket);
 /* The first request has come, or none will. */
-void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t socket);
 /* Are new clients to be refused (503)? Counts the refusal. */
-bool rc_session_sheds(struct rc_sessions *sessions, uint32_t slot);
+bool rc_session_sheds(struct rc_sessions *sessions, uint32_t socket);
 
 /* Counts a WebSocket in the address limits; false: there are too many from there (429). */
-bool rc_session_admit(struct rc_sessions *sessions, uint32_t slot);
+bool rc_session_admit(struct rc_sessions *sessions, uint32_t socket);
 /* A message of `bytes` came; false: the client sends too fast and was put off or closed. */
-bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t slot, uint64_t bytes);
+bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t socket, uint64_t bytes);
 
 /* input.c */
-struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t slot);
-void rc_session_input_release(struct rc_sessions *sessions, uint32_t slot);
+struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t socket);
+void rc_session_input_release(struct rc_sessions *sessions, uint32_t socket);
+/* Forgets what the client's compression refers back to. */
+void rc_session_history_release(struct rc_sessions *sessions, uint32_t socket);
 /* Appends to the parked bytes. -ENOMEM when the budget is used up. */
-int rc_session_park(struct rc_sessions *sessions, uint32_t slot, const uint8_t *bytes, uint32_t count);
+int rc_session_park(struct rc_sessions *sessions, uint32_t socket, const uint8_t *bytes, uint32_t count);
 /* Takes `count` bytes from the front of the parked ones. */
-void rc_session_unpark(struct rc_sessions *sessions, uint32_t slot, uint32_t count);
+void rc_session_unpark(struct rc_sessions *sessions, uint32_t socket, uint32_t count);
 /* WebSocket bytes. */
-void rc_session_frames(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+void rc_session_frames(struct rc_sessions *sessions, uint32_t socket, uint8_t *bytes, uint32_t count);
 /* Reads on after a pause. */
-void rc_session_resume(struct rc_sessions *sessions, uint32_t slot);
+void rc_session_resume(struct rc_sessions *sessions, uint32_t socket);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
-struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t slot);
+struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t socket);
 /* The client behind trusted proxies, as this request's headers tell it. */
-struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t slot,
+struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t socket,
                                     const struct rc_http_request *request);
 void rc_session_trust(struct rc_sessions *sessions);
 
@@ -149,7 +166,7 @@ enum rc_cors_verdict rc_session_cors(const struct rc_config_http *config, const 
                                      const char *methods, char *out, size_t capacity);
 
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
-uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t slot, uint8_t *bytes, uint32_t count);
+uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t socket, uint8_t *bytes, uint32_t count);
 
 /* http.c: the answer to a request whenever it is known; everything borrowed for the call. */
 struct rc_answer {
@@ -164,14 +181,14 @@ struct rc_answer {
     const char *allow;
     uint32_t retry_after_s;
 };
-void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct rc_answer *answer);
+void rc_session_answer(struct rc_sessions *sessions, uint32_t socket, const struct rc_answer *answer);
 
 /* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
- * one needs room in the up ring, or (RC_SLOT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the
+ * one needs room in the up ring, or (RC_CLIENT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the
  * same message and `*done` when it is there. */
-bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
-                        uint32_t *done);
+bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t opcode, const uint8_t *bytes,
+                        size_t count, uint32_t *done);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
-void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span channel);
+void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_span channel);
 
 #endif

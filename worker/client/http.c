@@ -68,7 +68,7 @@ static void exchange_error(struct exchange *exchange, struct rc_http_response re
     response.date = exchange_date(sessions);
     response.head = exchange->request != NULL && exchange->request->method == RC_HTTP_HEAD;
     const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, message);
-    exchange_finish(exchange, rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
+    exchange_finish(exchange, rc_hub_answer(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
 }
 
 static void exchange_body(struct exchange *exchange, uint16_t status, const char *type, const char *body,
@@ -84,9 +84,9 @@ static void exchange_body(struct exchange *exchange, uint16_t status, const char
                                               .date = exchange_date(sessions),
                                               .headers = exchange->cors};
     const size_t head = rc_http_respond(text, sizeof(text), &response);
-    int rc = head == 0 ? -ENOMEM : rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)head);
+    int rc = head == 0 ? -ENOMEM : rc_hub_answer(sessions->hub, exchange->slot, text, (uint32_t)head);
     if (rc == 0 && !response.head) {
-        rc = rc_hub_reply(sessions->hub, exchange->slot, body, (uint32_t)body_bytes);
+        rc = rc_hub_answer(sessions->hub, exchange->slot, body, (uint32_t)body_bytes);
     }
     exchange_finish(exchange, rc, status);
 }
@@ -111,9 +111,9 @@ void rc_session_answer(struct rc_sessions *sessions, uint32_t slot, const struct
     } else {
         bytes = rc_http_respond(text, sizeof(text), &response);
     }
-    int rc = bytes == 0 ? -ENOMEM : rc_hub_reply(sessions->hub, slot, text, (uint32_t)bytes);
+    int rc = bytes == 0 ? -ENOMEM : rc_hub_answer(sessions->hub, slot, text, (uint32_t)bytes);
     if (rc == 0 && answer->message == NULL && !answer->head && answer->body_bytes > 0) {
-        rc = rc_hub_reply(sessions->hub, slot, answer->body, (uint32_t)answer->body_bytes);
+        rc = rc_hub_answer(sessions->hub, slot, answer->body, (uint32_t)answer->body_bytes);
     }
     exchange_finish(&exchange, rc, answer->status);
     if (rc == 0 && exchange.keep_alive) {
@@ -217,9 +217,9 @@ static void http_health_redis(struct exchange *exchange)
  * what the configuration says. */
 static bool http_private(const struct exchange *exchange)
 {
-    const uint32_t flags = exchange->sessions->truth->slots[exchange->slot].flags;
-    return (flags & RC_SLOT_ADMIN) != 0 ||
-           ((flags & (RC_SLOT_LOOPBACK | RC_SLOT_UNIX)) != 0 && rc_address_is_loopback(&exchange->client));
+    const uint32_t flags = exchange->sessions->truth->sockets[exchange->slot].flags;
+    return (flags & RC_SOCKET_ADMIN) != 0 ||
+           ((flags & (RC_SOCKET_LOOPBACK | RC_SOCKET_UNIX)) != 0 && rc_address_is_loopback(&exchange->client));
 }
 
 static void http_metrics(struct exchange *exchange)
@@ -366,61 +366,61 @@ static struct rc_span http_user(const struct exchange *exchange, char *text, siz
     return http_checked_user(text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
 }
 
-static void http_welcome(struct rc_sessions *sessions, uint32_t slot)
+static void http_welcome(struct rc_sessions *sessions, uint32_t client)
 {
     char id[RC_CLIENT_ID_MAX];
-    const struct rc_client_ref ref = rc_session_ref(sessions, slot);
+    const struct rc_client_ref ref = rc_session_ref(sessions, client);
     const struct rc_welcome welcome = {
         .client =
             rc_span_of(id, rc_client_id_write(id, sessions->control->instance_id, sessions->control->boot_nonce, &ref)),
         .instance = rc_span_text(sessions->control->instance_id),
-        .user = rc_session_user(sessions, slot),
+        .user = rc_session_user(sessions, client),
         .ping_interval_ms = (uint32_t)sessions->config->limits.ping_interval_ms,
         .message_size_max = sessions->config->limits.max_message_size_bytes,
     };
     const struct rc_event event = {.type = RC_EVENT_WELCOME, .welcome = &welcome};
-    if (rc_hub_reply_event(sessions->hub, slot, &event) < 0) {
-        rc_session_failed_memory(sessions, slot);
+    if (rc_hub_reply_event(sessions->hub, client, &event) < 0) {
+        rc_client_failed_memory(sessions, client);
     }
 }
 
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
-static void http_join(struct rc_sessions *sessions, uint32_t slot, int endpoint, enum rc_codec_id codec)
+static void http_join(struct rc_sessions *sessions, uint32_t client, int endpoint, enum rc_codec_id codec)
 {
     const struct rc_codec *its_codec = rc_codec_of(codec);
-    const struct rc_span user = rc_session_user(sessions, slot);
+    const struct rc_span user = rc_session_user(sessions, client);
     if (its_codec->hears_everybody) {
-        rc_session_join(sessions, slot, RC_SPAN("*"));
+        rc_session_join(sessions, client, RC_SPAN("*"));
     }
     if (its_codec->hears_user && user.count > 0) {
         char name[RC_CHANNEL_NAME_MAX + 1];
         const int bytes = snprintf(name, sizeof(name), "user:%.*s", (int)user.count, (const char *)user.bytes);
-        rc_session_join(sessions, slot, rc_span_of(name, (size_t)bytes));
+        rc_session_join(sessions, client, rc_span_of(name, (size_t)bytes));
     }
     if (its_codec->hears_channels && endpoint != RC_ENDPOINT_PATH) {
         const struct rc_config_endpoint *its = &sessions->config->endpoints[endpoint];
         for (uint32_t i = 0; i < its->join_count; i++) {
-            rc_session_join(sessions, slot, rc_span_text(its->join[i]));
+            rc_session_join(sessions, client, rc_span_text(its->join[i]));
         }
     }
-    rc_hub_opened(sessions->hub, slot);
-    struct rc_slot *its = &sessions->truth->slots[slot];
-    if (its->flags & RC_SLOT_WAITS_JOIN) {
+    rc_hub_opened(sessions->hub, client);
+    const struct rc_client *its = rc_truth_client(sessions->truth, client);
+    if (its->flags & RC_CLIENT_WAITS_JOIN) {
         /* The handshake is answered when nothing that is published from then on can be missed: rc_session_joined. */
-        its->resume_ds = rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
-        rc_session_schedule(sessions, slot);
-        rc_io_pause(sessions->io, slot);
+        sessions->truth->sockets[its->socket].resume_ds =
+            rc_io_deadline(sessions->io, sessions->config->limits.handshake_timeout_ms);
+        rc_session_schedule(sessions, its->socket);
+        rc_io_pause(sessions->io, its->socket);
     }
 }
 
 /* From here on the connection is one client's: its address is the one behind the proxies. */
 static void http_note_client(const struct exchange *exchange)
 {
-    struct rc_slot *slot = &exchange->sessions->truth->slots[exchange->slot];
     const struct rc_address peer = rc_session_peer(exchange->sessions, exchange->slot);
     if (!rc_address_equal(&peer, &exchange->client)) {
-        memcpy(slot->address, exchange->client.bytes, sizeof(slot->address));
-        slot->port = 0; /* the proxy's tells nothing */
+        exchange->sessions->truth->peers[exchange->slot] = exchange->client;
+        exchange->sessions->truth->sockets[exchange->slot].port = 0; /* the proxy's tells nothing */
     }
     if (rc_log_enabled(RC_LOG_DEBUG)) {
         char text[RC_ADDRESS_TEXT_MAX];
@@ -494,18 +494,23 @@ static void http_upgrade(struct exchange *exchange, const char *path)
         return;
     }
     const size_t bytes = rc_http_upgrade_response(&upgrade, text, sizeof(text));
-    if (bytes == 0 || rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0 ||
-        rc_session_open(sessions, exchange->slot, (uint8_t)endpoint,
-                        rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, agreement.server_window_bits),
-                        http_user(exchange, user, sizeof(user))) < 0) {
+    const uint32_t client =
+        bytes == 0 || rc_hub_answer(sessions->hub, exchange->slot, text, (uint32_t)bytes) < 0
+            ? 0
+            : rc_session_open(sessions, exchange->slot, (uint8_t)endpoint,
+                              rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, agreement.server_window_bits),
+                              http_user(exchange, user, sizeof(user)));
+    if (client == 0) {
         rc_session_failed_memory(sessions, exchange->slot);
         return;
     }
-    struct rc_slot *slot = &sessions->truth->slots[exchange->slot];
-    slot->inflate_bits = agreement.client_window_bits;
-    slot->inflate_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
-    http_welcome(sessions, exchange->slot);
-    http_join(sessions, exchange->slot, endpoint, codec);
+    struct rc_socket *socket = &sessions->truth->sockets[exchange->slot];
+    socket->inflate_bits = agreement.client_window_bits;
+    if (agreement.client_window_bits > 0 && !agreement.client_no_context_takeover) {
+        socket->flags |= RC_SOCKET_TAKEOVER;
+    }
+    http_welcome(sessions, client);
+    http_join(sessions, client, endpoint, codec);
 }
 
 /* --- requests --- */
@@ -550,7 +555,7 @@ static void http_options(struct exchange *exchange, const char *methods, enum rc
                                               .date = exchange_date(sessions),
                                               .headers = exchange->cors};
     const size_t bytes = rc_http_respond(text, sizeof(text), &response);
-    exchange_finish(exchange, rc_hub_reply(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
+    exchange_finish(exchange, rc_hub_answer(sessions->hub, exchange->slot, text, (uint32_t)bytes), response.status);
 }
 
 static void http_resource(struct exchange *exchange, const char *path)
@@ -634,11 +639,11 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
     const struct rc_config_limits *config = &sessions->config->limits;
     const struct rc_http_limits limits = {.head_bytes_max = (uint32_t)config->max_request_bytes,
                                           .headers_max = config->max_request_headers};
-    const struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_socket *slot = &sessions->truth->sockets[index];
     uint32_t used = 0;
-    while (slot->state == RC_SLOT_HTTP && used < count) {
-        if (rc_hub_unsent(sessions->hub, index) > config->max_reply_bytes) {
-            sessions->truth->slots[index].flags |= RC_SLOT_WAITS_REPLIES;
+    while (slot->state == RC_SOCKET_HTTP && used < count) {
+        if (rc_hub_unsent_on(sessions->hub, index) > config->max_reply_bytes) {
+            sessions->truth->sockets[index].flags |= RC_SOCKET_WAITS_REPLIES;
             rc_io_pause(sessions->io, index);
             return used; /* goes on in rc_session_replies_drained */
         }
@@ -676,7 +681,7 @@ uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, uint8
         exchange.keep_alive = request.keep_alive && !sessions->draining;
         http_request(&exchange);
         used += (uint32_t)rc;
-        if (slot->state == RC_SLOT_HTTP && slot->call == 0) {
+        if (slot->state == RC_SOCKET_HTTP && slot->call == 0) {
             /* The next request has its time from now on. */
             rc_session_restart_deadline(sessions, index);
         }

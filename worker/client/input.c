@@ -23,14 +23,14 @@
 
 struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->input == 0) {
-        slot->input = rc_pool_alloc(&sessions->truth->inputs);
-        if (slot->input == 0) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
+        socket->input = rc_pool_alloc(&sessions->truth->inputs);
+        if (socket->input == 0) {
             return NULL;
         }
     }
-    return rc_truth_input(sessions->truth, slot->input);
+    return rc_truth_input(sessions->truth, socket->input);
 }
 
 static void input_free_block(struct rc_sessions *sessions, uint32_t *block)
@@ -71,28 +71,31 @@ static int input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *c
 
 void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->state == RC_SLOT_TERMINATING) {
-        input_free_block(sessions, &slot->history);
-        slot->history_bytes = 0;
-    }
-    if (slot->input != 0) {
-        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
         input_free_block(sessions, &input->message);
         input_free_block(sessions, &input->parked);
-        rc_pool_free(&sessions->truth->inputs, slot->input);
-        slot->input = 0;
+        rc_pool_free(&sessions->truth->inputs, socket->input);
+        socket->input = 0;
     }
+}
+
+void rc_session_history_release(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    input_free_block(sessions, &socket->history);
+    socket->history_bytes = 0;
 }
 
 /* The input object goes as soon as nothing of it is needed: an idle connection has none. */
 static void input_settle(struct rc_sessions *sessions, uint32_t index)
 {
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->input == 0) {
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
         return;
     }
-    struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
     if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
         input_free_block(sessions, &input->message);
         input->message_capacity = 0;
@@ -124,11 +127,11 @@ int rc_session_park(struct rc_sessions *sessions, uint32_t index, const uint8_t 
 
 void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t count)
 {
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->input == 0) {
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
         return;
     }
-    struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
     RC_ASSERT(count <= input->parked_bytes);
     if (count > 0) {
         uint8_t *parked = rc_heap_at(&sessions->truth->heap, input->parked);
@@ -141,13 +144,13 @@ void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t co
 
 struct input_context {
     struct rc_sessions *sessions;
-    uint32_t slot;
+    uint32_t socket;
 };
 
 static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
 {
     const struct input_context *context = opaque;
-    struct rc_input *input = rc_session_input(context->sessions, context->slot);
+    struct rc_input *input = rc_session_input(context->sessions, context->socket);
     if (input == NULL) {
         return NULL;
     }
@@ -158,9 +161,9 @@ static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
     return rc_heap_at(&context->sessions->truth->heap, input->message);
 }
 
-static bool input_goes_on(const struct rc_slot *slot)
+static bool input_goes_on(const struct rc_socket *socket)
 {
-    return slot->state == RC_SLOT_OPEN || slot->state == RC_SLOT_CLOSING;
+    return socket->state == RC_SOCKET_CARRYING;
 }
 
 /* Carries a message out. False: it needs room in the up ring, or a subscription before it to be registered, and waits for it; the
@@ -168,11 +171,12 @@ static bool input_goes_on(const struct rc_slot *slot)
 static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t opcode, const uint8_t *bytes,
                           size_t count, uint32_t done)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (rc_session_message(sessions, index, opcode, bytes, count, &done) || slot->state != RC_SLOT_OPEN) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (rc_session_message(sessions, socket->client, opcode, bytes, count, &done) ||
+        !rc_session_is_open(sessions, socket)) {
         return true;
     }
-    const bool for_uplink = !(slot->flags & RC_SLOT_WAITS_SUBSCRIBE);
+    const bool for_uplink = !(rc_truth_client(sessions->truth, socket->client)->flags & RC_CLIENT_WAITS_SUBSCRIBE);
     struct rc_input *input = rc_session_input(sessions, index);
     if (input == NULL) {
         rc_session_failed_memory(sessions, index);
@@ -203,11 +207,11 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
 /* Replies pile up: the client is not read until they have left. */
 static bool input_must_wait(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (rc_hub_unsent_on(sessions->hub, index) <= sessions->config->limits.max_reply_bytes) {
         return false;
     }
-    slot->flags |= RC_SLOT_WAITS_REPLIES;
+    socket->flags |= RC_SOCKET_WAITS_REPLIES;
     rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
     rc_io_pause(sessions->io, index);
     return true;
@@ -215,37 +219,39 @@ static bool input_must_wait(struct rc_sessions *sessions, uint32_t index)
 
 static void input_control(struct rc_sessions *sessions, uint32_t index, const struct rc_ws_event *event)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    const uint32_t client_index = socket->client;
+    struct rc_client *client = rc_truth_client(sessions->truth, client_index);
     switch (event->type) {
     case RC_WS_EVENT_PING:
-        if (rc_hub_reply_frame(sessions->hub, index, RC_WS_PONG, event->payload, (uint32_t)event->bytes) < 0) {
-            rc_session_failed_memory(sessions, index);
+        if (rc_hub_reply_frame(sessions->hub, client_index, RC_WS_PONG, event->payload, (uint32_t)event->bytes) < 0) {
+            rc_client_failed_memory(sessions, client_index);
         }
         return;
     case RC_WS_EVENT_PONG:
         rc_metric_add(sessions->metrics, RC_METRIC_PONGS, 1);
-        if (slot->flags & RC_SLOT_PING_DUE) {
-            slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
-            slot->ping_ds = rc_session_next_ping(sessions, sessions->config->limits.ping_interval_ms);
+        if (client->flags & RC_CLIENT_PING_DUE) {
+            client->flags &= (uint16_t)~RC_CLIENT_PING_DUE;
+            client->ping_ds = rc_session_next_ping(sessions, sessions->config->limits.ping_interval_ms);
             rc_session_schedule(sessions, index);
         }
         return;
     case RC_WS_EVENT_CLOSE:
-        slot->flags |= RC_SLOT_CLOSE_RECEIVED;
-        if (slot->state == RC_SLOT_OPEN) {
-            rc_hub_close_connection(sessions->hub, index, event->close_code, NULL, 0, true);
-            rc_session_flushed(sessions, index);
-        } else if (slot->flags & RC_SLOT_CLOSE_SENT) {
-            rc_session_flushed(sessions, index);
+        client->flags |= RC_CLIENT_CLOSE_RECEIVED;
+        if (client->state == RC_CLIENT_OPEN) {
+            rc_hub_close_client(sessions->hub, client_index, event->close_code, NULL, 0, true);
+            rc_session_flushed(sessions, client_index);
+        } else if (client->flags & RC_CLIENT_CLOSE_SENT) {
+            rc_session_flushed(sessions, client_index);
         }
         return;
     case RC_WS_EVENT_ERROR:
         rc_metric_add(sessions->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
-        if (slot->state == RC_SLOT_OPEN) {
-            rc_named_log_ended("protocol_error", sessions->truth, index, event->reason, " code=%u", event->close_code);
-            rc_hub_close_connection(sessions->hub, index, event->close_code, event->reason, strlen(event->reason),
-                                    true);
-            if (slot->state == RC_SLOT_OPEN) {
+        if (client->state == RC_CLIENT_OPEN) {
+            rc_named_log_client("protocol_error", sessions->truth, client_index, event->reason, " code=%u",
+                                event->close_code);
+            rc_session_close(sessions, client_index, event->close_code, event->reason, true);
+            if (socket->client == client_index) {
                 rc_session_linger(sessions, index); /* nothing that still comes means anything */
             }
         }
@@ -272,28 +278,29 @@ static uint8_t *inflate_reserve(void *context, size_t bytes_total, size_t used)
 }
 
 /* What the next message may refer back to. -ENOMEM: without it the client's messages could not be read any more. */
-static int inflate_remember(struct rc_sessions *sessions, struct rc_slot *slot, const uint8_t *bytes, size_t count)
+static int inflate_remember(struct rc_sessions *sessions, struct rc_socket *socket, const uint8_t *bytes, size_t count)
 {
-    if (!slot->inflate_takeover || count == 0) {
+    if (!(socket->flags & RC_SOCKET_TAKEOVER) || count == 0) {
         return 0;
     }
-    const size_t need = rc_inflate_history_bytes(slot->history_bytes, count, slot->inflate_bits);
-    uint32_t capacity = slot->history == 0 ? 0 : (uint32_t)rc_heap_block_bytes(&sessions->truth->heap, slot->history);
-    if (need > capacity && input_grow(sessions, &slot->history, &capacity, need, slot->history_bytes) < 0) {
+    const size_t need = rc_inflate_history_bytes(socket->history_bytes, count, socket->inflate_bits);
+    uint32_t capacity =
+        socket->history == 0 ? 0 : (uint32_t)rc_heap_block_bytes(&sessions->truth->heap, socket->history);
+    if (need > capacity && input_grow(sessions, &socket->history, &capacity, need, socket->history_bytes) < 0) {
         return -ENOMEM;
     }
-    slot->history_bytes = (uint16_t)rc_inflate_remember(rc_heap_at(&sessions->truth->heap, slot->history),
-                                                        slot->history_bytes, slot->inflate_bits, bytes, count);
+    socket->history_bytes = (uint16_t)rc_inflate_remember(rc_heap_at(&sessions->truth->heap, socket->history),
+                                                          socket->history_bytes, socket->inflate_bits, bytes, count);
     return 0;
 }
 
 /* RFC 7692 7.2.2. Puts the inflated message in the place of the compressed one; false: the connection was failed. */
 static bool input_inflate(struct rc_sessions *sessions, uint32_t index, struct rc_ws_event *event)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     const struct rc_ws_buffer_ops buffer = {.reserve = inflate_reserve, .context = sessions};
-    const struct rc_span history =
-        rc_span_of(slot->history == 0 ? NULL : rc_heap_at(&sessions->truth->heap, slot->history), slot->history_bytes);
+    const struct rc_span history = rc_span_of(
+        socket->history == 0 ? NULL : rc_heap_at(&sessions->truth->heap, socket->history), socket->history_bytes);
     uint8_t *bytes;
     size_t count;
     int rc = rc_inflate(&sessions->inflater, event->payload, event->bytes, history,
@@ -303,7 +310,7 @@ static bool input_inflate(struct rc_sessions *sessions, uint32_t index, struct r
         rc = rc_utf8_feed(&utf8, bytes, count) < 0 || !rc_utf8_complete(utf8) ? -EILSEQ : 0;
     }
     if (rc == 0) {
-        rc = inflate_remember(sessions, slot, bytes, count);
+        rc = inflate_remember(sessions, socket, bytes, count);
     }
     if (rc == 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_INFLATED, 1);
@@ -325,20 +332,21 @@ static bool input_inflate(struct rc_sessions *sessions, uint32_t index, struct r
 
 void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     const struct rc_config_limits *config = &sessions->config->limits;
     const struct rc_ws_limits limits = {.message_bytes_max = config->max_message_size_bytes,
                                         .frames_per_message_max = config->max_frames_per_message,
-                                        .deflate = slot->inflate_bits > 0,
+                                        .deflate = socket->inflate_bits > 0,
                                         .require_mask = true};
-    struct input_context context = {.sessions = sessions, .slot = index};
+    struct input_context context = {.sessions = sessions, .socket = index};
     const struct rc_ws_buffer_ops buffer = {.reserve = input_reserve, .context = &context};
     struct rc_ws_receiver receiver = {0};
-    if (slot->input != 0) {
-        receiver = rc_truth_input(sessions->truth, slot->input)->receiver;
+    if (socket->input != 0) {
+        receiver = rc_truth_input(sessions->truth, socket->input)->receiver;
     }
-    while (count > 0 && input_goes_on(slot)) {
-        if (slot->state == RC_SLOT_OPEN && ((slot->flags & RC_SLOT_WAITS) || input_must_wait(sessions, index))) {
+    while (count > 0 && input_goes_on(socket)) {
+        if (rc_session_is_open(sessions, socket) &&
+            (rc_session_waits(sessions, socket) || input_must_wait(sessions, index))) {
             if (rc_session_park(sessions, index, bytes, count) < 0) {
                 rc_session_failed_memory(sessions, index);
             }
@@ -351,8 +359,8 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
         count -= (uint32_t)used;
         if (event.type == RC_WS_EVENT_MESSAGE) {
             rc_metric_add(sessions->metrics, RC_METRIC_FRAMES_IN, 1);
-            slot->active_ds = sessions->io->now_ds;
-            if (slot->state == RC_SLOT_OPEN && rc_session_within_rate(sessions, index, event.bytes) &&
+            rc_truth_client(sessions->truth, socket->client)->active_ds = sessions->io->now_ds;
+            if (rc_session_is_open(sessions, socket) && rc_session_within_rate(sessions, index, event.bytes) &&
                 (!event.compressed || input_inflate(sessions, index, &event))) {
                 (void)input_message(sessions, index, event.opcode, event.payload, event.bytes, 0);
             }
@@ -360,15 +368,15 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
             input_control(sessions, index, &event);
         }
     }
-    if (!input_goes_on(slot)) {
+    if (!input_goes_on(socket)) {
         return; /* linger or gone: the input object went, or goes, with the connection */
     }
     if (!rc_ws_receiver_idle(&receiver) && rc_session_input(sessions, index) == NULL) {
         rc_session_failed_memory(sessions, index);
         return;
     }
-    if (slot->input != 0) {
-        rc_truth_input(sessions->truth, slot->input)->receiver = receiver;
+    if (socket->input != 0) {
+        rc_truth_input(sessions->truth, socket->input)->receiver = receiver;
     }
     input_settle(sessions, index);
 }
@@ -377,33 +385,33 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
  * parked. Without bytes: looks at what is parked once more. */
 static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *bytes, uint32_t count)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    const bool parked = slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0;
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    const bool parked = socket->input != 0 && rc_truth_input(sessions->truth, socket->input)->parked_bytes > 0;
     if (parked) {
         if (count > 0 && rc_session_park(sessions, index, bytes, count) < 0) {
             rc_session_failed_memory(sessions, index);
             return;
         }
-        const struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        const struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
         bytes = rc_heap_at(&sessions->truth->heap, input->parked);
         count = input->parked_bytes;
     }
     const uint32_t used = rc_session_requests(sessions, index, bytes, count);
-    if (slot->state == RC_SLOT_HTTP) {
+    if (socket->state == RC_SOCKET_HTTP) {
         if (parked) {
             rc_session_unpark(sessions, index, used);
         } else if (used < count && rc_session_park(sessions, index, bytes + used, count - used) < 0) {
             rc_session_failed_memory(sessions, index);
             return;
         }
-        if (slot->call != 0 && slot->input != 0 &&
-            rc_truth_input(sessions->truth, slot->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
+        if (socket->call != 0 && socket->input != 0 &&
+            rc_truth_input(sessions->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
             rc_io_pause(sessions->io, index);
         }
         return;
     }
-    if (slot->state != RC_SLOT_OPEN) {
+    if (!rc_session_is_open(sessions, socket)) {
         return;
     }
     /* Upgraded: what came with the request is the WebSocket's first bytes. */
@@ -418,15 +426,14 @@ static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *by
 void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    slot->received_ds = sessions->io->now_ds;
-    if (slot->state == RC_SLOT_HTTP) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->state == RC_SOCKET_HTTP) {
         input_http(sessions, index, bytes, count);
-    } else if (slot->flags & (RC_SLOT_WAITS)) {
+    } else if (rc_session_waits(sessions, socket)) {
         if (rc_session_park(sessions, index, bytes, count) < 0) {
             rc_session_failed_memory(sessions, index);
         }
-    } else if (input_goes_on(slot)) {
+    } else if (input_goes_on(socket)) {
         rc_session_frames(sessions, index, bytes, count);
     }
     /* LINGER: read and thrown away, so that the peer gets our answer and no reset. */
@@ -434,36 +441,36 @@ void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t
 
 void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->state == RC_SLOT_HTTP) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->state == RC_SOCKET_HTTP) {
         rc_api_room(sessions->api, index);
         input_http(sessions, index, NULL, 0);
-        if (slot->state == RC_SLOT_HTTP && slot->call == 0 && !(slot->flags & RC_SLOT_WAITS_REPLIES)) {
+        if (socket->state == RC_SOCKET_HTTP && socket->call == 0 && !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
             rc_io_resume(sessions->io, index);
         }
         return;
     }
-    if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->waiting_opcode != 0) {
-        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+    if (socket->input != 0 && rc_truth_input(sessions->truth, socket->input)->waiting_opcode != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
         const uint8_t opcode = input->waiting_opcode;
         input->waiting_opcode = 0;
         if (!input_message(sessions, index, opcode, rc_heap_at(&sessions->truth->heap, input->message),
                            input->waiting_bytes, input->waiting_done) ||
-            !input_goes_on(slot)) {
+            !input_goes_on(socket)) {
             return;
         }
         input_settle(sessions, index);
     }
-    if (slot->input != 0 && rc_truth_input(sessions->truth, slot->input)->parked_bytes > 0) {
+    if (socket->input != 0 && rc_truth_input(sessions->truth, socket->input)->parked_bytes > 0) {
         /* The block is taken out first: handling it may park what is left in a new one. */
-        struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
         uint32_t block = input->parked;
         const uint32_t count = input->parked_bytes;
         input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
         rc_session_frames(sessions, index, rc_heap_at(&sessions->truth->heap, block), count);
         input_free_block(sessions, &block);
     }
-    if (input_goes_on(slot) && !(slot->flags & (RC_SLOT_WAITS))) {
+    if (input_goes_on(socket) && !rc_session_waits(sessions, socket)) {
         rc_io_resume(sessions->io, index);
     }
 }
@@ -471,33 +478,35 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 void rc_session_replies_drained(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if ((slot->flags & RC_SLOT_WAITS_REPLIES) &&
-        rc_hub_unsent(sessions->hub, index) <= sessions->config->limits.max_reply_bytes / 2) {
-        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_REPLIES;
-        if (!(slot->flags & RC_SLOT_WAITS)) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if ((socket->flags & RC_SOCKET_WAITS_REPLIES) &&
+        rc_hub_unsent_on(sessions->hub, index) <= sessions->config->limits.max_reply_bytes / 2) {
+        socket->flags &= (uint16_t)~RC_SOCKET_WAITS_REPLIES;
+        if (!rc_session_waits(sessions, socket)) {
             rc_session_resume(sessions, index);
         }
     }
 }
 
-void rc_session_joined(void *context, uint32_t index)
+void rc_session_joined(void *context, uint32_t client_index)
 {
     struct rc_sessions *sessions = context;
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    if (input_goes_on(slot) && !(slot->flags & RC_SLOT_WAITS)) {
+    const uint32_t index = rc_truth_client(sessions->truth, client_index)->socket;
+    const struct rc_socket *socket = index == RC_SOCKET_NONE ? NULL : &sessions->truth->sockets[index];
+    if (socket != NULL && input_goes_on(socket) && !rc_session_waits(sessions, socket)) {
         rc_session_resume(sessions, index);
     }
 }
 
-void rc_session_subscribed(void *context, uint32_t index)
+void rc_session_subscribed(void *context, uint32_t client_index)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    slot->flags &= ~(uint32_t)RC_SLOT_WAITS_SUBSCRIBE;
+    struct rc_client *client = rc_truth_client(sessions->truth, client_index);
+    const struct rc_socket *socket = rc_truth_socket_of(sessions->truth, client);
+    client->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
     /* Goes on with those that waited for room, in this pass of the loop: the channel is just being settled. */
-    if (input_goes_on(slot)) {
-        rc_waiters_add(&sessions->uplink->waiters, index);
+    if (socket != NULL && input_goes_on(socket)) {
+        rc_waiters_add(&sessions->uplink->waiters, client->socket);
     }
 }
 
@@ -512,8 +521,8 @@ void rc_sessions_uplink_room(struct rc_sessions *sessions)
         if (index == RC_WAITERS_NOBODY) {
             break;
         }
-        const struct rc_slot *slot = &sessions->truth->slots[index];
-        if (!(slot->flags & RC_SLOT_WAITS) && (input_goes_on(slot) || slot->state == RC_SLOT_HTTP)) {
+        const struct rc_socket *socket = &sessions->truth->sockets[index];
+        if (!rc_session_waits(sessions, socket) && (input_goes_on(socket) || socket->state == RC_SOCKET_HTTP)) {
             rc_session_resume(sessions, index);
         }
         goes_on = rc_uplink_served(uplink, index, position);

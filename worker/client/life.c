@@ -38,22 +38,21 @@ static void session_limits(struct rc_sessions *sessions)
                                                     .bytes_per_s = limits->byte_rate_bytes,
                                                     .bytes_burst = limits->byte_rate_bytes};
     if (sessions->rates == NULL && (limits->message_rate > 0 || limits->byte_rate_bytes > 0)) {
-        sessions->rates = calloc(sessions->truth->slot_count, sizeof(*sessions->rates));
+        sessions->rates = calloc(sessions->truth->clients.count_max, sizeof(*sessions->rates));
         if (sessions->rates == NULL) {
-            rc_log_error("rates_off", "reason=\"no memory for the rates of %u connections\"",
-                         sessions->truth->slot_count);
+            rc_log_error("rates_off", "reason=\"no memory for the rates of %u clients\"",
+                         sessions->truth->clients.count_max);
         }
     }
 }
 
 bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    struct rc_address address;
-    memcpy(address.bytes, slot->address, sizeof(address.bytes));
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    const struct rc_address address = sessions->truth->peers[index];
     switch (rc_address_limit_add(&sessions->addresses, &address)) {
     case RC_ADDRESS_COUNTED:
-        slot->flags |= RC_SLOT_COUNTED;
+        socket->flags |= RC_SOCKET_COUNTED;
         return true;
     case RC_ADDRESS_ADMITTED:
         return true;
@@ -73,25 +72,25 @@ bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
 bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64_t bytes)
 {
     const struct rc_rate_limits *limits = &sessions->rate_limits;
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     if (sessions->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
         return true;
     }
-    const uint32_t wait_ms = rc_rate_take(&sessions->rates[index], limits, session_now_ms(sessions), 1, bytes);
+    const uint32_t wait_ms = rc_rate_take(&sessions->rates[socket->client], limits, session_now_ms(sessions), 1, bytes);
     if (wait_ms == 0) {
         return true;
     }
     if (sessions->config->limits.rate_policy == RC_RATE_CLOSE) {
         rc_metric_add(sessions->metrics, RC_METRIC_RATE_CLOSES, 1);
-        rc_named_log_ended("rate_closed", sessions->truth, index, "too many messages", " bytes=%llu",
-                           (unsigned long long)bytes);
-        rc_session_close(sessions, index, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
+        rc_named_log_socket("rate_closed", sessions->truth, index, "too many messages", " bytes=%llu",
+                            (unsigned long long)bytes);
+        rc_session_close(sessions, socket->client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
         return false;
     }
     /* The message itself is still carried out; what follows waits. */
     rc_metric_add(sessions->metrics, RC_METRIC_RATE_DELAYS, 1);
-    slot->flags |= RC_SLOT_WAITS_RATE;
-    slot->resume_ds = rc_io_deadline(sessions->io, wait_ms);
+    socket->flags |= RC_SOCKET_WAITS_RATE;
+    socket->resume_ds = rc_io_deadline(sessions->io, wait_ms);
     rc_session_schedule(sessions, index);
     rc_io_pause(sessions->io, index);
     return true;
@@ -112,7 +111,7 @@ int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *cont
                                      .deflate_serves_256 = rc_deflate_serves_256()};
     rc_session_trust(sessions);
     const struct rc_address_limits none = {0};
-    int rc = rc_address_limit_open(&sessions->addresses, &none, truth->slot_count);
+    int rc = rc_address_limit_open(&sessions->addresses, &none, truth->socket_count);
     if (rc == 0) {
         session_limits(sessions);
         rc = rc_inflater_open(&sessions->inflater);
@@ -140,12 +139,12 @@ bool rc_sessions_answering(const struct rc_sessions *sessions)
 }
 
 /* A connection that was there before the limits of its address were. */
-static void session_count_address(struct rc_sessions *sessions, struct rc_slot *slot)
+static void session_count_address(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_address address;
-    memcpy(address.bytes, slot->address, sizeof(address.bytes));
-    if (!(slot->flags & RC_SLOT_COUNTED) && rc_address_limit_count(&sessions->addresses, &address) == 0) {
-        slot->flags |= RC_SLOT_COUNTED; /* else it is one that does not count: no memory is no reason to end it */
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (!(socket->flags & RC_SOCKET_COUNTED) &&
+        rc_address_limit_count(&sessions->addresses, &sessions->truth->peers[index]) == 0) {
+        socket->flags |= RC_SOCKET_COUNTED; /* else it is one that does not count: no memory is no reason to end it */
     }
 }
 
@@ -153,19 +152,20 @@ static void session_count_address(struct rc_sessions *sessions, struct rc_slot *
  * closing handshakes end within what they began with. */
 static void session_retime(struct rc_sessions *sessions, uint32_t index, const struct rc_config_limits *old)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
     const struct rc_config_limits *limits = &sessions->config->limits;
     if (limits->idle_timeout_ms != old->idle_timeout_ms) {
-        slot->deadline_ds = limits->idle_timeout_ms == 0
-                                ? 0
-                                : slot->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;
+        socket->deadline_ds = limits->idle_timeout_ms == 0
+                                  ? 0
+                                  : client->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;
     }
-    if (slot->flags & RC_SLOT_PING_DUE) {
+    if (client->flags & RC_CLIENT_PING_DUE) {
         /* The ping's time is known as the difference (session_ping_timer): both change together. */
-        slot->ping_ds += (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS) -
-                         (uint32_t)(old->pong_timeout_ms / RC_WHEEL_TICK_MS);
+        client->ping_ds += (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS) -
+                           (uint32_t)(old->pong_timeout_ms / RC_WHEEL_TICK_MS);
     } else if (limits->ping_interval_ms != old->ping_interval_ms) {
-        slot->ping_ds =
+        client->ping_ds =
             limits->ping_interval_ms == 0
                 ? 0
                 : rc_session_next_ping(sessions, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
@@ -187,12 +187,12 @@ void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_confi
     rc_session_trust(sessions);
     rc_api_reconfigure(sessions->api);
     session_limits(sessions);
-    for (uint32_t i = 0; (count || retime) && i < sessions->truth->slot_count; i++) {
-        struct rc_slot *slot = &sessions->truth->slots[i];
-        if (count && slot->random != 0) {
-            session_count_address(sessions, slot);
+    for (uint32_t i = 0; (count || retime) && i < sessions->truth->socket_count; i++) {
+        const struct rc_socket *socket = &sessions->truth->sockets[i];
+        if (count && socket->client != 0) {
+            session_count_address(sessions, i);
         }
-        if (retime && slot->state == RC_SLOT_OPEN) {
+        if (retime && rc_session_is_open(sessions, socket)) {
             session_retime(sessions, i, old);
         }
     }
@@ -214,9 +214,9 @@ static uint64_t session_random(struct rc_sessions *sessions)
     }
 }
 
-struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot)
+struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t client)
 {
-    const uint32_t user = sessions->truth->slots[slot].user;
+    const uint32_t user = rc_truth_client(sessions->truth, client)->user;
     if (user == 0) {
         return (struct rc_span){0};
     }
@@ -224,42 +224,63 @@ struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t slot
     return rc_span_of(object->id, object->id_bytes);
 }
 
-struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t slot)
+struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t client)
 {
-    return (struct rc_client_ref){
-        .random = sessions->truth->slots[slot].random, .slot = slot, .worker = (uint16_t)sessions->worker};
+    return (struct rc_client_ref){.random = rc_truth_client(sessions->truth, client)->random,
+                                  .slot = client,
+                                  .worker = (uint16_t)sessions->worker};
 }
 
-void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t slot)
+void rc_client_failed_memory(struct rc_sessions *sessions, uint32_t client)
 {
     rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_named_log_ended("memory_disconnected", sessions->truth, slot, "no memory for what it sends or is answered", "");
-    if (sessions->truth->slots[slot].state == RC_SLOT_OPEN) {
-        rc_session_close(sessions, slot, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
+    rc_named_log_client("memory_disconnected", sessions->truth, client, "no memory for what it sends or is answered",
+                        "");
+    if (rc_truth_client(sessions->truth, client)->state == RC_CLIENT_OPEN) {
+        rc_session_close(sessions, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
     } else {
-        rc_io_terminate(sessions->io, slot);
+        rc_client_end(sessions, client);
     }
+}
+
+void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t socket)
+{
+    const uint32_t client = sessions->truth->sockets[socket].client;
+    if (client != 0) {
+        rc_client_failed_memory(sessions, client);
+        return;
+    }
+    rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    rc_named_log_socket("memory_disconnected", sessions->truth, socket, "no memory for what it sends or is answered",
+                        "");
+    rc_io_terminate(sessions->io, socket);
 }
 
 /* --- deadlines --- */
 
+/* The timers are the sockets'. A client that is to stay without one for a while needs its deadline in a place of its own. */
 void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
 {
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    uint32_t next = slot->deadline_ds;
-    if (slot->ping_ds != 0 && (next == 0 || slot->ping_ds < next)) {
-        next = slot->ping_ds;
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    uint32_t next = socket->deadline_ds;
+    bool waits = (socket->flags & RC_SOCKET_WAITS_RATE) != 0;
+    if (socket->client != 0) {
+        const struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
+        if (client->ping_ds != 0 && (next == 0 || client->ping_ds < next)) {
+            next = client->ping_ds;
+        }
+        waits |= (client->flags & RC_CLIENT_WAITS_JOIN) != 0;
     }
-    if ((slot->flags & (RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN)) && (next == 0 || slot->resume_ds < next)) {
-        next = slot->resume_ds;
+    if (waits && (next == 0 || socket->resume_ds < next)) {
+        next = socket->resume_ds;
     }
     rc_io_set_timer(sessions->io, index, next);
 }
 
-static void session_set_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
+static void session_set_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
 {
-    sessions->truth->slots[slot].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
-    rc_session_schedule(sessions, slot);
+    sessions->truth->sockets[socket].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
+    rc_session_schedule(sessions, socket);
 }
 
 uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms)
@@ -287,96 +308,124 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
     return at_ds > sessions->io->now_ds ? at_ds : sessions->io->now_ds + 1;
 }
 
-void rc_session_deadline(struct rc_sessions *sessions, uint32_t slot, uint64_t in_ms)
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
 {
-    session_set_deadline(sessions, slot, in_ms);
+    session_set_deadline(sessions, socket, in_ms);
 }
 
-void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t slot)
+void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t socket)
 {
-    session_set_deadline(sessions, slot, sessions->config->limits.handshake_timeout_ms);
+    session_set_deadline(sessions, socket, sessions->config->limits.handshake_timeout_ms);
 }
 
-static void session_ping_timer(struct rc_sessions *sessions, uint32_t index)
+bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    return (socket->flags & RC_SOCKET_WAITS) != 0 ||
+           (socket->client != 0 && (rc_truth_client(sessions->truth, socket->client)->flags & RC_CLIENT_WAITS) != 0);
+}
+
+static void session_ping_timer(struct rc_sessions *sessions, const struct rc_socket *socket)
+{
+    const uint32_t index = socket->client;
+    struct rc_client *client = rc_truth_client(sessions->truth, index);
     const struct rc_config_limits *limits = &sessions->config->limits;
-    if (slot->flags & RC_SLOT_PING_DUE) {
-        const uint32_t asked_ds = slot->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
-        if (slot->received_ds < asked_ds && !(slot->flags & RC_SLOT_WAITS)) {
+    if (client->flags & RC_CLIENT_PING_DUE) {
+        const uint32_t asked_ds = client->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
+        if (socket->received_ds < asked_ds && !rc_session_waits(sessions, socket)) {
             rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
-            rc_named_log_ended("pong_timeout", sessions->truth, index, "no pong, and nothing else", "");
+            rc_named_log_client("pong_timeout", sessions->truth, index, "no pong, and nothing else", "");
             rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
             return;
         }
         /* Something else arrived since, or we did not read: it is alive. */
-        slot->flags &= ~(uint32_t)RC_SLOT_PING_DUE;
-        slot->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
+        client->flags &= (uint16_t)~RC_CLIENT_PING_DUE;
+        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
         return;
     }
     if (limits->ping_interval_ms == 0) {
-        slot->ping_ds = 0;
+        client->ping_ds = 0;
         return;
     }
     if (rc_hub_heartbeat(sessions->hub, index) < 0) {
-        rc_session_failed_memory(sessions, index);
+        rc_client_failed_memory(sessions, index);
         return;
     }
     rc_metric_add(sessions->metrics, RC_METRIC_PINGS, 1);
     if (limits->pong_timeout_ms > 0) {
-        slot->flags |= RC_SLOT_PING_DUE;
-        slot->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
+        client->flags |= RC_CLIENT_PING_DUE;
+        client->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
     } else {
-        slot->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
+        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
     }
+}
+
+/* The socket carries an open client. True: it does so still, and nothing was begun to end that. */
+static bool session_open_timeouts(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
+    const uint32_t now = sessions->io->now_ds;
+    if ((client->flags & RC_CLIENT_WAITS_JOIN) && socket->resume_ds <= now) {
+        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_named_log_socket("handshake_timeout", sessions->truth, index, "the relay did not register its channels", "");
+        rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
+        return false;
+    }
+    const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
+    if (write_ds > 0 && (socket->flags & RC_SOCKET_BLOCKED) && socket->blocked_ds + write_ds <= now) {
+        rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
+        rc_named_log_socket("write_timeout", sessions->truth, index, "its socket takes nothing", " blocked_ms=%u",
+                            (now - socket->blocked_ds) * RC_WHEEL_TICK_MS);
+        rc_session_close(sessions, socket->client, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED),
+                         true);
+        return false;
+    }
+    if (socket->deadline_ds != 0 && socket->deadline_ds <= now) {
+        const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
+        if (idle_ds == 0) {
+            socket->deadline_ds = 0;
+        } else if (client->active_ds + idle_ds <= now) {
+            rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
+            rc_named_log_socket("idle_timeout", sessions->truth, index, "it sent no message", " idle_ms=%u",
+                                (now - client->active_ds) * RC_WHEEL_TICK_MS);
+            rc_session_close(sessions, socket->client, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT),
+                             true);
+            return false;
+        } else {
+            socket->deadline_ds = client->active_ds + idle_ds;
+        }
+    }
+    return true;
+}
+
+bool rc_session_is_open(const struct rc_sessions *sessions, const struct rc_socket *socket)
+{
+    return socket->state == RC_SOCKET_CARRYING &&
+           rc_truth_client(sessions->truth, socket->client)->state == RC_CLIENT_OPEN;
 }
 
 static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     const uint32_t now = sessions->io->now_ds;
     rc_io_quiet_check(sessions->io, index);
-    if ((slot->flags & RC_SLOT_WAITS_RATE) && slot->resume_ds <= now) {
-        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_RATE;
-        if (!(slot->flags & RC_SLOT_WAITS)) {
+    if ((socket->flags & RC_SOCKET_WAITS_RATE) && socket->resume_ds <= now) {
+        socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
+        if (!rc_session_waits(sessions, socket)) {
             rc_session_resume(sessions, index);
-            if (slot->state != RC_SLOT_OPEN) {
+            if (!rc_session_is_open(sessions, socket)) {
                 return;
             }
         }
     }
-    if ((slot->flags & RC_SLOT_WAITS_JOIN) && slot->resume_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_ended("handshake_timeout", sessions->truth, index, "the relay did not register its channels", "");
-        rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
+    if (!session_open_timeouts(sessions, index)) {
         return;
     }
-    const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
-    if (write_ds > 0 && (slot->flags & RC_SLOT_BLOCKED) && slot->blocked_ds + write_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
-        rc_named_log_ended("write_timeout", sessions->truth, index, "its socket takes nothing", " blocked_ms=%u",
-                           (now - slot->blocked_ds) * RC_WHEEL_TICK_MS);
-        rc_session_close(sessions, index, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED), true);
-        return;
+    const uint32_t ping_ds = rc_truth_client(sessions->truth, socket->client)->ping_ds;
+    if (ping_ds != 0 && ping_ds <= now) {
+        session_ping_timer(sessions, socket);
     }
-    if (slot->deadline_ds != 0 && slot->deadline_ds <= now) {
-        const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
-        if (idle_ds == 0) {
-            slot->deadline_ds = 0;
-        } else if (slot->active_ds + idle_ds <= now) {
-            rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
-            rc_named_log_ended("idle_timeout", sessions->truth, index, "it sent no message", " idle_ms=%u",
-                               (now - slot->active_ds) * RC_WHEEL_TICK_MS);
-            rc_session_close(sessions, index, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT), true);
-            return;
-        } else {
-            slot->deadline_ds = slot->active_ds + idle_ds;
-        }
-    }
-    if (slot->ping_ds != 0 && slot->ping_ds <= now) {
-        session_ping_timer(sessions, index);
-    }
-    if (slot->state == RC_SLOT_OPEN) {
+    if (rc_session_is_open(sessions, socket)) {
         rc_session_schedule(sessions, index);
     }
 }
@@ -384,28 +433,28 @@ static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
 void rc_session_timer(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->state == RC_SLOT_OPEN) {
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (rc_session_is_open(sessions, socket)) {
         session_open_timer(sessions, index);
         return;
     }
-    if (slot->deadline_ds == 0 || slot->deadline_ds > sessions->io->now_ds) {
+    if (socket->deadline_ds == 0 || socket->deadline_ds > sessions->io->now_ds) {
         rc_session_schedule(sessions, index);
         return;
     }
-    if (slot->state == RC_SLOT_HTTP && slot->call != 0) {
+    if (socket->state == RC_SOCKET_HTTP && socket->call != 0) {
         rc_api_expired(sessions->api, index);
-        if (slot->state == RC_SLOT_HTTP) {
+        if (socket->state == RC_SOCKET_HTTP) {
             rc_session_resume(sessions, index);
         }
         return;
     }
-    if (slot->state == RC_SLOT_HTTP) {
+    if (socket->state == RC_SOCKET_HTTP) {
         rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_ended("handshake_timeout", sessions->truth, index, "no complete request", "");
-    } else if (slot->state == RC_SLOT_CLOSING) {
+        rc_named_log_socket("handshake_timeout", sessions->truth, index, "no complete request", "");
+    } else if (socket->state == RC_SOCKET_CARRYING) {
         rc_metric_add(sessions->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
-        rc_named_log_ended("close_timeout", sessions->truth, index, "its answer to the close frame did not come", "");
+        rc_named_log_socket("close_timeout", sessions->truth, index, "its answer to the close frame did not come", "");
     }
     rc_io_terminate(sessions->io, index);
 }
@@ -418,7 +467,7 @@ static bool session_refuse(struct rc_sessions *sessions, uint32_t index, const c
     char text[1024];
     const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
     const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, why);
-    if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+    if (rc_hub_answer(sessions->hub, index, text, (uint32_t)bytes) < 0) {
         return false;
     }
     rc_session_linger(sessions, index);
@@ -427,9 +476,9 @@ static bool session_refuse(struct rc_sessions *sessions, uint32_t index, const c
 
 void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->flags & RC_SLOT_HANDSHAKE) {
-        slot->flags &= ~(uint32_t)RC_SLOT_HANDSHAKE;
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->flags & RC_SOCKET_HANDSHAKE) {
+        socket->flags &= (uint16_t)~RC_SOCKET_HANDSHAKE;
         RC_ASSERT(sessions->handshakes > 0);
         sessions->handshakes--;
         rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
@@ -439,7 +488,7 @@ void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t index)
 bool rc_session_sheds(struct rc_sessions *sessions, uint32_t index)
 {
     const struct rc_pressure *overload = &sessions->overload;
-    if (overload->level != RC_PRESSURE_SHEDDING || (sessions->truth->slots[index].flags & RC_SLOT_ADMIN)) {
+    if (overload->level != RC_PRESSURE_SHEDDING || (sessions->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
         return false;
     }
     rc_metric_add(sessions->metrics,
@@ -453,11 +502,10 @@ bool rc_session_sheds(struct rc_sessions *sessions, uint32_t index)
 bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     const struct rc_listener *from = &sessions->control->listeners[listener];
-    slot->flags |= (from->loopback ? RC_SLOT_LOOPBACK : 0u) | (from->unix_socket ? RC_SLOT_UNIX : 0u) |
-                   (from->kind == RC_LISTENER_ADMIN ? RC_SLOT_ADMIN : 0u);
-    slot->received_ds = sessions->io->now_ds;
+    socket->flags |= (uint16_t)((from->loopback ? RC_SOCKET_LOOPBACK : 0u) | (from->unix_socket ? RC_SOCKET_UNIX : 0u) |
+                                (from->kind == RC_LISTENER_ADMIN ? RC_SOCKET_ADMIN : 0u));
     if (sessions->io->open_count > sessions->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
         rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_FULL, 1);
         rc_log_limited(RC_LOG_WARN, 1, "worker_full",
@@ -481,7 +529,7 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     if (tls && rc_session_sheds(sessions, index)) {
         return false;
     }
-    slot->flags |= RC_SLOT_HANDSHAKE;
+    socket->flags |= RC_SOCKET_HANDSHAKE;
     sessions->handshakes++;
     rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
     session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
@@ -495,122 +543,227 @@ void rc_session_plain_on_tls(void *context, uint32_t index)
     const struct rc_http_response response = {.status = 400};
     const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this port speaks TLS: use https or wss");
     rc_metric_add(sessions->metrics, RC_METRIC_HTTP_ERRORS, 1);
-    if (rc_hub_reply(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+    if (rc_hub_answer(sessions->hub, index, text, (uint32_t)bytes) < 0) {
         rc_io_terminate(sessions->io, index);
         return;
     }
     rc_session_linger(sessions, index);
 }
 
-int rc_session_open(struct rc_sessions *sessions, uint32_t index, uint8_t endpoint, uint8_t encoding,
-                    struct rc_span user)
+/* --- a client's life --- */
+
+/* Its user; false: no memory. */
+static bool client_set_user(struct rc_sessions *sessions, struct rc_client *client, struct rc_span user)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    const struct rc_config_limits *limits = &sessions->config->limits;
-    if (user.count > 0) {
-        slot->user = rc_pool_alloc(&sessions->truth->users);
-        if (slot->user == 0) {
-            return -ENOMEM;
-        }
-        struct rc_user *object = rc_truth_user(sessions->truth, slot->user);
-        object->id_bytes = (uint8_t)user.count;
-        memcpy(object->id, user.bytes, user.count);
-        sessions->users++;
-        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    client->user = rc_pool_alloc(&sessions->truth->users);
+    if (client->user == 0) {
+        return false;
     }
-    slot->state = RC_SLOT_OPEN;
-    slot->endpoint = endpoint;
-    slot->encoding = encoding;
-    slot->random = session_random(sessions);
-    slot->active_ds = sessions->io->now_ds;
-    slot->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
+    struct rc_user *object = rc_truth_user(sessions->truth, client->user);
+    object->id_bytes = (uint8_t)user.count;
+    memcpy(object->id, user.bytes, user.count);
+    sessions->users++;
+    rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    return true;
+}
+
+uint32_t rc_client_open(struct rc_sessions *sessions, uint8_t endpoint, uint8_t encoding, struct rc_span user)
+{
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    const uint32_t index = rc_pool_alloc(&sessions->truth->clients);
+    if (index == 0) {
+        return 0;
+    }
+    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    client->socket = RC_SOCKET_NONE;
+    if (user.count > 0 && !client_set_user(sessions, client, user)) {
+        rc_pool_free(&sessions->truth->clients, index);
+        return 0;
+    }
+    client->state = RC_CLIENT_OPEN;
+    client->endpoint = endpoint;
+    client->encoding = encoding;
+    client->random = session_random(sessions);
+    client->active_ds = sessions->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
          * just come needs no ping. */
-        slot->ping_ds = rc_session_next_ping(sessions, 1 + limits->ping_interval_ms / 4 +
-                                                           rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+        client->ping_ds = rc_session_next_ping(sessions, 1 + limits->ping_interval_ms / 4 +
+                                                             rc_hub_random(sessions->hub) % limits->ping_interval_ms);
     }
+    sessions->connections++;
+    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+    return index;
+}
+
+uint32_t rc_session_open(struct rc_sessions *sessions, uint32_t socket, uint8_t endpoint, uint8_t encoding,
+                         struct rc_span user)
+{
+    const uint32_t client = rc_client_open(sessions, endpoint, encoding, user);
+    if (client != 0) {
+        const int rc = rc_client_attach(sessions, client, socket);
+        RC_ASSERT(rc == 0); /* it has no output of its own yet */
+        rc_metric_add(sessions->metrics, RC_METRIC_UPGRADED, 1);
+    }
+    return client;
+}
+
+int rc_client_attach(struct rc_sessions *sessions, uint32_t client, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    const struct rc_config_limits *limits = &sessions->config->limits;
+    RC_ASSERT(socket->state == RC_SOCKET_HTTP && socket->call == 0);
+    const int rc = rc_hub_attach(sessions->hub, client, index);
+    if (rc < 0) {
+        return rc;
+    }
+    socket->state = RC_SOCKET_CARRYING;
+    socket->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
     rc_session_schedule(sessions, index);
     rc_io_opened(sessions->io, index);
-    sessions->connections++;
-    rc_metric_add(sessions->metrics, RC_METRIC_UPGRADED, 1);
-    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
     return 0;
+}
+
+void rc_client_detach(struct rc_sessions *sessions, uint32_t client)
+{
+    const uint32_t socket = rc_truth_client(sessions->truth, client)->socket;
+    rc_hub_detach(sessions->hub, client);
+    rc_session_input_release(sessions, socket);
+    rc_session_history_release(sessions, socket);
+    rc_session_linger(sessions, socket);
+}
+
+/* The client, which nothing carries, is no more. */
+static void client_free(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    RC_ASSERT(sessions->connections > 0 && client->socket == RC_SOCKET_NONE);
+    sessions->connections--;
+    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+    rc_hub_unsubscribe_all(sessions->hub, index); /* told with the client's id */
+    client->random = 0;
+    client->state = RC_CLIENT_FREE;
+    rc_hub_ended(sessions->hub, index);
+    if (sessions->rates != NULL) {
+        sessions->rates[index] = (struct rc_rate){0};
+    }
+    if (client->user != 0) {
+        rc_pool_free(&sessions->truth->users, client->user);
+        client->user = 0;
+        sessions->users--;
+        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    }
+    client->flags = 0; /* lists of the hub may still name it */
+    rc_pool_free(&sessions->truth->clients, index);
+}
+
+void rc_client_end(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    const uint32_t socket = rc_truth_client(sessions->truth, index)->socket;
+    if (socket == RC_SOCKET_NONE) {
+        client_free(sessions, index);
+    } else {
+        rc_io_terminate(sessions->io, socket); /* client_lost */
+    }
+}
+
+/* The socket that carries the client ends. A WebSocket's client ends with it: here others may decide to stay for a while. */
+static void client_lost(struct rc_sessions *sessions, uint32_t index)
+{
+    rc_hub_detach(sessions->hub, index);
+    client_free(sessions, index);
 }
 
 /* --- ending --- */
 
+/* From here on the client only ends, within limits.close_timeout. */
+static void client_closing(struct rc_sessions *sessions, struct rc_client *client)
+{
+    client->state = RC_CLIENT_CLOSING;
+    client->ping_ds = 0;
+    if (client->socket != RC_SOCKET_NONE) {
+        session_set_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+    }
+}
+
 void rc_session_close(struct rc_sessions *sessions, uint32_t index, uint16_t code, const char *reason, bool now)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    if (slot->state != RC_SLOT_OPEN) {
+    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    if (client->state != RC_CLIENT_OPEN) {
         return;
     }
-    rc_hub_close_connection(sessions->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);
-    if (slot->state != RC_SLOT_OPEN) {
-        return; /* ended at once for want of memory */
-    }
-    if (now) {
-        slot->state = RC_SLOT_CLOSING;
-        slot->ping_ds = 0;
-        session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+    rc_hub_close_client(sessions->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);
+    if (client->state == RC_CLIENT_OPEN && now) { /* else it ended at once for want of memory */
+        client_closing(sessions, client);
     }
 }
 
 void rc_session_linger(struct rc_sessions *sessions, uint32_t index)
 {
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    slot->state = RC_SLOT_LINGER;
-    slot->ping_ds = 0;
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    socket->state = RC_SOCKET_LINGER;
     session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
 }
 
-/* All private output has left. */
+/* A lingering socket has sent everything. */
+static void session_lingers(struct rc_sessions *sessions, uint32_t index)
+{
+    if (sessions->truth->sockets[index].flags & RC_SOCKET_PEER_ENDED) {
+        rc_io_terminate(sessions->io, index);
+    } else {
+        session_set_deadline(sessions, index, RC_SESSION_LINGER_MS);
+    }
+}
+
+/* All output of the client has left. */
 void rc_session_flushed(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
-    switch ((enum rc_slot_state)slot->state) {
-    case RC_SLOT_OPEN:
-        if (slot->flags & RC_SLOT_CLOSE_QUEUED) {
-            /* By draining or by the hub (slow consumer): from here on the connection only ends. */
-            slot->state = RC_SLOT_CLOSING;
-            slot->ping_ds = 0;
-            session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
-        }
-        return;
-    case RC_SLOT_CLOSING:
-        if ((slot->flags & RC_SLOT_CLOSE_SENT) && (slot->flags & (RC_SLOT_CLOSE_RECEIVED | RC_SLOT_PEER_ENDED))) {
-            rc_io_terminate(sessions->io, index); /* RFC 6455 7.1.1: the server ends the TCP connection first */
-        }
-        return;
-    case RC_SLOT_LINGER:
-        if (slot->flags & RC_SLOT_PEER_ENDED) {
-            rc_io_terminate(sessions->io, index);
-        } else {
-            session_set_deadline(sessions, index, RC_SESSION_LINGER_MS);
-        }
-        return;
-    case RC_SLOT_HTTP:
-        if ((slot->flags & RC_SLOT_PEER_ENDED) && slot->call == 0) {
-            rc_io_terminate(sessions->io, index);
-        }
-        return;
-    case RC_SLOT_FREE:
-    case RC_SLOT_TERMINATING:
-    case RC_SLOT_CLOSED:
-        return;
+    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    if (client->state == RC_CLIENT_FREE) {
+        return; /* ended at once for want of memory */
     }
+    const struct rc_socket *socket = rc_truth_socket_of(sessions->truth, client);
+    if (client->state == RC_CLIENT_OPEN) {
+        if (client->flags & RC_CLIENT_CLOSE_QUEUED) {
+            client_closing(sessions, client); /* by draining or by the hub (slow consumer) */
+        }
+    } else if (socket == NULL) {
+        return;
+    } else if (socket->state == RC_SOCKET_LINGER) {
+        session_lingers(sessions, client->socket);
+    } else if ((client->flags & RC_CLIENT_CLOSE_SENT) &&
+               ((client->flags & RC_CLIENT_CLOSE_RECEIVED) || (socket->flags & RC_SOCKET_PEER_ENDED))) {
+        rc_io_terminate(sessions->io, client->socket); /* RFC 6455 7.1.1: the server ends the TCP connection first */
+    }
+}
+
+/* All answers of the socket have left. */
+void rc_session_answered(void *context, uint32_t index)
+{
+    struct rc_sessions *sessions = context;
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->state == RC_SOCKET_LINGER) {
+        session_lingers(sessions, index);
+    } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->call == 0) {
+        rc_io_terminate(sessions->io, index);
+    }
+}
+
+static bool session_has_output(const struct rc_sessions *sessions, const struct rc_socket *socket)
+{
+    return (socket->client != 0 ? rc_truth_client(sessions->truth, socket->client)->output : socket->output) != 0;
 }
 
 void rc_session_ended(void *context, uint32_t index, int error)
 {
     struct rc_sessions *sessions = context;
-    const struct rc_slot *slot = &sessions->truth->slots[index];
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
-    } else if ((slot->state == RC_SLOT_HTTP || slot->state == RC_SLOT_LINGER) &&
-               (slot->private != 0 || rc_api_waits(sessions->api, index))) {
+    } else if ((socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER) &&
+               (session_has_output(sessions, socket) || rc_api_waits(sessions->api, index))) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);
@@ -619,34 +772,21 @@ void rc_session_ended(void *context, uint32_t index, int error)
 void rc_session_terminated(void *context, uint32_t index)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     rc_session_handshake_over(sessions, index);
     rc_uplink_leave(sessions->uplink, index);
-    if (slot->random != 0) {
-        RC_ASSERT(sessions->connections > 0);
-        sessions->connections--;
-        rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
-        rc_hub_unsubscribe_all(sessions->hub, index); /* told with the client's id */
-        slot->random = 0;
-    }
-    rc_api_abandon(sessions->api, index);
-    if (slot->flags & RC_SLOT_COUNTED) {
-        struct rc_address address;
-        memcpy(address.bytes, slot->address, sizeof(address.bytes));
-        rc_address_limit_remove(&sessions->addresses, &address);
-        slot->flags &= ~(uint32_t)RC_SLOT_COUNTED;
-    }
-    if (sessions->rates != NULL) {
-        sessions->rates[index] = (struct rc_rate){0};
-    }
-    rc_hub_ended(sessions->hub, index);
     rc_session_input_release(sessions, index);
-    if (slot->user != 0) {
-        rc_pool_free(&sessions->truth->users, slot->user);
-        slot->user = 0;
-        sessions->users--;
-        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    if (socket->client != 0) {
+        rc_session_history_release(sessions, index);
+        client_lost(sessions, socket->client);
+    } else {
+        rc_api_abandon(sessions->api, index);
     }
+    if (socket->flags & RC_SOCKET_COUNTED) {
+        rc_address_limit_remove(&sessions->addresses, &sessions->truth->peers[index]);
+        socket->flags &= (uint16_t)~RC_SOCKET_COUNTED;
+    }
+    rc_hub_answers_release(sessions->hub, index);
 }
 
 void rc_sessions_drain(struct rc_sessions *sessions)
@@ -656,14 +796,17 @@ void rc_sessions_drain(struct rc_sessions *sessions)
     }
     sessions->draining = true; /* accepting goes on: whoever comes is answered 503 */
     const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
-    for (uint32_t index = 0; index < sessions->truth->slot_count; index++) {
-        const struct rc_slot *slot = &sessions->truth->slots[index];
-        if (slot->state == RC_SLOT_OPEN) {
+    for (uint32_t index = 1; index <= sessions->hub->clients_high; index++) {
+        const struct rc_client *client = rc_truth_client(sessions->truth, index);
+        if (client->state == RC_CLIENT_OPEN) {
             uint8_t reason[RC_GOODBYE_BYTES_MAX + 1] = {0};
             const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
-            reason[rc_encoding_codec_of(slot->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
+            reason[rc_encoding_codec_of(client->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
             rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
-        } else if (slot->state == RC_SLOT_HTTP && rc_api_waits(sessions->api, index)) {
+        }
+    }
+    for (uint32_t index = 0; index < sessions->truth->socket_count; index++) {
+        if (sessions->truth->sockets[index].state == RC_SOCKET_HTTP && rc_api_waits(sessions->api, index)) {
             rc_api_last(sessions->api, index);
         }
     }

@@ -12,14 +12,14 @@
 /* One request being carried out. */
 struct request {
     struct rc_sessions *sessions;
-    uint32_t slot;
+    uint32_t client;
     const struct rc_operation *operation;
 };
 
 static void request_reply(const struct request *request, const struct rc_event *event)
 {
-    if (rc_hub_reply_event(request->sessions->hub, request->slot, event) < 0) {
-        rc_session_failed_memory(request->sessions, request->slot);
+    if (rc_hub_reply_event(request->sessions->hub, request->client, event) < 0) {
+        rc_client_failed_memory(request->sessions, request->client);
     }
 }
 
@@ -42,7 +42,7 @@ static const struct rc_config_namespace *request_namespace(const struct request 
 /* Not allowed by a rule: 401 to the anonymous whom being a user would help, else 403. */
 static void request_refuse(const struct request *request, enum rc_who who, struct rc_span message)
 {
-    const struct rc_span user = rc_session_user(request->sessions, request->slot);
+    const struct rc_span user = rc_session_user(request->sessions, request->client);
     const bool unknown = rc_permission_refusal(who, user) == RC_CODE_UNAUTHORIZED;
     request_error(request, unknown ? RC_CODE_UNAUTHORIZED : RC_CODE_FORBIDDEN,
                   unknown ? RC_SPAN("only users may do this, and you are anonymous") : message);
@@ -76,7 +76,7 @@ static bool request_channel_ok(const struct request *request)
 static void request_subscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    const struct rc_slot *slot = &sessions->truth->slots[request->slot];
+    const struct rc_client *client = rc_truth_client(sessions->truth, request->client);
     const struct rc_span name = request->operation->channel;
     if (!request_channel_ok(request)) {
         return;
@@ -85,19 +85,19 @@ static void request_subscribe(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
         return;
     }
-    if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->slot), name)) {
+    if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->client), name)) {
         request_refuse(request, request_namespace(request)->subscribe,
                        RC_SPAN("you may not subscribe to this channel"));
         return;
     }
     const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->slot, existing) != 0;
+    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->client, existing) != 0;
     if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & (RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED))) {
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
     }
     if (!subscribed &&
-        (uint32_t)slot->subscription_count + slot->pending_count >= sessions->config->limits.max_channels) {
+        (uint32_t)client->subscription_count + client->pending_count >= sessions->config->limits.max_channels) {
         request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
         return;
     }
@@ -107,12 +107,12 @@ static void request_subscribe(const struct request *request)
     const uint32_t state =
         rc == 0 ? rc_truth_channel(sessions->truth, channel)->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL) : 0;
     if (state == RC_CHANNEL_ACTIVE) {
-        rc = rc_hub_subscribe(sessions->hub, request->slot, channel) == 0 ? -ENOMEM : 0;
+        rc = rc_hub_subscribe(sessions->hub, request->client, channel) == 0 ? -ENOMEM : 0;
         if (rc == 0) {
             request_done(request, RC_EVENT_SUBSCRIBED);
         }
     } else if (rc == 0) {
-        rc = rc_hub_wait(sessions->hub, request->slot, channel, request->operation->id);
+        rc = rc_hub_wait(sessions->hub, request->client, channel, request->operation->id);
     }
     if (rc < 0) {
         request_error(request, RC_CODE_UNAVAILABLE,
@@ -129,9 +129,9 @@ static void request_subscribe(const struct request *request)
 static bool request_waits(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    struct rc_slot *slot = &sessions->truth->slots[request->slot];
+    struct rc_client *client = rc_truth_client(sessions->truth, request->client);
     const struct rc_span name = request->operation->channel;
-    if (slot->pending_count == 0) {
+    if (client->pending_count == 0) {
         return false;
     }
     const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
@@ -139,10 +139,10 @@ static bool request_waits(const struct request *request)
         return false;
     }
     if (request->operation->type != RC_OPERATION_UNSUBSCRIBE &&
-        rc_hub_subscription(sessions->hub, request->slot, channel) != 0) {
+        rc_hub_subscription(sessions->hub, request->client, channel) != 0) {
         return false; /* it only asks again how far the promise reaches */
     }
-    slot->flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     return true;
 }
 
@@ -162,9 +162,9 @@ static bool request_unsubscribe(const struct request *request)
         return false;
     }
     const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(sessions->hub, request->slot, channel);
+    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(sessions->hub, request->client, channel);
     if (subscription != 0) {
-        rc_hub_unsubscribe(sessions->hub, request->slot, subscription);
+        rc_hub_unsubscribe(sessions->hub, request->client, subscription);
     }
     request_done(request, RC_EVENT_UNSUBSCRIBED);
     return true;
@@ -205,7 +205,7 @@ static bool request_send_up(const struct request *request, enum rc_record_type t
     struct rc_sessions *sessions = request->sessions;
     const struct rc_operation *operation = request->operation;
     view->head.time_ns = sessions->io->now_ns;
-    view->head.origin = rc_session_ref(sessions, request->slot);
+    view->head.origin = rc_session_ref(sessions, request->client);
     view->head.data_bytes = (uint32_t)operation->data.count;
     view->head.event_bytes = (uint8_t)operation->event.count;
     view->event = (const char *)operation->event.bytes;
@@ -250,7 +250,7 @@ static bool request_channel_publish(const struct request *request)
     }
     if (rc_permission_reserved(channel)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
-    } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->slot), channel)) {
+    } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->client), channel)) {
         request_refuse(request, request_namespace(request)->publish, RC_SPAN("you may not publish to this channel"));
     } else {
         return !request_waits(request) && request_publish(request, channel, 0);
@@ -261,7 +261,7 @@ static bool request_channel_publish(const struct request *request)
 static bool request_broadcast(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->slot),
+    if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->client),
                               (struct rc_span){0})) {
         request_refuse(request, sessions->config->permissions.broadcast, RC_SPAN("you may not broadcast"));
         return true;
@@ -272,7 +272,7 @@ static bool request_broadcast(const struct request *request)
 static bool request_direct(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->slot),
+    if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->client),
                               (struct rc_span){0})) {
         request_refuse(request, sessions->config->permissions.direct, RC_SPAN("you may not send direct messages"));
         return true;
@@ -320,9 +320,9 @@ static bool request_presence(const struct request *request)
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
     } else if (rc_permission_reserved(name)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server knows who is in this channel"));
-    } else if (!rc_permission_allows(space->presence_who, rc_session_user(sessions, request->slot), name)) {
+    } else if (!rc_permission_allows(space->presence_who, rc_session_user(sessions, request->client), name)) {
         request_refuse(request, space->presence_who, RC_SPAN("you may not see who is in this channel"));
-    } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->slot, channel) == 0) {
+    } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
     } else {
         const struct rc_query_head head = {
@@ -330,7 +330,7 @@ static bool request_presence(const struct request *request)
             .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
         struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
                                                  .channel_hash = hash,
-                                                 .origin = rc_session_ref(sessions, request->slot),
+                                                 .origin = rc_session_ref(sessions, request->client),
                                                  .data_bytes = sizeof(head),
                                                  .channel_bytes = (uint8_t)name.count,
                                                  .request_id_bytes = (uint8_t)operation->id.count},
@@ -381,10 +381,10 @@ static bool request_run(const struct request *request)
     return true;
 }
 
-bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opcode, const uint8_t *bytes, size_t count,
-                        uint32_t *done)
+bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t opcode, const uint8_t *bytes,
+                        size_t count, uint32_t *done)
 {
-    const struct rc_slot *its = &sessions->truth->slots[slot];
+    const struct rc_client *its = rc_truth_client(sessions->truth, client);
     const struct rc_config_endpoint *endpoint =
         its->endpoint == RC_ENDPOINT_PATH ? NULL : &sessions->config->endpoints[its->endpoint];
     struct rc_reader reader;
@@ -395,11 +395,11 @@ bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opc
                     opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT, rc_span_of(bytes, count),
                     &sessions->scratch, endpoint);
     int rc;
-    while (its->state == RC_SLOT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
+    while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
         if (seen++ < *done) {
             continue;
         }
-        const struct request request = {.sessions = sessions, .slot = slot, .operation = &operation};
+        const struct request request = {.sessions = sessions, .client = client, .operation = &operation};
         if (rc < 0) {
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
@@ -412,23 +412,23 @@ bool rc_session_message(struct rc_sessions *sessions, uint32_t slot, uint8_t opc
     return true;
 }
 
-void rc_session_join(struct rc_sessions *sessions, uint32_t slot, struct rc_span name)
+void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("*"))) {
-        sessions->truth->slots[slot].flags |= RC_SLOT_EVERYBODY;
+        rc_truth_client(sessions->truth, client)->flags |= RC_CLIENT_EVERYBODY;
         return;
     }
     const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    if (channel != 0 && rc_hub_subscription(sessions->hub, slot, channel) != 0) {
+    if (channel != 0 && rc_hub_subscription(sessions->hub, client, channel) != 0) {
         return;
     }
     bool joined = channel != 0;
     if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
-        joined = rc_hub_subscribe(sessions->hub, slot, channel) != 0;
+        joined = rc_hub_subscribe(sessions->hub, client, channel) != 0;
     } else if (joined) {
-        joined = rc_hub_join(sessions->hub, slot, channel) == 0;
+        joined = rc_hub_join(sessions->hub, client, channel) == 0;
     }
     if (!joined) {
-        rc_hub_break(sessions->hub, slot); /* it would never hear what it relies on, without a word */
+        rc_hub_break(sessions->hub, client); /* it would never hear what it relies on, without a word */
     }
 }

@@ -31,11 +31,12 @@ struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t i
 {
     static const struct rc_address loopback = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     static const struct rc_address unknown = {{0}};
-    const struct rc_slot *slot = &sessions->truth->slots[index];
-    struct rc_address peer;
-    memcpy(peer.bytes, slot->address, sizeof(peer.bytes));
+    const struct rc_address peer = sessions->truth->peers[index];
     /* A Unix socket's peer has no address but is of this machine; so is a loopback listener's whose address could not be asked for. */
-    return (slot->flags & (RC_SLOT_UNIX | RC_SLOT_LOOPBACK)) && rc_address_equal(&peer, &unknown) ? loopback : peer;
+    return (sessions->truth->sockets[index].flags & (RC_SOCKET_UNIX | RC_SOCKET_LOOPBACK)) &&
+                   rc_address_equal(&peer, &unknown)
+               ? loopback
+               : peer;
 }
 
 struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t index,
@@ -62,20 +63,20 @@ static int peer_refuse(struct rc_sessions *sessions, uint32_t index, const char 
 int rc_session_preface(void *context, uint32_t index, const uint8_t *bytes, uint32_t count, bool *done)
 {
     struct rc_sessions *sessions = context;
-    struct rc_slot *slot = &sessions->truth->slots[index];
+    struct rc_socket *socket = &sessions->truth->sockets[index];
     const struct rc_address peer = rc_session_peer(sessions, index);
     *done = true;
     if (!rc_cidr_list_contains(&sessions->trusted, &peer)) {
         return 0; /* anybody can write such a header: theirs is an unknown request */
     }
-    const uint32_t before = slot->input == 0 ? 0 : rc_truth_input(sessions->truth, slot->input)->parked_bytes;
+    const uint32_t before = socket->input == 0 ? 0 : rc_truth_input(sessions->truth, socket->input)->parked_bytes;
     const uint8_t *all = bytes;
     uint32_t all_count = count;
     if (before > 0) {
         if (rc_session_park(sessions, index, bytes, count) < 0) {
             return peer_refuse(sessions, index, "no memory");
         }
-        const struct rc_input *input = rc_truth_input(sessions->truth, slot->input);
+        const struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
         all = rc_heap_at(&sessions->truth->heap, input->parked);
         all_count = input->parked_bytes;
     }
@@ -97,8 +98,8 @@ int rc_session_preface(void *context, uint32_t index, const uint8_t *bytes, uint
         rc_session_unpark(sessions, index, all_count);
     }
     if (header.has_addresses) {
-        memcpy(slot->address, header.source.bytes, sizeof(slot->address));
-        slot->port = header.source_port;
+        sessions->truth->peers[index] = header.source;
+        socket->port = header.source_port;
     }
     return used - (int)before;
 }

@@ -36,8 +36,8 @@ static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const st
     for (uint32_t i = 0; i < members->count; i++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
-            const bool only_latest =
-                (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 && truth->slots[subscription->slot].cut != items[i];
+            const bool only_latest = (subscription->flags & RC_SUBSCRIPTION_LATEST) != 0 &&
+                                     rc_truth_client(truth, subscription->client)->cut != items[i];
             uint64_t *position = only_latest ? &latest : &oldest;
             *position = subscription->cursor < *position ? subscription->cursor : *position;
         }
@@ -54,8 +54,8 @@ static void append_tell_gap(struct rc_hub *hub, const struct rc_subscription *su
     const struct rc_event event = {
         .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
     rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
-    if (rc_hub_reply_event(hub, subscription->slot, &event) < 0) {
-        rc_hub_break(hub, subscription->slot); /* a gap that nobody is told of would be silence */
+    if (rc_hub_reply_event(hub, subscription->client, &event) < 0) {
+        rc_hub_break(hub, subscription->client); /* a gap that nobody is told of would be silence */
     }
 }
 
@@ -71,10 +71,10 @@ static void append_log_slow(const struct rc_hub *hub, const struct rc_subscripti
 {
     const struct rc_span name =
         rc_hub_name(hub, rc_truth_channel(hub->truth, rc_truth_group(hub->truth, subscription->group)->channel));
-    rc_named_log_ended("slow_consumer_disconnected", hub->truth, subscription->slot, "behind in a channel",
-                       " channel=\"%.*s\" behind_bytes=%llu behind_messages=%u", (int)name.count,
-                       (const char *)name.bytes, (unsigned long long)(log->head - subscription->cursor),
-                       log->frames - from);
+    rc_named_log_client("slow_consumer_disconnected", hub->truth, subscription->client, "behind in a channel",
+                        " channel=\"%.*s\" behind_bytes=%llu behind_messages=%u", (int)name.count,
+                        (const char *)name.bytes, (unsigned long long)(log->head - subscription->cursor),
+                        log->frames - from);
 }
 
 /* One subscription fell off: everything before `keep` goes. */
@@ -83,12 +83,13 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
 {
     struct rc_truth *truth = hub->truth;
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
-    const uint32_t slot_index = subscription->slot;
-    if (truth->slots[slot_index].cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
+    const uint32_t client_index = subscription->client;
+    if (rc_truth_client(truth, client_index)->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        rc_named_log_ended("slow_consumer_disconnected", truth, slot_index, "no memory for the rest of a message", "");
-        rc_io_terminate(hub->io, slot_index);
+        rc_named_log_client("slow_consumer_disconnected", truth, client_index, "no memory for the rest of a message",
+                            "");
+        hub->handlers.end(hub->handlers.context, client_index);
         return;
     }
     if (subscription->cursor >= keep) {
@@ -101,9 +102,9 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
         append_log_slow(hub, subscription, log, from);
-        rc_hub_close_connection(hub, slot_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
-                                strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
-        hub->handlers.flushed(hub->handlers.context, slot_index);
+        rc_hub_close_client(hub, client_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
+                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
+        hub->handlers.flushed(hub->handlers.context, client_index);
         return;
     case RC_SLOW_SKIP:
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_SKIPPED, lost);
@@ -323,7 +324,7 @@ static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct r
     }
 }
 
-/* Leaves connections of this worker out of the newest frame. */
+/* Leaves clients of this worker out of the newest frame. */
 static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, uint8_t encoding,
                                const struct rc_envelope_view *view)
 {
@@ -333,16 +334,13 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
     for (uint32_t i = 0; i < view->head.exclude_count + (origin ? 1u : 0u); i++) {
         const struct rc_client_ref ref =
             i < view->head.exclude_count ? rc_envelope_exclude(view, i) : view->head.origin;
-        if (ref.worker != hub->worker || ref.random == 0 || ref.slot >= hub->truth->slot_count) {
+        struct rc_client *client = ref.worker == hub->worker ? rc_truth_named(hub->truth, ref.slot, ref.random) : NULL;
+        if (client == NULL || client->encoding != encoding) {
             continue;
         }
-        struct rc_slot *slot = &hub->truth->slots[ref.slot];
-        if (slot->random != ref.random || slot->encoding != encoding) {
-            continue;
-        }
-        if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, ref.slot, slot->generation) == 0) {
-            slot->flags |= RC_SLOT_EXCLUDED;
-            slot->excluded_turn = hub->turn;
+        if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, client->random) == 0) {
+            client->flags |= RC_CLIENT_EXCLUDED;
+            client->excluded_turn = hub->turn;
             excluded++;
         } else {
             rc_hub_break(hub, ref.slot); /* no memory to leave it out: it must not get what is not for it */
@@ -662,9 +660,9 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     struct rc_truth *truth = hub->truth;
     const struct rc_client_ref *target = &view->head.target;
-    struct rc_slot *slot = target->slot < truth->slot_count ? &truth->slots[target->slot] : NULL;
-    if (target->worker != hub->worker || slot == NULL || target->random == 0 || slot->random != target->random ||
-        slot->state != RC_SLOT_OPEN) {
+    struct rc_client *client =
+        target->worker == hub->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
+    if (client == NULL || client->state != RC_CLIENT_OPEN) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;
     }
@@ -676,24 +674,24 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
     };
-    if (slot->direct_log == 0) {
-        slot->direct_log = rc_pool_alloc(&truth->logs);
+    if (client->direct_log == 0) {
+        client->direct_log = rc_pool_alloc(&truth->logs);
     }
-    struct rc_channel_log *log = slot->direct_log == 0 ? NULL : rc_truth_log(truth, slot->direct_log);
-    const size_t bytes_max = rc_event_unit_bytes_max(slot->encoding, &event);
+    struct rc_channel_log *log = client->direct_log == 0 ? NULL : rc_truth_log(truth, client->direct_log);
+    const size_t bytes_max = rc_event_unit_bytes_max(client->encoding, &event);
     if (log == NULL || !append_direct_room(hub, log, bytes_max)) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        rc_named_log_ended("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
-                           " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
-        rc_hub_close_connection(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
-                                strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
+        rc_named_log_client("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
+                            " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
+        rc_hub_close_client(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
+                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
         hub->handlers.flushed(hub->handlers.context, target->slot);
         return 0;
     }
     const size_t bytes =
-        rc_event_unit_write(slot->encoding, NULL, &event, bytes_max, rc_channel_log_tail(log, &truth->heap));
+        rc_event_unit_write(client->encoding, NULL, &event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
         log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
         log->target = log->head;

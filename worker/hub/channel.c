@@ -209,10 +209,10 @@ static void channel_group_release(struct rc_hub *hub, uint32_t index)
 
 /* --- subscriptions --- */
 
-uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t channel)
+uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel)
 {
     const struct rc_truth *truth = hub->truth;
-    for (uint32_t index = truth->slots[slot].subscriptions; index != 0;) {
+    for (uint32_t index = rc_truth_client(truth, client)->subscriptions; index != 0;) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
         if (rc_truth_group(truth, subscription->group)->channel == channel) {
             return index;
@@ -222,11 +222,11 @@ uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t c
     return 0;
 }
 
-uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t channel_index)
+uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t channel_index)
 {
     struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
-    const uint32_t group_index = channel_group(hub, channel_index, slot->encoding);
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    const uint32_t group_index = channel_group(hub, channel_index, client->encoding);
     const uint32_t index = group_index == 0 ? 0 : rc_pool_alloc(&truth->subscriptions);
     if (index == 0 || members_add(&hub->members[group_index], index) < 0) {
         if (index != 0) {
@@ -239,21 +239,21 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t chan
         return 0;
     }
     struct rc_group *group = rc_truth_group(truth, group_index);
-    *rc_truth_subscription(truth, index) = (struct rc_subscription){.slot = slot_index,
+    *rc_truth_subscription(truth, index) = (struct rc_subscription){.client = client_index,
                                                                     .group = group_index,
-                                                                    .next = slot->subscriptions,
+                                                                    .next = client->subscriptions,
                                                                     .member = hub->members[group_index].count - 1};
-    slot->subscriptions = index;
-    slot->subscription_count++;
+    client->subscriptions = index;
+    client->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
     if (hub->handlers.member_changed != NULL) {
-        hub->handlers.member_changed(hub->handlers.context, slot_index, channel_index, true);
+        hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
     }
     if (group->log != 0) {
         const struct rc_channel_log *log = rc_truth_log(truth, group->log);
         if (log->head != log->served) {
             rc_hub_set_cursor(hub, index, log->head);
-            rc_hub_touch(hub, slot_index); /* to be seen to have caught up, should the running turn be past it */
+            rc_hub_touch(hub, client_index); /* to be seen to have caught up, should the running turn be past it */
         }
     }
     channel_update_interest(hub, channel_index);
@@ -261,25 +261,25 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t chan
     return index;
 }
 
-void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
+void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t index)
 {
     struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
+    struct rc_client *client = rc_truth_client(truth, client_index);
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
-    if (slot->cut == index && rc_hub_detach_cut(hub, slot_index) < 0) {
+    if (client->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
         /* Without the rest of the frame the stream cannot go on: the next turn ends the connection. */
-        slot->cut = 0;
-        rc_hub_break(hub, slot_index);
+        client->cut = 0;
+        rc_hub_break(hub, client_index);
     }
     rc_hub_clear_cursor(hub, index);
-    uint32_t *link = &slot->subscriptions;
+    uint32_t *link = &client->subscriptions;
     while (*link != index) {
         link = &rc_truth_subscription(truth, *link)->next;
     }
     *link = subscription->next;
-    slot->subscription_count--;
+    client->subscription_count--;
     members_remove(hub, &hub->members[group_index], subscription->member);
     rc_pool_free(&truth->subscriptions, index);
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
@@ -288,7 +288,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
         rc_hub_throttle_drop(hub, channel_index);
     }
     if (hub->handlers.member_changed != NULL) {
-        hub->handlers.member_changed(hub->handlers.context, slot_index, channel_index, false);
+        hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, false);
     }
     channel_group_release(hub, group_index);
     channel_update_interest(hub, channel_index);
@@ -298,7 +298,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot_index, uint32_t index)
 
 /* --- requests that wait for the relay --- */
 
-static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id, bool joins)
+static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id, bool joins)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
@@ -309,9 +309,9 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
     }
     struct rc_pending *pending = rc_truth_pending(truth, index);
     *pending = (struct rc_pending){.previous = channel->pending_last,
-                                   .next_of_slot = hub->waiting[slot],
+                                   .next_of_client = hub->waiting[client],
                                    .channel = channel_index,
-                                   .slot = slot,
+                                   .client = client,
                                    .id_bytes = (uint8_t)id.count,
                                    .joins = joins ? 1 : 0};
     if (id.count > 0) {
@@ -323,11 +323,11 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
         rc_truth_pending(truth, channel->pending_last)->next = index;
     }
     channel->pending_last = index;
-    if (hub->waiting[slot] != 0) {
-        rc_truth_pending(truth, hub->waiting[slot])->previous_of_slot = index;
+    if (hub->waiting[client] != 0) {
+        rc_truth_pending(truth, hub->waiting[client])->previous_of_client = index;
     }
-    hub->waiting[slot] = index;
-    truth->slots[slot].pending_count++;
+    hub->waiting[client] = index;
+    rc_truth_client(truth, client)->pending_count++;
     channel_update_interest(hub, channel_index);
     if (channel->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_REFUSED)) {
         hub->handlers.interest_changed(hub->handlers.context,
@@ -336,27 +336,27 @@ static int pending_add(struct rc_hub *hub, uint32_t slot, uint32_t channel_index
     return 0;
 }
 
-int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, struct rc_span id)
+int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id)
 {
-    return pending_add(hub, slot, channel_index, id, false);
+    return pending_add(hub, client, channel_index, id, false);
 }
 
-int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel_index)
+int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
 {
-    const int rc = pending_add(hub, slot, channel_index, (struct rc_span){0}, true);
+    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true);
     if (rc == 0) {
-        hub->truth->slots[slot].flags |= RC_SLOT_WAITS_JOIN;
+        rc_truth_client(hub->truth, client)->flags |= RC_CLIENT_WAITS_JOIN;
     }
     return rc;
 }
 
 /* One request of the connection waits no more. */
-static void pending_over(struct rc_hub *hub, uint32_t slot_index)
+static void pending_over(struct rc_hub *hub, uint32_t client_index)
 {
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
-    slot->pending_count--;
-    if (slot->pending_count == 0 && (slot->flags & RC_SLOT_WAITS_SUBSCRIBE)) {
-        hub->handlers.subscribed(hub->handlers.context, slot_index);
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    client->pending_count--;
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_SUBSCRIBE)) {
+        hub->handlers.subscribed(hub->handlers.context, client_index);
     }
 }
 
@@ -376,16 +376,16 @@ static struct rc_pending pending_remove(struct rc_hub *hub, uint32_t index)
     } else {
         channel->pending_last = pending.previous;
     }
-    if (pending.previous_of_slot != 0) {
-        rc_truth_pending(truth, pending.previous_of_slot)->next_of_slot = pending.next_of_slot;
+    if (pending.previous_of_client != 0) {
+        rc_truth_pending(truth, pending.previous_of_client)->next_of_client = pending.next_of_client;
     } else {
-        hub->waiting[pending.slot] = pending.next_of_slot;
+        hub->waiting[pending.client] = pending.next_of_client;
     }
-    if (pending.next_of_slot != 0) {
-        rc_truth_pending(truth, pending.next_of_slot)->previous_of_slot = pending.previous_of_slot;
+    if (pending.next_of_client != 0) {
+        rc_truth_pending(truth, pending.next_of_client)->previous_of_client = pending.previous_of_client;
     }
     rc_pool_free(&truth->pending, index);
-    pending_over(hub, pending.slot);
+    pending_over(hub, pending.client);
     return pending;
 }
 
@@ -398,11 +398,12 @@ static struct rc_pending pending_drop(struct rc_hub *hub, uint32_t index)
     return pending;
 }
 
-bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_index, uint8_t id[RC_REQUEST_ID_MAX],
+bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel_index, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes)
 {
     uint32_t oldest = 0; /* the list begins with the newest */
-    for (uint32_t index = hub->waiting[slot]; index != 0; index = rc_truth_pending(hub->truth, index)->next_of_slot) {
+    for (uint32_t index = hub->waiting[client]; index != 0;
+         index = rc_truth_pending(hub->truth, index)->next_of_client) {
         oldest = rc_truth_pending(hub->truth, index)->channel == channel_index ? index : oldest;
     }
     if (oldest == 0) {
@@ -415,15 +416,15 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel_inde
 }
 
 /* The server's own request is settled. A client that does not hear what it relies on must not believe that it does. */
-static void pending_joined(struct rc_hub *hub, uint32_t slot_index, uint32_t code)
+static void pending_joined(struct rc_hub *hub, uint32_t client_index, uint32_t code)
 {
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
     if (code != 0) {
-        rc_hub_break(hub, slot_index);
-    } else if (slot->pending_count == 0) {
-        slot->flags &= ~(uint32_t)RC_SLOT_WAITS_JOIN;
-        rc_hub_touch(hub, slot_index);
-        hub->handlers.joined(hub->handlers.context, slot_index);
+        rc_hub_break(hub, client_index);
+    } else if (client->pending_count == 0) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
+        rc_hub_touch(hub, client_index);
+        hub->handlers.joined(hub->handlers.context, client_index);
     }
 }
 
@@ -431,14 +432,14 @@ static void pending_joined(struct rc_hub *hub, uint32_t slot_index, uint32_t cod
 static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending, bool local,
                            uint32_t code)
 {
-    const struct rc_slot *slot = &hub->truth->slots[pending->slot];
-    const bool goes_on = slot->state == RC_SLOT_OPEN && !(slot->flags & RC_SLOT_CLOSE_QUEUED);
-    if (goes_on && code == 0 && rc_hub_subscription(hub, pending->slot, channel_index) == 0 &&
-        rc_hub_subscribe(hub, pending->slot, channel_index) == 0) {
+    const struct rc_client *client = rc_truth_client(hub->truth, pending->client);
+    const bool goes_on = client->state == RC_CLIENT_OPEN && !(client->flags & RC_CLIENT_CLOSE_QUEUED);
+    if (goes_on && code == 0 && rc_hub_subscription(hub, pending->client, channel_index) == 0 &&
+        rc_hub_subscribe(hub, pending->client, channel_index) == 0) {
         code = RC_CODE_UNAVAILABLE;
     }
     if (pending->joins != 0) {
-        pending_joined(hub, pending->slot, code);
+        pending_joined(hub, pending->client, code);
         return;
     }
     if (!goes_on || (code == 0 && pending->id_bytes == 0)) {
@@ -454,8 +455,8 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         .channel_json = rc_hub_name_json(hub, channel),
         .message = RC_SPAN("the subscription could not be registered: try again later"),
     };
-    if (rc_hub_reply_event(hub, pending->slot, &event) < 0) {
-        rc_hub_close_connection(hub, pending->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    if (rc_hub_reply_event(hub, pending->client, &event) < 0) {
+        rc_hub_close_client(hub, pending->client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 
@@ -479,32 +480,32 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local,
 
 /* --- everybody --- */
 
-void rc_hub_opened(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_opened(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_truth *truth = hub->truth;
-    const struct rc_slot *slot = &truth->slots[slot_index];
-    if (slot_index >= hub->slots_high) {
-        hub->slots_high = slot_index + 1;
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    if (client_index > hub->clients_high) {
+        hub->clients_high = client_index;
     }
-    if (!(slot->flags & RC_SLOT_EVERYBODY)) {
+    if (!(client->flags & RC_CLIENT_EVERYBODY)) {
         return;
     }
-    hub->everybody_counts[slot->encoding]++;
-    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[slot->encoding]);
+    hub->everybody_counts[client->encoding]++;
+    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[client->encoding]);
     if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
-        if (rc_hub_everybody_behind(hub, slot_index, rc_truth_log(truth, group->log)->head) < 0) {
-            rc_hub_break(hub, slot_index);
+        if (rc_hub_everybody_behind(hub, client_index, rc_truth_log(truth, group->log)->head) < 0) {
+            rc_hub_break(hub, client_index);
         }
-        rc_hub_touch(hub, slot_index);
+        rc_hub_touch(hub, client_index);
     }
 }
 
-int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t position)
+int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t client_index, uint64_t position)
 {
     struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
-    if (slot->everybody == 0) {
-        const uint32_t group = hub->everybody_groups[slot->encoding];
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    if (client->everybody == 0) {
+        const uint32_t group = hub->everybody_groups[client->encoding];
         const uint32_t index = rc_pool_alloc(&truth->subscriptions);
         if (index == 0 || members_add(&hub->members[group], index) < 0) {
             if (index != 0) {
@@ -512,21 +513,21 @@ int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t po
             }
             return -ENOMEM;
         }
-        *rc_truth_subscription(truth, index) = (struct rc_subscription){.slot = slot_index,
+        *rc_truth_subscription(truth, index) = (struct rc_subscription){.client = client_index,
                                                                         .group = group,
                                                                         .member = hub->members[group].count - 1,
                                                                         .flags = RC_SUBSCRIPTION_EVERYBODY};
-        slot->everybody = index;
+        client->everybody = index;
     }
-    rc_hub_set_cursor(hub, slot->everybody, position);
+    rc_hub_set_cursor(hub, client->everybody, position);
     return 0;
 }
 
-void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
-    const uint32_t index = slot->everybody;
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    const uint32_t index = client->everybody;
     if (index == 0) {
         return;
     }
@@ -535,38 +536,38 @@ void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t slot_index)
     rc_hub_clear_cursor(hub, index);
     members_remove(hub, &hub->members[group], rc_truth_subscription(truth, index)->member);
     rc_pool_free(&truth->subscriptions, index);
-    slot->everybody = 0;
+    client->everybody = 0;
 }
 
-void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client_index)
 {
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (slot->flags & RC_SLOT_EVERYBODY) {
-        rc_hub_everybody_caught_up(hub, slot_index);
-        slot->flags &= ~(uint32_t)RC_SLOT_EVERYBODY;
-        hub->everybody_counts[slot->encoding]--;
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (client->flags & RC_CLIENT_EVERYBODY) {
+        rc_hub_everybody_caught_up(hub, client_index);
+        client->flags &= (uint16_t)~RC_CLIENT_EVERYBODY;
+        hub->everybody_counts[client->encoding]--;
     }
 }
 
-void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client_index)
 {
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
-    slot->cut = 0; /* the socket is gone: nothing needs to be completed */
-    while (slot->subscriptions != 0) {
-        rc_hub_unsubscribe(hub, slot_index, slot->subscriptions);
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    client->cut = 0; /* the wire is gone: nothing needs to be completed */
+    while (client->subscriptions != 0) {
+        rc_hub_unsubscribe(hub, client_index, client->subscriptions);
     }
 }
 
-void rc_hub_ended(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_ended(struct rc_hub *hub, uint32_t client_index)
 {
-    rc_hub_unsubscribe_all(hub, slot_index);
-    while (hub->waiting[slot_index] != 0) {
-        (void)pending_drop(hub, hub->waiting[slot_index]);
+    rc_hub_unsubscribe_all(hub, client_index);
+    while (hub->waiting[client_index] != 0) {
+        (void)pending_drop(hub, hub->waiting[client_index]);
     }
-    rc_hub_everybody_leave(hub, slot_index);
-    rc_hub_private_release(hub, slot_index);
-    while (hub->slots_high > 0 && hub->truth->slots[hub->slots_high - 1].random == 0) {
-        hub->slots_high--;
+    rc_hub_everybody_leave(hub, client_index);
+    rc_hub_output_release(hub, client_index);
+    while (hub->clients_high > 0 && rc_truth_client(hub->truth, hub->clients_high)->random == 0) {
+        hub->clients_high--;
     }
 }
 
@@ -621,9 +622,9 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -ENOMEM, "no address space for the member lists of %u channels",
                           truth->groups.count_max);
     }
-    hub->waiting = calloc(truth->slot_count, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
+    hub->waiting = calloc(truth->clients.count_max, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
     if (hub->waiting == NULL) {
-        return rc_err_set(err, -ENOMEM, "no memory for what %u connections wait for", truth->slot_count);
+        return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
     channel_find_critical(hub);
     const struct rc_span name = RC_SPAN("*");
@@ -650,8 +651,10 @@ void rc_hub_close(struct rc_hub *hub)
     rc_hashmap_free(&hub->throttles);
     free(hub->dirty_groups.items);
     free(hub->turn_groups.items);
-    free(hub->dirty_slots.items);
-    free(hub->turn_slots.items);
+    free(hub->dirty_clients.items);
+    free(hub->turn_clients.items);
+    free(hub->dirty_sockets.items);
+    free(hub->turn_sockets.items);
     free(hub->sources);
     free(hub->waiting);
     rc_compressor_close(&hub->compressor);

@@ -99,8 +99,7 @@ void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *hea
     log->head += frame_bytes;
 }
 
-int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint32_t slot,
-                           uint32_t generation)
+int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint64_t random)
 {
     if (log->exclusion_count == log->exclusion_capacity) {
         const uint32_t block =
@@ -117,12 +116,12 @@ int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uin
         log->exclusion_capacity = (uint32_t)(rc_heap_block_bytes(heap, block) / sizeof(struct rc_exclusion));
     }
     struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
-    list[log->exclusion_count++] = (struct rc_exclusion){.position = position, .slot = slot, .generation = generation};
+    list[log->exclusion_count++] = (struct rc_exclusion){.position = position, .random = random};
     return 0;
 }
 
 bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position,
-                             uint32_t slot, uint32_t generation)
+                             uint64_t random)
 {
     if (log->exclusion_count == 0) {
         return false;
@@ -139,7 +138,7 @@ bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_h
         }
     }
     for (; low < log->exclusion_count && list[low].position == position; low++) {
-        if (list[low].slot == slot && list[low].generation == generation) {
+        if (list[low].random == random) {
             return true;
         }
     }

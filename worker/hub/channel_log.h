@@ -70,12 +70,11 @@ static inline uint8_t *rc_channel_log_tail(const struct rc_channel_log *log, con
 void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame_bytes, uint64_t order,
                            uint64_t key, uint32_t flags);
 
-/* Excludes a connection from the frame at `position`, which is the newest. -ENOMEM: not excluded. */
-int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint32_t slot,
-                           uint32_t generation);
+/* Excludes a client from the frame at `position`, which is the newest. -ENOMEM: not excluded. */
+int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint64_t random);
 
 bool rc_channel_log_excluded(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position,
-                             uint32_t slot, uint32_t generation);
+                             uint64_t random);
 
 /* Gives the log's blocks back; the log is as new but keeps its positions. */
 void rc_channel_log_clear(struct rc_channel_log *log, struct rc_heap *heap);

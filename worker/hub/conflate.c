@@ -149,12 +149,13 @@ static void conflate_members(struct rc_hub *hub, uint32_t group_index, const str
         if (!(subscription->flags & RC_SUBSCRIPTION_CURSOR) || subscription->cursor >= keep) {
             continue;
         }
-        if (truth->slots[subscription->slot].cut == index && rc_hub_detach_cut(hub, subscription->slot) < 0) {
+        if (rc_truth_client(truth, subscription->client)->cut == index &&
+            rc_hub_keep_cut(hub, subscription->client) < 0) {
             rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
             rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-            rc_named_log_ended("slow_consumer_disconnected", truth, subscription->slot,
-                               "no memory for the rest of a message", "");
-            rc_io_terminate(hub->io, subscription->slot);
+            rc_named_log_client("slow_consumer_disconnected", truth, subscription->client,
+                                "no memory for the rest of a message", "");
+            hub->handlers.end(hub->handlers.context, subscription->client);
             continue;
         }
         if (subscription->cursor < keep) {

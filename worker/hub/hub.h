@@ -3,11 +3,11 @@
  *
  * Owned by the worker's main(); one thread. Messages come down from the relay (rc_hub_message, in sequence), are encoded once per
  * encoding into channel logs, and leave in the turn (rc_hub_turn): one send per connection and round. Replies of the worker
- * itself go into the connection's private buffer. Upward calls are in struct rc_hub_handlers.
+ * itself go into the client's output. Upward calls are in struct rc_hub_handlers.
  *
  *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
- *   private.c   replies, directs, close frames      turn.c     who is served, and when
- *   serve.c     what one connection gets            settle.c   what became of the sends
+ *   output.c    replies, answers, close frames      turn.c     who is served, and when
+ *   serve.c     what one client gets                settle.c   what became of the sends
  *   throttle.c  messages held back by min_interval   conflate.c the newest message of each key
  */
 #ifndef RC_WORKER_HUB_HUB_H
@@ -26,8 +26,8 @@
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 
-#define RC_HUB_TIMES_MAX 1024u  /* messages of a turn whose latency is observed */
-#define RC_HUB_PRIVATE_MIN 256u /* first block of private replies */
+#define RC_HUB_TIMES_MAX 1024u /* messages of a turn whose latency is observed */
+#define RC_HUB_OUTPUT_MIN 256u /* first block of replies */
 
 /* A growing list of indexes; private. */
 struct rc_index_list {
@@ -56,17 +56,21 @@ struct rc_hub_handlers {
     void *context; /* borrowed */
     /* The worker's interest in a channel began or ended (channel->flags has RC_CHANNEL_WANTED). */
     void (*interest_changed)(void *context, uint32_t channel);
-    /* A connection subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
-    void (*member_changed)(void *context, uint32_t slot, uint32_t channel, bool joined);
-    /* Everything that the server joined for a connection is registered: it may be read. */
-    void (*joined)(void *context, uint32_t slot);
-    /* No subscribe request of a connection that is RC_SLOT_WAITS_SUBSCRIBE waits any more. In the middle of the channel's settling:
+    /* A client subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
+    void (*member_changed)(void *context, uint32_t client, uint32_t channel, bool joined);
+    /* Everything that the server joined for a client is registered: it may be read. */
+    void (*joined)(void *context, uint32_t client);
+    /* No subscribe request of a client that is RC_CLIENT_WAITS_SUBSCRIBE waits any more. In the middle of the channel's settling:
      * nothing may be carried out for it here. */
-    void (*subscribed)(void *context, uint32_t slot);
-    /* The private output of a connection went below the limit: it may be read again. */
-    void (*replies_drained)(void *context, uint32_t slot);
-    /* Everything private, the close frame or the last HTTP response included, has left. */
-    void (*flushed)(void *context, uint32_t slot);
+    void (*subscribed)(void *context, uint32_t client);
+    /* What a socket still has to send of its client's output, or of its own, became less: it may be read again. */
+    void (*replies_drained)(void *context, uint32_t socket);
+    /* All output of a client, the close frame included, has left. */
+    void (*flushed)(void *context, uint32_t client);
+    /* All answers of a socket without a client have left. */
+    void (*answered)(void *context, uint32_t socket);
+    /* A client cannot go on: it ends now, with the socket that carries it. */
+    void (*end)(void *context, uint32_t client);
     /* Once per round: heartbeat, and with has_critical what came down the ring meanwhile. */
     void (*round)(void *context);
 };
@@ -86,22 +90,24 @@ struct rc_hub {
     struct rc_hashmap names;                      /* channel hash to channel */
     struct rc_members *members;                   /* owned: one per group, index into the groups pool */
     uint64_t members_bytes;                       /* of the reservation */
-    uint32_t *waiting;                            /* owned: first struct rc_pending of each connection; 0 = none */
+    uint32_t *waiting;                            /* owned: first struct rc_pending of each client; 0 = none */
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
-    uint32_t everybody_counts[RC_ENCODING_COUNT]; /* connections that hear "*" */
+    uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
     uint32_t partial_mask;                        /* encodings that have got the message which is being tried again */
-    uint32_t slots_high;                          /* slots below it may be in use */
+    uint32_t clients_high;                        /* the highest that may be in use */
     uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;          /* of `times` those that the running turn sends */
     uint32_t turn_single_frames;  /* frames of the turn's only log, 0 when it has several */
     struct serve_source *sources; /* owned: scratch of serve.c */
     uint32_t sources_max;
-    struct rc_index_list dirty_groups; /* something was appended since their last turn */
-    struct rc_index_list turn_groups;  /* those of the running turn */
-    struct rc_index_list dirty_slots;  /* private output, or unblocked */
-    struct rc_index_list turn_slots;
+    struct rc_index_list dirty_groups;  /* something was appended since their last turn */
+    struct rc_index_list turn_groups;   /* those of the running turn */
+    struct rc_index_list dirty_clients; /* output of their own, or unblocked */
+    struct rc_index_list turn_clients;
+    struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
+    struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
     struct rc_index_list turn_critical;     /* those that are being served */
     bool has_critical;                      /* some namespace is critical */
@@ -109,7 +115,7 @@ struct rc_hub {
     struct rc_index_list broken;            /* connections whose stream cannot go on */
     struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
-    uint64_t private_bytes;                 /* heap bytes in private output */
+    uint64_t output_bytes;                  /* heap bytes in outputs */
     uint64_t input_bytes;                   /* heap bytes in undecoded input */
     uint64_t *conflate_keys;                /* owned: scratch of conflate.c */
     struct rc_conflate_kept *conflate_kept; /* owned: likewise */
@@ -151,33 +157,33 @@ struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channe
 void rc_hub_release(struct rc_hub *hub, uint32_t channel);
 
 /* A connection's subscription to a channel, or 0. */
-uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t slot, uint32_t channel);
+uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Subscribes; the cursor starts at the log's head. 0 when memory is used up. */
-uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t slot, uint32_t channel);
+uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
-void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t slot, uint32_t subscription);
+void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
-int rc_hub_wait(struct rc_hub *hub, uint32_t slot, uint32_t channel, struct rc_span id);
+int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
 /* The same for what the server joins when a connection opens: nothing leaves towards it before the relay knows, and then
  * handlers.joined is told. What cannot be registered ends the connection. -ENOMEM. */
-int rc_hub_join(struct rc_hub *hub, uint32_t slot, uint32_t channel);
+int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Takes a waiting request of this connection back: true and its id when there was one. */
-bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t slot, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
+bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes);
 /* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint32_t code);
 
 /* The connection ends: drops all its subscriptions, while it is known whose they were. */
-void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t slot);
-/* A WebSocket opened or ended on this slot (membership of "*"). With its end its requests that wait end too. */
-void rc_hub_opened(struct rc_hub *hub, uint32_t slot);
-void rc_hub_ended(struct rc_hub *hub, uint32_t slot);
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client);
+/* A client opened or ended (membership of "*"). With its end its requests that wait end too. */
+void rc_hub_opened(struct rc_hub *hub, uint32_t client);
+void rc_hub_ended(struct rc_hub *hub, uint32_t client);
 
 /* The connection is at `position` of "*", not where everybody else is: its cursor is kept in a subscription. -ENOMEM. */
-int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t slot, uint64_t position);
-void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t slot);
+int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t client, uint64_t position);
+void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t client);
 /* The connection hears "*" no more. */
-void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t slot);
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client);
 
 /* --- append.c --- */
 
@@ -227,44 +233,56 @@ bool rc_hub_conflate(struct rc_hub *hub, uint32_t group, struct rc_channel_log *
 uint64_t rc_hub_conflate_until(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t wanted,
                                uint64_t free_min, uint64_t *freed);
 
-/* --- private.c --- */
+/* --- output.c --- */
 
-/* Appends whole frames (or an HTTP response) to the connection's private output. -ENOMEM when its budget is used up: the
- * caller ends the connection. */
-int rc_hub_reply(struct rc_hub *hub, uint32_t slot, const void *bytes, uint32_t count);
-/* Encodes an event for the connection and appends it. */
-int rc_hub_reply_event(struct rc_hub *hub, uint32_t slot, const struct rc_event *event);
+/* Encodes an event for the client and appends it to its output. -ENOMEM when the budget is used up: the caller ends the client. */
+int rc_hub_reply_event(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
 /* "Are you there?", in the client's protocol. -ENOMEM. */
-int rc_hub_heartbeat(struct rc_hub *hub, uint32_t slot);
+int rc_hub_heartbeat(struct rc_hub *hub, uint32_t client);
 /* Appends one WebSocket frame. */
-int rc_hub_reply_frame(struct rc_hub *hub, uint32_t slot, uint8_t opcode, const uint8_t *payload, uint32_t count);
-/* Unsent private bytes of a connection. */
-uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t slot);
-/* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. */
-void rc_hub_close_connection(struct rc_hub *hub, uint32_t slot, uint16_t code, const char *reason, size_t reason_bytes,
-                             bool now);
-/* Gives back private output that has left; tells `flushed` when nothing is left of it. */
-void rc_hub_private_settle(struct rc_hub *hub, uint32_t slot);
-/* Frees private output and direct log. */
-void rc_hub_private_release(struct rc_hub *hub, uint32_t slot);
-/* Keeps the rest of the frame that is cut on the wire, so that its log may go. -ENOMEM: the connection must end. */
-int rc_hub_detach_cut(struct rc_hub *hub, uint32_t slot);
-/* Puts the connection into the next turn. */
-void rc_hub_touch(struct rc_hub *hub, uint32_t slot);
+int rc_hub_reply_frame(struct rc_hub *hub, uint32_t client, uint8_t opcode, const uint8_t *payload, uint32_t count);
+/* Appends bytes of an HTTP answer to the output of a socket that carries no client. -ENOMEM: the caller ends it. */
+int rc_hub_answer(struct rc_hub *hub, uint32_t socket, const void *bytes, uint32_t count);
+/* Unsent bytes of a client's output; of the output that is to leave on a socket. */
+uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t client);
+uint32_t rc_hub_unsent_on(const struct rc_hub *hub, uint32_t socket);
+/* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. A client
+ * without a socket is told nothing: the next turn ends it. */
+void rc_hub_close_client(struct rc_hub *hub, uint32_t client, uint16_t code, const char *reason, size_t reason_bytes,
+                         bool now);
+/* Gives back output that has left; tells `flushed` (`answered`) when nothing is left of it. */
+void rc_hub_output_settle(struct rc_hub *hub, uint32_t client);
+void rc_hub_answers_settle(struct rc_hub *hub, uint32_t socket);
+/* Frees output and direct log. */
+void rc_hub_output_release(struct rc_hub *hub, uint32_t client);
+void rc_hub_answers_release(struct rc_hub *hub, uint32_t socket);
+/* Keeps the frame that is cut on the wire, so that its log may go. -ENOMEM: the client must end. */
+int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client);
+/* Puts the client, or whatever is to leave on the socket, into the next turn. */
+void rc_hub_touch(struct rc_hub *hub, uint32_t client);
+void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
+
+/* From here on the socket carries the client. What the socket still has to send leaves first: answers of earlier requests, the
+ * response to the upgrade. -ENOMEM: nothing changed. Not while sends are queued. */
+int rc_hub_attach(struct rc_hub *hub, uint32_t client, uint32_t socket);
+/* Nothing carries the client any more. What its socket took counts as sent; a frame that was begun on it and not finished begins
+ * anew on the next. Until then the client keeps its places in the logs, like one whose socket takes nothing: its channels' slow
+ * policies bound what is kept for it. */
+void rc_hub_detach(struct rc_hub *hub, uint32_t client);
 
 /* --- turn.c --- */
 
 /* True when something waits to be sent. */
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
-    return hub->dirty_groups.count > 0 || hub->dirty_slots.count > 0 || hub->dirty_critical.count > 0 ||
-           hub->broken.count > 0;
+    return hub->dirty_groups.count > 0 || hub->dirty_clients.count > 0 || hub->dirty_sockets.count > 0 ||
+           hub->dirty_critical.count > 0 || hub->broken.count > 0;
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);
 void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
                        int error);
-void rc_hub_writable(struct rc_hub *hub, uint32_t slot);
+void rc_hub_writable(struct rc_hub *hub, uint32_t socket);
 /* Gives a subscription a cursor (it fell behind), or takes it away (it caught up). */
 void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t position);
 void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
@@ -274,8 +292,8 @@ void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
 bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 /* Gives a log back; *index becomes 0. */
 void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
-/* What the connection was to get next is lost for want of memory: the next turn begins with its end. */
-void rc_hub_break(struct rc_hub *hub, uint32_t slot);
+/* What the client was to get next is lost for want of memory: the next turn begins with its end. */
+void rc_hub_break(struct rc_hub *hub, uint32_t client);
 
 /* --- shared small things --- */
 

@@ -1,5 +1,5 @@
 /*
- * serve: what one connection gets in its turn.
+ * serve: what one client gets in its turn.
  *
  * In one send: the rest of a cut unit, its replies, then [position, target) of all its logs merged in the order in which the
  * hub took them, then its close frame. Where a log ends was settled when the turn began, so that nothing of it overtakes what came
@@ -24,18 +24,18 @@ struct serve_source {
 /* One connection's packet while it is put together. */
 struct serve_packet {
     struct rc_hub *hub;
-    struct rc_slot *slot;
-    uint32_t slot_index;
+    struct rc_client *client;
+    uint32_t client_index;
     struct rc_packet *packet;
     uint32_t frames;
     bool more; /* not everything fitted */
 };
 
 /* Whose place cannot be remembered would lose messages without a word: the connection ends instead. */
-static void serve_everybody_behind(struct rc_hub *hub, uint32_t slot_index, uint64_t position)
+static void serve_everybody_behind(struct rc_hub *hub, uint32_t client_index, uint64_t position)
 {
-    if (rc_hub_everybody_behind(hub, slot_index, position) < 0) {
-        rc_hub_break(hub, slot_index);
+    if (rc_hub_everybody_behind(hub, client_index, position) < 0) {
+        rc_hub_break(hub, client_index);
     }
 }
 
@@ -44,15 +44,15 @@ static void serve_advance(struct serve_packet *p, const struct serve_source *sou
 {
     struct rc_hub *hub = p->hub;
     if (source->kind == RC_PIECE_DIRECT) {
-        rc_truth_log(hub->truth, p->slot->direct_log)->base = position;
+        rc_truth_log(hub->truth, p->client->direct_log)->base = position;
         return;
     }
     const bool caught_up = position == rc_turn_end(hub, source->log);
     if (source->subscription == 0) {
         if (caught_up) {
-            rc_hub_everybody_caught_up(hub, p->slot_index);
+            rc_hub_everybody_caught_up(hub, p->client_index);
         } else {
-            serve_everybody_behind(hub, p->slot_index, position);
+            serve_everybody_behind(hub, p->client_index, position);
         }
     } else if (caught_up) {
         rc_hub_clear_cursor(hub, source->subscription);
@@ -93,25 +93,25 @@ static bool serve_make_source(struct rc_hub *hub, uint32_t index, struct serve_s
 }
 
 /* "*": membership is implicit, only who is behind has a subscription with a cursor. */
-static bool serve_everybody_source(struct rc_hub *hub, uint32_t slot_index, struct serve_source *source)
+static bool serve_everybody_source(struct rc_hub *hub, uint32_t client_index, struct serve_source *source)
 {
-    const struct rc_slot *slot = &hub->truth->slots[slot_index];
-    if (!(slot->flags & RC_SLOT_EVERYBODY)) {
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (!(client->flags & RC_CLIENT_EVERYBODY)) {
         return false;
     }
-    if (slot->everybody != 0) {
-        if (serve_make_source(hub, slot->everybody, source)) {
+    if (client->everybody != 0) {
+        if (serve_make_source(hub, client->everybody, source)) {
             source->subscription = 0;
             return true;
         }
-        const struct rc_subscription *behind = rc_truth_subscription(hub->truth, slot->everybody);
+        const struct rc_subscription *behind = rc_truth_subscription(hub->truth, client->everybody);
         const struct rc_group *its = rc_truth_group(hub->truth, behind->group);
         if (its->log != 0 && behind->cursor == rc_turn_end(hub, rc_truth_log(hub->truth, its->log))) {
-            rc_hub_everybody_caught_up(hub, slot_index);
+            rc_hub_everybody_caught_up(hub, client_index);
         }
         return false;
     }
-    const struct rc_group *group = rc_truth_group(hub->truth, hub->everybody_groups[slot->encoding]);
+    const struct rc_group *group = rc_truth_group(hub->truth, hub->everybody_groups[client->encoding]);
     if (group->log == 0) {
         return false;
     }
@@ -126,13 +126,13 @@ static bool serve_everybody_source(struct rc_hub *hub, uint32_t slot_index, stru
 
 /* What a subscription (0: "*") has for the connection. `held`: only if its place is not remembered already. Inline, since it is on
  * the way of every delivery. */
-static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub *hub, uint32_t slot_index,
+static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub *hub, uint32_t client_index,
                                                                   uint32_t index, bool held,
                                                                   struct serve_source *source)
 {
     if (index == 0) {
-        return !(held && hub->truth->slots[slot_index].everybody != 0) &&
-               serve_everybody_source(hub, slot_index, source);
+        return !(held && rc_truth_client(hub->truth, client_index)->everybody != 0) &&
+               serve_everybody_source(hub, client_index, source);
     }
     return !(held && (rc_truth_subscription(hub->truth, index)->flags & RC_SUBSCRIPTION_CURSOR)) &&
            serve_make_source(hub, index, source);
@@ -142,9 +142,9 @@ static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub 
 static uint32_t serve_collect(struct serve_packet *p, bool held)
 {
     struct rc_hub *hub = p->hub;
-    const struct rc_slot *slot = p->slot;
-    const uint32_t slot_index = p->slot_index;
-    const uint32_t needed = slot->subscription_count + 2u;
+    const struct rc_client *client = p->client;
+    const uint32_t client_index = p->client_index;
+    const uint32_t needed = client->subscription_count + 2u;
     if (needed > hub->sources_max) {
         struct serve_source *more = realloc(hub->sources, (size_t)needed * 2 * sizeof(*more));
         RC_ASSERT(more != NULL); /* max_channels entries of a few dozen bytes, once */
@@ -153,8 +153,8 @@ static uint32_t serve_collect(struct serve_packet *p, bool held)
     }
     struct serve_source *sources = hub->sources;
     uint32_t count = 0;
-    if (slot->direct_log != 0 && !held) {
-        const struct rc_channel_log *log = rc_truth_log(hub->truth, slot->direct_log);
+    if (client->direct_log != 0 && !held) {
+        const struct rc_channel_log *log = rc_truth_log(hub->truth, client->direct_log);
         const uint64_t end = rc_turn_end(hub, log);
         if (log->base < end) {
             sources[count++] =
@@ -162,11 +162,11 @@ static uint32_t serve_collect(struct serve_packet *p, bool held)
         }
         p->more |= end < log->head; /* came while the turn was under way */
     }
-    if (serve_source_of(hub, slot_index, 0, held, &sources[count])) {
+    if (serve_source_of(hub, client_index, 0, held, &sources[count])) {
         count++;
     }
-    for (uint32_t index = slot->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
-        if (serve_source_of(hub, slot_index, index, held, &sources[count])) {
+    for (uint32_t index = client->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
+        if (serve_source_of(hub, client_index, index, held, &sources[count])) {
             count++;
         }
     }
@@ -239,7 +239,7 @@ static bool serve_pass_over(struct serve_packet *p, struct serve_source *source)
 static void serve_fill_merged(struct serve_packet *p, struct serve_source *sources, uint32_t count)
 {
     const struct rc_heap *heap = &p->hub->truth->heap;
-    const bool excluded = (p->slot->flags & RC_SLOT_EXCLUDED) != 0;
+    const bool excluded = (p->client->flags & RC_CLIENT_EXCLUDED) != 0;
     for (uint32_t i = 0; i < count; i++) {
         sources[i].frame = rc_channel_log_find(sources[i].log, heap, sources[i].position);
     }
@@ -278,7 +278,7 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
                (next->kind != RC_PIECE_LATEST || !serve_superseded(p, next))) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
                 rc_channel_log_excluded(next->log, heap, rc_channel_log_frame_position(next->log, heap, next->frame),
-                                        p->slot_index, p->slot->generation)) {
+                                        p->client->random)) {
                 skip = true;
                 break;
             }
@@ -302,33 +302,33 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
 static void serve_fill_cut(struct serve_packet *p)
 {
     struct rc_hub *hub = p->hub;
-    struct rc_slot *slot = p->slot;
+    struct rc_client *client = p->client;
     const struct rc_heap *heap = &hub->truth->heap;
-    if (slot->private != 0) {
-        struct rc_private *private = rc_truth_private(hub->truth, slot->private);
-        if (private->cut_sent < private->cut_bytes) {
+    if (client->output != 0) {
+        struct rc_output *output = rc_truth_output(hub->truth, client->output);
+        if (output->cut_sent < output->cut_bytes) {
             rc_io_packet_add(hub->io, p->packet, RC_PIECE_CUT,
-                             (uint8_t *)rc_heap_at(heap, private->cut_block) + private->cut_sent,
-                             private->cut_bytes - private->cut_sent, 0, private->cut_sent);
-            private->cut_sent = private->cut_bytes;
+                             (uint8_t *)rc_heap_at(heap, output->cut_block) + output->cut_sent,
+                             output->cut_bytes - output->cut_sent, 0, output->cut_sent);
+            output->cut_sent = output->cut_bytes;
         }
     }
-    if (slot->cut != 0) {
+    if (client->cut != 0) {
         struct serve_source source = {.kind = RC_PIECE_DIRECT};
-        if (slot->cut == RC_CUT_DIRECT) {
-            source.log = rc_truth_log(hub->truth, slot->direct_log);
+        if (client->cut == RC_CUT_DIRECT) {
+            source.log = rc_truth_log(hub->truth, client->direct_log);
             source.position = source.log->base;
         } else {
-            const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, slot->cut);
+            const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, client->cut);
             source.kind = subscription->flags & RC_SUBSCRIPTION_LATEST ? RC_PIECE_LATEST : RC_PIECE_LOG;
-            source.subscription = slot->cut == slot->everybody ? 0 : slot->cut;
+            source.subscription = client->cut == client->everybody ? 0 : client->cut;
             source.log = rc_truth_log(hub->truth, rc_truth_group(hub->truth, subscription->group)->log);
             source.position = subscription->cursor;
         }
         const uint32_t frame = rc_channel_log_find(source.log, heap, source.position);
         const uint64_t end = rc_channel_log_frame_position(source.log, heap, frame + 1);
         serve_add(p, &source, source.position, end);
-        slot->cut = 0;
+        client->cut = 0;
         serve_advance(p, &source, end);
         p->frames++;
     }
@@ -336,48 +336,48 @@ static void serve_fill_cut(struct serve_packet *p)
 
 static void serve_fill_replies(struct serve_packet *p)
 {
-    struct rc_slot *slot = p->slot;
-    if (slot->private == 0) {
+    struct rc_client *client = p->client;
+    if (client->output == 0) {
         return;
     }
-    struct rc_private *private = rc_truth_private(p->hub->truth, slot->private);
-    if (private->replies_sent < private->replies_bytes) {
+    struct rc_output *output = rc_truth_output(p->hub->truth, client->output);
+    if (output->replies_sent < output->replies_bytes) {
         rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_REPLIES,
-                         (uint8_t *)rc_heap_at(&p->hub->truth->heap, private->replies) + private->replies_sent,
-                         private->replies_bytes - private->replies_sent, 0, private->replies_sent);
-        private->replies_sent = private->replies_bytes;
+                         (uint8_t *)rc_heap_at(&p->hub->truth->heap, output->replies) + output->replies_sent,
+                         output->replies_bytes - output->replies_sent, 0, output->replies_sent);
+        output->replies_sent = output->replies_bytes;
     }
 }
 
 /* The close frame goes last, and nothing after it. */
 static void serve_fill_close(struct serve_packet *p)
 {
-    struct rc_slot *slot = p->slot;
-    if (!(slot->flags & RC_SLOT_CLOSE_QUEUED) || (slot->flags & RC_SLOT_CLOSE_SENT)) {
+    struct rc_client *client = p->client;
+    if (!(client->flags & RC_CLIENT_CLOSE_QUEUED) || (client->flags & RC_CLIENT_CLOSE_SENT)) {
         return;
     }
     if (p->more || rc_io_packet_full(p->packet)) {
         p->more = true;
         return;
     }
-    const struct rc_private *private = rc_truth_private(p->hub->truth, slot->private);
-    rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_CLOSE, private->close_frame + private->close_sent,
-                     (uint32_t) private->close_bytes - private->close_sent, 0, private->close_sent);
-    slot->flags |= RC_SLOT_CLOSE_SENT;
+    const struct rc_output *output = rc_truth_output(p->hub->truth, client->output);
+    rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_CLOSE, output->close_frame + output->close_sent,
+                     (uint32_t)output->close_bytes - output->close_sent, 0, output->close_sent);
+    client->flags |= RC_CLIENT_CLOSE_SENT;
 }
 
 /* The close frame has left, or begun to: nothing else may. */
-static bool serve_closing(const struct rc_hub *hub, const struct rc_slot *slot)
+static bool serve_closing(const struct rc_hub *hub, const struct rc_client *client)
 {
-    return (slot->flags & RC_SLOT_CLOSE_SENT) ||
-           (slot->private != 0 && rc_truth_private(hub->truth, slot->private)->close_sent > 0);
+    return (client->flags & RC_CLIENT_CLOSE_SENT) ||
+           (client->output != 0 && rc_truth_output(hub->truth, client->output)->close_sent > 0);
 }
 
 static void serve_commit(struct serve_packet *p)
 {
     struct rc_hub *hub = p->hub;
     if (p->more) {
-        rc_hub_touch(hub, p->slot_index); /* the next round */
+        rc_hub_touch(hub, p->client_index); /* the next round */
     }
     if (p->frames > 0) {
         rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p->frames);
@@ -388,25 +388,39 @@ static void serve_commit(struct serve_packet *p)
 
 /* A connection that is caught up everywhere has passed what it was excluded from once a turn that began later is over: in the second
  * one after. The third makes up for the number that the count of turns leaves out when it starts again. */
-static void serve_forget_exclusions(const struct rc_hub *hub, struct rc_slot *slot)
+static void serve_forget_exclusions(const struct rc_hub *hub, struct rc_client *client)
 {
-    if (slot->cursor_count == 0 && hub->turn - slot->excluded_turn >= 3) {
-        slot->flags &= ~(uint32_t)RC_SLOT_EXCLUDED;
+    if (client->cursor_count == 0 && hub->turn - client->excluded_turn >= 3) {
+        client->flags &= (uint16_t)~RC_CLIENT_EXCLUDED;
     }
 }
 
 /* Is only the log of `only` to be looked at? */
-static inline bool serve_narrow(const struct rc_slot *slot, enum rc_turn_scope scope)
+static inline bool serve_narrow(const struct rc_client *client, enum rc_turn_scope scope)
 {
-    return scope == RC_TURN_CRITICAL || (scope == RC_TURN_ALONE && slot->cursor_count == 0 && slot->direct_log == 0);
+    return scope == RC_TURN_CRITICAL ||
+           (scope == RC_TURN_ALONE && client->cursor_count == 0 && client->direct_log == 0);
 }
 
-/* Nothing may be sent, but the connection must remember where it stood in the logs that move on now. */
+/* Can something be sent to the client now? Not while nothing carries it. */
+static inline bool serve_writable(const struct rc_hub *hub, const struct rc_client *client)
+{
+    struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
+    if (socket == NULL) {
+        return false;
+    }
+    if (rc_io_busy(hub->io, client->socket)) {
+        rc_turn_block(hub, socket); /* a TLS record is still leaving; writable comes behind it */
+    }
+    return !(socket->flags & RC_SOCKET_BLOCKED);
+}
+
+/* Nothing may be sent, but the client must remember where it stood in the logs that move on now. */
 static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc_turn_scope scope, uint32_t only)
 {
-    if (serve_narrow(p->slot, scope)) {
+    if (serve_narrow(p->client, scope)) {
         struct serve_source source;
-        if (serve_source_of(p->hub, p->slot_index, only, true, &source)) {
+        if (serve_source_of(p->hub, p->client_index, only, true, &source)) {
             serve_keep_places(p, &source, 1);
         }
     } else {
@@ -419,49 +433,46 @@ static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc
 static inline __attribute__((always_inline)) void serve_fill(struct serve_packet *p, struct serve_source *sources,
                                                              uint32_t count)
 {
-    if (count == 1 && !(p->slot->flags & RC_SLOT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
+    if (count == 1 && !(p->client->flags & RC_CLIENT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
         serve_fill_one(p, sources);
     } else if (count > 0) {
         serve_fill_merged(p, sources, count);
     }
 }
 
-void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope scope, uint32_t only)
+void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope scope, uint32_t only)
 {
-    struct rc_slot *slot = &hub->truth->slots[slot_index];
-    struct serve_packet p = {.hub = hub, .slot = slot, .slot_index = slot_index};
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    struct serve_packet p = {.hub = hub, .client = client, .client_index = client_index};
     if (scope != RC_TURN_CRITICAL) {
-        hub->io->conns[slot_index].turn = hub->turn;
+        client->turn = hub->turn;
     }
-    if (rc_turn_mute(slot)) {
+    if (rc_turn_mute(client)) {
         return;
     }
-    if (rc_io_busy(hub->io, slot_index)) {
-        rc_turn_block(hub, slot); /* a TLS record is still leaving; writable comes behind it */
-    }
-    const bool closing = serve_closing(hub, slot);
-    if (slot->flags & (RC_SLOT_BLOCKED | RC_SLOT_WAITS_JOIN)) {
+    const bool closing = serve_closing(hub, client);
+    if (!serve_writable(hub, client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
         if (!closing) {
             serve_hold(&p, scope, only);
         }
         return;
     }
-    p.packet = rc_io_packet_begin(hub->io, slot_index);
+    p.packet = rc_io_packet_begin(hub->io, client->socket);
     if (closing) {
         serve_fill_close(&p);
         rc_io_packet_commit(hub->io, p.packet);
         return;
     }
-    if (slot->cut != 0 || slot->private != 0) {
+    if (client->cut != 0 || client->output != 0) {
         serve_fill_cut(&p);
         serve_fill_replies(&p); /* `subscribed` goes before what it promises */
     }
-    if (RC_UNLIKELY(slot->flags & RC_SLOT_EXCLUDED)) {
-        serve_forget_exclusions(hub, slot);
+    if (RC_UNLIKELY(client->flags & RC_CLIENT_EXCLUDED)) {
+        serve_forget_exclusions(hub, client);
     }
-    if (serve_narrow(slot, scope)) {
+    if (serve_narrow(client, scope)) {
         struct serve_source source;
-        if (serve_source_of(hub, slot_index, only, false, &source)) {
+        if (serve_source_of(hub, client_index, only, false, &source)) {
             serve_fill(&p, &source, 1);
         }
     } else {
@@ -472,4 +483,27 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t slot_index, enum rc_turn_scope s
         serve_fill_close(&p); /* after everything else, which only its turn brings */
     }
     serve_commit(&p);
+}
+
+void rc_turn_serve_socket(struct rc_hub *hub, uint32_t socket_index)
+{
+    struct rc_socket *socket = &hub->truth->sockets[socket_index];
+    if (!rc_turn_socket_lives(socket) || socket->output == 0) {
+        return; /* it has ended, or a client has taken its answers over */
+    }
+    if (rc_io_busy(hub->io, socket_index)) {
+        rc_turn_block(hub, socket);
+    }
+    if (socket->flags & RC_SOCKET_BLOCKED) {
+        return;
+    }
+    struct rc_output *output = rc_truth_output(hub->truth, socket->output);
+    struct rc_packet *packet = rc_io_packet_begin(hub->io, socket_index);
+    if (output->replies_sent < output->replies_bytes) {
+        rc_io_packet_add(hub->io, packet, RC_PIECE_ANSWER,
+                         (uint8_t *)rc_heap_at(&hub->truth->heap, output->replies) + output->replies_sent,
+                         output->replies_bytes - output->replies_sent, 0, output->replies_sent);
+        output->replies_sent = output->replies_bytes;
+    }
+    rc_io_packet_commit(hub->io, packet);
 }

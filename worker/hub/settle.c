@@ -13,16 +13,16 @@ static bool settle_inside(const struct rc_hub *hub, const struct rc_channel_log 
                                          rc_channel_log_find(log, &hub->truth->heap, position)) != position;
 }
 
-/* Where the connection stands in a log since its packet was put together; `index` 0 is "*". */
-static uint64_t settle_position(const struct rc_hub *hub, const struct rc_slot *slot, uint32_t index)
+/* Where the client stands in a log since its packet was put together; `index` 0 is "*". */
+static uint64_t settle_position(const struct rc_hub *hub, const struct rc_client *client, uint32_t index)
 {
     const struct rc_truth *truth = hub->truth;
-    const uint32_t its = index == 0 ? slot->everybody : index;
+    const uint32_t its = index == 0 ? client->everybody : index;
     const struct rc_subscription *subscription = its == 0 ? NULL : rc_truth_subscription(truth, its);
     if (subscription != NULL && (subscription->flags & RC_SUBSCRIPTION_CURSOR)) {
         return subscription->cursor;
     }
-    const uint32_t group = index == 0 ? hub->everybody_groups[slot->encoding] : subscription->group;
+    const uint32_t group = index == 0 ? hub->everybody_groups[client->encoding] : subscription->group;
     return rc_turn_end(hub, rc_truth_log(truth, rc_truth_group(truth, group)->log));
 }
 
@@ -37,32 +37,29 @@ static void settle_unconflate(struct rc_hub *hub, const struct rc_channel_log *l
 }
 
 /* Puts one piece back of which only `sent` bytes left. */
-static int settle_put_back(struct rc_hub *hub, uint32_t slot_index, const struct rc_piece *piece, uint32_t sent)
+static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const struct rc_piece *piece, uint32_t sent)
 {
     struct rc_truth *truth = hub->truth;
-    struct rc_slot *slot = &truth->slots[slot_index];
-    struct rc_private *private = slot->private != 0 ? rc_truth_private(truth, slot->private) : NULL;
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    struct rc_output *output = client->output != 0 ? rc_truth_output(truth, client->output) : NULL;
     const uint64_t position = piece->position + sent;
     switch ((enum rc_piece_kind)piece->kind) {
     case RC_PIECE_CUT:
-        private
-        ->cut_sent = (uint32_t)position;
+        output->cut_sent = (uint32_t)position;
         return 0;
     case RC_PIECE_REPLIES:
-        private
-        ->replies_sent = (uint32_t)position;
+        output->replies_sent = (uint32_t)position;
         return 0;
     case RC_PIECE_CLOSE:
-        private
-        ->close_sent = (uint8_t)position;
-        slot->flags &= ~(uint32_t)RC_SLOT_CLOSE_SENT;
+        output->close_sent = (uint8_t)position;
+        client->flags &= (uint16_t)~RC_CLIENT_CLOSE_SENT;
         return 0;
     case RC_PIECE_DIRECT: {
-        struct rc_channel_log *log = rc_truth_log(truth, slot->direct_log);
+        struct rc_channel_log *log = rc_truth_log(truth, client->direct_log);
         if (position < log->base) {
             log->base = position;
             if (settle_inside(hub, log, position)) {
-                slot->cut = RC_CUT_DIRECT;
+                client->cut = RC_CUT_DIRECT;
             }
         }
         return 0;
@@ -70,15 +67,15 @@ static int settle_put_back(struct rc_hub *hub, uint32_t slot_index, const struct
     case RC_PIECE_LATEST:
     case RC_PIECE_LOG: {
         uint32_t index = piece->source;
-        const uint64_t before = piece->kind == RC_PIECE_LATEST ? settle_position(hub, slot, index) : 0;
+        const uint64_t before = piece->kind == RC_PIECE_LATEST ? settle_position(hub, client, index) : 0;
         if (index == 0) {
-            if (slot->everybody != 0 && rc_truth_subscription(truth, slot->everybody)->cursor <= position) {
+            if (client->everybody != 0 && rc_truth_subscription(truth, client->everybody)->cursor <= position) {
                 return 0; /* an earlier piece was put back already */
             }
-            if (rc_hub_everybody_behind(hub, slot_index, position) < 0) {
+            if (rc_hub_everybody_behind(hub, client_index, position) < 0) {
                 return -ENOMEM;
             }
-            index = slot->everybody;
+            index = client->everybody;
         } else {
             const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
             if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor <= position) {
@@ -93,50 +90,68 @@ static int settle_put_back(struct rc_hub *hub, uint32_t slot_index, const struct
         }
         /* Also when nothing left: the wire may have stood inside this frame before. */
         if (settle_inside(hub, rc_truth_log(truth, group->log), position)) {
-            slot->cut = index;
+            client->cut = index;
         }
         return 0;
     }
-    case RC_PIECE_BARE:
-        return 0;
+    case RC_PIECE_ANSWER:
+        break; /* no client's */
     }
     return 0;
 }
 
-void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
-                       int error)
+/* Puts back what did not leave; the pieces before it did. */
+static int settle_packet(struct rc_hub *hub, uint32_t client, const struct rc_packet *packet,
+                         const struct rc_piece *pieces, uint32_t sent)
 {
-    struct rc_slot *slot = &hub->truth->slots[packet->slot];
-    if (slot->generation != packet->generation || rc_turn_mute(slot)) {
-        return;
-    }
-    if (error < 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_RESETS, 1);
-        rc_io_terminate(hub->io, packet->slot);
-        return;
-    }
     int rc = 0;
     for (uint32_t i = 0; i < packet->count && rc == 0; i++) {
         if (sent >= pieces[i].count) {
             sent -= pieces[i].count;
             continue;
         }
-        rc = settle_put_back(hub, packet->slot, &pieces[i], sent);
+        rc = settle_put_back(hub, client, &pieces[i], sent);
         sent = 0;
     }
-    if (rc < 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        rc_named_log_ended("memory_disconnected", hub->truth, packet->slot, "no memory for its place in a channel", "");
-        rc_io_terminate(hub->io, packet->slot);
-        return;
-    }
-    rc_turn_block(hub, slot);
-    rc_io_want_writable(hub->io, packet->slot);
+    return rc;
 }
 
-void rc_hub_writable(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
+                       int error)
 {
-    hub->truth->slots[slot_index].flags &= ~(uint32_t)RC_SLOT_BLOCKED;
-    rc_hub_touch(hub, slot_index);
-    rc_hub_private_settle(hub, slot_index);
+    struct rc_socket *socket = &hub->truth->sockets[packet->socket];
+    if (socket->generation != packet->generation || !rc_turn_socket_lives(socket)) {
+        return;
+    }
+    if (error < 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_RESETS, 1);
+        rc_io_terminate(hub->io, packet->socket);
+        return;
+    }
+    if (socket->client == 0) {
+        RC_ASSERT(packet->count == 1 && pieces->kind == RC_PIECE_ANSWER);
+        rc_truth_output(hub->truth, socket->output)->replies_sent = (uint32_t)pieces->position + sent;
+    } else if (rc_turn_mute(rc_truth_client(hub->truth, socket->client))) {
+        return;
+    } else if (settle_packet(hub, socket->client, packet, pieces, sent) < 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        rc_named_log_client("memory_disconnected", hub->truth, socket->client, "no memory for its place in a channel",
+                            "");
+        rc_io_terminate(hub->io, packet->socket);
+        return;
+    }
+    rc_turn_block(hub, socket);
+    rc_io_want_writable(hub->io, packet->socket);
+}
+
+void rc_hub_writable(struct rc_hub *hub, uint32_t socket_index)
+{
+    struct rc_socket *socket = &hub->truth->sockets[socket_index];
+    socket->flags &= (uint16_t)~RC_SOCKET_BLOCKED;
+    rc_hub_touch_socket(hub, socket_index);
+    if (socket->client != 0) {
+        rc_hub_output_settle(hub, socket->client);
+    } else {
+        rc_hub_answers_settle(hub, socket_index);
+    }
 }

@@ -21,7 +21,7 @@ void rc_hub_set_cursor(struct rc_hub *hub, uint32_t index, uint64_t position)
     if (!(subscription->flags & RC_SUBSCRIPTION_CURSOR)) {
         subscription->flags |= RC_SUBSCRIPTION_CURSOR;
         rc_truth_group(hub->truth, subscription->group)->behind++;
-        hub->truth->slots[subscription->slot].cursor_count++;
+        rc_truth_client(hub->truth, subscription->client)->cursor_count++;
         rc_metric_add(hub->metrics, RC_METRIC_BEHIND, 1);
     }
 }
@@ -33,7 +33,7 @@ void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t index)
         subscription->flags &= ~(uint32_t)(RC_SUBSCRIPTION_CURSOR | RC_SUBSCRIPTION_LATEST);
         struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
         group->behind--;
-        hub->truth->slots[subscription->slot].cursor_count--;
+        rc_truth_client(hub->truth, subscription->client)->cursor_count--;
         rc_metric_sub(hub->metrics, RC_METRIC_BEHIND, 1);
         if (group->behind == 0 && group->log != 0) {
             if (!hub->in_turn) {
@@ -56,11 +56,11 @@ void rc_hub_log_free(struct rc_hub *hub, uint32_t *index)
     *index = 0;
 }
 
-void rc_hub_break(struct rc_hub *hub, uint32_t slot_index)
+void rc_hub_break(struct rc_hub *hub, uint32_t client_index)
 {
     rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    hub->truth->slots[slot_index].flags |= RC_SLOT_BROKEN;
-    const int rc = rc_index_list_push(&hub->broken, slot_index);
+    rc_truth_client(hub->truth, client_index)->flags |= RC_CLIENT_BROKEN;
+    const int rc = rc_index_list_push(&hub->broken, client_index);
     RC_ASSERT(rc == 0); /* no memory to end a connection */
 }
 
@@ -80,6 +80,31 @@ void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
     rc_hub_log_free(hub, &group->log);
 }
 
+/* What a client's socket was given in the round has left, or was put back. */
+static void turn_flushed(struct rc_hub *hub, struct rc_socket *socket, uint32_t socket_index)
+{
+    const uint32_t client_index = socket->client;
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (rc_turn_mute(client)) {
+        return;
+    }
+    if (client->direct_log != 0 &&
+        rc_truth_log(hub->truth, client->direct_log)->base == rc_truth_log(hub->truth, client->direct_log)->head) {
+        rc_hub_log_free(hub, &client->direct_log);
+    }
+    if (socket->flags & RC_SOCKET_WAITS_REPLIES) {
+        hub->handlers.replies_drained(hub->handlers.context, socket_index);
+        if (socket->client != client_index) {
+            return; /* reading on, it ended */
+        }
+    }
+    if (client->output != 0 && rc_io_busy(hub->io, socket_index)) {
+        rc_turn_block(hub, socket); /* its last TLS record is still leaving; writable settles it */
+        return;
+    }
+    rc_hub_output_settle(hub, client_index);
+}
+
 /* Sends the batch, settles it, and lets the rest of the worker live between two rounds. */
 static void turn_flush(struct rc_hub *hub)
 {
@@ -92,24 +117,33 @@ static void turn_flush(struct rc_hub *hub)
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_packet *packet = &hub->io->packets[i];
-        struct rc_slot *slot = &hub->truth->slots[packet->slot];
-        if (slot->generation != packet->generation || rc_turn_mute(slot)) {
+        struct rc_socket *socket = &hub->truth->sockets[packet->socket];
+        if (socket->generation != packet->generation || !rc_turn_socket_lives(socket)) {
             continue;
         }
-        if (slot->direct_log != 0 &&
-            rc_truth_log(hub->truth, slot->direct_log)->base == rc_truth_log(hub->truth, slot->direct_log)->head) {
-            rc_hub_log_free(hub, &slot->direct_log);
-        }
-        if (slot->flags & RC_SLOT_WAITS_REPLIES) {
-            hub->handlers.replies_drained(hub->handlers.context, packet->slot);
-        }
-        if (slot->private != 0 && rc_io_busy(hub->io, packet->slot)) {
-            rc_turn_block(hub, slot); /* its last TLS record is still leaving; writable settles it */
+        if (socket->client != 0) {
+            const struct rc_client *client = rc_truth_client(hub->truth, socket->client);
+            if ((client->output | client->direct_log) != 0 || (socket->flags & RC_SOCKET_WAITS_REPLIES)) {
+                turn_flushed(hub, socket, packet->socket);
+            }
             continue;
         }
-        rc_hub_private_settle(hub, packet->slot);
+        if (socket->flags & RC_SOCKET_WAITS_REPLIES) {
+            hub->handlers.replies_drained(hub->handlers.context, packet->socket);
+        }
+        if (socket->output != 0 && rc_io_busy(hub->io, packet->socket)) {
+            rc_turn_block(hub, socket);
+            continue;
+        }
+        rc_hub_answers_settle(hub, packet->socket);
     }
     hub->handlers.round(hub->handlers.context);
+}
+
+static bool turn_hears(const struct rc_truth *truth, uint32_t client_index, uint8_t encoding)
+{
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    return (client->flags & RC_CLIENT_EVERYBODY) && client->encoding == encoding;
 }
 
 /* Everybody who hears a critical group. A connection stands in it once: no mark is needed that it was served. */
@@ -120,17 +154,17 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
     struct rc_members *members = &hub->members[group_index];
     const bool everybody = group->channel == hub->everybody;
     const uint8_t encoding = group->encoding;
-    for (uint32_t i = everybody ? hub->slots_high : members->count; i-- > 0;) {
+    for (uint32_t i = everybody ? hub->clients_high : members->count; i-- > 0;) {
         if (rc_io_batch_full(hub->io)) {
             turn_flush(hub);
         }
         if (everybody) {
-            if ((truth->slots[i].flags & RC_SLOT_EVERYBODY) && truth->slots[i].encoding == encoding) {
-                rc_turn_serve(hub, i, RC_TURN_CRITICAL, 0);
+            if (turn_hears(truth, i + 1, encoding)) {
+                rc_turn_serve(hub, i + 1, RC_TURN_CRITICAL, 0);
             }
         } else if (i < members->count) {
             const uint32_t index = rc_members_items(members)[i];
-            rc_turn_serve(hub, rc_truth_subscription(truth, index)->slot, RC_TURN_CRITICAL, index);
+            rc_turn_serve(hub, rc_truth_subscription(truth, index)->client, RC_TURN_CRITICAL, index);
         }
     }
     if (hub->io->packet_count > 0) {
@@ -199,12 +233,12 @@ static void turn_round(struct rc_hub *hub)
     turn_critical(hub);
 }
 
-static void turn_serve_full(struct rc_hub *hub, uint32_t slot_index)
+static void turn_serve_full(struct rc_hub *hub, uint32_t client_index)
 {
     if (rc_io_batch_full(hub->io)) {
         turn_round(hub);
     }
-    rc_turn_serve(hub, slot_index, RC_TURN_ALL, 0);
+    rc_turn_serve(hub, client_index, RC_TURN_ALL, 0);
 }
 
 /* Everybody in one group. Backwards, so that leaving members do not make others be missed; see rc_members. */
@@ -224,9 +258,9 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
             __builtin_prefetch(rc_truth_subscription(truth, items[i - 4]));
         }
         const uint32_t index = items[i];
-        const uint32_t slot = rc_truth_subscription(truth, index)->slot;
-        if (hub->io->conns[slot].turn != hub->turn) {
-            rc_turn_serve(hub, slot, alone ? RC_TURN_ALONE : RC_TURN_ALL, index);
+        const uint32_t client = rc_truth_subscription(truth, index)->client;
+        if (rc_truth_client(truth, client)->turn != hub->turn) {
+            rc_turn_serve(hub, client, alone ? RC_TURN_ALONE : RC_TURN_ALL, index);
         }
     }
 }
@@ -234,10 +268,9 @@ static void turn_serve_members(struct rc_hub *hub, uint32_t group_index, bool al
 static void turn_serve_everybody(struct rc_hub *hub, uint8_t encoding)
 {
     struct rc_truth *truth = hub->truth;
-    for (uint32_t slot = hub->slots_high; slot-- > 0;) {
-        if ((truth->slots[slot].flags & RC_SLOT_EVERYBODY) && truth->slots[slot].encoding == encoding &&
-            hub->io->conns[slot].turn != hub->turn) {
-            turn_serve_full(hub, slot);
+    for (uint32_t client = hub->clients_high; client > 0; client--) {
+        if (turn_hears(truth, client, encoding) && rc_truth_client(truth, client)->turn != hub->turn) {
+            turn_serve_full(hub, client);
         }
     }
 }
@@ -251,10 +284,14 @@ static void turn_begin(struct rc_hub *hub)
     hub->turn_groups = hub->dirty_groups;
     hub->dirty_groups = groups;
     hub->dirty_groups.count = 0;
-    const struct rc_index_list slots = hub->turn_slots;
-    hub->turn_slots = hub->dirty_slots;
-    hub->dirty_slots = slots;
-    hub->dirty_slots.count = 0;
+    const struct rc_index_list clients = hub->turn_clients;
+    hub->turn_clients = hub->dirty_clients;
+    hub->dirty_clients = clients;
+    hub->dirty_clients.count = 0;
+    const struct rc_index_list sockets = hub->turn_sockets;
+    hub->turn_sockets = hub->dirty_sockets;
+    hub->dirty_sockets = sockets;
+    hub->dirty_sockets.count = 0;
     hub->turn_single_frames = 0;
     for (uint32_t i = 0; i < hub->turn_groups.count; i++) {
         const struct rc_group *group = rc_truth_group(truth, hub->turn_groups.items[i]);
@@ -293,14 +330,14 @@ static void turn_finish(struct rc_hub *hub)
 static void turn_end_broken(struct rc_hub *hub)
 {
     while (hub->broken.count > 0) {
-        const uint32_t slot_index = hub->broken.items[--hub->broken.count];
-        struct rc_slot *slot = &hub->truth->slots[slot_index];
-        if (slot->flags & RC_SLOT_BROKEN) {
-            slot->flags &= ~(uint32_t)RC_SLOT_BROKEN;
-            if (!rc_turn_mute(slot)) {
-                rc_named_log_ended("memory_disconnected", hub->truth, slot_index, "what it was to get next is lost",
-                                   "");
-                rc_io_terminate(hub->io, slot_index);
+        const uint32_t client_index = hub->broken.items[--hub->broken.count];
+        struct rc_client *client = rc_truth_client(hub->truth, client_index);
+        if (client->flags & RC_CLIENT_BROKEN) {
+            client->flags &= (uint16_t)~RC_CLIENT_BROKEN;
+            if (!rc_turn_mute(client)) {
+                rc_named_log_client("memory_disconnected", hub->truth, client_index, "what it was to get next is lost",
+                                    "");
+                hub->handlers.end(hub->handlers.context, client_index);
             }
         }
     }
@@ -313,12 +350,21 @@ void rc_hub_turn(struct rc_hub *hub)
     turn_end_broken(hub);
     turn_begin(hub);
     turn_critical(hub);
-    for (uint32_t i = 0; i < hub->turn_slots.count; i++) {
-        const uint32_t slot = hub->turn_slots.items[i];
-        truth->slots[slot].flags &= ~(uint32_t)RC_SLOT_DIRTY;
-        if (hub->io->conns[slot].turn != hub->turn) {
-            turn_serve_full(hub, slot);
+    for (uint32_t i = 0; i < hub->turn_clients.count; i++) {
+        const uint32_t index = hub->turn_clients.items[i];
+        struct rc_client *client = rc_truth_client(truth, index);
+        client->flags &= (uint16_t)~RC_CLIENT_DIRTY;
+        if (client->turn != hub->turn) {
+            turn_serve_full(hub, index);
         }
+    }
+    for (uint32_t i = 0; i < hub->turn_sockets.count; i++) {
+        const uint32_t index = hub->turn_sockets.items[i];
+        truth->sockets[index].flags &= (uint16_t)~RC_SOCKET_DIRTY;
+        if (rc_io_batch_full(hub->io)) {
+            turn_round(hub);
+        }
+        rc_turn_serve_socket(hub, index);
     }
     for (uint32_t i = 0; i < hub->turn_groups.count; i++) {
         const uint32_t index = hub->turn_groups.items[i];

@@ -15,30 +15,36 @@ static inline uint64_t rc_turn_end(const struct rc_hub *hub, const struct rc_cha
     return log->turn == hub->turn ? log->target : log->served;
 }
 
-/* Nothing may be sent: the socket goes, or its stream cannot go on. */
-static inline bool rc_turn_mute(const struct rc_slot *slot)
+/* Nothing may be sent: the client is gone, or its stream cannot go on. */
+static inline bool rc_turn_mute(const struct rc_client *client)
 {
-    return slot->state == RC_SLOT_FREE || slot->state == RC_SLOT_TERMINATING || slot->state == RC_SLOT_CLOSED ||
-           (slot->flags & RC_SLOT_BROKEN) != 0;
+    return client->state == RC_CLIENT_FREE || (client->flags & RC_CLIENT_BROKEN) != 0;
+}
+
+static inline bool rc_turn_socket_lives(const struct rc_socket *socket)
+{
+    return socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER;
 }
 
 /* Nothing is sent until it is writable; since when, the write timeout wants to know. */
-static inline void rc_turn_block(const struct rc_hub *hub, struct rc_slot *slot)
+static inline void rc_turn_block(const struct rc_hub *hub, struct rc_socket *socket)
 {
-    if (!(slot->flags & RC_SLOT_BLOCKED)) {
-        slot->flags |= RC_SLOT_BLOCKED;
-        slot->blocked_ds = hub->io->now_ds;
+    if (!(socket->flags & RC_SOCKET_BLOCKED)) {
+        socket->flags |= RC_SOCKET_BLOCKED;
+        socket->blocked_ds = hub->io->now_ds;
     }
 }
 
 /* --- serve.c --- */
 
 enum rc_turn_scope {
-    RC_TURN_ALL,      /* everything that there is for the connection: its turn */
+    RC_TURN_ALL,      /* everything that there is for the client: its turn */
     RC_TURN_ALONE,    /* the same, when no log but that of subscription `only` has news in this turn */
     RC_TURN_CRITICAL, /* the log of subscription `only` (0: "*") and nothing else: the rest comes with its turn */
 };
 
-void rc_turn_serve(struct rc_hub *hub, uint32_t slot, enum rc_turn_scope scope, uint32_t only);
+void rc_turn_serve(struct rc_hub *hub, uint32_t client, enum rc_turn_scope scope, uint32_t only);
+/* Sends the answers of a socket that carries no client. */
+void rc_turn_serve_socket(struct rc_hub *hub, uint32_t socket);
 
 #endif

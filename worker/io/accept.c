@@ -21,7 +21,7 @@
  */
 static void accept_arm_entries(struct rc_io *io, uint32_t listener)
 {
-    const uint32_t room = io->truth->slot_count - io->open_count;
+    const uint32_t room = io->truth->socket_count - io->open_count;
     for (uint32_t i = 0; i < RC_IO_ACCEPTS_MAX && room > 0; i++) {
         struct rc_io_accept *accept = &io->accepts[listener * RC_IO_ACCEPTS_MAX + i];
         if (accept->armed) {
@@ -180,7 +180,7 @@ static void accept_ended(struct rc_io *io, uint32_t listener, uint32_t entry, in
     io->accept_retry_ds = io->now_ds + io->accept_backoff_ds;
 }
 
-static void accept_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
+static void accept_ask_peername(struct rc_io *io, uint32_t index, uint32_t bytes)
 {
     if (io->peernames_free_count == 0) {
         return; /* more connections at once than a listen queue holds: their addresses stay unknown, not another's */
@@ -188,25 +188,26 @@ static void accept_ask_peername(struct rc_io *io, uint32_t slot, uint32_t bytes)
     const uint32_t entry = io->peernames_free[--io->peernames_free_count];
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     memset(&io->peernames[entry], 0, sizeof(io->peernames[entry]));
-    io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)slot, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
+    io_uring_prep_cmd_sock(sqe, SOCKET_URING_OP_GETSOCKOPT, (int)index, SOL_SOCKET, SO_PEERNAME, &io->peernames[entry],
                            (int)bytes);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     /* The entry belongs to the request until its completion is handled: a thousand may be under way after a burst. */
-    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, slot));
-    io->conns[slot].inflight |= RC_INFLIGHT_PEERNAME;
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_PEERNAME, entry, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_PEERNAME;
 }
 
 /* A Unix socket's peer has no address. */
-static void slot_set_name(struct rc_slot *slot, const struct sockaddr_in6 *name)
+static void accept_set_peer(struct rc_truth *truth, uint32_t index, const struct sockaddr_in6 *name)
 {
     if (name->sin6_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
-        slot->address[10] = slot->address[11] = 0xff;
-        memcpy(slot->address + 12, &v4->sin_addr, 4);
-        slot->port = ntohs(v4->sin_port);
+        uint8_t *bytes = truth->peers[index].bytes;
+        bytes[10] = bytes[11] = 0xff;
+        memcpy(bytes + 12, &v4->sin_addr, 4);
+        truth->sockets[index].port = ntohs(v4->sin_port);
     } else if (name->sin6_family == AF_INET6) {
-        memcpy(slot->address, &name->sin6_addr, 16);
-        slot->port = ntohs(name->sin6_port);
+        memcpy(truth->peers[index].bytes, &name->sin6_addr, 16);
+        truth->sockets[index].port = ntohs(name->sin6_port);
     }
 }
 
@@ -227,20 +228,24 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
     }
     io->accept_backoff_ds = 0;
     const uint32_t index = (uint32_t)cqe->res;
-    RC_ASSERT(index < io->truth->slot_count);
-    struct rc_slot *slot = &io->truth->slots[index];
-    RC_ASSERT(slot->state == RC_SLOT_FREE);
-    const uint32_t generation = slot->generation + 1;
-    *slot = (struct rc_slot){.generation = generation, .state = RC_SLOT_HTTP, .listener = (uint8_t)listener};
-    io->conns[index] = (struct rc_conn){.mode = RC_IO_HANDSHAKE, .preface = io->preface_listener[listener]};
+    RC_ASSERT(index < io->truth->socket_count);
+    struct rc_socket *socket = &io->truth->sockets[index];
+    RC_ASSERT(socket->state == RC_SOCKET_FREE);
+    const uint32_t generation = socket->generation + 1;
+    *socket = (struct rc_socket){.generation = generation,
+                                 .flags = io->preface_listener[listener] ? RC_SOCKET_PREFACE : 0,
+                                 .state = RC_SOCKET_HTTP,
+                                 .listener = (uint8_t)listener,
+                                 .mode = RC_IO_HANDSHAKE};
+    io->truth->peers[index] = (struct rc_address){{0}};
     if (io->accepts != NULL) {
         RC_ASSERT(entry < RC_IO_ACCEPTS_MAX);
-        slot_set_name(slot, &io->accepts[listener * RC_IO_ACCEPTS_MAX + entry].name);
+        accept_set_peer(io->truth, index, &io->accepts[listener * RC_IO_ACCEPTS_MAX + entry].name);
     }
     io->open_count++;
     if (ended) {
         accept_ended(io, listener, entry,
-                     cqe->res); /* when this one has its slot: how many more there may be is counted */
+                     cqe->res); /* when this one has its place: how many more there may be is counted */
     }
     rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
@@ -257,17 +262,17 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
 
 void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int result)
 {
-    struct rc_slot *slot = &io->truth->slots[index];
-    io->conns[index].inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->inflight &= (uint8_t)~RC_INFLIGHT_PEERNAME;
     RC_ASSERT(entry < RC_IO_PEERNAMES_MAX);
     const struct sockaddr_in6 *name = &io->peernames[entry];
     io->peernames_free[io->peernames_free_count++] = (uint16_t)entry;
-    if (slot->state == RC_SLOT_TERMINATING) {
+    if (socket->state == RC_SOCKET_TERMINATING) {
         rc_io_terminate(io, index);
         return;
     }
     if (result < 0) {
         return; /* a Unix socket, or the peer is gone already */
     }
-    slot_set_name(slot, name);
+    accept_set_peer(io->truth, index, name);
 }

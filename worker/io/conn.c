@@ -17,123 +17,123 @@
 /* ...and goes back when it was silent for so long. */
 #define CONN_QUIET_DS 50u
 
-static uint64_t conn_data(const struct rc_io *io, enum rc_io_op op, uint32_t slot)
+static uint64_t conn_data(const struct rc_io *io, enum rc_io_op op, uint32_t index)
 {
-    return rc_io_user_data(op, io->truth->slots[slot].generation, slot);
+    return rc_io_user_data(op, io->truth->sockets[index].generation, index);
 }
 
-static void conn_arm_receive(struct rc_io *io, uint32_t slot, bool multishot)
+static void conn_arm_receive(struct rc_io *io, uint32_t index, bool multishot)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     if (multishot) {
-        io_uring_prep_recv_multishot(sqe, (int)slot, NULL, 0, 0);
+        io_uring_prep_recv_multishot(sqe, (int)index, NULL, 0, 0);
     } else {
-        io_uring_prep_recv(sqe, (int)slot, NULL, RC_IO_BUFFER_BYTES, 0);
+        io_uring_prep_recv(sqe, (int)index, NULL, RC_IO_BUFFER_BYTES, 0);
     }
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT);
     sqe->buf_group = RC_IO_BUFFER_GROUP;
-    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_RECEIVE, slot));
-    io->conns[slot].inflight |= RC_INFLIGHT_RECEIVE;
-    io->conns[slot].cancelled &= (uint8_t)~RC_INFLIGHT_RECEIVE;
+    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_RECEIVE, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_RECEIVE;
+    io->truth->sockets[index].cancelled &= (uint8_t)~RC_INFLIGHT_RECEIVE;
 }
 
-static void conn_arm_poll(struct rc_io *io, uint32_t slot, unsigned events, enum rc_io_op op, uint8_t bit)
+static void conn_arm_poll(struct rc_io *io, uint32_t index, unsigned events, enum rc_io_op op, uint8_t bit)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_poll_add(sqe, (int)slot, events);
+    io_uring_prep_poll_add(sqe, (int)index, events);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    io_uring_sqe_set_data64(sqe, conn_data(io, op, slot));
-    io->conns[slot].inflight |= bit;
-    io->conns[slot].cancelled &= (uint8_t)~bit;
+    io_uring_sqe_set_data64(sqe, conn_data(io, op, index));
+    io->truth->sockets[index].inflight |= bit;
+    io->truth->sockets[index].cancelled &= (uint8_t)~bit;
 }
 
-static bool conn_readable_state(const struct rc_slot *slot)
+static bool conn_readable_state(const struct rc_socket *socket)
 {
-    return slot->state != RC_SLOT_FREE && slot->state != RC_SLOT_TERMINATING && slot->state != RC_SLOT_CLOSED &&
-           !(slot->flags & RC_SLOT_PEER_ENDED);
+    return socket->state != RC_SOCKET_FREE && socket->state != RC_SOCKET_TERMINATING &&
+           socket->state != RC_SOCKET_CLOSED && !(socket->flags & RC_SOCKET_PEER_ENDED);
 }
 
 /* `more`: the socket is known to have something. */
-static void conn_read(struct rc_io *io, uint32_t slot, bool more)
+static void conn_read(struct rc_io *io, uint32_t index, bool more)
 {
-    const struct rc_conn *conn = &io->conns[slot];
-    if (conn->paused || (conn->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL)) ||
-        !conn_readable_state(&io->truth->slots[slot])) {
+    const struct rc_socket *socket = &io->truth->sockets[index];
+    if ((socket->flags & RC_SOCKET_PAUSED) || (socket->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL)) ||
+        !conn_readable_state(&io->truth->sockets[index])) {
         return;
     }
-    switch ((enum rc_io_mode)conn->mode) {
+    switch ((enum rc_io_mode)socket->mode) {
     case RC_IO_HANDSHAKE:
     case RC_IO_TLS_HANDSHAKE:
-        conn_arm_receive(io, slot, false);
+        conn_arm_receive(io, index, false);
         return;
     case RC_IO_QUIET:
         if (more) {
-            conn_arm_receive(io, slot, false);
+            conn_arm_receive(io, index, false);
         } else {
-            conn_arm_poll(io, slot, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
+            conn_arm_poll(io, index, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
         }
         return;
     case RC_IO_TALKING:
-        conn_arm_receive(io, slot, true);
+        conn_arm_receive(io, index, true);
         return;
     }
 }
 
-void rc_io_read(struct rc_io *io, uint32_t slot)
+void rc_io_read(struct rc_io *io, uint32_t index)
 {
-    conn_read(io, slot, false);
+    conn_read(io, index, false);
 }
 
 /* Cancels one of the `wanted` requests that are in flight, if there is one and no cancellation is under way. One at a time and by
  * its user data, which the kernel finds by hash: by descriptor it looks at every request of the ring (0.2 ms with 5,000). */
-static void conn_cancel(struct rc_io *io, uint32_t slot, uint8_t wanted)
+static void conn_cancel(struct rc_io *io, uint32_t index, uint8_t wanted)
 {
     static const struct {
         uint8_t bit;
         uint8_t op;
     } kinds[] = {
         {RC_INFLIGHT_RECEIVE, RC_OP_RECEIVE}, {RC_INFLIGHT_POLL, RC_OP_POLL}, {RC_INFLIGHT_POLLOUT, RC_OP_POLLOUT}};
-    struct rc_conn *conn = &io->conns[slot];
-    const uint32_t left = conn->inflight & wanted & ~(uint32_t)conn->cancelled;
-    if (conn->inflight & RC_INFLIGHT_CANCEL) {
+    struct rc_socket *socket = &io->truth->sockets[index];
+    const uint32_t left = socket->inflight & wanted & ~(uint32_t)socket->cancelled;
+    if (socket->inflight & RC_INFLIGHT_CANCEL) {
         return;
     }
     for (size_t i = 0; i < RC_ARRAY_COUNT(kinds); i++) {
         if (left & kinds[i].bit) {
             struct io_uring_sqe *sqe = rc_io_sqe(io);
-            io_uring_prep_cancel64(sqe, conn_data(io, (enum rc_io_op)kinds[i].op, slot), 0);
-            io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CANCEL, slot));
-            conn->inflight |= RC_INFLIGHT_CANCEL;
-            conn->cancelled |= kinds[i].bit;
+            io_uring_prep_cancel64(sqe, conn_data(io, (enum rc_io_op)kinds[i].op, index), 0);
+            io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CANCEL, index));
+            socket->inflight |= RC_INFLIGHT_CANCEL;
+            socket->cancelled |= kinds[i].bit;
             return;
         }
     }
 }
 
-void rc_io_pause(struct rc_io *io, uint32_t slot)
+void rc_io_pause(struct rc_io *io, uint32_t index)
 {
-    io->conns[slot].paused = 1;
-    conn_cancel(io, slot, RC_INFLIGHT_RECEIVE);
+    io->truth->sockets[index].flags |= RC_SOCKET_PAUSED;
+    conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     /* A one-shot poll may stay: it reads nothing, and rc_io_on_poll looks at `paused`. */
 }
 
-void rc_io_resume(struct rc_io *io, uint32_t slot)
+void rc_io_resume(struct rc_io *io, uint32_t index)
 {
-    io->conns[slot].paused = 0;
-    rc_io_read(io, slot);
+    io->truth->sockets[index].flags &= (uint16_t)~RC_SOCKET_PAUSED;
+    rc_io_read(io, index);
 }
 
-void rc_io_want_writable(struct rc_io *io, uint32_t slot)
+void rc_io_want_writable(struct rc_io *io, uint32_t index)
 {
-    if (!rc_io_busy(io, slot)) { /* else the completion of the record under way says so */
-        rc_io_arm_pollout(io, slot);
+    if (!rc_io_busy(io, index)) { /* else the completion of the record under way says so */
+        rc_io_arm_pollout(io, index);
     }
 }
 
-void rc_io_arm_pollout(struct rc_io *io, uint32_t slot)
+void rc_io_arm_pollout(struct rc_io *io, uint32_t index)
 {
-    if (!(io->conns[slot].inflight & RC_INFLIGHT_POLLOUT)) {
-        conn_arm_poll(io, slot, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
+    if (!(io->truth->sockets[index].inflight & RC_INFLIGHT_POLLOUT)) {
+        conn_arm_poll(io, index, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
 }
 
@@ -145,17 +145,18 @@ static void conn_recycle(struct rc_io *io, uint32_t buffer)
 }
 
 /* Which mode the connection should be in after data came now. */
-static void conn_note_data(struct rc_io *io, struct rc_conn *conn)
+static void conn_note_data(struct rc_io *io, struct rc_socket *socket)
 {
-    if (conn->mode == RC_IO_QUIET && io->now_ds - conn->quiet_ds < CONN_TALKING_DS) {
-        conn->mode = RC_IO_TALKING;
+    if (socket->mode == RC_IO_QUIET && io->now_ds - socket->received_ds < CONN_TALKING_DS) {
+        socket->mode = RC_IO_TALKING;
     }
-    conn->quiet_ds = io->now_ds;
+    socket->received_ds = io->now_ds;
 }
 
 static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint32_t count)
 {
-    if (RC_UNLIKELY(io->conns[index].preface)) {
+    struct rc_socket *socket = &io->truth->sockets[index];
+    if (RC_UNLIKELY(socket->flags & RC_SOCKET_PREFACE)) {
         bool done = false;
         const int used = io->handlers.preface(io->handlers.context, index, bytes, count, &done);
         if (used < 0) {
@@ -164,10 +165,12 @@ static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint
         }
         RC_ASSERT((uint32_t)used <= count);
         if (!done || (uint32_t)used == count) {
-            io->conns[index].preface = !done;
+            if (done) {
+                socket->flags &= (uint16_t)~RC_SOCKET_PREFACE;
+            }
             return;
         }
-        io->conns[index].preface = 0;
+        socket->flags &= (uint16_t)~RC_SOCKET_PREFACE;
         bytes += used;
         count -= (uint32_t)used;
     }
@@ -180,32 +183,31 @@ static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint
 
 void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cqe *cqe)
 {
-    struct rc_slot *slot = &io->truth->slots[index];
-    struct rc_conn *conn = &io->conns[index];
+    struct rc_socket *socket = &io->truth->sockets[index];
     const int result = cqe->res;
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        conn->inflight &= (uint8_t)~RC_INFLIGHT_RECEIVE;
+        socket->inflight &= (uint8_t)~RC_INFLIGHT_RECEIVE;
     }
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
         RC_ASSERT(buffer < io->buffer_count);
-        if (result > 0 && conn_readable_state(slot)) {
-            slot->received_bytes += (uint32_t)result;
+        if (result > 0 && conn_readable_state(socket)) {
+            socket->received_bytes += (uint32_t)result;
             rc_metric_add(io->metrics, RC_METRIC_BYTES_IN, (uint64_t)result);
-            conn_note_data(io, conn);
+            conn_note_data(io, socket);
             conn_received(io, index, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES, (uint32_t)result);
         }
         conn_recycle(io, buffer);
     }
-    if (slot->state == RC_SLOT_TERMINATING) {
+    if (socket->state == RC_SOCKET_TERMINATING) {
         rc_io_terminate(io, index);
         return;
     }
     if (result == 0 ||
         (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)) {
-        slot->flags |= RC_SLOT_PEER_ENDED;
+        socket->flags |= RC_SOCKET_PEER_ENDED;
         io->handlers.ended(io->handlers.context, index, result);
-        if (slot->state == RC_SLOT_TERMINATING) {
+        if (socket->state == RC_SOCKET_TERMINATING) {
             rc_io_terminate(io, index);
         }
         return;
@@ -219,97 +221,97 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
     conn_read(io, index, more);
 }
 
-void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result)
+void rc_io_on_poll(struct rc_io *io, uint32_t index, int result)
 {
-    struct rc_conn *conn = &io->conns[slot];
-    conn->inflight &= (uint8_t)~RC_INFLIGHT_POLL;
-    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
-        rc_io_terminate(io, slot);
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->inflight &= (uint8_t)~RC_INFLIGHT_POLL;
+    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+        rc_io_terminate(io, index);
         return;
     }
-    if (result == -ECANCELED || conn->paused || !conn_readable_state(&io->truth->slots[slot])) {
-        rc_io_read(io, slot);
+    if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) ||
+        !conn_readable_state(&io->truth->sockets[index])) {
+        rc_io_read(io, index);
         return;
     }
-    conn_arm_receive(io, slot, conn->mode == RC_IO_TALKING);
+    conn_arm_receive(io, index, socket->mode == RC_IO_TALKING);
 }
 
-void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result)
+void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
 {
-    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_POLLOUT;
-    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
-        rc_io_terminate(io, slot);
+    io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_POLLOUT;
+    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+        rc_io_terminate(io, index);
         return;
     }
-    if (rc_io_busy(io, slot)) {
-        rc_io_tls_writable(io, slot);
+    if (rc_io_busy(io, index)) {
+        rc_io_tls_writable(io, index);
     } else if (result != -ECANCELED) {
-        io->handlers.writable(io->handlers.context, slot);
+        io->handlers.writable(io->handlers.context, index);
     }
 }
 
-void rc_io_on_cancel(struct rc_io *io, uint32_t slot, int result)
+void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
 {
-    struct rc_conn *conn = &io->conns[slot];
-    conn->inflight &= (uint8_t)~RC_INFLIGHT_CANCEL;
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->inflight &= (uint8_t)~RC_INFLIGHT_CANCEL;
     if (result < 0) {
         /* Not found, or not to be stopped: it has ended, or was just between two shots. If it goes on it is tried again. */
-        conn->cancelled = 0;
+        socket->cancelled = 0;
     }
-    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
-        rc_io_terminate(io, slot);
+    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+        rc_io_terminate(io, index);
         return;
     }
-    if (conn->paused || conn->mode == RC_IO_QUIET) {
-        conn_cancel(io, slot, RC_INFLIGHT_RECEIVE);
+    if ((socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_QUIET) {
+        conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     }
-    rc_io_read(io, slot);
+    rc_io_read(io, index);
 }
 
-void rc_io_quiet_check(struct rc_io *io, uint32_t slot)
+void rc_io_quiet_check(struct rc_io *io, uint32_t index)
 {
-    struct rc_conn *conn = &io->conns[slot];
-    if (conn->mode == RC_IO_TALKING && io->now_ds - conn->quiet_ds >= CONN_QUIET_DS) {
-        conn->mode = RC_IO_QUIET;
-        conn_cancel(io, slot, RC_INFLIGHT_RECEIVE);
+    struct rc_socket *socket = &io->truth->sockets[index];
+    if (socket->mode == RC_IO_TALKING && io->now_ds - socket->received_ds >= CONN_QUIET_DS) {
+        socket->mode = RC_IO_QUIET;
+        conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     }
 }
 
-void rc_io_opened(struct rc_io *io, uint32_t slot)
+void rc_io_opened(struct rc_io *io, uint32_t index)
 {
-    io->conns[slot].mode = RC_IO_QUIET;
-    io->conns[slot].quiet_ds = io->now_ds - CONN_TALKING_DS;
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->mode = RC_IO_QUIET;
+    socket->received_ds = io->now_ds - CONN_TALKING_DS;
 }
 
 void rc_io_terminate(struct rc_io *io, uint32_t index)
 {
-    struct rc_slot *slot = &io->truth->slots[index];
-    struct rc_conn *conn = &io->conns[index];
-    RC_ASSERT(slot->state != RC_SLOT_FREE && slot->state != RC_SLOT_CLOSED);
-    if (slot->state != RC_SLOT_TERMINATING) {
-        slot->state = RC_SLOT_TERMINATING;
+    struct rc_socket *socket = &io->truth->sockets[index];
+    RC_ASSERT(socket->state != RC_SOCKET_FREE && socket->state != RC_SOCKET_CLOSED);
+    if (socket->state != RC_SOCKET_TERMINATING) {
+        socket->state = RC_SOCKET_TERMINATING;
         rc_wheel_clear(&io->wheel, index);
         io->handlers.terminated(io->handlers.context, index);
         rc_io_tls_shutdown(io, index);
     }
     conn_cancel(io, index, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
-    if (conn->inflight != 0) {
+    if (socket->inflight != 0) {
         return; /* join: each completion comes back here */
     }
-    slot->state = RC_SLOT_CLOSED;
+    socket->state = RC_SOCKET_CLOSED;
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     io_uring_prep_close_direct(sqe, index);
     io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CLOSE, index));
-    conn->inflight |= RC_INFLIGHT_CLOSE;
+    socket->inflight |= RC_INFLIGHT_CLOSE;
 }
 
 void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
 {
-    struct rc_slot *slot = &io->truth->slots[index];
-    RC_ASSERT(slot->state == RC_SLOT_CLOSED && result == 0);
-    io->conns[index].inflight = 0;
-    slot->state = RC_SLOT_FREE;
-    slot->random = 0;
+    struct rc_socket *socket = &io->truth->sockets[index];
+    RC_ASSERT(socket->state == RC_SOCKET_CLOSED && result == 0);
+    socket->inflight = 0;
+    socket->state = RC_SOCKET_FREE;
     rc_io_tls_freed(io, index);
     RC_ASSERT(io->open_count > 0);
     io->open_count--;
@@ -322,5 +324,4 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
                                                         __ATOMIC_RELAXED)) {}
     }
     rc_io_arm_accepts(io); /* a full table ended them */
-    io->handlers.freed(io->handlers.context, index);
 }

@@ -2,10 +2,10 @@
  * io: a worker's io_uring, its client sockets and their bytes. Bytes in, bytes out; it knows no protocol.
  *
  * Owned by the worker's main(); one thread, no locks. What happens on a socket goes up through `struct rc_io_handlers`, which
- * main.c wires. A connection's slot (truth) is also its direct descriptor; `struct rc_conn` is its private index.
+ * main.c wires. A socket's index in the truth is also its direct descriptor.
  *
  * Nothing referenced by an in-flight request is freed: rc_io_terminate (no more events go up) -> join (the in-flight bits reach
- * 0) -> close (direct descriptor closed, slot free).
+ * 0) -> close (direct descriptor closed, index free).
  */
 #ifndef RC_WORKER_IO_IO_H
 #define RC_WORKER_IO_IO_H
@@ -58,17 +58,6 @@ enum rc_io_inflight {
     RC_INFLIGHT_TLS = 1u << 6, /* a record is leaving */
 };
 
-/* Index of one connection. */
-struct rc_conn {
-    uint32_t turn;     /* the turn in which it was served last */
-    uint32_t quiet_ds; /* when data came last, for the switch between QUIET and TALKING */
-    uint8_t inflight;  /* enum rc_io_inflight */
-    uint8_t mode;      /* enum rc_io_mode */
-    uint8_t paused;    /* 1: the upper layers do not want to read now */
-    uint8_t cancelled; /* enum rc_io_inflight, of those in flight that are to be cancelled */
-    uint8_t preface;   /* 1: the next bytes are handlers.preface's */
-};
-
 /* What a piece of a send is, so that a short send can be put right. */
 enum rc_piece_kind {
     RC_PIECE_CUT,
@@ -77,7 +66,7 @@ enum rc_piece_kind {
     RC_PIECE_LATEST, /* of a log, by somebody who gets the latest only */
     RC_PIECE_DIRECT,
     RC_PIECE_CLOSE,
-    RC_PIECE_BARE
+    RC_PIECE_ANSWER, /* of a socket without a client */
 };
 
 struct rc_piece {
@@ -89,7 +78,7 @@ struct rc_piece {
 };
 
 struct rc_packet {
-    uint32_t slot;
+    uint32_t socket;
     uint32_t generation;
     uint32_t bytes;
     uint32_t bytes_max; /* unless a single frame is larger: RC_IO_SEND_BYTES_MAX, of TLS one record */
@@ -109,25 +98,23 @@ struct rc_io_accept {
 struct rc_io_handlers {
     void *context; /* borrowed */
     /* A new connection came through control->listeners[listener]; false refuses it (closed at once). */
-    bool (*accepted)(void *context, uint32_t slot, uint32_t listener);
+    bool (*accepted)(void *context, uint32_t socket, uint32_t listener);
     /* Bytes, in a shared buffer that is recycled after the call. May be modified in place. */
-    void (*received)(void *context, uint32_t slot, uint8_t *bytes, uint32_t count);
+    void (*received)(void *context, uint32_t socket, uint8_t *bytes, uint32_t count);
     /* The same for what stands before the connection proper, TLS included, with server.proxy_protocol: how many of the
      * bytes were of it; *done: what follows is the connection's own. Negative: it must end. */
-    int (*preface)(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count, bool *done);
+    int (*preface)(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count, bool *done);
     /* End of file (error 0) or a receive error (negative errno). */
-    void (*ended)(void *context, uint32_t slot, int error);
-    void (*writable)(void *context, uint32_t slot);
+    void (*ended)(void *context, uint32_t socket, int error);
+    void (*writable)(void *context, uint32_t socket);
     /* `packet` left with only `sent` bytes (error 0) or failed (negative errno, -EAGAIN excluded: that is sent = 0). */
     void (*short_send)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
                        int error);
-    void (*timer)(void *context, uint32_t slot);
+    void (*timer)(void *context, uint32_t socket);
     /* A peer speaks plain HTTP on a TLS listener; the connection is a plain one now, to tell it so. */
-    void (*plain_on_tls)(void *context, uint32_t slot);
-    /* The connection terminates: give back everything that the slot owns. Nothing is called for it afterwards. */
-    void (*terminated)(void *context, uint32_t slot);
-    /* The slot is free again. */
-    void (*freed)(void *context, uint32_t slot);
+    void (*plain_on_tls)(void *context, uint32_t socket);
+    /* The socket terminates: give back everything that it owns. Nothing is called for it afterwards. */
+    void (*terminated)(void *context, uint32_t socket);
     void (*doorbell)(void *context);
     void (*parent_gone)(void *context);
 };
@@ -137,12 +124,11 @@ struct rc_io {
     struct rc_truth *truth;     /* borrowed */
     struct rc_metrics *metrics; /* borrowed */
     struct rc_io_handlers handlers;
-    struct rc_conn *conns; /* owned, one per slot */
     struct rc_wheel wheel;
     uint64_t boot_ms;
     uint64_t now_ns;
     uint32_t now_ds;     /* tenths of a second since boot_ms, + 1 so that it is never 0 */
-    uint32_t open_count; /* slots not free */
+    uint32_t open_count; /* sockets not free */
     uint32_t slots_max;  /* beyond it connections are answered 503 */
     bool input_left;     /* a socket had more than its buffer took */
 
@@ -171,7 +157,7 @@ struct rc_io {
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
 
     struct rc_tls *tls;             /* owned; NULL when no listener has TLS */
-    struct rc_io_tls **tls_sockets; /* owned: per slot, NULL for plain ones; NULL when no listener has TLS */
+    struct rc_io_tls **tls_sockets; /* owned: per socket, NULL for plain ones; NULL when no listener has TLS */
     uint8_t *tls_plain;             /* owned: one record of plaintext */
     uint32_t tls_count;
     bool tls_listener[RC_LISTENERS_MAX];
@@ -224,26 +210,26 @@ void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *back
 void rc_io_set_busy(struct rc_io *io, bool busy);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
-void rc_io_read(struct rc_io *io, uint32_t slot);
+void rc_io_read(struct rc_io *io, uint32_t socket);
 /* Stops / resumes reading. Bytes that were already received still come up after a pause. */
-void rc_io_pause(struct rc_io *io, uint32_t slot);
-void rc_io_resume(struct rc_io *io, uint32_t slot);
+void rc_io_pause(struct rc_io *io, uint32_t socket);
+void rc_io_resume(struct rc_io *io, uint32_t socket);
 /* Asks for handlers.writable once the socket has room. */
-void rc_io_want_writable(struct rc_io *io, uint32_t slot);
+void rc_io_want_writable(struct rc_io *io, uint32_t socket);
 /* (Re)sets the connection's one timer, in tenths of a second on the clock of now_ds; 0 clears it. */
-void rc_io_set_timer(struct rc_io *io, uint32_t slot, uint32_t deadline_ds);
+void rc_io_set_timer(struct rc_io *io, uint32_t socket, uint32_t deadline_ds);
 /* The handshake is over: the connection is quiet until it talks. */
-void rc_io_opened(struct rc_io *io, uint32_t slot);
+void rc_io_opened(struct rc_io *io, uint32_t socket);
 /* Called now and then (timer): a connection that talked and fell silent goes back to the cheaper way of being read. */
-void rc_io_quiet_check(struct rc_io *io, uint32_t slot);
+void rc_io_quiet_check(struct rc_io *io, uint32_t socket);
 /* Begins the end: terminate -> join -> close. */
-void rc_io_terminate(struct rc_io *io, uint32_t slot);
+void rc_io_terminate(struct rc_io *io, uint32_t socket);
 
 /* TLS: is it one; a record is still leaving or the handshake is not over, so nothing can be sent now (handlers.writable comes to
- * who is RC_SLOT_BLOCKED); whom the verified client certificate names; certificates are loaded again. */
-bool rc_io_is_tls(const struct rc_io *io, uint32_t slot);
-bool rc_io_busy(const struct rc_io *io, uint32_t slot);
-size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, size_t capacity);
+ * who is RC_SOCKET_BLOCKED); whom the verified client certificate names; certificates are loaded again. */
+bool rc_io_is_tls(const struct rc_io *io, uint32_t socket);
+bool rc_io_busy(const struct rc_io *io, uint32_t socket);
+size_t rc_io_tls_identity(const struct rc_io *io, uint32_t socket, char *text, size_t capacity);
 void rc_io_tls_reload(struct rc_io *io, const struct rc_control *control, const struct rc_config *config);
 
 /* Sending. A packet is begun, gets pieces, and is committed; a full batch is flushed by the caller between packets. */
@@ -251,7 +237,7 @@ static inline bool rc_io_batch_full(const struct rc_io *io)
 {
     return io->packet_count == RC_IO_BATCH_MAX;
 }
-struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot);
+struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t socket);
 static inline bool rc_io_packet_full(const struct rc_packet *packet)
 {
     return packet->count == RC_IO_PIECES_MAX || packet->bytes >= packet->bytes_max;

@@ -6,7 +6,7 @@
 
 #include "worker/io/io.h"
 
-/* The operation in the top byte of user_data; then 24 bits of the slot's generation, then the slot or listener. */
+/* The operation in the top byte of user_data; then 24 bits of the socket's generation, then the socket or listener. */
 enum rc_io_op {
     RC_OP_ACCEPT = 1, /* generation: entry of io->accepts, of the listener's */
     RC_OP_BELL,
@@ -36,24 +36,24 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);
-void rc_io_on_peername(struct rc_io *io, uint32_t slot, uint32_t entry, int result);
-void rc_io_on_receive(struct rc_io *io, uint32_t slot, const struct io_uring_cqe *cqe);
-void rc_io_on_poll(struct rc_io *io, uint32_t slot, int result);
-void rc_io_on_pollout(struct rc_io *io, uint32_t slot, int result);
-void rc_io_on_cancel(struct rc_io *io, uint32_t slot, int result);
-void rc_io_on_close(struct rc_io *io, uint32_t slot, int result);
-void rc_io_arm_pollout(struct rc_io *io, uint32_t slot);
+void rc_io_on_peername(struct rc_io *io, uint32_t socket, uint32_t entry, int result);
+void rc_io_on_receive(struct rc_io *io, uint32_t socket, const struct io_uring_cqe *cqe);
+void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
+void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
+void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
+void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
+void rc_io_arm_pollout(struct rc_io *io, uint32_t socket);
 /* tls_socket.c */
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
                    struct rc_err *err);
 void rc_io_tls_close(struct rc_io *io);
-bool rc_io_tls_accept(struct rc_io *io, uint32_t slot);
-void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, uint32_t count);
+bool rc_io_tls_accept(struct rc_io *io, uint32_t socket);
+void rc_io_tls_received(struct rc_io *io, uint32_t socket, const uint8_t *bytes, uint32_t count);
 int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent);
-void rc_io_tls_writable(struct rc_io *io, uint32_t slot);
-void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result);
-void rc_io_tls_shutdown(struct rc_io *io, uint32_t slot);
-void rc_io_tls_freed(struct rc_io *io, uint32_t slot);
+void rc_io_tls_writable(struct rc_io *io, uint32_t socket);
+void rc_io_tls_on_sent(struct rc_io *io, uint32_t socket, int result);
+void rc_io_tls_shutdown(struct rc_io *io, uint32_t socket);
+void rc_io_tls_freed(struct rc_io *io, uint32_t socket);
 
 void rc_io_settle_tls(struct rc_io *io, uint32_t packet);
 void rc_io_on_send(struct rc_io *io, uint32_t packet, int result);

@@ -130,17 +130,16 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     };
     memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
     loop_read_clock(io);
-    io->conns = calloc(truth->slot_count, sizeof(*io->conns));
     io->pieces = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->pieces));
     io->vectors = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->vectors));
     io->headers = calloc(RC_IO_BATCH_MAX, sizeof(*io->headers));
     io->staging = malloc((size_t)RC_IO_BATCH_MAX * RC_IO_STAGING_BYTES);
     io->peernames = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames));
     io->peernames_free = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames_free));
-    if (io->conns == NULL || io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
+    if (io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
         io->peernames == NULL || io->peernames_free == NULL ||
-        rc_wheel_open(&io->wheel, truth->slot_count, io->now_ds) < 0) {
-        return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->slot_count);
+        rc_wheel_open(&io->wheel, truth->socket_count, io->now_ds) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->socket_count);
     }
     struct rc_uring_features features;
     int rc = rc_uring_probe(&features, err);
@@ -197,7 +196,6 @@ void rc_io_close(struct rc_io *io)
     rc_uring_close(&io->ring);
     rc_io_tls_close(io);
     rc_wheel_close(&io->wheel);
-    free(io->conns);
     free(io->pieces);
     free(io->vectors);
     free(io->headers);
@@ -251,9 +249,9 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     case RC_OP_TLS_SEND:
         break;
     }
-    /* Join waits for every completion, so none can come for an earlier use of the slot. */
-    RC_ASSERT(index < io->truth->slot_count &&
-              (io->truth->slots[index].generation & RC_IO_GENERATION_MASK) == generation);
+    /* Join waits for every completion, so none can come for an earlier use of the index. */
+    RC_ASSERT(index < io->truth->socket_count &&
+              (io->truth->sockets[index].generation & RC_IO_GENERATION_MASK) == generation);
     switch (op) {
     case RC_OP_RECEIVE:
         rc_io_on_receive(io, index, cqe);
@@ -401,12 +399,12 @@ void rc_io_flush(struct rc_io *io)
 
 void rc_io_timers(struct rc_io *io)
 {
-    uint32_t slot;
+    uint32_t index;
     for (uint32_t i = 0; i < RC_IO_TIMERS_MAX; i++) {
-        if ((slot = rc_wheel_expire(&io->wheel, io->now_ds)) == RC_WHEEL_NONE) {
+        if ((index = rc_wheel_expire(&io->wheel, io->now_ds)) == RC_WHEEL_NONE) {
             break;
         }
-        io->handlers.timer(io->handlers.context, slot);
+        io->handlers.timer(io->handlers.context, index);
     }
     if (io->accept_retry_ds != 0 && io->now_ds >= io->accept_retry_ds) {
         io->accept_retry_ds = 0;
@@ -427,11 +425,11 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
     return ticks * RC_WHEEL_TICK_MS;
 }
 
-void rc_io_set_timer(struct rc_io *io, uint32_t slot, uint32_t deadline_ds)
+void rc_io_set_timer(struct rc_io *io, uint32_t index, uint32_t deadline_ds)
 {
     if (deadline_ds == 0) {
-        rc_wheel_clear(&io->wheel, slot);
+        rc_wheel_clear(&io->wheel, index);
     } else {
-        rc_wheel_set(&io->wheel, slot, deadline_ds);
+        rc_wheel_set(&io->wheel, index, deadline_ds);
     }
 }

@@ -31,78 +31,78 @@ struct rc_io_tls {
     bool failed; /* ends when its alert has left */
 };
 
-static struct rc_io_tls *tls_of(const struct rc_io *io, uint32_t slot)
+static struct rc_io_tls *tls_of(const struct rc_io *io, uint32_t index)
 {
-    return io->tls_sockets == NULL ? NULL : io->tls_sockets[slot];
+    return io->tls_sockets == NULL ? NULL : io->tls_sockets[index];
 }
 
-bool rc_io_tls_accept(struct rc_io *io, uint32_t slot)
+bool rc_io_tls_accept(struct rc_io *io, uint32_t index)
 {
-    struct rc_io_tls *socket = calloc(1, sizeof(*socket));
-    if (socket == NULL || (socket->conn = rc_tls_accept(io->tls)) == NULL) {
-        free(socket);
+    struct rc_io_tls *tls = calloc(1, sizeof(*tls));
+    if (tls == NULL || (tls->conn = rc_tls_accept(io->tls)) == NULL) {
+        free(tls);
         return false;
     }
-    io->tls_sockets[slot] = socket;
-    io->conns[slot].mode = RC_IO_TLS_HANDSHAKE;
+    io->tls_sockets[index] = tls;
+    io->truth->sockets[index].mode = RC_IO_TLS_HANDSHAKE;
     io->tls_count++;
     rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     return true;
 }
 
-void rc_io_tls_freed(struct rc_io *io, uint32_t slot)
+void rc_io_tls_freed(struct rc_io *io, uint32_t index)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    if (socket != NULL) {
-        io->tls_sockets[slot] = NULL;
-        rc_tls_free(socket->conn);
-        free(socket->out);
-        free(socket->later);
-        free(socket);
+    struct rc_io_tls *tls = tls_of(io, index);
+    if (tls != NULL) {
+        io->tls_sockets[index] = NULL;
+        rc_tls_free(tls->conn);
+        free(tls->out);
+        free(tls->later);
+        free(tls);
         io->tls_count--;
         rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     }
 }
 
-bool rc_io_is_tls(const struct rc_io *io, uint32_t slot)
+bool rc_io_is_tls(const struct rc_io *io, uint32_t index)
 {
-    return tls_of(io, slot) != NULL;
+    return tls_of(io, index) != NULL;
 }
 
-size_t rc_io_tls_identity(const struct rc_io *io, uint32_t slot, char *text, size_t capacity)
+size_t rc_io_tls_identity(const struct rc_io *io, uint32_t index, char *text, size_t capacity)
 {
-    const struct rc_io_tls *socket = tls_of(io, slot);
-    return socket == NULL ? 0 : rc_tls_identity(socket->conn, text, capacity);
+    const struct rc_io_tls *tls = tls_of(io, index);
+    return tls == NULL ? 0 : rc_tls_identity(tls->conn, text, capacity);
 }
 
 /* Tried inline, never parked in the ring: a parked send is retried by the kernel for a while, then keeps a kernel thread waiting. */
-static void tls_send(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
+static void tls_send(struct rc_io *io, uint32_t index, struct rc_io_tls *tls)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_send(sqe, (int)slot, socket->out + socket->out_sent, socket->out_bytes - socket->out_sent,
+    io_uring_prep_send(sqe, (int)index, tls->out + tls->out_sent, tls->out_bytes - tls->out_sent,
                        MSG_NOSIGNAL | MSG_DONTWAIT);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_TLS_SEND, io->truth->slots[slot].generation, slot));
-    io->conns[slot].inflight |= RC_INFLIGHT_TLS;
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_TLS_SEND, io->truth->sockets[index].generation, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_TLS;
 }
 
-static int tls_keep_later(struct rc_io_tls *socket, const uint8_t *bytes, size_t count)
+static int tls_keep_later(struct rc_io_tls *tls, const uint8_t *bytes, size_t count)
 {
-    if (socket->later_bytes + count > RC_IO_TLS_LATER_MAX) {
+    if (tls->later_bytes + count > RC_IO_TLS_LATER_MAX) {
         return -ENOBUFS;
     }
-    uint8_t *later = realloc(socket->later, socket->later_bytes + count);
+    uint8_t *later = realloc(tls->later, tls->later_bytes + count);
     if (later == NULL) {
         return -ENOMEM;
     }
-    memcpy(later + socket->later_bytes, bytes, count);
-    socket->later = later;
-    socket->later_bytes += (uint32_t)count;
+    memcpy(later + tls->later_bytes, bytes, count);
+    tls->later = later;
+    tls->later_bytes += (uint32_t)count;
     return 0;
 }
 
 /* Takes the output that OpenSSL made over to the connection, and sends it unless something is in flight. */
-static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket)
+static int tls_take_output(struct rc_io *io, uint32_t index, struct rc_io_tls *tls)
 {
     size_t count;
     int rc = 0;
@@ -110,15 +110,15 @@ static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *so
     if (count == 0) {
         return 0;
     }
-    if (socket->out != NULL) {
-        rc = tls_keep_later(socket, bytes, count);
+    if (tls->out != NULL) {
+        rc = tls_keep_later(tls, bytes, count);
     } else {
-        socket->out = malloc(count);
-        if (socket->out != NULL) {
-            memcpy(socket->out, bytes, count);
-            socket->out_bytes = (uint32_t)count;
-            socket->out_sent = 0;
-            tls_send(io, slot, socket);
+        tls->out = malloc(count);
+        if (tls->out != NULL) {
+            memcpy(tls->out, bytes, count);
+            tls->out_bytes = (uint32_t)count;
+            tls->out_sent = 0;
+            tls_send(io, index, tls);
         } else {
             rc = -ENOMEM;
         }
@@ -128,150 +128,151 @@ static int tls_take_output(struct rc_io *io, uint32_t slot, struct rc_io_tls *so
 }
 
 /* `out` has left, or never will: what came behind it is next. */
-static void tls_next_output(struct rc_io_tls *socket)
+static void tls_next_output(struct rc_io_tls *tls)
 {
-    free(socket->out);
-    socket->out = socket->later;
-    socket->out_bytes = socket->later_bytes;
-    socket->out_sent = 0;
-    socket->later = NULL;
-    socket->later_bytes = 0;
+    free(tls->out);
+    tls->out = tls->later;
+    tls->out_bytes = tls->later_bytes;
+    tls->out_sent = 0;
+    tls->later = NULL;
+    tls->later_bytes = 0;
 }
 
-void rc_io_tls_on_sent(struct rc_io *io, uint32_t slot, int result)
+void rc_io_tls_on_sent(struct rc_io *io, uint32_t index, int result)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    io->conns[slot].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
+    struct rc_io_tls *tls = tls_of(io, index);
+    io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
     if (result > 0) {
-        socket->out_sent += (uint32_t)result;
+        tls->out_sent += (uint32_t)result;
         rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
     }
-    if (io->truth->slots[slot].state == RC_SLOT_TERMINATING) {
-        tls_next_output(socket);
-        rc_io_terminate(io, slot);
+    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+        tls_next_output(tls);
+        rc_io_terminate(io, index);
         return;
     }
     if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM) {
-        rc_io_arm_pollout(io, slot); /* rc_io_tls_writable goes on */
+        rc_io_arm_pollout(io, index); /* rc_io_tls_writable goes on */
         return;
     }
     if (result <= 0) {
-        tls_next_output(socket);
-        io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
-        io->handlers.ended(io->handlers.context, slot, result < 0 ? result : -ECONNRESET);
+        tls_next_output(tls);
+        io->truth->sockets[index].flags |= RC_SOCKET_PEER_ENDED;
+        io->handlers.ended(io->handlers.context, index, result < 0 ? result : -ECONNRESET);
         return;
     }
-    if (socket->out_sent == socket->out_bytes) {
-        tls_next_output(socket);
+    if (tls->out_sent == tls->out_bytes) {
+        tls_next_output(tls);
     }
-    if (socket->out != NULL) {
-        tls_send(io, slot, socket);
-    } else if (socket->failed) {
-        io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
-        io->handlers.ended(io->handlers.context, slot, -EPROTO);
-    } else if ((io->truth->slots[slot].flags & RC_SLOT_BLOCKED) && !rc_io_busy(io, slot)) {
-        io->handlers.writable(io->handlers.context, slot);
+    if (tls->out != NULL) {
+        tls_send(io, index, tls);
+    } else if (tls->failed) {
+        io->truth->sockets[index].flags |= RC_SOCKET_PEER_ENDED;
+        io->handlers.ended(io->handlers.context, index, -EPROTO);
+    } else if ((io->truth->sockets[index].flags & RC_SOCKET_BLOCKED) && !rc_io_busy(io, index)) {
+        io->handlers.writable(io->handlers.context, index);
     }
 }
 
-void rc_io_tls_writable(struct rc_io *io, uint32_t slot)
+void rc_io_tls_writable(struct rc_io *io, uint32_t index)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    if (socket->out != NULL && !(io->conns[slot].inflight & RC_INFLIGHT_TLS)) {
-        tls_send(io, slot, socket);
+    struct rc_io_tls *tls = tls_of(io, index);
+    if (tls->out != NULL && !(io->truth->sockets[index].inflight & RC_INFLIGHT_TLS)) {
+        tls_send(io, index, tls);
     }
 }
 
 /* The peer speaks plain HTTP: from here on so do we, to tell it. */
-static void tls_to_plain(struct rc_io *io, uint32_t slot)
+static void tls_to_plain(struct rc_io *io, uint32_t index)
 {
-    RC_ASSERT(tls_of(io, slot)->out == NULL); /* it was its first record: nothing was answered */
-    io->conns[slot].mode = RC_IO_HANDSHAKE;
-    rc_io_tls_freed(io, slot);
+    RC_ASSERT(tls_of(io, index)->out == NULL); /* it was its first record: nothing was answered */
+    io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
+    rc_io_tls_freed(io, index);
     rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
-    io->handlers.plain_on_tls(io->handlers.context, slot);
+    io->handlers.plain_on_tls(io->handlers.context, index);
 }
 
-static void tls_end(struct rc_io *io, uint32_t slot, struct rc_io_tls *socket, int error)
+static void tls_end(struct rc_io *io, uint32_t index, struct rc_io_tls *tls, int error)
 {
     if (error < 0) {
         rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
-        socket->failed = true;
-        if (socket->out != NULL) {
+        tls->failed = true;
+        if (tls->out != NULL) {
             return; /* the alert goes first; how long that may take is up to the connection's timers */
         }
     }
-    io->truth->slots[slot].flags |= RC_SLOT_PEER_ENDED;
-    io->handlers.ended(io->handlers.context, slot, error);
+    io->truth->sockets[index].flags |= RC_SOCKET_PEER_ENDED;
+    io->handlers.ended(io->handlers.context, index, error);
 }
 
 /* The handshake is over: what had to wait for it (a refusal) may leave. */
-static void tls_opened(struct rc_io *io, uint32_t slot)
+static void tls_opened(struct rc_io *io, uint32_t index)
 {
-    io->conns[slot].mode = RC_IO_HANDSHAKE;
-    if ((io->truth->slots[slot].flags & RC_SLOT_BLOCKED) && !rc_io_busy(io, slot)) {
-        io->handlers.writable(io->handlers.context, slot);
+    io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
+    if ((io->truth->sockets[index].flags & RC_SOCKET_BLOCKED) && !rc_io_busy(io, index)) {
+        io->handlers.writable(io->handlers.context, index);
     }
 }
 
-void rc_io_tls_received(struct rc_io *io, uint32_t slot, const uint8_t *bytes, uint32_t count)
+void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    const uint32_t generation = io->truth->slots[slot].generation;
-    if (socket->failed) {
+    struct rc_io_tls *tls = tls_of(io, index);
+    const uint32_t generation = io->truth->sockets[index].generation;
+    if (tls->failed) {
         return;
     }
-    rc_tls_feed(io->tls, socket->conn, bytes, count);
+    rc_tls_feed(io->tls, tls->conn, bytes, count);
     for (;;) {
         size_t plain = 0;
-        const enum rc_tls_result result = rc_tls_read(io->tls, socket->conn, io->tls_plain, RC_TLS_RECORD_MAX, &plain);
+        const enum rc_tls_result result = rc_tls_read(io->tls, tls->conn, io->tls_plain, RC_TLS_RECORD_MAX, &plain);
         if (result == RC_TLS_NOT_TLS) {
             rc_tls_output_clear(io->tls);
-            tls_to_plain(io, slot);
+            tls_to_plain(io, index);
             return;
         }
-        const int rc = tls_take_output(io, slot, socket);
+        const int rc = tls_take_output(io, index, tls);
         if (rc < 0) {
             rc_tls_drop_input(io->tls);
             rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
-            io->handlers.ended(io->handlers.context, slot, rc);
+            io->handlers.ended(io->handlers.context, index, rc);
             return;
         }
-        if (io->conns[slot].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(socket->conn)) {
-            tls_opened(io, slot);
+        if (io->truth->sockets[index].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(tls->conn)) {
+            tls_opened(io, index);
         }
         switch (result) {
         case RC_TLS_MORE:
             return;
         case RC_TLS_PLAIN:
-            io->handlers.received(io->handlers.context, slot, io->tls_plain, (uint32_t)plain);
-            if (io->truth->slots[slot].generation != generation ||
-                io->truth->slots[slot].state == RC_SLOT_TERMINATING || io->truth->slots[slot].state == RC_SLOT_CLOSED) {
+            io->handlers.received(io->handlers.context, index, io->tls_plain, (uint32_t)plain);
+            if (io->truth->sockets[index].generation != generation ||
+                io->truth->sockets[index].state == RC_SOCKET_TERMINATING ||
+                io->truth->sockets[index].state == RC_SOCKET_CLOSED) {
                 rc_tls_drop_input(io->tls);
                 return;
             }
             break;
         case RC_TLS_ENDED:
-            tls_end(io, slot, socket, 0);
+            tls_end(io, index, tls, 0);
             return;
         case RC_TLS_FAILED:
         case RC_TLS_NOT_TLS:
-            tls_end(io, slot, socket, -EPROTO);
+            tls_end(io, index, tls, -EPROTO);
             return;
         }
     }
 }
 
-bool rc_io_busy(const struct rc_io *io, uint32_t slot)
+bool rc_io_busy(const struct rc_io *io, uint32_t index)
 {
-    const struct rc_io_tls *socket = tls_of(io, slot);
-    return socket != NULL && (socket->out != NULL || io->conns[slot].mode == RC_IO_TLS_HANDSHAKE);
+    const struct rc_io_tls *tls = tls_of(io, index);
+    return tls != NULL && (tls->out != NULL || io->truth->sockets[index].mode == RC_IO_TLS_HANDSHAKE);
 }
 
 /* Encrypts one record of the packet; *sent says how much plaintext that was. */
 int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent)
 {
-    struct rc_io_tls *socket = tls_of(io, packet->slot);
+    struct rc_io_tls *tls = tls_of(io, packet->socket);
     const struct rc_piece *pieces = &io->pieces[packet->first];
     uint32_t count = 0;
     for (uint32_t i = 0; i < packet->count && count < RC_TLS_RECORD_MAX; i++) {
@@ -281,8 +282,7 @@ int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t 
         count += bytes;
     }
     *sent = 0;
-    if (rc_tls_write(io->tls, socket->conn, io->tls_plain, count) < 0 ||
-        tls_take_output(io, packet->slot, socket) < 0) {
+    if (rc_tls_write(io->tls, tls->conn, io->tls_plain, count) < 0 || tls_take_output(io, packet->socket, tls) < 0) {
         rc_tls_output_clear(io->tls);
         return -EPROTO;
     }
@@ -290,12 +290,12 @@ int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t 
     return 0;
 }
 
-void rc_io_tls_shutdown(struct rc_io *io, uint32_t slot)
+void rc_io_tls_shutdown(struct rc_io *io, uint32_t index)
 {
-    struct rc_io_tls *socket = tls_of(io, slot);
-    if (socket != NULL && !rc_io_busy(io, slot) && !socket->failed) {
-        rc_tls_shutdown(io->tls, socket->conn);
-        (void)tls_take_output(io, slot, socket);
+    struct rc_io_tls *tls = tls_of(io, index);
+    if (tls != NULL && !rc_io_busy(io, index) && !tls->failed) {
+        rc_tls_shutdown(io->tls, tls->conn);
+        (void)tls_take_output(io, index, tls);
     }
 }
 
@@ -310,7 +310,7 @@ int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const str
     if (!wanted) {
         return 0;
     }
-    io->tls_sockets = calloc(io->truth->slot_count, sizeof(struct rc_io_tls *));
+    io->tls_sockets = calloc(io->truth->socket_count, sizeof(struct rc_io_tls *));
     io->tls_plain = malloc(RC_TLS_RECORD_MAX);
     if (io->tls_sockets == NULL || io->tls_plain == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the index of TLS connections");
@@ -328,7 +328,7 @@ void rc_io_tls_reload(struct rc_io *io, const struct rc_control *control, const 
 
 void rc_io_tls_close(struct rc_io *io)
 {
-    for (uint32_t i = 0; io->tls_sockets != NULL && i < io->truth->slot_count; i++) {
+    for (uint32_t i = 0; io->tls_sockets != NULL && i < io->truth->socket_count; i++) {
         rc_io_tls_freed(io, i);
     }
     free(io->tls_sockets);

@@ -14,14 +14,14 @@
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
 
-struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t slot)
+struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
 {
     RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
     struct rc_packet *packet = &io->packets[io->packet_count];
-    *packet = (struct rc_packet){.slot = slot,
-                                 .generation = io->truth->slots[slot].generation,
-                                 .bytes_max = io->tls != NULL && rc_io_is_tls(io, slot) ? RC_TLS_RECORD_MAX
-                                                                                        : RC_IO_SEND_BYTES_MAX,
+    *packet = (struct rc_packet){.socket = index,
+                                 .generation = io->truth->sockets[index].generation,
+                                 .bytes_max = io->tls != NULL && rc_io_is_tls(io, index) ? RC_TLS_RECORD_MAX
+                                                                                         : RC_IO_SEND_BYTES_MAX,
                                  .first = io->piece_count};
     return packet;
 }
@@ -43,9 +43,9 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     }
     const uint32_t index = io->packet_count;
     packet->sent = packet->bytes;
-    if (io->tls != NULL && rc_io_is_tls(io, packet->slot)) {
+    if (io->tls != NULL && rc_io_is_tls(io, packet->socket)) {
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
-        io->truth->slots[packet->slot].sent_bytes += packet->sent;
+        io->truth->sockets[packet->socket].sent_bytes += packet->sent;
         io->piece_count += packet->count;
         io->packet_count++;
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
@@ -56,7 +56,7 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
     if (packet->count == 1) {
-        io_uring_prep_send(sqe, (int)packet->slot, pieces->bytes, pieces->count, flags);
+        io_uring_prep_send(sqe, (int)packet->socket, pieces->bytes, pieces->count, flags);
     } else if (packet->bytes <= RC_IO_STAGING_BYTES) {
         uint8_t *staging = io->staging + (size_t)index * RC_IO_STAGING_BYTES;
         uint32_t at = 0;
@@ -64,20 +64,20 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
             memcpy(staging + at, pieces[i].bytes, pieces[i].count);
             at += pieces[i].count;
         }
-        io_uring_prep_send(sqe, (int)packet->slot, staging, at, flags);
+        io_uring_prep_send(sqe, (int)packet->socket, staging, at, flags);
     } else {
         struct iovec *vector = &io->vectors[packet->first];
         for (uint32_t i = 0; i < packet->count; i++) {
             vector[i] = (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].bytes, .iov_len = pieces[i].count};
         }
         io->headers[index] = (struct msghdr){.msg_iov = vector, .msg_iovlen = packet->count};
-        io_uring_prep_sendmsg(sqe, (int)packet->slot, &io->headers[index], (unsigned)flags);
+        io_uring_prep_sendmsg(sqe, (int)packet->socket, &io->headers[index], (unsigned)flags);
     }
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS);
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_SEND, packet->generation, index));
     io->piece_count += packet->count;
     io->packet_count++;
-    io->truth->slots[packet->slot].sent_bytes += packet->bytes;
+    io->truth->sockets[packet->socket].sent_bytes += packet->bytes;
     rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
     rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, packet->bytes);
 }
@@ -106,7 +106,7 @@ void rc_io_on_send(struct rc_io *io, uint32_t index, int result)
         return;
     }
     const uint32_t unsent = packet->bytes - sent;
-    io->truth->slots[packet->slot].sent_bytes -= unsent;
+    io->truth->sockets[packet->socket].sent_bytes -= unsent;
     rc_metric_sub(io->metrics, RC_METRIC_BYTES_OUT, unsent);
     rc_metric_add(io->metrics, RC_METRIC_SENDS_SHORT, 1);
     io->handlers.short_send(io->handlers.context, packet, &io->pieces[packet->first], sent, error);

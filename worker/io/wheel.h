@@ -1,7 +1,7 @@
 /*
  * wheel: one hashed timer wheel for all connections of a worker, in tenths of a second ("ds").
  *
- * Index, private to the worker: every connection has at most one timer, its node is addressed by the slot. Deadlines that are further
+ * Index, private to the worker: every connection has at most one timer, its node is addressed by the socket. Deadlines that are further
  * away than one turn of the wheel wait in a bucket for all of their turn and are spread over the ticks when that begins. Nothing
  * allocates after rc_wheel_open.
  */

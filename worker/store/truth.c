@@ -30,39 +30,42 @@ struct pool_plan {
     uint64_t count;
 };
 
-/* Every connection may hold max_channels subscriptions and the cursor of "*" and `user:`; `room` is for a later max_channels. */
-static uint64_t subscriptions_of(uint32_t slot_count, const struct rc_config *config, uint64_t room)
+/* Every client may hold max_channels subscriptions and the cursor of "*" and `user:`; `room` is for a later max_channels. */
+static uint64_t subscriptions_of(uint32_t client_count, const struct rc_config *config, uint64_t room)
 {
-    const uint64_t now = (uint64_t)slot_count * (config->limits.max_channels + 2u);
-    const uint64_t most = (uint64_t)slot_count * (RC_TRUTH_CHANNELS_MAX + 2u);
+    const uint64_t now = (uint64_t)client_count * (config->limits.max_channels + 2u);
+    const uint64_t most = (uint64_t)client_count * (RC_TRUTH_CHANNELS_MAX + 2u);
     const uint64_t wanted = now > room ? now : room;
     return (wanted < most ? wanted : most) + 1;
 }
 
-int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
 {
-    *truth = (struct rc_truth){.slot_count = slot_count, .io_bytes = page_up(io_bytes)};
-    const uint64_t subscriptions = subscriptions_of(slot_count, config, RC_TRUTH_SUBSCRIPTIONS_ROOM);
-    const uint64_t pending = subscriptions_of(slot_count, config, RC_TRUTH_PENDING_ROOM);
-    const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + slot_count + 2;
+    *truth = (struct rc_truth){.socket_count = socket_count, .io_bytes = page_up(io_bytes)};
+    const uint64_t subscriptions = subscriptions_of(socket_count, config, RC_TRUTH_SUBSCRIPTIONS_ROOM);
+    const uint64_t pending = subscriptions_of(socket_count, config, RC_TRUTH_PENDING_ROOM);
+    const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + socket_count + 2;
     const struct pool_plan plan[] = {
+        {&truth->clients, sizeof(struct rc_client), (uint64_t)socket_count + 1},
         {&truth->subscriptions, sizeof(struct rc_subscription), subscriptions},
         {&truth->channels, sizeof(struct rc_channel), channels},
         {&truth->groups, sizeof(struct rc_group), channels * 2 + RC_ENCODING_COUNT},
-        {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + slot_count + RC_ENCODING_COUNT},
+        {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + socket_count + RC_ENCODING_COUNT},
         {&truth->throttles, sizeof(struct rc_throttle), channels},
         {&truth->pending, sizeof(struct rc_pending), pending},
-        {&truth->privates, sizeof(struct rc_private), (uint64_t)slot_count + 1},
-        {&truth->inputs, sizeof(struct rc_input), (uint64_t)slot_count + 1},
-        {&truth->users, sizeof(struct rc_user), (uint64_t)slot_count + 1},
+        {&truth->outputs, sizeof(struct rc_output), 2 * (uint64_t)socket_count + 1},
+        {&truth->inputs, sizeof(struct rc_input), (uint64_t)socket_count + 1},
+        {&truth->users, sizeof(struct rc_user), (uint64_t)socket_count + 1},
     };
     /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
     const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
 
     uint64_t bytes = page_up(sizeof(struct rc_truth_layout));
-    const uint64_t slots_offset = bytes;
-    bytes += page_up((uint64_t)slot_count * sizeof(struct rc_slot));
+    const uint64_t sockets_offset = bytes;
+    bytes += page_up((uint64_t)socket_count * sizeof(struct rc_socket));
+    const uint64_t peers_offset = bytes;
+    bytes += page_up((uint64_t)socket_count * sizeof(struct rc_address));
     const uint64_t pools_offset = bytes;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         bytes += page_up(plan[i].count * plan[i].object_bytes);
@@ -82,7 +85,8 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const s
         return -ENOMEM;
     }
     truth->layout = (struct rc_truth_layout *)memory;
-    truth->slots = (struct rc_slot *)(memory + slots_offset);
+    truth->sockets = (struct rc_socket *)(memory + sockets_offset);
+    truth->peers = (struct rc_address *)(memory + peers_offset);
     uint64_t offset = pools_offset;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         RC_ASSERT(plan[i].count < UINT32_MAX);
@@ -98,8 +102,9 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const s
         .version = RC_BUILD_ID,
         .bytes = bytes,
         .boot_ms = boot_ms,
-        .slot_count = slot_count,
-        .slots_offset = slots_offset,
+        .socket_count = socket_count,
+        .sockets_offset = sockets_offset,
+        .peers_offset = peers_offset,
         .pools_offset = pools_offset,
         .heap_offset = heap_offset,
         .io_offset = io_offset,

@@ -5,7 +5,9 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | slots[slot_count] | pools: subscriptions, channels, groups, logs, pending, privates, inputs, users | heap | io |
+ *   | header | sockets[] | peers[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
+ *
+ * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
  * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched.
  */
@@ -20,6 +22,7 @@
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/shm/layout.h"
+#include "common/text/address.h"
 #include "worker/store/encoding.h"
 #include "worker/store/heap.h"
 #include "worker/store/pool.h"
@@ -27,92 +30,140 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 
+/* Nobody: client.socket of a client without one. */
+#define RC_SOCKET_NONE UINT32_MAX
+
 /*
- * Life of a connection (terminate, join, close):
+ * Life of a socket (terminate, join, close). It knows no channel: what a client is stands in struct rc_client.
  *
- *   FREE ─accept─▶ HTTP ─upgrade─▶ OPEN ─close frame sent─▶ CLOSING ─┐
- *                   └──answered, draining──▶ LINGER ─────────────────┤ terminate
- *                                                                    ▼
+ *   FREE ─accept─▶ HTTP ─────attached─────▶ CARRYING ─────────────────┐
+ *                   │  └──answered, draining──▶ LINGER ◀─nothing of it─┤ terminate
+ *                   │                              │      counts any   │
+ *                   │                              │      more         ▼
  *   FREE ◀─close completed─ CLOSED ◀─join: nothing in flight─ TERMINATING
  */
-enum rc_slot_state {
-    RC_SLOT_FREE,
-    RC_SLOT_HTTP,
-    RC_SLOT_OPEN,
-    RC_SLOT_CLOSING,
-    RC_SLOT_LINGER,
-    RC_SLOT_TERMINATING,
-    RC_SLOT_CLOSED,
+enum rc_socket_state {
+    RC_SOCKET_FREE,
+    RC_SOCKET_HTTP,     /* carries no client; its output is answers to requests */
+    RC_SOCKET_CARRYING, /* `client` is attached */
+    RC_SOCKET_LINGER,   /* what still comes is thrown away; ends when its output has left */
+    RC_SOCKET_TERMINATING,
+    RC_SOCKET_CLOSED,
 };
 
-enum rc_slot_flags {
-    RC_SLOT_EVERYBODY = 1u << 0,      /* hears channel "*" */
-    RC_SLOT_CLOSE_QUEUED = 1u << 1,   /* private close frame goes out after everything else */
-    RC_SLOT_CLOSE_SENT = 1u << 2,     /* our close frame has left; nothing may follow */
-    RC_SLOT_CLOSE_RECEIVED = 1u << 3, /* the peer's close frame has come */
-    RC_SLOT_BLOCKED = 1u << 4,        /* the socket took no more; waiting until it is writable */
-    RC_SLOT_DIRTY = 1u << 5,          /* in the turn's list of connections with private output */
-    RC_SLOT_EXCLUDED = 1u << 6,       /* is excluded from some frame that is before it */
-    RC_SLOT_WAITS_UPLINK = 1u << 7,   /* not read until the up ring has room */
-    RC_SLOT_WAITS_REPLIES = 1u << 8,  /* not read until its replies have drained */
-    RC_SLOT_KEEP_ALIVE = 1u << 9,     /* HTTP: another request may follow */
-    RC_SLOT_PEER_ENDED = 1u << 10,    /* end of file was received */
-    RC_SLOT_PING_DUE = 1u << 11,      /* a ping was sent and its pong has not come */
-    RC_SLOT_LOOPBACK = 1u << 12,      /* came in through a loopback or Unix listener */
-    RC_SLOT_ADMIN = 1u << 13,         /* came in through http.admin_listen */
-    RC_SLOT_UNIX = 1u << 14,
-    RC_SLOT_BROKEN = 1u << 15,     /* the rest of a cut frame was lost for want of memory: must end */
-    RC_SLOT_COUNTED = 1u << 16,    /* counted in the address limits */
-    RC_SLOT_WAITS_RATE = 1u << 17, /* not read until resume_ds: it sends too fast */
-    RC_SLOT_WAITS_JOIN = 1u << 18, /* neither read nor written until the relay knows what the server joined for it */
-    RC_SLOT_HANDSHAKE = 1u << 19,  /* counted as without a request yet */
-    RC_SLOT_WAITS_SUBSCRIBE =
-        1u << 20, /* not read until no subscribe request of its own waits for the relay (pending_count) */
+enum rc_socket_flags {
+    /* io */
+    RC_SOCKET_PEER_ENDED = 1u << 0, /* end of file was received */
+    RC_SOCKET_PREFACE = 1u << 1,    /* the next bytes are handlers.preface's */
+    RC_SOCKET_PAUSED = 1u << 2,     /* the upper layers do not want to read now */
+    /* hub */
+    RC_SOCKET_BLOCKED = 1u << 3, /* it took no more; waiting until it is writable */
+    RC_SOCKET_DIRTY = 1u << 4,   /* in the turn's list of sockets with answers */
+    /* client */
+    RC_SOCKET_LOOPBACK = 1u << 5, /* came in through a loopback or Unix listener */
+    RC_SOCKET_ADMIN = 1u << 6,    /* came in through http.admin_listen */
+    RC_SOCKET_UNIX = 1u << 7,
+    RC_SOCKET_COUNTED = 1u << 8,        /* counted in the address limits */
+    RC_SOCKET_HANDSHAKE = 1u << 9,      /* counted as without a request yet */
+    RC_SOCKET_WAITS_UPLINK = 1u << 10,  /* not read until the up ring has room */
+    RC_SOCKET_WAITS_REPLIES = 1u << 11, /* not read until its replies have drained */
+    RC_SOCKET_WAITS_RATE = 1u << 12,    /* not read until resume_ds: it sends too fast */
+    RC_SOCKET_TAKEOVER = 1u << 13,      /* the client's compression window goes on from message to message */
 };
 
 /* Reading is put off for any of these. */
-#define RC_SLOT_WAITS \
-    (RC_SLOT_WAITS_UPLINK | RC_SLOT_WAITS_REPLIES | RC_SLOT_WAITS_RATE | RC_SLOT_WAITS_JOIN | RC_SLOT_WAITS_SUBSCRIBE)
-#define RC_CUT_DIRECT UINT32_MAX /* slot.cut: the wire is in the middle of a direct message */
-#define RC_ENDPOINT_PATH 255u    /* slot.endpoint: server.path (native), not an [[endpoint]] table */
+#define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)
 
-/* One connection; its index is also its direct descriptor. An idle anonymous WebSocket connection has nothing beside it. */
-struct rc_slot {
-    uint64_t random;     /* of the client id; 0 = no WebSocket client */
-    uint64_t sent_bytes; /* handed to the socket since accept */
-    uint64_t received_bytes;
-    uint32_t generation; /* counts the slot's uses; completions of earlier ones are recognised by it */
-    uint32_t flags;      /* enum rc_slot_flags */
-    uint8_t state;       /* enum rc_slot_state */
-    uint8_t encoding;    /* encoding.h */
-    uint8_t endpoint;    /* index of [[endpoint]], or RC_ENDPOINT_PATH */
-    uint8_t listener;    /* index in control->listeners */
-    uint16_t subscription_count;
-    uint16_t cursor_count;  /* subscriptions of this connection with a cursor, "*" included */
-    uint32_t subscriptions; /* first of its list; 0 = none */
-    uint32_t everybody;     /* subscription that holds the cursor into "*" while behind; 0 = none */
-    uint32_t cut;           /* subscription in the middle of whose frame the wire is; 0 = none, RC_CUT_DIRECT */
-    uint32_t private;       /* struct rc_private; 0 = nothing private to send */
-    uint32_t input;         /* struct rc_input; 0 = nothing undecoded */
-    uint32_t direct_log;    /* log of direct messages; 0 = none pending */
-    uint32_t user;          /* struct rc_user; 0 = anonymous */
-    uint32_t blocked_ds;    /* with RC_SLOT_BLOCKED: since when its socket takes nothing */
-    uint32_t received_ds;   /* last byte from the client, 1/10 s since boot */
-    uint32_t active_ds;     /* last message from the client, for the idle timeout */
-    uint32_t deadline_ds;   /* state-dependent deadline in 1/10 s since boot; 0 = none */
-    uint32_t ping_ds;       /* next ping, or the pong's deadline when RC_SLOT_PING_DUE; 1/10 s since boot */
-    uint8_t address[16];    /* peer, IPv6 or v4-mapped; zero for Unix sockets */
-    uint16_t port;
-    uint16_t pending_count;   /* subscribe requests that wait for the relay */
-    uint32_t history;         /* heap block: what the client's compression refers back to; 0 = nothing */
-    uint16_t history_bytes;   /* in it */
-    uint8_t inflate_bits;     /* 0 = no compression agreed, else the client's window */
-    uint8_t inflate_takeover; /* 1: the client's window goes on from message to message */
-    uint32_t call;            /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
-    uint32_t excluded_turn;   /* with EXCLUDED: the turn counted last when it was excluded last */
-    uint32_t resume_ds;       /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
+/*
+ * One socket; its index is also its direct descriptor. The peer's address stands beside it (truth->peers): it is seldom looked at.
+ * A turn writes blocked_ds, flags and sent_bytes, and reads nothing else.
+ */
+struct rc_socket {
+    uint64_t sent_bytes;     /* io: handed to the socket since accept */
+    uint64_t received_bytes; /* io */
+    uint32_t generation;     /* io: counts the index's uses; completions of earlier ones are recognised by it */
+    uint32_t client;         /* client: struct rc_client that it carries; 0 = none */
+    uint32_t output;         /* hub: struct rc_output of a socket without a client: answers; 0 = none */
+    uint32_t input;          /* client: struct rc_input; 0 = nothing undecoded */
+    uint32_t deadline_ds;    /* client: state-dependent deadline in 1/10 s since boot; 0 = none */
+    uint32_t resume_ds;      /* client: with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
+    uint32_t received_ds;    /* io: when the last bytes came, 1/10 s since boot */
+    uint32_t blocked_ds;     /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
+    union {                  /* client */
+        uint32_t call;       /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
+        uint32_t history;    /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
+    };
+    uint16_t history_bytes; /* client: in it */
+    uint16_t flags;         /* enum rc_socket_flags */
+    uint16_t port;          /* io: of the peer, host order */
+    uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
+    uint8_t state;          /* enum rc_socket_state; HTTP, CARRYING and LINGER are client's, the others io's */
+    uint8_t listener;       /* io: index in control->listeners */
+    uint8_t mode;           /* io: enum rc_io_mode */
+    uint8_t inflight;       /* io: enum rc_io_inflight */
+    uint8_t cancelled;      /* io: enum rc_io_inflight, of those in flight that are to be cancelled */
 };
-_Static_assert(sizeof(struct rc_slot) == 128, "a slot is two cache lines");
+_Static_assert(sizeof(struct rc_socket) == 64, "a socket is one cache line");
+
+/*
+ * Life of a client:
+ *
+ *   FREE ─opened─▶ OPEN ─close frame queued "now", or sent─▶ CLOSING ─▶ FREE
+ *                   └──────────────ended by its socket's end─────────────▲
+ */
+enum rc_client_state {
+    RC_CLIENT_FREE,
+    RC_CLIENT_OPEN,
+    RC_CLIENT_CLOSING, /* hears no channel any more; what is left is its close frame */
+};
+
+enum rc_client_flags {
+    /* hub */
+    RC_CLIENT_EVERYBODY = 1u << 0,    /* hears channel "*" */
+    RC_CLIENT_CLOSE_QUEUED = 1u << 1, /* its close frame goes out after everything else */
+    RC_CLIENT_CLOSE_SENT = 1u << 2,   /* our close frame has left; nothing may follow */
+    RC_CLIENT_DIRTY = 1u << 3,        /* in the turn's list of clients with output of their own */
+    RC_CLIENT_EXCLUDED = 1u << 4,     /* is excluded from some frame that is before it */
+    RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
+    RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
+    /* client */
+    RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */
+    RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
+    RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
+};
+
+#define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_SUBSCRIBE)
+#define RC_CUT_DIRECT UINT32_MAX /* client.cut: the wire is in the middle of a direct message */
+#define RC_ENDPOINT_PATH 255u    /* client.endpoint: server.path (native), not an [[endpoint]] table */
+
+/*
+ * One client: whom ids name, who subscribes, for whom messages wait. What carries it is a socket, one after another or for a while
+ * none. `random` names it among all that there ever were; the index is where it stands. An idle anonymous WebSocket connection is
+ * this and its socket, and has nothing beside them.
+ */
+struct rc_client {
+    uint32_t socket;        /* client: what carries it; RC_SOCKET_NONE = nothing does now. Free: the pool's */
+    uint32_t turn;          /* hub: the turn in which it was served last */
+    uint64_t random;        /* client: of the client id; 0 = free */
+    uint32_t subscriptions; /* hub: first of its list; 0 = none */
+    uint32_t everybody;     /* hub: subscription that holds the cursor into "*" while behind; 0 = none */
+    uint32_t cut;           /* hub: subscription in the middle of whose frame the wire is; 0 = none, RC_CUT_DIRECT */
+    uint32_t output;        /* hub: struct rc_output; 0 = nothing of its own to send */
+    uint32_t direct_log;    /* hub: log of direct messages; 0 = none pending */
+    uint32_t excluded_turn; /* hub: with EXCLUDED: the turn counted last when it was excluded last */
+    uint32_t user;          /* client: struct rc_user; 0 = anonymous */
+    uint32_t active_ds;     /* client: its last message, for the idle timeout */
+    uint32_t ping_ds;       /* client: next ping, or the pong's deadline when RC_CLIENT_PING_DUE; 1/10 s since boot */
+    uint16_t flags;         /* enum rc_client_flags */
+    uint16_t cursor_count;  /* hub: its subscriptions with a cursor, "*" included */
+    uint16_t pending_count; /* hub: subscribe requests that wait for the relay */
+    uint16_t subscription_count; /* hub */
+    uint8_t state;               /* client: enum rc_client_state */
+    uint8_t encoding;            /* client: encoding.h */
+    uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
+    uint8_t pad;
+};
+_Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
@@ -123,9 +174,9 @@ enum rc_subscription_flags {
 
 struct rc_subscription {
     uint64_t cursor; /* absolute byte position in the group's log, maybe inside a frame */
-    uint32_t slot;
+    uint32_t client;
     uint32_t group;
-    uint32_t next;   /* of the connection; 0 = end */
+    uint32_t next;   /* of the client; 0 = end */
     uint32_t member; /* position in the group's member vector */
     uint32_t flags;  /* enum rc_subscription_flags */
     uint32_t pad;
@@ -235,34 +286,35 @@ _Static_assert(sizeof(struct rc_frame) == 24, "frame index layout");
 
 struct rc_exclusion {
     uint64_t position; /* absolute position of the frame */
-    uint32_t slot;
-    uint32_t generation;
+    uint64_t random;   /* of the client */
 };
 
-/* A subscribe request that waits for the relay's acknowledgement, or for the end of its connection. */
+/* A subscribe request that waits for the relay's acknowledgement, or for the end of its client. */
 struct rc_pending {
     uint32_t next; /* of the channel, oldest first; 0 = end */
     uint32_t previous;
-    uint32_t next_of_slot; /* of the connection, in no order; 0 = end */
-    uint32_t previous_of_slot;
+    uint32_t next_of_client; /* of the client, in no order; 0 = end */
+    uint32_t previous_of_client;
     uint32_t channel;
-    uint32_t slot;
+    uint32_t client;
     uint8_t id_bytes;
     uint8_t id[RC_REQUEST_ID_MAX];
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
 };
 _Static_assert(sizeof(struct rc_pending) == 92, "pending layout");
 
-/* Output that belongs to one connection alone, in the order in which it leaves: cut, replies, (channels), close. */
-struct rc_private {
+/* Output that belongs to one client alone, in the order in which it leaves: cut, replies, (channels), close; or the answers of a
+ * socket without a client, as `replies`. */
+struct rc_output {
     uint32_t cut_block; /* rest of a frame whose log is gone */
     uint32_t cut_bytes;
     uint32_t cut_sent;
     uint32_t replies; /* heap block of whole frames */
     uint32_t replies_capacity;
-    uint32_t replies_bytes; /* end of the frames */
-    uint32_t replies_sent;  /* start of what is unsent */
-    uint8_t close_bytes;    /* the queued close frame */
+    uint32_t replies_bytes;  /* end of the frames */
+    uint32_t replies_sent;   /* start of what is unsent */
+    uint32_t replies_frames; /* where a client's frames begin, behind what was answered before it came */
+    uint8_t close_bytes;     /* the queued close frame */
     uint8_t close_frame[127];
     uint8_t close_sent; /* of it; once it has begun nothing else goes out */
     uint8_t pad[3];
@@ -295,27 +347,30 @@ struct rc_truth_layout {
     uint32_t version;
     uint64_t bytes;
     uint64_t boot_ms;
-    uint32_t slot_count;
+    uint32_t socket_count;
     uint32_t pad;
-    uint64_t slots_offset;
+    uint64_t sockets_offset;
+    uint64_t peers_offset;
     uint64_t pools_offset;
     uint64_t heap_offset;
     uint64_t io_offset;
     _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint8_t reserved[128];
+    uint8_t reserved[120];
 };
 
 struct rc_truth {
     struct rc_truth_layout *layout; /* borrowed: mapped for the life of the process */
-    struct rc_slot *slots;
-    uint32_t slot_count;
+    struct rc_socket *sockets;
+    struct rc_address *peers; /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
+    uint32_t socket_count;
+    struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
     struct rc_pool channels;
     struct rc_pool groups;
     struct rc_pool logs;
     struct rc_pool throttles;
     struct rc_pool pending;
-    struct rc_pool privates;
+    struct rc_pool outputs;
     struct rc_pool inputs;
     struct rc_pool users;
     struct rc_heap heap;
@@ -323,9 +378,29 @@ struct rc_truth {
     uint64_t io_bytes;
 };
 
-/* Lays the segment out for `slot_count` connections in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
-int rc_truth_create(struct rc_truth *truth, int fd, uint32_t slot_count, const struct rc_config *config,
+/* Lays the segment out for `socket_count` sockets and as many clients in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
+int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err);
+
+static inline struct rc_client *rc_truth_client(const struct rc_truth *truth, uint32_t index)
+{
+    RC_ASSERT_HOT(index > 0 && index < truth->clients.high);
+    return (struct rc_client *)(void *)truth->clients.base +
+           index; /* on the way of every delivery: no multiplication */
+}
+
+/* The socket that carries the client; NULL: none does. */
+static inline struct rc_socket *rc_truth_socket_of(const struct rc_truth *truth, const struct rc_client *client)
+{
+    return client->socket == RC_SOCKET_NONE ? NULL : &truth->sockets[client->socket];
+}
+
+/* The client of that name, or NULL: it is gone, or was never here. */
+static inline struct rc_client *rc_truth_named(const struct rc_truth *truth, uint32_t index, uint64_t random)
+{
+    struct rc_client *client = index > 0 && index < truth->clients.high ? rc_truth_client(truth, index) : NULL;
+    return client != NULL && random != 0 && client->random == random ? client : NULL;
+}
 
 static inline struct rc_subscription *rc_truth_subscription(const struct rc_truth *truth, uint32_t index)
 {
@@ -357,9 +432,9 @@ static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, 
     return (struct rc_pending *)rc_pool_at(&truth->pending, index);
 }
 
-static inline struct rc_private *rc_truth_private(const struct rc_truth *truth, uint32_t index)
+static inline struct rc_output *rc_truth_output(const struct rc_truth *truth, uint32_t index)
 {
-    return (struct rc_private *)rc_pool_at(&truth->privates, index);
+    return (struct rc_output *)rc_pool_at(&truth->outputs, index);
 }
 
 static inline struct rc_input *rc_truth_input(const struct rc_truth *truth, uint32_t index)

@@ -41,8 +41,8 @@ void rc_questions_close(struct rc_questions *questions)
 /* Is the client still who it was? */
 static bool is_here(const struct rc_uplink *uplink, const struct rc_client_ref *origin)
 {
-    return origin->random != 0 && origin->worker == (uint16_t)uplink->worker_index &&
-           origin->slot < uplink->truth->slot_count && uplink->truth->slots[origin->slot].random == origin->random;
+    return origin->worker == (uint16_t)uplink->worker_index &&
+           rc_truth_named(uplink->truth, origin->slot, origin->random) != NULL;
 }
 
 static void tell(struct rc_uplink *uplink, const struct rc_question *question, struct rc_event *event)
@@ -50,7 +50,7 @@ static void tell(struct rc_uplink *uplink, const struct rc_question *question, s
     const struct rc_client_ref *origin = &question->origin;
     event->id = rc_span_of(question->id, question->id_bytes);
     if (is_here(uplink, origin) && rc_hub_reply_event(uplink->hub, origin->slot, event) < 0) {
-        rc_hub_close_connection(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+        rc_hub_close_client(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 

@@ -118,29 +118,30 @@ static int write_queue(struct rc_memberships *members)
 
 /* --- changes --------------------------------------------------------------------------------------------------------- */
 
-static struct rc_span user_of(const struct rc_memberships *members, const struct rc_slot *slot)
+static struct rc_span user_of(const struct rc_memberships *members, const struct rc_client *client)
 {
-    if (slot->user == 0) {
+    if (client->user == 0) {
         return (struct rc_span){0};
     }
-    const struct rc_user *user = rc_truth_user(members->hub->truth, slot->user);
+    const struct rc_user *user = rc_truth_user(members->hub->truth, client->user);
     return rc_span_of(user->id, user->id_bytes);
 }
 
 void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint32_t channel_index, bool joined)
 {
     const struct rc_truth *truth = members->hub->truth;
-    const struct rc_slot *slot = &truth->slots[index];
+    const struct rc_client *client = rc_truth_client(truth, index);
     const struct rc_channel *channel = rc_truth_channel(truth, channel_index);
-    if (slot->random == 0 || !wanted(members, channel)) {
+    if (client->random == 0 || !wanted(members, channel)) {
         return;
     }
-    if (members->telling && !joined && index == members->next_slot) {
+    if (members->telling && !joined && index == members->next_client) {
         members->next_subscription = 0; /* those behind it have moved up */
     }
-    const struct rc_client_ref ref = {.random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
+    const struct rc_client_ref ref = {
+        .random = client->random, .slot = index, .worker = (uint16_t)members->hub->worker};
     const struct rc_span name = rc_hub_name(members->hub, channel);
-    const struct rc_span user = user_of(members, slot);
+    const struct rc_span user = user_of(members, client);
     if (members->queue != NULL || write_change(members, &ref, name, user, joined) < 0) {
         enqueue(members, &ref, name, user, joined);
     }
@@ -154,20 +155,21 @@ static int write_mark(struct rc_memberships *members, enum rc_record_type type)
     return rc_uplink_write(members->uplink, type, &view);
 }
 
-static int tell_slot(struct rc_memberships *members, uint32_t index)
+static int tell_client(struct rc_memberships *members, uint32_t index)
 {
     const struct rc_truth *truth = members->hub->truth;
-    const struct rc_slot *slot = &truth->slots[index];
-    const struct rc_client_ref ref = {.random = slot->random, .slot = index, .worker = (uint16_t)members->hub->worker};
+    const struct rc_client *client = rc_truth_client(truth, index);
+    const struct rc_client_ref ref = {
+        .random = client->random, .slot = index, .worker = (uint16_t)members->hub->worker};
     uint32_t place = 0;
-    for (uint32_t at = slot->random != 0 ? slot->subscriptions : 0; at != 0; place++) {
+    for (uint32_t at = client->random != 0 ? client->subscriptions : 0; at != 0; place++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, at);
         const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
         at = subscription->next;
         if (place < members->next_subscription || !wanted(members, channel)) {
             continue;
         }
-        if (write_change(members, &ref, rc_hub_name(members->hub, channel), user_of(members, slot), true) < 0) {
+        if (write_change(members, &ref, rc_hub_name(members->hub, channel), user_of(members, client), true) < 0) {
             members->next_subscription = place;
             return -EAGAIN;
         }
@@ -192,11 +194,11 @@ static int tell_everything(struct rc_memberships *members)
         }
         members->again = false;
         members->telling = true;
-        members->next_slot = 0;
+        members->next_client = 1;
         members->next_subscription = 0;
     }
-    for (; members->telling && members->next_slot < members->hub->slots_high; members->next_slot++) {
-        if (tell_slot(members, members->next_slot) < 0) {
+    for (; members->telling && members->next_client <= members->hub->clients_high; members->next_client++) {
+        if (tell_client(members, members->next_client) < 0) {
             return -EAGAIN;
         }
     }

@@ -30,8 +30,8 @@ struct rc_memberships {
     uint32_t relay_generation; /* that was told everything, or is being told */
     bool telling;              /* true exactly between BEGIN and END */
     bool again;                /* everything is to be told once more */
-    uint32_t next_slot;
-    uint32_t next_subscription; /* of next_slot: so many were told */
+    uint32_t next_client;
+    uint32_t next_subscription; /* of next_client: so many were told */
 };
 
 void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, struct rc_hub *hub,
@@ -41,7 +41,7 @@ void rc_memberships_close(struct rc_memberships *members);
 void rc_memberships_reconfigure(struct rc_memberships *members, const struct rc_config *config);
 
 /* Hub handler: the connection subscribed to the channel, or does not any more. Its random must still be that of the client. */
-void rc_memberships_changed(struct rc_memberships *members, uint32_t slot, uint32_t channel, bool joined);
+void rc_memberships_changed(struct rc_memberships *members, uint32_t client, uint32_t channel, bool joined);
 /* Tells what waits, as far as there is room; before rc_uplink_flush, every turn. */
 void rc_memberships_flush(struct rc_memberships *members);
 

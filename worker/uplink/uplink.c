@@ -67,29 +67,29 @@ bool rc_uplink_room(struct rc_uplink *uplink)
 
 uint32_t rc_uplink_serve(struct rc_uplink *uplink)
 {
-    const uint32_t slot = uplink->waiters.first;
-    if (slot == RC_WAITERS_NOBODY || !rc_uplink_room(uplink)) {
+    const uint32_t socket = uplink->waiters.first;
+    if (socket == RC_WAITERS_NOBODY || !rc_uplink_room(uplink)) {
         return RC_WAITERS_NOBODY;
     }
-    rc_waiters_remove(&uplink->waiters, slot);
+    rc_waiters_remove(&uplink->waiters, socket);
     uplink->first_bytes = 0;
     uplink->serving = true;
-    return slot;
+    return socket;
 }
 
-void rc_uplink_leave(struct rc_uplink *uplink, uint32_t slot)
+void rc_uplink_leave(struct rc_uplink *uplink, uint32_t socket)
 {
-    uplink->first_bytes = uplink->waiters.first == slot ? 0 : uplink->first_bytes;
-    rc_waiters_remove(&uplink->waiters, slot);
+    uplink->first_bytes = uplink->waiters.first == socket ? 0 : uplink->first_bytes;
+    rc_waiters_remove(&uplink->waiters, socket);
 }
 
-bool rc_uplink_served(struct rc_uplink *uplink, uint32_t slot, uint64_t position)
+bool rc_uplink_served(struct rc_uplink *uplink, uint32_t socket, uint64_t position)
 {
     uplink->serving = false;
-    if (!(uplink->truth->slots[slot].flags & RC_SLOT_WAITS_UPLINK) || uplink->up.position != position) {
+    if (!(uplink->truth->sockets[socket].flags & RC_SOCKET_WAITS_UPLINK) || uplink->up.position != position) {
         return true;
     }
-    rc_waiters_add_first(&uplink->waiters, slot);
+    rc_waiters_add_first(&uplink->waiters, socket);
     uplink->first_bytes = uplink->refused_bytes;
     return false;
 }
@@ -348,8 +348,8 @@ void rc_uplink_flush(struct rc_uplink *uplink)
 static void uplink_answer(struct rc_uplink *uplink, const struct rc_envelope_view *view)
 {
     const struct rc_client_ref *origin = &view->head.origin;
-    if (origin->worker != (uint16_t)uplink->worker_index || origin->slot >= uplink->truth->slot_count ||
-        origin->random == 0 || uplink->truth->slots[origin->slot].random != origin->random) {
+    if (origin->worker != (uint16_t)uplink->worker_index ||
+        rc_truth_named(uplink->truth, origin->slot, origin->random) == NULL) {
         return;
     }
     struct rc_event event = {.type = RC_EVENT_PUBLISHED,
@@ -364,7 +364,7 @@ static void uplink_answer(struct rc_uplink *uplink, const struct rc_envelope_vie
         event.type = RC_EVENT_BROADCASTED;
     }
     if (rc_hub_reply_event(uplink->hub, origin->slot, &event) < 0) {
-        rc_hub_close_connection(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+        rc_hub_close_client(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 

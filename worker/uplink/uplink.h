@@ -107,10 +107,10 @@ static inline bool rc_uplink_queued(const struct rc_uplink *uplink)
  * rc_uplink_served it may write. */
 uint32_t rc_uplink_serve(struct rc_uplink *uplink);
 /* A connection ends, and does not wait any more. */
-void rc_uplink_leave(struct rc_uplink *uplink, uint32_t slot);
+void rc_uplink_leave(struct rc_uplink *uplink, uint32_t socket);
 /* It has had its turn, which began at `position` (what uplink->up.position was). False: there was not room enough for it, and so for nobody
  * else. */
-bool rc_uplink_served(struct rc_uplink *uplink, uint32_t slot, uint64_t position);
+bool rc_uplink_served(struct rc_uplink *uplink, uint32_t socket, uint64_t position);
 
 /* Anything for this worker to do: records, a new relay, or room that connections wait for. */
 bool rc_uplink_due(struct rc_uplink *uplink);

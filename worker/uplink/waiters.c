@@ -14,7 +14,7 @@ struct rc_waiter {
 int rc_waiters_open(struct rc_waiters *waiters, struct rc_truth *truth)
 {
     *waiters = (struct rc_waiters){.truth = truth,
-                                   .links = calloc(truth->slot_count, sizeof(*waiters->links)),
+                                   .links = calloc(truth->socket_count, sizeof(*waiters->links)),
                                    .first = RC_WAITERS_NOBODY,
                                    .last = RC_WAITERS_NOBODY};
     return waiters->links != NULL ? 0 : -ENOMEM;
@@ -29,9 +29,9 @@ void rc_waiters_close(struct rc_waiters *waiters)
 /* Between two that stand next to each other, or at an end. */
 static void insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous, uint32_t next)
 {
-    struct rc_slot *slot = &waiters->truth->slots[index];
-    RC_ASSERT(!(slot->flags & RC_SLOT_WAITS_UPLINK));
-    slot->flags |= RC_SLOT_WAITS_UPLINK;
+    struct rc_socket *socket = &waiters->truth->sockets[index];
+    RC_ASSERT(!(socket->flags & RC_SOCKET_WAITS_UPLINK));
+    socket->flags |= RC_SOCKET_WAITS_UPLINK;
     waiters->links[index] = (struct rc_waiter){.next = next, .previous = previous};
     *(previous == RC_WAITERS_NOBODY ? &waiters->first : &waiters->links[previous].next) = index;
     *(next == RC_WAITERS_NOBODY ? &waiters->last : &waiters->links[next].previous) = index;
@@ -40,7 +40,7 @@ static void insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous
 
 void rc_waiters_add(struct rc_waiters *waiters, uint32_t index)
 {
-    if (!(waiters->truth->slots[index].flags & RC_SLOT_WAITS_UPLINK)) {
+    if (!(waiters->truth->sockets[index].flags & RC_SOCKET_WAITS_UPLINK)) {
         insert(waiters, index, waiters->last, RC_WAITERS_NOBODY);
     }
 }
@@ -53,13 +53,13 @@ void rc_waiters_add_first(struct rc_waiters *waiters, uint32_t index)
 
 void rc_waiters_remove(struct rc_waiters *waiters, uint32_t index)
 {
-    struct rc_slot *slot = &waiters->truth->slots[index];
-    if (!(slot->flags & RC_SLOT_WAITS_UPLINK)) {
+    struct rc_socket *socket = &waiters->truth->sockets[index];
+    if (!(socket->flags & RC_SOCKET_WAITS_UPLINK)) {
         return;
     }
     const struct rc_waiter its = waiters->links[index];
     *(its.previous == RC_WAITERS_NOBODY ? &waiters->first : &waiters->links[its.previous].next) = its.next;
     *(its.next == RC_WAITERS_NOBODY ? &waiters->last : &waiters->links[its.next].previous) = its.previous;
-    slot->flags &= ~(uint32_t)RC_SLOT_WAITS_UPLINK;
+    socket->flags &= (uint16_t)~RC_SOCKET_WAITS_UPLINK;
     waiters->count--;
 }

@@ -17,6 +17,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 struct world {
+    struct rc_timers timers;
     struct rc_redis_wire wire;
     struct rc_redis_pubsub pubsub;
     struct rc_redis_conn conn;
@@ -70,7 +71,7 @@ static void wish(struct world *world, uint8_t what)
         rc_redis_pubsub_flush(&world->pubsub);
     }
     if ((what & 16) != 0) {
-        rc_timers_run(&world->wire.timers, rc_clock_ms() + (what & 32 ? 10000 : 150));
+        rc_timers_run(world->wire.timers, rc_clock_ms() + (what & 32 ? 10000 : 150));
     }
     if ((what & 192) == 192) {
         rc_redis_pubsub_lost(&world->pubsub, 0);
@@ -118,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     rc_log_open("fuzz", -1, RC_LOG_OFF, RC_LOG_TEXT);
     memset(&world, 0, sizeof(world));
     world.wire.metrics = &metrics;
+    world.wire.timers = &world.timers;
     /* A connection that takes everything: a context without a socket, whose output is thrown away. */
     const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
     world.conn = (struct rc_redis_conn){.wire = &world.wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};

@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "relay/redis/link.h"
 #include "relay/redis/link_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
@@ -83,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     static struct rc_metrics metrics;
     static struct rc_redis_health health;
+    static struct rc_timers timers;
     struct rc_config_redis config = {.outbox_bytes = 1000};
     struct rc_redis_link *link;
     struct rc_err err;
@@ -94,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
                                          .instance_id = "fuzz",
                                          .metrics = &metrics,
                                          .health = &health,
+                                         .timers = &timers,
                                          .host = {.watch = watch, .unwatch = unwatch}};
     (void)strcpy(config.url.text, bytes[0] % 3 == 2 ? "redis+sentinel://h/m" : "redis+cluster://h");
     RC_ASSERT(rc_redis_link_open(&link, &setup, &err) == 0);

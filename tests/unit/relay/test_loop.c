@@ -162,20 +162,42 @@ Test(relay_loop, bad_descriptor_ends_the_run_with_a_reason)
     cr_assert(strstr(err.text, "io_uring") != NULL);
 }
 
-static uint64_t soon(void *context)
+static struct rc_timer timer;
+static int expired_count;
+
+static void soon(void *context, uint64_t now_ms)
 {
-    (void)context;
-    return rc_clock_ms() + 20;
+    struct fixture *f = context;
+    expired_count++;
+    rc_timer_set(&f->loop.timers, &timer, now_ms + 20, soon, f);
 }
 
-Test(relay_loop, sleeps_no_longer_than_what_is_due)
+/* There is no Redis here. */
+Test(relay_loop, a_timer_fires_on_the_loop_which_sleeps_no_longer)
 {
-    fixture.loop.ops.due_ms = soon;
-    fixture.turns_max = 4;
     const uint64_t before = rc_clock_ms();
+    soon(&fixture, before);
+    fixture.turns_max = 4;
     run();
     const uint64_t took = rc_clock_ms() - before;
     cr_assert(took >= 40 && took < 900, "%llu ms", (unsigned long long)took);
+    cr_assert_geq(expired_count, 3);
+    rc_timer_cancel(&fixture.loop.timers, &timer);
+}
+
+static void stop(void *context, uint64_t now_ms)
+{
+    struct fixture *f = context;
+    (void)now_ms;
+    rc_relay_loop_stop(&f->loop);
+}
+
+Test(relay_loop, a_timer_fires_also_while_busy)
+{
+    rc_timer_set(&fixture.loop.timers, &timer, rc_clock_ms() + 20, stop, &fixture);
+    fixture.busy = 1 << 30;
+    run();
+    cr_assert_not(timer.set);
 }
 
 Test(relay_loop, a_descriptor_that_is_not_watched_any_more_is_not_told_and_its_place_is_used_again)
@@ -184,7 +206,7 @@ Test(relay_loop, a_descriptor_that_is_not_watched_any_more_is_not_told_and_its_p
     cr_assert_geq(first, 0);
     cr_assert_eq(write(fixture.fds[1], "x", 1), 1);
     rc_relay_loop_unpoll(&fixture.loop, first);
-    fixture.loop.ops.due_ms = soon;
+    soon(&fixture, rc_clock_ms());
     fixture.turns_max = 3;
     run();
     cr_assert_eq(fixture.ready_count, 0, "the completion was its former user's");

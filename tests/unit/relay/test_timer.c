@@ -1,4 +1,4 @@
-/* Timers of the Redis link: order, cancelling from inside, a bounded round. */
+/* Timers of the loop: order, cancelling from inside, a bounded round. */
 #include <criterion/criterion.h>
 
 #include "relay/timer.h"
@@ -34,7 +34,7 @@ static void set(struct rc_timers *timers, struct note *note, uint64_t due_ms)
     rc_timer_set(timers, &note->timer, due_ms, expired, note);
 }
 
-Test(relay_redis_timer, in_order_of_time_and_of_setting)
+Test(relay_timer, in_order_of_time_and_of_setting)
 {
     struct rc_timers timers = {0};
     struct note a = {0}, b = {0}, c = {0};
@@ -52,7 +52,7 @@ Test(relay_redis_timer, in_order_of_time_and_of_setting)
     cr_assert_eq(rc_timers_due_ms(&timers), RC_TIMER_NEVER);
 }
 
-Test(relay_redis_timer, moving_and_cancelling)
+Test(relay_timer, moving_and_cancelling)
 {
     struct rc_timers timers = {0};
     struct note a = {0}, b = {0};
@@ -66,7 +66,7 @@ Test(relay_redis_timer, moving_and_cancelling)
     cr_assert(a.times == 1 && b.times == 0);
 }
 
-Test(relay_redis_timer, one_may_cancel_a_later_one_and_set_itself)
+Test(relay_timer, one_may_cancel_a_later_one_and_set_itself)
 {
     struct rc_timers timers = {0};
     struct note later = {0};

@@ -20,7 +20,7 @@ static void open_all(void)
     registry.state = RC_REGISTRY_OWNED;
     registry.instance_count = 2;
     cr_assert_eq(rc_wire_open(&wire, "a", 7, 1000000, &host.relay->report.metrics), 0);
-    bridge = (struct rc_bridge){.wire = &wire};
+    bridge = (struct rc_bridge){.timers = &fake.timers, .wire = &wire};
     fake.up = true;
     cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router), 0);
     calls.everybody.confirmed = true;

@@ -36,9 +36,9 @@ static void open_all(void)
     config.namespaces[0].presence = true;
     config.presence.offline_delay_ms = 5000;
     wire = (struct rc_wire){.message_bytes_max = 1000, .metrics = &metrics};
-    bridge = (struct rc_bridge){.wire = &wire, .host = {.deliver = deliver}};
+    bridge = (struct rc_bridge){.timers = &fake.timers, .wire = &wire, .host = {.deliver = deliver}};
     fake.up = true;
-    cr_assert_eq(rc_entries_open(&entries, NULL, &metrics, "a", &ops), 0);
+    cr_assert_eq(rc_entries_open(&entries, NULL, &fake.timers, &metrics, "a", &ops), 0);
     cr_assert_eq(rc_presence_open(&presence, &bridge, &entries, &config, "a", 1), 0);
     rc_entries_registered(&entries, true);
 }

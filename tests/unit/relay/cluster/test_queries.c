@@ -23,7 +23,9 @@ static void open_all(void)
     cr_assert_eq(rc_roster_open(&roster, &host.relay->report.metrics), 0);
     registry.state = RC_REGISTRY_OWNED;
     fake.up = true;
-    cr_assert_eq(rc_queries_open(&queries, &host.control, &config, &host.router, &roster, link_there, &registry), 0);
+    cr_assert_eq(
+        rc_queries_open(&queries, &host.control, &config, &host.router, &roster, &fake.timers, link_there, &registry),
+        0);
     const struct rc_client_ref one = {.random = 1, .slot = 1};
     const struct rc_client_ref two = {.random = 2, .slot = 2};
     rc_roster_add(&roster, RC_SPAN("room"), &one, RC_SPAN("u1"));
@@ -111,7 +113,7 @@ static void members(long long users, long long more, uint32_t count, const char 
 Test(queries, of_this_host_without_redis)
 {
     rc_queries_close(&queries);
-    cr_assert_eq(rc_queries_open(&queries, &host.control, &config, &host.router, &roster, NULL, NULL), 0);
+    cr_assert_eq(rc_queries_open(&queries, &host.control, &config, &host.router, &roster, &fake.timers, NULL, NULL), 0);
     ask_for(RC_QUERY_CHANNEL, "room", 0);
     cr_assert_str_eq(answer(), "0 2/1 0 =1@a u1=1@a");
     ask_for(RC_QUERY_CHANNEL, "room", 1);

@@ -41,7 +41,7 @@ static void open_all(void)
 {
     const struct rc_registry_ops ops = {
         .registered = registered, .unregistered = unregistered, .cleanup = {.user = clean_user}};
-    rc_registry_open(&registry, NULL, &metrics, "a", 0x10, 0xabc, &config, &ops);
+    rc_registry_open(&registry, NULL, &fake.timers, &metrics, "a", 0x10, 0xabc, &config, &ops);
     cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
     fake_return();
 }
@@ -49,7 +49,7 @@ static void open_all(void)
 static void close_all(void)
 {
     fake_lose();
-    rc_cleanup_close(&registry.cleanup);
+    rc_registry_close(&registry);
 }
 
 TestSuite(registry, .init = open_all, .fini = close_all);
@@ -112,6 +112,26 @@ Test(registry, live_rival_refuses_dead_one_is_replaced)
     cr_assert(!rc_registry_refused(&registry));
     inherit_nothing();
     cr_assert(rc_registry_owned(&registry));
+}
+
+/* BUSY while a script runs: nobody would clean up after who is not in the list. */
+Test(registry, a_place_in_the_list_that_redis_refused_is_asked_for_with_every_heartbeat)
+{
+    fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000", "new");
+    fake_ok("SET ws:instance:a:cleanup 00000abc10 NX PX 10000");
+    fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
+    fake_scan("SSCAN ws:instance:a:index 0", "0", 0, NULL);
+    fake_integer("EVAL script 1 ws:instance:a:cleanup", 1);
+    fake_pass(10);
+    fake_integer("EXISTS ws:instance:a:cleanup", 0);
+    fake_error("SADD ws:instances a", "BUSY Redis is busy running a script");
+    cr_assert(rc_registry_owned(&registry));
+    rc_registry_renew(&registry);
+    fake_string("EVAL script 1 ws:instance:a:owner", "own");
+    fake_integer("SADD ws:instances a", 1);
+    rc_registry_renew(&registry);
+    fake_string("EVAL script 1 ws:instance:a:owner", "own");
+    cr_assert_eq(fake.count, 0);
 }
 
 Test(registry, owner_answers_a_claim)

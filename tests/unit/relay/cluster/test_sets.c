@@ -27,7 +27,7 @@ static void open_all(void)
     (void)snprintf(prices->name, sizeof(prices->name), "prices");
     prices->name_bytes = 6;
     (void)snprintf(prices->subscription_set.text, sizeof(prices->subscription_set.text), "{name}");
-    cr_assert_eq(rc_entries_open(&entries, NULL, &metrics, "a", &ops), 0);
+    cr_assert_eq(rc_entries_open(&entries, NULL, &fake.timers, &metrics, "a", &ops), 0);
     rc_subscription_sets_open(&sets, &entries, &config, "a", 1);
     fake.up = true;
 }
@@ -148,6 +148,40 @@ Test(subscription_sets, refused_is_written_again_later_others_at_once)
     fake_pass(RC_ENTRIES_RETRY_MS + 10);
     fake_integer("SADD ws:instance:a:index csubs:BTC", 0);
     fake_integer("SADD subs:BTC", 1);
+    cr_assert(rc_entries_settled(&entries));
+}
+
+/* BUSY while a script runs: the set is taken a moment later, and without its name in the index nobody would clean it up. */
+Test(subscription_sets, a_name_that_redis_refused_is_written_again_though_its_member_was_taken)
+{
+    rc_entries_registered(&entries, true);
+    change("BTC", &client, true);
+    fake_error("SADD ws:instance:a:index csubs:BTC", "BUSY Redis is busy running a script");
+    fake_integer("SADD subs:BTC a:a~", 1);
+    cr_assert_not(rc_entries_settled(&entries));
+    fake_pass(RC_ENTRIES_RETRY_MS + 10);
+    fake_integer("SADD ws:instance:a:index csubs:BTC", 1);
+    cr_assert_eq(fake.count, 0);
+    cr_assert(rc_entries_settled(&entries));
+}
+
+/* In a Cluster the index is another node's: its answer may come last, or not at all. */
+Test(subscription_sets, a_set_ends_when_its_name_is_answered_whatever_the_answer)
+{
+    rc_entries_registered(&entries, true);
+    change("BTC", &client, true);
+    const struct fake_command index = fake.commands[0];
+    fake.commands[0] = fake.commands[--fake.count];
+    fake_integer("SADD subs:BTC a:a~", 1);
+    change("BTC", &client, false);
+    fake_integer("SREM subs:BTC a:a~", 1);
+    cr_assert_eq(fake.count, 0);
+    change("ETH", &other, true); /* takes no place that is still waited for */
+    fake_integer("SADD ws:instance:a:index csubs:ETH", 1);
+    fake_integer("SADD subs:ETH a:a~", 1);
+    index.replied(index.context, NULL);
+    fake_integer("SREM ws:instance:a:index csubs:BTC", 0);
+    cr_assert_eq(fake.count, 0);
     cr_assert(rc_entries_settled(&entries));
 }
 

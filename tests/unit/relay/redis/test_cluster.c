@@ -5,11 +5,13 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "relay/redis/link.h"
 #include "relay/redis/link_state.h"
 
 static struct rc_redis_link *link_open;
 static struct rc_metrics metrics;
 static struct rc_redis_health health;
+static struct rc_timers timers;
 
 static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
 {
@@ -37,6 +39,7 @@ static void open_link(void)
                                          .instance_id = "test",
                                          .metrics = &metrics,
                                          .health = &health,
+                                         .timers = &timers,
                                          .host = {.watch = watch, .unwatch = unwatch}};
     cr_assert_eq(rc_redis_link_open(&link_open, &setup, &err), 0, "%s", err.text);
     const struct rc_redis_channel_ops ops = {.head = "c:"};

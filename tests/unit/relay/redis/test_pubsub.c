@@ -14,7 +14,8 @@
 #include "relay/redis/pubsub.h"
 
 static struct rc_metrics metrics;
-static struct rc_redis_wire wire;
+static struct rc_timers timers;
+static struct rc_redis_wire wire = {.timers = &timers};
 static struct rc_redis_pubsub pubsub;
 static struct rc_redis_conn conn;
 static int wanted_confirmed;
@@ -173,7 +174,7 @@ static const char *said(void)
 
 static void later(uint64_t ms)
 {
-    rc_timers_run(&wire.timers, rc_clock_ms() + ms);
+    rc_timers_run(wire.timers, rc_clock_ms() + ms);
 }
 
 Test(relay_redis_pubsub, a_burst_is_one_command_and_confirmations_answer)

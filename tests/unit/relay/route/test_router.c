@@ -302,8 +302,8 @@ Test(relay_router, remote_hears_of_everything_and_may_answer_later)
                                              .interest_add = remote_add,
                                              .interest_remove = remote_remove};
     char text[4096] = "";
-    host.router.setup.remote = &ops;
-    host.router.setup.remote_context = text;
+    host.router.setup.remote.ops = &ops;
+    host.router.setup.remote.context = text;
     relay_host_interest(&host, 0, true, "a");
     relay_host_interest(&host, 1, true, "a");
     relay_host_publish(&host, 2, "a", "x", NULL);

@@ -38,9 +38,8 @@ static void check(const struct rc_channel_log *log, const struct rc_heap *heap, 
         cr_assert_eq(rc_channel_log_frame(log, heap, index)->order, frame->sequence);
         const uint8_t *bytes = rc_channel_log_at(log, heap, frame->position);
         cr_assert(bytes[0] == (uint8_t)frame->sequence && bytes[frame->bytes - 1] == (uint8_t)frame->sequence);
-        cr_assert_eq(rc_channel_log_excluded(log, heap, frame->position, 5, 1), frame->excluded == 5);
-        cr_assert_eq(rc_channel_log_excluded(log, heap, frame->position, 6, 1), frame->excluded == 6);
-        cr_assert_not(rc_channel_log_excluded(log, heap, frame->position, 5, 2), "another use of the slot");
+        cr_assert_eq(rc_channel_log_excluded(log, heap, frame->position, 5), frame->excluded == 5);
+        cr_assert_eq(rc_channel_log_excluded(log, heap, frame->position, 6), frame->excluded == 6);
     }
     cr_assert_eq(rc_channel_log_find(log, heap, log->head), log->frames);
     cr_assert_eq(rc_channel_log_frame_position(log, heap, log->frames), log->head);
@@ -79,8 +78,8 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
         memset(rc_channel_log_tail(&log, &heap), (uint8_t)count, bytes);
         if (below(4) == 0) {
             frame->excluded = 5 + below(2);
-            cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, 9, 1), 0);
-            cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, frame->excluded, 1), 0);
+            cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, 9), 0);
+            cr_assert_eq(rc_channel_log_exclude(&log, &heap, log.head, frame->excluded), 0);
         }
         rc_channel_log_append(&log, &heap, bytes, count, 0, 0);
         if (count % 50 == 0) {

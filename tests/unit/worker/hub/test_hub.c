@@ -345,8 +345,8 @@ static uint64_t now_of(const struct model *m)
 
 static bool open_state(const struct model *m, uint32_t index)
 {
-    const struct rc_slot *slot = &m->rig.truth.slots[m->clients[index].slot];
-    return m->clients[index].alive && slot->state == RC_SLOT_OPEN && !(slot->flags & RC_SLOT_CLOSE_QUEUED) &&
+    const struct rc_client *client = rc_truth_client(&m->rig.truth, m->clients[index].slot);
+    return m->clients[index].alive && client->state == RC_CLIENT_OPEN && !(client->flags & RC_CLIENT_CLOSE_QUEUED) &&
            m->by_slot[m->clients[index].slot] == index;
 }
 
@@ -397,7 +397,7 @@ static void close_one(struct model *m, uint32_t index, bool now)
             }
         }
     }
-    rc_hub_close_connection(&m->rig.hub, client->slot, 4001, "bye", 3, now);
+    rc_hub_close_client(&m->rig.hub, client->slot, 4001, "bye", 3, now);
 }
 
 static void reply(struct model *m, uint32_t index)
@@ -449,7 +449,7 @@ static void connect_one(struct model *m)
                                              buffers[below(m, RC_ARRAY_COUNT(buffers))]);
     m->by_slot[m->clients[index].slot] = index;
     if (below(m, 2) == 0) {
-        m->rig.io.conns[m->clients[index].slot].mode = RC_IO_TALKING;
+        hub_rig_its_socket(&m->rig, m->clients[index].slot)->mode = RC_IO_TALKING;
     }
     if (everybody) {
         epoch_begin(m, index, EVERYBODY);
@@ -581,8 +581,9 @@ static void step(struct model *m, uint32_t clients)
     } else if (kind < 780) {
         take(m, index, 1 + below(m, below(m, 5) == 0 ? 60000 : 4000));
     } else if (kind < 800) {
-        if (open_state(m, index) && (m->rig.truth.slots[m->clients[index].slot].flags & RC_SLOT_BLOCKED)) {
-            rc_hub_writable(&m->rig.hub, m->clients[index].slot); /* too early, as far as we know */
+        if (open_state(m, index) && (hub_rig_its_socket(&m->rig, m->clients[index].slot)->flags & RC_SOCKET_BLOCKED)) {
+            rc_hub_writable(&m->rig.hub,
+                            hub_rig_socket_of(&m->rig, m->clients[index].slot)); /* too early, as far as we know */
         }
     } else if (kind < 804) {
         close_one(m, index, below(m, 2) == 0);
@@ -638,7 +639,7 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
     if (log_bytes > 0) {
         m.rig.config->limits.channel_log_bytes = log_bytes;
     }
-    m.by_slot = calloc(clients + 8, sizeof(*m.by_slot));
+    m.by_slot = calloc(clients + 9, sizeof(*m.by_slot));
     m.rig.received = on_received;
     m.rig.context = &m;
     for (uint32_t i = 0; i < clients; i++) {
@@ -652,7 +653,7 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
         if (worker_bytes > 0 && i % 64 == 0) {
             /* Replies have the same budget, and are not what is tested. */
             m.rig.config->limits.worker_log_bytes =
-                below(&m, 3) == 0 ? worker_bytes + m.rig.hub.private_bytes + 65536 : budget;
+                below(&m, 3) == 0 ? worker_bytes + m.rig.hub.output_bytes + 65536 : budget;
         }
         step(&m, clients);
     }
@@ -670,15 +671,15 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
         bool blocked = rc_hub_pending(&m.rig.hub) || m.rig.truth.throttles.used > 0;
         for (uint32_t i = 0; i < m.client_count; i++) {
             const uint32_t slot = m.clients[i].slot;
-            blocked |= m.clients[i].alive && m.rig.truth.slots[slot].state != RC_SLOT_FREE &&
-                       ((m.rig.truth.slots[slot].flags & RC_SLOT_BLOCKED) != 0 || !hub_rig_arrived(&m.rig, slot));
+            blocked |= m.clients[i].alive && ((hub_rig_its_socket(&m.rig, slot)->flags & RC_SOCKET_BLOCKED) != 0 ||
+                                              !hub_rig_arrived(&m.rig, slot));
         }
         quiet = got == 0 && !blocked ? quiet + 1 : 0;
     }
     hub_rig_check(&m.rig);
-    MUST(&m, m.rig.hub.log_bytes == 0 && m.rig.hub.private_bytes == 0,
+    MUST(&m, m.rig.hub.log_bytes == 0 && m.rig.hub.output_bytes == 0,
          "everything was read, and %llu + %llu bytes are kept", (unsigned long long)m.rig.hub.log_bytes,
-         (unsigned long long)m.rig.hub.private_bytes);
+         (unsigned long long)m.rig.hub.output_bytes);
     uint64_t reads = 0;
     for (uint32_t i = 0; i < m.client_count; i++) {
         if (m.clients[i].alive) {

@@ -73,12 +73,12 @@ static char large[256 * 1024];
 static bool stays(struct hub_rig *rig, uint32_t slot, uint32_t count)
 {
     memset(large, 'l', sizeof(large));
-    for (uint32_t i = 0; i < count && rig->truth.slots[slot].state == RC_SLOT_OPEN; i++) {
+    for (uint32_t i = 0; i < count && rc_truth_client(&rig->truth, slot)->state == RC_CLIENT_OPEN; i++) {
         cr_assert_eq(hub_rig_publish(rig, "c", rc_span_of(large, sizeof(large)), NULL, 0), 0);
         hub_rig_run(rig);
         hub_rig_check(rig);
     }
-    return rig->truth.slots[slot].state == RC_SLOT_OPEN;
+    return rc_truth_client(&rig->truth, slot)->state == RC_CLIENT_OPEN;
 }
 
 static uint32_t small_client(struct hub_rig *rig, const char *channel)
@@ -122,9 +122,9 @@ Test(hub_memory, logs_of_large_messages_leave_the_others_half_of_the_budget)
         cr_assert_eq(hub_rig_publish(&rig, "d", rc_span_of(large, sizeof(large)), NULL, 0), 0);
         hub_rig_run(&rig);
     }
-    cr_assert_eq(rig.truth.slots[other].state, RC_SLOT_OPEN);
+    cr_assert_eq(rc_truth_client(&rig.truth, other)->state, RC_CLIENT_OPEN);
     cr_assert(!stays(&rig, slot, 40));
-    cr_assert_eq(rig.truth.slots[other].state, RC_SLOT_OPEN);
+    cr_assert_eq(rc_truth_client(&rig.truth, other)->state, RC_CLIENT_OPEN);
     hub_rig_close(&rig);
 }
 

@@ -47,49 +47,49 @@ static void submit_only(struct rc_io *io)
     cr_assert_geq(io_uring_submit_and_get_events(&io->ring), 0);
 }
 
-static uint64_t data_of(const struct hub_rig *rig, enum rc_io_op op, uint32_t slot)
+static uint64_t data_of(const struct hub_rig *rig, enum rc_io_op op, uint32_t socket)
 {
-    return rc_io_user_data(op, rig->truth.slots[slot].generation, slot);
+    return rc_io_user_data(op, rig->truth.sockets[socket].generation, socket);
 }
 
 /* --- connections with this and that in flight --- */
 
-static void talk(struct hub_rig *rig, uint32_t slot)
+static void talk(struct hub_rig *rig, uint32_t client)
 {
-    rig->io.conns[slot].mode = RC_IO_TALKING;
-    cr_assert_eq(write(rig->peers[slot].fd, "x", 1), 1);
-    for (int i = 0; i < 10 && !(rig->io.conns[slot].inflight & RC_INFLIGHT_RECEIVE); i++) {
+    hub_rig_its_socket(rig, client)->mode = RC_IO_TALKING;
+    cr_assert_eq(write(rig->peers[client].fd, "x", 1), 1);
+    for (int i = 0; i < 10 && !(hub_rig_its_socket(rig, client)->inflight & RC_INFLIGHT_RECEIVE); i++) {
         hub_rig_run(rig);
     }
 }
 
-static void fill_socket(struct hub_rig *rig, uint32_t slot)
+static void fill_socket(struct hub_rig *rig, uint32_t client)
 {
     static const uint8_t bytes[200000];
-    cr_assert_eq(rc_hub_reply_frame(&rig->hub, slot, 2, bytes, sizeof(bytes)), 0);
+    cr_assert_eq(rc_hub_reply_frame(&rig->hub, client, 2, bytes, sizeof(bytes)), 0);
     rc_hub_turn(&rig->hub);
 }
 
 static uint32_t connect_with(struct hub_rig *rig, enum hub_rig_socket kind, uint8_t inflight)
 {
-    const uint32_t slot = hub_rig_connect(rig, kind, RC_CODEC_JSON, false, SMALL);
+    const uint32_t client = hub_rig_connect(rig, kind, RC_CODEC_JSON, false, SMALL);
     if (inflight & RC_INFLIGHT_RECEIVE) {
-        talk(rig, slot);
+        talk(rig, client);
     }
     if (inflight & RC_INFLIGHT_POLLOUT) {
-        fill_socket(rig, slot);
+        fill_socket(rig, client);
     }
     if (!(inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL))) {
         /* Paused while a poll is in flight; its event finds that nobody wants to read. */
-        rc_io_pause(&rig->io, slot);
-        cr_assert_eq(write(rig->peers[slot].fd, "x", 1), 1);
+        rc_io_pause(&rig->io, hub_rig_socket_of(rig, client));
+        cr_assert_eq(write(rig->peers[client].fd, "x", 1), 1);
     }
     for (int i = 0; i < 5; i++) {
         hub_rig_run(rig);
     }
-    cr_assert_eq(rig->io.conns[slot].inflight, inflight, "in flight: %x, wanted %x", rig->io.conns[slot].inflight,
-                 inflight);
-    return slot;
+    cr_assert_eq(hub_rig_its_socket(rig, client)->inflight, inflight, "in flight: %x, wanted %x",
+                 hub_rig_its_socket(rig, client)->inflight, inflight);
+    return client;
 }
 
 /* --- terminate, join, close --- */
@@ -110,37 +110,39 @@ Test(io_conn, each_request_is_cancelled_by_its_user_data_and_waited_for)
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
     struct rc_io *io = &rig.io;
     /* Another's requests of the same kinds are nobody's business. */
-    const uint32_t other = connect_with(&rig, HUB_RIG_TCP, RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
+    const uint32_t other =
+        hub_rig_socket_of(&rig, connect_with(&rig, HUB_RIG_TCP, RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT));
     for (size_t i = 0; i < 2 * RC_ARRAY_COUNT(cases); i++) {
         const size_t n = i / 2;
-        const uint32_t slot = connect_with(&rig, i % 2 ? HUB_RIG_TCP : HUB_RIG_UNIX, cases[n].inflight);
+        const uint32_t client = connect_with(&rig, i % 2 ? HUB_RIG_TCP : HUB_RIG_UNIX, cases[n].inflight);
+        const uint32_t socket = hub_rig_socket_of(&rig, client);
         const uint32_t open_count = io->open_count;
         uint32_t cancels = 0;
-        rc_io_terminate(io, slot);
+        rc_io_terminate(io, socket);
         for (int tries = 0; io->open_count == open_count; tries++) {
-            cr_assert(tries < 100, "case %zu: still in flight: %x", n, io->conns[slot].inflight);
-            const uint8_t inflight = io->conns[slot].inflight;
-            if (rig.truth.slots[slot].state == RC_SLOT_CLOSED) {
+            cr_assert(tries < 100, "case %zu: still in flight: %x", n, rig.truth.sockets[socket].inflight);
+            const uint8_t inflight = rig.truth.sockets[socket].inflight;
+            if (rig.truth.sockets[socket].state == RC_SOCKET_CLOSED) {
                 cr_assert_eq(inflight, RC_INFLIGHT_CLOSE, "case %zu: closed with %x in flight", n, inflight);
             } else {
-                cr_assert_eq(rig.truth.slots[slot].state, RC_SLOT_TERMINATING);
+                cr_assert_eq(rig.truth.sockets[socket].state, RC_SOCKET_TERMINATING);
                 cr_assert(inflight & (REQUESTS | RC_INFLIGHT_CANCEL), "case %zu: nothing brings it to its end", n);
             }
             const struct io_uring_sqe *cancel = queued_cancel(io);
             if (cancel != NULL) {
                 cr_assert(cancels < 2 && cases[n].order[cancels] != 0, "case %zu: one cancellation too many", n);
-                cr_assert_eq(cancel->addr, data_of(&rig, cases[n].order[cancels], slot), "case %zu", n);
+                cr_assert_eq(cancel->addr, data_of(&rig, cases[n].order[cancels], socket), "case %zu", n);
                 cr_assert_eq(cancel->cancel_flags, 0, "by user data, and only the first");
-                cr_assert_eq(cancel->user_data, data_of(&rig, RC_OP_CANCEL, slot));
+                cr_assert_eq(cancel->user_data, data_of(&rig, RC_OP_CANCEL, socket));
                 cancels++;
             }
             rc_io_run(io, 0);
         }
         cr_assert_eq(cancels, (uint32_t)__builtin_popcount(cases[n].inflight), "case %zu", n);
-        cr_assert_eq(rig.truth.slots[slot].state, RC_SLOT_FREE);
-        cr_assert_eq(io->conns[slot].inflight, 0);
-        cr_assert_eq(io->conns[other].inflight, RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
-        hub_rig_hang_up(&rig, slot);
+        cr_assert_eq(rig.truth.sockets[socket].state, RC_SOCKET_FREE);
+        cr_assert_eq(rig.truth.sockets[socket].inflight, 0);
+        cr_assert_eq(rig.truth.sockets[other].inflight, RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
+        hub_rig_hang_up(&rig, client);
         hub_rig_check(&rig);
     }
     hub_rig_close(&rig);
@@ -154,20 +156,20 @@ static bool handle_one(struct hub_rig *rig)
         return false;
     }
     const struct io_uring_cqe copy = *cqe;
-    const uint32_t slot = (uint32_t)copy.user_data;
+    const uint32_t socket = (uint32_t)copy.user_data;
     io_uring_cqe_seen(&rig->io.ring, cqe);
     switch ((enum rc_io_op)(copy.user_data >> 56)) {
     case RC_OP_RECEIVE:
-        rc_io_on_receive(&rig->io, slot, &copy);
+        rc_io_on_receive(&rig->io, socket, &copy);
         break;
     case RC_OP_POLL:
-        rc_io_on_poll(&rig->io, slot, copy.res);
+        rc_io_on_poll(&rig->io, socket, copy.res);
         break;
     case RC_OP_POLLOUT:
-        rc_io_on_pollout(&rig->io, slot, copy.res);
+        rc_io_on_pollout(&rig->io, socket, copy.res);
         break;
     case RC_OP_CANCEL:
-        rc_io_on_cancel(&rig->io, slot, copy.res);
+        rc_io_on_cancel(&rig->io, socket, copy.res);
         break;
     default:
         cr_assert_fail("operation %u", (unsigned)(copy.user_data >> 56));
@@ -183,37 +185,39 @@ Test(io_conn, a_cancellation_that_finds_nothing_leaves_no_slot_behind)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
     for (size_t n = 0; n < RC_ARRAY_COUNT(kinds); n++) {
-        const uint32_t slot = connect_with(&rig, HUB_RIG_UNIX, kinds[n]);
+        const uint32_t client = connect_with(&rig, HUB_RIG_UNIX, kinds[n]);
+        const uint32_t socket = hub_rig_socket_of(&rig, client);
         if (kinds[n] & RC_INFLIGHT_POLLOUT) {
-            hub_rig_read(&rig, slot, 0);
+            hub_rig_read(&rig, client, 0);
         }
         if (kinds[n] & RC_INFLIGHT_POLL) {
-            cr_assert_eq(write(rig.peers[slot].fd, "y", 1), 1);
+            cr_assert_eq(write(rig.peers[client].fd, "y", 1), 1);
         }
         if (kinds[n] & RC_INFLIGHT_RECEIVE) {
-            hub_rig_hang_up(&rig, slot); /* only its end ends a receive of many shots */
+            hub_rig_hang_up(&rig, client); /* only its end ends a receive of many shots */
         }
         submit_only(&rig.io);
         cr_assert(!(kinds[n] & RC_INFLIGHT_RECEIVE) || completed(&rig.io, RC_OP_RECEIVE) <= 0);
         cr_assert(!(kinds[n] & RC_INFLIGHT_POLL) || completed(&rig.io, RC_OP_POLL) > 0);
         cr_assert(!(kinds[n] & RC_INFLIGHT_POLLOUT) || completed(&rig.io, RC_OP_POLLOUT) > 0);
-        rc_io_terminate(&rig.io, slot);
+        rc_io_terminate(&rig.io, socket);
         cr_assert_not_null(queued_cancel(&rig.io));
         submit_only(&rig.io);
         cr_assert_eq(completed(&rig.io, RC_OP_CANCEL), -ENOENT);
         while (handle_one(&rig)) {
-            const uint8_t inflight = rig.io.conns[slot].inflight;
-            cr_assert_eq(rig.truth.slots[slot].state == RC_SLOT_CLOSED, (inflight & RC_INFLIGHT_CLOSE) != 0);
+            const uint8_t inflight = rig.truth.sockets[socket].inflight;
+            cr_assert_eq(rig.truth.sockets[socket].state == RC_SOCKET_CLOSED, (inflight & RC_INFLIGHT_CLOSE) != 0);
             cr_assert(!(inflight & RC_INFLIGHT_CLOSE) || inflight == RC_INFLIGHT_CLOSE, "closed with %x in flight",
                       inflight);
         }
-        cr_assert_eq(rig.truth.slots[slot].state, RC_SLOT_CLOSED, "in flight: %x", rig.io.conns[slot].inflight);
+        cr_assert_eq(rig.truth.sockets[socket].state, RC_SOCKET_CLOSED, "in flight: %x",
+                     rig.truth.sockets[socket].inflight);
         for (int i = 0; i < 5 && rig.io.open_count > 0; i++) {
             rc_io_run(&rig.io, 0);
         }
-        cr_assert_eq(rig.io.open_count, 0, "in flight: %x", rig.io.conns[slot].inflight);
-        cr_assert_eq(rig.truth.slots[slot].state, RC_SLOT_FREE);
-        hub_rig_hang_up(&rig, slot);
+        cr_assert_eq(rig.io.open_count, 0, "in flight: %x", rig.truth.sockets[socket].inflight);
+        cr_assert_eq(rig.truth.sockets[socket].state, RC_SOCKET_FREE);
+        hub_rig_hang_up(&rig, client);
         hub_rig_check(&rig);
     }
     hub_rig_close(&rig);
@@ -229,54 +233,56 @@ static void count_bytes(void *context, uint32_t slot, const uint8_t *bytes, uint
 }
 
 /* The queued cancellation misses, as it does between two shots of a receive that goes on. */
-static void let_cancel_miss(struct hub_rig *rig, uint32_t slot)
+static void let_cancel_miss(struct hub_rig *rig, uint32_t socket)
 {
     struct io_uring_sqe *cancel = queued_cancel(&rig->io);
     cr_assert_not_null(cancel);
-    cr_assert_eq(cancel->addr, data_of(rig, RC_OP_RECEIVE, slot));
-    cancel->addr = rc_io_user_data(RC_OP_RECEIVE, ~rig->truth.slots[slot].generation, slot);
+    cr_assert_eq(cancel->addr, data_of(rig, RC_OP_RECEIVE, socket));
+    cancel->addr = rc_io_user_data(RC_OP_RECEIVE, ~rig->truth.sockets[socket].generation, socket);
     submit_only(&rig->io);
     cr_assert_eq(completed(&rig->io, RC_OP_CANCEL), -ENOENT);
 }
 
-/* A rig with one connection that is received in one standing request, and what it brings counted. Returns its slot. */
+/* A rig with one connection that is received in one standing request, and what it brings counted. Returns its client. */
 static uint32_t open_talking(struct hub_rig *rig, uint32_t *received)
 {
     hub_rig_open(rig, &(struct hub_rig_options){.slots = 2});
-    const uint32_t slot = connect_with(rig, HUB_RIG_TCP, RC_INFLIGHT_RECEIVE);
+    const uint32_t client = connect_with(rig, HUB_RIG_TCP, RC_INFLIGHT_RECEIVE);
     rig->received = count_bytes;
     rig->context = received;
-    return slot;
+    return client;
 }
 
 Test(io_conn, a_pause_whose_cancellation_missed_still_stops_reading)
 {
     uint32_t received = 0;
     struct hub_rig rig;
-    const uint32_t slot = open_talking(&rig, &received);
+    const uint32_t client = open_talking(&rig, &received);
+    const uint32_t socket = hub_rig_socket_of(&rig, client);
     for (int misses = 1; misses <= 3; misses++) {
-        rc_io_pause(&rig.io, slot);
+        rc_io_pause(&rig.io, socket);
         for (int i = 0; i < misses; i++) {
-            let_cancel_miss(&rig, slot);
+            let_cancel_miss(&rig, socket);
             rc_io_run(&rig.io, 0);
-            cr_assert_eq(rig.io.conns[slot].inflight, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_CANCEL, "it is tried again");
+            cr_assert_eq(rig.truth.sockets[socket].inflight, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_CANCEL,
+                         "it is tried again");
         }
         for (int i = 0; i < 3; i++) {
             rc_io_run(&rig.io, 0);
         }
-        cr_assert_eq(rig.io.conns[slot].inflight, 0);
+        cr_assert_eq(rig.truth.sockets[socket].inflight, 0);
         received = 0;
-        cr_assert_eq(write(rig.peers[slot].fd, "later", 5), 5);
+        cr_assert_eq(write(rig.peers[client].fd, "later", 5), 5);
         for (int i = 0; i < 5; i++) {
             rc_io_run(&rig.io, 0);
         }
         cr_assert_eq(received, 0, "%u bytes came to who does not read", received);
-        rc_io_resume(&rig.io, slot);
+        rc_io_resume(&rig.io, socket);
         for (int i = 0; i < 100 && received < 5; i++) {
             rc_io_run(&rig.io, 0);
         }
         cr_assert_eq(received, 5);
-        cr_assert_eq(rig.io.conns[slot].inflight, RC_INFLIGHT_RECEIVE);
+        cr_assert_eq(rig.truth.sockets[socket].inflight, RC_INFLIGHT_RECEIVE);
     }
     rig.received = NULL;
     hub_rig_close(&rig);
@@ -291,12 +297,12 @@ Test(io_conn, what_is_in_the_socket_is_read_in_one_pass)
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
     for (size_t i = 0; i < RC_ARRAY_COUNT(modes); i++) {
-        const uint32_t slot = connect_with(&rig, HUB_RIG_UNIX, modes[i]);
+        const uint32_t client = connect_with(&rig, HUB_RIG_UNIX, modes[i]);
         rig.received = count_bytes;
         rig.context = &received;
         for (int round = 0; round < 3; round++) {
             received = 0;
-            cr_assert_eq(write(rig.peers[slot].fd, text, sizeof(text)), (ssize_t)sizeof(text));
+            cr_assert_eq(write(rig.peers[client].fd, text, sizeof(text)), (ssize_t)sizeof(text));
             rc_io_run(&rig.io, 1000);
             if (received == 0) { /* a poll that woke it: the read is asked for now */
                 rc_io_run(&rig.io, 1000);
@@ -314,16 +320,17 @@ Test(io_conn, falling_quiet_is_tried_again)
 {
     uint32_t received = 0;
     struct hub_rig rig;
-    const uint32_t slot = open_talking(&rig, &received);
-    rig.io.now_ds = rig.io.conns[slot].quiet_ds + 1000;
-    rc_io_quiet_check(&rig.io, slot);
-    cr_assert_eq(rig.io.conns[slot].mode, RC_IO_QUIET);
-    let_cancel_miss(&rig, slot);
+    const uint32_t client = open_talking(&rig, &received);
+    const uint32_t socket = hub_rig_socket_of(&rig, client);
+    rig.io.now_ds = rig.truth.sockets[socket].received_ds + 1000;
+    rc_io_quiet_check(&rig.io, socket);
+    cr_assert_eq(rig.truth.sockets[socket].mode, RC_IO_QUIET);
+    let_cancel_miss(&rig, socket);
     for (int i = 0; i < 5; i++) {
         rc_io_run(&rig.io, 0);
     }
-    cr_assert_eq(rig.io.conns[slot].inflight, RC_INFLIGHT_POLL);
-    cr_assert_eq(write(rig.peers[slot].fd, "later", 5), 5);
+    cr_assert_eq(rig.truth.sockets[socket].inflight, RC_INFLIGHT_POLL);
+    cr_assert_eq(write(rig.peers[client].fd, "later", 5), 5);
     for (int i = 0; i < 100 && received < 5; i++) {
         rc_io_run(&rig.io, 0);
     }
@@ -378,11 +385,11 @@ Test(io_conn, a_pass_fires_so_many_timers_and_no_more)
 }
 
 /* Not even one that is set again for now each time keeps the loop. */
-static void set_again(void *context, uint32_t slot)
+static void set_again(void *context, uint32_t socket)
 {
     struct rc_io *io = context;
     fired.count++;
-    rc_io_set_timer(io, slot, io->now_ds);
+    rc_io_set_timer(io, socket, io->now_ds);
 }
 
 Test(io_conn, a_timer_that_is_always_due_does_not_hold_the_loop)

@@ -63,10 +63,10 @@ static void check_burst(void)
     cr_assert_eq(rig.io.open_count, COUNT);
     static bool seen[65536];
     for (int i = 0; i < COUNT; i++) {
-        const struct rc_slot *slot = &rig.truth.slots[i];
-        cr_assert(slot->port != 0 && !seen[slot->port], "port %u belongs to two connections", slot->port);
-        cr_assert(slot->address[11] == 0xff && slot->address[12] == 127);
-        seen[slot->port] = true;
+        const struct rc_socket *socket = &rig.truth.sockets[i];
+        cr_assert(socket->port != 0 && !seen[socket->port], "port %u belongs to two connections", socket->port);
+        cr_assert(rig.truth.peers[i].bytes[11] == 0xff && rig.truth.peers[i].bytes[12] == 127);
+        seen[socket->port] = true;
     }
     for (int i = 0; i < COUNT; i++) {
         cr_assert(seen[port_of(fds[i])]);
@@ -166,8 +166,8 @@ Test(io, connections_wait_for_room_before_linux_6_7)
         for (uint32_t i = 0; i < left; i++) {
             bool found = false;
             for (uint32_t k = 0; k < SLOTS; k++) {
-                found |=
-                    rig.truth.slots[k].state != RC_SLOT_FREE && rig.truth.slots[k].port == port_of(fds[served + i]);
+                found |= rig.truth.sockets[k].state != RC_SOCKET_FREE &&
+                         rig.truth.sockets[k].port == port_of(fds[served + i]);
             }
             cr_assert(found, "connection %u is served", served + i);
         }
@@ -180,12 +180,12 @@ Test(io, connections_wait_for_room_before_linux_6_7)
     close(listener);
 }
 
-static void pause_it(void *context, uint32_t slot, const uint8_t *bytes, uint32_t count)
+static void pause_it(void *context, uint32_t client, const uint8_t *bytes, uint32_t count)
 {
     struct hub_rig *rig = context;
     (void)bytes;
     rig->flushed += count;
-    rc_io_pause(&rig->io, slot);
+    rc_io_pause(&rig->io, hub_rig_socket_of(rig, client));
 }
 
 /* Pausing and resuming at any moment loses no byte, and a paused connection is not read. */
@@ -195,7 +195,8 @@ Test(io, pause_and_resume_lose_nothing)
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2, .receive_buffers = 2});
     for (int mode = RC_IO_HANDSHAKE; mode <= RC_IO_TALKING; mode++) {
         const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-        rig.io.conns[slot].mode = (uint8_t)mode;
+        const uint32_t socket = hub_rig_socket_of(&rig, slot);
+        rig.truth.sockets[socket].mode = (uint8_t)mode;
         rig.received = pause_it;
         rig.context = &rig;
         rig.flushed = 0;
@@ -207,15 +208,15 @@ Test(io, pause_and_resume_lose_nothing)
             written += count;
             hub_rig_run(&rig);
             if (i % 3 == 0) {
-                rc_io_resume(&rig.io, slot);
+                rc_io_resume(&rig.io, socket);
             }
             if (i % 7 == 0) {
-                rc_io_pause(&rig.io, slot);
-                rc_io_resume(&rig.io, slot);
+                rc_io_pause(&rig.io, socket);
+                rc_io_resume(&rig.io, socket);
             }
             for (int n = 0; rig.flushed < written && i % 20 == 19; n++) {
                 cr_assert(n < 1000, "mode %d: %u of %u bytes came", mode, rig.flushed, written);
-                rc_io_resume(&rig.io, slot);
+                rc_io_resume(&rig.io, socket);
                 hub_rig_run(&rig);
             }
         }
@@ -223,7 +224,7 @@ Test(io, pause_and_resume_lose_nothing)
         rig.received = NULL;
         hub_rig_hang_up(&rig, slot);
         for (int i = 0; i < 5; i++) {
-            rc_io_resume(&rig.io, slot);
+            rc_io_resume(&rig.io, socket);
             hub_rig_run(&rig);
         }
         cr_assert_eq(rig.io.open_count, 0);
@@ -231,15 +232,16 @@ Test(io, pause_and_resume_lose_nothing)
     hub_rig_close(&rig);
 }
 
-/* Terminating with every combination of requests in flight ends in a free slot, and no completion is taken for another use. */
+/* Terminating with every combination of requests in flight ends in a free socket, and no completion is taken for another use. */
 Test(io, terminate_with_everything_in_flight)
 {
     struct hub_rig rig;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 3, .receive_buffers = 4});
     for (uint32_t how = 0; how < 64; how++) {
         const uint32_t slot = hub_rig_connect(&rig, (how & 1) ? HUB_RIG_TCP : HUB_RIG_UNIX, RC_CODEC_JSON, true, 4608);
+        const uint32_t socket = hub_rig_socket_of(&rig, slot);
         if (how & 2) {
-            rig.io.conns[slot].mode = RC_IO_TALKING;
+            rig.truth.sockets[socket].mode = RC_IO_TALKING;
             cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
         }
         if (how & 4) {
@@ -251,18 +253,18 @@ Test(io, terminate_with_everything_in_flight)
             rc_hub_turn(&rig.hub);
         }
         if (how & 16) {
-            rc_io_pause(&rig.io, slot);
+            rc_io_pause(&rig.io, socket);
         }
         if (how & 32) {
             hub_rig_hang_up(&rig, slot);
         }
-        if (rig.truth.slots[slot].state == RC_SLOT_OPEN) {
-            rc_io_terminate(&rig.io, slot);
+        if (rig.truth.sockets[socket].state == RC_SOCKET_CARRYING) {
+            rc_io_terminate(&rig.io, socket);
         }
         for (int i = 0; i < 20 && rig.io.open_count > 0; i++) {
             hub_rig_run(&rig);
         }
-        cr_assert_eq(rig.io.open_count, 0, "how %u: in flight %x", how, rig.io.conns[slot].inflight);
+        cr_assert_eq(rig.io.open_count, 0, "how %u: in flight %x", how, rig.truth.sockets[socket].inflight);
         hub_rig_hang_up(&rig, slot);
         hub_rig_check(&rig);
     }
@@ -405,9 +407,10 @@ Test(io, a_pass_does_not_take_longer_for_all_that_is_there)
     rig.context = &rig;
     for (uint32_t i = 0; i < COUNT; i++) {
         const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-        rig.io.conns[slot].mode = RC_IO_HANDSHAKE;
+        const uint32_t socket = hub_rig_socket_of(&rig, slot);
+        rig.truth.sockets[socket].mode = RC_IO_HANDSHAKE;
         cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
-        rc_io_read(&rig.io, slot);
+        rc_io_read(&rig.io, socket);
     }
     uint32_t passes = 0;
     for (uint32_t before = 0; rig.flushed < COUNT; passes++) {
@@ -434,9 +437,10 @@ Test(io, a_failed_send_is_settled_once)
     rig.context = &rig;
     for (uint32_t i = 0; i < SLOW; i++) {
         const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-        rig.io.conns[slot].mode = RC_IO_HANDSHAKE;
+        const uint32_t socket = hub_rig_socket_of(&rig, slot);
+        rig.truth.sockets[socket].mode = RC_IO_HANDSHAKE;
         cr_assert_eq(write(rig.peers[slot].fd, "x", 1), 1);
-        rc_io_read(&rig.io, slot);
+        rc_io_read(&rig.io, socket);
     }
     rc_io_run(&rig.io, 0);
     cr_assert(rig.flushed > 0 && rig.flushed < SLOW);
@@ -444,16 +448,16 @@ Test(io, a_failed_send_is_settled_once)
     rig.peers[gone].fd = -1;
     cr_assert_eq(rc_hub_reply_frame(&rig.hub, gone, 1, hello, sizeof(hello)), 0);
     rc_hub_turn(&rig.hub);
-    cr_assert_neq(rig.truth.slots[gone].state, RC_SLOT_OPEN, "its send has failed");
+    cr_assert_neq(rc_truth_client(&rig.truth, gone)->state, RC_CLIENT_OPEN, "its send has failed");
     cr_assert(rig.flushed < SLOW, "its completion still stands behind others");
     cr_assert_eq(rc_hub_reply_frame(&rig.hub, good, 1, hello, sizeof(hello)), 0);
     rc_hub_turn(&rig.hub);
-    cr_assert_eq(rig.truth.slots[good].state, RC_SLOT_OPEN, "another's failure is not its own");
+    cr_assert_eq(rc_truth_client(&rig.truth, good)->state, RC_CLIENT_OPEN, "another's failure is not its own");
     for (int i = 0; i < 100; i++) {
         hub_rig_run(&rig);
     }
     cr_expect(rig.flushed >= SLOW); /* also counts the replies that have left */
-    cr_expect_eq(rig.truth.slots[good].state, RC_SLOT_OPEN);
+    cr_expect_eq(rc_truth_client(&rig.truth, good)->state, RC_CLIENT_OPEN);
     rig.received = NULL;
     hub_rig_close(&rig);
 }

@@ -46,9 +46,10 @@ static uint32_t alice(enum rc_codec_id codec)
 {
     static const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 7};
     const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, codec, false, SMALL);
-    memcpy(rig.truth.slots[slot].address, address, sizeof(address));
-    rig.truth.slots[slot].user = rc_pool_alloc(&rig.truth.users);
-    *rc_truth_user(&rig.truth, rig.truth.slots[slot].user) = (struct rc_user){.id_bytes = 5, .id = "alice"};
+    struct rc_client *client = rc_truth_client(&rig.truth, slot);
+    memcpy(rig.truth.peers[client->socket].bytes, address, sizeof(address));
+    client->user = rc_pool_alloc(&rig.truth.users);
+    *rc_truth_user(&rig.truth, client->user) = (struct rc_user){.id_bytes = 5, .id = "alice"};
     return slot;
 }
 
@@ -62,12 +63,12 @@ Test(named, a_slow_consumer_of_a_channel_is_named)
     hub_rig_subscribe(&rig, slot, "prices");
     static char large[20000];
     memset(large, 'x', sizeof(large));
-    for (uint32_t i = 0; i < 10 && rig.truth.slots[slot].state == RC_SLOT_OPEN; i++) {
+    for (uint32_t i = 0; i < 10 && rc_truth_client(&rig.truth, slot)->state == RC_CLIENT_OPEN; i++) {
         cr_assert_eq(hub_rig_publish(&rig, "prices", rc_span_of(large, sizeof(large)), NULL, 0), 0);
         hub_rig_run(&rig);
     }
-    cr_assert_neq(rig.truth.slots[slot].state, RC_SLOT_OPEN);
-    cr_assert(strstr(logged(), "slow_consumer_disconnected slot=0") != NULL && strstr(text, ALICE) != NULL &&
+    cr_assert_neq(rc_truth_client(&rig.truth, slot)->state, RC_CLIENT_OPEN);
+    cr_assert(strstr(logged(), "slow_consumer_disconnected slot=7") != NULL && strstr(text, ALICE) != NULL &&
                   strstr(text, "channel=\"prices\"") != NULL && strstr(text, "behind_messages=") != NULL,
               "%s", text);
     hub_rig_close(&rig);
@@ -83,11 +84,11 @@ Test(named, a_slow_consumer_of_direct_messages_is_named)
     for (uint32_t n = 0; n < 20; n++) {
         const uint32_t slot = alice(RC_CODEC_RAW);
         const struct rc_client_ref ref = hub_rig_ref(&rig, slot);
-        for (uint32_t i = 0; i < 10 && rig.truth.slots[slot].state == RC_SLOT_OPEN; i++) {
+        for (uint32_t i = 0; i < 10 && rc_truth_client(&rig.truth, slot)->state == RC_CLIENT_OPEN; i++) {
             cr_assert_eq(hub_rig_direct(&rig, &ref, rc_span_of(large, sizeof(large))), 0);
             hub_rig_run(&rig);
         }
-        cr_assert_neq(rig.truth.slots[slot].state, RC_SLOT_OPEN);
+        cr_assert_neq(rc_truth_client(&rig.truth, slot)->state, RC_CLIENT_OPEN);
     }
     cr_assert(strstr(logged(), ALICE " reason=\"behind in its direct messages\"") != NULL, "%s", text);
     cr_assert_geq(lines_with("slow_consumer_disconnected"), 1);
@@ -103,7 +104,7 @@ Test(named, a_connection_that_cannot_go_on_for_want_of_memory_is_named)
     const uint32_t slot = alice(RC_CODEC_RAW);
     rc_hub_break(&rig.hub, slot);
     hub_rig_run(&rig);
-    cr_assert(strstr(logged(), "memory_disconnected slot=0" ALICE) != NULL, "%s", text);
+    cr_assert(strstr(logged(), "memory_disconnected slot=3" ALICE) != NULL, "%s", text);
     hub_rig_close(&rig);
     (void)close(log_fd);
 }
@@ -113,9 +114,11 @@ Test(named, of_a_unix_socket_and_nobody)
     struct rc_named who;
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
     const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_RAW, false, 0);
-    cr_assert_str_eq(rc_named_address(&rig.truth, slot, &who), "::");
-    rig.truth.slots[slot].flags |= RC_SLOT_UNIX;
-    cr_assert_str_eq(rc_named_address(&rig.truth, slot, &who), "unix");
+    const uint32_t socket = hub_rig_socket_of(&rig, slot);
+    cr_assert_str_eq(rc_named_address(&rig.truth, socket, &who), "::");
+    rig.truth.sockets[socket].flags |= RC_SOCKET_UNIX;
+    cr_assert_str_eq(rc_named_address(&rig.truth, socket, &who), "unix");
+    cr_assert_str_eq(rc_named_address(&rig.truth, RC_SOCKET_NONE, &who), "none");
     cr_assert_str_eq(rc_named_user(&rig.truth, slot, &who), "");
     hub_rig_close(&rig);
 }

@@ -64,7 +64,7 @@ static void close_all(void)
 {
     b.rig.hub.handlers.member_changed = NULL;
     rc_memberships_close(&b.members);
-    for (uint32_t i = 0; i < b.rig.slots; i++) {
+    for (uint32_t i = 1; i <= b.rig.slots; i++) {
         hub_rig_hang_up(&b.rig, i);
     }
     for (int i = 0; i < 20; i++) {
@@ -93,7 +93,7 @@ static const char *went_up(uint32_t most)
         switch (type) {
         case RC_UP_MEMBER_ADD:
         case RC_UP_MEMBER_REMOVE:
-            cr_assert_eq(view.head.origin.random, b.rig.truth.slots[view.head.origin.slot].random);
+            cr_assert_eq(view.head.origin.random, rc_truth_client(&b.rig.truth, view.head.origin.slot)->random);
             at += (size_t)snprintf(text + at, sizeof(text) - at, "%c%u:%.*s%s ", type == RC_UP_MEMBER_ADD ? '+' : '-',
                                    view.head.origin.slot - b.slots[0], view.head.channel_bytes, view.channel,
                                    (view.head.flags & RC_ENVELOPE_PRESENCE) != 0 ? "!" : "");

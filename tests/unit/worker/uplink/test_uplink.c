@@ -56,7 +56,7 @@ static void bench_open(uint64_t channel_log_bytes)
 
 static void bench_close(void)
 {
-    for (uint32_t i = 0; i < b.rig.slots; i++) {
+    for (uint32_t i = 1; i <= b.rig.slots; i++) {
         hub_rig_hang_up(&b.rig, i);
     }
     for (int i = 0; i < 20; i++) {
@@ -156,7 +156,7 @@ static void expect_nothing(uint32_t slot)
 static void count_subscribed(void *context, uint32_t slot)
 {
     struct hub_rig *rig = context;
-    rig->truth.slots[slot].flags &= ~(uint32_t)RC_SLOT_WAITS_SUBSCRIBE;
+    rc_truth_client(&rig->truth, slot)->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
     rig->joined++;
 }
 
@@ -171,14 +171,14 @@ Test(uplink, waiting_ends_with_the_last_request)
     const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     wait_for(slot, "c", "1");
     wait_for(slot, "c", "2");
-    b.rig.truth.slots[slot].flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    rc_truth_client(&b.rig.truth, slot)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     const uint32_t channel = rc_hub_channel(&b.rig.hub, RC_SPAN("c"));
     cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes));
     cr_assert_eq(b.rig.joined, 0);
     cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes));
     cr_assert_eq(b.rig.joined, 1);
     wait_for(slot, "d", "3");
-    b.rig.truth.slots[slot].flags |= RC_SLOT_WAITS_SUBSCRIBE;
+    rc_truth_client(&b.rig.truth, slot)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     rc_hub_acknowledged(&b.rig.hub, rc_hub_channel(&b.rig.hub, RC_SPAN("d")), false, 0);
     cr_assert_eq(b.rig.joined, 2);
     bench_close();
@@ -667,12 +667,12 @@ Test(uplink, what_a_connection_waits_for_ends_with_it)
     while (went_up(&view) != 0) {}
     cr_assert_eq(b.rig.truth.pending.used, 5);
     hub_rig_hang_up(&b.rig, slot);
-    for (int i = 0; i < 100 && b.rig.truth.slots[slot].random != 0; i++) {
-        rc_io_terminate(&b.rig.io, slot);
+    for (int i = 0; i < 100 && rc_truth_client(&b.rig.truth, slot)->random != 0; i++) {
+        rc_io_terminate(&b.rig.io, hub_rig_socket_of(&b.rig, slot));
         hub_rig_run(&b.rig);
     }
     cr_assert_eq(b.rig.truth.pending.used, 1);
-    cr_assert_eq(b.rig.truth.slots[slot].pending_count, 0);
+    cr_assert_eq(rc_truth_client(&b.rig.truth, slot)->pending_count, 0);
     rc_uplink_flush(&b.uplink);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
@@ -793,7 +793,7 @@ Test(uplink, who_waits_for_room_is_served_first_come_first)
         cr_assert_eq(rc_uplink_serve(&b.uplink), expected[i]);
         cr_assert_not(rc_uplink_queued(&b.uplink));
         cr_assert(rc_uplink_served(&b.uplink, expected[i], position));
-        cr_assert_eq(b.rig.truth.slots[expected[i]].flags & RC_SLOT_WAITS_UPLINK, 0);
+        cr_assert_eq(b.rig.truth.sockets[expected[i]].flags & RC_SOCKET_WAITS_UPLINK, 0);
     }
     cr_assert_eq(rc_uplink_serve(&b.uplink), RC_WAITERS_NOBODY);
     cr_assert_not(rc_uplink_queued(&b.uplink));

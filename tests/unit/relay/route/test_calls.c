@@ -290,7 +290,7 @@ static void connect_others(void)
 {
     static const struct rc_remote_ops ops = {
         .publish = remote_publish, .call = remote_call, .replied = remote_replied, .missed = remote_missed};
-    host.router.setup.remote = &ops;
+    host.router.setup.remote.ops = &ops;
 }
 
 Test(relay_calls, other_instances_are_asked_too_or_alone)
@@ -410,7 +410,7 @@ static void connect_confirming(void)
                                              .interest_add = remote_interest,
                                              .interest_remove = remote_no_interest,
                                              .confirm = remote_confirm};
-    host.router.setup.remote = &ops;
+    host.router.setup.remote.ops = &ops;
 }
 
 /* Worker 1 tells worker 0 that it has subscribed two connections to "room". */
@@ -484,19 +484,19 @@ Test(relay_calls, replies_that_wait_are_bounded)
     connect_confirming();
     confirmation = RC_CONFIRMATION_LATER;
     confirm_count = 0;
-    for (uint32_t i = 0; i < RC_ROUTER_HELD_MAX; i++) {
+    for (uint32_t i = 0; i < RC_ROUTE_HELD_MAX; i++) {
         subscribed_two(&tag);
         first = i == 0 ? confirm_token : first;
     }
-    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX);
+    cr_assert_eq(confirm_count, RC_ROUTE_HELD_MAX);
     subscribed_two(&tag);
-    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX);
+    cr_assert_eq(confirm_count, RC_ROUTE_HELD_MAX);
     cr_assert_eq(reply_of(&tag).flags, RC_REPLY_FOUND | RC_REPLY_UNCONFIRMED);
     rc_router_confirmed(&host.router, first, true);
     cr_assert_eq(reply_of(&tag).flags, RC_REPLY_FOUND);
     subscribed_two(&tag);
     nothing(0);
-    cr_assert_eq(confirm_count, RC_ROUTER_HELD_MAX + 1);
+    cr_assert_eq(confirm_count, RC_ROUTE_HELD_MAX + 1);
     rc_router_confirmed(&host.router, first, true);
     nothing(0);
 }

@@ -1,0 +1,76 @@
+/*
+ * handlers: what whoever uses the link gives it: the loop it lives on, and who is told of answers, messages, changes and losses.
+ *
+ * Types only; link.h says when they are called.
+ */
+#ifndef RC_RELAY_REDIS_HANDLERS_H
+#define RC_RELAY_REDIS_HANDLERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hiredis/hiredis.h>
+
+#include "common/base/span.h"
+
+#define RC_REDIS_ARGS_MAX 1024u /* arguments of one command */
+#define RC_REDIS_NAME_MAX 512u  /* bytes of a Redis channel or key with its prefix */
+
+/* `events` are those of poll(2) that happened. */
+typedef void rc_redis_ready(void *context, uint32_t events);
+
+/* What the link asks of the loop it lives on. */
+struct rc_redis_host {
+    /* Tells readiness of a descriptor for these poll(2) events, level or edge, until unwatched. A handle, or negative errno. */
+    int (*watch)(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context);
+    /* `ready` of this handle is not called any more; before the descriptor is closed. */
+    void (*unwatch)(void *context, int handle);
+    void *context; /* borrowed */
+};
+
+/* The answer: any type, REDIS_REPLY_ERROR included, borrowed during the call. NULL: the connection was lost before it came, so
+ * that nobody knows whether the command was executed. */
+typedef void rc_redis_replied(void *context, const redisReply *reply);
+
+/* Told when rc_redis_up changes: true is the moment to register again what Redis may have forgotten. Inside of the owner's. */
+struct rc_redis_observer {
+    void (*changed)(void *context, bool up);
+    void *context; /* borrowed */
+    struct rc_redis_observer *next;
+};
+struct rc_redis_losses;
+
+struct rc_redis_loss_ops {
+    /* Calls rc_redis_announce for all of them. False: no memory, it is called again. */
+    bool (*announce)(void *context, const struct rc_redis_losses *losses);
+    void *context; /* borrowed */
+};
+/* A subscription for the life of the link, inside of the owner's. */
+struct rc_redis_subscription {
+    const char *name; /* borrowed: a channel, or a pattern (glob), without prefix */
+    bool pattern;
+    /* A message of that channel; both spans live during the call. `channel` is without prefix. */
+    void (*message)(void *context, struct rc_span channel, struct rc_span message);
+    void *context; /* borrowed */
+    struct rc_redis_subscription *next;
+    bool confirmed; /* true exactly while Redis has confirmed it on the connection that lives */
+};
+struct rc_redis_channel_ops {
+    /* A message of a wanted channel. `name` is as given to rc_redis_channel_want, without `head`. */
+    void (*message)(void *context, struct rc_span name, struct rc_span message);
+    /* The answer to rc_redis_channel_want with RC_REDIS_WANT_LATER. `confirmed`: Redis has the subscription. */
+    void (*wanted)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
+    /* The subscription was lost and is confirmed again: messages in between were missed. Empty: of every channel and direct. */
+    void (*missed)(void *context, struct rc_span name);
+    /* True when all interest is known: false in a relay that has a predecessor until all workers have told theirs again. */
+    bool (*known)(void *context);
+    void *context;    /* borrowed */
+    const char *head; /* borrowed: precedes every name in Redis, "ws:channel:" */
+};
+enum rc_redis_want {
+    RC_REDIS_WANT_CONFIRMED, /* Redis has the subscription already */
+    RC_REDIS_WANT_LOCAL,     /* Redis is away: it will be made when it is back */
+    RC_REDIS_WANT_LATER,     /* ops.wanted will be called, after 100 ms at the latest */
+};
+
+#endif

@@ -1,0 +1,146 @@
+/* fanout: see fanout.h. */
+#include "relay/route/fanout.h"
+
+#include "common/base/check.h"
+
+int rc_fanout_open(struct rc_fanout *fanout, struct rc_relay_port *ports, uint32_t port_count,
+                   struct rc_metrics *metrics, uint64_t interest_count_max)
+{
+    *fanout = (struct rc_fanout){.ports = ports, .port_count = port_count, .metrics = metrics};
+    return rc_interest_open(&fanout->interest, interest_count_max);
+}
+
+void rc_fanout_close(struct rc_fanout *fanout)
+{
+    rc_interest_close(&fanout->interest);
+}
+
+/* Of "*", which nobody has to want: all that live. */
+static inline struct rc_worker_set fanout_targets(const struct rc_fanout *fanout, uint64_t hash, const char *name,
+                                                  uint32_t name_bytes)
+{
+    struct rc_worker_set targets = fanout->live;
+    if (name_bytes != 1 || name[0] != '*') {
+        const struct rc_worker_set wanted = rc_interest_find(&fanout->interest, hash, name, name_bytes);
+        targets.bits[0] &= wanted.bits[0] | fanout->unknown.bits[0];
+        targets.bits[1] &= wanted.bits[1] | fanout->unknown.bits[1];
+    }
+    return targets;
+}
+
+static inline int fanout_put(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc_record_type type,
+                             const struct rc_envelope_view *view)
+{
+    rc_worker_set_put(&fanout->touched, port->index, true);
+    return rc_port_send(port, type, view);
+}
+
+int rc_fanout_send(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc_record_type type,
+                   const struct rc_envelope_view *view)
+{
+    return fanout_put(fanout, port, type, view);
+}
+
+void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, const struct rc_fanout_message *message,
+                      uint16_t code)
+{
+    const struct rc_envelope_view *up = message->up;
+    const struct rc_envelope_view answer = {
+        .head = {.sequence = message->copy.head.sequence,
+                 .time_ns = up->head.time_ns,
+                 .channel_hash = up->head.channel_hash,
+                 .origin = up->head.origin,
+                 .target = message->copy.head.target,
+                 .flags = (uint16_t)((up->head.flags & (RC_FANOUT_FLAGS | RC_ENVELOPE_API)) | RC_ENVELOPE_ANSWER),
+                 .code = code,
+                 .channel_bytes = up->head.channel_bytes,
+                 .request_id_bytes = up->head.request_id_bytes},
+        .channel = up->channel,
+        .request_id = up->request_id,
+    };
+    if (fanout_put(fanout, port, RC_DOWN_ANSWER, &answer) != 0) {
+        /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
+        rc_metric_add(fanout->metrics, RC_METRIC_DOWN_DROPPED, 1);
+    }
+}
+
+static void fanout_to_asker(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
+{
+    struct rc_envelope_view view = message->copy;
+    view.head.request_id_bytes = message->up->head.request_id_bytes;
+    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_ANSWER | (message->up->head.flags & RC_ENVELOPE_API));
+    message->asker = NULL;
+    if (fanout_put(fanout, port, message->type, &view) != 0) {
+        rc_fanout_answer(fanout, port, message, 0);
+    }
+}
+
+static inline void fanout_copy(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
+{
+    if (port != message->asker) {
+        (void)fanout_put(fanout, port, message->type, &message->copy); /* a drop is noted by the port */
+    } else {
+        fanout_to_asker(fanout, port, message);
+    }
+}
+
+void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
+{
+    fanout_copy(fanout, port, message);
+}
+
+bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message)
+{
+    const struct rc_envelope *head = &message->copy.head;
+    const struct rc_worker_set targets =
+        fanout_targets(fanout, head->channel_hash, message->copy.channel, head->channel_bytes);
+    for (uint32_t word = 0; word < RC_ARRAY_COUNT(targets.bits); word++) {
+        for (uint64_t bits = targets.bits[word]; bits != 0; bits &= bits - 1) {
+            fanout_copy(fanout, &fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
+        }
+    }
+    const bool wanted = !rc_worker_set_empty(&targets);
+    if (!wanted) {
+        rc_metric_add(fanout->metrics, RC_METRIC_UNROUTED, 1);
+    }
+    return wanted;
+}
+
+struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc_client_ref *target)
+{
+    if (target->random == 0 || target->worker >= fanout->port_count ||
+        !rc_worker_set_has(&fanout->live, target->worker)) {
+        return NULL;
+    }
+    return &fanout->ports[target->worker];
+}
+
+void rc_fanout_ring(struct rc_fanout *fanout)
+{
+    for (uint32_t word = 0; word < RC_ARRAY_COUNT(fanout->touched.bits); word++) {
+        for (uint64_t bits = fanout->touched.bits[word]; bits != 0; bits &= bits - 1) {
+            rc_port_ring(&fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)]);
+        }
+        fanout->touched.bits[word] = 0;
+    }
+}
+
+void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_bytes)
+{
+    const uint64_t hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0;
+    const struct rc_worker_set targets = name_bytes > 0 ? fanout_targets(fanout, hash, name, name_bytes) : fanout->live;
+    for (uint32_t i = 0; i < fanout->port_count; i++) {
+        if (rc_worker_set_has(&targets, i)) {
+            rc_worker_set_put(&fanout->touched, i, true);
+            rc_port_gap(&fanout->ports[i], hash, name, name_bytes);
+        }
+    }
+}
+
+bool rc_fanout_wanted(const struct rc_fanout *fanout, struct rc_span channel)
+{
+    const struct rc_worker_set wanted =
+        rc_interest_find(&fanout->interest, rc_channel_hash((const char *)channel.bytes, channel.count),
+                         (const char *)channel.bytes, (uint32_t)channel.count);
+    return !rc_worker_set_empty(&wanted);
+}
