@@ -53,14 +53,14 @@ static uint64_t interest_max(const struct relay *relay)
     return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control.worker_count;
 }
 
-/* The copy that the generation names is complete (C2). M2 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
+/* The copy that the generation names is complete (C2). RM1 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
  * the other copy be written again. */
 static void acknowledge_config(struct relay *relay)
 {
     relay->config_generation = rc_control_config_generation(&relay->control);
     rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
     atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
-                          memory_order_release); /* M2 */
+                          memory_order_release); /* RM1 */
 }
 
 static void relay_drain(struct relay *relay, const char *why)
@@ -306,7 +306,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
-    /* M3 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
+    /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
                 relay->control.worker_count);

@@ -13,9 +13,9 @@
 
 struct rc_resolve {
     _Atomic uint32_t users; /* caller and thread: the last one frees it */
-    _Atomic bool done;      /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
-    int event_fd;           /* owner */
-    int error;              /* of getaddrinfo */
+    _Atomic bool done; /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
+    int event_fd;      /* owner */
+    int error;         /* of getaddrinfo */
     uint16_t port;
     struct rc_resolved result;
     char host[256];
