@@ -1,4 +1,4 @@
-/* operation: what clients ask for, checked and carried out. See session.h and docs/protocol.md. */
+/* operation: what clients ask for, checked and carried out. See client.h and docs/protocol.md. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -76,7 +76,6 @@ static bool request_channel_ok(const struct request *request)
 static void request_subscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    const struct rc_client *client = rc_truth_client(sessions->truth, request->client);
     const struct rc_span name = request->operation->channel;
     if (!request_channel_ok(request)) {
         return;
@@ -90,33 +89,19 @@ static void request_subscribe(const struct request *request)
                        RC_SPAN("you may not subscribe to this channel"));
         return;
     }
-    const uint32_t existing = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    const bool subscribed = existing != 0 && rc_hub_subscription(sessions->hub, request->client, existing) != 0;
-    if (subscribed && !(rc_truth_channel(sessions->truth, existing)->flags & (RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED))) {
+    switch (rc_hub_subscribe_name(sessions->hub, request->client, name, RC_SUBSCRIBER_CLIENT, request->operation->id)) {
+    case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
         return;
-    }
-    if (!subscribed &&
-        (uint32_t)client->subscription_count + client->pending_count >= sessions->config->limits.max_channels) {
+    case RC_SUBSCRIBE_WAITS:
+        return;
+    case RC_SUBSCRIBE_LIMITED:
         request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
         return;
-    }
-    const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    int rc = channel == 0 ? -ENOMEM : 0;
-    /* Where Redis had not confirmed when it was asked last, it is asked again: what others were told is not known to hold now. */
-    const uint32_t state =
-        rc == 0 ? rc_truth_channel(sessions->truth, channel)->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_LOCAL) : 0;
-    if (state == RC_CHANNEL_ACTIVE) {
-        rc = rc_hub_subscribe(sessions->hub, request->client, channel) == 0 ? -ENOMEM : 0;
-        if (rc == 0) {
-            request_done(request, RC_EVENT_SUBSCRIBED);
-        }
-    } else if (rc == 0) {
-        rc = rc_hub_wait(sessions->hub, request->client, channel, request->operation->id);
-    }
-    if (rc < 0) {
+    case RC_SUBSCRIBE_NO_ROOM:
         request_error(request, RC_CODE_UNAVAILABLE,
                       RC_SPAN("no room for more channels or subscriptions on this server"));
+        return;
     }
 }
 
@@ -301,7 +286,7 @@ static bool request_direct(const struct request *request)
     return true;
 }
 
-/* Who may, then it is the relay's to know: rc_questions_answered tells the client. False as below. */
+/* Who may, then it is the relay's to know: presence.c tells the client. False as below. */
 static bool request_presence(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
@@ -325,19 +310,9 @@ static bool request_presence(const struct request *request)
     } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
     } else {
-        const struct rc_query_head head = {
-            .kind = RC_QUERY_CHANNEL,
-            .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
-        struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
-                                                 .channel_hash = hash,
-                                                 .origin = rc_session_ref(sessions, request->client),
-                                                 .data_bytes = sizeof(head),
-                                                 .channel_bytes = (uint8_t)name.count,
-                                                 .request_id_bytes = (uint8_t)operation->id.count},
-                                        .channel = (const char *)name.bytes,
-                                        .request_id = operation->id.bytes,
-                                        .data = (const uint8_t *)&head};
-        const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_questions_ask(sessions->uplink, &view);
+        const int rc = rc_uplink_queued(sessions->uplink)
+                           ? -EAGAIN
+                           : rc_session_ask_presence(sessions, request->client, name, operation->limit, operation->id);
         if (rc == -EAGAIN) {
             return false;
         }
@@ -418,17 +393,13 @@ void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_sp
         rc_truth_client(sessions->truth, client)->flags |= RC_CLIENT_EVERYBODY;
         return;
     }
-    const uint32_t channel = rc_hub_channel(sessions->hub, name);
-    if (channel != 0 && rc_hub_subscription(sessions->hub, client, channel) != 0) {
+    switch (rc_hub_subscribe_name(sessions->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    case RC_SUBSCRIBED:
+    case RC_SUBSCRIBE_WAITS:
         return;
-    }
-    bool joined = channel != 0;
-    if (joined && (rc_truth_channel(sessions->truth, channel)->flags & RC_CHANNEL_ACTIVE)) {
-        joined = rc_hub_subscribe(sessions->hub, client, channel) != 0;
-    } else if (joined) {
-        joined = rc_hub_join(sessions->hub, client, channel) == 0;
-    }
-    if (!joined) {
+    case RC_SUBSCRIBE_LIMITED:
+    case RC_SUBSCRIBE_NO_ROOM:
         rc_hub_break(sessions->hub, client); /* it would never hear what it relies on, without a word */
+        return;
     }
 }

@@ -2,10 +2,12 @@
  * append: messages that came down from the relay go into channel logs; making room there, and who pays for it.
  *
  * A log holds [base, head). Everybody without a cursor stands at `served`; those behind hold the log's start. Room is made in
- * this order: forget what nobody needs, a larger block within the budgets, cut off the furthest behind. What the running turn
+ * this order: forget what nobody needs, a larger block within the budgets, cut off the furthest behind. Whom that disconnects is marked
+ * (rc_hub_cut_off) and ends in the turn's next step: nothing here ends a client, so that members and logs stay while a message is
+ * being appended. What the running turn
  * has not sent yet is never cut: then the caller has to send first (-ENOSPC).
  */
-#include "worker/hub/hub.h"
+#include "worker/hub/turn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -77,44 +79,31 @@ static void append_log_slow(const struct rc_hub *hub, const struct rc_subscripti
                         log->frames - from);
 }
 
-/* One subscription fell off: everything before `keep` goes. */
+/* One subscription fell off: everything before `keep` goes. Its client may be marked to end, but ends later. */
 static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_channel_log *log, uint64_t keep,
                             enum rc_slow_policy policy)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
-    const uint32_t client_index = subscription->client;
-    if (rc_truth_client(truth, client_index)->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
-        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        rc_named_log_client("slow_consumer_disconnected", truth, client_index, "no memory for the rest of a message",
-                            "");
-        hub->handlers.end(hub->handlers.context, client_index);
-        return;
-    }
+    rc_hub_keep_cut_or_break(hub, index);
     if (subscription->cursor >= keep) {
         return;
     }
     const uint32_t from = rc_channel_log_find(log, &truth->heap, subscription->cursor);
     const uint32_t lost = rc_channel_log_find(log, &truth->heap, keep) - from;
-    switch (policy) {
-    case RC_SLOW_DISCONNECT:
+    const bool known = rc_turn_mute(rc_truth_client(truth, subscription->client));
+    if (!known && policy == RC_SLOW_DISCONNECT) {
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
         append_log_slow(hub, subscription, log, from);
-        rc_hub_close_client(hub, client_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
-                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
-        hub->handlers.flushed(hub->handlers.context, client_index);
-        return;
-    case RC_SLOW_SKIP:
+        rc_hub_cut_off(hub, subscription->client);
+    } else if (!known) {
+        RC_ASSERT(policy == RC_SLOW_SKIP); /* RC_SLOW_LATEST: conflate.c does it for all at once */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_SKIPPED, lost);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
-        subscription->cursor = keep;
         append_tell_gap(hub, subscription);
-        return;
-    case RC_SLOW_LATEST: /* conflate.c does it for all at once */
-        return;
     }
+    subscription->cursor = keep;
 }
 
 /* Cuts off everybody who needs something before `keep`. */
@@ -123,15 +112,11 @@ static void append_cut(struct rc_hub *hub, uint32_t group_index, const struct rc
     const struct rc_truth *truth = hub->truth;
     const enum rc_slow_policy policy = append_policy(hub, group_index);
     struct rc_members *members = &hub->members[group_index];
-    /* Backwards: closing a connection removes it from the list. */
-    for (uint32_t i = members->count; i-- > 0;) {
-        if (i >= members->count) {
-            continue;
-        }
-        const uint32_t index = rc_members_items(members)[i];
-        const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t *items = rc_members_items(members);
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor < keep) {
-            append_fell_off(hub, index, log, keep, policy);
+            append_fell_off(hub, items[i], log, keep, policy);
         }
     }
 }
@@ -271,14 +256,11 @@ static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_
         return append_room_conflate(hub, group_index, log, keep, need);
     }
     append_cut(hub, group_index, log, keep);
-    if (log->block != 0) {
-        rc_channel_log_compact(log, heap, keep);
-    }
+    rc_channel_log_compact(log, heap, keep);
     return true;
 }
 
-/* Room for a frame at the log's tail. -ENOSPC: what the turn is to send is in the way. -ENOENT: only those were behind who
- * have been cut off, and the log went with the last of them. */
+/* Room for a frame at the log's tail. -ENOSPC: what the turn is to send is in the way. */
 static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t frame_bytes)
 {
     const uint64_t need = rc_channel_log_need(frame_bytes);
@@ -293,9 +275,6 @@ static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_chann
         if (!append_room_cut(hub, group_index, log, need)) {
             /* When the turn has nothing to send either, waiting for it would be for ever. */
             return log->head != log->served ? -ENOSPC : -ENOMEM;
-        }
-        if (log->block == 0) {
-            return -ENOENT;
         }
     }
     return 0;
@@ -372,12 +351,7 @@ static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_cha
         (void)rc_hub_conflate(hub, group_index, log, log->served, UINT64_MAX);
     } else {
         append_cut(hub, group_index, log, log->served);
-        if (log->block != 0) {
-            rc_channel_log_compact(log, heap, log->served);
-        }
-    }
-    if (log->block == 0) {
-        return;
+        rc_channel_log_compact(log, heap, log->served);
     }
     const uint64_t live = log->head - log->base + (uint64_t)log->frames * sizeof(struct rc_frame);
     uint64_t bytes = APPEND_BLOCK_MIN;
@@ -418,20 +392,9 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     if (RC_UNLIKELY(hub->has_critical) && rc_hub_critical(hub, group->channel)) {
         const uint64_t block = group->log == 0 ? APPEND_BLOCK_MIN : rc_truth_log(hub->truth, group->log)->block_bytes;
         append_reclaim(hub, 2 * (block + bytes_max));
-        if (!append_heard(hub, group_index, encoding)) {
-            return 0; /* the last one was behind elsewhere, and has been disconnected for it */
-        }
     }
     struct rc_channel_log *log = append_log(hub, group);
-    int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
-    if (rc == -ENOENT) {
-        if (!append_heard(hub, group_index, encoding)) {
-            return 0;
-        }
-        /* Nobody is behind any more, and the log was given back: the others need a new one. */
-        log = append_log(hub, group);
-        rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
-    }
+    const int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
     if (log == NULL) {
         return rc;
     }
@@ -455,7 +418,7 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     return 0;
 }
 
-/* The gap notice that a group is owed. 0 also when nobody is left to be told. */
+/* The gap notice that a group is owed. */
 static int append_owed_gap(struct rc_hub *hub, uint32_t group_index)
 {
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
@@ -464,7 +427,7 @@ static int append_owed_gap(struct rc_hub *hub, uint32_t group_index)
     const struct rc_event gap = {
         .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
     const int rc = rc_codec_says(encoding, RC_EVENT_GAP) ? append_frame(hub, group_index, &gap, NULL) : 0;
-    if (rc == 0 && append_heard(hub, group_index, encoding)) {
+    if (rc == 0) {
         group->owes_gap = 0;
         rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
     }
@@ -472,16 +435,13 @@ static int append_owed_gap(struct rc_hub *hub, uint32_t group_index)
 }
 
 /* Appends one message, behind the gap notice that the group may still be owed. */
-static int append_to_group(struct rc_hub *hub, uint32_t group_index, uint8_t encoding, const struct rc_event *event,
+static int append_to_group(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
                            const struct rc_envelope_view *view)
 {
     if (rc_truth_group(hub->truth, group_index)->owes_gap && event->type == RC_EVENT_MESSAGE) {
         const int rc = append_owed_gap(hub, group_index);
         if (rc < 0) {
             return rc;
-        }
-        if (!append_heard(hub, group_index, encoding)) {
-            return 0;
         }
     }
     return append_frame(hub, group_index, event, view);
@@ -541,7 +501,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
                           (hub->partial_mask & (1u << encoding)) != 0;
         if (!skip) {
-            const int rc = append_to_group(hub, index, encoding, event, view);
+            const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
                 return rc;
             }
@@ -662,7 +622,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     const struct rc_client_ref *target = &view->head.target;
     struct rc_client *client =
         target->worker == hub->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
-    if (client == NULL || client->state != RC_CLIENT_OPEN) {
+    if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;
     }
@@ -685,9 +645,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         rc_named_log_client("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
                             " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
-        rc_hub_close_client(hub, target->slot, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
-                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
-        hub->handlers.flushed(hub->handlers.context, target->slot);
+        rc_hub_cut_off(hub, target->slot);
         return 0;
     }
     const size_t bytes =

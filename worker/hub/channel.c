@@ -24,7 +24,7 @@ static bool channel_equal(const void *context, uint32_t index)
 
 struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
 {
-    return rc_span_of(rc_heap_at(&hub->truth->heap, channel->name), channel->name_bytes);
+    return rc_truth_channel_name(hub->truth, channel);
 }
 
 struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel)
@@ -268,11 +268,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
-    if (client->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
-        /* Without the rest of the frame the stream cannot go on: the next turn ends the connection. */
-        client->cut = 0;
-        rc_hub_break(hub, client_index);
-    }
+    rc_hub_keep_cut_or_break(hub, index);
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &client->subscriptions;
     while (*link != index) {
@@ -350,7 +346,36 @@ int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
     return rc;
 }
 
-/* One request of the connection waits no more. */
+enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_index, struct rc_span name,
+                                         enum rc_subscriber by, struct rc_span id)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    const uint32_t existing = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const bool subscribed = existing != 0 && rc_hub_subscription(hub, client_index, existing) != 0;
+    /* What others were told where Redis had not confirmed is not known to hold now. */
+    const uint32_t doubts = by == RC_SUBSCRIBER_CLIENT ? RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED : 0;
+    if (subscribed && !(rc_truth_channel(truth, existing)->flags & doubts)) {
+        return RC_SUBSCRIBED;
+    }
+    if (!subscribed && by != RC_SUBSCRIBER_SERVER &&
+        (uint32_t)client->subscription_count + client->pending_count >= hub->config->limits.max_channels) {
+        return RC_SUBSCRIBE_LIMITED;
+    }
+    const uint32_t channel = rc_hub_channel(hub, name);
+    if (channel == 0) {
+        return RC_SUBSCRIBE_NO_ROOM;
+    }
+    const uint32_t state = rc_truth_channel(truth, channel)->flags & (RC_CHANNEL_ACTIVE | (doubts & RC_CHANNEL_LOCAL));
+    if (state == RC_CHANNEL_ACTIVE) {
+        return rc_hub_subscribe(hub, client_index, channel) != 0 ? RC_SUBSCRIBED : RC_SUBSCRIBE_NO_ROOM;
+    }
+    const int rc = by == RC_SUBSCRIBER_SERVER ? rc_hub_join(hub, client_index, channel)
+                                              : rc_hub_wait(hub, client_index, channel, id);
+    return rc == 0 ? RC_SUBSCRIBE_WAITS : RC_SUBSCRIBE_NO_ROOM;
+}
+
+/* One request of the client waits no more. */
 static void pending_over(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
@@ -660,7 +685,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
-    free(hub->broken.items);
+    free(hub->ending.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);
     free(hub->conflate_kept);

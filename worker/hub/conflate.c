@@ -139,25 +139,13 @@ static void conflate_members(struct rc_hub *hub, uint32_t group_index, const str
 {
     struct rc_truth *truth = hub->truth;
     struct rc_members *members = &hub->members[group_index];
-    /* Backwards: a connection that ends is removed from the list. */
-    for (uint32_t i = members->count; i-- > 0;) {
-        if (i >= members->count) {
-            continue;
-        }
-        const uint32_t index = rc_members_items(members)[i];
-        struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t *items = rc_members_items(members);
+    for (uint32_t i = 0; i < members->count; i++) {
+        struct rc_subscription *subscription = rc_truth_subscription(truth, items[i]);
         if (!(subscription->flags & RC_SUBSCRIPTION_CURSOR) || subscription->cursor >= keep) {
             continue;
         }
-        if (rc_truth_client(truth, subscription->client)->cut == index &&
-            rc_hub_keep_cut(hub, subscription->client) < 0) {
-            rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
-            rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-            rc_named_log_client("slow_consumer_disconnected", truth, subscription->client,
-                                "no memory for the rest of a message", "");
-            hub->handlers.end(hub->handlers.context, subscription->client);
-            continue;
-        }
+        rc_hub_keep_cut_or_break(hub, items[i]);
         if (subscription->cursor < keep) {
             const uint32_t frame = rc_channel_log_find(log, &truth->heap, subscription->cursor);
             const struct rc_conflate_kept *kept = &hub->conflate_kept[frame - first];
@@ -234,10 +222,8 @@ bool rc_hub_conflate(struct rc_hub *hub, uint32_t group_index, struct rc_channel
         return false;
     }
     conflate_members(hub, group_index, log, keep, first, last);
-    if (log->block != 0) {
-        conflate_exclusions(hub, log, keep, first);
-        conflate_frames(hub, log, first, last);
-    }
+    conflate_exclusions(hub, log, keep, first);
+    conflate_frames(hub, log, first, last);
     return true;
 }
 

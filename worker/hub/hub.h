@@ -112,7 +112,7 @@ struct rc_hub {
     struct rc_index_list turn_critical;     /* those that are being served */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
-    struct rc_index_list broken;            /* connections whose stream cannot go on */
+    struct rc_index_list ending;            /* clients that are broken or cut off */
     struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
     uint64_t output_bytes;                  /* heap bytes in outputs */
@@ -125,7 +125,6 @@ struct rc_hub {
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
-    uint32_t releasing;     /* throttle whose message is being appended; 0 = none, or it is gone meanwhile */
     bool draining;          /* nothing is held back any more */
     uint64_t order;         /* of the frame appended last; see struct rc_frame */
     const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
@@ -162,6 +161,22 @@ uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
+/* On whose behalf a client subscribes to a channel by its name, and what became of it. */
+enum rc_subscriber {
+    RC_SUBSCRIBER_CLIENT, /* its own request: where Redis has not confirmed, it is asked again how far the promise reaches */
+    RC_SUBSCRIBER_BACKEND, /* a call of the API */
+    RC_SUBSCRIBER_SERVER,  /* joined when it opened; limits.max_channels does not count what the configuration says */
+};
+enum rc_subscribed {
+    RC_SUBSCRIBED,
+    RC_SUBSCRIBE_WAITS,   /* for the relay's acknowledgement, which answers the request */
+    RC_SUBSCRIBE_LIMITED, /* limits.max_channels */
+    RC_SUBSCRIBE_NO_ROOM,
+};
+/* The one way in. `id` is of a client's request, to be answered when it has waited. */
+enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, struct rc_span name,
+                                         enum rc_subscriber by, struct rc_span id);
+
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
 /* The same for what the server joins when a connection opens: nothing leaves towards it before the relay knows, and then
@@ -258,6 +273,8 @@ void rc_hub_output_release(struct rc_hub *hub, uint32_t client);
 void rc_hub_answers_release(struct rc_hub *hub, uint32_t socket);
 /* Keeps the frame that is cut on the wire, so that its log may go. -ENOMEM: the client must end. */
 int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client);
+/* The same if it is one of this subscription; without memory the client is broken. */
+void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t subscription);
 /* Puts the client, or whatever is to leave on the socket, into the next turn. */
 void rc_hub_touch(struct rc_hub *hub, uint32_t client);
 void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
@@ -276,7 +293,7 @@ void rc_hub_detach(struct rc_hub *hub, uint32_t client);
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
     return hub->dirty_groups.count > 0 || hub->dirty_clients.count > 0 || hub->dirty_sockets.count > 0 ||
-           hub->dirty_critical.count > 0 || hub->broken.count > 0;
+           hub->dirty_critical.count > 0 || hub->ending.count > 0;
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);
@@ -294,6 +311,8 @@ bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
 /* What the client was to get next is lost for want of memory: the next turn begins with its end. */
 void rc_hub_break(struct rc_hub *hub, uint32_t client);
+/* The client is a slow consumer, or cannot be told that it is closed: gets nothing more, and the turn's next step closes it. */
+void rc_hub_cut_off(struct rc_hub *hub, uint32_t client);
 
 /* --- shared small things --- */
 

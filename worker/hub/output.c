@@ -296,6 +296,16 @@ int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client_index)
     return 0;
 }
 
+void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t index)
+{
+    const uint32_t client_index = rc_truth_subscription(hub->truth, index)->client;
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (client->cut == index && rc_hub_keep_cut(hub, client_index) < 0) {
+        client->cut = 0;
+        rc_hub_break(hub, client_index);
+    }
+}
+
 /* No channel sends to the client any more. */
 static void output_leave(struct rc_hub *hub, uint32_t client_index)
 {
@@ -314,8 +324,7 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
         return;
     }
     if (client->socket == RC_SOCKET_NONE) { /* there is nobody to tell */
-        output_leave(hub, client_index);
-        rc_hub_break(hub, client_index);
+        rc_hub_cut_off(hub, client_index);
         return;
     }
     struct rc_output *output = output_of(hub, &client->output);

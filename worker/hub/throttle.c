@@ -117,9 +117,6 @@ static void throttle_close(struct rc_hub *hub, uint32_t index)
     const bool removed =
         rc_hashmap_remove(&hub->throttles, throttle_hash(hub, throttle->channel, throttle->key), index);
     RC_ASSERT(removed);
-    if (hub->releasing == index) {
-        hub->releasing = 0;
-    }
     throttle->channel = 0;
     rc_pool_free(&hub->truth->throttles, index);
 }
@@ -248,30 +245,22 @@ static int throttle_due(struct rc_hub *hub, uint32_t index)
     struct rc_envelope_view view;
     const uint32_t block = throttle->held;
     const int good = rc_envelope_read(&view, rc_heap_at(&hub->truth->heap, block), throttle->held_bytes);
-    RC_ASSERT(good == 0); /* it was written here */
-    /* Appending may end connections, and with the last of the channel the throttle. */
-    hub->releasing = index;
-    throttle->held = 0;
+    RC_ASSERT(good == 0);                      /* it was written here */
     const uint32_t others = hub->partial_mask; /* of the record that the down ring has to try again */
     hub->partial_mask = throttle->partial_mask;
     const int rc = rc_hub_append(hub, throttle->channel, &view);
     const uint32_t partial = hub->partial_mask;
     hub->partial_mask = others;
-    if (hub->releasing == 0 || rc != -ENOSPC) {
-        throttle_free_block(hub, block);
-    } else {
-        throttle->held = block;
+    if (rc == -ENOSPC) {
         throttle->partial_mask = partial;
+        return -ENOSPC;
     }
-    if (hub->releasing != 0 && rc != -ENOSPC) {
-        throttle_dequeue(hub, throttle);
-        throttle->opened_ms = throttle_now_ms(hub);
-        throttle->partial_mask = 0;
-        throttle_enqueue(hub, index);
-    }
-    const bool again = hub->releasing != 0 && rc == -ENOSPC;
-    hub->releasing = 0;
-    return again ? -ENOSPC : 0;
+    throttle_let_go(hub, throttle);
+    throttle_dequeue(hub, throttle);
+    throttle->opened_ms = throttle_now_ms(hub);
+    throttle->partial_mask = 0;
+    throttle_enqueue(hub, index);
+    return 0;
 }
 
 bool rc_hub_timers(struct rc_hub *hub)

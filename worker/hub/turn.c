@@ -56,12 +56,25 @@ void rc_hub_log_free(struct rc_hub *hub, uint32_t *index)
     *index = 0;
 }
 
+static void turn_mark(struct rc_hub *hub, uint32_t client_index, uint16_t flag)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (!(client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF))) {
+        const int rc = rc_index_list_push(&hub->ending, client_index);
+        RC_ASSERT(rc == 0); /* no memory to end a client */
+    }
+    client->flags |= flag;
+}
+
 void rc_hub_break(struct rc_hub *hub, uint32_t client_index)
 {
     rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_truth_client(hub->truth, client_index)->flags |= RC_CLIENT_BROKEN;
-    const int rc = rc_index_list_push(&hub->broken, client_index);
-    RC_ASSERT(rc == 0); /* no memory to end a connection */
+    turn_mark(hub, client_index, RC_CLIENT_BROKEN);
+}
+
+void rc_hub_cut_off(struct rc_hub *hub, uint32_t client_index)
+{
+    turn_mark(hub, client_index, RC_CLIENT_CUT_OFF);
 }
 
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
@@ -78,6 +91,35 @@ void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
     }
     /* Logs in the lists of dirty groups are looked up through their group, so that a freed one is noticed there. */
     rc_hub_log_free(hub, &group->log);
+}
+
+static void turn_end_client(struct rc_hub *hub, uint32_t client_index)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    const uint32_t why = client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF);
+    client->flags &= (uint16_t) ~(RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF);
+    if (client->state == RC_CLIENT_FREE || why == 0) {
+        return; /* it has ended meanwhile */
+    }
+    if (why & RC_CLIENT_BROKEN) {
+        rc_named_log_client("memory_disconnected", hub->truth, client_index, "what it was to get next is lost", "");
+        hub->handlers.end(hub->handlers.context, client_index);
+    } else if (client->socket == RC_SOCKET_NONE) {
+        hub->handlers.end(hub->handlers.context, client_index); /* there is nobody to tell */
+    } else {
+        rc_hub_close_client(hub, client_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
+                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
+        hub->handlers.flushed(hub->handlers.context, client_index);
+    }
+}
+
+/* Ends those who were marked. Nothing is queued that may point into what goes with them. */
+static void turn_end_marked(struct rc_hub *hub)
+{
+    RC_ASSERT(hub->io->packet_count == 0);
+    while (hub->ending.count > 0) {
+        turn_end_client(hub, hub->ending.items[--hub->ending.count]);
+    }
 }
 
 /* What a client's socket was given in the round has left, or was put back. */
@@ -138,6 +180,7 @@ static void turn_flush(struct rc_hub *hub)
         rc_hub_answers_settle(hub, packet->socket);
     }
     hub->handlers.round(hub->handlers.context);
+    turn_end_marked(hub); /* by what came down in it */
 }
 
 static bool turn_hears(const struct rc_truth *truth, uint32_t client_index, uint8_t encoding)
@@ -326,28 +369,11 @@ static void turn_finish(struct rc_hub *hub)
     hub->turn_groups.count = 0;
 }
 
-/* Before anything is queued that may point into what goes with them. */
-static void turn_end_broken(struct rc_hub *hub)
-{
-    while (hub->broken.count > 0) {
-        const uint32_t client_index = hub->broken.items[--hub->broken.count];
-        struct rc_client *client = rc_truth_client(hub->truth, client_index);
-        if (client->flags & RC_CLIENT_BROKEN) {
-            client->flags &= (uint16_t)~RC_CLIENT_BROKEN;
-            if (!rc_turn_mute(client)) {
-                rc_named_log_client("memory_disconnected", hub->truth, client_index, "what it was to get next is lost",
-                                    "");
-                hub->handlers.end(hub->handlers.context, client_index);
-            }
-        }
-    }
-}
-
 void rc_hub_turn(struct rc_hub *hub)
 {
     const uint64_t began_ns = rc_clock_ns();
     struct rc_truth *truth = hub->truth;
-    turn_end_broken(hub);
+    turn_end_marked(hub);
     turn_begin(hub);
     turn_critical(hub);
     for (uint32_t i = 0; i < hub->turn_clients.count; i++) {

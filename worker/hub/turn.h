@@ -15,10 +15,10 @@ static inline uint64_t rc_turn_end(const struct rc_hub *hub, const struct rc_cha
     return log->turn == hub->turn ? log->target : log->served;
 }
 
-/* Nothing may be sent: the client is gone, or its stream cannot go on. */
+/* Nothing may be sent: the client is gone, or is about to be. */
 static inline bool rc_turn_mute(const struct rc_client *client)
 {
-    return client->state == RC_CLIENT_FREE || (client->flags & RC_CLIENT_BROKEN) != 0;
+    return client->state == RC_CLIENT_FREE || (client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF)) != 0;
 }
 
 static inline bool rc_turn_socket_lives(const struct rc_socket *socket)

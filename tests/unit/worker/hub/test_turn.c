@@ -607,3 +607,47 @@ Test(turn, exclusions_are_forgotten_when_they_have_been_passed)
     hub_rig_check(&rig);
     hub_rig_close(&rig);
 }
+
+/* Making room for a message ends nobody: who is cut off gets nothing more, and is told so in the turn's next step. */
+Test(turn, who_is_cut_off_ends_in_the_next_step)
+{
+    struct hub_rig rig;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 3, .channel_log_bytes = 65536});
+    const uint32_t slow = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, SMALL);
+    const uint32_t channel = rc_hub_channel(&rig.hub, RC_SPAN("c"));
+    hub_rig_subscribe(&rig, slow, "c");
+    hub_rig_subscribe(&rig, slow, "d");
+    const struct rc_client *client = rc_truth_client(&rig.truth, slow);
+    uint32_t count = 0;
+    while (rc_metric_get(rig.metrics, RC_METRIC_SLOW_DISCONNECTED) == 0) {
+        cr_assert_lt(count, 100);
+        cr_assert_eq(hub_rig_publish(&rig, "c", text_of(count++, 8000), NULL, 0), 0);
+        if (rc_metric_get(rig.metrics, RC_METRIC_SLOW_DISCONNECTED) == 0) {
+            rc_hub_turn(&rig.hub);
+        }
+    }
+    cr_assert_eq(client->state, RC_CLIENT_OPEN);
+    cr_assert_eq(client->subscription_count, 2, "it is still where it was");
+    cr_assert_eq(rc_truth_channel(&rig.truth, channel)->subscriber_count, 1);
+    cr_assert(rc_hub_pending(&rig.hub));
+    hub_rig_check(&rig);
+    while (hub_rig_publish(&rig, "c", text_of(count++, 8000), NULL, 0) == 0) { /* until the turn has to come first */
+        hub_rig_check(&rig);
+    }
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_SLOW_DISCONNECTED), 1);
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(client->state, RC_CLIENT_CLOSING);
+    cr_assert_eq(client->subscription_count, 0);
+    cr_assert_eq(rig.hub.log_bytes, 0);
+    hub_rig_drain(&rig);
+    uint8_t opcode;
+    struct rc_span payload;
+    uint8_t last = 0;
+    while (hub_rig_frame(&rig, slow, &opcode, &payload)) {
+        last = opcode;
+    }
+    cr_assert_eq(last, RC_WS_CLOSE);
+    cr_assert(payload.count > 2 && payload.bytes[0] == RC_CLOSE_SLOW_CONSUMER >> 8 &&
+              payload.bytes[1] == (uint8_t)RC_CLOSE_SLOW_CONSUMER);
+    hub_rig_close(&rig);
+}
