@@ -221,16 +221,16 @@ static int versus_parse(struct rc_bench_options *options, const char *text)
 static int set_number(void *at, const struct option_row *row, const char *text)
 {
     double value = 0;
-    int failed = row->kind == KIND_TIME ? seconds_parse(text, &value) : 0;
+    int rc = row->kind == KIND_TIME ? seconds_parse(text, &value) : 0;
     if (row->kind == KIND_COUNT || row->kind == KIND_RATE) {
-        failed = number_scaled(text, &value);
+        rc = number_scaled(text, &value);
     } else if (row->kind == KIND_SHARE) {
         char *end;
         value = strtod(text, &end);
-        failed = end == text || (*end != '\0' && strcmp(end, "%") != 0) ? -EINVAL : 0;
+        rc = end == text || (*end != '\0' && strcmp(end, "%") != 0) ? -EINVAL : 0;
         value = *end == '%' ? value / 100 : value;
     }
-    if (failed != 0 || value < row->min || value > row->max || (row->kind == KIND_COUNT && value != floor(value))) {
+    if (rc != 0 || value < row->min || value > row->max || (row->kind == KIND_COUNT && value != floor(value))) {
         return -EINVAL;
     }
     if (row->kind == KIND_COUNT) {
@@ -518,9 +518,9 @@ int rc_bench_arguments_parse(struct rc_bench_options *options, int argc, char **
                           options->scenario);
     }
     set_defaults(options);
-    const int failed = parse_flags(options, argc - at, argv + at, err);
-    if (failed != 0) {
-        return failed;
+    const int rc = parse_flags(options, argc - at, argv + at, err);
+    if (rc != 0) {
+        return rc;
     }
     options->think_given = options->think_s >= 0;
     set_loop(options);

@@ -333,17 +333,17 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
                                  strerror(errno));
         }
     }
-    int failed = make_tables(client);
-    if (failed == 0) {
-        failed = client_ring_open(client);
+    int rc = make_tables(client);
+    if (rc == 0) {
+        rc = client_ring_open(client);
     }
-    if (failed == 0) {
-        failed = rc_bench_tls_start(client);
+    if (rc == 0) {
+        rc = rc_bench_tls_start(client);
     }
-    if (failed == 0 && client->scenario->start != NULL) {
-        failed = client->scenario->start(client);
+    if (rc == 0 && client->scenario->start != NULL) {
+        rc = client->scenario->start(client);
     }
-    if (failed == 0) {
+    if (rc == 0) {
         rc_bench_count(&client->tally->wanted, client->scenario->opens_itself ? 0 : client->slots - client->held_back);
         rc_bench_count(&client->tally->prepared, 1);
         client_loop(client);
@@ -351,5 +351,5 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
             client->scenario->finish(client);
         }
     }
-    return failed == 0 ? 0 : 1;
+    return rc == 0 ? 0 : 1;
 }

@@ -22,26 +22,26 @@ struct side {
 static int run_side(struct rc_bench_compare *compare, const struct side *side, struct rc_bench_result *result,
                     struct rc_err *err)
 {
-    int failed;
+    int rc;
     if (side->floor) {
         struct rc_bench_floor floor;
-        failed = rc_bench_floor_start(&floor, &side->options, err);
-        if (failed != 0) {
-            return failed;
+        rc = rc_bench_floor_start(&floor, &side->options, err);
+        if (rc != 0) {
+            return rc;
         }
         const struct rc_bench_options changed = rc_bench_floor_options(&floor, &side->options);
-        failed = rc_bench_run(&changed, result, err);
+        rc = rc_bench_run(&changed, result, err);
         rc_bench_floor_stop(&floor);
     } else {
-        failed = rc_bench_run(&side->options, result, err);
+        rc = rc_bench_run(&side->options, result, err);
     }
-    if (failed == 0) {
+    if (rc == 0) {
         compare->clean = compare->clean && rc_bench_result_clean(&side->options, result);
         if (result->broken_off && result->connections == 0 && result->seconds <= 0) {
             return rc_err_set(err, -ECONNABORTED, "%s: %s", result->label, result->error);
         }
     }
-    return failed;
+    return rc;
 }
 
 /* One table: all sides in turn, `repeat` times. */
@@ -51,19 +51,19 @@ static int measure_side(struct rc_bench_compare *compare, const struct side *sid
     const uint32_t repeat = sides[0].options.repeat;
     struct rc_bench_result *const runs = calloc((size_t)repeat * side_count, sizeof(*runs));
     RC_ASSERT(runs != NULL);
-    int failed = 0;
-    for (uint32_t i = 0; i < repeat && failed == 0; i++) {
-        for (uint32_t s = 0; s < side_count && failed == 0; s++) {
+    int rc = 0;
+    for (uint32_t i = 0; i < repeat && rc == 0; i++) {
+        for (uint32_t s = 0; s < side_count && rc == 0; s++) {
             struct rc_bench_result *const result = &runs[(size_t)s * repeat + i];
-            failed = run_side(compare, &sides[s], result, err);
+            rc = run_side(compare, &sides[s], result, err);
             /* A server to compare with that cannot do it is told in the table; it does not take the others' figures away. */
-            failed = failed == -ECONNABORTED && s > 0 && !sides[s].floor ? 0 : failed;
+            rc = rc == -ECONNABORTED && s > 0 && !sides[s].floor ? 0 : rc;
         }
     }
-    if (failed == 0 && compare->result_count + side_count > RC_BENCH_RESULTS_MAX) {
-        failed = rc_err_set(err, -E2BIG, "more than %u results; sweep over fewer values", RC_BENCH_RESULTS_MAX);
+    if (rc == 0 && compare->result_count + side_count > RC_BENCH_RESULTS_MAX) {
+        rc = rc_err_set(err, -E2BIG, "more than %u results; sweep over fewer values", RC_BENCH_RESULTS_MAX);
     }
-    if (failed == 0) {
+    if (rc == 0) {
         struct rc_bench_result *const medians = &compare->results[compare->result_count];
         for (uint32_t s = 0; s < side_count; s++) {
             rc_bench_result_median(&runs[(size_t)s * repeat], repeat, &medians[s]);
@@ -77,7 +77,7 @@ static int measure_side(struct rc_bench_compare *compare, const struct side *sid
         compare->result_count += side_count;
     }
     free(runs);
-    return failed;
+    return rc;
 }
 
 static int measure_server(struct rc_bench_compare *compare, const struct rc_bench_options *options, bool with_floor,
@@ -102,9 +102,9 @@ static int measure_server(struct rc_bench_compare *compare, const struct rc_benc
         memcpy(other->server_pids, versus->pids, sizeof(versus->pids));
         other->server_pid_count = versus->pid_count;
     }
-    const int failed = measure_side(compare, sides, count, err);
+    const int rc = measure_side(compare, sides, count, err);
     free(sides);
-    return failed;
+    return rc;
 }
 
 static int measure_floor(struct rc_bench_compare *compare, const struct rc_bench_options *options, struct rc_err *err)
@@ -113,9 +113,9 @@ static int measure_floor(struct rc_bench_compare *compare, const struct rc_bench
     RC_ASSERT(side != NULL);
     side->options = *options;
     side->floor = true;
-    const int failed = measure_side(compare, side, 1, err);
+    const int rc = measure_side(compare, side, 1, err);
     free(side);
-    return failed;
+    return rc;
 }
 
 /* `floor all`: every floor there is, with both engines. */
@@ -134,8 +134,8 @@ static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_
     };
     struct side *const sides = calloc(2, sizeof(*sides));
     RC_ASSERT(sides != NULL);
-    int failed = 0;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(all) && failed == 0; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(all) && rc == 0; i++) {
         for (uint32_t engine = 0; engine < 2; engine++) {
             struct side *const side = &sides[engine];
             side->floor = true;
@@ -147,10 +147,10 @@ static int measure_all_floors(struct rc_bench_compare *compare, const struct rc_
             side->options.rate = all[i].rate;
             side->options.connections = all[i].connections > 0 ? all[i].connections : options->connections;
         }
-        failed = measure_side(compare, sides, 2, err);
+        rc = measure_side(compare, sides, 2, err);
     }
     free(sides);
-    return failed;
+    return rc;
 }
 
 int rc_bench_compare_run(struct rc_bench_compare *compare, const struct rc_bench_options *options, struct rc_err *err)
@@ -160,21 +160,21 @@ int rc_bench_compare_run(struct rc_bench_compare *compare, const struct rc_bench
     RC_ASSERT(compare->results != NULL);
     const bool floor = strcmp(options->command, "floor") == 0;
     const bool with_floor = strcmp(options->command, "compare-floor") == 0;
-    int failed = 0;
+    int rc = 0;
     const uint32_t points = options->sweep_count > 0 ? options->sweep_count : 1;
-    for (uint32_t i = 0; i < points && failed == 0; i++) {
+    for (uint32_t i = 0; i < points && rc == 0; i++) {
         struct rc_bench_options point = *options;
         if (options->sweep_count > 0) {
             rc_bench_arguments_at(&point, i);
         }
         if (floor) {
-            failed = strcmp(point.scenario, "all") == 0 ? measure_all_floors(compare, &point, err)
-                                                        : measure_floor(compare, &point, err);
+            rc = strcmp(point.scenario, "all") == 0 ? measure_all_floors(compare, &point, err)
+                                                    : measure_floor(compare, &point, err);
         } else {
-            failed = measure_server(compare, &point, with_floor, err);
+            rc = measure_server(compare, &point, with_floor, err);
         }
     }
-    return failed;
+    return rc;
 }
 
 void rc_bench_compare_free(struct rc_bench_compare *compare)

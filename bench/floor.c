@@ -116,9 +116,9 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     }
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) {
-        const int failed = -errno;
+        const int rc = -errno;
         close(listener);
-        return rc_err_set(err, failed, "cannot make a pipe: %s", strerror(-failed));
+        return rc_err_set(err, rc, "cannot make a pipe: %s", strerror(-rc));
     }
     fflush(NULL);
     const pid_t parent = getpid();
@@ -126,16 +126,16 @@ int rc_bench_floor_start(struct rc_bench_floor *floor, const struct rc_bench_opt
     if (floor->pid == 0) {
         floor_serve(options, listener, ready[1], parent);
     }
-    const int failed = floor->pid < 0 ? -errno : 0;
+    const int rc = floor->pid < 0 ? -errno : 0;
     close(listener);
     close(ready[1]);
     char byte;
-    if (failed == 0 && is_chain(kind_for(options))) {
+    if (rc == 0 && is_chain(kind_for(options))) {
         (void)!read(ready[0], &byte, 1); /* its end, should it fail: then the connection says so */
     }
     close(ready[0]);
-    if (failed != 0) {
-        return rc_err_set(err, failed, "cannot make the floor's process: %s", strerror(-failed));
+    if (rc != 0) {
+        return rc_err_set(err, rc, "cannot make the floor's process: %s", strerror(-rc));
     }
     snprintf(floor->url, sizeof(floor->url), "ws://127.0.0.1:%u", port);
     char coalesced[24] = "";

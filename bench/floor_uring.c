@@ -213,12 +213,12 @@ static void uring_open(struct one_ring *one)
             IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         .cq_entries = 8192,
     };
-    int failed = io_uring_queue_init_params(1024, &one->ring, &params);
-    RC_ASSERT(failed == 0);
+    int rc = io_uring_queue_init_params(1024, &one->ring, &params);
+    RC_ASSERT(rc == 0);
     io_uring_register_ring_fd(&one->ring);
-    failed = io_uring_register_files_sparse(&one->ring, SLOTS);
-    RC_ASSERT(failed == 0);
-    one->buffers = io_uring_setup_buf_ring(&one->ring, BUFFERS, 0, 0, &failed);
+    rc = io_uring_register_files_sparse(&one->ring, SLOTS);
+    RC_ASSERT(rc == 0);
+    one->buffers = io_uring_setup_buf_ring(&one->ring, BUFFERS, 0, 0, &rc);
     one->memory = mmap(NULL, BUFFERS * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     RC_ASSERT(one->buffers != NULL && one->memory != MAP_FAILED);
     for (uint32_t i = 0; i < BUFFERS; i++) {

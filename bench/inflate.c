@@ -65,12 +65,12 @@ int rc_bench_inflate(struct rc_bench_inflate *own, struct rc_span compressed, ui
         RC_ASSERT(made == Z_OK);
     }
     inflateReset(own->stream);
-    int failed = inflate_feed(own, compressed.bytes, compressed.count, bytes_max);
-    if (failed == 0) {
-        failed = inflate_feed(own, tail, sizeof(tail), bytes_max);
+    int rc = inflate_feed(own, compressed.bytes, compressed.count, bytes_max);
+    if (rc == 0) {
+        rc = inflate_feed(own, tail, sizeof(tail), bytes_max);
     }
     *text = rc_span_of(own->bytes, own->stream->total_out);
-    return failed;
+    return rc;
 }
 
 void rc_bench_inflate_free(struct rc_bench_inflate *own)

@@ -16,15 +16,15 @@ static enum exit_code measure_all(const struct rc_bench_options *options)
 {
     struct rc_bench_compare compare = {0};
     struct rc_err err = {0};
-    int failed = rc_bench_compare_run(&compare, options, &err);
-    if (failed == 0 && options->json != NULL) {
-        failed = rc_bench_report_json(options, compare.results, compare.result_count, &err);
+    int rc = rc_bench_compare_run(&compare, options, &err);
+    if (rc == 0 && options->json != NULL) {
+        rc = rc_bench_report_json(options, compare.results, compare.result_count, &err);
     }
-    if (failed == 0 && options->plot != NULL) {
-        failed = rc_bench_plot_results(options, compare.results, compare.result_count, &err);
+    if (rc == 0 && options->plot != NULL) {
+        rc = rc_bench_plot_results(options, compare.results, compare.result_count, &err);
     }
     rc_bench_compare_free(&compare);
-    if (failed != 0) {
+    if (rc != 0) {
         fprintf(stderr, "ringcast-bench: %s\n", err.text);
         return EXIT_UNUSABLE;
     }

@@ -16,10 +16,10 @@ static int address_resolve(struct rc_bench_target *target, const char *host, con
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    const int failed = getaddrinfo(host, port, &hints, &found);
-    if (failed != 0) {
+    const int rc = getaddrinfo(host, port, &hints, &found);
+    if (rc != 0) {
         return rc_err_set(err, -EHOSTUNREACH, "cannot resolve %s:%s: %s; give a name or address that resolves here",
-                          host, port, gai_strerror(failed));
+                          host, port, gai_strerror(rc));
     }
     memcpy(&target->address, found->ai_addr, found->ai_addrlen);
     target->address_bytes = found->ai_addrlen;
@@ -78,11 +78,11 @@ int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, u
     }
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     const int on = 1;
-    int failed = setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    failed |= setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    int rc = setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    rc |= setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (send_bytes > 0) {
         const int buffer = (int)send_bytes;
-        failed |= setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+        rc |= setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     }
     if (target->loopback4) {
         /* 127.1.0.1 upwards, the last byte 1 to 254. */
@@ -91,10 +91,10 @@ int rc_bench_net_socket(const struct rc_bench_target *target, uint32_t number, u
             .sin_family = AF_INET,
             .sin_addr.s_addr = htonl((127u << 24) + (1u << 16) + ((source / 254) << 8) + source % 254 + 1),
         };
-        failed |= setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-        failed |= bind(fd, (const struct sockaddr *)&from, sizeof(from));
+        rc |= setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+        rc |= bind(fd, (const struct sockaddr *)&from, sizeof(from));
     }
-    if (failed != 0) {
+    if (rc != 0) {
         const int error = -errno;
         close(fd);
         return error;

@@ -343,15 +343,15 @@ int rc_bench_plot_results(const struct rc_bench_options *options, const struct r
     for (uint32_t i = 0; i < count; i++) {
         latency_points(plot, options, &results[i]);
     }
-    int failed = write_file(options, "latency.svg", plot, err);
-    if (failed == 0 && options->sweep_count == 0 && has_moments(results, count)) {
+    int rc = write_file(options, "latency.svg", plot, err);
+    if (rc == 0 && options->sweep_count == 0 && has_moments(results, count)) {
         plot->x_name = "measured time, s";
         plot->y_name = "delivered a second";
         plot->x_scale = plot->y_scale = RC_BENCH_PLOT_LINEAR;
         moment_points(plot, results, count);
-        failed = write_file(options, "timeline.svg", plot, err);
+        rc = write_file(options, "timeline.svg", plot, err);
     }
-    if (failed == 0 && options->sweep_count > 0) {
+    if (rc == 0 && options->sweep_count > 0) {
         plot->x_name = options->sweep_name;
         plot->x_scale = plot->y_scale = RC_BENCH_PLOT_LINEAR;
         plot->y_name = "delivered a second";
@@ -359,19 +359,19 @@ int rc_bench_plot_results(const struct rc_bench_options *options, const struct r
         if (strcmp(options->sweep_name, "rate") == 0) {
             plot->x_name = "offered, messages a second";
         }
-        failed = write_file(options, "throughput.svg", plot, err);
+        rc = write_file(options, "throughput.svg", plot, err);
         plot->y_name = "server CPU per delivery, ns";
         sweep_points(plot, results, count, cost_of);
-        failed = failed == 0 ? write_file(options, "cost.svg", plot, err) : failed;
+        rc = rc == 0 ? write_file(options, "cost.svg", plot, err) : rc;
     }
-    if (failed == 0 && options->sweep_count > 0 && strcmp(options->sweep_name, "connections") == 0) {
+    if (rc == 0 && options->sweep_count > 0 && strcmp(options->sweep_name, "connections") == 0) {
         plot->y_name = "server memory (PSS), bytes";
         sweep_points(plot, results, count, memory_of);
-        failed = write_file(options, "memory.svg", plot, err);
+        rc = write_file(options, "memory.svg", plot, err);
         plot->y_name = "kernel slab, both ends, bytes";
         sweep_points(plot, results, count, kernel_memory_of);
-        failed = failed == 0 ? write_file(options, "kernel-memory.svg", plot, err) : failed;
+        rc = rc == 0 ? write_file(options, "kernel-memory.svg", plot, err) : rc;
     }
     free(plot);
-    return failed;
+    return rc;
 }

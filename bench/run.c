@@ -84,13 +84,13 @@ static int make_plan(struct run *run, struct rc_err *err)
     plan->protocol =
         rc_bench_protocol_find(options->protocol != NULL ? options->protocol : plan->scenario->default_protocol);
     RC_ASSERT(plan->protocol != NULL);
-    int failed = rc_bench_net_target(&plan->publish_at, options->url, err);
-    if (failed == 0) {
-        failed = rc_bench_net_target(&plan->subscribe_at,
-                                     options->subscribe_url != NULL ? options->subscribe_url : options->url, err);
+    int rc = rc_bench_net_target(&plan->publish_at, options->url, err);
+    if (rc == 0) {
+        rc = rc_bench_net_target(&plan->subscribe_at,
+                                 options->subscribe_url != NULL ? options->subscribe_url : options->url, err);
     }
-    if (failed != 0) {
-        return failed;
+    if (rc != 0) {
+        return rc;
     }
     plan->subscribers = options->connections;
     if (plan->scenario->churns) {
@@ -684,19 +684,19 @@ int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result 
     run->options = options;
     run->result = result;
     run->tty = !options->quiet && isatty(STDERR_FILENO) != 0;
-    int failed = make_plan(run, err);
-    if (failed == 0) {
-        failed = make_shared(run, err);
+    int rc = make_plan(run, err);
+    if (rc == 0) {
+        rc = make_shared(run, err);
     }
-    if (failed == 0) {
+    if (rc == 0) {
         snprintf(result->label, sizeof(result->label), "%s",
                  options->label != NULL ? options->label : run->plan.protocol->name);
         snprintf(result->scenario, sizeof(result->scenario), "%s", options->scenario);
         result->processes = run->plan.processes;
         fflush(NULL);
-        failed = start_processes(run, err);
+        rc = start_processes(run, err);
     }
-    if (failed == 0) {
+    if (rc == 0) {
         run_phases(run);
         run_collect(run);
     } else if (run->pids != NULL) {
@@ -714,5 +714,5 @@ int rc_bench_run(const struct rc_bench_options *options, struct rc_bench_result 
     free(run->wakes);
     free_shared(run);
     free(run);
-    return failed;
+    return rc;
 }

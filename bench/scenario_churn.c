@@ -35,10 +35,10 @@ static struct comings *comings_of(const struct rc_bench_client *client)
 
 static int comings_start(struct rc_bench_client *client)
 {
-    int failed = rc_bench_traffic_start(client);
+    int rc = rc_bench_traffic_start(client);
     struct comings *const comings = calloc(1, sizeof(*comings));
-    if (failed != 0 || comings == NULL) {
-        return failed != 0 ? failed : -ENOMEM;
+    if (rc != 0 || comings == NULL) {
+        return rc != 0 ? rc : -ENOMEM;
     }
     ((struct rc_bench_traffic *)client->state)->own = comings;
     comings->queue_room = client->subscribers + 1;
@@ -61,9 +61,9 @@ static double share_of_rate(const struct rc_bench_client *client)
 
 static int churn_start(struct rc_bench_client *client)
 {
-    const int failed = comings_start(client);
-    if (failed != 0) {
-        return failed;
+    const int rc = comings_start(client);
+    if (rc != 0) {
+        return rc;
     }
     /* This process's part of those that come and go, its last subscribers. */
     const struct rc_bench_plan *const plan = client->plan;

@@ -350,8 +350,8 @@ static uint64_t publish_closed(struct rc_bench_client *client, uint64_t now_ns)
     const struct rc_bench_options *const options = client->plan->options;
     if (traffic->pace.count == 0) {
         const uint64_t think_ns = (uint64_t)(options->think_s * 1e9);
-        const int failed = rc_bench_pace_start(&traffic->pace, options->window, think_ns, now_ns, now_ns);
-        RC_ASSERT(failed == 0);
+        const int rc = rc_bench_pace_start(&traffic->pace, options->window, think_ns, now_ns, now_ns);
+        RC_ASSERT(rc == 0);
         traffic->moved_ns = now_ns;
     }
     take_finished(client, now_ns);

@@ -48,7 +48,7 @@ static uint64_t tag_of(const struct rc_relay_loop *loop, uint32_t index)
     return (uint64_t)loop->watches[index].generation << 32 | index;
 }
 
-static int arm(struct rc_relay_loop *loop, uint32_t index)
+static int loop_arm(struct rc_relay_loop *loop, uint32_t index)
 {
     struct io_uring_sqe *sqe = take_sqe(loop);
     if (sqe == NULL) {
@@ -75,10 +75,10 @@ int rc_relay_loop_poll(struct rc_relay_loop *loop, int fd, uint32_t events, rc_r
     const uint32_t generation = watch->generation;
     *watch = (struct rc_relay_watch){
         .fd = fd, .generation = generation, .events = events, .ready = ready, .context = context};
-    const int result = arm(loop, index);
-    if (result < 0) {
+    const int rc = loop_arm(loop, index);
+    if (rc < 0) {
         watch->fd = -1;
-        return result;
+        return rc;
     }
     return (int)index;
 }
@@ -105,30 +105,30 @@ int rc_relay_loop_watch(struct rc_relay_loop *loop, int fd, bool edge, rc_relay_
 }
 
 /* Takes all completions. A multishot poll ends when the completion queue overflowed or on an error: it is armed again. */
-static int reap(struct rc_relay_loop *loop)
+static int loop_reap(struct rc_relay_loop *loop)
 {
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
         const uint64_t tag = io_uring_cqe_get_data64(cqe);
         const uint32_t index = (uint32_t)tag;
-        const int result = cqe->res;
+        const int rc = cqe->res;
         const bool armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         io_uring_cqe_seen(&loop->ring, cqe);
         if (index >= loop->watch_count || loop->watches[index].fd < 0 || tag_of(loop, index) != tag) {
             continue;
         }
-        if (result < 0 && result != -ECANCELED && result != -EINTR) {
-            return result;
+        if (rc < 0 && rc != -ECANCELED && rc != -EINTR) {
+            return rc;
         }
         if (!armed) {
-            const int rearmed = arm(loop, index);
+            const int rearmed = loop_arm(loop, index);
             if (rearmed < 0) {
                 return rearmed;
             }
         }
         const struct rc_relay_watch *watch = &loop->watches[index];
-        if (result > 0 && watch->ready != NULL) {
-            watch->ready(watch->context, (uint32_t)result);
+        if (rc > 0 && watch->ready != NULL) {
+            watch->ready(watch->context, (uint32_t)rc);
         }
     }
     if (loop->ops.reaped != NULL) {
@@ -148,19 +148,19 @@ static uint64_t wait_of(const struct rc_relay_loop *loop)
 
 static int sleep_until_rung(struct rc_relay_loop *loop)
 {
-    int result = 0;
+    int rc = 0;
     rc_doorbell_sleep(&loop->process->bell);
     const uint64_t wait_ms = wait_of(loop);
     if (wait_ms > 0 && !loop->ops.pending(loop->ops.context)) {
         struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ms / 1000),
                                             .tv_nsec = (int64_t)(wait_ms % 1000 * 1000000)};
         struct io_uring_cqe *cqe;
-        result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
+        rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
         rc_doorbell_awake(&loop->process->bell);
-        if (result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY) {
-            result = 0; /* nothing happened, or completions have to be taken first */
+        if (rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) {
+            rc = 0; /* nothing happened, or completions have to be taken first */
         }
-        return result < 0 ? result : reap(loop);
+        return rc < 0 ? rc : loop_reap(loop);
     }
     rc_doorbell_awake(&loop->process->bell);
     return 0;
@@ -173,17 +173,17 @@ int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err)
         atomic_store_explicit(&loop->process->heartbeat_ms, now_ms, memory_order_relaxed);
         /* Again and again: a stray write must not make the relay look as if it did not run. */
         atomic_store_explicit(&loop->process->state, RC_PROCESS_READY, memory_order_relaxed);
-        int result = 0;
+        int rc = 0;
         rc_timers_run(&loop->timers, now_ms);
         if (!loop->ops.turn(loop->ops.context) && !loop->stopping) {
-            result = sleep_until_rung(loop);
+            rc = sleep_until_rung(loop);
         }
-        if (result == 0 && now_ms - loop->reaped_ms >= REAP_INTERVAL_MS && now_ms > loop->reaped_ms) {
-            result = io_uring_submit_and_get_events(&loop->ring);
-            result = result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY ? result : reap(loop);
+        if (rc == 0 && now_ms - loop->reaped_ms >= REAP_INTERVAL_MS && now_ms > loop->reaped_ms) {
+            rc = io_uring_submit_and_get_events(&loop->ring);
+            rc = rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY ? rc : loop_reap(loop);
         }
-        if (result < 0) {
-            return rc_err_set(err, result, "relay loop: io_uring: %s", strerror(-result));
+        if (rc < 0) {
+            return rc_err_set(err, rc, "relay loop: io_uring: %s", strerror(-rc));
         }
     }
     return 0;

@@ -21,7 +21,7 @@
 #include "relay/loop.h"
 #include "relay/route/port.h"
 #include "relay/cluster/queries.h"
-#include "relay/route/remote.h"
+#include "relay/remote.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
 
@@ -53,17 +53,17 @@ static uint64_t interest_max(const struct relay *relay)
     return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control.worker_count;
 }
 
-/* The copy that the generation names is complete (C2). The acknowledgement M2 (release)
- * lets it write the other copy again. */
+/* The copy that the generation names is complete (C2). M2 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
+ * the other copy be written again. */
 static void acknowledge_config(struct relay *relay)
 {
     relay->config_generation = rc_control_config_generation(&relay->control);
     rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
     atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
-                          memory_order_release);
+                          memory_order_release); /* M2 */
 }
 
-static void drain(struct relay *relay, const char *why)
+static void relay_drain(struct relay *relay, const char *why)
 {
     if (relay->draining) {
         rc_relay_loop_stop(&relay->loop); /* told twice: now */
@@ -74,7 +74,7 @@ static void drain(struct relay *relay, const char *why)
     relay->drain_end_ms = rc_clock_ms() + DRAIN_MS_MAX;
 }
 
-static bool turn(void *context)
+static bool relay_turn(void *context)
 {
     struct relay *relay = context;
     if (rc_control_config_generation(&relay->control) != relay->config_generation) {
@@ -101,7 +101,7 @@ static bool turn(void *context)
     return more;
 }
 
-static bool pending(void *context)
+static bool relay_pending(void *context)
 {
     struct relay *relay = context;
     return rc_router_pending(&relay->router) ||
@@ -111,19 +111,19 @@ static bool pending(void *context)
 }
 
 /* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
-static void reaped(void *context)
+static void relay_reaped(void *context)
 {
     struct relay *relay = context;
     rc_router_ring(&relay->router);
 }
 
-static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
+static int relay_watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
 {
     struct relay *relay = context;
     return rc_relay_loop_poll(&relay->loop, fd, events, ready, ready_context);
 }
 
-static void unwatch(void *context, int handle)
+static void relay_unwatch(void *context, int handle)
 {
     struct relay *relay = context;
     rc_relay_loop_unpoll(&relay->loop, handle);
@@ -132,7 +132,7 @@ static void unwatch(void *context, int handle)
 static void life_ended(void *context, uint32_t events)
 {
     if ((events & (POLLHUP | POLLERR)) != 0) {
-        drain(context, "the acceptor is gone");
+        relay_drain(context, "the acceptor is gone");
     }
 }
 
@@ -145,7 +145,7 @@ static void signalled(void *context, uint32_t events)
     (void)events;
     while (read(relay->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_pid == (uint32_t)getppid()) {
-            drain(relay, "SIGTERM");
+            relay_drain(relay, "SIGTERM");
         } else {
             rc_log_info("signal_ignored", "signal=SIGTERM pid=%u reason=\"the acceptor says when the relay ends\"",
                         info.ssi_pid);
@@ -188,9 +188,9 @@ static int open_ports(struct relay *relay, struct rc_err *err)
                                                   .metrics = &relay->control.own->metrics,
                                                   .index = i,
                                                   .bell_fd = relay->args.worker_bell_fds[i]};
-        const int result = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
-        if (result != 0) {
-            return result;
+        const int rc = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
+        if (rc != 0) {
+            return rc;
         }
     }
     return 0;
@@ -211,14 +211,14 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .query_context = &relay->queries,
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
-    const int result = rc_router_open(&relay->router, &setup);
-    return result == 0 ? 0 : rc_err_set(err, result, "no memory for the interest table");
+    const int rc = rc_router_open(&relay->router, &setup);
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for the interest table");
 }
 
 /* The way to other hosts: before the router, which may have to publish a predecessor's last message again. */
 static int open_remote(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_redis_host host = {.watch = watch, .unwatch = unwatch, .context = relay};
+    const struct rc_redis_host host = {.watch = relay_watch, .unwatch = relay_unwatch, .context = relay};
     if (config_of(relay)->redis.url.text[0] == '\0') {
         return 0;
     }
@@ -236,32 +236,33 @@ static void counted(void *context, struct rc_span channel, struct rc_span user, 
 static int open_queries(struct relay *relay, struct rc_err *err)
 {
     const bool remote = relay->remote.link != NULL;
-    int result = rc_roster_open(&relay->roster, &relay->control.own->metrics);
-    if (result == 0) {
-        result = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
-                                 &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
+    int rc = rc_roster_open(&relay->roster, &relay->control.own->metrics);
+    if (rc == 0) {
+        rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
+                             &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
     if (remote) {
         relay->roster.ops = (struct rc_roster_ops){.changed = counted, .context = relay};
     }
-    return result == 0 ? 0 : rc_err_set(err, result, "no memory for presence");
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
 
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_relay_loop_ops ops = {.turn = turn, .pending = pending, .reaped = reaped, .context = relay};
-    int result = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
-    if (result != 0) {
-        return result;
+    const struct rc_relay_loop_ops ops = {
+        .turn = relay_turn, .pending = relay_pending, .reaped = relay_reaped, .context = relay};
+    int rc = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
+    if (rc != 0) {
+        return rc;
     }
-    result = rc_relay_loop_watch(&relay->loop, relay->args.bell_fd, true, NULL, NULL);
-    if (result == 0) {
-        result = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
+    rc = rc_relay_loop_watch(&relay->loop, relay->args.bell_fd, true, NULL, NULL);
+    if (rc == 0) {
+        rc = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
     }
-    if (result == 0) {
-        result = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, signalled, relay);
+    if (rc == 0) {
+        rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, signalled, relay);
     }
-    return result == 0 ? 0 : rc_err_set(err, result, "watching descriptors: %s", strerror(-result));
+    return rc == 0 ? 0 : rc_err_set(err, rc, "watching descriptors: %s", strerror(-rc));
 }
 
 /* Workers that sleep notice the new relay, and send their snapshots, when they are woken. */
@@ -273,43 +274,44 @@ static void wake_workers(struct relay *relay)
     }
 }
 
-static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
+static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *err)
 {
-    int result = rc_spawn_args_parse(&relay->args, argc, argv, err);
-    if (result == 0) {
-        result = rc_control_attach(&relay->control, &relay->args, err);
+    int rc = rc_spawn_args_parse(&relay->args, argc, argv, err);
+    if (rc == 0) {
+        rc = rc_control_attach(&relay->control, &relay->args, err);
     }
-    if (result != 0) {
-        return result;
+    if (rc != 0) {
+        return rc;
     }
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
-    result = open_signals(relay, err);
-    if (result == 0) {
-        result = open_ports(relay, err);
+    rc = open_signals(relay, err);
+    if (rc == 0) {
+        rc = open_ports(relay, err);
     }
-    if (result == 0) {
-        result = open_loop(relay, err);
+    if (rc == 0) {
+        rc = open_loop(relay, err);
     }
-    if (result == 0) {
-        result = open_remote(relay, err);
+    if (rc == 0) {
+        rc = open_remote(relay, err);
     }
-    if (result == 0) {
-        result = open_queries(relay, err);
+    if (rc == 0) {
+        rc = open_queries(relay, err);
     }
-    if (result == 0) {
-        result = open_router(relay, err);
+    if (rc == 0) {
+        rc = open_router(relay, err);
     }
-    if (result != 0) {
-        return result;
+    if (rc != 0) {
+        return rc;
     }
+    /* M3 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
                 relay->control.worker_count);
     wake_workers(relay);
-    result = rc_relay_loop_run(&relay->loop, err);
+    rc = rc_relay_loop_run(&relay->loop, err);
     rc_remote_close(&relay->remote);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
@@ -319,7 +321,7 @@ static int run(struct relay *relay, int argc, char **argv, struct rc_err *err)
         rc_port_close(&relay->ports[i]);
     }
     free(relay->ports);
-    return result;
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -331,7 +333,7 @@ int main(int argc, char **argv)
     }
     rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
-    if (run(&relay, argc, argv, &err) != 0) {
+    if (relay_run(&relay, argc, argv, &err) != 0) {
         rc_log_error("relay_failed", "reason=\"%s\"", err.text);
         return EXIT_FAILURE;
     }

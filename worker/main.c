@@ -17,9 +17,12 @@
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
-#include "worker/uplink/memberships.h"
-#include "worker/client/overload.h"
+#include "worker/api/api.h"
 #include "worker/client/client.h"
+#include "worker/client/overload.h"
+#include "worker/uplink/ask.h"
+#include "worker/uplink/interests.h"
+#include "worker/uplink/memberships.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
 #define WAIT_MS_MAX 1000u /* heartbeat */
@@ -37,12 +40,15 @@ struct worker {
     struct rc_io io;
     struct rc_hub hub;
     struct rc_uplink uplink;
+    struct rc_interests interests;
+    struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_sessions sessions;
+    struct rc_api api;
     struct rc_overload overload;
     struct rc_metrics *metrics;
     bool parent_gone;
-    bool more; /* the down ring had more than one batch, or a step of sessions is to be continued */
+    bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
     uint64_t trim_ms;
 };
 
@@ -72,17 +78,18 @@ static void on_short_send(void *context, const struct rc_packet *packet, const s
     rc_hub_short_send(context, packet, pieces, sent, error);
 }
 
-static void on_interest_changed(void *context, uint32_t channel)
-{
-    rc_uplink_interest_changed(context, channel);
-}
-
 static void beat(struct worker *w)
 {
     /* Again and again: a stray write must not make the worker look as if it did not run. */
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
     atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
+}
+
+static void tell_relay(struct worker *w)
+{
+    rc_interests_flush(&w->interests);
+    rc_uplink_flush(&w->uplink);
 }
 
 static void on_round(void *context)
@@ -92,7 +99,7 @@ static void on_round(void *context)
     if (w->hub.has_critical) {
         w->more |= rc_uplink_drain(&w->uplink); /* what is critical in it goes before the rest of the turn */
     }
-    rc_uplink_flush(&w->uplink);
+    tell_relay(w);
 }
 
 /* io speaks to sessions, but for the two events that are the hub's; one context each. */
@@ -163,7 +170,7 @@ static void to_terminated(void *context, uint32_t socket)
 static void to_interest_changed(void *context, uint32_t channel)
 {
     struct worker *w = context;
-    on_interest_changed(&w->uplink, channel);
+    rc_interests_changed(&w->interests, channel);
 }
 
 static void to_member_changed(void *context, uint32_t client, uint32_t channel, bool joined)
@@ -208,6 +215,18 @@ static void to_subscribed(void *context, uint32_t client)
     rc_session_subscribed(&w->sessions, client);
 }
 
+static void to_call(void *context, const struct rc_envelope_view *view)
+{
+    (void)context; /* the clients' */
+    rc_api_serve(&worker.api, view);
+}
+
+static void to_direct_called(void *context, const struct rc_envelope_view *view)
+{
+    (void)context;
+    rc_api_serve_direct(&worker.api, view);
+}
+
 /* --- start --- */
 
 static int map_shared(struct worker *w, struct rc_err *err)
@@ -240,6 +259,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_sessions_reconfigure(&w->sessions, w->config);
+        rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
     }
@@ -256,6 +276,22 @@ static void reset_gauges(struct rc_metrics *metrics)
 #undef RC_COUNTER
 #undef RC_GAUGE
 #undef RC_HISTOGRAM
+}
+
+/* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
+static int open_uplink(struct worker *w, struct rc_err *err)
+{
+    struct rc_uplink_handlers handlers = rc_session_uplink_handlers(&w->sessions);
+    const struct rc_interests_handlers interest_handlers = rc_session_interests_handlers(&w->sessions);
+    handlers.call = to_call;
+    handlers.direct_called = to_direct_called;
+    const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
+                                  w->args.relay_bell_fd, &handlers, err);
+    rc_interests_open(&w->interests, &w->control, &w->truth, &w->uplink, w->metrics, &w->io.now_ns, &interest_handlers);
+    rc_asks_open(&w->asks, &w->control, w->metrics, &w->io.now_ns);
+    rc_memberships_open(&w->memberships, &w->uplink, &w->truth, &w->hub.clients_high, (uint32_t)w->args.index,
+                        w->config);
+    return rc;
 }
 
 static int start(struct worker *w, struct rc_err *err)
@@ -295,13 +331,15 @@ static int start(struct worker *w, struct rc_err *err)
     rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, &w->control, w->config,
                      (uint32_t)w->args.index, err);
     if (rc == 0) {
-        rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->hub, &w->truth, w->metrics, w->args.index,
-                            w->args.relay_bell_fd, err);
-        rc_memberships_open(&w->memberships, &w->uplink, &w->hub, w->config);
+        rc = open_uplink(w, err);
     }
     if (rc == 0) {
-        rc = rc_sessions_open(&w->sessions, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, w->metrics,
-                              (uint32_t)w->args.index);
+        rc = rc_sessions_open(&w->sessions, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink,
+                              &w->interests, &w->asks, w->metrics, (uint32_t)w->args.index);
+    }
+    if (rc == 0) {
+        rc_api_open(&w->api, &w->sessions);
+        rc_resources_add_routes(&w->api, &w->sessions.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
@@ -322,13 +360,14 @@ static int start(struct worker *w, struct rc_err *err)
 /* How long may the loop sleep? 0 when there is something to do. Announces the sleep and looks once more. */
 static uint32_t sleep_ms(struct worker *w)
 {
-    if (w->more || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink)) {
+    if (w->more || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests)) {
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t wait_ms = rc_hub_sleep_ms(&w->hub, io_ms);
+    const uint32_t wait_ms = rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, io_ms));
     rc_doorbell_sleep(&w->process->bell);
-    if (rc_uplink_due(&w->uplink) || rc_control_config_generation(&w->control) != w->config_generation ||
+    if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
+        rc_control_config_generation(&w->control) != w->config_generation ||
         (!w->sessions.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
         return 0;
     }
@@ -375,12 +414,12 @@ static void run(struct worker *w)
         rc_io_timers(&w->io);
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
-        rc_questions_expire(&w->uplink);
-        rc_uplink_ask_again(&w->uplink);
+        rc_asks_expire(&w->asks);
+        rc_interests_ask_again(&w->interests);
         rc_sessions_uplink_room(&w->sessions);
-        w->more |= rc_sessions_work(&w->sessions);
+        w->more |= rc_api_work(&w->api);
         rc_memberships_flush(&w->memberships);
-        rc_uplink_flush(&w->uplink);
+        tell_relay(w);
         rc_hub_tell_gaps(&w->hub);
         /* What comes down between the turn's rounds is the next turn's, or was critical. */
         const uint64_t position = w->uplink.down.position;
@@ -392,7 +431,7 @@ static void run(struct worker *w)
         rc_uplink_release(&w->uplink, position);
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
-        rc_uplink_flush(&w->uplink);
+        tell_relay(w);
         rc_overload_pass_ends(&w->overload);
     }
 }
@@ -434,6 +473,8 @@ int main(int argc, char **argv)
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);
     rc_sessions_close(&worker.sessions);
+    rc_api_close(&worker.api);
+    rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);
     rc_memberships_close(&worker.memberships);
     rc_uplink_close(&worker.uplink);

@@ -1,5 +1,5 @@
 /*
- * config_toml: walks the parsed file and hands each value to the key table (common/config/key.h).
+ * toml: walks the parsed file and hands each value to the key table (common/config/key.h).
  *
  * The library's weak points with malformed files (3.3 and 3.4, found by fuzzing) are dealt with before and around it:
  * assertions that do not hold, undefined behaviour on letters beyond ASCII, and recursion without a bound.
@@ -412,11 +412,11 @@ int read_file(const char *path, std::string &text, rc_config_errors *errors)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        const int code = -errno;
-        rc_config_errors_add(errors, "%s: cannot open the configuration: %s", path, strerror(-code));
-        return code;
+        const int rc = -errno;
+        rc_config_errors_add(errors, "%s: cannot open the configuration: %s", path, strerror(-rc));
+        return rc;
     }
-    int code = 0;
+    int rc = 0;
     for (;;) {
         char chunk[16384];
         const ssize_t count = read(fd, chunk, sizeof(chunk));
@@ -424,8 +424,8 @@ int read_file(const char *path, std::string &text, rc_config_errors *errors)
             continue;
         }
         if (count < 0) {
-            code = -errno;
-            rc_config_errors_add(errors, "%s: cannot read the configuration: %s", path, strerror(-code));
+            rc = -errno;
+            rc_config_errors_add(errors, "%s: cannot read the configuration: %s", path, strerror(-rc));
         }
         if (count <= 0) {
             break;
@@ -436,7 +436,7 @@ int read_file(const char *path, std::string &text, rc_config_errors *errors)
         }
     }
     (void)close(fd);
-    return code;
+    return rc;
 }
 
 /* Runs `work` and turns what C++ throws into an error line. */
@@ -469,7 +469,7 @@ extern "C" int rc_config_load_file(struct rc_config *config, const char *path, s
 {
     return guarded(path, errors, [&] {
         std::string text;
-        const int code = read_file(path, text, errors);
-        return code != 0 ? code : rc_config_load_text(config, text.data(), text.size(), path, errors);
+        const int rc = read_file(path, text, errors);
+        return rc != 0 ? rc : rc_config_load_text(config, text.data(), text.size(), path, errors);
     });
 }

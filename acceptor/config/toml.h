@@ -1,5 +1,5 @@
 /*
- * config_toml: the configuration file. The only door to the TOML library, which is C++ and linked into the acceptor
+ * toml: the configuration file. The only door to the TOML library, which is C++ and linked into the acceptor
  * alone.
  *
  * Called by the acceptor at start and at reload, and by `ringcast check`. No C++ exception leaves it. What is wrong

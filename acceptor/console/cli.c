@@ -117,9 +117,9 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
         }
     }
     for (; at < argc; at++) {
-        const int code = parse_option(cli, argc, argv, &at);
-        if (code != 0) {
-            return code;
+        const int rc = parse_option(cli, argc, argv, &at);
+        if (rc != 0) {
+            return rc;
         }
     }
     return cli->command == RC_CLI_CHECK && cli->config == NULL ? usage_wrong("check needs a FILE", NULL) : 0;
@@ -285,14 +285,14 @@ static int command_ask(const struct rc_cli *cli, const char *request)
         }
         path = socket;
     }
-    int code = rc_client_connect(path, &err);
-    if (code >= 0) {
-        code = rc_client_ask(code, request, stdout, &err);
+    int rc = rc_client_connect(path, &err);
+    if (rc >= 0) {
+        rc = rc_client_ask(rc, request, stdout, &err);
     }
-    if (code < 0 && code != -EBADMSG) {
+    if (rc < 0 && rc != -EBADMSG) {
         fprintf(stderr, "ringcast: %s\n", err.text);
     }
-    return code < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
+    return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
 }
 
 int rc_cli_run(const struct rc_cli *cli)

@@ -40,9 +40,9 @@ static int connect_to(const char *path, uint64_t timeout_ms)
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
         connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        const int code = -errno;
+        const int rc = -errno;
         close(fd);
-        return code;
+        return rc;
     }
     return fd;
 }
@@ -206,9 +206,9 @@ int rc_client_ask(int fd, const char *request, FILE *out, struct rc_err *err)
     struct answer answer = {.first_done = false};
     const int length = snprintf(buffer, sizeof(buffer), "%s\n", request);
     if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
-        const int code = -errno;
+        const int rc = -errno;
         close(fd);
-        return rc_err_set(err, code, "the broker does not listen: %s", strerror(-code));
+        return rc_err_set(err, rc, "the broker does not listen: %s", strerror(-rc));
     }
     for (;;) {
         const ssize_t bytes = recv(fd, buffer, sizeof(buffer), 0);

@@ -101,22 +101,22 @@ int rc_console_open(struct rc_console *console, const char *path, rc_console_han
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     snprintf(console->path, sizeof(console->path), "%s", path);
-    int code = rc_unix_path_clear(path);
-    if (code == 0) {
-        code = listen_on(console, &address);
+    int rc = rc_unix_path_clear(path);
+    if (rc == 0) {
+        rc = listen_on(console, &address);
     }
-    if (code == 0) {
+    if (rc == 0) {
         return 0;
     }
     rc_console_close(console);
-    if (code == -EADDRINUSE) {
-        return rc_err_set(err, code,
+    if (rc == -EADDRINUSE) {
+        return rc_err_set(err, rc,
                           "the control socket %s belongs to a running broker: set server.instance_id or "
                           "server.control_socket",
                           path);
     }
-    return rc_err_set(err, code, "cannot make the control socket %s: %s (server.control_socket names another)", path,
-                      code == -EEXIST ? "there is a file of that name that is not a socket" : strerror(-code));
+    return rc_err_set(err, rc, "cannot make the control socket %s: %s (server.control_socket names another)", path,
+                      rc == -EEXIST ? "there is a file of that name that is not a socket" : strerror(-rc));
 }
 
 static void close_session(struct rc_console *console, struct rc_console_session *session)

@@ -46,12 +46,12 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
         .notsent_lowat_bytes = config->limits.notsent_lowat_bytes,
         .send_buffer_bytes = config->limits.send_buffer_bytes,
     };
-    const int code =
+    const int rc =
         rc_listen_open(&broker->listens[broker->listen_count], text, kind, broker->worker_count, &options, err);
-    if (code == 0) {
+    if (rc == 0) {
         broker->listen_count++;
     }
-    return code;
+    return rc;
 }
 
 static uint32_t listeners_wanted(const struct rc_config *config)
@@ -62,25 +62,25 @@ static uint32_t listeners_wanted(const struct rc_config *config)
 
 static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int code = 0;
-    for (uint32_t i = 0; i < config->server.listen.count && code == 0; i++) {
-        code = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
+    int rc = 0;
+    for (uint32_t i = 0; i < config->server.listen.count && rc == 0; i++) {
+        rc = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
     }
-    for (uint32_t i = 0; i < config->tls.listen.count && code == 0; i++) {
-        code = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
+    for (uint32_t i = 0; i < config->tls.listen.count && rc == 0; i++) {
+        rc = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
     }
-    if (code == 0 && config->http.admin_listen.text[0] != '\0') {
-        code = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);
+    if (rc == 0 && config->http.admin_listen.text[0] != '\0') {
+        rc = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);
     }
-    if (code == 0 && broker->listen_count == 0) {
-        code = rc_err_set(err, -EINVAL, "there is no listener: set server.listen");
+    if (rc == 0 && broker->listen_count == 0) {
+        rc = rc_err_set(err, -EINVAL, "there is no listener: set server.listen");
     }
     struct rc_core *core = rc_broker_core(broker);
-    for (uint32_t i = 0; i < broker->listen_count && code == 0; i++) {
+    for (uint32_t i = 0; i < broker->listen_count && rc == 0; i++) {
         rc_listen_describe(&broker->listens[i], &core->listeners[i]);
     }
     core->listener_count = broker->listen_count;
-    return code;
+    return rc;
 }
 
 /* Without the program everything works, less evenly: one line says what is lost. */
@@ -90,8 +90,8 @@ static void open_steering(struct rc_broker *broker)
     if (broker->worker_count == 1) {
         return; /* nothing to choose */
     }
-    const int code = rc_steer_open(&broker->steer, broker->listens, broker->listen_count, broker->worker_count, &err);
-    if (code == 0) {
+    const int rc = rc_steer_open(&broker->steer, broker->listens, broker->listen_count, broker->worker_count, &err);
+    if (rc == 0) {
         if (broker->steer.active) {
             rc_log_info("steering", "mode=bpf listeners=%u", broker->steer.program_count);
         }
@@ -160,46 +160,46 @@ static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_con
 /* Limits and programs: what can fail before anything was made. */
 static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int code = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
-    if (code == 0) {
-        code = rc_spawn_find(broker->relay_program, "ringcast-relay", err);
+    int rc = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
+    if (rc == 0) {
+        rc = rc_spawn_find(broker->relay_program, "ringcast-relay", err);
     }
-    if (code == 0) {
-        code = rc_identity_resolve(&broker->identity, config->server.user.text, err);
+    if (rc == 0) {
+        rc = rc_identity_resolve(&broker->identity, config->server.user.text, err);
     }
-    if (code == 0) {
-        code = rc_cpus_read(&broker->cpus, err);
+    if (rc == 0) {
+        rc = rc_cpus_read(&broker->cpus, err);
     }
-    if (code == 0) {
-        code = rc_limits_read(&broker->limits, &broker->identity, err);
+    if (rc == 0) {
+        rc = rc_limits_read(&broker->limits, &broker->identity, err);
     }
-    if (code == 0) {
+    if (rc == 0) {
         broker->worker_count = config->server.workers != 0 ? config->server.workers : workers_auto(broker, config);
         RC_ASSERT(broker->worker_count >= 1 && broker->worker_count <= RC_WORKERS_MAX);
     }
-    if (code == 0) {
-        code =
+    if (rc == 0) {
+        rc =
             rc_limits_plan(&broker->plan, &broker->limits, config, broker->worker_count, listeners_wanted(config), err);
     }
-    if (code == 0) {
-        code = rc_limits_check_memlock(&broker->limits, config, broker->worker_count, err);
+    if (rc == 0) {
+        rc = rc_limits_check_memlock(&broker->limits, config, broker->worker_count, err);
     }
-    return code;
+    return rc;
 }
 
 static int open_all(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int code = broker_prepare(broker, config, err);
-    if (code == 0) {
-        code = rc_segments_create(&broker->segments, config, broker->worker_count, err);
+    int rc = broker_prepare(broker, config, err);
+    if (rc == 0) {
+        rc = rc_segments_create(&broker->segments, config, broker->worker_count, err);
     }
-    if (code == 0) {
-        code = open_bells(broker, err);
+    if (rc == 0) {
+        rc = open_bells(broker, err);
     }
-    if (code == 0) {
-        code = open_listeners(broker, config, err);
+    if (rc == 0) {
+        rc = open_listeners(broker, config, err);
     }
-    if (code == 0) {
+    if (rc == 0) {
         struct rc_core *core = rc_broker_core(broker);
         core->slots_per_worker = broker->plan.slots_per_worker;
         core->direct_descriptors = broker->plan.direct_descriptors;
@@ -207,7 +207,7 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
         assign_cpus(broker, config->server.pin_cpus);
         rc_segments_publish(&broker->segments);
     }
-    return code;
+    return rc;
 }
 
 int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
@@ -216,11 +216,11 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->life_read_fd = -1;
     broker->life_write_fd = -1;
     broker->steer.map_fd = -1;
-    const int code = open_all(broker, config, err);
-    if (code != 0) {
+    const int rc = open_all(broker, config, err);
+    if (rc != 0) {
         rc_broker_close(broker);
     }
-    return code;
+    return rc;
 }
 
 int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
@@ -229,9 +229,9 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
     if (broker == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory");
     }
-    const int code = broker_prepare(broker, config, err);
+    const int rc = broker_prepare(broker, config, err);
     free(broker);
-    return code;
+    return rc;
 }
 
 static void close_fd(int *fd)
@@ -356,9 +356,9 @@ int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struc
 {
     const uint32_t worker = (uint32_t)child->index;
     for (uint32_t i = 0; i < broker->listen_count; i++) {
-        const int code = rc_listen_replace(&broker->listens[i], worker, err);
-        if (code != 0) {
-            return code;
+        const int rc = rc_listen_replace(&broker->listens[i], worker, err);
+        if (rc != 0) {
+            return rc;
         }
     }
     return rc_steer_sockets(&broker->steer, worker, err);
@@ -366,8 +366,8 @@ int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struc
 
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
 {
-    const int code = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
-    if (code == 1) {
+    const int rc = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
+    if (rc == 1) {
         rc_metric_add(&broker->segments.acceptor->metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }

@@ -21,9 +21,9 @@ int rc_cpus_read(struct rc_cpus *cpus, struct rc_err *err)
     const size_t bytes = CPU_ALLOC_SIZE(RC_CPUS_MAX);
     cpus->count = 0;
     if (sched_getaffinity(0, bytes, set) != 0) {
-        const int code = -errno;
+        const int rc = -errno;
         CPU_FREE(set);
-        return rc_err_set(err, code, "cannot read the CPUs of this process: %s", strerror(-code));
+        return rc_err_set(err, rc, "cannot read the CPUs of this process: %s", strerror(-rc));
     }
     for (uint32_t id = 0; id < RC_CPUS_MAX; id++) {
         if (CPU_ISSET_S(id, bytes, set)) {

@@ -78,19 +78,19 @@ static int bind_tcp(const struct rc_listen *group, bool share_port)
     if (fd < 0) {
         return -errno;
     }
-    int code = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (code == 0 && share_port) {
-        code = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (rc == 0 && share_port) {
+        rc = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
-    if (code == 0 && address->socket.any.sa_family == AF_INET6) {
-        code = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, group->dual_stack ? 0 : 1);
+    if (rc == 0 && address->socket.any.sa_family == AF_INET6) {
+        rc = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, group->dual_stack ? 0 : 1);
     }
-    if (code == 0 && bind(fd, &address->socket.any, address->socket_bytes) != 0) {
-        code = -errno;
+    if (rc == 0 && bind(fd, &address->socket.any, address->socket_bytes) != 0) {
+        rc = -errno;
     }
-    if (code != 0) {
+    if (rc != 0) {
         close(fd);
-        return code;
+        return rc;
     }
     return fd;
 }
@@ -102,20 +102,20 @@ static int open_tcp(const struct rc_listen *group)
     if (fd < 0) {
         return fd;
     }
-    int code = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (code == 0 && group->options.notsent_lowat_bytes != 0) {
-        code = set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, clamp_int(group->options.notsent_lowat_bytes));
+    int rc = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (rc == 0 && group->options.notsent_lowat_bytes != 0) {
+        rc = set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, clamp_int(group->options.notsent_lowat_bytes));
     }
-    if (code == 0 && group->options.send_buffer_bytes != 0) {
+    if (rc == 0 && group->options.send_buffer_bytes != 0) {
         /* The kernel doubles the number for its own bookkeeping. */
-        code = set_option(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(group->options.send_buffer_bytes / 2));
+        rc = set_option(fd, SOL_SOCKET, SO_SNDBUF, clamp_int(group->options.send_buffer_bytes / 2));
     }
-    if (code == 0 && listen(fd, clamp_int(group->options.backlog)) != 0) {
-        code = -errno;
+    if (rc == 0 && listen(fd, clamp_int(group->options.backlog)) != 0) {
+        rc = -errno;
     }
-    if (code != 0) {
+    if (rc != 0) {
         close(fd);
-        return code;
+        return rc;
     }
     return fd;
 }
@@ -134,23 +134,23 @@ static int check_free(const struct rc_listen *group)
 
 static int open_all_tcp(struct rc_listen *group, uint32_t workers)
 {
-    int code = check_free(group);
-    if (code == -EAFNOSUPPORT && group->dual_stack) {
+    int rc = check_free(group);
+    if (rc == -EAFNOSUPPORT && group->dual_stack) {
         /* "*" on a host without IPv6 is the IPv4 wildcard. */
         const struct sockaddr_in wildcard = {.sin_family = AF_INET, .sin_port = htons(group->address.port)};
         group->address.socket.v4 = wildcard;
         group->address.socket_bytes = sizeof(wildcard);
-        code = check_free(group);
+        rc = check_free(group);
     }
-    if (code != 0) {
-        return code;
+    if (rc != 0) {
+        return rc;
     }
     for (uint32_t i = 0; i < workers; i++) {
         group->fds[i] = open_tcp(group);
         if (group->fds[i] < 0) {
-            code = group->fds[i];
+            rc = group->fds[i];
             group->fds[i] = -1;
-            return code;
+            return rc;
         }
         group->count = i + 1;
     }
@@ -160,9 +160,9 @@ static int open_all_tcp(struct rc_listen *group, uint32_t workers)
 static int open_unix(struct rc_listen *group)
 {
     const struct sockaddr_un *local = &group->address.socket.local;
-    int code = rc_unix_path_clear(local->sun_path);
-    if (code != 0) {
-        return code;
+    int rc = rc_unix_path_clear(local->sun_path);
+    if (rc != 0) {
+        return rc;
     }
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
@@ -171,9 +171,9 @@ static int open_unix(struct rc_listen *group)
     /* As open as a loopback port; who wants less restricts the folder. */
     if (bind(fd, &group->address.socket.any, group->address.socket_bytes) != 0 || chmod(local->sun_path, 0666) != 0 ||
         listen(fd, clamp_int(group->options.backlog)) != 0) {
-        code = -errno;
+        rc = -errno;
         close(fd);
-        return code;
+        return rc;
     }
     group->unix_bound = true;
     group->fds[0] = fd;
@@ -191,23 +191,23 @@ int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_k
     }
     group->kind = kind;
     group->options = *options;
-    int code = rc_listen_address_parse(&group->address, text, strlen(text), err);
-    if (code != 0) {
-        return code;
+    int rc = rc_listen_address_parse(&group->address, text, strlen(text), err);
+    if (rc != 0) {
+        return rc;
     }
     group->dual_stack = text[0] == '*';
     rc_listen_address_format(group->text, sizeof(group->text), &group->address);
     if (group->dual_stack) {
         snprintf(group->text, sizeof(group->text), "*:%u", group->address.port);
     }
-    code = group->address.unix_socket ? open_unix(group) : open_all_tcp(group, workers);
-    if (code != 0) {
+    rc = group->address.unix_socket ? open_unix(group) : open_all_tcp(group, workers);
+    if (rc != 0) {
         rc_listen_close(group);
-        if (code == -EEXIST) {
-            return rc_err_set(err, code, "cannot listen on %s: there is a file of that name that is not a socket",
+        if (rc == -EEXIST) {
+            return rc_err_set(err, rc, "cannot listen on %s: there is a file of that name that is not a socket",
                               group->text);
         }
-        return listen_error(group, code, err);
+        return listen_error(group, rc, err);
     }
     return 0;
 }

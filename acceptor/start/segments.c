@@ -58,45 +58,43 @@ static int segment_open(struct rc_segment *segment, const char *name, uint64_t b
 
 static int open_shared(struct rc_segments *segments, struct rc_err *err)
 {
-    int code = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
-    if (code == 0) {
+    int rc = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
+    if (rc == 0) {
         struct rc_segment *config = &segments->config_segment;
         config->bytes = sizeof(struct rc_config_segment);
         config->memory = rc_segment_create_for_reading("ringcast-config", config->bytes, &config->reader_fd, err);
-        code = config->memory == NULL ? -ENOMEM : 0;
+        rc = config->memory == NULL ? -ENOMEM : 0;
     }
-    if (code == 0) {
-        code =
-            segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
+    if (rc == 0) {
+        rc = segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
     }
-    if (code == 0) {
-        code =
-            segment_open(&segments->relay_segment, "ringcast-report-relay", sizeof(struct rc_relay_report), true, err);
+    if (rc == 0) {
+        rc = segment_open(&segments->relay_segment, "ringcast-report-relay", sizeof(struct rc_relay_report), true, err);
     }
-    if (code == 0) {
-        code = segment_open(&segments->keep_segment, "ringcast-keep", sizeof(struct rc_relay_keep), false, err);
+    if (rc == 0) {
+        rc = segment_open(&segments->keep_segment, "ringcast-keep", sizeof(struct rc_relay_keep), false, err);
     }
     segments->core = segments->core_segment.memory;
     segments->configs = segments->config_segment.memory;
     segments->acceptor = segments->acceptor_segment.memory;
     segments->relay = segments->relay_segment.memory;
     segments->keep = segments->keep_segment.memory;
-    return code;
+    return rc;
 }
 
 static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_err *err)
 {
     char name[48];
     snprintf(name, sizeof(name), "ringcast-report-worker-%u", index);
-    int code = segment_open(&segments->worker_segments[index], name, sizeof(struct rc_report), true, err);
+    int rc = segment_open(&segments->worker_segments[index], name, sizeof(struct rc_report), true, err);
     segments->workers[index] = segments->worker_segments[index].memory;
-    if (code == 0) {
+    if (rc == 0) {
         snprintf(name, sizeof(name), "ringcast-port-%u", index);
-        code = segment_open(&segments->port_segments[index], name,
-                            rc_port_bytes(segments->ring_bytes, segments->overflow_bytes), false, err);
+        rc = segment_open(&segments->port_segments[index], name,
+                          rc_port_bytes(segments->ring_bytes, segments->overflow_bytes), false, err);
         segments->ports[index] = segments->port_segments[index].memory;
     }
-    return code;
+    return rc;
 }
 
 static void fill_core(struct rc_core *core, const struct rc_config *config, uint32_t workers)
@@ -133,13 +131,13 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->worker_count = workers;
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
-    int code = open_shared(segments, err);
-    for (uint32_t i = 0; code == 0 && i < workers; i++) {
-        code = open_worker(segments, i, err);
+    int rc = open_shared(segments, err);
+    for (uint32_t i = 0; rc == 0 && i < workers; i++) {
+        rc = open_worker(segments, i, err);
     }
-    if (code != 0) {
+    if (rc != 0) {
         rc_segments_close(segments);
-        return code;
+        return rc;
     }
     fill_core(segments->core, config, workers);
     segments->configs->build = RC_BUILD_ID;

@@ -60,30 +60,30 @@ static int settings_gather(const struct rc_settings *settings, struct rc_config 
 {
     struct rc_err err;
     rc_config_defaults(config);
-    int code = settings->path != NULL ? rc_config_load_file(config, settings->path, errors) : 0;
-    if (code == 0) {
-        code = rc_config_environment(config, &err);
-        if (code != 0) {
+    int rc = settings->path != NULL ? rc_config_load_file(config, settings->path, errors) : 0;
+    if (rc == 0) {
+        rc = rc_config_environment(config, &err);
+        if (rc != 0) {
             rc_config_errors_add(errors, "%s", err.text);
         }
     }
-    if (code == 0 && settings->quickstart && config->http.api_keys.count == 0) {
+    if (rc == 0 && settings->quickstart && config->http.api_keys.count == 0) {
         memcpy(config->http.api_keys.items[0].text, settings->quickstart_key, sizeof(settings->quickstart_key));
         config->http.api_keys.count = 1;
     }
-    return code;
+    return rc;
 }
 
 static int settings_finish(const struct rc_settings *settings, struct rc_config *config,
                            struct rc_config_errors *errors)
 {
     struct rc_err err;
-    const int code = rc_config_finish(config, &err);
-    if (code != 0) {
+    const int rc = rc_config_finish(config, &err);
+    if (rc != 0) {
         rc_config_errors_add(errors, "%s%s%s", settings->path != NULL ? settings->path : "",
                              settings->path != NULL ? ": " : "", err.text);
     }
-    return code;
+    return rc;
 }
 
 /* With the file in front, as errors in it have it. */
@@ -103,12 +103,12 @@ static int settings_identify(struct rc_settings *settings, const struct rc_confi
         *identity = settings->identity;
         return 0;
     }
-    const int code = rc_identity_resolve(identity, user, err);
-    if (in_force && code == 0) {
+    const int rc = rc_identity_resolve(identity, user, err);
+    if (in_force && rc == 0) {
         settings->identity = *identity;
         settings->identity_known = true;
     }
-    return code;
+    return rc;
 }
 
 int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
@@ -117,22 +117,22 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     struct rc_identity identity;
     struct rc_identity own;
     struct rc_err err = {{0}};
-    int code = settings_identify(settings, config, &identity, &err);
-    if (code == -ENOENT) {
+    int rc = settings_identify(settings, config, &identity, &err);
+    if (rc == -ENOENT) {
         add_error(settings, errors, err.text);
-        return code;
+        return rc;
     }
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
-    const bool borrowed = code == 0 && rc_identity_borrow(&identity, &own) == 0;
-    code = rc_tls_context_check(&config->tls, &err);
+    const bool borrowed = rc == 0 && rc_identity_borrow(&identity, &own) == 0;
+    rc = rc_tls_context_check(&config->tls, &err);
     rc_files_read(files, config);
     if (borrowed) {
         rc_identity_return(&own);
     }
-    if (code != 0) {
+    if (rc != 0) {
         add_error(settings, errors, err.text);
     }
-    return code;
+    return rc;
 }
 
 /* Redis is never required to start: what keeps it from being used is told, and the broker goes on alone. */
@@ -175,8 +175,8 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors)
 {
     errors->count = 0;
-    const int code = settings_gather(settings, &settings->config, errors);
-    return code == 0 ? settings_finish(settings, &settings->config, errors) : code;
+    const int rc = settings_gather(settings, &settings->config, errors);
+    return rc == 0 ? settings_finish(settings, &settings->config, errors) : rc;
 }
 
 /* What a restart would find: `config` as the file has it, before what needs a restart is taken back. */
@@ -184,12 +184,12 @@ static int check_whole(struct rc_settings *settings, struct rc_config *whole, st
 {
     struct rc_identity identity;
     struct rc_err err = {{0}};
-    int code = settings_finish(settings, whole, errors);
-    if (code == 0 && settings_identify(settings, whole, &identity, &err) == -ENOENT) {
+    int rc = settings_finish(settings, whole, errors);
+    if (rc == 0 && settings_identify(settings, whole, &identity, &err) == -ENOENT) {
         add_error(settings, errors, err.text);
-        code = -ENOENT;
+        rc = -ENOENT;
     }
-    return code;
+    return rc;
 }
 
 int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, struct rc_files *files,
@@ -197,9 +197,9 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
 {
     errors->count = 0;
     needs_restart->count = 0;
-    int code = settings_gather(settings, next, errors);
-    if (code != 0) {
-        return code;
+    int rc = settings_gather(settings, next, errors);
+    if (rc != 0) {
+        return rc;
     }
     /* The file must be right as it stands, also in what only a restart would apply. */
     struct rc_config *whole = malloc(sizeof(*whole));
@@ -208,14 +208,14 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
         return -ENOMEM;
     }
     *whole = *next;
-    code = check_whole(settings, whole, errors);
+    rc = check_whole(settings, whole, errors);
     free(whole);
-    if (code != 0) {
-        return code;
+    if (rc != 0) {
+        return rc;
     }
     (void)rc_config_reload_diff(&settings->config, next, needs_restart);
-    code = settings_finish(settings, next, errors);
-    return code == 0 ? rc_settings_check_files(settings, next, files, errors) : code;
+    rc = settings_finish(settings, next, errors);
+    return rc == 0 ? rc_settings_check_files(settings, next, files, errors) : rc;
 }
 
 static bool sections_differ(const struct rc_config *old, const struct rc_config *next, uint32_t index)

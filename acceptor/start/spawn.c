@@ -65,27 +65,27 @@ static int keep_open(int fd)
 
 static int keep_all_open(const struct rc_spawn_args *args)
 {
-    int code = 0;
+    int rc = 0;
     /* What is not for this kind of child is -1 (rc_spawn_args_clear). */
     const int single[] = {args->core_fd,  args->config_fd,     args->own_fd,  args->acceptor_fd,
                           args->relay_fd, args->keep_fd,       args->life_fd, args->bell_fd,
                           args->truth_fd, args->relay_bell_fd, args->steer_fd};
-    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && code == 0; i++) {
-        code = keep_open(single[i]);
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && rc == 0; i++) {
+        rc = keep_open(single[i]);
     }
-    for (int i = 0; i < args->listen_count && code == 0; i++) {
-        code = keep_open(args->listen_fds[i]);
+    for (int i = 0; i < args->listen_count && rc == 0; i++) {
+        rc = keep_open(args->listen_fds[i]);
     }
-    for (int i = 0; i < args->worker_count && code == 0; i++) {
-        code = keep_open(args->worker_fds[i]);
+    for (int i = 0; i < args->worker_count && rc == 0; i++) {
+        rc = keep_open(args->worker_fds[i]);
     }
-    for (int i = 0; i < args->port_count && code == 0; i++) {
-        code = keep_open(args->port_fds[i]);
+    for (int i = 0; i < args->port_count && rc == 0; i++) {
+        rc = keep_open(args->port_fds[i]);
     }
-    for (int i = 0; i < args->worker_bell_count && code == 0; i++) {
-        code = keep_open(args->worker_bell_fds[i]);
+    for (int i = 0; i < args->worker_bell_count && rc == 0; i++) {
+        rc = keep_open(args->worker_bell_fds[i]);
     }
-    return code;
+    return rc;
 }
 
 /* As the child's main() sets them again: none may end it before that. The acceptor alone says when a child ends: a worker by the
@@ -212,22 +212,22 @@ pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *a
     const int fork_code = pid < 0 ? -errno : 0;
     free(environment);
     close(report_fds[1]);
-    int code = fork_code;
+    int rc = fork_code;
     if (pid < 0) {
-        rc_err_set(err, code, "cannot fork: %s", strerror(-code));
+        rc_err_set(err, rc, "cannot fork: %s", strerror(-rc));
     } else {
-        code = await_exec(report_fds[0], spawn->program, err);
+        rc = await_exec(report_fds[0], spawn->program, err);
     }
     close(report_fds[0]);
-    if (code == 0) {
+    if (rc == 0) {
         *pidfd = pidfd_open(pid, 0);
         if (*pidfd < 0) {
-            code = rc_err_set(err, -errno, "cannot watch a child: pidfd_open: %s", strerror(errno));
+            rc = rc_err_set(err, -errno, "cannot watch a child: pidfd_open: %s", strerror(errno));
             (void)kill(pid, SIGKILL);
         }
     }
-    if (code != 0 && pid > 0) {
+    if (rc != 0 && pid > 0) {
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
     }
-    return code == 0 ? pid : code;
+    return rc == 0 ? pid : rc;
 }

@@ -87,18 +87,18 @@ static int open_program(struct rc_steer *steer, const struct rc_listen *group, s
     steer->programs[steer->program_count] = program;
     steer->listens[steer->program_count] = group;
     steer->program_count++;
-    int code = 0;
+    int rc = 0;
     if (steer->map_fd >= 0) {
-        code = bpf_map__reuse_fd(program->maps.steer_workers, steer->map_fd);
+        rc = bpf_map__reuse_fd(program->maps.steer_workers, steer->map_fd);
     }
-    if (code == 0 && steer->reasons_fd >= 0) {
-        code = bpf_map__reuse_fd(program->maps.steer_reasons, steer->reasons_fd);
+    if (rc == 0 && steer->reasons_fd >= 0) {
+        rc = bpf_map__reuse_fd(program->maps.steer_reasons, steer->reasons_fd);
     }
-    if (code == 0) {
-        code = steer_bpf__load(program);
+    if (rc == 0) {
+        rc = steer_bpf__load(program);
     }
-    if (code != 0) {
-        return load_error(err, code);
+    if (rc != 0) {
+        return load_error(err, rc);
     }
     program->bss->steer_worker_count = steer->workers;
     if (steer->map_fd < 0) {
@@ -141,25 +141,25 @@ static int program_attach(struct rc_steer *steer, uint32_t program)
 
 static int open_all(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, struct rc_err *err)
 {
-    int code = 0;
-    for (uint32_t i = 0; i < count && code == 0; i++) {
+    int rc = 0;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
         if (!listens[i].address.unix_socket) {
-            code = open_program(steer, &listens[i], err);
+            rc = open_program(steer, &listens[i], err);
         }
     }
-    if (code == 0 && steer->program_count > 0) {
-        code = map_memory(steer, err);
+    if (rc == 0 && steer->program_count > 0) {
+        rc = map_memory(steer, err);
     }
-    for (uint32_t worker = 0; worker < steer->workers && code == 0; worker++) {
-        code = rc_steer_sockets(steer, worker, err);
+    for (uint32_t worker = 0; worker < steer->workers && rc == 0; worker++) {
+        rc = rc_steer_sockets(steer, worker, err);
     }
-    for (uint32_t i = 0; i < steer->program_count && code == 0; i++) {
-        code = program_attach(steer, i);
-        if (code != 0) {
-            rc_err_set(err, code, "the BPF program cannot be attached: %s", strerror(-code));
+    for (uint32_t i = 0; i < steer->program_count && rc == 0; i++) {
+        rc = program_attach(steer, i);
+        if (rc != 0) {
+            rc_err_set(err, rc, "the BPF program cannot be attached: %s", strerror(-rc));
         }
     }
-    return code;
+    return rc;
 }
 
 int rc_steer_open(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, uint32_t workers,
@@ -170,10 +170,10 @@ int rc_steer_open(struct rc_steer *steer, const struct rc_listen *listens, uint3
     steer->reasons_fd = -1;
     steer->workers = workers;
     libbpf_set_print(print_debug);
-    const int code = open_all(steer, listens, count, err);
-    if (code != 0) {
+    const int rc = open_all(steer, listens, count, err);
+    if (rc != 0) {
         rc_steer_close(steer);
-        return code;
+        return rc;
     }
     steer->active = steer->program_count > 0;
     return 0;
@@ -202,10 +202,10 @@ void rc_steer_close(struct rc_steer *steer)
 int rc_steer_sockets(struct rc_steer *steer, uint32_t worker, struct rc_err *err)
 {
     for (uint32_t i = 0; i < steer->program_count; i++) {
-        const int code = set_socket(steer, i, worker);
-        if (code != 0) {
-            return rc_err_set(err, code, "worker %u's listener cannot be put into the steering map: %s", worker,
-                              strerror(-code));
+        const int rc = set_socket(steer, i, worker);
+        if (rc != 0) {
+            return rc_err_set(err, rc, "worker %u's listener cannot be put into the steering map: %s", worker,
+                              strerror(-rc));
         }
     }
     return 0;

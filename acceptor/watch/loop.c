@@ -243,16 +243,16 @@ static int open_console(struct rc_supervisor *supervisor, struct rc_err *err)
 {
     char path[sizeof(supervisor->console.path)];
     const struct rc_config_server *server = &supervisor->settings->config.server;
-    int code = rc_console_path(path, sizeof(path), server->control_socket.text, server->instance_id.text, err);
-    if (code == 0) {
-        code = rc_console_open(&supervisor->console, path, rc_request_handle, supervisor, err);
+    int rc = rc_console_path(path, sizeof(path), server->control_socket.text, server->instance_id.text, err);
+    if (rc == 0) {
+        rc = rc_console_open(&supervisor->console, path, rc_request_handle, supervisor, err);
     }
-    if (code != 0) {
-        return code;
+    if (rc != 0) {
+        return rc;
     }
     supervisor->console_open = true;
-    code = watch_fd(supervisor, supervisor->console.epoll_fd, EVENT_CONSOLE);
-    return code == 0 ? 0 : rc_err_set(err, code, "cannot watch the control socket: %s", strerror(-code));
+    rc = watch_fd(supervisor, supervisor->console.epoll_fd, EVENT_CONSOLE);
+    return rc == 0 ? 0 : rc_err_set(err, rc, "cannot watch the control socket: %s", strerror(-rc));
 }
 
 static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
@@ -260,17 +260,17 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
     supervisor->epoll_fd = supervisor->signal_fd = -1;
     supervisor->now_ms = supervisor->started_ms = supervisor->tick_ms = rc_clock_ms();
     rc_sdnotify_open(&supervisor->notify);
-    int code = open_signals(supervisor, err);
-    if (code == 0) {
-        code = rc_broker_open(&supervisor->broker, &supervisor->settings->config, err);
+    int rc = open_signals(supervisor, err);
+    if (rc == 0) {
+        rc = rc_broker_open(&supervisor->broker, &supervisor->settings->config, err);
     }
-    if (code == 0) {
-        code = open_console(supervisor, err);
-        if (code != 0) {
+    if (rc == 0) {
+        rc = open_console(supervisor, err);
+        if (rc != 0) {
             rc_broker_close(&supervisor->broker);
         }
     }
-    return code;
+    return rc;
 }
 
 static void tear_down(struct rc_supervisor *supervisor)

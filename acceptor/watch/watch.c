@@ -21,8 +21,8 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
 {
     struct rc_child *child = rc_broker_child(&supervisor->broker, number);
     struct rc_err err;
-    const int code = rc_broker_start(&supervisor->broker, child, supervisor->now_ms, &err);
-    if (code == 0) {
+    const int rc = rc_broker_start(&supervisor->broker, child, supervisor->now_ms, &err);
+    if (rc == 0) {
         struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = number}};
         if (epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, child->pidfd, &event) != 0) {
             rc_log_error("child_unwatched", "child=\"%s\" reason=\"%s\"", rc_child_name(child), strerror(errno));

@@ -20,10 +20,10 @@ int rc_inherited_descriptors(void)
             return -errno;
         }
         if (null_fd != fd) {
-            const int code = dup2(null_fd, fd) < 0 ? -errno : 0;
+            const int rc = dup2(null_fd, fd) < 0 ? -errno : 0;
             close(null_fd);
-            if (code != 0) {
-                return code;
+            if (rc != 0) {
+                return rc;
             }
         }
     }

@@ -241,8 +241,8 @@ static bool probe_getsockopt(struct io_uring *ring, int fd)
 
 static bool probe_buffers(struct io_uring *ring)
 {
-    int code = 0;
-    struct io_uring_buf_ring *buffers = io_uring_setup_buf_ring(ring, 8, PROBE_GROUP, 0, &code);
+    int rc = 0;
+    struct io_uring_buf_ring *buffers = io_uring_setup_buf_ring(ring, 8, PROBE_GROUP, 0, &rc);
     if (buffers == NULL) {
         return false;
     }

@@ -1,4 +1,4 @@
-/* config_key: the table and what can be done with any key. */
+/* key: the table and what can be done with any key. */
 #include "common/config/key.h"
 
 #include <errno.h>

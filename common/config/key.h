@@ -1,5 +1,5 @@
 /*
- * config_key: config.def as data: every section and key with its type, bounds, default and help, and the operations
+ * key: config.def as data: every section and key with its type, bounds, default and help, and the operations
  * that are the same for all of them (set, compare, copy, print).
  *
  * The tables are constant. `item` is always the struct that holds a section's members: a member of struct rc_config,

@@ -1,4 +1,4 @@
-/* config_print: one walk over the key table for each audience. */
+/* print: one walk over the key table for each audience. */
 #include "common/config/print.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /*
- * config_print: the configuration for people: help, the documented file, the reference page, and what is in force.
+ * print: the configuration for people: help, the documented file, the reference page, and what is in force.
  * All of it from config.def.
  *
  * Any process may call; errors of the stream are the caller's to ask for (ferror).

@@ -191,11 +191,11 @@ static int take_path(struct rc_redis_url *url, const char *text, struct rc_err *
     if (text[0] == '\0') {
         return 0;
     }
-    const int result = take_database(url, text, err);
-    if (result == 0 && url->kind == RC_REDIS_CLUSTER && url->database != 0) {
+    const int rc = take_database(url, text, err);
+    if (rc == 0 && url->kind == RC_REDIS_CLUSTER && url->database != 0) {
         return rc_err_set(err, -EINVAL, "a Cluster has only database 0");
     }
-    return result;
+    return rc;
 }
 
 int rc_redis_url_parse(struct rc_redis_url *url, const char *text, struct rc_err *err)
@@ -223,6 +223,6 @@ int rc_redis_url_parse(struct rc_redis_url *url, const char *text, struct rc_err
         return take_unix(url, rest, err);
     }
     const char *slash = strchr(rest, '/');
-    const int result = take_hosts(url, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest), err);
-    return result == 0 ? take_path(url, slash != NULL ? slash + 1 : "", err) : result;
+    const int rc = take_hosts(url, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest), err);
+    return rc == 0 ? take_path(url, slash != NULL ? slash + 1 : "", err) : rc;
 }

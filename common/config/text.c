@@ -1,4 +1,4 @@
-/* config_text: parsing and formatting of configuration values. */
+/* text: parsing and formatting of configuration values. */
 #include "common/config/text.h"
 
 #include <arpa/inet.h>

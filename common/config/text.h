@@ -1,5 +1,5 @@
 /*
- * config_text: values of the configuration as people write them, and back: sizes, durations, words, addresses.
+ * text: values of the configuration as people write them, and back: sizes, durations, words, addresses.
  *
  * Pure functions over text; any process may call. Parsers take text that need not be NUL-terminated, return 0 or
  * -EINVAL, and say in `err` what was expected. Formatters write at most `capacity` bytes with a NUL

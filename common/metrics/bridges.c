@@ -1,4 +1,4 @@
-/* bridge_metrics: see bridge_metrics.h. */
+/* bridges: see bridges.h. */
 #include "common/metrics/bridges.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /*
- * bridge_metrics: what came over each [[bridge]], for /metrics: a family whose label is the bridge, which the table of
+ * bridges: what came over each [[bridge]], for /metrics: a family whose label is the bridge, which the table of
  * metrics.def cannot have.
  *
  * Any process may call; nothing fails.

@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+/* What stands before the user's id in the name of its channel. */
+#define RC_USER_CHANNEL_HEAD "user:"
+#define RC_USER_CHANNEL_HEAD_BYTES (sizeof(RC_USER_CHANNEL_HEAD) - 1)
+
 /* 0 when `name` is 1 to `max` bytes of well-formed UTF-8 without control characters (U+0000-001F, U+007F-009F); -EINVAL
  * otherwise, -ENAMETOOLONG when only the length is wrong. */
 int rc_channel_name_check(const char *name, size_t bytes, size_t max);

@@ -258,14 +258,14 @@ static int skip_scalar(struct scan *scan, enum rc_json_type type, bool *escaped)
 /* A member's name and its colon, up to the value. */
 static int skip_name(struct scan *scan, bool *escaped)
 {
-    int failed;
+    int rc;
 
     if (!next_is(scan, '"')) {
         return -EBADMSG;
     }
-    failed = skip_string(scan, escaped);
-    if (failed < 0) {
-        return failed;
+    rc = skip_string(scan, escaped);
+    if (rc < 0) {
+        return rc;
     }
     skip_space(scan);
     if (!next_is(scan, ':')) {
@@ -283,7 +283,7 @@ static int skip_container(struct scan *scan, unsigned depth_max)
     uint64_t kinds = 0;
     unsigned depth = 0;
     bool escaped; /* of strings inside: nobody asks */
-    int failed;
+    int rc;
 
     for (;;) {
         enum rc_json_type type = scan->at < scan->end ? type_of(*scan->at) : RC_JSON_NONE;
@@ -297,9 +297,9 @@ static int skip_container(struct scan *scan, unsigned depth_max)
             depth++;
             scan->at++;
         } else {
-            failed = skip_scalar(scan, type, &escaped);
-            if (failed < 0) {
-                return failed;
+            rc = skip_scalar(scan, type, &escaped);
+            if (rc < 0) {
+                return rc;
             }
         }
         skip_space(scan);
@@ -320,9 +320,9 @@ static int skip_container(struct scan *scan, unsigned depth_max)
             skip_space(scan);
         }
         if ((kinds & 1) != 0) {
-            failed = skip_name(scan, &escaped);
-            if (failed < 0) {
-                return failed;
+            rc = skip_name(scan, &escaped);
+            if (rc < 0) {
+                return rc;
             }
         }
     }
@@ -332,17 +332,17 @@ static int skip_container(struct scan *scan, unsigned depth_max)
 static int skip_value(struct scan *scan, unsigned depth_max, struct rc_json_value *value)
 {
     const uint8_t *begin = scan->at;
-    int failed;
+    int rc;
 
     value->type = scan->at < scan->end ? type_of(*scan->at) : RC_JSON_NONE;
     value->escaped = false;
     if (value->type == RC_JSON_OBJECT || value->type == RC_JSON_ARRAY) {
-        failed = skip_container(scan, depth_max);
+        rc = skip_container(scan, depth_max);
     } else {
-        failed = skip_scalar(scan, value->type, &value->escaped);
+        rc = skip_scalar(scan, value->type, &value->escaped);
     }
     value->raw = rc_span_of(begin, (size_t)(scan->at - begin));
-    return failed;
+    return rc;
 }
 
 int rc_json_scan(struct rc_span text, uint32_t flags, struct rc_json_value *value, size_t *offset)
@@ -350,20 +350,20 @@ int rc_json_scan(struct rc_span text, uint32_t flags, struct rc_json_value *valu
     static const uint8_t nothing[1]; /* so that pointers can be compared when the text is {NULL, 0} */
     const uint8_t *begin = text.count != 0 ? text.bytes : nothing;
     struct scan scan = {.at = begin, .end = begin + text.count, .check_utf8 = (flags & RC_JSON_CHECK_UTF8) != 0};
-    int failed;
+    int rc;
 
     skip_space(&scan);
-    failed = skip_value(&scan, RC_JSON_DEPTH_MAX, value);
-    if (failed == 0) {
+    rc = skip_value(&scan, RC_JSON_DEPTH_MAX, value);
+    if (rc == 0) {
         skip_space(&scan);
         if (scan.at != scan.end) {
-            failed = -EBADMSG;
+            rc = -EBADMSG;
         }
     }
     if (offset != NULL) {
         *offset = (size_t)(scan.at - begin);
     }
-    return failed;
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------------------------------- cursors */
@@ -443,14 +443,14 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
 {
     struct scan scan = cursor_scan(cursor);
     const uint8_t *begin;
-    int result;
+    int rc;
 
     if (cursor->done) {
         return cursor->error;
     }
-    result = skip_separator(cursor, &scan);
-    if (result != 1) {
-        return cursor_keep(cursor, &scan, result);
+    rc = skip_separator(cursor, &scan);
+    if (rc != 1) {
+        return cursor_keep(cursor, &scan, rc);
     }
 
     begin = scan.at;
@@ -459,9 +459,9 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
     if (!next_is(&scan, '"')) {
         return cursor_keep(cursor, &scan, -EBADMSG);
     }
-    result = skip_string(&scan, &name->escaped);
-    if (result < 0) {
-        return cursor_keep(cursor, &scan, result);
+    rc = skip_string(&scan, &name->escaped);
+    if (rc < 0) {
+        return cursor_keep(cursor, &scan, rc);
     }
     name->raw = rc_span_of(begin, (size_t)(scan.at - begin));
 
@@ -471,24 +471,24 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
     }
     scan.at++;
     skip_space(&scan);
-    result = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
-    return cursor_keep(cursor, &scan, result < 0 ? result : 1);
+    rc = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
+    return cursor_keep(cursor, &scan, rc < 0 ? rc : 1);
 }
 
 int rc_json_array_next(struct rc_json_cursor *cursor, struct rc_json_value *value)
 {
     struct scan scan = cursor_scan(cursor);
-    int result;
+    int rc;
 
     if (cursor->done) {
         return cursor->error;
     }
-    result = skip_separator(cursor, &scan);
-    if (result != 1) {
-        return cursor_keep(cursor, &scan, result);
+    rc = skip_separator(cursor, &scan);
+    if (rc != 1) {
+        return cursor_keep(cursor, &scan, rc);
     }
-    result = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
-    return cursor_keep(cursor, &scan, result < 0 ? result : 1);
+    rc = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
+    return cursor_keep(cursor, &scan, rc < 0 ? rc : 1);
 }
 
 enum rc_json_type rc_json_peek(struct rc_span text)
@@ -612,7 +612,7 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
         size_t plain = (size_t)((backslash != NULL ? backslash : end) - at);
         uint32_t point = 0;
         size_t wrote;
-        int failed;
+        int rc;
 
         if (plain > bytes_max - count) {
             return -EMSGSIZE;
@@ -624,9 +624,9 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
             break;
         }
         at++;
-        failed = string_unescape(&at, end, &point);
-        if (failed < 0) {
-            return failed;
+        rc = string_unescape(&at, end, &point);
+        if (rc < 0) {
+            return rc;
         }
         wrote = put_utf8(scratch + count, bytes_max - count, point);
         if (wrote == 0) {

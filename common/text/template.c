@@ -1,4 +1,4 @@
-/* text_template: see text_template.h. */
+/* template: see template.h. */
 #include "common/text/template.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * text_template: text with fields in braces, as in "match:{json.matchId}" or "subs:{name}".
+ * template: text with fields in braces, as in "match:{json.matchId}" or "subs:{name}".
  *
  * Compiled once from a configuration value, filled in per message. The caller says which fields there are and what they are
  * worth; a brace that begins no known field is an error, so that a misspelt one is found when the file is read. Owned by whoever

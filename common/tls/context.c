@@ -1,4 +1,4 @@
-/* tls_context: see tls_context.h. */
+/* context: see context.h. */
 #include "common/tls/context.h"
 
 #include <errno.h>

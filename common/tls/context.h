@@ -1,5 +1,5 @@
 /*
- * tls_context: one certificate file as OpenSSL wants it, with the protocol settings that all listeners share.
+ * context: one certificate file as OpenSSL wants it, with the protocol settings that all listeners share.
  *
  * Workers build their contexts with it, and the acceptor builds the same ones, only to see that they can be built: what it
  * accepted, workers can load. An SSL_CTX belongs to its caller. What fails is a file: one sentence that names key and file.

@@ -1,4 +1,4 @@
-/* tls_staple: see tls_staple.h. */
+/* staple: see staple.h. */
 #include "common/tls/staple.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * tls_staple: an OCSP response (RFC 6960) that stands in a file beside a certificate and is sent along in handshakes (RFC 6066 8).
+ * staple: an OCSP response (RFC 6960) that stands in a file beside a certificate and is sent along in handshakes (RFC 6066 8).
  *
  * The response belongs to the SSL_CTX it is attached to, and ends with it. Fetching it is somebody else's work (certbot, cron): no
  * process of ours asks the authority. What fails is a file, with a sentence that names it; one that is not there is no failure.

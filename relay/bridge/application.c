@@ -35,13 +35,13 @@ static int member_of(struct rc_span object, struct rc_span name, struct rc_json_
     return found ? 0 : -ENOENT;
 }
 
-static int text_of(const struct rc_json_value *value, char *out, size_t room)
+static int application_text_of(const struct rc_json_value *value, char *out, size_t room)
 {
     struct rc_span text = value->raw;
     if (value->type == RC_JSON_STRING) {
-        const int result = rc_json_string_decode(value, (uint8_t *)out, room, &text);
-        if (result < 0) {
-            return result == -EMSGSIZE ? result : -ENOENT;
+        const int rc = rc_json_string_decode(value, (uint8_t *)out, room, &text);
+        if (rc < 0) {
+            return rc == -EMSGSIZE ? rc : -ENOENT;
         }
     } else if (value->type != RC_JSON_NUMBER && value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
         return -ENOENT;
@@ -54,7 +54,7 @@ static int text_of(const struct rc_json_value *value, char *out, size_t room)
 }
 
 /* `field` is "json.name.name": rc_template_known_json. */
-static int field_value(void *context, struct rc_span field, char *out, size_t room)
+static int application_field_value(void *context, struct rc_span field, char *out, size_t room)
 {
     struct rc_json_value value = {.raw = *(const struct rc_span *)context};
     const uint8_t *at = field.bytes + strlen("json.");
@@ -67,23 +67,23 @@ static int field_value(void *context, struct rc_span field, char *out, size_t ro
         }
         at = name_end + (dot != NULL ? 1 : 0);
     }
-    return text_of(&value, out, room);
+    return application_text_of(&value, out, room);
 }
 
 int rc_application_fill(const struct rc_template *template, struct rc_span json, char *out, size_t room)
 {
-    return rc_template_fill(template, field_value, &json, out, room);
+    return rc_template_fill(template, application_field_value, &json, out, room);
 }
 
 /* --- messages -------------------------------------------------------------------------------------------------------- */
 
-static void count(_Atomic uint64_t *counter)
+static void application_count(_Atomic uint64_t *counter)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* Why the message is nothing for this bridge; NULL when it was handed to the workers that want it. */
-static const char *pass(const struct rc_application_bridge *one, struct rc_span json)
+static const char *application_pass(const struct rc_application_bridge *one, struct rc_span json)
 {
     const struct rc_application *application = one->application;
     char room[RC_CHANNEL_NAME_MAX];
@@ -102,29 +102,29 @@ static const char *pass(const struct rc_application_bridge *one, struct rc_span 
     }
     const struct rc_span channel = rc_span_of(room, (size_t)room_bytes);
     const bool everybody = rc_span_equal(channel, RC_SPAN("*"));
-    const int result = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
-                                          everybody ? RC_ENVELOPE_BROADCAST : 0);
-    return result == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
+    const int rc = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
+                                      everybody ? RC_ENVELOPE_BROADCAST : 0);
+    return rc == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
 }
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void application_received(void *context, struct rc_span channel, struct rc_span message)
 {
     const struct rc_application_bridge *first = context;
     const struct rc_bridge *bridge = first->application->bridge;
     const char *what = first->config->redis.text;
     struct rc_json_value value = {.type = RC_JSON_NONE};
     (void)channel;
-    int result = -EMSGSIZE;
+    int rc = -EMSGSIZE;
     if (rc_foreign_received(bridge, what, message)) {
-        result = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
-        if (result < 0) {
-            rc_foreign_refused(bridge, what, message, result, "not JSON");
+        rc = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
+        if (rc < 0) {
+            rc_foreign_refused(bridge, what, message, rc, "not JSON");
         }
     }
     for (const struct rc_application_bridge *one = first; one != NULL; one = one->same) {
-        const char *why = result < 0 ? "refused" : pass(one, value.raw);
-        count(why == NULL ? &one->counters->messages : &one->counters->errors);
-        if (result == 0 && why != NULL) {
+        const char *why = rc < 0 ? "refused" : application_pass(one, value.raw);
+        application_count(why == NULL ? &one->counters->messages : &one->counters->errors);
+        if (rc == 0 && why != NULL) {
             rc_log_limited(RC_LOG_WARN, 1, "bridge_message_dropped",
                            "channel=\"%s\" room=\"%s\" bytes=%zu reason=\"%s\"", what, one->config->room.text,
                            message.count, why);
@@ -134,7 +134,7 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-static struct rc_application_bridge *find(struct rc_application *application, const char *redis)
+static struct rc_application_bridge *application_find(struct rc_application *application, const char *redis)
 {
     for (uint32_t i = 0; i < application->bridge_count; i++) {
         if (strcmp(application->configs[i].redis.text, redis) == 0) {
@@ -144,10 +144,10 @@ static struct rc_application_bridge *find(struct rc_application *application, co
     return NULL;
 }
 
-static void add(struct rc_application *application, const struct rc_config_bridge *config,
-                struct rc_bridge_counters *counters)
+static void application_add(struct rc_application *application, const struct rc_config_bridge *config,
+                            struct rc_bridge_counters *counters)
 {
-    struct rc_application_bridge *same = find(application, config->redis.text);
+    struct rc_application_bridge *same = application_find(application, config->redis.text);
     const uint32_t index = application->bridge_count;
     struct rc_application_bridge *one = &application->bridges[index];
     struct rc_err err;
@@ -166,7 +166,8 @@ static void add(struct rc_application *application, const struct rc_config_bridg
         same->same = one;
         return;
     }
-    one->subscription = (struct rc_redis_subscription){.name = config->redis.text, .message = received, .context = one};
+    one->subscription =
+        (struct rc_redis_subscription){.name = config->redis.text, .message = application_received, .context = one};
     rc_redis_subscribe(application->bridge->link, &one->subscription);
 }
 
@@ -177,7 +178,7 @@ void rc_application_open(struct rc_application *application, const struct rc_bri
     application->bridge_count = 0;
     rc_application_configure(application, config);
     for (uint32_t i = 0; i < config->bridge_count; i++) {
-        add(application, &config->bridges[i], &counters[i]);
+        application_add(application, &config->bridges[i], &counters[i]);
     }
 }
 

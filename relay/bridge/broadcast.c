@@ -3,7 +3,7 @@
 
 #define CHANNEL RC_BROADCAST_CHANNEL
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void broadcast_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_broadcast *broadcast = context;
     const struct rc_bridge *bridge = broadcast->bridge;
@@ -20,8 +20,8 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
 
 void rc_broadcast_open(struct rc_broadcast *broadcast, const struct rc_bridge *bridge)
 {
-    *broadcast = (struct rc_broadcast){.bridge = bridge,
-                                       .subscription = {.name = CHANNEL, .message = received, .context = broadcast}};
+    *broadcast = (struct rc_broadcast){
+        .bridge = bridge, .subscription = {.name = CHANNEL, .message = broadcast_received, .context = broadcast}};
     rc_redis_subscribe(bridge->link, &broadcast->subscription);
 }
 

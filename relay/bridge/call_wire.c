@@ -50,7 +50,7 @@ static const char *const member_names[MEMBERS] = {
     "limit",     "found", "count", "channels", "more", "busy",    "last", "incomplete", "unconfirmed"};
 
 /* Of a member that is there twice the last one counts. */
-static int members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
+static int call_wire_members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -97,8 +97,8 @@ static bool user_read(const struct rc_json_value *value, struct rc_call_request 
            (request->user_bytes == 0 || rc_channel_name_check(request->user, request->user_bytes, USER_BYTES_MAX) == 0);
 }
 
-static bool sender_read(const struct rc_json_value *members, char *call, uint8_t *call_bytes, char *from,
-                        uint8_t *from_bytes)
+static bool call_wire_sender_read(const struct rc_json_value *members, char *call, uint8_t *call_bytes, char *from,
+                                  uint8_t *from_bytes)
 {
     return text_read(&members[CALL], call, RC_CALL_ID_MAX, call_bytes) &&
            text_read(&members[FROM], from, RC_INSTANCE_ID_MAX, from_bytes) &&
@@ -161,7 +161,7 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
     struct rc_json_value members[MEMBERS];
     *request = (struct rc_call_request){0};
     *why = "not a JSON object";
-    const int got = members_read(message, members);
+    const int got = call_wire_members_read(message, members);
     if (got < 0) {
         return got;
     }
@@ -176,7 +176,7 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return -EINVAL;
     }
     *why = "call and from do not say who asks";
-    if (!sender_read(members, request->call, &request->call_bytes, request->from, &request->from_bytes)) {
+    if (!call_wire_sender_read(members, request->call, &request->call_bytes, request->from, &request->from_bytes)) {
         return -EINVAL;
     }
     *why = "client or user is no id";
@@ -259,12 +259,12 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
     uint64_t count = 0;
     *reply = (struct rc_call_reply){0};
     *why = "not a JSON object";
-    const int got = members_read(message, members);
+    const int got = call_wire_members_read(message, members);
     if (got < 0) {
         return got;
     }
     *why = "call and from do not say whose reply it is";
-    if (!sender_read(members, reply->call, &reply->call_bytes, reply->from, &reply->from_bytes) ||
+    if (!call_wire_sender_read(members, reply->call, &reply->call_bytes, reply->from, &reply->from_bytes) ||
         reply->from_bytes == 0) {
         return -EINVAL;
     }
@@ -303,7 +303,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *text, const c
     text->count += (size_t)bytes;
 }
 
-static void put_json(struct text *text, struct rc_span value)
+static void call_wire_put_json(struct text *text, struct rc_span value)
 {
     const size_t bytes =
         rc_json_string_encode((uint8_t *)text->bytes + text->count, text->capacity - text->count, value);
@@ -315,7 +315,7 @@ static void put_member(struct text *text, const char *name, const char *value, s
 {
     if (bytes > 0) {
         put(text, ",\"%s\":", name);
-        put_json(text, rc_span_of(value, bytes));
+        call_wire_put_json(text, rc_span_of(value, bytes));
     }
 }
 
@@ -360,7 +360,7 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
         return NULL;
     }
     put(&text, "{\"call\":");
-    put_json(&text, rc_span_of(reply->call, reply->call_bytes));
+    call_wire_put_json(&text, rc_span_of(reply->call, reply->call_bytes));
     put_member(&text, "from", reply->from, reply->from_bytes);
     if (reply->entries.count > 0) {
         const uint8_t *at = reply->entries.bytes;
@@ -370,7 +370,7 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
             uint32_t subscribers;
             memcpy(&subscribers, at, 4);
             put(&text, "%s[", i == 0 ? "" : ",");
-            put_json(&text, rc_span_of(at + 5, at[4]));
+            call_wire_put_json(&text, rc_span_of(at + 5, at[4]));
             put(&text, ",%u]", subscribers);
             at += 5 + at[4];
         }

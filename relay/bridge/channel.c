@@ -5,7 +5,7 @@
 
 #define HEAD RC_CHANNEL_BRIDGE_HEAD
 
-static void received(void *context, struct rc_span name, struct rc_span message)
+static void channel_received(void *context, struct rc_span name, struct rc_span message)
 {
     struct rc_channel_bridge *channel = context;
     const struct rc_bridge *bridge = channel->bridge;
@@ -25,13 +25,13 @@ static void wanted(void *context, uint64_t hash, struct rc_span name, uint32_t w
     bridge->host.interested(bridge->host.context, hash, name, worker, token, confirmed);
 }
 
-static void missed(void *context, struct rc_span name)
+static void channel_missed(void *context, struct rc_span name)
 {
     const struct rc_channel_bridge *channel = context;
     channel->bridge->host.missed(channel->bridge->host.context, name);
 }
 
-static bool known(void *context)
+static bool channel_known(void *context)
 {
     const struct rc_channel_bridge *channel = context;
     return channel->bridge->host.known(channel->bridge->host.context);
@@ -40,8 +40,12 @@ static bool known(void *context)
 void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_bridge *bridge)
 {
     *channel = (struct rc_channel_bridge){.bridge = bridge};
-    const struct rc_redis_channel_ops ops = {
-        .message = received, .wanted = wanted, .missed = missed, .known = known, .context = channel, .head = HEAD};
+    const struct rc_redis_channel_ops ops = {.message = channel_received,
+                                             .wanted = wanted,
+                                             .missed = channel_missed,
+                                             .known = channel_known,
+                                             .context = channel,
+                                             .head = HEAD};
     rc_redis_channels(bridge->link, &ops);
 }
 

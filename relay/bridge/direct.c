@@ -6,7 +6,7 @@
 
 #define HEAD "ws:direct:"
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void direct_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_direct *direct = context;
     const struct rc_bridge *bridge = direct->bridge;
@@ -34,7 +34,7 @@ void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge)
     /* Nothing in an instance id is special in a glob. */
     (void)snprintf(direct->pattern, sizeof(direct->pattern), HEAD "%s~*", bridge->wire->instance_id);
     direct->subscription = (struct rc_redis_subscription){
-        .name = direct->pattern, .pattern = true, .message = received, .context = direct};
+        .name = direct->pattern, .pattern = true, .message = direct_received, .context = direct};
     rc_redis_subscribe(bridge->link, &direct->subscription);
 }
 

@@ -22,16 +22,16 @@ bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struc
     return true;
 }
 
-void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int result,
+void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int rc,
                         const char *why)
 {
-    const enum rc_metric_id metric = result == -EMSGSIZE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED;
+    const enum rc_metric_id metric = rc == -EMSGSIZE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED;
     rc_metric_add(bridge->wire->metrics, metric, 1);
-    if (result == -EMSGSIZE) {
+    if (rc == -EMSGSIZE) {
         why = "larger than limits.max_message_size";
-    } else if (result == -EILSEQ) {
+    } else if (rc == -EILSEQ) {
         why = "not UTF-8";
-    } else if (result == -EOVERFLOW) {
+    } else if (rc == -EOVERFLOW) {
         why = "nested too deeply";
     }
     rc_log_limited(RC_LOG_WARN, 1, "redis_message_dropped", "channel=\"%s\" bytes=%zu reason=\"%s\"", what,

@@ -13,7 +13,7 @@
 bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message);
 
 /* Counts and logs a message that was refused: -EMSGSIZE, an error of json_scan, or anything else with its reason. */
-void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int result,
+void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int rc,
                         const char *why);
 
 /* Delivers JSON text on a channel of this host; `flags` are further enum rc_envelope_flags. 0; -EMSGSIZE when it is larger than

@@ -20,7 +20,7 @@ struct members {
     struct rc_json_value all;
 };
 
-static int members_read(struct rc_span message, struct members *members)
+static int gap_wire_members_read(struct rc_span message, struct members *members)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -43,7 +43,7 @@ static int members_read(struct rc_span message, struct members *members)
     return got;
 }
 
-static bool sender_read(struct rc_gap_message *out, const struct members *members)
+static bool gap_wire_sender_read(struct rc_gap_message *out, const struct members *members)
 {
     struct rc_span id;
     uint64_t boot;
@@ -97,12 +97,12 @@ int rc_gap_message_read(struct rc_gap_message *out, struct rc_span message, cons
     struct members members;
     *out = (struct rc_gap_message){0};
     *why = "not a JSON object";
-    const int got = members_read(message, &members);
+    const int got = gap_wire_members_read(message, &members);
     if (got < 0) {
         return got;
     }
     *why = "from, boot and seq do not say who tells it";
-    if (!sender_read(out, &members)) {
+    if (!gap_wire_sender_read(out, &members)) {
         return -EINVAL;
     }
     *why = "one of channels and all must be there";

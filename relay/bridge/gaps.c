@@ -67,14 +67,14 @@ static bool announce(void *context, const struct rc_redis_losses *losses)
 
 /* --- those of others ------------------------------------------------------------------------------------------------- */
 
-static void tell(const struct rc_gaps *gaps, struct rc_span channel)
+static void gaps_tell(const struct rc_gaps *gaps, struct rc_span channel)
 {
     const struct rc_bridge *bridge = gaps->bridge;
     rc_metric_add(bridge->wire->metrics, RC_METRIC_REDIS_LOSSES_HEARD, 1);
     bridge->host.missed(bridge->host.context, channel);
 }
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void gaps_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_gaps *gaps = context;
     const struct rc_wire *wire = gaps->bridge->wire;
@@ -87,9 +87,9 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     if (!rc_foreign_received(gaps->bridge, CHANNEL, message)) {
         return;
     }
-    const int result = rc_gap_message_read(&gap, message, &why);
-    if (result < 0) {
-        rc_foreign_refused(gaps->bridge, CHANNEL, message, result, why);
+    const int rc = rc_gap_message_read(&gap, message, &why);
+    if (rc < 0) {
+        rc_foreign_refused(gaps->bridge, CHANNEL, message, rc, why);
         return;
     }
     const struct rc_span from = rc_span_of(gap.from, gap.from_bytes);
@@ -102,12 +102,12 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     }
     rc_log_limited(RC_LOG_INFO, 2, "redis_losses_heard", "from=\"%.*s\" all=%d", gap.from_bytes, gap.from, gap.all);
     if (gap.all) {
-        tell(gaps, (struct rc_span){0});
+        gaps_tell(gaps, (struct rc_span){0});
         return;
     }
     int got = rc_gap_message_begin(&cursor, &gap);
     while (got >= 0 && (got = rc_gap_message_next(&cursor, text, &name)) == 1) {
-        tell(gaps, name);
+        gaps_tell(gaps, name);
     }
 }
 
@@ -118,7 +118,7 @@ void rc_gaps_open(struct rc_gaps *gaps, const struct rc_bridge *bridge)
     *gaps =
         (struct rc_gaps){.bridge = bridge,
                          .serial = rc_clock_ms(), /* beyond those of a predecessor, which told one a second at most */
-                         .subscription = {.name = CHANNEL, .message = received, .context = gaps}};
+                         .subscription = {.name = CHANNEL, .message = gaps_received, .context = gaps}};
     const struct rc_redis_loss_ops ops = {.announce = announce, .context = gaps};
     rc_redis_subscribe(bridge->link, &gaps->subscription);
     rc_redis_tell_losses(bridge->link, &ops);

@@ -31,7 +31,7 @@ static int user_number(struct rc_span raw, char *out)
 }
 
 /* The user's id; its bytes, or -EINVAL. */
-static int user_of(const struct rc_json_value *value, char *out)
+static int notifications_user_of(const struct rc_json_value *value, char *out)
 {
     struct rc_span text;
     if (value->type == RC_JSON_NUMBER) {
@@ -45,7 +45,8 @@ static int user_of(const struct rc_json_value *value, char *out)
     return (int)text.count;
 }
 
-static int finish(struct rc_notification *out, const struct rc_json_value *user, bool has_data, const char **why)
+static int notifications_finish(struct rc_notification *out, const struct rc_json_value *user, bool has_data,
+                                const char **why)
 {
     if (!has_data) {
         *why = "no data";
@@ -57,7 +58,8 @@ static int finish(struct rc_notification *out, const struct rc_json_value *user,
         return 0;
     }
     memcpy(out->channel, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
-    const int bytes = user->type == RC_JSON_NONE ? -EINVAL : user_of(user, out->channel + RC_USER_CHANNEL_HEAD_BYTES);
+    const int bytes =
+        user->type == RC_JSON_NONE ? -EINVAL : notifications_user_of(user, out->channel + RC_USER_CHANNEL_HEAD_BYTES);
     if (bytes < 0) {
         *why = user->type == RC_JSON_NONE ? "neither userId nor type \"broadcast\"" : "userId is no user's id";
         return -EINVAL;
@@ -86,10 +88,10 @@ int rc_notification_read(struct rc_notification *out, struct rc_span message, co
             out->broadcast = value.type == RC_JSON_STRING && rc_json_string_is(&value, RC_SPAN("broadcast"));
         }
     }
-    return got < 0 ? got : finish(out, &user, has_data, why);
+    return got < 0 ? got : notifications_finish(out, &user, has_data, why);
 }
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void notifications_received(void *context, struct rc_span channel, struct rc_span message)
 {
     const struct rc_notifications *notifications = context;
     const struct rc_bridge *bridge = notifications->bridge;
@@ -99,24 +101,25 @@ static void received(void *context, struct rc_span channel, struct rc_span messa
     if (!rc_foreign_received(bridge, CHANNEL, message)) {
         return;
     }
-    int result = rc_notification_read(&notification, message, &why);
-    if (result == 0) {
-        result = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
-                                    (struct rc_span){0}, notification.data,
-                                    notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
+    int rc = rc_notification_read(&notification, message, &why);
+    if (rc == 0) {
+        rc = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
+                                (struct rc_span){0}, notification.data,
+                                notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
-    if (result == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
+    if (rc == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
         bridge->host.undelivered(bridge->host.context,
                                  rc_span_of(notification.channel + RC_USER_CHANNEL_HEAD_BYTES,
                                             notification.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES));
-    } else if (result < 0 && result != -ENOENT) {
-        rc_foreign_refused(bridge, CHANNEL, message, result, why);
+    } else if (rc < 0 && rc != -ENOENT) {
+        rc_foreign_refused(bridge, CHANNEL, message, rc, why);
     }
 }
 
 void rc_notifications_open(struct rc_notifications *notifications, const struct rc_bridge *bridge)
 {
     *notifications = (struct rc_notifications){
-        .bridge = bridge, .subscription = {.name = CHANNEL, .message = received, .context = notifications}};
+        .bridge = bridge,
+        .subscription = {.name = CHANNEL, .message = notifications_received, .context = notifications}};
     rc_redis_subscribe(bridge->link, &notifications->subscription);
 }

@@ -10,11 +10,8 @@
 #ifndef RC_RELAY_BRIDGE_NOTIFICATIONS_H
 #define RC_RELAY_BRIDGE_NOTIFICATIONS_H
 
+#include "common/records/channel_name.h"
 #include "relay/bridge/bridge.h"
-
-/* What stands before the user's id in the name of its channel. */
-#define RC_USER_CHANNEL_HEAD "user:"
-#define RC_USER_CHANNEL_HEAD_BYTES (sizeof(RC_USER_CHANNEL_HEAD) - 1)
 
 struct rc_notification {
     struct rc_span data; /* as it stands in the message */

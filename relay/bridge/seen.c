@@ -27,7 +27,7 @@ static struct rc_seen_source *new_source(struct rc_seen *seen)
     return seen->sources[oldest];
 }
 
-static struct rc_seen_source *find(struct rc_seen *seen, struct rc_span id, uint32_t boot, uint64_t sequence)
+static struct rc_seen_source *seen_find(struct rc_seen *seen, struct rc_span id, uint32_t boot, uint64_t sequence)
 {
     if (seen->last < seen->count && is_source(seen->sources[seen->last], id, boot)) {
         return seen->sources[seen->last];
@@ -65,7 +65,7 @@ bool rc_seen_first(struct rc_seen *seen, struct rc_span id, uint32_t boot, uint6
     if (sequence == 0 || id.count > RC_INSTANCE_ID_MAX) {
         return true;
     }
-    struct rc_seen_source *source = find(seen, id, boot, sequence);
+    struct rc_seen_source *source = seen_find(seen, id, boot, sequence);
     if (source == NULL) {
         return true;
     }

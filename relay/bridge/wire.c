@@ -188,15 +188,15 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     parsed->binary = (flags & RC_WIRE_FLAG_TEXT) == 0;
     if (!parsed->binary) {
         struct rc_json_value value;
-        const int result = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
+        const int rc = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
         parsed->payload = value.raw;
-        return result;
+        return rc;
     }
     return 0;
 }
 
-static enum rc_wire_result refuse(struct rc_wire *wire, enum rc_wire_result result, const char *what, size_t bytes,
-                                  const char *why)
+static enum rc_wire_result wire_refuse(struct rc_wire *wire, enum rc_wire_result result, const char *what, size_t bytes,
+                                       const char *why)
 {
     rc_metric_add(wire->metrics, result == RC_WIRE_TOO_LARGE ? RC_METRIC_REDIS_TOO_LARGE : RC_METRIC_REDIS_MALFORMED,
                   1);
@@ -237,24 +237,24 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         return own(wire);
     }
     if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
-        return refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+        return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
-    const int result = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
-    if (result < 0) {
-        return refuse(wire, RC_WIRE_MALFORMED, what, message.count,
-                      result == -EILSEQ      ? "not UTF-8"
-                      : result == -EOVERFLOW ? "nested too deeply"
-                                             : "not a message of this channel");
+    const int rc = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
+    if (rc < 0) {
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count,
+                           rc == -EILSEQ      ? "not UTF-8"
+                           : rc == -EOVERFLOW ? "nested too deeply"
+                                              : "not a message of this channel");
     }
     if (!parsed.has_payload) {
-        return refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
     }
     if (rc_span_equal(parsed.source, rc_span_text(wire->instance_id))) {
         return own(wire);
     }
     if (parsed.payload.count > wire->message_bytes_max) {
-        return refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+        return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     if (parsed.source.count > 0 && parsed.boot <= UINT32_MAX &&
         !rc_seen_first(&wire->seen, parsed.source, (uint32_t)parsed.boot, parsed.sequence)) {
@@ -295,7 +295,7 @@ static char *put_text(char *out, const char *text)
     return out + bytes;
 }
 
-static char *put_json(char *out, const char *id, size_t bytes)
+static char *wire_put_json(char *out, const char *id, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
         if (id[i] == '"' || id[i] == '\\' || (uint8_t)id[i] < 0x20) {
@@ -369,7 +369,7 @@ static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const
     if (form == RC_WIRE_BROADCAST ||
         (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0)) {
         char *list = put_text(out, ",\"excludeIds\":[");
-        out = each_exclude(wire, view, list, put_json);
+        out = each_exclude(wire, view, list, wire_put_json);
         out -= out > list; /* the last comma */
         *out++ = ']';
     }

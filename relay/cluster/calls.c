@@ -51,14 +51,14 @@ static struct rc_metrics *metrics_of(const struct rc_calls *calls)
 }
 
 /* Is this instance one of the cluster's at the moment? */
-static bool connected(const struct rc_calls *calls)
+static bool calls_connected(const struct rc_calls *calls)
 {
     return rc_redis_up(calls->bridge->link) && rc_registry_owned(calls->registry);
 }
 
-static void due(void *context, uint64_t now_ms);
+static void calls_due(void *context, uint64_t now_ms);
 
-static void schedule(struct rc_calls *calls)
+static void calls_schedule(struct rc_calls *calls)
 {
     uint64_t next_ms = RC_TIMER_NEVER;
     for (uint32_t i = 0; i < RC_CALLS_MAX; i++) {
@@ -72,14 +72,14 @@ static void schedule(struct rc_calls *calls)
         }
     }
     if (next_ms != RC_TIMER_NEVER) {
-        rc_timer_set(calls->bridge->timers, &calls->timer, next_ms, due, calls);
+        rc_timer_set(calls->bridge->timers, &calls->timer, next_ms, calls_due, calls);
     }
 }
 
 /* --- calls of this host's workers ------------------------------------------------------------------------------------ */
 
 /* One record to the worker that asked. */
-static void tell(struct rc_call_sent *sent, const struct rc_reply_head *head, struct rc_span entries)
+static void calls_tell(struct rc_call_sent *sent, const struct rc_reply_head *head, struct rc_span entries)
 {
     const struct rc_calls *calls = sent->owner;
     uint8_t *data = malloc(sizeof(*head) + entries.count);
@@ -133,37 +133,37 @@ static void tell_part(struct rc_call_sent *sent, struct rc_reply_head head, stru
             sent->dropped = true;
             return;
         }
-        tell(sent, &some, rc_span_of(entries.bytes, bytes));
+        calls_tell(sent, &some, rc_span_of(entries.bytes, bytes));
         entries = rc_span_of(entries.bytes + bytes, entries.count - bytes);
         head.count -= some.count;
     }
-    tell(sent, &head, entries);
+    calls_tell(sent, &head, entries);
 }
 
-static void finish(struct rc_call_sent *sent, uint32_t flags)
+static void calls_finish(struct rc_call_sent *sent, uint32_t flags)
 {
     const struct rc_reply_head head = {.flags =
                                            flags | RC_REPLY_LAST | (sent->dropped ? (uint32_t)RC_REPLY_INCOMPLETE : 0)};
     if ((head.flags & RC_REPLY_INCOMPLETE) != 0) {
         rc_metric_add(metrics_of(sent->owner), RC_METRIC_CALLS_INCOMPLETE, 1);
     }
-    tell(sent, &head, (struct rc_span){0});
+    calls_tell(sent, &head, (struct rc_span){0});
 }
 
 /* Whoever else listens (a person with a pattern, an instance that has just come) replies soon or never. */
-static void settle(struct rc_call_sent *sent)
+static void calls_settle(struct rc_call_sent *sent)
 {
     if (sent->state != WAITING) {
         return;
     }
     if (sent->last >= sent->expected) {
-        finish(sent, 0);
+        calls_finish(sent, 0);
         sent->state = FREE;
     } else if (!sent->late && !sent->to_one && sent->last >= sent->owner->registry->instance_count) {
         const uint64_t due_ms = rc_clock_ms() + RC_CALLS_LATE_MS;
         sent->late = true;
         sent->due_ms = due_ms < sent->due_ms ? due_ms : sent->due_ms;
-        schedule(sent->owner);
+        calls_schedule(sent->owner);
     }
 }
 
@@ -178,7 +178,7 @@ static void published(void *context, const redisReply *reply)
     }
     sent->state = WAITING;
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER || reply->integer < 0) {
-        finish(sent, RC_REPLY_LOCAL);
+        calls_finish(sent, RC_REPLY_LOCAL);
         sent->state = FREE;
         return;
     }
@@ -188,7 +188,7 @@ static void published(void *context, const redisReply *reply)
     if (rc_redis_clustered(calls->bridge->link)) {
         sent->expected = sent->to_one ? 1 : calls->registry->instance_count;
     }
-    settle(sent);
+    calls_settle(sent);
 }
 
 /* What the worker asks, as others read it. */
@@ -224,8 +224,8 @@ static int read_call(const struct rc_calls *calls, const struct rc_envelope_view
 }
 
 /* The channel of the instance that the client id names; the empty span when that is none of another instance. */
-static struct rc_span channel_of(const struct rc_calls *calls, const struct rc_call_request *request,
-                                 char out[RC_REDIS_NAME_MAX])
+static struct rc_span calls_channel_of(const struct rc_calls *calls, const struct rc_call_request *request,
+                                       char out[RC_REDIS_NAME_MAX])
 {
     struct rc_client_ref ref;
     const struct rc_wire *wire = calls->bridge->wire;
@@ -248,7 +248,7 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
     struct rc_call_sent *sent = NULL;
     struct rc_call_tag tag;
     size_t bytes;
-    if (!connected(calls)) {
+    if (!calls_connected(calls)) {
         return -ENOTCONN;
     }
     for (uint32_t i = 0; sent == NULL && i < RC_CALLS_MAX; i++) {
@@ -262,7 +262,7 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
     if (!rc_call_tag_read(view, &tag) || read_call(calls, view, &request) < 0) {
         return -EINVAL;
     }
-    const struct rc_span channel = channel_of(calls, &request, name);
+    const struct rc_span channel = calls_channel_of(calls, &request, name);
     if (channel.count == 0) {
         return -EINVAL;
     }
@@ -271,10 +271,10 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
         return -ENOMEM;
     }
     const struct rc_span argv[] = {RC_SPAN("PUBLISH"), channel, rc_span_of(text, bytes)};
-    const int result = rc_redis_command(calls->bridge->link, published, sent, 0, RC_ARRAY_COUNT(argv), argv);
+    const int rc = rc_redis_command(calls->bridge->link, published, sent, 0, RC_ARRAY_COUNT(argv), argv);
     free(text);
-    if (result < 0) {
-        return result;
+    if (rc < 0) {
+        return rc;
     }
     *sent = (struct rc_call_sent){.owner = calls,
                                   .state = PUBLISHING,
@@ -285,7 +285,7 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
                                   .due_ms = rc_clock_ms() + RC_CALLS_MS,
                                   .tag = tag};
     rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_SENT, 1);
-    schedule(calls);
+    calls_schedule(calls);
     return 0;
 }
 
@@ -315,9 +315,9 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
     if (!rc_foreign_received(calls->bridge, "ws:instance:*:reply", message)) {
         return;
     }
-    const int result = rc_call_reply_read(&reply, message, calls->scratch, &why);
-    if (result < 0) {
-        rc_foreign_refused(calls->bridge, "ws:instance:*:reply", message, result, why);
+    const int rc = rc_call_reply_read(&reply, message, calls->scratch, &why);
+    if (rc < 0) {
+        rc_foreign_refused(calls->bridge, "ws:instance:*:reply", message, rc, why);
         return;
     }
     struct rc_call_sent *sent = find_sent(calls, &reply);
@@ -330,7 +330,7 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
                                        .count = reply.count};
     tell_part(sent, head, reply.entries);
     sent->last += (reply.flags & RC_REPLY_LAST) != 0;
-    settle(sent);
+    calls_settle(sent);
 }
 
 /* --- calls of other instances ---------------------------------------------------------------------------------------- */
@@ -405,11 +405,11 @@ static void serve(struct rc_calls *calls, struct rc_call_served *served, const s
     if (all_replied(served)) { /* the client's worker is not there */
         end_served(calls, served, 0);
     } else {
-        schedule(calls);
+        calls_schedule(calls);
     }
 }
 
-static struct rc_call_served *place(struct rc_calls *calls)
+static struct rc_call_served *calls_place(struct rc_calls *calls)
 {
     for (uint32_t i = 0; i < RC_CALLS_MAX; i++) {
         if (!calls->served[i].used) {
@@ -430,9 +430,9 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
     if (!rc_foreign_received(calls->bridge, "ws:instances:call", message)) {
         return;
     }
-    const int result = rc_call_request_read(&request, message, &why);
-    if (result < 0) {
-        rc_foreign_refused(calls->bridge, "ws:instances:call", message, result, why);
+    const int rc = rc_call_request_read(&request, message, &why);
+    if (rc < 0) {
+        rc_foreign_refused(calls->bridge, "ws:instances:call", message, rc, why);
         return;
     }
     if (rc_span_equal(rc_span_of(request.from, request.from_bytes), rc_span_text(wire->instance_id)) ||
@@ -447,7 +447,7 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
         publish_reply(calls, &reply, RC_REPLY_LAST, (struct rc_span){0}, 0);
         return;
     }
-    struct rc_call_served *served = place(calls);
+    struct rc_call_served *served = calls_place(calls);
     if (served == NULL) {
         rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_REFUSED, 1);
         rc_log_limited(RC_LOG_WARN, 1, "instance_calls_too_many", "max=%u", RC_CALLS_MAX);
@@ -495,21 +495,21 @@ void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_e
 
 /* --- time ------------------------------------------------------------------------------------------------------------ */
 
-static void due(void *context, uint64_t now_ms)
+static void calls_due(void *context, uint64_t now_ms)
 {
     struct rc_calls *calls = context;
     for (uint32_t i = 0; i < RC_CALLS_MAX; i++) {
         struct rc_call_sent *sent = &calls->sent[i];
         struct rc_call_served *served = &calls->served[i];
         if ((sent->state == PUBLISHING || sent->state == WAITING) && sent->due_ms <= now_ms) {
-            finish(sent, sent->late ? 0 : RC_REPLY_INCOMPLETE);
+            calls_finish(sent, sent->late ? 0 : RC_REPLY_INCOMPLETE);
             sent->state = sent->state == PUBLISHING ? LATE : FREE;
         }
         if (served->used && served->due_ms <= now_ms) {
             end_served(calls, served, RC_REPLY_INCOMPLETE);
         }
     }
-    schedule(calls);
+    calls_schedule(calls);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

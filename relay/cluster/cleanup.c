@@ -58,7 +58,7 @@ void rc_cleanup_close(struct rc_cleanup *cleanup)
     cleanup->running = false;
 }
 
-static struct rc_span key_of(const struct rc_cleanup *cleanup, char out[RC_REDIS_NAME_MAX], const char *what)
+static struct rc_span cleanup_key_of(const struct rc_cleanup *cleanup, char out[RC_REDIS_NAME_MAX], const char *what)
 {
     return rc_redis_key(cleanup->link, out, "ws:instance:%s:%s", cleanup->victim, what);
 }
@@ -67,12 +67,12 @@ static void unlock(struct rc_cleanup *cleanup)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("EVAL"), rc_span_text(unlock_script), RC_SPAN("1"),
-                                   key_of(cleanup, key, "cleanup"), rc_span_text(cleanup->nonce)};
+                                   cleanup_key_of(cleanup, key, "cleanup"), rc_span_text(cleanup->nonce)};
     (void)rc_redis_command(cleanup->link, NULL, NULL, 3, RC_ARRAY_COUNT(argv), argv); /* else it expires */
 }
 
 /* `locked`: we hold the lock as far as we know. */
-static void finish(struct rc_cleanup *cleanup, enum rc_cleanup_result result, bool locked)
+static void cleanup_finish(struct rc_cleanup *cleanup, enum rc_cleanup_result result, bool locked)
 {
     RC_ASSERT(cleanup->outstanding == 0);
     if (locked) {
@@ -107,7 +107,7 @@ static void item_done(struct rc_cleanup_item *item, bool good)
     }
     free_items(cleanup);
     if (cleanup->failed) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     } else {
         next_page(cleanup);
     }
@@ -136,7 +136,7 @@ static struct rc_span item_key(const struct rc_cleanup_item *item, char out[RC_R
 static void item_forget(struct rc_cleanup_item *item)
 {
     char key[RC_REDIS_NAME_MAX];
-    const struct rc_span argv[] = {RC_SPAN("SREM"), key_of(item->cleanup, key, "index"),
+    const struct rc_span argv[] = {RC_SPAN("SREM"), cleanup_key_of(item->cleanup, key, "index"),
                                    rc_span_of(item->text, item->bytes)};
     item_send(item, item_forgotten, RC_ARRAY_COUNT(argv), argv);
 }
@@ -305,26 +305,26 @@ bool rc_cleanup_known(struct rc_span name)
 static void forgotten(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
-    finish(cleanup, failed(reply) ? RC_CLEANUP_FAILED : RC_CLEANUP_DONE, true);
+    cleanup_finish(cleanup, failed(reply) ? RC_CLEANUP_FAILED : RC_CLEANUP_DONE, true);
 }
 
 /* The index is empty: index and instance go. */
 static void forget_instance(struct rc_cleanup *cleanup)
 {
     char key[RC_REDIS_NAME_MAX];
-    const struct rc_span index[] = {RC_SPAN("DEL"), key_of(cleanup, key, "index")};
+    const struct rc_span index[] = {RC_SPAN("DEL"), cleanup_key_of(cleanup, key, "index")};
     if (cleanup->own) {
-        finish(cleanup, RC_CLEANUP_DONE, true);
+        cleanup_finish(cleanup, RC_CLEANUP_DONE, true);
         return;
     }
     if (rc_redis_command(cleanup->link, NULL, NULL, 1, RC_ARRAY_COUNT(index), index) < 0) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
         return;
     }
     const struct rc_span list[] = {RC_SPAN("SREM"), rc_redis_key(cleanup->link, key, "ws:instances"),
                                    rc_span_text(cleanup->victim)};
     if (rc_redis_command(cleanup->link, forgotten, cleanup, 1, RC_ARRAY_COUNT(list), list) < 0) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
 
@@ -346,7 +346,7 @@ static void page_scanned(void *context, const redisReply *reply)
     struct rc_cleanup *cleanup = context;
     const redisReply *elements;
     if (!scan_answer(reply, cleanup->cursor, &elements)) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
         return;
     }
     for (size_t i = 0; i < elements->elements && cleanup->item_count < RC_CLEANUP_PAGE_MAX; i++) {
@@ -388,10 +388,10 @@ static void page_scanned(void *context, const redisReply *reply)
 static void scan_page(struct rc_cleanup *cleanup)
 {
     char key[RC_REDIS_NAME_MAX];
-    const struct rc_span argv[] = {RC_SPAN("SSCAN"), key_of(cleanup, key, "index"), rc_span_text(cleanup->cursor),
-                                   RC_SPAN("COUNT"), RC_SPAN("64")};
+    const struct rc_span argv[] = {RC_SPAN("SSCAN"), cleanup_key_of(cleanup, key, "index"),
+                                   rc_span_text(cleanup->cursor), RC_SPAN("COUNT"), RC_SPAN("64")};
     if (rc_redis_command(cleanup->link, page_scanned, cleanup, 1, RC_ARRAY_COUNT(argv), argv) < 0) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
 
@@ -399,11 +399,11 @@ static void owner_looked(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
     if (failed(reply)) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
         scan_page(cleanup);
     } else {
-        finish(cleanup, RC_CLEANUP_ALIVE, true);
+        cleanup_finish(cleanup, RC_CLEANUP_ALIVE, true);
     }
 }
 
@@ -412,16 +412,16 @@ static void renewed(void *context, const redisReply *reply)
     struct rc_cleanup *cleanup = context;
     char key[RC_REDIS_NAME_MAX];
     if (failed(reply) || reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
-        finish(cleanup, RC_CLEANUP_FAILED, false);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, false);
         return;
     }
     if (cleanup->own) {
         scan_page(cleanup);
         return;
     }
-    const struct rc_span argv[] = {RC_SPAN("EXISTS"), key_of(cleanup, key, "owner")};
+    const struct rc_span argv[] = {RC_SPAN("EXISTS"), cleanup_key_of(cleanup, key, "owner")};
     if (rc_redis_command(cleanup->link, owner_looked, cleanup, 1, RC_ARRAY_COUNT(argv), argv) < 0) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
 
@@ -433,11 +433,11 @@ static void next_page(struct rc_cleanup *cleanup)
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(renew_script),
                                    RC_SPAN("1"),
-                                   key_of(cleanup, key, "cleanup"),
+                                   cleanup_key_of(cleanup, key, "cleanup"),
                                    rc_span_text(cleanup->nonce),
                                    rc_span_text(lock_ms)};
     if (rc_redis_command(cleanup->link, renewed, cleanup, 3, RC_ARRAY_COUNT(argv), argv) < 0) {
-        finish(cleanup, RC_CLEANUP_FAILED, true);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
 
@@ -445,9 +445,9 @@ static void locked(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
     if (failed(reply)) {
-        finish(cleanup, RC_CLEANUP_FAILED, false);
+        cleanup_finish(cleanup, RC_CLEANUP_FAILED, false);
     } else if (reply->type != REDIS_REPLY_STATUS && reply->type != REDIS_REPLY_STRING) {
-        finish(cleanup, RC_CLEANUP_BUSY, false); /* nil: it is held */
+        cleanup_finish(cleanup, RC_CLEANUP_BUSY, false); /* nil: it is held */
     } else {
         next_page(cleanup);
     }
@@ -465,12 +465,12 @@ int rc_cleanup_start(struct rc_cleanup *cleanup, const char *victim, bool own)
     cleanup->empty = true;
     cleanup->removed = 0;
     const struct rc_span argv[] = {RC_SPAN("SET"),
-                                   key_of(cleanup, key, "cleanup"),
+                                   cleanup_key_of(cleanup, key, "cleanup"),
                                    rc_span_text(cleanup->nonce),
                                    RC_SPAN("NX"),
                                    RC_SPAN("PX"),
                                    rc_span_text(lock_ms)};
-    const int result = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
-    cleanup->running = result == 0;
-    return result;
+    const int rc = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
+    cleanup->running = rc == 0;
+    return rc;
 }

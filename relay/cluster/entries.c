@@ -59,7 +59,7 @@ struct rc_collection_chunk {
     struct collection collections[CHUNK_COLLECTIONS];
 };
 
-static void schedule(struct rc_entries *entries, uint64_t in_ms);
+static void entries_schedule(struct rc_entries *entries, uint64_t in_ms);
 static void retry_later(struct rc_entries *entries);
 
 static struct slot *slot_at(const struct rc_entries *entries, uint32_t index)
@@ -289,7 +289,7 @@ static void push_dirty(struct rc_entries *entries, struct slot *slot)
         slot_at(entries, entries->dirty_last)->next = slot->index;
     }
     entries->dirty_last = slot->index;
-    schedule(entries, 0);
+    entries_schedule(entries, 0);
 }
 
 static struct slot *slot_place(struct rc_entries *entries)
@@ -441,14 +441,14 @@ int rc_entries_adopt(struct rc_entries *entries, struct rc_span name)
 {
     static const struct rc_client_ref nobody = {0};
     const bool known = slot_find(entries, name, 0, &nobody) != NULL;
-    const int result = rc_entries_add(entries, name, 0, &nobody, (struct rc_span){0});
-    if (result == 0 && !known) {
+    const int rc = rc_entries_add(entries, name, 0, &nobody, (struct rc_span){0});
+    if (rc == 0 && !known) {
         struct slot *slot = slot_find(entries, name, 0, &nobody);
         slot->flags |= HELD;
         collection_at(entries, slot->collection)->indexed = true;
         collection_at(entries, slot->collection)->listed = true;
     }
-    return result;
+    return rc;
 }
 
 static void unwant(struct rc_entries *entries, struct slot *slot)
@@ -498,7 +498,7 @@ static void pardon(struct rc_entries *entries, struct slot *slot)
     }
 }
 
-static void retry(void *context, uint64_t now_ms)
+static void entries_retry(void *context, uint64_t now_ms)
 {
     struct rc_entries *entries = context;
     (void)now_ms;
@@ -511,12 +511,12 @@ static void retry(void *context, uint64_t now_ms)
 static void retry_later(struct rc_entries *entries)
 {
     if (!entries->retry.set) {
-        rc_timer_set(entries->timers, &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, retry, entries);
+        rc_timer_set(entries->timers, &entries->retry, rc_clock_ms() + RC_ENTRIES_RETRY_MS, entries_retry, entries);
     }
 }
 
 /* Redis is full, read-only, or has something else under that name: others go on meanwhile. */
-static void refused(struct rc_entries *entries, struct slot *slot, const char *why)
+static void entries_refused(struct rc_entries *entries, struct slot *slot, const char *why)
 {
     rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" reason=\"%s\"",
                    collection_at(entries, slot->collection)->name, why);
@@ -524,7 +524,7 @@ static void refused(struct rc_entries *entries, struct slot *slot, const char *w
     retry_later(entries);
 }
 
-static void answered(struct rc_entries *entries, struct slot *slot, bool added)
+static void entries_answered(struct rc_entries *entries, struct slot *slot, bool added)
 {
     if (added) {
         slot->flags |= HELD;
@@ -551,15 +551,15 @@ static void replied(void *context, const redisReply *reply)
         slot->flags |= HELD | RENEW;
         collection_at(entries, slot->collection)->indexed = false;
         if (reply != NULL) {
-            refused(entries, slot, reply->str);
+            entries_refused(entries, slot, reply->str);
         } else {
             push_dirty(entries, slot);
         }
     } else {
-        answered(entries, slot, added);
+        entries_answered(entries, slot, added);
     }
     if (entries->dirty_first != NONE) {
-        schedule(entries, 0);
+        entries_schedule(entries, 0);
     }
 }
 
@@ -583,7 +583,7 @@ static bool write_one(struct rc_entries *entries, struct slot *slot)
     return true;
 }
 
-static void flush(void *context, uint64_t now_ms)
+static void entries_flush(void *context, uint64_t now_ms)
 {
     struct rc_entries *entries = context;
     (void)now_ms;
@@ -604,16 +604,16 @@ static void flush(void *context, uint64_t now_ms)
         }
     }
     if (entries->dirty_first != NONE && entries->registered && entries->flying == 0) {
-        schedule(entries, RC_ENTRIES_RETRY_MS); /* nothing is out whose answer would go on */
+        entries_schedule(entries, RC_ENTRIES_RETRY_MS); /* nothing is out whose answer would go on */
     }
 }
 
-static void schedule(struct rc_entries *entries, uint64_t in_ms)
+static void entries_schedule(struct rc_entries *entries, uint64_t in_ms)
 {
     if (in_ms == 0 && (!entries->registered || entries->flush.set)) {
         return;
     }
-    rc_timer_set(entries->timers, &entries->flush, rc_clock_ms() + in_ms, flush, entries);
+    rc_timer_set(entries->timers, &entries->flush, rc_clock_ms() + in_ms, entries_flush, entries);
 }
 
 /* --- many at once ---------------------------------------------------------------------------------------------------- */
@@ -673,7 +673,7 @@ void rc_entries_registered(struct rc_entries *entries, bool registered)
     }
     entries->unindexed = 0;
     for_each(entries, renew);
-    schedule(entries, 0);
+    entries_schedule(entries, 0);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -12,7 +12,7 @@
 #define HEAD "ws:instance:"
 #define TAIL ":heartbeat"
 
-static void say(struct rc_heartbeat *heartbeat)
+static void heartbeat_say(struct rc_heartbeat *heartbeat)
 {
     char text[128];
     if (!rc_registry_owned(heartbeat->registry)) {
@@ -25,15 +25,15 @@ static void say(struct rc_heartbeat *heartbeat)
     (void)rc_redis_publish(heartbeat->link, rc_span_text(heartbeat->channel), &part, 1, RC_REDIS_PUBLISH_FLEETING);
 }
 
-static void due(void *context, uint64_t now_ms)
+static void heartbeat_due(void *context, uint64_t now_ms)
 {
     struct rc_heartbeat *heartbeat = context;
-    rc_timer_set(heartbeat->timers, &heartbeat->timer, now_ms + heartbeat->interval_ms, due, heartbeat);
+    rc_timer_set(heartbeat->timers, &heartbeat->timer, now_ms + heartbeat->interval_ms, heartbeat_due, heartbeat);
     rc_registry_renew(heartbeat->registry);
-    say(heartbeat);
+    heartbeat_say(heartbeat);
 }
 
-static void received(void *context, struct rc_span channel, struct rc_span message)
+static void heartbeat_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_heartbeat *heartbeat = context;
     const struct rc_span id = rc_heartbeat_instance(channel);
@@ -94,9 +94,9 @@ void rc_heartbeat_open(struct rc_heartbeat *heartbeat, struct rc_redis_link *lin
                                        .context = context};
     (void)snprintf(heartbeat->channel, sizeof(heartbeat->channel), HEAD "%s" TAIL, registry->instance_id);
     heartbeat->subscription = (struct rc_redis_subscription){
-        .name = HEAD "*" TAIL, .pattern = true, .message = received, .context = heartbeat};
+        .name = HEAD "*" TAIL, .pattern = true, .message = heartbeat_received, .context = heartbeat};
     rc_redis_subscribe(link, &heartbeat->subscription);
-    due(heartbeat, rc_clock_ms());
+    heartbeat_due(heartbeat, rc_clock_ms());
 }
 
 void rc_heartbeat_close(struct rc_heartbeat *heartbeat)
@@ -108,12 +108,13 @@ void rc_heartbeat_configure(struct rc_heartbeat *heartbeat, uint64_t interval_ms
 {
     if (interval_ms != heartbeat->interval_ms) {
         heartbeat->interval_ms = interval_ms;
-        due(heartbeat, rc_clock_ms());
+        heartbeat_due(heartbeat, rc_clock_ms());
     }
 }
 
 void rc_heartbeat_now(struct rc_heartbeat *heartbeat)
 {
-    rc_timer_set(heartbeat->timers, &heartbeat->timer, rc_clock_ms() + heartbeat->interval_ms, due, heartbeat);
-    say(heartbeat);
+    rc_timer_set(heartbeat->timers, &heartbeat->timer, rc_clock_ms() + heartbeat->interval_ms, heartbeat_due,
+                 heartbeat);
+    heartbeat_say(heartbeat);
 }

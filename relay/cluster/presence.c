@@ -146,7 +146,7 @@ int rc_presence_write(struct rc_presence *presence, const struct rc_entry *entry
 
 /* --- users ----------------------------------------------------------------------------------------------------------- */
 
-static struct rc_span entry_name(struct rc_span user, char out[RC_ENTRY_NAME_MAX])
+static struct rc_span presence_entry_name(struct rc_span user, char out[RC_ENTRY_NAME_MAX])
 {
     out[0] = 'u';
     memcpy(out + 1, user.bytes, user.count);
@@ -211,7 +211,7 @@ static void leaving_remove(struct rc_presence *presence, uint32_t index)
 static void gone(struct rc_presence *presence, struct rc_span user)
 {
     char name[RC_ENTRY_NAME_MAX];
-    rc_entries_remove(presence->entries, entry_name(user, name), 0, &nobody);
+    rc_entries_remove(presence->entries, presence_entry_name(user, name), 0, &nobody);
 }
 
 static void leaving_due(void *context, uint64_t now_ms);
@@ -289,7 +289,7 @@ void rc_presence_interest(struct rc_presence *presence, struct rc_span channel, 
     if (leaving != RC_HASHMAP_NONE) {
         leaving_remove(presence, leaving);
     }
-    (void)rc_entries_add(presence->entries, entry_name(user, name), 0, &nobody, (struct rc_span){0});
+    (void)rc_entries_add(presence->entries, presence_entry_name(user, name), 0, &nobody, (struct rc_span){0});
 }
 
 int rc_presence_clean_user(struct rc_presence *presence, struct rc_span user, const char *instance,
@@ -304,7 +304,7 @@ int rc_presence_clean_user(struct rc_presence *presence, struct rc_span user, co
     }
     /* A predecessor's: here already, or it has its time to come back. */
     const uint64_t delay_ms = presence->config->presence.offline_delay_ms;
-    const struct rc_span entry = entry_name(user, name);
+    const struct rc_span entry = presence_entry_name(user, name);
     if (!rc_entries_has(presence->entries, entry)) {
         (void)rc_entries_adopt(presence->entries, entry);
         leave_later(presence, user, delay_ms > ADOPTED_MS ? delay_ms : ADOPTED_MS);
@@ -386,9 +386,9 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     if (!rc_foreign_received(presence->bridge, EVENTS, message)) {
         return;
     }
-    const int result = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
-    if (result < 0) {
-        rc_foreign_refused(presence->bridge, EVENTS, message, result, "not JSON");
+    const int rc = rc_json_scan(message, RC_JSON_CHECK_UTF8, &value, NULL);
+    if (rc < 0) {
+        rc_foreign_refused(presence->bridge, EVENTS, message, rc, "not JSON");
         return;
     }
     rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);

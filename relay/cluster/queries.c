@@ -63,13 +63,13 @@ struct rc_query {
     uint32_t entries_bytes;
 };
 
-static struct rc_span channel_of(const struct rc_query *query)
+static struct rc_span queries_channel_of(const struct rc_query *query)
 {
     return rc_span_of(query->channel, query->asked.channel_bytes);
 }
 
 /* Of a channel `user:{id}`. */
-static struct rc_span user_of(const struct rc_query *query)
+static struct rc_span queries_user_of(const struct rc_query *query)
 {
     return rc_span_of(query->channel + RC_USER_CHANNEL_HEAD_BYTES,
                       query->asked.channel_bytes - RC_USER_CHANNEL_HEAD_BYTES);
@@ -87,7 +87,7 @@ static bool clustered(const struct rc_queries *queries)
 }
 
 /* Does what is in Redis count for this host? */
-static bool connected(const struct rc_queries *queries)
+static bool queries_connected(const struct rc_queries *queries)
 {
     return clustered(queries) && rc_redis_up(queries->link) && rc_registry_owned(queries->registry);
 }
@@ -110,7 +110,7 @@ static int send(const struct rc_query *query, uint16_t code, const void *data, u
     return rc_router_send(queries->router, query->worker, RC_DOWN_QUERY, &view);
 }
 
-static void refuse(const struct rc_query *query, uint16_t code)
+static void queries_refuse(const struct rc_query *query, uint16_t code)
 {
     rc_metric_add(query->owner->router->setup.metrics, RC_METRIC_QUERIES_REFUSED, 1);
     (void)send(query, code, NULL, 0);
@@ -124,7 +124,7 @@ static uint32_t room_of(const struct rc_query *query)
     return (uint32_t)(ring < RC_QUERY_BYTES_MAX ? ring : RC_QUERY_BYTES_MAX);
 }
 
-static void finish(struct rc_query *query, struct rc_query_answer *answer, uint32_t used)
+static void queries_finish(struct rc_query *query, struct rc_query_answer *answer, uint32_t used)
 {
     struct rc_queries *queries = query->owner;
     if ((answer->flags & RC_QUERY_LOCAL) != 0) {
@@ -132,7 +132,7 @@ static void finish(struct rc_query *query, struct rc_query_answer *answer, uint3
     }
     memcpy(queries->bytes, answer, sizeof(*answer));
     if (send(query, 0, queries->bytes, used) != 0) {
-        refuse(query, CODE_UNAVAILABLE);
+        queries_refuse(query, CODE_UNAVAILABLE);
     }
 }
 
@@ -144,7 +144,7 @@ static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answ
     struct rc_roster_counts counts;
     struct rc_query_entry entry = {.instances = rc_span_text(queries->control->instance_id)};
     uint32_t cursor = UINT32_MAX;
-    if (!rc_roster_find(queries->roster, channel_of(query), &counts)) {
+    if (!rc_roster_find(queries->roster, queries_channel_of(query), &counts)) {
         return used;
     }
     answer->clients = counts.clients;
@@ -165,7 +165,7 @@ static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answ
 static uint32_t put_user(struct rc_query *query, struct rc_query_answer *answer, uint32_t used,
                          struct rc_span instances)
 {
-    const struct rc_query_entry entry = {.user = user_of(query), .instances = instances};
+    const struct rc_query_entry entry = {.user = queries_user_of(query), .instances = instances};
     const uint32_t after = rc_query_entry_put(query->owner->bytes, used, room_of(query), &entry);
     answer->count = after != 0;
     return after != 0 ? after : used;
@@ -211,15 +211,16 @@ static void answer_here(struct rc_query *query)
 {
     struct rc_queries *queries = query->owner;
     struct rc_query_answer answer = {
-        .flags =
-            clustered(queries) && !(query->head.kind == RC_QUERY_INSTANCES && connected(queries)) ? RC_QUERY_LOCAL : 0};
+        .flags = clustered(queries) && !(query->head.kind == RC_QUERY_INSTANCES && queries_connected(queries))
+                     ? RC_QUERY_LOCAL
+                     : 0};
     uint32_t used = sizeof(answer);
     switch ((enum rc_query_kind)query->head.kind) {
     case RC_QUERY_CHANNEL:
         used = put_members(query, &answer, used);
         break;
     case RC_QUERY_USER:
-        if (rc_router_wanted(queries->router, channel_of(query))) {
+        if (rc_router_wanted(queries->router, queries_channel_of(query))) {
             used = put_user(query, &answer, used, rc_span_text(queries->control->instance_id));
         }
         break;
@@ -230,7 +231,7 @@ static void answer_here(struct rc_query *query)
         used = put_instances(query, &answer, used);
         break;
     }
-    finish(query, &answer, used);
+    queries_finish(query, &answer, used);
 }
 
 /* --- Redis ----------------------------------------------------------------------------------------------------------- */
@@ -252,11 +253,11 @@ static void answer_found(struct rc_query *query)
         memcpy(queries->bytes + used, query->entries, query->entries_bytes);
         used += query->entries_bytes;
     }
-    finish(query, &query->answer, used);
+    queries_finish(query, &query->answer, used);
 }
 
 /* A command of it was answered. */
-static void answered(struct rc_query *query, bool good)
+static void queries_answered(struct rc_query *query, bool good)
 {
     query->failed |= !good;
     if (--query->flying > 0) {
@@ -343,7 +344,7 @@ static void members_came(void *context, const redisReply *reply)
     if (good && query->state == ASKED) {
         take_members(query, reply);
     }
-    answered(query, good);
+    queries_answered(query, good);
 }
 
 static void count_came(struct rc_query *query, const redisReply *reply, uint64_t *count)
@@ -352,7 +353,7 @@ static void count_came(struct rc_query *query, const redisReply *reply, uint64_t
     if (good) {
         *count = (uint64_t)reply->integer;
     }
-    answered(query, good);
+    queries_answered(query, good);
 }
 
 static void clients_came(void *context, const redisReply *reply)
@@ -382,7 +383,7 @@ static void user_came(void *context, const redisReply *reply)
             query->answer.count = 0;
         }
     }
-    answered(query, good);
+    queries_answered(query, good);
 }
 
 /* One command of it; false: it could not be sent. */
@@ -396,7 +397,7 @@ static bool command(struct rc_query *query, rc_redis_replied *replied, uint32_t 
     return true;
 }
 
-static bool ask(struct rc_query *query)
+static bool queries_ask(struct rc_query *query)
 {
     const struct rc_queries *queries = query->owner;
     char key[RC_REDIS_NAME_MAX];
@@ -406,7 +407,7 @@ static bool ask(struct rc_query *query)
     }
     if (query->head.kind == RC_QUERY_USER) {
         const struct rc_span argv[] = {RC_SPAN("HGET"), rc_redis_key(queries->link, key, RC_PRESENCE_USERS),
-                                       user_of(query)};
+                                       queries_user_of(query)};
         return command(query, user_came, 1, RC_ARRAY_COUNT(argv), argv);
     }
     char limit[16];
@@ -421,10 +422,10 @@ static bool ask(struct rc_query *query)
     return counted && command(query, members_came, 3, RC_ARRAY_COUNT(list), list);
 }
 
-static void start(struct rc_query *query)
+static void queries_start(struct rc_query *query)
 {
     query->state = ASKED;
-    if (connected(query->owner) && ask(query)) {
+    if (queries_connected(query->owner) && queries_ask(query)) {
         return;
     }
     answer_here(query);
@@ -435,7 +436,7 @@ static void start(struct rc_query *query)
     }
 }
 
-static void due(void *context, uint64_t now_ms)
+static void queries_due(void *context, uint64_t now_ms)
 {
     struct rc_queries *queries = context;
     uint64_t next_ms = RC_TIMER_NEVER;
@@ -450,7 +451,7 @@ static void due(void *context, uint64_t now_ms)
         if (first == NULL) {
             break;
         }
-        start(first);
+        queries_start(first);
     }
     for (uint32_t i = 0; i < RC_QUERIES_MAX && queries->used > 0; i++) {
         struct rc_query *one = &queries->all[i];
@@ -462,7 +463,7 @@ static void due(void *context, uint64_t now_ms)
         }
     }
     if (next_ms != RC_TIMER_NEVER) {
-        rc_timer_set(queries->timers, &queries->timer, next_ms, due, queries);
+        rc_timer_set(queries->timers, &queries->timer, next_ms, queries_due, queries);
     }
 }
 
@@ -483,7 +484,7 @@ static uint16_t read(struct rc_query *query, const struct rc_envelope_view *view
         return view->head.channel_bytes > 0 ? 0 : CODE_BAD_REQUEST;
     case RC_QUERY_USER:
         return view->head.channel_bytes > RC_USER_CHANNEL_HEAD_BYTES &&
-                       rc_span_starts_with(channel_of(query), RC_SPAN(RC_USER_CHANNEL_HEAD))
+                       rc_span_starts_with(queries_channel_of(query), RC_SPAN(RC_USER_CHANNEL_HEAD))
                    ? 0
                    : CODE_BAD_REQUEST;
     case RC_QUERY_USERS:
@@ -494,7 +495,7 @@ static uint16_t read(struct rc_query *query, const struct rc_envelope_view *view
     }
 }
 
-static struct rc_query *place(struct rc_queries *queries)
+static struct rc_query *queries_place(struct rc_queries *queries)
 {
     for (uint32_t i = 0; i < RC_QUERIES_MAX && queries->used < RC_QUERIES_MAX; i++) {
         if (queries->all[i].state == FREE) {
@@ -511,18 +512,18 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_TAKEN, 1);
     const uint16_t code = read(&query, view);
     if (code != 0) {
-        refuse(&query, code);
+        queries_refuse(&query, code);
         return;
     }
     const bool users_unknown = query.head.kind != RC_QUERY_CHANNEL && !queries->config->presence.users;
-    if (query.head.kind == RC_QUERY_INSTANCES || users_unknown || !connected(queries)) {
+    if (query.head.kind == RC_QUERY_INSTANCES || users_unknown || !queries_connected(queries)) {
         answer_here(&query);
         return;
     }
-    struct rc_query *kept = place(queries);
+    struct rc_query *kept = queries_place(queries);
     if (kept == NULL) {
         rc_log_limited(RC_LOG_WARN, 1, "queries_too_many", "max=%u", RC_QUERIES_MAX);
-        refuse(&query, CODE_UNAVAILABLE);
+        queries_refuse(&query, CODE_UNAVAILABLE);
         return;
     }
     *kept = query;
@@ -532,7 +533,7 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     queries->used++;
     rc_metric_set(queries->router->setup.metrics, RC_METRIC_QUERIES, queries->used);
     /* Not at once: what the client itself has just done goes to Redis first (entries.flush, whose timer was set before). */
-    rc_timer_set(queries->timers, &queries->timer, rc_clock_ms(), due, queries);
+    rc_timer_set(queries->timers, &queries->timer, rc_clock_ms(), queries_due, queries);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -59,8 +59,8 @@ static struct rc_registry *answer(void *context)
 }
 
 /* False: nothing was sent; the state's timer tries again. */
-static bool ask(struct rc_registry *registry, rc_redis_replied *replied, uint32_t key, uint32_t argc,
-                const struct rc_span *argv)
+static bool registry_ask(struct rc_registry *registry, rc_redis_replied *replied, uint32_t key, uint32_t argc,
+                         const struct rc_span *argv)
 {
     struct question *one = question(registry);
     if (one == NULL) {
@@ -73,7 +73,7 @@ static bool ask(struct rc_registry *registry, rc_redis_replied *replied, uint32_
     return true;
 }
 
-static struct rc_span key_of(const struct rc_registry *registry, char out[RC_REDIS_NAME_MAX], const char *what)
+static struct rc_span registry_key_of(const struct rc_registry *registry, char out[RC_REDIS_NAME_MAX], const char *what)
 {
     return rc_redis_key(registry->link, out, "ws:instance:%s:%s", registry->instance_id, what);
 }
@@ -123,7 +123,7 @@ static void enlist(struct rc_registry *registry)
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SADD"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
-    (void)ask(registry, enlisted, 1, RC_ARRAY_COUNT(argv), argv);
+    (void)registry_ask(registry, enlisted, 1, RC_ARRAY_COUNT(argv), argv);
 }
 
 static void owned(struct rc_registry *registry)
@@ -158,8 +158,8 @@ static void wait_for_lock(struct rc_registry *registry)
         }
         return; /* goes on in cleaned */
     }
-    const struct rc_span argv[] = {RC_SPAN("EXISTS"), key_of(registry, key, "cleanup")};
-    if (!ask(registry, lock_looked, 1, RC_ARRAY_COUNT(argv), argv)) {
+    const struct rc_span argv[] = {RC_SPAN("EXISTS"), registry_key_of(registry, key, "cleanup")};
+    if (!registry_ask(registry, lock_looked, 1, RC_ARRAY_COUNT(argv), argv)) {
         later(registry, LOCK_POLL_MS, lock_again);
     }
 }
@@ -234,11 +234,11 @@ static void claim(struct rc_registry *registry)
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(claim_script),
                                    RC_SPAN("1"),
-                                   key_of(registry, key, "owner"),
+                                   registry_key_of(registry, key, "owner"),
                                    rc_span_text(registry->nonce),
                                    rc_span_text(ms),
                                    rc_span_text(registry->rival)};
-    if (!ask(registry, claimed, 3, RC_ARRAY_COUNT(argv), argv) && registry->state != RC_REGISTRY_OWNED &&
+    if (!registry_ask(registry, claimed, 3, RC_ARRAY_COUNT(argv), argv) && registry->state != RC_REGISTRY_OWNED &&
         registry->state != RC_REGISTRY_WAITING) {
         later(registry, LOCK_POLL_MS, claim_again);
     }
@@ -263,12 +263,12 @@ static void claim_heard(void *context, struct rc_span channel, struct rc_span me
 
 /* --- others ---------------------------------------------------------------------------------------------------------- */
 
-static void set_gauge(struct rc_registry *registry)
+static void registry_set_gauge(struct rc_registry *registry)
 {
     rc_metric_set(registry->metrics, RC_METRIC_INSTANCES, registry->instance_count);
 }
 
-static struct rc_registry_instance *find(struct rc_registry *registry, struct rc_span id)
+static struct rc_registry_instance *registry_find(struct rc_registry *registry, struct rc_span id)
 {
     for (uint32_t i = 0; i < registry->instance_count; i++) {
         if (rc_span_equal(rc_span_text(registry->instances[i].id), id)) {
@@ -293,7 +293,7 @@ static bool id_valid(struct rc_span id)
 /* Known already, or new; NULL when the id is none, is ours, or there are too many. */
 static struct rc_registry_instance *get(struct rc_registry *registry, struct rc_span id)
 {
-    struct rc_registry_instance *one = find(registry, id);
+    struct rc_registry_instance *one = registry_find(registry, id);
     if (one != NULL || !id_valid(id) || rc_span_equal(id, rc_span_text(registry->instance_id))) {
         return one;
     }
@@ -304,7 +304,7 @@ static struct rc_registry_instance *get(struct rc_registry *registry, struct rc_
     one = &registry->instances[registry->instance_count++];
     *one = (struct rc_registry_instance){.heard_ms = rc_clock_ms()};
     memcpy(one->id, id.bytes, id.count);
-    set_gauge(registry);
+    registry_set_gauge(registry);
     return one;
 }
 
@@ -330,7 +330,7 @@ bool rc_registry_first(const struct rc_registry *registry)
 static void forget(struct rc_registry *registry, struct rc_registry_instance *one)
 {
     *one = registry->instances[--registry->instance_count];
-    set_gauge(registry);
+    registry_set_gauge(registry);
 }
 
 static bool silent(const struct rc_registry *registry, const struct rc_registry_instance *one, uint64_t now_ms)
@@ -348,7 +348,7 @@ struct owner_question {
 static void owner_came(void *context, const redisReply *reply)
 {
     struct owner_question *asked = context;
-    struct rc_registry_instance *one = find(asked->registry, rc_span_text(asked->id));
+    struct rc_registry_instance *one = registry_find(asked->registry, rc_span_text(asked->id));
     if (one != NULL && reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len > 9 &&
         reply->len < RC_REGISTRY_NONCE_MAX + 24) {
         char *end;
@@ -408,7 +408,7 @@ static void read_list(struct rc_registry *registry, uint64_t now_ms)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SMEMBERS"), rc_redis_key(registry->link, key, "ws:instances")};
-    if (ask(registry, listed, 1, RC_ARRAY_COUNT(argv), argv)) {
+    if (registry_ask(registry, listed, 1, RC_ARRAY_COUNT(argv), argv)) {
         registry->list_ms = now_ms;
     }
 }
@@ -455,7 +455,7 @@ static void cleaned(void *context, const char *instance, enum rc_cleanup_result 
         cleaned_own(registry, result);
         return;
     }
-    struct rc_registry_instance *one = find(registry, rc_span_text(instance));
+    struct rc_registry_instance *one = registry_find(registry, rc_span_text(instance));
     if (one == NULL) {
         return;
     }
@@ -476,8 +476,8 @@ static void cleaned(void *context, const char *instance, enum rc_cleanup_result 
     }
 }
 
-static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
-                      void *replied_context)
+static int registry_clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                               void *replied_context)
 {
     struct rc_registry *registry = context;
     return registry->ops.cleanup.user(registry->ops.cleanup.context, user, instance, replied, replied_context);
@@ -510,7 +510,7 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
         .link = link, .timers = timers, .metrics = metrics, .instance_id = instance_id, .config = *config, .ops = *ops};
     (void)snprintf(registry->nonce, sizeof(registry->nonce), "%08x%llx", boot_nonce, (unsigned long long)boot_wall_ms);
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
-    const struct rc_cleanup_ops cleanup = {.user = clean_user, .done = cleaned, .context = registry};
+    const struct rc_cleanup_ops cleanup = {.user = registry_clean_user, .done = cleaned, .context = registry};
     rc_cleanup_init(&registry->cleanup, link, registry->nonce, &cleanup);
     registry->claims =
         (struct rc_redis_subscription){.name = registry->claim_channel, .message = claim_heard, .context = registry};
@@ -551,7 +551,7 @@ void rc_registry_leave(struct rc_registry *registry)
                                    rc_span_text(registry->instance_id)};
     (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(list), list);
     const struct rc_span owner[] = {RC_SPAN("EVAL"), rc_span_text(release_script), RC_SPAN("1"),
-                                    key_of(registry, key, "owner"), rc_span_text(registry->nonce)};
+                                    registry_key_of(registry, key, "owner"), rc_span_text(registry->nonce)};
     registry->left = rc_redis_command(registry->link, left, registry, 3, RC_ARRAY_COUNT(owner), owner) < 0;
     enter(registry, RC_REGISTRY_AWAY);
 }

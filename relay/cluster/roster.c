@@ -223,7 +223,7 @@ static void person_remove(struct rc_roster *roster, uint32_t index)
     person_free(roster, index);
 }
 
-static void tell(const struct rc_roster *roster, const struct person *one)
+static void roster_tell(const struct rc_roster *roster, const struct person *one)
 {
     const struct channel *its = channel_at(roster, one->channel);
     if (roster->ops.changed != NULL) {
@@ -260,7 +260,7 @@ static uint32_t member_find(const struct rc_roster *roster, uint32_t channel, co
     return rc_hashmap_find(&roster->members.map, member_hash(roster, channel, ref), member_equal, &key);
 }
 
-static void set_gauge(const struct rc_roster *roster)
+static void roster_set_gauge(const struct rc_roster *roster)
 {
     rc_metric_set(roster->metrics, RC_METRIC_PRESENCE_MEMBERS, roster->members.map.count);
 }
@@ -287,7 +287,7 @@ static uint32_t member_make(struct rc_roster *roster, uint32_t person, const str
     return index;
 }
 
-static void refuse(struct rc_roster *roster, uint32_t channel, uint32_t person)
+static void roster_refuse(struct rc_roster *roster, uint32_t channel, uint32_t person)
 {
     rc_metric_add(roster->metrics, RC_METRIC_PRESENCE_REFUSED, 1);
     if (person != NONE && person_at(roster, person)->clients == 0) {
@@ -309,13 +309,13 @@ void rc_roster_add(struct rc_roster *roster, struct rc_span name, const struct r
     const uint32_t person = channel != NONE ? person_get(roster, channel, user) : NONE;
     index = person != NONE ? member_make(roster, person, ref) : NONE;
     if (index == NONE) {
-        refuse(roster, channel, person);
+        roster_refuse(roster, channel, person);
         return;
     }
     channel_at(roster, channel)->clients++;
     person_at(roster, person)->clients++;
-    set_gauge(roster);
-    tell(roster, person_at(roster, person));
+    roster_set_gauge(roster);
+    roster_tell(roster, person_at(roster, person));
 }
 
 static void member_remove(struct rc_roster *roster, uint32_t index)
@@ -329,8 +329,8 @@ static void member_remove(struct rc_roster *roster, uint32_t index)
     roster->members.free = index;
     channel_at(roster, channel)->clients--;
     person_at(roster, person)->clients--;
-    set_gauge(roster);
-    tell(roster, person_at(roster, person));
+    roster_set_gauge(roster);
+    roster_tell(roster, person_at(roster, person));
     if (person_at(roster, person)->clients == 0) {
         person_remove(roster, person);
         channel_release(roster, channel);
@@ -415,7 +415,7 @@ int rc_roster_open(struct rc_roster *roster, struct rc_metrics *metrics)
             return -ENOMEM;
         }
     }
-    set_gauge(roster); /* a predecessor's is not true any more */
+    roster_set_gauge(roster); /* a predecessor's is not true any more */
     return 0;
 }
 

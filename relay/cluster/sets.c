@@ -11,7 +11,7 @@
 #define CLIENTS_HEAD "csubs:"
 #define INSTANCES_HEAD "isubs-instances:"
 
-static int field_value(void *context, struct rc_span field, char *out, size_t room)
+static int sets_field_value(void *context, struct rc_span field, char *out, size_t room)
 {
     struct rc_span text = *(const struct rc_span *)context;
     if (rc_span_equal(field, RC_SPAN("name"))) {
@@ -40,7 +40,7 @@ uint32_t rc_subscription_sets_name(const struct rc_subscription_sets *sets, stru
     }
     memcpy(out, head, head_bytes);
     const int bytes =
-        rc_template_fill(template, field_value, &channel, out + head_bytes, RC_ENTRY_NAME_MAX - head_bytes);
+        rc_template_fill(template, sets_field_value, &channel, out + head_bytes, RC_ENTRY_NAME_MAX - head_bytes);
     if (bytes < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "subscription_set_refused",
                        "namespace=\"%s\" reason=\"the set's name is too long\"", policy->name);
@@ -49,7 +49,8 @@ uint32_t rc_subscription_sets_name(const struct rc_subscription_sets *sets, stru
     return (uint32_t)head_bytes + (uint32_t)bytes;
 }
 
-static void change(struct rc_subscription_sets *sets, struct rc_span channel, const struct rc_client_ref *ref, bool add)
+static void sets_change(struct rc_subscription_sets *sets, struct rc_span channel, const struct rc_client_ref *ref,
+                        bool add)
 {
     char name[RC_ENTRY_NAME_MAX];
     const struct rc_span span = rc_span_of(name, rc_subscription_sets_name(sets, channel, name));
@@ -68,7 +69,7 @@ void rc_subscription_sets_interest(struct rc_subscription_sets *sets, struct rc_
 {
     static const struct rc_client_ref nobody = {0};
     if (sets->mode == RC_SUBSCRIPTION_SETS_INSTANCES) {
-        change(sets, channel, &nobody, wanted);
+        sets_change(sets, channel, &nobody, wanted);
     }
 }
 
@@ -76,7 +77,7 @@ void rc_subscription_sets_member(struct rc_subscription_sets *sets, struct rc_sp
                                  const struct rc_client_ref *ref, bool subscribed)
 {
     if (sets->mode == RC_SUBSCRIPTION_SETS_CLIENTS) {
-        change(sets, channel, ref, subscribed);
+        sets_change(sets, channel, ref, subscribed);
     }
 }
 

@@ -29,7 +29,7 @@
 /* A read that brought less emptied the socket: whatever hiredis reads with (16 KiB in 1.x) is larger. */
 #define READ_SHORT_BYTES 4096u
 
-static void start(struct rc_redis_conn *conn);
+static void conn_start(struct rc_redis_conn *conn);
 static void try_address(struct rc_redis_conn *conn);
 static void on_ready(void *context, uint32_t events);
 
@@ -96,10 +96,10 @@ static void tear_down(struct rc_redis_conn *conn, enum rc_redis_conn_state state
     free(waiting);
 }
 
-static void retry(void *context, uint64_t now_ms)
+static void conn_retry(void *context, uint64_t now_ms)
 {
     (void)now_ms;
-    start(context);
+    conn_start(context);
 }
 
 static uint64_t next_random(struct rc_redis_wire *wire)
@@ -143,7 +143,7 @@ void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
     delay_ms -= next_random(wire) % (delay_ms / 4 + 1); /* instances that lost it together do not come back together */
     tear_down(conn, RC_REDIS_CONN_WAITING);
     const uint32_t epoch = conn->epoch;
-    rc_timer_set(wire->timers, &conn->timer, rc_clock_ms() + delay_ms, retry, conn);
+    rc_timer_set(wire->timers, &conn->timer, rc_clock_ms() + delay_ms, conn_retry, conn);
     if (conn->epoch == epoch) {
         conn->ops->lost(conn->context, conn, conn->error);
     }
@@ -193,7 +193,7 @@ static size_t unsent_bytes(const struct rc_redis_conn *conn)
     return conn->redis != NULL ? sdslen(conn->redis->obuf) : 0;
 }
 
-static int append(struct rc_redis_conn *conn, const void *command, size_t bytes)
+static int conn_append(struct rc_redis_conn *conn, const void *command, size_t bytes)
 {
     if (unsent_bytes(conn) + bytes > RC_REDIS_UNSENT_MAX + bytes / 2 && unsent_bytes(conn) > 0) {
         rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
@@ -213,14 +213,14 @@ static int send_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void 
         rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
         return -ENOBUFS;
     }
-    int result = push_waiting(conn, replied, context);
-    if (result == 0) {
-        result = append(conn, command, bytes);
-        if (result != 0) {
+    int rc = push_waiting(conn, replied, context);
+    if (rc == 0) {
+        rc = conn_append(conn, command, bytes);
+        if (rc != 0) {
             conn->waiting_count--;
         }
     }
-    return result;
+    return rc;
 }
 
 int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
@@ -231,7 +231,7 @@ int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, vo
 
 int rc_redis_conn_send_quiet(struct rc_redis_conn *conn, const void *command, size_t bytes)
 {
-    return conn->state == RC_REDIS_CONN_READY ? append(conn, command, bytes) : -ENOTCONN;
+    return conn->state == RC_REDIS_CONN_READY ? conn_append(conn, command, bytes) : -ENOTCONN;
 }
 
 static int command_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
@@ -244,11 +244,11 @@ static int command_now(struct rc_redis_conn *conn, rc_redis_replied *replied, vo
         return -ENOMEM;
     }
     rc_redis_format(text, argc, argv);
-    const int result = send_now(conn, replied, context, text, bytes);
+    const int rc = send_now(conn, replied, context, text, bytes);
     if (text != small) {
         free(text);
     }
-    return result;
+    return rc;
 }
 
 int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
@@ -339,9 +339,9 @@ static void became_ready(struct rc_redis_conn *conn)
     conn->ops->ready(conn->context, conn);
 }
 
-static void greeted(void *context, const redisReply *reply);
+static void conn_greeted(void *context, const redisReply *reply);
 
-static void greet(struct rc_redis_conn *conn)
+static void conn_greet(struct rc_redis_conn *conn)
 {
     struct rc_span argv[RC_REDIS_GREETING_ARGS_MAX];
     const uint32_t argc = rc_redis_greeting_next(conn, argv);
@@ -349,12 +349,12 @@ static void greet(struct rc_redis_conn *conn)
         became_ready(conn);
     } else if (argc == 0) {
         rc_redis_conn_fail(conn, "it answers without HELLO: asked once more with it");
-    } else if (command_now(conn, greeted, conn, argc, argv) != 0) {
+    } else if (command_now(conn, conn_greeted, conn, argc, argv) != 0) {
         rc_redis_conn_fail(conn, "no memory");
     }
 }
 
-static void greeted(void *context, const redisReply *reply)
+static void conn_greeted(void *context, const redisReply *reply)
 {
     struct rc_redis_conn *conn = context;
     char why[sizeof(conn->error)];
@@ -365,7 +365,7 @@ static void greeted(void *context, const redisReply *reply)
         rc_redis_conn_fail(conn, why);
         return;
     }
-    greet(conn);
+    conn_greet(conn);
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------------------- */
@@ -411,7 +411,7 @@ static void subscriber_error(struct rc_redis_conn *conn, const redisReply *reply
     }
 }
 
-static void handle(struct rc_redis_conn *conn, const redisReply *reply)
+static void conn_handle(struct rc_redis_conn *conn, const redisReply *reply)
 {
     if (is_push(conn, reply)) {
         if (conn->state == RC_REDIS_CONN_READY && conn->ops->push != NULL) {
@@ -449,11 +449,11 @@ static void handle(struct rc_redis_conn *conn, const redisReply *reply)
 }
 
 /* False when the connection is no more what it was. */
-static bool handle_one(struct rc_redis_conn *conn, const redisReply *reply)
+static bool conn_handle_one(struct rc_redis_conn *conn, const redisReply *reply)
 {
     const uint32_t epoch = conn->epoch;
     conn->reading = true;
-    handle(conn, reply);
+    conn_handle(conn, reply);
     conn->reading = false;
     if (conn->epoch == epoch) {
         return true;
@@ -480,7 +480,7 @@ static enum rc_resp_result handle_in_place(struct rc_redis_conn *conn)
             return result;
         }
         reader->pos += used;
-        if (!handle_one(conn, &resp.whole)) {
+        if (!conn_handle_one(conn, &resp.whole)) {
             return RC_RESP_TAKEN;
         }
     }
@@ -488,7 +488,7 @@ static enum rc_resp_result handle_in_place(struct rc_redis_conn *conn)
 }
 
 /* Everything that is complete. False when the connection is no more what it was. */
-static bool handle_all(struct rc_redis_conn *conn)
+static bool conn_handle_all(struct rc_redis_conn *conn)
 {
     for (;;) {
         void *reply = NULL;
@@ -503,7 +503,7 @@ static bool handle_all(struct rc_redis_conn *conn)
         if (reply == NULL) {
             return true;
         }
-        const bool same = handle_one(conn, reply);
+        const bool same = conn_handle_one(conn, reply);
         freeReplyObject(reply);
         if (!same) {
             return false;
@@ -531,7 +531,7 @@ static void clear_tls_error(const struct rc_redis_conn *conn)
     }
 }
 
-static void heard(struct rc_redis_conn *conn)
+static void conn_heard(struct rc_redis_conn *conn)
 {
     conn->heard_ms = rc_clock_ms();
     if (conn->late) {
@@ -561,8 +561,8 @@ static void read_some(struct rc_redis_conn *conn, bool all)
         }
         const size_t got = redis->reader->len - before;
         taken += got;
-        heard(conn);
-        if (conn->epoch != epoch || !handle_all(conn) || (!all && got < READ_SHORT_BYTES)) {
+        conn_heard(conn);
+        if (conn->epoch != epoch || !conn_handle_all(conn) || (!all && got < READ_SHORT_BYTES)) {
             return;
         }
     }
@@ -632,7 +632,7 @@ static int begin_tls(struct rc_redis_conn *conn)
 }
 
 /* The socket is connected: hiredis takes it over. */
-static void connected(struct rc_redis_conn *conn)
+static void conn_connected(struct rc_redis_conn *conn)
 {
     const int one = 1;
     const redisOptions options = {.type = REDIS_CONN_USERFD,
@@ -656,7 +656,7 @@ static void connected(struct rc_redis_conn *conn)
     rc_redis_greeting_begin(conn);
     conn->demoted = false;
     conn->role_by = RC_REDIS_ROLE_UNKNOWN;
-    greet(conn);
+    conn_greet(conn);
     rc_redis_conn_flush(conn);
 }
 
@@ -671,7 +671,7 @@ static void on_ready(void *context, uint32_t events)
         }
         (void)getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
         if (error == 0) {
-            connected(conn);
+            conn_connected(conn);
         } else if (conn->address_next < conn->addresses.count) {
             try_address(conn); /* a name may have several addresses, the first of another family than the server's */
         } else {
@@ -715,16 +715,16 @@ static void leave_socket(struct rc_redis_conn *conn)
 
 static void try_address(struct rc_redis_conn *conn)
 {
-    int result = -EADDRNOTAVAIL;
+    int rc = -EADDRNOTAVAIL;
     conn->state = RC_REDIS_CONN_CONNECTING;
-    while (result != 0 && conn->address_next < conn->addresses.count) {
+    while (rc != 0 && conn->address_next < conn->addresses.count) {
         const uint32_t i = conn->address_next++;
         leave_socket(conn);
-        result = connect_to(conn, (const struct sockaddr *)&conn->addresses.items[i].address,
-                            conn->addresses.items[i].bytes);
+        rc = connect_to(conn, (const struct sockaddr *)&conn->addresses.items[i].address,
+                        conn->addresses.items[i].bytes);
     }
-    if (result != 0) {
-        rc_redis_conn_fail(conn, strerror(-result));
+    if (rc != 0) {
+        rc_redis_conn_fail(conn, strerror(-rc));
     }
 }
 
@@ -774,7 +774,7 @@ static void start_unix(struct rc_redis_conn *conn)
     try_address(conn);
 }
 
-static void start(struct rc_redis_conn *conn)
+static void conn_start(struct rc_redis_conn *conn)
 {
     conn->state = RC_REDIS_CONN_RESOLVING;
     conn->address_next = 0;
@@ -795,5 +795,5 @@ void rc_redis_conn_open(struct rc_redis_conn *conn, const struct rc_redis_addres
     (void)snprintf(conn->path, sizeof(conn->path), "%s", path != NULL ? path : "");
     /* By the timer, so that nothing is called back from in here. */
     conn->state = RC_REDIS_CONN_WAITING;
-    rc_timer_set(conn->wire->timers, &conn->timer, rc_clock_ms(), retry, conn);
+    rc_timer_set(conn->wire->timers, &conn->timer, rc_clock_ms(), conn_retry, conn);
 }

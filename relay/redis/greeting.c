@@ -104,7 +104,7 @@ uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[
     return 0;
 }
 
-static bool refused(char *why, size_t why_bytes, const char *command, const redisReply *reply)
+static bool greeting_refused(char *why, size_t why_bytes, const char *command, const redisReply *reply)
 {
     (void)snprintf(why, why_bytes, "%s: %.120s", command, reply->type == REDIS_REPLY_ERROR ? reply->str : "odd answer");
     return false;
@@ -176,7 +176,7 @@ static bool hello_replied(struct rc_redis_conn *conn, const redisReply *reply, c
     case RC_REDIS_ERROR_PASSWORD:
         break;
     }
-    return refused(why, why_bytes, "HELLO", reply);
+    return greeting_refused(why, why_bytes, "HELLO", reply);
 }
 
 bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *reply, char *why, size_t why_bytes)
@@ -187,19 +187,19 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
         return hello_replied(conn, reply, why, why_bytes);
     case STEP_AUTH:
         if (error) {
-            return refused(why, why_bytes, "AUTH", reply);
+            return greeting_refused(why, why_bytes, "AUTH", reply);
         }
         break;
     case STEP_SETNAME:
         break; /* only for people's eyes: an error does no harm */
     case STEP_SELECT:
         if (error) {
-            return refused(why, why_bytes, "SELECT", reply);
+            return greeting_refused(why, why_bytes, "SELECT", reply);
         }
         break;
     case STEP_ROLE:
         if (rc_redis_error_passes(rc_redis_error_of(reply))) {
-            return refused(why, why_bytes, "ROLE", reply);
+            return greeting_refused(why, why_bytes, "ROLE", reply);
         }
         if (!check_role(conn, reply, RC_REDIS_ROLE_BY_ROLE, why, why_bytes)) {
             return false;
@@ -208,7 +208,7 @@ bool rc_redis_greeting_replied(struct rc_redis_conn *conn, const redisReply *rep
     case STEP_PING:
         /* A server that cannot save says so to PING (and to whoever writes), and carries messages all the same. */
         if (error && rc_redis_error_of(reply) != RC_REDIS_ERROR_UNSAVED) {
-            return refused(why, why_bytes, "PING", reply);
+            return greeting_refused(why, why_bytes, "PING", reply);
         }
         break;
     case STEP_DONE:

@@ -44,7 +44,7 @@ struct key {
     struct rc_span name;
 };
 
-static bool key_equal(const void *context, uint32_t at)
+static bool losses_key_equal(const void *context, uint32_t at)
 {
     const struct key *key = context;
     return rc_span_equal(name_at(key->losses, at), key->name);
@@ -78,7 +78,8 @@ void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name)
 {
     const struct key key = {.losses = losses, .name = name};
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
-    if (losses->all || (losses->count > 0 && rc_hashmap_find(&losses->map, hash, key_equal, &key) != RC_HASHMAP_NONE)) {
+    if (losses->all ||
+        (losses->count > 0 && rc_hashmap_find(&losses->map, hash, losses_key_equal, &key) != RC_HASHMAP_NONE)) {
         return;
     }
     const uint32_t at = losses->bytes;

@@ -234,7 +234,7 @@ static void take_back(struct rc_redis_outbox *outbox)
     outbox->unsent = outbox->head;
 }
 
-static void refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, enum rc_redis_error error)
+static void outbox_refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, enum rc_redis_error error)
 {
     if (!rc_redis_refusals_add(&outbox->refusals, entry)) {
         outbox->announcements -= entry->announcement;
@@ -290,7 +290,7 @@ static void settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry
     free(entry);
 }
 
-static void answered(void *context, const redisReply *reply)
+static void outbox_answered(void *context, const redisReply *reply)
 {
     struct rc_redis_outbox *outbox = context;
     if (reply == NULL) {
@@ -304,7 +304,7 @@ static void answered(void *context, const redisReply *reply)
     outbox->in_flight_bytes -= entry->bytes;
     const enum rc_redis_error error = rc_redis_error_of(reply);
     if (rc_redis_error_passes(error)) {
-        refuse(outbox, entry, error);
+        outbox_refuse(outbox, entry, error);
     } else {
         settled(outbox, entry, reply);
     }
@@ -343,7 +343,7 @@ void rc_redis_outbox_pump(struct rc_redis_outbox *outbox, struct rc_redis_conn *
     rc_redis_outbox_expire(outbox, now_ms);
     while (may_send(outbox)) {
         struct rc_redis_entry *entry = outbox->unsent;
-        if (rc_redis_conn_send(conn, answered, outbox, entry->command, entry->bytes) != 0) {
+        if (rc_redis_conn_send(conn, outbox_answered, outbox, entry->command, entry->bytes) != 0) {
             return;
         }
         rc_metric_add(outbox->metrics, entry->sent_before ? RC_METRIC_REDIS_RESENT : RC_METRIC_REDIS_PUBLISHED, 1);

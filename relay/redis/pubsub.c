@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "relay/redis/pubsub_entry.h"
 
-static void set_gauge(const struct rc_redis_pubsub *pubsub)
+static void pubsub_set_gauge(const struct rc_redis_pubsub *pubsub)
 {
     uint32_t count = pubsub->confirmed;
     for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
@@ -30,8 +30,8 @@ static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_r
 }
 
 /* Every change of an entry's state: keeps count of the missed ones that are on their way. */
-static void change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_entry *entry, enum rc_redis_entry_state state,
-                   bool missed)
+static void pubsub_change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_entry *entry,
+                          enum rc_redis_entry_state state, bool missed)
 {
     const bool was_pending =
         entry->missed && (entry->state == RC_REDIS_ENTRY_QUEUED || entry->state == RC_REDIS_ENTRY_ASKED);
@@ -54,7 +54,7 @@ static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
     }
     struct rc_redis_pubsub_node *node = &pubsub->nodes[place];
     entry->node = place;
-    change(pubsub, entry, RC_REDIS_ENTRY_QUEUED, entry->missed);
+    pubsub_change(pubsub, entry, RC_REDIS_ENTRY_QUEUED, entry->missed);
     entry->next = 0;
     if (node->queue_last != 0) {
         pubsub->entries[node->queue_last].next = index;
@@ -83,13 +83,13 @@ static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn
         return -ENOMEM;
     }
     rc_redis_format(command, count + 1, argv);
-    const int result = rc_redis_conn_send_quiet(conn, command, bytes);
+    const int rc = rc_redis_conn_send_quiet(conn, command, bytes);
     free(command);
-    if (result == 0) {
+    if (rc == 0) {
         rc_metric_add(pubsub->wire->metrics, subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES,
                       count);
     }
-    return result;
+    return rc;
 }
 
 /* Keys of one command must share a slot in a Cluster: sharded channels go one by one, pipelined all the same. */
@@ -115,7 +115,7 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
         node->asked += count;
         for (uint32_t i = 0; i < count; i++) {
             struct rc_redis_pubsub_entry *entry = &pubsub->entries[batch[i]];
-            change(pubsub, entry, RC_REDIS_ENTRY_ASKED, entry->missed);
+            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_ASKED, entry->missed);
             entry->next = 0;
         }
     }
@@ -173,7 +173,7 @@ void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
 
 static void damping_due(void *context, uint64_t now_ms);
 
-static void damp(struct rc_redis_pubsub *pubsub, uint32_t index)
+static void pubsub_damp(struct rc_redis_pubsub *pubsub, uint32_t index)
 {
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     entry->damped = true;
@@ -213,14 +213,14 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
         return;
     }
     struct rc_redis_pubsub_node *node = &pubsub->nodes[removal->node];
-    const int result = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
+    const int rc = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
     for (uint32_t i = 0; i < removal->count; i++) {
-        if (result == 0) {
+        if (rc == 0) {
             node->confirmed--;
             pubsub->confirmed--;
             rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
         } else {
-            damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
+            pubsub_damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
         }
     }
     removal->count = 0;
@@ -248,7 +248,7 @@ static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct re
         break; /* its confirmation is on the way and must not be taken for that of a later SUBSCRIBE */
     }
     entry->unwanted_ms = now_ms;
-    damp(pubsub, index);
+    pubsub_damp(pubsub, index);
 }
 
 static void damping_due(void *context, uint64_t now_ms)
@@ -268,7 +268,7 @@ static void damping_due(void *context, uint64_t now_ms)
         remove_one(pubsub, pop_damped(pubsub), &removal, now_ms);
     }
     remove_batch(pubsub, &removal);
-    set_gauge(pubsub);
+    pubsub_set_gauge(pubsub);
     if (pubsub->damped_first != 0) {
         const uint64_t due_ms = pubsub->entries[pubsub->damped_first].unwanted_ms + RC_REDIS_DAMPING_MS;
         rc_timer_set(pubsub->wire->timers, &pubsub->damping, due_ms > now_ms ? due_ms : now_ms + 10, damping_due,
@@ -278,7 +278,7 @@ static void damping_due(void *context, uint64_t now_ms)
 
 /* --- wanting --------------------------------------------------------------------------------------------------------- */
 
-static enum rc_redis_want local(struct rc_redis_pubsub *pubsub)
+static enum rc_redis_want pubsub_local(struct rc_redis_pubsub *pubsub)
 {
     rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_SCOPE_LOCAL, 1);
     return RC_REDIS_WANT_LOCAL;
@@ -293,7 +293,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
         if (index == 0) {
             rc_log_limited(RC_LOG_ERROR, 1, "redis_subscription_refused", "entries=%u reason=\"no memory\"",
                            pubsub->entry_count);
-            return local(pubsub);
+            return pubsub_local(pubsub);
         }
     }
     pubsub->entries[index].wanted = true;
@@ -303,12 +303,12 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
     }
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     if (entry->state == RC_REDIS_ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
-        return local(pubsub);
+        return pubsub_local(pubsub);
     }
     if (entry->state == RC_REDIS_ENTRY_CONFIRMED) {
         return RC_REDIS_WANT_CONFIRMED;
     }
-    return rc_redis_pubsub_waiter_add(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : local(pubsub);
+    return rc_redis_pubsub_waiter_add(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : pubsub_local(pubsub);
 }
 
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
@@ -319,10 +319,10 @@ void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struc
     }
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     entry->wanted = false;
-    change(pubsub, entry, (enum rc_redis_entry_state)entry->state, false);
+    pubsub_change(pubsub, entry, (enum rc_redis_entry_state)entry->state, false);
     entry->unwanted_ms = rc_clock_ms();
     if (!entry->damped) {
-        damp(pubsub, index);
+        pubsub_damp(pubsub, index);
         if (pubsub->damped_count > RC_REDIS_DAMPED_MAX) {
             rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
         }
@@ -429,13 +429,13 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state > RC_REDIS_ENTRY_IDLE && entry->node == node) {
-            change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
-                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
+            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                          entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
             entry->next = 0;
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }
-    set_gauge(pubsub);
+    pubsub_set_gauge(pubsub);
 }
 
 void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
@@ -473,20 +473,20 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
             } else {
                 node->asked -= node->asked > 0;
             }
-            change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
-                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
+            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                          entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
             entry->node = RC_REDIS_NODE_NONE; /* what the old one confirms yet is of no use */
         }
         if (entry->wanted) {
             enqueue(pubsub, i);
         }
     }
-    set_gauge(pubsub);
+    pubsub_set_gauge(pubsub);
 }
 
 /* --- what Redis says ------------------------------------------------------------------------------------------------- */
 
-static struct rc_span text_of(const redisReply *reply)
+static struct rc_span pubsub_text_of(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS ? rc_span_of(reply->str, reply->len)
                                                                                   : (struct rc_span){0};
@@ -508,7 +508,7 @@ static bool awaited(const struct rc_redis_pubsub_entry *entry, uint16_t node)
            (entry->state == RC_REDIS_ENTRY_ASKED || (entry->state == RC_REDIS_ENTRY_IDLE && entry->wanted));
 }
 
-static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
+static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
 {
     const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
     if (!pattern && name.count > 0) {
@@ -518,14 +518,14 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
         if (index != 0 && awaited(&pubsub->entries[index], node_index)) {
             const bool missed = pubsub->entries[index].missed;
             node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
-            change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
+            pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
             node->confirmed++;
             pubsub->confirmed++;
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
             if (missed && !pubsub->missed_all) {
                 say_missed(pubsub, name);
             }
-            set_gauge(pubsub);
+            pubsub_set_gauge(pubsub);
             return;
         }
     }
@@ -535,12 +535,12 @@ static void confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struc
     struct rc_redis_subscription *one = find_fixed(pubsub, pattern, channel);
     if (one != NULL) {
         one->confirmed = true;
-        set_gauge(pubsub);
+        pubsub_set_gauge(pubsub);
     }
 }
 
 /* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
-static void message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
+static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
 {
     const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
     if (name.count > 0) {
@@ -575,10 +575,10 @@ static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, stru
         pubsub->entries[index].node != node_index) {
         return false; /* the answer to our own UNSUBSCRIBE */
     }
-    change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_IDLE, pubsub->entries[index].wanted);
+    pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_IDLE, pubsub->entries[index].wanted);
     pubsub->nodes[node_index].confirmed--;
     pubsub->confirmed--;
-    set_gauge(pubsub);
+    pubsub_set_gauge(pubsub);
     return true;
 }
 
@@ -587,16 +587,16 @@ bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const r
     if (reply->elements < 3) {
         return true; /* "invalidate" and what servers to come may push */
     }
-    const struct rc_span kind = text_of(reply->element[0]);
-    const struct rc_span first = text_of(reply->element[1]);
+    const struct rc_span kind = pubsub_text_of(reply->element[0]);
+    const struct rc_span first = pubsub_text_of(reply->element[1]);
     if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        message(pubsub, node, first, text_of(reply->element[2]));
+        pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
     } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
-        pattern_message(pubsub, node, first, text_of(reply->element[2]), text_of(reply->element[3]));
+        pattern_message(pubsub, node, first, pubsub_text_of(reply->element[2]), pubsub_text_of(reply->element[3]));
     } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
-        confirmed(pubsub, node, first, false);
+        pubsub_confirmed(pubsub, node, first, false);
     } else if (rc_span_equal(kind, RC_SPAN("psubscribe"))) {
-        confirmed(pubsub, node, first, true);
+        pubsub_confirmed(pubsub, node, first, true);
     } else if (rc_span_equal(kind, RC_SPAN("sunsubscribe"))) {
         return !taken_away(pubsub, node, first);
     }
@@ -629,7 +629,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state == RC_REDIS_ENTRY_ASKED && entry->node == node) {
-            change(pubsub, entry, RC_REDIS_ENTRY_IDLE, entry->missed);
+            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE, entry->missed);
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }

@@ -18,7 +18,7 @@ struct key {
     struct rc_span name;
 };
 
-static bool key_equal(const void *context, uint32_t index)
+static bool pubsub_entry_key_equal(const void *context, uint32_t index)
 {
     const struct key *key = context;
     const struct rc_redis_pubsub_entry *entry = &key->pubsub->entries[index];
@@ -29,7 +29,7 @@ static bool key_equal(const void *context, uint32_t index)
 uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
 {
     const struct key key = {.pubsub = pubsub, .hash = hash, .name = name};
-    const uint32_t index = rc_hashmap_find(&pubsub->map, hash, key_equal, &key);
+    const uint32_t index = rc_hashmap_find(&pubsub->map, hash, pubsub_entry_key_equal, &key);
     return index == RC_HASHMAP_NONE ? 0 : index;
 }
 

@@ -32,7 +32,7 @@ static uint32_t hash_of(const struct rc_redis_entry *entry)
     return (uint32_t)rc_channel_hash(entry->command + entry->name_at, entry->name_bytes);
 }
 
-static void clear(struct rc_redis_refusals *refusals)
+static void refusals_clear(struct rc_redis_refusals *refusals)
 {
     free(refusals->table);
     *refusals = (struct rc_redis_refusals){0};
@@ -88,7 +88,7 @@ struct rc_redis_entry *rc_redis_refusals_overtaken(struct rc_redis_refusals *ref
             *at = one->next;
             one->entry = NULL;
             if (--refusals->left == 0) {
-                clear(refusals);
+                refusals_clear(refusals);
             }
             return entry;
         }
@@ -114,6 +114,6 @@ struct rc_redis_entry *rc_redis_refusals_take(struct rc_redis_refusals *refusals
         }
         *last = entry;
     }
-    clear(refusals);
+    refusals_clear(refusals);
     return first;
 }

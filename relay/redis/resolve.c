@@ -13,7 +13,7 @@
 
 struct rc_resolve {
     _Atomic uint32_t users; /* caller and thread: the last one frees it */
-    _Atomic bool done;      /* stored last by the thread (release), N1 pairs with N2 */
+    _Atomic bool done;      /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
     int event_fd;           /* owner */
     int error;              /* of getaddrinfo */
     uint16_t port;
@@ -54,18 +54,19 @@ bool rc_resolve_numeric(const char *host, uint16_t port, struct rc_resolved *out
 
 void rc_resolve_drop(struct rc_resolve *resolve)
 {
+    /* N3 pairs with N3 in the other one: who frees sees all that the other did with it. */
     if (atomic_fetch_sub_explicit(&resolve->users, 1, memory_order_acq_rel) == 1) {
         (void)close(resolve->event_fd);
         free(resolve);
     }
 }
 
-static void *run(void *context)
+static void *resolve_run(void *context)
 {
     struct rc_resolve *resolve = context;
     const uint64_t one = 1;
     resolve->error = look_up(resolve->host, resolve->port, AI_ADDRCONFIG, &resolve->result);
-    atomic_store_explicit(&resolve->done, true, memory_order_release); /* N2 */
+    atomic_store_explicit(&resolve->done, true, memory_order_release); /* N2 pairs with N1 in rc_resolve_take */
     (void)!write(resolve->event_fd, &one, sizeof(one));
     rc_resolve_drop(resolve);
     return NULL;
@@ -96,7 +97,7 @@ struct rc_resolve *rc_resolve_start(const char *host, uint16_t port)
     sigset_t before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&thread, &attributes, run, resolve);
+    const int error = pthread_create(&thread, &attributes, resolve_run, resolve);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     if (error != 0) {

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 
-static SSL_CTX *refuse(SSL_CTX *tls, struct rc_err *err, const char *what, const char *file)
+static SSL_CTX *tls_refuse(SSL_CTX *tls, struct rc_err *err, const char *what, const char *file)
 {
     const unsigned long code = ERR_peek_last_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
@@ -21,20 +21,20 @@ SSL_CTX *rc_redis_tls_open(const struct rc_config_redis *config, struct rc_err *
     ERR_clear_error();
     SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
     if (tls == NULL || SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) != 1) {
-        return refuse(tls, err, "OpenSSL", "TLS 1.2");
+        return tls_refuse(tls, err, "OpenSSL", "TLS 1.2");
     }
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
     /* A server that ends without close_notify is just a lost connection. */
     (void)SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     if (ca[0] != '\0' ? SSL_CTX_load_verify_file(tls, ca) != 1 : SSL_CTX_set_default_verify_paths(tls) != 1) {
-        return refuse(tls, err, "redis.tls_ca", ca);
+        return tls_refuse(tls, err, "redis.tls_ca", ca);
     }
     if (certificate[0] != '\0' && SSL_CTX_use_certificate_chain_file(tls, certificate) != 1) {
-        return refuse(tls, err, "redis.tls_certificate", certificate);
+        return tls_refuse(tls, err, "redis.tls_certificate", certificate);
     }
     if (certificate[0] != '\0' &&
         (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(tls) != 1)) {
-        return refuse(tls, err, "redis.tls_key", key);
+        return tls_refuse(tls, err, "redis.tls_key", key);
     }
     return tls;
 }

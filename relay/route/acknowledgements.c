@@ -50,9 +50,9 @@ bool rc_acknowledgements_first(struct rc_acknowledgements *queue, struct rc_enve
     uint32_t type;
     uint32_t bytes;
     const void *record;
-    const int result = rc_ring_next(&queue->out, &type, &record, &bytes);
+    const int rc = rc_ring_next(&queue->out, &type, &record, &bytes);
     queue->out.position = before;
-    RC_ASSERT(result == 1 && rc_envelope_read(view, record, bytes) == 0); /* our own memory */
+    RC_ASSERT(rc == 1 && rc_envelope_read(view, record, bytes) == 0); /* our own memory */
     return true;
 }
 
@@ -61,8 +61,8 @@ void rc_acknowledgements_pop(struct rc_acknowledgements *queue)
     uint32_t type;
     uint32_t bytes;
     const void *record;
-    const int result = rc_ring_next(&queue->out, &type, &record, &bytes);
-    RC_ASSERT(result == 1);
+    const int rc = rc_ring_next(&queue->out, &type, &record, &bytes);
+    RC_ASSERT(rc == 1);
     rc_ring_release(&queue->out);
 }
 

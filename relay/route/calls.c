@@ -53,11 +53,11 @@ void rc_route_calls_remember_key(struct rc_route_calls *calls, const struct rc_e
 static int pass_on(struct rc_route_calls *calls, struct rc_relay_port *to, enum rc_record_type type,
                    const struct rc_envelope_view *view)
 {
-    const int result = rc_fanout_send(calls->fanout, to, type, view);
-    if (result != 0) {
+    const int rc = rc_fanout_send(calls->fanout, to, type, view);
+    if (rc != 0) {
         rc_metric_add(calls->fanout->metrics, RC_METRIC_API_CALLS_DROPPED, 1);
     }
-    return result;
+    return rc;
 }
 
 /* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
@@ -95,9 +95,9 @@ static uint16_t ask_others(struct rc_route_calls *calls, const struct rc_relay_p
 {
     const struct rc_remote_ops *remote = calls->remote->ops;
     const bool theirs = view->head.target.random != 0;
-    const int result =
+    const int rc =
         remote == NULL || remote->call == NULL ? -ENOSYS : remote->call(calls->remote->context, port->index, view);
-    switch (result) {
+    switch (rc) {
     case 0:
         asked->scope = RC_CALL_SCOPE_ALL;
         return 0;

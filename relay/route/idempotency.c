@@ -51,7 +51,7 @@ bool rc_idempotency_put(struct rc_idempotency *table, const uint64_t key[2], uin
     const bool evicts =
         !has_key(oldest, key) && in_force(atomic_load_explicit(&oldest->time_ms, memory_order_relaxed), now_ms);
     atomic_store_explicit(&oldest->time_ms, 0, memory_order_relaxed);
-    /* The release keeps the emptying before the fields: dying in between leaves no entry, never a mixed one. */
+    /* K3 pairs with K2 of a successor: the emptying stays before the fields, dying in between leaves no entry, never a mixed one. */
     atomic_store_explicit(&oldest->key[0], key[0], memory_order_release);
     atomic_store_explicit(&oldest->key[1], key[1], memory_order_relaxed);
     atomic_store_explicit(&oldest->sequence, sequence, memory_order_relaxed);

@@ -35,23 +35,23 @@ static struct rc_interest_entry *entry_at(const struct rc_interest *table, uint3
     return &table->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
 }
 
-static const char *entry_name(const struct rc_interest_entry *entry)
+static const char *interest_entry_name(const struct rc_interest_entry *entry)
 {
     return entry->name_bytes > NAME_INLINE_MAX ? entry->name.outside : entry->name.here;
 }
 
-static bool key_equal(const void *context, uint32_t index)
+static bool interest_key_equal(const void *context, uint32_t index)
 {
     const struct key *key = context;
     const struct rc_interest_entry *entry = entry_at(key->table, index);
     return entry->hash == key->hash && entry->name_bytes == key->name_bytes &&
-           memcmp(entry_name(entry), key->name, key->name_bytes) == 0;
+           memcmp(interest_entry_name(entry), key->name, key->name_bytes) == 0;
 }
 
 static uint32_t find_index(const struct rc_interest *table, uint64_t hash, const char *name, uint32_t name_bytes)
 {
     const struct key key = {.table = table, .hash = hash, .name = name, .name_bytes = name_bytes};
-    return rc_hashmap_find(&table->map, hash, key_equal, &key);
+    return rc_hashmap_find(&table->map, hash, interest_key_equal, &key);
 }
 
 int rc_interest_open(struct rc_interest *table, uint64_t pair_count_max)
@@ -125,20 +125,20 @@ static int set_name(struct rc_interest_entry *entry, const char *name, uint32_t 
 static int add_entry(struct rc_interest *table, uint64_t hash, const char *name, uint32_t name_bytes, uint32_t *index)
 {
     if (table->free_index == NO_ENTRY) {
-        const int result = add_chunk(table);
-        if (result != 0) {
-            return result;
+        const int rc = add_chunk(table);
+        if (rc != 0) {
+            return rc;
         }
     }
     struct rc_interest_entry *entry = entry_at(table, table->free_index);
-    int result = set_name(entry, name, name_bytes);
-    if (result != 0) {
-        return result;
+    int rc = set_name(entry, name, name_bytes);
+    if (rc != 0) {
+        return rc;
     }
-    result = rc_hashmap_insert(&table->map, hash, table->free_index);
-    if (result != 0) {
+    rc = rc_hashmap_insert(&table->map, hash, table->free_index);
+    if (rc != 0) {
         free_name(entry);
-        return result;
+        return rc;
     }
     entry->hash = hash;
     *index = table->free_index;
@@ -168,9 +168,9 @@ int rc_interest_add(struct rc_interest *table, uint64_t hash, const char *name, 
     }
     const bool first = index == RC_HASHMAP_NONE;
     if (first) {
-        const int result = add_entry(table, hash, name, name_bytes, &index);
-        if (result != 0) {
-            return result;
+        const int rc = add_entry(table, hash, name, name_bytes, &index);
+        if (rc != 0) {
+            return rc;
         }
     }
     rc_worker_set_put(&entry_at(table, index)->workers, worker, true);
@@ -219,7 +219,7 @@ void rc_interest_forget(struct rc_interest *table, uint32_t worker, rc_interest_
         drop_pair(table, entry, worker);
         if (rc_worker_set_empty(&entry->workers)) {
             if (emptied != NULL) {
-                emptied(context, entry->hash, entry_name(entry), entry->name_bytes);
+                emptied(context, entry->hash, interest_entry_name(entry), entry->name_bytes);
             }
             free_entry(table, i);
         }

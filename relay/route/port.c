@@ -31,6 +31,7 @@ static uint32_t generation_of(const struct rc_relay_port *port)
 /* A ring that the living worker uses is of no use any more: the acceptor replaces the worker. */
 static void tell_lost(struct rc_relay_port *port)
 {
+    /* P4 pairs with the acquire in acceptor/watch/watch.c: it says which generation, in one word. */
     atomic_store_explicit(&port->setup.verdict->lost, RC_VERDICT_LOST << 32 | port->generation, memory_order_release);
 }
 
@@ -53,7 +54,7 @@ static void mend_dead_ring(struct rc_ring_shared *ring)
 {
     const uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed) & ~(uint64_t)(RC_RING_ALIGN - 1);
     atomic_store_explicit(&ring->tail, tail, memory_order_relaxed);
-    atomic_store_explicit(&ring->head, tail, memory_order_release);
+    atomic_store_explicit(&ring->head, tail, memory_order_release); /* P5 pairs with R4a in ring_cursors */
 }
 
 /* Starts with what the dead generation left behind; when there is nothing, with the living one's pair. */
@@ -99,12 +100,12 @@ static void attach_down(struct rc_relay_port *port)
                                 port->view.ring_bytes) != 0) {
         mend_dead_ring(&dead->down);
     }
-    int result = rc_ring_attach_producer(&port->down, &port->view.shared->pairs[pair].down,
-                                         rc_port_data(&port->view, pair, RC_PORT_DOWN), port->view.ring_bytes);
-    if (result == 0) {
-        result = attach_overflow(port, pair);
+    int rc = rc_ring_attach_producer(&port->down, &port->view.shared->pairs[pair].down,
+                                     rc_port_data(&port->view, pair, RC_PORT_DOWN), port->view.ring_bytes);
+    if (rc == 0) {
+        rc = attach_overflow(port, pair);
     }
-    port->down_lost = result != 0;
+    port->down_lost = rc != 0;
     if (port->down_lost) {
         count_corrupt(port, "down ring positions");
         tell_lost(port);
@@ -114,9 +115,9 @@ static void attach_down(struct rc_relay_port *port)
 int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t bytes,
                  const struct rc_relay_port_setup *setup, struct rc_err *err)
 {
-    const int result = rc_port_view_open(&port->view, shared, bytes, err);
-    if (result != 0) {
-        return result;
+    const int rc = rc_port_view_open(&port->view, shared, bytes, err);
+    if (rc != 0) {
+        return rc;
     }
     port->setup = *setup;
     port->index = setup->index;
@@ -139,6 +140,7 @@ void rc_port_close(struct rc_relay_port *port)
 static void end_gap(struct rc_relay_port *port)
 {
     atomic_store_explicit(&port->setup.verdict->behind, 0, memory_order_relaxed);
+    /* P6 pairs with nothing that runs at the same time: a successor finds the end of a gap only behind what told of it. */
     atomic_store_explicit(port->setup.gap_pending, 0, memory_order_release);
 }
 
@@ -197,8 +199,8 @@ int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
     uint32_t bytes;
     while (!port->up_lost) {
         const uint64_t before = port->up.position;
-        const int result = rc_ring_next(&port->up, &record->type, &payload, &bytes);
-        if (result > 0) {
+        const int rc = rc_ring_next(&port->up, &record->type, &payload, &bytes);
+        if (rc > 0) {
             if (rc_envelope_read(&record->view, payload, bytes) != 0 ||
                 !valid_record(record->type, &record->view.head)) {
                 count_corrupt(port, "up record");
@@ -213,15 +215,15 @@ int rc_port_next(struct rc_relay_port *port, struct rc_port_record *record)
             }
             return 1;
         }
-        if (result < 0) {
+        if (rc < 0) {
             count_corrupt(port, "up ring");
         }
         if (port->up_pair != (port->generation & 1)) { /* the dead generation's ring is drained, or of no use */
-            if (result < 0) {
+            if (rc < 0) {
                 mend_dead_ring(&port->view.shared->pairs[port->up_pair].up);
             }
             attach_up(port, port->generation & 1);
-        } else if (result < 0) {
+        } else if (rc < 0) {
             port->up_lost = true;
             tell_lost(port);
         } else {
@@ -293,9 +295,9 @@ static int admit(const struct rc_relay_port *port, enum rc_record_type type, uin
 static int write_in_order(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const uint64_t bytes = rc_envelope_bytes(&view->head);
-    const int result = admit(port, type, bytes);
-    if (RC_UNLIKELY(result != 0)) {
-        return result;
+    const int rc = admit(port, type, bytes);
+    if (RC_UNLIKELY(rc != 0)) {
+        return rc;
     }
     if (RC_LIKELY(rc_port_overflow_used(port) == 0) && write_record(port, &port->down, type, view, (uint32_t)bytes)) {
         port->ring_due = true;
@@ -310,9 +312,10 @@ static int write_in_order(struct rc_relay_port *port, enum rc_record_type type, 
 
 static void begin_gap(struct rc_relay_port *port)
 {
-    /* Before the up record is released: a successor that does not route this record again must know of the loss. */
+    /* P7 pairs with nothing that runs at the same time: before the up record is released, since a successor that does not route this
+     * record again must know of the loss. */
     if (atomic_load_explicit(port->setup.gap_pending, memory_order_relaxed) == 0) {
-        atomic_store_explicit(port->setup.gap_pending, 1, memory_order_release);
+        atomic_store_explicit(port->setup.gap_pending, 1, memory_order_release); /* P7 */
         atomic_store_explicit(&port->setup.verdict->behind, 1, memory_order_relaxed);
         rc_log_limited(RC_LOG_WARN, 5, "worker_overflow", "worker=%u overflow_bytes=%llu", port->index,
                        (unsigned long long)rc_port_overflow_used(port));
@@ -322,12 +325,11 @@ static void begin_gap(struct rc_relay_port *port)
 /* In order: behind those that wait already. */
 static int acknowledge(struct rc_relay_port *port, const struct rc_envelope_view *view)
 {
-    const int result = !port->live ? -ENOTCONN
-                       : rc_acknowledgements_empty(&port->acknowledgements)
-                           ? write_in_order(port, RC_DOWN_INTEREST, view)
-                           : -EAGAIN;
-    if (RC_LIKELY(result != -EAGAIN)) {
-        return result;
+    const int rc = !port->live                                          ? -ENOTCONN
+                   : rc_acknowledgements_empty(&port->acknowledgements) ? write_in_order(port, RC_DOWN_INTEREST, view)
+                                                                        : -EAGAIN;
+    if (RC_LIKELY(rc != -EAGAIN)) {
+        return rc;
     }
     rc_metric_add(port->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_LATE, 1);
     return rc_acknowledgements_put(&port->acknowledgements, view);
@@ -351,13 +353,13 @@ int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const str
     /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */
     const bool behind_gap =
         is_message(type) && rc_gap_set_covers(&port->gaps, hash, view->channel, view->head.channel_bytes);
-    const int result = behind_gap ? -EAGAIN : write_in_order(port, type, view);
-    if (RC_UNLIKELY(result != 0) && is_message(type) && port->live) {
+    const int rc = behind_gap ? -EAGAIN : write_in_order(port, type, view);
+    if (RC_UNLIKELY(rc != 0) && is_message(type) && port->live) {
         begin_gap(port);
         rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
         rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
-    return result;
+    return rc;
 }
 
 /* Only this process writes overflow, so this is a stray write of another one: what was in it is lost, the worker is told. */
@@ -376,11 +378,11 @@ static bool move_one(struct rc_relay_port *port)
     const void *payload;
     uint32_t type;
     uint32_t bytes;
-    const int result = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
-    if (result == 0) {
+    const int rc = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
+    if (rc == 0) {
         return false;
     }
-    if (result < 0 || bytes > port->record_bytes_max) { /* one that never fits is none that was admitted */
+    if (rc < 0 || bytes > port->record_bytes_max) { /* one that never fits is none that was admitted */
         lose_overflow(port);
         return false;
     }
@@ -480,9 +482,9 @@ static bool overflow_can_move(struct rc_relay_port *port)
     const void *payload;
     uint32_t type;
     uint32_t bytes;
-    const int result = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
+    const int rc = rc_ring_next(&port->overflow_out, &type, &payload, &bytes);
     port->overflow_out.position = before;
-    return result < 0 || (result > 0 && rc_ring_want_room(&port->down, bytes));
+    return rc < 0 || (rc > 0 && rc_ring_want_room(&port->down, bytes));
 }
 
 bool rc_port_pending(struct rc_relay_port *port)

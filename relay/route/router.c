@@ -28,24 +28,25 @@ static void set_interest_gauge(struct rc_router *router)
 static uint64_t take_sequence(struct rc_router *router)
 {
     const uint64_t sequence = router->next_sequence++;
+    /* T3 pairs with T4 in take_over of a successor: behind the intent that has the sequence. */
     atomic_store_explicit(&router->setup.truth->next_sequence, router->next_sequence, memory_order_release);
     rc_metric_add(router->setup.metrics, RC_METRIC_SEQUENCED, 1);
     return sequence;
 }
 
 /*
- * From here on the record has its sequence, whoever routes it. T1: each store is a release so that none passes the one before it;
- * they pair with nothing that runs at the same time, only with the acquire loads T2 of a successor in take_over.
+ * From here on the record has its sequence, whoever routes it. T1 pairs with T2 in take_over of a successor: each store is a release so
+ * that none passes the one before it.
  */
 static uint64_t store_intent(struct rc_router *router, const struct rc_relay_port *port)
 {
     struct rc_relay_truth *truth = router->setup.truth;
     const uint64_t sequence = router->next_sequence;
-    atomic_store_explicit(&truth->intent_sequence, 0, memory_order_release);
-    atomic_store_explicit(&truth->intent_position, rc_port_position(port), memory_order_release);
-    atomic_store_explicit(&truth->intent_worker, port->index, memory_order_release);
-    atomic_store_explicit(&truth->intent_pair, port->up_pair, memory_order_release);
-    atomic_store_explicit(&truth->intent_sequence, sequence, memory_order_release);
+    atomic_store_explicit(&truth->intent_sequence, 0, memory_order_release);                      /* T1 */
+    atomic_store_explicit(&truth->intent_position, rc_port_position(port), memory_order_release); /* T1 */
+    atomic_store_explicit(&truth->intent_worker, port->index, memory_order_release);              /* T1 */
+    atomic_store_explicit(&truth->intent_pair, port->up_pair, memory_order_release);              /* T1 */
+    atomic_store_explicit(&truth->intent_sequence, sequence, memory_order_release);               /* T1 */
     return take_sequence(router);
 }
 
@@ -88,8 +89,8 @@ static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_po
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
-    const int result = rc_fanout_send(&router->fanout, target, RC_DOWN_DIRECT, &view);
-    return result == 0 ? 0 : result == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
+    const int rc = rc_fanout_send(&router->fanout, target, RC_DOWN_DIRECT, &view);
+    return rc == 0 ? 0 : rc == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
 }
 
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
@@ -124,20 +125,20 @@ static void add_interest(struct rc_router *router, struct rc_relay_port *port, c
                                                 .hash = view->head.channel_hash,
                                                 .name = view->channel,
                                                 .name_bytes = view->head.channel_bytes};
-    const int result =
+    const int rc =
         rc_interest_add(&router->fanout.interest, request.hash, request.name, request.name_bytes, request.worker);
-    if (result < 0) {
+    if (rc < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "interest_refused", "worker=%u interests=%llu reason=\"%s\"", port->index,
-                       (unsigned long long)router->fanout.interest.pair_count, strerror(-result));
+                       (unsigned long long)router->fanout.interest.pair_count, strerror(-rc));
         rc_router_interest_done(router, &request, 0, RC_ROUTE_UNAVAILABLE);
         return;
     }
-    if (result == RC_INTEREST_EDGE && is_user(request.name, request.name_bytes)) {
+    if (rc == RC_INTEREST_EDGE && is_user(request.name, request.name_bytes)) {
         router->user_channels++;
     }
     set_interest_gauge(router);
     if (router->setup.remote.ops == NULL ||
-        !router->setup.remote.ops->interest_add(router->setup.remote.context, &request, result == RC_INTEREST_EDGE)) {
+        !router->setup.remote.ops->interest_add(router->setup.remote.context, &request, rc == RC_INTEREST_EDGE)) {
         rc_router_interest_done(router, &request, 0, 0);
     }
 }
@@ -305,12 +306,12 @@ static bool take_batch(struct rc_router *router, struct rc_relay_port *port)
     uint64_t bytes = 0;
     while (records < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX && !rc_port_stalled(port)) {
         struct rc_port_record record;
-        const int result = rc_port_next(port, &record);
-        if (result == 0) {
+        const int rc = rc_port_next(port, &record);
+        if (rc == 0) {
             break;
         }
         records++;
-        if (result > 0) {
+        if (rc > 0) {
             bytes += rc_envelope_bytes(&record.view.head);
             route_record(router, port, &record, 0);
             rc_port_release(port);
@@ -459,9 +460,10 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
 static void route_intent(struct rc_router *router, uint64_t sequence)
 {
     const struct rc_relay_truth *truth = router->setup.truth;
-    const uint64_t position = atomic_load_explicit(&truth->intent_position, memory_order_acquire);
-    const uint32_t worker = atomic_load_explicit(&truth->intent_worker, memory_order_acquire);
-    const uint32_t pair = atomic_load_explicit(&truth->intent_pair, memory_order_acquire);
+    /* T2 pairs with T1 in store_intent: of a record whose intent_sequence is not 0, all of it is there. */
+    const uint64_t position = atomic_load_explicit(&truth->intent_position, memory_order_acquire); /* T2 */
+    const uint32_t worker = atomic_load_explicit(&truth->intent_worker, memory_order_acquire);     /* T2 */
+    const uint32_t pair = atomic_load_explicit(&truth->intent_pair, memory_order_acquire);         /* T2 */
     if (worker >= router->setup.port_count || pair > 1) {
         return;
     }
@@ -484,10 +486,10 @@ static void take_over(struct rc_router *router)
 {
     struct rc_relay_truth *truth = router->setup.truth;
     const uint64_t intent = atomic_load_explicit(&truth->intent_sequence, memory_order_acquire); /* T2 */
-    uint64_t next = atomic_load_explicit(&truth->next_sequence, memory_order_acquire);
+    uint64_t next = atomic_load_explicit(&truth->next_sequence, memory_order_acquire);           /* T4 pairs with T3 */
     next = next > intent ? next : intent + 1; /* it may have died between the two stores */
     router->next_sequence = next;
-    atomic_store_explicit(&truth->next_sequence, next, memory_order_release);
+    atomic_store_explicit(&truth->next_sequence, next, memory_order_release); /* T3 */
     if (intent != 0) {
         route_intent(router, intent);
     }
@@ -497,10 +499,10 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
 {
     RC_ASSERT(setup->port_count > 0 && setup->port_count <= RC_WORKERS_MAX);
     *router = (struct rc_router){.setup = *setup};
-    const int result =
+    const int rc =
         rc_fanout_open(&router->fanout, setup->ports, setup->port_count, setup->metrics, setup->interest_count_max);
-    if (result != 0) {
-        return result;
+    if (rc != 0) {
+        return rc;
     }
     rc_route_calls_open(&router->calls, &router->fanout, &router->setup.remote, setup->idempotency);
     for (uint32_t i = 0; i < setup->port_count; i++) {

@@ -1,15 +1,16 @@
 /*
  * api: the HTTP API under /api/: calls of backends with a bearer key (docs/api.md).
  *
- * Owned by the worker's sessions. A call lives from its request's head to its answer; meanwhile the connection's slot names it
- * (slot.call) and what is pipelined behind it is parked. Nothing waits: a call that needs the relay or other workers is answered
- * when their records come (common/records/call.h), or 504 when they do not come in time. Calls are private memory: a worker that hands
- * its connections over answers them first. Every list and table is bounded; beyond the bound callers get 503 or 413.
+ * Owned by the worker's main(). A call lives as long as the exchange of its request (worker/http/exchange.h), whose user the API is.
+ * Nothing waits: a call that needs the relay or other workers asks (worker/uplink/ask.h) and is answered when their records come
+ * (common/records/call.h), or 504 when they do not come in time. Calls are private memory: a worker that hands its connections over
+ * answers them first. Every list and table is bounded; beyond the bound callers get 503 or 413.
  *
- *   api.c          keys, routes, bodies, life of a call        api_ask.c     calls to all workers: asking, putting together
- *   api_json.c     members of a body                           api_serve.c   the same calls carried out on this worker
- *   api_publish.c  publish, broadcast, direct                  api_stats.c   figures out of shared memory
- *   api_query.c    what the relay is asked: presence, instances
+ *   api.c        keys, routes, requests                    ask.c        calls to all workers: asking, putting together
+ *   call.c       life of a call                            serve.c      the same calls carried out on this worker
+ *   json.c       members of a body                         stats.c      figures out of shared memory
+ *   publish.c    publish, broadcast, direct                resources.c  health, metrics, the page: what needs no key
+ *   query.c      what the relay is asked: presence, instances
  */
 #ifndef RC_WORKER_API_API_H
 #define RC_WORKER_API_API_H
@@ -20,9 +21,11 @@
 #include "common/records/call.h"
 #include "common/text/json_scan.h"
 #include "common/records/query.h"
-#include "worker/http/body.h"
-#include "worker/client/client.h"
 #include "worker/api/text.h"
+#include "worker/client/client.h"
+#include "worker/http/exchange.h"
+#include "worker/http/route.h"
+#include "worker/uplink/ask.h"
 
 #define RC_API_CALLS_MAX 1024u    /* calls in progress in one worker */
 #define RC_API_MESSAGES_MAX 1000u /* messages of one publish */
@@ -44,17 +47,24 @@ struct rc_api_fault {
     char message[192];
 };
 
-/* One route. `run` gets the whole body; 0: answered or waiting, negative: `fault` is to be answered. */
+/* One kind of call. Static. */
 struct rc_api_route {
-    const char *path; /* behind "/api/" */
-    bool post;        /* else GET and HEAD */
-    int (*run)(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+    uint32_t number; /* part of what idempotency keys are scoped by: never changes */
+    bool body;       /* it has one: `run` is called when it is whole */
+    /* 0: answered or waiting, negative: `fault` is to be answered. */
+    int (*run)(struct rc_api_call *call, struct rc_api_fault *fault);
+    /* RC_API_SENDING: there is room in the up ring again. */
+    void (*room)(struct rc_api_call *call);
+    /* A record that belongs to what it asked; a reply has its head. */
+    void (*record)(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
+    /* Members of an error's answer when a part of it (call->answered) was done. */
+    void (*put_partly)(struct rc_text *text, const struct rc_api_call *call);
 };
 
 /*
- * Life of a call:  READING (its body) -> [SENDING (its messages; waits for room in the up ring)] -> WAITING (for answers) -> gone
+ * Life of a call:  BEGUN (its body is read) -> [SENDING (its messages; waits for room in the up ring)] -> WAITING (for answers) -> gone
  */
-enum rc_api_state { RC_API_READING, RC_API_SENDING, RC_API_WAITING };
+enum rc_api_state { RC_API_BEGUN, RC_API_SENDING, RC_API_WAITING };
 
 /* A message that is to be published. The spans point into the call's body or arena. */
 struct rc_api_message {
@@ -74,21 +84,12 @@ struct rc_api_list {
 };
 
 struct rc_api_call {
+    struct rc_api *api;               /* borrowed */
+    struct rc_exchange *exchange;     /* borrowed: ends with the answer, and the call with it; its body is the call's */
     const struct rc_api_route *route; /* borrowed: static */
     enum rc_api_state state;
-    uint32_t index; /* in rc_api.calls */
-    uint32_t serial;
-    uint32_t slot;
-    bool keep_alive;
-    bool head;                 /* of a HEAD request */
-    char *headers;             /* owned: further header lines of the answer, or NULL */
-    uint64_t end_ds;           /* SENDING, WAITING: when it is too late, on the clock of io.now_ds */
-    struct rc_http_view query; /* borrowed: only while a GET route runs */
-
-    struct rc_http_body body;
-    uint8_t *bytes; /* owned: the body */
-    size_t byte_count;
-    size_t byte_capacity;
+    bool asking; /* `token` stands in the table of what was asked */
+    uint64_t token;
     uint8_t *arena; /* owned: decoded strings of the body */
     size_t arena_used;
     size_t arena_size;
@@ -135,13 +136,10 @@ struct rc_api_sample {
 };
 
 struct rc_api {
-    struct rc_sessions *sessions;                /* borrowed */
-    struct rc_api_call *calls[RC_API_CALLS_MAX]; /* owned; NULL = free */
+    struct rc_sessions *sessions; /* borrowed */
+    struct rc_asks *asks;         /* borrowed */
     uint32_t call_count;
-    uint32_t next; /* where the search for a free entry begins */
-    uint32_t serial;
-    uint64_t nonce;
-    uint64_t bytes;                                        /* of bodies and arenas */
+    uint8_t caller[RC_API_DIGEST_BYTES];                   /* key of the request that was let in last */
     uint8_t digests[RC_API_KEYS_MAX][RC_API_DIGEST_BYTES]; /* SHA-256 of the keys in force */
     uint32_t digest_count;
     struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
@@ -154,54 +152,38 @@ struct rc_api {
 
 /* --- api.c --- */
 
-/* -ENOMEM. Freed by rc_api_close. */
-int rc_api_open(struct rc_sessions *sessions);
-void rc_api_close(struct rc_sessions *sessions);
+void rc_api_open(struct rc_api *api, struct rc_sessions *sessions);
+/* After the exchanges were closed. */
+void rc_api_close(struct rc_api *api);
 /* Other keys may be in force. */
 void rc_api_reconfigure(struct rc_api *api);
 
-/* A request for `path` ("/api/..."). Afterwards it is answered, or slot.call says that it is in progress. `headers` are further
- * lines of its answer, or NULL. */
-void rc_api_request(struct rc_api *api, uint32_t slot, const struct rc_http_request *request, const char *path,
-                    bool keep_alive, const char *headers);
-/* The methods of a call's path, "GET, HEAD" or "POST"; NULL when there is none. Static. */
-const char *rc_api_methods(const char *path);
-/* Bytes behind the head of the call in progress: how many were its body. 0 while it waits for its answer. */
-uint32_t rc_api_body(struct rc_api *api, uint32_t slot, const uint8_t *bytes, uint32_t count);
-/* Is it a call that waits for its answer (and not for its body)? */
-bool rc_api_waits(const struct rc_api *api, uint32_t slot);
-/* Does any? */
-bool rc_api_answering(const struct rc_api *api);
-/* There is room in the up ring again. */
-void rc_api_room(struct rc_api *api, uint32_t slot);
-/* The slot's deadline has come. */
-void rc_api_expired(struct rc_api *api, uint32_t slot);
-/* The connection goes on for this answer only (draining). */
-void rc_api_last(struct rc_api *api, uint32_t slot);
-/* The connection is gone. */
-void rc_api_abandon(struct rc_api *api, uint32_t slot);
-/* Goes on with lists of channels in bounded steps; true while there is more to do. */
-bool rc_api_work(struct rc_api *api);
-/* For /metrics: the answer if the client wants JSON. */
-bool rc_api_wants_json(const struct rc_http_request *request);
-int rc_api_metrics_json(struct rc_api *api, struct rc_text *text);
+/* --- resources.c --- */
 
-/* --- shared by the api_*.c --- */
+void rc_resources_add_routes(struct rc_api *api, struct rc_routes *routes);
+
+/* --- call.c --- */
 
 int rc_api_fault(struct rc_api_fault *fault, uint16_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* NULL when there are too many. */
+struct rc_api_call *rc_api_call_open(struct rc_api *api, struct rc_exchange *exchange,
+                                     const struct rc_api_route *route);
+/* Of its exchange alone. */
+void rc_api_call_close(struct rc_api_call *call);
 /* The answer; the call is gone afterwards. The text is freed. */
-void rc_api_finish(struct rc_api *api, struct rc_api_call *call, struct rc_text *text);
-void rc_api_fail(struct rc_api *api, struct rc_api_call *call, const struct rc_api_fault *fault);
-/* From now on the call waits for records, up to RC_API_ANSWER_MS. */
-void rc_api_wait(struct rc_api *api, struct rc_api_call *call, enum rc_api_state state);
-struct rc_call_tag rc_api_tag(const struct rc_api *api, const struct rc_api_call *call, uint32_t item);
+void rc_api_finish(struct rc_api_call *call, struct rc_text *text);
+void rc_api_fail(struct rc_api_call *call, const struct rc_api_fault *fault);
+/* Before its records are written: from now on the call waits for answers, up to RC_API_ANSWER_MS. Full tables as a fault. */
+int rc_api_ask(struct rc_api_call *call, struct rc_api_fault *fault);
+/* The tag of a record. */
+struct rc_call_tag rc_api_tag(const struct rc_api_call *call, uint32_t item);
 /* Gives body and arena back. */
-void rc_api_release_body(struct rc_api *api, struct rc_api_call *call);
+void rc_api_release_body(struct rc_api_call *call);
 /* Room for decoded strings; -ENOMEM as a fault. */
-int rc_api_arena(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_arena(struct rc_api_call *call, struct rc_api_fault *fault);
 
-/* --- api_json.c --- */
+/* --- json.c --- */
 
 enum rc_api_member {
     RC_API_CHANNEL,
@@ -223,13 +205,13 @@ enum rc_api_member {
 int rc_api_members(struct rc_span object, uint32_t flags, struct rc_json_value members[RC_API_MEMBER_COUNT],
                    struct rc_api_fault *fault);
 /* The same of the call's whole body, which must be UTF-8. */
-int rc_api_body_members(struct rc_api *api, struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
+int rc_api_body_members(struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
                         struct rc_api_fault *fault);
 /* The text of a string member, 1 to `bytes_max` bytes once decoded. */
 int rc_api_string(struct rc_api_call *call, const struct rc_json_value *value, const char *name, size_t bytes_max,
                   struct rc_span *out, struct rc_api_fault *fault);
 /* A channel's name. */
-int rc_api_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+int rc_api_channel(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
                    struct rc_api_fault *fault);
 /* Strict base64 (RFC 4648 4); decoded into the arena. */
 int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
@@ -237,44 +219,45 @@ int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, s
 
 /* --- routes --- */
 
-int rc_api_publish(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_broadcast(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_subscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_unsubscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_disconnect(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_instances(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_publish(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_broadcast(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 
-/* --- what comes down --- */
+/* --- what they ask, and what comes down --- */
 
-/* api_publish.c: writes the messages that are not sent yet. */
-void rc_api_send(struct rc_api *api, struct rc_api_call *call);
-/* A message of the call is sequenced, or refused; `found` as the target's worker says. */
-void rc_api_message_answered(struct rc_api *api, struct rc_api_call *call, const struct rc_call_tag *tag,
-                             const struct rc_envelope *head);
-void rc_api_direct_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
+/* publish.c: writes the messages that are not sent yet. */
+void rc_api_send(struct rc_api_call *call);
+/* Of a call with messages: one is sequenced, or refused, or its target's worker says whether that is there. */
+void rc_api_published(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* A text for the messages answered so far. */
 void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call);
-/* api_ask.c */
-void rc_api_asked(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
-void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
-void rc_api_lists_free(struct rc_api_call *call);
+/* ask.c: whom the relay asked, or the reply of one of them. */
+void rc_api_gathered(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* A query's value; `*span` is empty when it is not there. */
 int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
                       struct rc_span *span, struct rc_api_fault *fault);
 /* The query's `limit`, a number from 1 to `most`; `otherwise` when it is not there. */
 int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t most, struct rc_api_fault *fault);
-/* api_query.c */
-void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view);
-/* api_serve.c */
+/* query.c: the relay's answer. */
+void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
+/* serve.c: another worker's call. */
 void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view);
 /* An RC_DOWN_DIRECT of a call was handled: is its client here? */
 void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view);
+/* Goes on with lists of channels in bounded steps; true while there is more to do. */
+bool rc_api_work(struct rc_api *api);
 void rc_api_scans_free(struct rc_api *api);
-/* api_stats.c */
+/* stats.c */
 void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample);
+/* For /metrics: the answer if the client wants JSON. */
+bool rc_api_wants_json(const struct rc_http_request *request);
+int rc_api_metrics_json(struct rc_api *api, struct rc_text *text);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
 #include "worker/gate/permission.h"
 #include "worker/ws/frame.h"
 
@@ -20,10 +21,10 @@ struct question {
     uint16_t close_code;
 };
 
-static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_call_operation operation,
-               const struct question *question, struct rc_api_fault *fault)
+static int ask(struct rc_api_call *call, enum rc_call_operation operation, const struct question *question,
+               struct rc_api_fault *fault)
 {
-    struct rc_sessions *sessions = api->sessions;
+    struct rc_sessions *sessions = call->api->sessions;
     uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + RC_CLIENT_ID_BYTES_MAX];
     const struct rc_call_head head = {.operation = (uint8_t)operation,
                                       .user_bytes = (uint8_t)question->user.count,
@@ -31,7 +32,10 @@ static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_call_operat
                                       .client_bytes = (uint8_t)question->foreign.count,
                                       .close_code = question->close_code,
                                       .limit = (uint16_t)call->limit};
-    const struct rc_call_tag tag = rc_api_tag(api, call, 0);
+    if (rc_api_ask(call, fault) < 0) {
+        return -EINVAL;
+    }
+    const struct rc_call_tag tag = rc_api_tag(call, 0);
     size_t used = sizeof(head);
     memcpy(data, &head, sizeof(head));
     if (question->user.count > 0) {
@@ -61,16 +65,16 @@ static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_call_operat
     }
     call->operation = operation;
     call->by_user = question->user.count > 0;
-    rc_api_release_body(api, call);
-    rc_api_wait(api, call, RC_API_WAITING);
+    rc_api_release_body(call);
+    call->state = RC_API_WAITING;
     return 0;
 }
 
 /* Exactly one of client and user. */
-static int read_whom(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
-                     struct question *question, struct rc_api_fault *fault)
+static int read_whom(struct rc_api_call *call, const struct rc_json_value *members, struct question *question,
+                     struct rc_api_fault *fault)
 {
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = call->api->sessions->control;
     const struct rc_json_value *client = &members[RC_API_CLIENT];
     const struct rc_json_value *user = &members[RC_API_USER];
     struct rc_span id;
@@ -83,7 +87,8 @@ static int read_whom(struct rc_api *api, struct rc_api_call *call, const struct 
         return 0;
     }
     if (user->type != RC_JSON_NONE) {
-        return rc_api_string(call, user, "user", RC_CHANNEL_NAME_MAX - strlen("user:"), &question->user, fault);
+        return rc_api_string(call, user, "user", RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES, &question->user,
+                             fault);
     }
     if (rc_api_string(call, client, "client", RC_CLIENT_ID_BYTES_MAX, &id, fault) < 0) {
         return -EINVAL;
@@ -93,7 +98,7 @@ static int read_whom(struct rc_api *api, struct rc_api_call *call, const struct 
     case RC_CLIENT_ID_LOCAL:
         return 0;
     case RC_CLIENT_ID_FOREIGN:
-        if (api->sessions->config->redis.url.text[0] != '\0') {
+        if (call->api->sessions->config->redis.url.text[0] != '\0') {
             question->client = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
             question->foreign = id;
             return 0;
@@ -106,39 +111,38 @@ static int read_whom(struct rc_api *api, struct rc_api_call *call, const struct 
     return rc_api_fault(fault, 404, "no such client");
 }
 
-static int subscription(struct rc_api *api, struct rc_api_call *call, enum rc_call_operation operation,
-                        struct rc_api_fault *fault)
+static int subscription(struct rc_api_call *call, enum rc_call_operation operation, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct question question = {0};
-    if (rc_api_body_members(api, call, members, fault) < 0 ||
-        rc_api_channel(api, call, &members[RC_API_CHANNEL], &question.channel, fault) < 0 ||
-        read_whom(api, call, members, &question, fault) < 0) {
+    if (rc_api_body_members(call, members, fault) < 0 ||
+        rc_api_channel(call, &members[RC_API_CHANNEL], &question.channel, fault) < 0 ||
+        read_whom(call, members, &question, fault) < 0) {
         return -EINVAL;
     }
     if (rc_permission_reserved(question.channel)) {
         return rc_api_fault(fault, 403, "connections are in this channel by themselves");
     }
-    return ask(api, call, operation, &question, fault);
+    return ask(call, operation, &question, fault);
 }
 
-int rc_api_subscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return subscription(api, call, RC_CALL_SUBSCRIBE, fault);
+    return subscription(call, RC_CALL_SUBSCRIBE, fault);
 }
 
-int rc_api_unsubscribe(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return subscription(api, call, RC_CALL_UNSUBSCRIBE, fault);
+    return subscription(call, RC_CALL_UNSUBSCRIBE, fault);
 }
 
-int rc_api_disconnect(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct question question = {.close_code = RC_CLOSE_DISCONNECTED,
                                 .text = rc_span_text(rc_close_reason(RC_CLOSE_DISCONNECTED))};
     uint64_t code = RC_CLOSE_DISCONNECTED;
-    if (rc_api_body_members(api, call, members, fault) < 0 || read_whom(api, call, members, &question, fault) < 0) {
+    if (rc_api_body_members(call, members, fault) < 0 || read_whom(call, members, &question, fault) < 0) {
         return -EINVAL;
     }
     if (members[RC_API_CODE].type != RC_JSON_NONE &&
@@ -151,14 +155,14 @@ int rc_api_disconnect(struct rc_api *api, struct rc_api_call *call, struct rc_ap
             0) {
         return -EINVAL;
     }
-    return ask(api, call, RC_CALL_DISCONNECT, &question, fault);
+    return ask(call, RC_CALL_DISCONNECT, &question, fault);
 }
 
 int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
                       struct rc_span *span, struct rc_api_fault *fault)
 {
     *span = (struct rc_span){0};
-    const int bytes = rc_http_query_find(call->query, name, out, capacity);
+    const int bytes = rc_http_query_find(call->exchange->request->query, name, out, capacity);
     if (bytes == -ENOENT) {
         return 0;
     }
@@ -184,7 +188,7 @@ int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t mo
     return 0;
 }
 
-int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     char prefix[RC_CHANNEL_NAME_MAX];
     char cursor[RC_CHANNEL_NAME_MAX];
@@ -195,7 +199,7 @@ int rc_api_channels(struct rc_api *api, struct rc_api_call *call, struct rc_api_
         return -EINVAL;
     }
     call->listing = true;
-    return ask(api, call, RC_CALL_CHANNELS, &question, fault);
+    return ask(call, RC_CALL_CHANNELS, &question, fault);
 }
 
 /* --- putting together --- */
@@ -283,7 +287,7 @@ static void put_channels(struct rc_text *text, const struct rc_api_call *call, s
     put_scope(text, call);
 }
 
-static void finish_channels(struct rc_api *api, struct rc_api_call *call)
+static void finish_channels(struct rc_api_call *call)
 {
     struct rc_text text = {0};
     struct entry end;
@@ -299,10 +303,10 @@ static void finish_channels(struct rc_api *api, struct rc_api_call *call)
         put_channels(&text, call, entries, count, &end);
     }
     free(entries);
-    rc_api_finish(api, call, &text);
+    rc_api_finish(call, &text);
 }
 
-static void finish_affected(struct rc_api *api, struct rc_api_call *call)
+static void finish_affected(struct rc_api_call *call)
 {
     static const char *const names[] = {[RC_CALL_SUBSCRIBE] = "subscribed",
                                         [RC_CALL_UNSUBSCRIBE] = "unsubscribed",
@@ -318,16 +322,16 @@ static void finish_affected(struct rc_api *api, struct rc_api_call *call)
         } else {
             rc_api_fault(&fault, 404, "no such client");
         }
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     rc_text_put(&text, "{\"%s\":%llu", names[call->operation], (unsigned long long)call->affected);
     put_scope(&text, call);
-    rc_api_finish(api, call, &text);
+    rc_api_finish(call, &text);
 }
 
 /* Everybody who was asked has replied? */
-static void settle(struct rc_api *api, struct rc_api_call *call)
+static void settle(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
     if (!call->asked_known || (call->asked.scope == RC_CALL_SCOPE_ALL && !call->others_done) ||
@@ -336,35 +340,35 @@ static void settle(struct rc_api *api, struct rc_api_call *call)
     }
     if (call->busy) {
         rc_api_fault(&fault, 503, "a worker has too much to do for this: try again");
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
     } else if (call->operation == RC_CALL_CHANNELS) {
-        finish_channels(api, call);
+        finish_channels(call);
     } else {
-        finish_affected(api, call);
+        finish_affected(call);
     }
 }
 
-void rc_api_asked(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+static void asked(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     struct rc_api_fault fault;
     if (view->head.data_bytes != sizeof(call->asked)) {
-        rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        rc_metric_add(call->api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    if (view->head.code == 404) {
+    if (view->head.code == RC_CODE_NOT_FOUND) {
         rc_api_fault(&fault, 404, "no such client");
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     if (view->head.code != 0) {
         rc_api_fault(&fault, 503, "not everybody could be asked: try again");
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     memcpy(&call->asked, view->data, sizeof(call->asked));
     call->local |= call->asked.scope == RC_CALL_SCOPE_LOCAL;
     call->asked_known = true;
-    settle(api, call);
+    settle(call);
 }
 
 static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head, const struct rc_envelope_view *view)
@@ -393,16 +397,17 @@ static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head
 }
 
 /* Of a worker of this host: each replies once, though a relay that was started in between asks twice. */
-static bool count_reply(const struct rc_api *api, struct rc_api_call *call, uint32_t worker)
+static bool count_reply(struct rc_api_call *call, uint32_t worker)
 {
-    if (worker >= api->sessions->control->worker_count || (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
+    if (worker >= call->api->sessions->control->worker_count ||
+        (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
         return false;
     }
     call->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
     return true;
 }
 
-void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+static void replied(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     const uint32_t worker = view->head.origin.worker;
     struct rc_reply_head head;
@@ -411,7 +416,7 @@ void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct r
         call->others_done |= (head.flags & RC_REPLY_LAST) != 0;
         call->local |= (head.flags & RC_REPLY_LOCAL) != 0;
         call->incomplete |= (head.flags & RC_REPLY_INCOMPLETE) != 0;
-    } else if (!count_reply(api, call, worker)) {
+    } else if (!count_reply(call, worker)) {
         return;
     }
     call->local |= (head.flags & RC_REPLY_UNCONFIRMED) != 0;
@@ -422,15 +427,14 @@ void rc_api_replied(struct rc_api *api, struct rc_api_call *call, const struct r
     } else if (!keep_list(call, &head, view)) {
         call->busy = true;
     }
-    settle(api, call);
+    settle(call);
 }
 
-void rc_api_lists_free(struct rc_api_call *call)
+void rc_api_gathered(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    for (uint32_t i = 0; i < call->list_count; i++) {
-        free(call->lists[i].bytes);
+    if (type == RC_DOWN_REPLY) {
+        replied(call, view);
+    } else if (type == RC_DOWN_ANSWER) {
+        asked(call, view);
     }
-    free(call->lists);
-    call->lists = NULL;
-    call->list_count = 0;
 }

@@ -57,14 +57,14 @@ int rc_api_members(struct rc_span object, uint32_t flags, struct rc_json_value m
     return got < 0 ? json_fault(fault, got, rc_json_offset(&cursor)) : 0;
 }
 
-int rc_api_body_members(struct rc_api *api, struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
+int rc_api_body_members(struct rc_api_call *call, struct rc_json_value members[RC_API_MEMBER_COUNT],
                         struct rc_api_fault *fault)
 {
-    if (call->byte_count == 0) {
+    if (call->exchange->byte_count == 0) {
         return rc_api_fault(fault, 400, "there is no body: send a JSON object");
     }
-    if (rc_api_arena(api, call, fault) < 0 ||
-        rc_api_members(rc_span_of(call->bytes, call->byte_count), RC_JSON_CHECK_UTF8, members, fault) < 0) {
+    if (rc_api_arena(call, fault) < 0 || rc_api_members(rc_span_of(call->exchange->bytes, call->exchange->byte_count),
+                                                        RC_JSON_CHECK_UTF8, members, fault) < 0) {
         return -EINVAL;
     }
     const struct rc_json_value *key = &members[RC_API_IDEMPOTENCY_KEY];
@@ -108,10 +108,10 @@ int rc_api_string(struct rc_api_call *call, const struct rc_json_value *value, c
     return 0;
 }
 
-int rc_api_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+int rc_api_channel(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
                    struct rc_api_fault *fault)
 {
-    const uint32_t bytes_max = api->sessions->config->limits.max_channel_name;
+    const uint32_t bytes_max = call->exchange->exchanges->config->limits.max_channel_name;
     if (value->type == RC_JSON_NONE) {
         return rc_api_fault(fault, 400, "channel is missing");
     }

@@ -40,8 +40,8 @@ static int check_exclude(struct rc_api_call *call, const struct rc_json_value *v
 }
 
 /* data, data_base64, exclude and (of a publish) key of an object. */
-static int read_message(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
-                        struct rc_api_message *message, struct rc_api_fault *fault)
+static int read_message(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
+                        struct rc_api_fault *fault)
 {
     const struct rc_json_value *data = &members[RC_API_DATA];
     const struct rc_json_value *base64 = &members[RC_API_DATA_BASE64];
@@ -63,8 +63,8 @@ static int read_message(struct rc_api *api, struct rc_api_call *call, const stru
     /* In a record an excluded client takes no more than its id between quotes does here. */
     const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
                             message->key.count + message->exclude.count + message->data.count;
-    if (message->data.count > api->sessions->config->limits.max_message_size_bytes ||
-        record > rc_ring_payload_max(&api->sessions->uplink->up)) {
+    if (message->data.count > call->api->sessions->config->limits.max_message_size_bytes ||
+        record > rc_ring_payload_max(&call->api->sessions->uplink->up)) {
         return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
     }
     return 0;
@@ -99,29 +99,28 @@ static int count_elements(const struct rc_json_value *array, const char *name, u
 }
 
 /* The server's own channels: a user's may be published to from here, everybody's has a call of its own. */
-static int publish_channel(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *value,
-                           struct rc_span *out, struct rc_api_fault *fault)
+static int publish_channel(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
+                           struct rc_api_fault *fault)
 {
-    if (rc_api_channel(api, call, value, out, fault) < 0) {
+    if (rc_api_channel(call, value, out, fault) < 0) {
         return -EINVAL;
     }
     return rc_span_equal(*out, RC_SPAN("*")) ? rc_api_fault(fault, 403, "everybody is reached by /api/broadcast") : 0;
 }
 
-static int read_channels(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members,
-                         struct rc_api_fault *fault)
+static int read_channels(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_fault *fault)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_api_message message = {0};
     uint32_t count = 0;
     if (count_elements(&members[RC_API_CHANNELS], "channels", &count, fault) < 0 ||
-        read_message(api, call, members, &message, fault) < 0 || allocate_messages(call, count, fault) < 0) {
+        read_message(call, members, &message, fault) < 0 || allocate_messages(call, count, fault) < 0) {
         return -EINVAL;
     }
     int got = rc_json_array_begin(&cursor, members[RC_API_CHANNELS].raw, 0);
     while (got >= 0 && (got = rc_json_array_next(&cursor, &name)) == 1) {
-        if (publish_channel(api, call, &name, &message.channel, fault) < 0) {
+        if (publish_channel(call, &name, &message.channel, fault) < 0) {
             return -EINVAL;
         }
         call->messages[call->message_count++] = message;
@@ -129,8 +128,7 @@ static int read_channels(struct rc_api *api, struct rc_api_call *call, const str
     return 0;
 }
 
-static int read_batch(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *array,
-                      struct rc_api_fault *fault)
+static int read_batch(struct rc_api_call *call, const struct rc_json_value *array, struct rc_api_fault *fault)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value element;
@@ -146,8 +144,8 @@ static int read_batch(struct rc_api *api, struct rc_api_call *call, const struct
             return rc_api_fault(fault, 400, "messages[%u] must be an object", call->message_count);
         }
         if (rc_api_members(element.raw, 0, members, fault) < 0 ||
-            publish_channel(api, call, &members[RC_API_CHANNEL], &message->channel, fault) < 0 ||
-            read_message(api, call, members, message, fault) < 0) {
+            publish_channel(call, &members[RC_API_CHANNEL], &message->channel, fault) < 0 ||
+            read_message(call, members, message, fault) < 0) {
             return -EINVAL;
         }
         call->message_count++;
@@ -155,10 +153,10 @@ static int read_batch(struct rc_api *api, struct rc_api_call *call, const struct
     return 0;
 }
 
-int rc_api_publish(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_publish(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
-    if (rc_api_body_members(api, call, members, fault) < 0) {
+    if (rc_api_body_members(call, members, fault) < 0) {
         return -EINVAL;
     }
     const int forms = (members[RC_API_CHANNEL].type != RC_JSON_NONE) + (members[RC_API_CHANNELS].type != RC_JSON_NONE) +
@@ -168,65 +166,65 @@ int rc_api_publish(struct rc_api *api, struct rc_api_call *call, struct rc_api_f
     }
     int rc;
     if (members[RC_API_CHANNELS].type != RC_JSON_NONE) {
-        rc = read_channels(api, call, members, fault);
+        rc = read_channels(call, members, fault);
     } else if (members[RC_API_MESSAGES].type != RC_JSON_NONE) {
-        rc = read_batch(api, call, &members[RC_API_MESSAGES], fault);
+        rc = read_batch(call, &members[RC_API_MESSAGES], fault);
     } else {
         rc = allocate_messages(call, 1, fault);
         if (rc == 0) {
-            rc = publish_channel(api, call, &members[RC_API_CHANNEL], &call->messages[0].channel, fault);
+            rc = publish_channel(call, &members[RC_API_CHANNEL], &call->messages[0].channel, fault);
         }
         if (rc == 0) {
-            rc = read_message(api, call, members, &call->messages[0], fault);
+            rc = read_message(call, members, &call->messages[0], fault);
         }
         call->message_count = 1;
     }
     if (rc == 0) {
-        rc_api_send(api, call);
+        rc_api_send(call);
     }
     return rc;
 }
 
-int rc_api_broadcast(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_broadcast(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
-    if (rc_api_body_members(api, call, members, fault) < 0 || allocate_messages(call, 1, fault) < 0 ||
-        read_message(api, call, members, &call->messages[0], fault) < 0) {
+    if (rc_api_body_members(call, members, fault) < 0 || allocate_messages(call, 1, fault) < 0 ||
+        read_message(call, members, &call->messages[0], fault) < 0) {
         return -EINVAL;
     }
     call->messages[0].channel = RC_SPAN("*");
     call->message_count = 1;
-    rc_api_send(api, call);
+    rc_api_send(call);
     return 0;
 }
 
-int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_sessions *sessions = api->sessions;
+    const struct rc_sessions *sessions = call->api->sessions;
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct rc_span client;
-    if (rc_api_body_members(api, call, members, fault) < 0) {
+    if (rc_api_body_members(call, members, fault) < 0) {
         return -EINVAL;
     }
     if (members[RC_API_CLIENT].type == RC_JSON_NONE) {
         return rc_api_fault(fault, 400, "client is missing");
     }
     if (rc_api_string(call, &members[RC_API_CLIENT], "client", RC_CLIENT_ID_BYTES_MAX, &client, fault) < 0 ||
-        allocate_messages(call, 1, fault) < 0 || read_message(api, call, members, &call->messages[0], fault) < 0) {
+        allocate_messages(call, 1, fault) < 0 || read_message(call, members, &call->messages[0], fault) < 0) {
         return -EINVAL;
     }
     call->message_count = 1;
     switch (rc_client_id_read((const char *)client.bytes, client.count, sessions->control->instance_id,
                               sessions->control->boot_nonce, &call->target)) {
     case RC_CLIENT_ID_LOCAL:
-        rc_api_send(api, call);
+        rc_api_send(call);
         return 0;
     case RC_CLIENT_ID_FOREIGN:
         if (sessions->config->redis.url.text[0] != 0) {
             /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
             call->target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
             call->messages[0].channel = client;
-            rc_api_send(api, call);
+            rc_api_send(call);
             return 0;
         }
         break;
@@ -241,10 +239,10 @@ int rc_api_direct(struct rc_api *api, struct rc_api_call *call, struct rc_api_fa
 /* --- sending --- */
 
 /* As for clients: ids of this host become refs, those of others stay text, those of nobody are left out. */
-static void put_exclusion(struct rc_api *api, struct rc_api_call *call, struct rc_span array,
-                          struct rc_client_ref *refs, char *text, struct rc_envelope_view *view)
+static void put_exclusion(struct rc_api_call *call, struct rc_span array, struct rc_client_ref *refs, char *text,
+                          struct rc_envelope_view *view)
 {
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = call->api->sessions->control;
     struct rc_json_cursor cursor;
     struct rc_json_value value;
     struct rc_api_fault fault;
@@ -275,13 +273,13 @@ static void put_exclusion(struct rc_api *api, struct rc_api_call *call, struct r
     call->arena_used = arena_used;
 }
 
-static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
+static int send_one(struct rc_api_call *call, uint32_t item)
 {
-    struct rc_sessions *sessions = api->sessions;
+    struct rc_sessions *sessions = call->api->sessions;
     const struct rc_api_message *message = &call->messages[item];
     const bool direct = call->route->run == rc_api_direct;
     const bool everybody = call->route->run == rc_api_broadcast;
-    const struct rc_call_tag tag = rc_api_tag(api, call, item);
+    const struct rc_call_tag tag = rc_api_tag(call, item);
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
     char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
     struct rc_envelope_view view = {
@@ -301,7 +299,7 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
         .data = message->data.bytes,
     };
     if (!direct) {
-        put_exclusion(api, call, message->exclude, refs, text, &view);
+        put_exclusion(call, message->exclude, refs, text, &view);
     }
     const int rc = rc_uplink_write(sessions->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
     if (rc == 0) {
@@ -313,24 +311,28 @@ static int send_one(struct rc_api *api, struct rc_api_call *call, uint32_t item)
     return rc;
 }
 
-void rc_api_send(struct rc_api *api, struct rc_api_call *call)
+void rc_api_send(struct rc_api_call *call)
 {
-    struct rc_sessions *sessions = api->sessions;
     struct rc_api_fault fault;
     int rc = 0;
-    while (call->sent < call->message_count && (rc = send_one(api, call, call->sent)) == 0) {
+    if (call->state == RC_API_BEGUN && rc_api_ask(call, &fault) < 0) {
+        rc_api_fail(call, &fault);
+        return;
+    }
+    while (call->sent < call->message_count && (rc = send_one(call, call->sent)) == 0) {
         call->sent++;
     }
     if (call->sent == call->message_count) {
         free(call->messages);
         call->messages = NULL;
-        rc_api_release_body(api, call);
-        rc_api_wait(api, call, RC_API_WAITING);
+        rc_api_release_body(call);
+        call->state = RC_API_WAITING;
         return;
     }
     if (rc == -EAGAIN && call->sent > 0) {
-        rc_waiters_add(&sessions->uplink->waiters, call->slot); /* the rest of the batch goes when there is room */
-        rc_api_wait(api, call, RC_API_SENDING);
+        /* The rest of the batch goes when there is room. */
+        rc_waiters_add(&call->api->sessions->uplink->waiters, call->exchange->connection);
+        call->state = RC_API_SENDING;
         return;
     }
     if (rc == -EMSGSIZE) {
@@ -338,7 +340,7 @@ void rc_api_send(struct rc_api *api, struct rc_api_call *call)
     } else {
         rc_api_fault(&fault, 503, "the server cannot take messages now: try again");
     }
-    rc_api_fail(api, call, &fault);
+    rc_api_fail(call, &fault);
 }
 
 /* --- answers --- */
@@ -362,7 +364,7 @@ void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
     rc_text_put(text, "]");
 }
 
-static void message_done(struct rc_api *api, struct rc_api_call *call)
+static void message_done(struct rc_api_call *call)
 {
     if (call->answered < call->message_count || call->state != RC_API_WAITING) {
         return;
@@ -371,48 +373,57 @@ static void message_done(struct rc_api *api, struct rc_api_call *call)
     rc_text_put(&text, "{");
     rc_api_put_published(&text, call);
     rc_text_put(&text, "}\n");
-    rc_api_finish(api, call, &text);
+    rc_api_finish(call, &text);
 }
 
-void rc_api_message_answered(struct rc_api *api, struct rc_api_call *call, const struct rc_call_tag *tag,
-                             const struct rc_envelope *head)
+static void message_answered(struct rc_api_call *call, const struct rc_call_tag *tag, const struct rc_envelope *head)
 {
     struct rc_api_fault fault;
     if (tag->item >= call->sent || call->sequences[tag->item] != 0) {
         return;
     }
     if (head->code != 0) {
-        if (head->code == 404) {
-            rc_metric_add(api->sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        if (head->code == RC_CODE_NOT_FOUND) {
+            rc_metric_add(call->api->sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
             rc_api_fault(&fault, 404, "no such client");
-        } else if (head->code == 413) {
+        } else if (head->code == RC_CODE_TOO_LARGE) {
             rc_api_fault(&fault, 413, "the message does not fit the server's rings");
         } else {
             rc_api_fault(&fault, 503, "the message could not be routed: try again");
         }
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     const bool duplicate = (head->flags & RC_ENVELOPE_DUPLICATE) != 0;
     call->sequences[tag->item] = duplicate ? head->position : head->sequence;
     call->answered++;
     call->duplicates += duplicate ? 1 : 0;
-    message_done(api, call);
+    message_done(call);
 }
 
-void rc_api_direct_replied(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+static void direct_replied(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     struct rc_reply_head reply;
     struct rc_api_fault fault;
     memcpy(&reply, view->data, sizeof(reply));
     if (!(reply.flags & RC_REPLY_FOUND)) {
         rc_api_fault(&fault, 404, "no such client");
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     if (call->sent > 0 && call->sequences[0] == 0) {
         call->sequences[0] = view->head.position;
         call->answered++;
-        message_done(api, call);
+        message_done(call);
+    }
+}
+
+void rc_api_published(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    struct rc_call_tag tag;
+    if (type == RC_DOWN_REPLY) {
+        direct_replied(call, view);
+    } else if (type != RC_DOWN_QUERY && rc_call_tag_read(view, &tag)) {
+        message_answered(call, &tag, &view->head);
     }
 }

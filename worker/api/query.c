@@ -9,11 +9,13 @@
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
-static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel,
-               struct rc_api_fault *fault)
+static int ask(struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel, struct rc_api_fault *fault)
 {
-    struct rc_sessions *sessions = api->sessions;
-    const struct rc_call_tag tag = rc_api_tag(api, call, 0);
+    struct rc_sessions *sessions = call->api->sessions;
+    if (rc_api_ask(call, fault) < 0) {
+        return -EINVAL;
+    }
+    const struct rc_call_tag tag = rc_api_tag(call, 0);
     const struct rc_query_head head = {.kind = (uint8_t)kind, .limit = (uint16_t)call->limit};
     struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
                                              .flags = RC_ENVELOPE_API,
@@ -27,28 +29,28 @@ static int ask(struct rc_api *api, struct rc_api_call *call, enum rc_query_kind 
         return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
     }
     call->question = kind;
-    rc_api_wait(api, call, RC_API_WAITING);
+    call->state = RC_API_WAITING;
     return 0;
 }
 
-static int ask_user(struct rc_api *api, struct rc_api_call *call, struct rc_span user, struct rc_api_fault *fault)
+static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api_fault *fault)
 {
     char name[RC_CHANNEL_NAME_MAX];
-    const size_t head = strlen("user:");
+    const size_t head = RC_USER_CHANNEL_HEAD_BYTES;
     const struct rc_span channel = rc_span_of(name, head + user.count);
-    memcpy(name, "user:", head);
+    memcpy(name, RC_USER_CHANNEL_HEAD, head);
     memcpy(name + head, user.bytes, user.count);
     if (rc_channel_name_check(name, channel.count, sizeof(name)) < 0) {
         return rc_api_fault(fault, 400, "user has characters that are not allowed");
     }
-    return ask(api, call, RC_QUERY_USER, channel, fault);
+    return ask(call, RC_QUERY_USER, channel, fault);
 }
 
-int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_config *config = api->sessions->config;
+    const struct rc_config *config = call->api->sessions->config;
     char channel[RC_CHANNEL_NAME_MAX];
-    char user[RC_CHANNEL_NAME_MAX - 5];
+    char user[RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES];
     struct rc_span name;
     struct rc_span id;
     if (rc_api_query_text(call, "channel", channel, sizeof(channel), &name, fault) < 0 ||
@@ -60,10 +62,10 @@ int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_
         return rc_api_fault(fault, 400, "one of channel and user, not both");
     }
     if (id.count > 0) {
-        return ask_user(api, call, id, fault);
+        return ask_user(call, id, fault);
     }
     if (name.count == 0) {
-        return ask(api, call, RC_QUERY_USERS, name, fault);
+        return ask(call, RC_QUERY_USERS, name, fault);
     }
     if (rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
         return rc_api_fault(fault, 400, "the channel's name is too long or has characters that are not allowed");
@@ -71,12 +73,12 @@ int rc_api_presence(struct rc_api *api, struct rc_api_call *call, struct rc_api_
     if (!rc_config_namespace_of(config, channel, name.count)->presence) {
         return rc_api_fault(fault, 501, "presence is off for this channel's namespace");
     }
-    return ask(api, call, RC_QUERY_CHANNEL, name, fault);
+    return ask(call, RC_QUERY_CHANNEL, name, fault);
 }
 
-int rc_api_instances(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return ask(api, call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
+    return ask(call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
 }
 
 /* --- answering ------------------------------------------------------------------------------------------------------- */
@@ -117,7 +119,8 @@ static void put_user(struct rc_text *text, struct rc_span name, struct rc_span e
     struct rc_query_entry entry;
     const bool online = rc_query_entry_next(&entries, &entry);
     rc_text_put(text, "{\"user\":");
-    rc_text_put_json(text, rc_span_of(name.bytes + strlen("user:"), name.count - strlen("user:")));
+    rc_text_put_json(text,
+                     rc_span_of(name.bytes + RC_USER_CHANNEL_HEAD_BYTES, name.count - RC_USER_CHANNEL_HEAD_BYTES));
     rc_text_put(text, ",\"online\":%s,\"instances\":[", online ? "true" : "false");
     if (online) {
         put_ids(text, entry.instances);
@@ -160,16 +163,19 @@ static void put_instances(struct rc_text *text, const struct rc_api *api, const 
     rc_text_put(text, "],\"more\":%s", (answer->flags & RC_QUERY_MORE) != 0 ? "true" : "false");
 }
 
-void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct rc_envelope_view *view)
+void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     struct rc_query_answer answer;
     struct rc_api_fault fault;
     struct rc_text text = {0};
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    if (type != RC_DOWN_QUERY) {
+        return;
+    }
     if (view->head.code != 0 || view->head.data_bytes < sizeof(answer) ||
-        (call->question == RC_QUERY_USER && name.count <= strlen("user:"))) {
+        (call->question == RC_QUERY_USER && name.count <= RC_USER_CHANNEL_HEAD_BYTES)) {
         rc_api_fault(&fault, 503, "too many such questions at once: try again");
-        rc_api_fail(api, call, &fault);
+        rc_api_fail(call, &fault);
         return;
     }
     memcpy(&answer, view->data, sizeof(answer));
@@ -185,9 +191,9 @@ void rc_api_queried(struct rc_api *api, struct rc_api_call *call, const struct r
         rc_text_put(&text, "{\"users\":%llu", (unsigned long long)answer.users);
         break;
     case RC_QUERY_INSTANCES:
-        put_instances(&text, api, &answer, entries);
+        put_instances(&text, call->api, &answer, entries);
         break;
     }
     rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");
-    rc_api_finish(api, call, &text);
+    rc_api_finish(call, &text);
 }

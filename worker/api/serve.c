@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
 #include "common/base/log.h"
 
 #define SCAN_STEP 4096u /* channels looked at before the loop goes on with other things */
@@ -75,9 +76,8 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
         rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    const struct rc_client *client =
-        target->worker == api->sessions->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
-    const bool here = client != NULL && client->state == RC_CLIENT_OPEN;
+    const bool here =
+        rc_session_is_here(api->sessions, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (may_reply(api)) {
         reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
@@ -166,10 +166,10 @@ static bool act(struct rc_sessions *sessions, uint32_t client, const struct serv
 static int user_clients(struct rc_sessions *sessions, struct rc_span user, struct rc_index_list *clients)
 {
     const struct rc_truth *truth = sessions->truth;
-    uint8_t name[sizeof("user:") - 1 + RC_CALL_TEXT_MAX];
-    memcpy(name, "user:", 5);
-    memcpy(name + 5, user.bytes, user.count);
-    const struct rc_span channel_name = rc_span_of(name, 5 + user.count);
+    uint8_t name[RC_USER_CHANNEL_HEAD_BYTES + RC_CALL_TEXT_MAX];
+    memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
+    memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
+    const struct rc_span channel_name = rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count);
     const uint32_t index =
         channel_name.count > RC_CHANNEL_NAME_MAX
             ? 0
@@ -198,21 +198,19 @@ static int user_clients(struct rc_sessions *sessions, struct rc_span user, struc
 static void serve_connections(struct rc_api *api, const struct served *served)
 {
     struct rc_sessions *sessions = api->sessions;
-    const struct rc_truth *truth = sessions->truth;
     const struct rc_client_ref *client = &served->view.head.target;
     struct rc_reply_head head = {0};
     struct rc_span channel = {0};
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
-        rc_uplink_flush(sessions->uplink);
-        if (sessions->uplink->blocked) { /* its interest would wait behind others, and the reply would not */
+        rc_interests_flush(sessions->interests);
+        if (sessions->interests->blocked) { /* its interest would wait behind others, and the reply would not */
             head.flags = RC_REPLY_BUSY;
             reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
             return;
         }
     }
     if (client->random != 0) {
-        if (client->worker == sessions->worker && rc_truth_named(truth, client->slot, client->random) != NULL &&
-            is_open(sessions, client->slot)) {
+        if (rc_session_is_here(sessions, client) && is_open(sessions, client->slot)) {
             head.flags = RC_REPLY_FOUND;
             head.count = act(sessions, client->slot, served);
         }
@@ -229,7 +227,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
     }
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
         /* The interest goes up before the reply: whoever publishes after the answer is heard. */
-        rc_uplink_flush(sessions->uplink);
+        rc_interests_flush(sessions->interests);
         if (head.count > 0) {
             channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
         }

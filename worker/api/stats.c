@@ -175,8 +175,9 @@ static void put_process(struct rc_text *text, const struct rc_control *control, 
                 (unsigned long long)figures.rss_kb * 1024, (double)figures.cpu_ticks / (double)sysconf(_SC_CLK_TCK));
 }
 
-int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fault *fault)
+int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
 {
+    struct rc_api *api = call->api;
     const struct rc_control *control = api->sessions->control;
     struct rc_text text = {0};
     (void)fault;
@@ -210,7 +211,7 @@ int rc_api_stats(struct rc_api *api, struct rc_api_call *call, struct rc_api_fau
         put_process(&text, control, i);
     }
     rc_text_put(&text, "]}\n");
-    rc_api_finish(api, call, &text);
+    rc_api_finish(call, &text);
     return 0;
 }
 

@@ -4,10 +4,10 @@
  * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the truth: of the wire in struct rc_socket, of who is
  * behind it in struct rc_client.
  *
- *   session.c  life: accepted, deadlines, closing, draining     input.c      bytes in, parked while reading is paused
- *   http.c     requests, the upgrade, end points                operation.c  what clients ask for
- *   peer.c     who the client is behind its proxies     cors.c       pages of other origins
- *   api*.c     the HTTP API: see api.h
+ *   life.c     accepted, deadlines, closing, draining         input.c      bytes in, parked while reading is paused
+ *   http.c     while it speaks HTTP, as worker/http sees it   operation.c  what clients ask for
+ *   upgrade.c  from a request to a client                     presence.c   who is in a channel: the relay is asked
+ *   peer.c     who the client is behind its proxies           down.c       what comes down from the relay, to whom it is for
  */
 #ifndef RC_WORKER_CLIENT_CLIENT_H
 #define RC_WORKER_CLIENT_CLIENT_H
@@ -21,17 +21,18 @@
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
-#include "worker/http/cors.h"
+#include "worker/http/exchange.h"
 #include "worker/http/parse.h"
 #include "worker/http/respond.h"
+#include "worker/http/route.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
+#include "worker/uplink/ask.h"
+#include "worker/uplink/interests.h"
 #include "worker/uplink/uplink.h"
 #include "worker/ws/inflate.h"
-
-struct rc_api;
 
 struct rc_sessions {
     const struct rc_control *control; /* borrowed */
@@ -40,8 +41,11 @@ struct rc_sessions {
     struct rc_io *io;                 /* borrowed */
     struct rc_hub *hub;               /* borrowed */
     struct rc_uplink *uplink;         /* borrowed */
+    struct rc_interests *interests;   /* borrowed */
+    struct rc_asks *asks;             /* borrowed */
     struct rc_metrics *metrics;       /* borrowed */
-    struct rc_api *api;               /* owned */
+    struct rc_exchanges exchanges;
+    struct rc_routes routes; /* of all rooms that answer requests */
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
@@ -50,8 +54,7 @@ struct rc_sessions {
     struct rc_pressure overload; /* as worker/overload says */
     struct rc_cidr_list trusted; /* http.trusted_proxies */
     uint32_t forwarded_sources;  /* http.forwarded_headers: enum rc_forwarded_source, or-ed */
-    struct rc_http_date date;
-    uint64_t randoms[32]; /* from getrandom, for client ids */
+    uint64_t randoms[32];        /* from getrandom, for client ids */
     uint32_t random_count;
     struct rc_operation_scratch scratch;
     struct rc_address_limit addresses;
@@ -66,11 +69,9 @@ struct rc_sessions {
 /* -ENOMEM. */
 int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
-                     struct rc_metrics *metrics, uint32_t worker);
+                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker);
 void rc_sessions_close(struct rc_sessions *sessions);
-/* Work that is done in bounded steps, once per loop; true while there is more. */
-bool rc_sessions_work(struct rc_sessions *sessions);
-/* True while API calls wait for their answers: 2 s at the most, since a draining worker takes no new ones. */
+/* True while requests wait for their answers: API calls for 2 s at the most, since a draining worker takes no new ones. */
 bool rc_sessions_answering(const struct rc_sessions *sessions);
 /* A new configuration is in force. */
 void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config);
@@ -99,18 +100,18 @@ void rc_sessions_uplink_room(struct rc_sessions *sessions);
 
 #define RC_SESSION_LINGER_MS 300u
 
-/* session.c */
+/* life.c */
 struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t client);
 struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t client);
+/* Is the client still who it was? */
+bool rc_session_is_here(const struct rc_sessions *sessions, const struct rc_client_ref *client);
 /* Ends the conversation with a close frame: `now` drops what else is unsent. */
 void rc_session_close(struct rc_sessions *sessions, uint32_t client, uint16_t code, const char *reason, bool now);
 /* Answers were given up to here: the connection ends once they have left. */
 void rc_session_linger(struct rc_sessions *sessions, uint32_t socket);
 /* Sets the timer to the earliest of the connection's deadlines. */
 void rc_session_schedule(struct rc_sessions *sessions, uint32_t socket);
-/* A request was answered on a connection that stays: the next one has limits.handshake_timeout from now. */
-void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t socket);
-/* A request has `in_ms` from now on. */
+/* A request has `in_ms` from now on; 0: whenever. */
 void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms);
 /* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of
  * connections: half a step sooner or later. */
@@ -161,27 +162,24 @@ struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t
                                     const struct rc_http_request *request);
 void rc_session_trust(struct rc_sessions *sessions);
 
-/* cors.c: judges a request for a resource with these methods ("GET, HEAD") as the configuration says: see rc_cors_judge. */
-enum rc_cors_verdict rc_session_cors(const struct rc_config_http *config, const struct rc_http_request *request,
-                                     const char *methods, char *out, size_t capacity);
+void rc_session_set_peer(const struct rc_sessions *sessions, uint32_t socket, const struct rc_address *client);
 
-/* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). */
-uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t socket, uint8_t *bytes, uint32_t count);
+/* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). -ENOMEM. */
+int rc_session_http_open(struct rc_sessions *sessions);
+uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t socket, const uint8_t *bytes, uint32_t count);
 
-/* http.c: the answer to a request whenever it is known; everything borrowed for the call. */
-struct rc_answer {
-    uint16_t status;
-    bool keep_alive;
-    bool head;           /* of a HEAD request */
-    const char *message; /* an error's, as JSON in place of the body; NULL = `body` counts */
-    const char *content_type;
-    const void *body;
-    size_t body_bytes;
-    const char *headers; /* further lines, each ending in CRLF; NULL = none */
-    const char *allow;
-    uint32_t retry_after_s;
-};
-void rc_session_answer(struct rc_sessions *sessions, uint32_t socket, const struct rc_answer *answer);
+/* upgrade.c: which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
+int rc_session_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
+/* Handler of the routes: the request is answered, or the connection is a client's. */
+void rc_session_upgrade(void *context, struct rc_exchange *exchange, const char *path);
+
+/* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
+int rc_session_ask_presence(struct rc_sessions *sessions, uint32_t client, struct rc_span channel, uint32_t limit,
+                            struct rc_span id);
+
+/* down.c: what the uplink tells, but for calls of the API, which main() adds. */
+struct rc_uplink_handlers rc_session_uplink_handlers(struct rc_sessions *sessions);
+struct rc_interests_handlers rc_session_interests_handlers(struct rc_sessions *sessions);
 
 /* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
  * one needs room in the up ring, or (RC_CLIENT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the

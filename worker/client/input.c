@@ -13,7 +13,6 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
-#include "worker/api/api.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
 #include "worker/ws/utf8.h"
@@ -404,7 +403,7 @@ static void input_http(struct rc_sessions *sessions, uint32_t index, uint8_t *by
             rc_session_failed_memory(sessions, index);
             return;
         }
-        if (socket->call != 0 && socket->input != 0 &&
+        if (socket->exchange != 0 && socket->input != 0 &&
             rc_truth_input(sessions->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(sessions->metrics, RC_METRIC_READ_PAUSES, 1);
             rc_io_pause(sessions->io, index);
@@ -443,9 +442,9 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_socket *socket = &sessions->truth->sockets[index];
     if (socket->state == RC_SOCKET_HTTP) {
-        rc_api_room(sessions->api, index);
+        rc_exchanges_room(&sessions->exchanges, index);
         input_http(sessions, index, NULL, 0);
-        if (socket->state == RC_SOCKET_HTTP && socket->call == 0 && !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
+        if (socket->state == RC_SOCKET_HTTP && socket->exchange == 0 && !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
             rc_io_resume(sessions->io, index);
         }
         return;

@@ -1,4 +1,4 @@
-/* session: the life of a connection above its bytes. See session.h. */
+/* life: the life of a connection above its bytes. See client.h. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
-#include "worker/api/api.h"
 #include "worker/ws/frame.h"
 
 #define SESSION_BURST 600u        /* pings of a worker that may fall due together: some 3 ms of sends */
@@ -98,7 +97,7 @@ bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64
 
 int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
                      struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
-                     struct rc_metrics *metrics, uint32_t worker)
+                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker)
 {
     *sessions = (struct rc_sessions){.control = control,
                                      .config = config,
@@ -106,6 +105,8 @@ int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *cont
                                      .io = io,
                                      .hub = hub,
                                      .uplink = uplink,
+                                     .interests = interests,
+                                     .asks = asks,
                                      .metrics = metrics,
                                      .worker = worker,
                                      .deflate_serves_256 = rc_deflate_serves_256()};
@@ -116,26 +117,21 @@ int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *cont
         session_limits(sessions);
         rc = rc_inflater_open(&sessions->inflater);
     }
-    return rc < 0 ? rc : rc_api_open(sessions);
+    return rc < 0 ? rc : rc_session_http_open(sessions);
 }
 
 void rc_sessions_close(struct rc_sessions *sessions)
 {
-    rc_api_close(sessions);
+    rc_exchanges_close(&sessions->exchanges);
     rc_inflater_close(&sessions->inflater);
     rc_address_limit_close(&sessions->addresses);
     free(sessions->rates);
     free(sessions->inflated);
 }
 
-bool rc_sessions_work(struct rc_sessions *sessions)
-{
-    return rc_api_work(sessions->api);
-}
-
 bool rc_sessions_answering(const struct rc_sessions *sessions)
 {
-    return rc_api_answering(sessions->api);
+    return sessions->exchanges.waiting > 0;
 }
 
 /* A connection that was there before the limits of its address were. */
@@ -184,8 +180,8 @@ void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_confi
                         limits->ping_interval_ms != old->ping_interval_ms ||
                         limits->pong_timeout_ms != old->pong_timeout_ms;
     sessions->config = config;
+    sessions->exchanges.config = config;
     rc_session_trust(sessions);
-    rc_api_reconfigure(sessions->api);
     session_limits(sessions);
     for (uint32_t i = 0; (count || retime) && i < sessions->truth->socket_count; i++) {
         const struct rc_socket *socket = &sessions->truth->sockets[i];
@@ -229,6 +225,12 @@ struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t
     return (struct rc_client_ref){.random = rc_truth_client(sessions->truth, client)->random,
                                   .slot = client,
                                   .worker = (uint16_t)sessions->worker};
+}
+
+bool rc_session_is_here(const struct rc_sessions *sessions, const struct rc_client_ref *client)
+{
+    return client->worker == (uint16_t)sessions->worker &&
+           rc_truth_named(sessions->truth, client->slot, client->random) != NULL;
 }
 
 void rc_client_failed_memory(struct rc_sessions *sessions, uint32_t client)
@@ -277,7 +279,7 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
     rc_io_set_timer(sessions->io, index, next);
 }
 
-static void session_set_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
+void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
 {
     sessions->truth->sockets[socket].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
     rc_session_schedule(sessions, socket);
@@ -306,16 +308,6 @@ uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms
     const uint32_t phase_ds = sessions->worker % step_ds;
     const uint32_t at_ds = (due_ds + step_ds / 2 - phase_ds) / step_ds * step_ds + phase_ds;
     return at_ds > sessions->io->now_ds ? at_ds : sessions->io->now_ds + 1;
-}
-
-void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
-{
-    session_set_deadline(sessions, socket, in_ms);
-}
-
-void rc_session_restart_deadline(struct rc_sessions *sessions, uint32_t socket)
-{
-    session_set_deadline(sessions, socket, sessions->config->limits.handshake_timeout_ms);
 }
 
 bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket)
@@ -442,11 +434,7 @@ void rc_session_timer(void *context, uint32_t index)
         rc_session_schedule(sessions, index);
         return;
     }
-    if (socket->state == RC_SOCKET_HTTP && socket->call != 0) {
-        rc_api_expired(sessions->api, index);
-        if (socket->state == RC_SOCKET_HTTP) {
-            rc_session_resume(sessions, index);
-        }
+    if (socket->state == RC_SOCKET_HTTP && rc_exchanges_expired(&sessions->exchanges, index)) {
         return;
     }
     if (socket->state == RC_SOCKET_HTTP) {
@@ -532,7 +520,7 @@ bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
     socket->flags |= RC_SOCKET_HANDSHAKE;
     sessions->handshakes++;
     rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
-    session_set_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
+    rc_session_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
     return true;
 }
 
@@ -612,7 +600,7 @@ int rc_client_attach(struct rc_sessions *sessions, uint32_t client, uint32_t ind
 {
     struct rc_socket *socket = &sessions->truth->sockets[index];
     const struct rc_config_limits *limits = &sessions->config->limits;
-    RC_ASSERT(socket->state == RC_SOCKET_HTTP && socket->call == 0);
+    RC_ASSERT(socket->state == RC_SOCKET_HTTP && socket->exchange == 0);
     const int rc = rc_hub_attach(sessions->hub, client, index);
     if (rc < 0) {
         return rc;
@@ -683,7 +671,7 @@ static void client_closing(struct rc_sessions *sessions, struct rc_client *clien
     client->state = RC_CLIENT_CLOSING;
     client->ping_ds = 0;
     if (client->socket != RC_SOCKET_NONE) {
-        session_set_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+        rc_session_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
     }
 }
 
@@ -703,7 +691,7 @@ void rc_session_linger(struct rc_sessions *sessions, uint32_t index)
 {
     struct rc_socket *socket = &sessions->truth->sockets[index];
     socket->state = RC_SOCKET_LINGER;
-    session_set_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+    rc_session_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
 }
 
 /* A lingering socket has sent everything. */
@@ -712,7 +700,7 @@ static void session_lingers(struct rc_sessions *sessions, uint32_t index)
     if (sessions->truth->sockets[index].flags & RC_SOCKET_PEER_ENDED) {
         rc_io_terminate(sessions->io, index);
     } else {
-        session_set_deadline(sessions, index, RC_SESSION_LINGER_MS);
+        rc_session_deadline(sessions, index, RC_SESSION_LINGER_MS);
     }
 }
 
@@ -746,7 +734,7 @@ void rc_session_answered(void *context, uint32_t index)
     const struct rc_socket *socket = &sessions->truth->sockets[index];
     if (socket->state == RC_SOCKET_LINGER) {
         session_lingers(sessions, index);
-    } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->call == 0) {
+    } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->exchange == 0) {
         rc_io_terminate(sessions->io, index);
     }
 }
@@ -763,7 +751,8 @@ void rc_session_ended(void *context, uint32_t index, int error)
     if (error < 0) {
         rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
     } else if ((socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER) &&
-               (session_has_output(sessions, socket) || rc_api_waits(sessions->api, index))) {
+               (session_has_output(sessions, socket) ||
+                (socket->client == 0 && rc_exchanges_waits(&sessions->exchanges, index)))) {
         return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
     }
     rc_io_terminate(sessions->io, index);
@@ -780,7 +769,7 @@ void rc_session_terminated(void *context, uint32_t index)
         rc_session_history_release(sessions, index);
         client_lost(sessions, socket->client);
     } else {
-        rc_api_abandon(sessions->api, index);
+        rc_exchanges_gone(&sessions->exchanges, index);
     }
     if (socket->flags & RC_SOCKET_COUNTED) {
         rc_address_limit_remove(&sessions->addresses, &sessions->truth->peers[index]);
@@ -795,6 +784,7 @@ void rc_sessions_drain(struct rc_sessions *sessions)
         return;
     }
     sessions->draining = true; /* accepting goes on: whoever comes is answered 503 */
+    sessions->exchanges.draining = true;
     const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
     for (uint32_t index = 1; index <= sessions->hub->clients_high; index++) {
         const struct rc_client *client = rc_truth_client(sessions->truth, index);
@@ -803,11 +793,6 @@ void rc_sessions_drain(struct rc_sessions *sessions)
             const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
             reason[rc_encoding_codec_of(client->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
             rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
-        }
-    }
-    for (uint32_t index = 0; index < sessions->truth->socket_count; index++) {
-        if (sessions->truth->sockets[index].state == RC_SOCKET_HTTP && rc_api_waits(sessions->api, index)) {
-            rc_api_last(sessions->api, index);
         }
     }
 }

@@ -1,4 +1,4 @@
-/* operation: what clients ask for, checked and carried out. See session.h and docs/protocol.md. */
+/* operation: what clients ask for, checked and carried out. See client.h and docs/protocol.md. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -286,7 +286,7 @@ static bool request_direct(const struct request *request)
     return true;
 }
 
-/* Who may, then it is the relay's to know: rc_questions_answered tells the client. False as below. */
+/* Who may, then it is the relay's to know: presence.c tells the client. False as below. */
 static bool request_presence(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
@@ -310,19 +310,9 @@ static bool request_presence(const struct request *request)
     } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
     } else {
-        const struct rc_query_head head = {
-            .kind = RC_QUERY_CHANNEL,
-            .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
-        struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
-                                                 .channel_hash = hash,
-                                                 .origin = rc_session_ref(sessions, request->client),
-                                                 .data_bytes = sizeof(head),
-                                                 .channel_bytes = (uint8_t)name.count,
-                                                 .request_id_bytes = (uint8_t)operation->id.count},
-                                        .channel = (const char *)name.bytes,
-                                        .request_id = operation->id.bytes,
-                                        .data = (const uint8_t *)&head};
-        const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_questions_ask(sessions->uplink, &view);
+        const int rc = rc_uplink_queued(sessions->uplink)
+                           ? -EAGAIN
+                           : rc_session_ask_presence(sessions, request->client, name, operation->limit, operation->id);
         if (rc == -EAGAIN) {
             return false;
         }

@@ -1,4 +1,4 @@
-/* peer: who the client is behind its proxies: PROXY header, forwarded headers, and whom we believe them. See session.h. */
+/* peer: who the client is behind its proxies: PROXY header, forwarded headers, and whom we believe them. See client.h. */
 #include "worker/client/client.h"
 
 #include <errno.h>
@@ -37,6 +37,12 @@ struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t i
                    rc_address_equal(&peer, &unknown)
                ? loopback
                : peer;
+}
+
+void rc_session_set_peer(const struct rc_sessions *sessions, uint32_t index, const struct rc_address *client)
+{
+    sessions->truth->peers[index] = *client;
+    sessions->truth->sockets[index].port = 0; /* the proxy's tells nothing */
 }
 
 struct rc_address rc_session_client(const struct rc_sessions *sessions, uint32_t index,

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "common/records/channel_name.h"
+
 bool rc_permission_reserved(struct rc_span channel)
 {
-    return rc_span_equal(channel, RC_SPAN("*")) || rc_span_starts_with(channel, RC_SPAN("user:"));
+    return rc_span_equal(channel, RC_SPAN("*")) || rc_span_starts_with(channel, RC_SPAN(RC_USER_CHANNEL_HEAD));
 }
 
 bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel)

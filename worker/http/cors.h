@@ -44,4 +44,9 @@ bool rc_cors_is_preflight(const struct rc_http_request *request);
 enum rc_cors_verdict rc_cors_judge(const struct rc_cors_policy *policy, const struct rc_http_request *request,
                                    char *out, size_t capacity);
 
+/* The same as the configuration says, for a resource with these methods ("GET, HEAD"). */
+enum rc_cors_verdict rc_cors_judge_configured(const struct rc_config_http *config,
+                                              const struct rc_http_request *request, const char *methods, char *out,
+                                              size_t capacity);
+
 #endif

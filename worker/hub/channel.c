@@ -19,7 +19,7 @@ static bool channel_equal(const void *context, uint32_t index)
 
 struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
 {
-    return rc_span_of(rc_heap_at(&hub->truth->heap, channel->name), channel->name_bytes);
+    return rc_truth_channel_name(hub->truth, channel);
 }
 
 struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel)

@@ -21,6 +21,7 @@
 
 #include "common/records/envelope.h"
 #include "common/base/err.h"
+#include "common/base/span.h"
 #include "common/shm/layout.h"
 #include "common/text/address.h"
 #include "worker/store/encoding.h"
@@ -90,7 +91,7 @@ struct rc_socket {
     uint32_t received_ds;    /* io: when the last bytes came, 1/10 s since boot */
     uint32_t blocked_ds;     /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
     union {                  /* client */
-        uint32_t call;       /* HTTP: the API call in progress (api/api.h), private to this process; 0 = none */
+        uint32_t exchange;   /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
         uint32_t history;    /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
@@ -411,6 +412,11 @@ static inline struct rc_subscription *rc_truth_subscription(const struct rc_trut
 static inline struct rc_channel *rc_truth_channel(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_channel *)rc_pool_at(&truth->channels, index);
+}
+
+static inline struct rc_span rc_truth_channel_name(const struct rc_truth *truth, const struct rc_channel *channel)
+{
+    return rc_span_of(rc_heap_at(&truth->heap, channel->name), channel->name_bytes);
 }
 
 static inline struct rc_group *rc_truth_group(const struct rc_truth *truth, uint32_t index)

@@ -1,167 +1,200 @@
-/* questions: see questions.h. */
+/* ask: see ask.h. */
 #include "worker/uplink/ask.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-#include "worker/uplink/uplink.h"
+#include "common/base/check.h"
 
-struct rc_question {
-    struct rc_client_ref origin; /* random 0: answered, or none */
-    uint64_t due_ms;
-    uint32_t relay_generation; /* when it was asked */
-    uint8_t id_bytes;
-    uint8_t id[RC_REQUEST_ID_MAX];
-};
-
-static struct rc_question *place(const struct rc_questions *questions, uint64_t token)
+static uint64_t now_ms(const struct rc_asks *asks)
 {
-    return &questions->items[token % RC_QUESTIONS_MAX];
+    return *asks->now_ns / 1000000u;
 }
 
-static uint64_t now_ms(const struct rc_uplink *uplink)
+static uint32_t relay_generation(const struct rc_asks *asks)
 {
-    return uplink->hub->io->now_ns / 1000000u;
+    return rc_control_relay_generation(asks->control);
 }
 
-static uint32_t relay_generation(const struct rc_uplink *uplink)
+void rc_asks_open(struct rc_asks *asks, const struct rc_control *control, struct rc_metrics *metrics,
+                  const uint64_t *now_ns)
 {
-    return rc_control_relay_generation(uplink->control);
+    uint64_t random[2];
+    const ssize_t got = getrandom(random, sizeof(random), 0);
+    RC_ASSERT(got == (ssize_t)sizeof(random)); /* up to 256 bytes are never short or interrupted */
+    *asks = (struct rc_asks){.control = control, .metrics = metrics, .now_ns = now_ns};
+    /* A relay that goes on with what an earlier worker asked knows its tokens: they must not be ours. */
+    asks->nonce = random[0];
+    asks->serial = random[1] / RC_ASKS_MAX / 2 + 1;
+    asks->relay_generation = relay_generation(asks);
 }
 
-void rc_questions_close(struct rc_questions *questions)
+void rc_asks_close(struct rc_asks *asks)
 {
-    free(questions->items);
-    *questions = (struct rc_questions){0};
+    free(asks->items);
+    asks->items = NULL;
 }
 
-/* --- telling --------------------------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------------------------------- */
 
-/* Is the client still who it was? */
-static bool is_here(const struct rc_uplink *uplink, const struct rc_client_ref *origin)
+static int allocate(struct rc_asks *asks)
 {
-    return origin->worker == (uint16_t)uplink->worker_index &&
-           rc_truth_named(uplink->truth, origin->slot, origin->random) != NULL;
-}
-
-static void tell(struct rc_uplink *uplink, const struct rc_question *question, struct rc_event *event)
-{
-    const struct rc_client_ref *origin = &question->origin;
-    event->id = rc_span_of(question->id, question->id_bytes);
-    if (is_here(uplink, origin) && rc_hub_reply_event(uplink->hub, origin->slot, event) < 0) {
-        rc_hub_close_client(uplink->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    asks->items = calloc(RC_ASKS_MAX, sizeof(*asks->items));
+    if (asks->items == NULL) {
+        return -ENOMEM;
     }
-}
-
-static void fail(struct rc_uplink *uplink, const struct rc_question *question, enum rc_code code,
-                 struct rc_span message)
-{
-    struct rc_event event = {.type = RC_EVENT_ERROR, .code = code, .message = message};
-    tell(uplink, question, &event);
-}
-
-/* Whole entries, as many as it says; what another process wrote may be anything. */
-static bool read_list(const struct rc_envelope_view *view, struct rc_presence_list *list)
-{
-    struct rc_query_entry entry;
-    uint32_t count = 0;
-    if (view->head.data_bytes < sizeof(list->answer)) {
-        return false;
+    for (uint32_t i = 0; i < RC_ASKS_MAX; i++) {
+        asks->items[i].next = i + 1 < RC_ASKS_MAX ? i + 2 : 0;
     }
-    memcpy(&list->answer, view->data, sizeof(list->answer));
-    list->entries = rc_span_of(view->data + sizeof(list->answer), view->head.data_bytes - sizeof(list->answer));
-    struct rc_span rest = list->entries;
-    while (rc_query_entry_next(&rest, &entry)) {
-        count++;
-    }
-    return rest.count == 0 && count == list->answer.count;
-}
-
-static void answer(struct rc_uplink *uplink, const struct rc_question *question, const struct rc_envelope_view *view)
-{
-    struct rc_presence_list list;
-    if (view->head.code != 0 || !read_list(view, &list)) {
-        fail(uplink, question, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
-        return;
-    }
-    if (is_here(uplink, &question->origin) &&
-        rc_hub_unsent(uplink->hub, question->origin.slot) > RC_UPLINK_UNSENT_MAX) {
-        /* A few bytes ask for many: who does not read them is told no more. */
-        fail(uplink, question, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
-        return;
-    }
-    struct rc_event event = {.type = RC_EVENT_PRESENCE,
-                             .channel = rc_span_of(view->channel, view->head.channel_bytes),
-                             .local = (list.answer.flags & RC_QUERY_LOCAL) != 0,
-                             .presence = &list};
-    tell(uplink, question, &event);
-}
-
-/* --- waiting --------------------------------------------------------------------------------------------------------- */
-
-static void forget_answered(struct rc_questions *questions)
-{
-    while (questions->first != questions->next && place(questions, questions->first)->origin.random == 0) {
-        questions->first++;
-    }
-}
-
-int rc_questions_ask(struct rc_uplink *uplink, struct rc_envelope_view *view)
-{
-    struct rc_questions *questions = &uplink->questions;
-    if (questions->items == NULL) {
-        questions->items = calloc(RC_QUESTIONS_MAX, sizeof(*questions->items));
-        if (questions->items == NULL) {
-            return -ENOMEM;
-        }
-        /* A relay that goes on with what an earlier worker asked knows its tokens. */
-        questions->first = questions->next = rc_hub_random(uplink->hub) >> 1;
-    }
-    if (questions->next - questions->first == RC_QUESTIONS_MAX) {
-        return -ENOBUFS;
-    }
-    view->head.token = questions->next;
-    const int result = rc_uplink_write(uplink, RC_UP_QUERY, view);
-    if (result < 0) {
-        return result;
-    }
-    struct rc_question *question = place(questions, questions->next++);
-    *question = (struct rc_question){.origin = view->head.origin,
-                                     .due_ms = now_ms(uplink) + RC_QUESTION_MS,
-                                     .relay_generation = relay_generation(uplink),
-                                     .id_bytes = view->head.request_id_bytes};
-    if (question->id_bytes > 0) {
-        memcpy(question->id, view->request_id, question->id_bytes);
-    }
+    asks->free = 1;
     return 0;
 }
 
-void rc_questions_answered(struct rc_uplink *uplink, const struct rc_envelope_view *view)
+/* Puts an entry where it is due: nearly always at the end, since there are few different times. */
+static void enlist(struct rc_asks *asks, uint32_t number)
 {
-    struct rc_questions *questions = &uplink->questions;
-    const uint64_t token = view->head.token;
-    if (questions->items == NULL || token - questions->first >= questions->next - questions->first ||
-        place(questions, token)->origin.random == 0) {
-        return; /* a relay answered what its predecessor had answered already, or too late */
+    struct rc_ask *ask = &asks->items[number - 1];
+    uint32_t before = asks->last;
+    while (before != 0 && asks->items[before - 1].due_ms > ask->due_ms) {
+        before = asks->items[before - 1].previous;
     }
-    struct rc_question *question = place(questions, token);
-    answer(uplink, question, view);
-    question->origin.random = 0;
-    forget_answered(questions);
+    ask->previous = before;
+    ask->next = before == 0 ? asks->first : asks->items[before - 1].next;
+    *(before == 0 ? &asks->first : &asks->items[before - 1].next) = number;
+    *(ask->next == 0 ? &asks->last : &asks->items[ask->next - 1].previous) = number;
 }
 
-void rc_questions_expire(struct rc_uplink *uplink)
+/* The entry is free afterwards; what it was. */
+static struct rc_ask take(struct rc_asks *asks, struct rc_ask *ask)
 {
-    struct rc_questions *questions = &uplink->questions;
-    const uint32_t generation = relay_generation(uplink);
-    while (questions->first != questions->next) {
-        struct rc_question *question = place(questions, questions->first);
-        if (question->relay_generation == generation && question->due_ms > now_ms(uplink)) {
-            return; /* and so are all behind it */
-        }
-        fail(uplink, question, RC_CODE_UNAVAILABLE, RC_SPAN("there was no answer: ask again"));
-        question->origin.random = 0;
-        forget_answered(questions);
+    const struct rc_ask was = *ask;
+    *(was.previous == 0 ? &asks->first : &asks->items[was.previous - 1].next) = was.next;
+    *(was.next == 0 ? &asks->last : &asks->items[was.next - 1].previous) = was.previous;
+    asks->counts[was.asker->kind]--;
+    *ask = (struct rc_ask){.next = asks->free};
+    asks->free = (uint32_t)(ask - asks->items) + 1;
+    return was;
+}
+
+static struct rc_ask *find(const struct rc_asks *asks, uint64_t token)
+{
+    struct rc_ask *ask = asks->items == NULL ? NULL : &asks->items[token % RC_ASKS_MAX];
+    return ask != NULL && ask->asker != NULL && ask->token == token ? ask : NULL;
+}
+
+/* --- asking ---------------------------------------------------------------------------------------------------------- */
+
+int rc_asks_begin(struct rc_asks *asks, const struct rc_asker *asker, void *context, const struct rc_client_ref *client,
+                  struct rc_span id, uint64_t *token)
+{
+    if (asks->items == NULL && allocate(asks) < 0) {
+        return -ENOMEM;
     }
+    if (asks->counts[asker->kind] == RC_ASKS_OF_KIND_MAX) {
+        rc_metric_add(asks->metrics, RC_METRIC_ASKS_FULL, 1);
+        return -ENOBUFS;
+    }
+    RC_ASSERT(asks->free != 0 && id.count <= RC_REQUEST_ID_MAX);
+    const uint32_t number = asks->free;
+    struct rc_ask *ask = &asks->items[number - 1];
+    asks->free = ask->next;
+    *ask = (struct rc_ask){.asker = asker,
+                           .context = context,
+                           .token = ++asks->serial * RC_ASKS_MAX + (number - 1),
+                           .due_ms = now_ms(asks) + asker->in_ms,
+                           .relay_generation = relay_generation(asks),
+                           .id_bytes = (uint8_t)id.count};
+    if (client != NULL) {
+        ask->client = *client;
+    }
+    if (id.count > 0) {
+        memcpy(ask->id, id.bytes, id.count);
+    }
+    asks->counts[asker->kind]++;
+    enlist(asks, number);
+    *token = ask->token;
+    return 0;
+}
+
+void rc_asks_end(struct rc_asks *asks, uint64_t token)
+{
+    struct rc_ask *ask = find(asks, token);
+    if (ask != NULL) {
+        (void)take(asks, ask);
+    }
+}
+
+struct rc_call_tag rc_asks_tag(const struct rc_asks *asks, uint64_t token, uint32_t item)
+{
+    return (struct rc_call_tag){
+        .nonce = asks->nonce, .index = (uint32_t)token, .serial = (uint32_t)(token >> 32), .item = item};
+}
+
+/* --- what comes back ------------------------------------------------------------------------------------------------- */
+
+void rc_asks_answered(struct rc_asks *asks, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    const bool tagged = (view->head.flags & RC_ENVELOPE_API) != 0;
+    uint64_t token = view->head.token;
+    if (tagged) {
+        struct rc_call_tag tag;
+        if (!rc_call_tag_read(view, &tag)) {
+            rc_metric_add(asks->metrics, RC_METRIC_RING_CORRUPT, 1);
+            return;
+        }
+        if (tag.nonce != asks->nonce) {
+            return; /* a predecessor's */
+        }
+        token = (uint64_t)tag.serial << 32 | tag.index;
+    }
+    struct rc_ask *ask = find(asks, token);
+    if (ask == NULL || (ask->asker->kind == RC_ASK_API) != tagged) {
+        return; /* too late, or a relay answered what its predecessor had answered already */
+    }
+    if (ask->asker->once) {
+        const struct rc_ask was = take(asks, ask);
+        was.asker->answered(&was, type, view);
+    } else {
+        ask->asker->answered(ask, type, view);
+    }
+}
+
+/* Another relay: what its predecessor kept in its own memory is lost. */
+static void expire_replaced(struct rc_asks *asks, uint32_t generation)
+{
+    for (uint32_t i = 0; i < RC_ASKS_MAX; i++) {
+        struct rc_ask *ask = &asks->items[i];
+        if (ask->asker != NULL && ask->asker->of_relay && ask->relay_generation != generation) {
+            const struct rc_ask was = take(asks, ask);
+            was.asker->unanswered(&was, RC_ASK_REPLACED);
+        }
+    }
+}
+
+void rc_asks_expire(struct rc_asks *asks)
+{
+    if (asks->first == 0) {
+        return;
+    }
+    const uint32_t generation = relay_generation(asks);
+    if (generation != asks->relay_generation) {
+        asks->relay_generation = generation;
+        expire_replaced(asks, generation);
+    }
+    while (asks->first != 0 && asks->items[asks->first - 1].due_ms <= now_ms(asks)) {
+        const struct rc_ask was = take(asks, &asks->items[asks->first - 1]);
+        was.asker->unanswered(&was, RC_ASK_LATE);
+    }
+}
+
+uint32_t rc_asks_sleep_ms(const struct rc_asks *asks, uint32_t most_ms)
+{
+    if (asks->first == 0) {
+        return most_ms;
+    }
+    const uint64_t due_ms = asks->items[asks->first - 1].due_ms;
+    const uint64_t in_ms = due_ms > now_ms(asks) ? due_ms - now_ms(asks) : 0;
+    return in_ms < most_ms ? (uint32_t)in_ms : most_ms;
 }

@@ -123,13 +123,13 @@ static struct rc_span user_of(const struct rc_memberships *members, const struct
     if (client->user == 0) {
         return (struct rc_span){0};
     }
-    const struct rc_user *user = rc_truth_user(members->hub->truth, client->user);
+    const struct rc_user *user = rc_truth_user(members->truth, client->user);
     return rc_span_of(user->id, user->id_bytes);
 }
 
 void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint32_t channel_index, bool joined)
 {
-    const struct rc_truth *truth = members->hub->truth;
+    const struct rc_truth *truth = members->truth;
     const struct rc_client *client = rc_truth_client(truth, index);
     const struct rc_channel *channel = rc_truth_channel(truth, channel_index);
     if (client->random == 0 || !wanted(members, channel)) {
@@ -138,9 +138,8 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     if (members->telling && !joined && index == members->next_client) {
         members->next_subscription = 0; /* those behind it have moved up */
     }
-    const struct rc_client_ref ref = {
-        .random = client->random, .slot = index, .worker = (uint16_t)members->hub->worker};
-    const struct rc_span name = rc_hub_name(members->hub, channel);
+    const struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)members->worker};
+    const struct rc_span name = rc_truth_channel_name(members->truth, channel);
     const struct rc_span user = user_of(members, client);
     if (members->queue != NULL || write_change(members, &ref, name, user, joined) < 0) {
         enqueue(members, &ref, name, user, joined);
@@ -157,10 +156,9 @@ static int write_mark(struct rc_memberships *members, enum rc_record_type type)
 
 static int tell_client(struct rc_memberships *members, uint32_t index)
 {
-    const struct rc_truth *truth = members->hub->truth;
+    const struct rc_truth *truth = members->truth;
     const struct rc_client *client = rc_truth_client(truth, index);
-    const struct rc_client_ref ref = {
-        .random = client->random, .slot = index, .worker = (uint16_t)members->hub->worker};
+    const struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)members->worker};
     uint32_t place = 0;
     for (uint32_t at = client->random != 0 ? client->subscriptions : 0; at != 0; place++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, at);
@@ -169,7 +167,8 @@ static int tell_client(struct rc_memberships *members, uint32_t index)
         if (place < members->next_subscription || !wanted(members, channel)) {
             continue;
         }
-        if (write_change(members, &ref, rc_hub_name(members->hub, channel), user_of(members, client), true) < 0) {
+        if (write_change(members, &ref, rc_truth_channel_name(members->truth, channel), user_of(members, client),
+                         true) < 0) {
             members->next_subscription = place;
             return -EAGAIN;
         }
@@ -197,7 +196,7 @@ static int tell_everything(struct rc_memberships *members)
         members->next_client = 1;
         members->next_subscription = 0;
     }
-    for (; members->telling && members->next_client <= members->hub->clients_high; members->next_client++) {
+    for (; members->telling && members->next_client <= *members->clients_high; members->next_client++) {
         if (tell_client(members, members->next_client) < 0) {
             return -EAGAIN;
         }
@@ -220,10 +219,11 @@ void rc_memberships_flush(struct rc_memberships *members)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, struct rc_hub *hub,
-                         const struct rc_config *config)
+void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, const struct rc_truth *truth,
+                         const uint32_t *clients_high, uint32_t worker, const struct rc_config *config)
 {
-    *members = (struct rc_memberships){.uplink = uplink, .hub = hub, .config = config};
+    *members = (struct rc_memberships){
+        .uplink = uplink, .truth = truth, .clients_high = clients_high, .worker = worker, .config = config};
 }
 
 void rc_memberships_close(struct rc_memberships *members)

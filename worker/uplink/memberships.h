@@ -14,14 +14,16 @@
 #include <stdint.h>
 
 #include "common/config/config.h"
-#include "worker/hub/hub.h"
+#include "worker/store/truth.h"
 #include "worker/uplink/uplink.h"
 
 #define RC_MEMBERSHIPS_QUEUE_MAX (4u << 20) /* bytes */
 
 struct rc_memberships {
     struct rc_uplink *uplink;       /* borrowed */
-    struct rc_hub *hub;             /* borrowed */
+    const struct rc_truth *truth;   /* borrowed */
+    const uint32_t *clients_high;   /* borrowed: the highest that may be in use */
+    uint32_t worker;                /* own index */
     const struct rc_config *config; /* borrowed: in force */
     uint8_t *queue;                 /* owner */
     uint32_t queue_capacity;
@@ -34,8 +36,8 @@ struct rc_memberships {
     uint32_t next_subscription; /* of next_client: so many were told */
 };
 
-void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, struct rc_hub *hub,
-                         const struct rc_config *config);
+void rc_memberships_open(struct rc_memberships *members, struct rc_uplink *uplink, const struct rc_truth *truth,
+                         const uint32_t *clients_high, uint32_t worker, const struct rc_config *config);
 void rc_memberships_close(struct rc_memberships *members);
 /* A new configuration is in force: other namespaces may be of interest. */
 void rc_memberships_reconfigure(struct rc_memberships *members, const struct rc_config *config);

@@ -12,12 +12,13 @@ static struct rc_metrics metrics;
 
 static void inside(const struct rc_api_call *call, struct rc_span span)
 {
-    const bool in_body = span.bytes >= call->bytes && span.bytes + span.count <= call->bytes + call->byte_count;
+    const bool in_body = span.bytes >= call->exchange->bytes &&
+                         span.bytes + span.count <= call->exchange->bytes + call->exchange->byte_count;
     const bool in_arena = span.bytes >= call->arena && span.bytes + span.count <= call->arena + call->arena_used;
     RC_ASSERT(span.count == 0 || in_body || in_arena);
 }
 
-static void object(struct rc_api *api, struct rc_api_call *call, const struct rc_json_value *members, uint32_t depth)
+static void object(struct rc_api_call *call, const struct rc_json_value *members, uint32_t depth)
 {
     struct rc_api_fault fault;
     struct rc_span span;
@@ -31,7 +32,7 @@ static void object(struct rc_api *api, struct rc_api_call *call, const struct rc
                 inside(call, span);
             }
         } else if (i == RC_API_CHANNEL) {
-            if (rc_api_channel(api, call, &members[i], &span, &fault) == 0) {
+            if (rc_api_channel(call, &members[i], &span, &fault) == 0) {
                 RC_ASSERT(span.count > 0 && span.count <= RC_CHANNEL_NAME_MAX);
                 inside(call, span);
             }
@@ -50,32 +51,31 @@ static void object(struct rc_api *api, struct rc_api_call *call, const struct rc
     int got = rc_json_array_begin(&cursor, members[RC_API_MESSAGES].raw, 0);
     while (got >= 0 && (got = rc_json_array_next(&cursor, &element)) == 1) {
         if (rc_api_members(element.raw, 0, inner, &fault) == 0) {
-            object(api, call, inner, 1);
+            object(call, inner, 1);
         }
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct rc_sessions sessions;
-    static struct rc_api api;
-    config.limits.max_channel_name = RC_CHANNEL_NAME_MAX;
-    config.limits.worker_log_bytes = 1u << 30;
-    sessions.config = &config;
-    sessions.metrics = &metrics;
-    api.sessions = &sessions;
-    struct rc_api_call call = {.bytes = malloc(size + 1), .byte_count = size};
+    static struct rc_exchanges exchanges = {.config = &config, .metrics = &metrics};
+    struct rc_exchange exchange = {
+        .exchanges = &exchanges, .bytes = malloc(size + 1), .byte_count = size, .byte_capacity = size + 1};
+    struct rc_api_call call = {.exchange = &exchange};
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct rc_api_fault fault;
-    RC_ASSERT(call.bytes != NULL);
+    config.limits.max_channel_name = RC_CHANNEL_NAME_MAX;
+    config.limits.worker_log_bytes = 1u << 30;
+    exchanges.bytes = exchange.byte_capacity;
+    RC_ASSERT(exchange.bytes != NULL);
     if (size > 0) {
-        memcpy(call.bytes, data, size);
+        memcpy(exchange.bytes, data, size);
     }
-    if (rc_api_body_members(&api, &call, members, &fault) == 0) {
+    if (rc_api_body_members(&call, members, &fault) == 0) {
         RC_ASSERT(call.key_bytes <= RC_API_KEY_BYTES_MAX);
-        object(&api, &call, members, 0);
+        object(&call, members, 0);
     }
-    rc_api_release_body(&api, &call);
-    api.bytes = 0;
+    rc_api_release_body(&call);
+    RC_ASSERT(exchanges.bytes == 0);
     return 0;
 }

@@ -11,7 +11,9 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "relay/redis/link.h"
-#include "relay/redis/link_state.h"
+#include "relay/redis/node.h"
+#include "relay/redis/topology/cluster.h"
+#include "relay/redis/topology/sentinel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -34,7 +36,7 @@ static void unwatch(void *context, int handle)
 static void check_map(const struct rc_redis_link *link)
 {
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
-        const uint16_t owner = link->cluster->owners[slot];
+        const uint16_t owner = rc_redis_cluster_of(link)->owners[slot];
         RC_ASSERT(owner == RC_REDIS_NODE_NONE || (owner < RC_REDIS_NODES_MAX && link->nodes[owner] != NULL));
     }
     for (uint32_t i = 0; i < link->node_count; i++) {
@@ -51,7 +53,7 @@ static void tell(struct rc_redis_link *link, struct rc_redis_node *node, const u
     if (redisReaderFeed(reader, (const char *)bytes, count) == REDIS_OK) {
         while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL) {
             const redisReply *one = reply;
-            if (link->cluster == NULL) {
+            if (link->topology == &rc_redis_topology_sentinel) {
                 rc_redis_sentinel_follow(link, one);
             } else if (one->type == REDIS_REPLY_ARRAY && one->elements > 0) {
                 rc_redis_cluster_take_map(link, node, one);

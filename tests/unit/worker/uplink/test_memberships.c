@@ -50,11 +50,11 @@ static void open_all(void)
     atomic_store(&b.rig.shared->core.workers[0].generation, 1);
     atomic_store(&b.rig.shared->core.relay.generation, 1);
     b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
-                             &err) == 0);
+    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
+                             &(struct rc_uplink_handlers){0}, &err) == 0);
     RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
               0);
-    rc_memberships_open(&b.members, &b.uplink, &b.rig.hub, b.rig.config);
+    rc_memberships_open(&b.members, &b.uplink, &b.rig.truth, &b.rig.hub.clients_high, b.rig.hub.worker, b.rig.config);
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(b.slots); i++) {
         b.slots[i] = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     }

@@ -1,4 +1,5 @@
-/* White-box tests of worker/uplink/uplink.c: a real hub below, real rings, and the test as the relay at their other ends. */
+/* White-box tests of worker/uplink: real rings with the test as the relay at their other ends, and what worker/client makes of their
+ * records in a real hub. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 
 #include "common/base/check.h"
 #include "tests/support/hub_rig.h"
+#include "worker/client/client.h"
+#include "worker/uplink/interests.h"
 #include "worker/uplink/uplink.h"
 
 #define RING_BYTES 65536u
@@ -17,6 +20,9 @@
 struct bench {
     struct hub_rig rig;
     struct rc_uplink uplink;
+    struct rc_interests interests;
+    struct rc_asks asks;
+    struct rc_sessions sessions; /* nothing of it but whom it knows */
     struct rc_port *port;
     struct rc_port_view view;
     struct rc_ring up;   /* consumer */
@@ -29,7 +35,7 @@ static struct bench b; /* for the hub's handler, whose context is the rig's */
 static void interest_changed(void *context, uint32_t channel)
 {
     (void)context;
-    rc_uplink_interest_changed(&b.uplink, channel);
+    rc_interests_changed(&b.interests, channel);
 }
 
 static void bench_open(uint64_t channel_log_bytes)
@@ -46,8 +52,20 @@ static void bench_open(uint64_t channel_log_bytes)
     atomic_store(&b.rig.shared->core.workers[0].generation, 1);
     atomic_store(&b.rig.shared->core.relay.generation, 1);
     b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.hub, &b.rig.truth, b.rig.metrics, 0, b.bell_fd,
+    b.sessions = (struct rc_sessions){.truth = &b.rig.truth,
+                                      .io = &b.rig.io,
+                                      .hub = &b.rig.hub,
+                                      .uplink = &b.uplink,
+                                      .interests = &b.interests,
+                                      .asks = &b.asks,
+                                      .metrics = b.rig.metrics};
+    const struct rc_uplink_handlers handlers = rc_session_uplink_handlers(&b.sessions);
+    const struct rc_interests_handlers interest_handlers = rc_session_interests_handlers(&b.sessions);
+    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.truth, b.rig.metrics, 0, b.bell_fd, &handlers,
                              &err) == 0);
+    rc_interests_open(&b.interests, b.rig.control, &b.rig.truth, &b.uplink, b.rig.metrics, &b.rig.io.now_ns,
+                      &interest_handlers);
+    rc_asks_open(&b.asks, b.rig.control, b.rig.metrics, &b.rig.io.now_ns);
     RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
               0);
     RC_ASSERT(rc_ring_attach_producer(&b.down, &b.port->pairs[1].down, rc_port_data(&b.view, 1, RC_PORT_DOWN),
@@ -61,7 +79,7 @@ static void bench_close(void)
     }
     for (int i = 0; i < 20; i++) {
         hub_rig_run(&b.rig);
-        rc_uplink_flush(&b.uplink);
+        rc_interests_flush(&b.interests);
         uint32_t type;
         uint32_t bytes;
         const void *record;
@@ -69,6 +87,7 @@ static void bench_close(void)
         rc_ring_release(&b.up);
     }
     rc_uplink_close(&b.uplink);
+    rc_asks_close(&b.asks);
     hub_rig_close(&b.rig);
     free(b.port);
     close(b.bell_fd);
@@ -124,7 +143,7 @@ static void acknowledge(const char *channel, uint64_t token, uint16_t code)
 static bool loop(void)
 {
     const bool more = rc_uplink_drain(&b.uplink);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     rc_hub_tell_gaps(&b.rig.hub);
     hub_rig_run(&b.rig);
     rc_uplink_release(&b.uplink, b.uplink.down.position);
@@ -189,12 +208,12 @@ Test(uplink, interest_is_told_acknowledged_and_withdrawn)
     struct rc_envelope_view view;
     bench_open(0);
     const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert(went_up(&view) == RC_UP_SNAPSHOT_BEGIN && view.head.token == 1);
     cr_assert(went_up(&view) == RC_UP_SNAPSHOT_END && view.head.token == 1);
     wait_for(slot, "c", "1");
     wait_for(slot, "c", "2");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     const uint64_t first = view.head.token;
     cr_assert_eq(went_up(&view), 0);
@@ -205,10 +224,10 @@ Test(uplink, interest_is_told_acknowledged_and_withdrawn)
     const uint32_t channel = rc_hub_channel(&b.rig.hub, RC_SPAN("c"));
     cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes) && id[0] == '1');
     cr_assert(rc_hub_wait_cancel(&b.rig.hub, slot, channel, id, &id_bytes) && id[0] == '2');
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
     wait_for(slot, "c", "3");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     cr_assert_neq(view.head.token, first);
     acknowledge("c", first, 0);
@@ -221,7 +240,7 @@ Test(uplink, interest_is_told_acknowledged_and_withdrawn)
     expect(slot, "\"id\":3");
     expect(slot, "\"data\":2");
     hub_rig_unsubscribe(&b.rig, slot, "c");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
     cr_assert_eq(rc_hub_find(&b.rig.hub, rc_channel_hash("c", 1), RC_SPAN("c")), 0, "the channel is gone");
     bench_close();
@@ -232,15 +251,15 @@ Test(uplink, refused_interest_is_answered_as_an_error)
     struct rc_envelope_view view;
     bench_open(0);
     const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     while (went_up(&view) != RC_UP_SNAPSHOT_END) {}
     wait_for(slot, "c", "9");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     acknowledge("c", view.head.token, 503);
     loop();
     expect(slot, "\"code\":503");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     bench_close();
 }
 
@@ -267,7 +286,7 @@ Test(uplink, snapshot_goes_on_where_the_ring_was_full)
         bool began = false;
         atomic_store(&b.rig.shared->core.relay.generation, generation);
         for (int pass = 0; pass < 200 && !ended; pass++) {
-            rc_uplink_flush(&b.uplink);
+            rc_interests_flush(&b.interests);
             if (pass == 1) {
                 for (uint32_t i = 0; i < 20; i++) { /* some go while the snapshot is on its way */
                     const uint32_t channel = i * 43 + generation;
@@ -292,7 +311,7 @@ Test(uplink, snapshot_goes_on_where_the_ring_was_full)
             }
         }
         for (int pass = 0; pass < 5; pass++) {
-            rc_uplink_flush(&b.uplink);
+            rc_interests_flush(&b.interests);
             while (went_up(&view) != 0) {
                 if (view.head.token == 0) {
                     count--;
@@ -378,7 +397,7 @@ Test(uplink, publisher_waits_when_the_ring_is_full_and_is_told_when_there_is_roo
     struct rc_envelope_view view = {.head = {.data_bytes = sizeof(data)}, .data = data};
     int rc = 0;
     uint32_t written = 0;
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     while ((rc = rc_uplink_write(&b.uplink, RC_UP_PUBLISH, &view)) == 0) {
         written++;
     }
@@ -398,139 +417,6 @@ Test(uplink, publisher_waits_when_the_ring_is_full_and_is_told_when_there_is_roo
     bench_close();
 }
 
-static void send_list(uint32_t slot, uint64_t random, uint16_t code, const void *data, uint32_t bytes)
-{
-    struct rc_envelope_view view = {
-        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
-        .channel = "c",
-        .request_id = (const uint8_t *)"7"};
-    view.head.origin.random = random != 0 ? random : view.head.origin.random;
-    cr_assert_eq(rc_questions_ask(&b.uplink, &view), 0);
-    struct rc_envelope_view up;
-    while (went_up(&up) != 0) {}
-    view.head.code = code;
-    view.head.data_bytes = bytes;
-    view.data = data;
-    cr_assert(send_down(RC_DOWN_QUERY, &view));
-    loop();
-}
-
-Test(uplink, who_is_in_a_channel_is_answered_once_and_only_if_it_makes_sense)
-{
-    uint8_t data[256];
-    struct rc_query_answer answer = {.clients = 3, .users = 1, .count = 1, .flags = RC_QUERY_LOCAL};
-    const struct rc_query_entry entry = {.clients = 3, .user = RC_SPAN("u"), .instances = RC_SPAN("a,b")};
-    bench_open(0);
-    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    memcpy(data, &answer, sizeof(answer));
-    const uint32_t bytes = rc_query_entry_put(data, sizeof(answer), sizeof(data), &entry);
-    send_list(slot, 0, 0, data, bytes);
-    expect(slot, "{\"type\":\"presence\",\"id\":7,\"channel\":\"c\",\"clients\":3,\"users\":1,\"members\":["
-                 "{\"user\":\"u\",\"clients\":3,\"instances\":[\"a\",\"b\"]}],\"more\":false,\"scope\":\"local\"}");
-    send_list(slot, 12345, 0, data, bytes); /* its client is gone */
-    expect_nothing(slot);
-    for (uint32_t cut = 0; cut < bytes; cut++) {
-        send_list(slot, 0, 0, data, cut);
-        expect(slot, "\"code\":503");
-    }
-    answer.count = 2;
-    memcpy(data, &answer, sizeof(answer));
-    send_list(slot, 0, 0, data, bytes);
-    expect(slot, "\"code\":503");
-    send_list(slot, 0, 503, NULL, 0);
-    expect(slot, "\"code\":503");
-    expect_nothing(slot);
-    bench_close();
-}
-
-Test(uplink, who_does_not_read_gets_no_more_lists)
-{
-    static const struct rc_query_answer answer = {.clients = 3};
-    static uint8_t much[RC_UPLINK_UNSENT_MAX];
-    bench_open(0);
-    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    cr_assert_eq(rc_hub_reply_frame(&b.rig.hub, slot, 2, much, sizeof(much)), 0);
-    send_list(slot, 0, 0, &answer, sizeof(answer));
-    uint8_t opcode;
-    struct rc_span payload;
-    hub_rig_drain(&b.rig);
-    cr_assert(hub_rig_frame(&b.rig, slot, &opcode, &payload) && payload.count == sizeof(much));
-    expect(slot, "\"code\":429");
-    send_list(slot, 0, 0, &answer, sizeof(answer));
-    expect(slot, "\"type\":\"presence\"");
-    bench_close();
-}
-
-static void ask_questions(uint32_t slot, uint32_t count, int last)
-{
-    struct rc_envelope_view view = {
-        .head = {.origin = hub_rig_ref(&b.rig, slot), .channel_bytes = 1, .request_id_bytes = 1},
-        .channel = "c",
-        .request_id = (const uint8_t *)"7"};
-    struct rc_envelope_view up;
-    for (uint32_t i = 0; i < count; i++) {
-        cr_assert_eq(rc_questions_ask(&b.uplink, &view), i + 1 == count ? last : 0);
-        while (went_up(&up) != 0) {}
-    }
-}
-
-static void answer_question(uint64_t token)
-{
-    static const struct rc_query_answer answer = {.clients = 3};
-    const struct rc_envelope_view view = {.head = {.token = token, .channel_bytes = 1, .data_bytes = sizeof(answer)},
-                                          .channel = "c",
-                                          .data = (const uint8_t *)&answer};
-    cr_assert(send_down(RC_DOWN_QUERY, &view));
-    loop();
-}
-
-Test(uplink, questions_are_answered_once_whatever_relays_do)
-{
-    bench_open(0);
-    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    answer_question(0); /* nobody has asked */
-    ask_questions(slot, 3, 0);
-    const uint64_t token = b.uplink.questions.first;
-    rc_questions_expire(&b.uplink);
-    expect_nothing(slot);
-    answer_question(token + 1); /* in any order */
-    expect(slot, "\"type\":\"presence\",\"id\":7");
-    answer_question(token + 1);
-    answer_question(token + 3);
-    answer_question(token - 1);
-    expect_nothing(slot);
-    /* The relay is replaced: what it was asked is not answered, but by an error. */
-    atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
-    rc_questions_expire(&b.uplink);
-    expect(slot, "\"code\":503");
-    expect(slot, "\"code\":503");
-    expect_nothing(slot);
-    answer_question(token);
-    expect_nothing(slot);
-    cr_assert_eq(b.uplink.questions.first, b.uplink.questions.next);
-    /* Or it says nothing for too long. */
-    ask_questions(slot, 1, 0);
-    b.rig.io.now_ns += (RC_QUESTION_MS - 100) * UINT64_C(1000000);
-    rc_questions_expire(&b.uplink);
-    expect_nothing(slot);
-    b.rig.io.now_ns += RC_QUESTION_MS * UINT64_C(1000000);
-    rc_questions_expire(&b.uplink);
-    expect(slot, "\"code\":503");
-    bench_close();
-}
-
-Test(uplink, too_many_questions_are_refused_until_some_are_answered)
-{
-    bench_open(0);
-    const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    ask_questions(slot, RC_QUESTIONS_MAX + 1, -ENOBUFS);
-    const uint64_t token = b.uplink.questions.first;
-    answer_question(token);
-    expect(slot, "\"type\":\"presence\"");
-    ask_questions(slot, 2, -ENOBUFS);
-    bench_close();
-}
-
 /* --- acknowledgements that do not come ------------------------------------------------------------------------------- */
 
 /* A worker without channels that has told a relay so, and a client. */
@@ -539,7 +425,7 @@ static uint32_t start_quiet(void)
     struct rc_envelope_view view;
     bench_open(0);
     const uint32_t slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     while (went_up(&view) != 0) {}
     return slot;
 }
@@ -547,18 +433,18 @@ static uint32_t start_quiet(void)
 /* A period passes. */
 static void period(void)
 {
-    b.rig.io.now_ns += (RC_UPLINK_ASK_AGAIN_MS + 1) * UINT64_C(1000000);
-    rc_uplink_ask_again(&b.uplink);
-    rc_uplink_flush(&b.uplink);
+    b.rig.io.now_ns += (RC_INTERESTS_ASK_AGAIN_MS + 1) * UINT64_C(1000000);
+    rc_interests_ask_again(&b.interests);
+    rc_interests_flush(&b.interests);
 }
 
 Test(uplink, what_the_relay_does_not_acknowledge_is_told_again)
 {
     struct rc_envelope_view view;
     const uint32_t slot = start_quiet();
-    rc_uplink_ask_again(&b.uplink);
+    rc_interests_ask_again(&b.interests);
     wait_for(slot, "c", "1");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     period();
     period();
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
@@ -593,7 +479,7 @@ Test(uplink, only_those_that_still_wait_are_told_again)
     for (uint32_t i = 0; i < CHANNELS * SLOTS; i++) {
         snprintf(name, sizeof(name), "c%u", i);
         wait_for(slots[i / CHANNELS], name, "1");
-        rc_uplink_flush(&b.uplink);
+        rc_interests_flush(&b.interests);
         while (went_up(&view) != 0) {}
     }
     /* Half of them end, one way or the other, before a period is over. */
@@ -630,7 +516,7 @@ Test(uplink, an_acknowledgement_is_good_for_those_who_asked_meanwhile)
     const uint32_t slot = start_quiet();
     const uint32_t other = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     wait_for(slot, "c", "1");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     const uint64_t token = view.head.token;
     const struct rc_envelope_view local = {
@@ -639,11 +525,11 @@ Test(uplink, an_acknowledgement_is_good_for_those_who_asked_meanwhile)
     loop();
     expect(slot, "\"scope\":\"local\"");
     wait_for(other, "c", "2");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     const uint64_t first = view.head.token;
     wait_for(other, "c", "3");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     acknowledge("c", first, 0);
     loop();
@@ -663,7 +549,7 @@ Test(uplink, what_a_connection_waits_for_ends_with_it)
     wait_for(stays, "d", "3");
     wait_for(slot, "d", "4");
     wait_for(slot, "e", "5");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     while (went_up(&view) != 0) {}
     cr_assert_eq(b.rig.truth.pending.used, 5);
     hub_rig_hang_up(&b.rig, slot);
@@ -673,7 +559,7 @@ Test(uplink, what_a_connection_waits_for_ends_with_it)
     }
     cr_assert_eq(b.rig.truth.pending.used, 1);
     cr_assert_eq(rc_truth_client(&b.rig.truth, slot)->pending_count, 0);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_REMOVE);
     cr_assert_eq(went_up(&view), 0);
@@ -692,13 +578,13 @@ Test(uplink, subscribers_of_a_channel_that_a_new_relay_refuses_are_told)
     const uint32_t slot = start_quiet();
     const uint32_t late = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
     wait_for(slot, "c", "1");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     acknowledge("c", view.head.token, 0);
     loop();
     expect(slot, "subscribed");
     atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     while (went_up(&view) != RC_UP_INTEREST_ADD) {}
     cr_assert_eq(went_up(&(struct rc_envelope_view){0}), RC_UP_SNAPSHOT_END);
     cr_assert_eq(went_up(&(struct rc_envelope_view){0}), 0);
@@ -708,7 +594,7 @@ Test(uplink, subscribers_of_a_channel_that_a_new_relay_refuses_are_told)
     expect_nothing(slot);
     /* Nobody else is told subscribed, and who is already hears of it only once a period. */
     wait_for(late, "c", "2");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     acknowledge("c", view.head.token, 503);
     loop();
@@ -740,13 +626,13 @@ Test(uplink, a_refused_channel_that_everybody_leaves_is_gone)
     struct rc_envelope_view view;
     const uint32_t slot = start_quiet();
     cr_assert_neq(hub_rig_subscribe(&b.rig, slot, "c"), 0);
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), RC_UP_INTEREST_ADD);
     acknowledge("c", view.head.token, 503);
     loop();
     expect(slot, "\"gap\"");
     hub_rig_unsubscribe(&b.rig, slot, "c");
-    rc_uplink_flush(&b.uplink);
+    rc_interests_flush(&b.interests);
     cr_assert_eq(went_up(&view), 0, "the relay knows nothing of it");
     cr_assert_eq(b.rig.truth.channels.used, 1);
     period();

@@ -7,8 +7,8 @@
  * Owned by main; one thread. Without redis.url it is not opened, and this host is all there is. A redis.url that cannot work leaves
  * the broker in local-only mode: the log and /health/redis say why.
  */
-#ifndef RC_RELAY_ROUTE_REMOTE_H
-#define RC_RELAY_ROUTE_REMOTE_H
+#ifndef RC_RELAY_REMOTE_H
+#define RC_RELAY_REMOTE_H
 
 #include <stdbool.h>
 #include <stdint.h>

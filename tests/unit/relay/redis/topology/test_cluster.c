@@ -6,7 +6,8 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "relay/redis/link.h"
-#include "relay/redis/link_state.h"
+#include "relay/redis/node.h"
+#include "relay/redis/topology/cluster.h"
 
 static struct rc_redis_link *link_open;
 static struct rc_metrics metrics;
@@ -72,7 +73,7 @@ static void map_to(const struct rc_redis_node *asked, unsigned port)
 
 static struct rc_redis_node *owner(void)
 {
-    const uint16_t index = link_open->cluster->owners[0];
+    const uint16_t index = rc_redis_cluster_of(link_open)->owners[0];
     return index != RC_REDIS_NODE_NONE ? link_open->nodes[index] : NULL;
 }
 
@@ -144,6 +145,7 @@ Test(relay_redis_cluster, what_is_published_goes_behind_what_waits_at_the_old_ow
     publish("c:a");
     cr_assert_eq(owner()->outbox.count, 1);
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
-        cr_expect_eq(link_open->cluster->waiting[slot], slot == rc_redis_cluster_slot(RC_SPAN("c:a")), "slot %u", slot);
+        cr_expect_eq(rc_redis_cluster_of(link_open)->waiting[slot], slot == rc_redis_slot(RC_SPAN("c:a")), "slot %u",
+                     slot);
     }
 }

@@ -1,5 +1,5 @@
 /* remote: see remote.h. */
-#include "relay/route/remote.h"
+#include "relay/remote.h"
 
 #include <errno.h>
 
@@ -10,7 +10,7 @@
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
 
-static void publish(void *context, const struct rc_envelope_view *view)
+static void remote_publish(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
     const struct rc_config_namespace *policy =
@@ -26,7 +26,7 @@ static void publish(void *context, const struct rc_envelope_view *view)
     }
 }
 
-static bool direct(void *context, const struct rc_envelope_view *view)
+static bool remote_direct(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
     return view->head.target.worker == RC_WORKER_FOREIGN && !rc_registry_refused(&remote->registry) &&
@@ -83,7 +83,7 @@ static void user_missed(void *context, struct rc_span user)
     rc_presence_missed(&remote->presence, user);
 }
 
-static int call(void *context, uint32_t worker, const struct rc_envelope_view *view)
+static int remote_call(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
     return rc_calls_send(&remote->calls, worker, view);
@@ -95,7 +95,7 @@ static void call_replied(void *context, uint32_t worker, const struct rc_envelop
     rc_calls_replied(&remote->calls, worker, view);
 }
 
-static void member(void *context, const struct rc_envelope_view *view, bool subscribed)
+static void remote_member(void *context, const struct rc_envelope_view *view, bool subscribed)
 {
     struct rc_remote *remote = context;
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
@@ -104,7 +104,7 @@ static void member(void *context, const struct rc_envelope_view *view, bool subs
     rc_presence_member(&remote->presence, channel, &view->head.origin, user, subscribed);
 }
 
-static void members(void *context, uint32_t worker, enum rc_members_mark mark)
+static void remote_members(void *context, uint32_t worker, enum rc_members_mark mark)
 {
     struct rc_remote *remote = context;
     switch (mark) {
@@ -120,20 +120,20 @@ static void members(void *context, uint32_t worker, enum rc_members_mark mark)
     }
 }
 
-const struct rc_remote_ops rc_remote_ops = {.publish = publish,
-                                            .direct = direct,
+const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
+                                            .direct = remote_direct,
                                             .interest_add = interest_add,
                                             .confirm = confirm,
                                             .interest_remove = interest_remove,
                                             .missed = user_missed,
-                                            .call = call,
+                                            .call = remote_call,
                                             .replied = call_replied,
-                                            .member = member,
-                                            .members = members};
+                                            .member = remote_member,
+                                            .members = remote_members};
 
 /* --- to the router --------------------------------------------------------------------------------------------------- */
 
-static bool deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
+static bool remote_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const struct rc_remote *remote = context;
     return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
@@ -148,8 +148,8 @@ static void undelivered(void *context, struct rc_span user)
     }
 }
 
-static void interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
-                       bool confirmed)
+static void remote_interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
+                              bool confirmed)
 {
     const struct rc_remote *remote = context;
     const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
@@ -165,13 +165,13 @@ static void interested(void *context, uint64_t hash, struct rc_span name, uint32
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }
 
-static void missed(void *context, struct rc_span name)
+static void remote_missed(void *context, struct rc_span name)
 {
     const struct rc_remote *remote = context;
     rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
 }
 
-static bool known(void *context)
+static bool remote_known(void *context)
 {
     const struct rc_remote *remote = context;
     return rc_worker_set_empty(&remote->router->fanout.unknown);
@@ -179,21 +179,21 @@ static bool known(void *context)
 
 /* --- this instance among others -------------------------------------------------------------------------------------- */
 
-static void registered(void *context)
+static void remote_registered(void *context)
 {
     struct rc_remote *remote = context;
     rc_entries_registered(&remote->entries, true);
     rc_heartbeat_now(&remote->heartbeat);
 }
 
-static void unregistered(void *context)
+static void remote_unregistered(void *context)
 {
     struct rc_remote *remote = context;
     rc_entries_registered(&remote->entries, false);
 }
 
-static int clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
-                      void *replied_context)
+static int remote_clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
+                             void *replied_context)
 {
     struct rc_remote *remote = context;
     return rc_presence_clean_user(&remote->presence, user, instance, replied, replied_context);
@@ -227,25 +227,25 @@ static int open_instance(struct rc_remote *remote)
     struct rc_metrics *metrics = remote->wire.metrics;
     struct rc_timers *timers = remote->bridge.timers;
     const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
-    const struct rc_registry_ops ops = {.registered = registered,
-                                        .unregistered = unregistered,
-                                        .cleanup = {.user = clean_user, .context = remote},
+    const struct rc_registry_ops ops = {.registered = remote_registered,
+                                        .unregistered = remote_unregistered,
+                                        .cleanup = {.user = remote_clean_user, .context = remote},
                                         .context = remote};
-    int result = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
-    if (result != 0) {
-        return result;
+    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
+    if (rc != 0) {
+        return rc;
     }
-    result = rc_entries_open(&remote->entries, remote->link, timers, metrics, control->instance_id, &entries);
-    if (result != 0) {
+    rc = rc_entries_open(&remote->entries, remote->link, timers, metrics, control->instance_id, &entries);
+    if (rc != 0) {
         rc_calls_close(&remote->calls);
-        return result;
+        return rc;
     }
-    result = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
-                              control->boot_nonce);
-    if (result != 0) {
+    rc = rc_presence_open(&remote->presence, &remote->bridge, &remote->entries, config, control->instance_id,
+                          control->boot_nonce);
+    if (rc != 0) {
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
-        return result;
+        return rc;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
     rc_registry_open(&remote->registry, remote->link, timers, metrics, control->instance_id, control->boot_wall_ms,
@@ -286,31 +286,31 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                                          .host = *host,
                                          .successor = rc_control_relay_generation(control) > 1};
     struct rc_err why;
-    int result = rc_redis_link_open(&remote->link, &setup, &why);
-    if (result == -ENOMEM) {
-        return rc_err_set(err, result, "%s", why.text);
+    int rc = rc_redis_link_open(&remote->link, &setup, &why);
+    if (rc == -ENOMEM) {
+        return rc_err_set(err, rc, "%s", why.text);
     }
-    if (result != 0) {
+    if (rc != 0) {
         rc_redis_health_set(&control->own_relay->redis_health, RC_REDIS_AWAY, why.text, "");
         rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
                      why.text);
         return 0;
     }
-    result = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce,
-                          config->limits.max_message_size_bytes, &control->own->metrics);
-    if (result != 0) {
+    rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
+                      &control->own->metrics);
+    if (rc != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;
-        return rc_err_set(err, result, "no memory for messages from Redis");
+        return rc_err_set(err, rc, "no memory for messages from Redis");
     }
     remote->bridge = (struct rc_bridge){
         .link = remote->link,
         .timers = timers,
         .wire = &remote->wire,
-        .host = {.deliver = deliver,
-                 .interested = interested,
-                 .missed = missed,
-                 .known = known,
+        .host = {.deliver = remote_deliver,
+                 .interested = remote_interested,
+                 .missed = remote_missed,
+                 .known = remote_known,
                  .undelivered = undelivered,
                  .context = remote},
     };
@@ -320,12 +320,12 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_notifications_open(&remote->notifications, &remote->bridge);
     rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
-    result = open_instance(remote);
-    if (result != 0) {
+    rc = open_instance(remote);
+    if (rc != 0) {
         rc_redis_link_close(remote->link);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
-        return rc_err_set(err, result, "no memory for what Redis is told of this instance");
+        return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
     }
     return 0;
 }

@@ -1,13 +1,6 @@
-/*
- * cluster: which node of a Redis Cluster owns which slot, and which one is home.
- *
- *   seeds of the URL ─▶ CLUSTER SLOTS ─▶ a node for every master (command connection; with redis.sharded a subscription one too)
- *
- * The map is read when the first node is ready, when an answer contradicts it (MOVED, a slot taken away, CLUSTERDOWN), when a
- * node is lost, and every 15 s. Home, the node of classic publish and subscribe, is whichever was ready first; when it is lost it
- * is another one: the Cluster's bus carries classic messages to all nodes. Nodes that the map names no more are ended by the
- * timer, never inside of their own callbacks: where addresses change with each restart, their places are needed again.
- */
+/* cluster: see cluster.h. */
+#include "relay/redis/topology/cluster.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "relay/redis/error_reply.h"
-#include "relay/redis/link_state.h"
+#include "relay/redis/node.h"
 
 #define TICK_MS 100u
 #define REFRESH_MS 15000u
@@ -23,36 +16,9 @@
 /* After slots came to a node: the other instances have to find out and subscribe there before it is published to. */
 #define SETTLE_MS 500u
 
-/* CRC16-CCITT (XMODEM): polynomial 0x1021, initial 0, as the Cluster specification's appendix A has it. */
-static uint16_t crc16(const uint8_t *bytes, size_t count)
-{
-    uint32_t crc = 0;
-    for (size_t i = 0; i < count; i++) {
-        crc ^= (uint32_t)bytes[i] << 8;
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc & 0x8000u) != 0 ? (crc << 1) ^ 0x1021u : crc << 1;
-        }
-        crc &= 0xffffu;
-    }
-    return (uint16_t)crc;
-}
-
-uint16_t rc_redis_cluster_slot(struct rc_span key)
-{
-    const uint8_t *open = key.count > 0 ? memchr(key.bytes, '{', key.count) : NULL;
-    if (open != NULL) {
-        const uint8_t *from = open + 1;
-        const uint8_t *close = memchr(from, '}', (size_t)(key.bytes + key.count - from));
-        if (close != NULL && close > from) {
-            key = rc_span_of(from, (size_t)(close - from));
-        }
-    }
-    return crc16(key.bytes, key.count) & (RC_REDIS_SLOTS - 1);
-}
-
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
-static struct rc_redis_node *find(const struct rc_redis_link *link, const struct rc_redis_address *address)
+static struct rc_redis_node *cluster_find(const struct rc_redis_link *link, const struct rc_redis_address *address)
 {
     for (uint16_t i = 0; i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
@@ -65,7 +31,7 @@ static struct rc_redis_node *find(const struct rc_redis_link *link, const struct
 
 static struct rc_redis_node *find_or_add(struct rc_redis_link *link, const struct rc_redis_address *address)
 {
-    struct rc_redis_node *node = find(link, address);
+    struct rc_redis_node *node = cluster_find(link, address);
     if (node == NULL) {
         node = rc_redis_node_add(link, address);
         if (node == NULL) {
@@ -83,7 +49,7 @@ static bool is_ready(const struct rc_redis_node *node)
 
 static void choose_home(struct rc_redis_link *link)
 {
-    if (!link->cluster->read ||
+    if (!rc_redis_cluster_of(link)->read ||
         (link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) && link->nodes[link->home]->known)) {
         return;
     }
@@ -91,7 +57,7 @@ static void choose_home(struct rc_redis_link *link)
         struct rc_redis_node *node = link->nodes[i];
         if (is_ready(node) && node->known && !node->command.late) {
             rc_log_info("redis_cluster_home", "address=\"%s:%u\"", node->address.host, node->address.port);
-            rc_redis_link_set_home(link, i);
+            rc_redis_node_set_home(link, i);
             rc_redis_node_open(node, true);
             return;
         }
@@ -125,7 +91,7 @@ static void address_of(struct rc_redis_address *address, const redisReply *maste
 
 void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply)
 {
-    struct rc_redis_cluster *cluster = link->cluster;
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL) {
             link->nodes[i]->known = false;
@@ -171,16 +137,16 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     cluster->stale = false;
 }
 
-static void answered(void *context, const redisReply *reply)
+static void cluster_answered(void *context, const redisReply *reply)
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
-    link->cluster->asking = false;
+    rc_redis_cluster_of(link)->asking = false;
     if (reply == NULL) {
         return;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
-        link->cluster->stale = true; /* no slots yet, or no Cluster: the log has the error */
+        rc_redis_cluster_of(link)->stale = true; /* no slots yet, or no Cluster: the log has the error */
         return;
     }
     rc_redis_cluster_take_map(link, node, reply);
@@ -191,8 +157,9 @@ static void answered(void *context, const redisReply *reply)
 static void ask_from(struct rc_redis_link *link, struct rc_redis_node *node)
 {
     const struct rc_span argv[] = {RC_SPAN("CLUSTER"), RC_SPAN("SLOTS")};
-    if (!link->cluster->asking && rc_redis_conn_command(&node->command, answered, node, 2, argv) == 0) {
-        link->cluster->asking = true;
+    if (!rc_redis_cluster_of(link)->asking &&
+        rc_redis_conn_command(&node->command, cluster_answered, node, 2, argv) == 0) {
+        rc_redis_cluster_of(link)->asking = true;
     }
 }
 
@@ -201,7 +168,7 @@ static void ask_from(struct rc_redis_link *link, struct rc_redis_node *node)
 /* Nobody answers, or nobody was asked yet: the next host of the URL. */
 static void try_seed(struct rc_redis_link *link)
 {
-    struct rc_redis_cluster *cluster = link->cluster;
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
     struct rc_redis_node *node = find_or_add(link, &link->url.hosts[cluster->seed]);
     cluster->seed = (cluster->seed + 1) % link->url.host_count;
     if (node != NULL) {
@@ -220,10 +187,10 @@ void rc_redis_cluster_drop_unknown(struct rc_redis_link *link)
     }
 }
 
-static void tick(void *context, uint64_t now_ms)
+static void cluster_tick(void *context, uint64_t now_ms)
 {
     struct rc_redis_link *link = context;
-    struct rc_redis_cluster *cluster = link->cluster;
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
     struct rc_redis_node *asked = NULL;
     for (uint16_t i = 0; i < link->node_count; i++) {
         /* Round the nodes, so that one with an old view does not decide for good. */
@@ -246,27 +213,27 @@ static void tick(void *context, uint64_t now_ms)
         choose_home(link);
         rc_redis_cluster_drop_unknown(link);
     }
-    rc_timer_set(link->wire.timers, &cluster->timer, now_ms + TICK_MS, tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, now_ms + TICK_MS, cluster_tick, link);
 }
 
-void rc_redis_cluster_stale(struct rc_redis_link *link)
+static void cluster_stale(struct rc_redis_link *link)
 {
-    link->cluster->stale = true;
+    rc_redis_cluster_of(link)->stale = true;
 }
 
-void rc_redis_cluster_ready(struct rc_redis_link *link, struct rc_redis_node *node)
+static void cluster_ready(struct rc_redis_link *link, struct rc_redis_node *node)
 {
-    if (!link->cluster->read || link->cluster->stale) {
+    if (!rc_redis_cluster_of(link)->read || rc_redis_cluster_of(link)->stale) {
         ask_from(link, node);
     } else {
         choose_home(link);
     }
 }
 
-void rc_redis_cluster_lost(struct rc_redis_link *link, struct rc_redis_node *node)
+static void cluster_lost(struct rc_redis_link *link, struct rc_redis_node *node)
 {
     (void)node;
-    link->cluster->stale = true;
+    rc_redis_cluster_of(link)->stale = true;
     choose_home(link);
 }
 
@@ -304,23 +271,101 @@ struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, cons
     return node;
 }
 
-int rc_redis_cluster_open(struct rc_redis_link *link)
+/* --- what is published to a slot ------------------------------------------------------------------------------------- */
+
+/* Which outbox: that of the node which owns the slot (before the map is known: any, it is moved later). While messages
+ * of the slot wait in another one's, because it was the owner before, it goes behind them: cluster_settle moves them together. */
+static struct rc_redis_outbox *cluster_outbox(struct rc_redis_link *link, uint16_t slot)
+{
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    const uint16_t place = cluster->waiting[slot] > 0 ? cluster->place[slot] : cluster->owners[slot];
+    struct rc_redis_node *node = place != RC_REDIS_NODE_NONE ? link->nodes[place] : NULL;
+    for (uint16_t i = 0; node == NULL && i < link->node_count; i++) {
+        node = link->nodes[i];
+    }
+    if (node == NULL) {
+        return &link->outbox;
+    }
+    cluster->place[slot] = node->index;
+    return &node->outbox;
+}
+
+/* What waits for a slot that is another node's by now goes there, in order, once nothing of it is in flight. */
+static void cluster_settle(struct rc_redis_link *link, struct rc_redis_node *node)
+{
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    struct rc_redis_outbox *outbox = &node->outbox;
+    if (outbox->unsent == NULL || outbox->in_flight > 0 || outbox->refusals.left > 0 || cluster->stale) {
+        return;
+    }
+    const uint16_t first_owner = cluster->owners[outbox->unsent->slot];
+    if (first_owner == node->index || first_owner == RC_REDIS_NODE_NONE) {
+        return;
+    }
+    struct rc_redis_entry *hints[RC_REDIS_NODES_MAX] = {NULL};
+    struct rc_redis_entry *stay = NULL;
+    for (uint32_t left = outbox->count; left > 0; left--) {
+        struct rc_redis_entry *entry = rc_redis_outbox_take(outbox);
+        const uint16_t owner = cluster->owners[entry->slot];
+        struct rc_redis_outbox *to =
+            owner != RC_REDIS_NODE_NONE && owner != node->index ? &link->nodes[owner]->outbox : NULL;
+        if (to != NULL) {
+            cluster->place[entry->slot] = owner;
+            (void)rc_redis_outbox_insert(to, entry, &hints[owner]);
+        } else {
+            entry->next = stay; /* newest first: put back below in the other direction */
+            stay = entry;
+        }
+    }
+    struct rc_redis_entry *hint = NULL;
+    while (stay != NULL) {
+        struct rc_redis_entry *entry = stay;
+        stay = entry->next;
+        entry->next = NULL;
+        hint = NULL;
+        (void)rc_redis_outbox_insert(outbox, entry, &hint);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static struct rc_redis_node *cluster_owner(const struct rc_redis_link *link, struct rc_span name)
+{
+    const uint16_t owner = rc_redis_cluster_of(link)->owners[rc_redis_slot(name)];
+    return owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
+}
+
+static int cluster_open(struct rc_redis_link *link)
 {
     struct rc_redis_cluster *cluster = calloc(1, sizeof(*cluster));
     if (cluster == NULL) {
         return -ENOMEM;
     }
-    link->cluster = cluster;
+    link->topology_state = cluster;
+    link->slot_waiting = cluster->waiting;
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
         cluster->owners[slot] = RC_REDIS_NODE_NONE;
     }
-    rc_timer_set(link->wire.timers, &cluster->timer, rc_clock_ms(), tick, link);
+    rc_timer_set(link->wire.timers, &cluster->timer, rc_clock_ms(), cluster_tick, link);
     return 0;
 }
 
-void rc_redis_cluster_close(struct rc_redis_link *link)
+static void cluster_close(struct rc_redis_link *link)
 {
-    if (link->cluster != NULL) {
-        rc_timer_cancel(link->wire.timers, &link->cluster->timer);
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    if (cluster != NULL) {
+        rc_timer_cancel(link->wire.timers, &cluster->timer);
+        free(cluster);
+        link->topology_state = NULL;
     }
 }
+
+const struct rc_redis_topology rc_redis_topology_cluster = {.open = cluster_open,
+                                                            .close = cluster_close,
+                                                            .ready = cluster_ready,
+                                                            .lost = cluster_lost,
+                                                            .stale = cluster_stale,
+                                                            .owner = cluster_owner,
+                                                            .redirect = rc_redis_cluster_redirect,
+                                                            .outbox = cluster_outbox,
+                                                            .settle = cluster_settle};

@@ -1,0 +1,221 @@
+/* resources: what anybody may ask without a key: health, metrics, the page and its script. See api.h. */
+#include "worker/api/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/metrics/bridges.h"
+#include "common/metrics/redis_health.h"
+#include "common/text/json_scan.h"
+#include "worker/http/assets.h"
+
+#define JSON_QUOTED_MAX (RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1)
+
+static const struct rc_control *control_of(void *context)
+{
+    const struct rc_api *api = context;
+    return api->sessions->control;
+}
+
+static void answer(struct rc_exchange *exchange, uint16_t status, const char *type, const char *body, size_t body_bytes)
+{
+    rc_exchange_answer(exchange, &(struct rc_exchange_answer){
+                                     .status = status, .content_type = type, .body = body, .body_bytes = body_bytes});
+}
+
+/* --- health ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned long long total_of(const struct rc_control *control, enum rc_metric_id id)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        total += rc_metric_get(&control->workers[i]->metrics, id);
+    }
+    return total;
+}
+
+/* Of the worker that has most of it: a load balancer may look, though the broker serves on. */
+static const char *overload_of(const struct rc_control *control)
+{
+    uint64_t worst = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        const uint64_t level = rc_metric_get(&control->workers[i]->metrics, RC_METRIC_OVERLOAD);
+        worst = level > worst ? level : worst;
+    }
+    return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
+}
+
+static void health(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    const struct rc_control *control = control_of(context);
+    const bool draining = exchange->exchanges->draining || rc_control_state(control) >= RC_BROKER_DRAINING;
+    char body[512];
+    (void)route;
+    const int bytes = snprintf(
+        body, sizeof(body),
+        "{\"healthy\":%s,\"status\":\"%s\",\"overload\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
+        "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
+        draining ? "false" : "true", draining ? "draining" : "ok", overload_of(control), control->instance_id,
+        control->worker_count, total_of(control, RC_METRIC_CONNECTIONS),
+        (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
+    answer(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
+}
+
+static void health_websocket(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    const struct rc_control *control = control_of(context);
+    char body[256];
+    (void)route;
+    const int bytes = snprintf(
+        body, sizeof(body), "{\"healthy\":true,\"connections\":{\"total\":%llu,\"users\":%llu},\"timestamp\":%llu}\n",
+        total_of(control, RC_METRIC_CONNECTIONS), total_of(control, RC_METRIC_USERS),
+        (unsigned long long)rc_clock_wall_ms());
+    answer(exchange, 200, "application/json", body, (size_t)bytes);
+}
+
+/* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
+static enum rc_redis_state redis_state(const struct rc_control *control, struct rc_redis_errors *errors)
+{
+    const enum rc_redis_state state = rc_redis_health_get(&control->relay->redis_health, errors);
+    const uint64_t moved_ms = atomic_load_explicit(&control->relay->report.process.heartbeat_ms, memory_order_relaxed);
+    if (atomic_load_explicit(&control->relay->report.process.state, memory_order_relaxed) != RC_PROCESS_READY ||
+        moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
+        *errors = (struct rc_redis_errors){.lost = "the relay does not run"};
+        return RC_REDIS_AWAY;
+    }
+    return state;
+}
+
+static const char *quoted(char out[JSON_QUOTED_MAX], const char *text)
+{
+    out[rc_json_string_encode((uint8_t *)out, JSON_QUOTED_MAX - 1, rc_span_text(text))] = '\0';
+    return out;
+}
+
+static void health_redis(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    struct rc_redis_errors errors = {.lost = ""};
+    char lost[JSON_QUOTED_MAX];
+    char latest[JSON_QUOTED_MAX];
+    char body[2 * JSON_QUOTED_MAX + 128];
+    const unsigned long long now_ms = (unsigned long long)rc_clock_wall_ms();
+    const bool wanted = exchange->exchanges->config->redis.url.text[0] != '\0';
+    const bool good = !wanted || redis_state(control_of(context), &errors) == RC_REDIS_CONNECTED;
+    int bytes;
+    (void)route;
+    if (good) {
+        bytes = snprintf(body, sizeof(body), "{\"healthy\":true,\"redis\":\"%s\",\"timestamp\":%llu}\n",
+                         wanted ? "connected" : "disabled", now_ms);
+    } else {
+        const bool more = errors.latest[0] != '\0';
+        bytes = snprintf(body, sizeof(body),
+                         "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s%s%s,\"timestamp\":%llu}\n",
+                         quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
+                         more ? ",\"latest_error\":" : "", more ? quoted(latest, errors.latest) : "", now_ms);
+    }
+    answer(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
+}
+
+/* --- metrics --------------------------------------------------------------------------------------------------------- */
+
+static void no_memory(struct rc_exchange *exchange)
+{
+    rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503, .retry_after_s = 1, .message = "no memory"});
+}
+
+static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
+{
+    struct rc_text json = {0};
+    if (rc_api_metrics_json(api, &json) < 0) {
+        no_memory(exchange);
+    } else {
+        answer(exchange, 200, "application/json", json.bytes, json.count);
+    }
+    rc_text_free(&json);
+}
+
+static void metrics(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    const struct rc_control *control = control_of(context);
+    const struct rc_config *config = exchange->exchanges->config;
+    (void)route;
+    if (rc_api_wants_json(exchange->request)) {
+        metrics_as_json(context, exchange);
+        return;
+    }
+    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
+    size_t count = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
+    }
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = -1};
+    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
+    /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
+    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
+                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) + 4096;
+    char *text = malloc(room);
+    if (text == NULL) {
+        no_memory(exchange);
+        return;
+    }
+    size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
+    bytes = bytes < room ? bytes : room;
+    bytes +=
+        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
+    answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
+    free(text);
+}
+
+/* --- the page -------------------------------------------------------------------------------------------------------- */
+
+static void page(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    (void)context;
+    (void)route;
+    answer(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
+}
+
+static void client_script(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    (void)context;
+    (void)route;
+    answer(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js, RC_ASSET_BYTES(rc_asset_ringcast_js));
+}
+
+/* --- routes ---------------------------------------------------------------------------------------------------------- */
+
+static bool public_metrics(const struct rc_config_http *config)
+{
+    return config->public_metrics;
+}
+
+static bool public_page(const struct rc_config_http *config)
+{
+    return config->public_page;
+}
+
+#define READ_ONLY .methods = "GET, HEAD", .allow = "GET, HEAD, OPTIONS", .wrong = "this resource can only be read"
+
+static const struct rc_route resource_routes[] = {
+    {.path = "/", READ_ONLY, .run = page, .shown = public_page, .hidden = 404, .why_hidden = "not found"},
+    {.path = "/ringcast.js", READ_ONLY, .run = client_script},
+    {.path = "/health", READ_ONLY, .run = health},
+    {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
+    {.path = "/health/redis", READ_ONLY, .run = health_redis},
+    {.path = "/metrics",
+     READ_ONLY,
+     .run = metrics,
+     .shown = public_metrics,
+     .hidden = 403,
+     .why_hidden = "metrics are not served on public listeners: set http.admin_listen or http.public_metrics"},
+};
+
+void rc_resources_add_routes(struct rc_api *api, struct rc_routes *routes)
+{
+    const struct rc_route_set set = {
+        .below = "", .routes = resource_routes, .count = RC_ARRAY_COUNT(resource_routes), .context = api};
+    rc_routes_add(routes, &set);
+}

@@ -1,0 +1,451 @@
+/* exchange: see exchange.h. */
+#include "worker/http/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/check.h"
+
+#define BODY_FIRST 1024u /* bytes of the first block of a body */
+
+/* --- the table ------------------------------------------------------------------------------------------------------- */
+
+static void set_gauges(struct rc_exchanges *exchanges)
+{
+    rc_metric_set(exchanges->metrics, RC_METRIC_HTTP_WAITING, exchanges->kept);
+    rc_metric_set(exchanges->metrics, RC_METRIC_API_BYTES, exchanges->bytes);
+}
+
+int rc_exchanges_open(struct rc_exchanges *exchanges, const struct rc_exchange_ops *ops, const struct rc_config *config,
+                      struct rc_metrics *metrics, uint32_t kept_max)
+{
+    *exchanges = (struct rc_exchanges){.ops = *ops, .config = config, .metrics = metrics, .kept_max = kept_max};
+    exchanges->items = calloc((size_t)kept_max + 1, sizeof(struct rc_exchange *));
+    return exchanges->items == NULL ? -ENOMEM : 0;
+}
+
+static uint32_t *place_of(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    return exchanges->ops.place(exchanges->ops.context, connection);
+}
+
+static struct rc_exchange *exchange_of(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    const uint32_t number = *place_of(exchanges, connection);
+    return number == 0 ? NULL : exchanges->items[number - 1];
+}
+
+/* NULL: no memory. There is always a free entry, since only one at a time is not kept. */
+static struct rc_exchange *open_exchange(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    struct rc_exchange *exchange = exchanges->spare;
+    exchanges->spare = NULL;
+    if (exchange == NULL) {
+        exchange = malloc(sizeof(*exchange));
+        if (exchange == NULL) {
+            return NULL;
+        }
+    }
+    memset(exchange, 0, offsetof(struct rc_exchange, cors) + 1);
+    for (uint32_t tries = 0; exchanges->items[exchanges->next] != NULL; tries++) {
+        RC_ASSERT(tries <= exchanges->kept_max);
+        exchanges->next = (exchanges->next + 1) % (exchanges->kept_max + 1);
+    }
+    exchange->exchanges = exchanges;
+    exchange->connection = connection;
+    exchange->index = exchanges->next;
+    exchanges->items[exchange->index] = exchange;
+    *place_of(exchanges, connection) = exchange->index + 1;
+    return exchange;
+}
+
+static void set_state(struct rc_exchange *exchange, enum rc_exchange_state state)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    exchanges->waiting -= exchange->state == RC_EXCHANGE_WAITING;
+    exchanges->waiting += state == RC_EXCHANGE_WAITING;
+    exchange->state = state;
+}
+
+/* Takes it out of the table and tells its user. The connection may have another one afterwards. */
+static void end_exchange(struct rc_exchange *exchange, uint16_t status)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    set_state(exchange, RC_EXCHANGE_RUNNING);
+    if (exchange->user != NULL && exchange->user->ended != NULL) {
+        exchange->user->ended(exchange, status);
+    }
+    rc_exchange_release_body(exchange);
+    *place_of(exchanges, exchange->connection) = 0;
+    exchanges->items[exchange->index] = NULL;
+    exchanges->kept -= exchange->kept;
+    free(exchanges->spare);
+    exchanges->spare = exchange;
+    set_gauges(exchanges);
+}
+
+void rc_exchanges_close(struct rc_exchanges *exchanges)
+{
+    for (uint32_t i = 0; exchanges->items != NULL && i <= exchanges->kept_max; i++) {
+        if (exchanges->items[i] != NULL) {
+            end_exchange(exchanges->items[i], 0);
+        }
+    }
+    free(exchanges->items);
+    free(exchanges->spare);
+    exchanges->items = NULL;
+    exchanges->spare = NULL;
+}
+
+/* One more that is not answered at once. */
+static int keep(struct rc_exchange *exchange)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    if (exchange->kept) {
+        return 0;
+    }
+    if (exchanges->kept == exchanges->kept_max) {
+        rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_WAITING_FULL, 1);
+        return -ENOBUFS;
+    }
+    exchange->kept = true;
+    exchanges->kept++;
+    set_gauges(exchanges);
+    return 0;
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+/* The answer's head, or an error whole. -ENOMEM: it does not fit, or the connection may have no more. */
+static int write_answer(struct rc_exchanges *exchanges, uint32_t connection, const struct rc_http_response *response,
+                        const struct rc_exchange_answer *answer)
+{
+    const struct rc_exchange_ops *ops = &exchanges->ops;
+    char text[8192];
+    const size_t bytes = answer->message != NULL ? rc_http_respond_error(text, sizeof(text), response, answer->message)
+                                                 : rc_http_respond(text, sizeof(text), response);
+    int rc = bytes == 0 ? -ENOMEM : ops->write(ops->context, connection, text, (uint32_t)bytes);
+    if (rc == 0 && answer->message == NULL && !response->head && answer->body_bytes > 0) {
+        rc = ops->write(ops->context, connection, answer->body, (uint32_t)answer->body_bytes);
+    }
+    return rc;
+}
+
+void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_answer *answer)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    const struct rc_exchange_ops *ops = &exchanges->ops;
+    const uint32_t connection = exchange->connection;
+    const bool keep_alive = exchange->keep_alive && !exchange->unread && !exchanges->draining;
+    char headers[512 + RC_CORS_HEADERS_BYTES_MAX];
+    (void)snprintf(headers, sizeof(headers), "%s%s", answer->headers == NULL ? "" : answer->headers, exchange->cors);
+    const struct rc_http_response response = {
+        .status = answer->status,
+        .content_type = answer->content_type,
+        .body_bytes = answer->body_bytes,
+        .keep_alive = keep_alive,
+        .head = exchange->head,
+        .allow = answer->allow,
+        .retry_after_s = answer->retry_after_s,
+        .date = rc_http_date_at(&exchanges->date, (int64_t)time(NULL)),
+        .headers = headers,
+    };
+    end_exchange(exchange, answer->status); /* before writing: that may end the connection */
+    rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_REQUESTS, 1);
+    if (answer->status >= 400) {
+        rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_ERRORS, 1);
+    }
+    if (write_answer(exchanges, connection, &response, answer) < 0) {
+        ops->fail(ops->context, connection);
+        return;
+    }
+    if (keep_alive) { /* the next request has its time from now on */
+        ops->deadline(ops->context, connection, exchanges->config->limits.handshake_timeout_ms);
+    } else {
+        ops->linger(ops->context, connection);
+    }
+    if (exchanges->feeding != connection + 1) {
+        ops->resume(ops->context, connection);
+    }
+}
+
+void rc_exchange_error(struct rc_exchange *exchange, struct rc_exchange_answer answer)
+{
+    if (answer.status == 400 || answer.status == 413 || answer.status == 414 || answer.status == 431 ||
+        answer.status >= 500) {
+        exchange->keep_alive = false; /* where the next request would begin is not known, or not wanted */
+    }
+    rc_exchange_answer(exchange, &answer);
+}
+
+bool rc_exchange_upgraded(struct rc_exchange *exchange)
+{
+    const bool later = exchange->exchanges->feeding != exchange->connection + 1;
+    end_exchange(exchange, 101);
+    return later;
+}
+
+/* --- bodies ---------------------------------------------------------------------------------------------------------- */
+
+int rc_exchanges_charge(struct rc_exchanges *exchanges, uint64_t bytes)
+{
+    if (exchanges->bytes + bytes > exchanges->config->limits.worker_log_bytes) {
+        rc_metric_add(exchanges->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return -ENOMEM;
+    }
+    exchanges->bytes += bytes;
+    set_gauges(exchanges);
+    return 0;
+}
+
+void rc_exchanges_discharge(struct rc_exchanges *exchanges, uint64_t bytes)
+{
+    RC_ASSERT(bytes <= exchanges->bytes);
+    exchanges->bytes -= bytes;
+    set_gauges(exchanges);
+}
+
+void rc_exchange_release_body(struct rc_exchange *exchange)
+{
+    if (exchange->byte_capacity > 0) {
+        rc_exchanges_discharge(exchange->exchanges, exchange->byte_capacity);
+    }
+    free(exchange->bytes);
+    exchange->bytes = NULL;
+    exchange->byte_count = exchange->byte_capacity = 0;
+}
+
+static int append_body(struct rc_exchange *exchange, struct rc_http_view span)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    const size_t need = exchange->byte_count + span.bytes;
+    if (need > exchange->byte_capacity) {
+        size_t capacity = exchange->byte_capacity == 0 ? BODY_FIRST : exchange->byte_capacity;
+        while (capacity < need) {
+            capacity *= 2;
+        }
+        if (rc_exchanges_charge(exchanges, capacity - exchange->byte_capacity) < 0) {
+            return -ENOMEM;
+        }
+        uint8_t *larger = realloc(exchange->bytes, capacity);
+        if (larger == NULL) {
+            rc_exchanges_discharge(exchanges, capacity - exchange->byte_capacity);
+            rc_metric_add(exchanges->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+            return -ENOMEM;
+        }
+        exchange->bytes = larger;
+        exchange->byte_capacity = capacity;
+    }
+    memcpy(exchange->bytes + exchange->byte_count, span.text, span.bytes);
+    exchange->byte_count = need;
+    return 0;
+}
+
+static void refuse_body(struct rc_exchange *exchange, uint16_t status)
+{
+    const char *message = status == 413   ? "the body is larger than limits.max_body"
+                          : status == 400 ? "the body's chunks are broken"
+                                          : "no memory for the body: try again";
+    exchange->keep_alive = false; /* where the next request would begin is not known, or far away */
+    rc_exchange_answer(exchange, &(struct rc_exchange_answer){
+                                     .status = status, .message = message, .retry_after_s = status == 503 ? 1 : 0});
+}
+
+static void run_exchange(struct rc_exchange *exchange)
+{
+    exchange->unread = false;
+    set_state(exchange, RC_EXCHANGE_RUNNING);
+    exchange->user->run(exchange);
+}
+
+int rc_exchange_read(struct rc_exchange *exchange, const struct rc_exchange_user *user, void *context)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    const struct rc_exchange_ops *ops = &exchanges->ops;
+    const uint32_t connection = exchange->connection;
+    RC_ASSERT(exchange->state == RC_EXCHANGE_RUNNING && exchange->request != NULL);
+    exchange->user = user;
+    exchange->context = context;
+    if (rc_http_body_begin(&exchange->body, exchange->request, exchanges->config->limits.max_body_bytes) < 0) {
+        refuse_body(exchange, 413);
+        return 0;
+    }
+    if (rc_http_body_complete(&exchange->body)) {
+        run_exchange(exchange);
+        return 0;
+    }
+    if (keep(exchange) < 0) {
+        return -ENOBUFS;
+    }
+    set_state(exchange, RC_EXCHANGE_READING);
+    ops->deadline(ops->context, connection, exchanges->config->limits.handshake_timeout_ms);
+    if (exchange->request->expect_100 &&
+        ops->write(ops->context, connection, go_on, (uint32_t)(sizeof(go_on) - 1)) < 0) {
+        ops->fail(ops->context, connection);
+    }
+    return 0;
+}
+
+/* The bytes that were the body's. */
+static uint32_t feed_body(struct rc_exchange *exchange, const uint8_t *bytes, uint32_t count)
+{
+    uint32_t used = 0;
+    while (used < count) {
+        struct rc_http_view span;
+        size_t consumed;
+        const int rc = rc_http_body_feed(&exchange->body, bytes + used, count - used, &consumed, &span);
+        used += (uint32_t)consumed;
+        if (rc < 0) {
+            refuse_body(exchange, (uint16_t)-rc);
+            return count;
+        }
+        if (span.bytes > 0 && append_body(exchange, span) < 0) {
+            refuse_body(exchange, 503);
+            return count;
+        }
+        if (rc == 1) {
+            run_exchange(exchange);
+            return used;
+        }
+    }
+    return used;
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------------- */
+
+/* A request whose head is in `request`; NULL: what came is none, for the reason `why`. */
+static void begin(struct rc_exchanges *exchanges, uint32_t connection, const struct rc_http_request *request,
+                  uint16_t status, const char *why)
+{
+    const struct rc_exchange_ops *ops = &exchanges->ops;
+    struct rc_exchange *exchange = open_exchange(exchanges, connection);
+    if (exchange == NULL) {
+        ops->fail(ops->context, connection);
+        return;
+    }
+    if (request == NULL) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = status, .message = why});
+        return;
+    }
+    const uint32_t number = exchange->index + 1;
+    exchange->request = request;
+    exchange->keep_alive = request->keep_alive && !exchanges->draining;
+    exchange->head = request->method == RC_HTTP_HEAD;
+    exchange->unread = request->chunked || (request->has_content_length && request->content_length > 0);
+    ops->begin(ops->context, exchange);
+    /* Is it still there? (It is the only one that could have been made meanwhile.) */
+    if (*place_of(exchanges, connection) == number) {
+        RC_ASSERT(exchange->state != RC_EXCHANGE_RUNNING);
+        exchange->request = NULL;
+    }
+}
+
+static uint32_t feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
+                     uint32_t *scanned)
+{
+    const struct rc_exchange_ops *ops = &exchanges->ops;
+    const struct rc_config_limits *config = &exchanges->config->limits;
+    const struct rc_http_limits limits = {.head_bytes_max = (uint32_t)config->max_request_bytes,
+                                          .headers_max = config->max_request_headers};
+    uint32_t used = 0;
+    while (used < count && ops->speaks(ops->context, connection)) {
+        if (ops->unsent(ops->context, connection) > config->max_reply_bytes) {
+            ops->hold(ops->context, connection);
+            return used;
+        }
+        struct rc_exchange *exchange = exchange_of(exchanges, connection);
+        if (exchange != NULL && exchange->state != RC_EXCHANGE_READING) {
+            return used; /* pipelined behind one that waits for its answer */
+        }
+        if (exchange != NULL) {
+            used += feed_body(exchange, bytes + used, count - used);
+            continue;
+        }
+        struct rc_http_request request;
+        const char *why = "";
+        size_t searched = used == 0 ? *scanned : 0;
+        const int rc = rc_http_request_parse(bytes + used, count - used, &searched, &limits, &request, &why);
+        if (rc == 0) {
+            *scanned = used == 0 ? (uint32_t)searched : 0;
+            return used;
+        }
+        if (rc < 0) {
+            begin(exchanges, connection, NULL, (uint16_t)-rc, why);
+            return count;
+        }
+        used += (uint32_t)rc;
+        begin(exchanges, connection, &request, 0, NULL);
+    }
+    return used;
+}
+
+uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
+                           uint32_t *scanned)
+{
+    const uint32_t before = exchanges->feeding;
+    exchanges->feeding = connection + 1;
+    const uint32_t used = feed(exchanges, connection, bytes, count, scanned);
+    exchanges->feeding = before;
+    return used;
+}
+
+/* --- waiting --------------------------------------------------------------------------------------------------------- */
+
+int rc_exchange_wait(struct rc_exchange *exchange, uint64_t in_ms)
+{
+    const struct rc_exchange_ops *ops = &exchange->exchanges->ops;
+    if (keep(exchange) < 0) {
+        return -ENOBUFS;
+    }
+    set_state(exchange, RC_EXCHANGE_WAITING);
+    ops->deadline(ops->context, exchange->connection, in_ms);
+    return 0;
+}
+
+bool rc_exchanges_expired(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    if (exchange == NULL) {
+        return false;
+    }
+    if (exchange->user != NULL && exchange->user->expired != NULL) {
+        exchange->user->expired(exchange);
+    } else if (exchange->state == RC_EXCHANGE_READING) {
+        rc_exchange_error(exchange,
+                          (struct rc_exchange_answer){.status = 408, .message = "the body did not arrive in time"});
+    } else {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 504, .message = "no answer in time: try again", .retry_after_s = 1});
+    }
+    return true;
+}
+
+void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
+        exchange->user->room != NULL) {
+        const uint32_t before = exchanges->feeding;
+        exchanges->feeding = connection + 1;
+        exchange->user->room(exchange);
+        exchanges->feeding = before;
+    }
+}
+
+void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    if (exchange != NULL) {
+        end_exchange(exchange, 0);
+    }
+}
+
+bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    const struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    return exchange != NULL && exchange->state == RC_EXCHANGE_WAITING;
+}
