@@ -53,14 +53,14 @@ static uint64_t interest_max(const struct relay *relay)
     return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control.worker_count;
 }
 
-/* The copy that the generation names is complete (C2). M2 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
+/* The copy that the generation names is complete (C2). RM1 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
  * the other copy be written again. */
 static void acknowledge_config(struct relay *relay)
 {
     relay->config_generation = rc_control_config_generation(&relay->control);
     rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
     atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
-                          memory_order_release); /* M2 */
+                          memory_order_release); /* RM1 */
 }
 
 static void relay_drain(struct relay *relay, const char *why)
@@ -138,7 +138,7 @@ static void life_ended(void *context, uint32_t events)
 
 /* Whoever ends a whole host or control group at once (killall5, KillMode=control-group) sends SIGTERM to everybody: workers still
  * need the relay then, so it is the acceptor's that counts. */
-static void signalled(void *context, uint32_t events)
+static void relay_signalled(void *context, uint32_t events)
 {
     struct relay *relay = context;
     struct signalfd_siginfo info;
@@ -226,7 +226,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
                           err);
 }
 
-static void counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
+static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
 {
     struct relay *relay = context;
     rc_presence_count(&relay->remote.presence, channel, user, clients);
@@ -242,7 +242,7 @@ static int open_queries(struct relay *relay, struct rc_err *err)
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
     if (remote) {
-        relay->roster.ops = (struct rc_roster_ops){.changed = counted, .context = relay};
+        relay->roster.ops = (struct rc_roster_ops){.changed = relay_counted, .context = relay};
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
@@ -260,7 +260,7 @@ static int open_loop(struct relay *relay, struct rc_err *err)
         rc = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
     }
     if (rc == 0) {
-        rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, signalled, relay);
+        rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, relay_signalled, relay);
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "watching descriptors: %s", strerror(-rc));
 }
@@ -306,7 +306,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
-    /* M3 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
+    /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
                 relay->control.worker_count);

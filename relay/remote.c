@@ -50,7 +50,7 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     return want != RC_REDIS_WANT_CONFIRMED || refused;
 }
 
-static enum rc_confirmation confirm(void *context, uint64_t hash, struct rc_span name, uint64_t token)
+static enum rc_confirmation remote_confirm(void *context, uint64_t hash, struct rc_span name, uint64_t token)
 {
     const struct rc_remote *remote = context;
     if (rc_registry_refused(&remote->registry)) {
@@ -123,7 +123,7 @@ static void remote_members(void *context, uint32_t worker, enum rc_members_mark 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,
-                                            .confirm = confirm,
+                                            .confirm = remote_confirm,
                                             .interest_remove = interest_remove,
                                             .missed = user_missed,
                                             .call = remote_call,
@@ -140,7 +140,7 @@ static bool remote_deliver(void *context, enum rc_record_type type, const struct
 }
 
 /* Of a message that every instance has heard: one of them looks. */
-static void undelivered(void *context, struct rc_span user)
+static void remote_undelivered(void *context, struct rc_span user)
 {
     struct rc_remote *remote = context;
     if (rc_registry_first(&remote->registry)) {
@@ -311,7 +311,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                  .interested = remote_interested,
                  .missed = remote_missed,
                  .known = remote_known,
-                 .undelivered = undelivered,
+                 .undelivered = remote_undelivered,
                  .context = remote},
     };
     rc_channel_bridge_open(&remote->channel, &remote->bridge);

@@ -106,7 +106,7 @@ static bool call_wire_sender_read(const struct rc_json_value *members, char *cal
            (*from_bytes == 0 || rc_foreign_is_instance(rc_span_of(from, *from_bytes)));
 }
 
-static bool reserved(const struct rc_call_request *request)
+static bool call_wire_reserved(const struct rc_call_request *request)
 {
     const struct rc_span name = rc_span_of(request->channel, request->channel_bytes);
     return rc_span_equal(name, RC_SPAN("*")) || rc_span_starts_with(name, RC_SPAN(RC_USER_CHANNEL_HEAD));
@@ -118,7 +118,7 @@ static const char *subscription_read(struct rc_call_request *request, const stru
         rc_channel_name_check(request->channel, request->channel_bytes, sizeof(request->channel)) < 0) {
         return "channel is no channel's name";
     }
-    return reserved(request) ? "connections are in this channel by themselves" : NULL;
+    return call_wire_reserved(request) ? "connections are in this channel by themselves" : NULL;
 }
 
 static const char *disconnect_read(struct rc_call_request *request, const struct rc_json_value *members)
@@ -293,7 +293,7 @@ struct text {
     size_t capacity;
 };
 
-__attribute__((format(printf, 2, 3))) static void put(struct text *text, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void text_put(struct text *text, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -314,7 +314,7 @@ static void call_wire_put_json(struct text *text, struct rc_span value)
 static void put_member(struct text *text, const char *name, const char *value, size_t bytes)
 {
     if (bytes > 0) {
-        put(text, ",\"%s\":", name);
+        text_put(text, ",\"%s\":", name);
         call_wire_put_json(text, rc_span_of(value, bytes));
     }
 }
@@ -326,7 +326,7 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
     if (text.bytes == NULL) {
         return NULL;
     }
-    put(&text, "{\"operation\":\"%s\"", operations[request->operation]);
+    text_put(&text, "{\"operation\":\"%s\"", operations[request->operation]);
     put_member(&text, "client", request->client, request->client_bytes);
     put_member(&text, "user", request->user, request->user_bytes);
     switch (request->operation) {
@@ -335,18 +335,18 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
         put_member(&text, "channel", request->channel, request->channel_bytes);
         break;
     case RC_CALL_DISCONNECT:
-        put(&text, ",\"code\":%u", request->code);
+        text_put(&text, ",\"code\":%u", request->code);
         put_member(&text, "reason", request->text, request->text_bytes);
         break;
     case RC_CALL_CHANNELS:
         put_member(&text, "prefix", request->text, request->text_bytes);
         put_member(&text, "cursor", request->channel, request->channel_bytes);
-        put(&text, ",\"limit\":%u", request->limit);
+        text_put(&text, ",\"limit\":%u", request->limit);
         break;
     }
     put_member(&text, "call", request->call, request->call_bytes);
     put_member(&text, "from", request->from, request->from_bytes);
-    put(&text, "}");
+    text_put(&text, "}");
     *bytes = text.count;
     return text.bytes;
 }
@@ -359,31 +359,31 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     if (text.bytes == NULL) {
         return NULL;
     }
-    put(&text, "{\"call\":");
+    text_put(&text, "{\"call\":");
     call_wire_put_json(&text, rc_span_of(reply->call, reply->call_bytes));
     put_member(&text, "from", reply->from, reply->from_bytes);
     if (reply->entries.count > 0) {
         const uint8_t *at = reply->entries.bytes;
         const uint8_t *end = at + reply->entries.count;
-        put(&text, ",\"channels\":[");
+        text_put(&text, ",\"channels\":[");
         for (uint32_t i = 0; i < reply->count && end - at >= 5 && end - at - 5 >= at[4]; i++) {
             uint32_t subscribers;
             memcpy(&subscribers, at, 4);
-            put(&text, "%s[", i == 0 ? "" : ",");
+            text_put(&text, "%s[", i == 0 ? "" : ",");
             call_wire_put_json(&text, rc_span_of(at + 5, at[4]));
-            put(&text, ",%u]", subscribers);
+            text_put(&text, ",%u]", subscribers);
             at += 5 + at[4];
         }
-        put(&text, "]");
+        text_put(&text, "]");
     } else {
-        put(&text, ",\"count\":%u", reply->count);
+        text_put(&text, ",\"count\":%u", reply->count);
     }
-    put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
-        (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
-        (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
-        (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
-        (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
-        (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
+    text_put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
+             (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
+             (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
+             (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
+             (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
+             (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
     *bytes = text.count;
     return text.bytes;
 }

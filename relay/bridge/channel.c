@@ -18,7 +18,8 @@ static void channel_received(void *context, struct rc_span name, struct rc_span 
     (void)bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view);
 }
 
-static void wanted(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed)
+static void channel_wanted(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
+                           bool confirmed)
 {
     struct rc_channel_bridge *channel = context;
     const struct rc_bridge *bridge = channel->bridge;
@@ -41,7 +42,7 @@ void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_b
 {
     *channel = (struct rc_channel_bridge){.bridge = bridge};
     const struct rc_redis_channel_ops ops = {.message = channel_received,
-                                             .wanted = wanted,
+                                             .wanted = channel_wanted,
                                              .missed = channel_missed,
                                              .known = channel_known,
                                              .context = channel,

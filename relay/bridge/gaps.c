@@ -43,7 +43,7 @@ static struct rc_span client_name(struct rc_span redis_name)
     return rc_span_of(redis_name.bytes + head.count, redis_name.count - head.count);
 }
 
-static bool announce(void *context, const struct rc_redis_losses *losses)
+static bool gaps_announce(void *context, const struct rc_redis_losses *losses)
 {
     struct rc_gaps *gaps = context;
     struct rc_span names[RC_GAP_CHANNELS_MAX];
@@ -119,7 +119,7 @@ void rc_gaps_open(struct rc_gaps *gaps, const struct rc_bridge *bridge)
         (struct rc_gaps){.bridge = bridge,
                          .serial = rc_clock_ms(), /* beyond those of a predecessor, which told one a second at most */
                          .subscription = {.name = CHANNEL, .message = gaps_received, .context = gaps}};
-    const struct rc_redis_loss_ops ops = {.announce = announce, .context = gaps};
+    const struct rc_redis_loss_ops ops = {.announce = gaps_announce, .context = gaps};
     rc_redis_subscribe(bridge->link, &gaps->subscription);
     rc_redis_tell_losses(bridge->link, &ops);
 }

@@ -46,7 +46,7 @@ static struct rc_seen_source *seen_find(struct rc_seen *seen, struct rc_span id,
     return source;
 }
 
-static void advance(struct rc_seen_source *source, uint64_t sequence)
+static void seen_advance(struct rc_seen_source *source, uint64_t sequence)
 {
     if (sequence - source->highest >= RC_SEEN_WINDOW) {
         memset(source->bits, 0, sizeof(source->bits));
@@ -71,7 +71,7 @@ bool rc_seen_first(struct rc_seen *seen, struct rc_span id, uint32_t boot, uint6
     }
     source->used = ++seen->calls;
     if (sequence > source->highest) {
-        advance(source, sequence);
+        seen_advance(source, sequence);
     } else if (source->highest - sequence >= RC_SEEN_WINDOW) {
         return true;
     }

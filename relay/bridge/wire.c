@@ -54,7 +54,7 @@ struct parsed {
     char source_text[RC_INSTANCE_ID_MAX];
 };
 
-static void exclude(struct rc_wire *wire, struct parsed *parsed, struct rc_span id)
+static void wire_exclude(struct rc_wire *wire, struct parsed *parsed, struct rc_span id)
 {
     struct rc_client_ref ref;
     if (rc_client_id_read((const char *)id.bytes, id.count, wire->instance_id, wire->boot_nonce, &ref) !=
@@ -84,7 +84,7 @@ static int json_excludes(struct rc_wire *wire, struct parsed *parsed, const stru
             return -EBADMSG;
         }
         if (rc_json_string_decode(&item, text, sizeof(text), &id) == 0) {
-            exclude(wire, parsed, id); /* what does not decode or is longer is nobody's id */
+            wire_exclude(wire, parsed, id); /* what does not decode or is longer is nobody's id */
         }
     }
     return got;
@@ -132,7 +132,7 @@ static int read_json(struct rc_wire *wire, struct parsed *parsed, struct rc_span
 }
 
 /* Takes `count` bytes off the front. False when there are fewer. */
-static bool take(struct rc_span *rest, size_t count, struct rc_span *out)
+static bool wire_take(struct rc_span *rest, size_t count, struct rc_span *out)
 {
     if (rest->count < count) {
         return false;
@@ -145,7 +145,7 @@ static bool take(struct rc_span *rest, size_t count, struct rc_span *out)
 static bool take_number(struct rc_span *rest, size_t bytes, uint64_t *out)
 {
     struct rc_span field;
-    if (!take(rest, bytes, &field)) {
+    if (!wire_take(rest, bytes, &field)) {
         return false;
     }
     *out = 0;
@@ -158,7 +158,7 @@ static bool take_number(struct rc_span *rest, size_t bytes, uint64_t *out)
 static bool take_text(struct rc_span *rest, struct rc_span *out)
 {
     uint64_t bytes;
-    return take_number(rest, 1, &bytes) && take(rest, (size_t)bytes, out);
+    return take_number(rest, 1, &bytes) && wire_take(rest, (size_t)bytes, out);
 }
 
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
@@ -177,7 +177,7 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
         if (!take_text(&rest, &id)) {
             return -EBADMSG;
         }
-        exclude(wire, parsed, id);
+        wire_exclude(wire, parsed, id);
     }
     if ((flags & RC_WIRE_FLAG_KEY) != 0 &&
         (!take_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
@@ -204,13 +204,13 @@ static enum rc_wire_result wire_refuse(struct rc_wire *wire, enum rc_wire_result
     return result;
 }
 
-static enum rc_wire_result own(struct rc_wire *wire)
+static enum rc_wire_result wire_own(struct rc_wire *wire)
 {
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_ECHOES, 1);
     return RC_WIRE_OWN;
 }
 
-static void fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_envelope_view *view)
+static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_envelope_view *view)
 {
     *view = (struct rc_envelope_view){
         .head = {.time_ns = rc_clock_ns(),
@@ -234,7 +234,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED, 1);
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
     if (rc_span_starts_with(message, rc_span_of(wire->own_head, wire->own_head_bytes))) {
-        return own(wire);
+        return wire_own(wire);
     }
     if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
@@ -251,7 +251,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
     }
     if (rc_span_equal(parsed.source, rc_span_text(wire->instance_id))) {
-        return own(wire);
+        return wire_own(wire);
     }
     if (parsed.payload.count > wire->message_bytes_max) {
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
@@ -261,7 +261,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         rc_metric_add(wire->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
         return RC_WIRE_DUPLICATE;
     }
-    fill(wire, &parsed, view);
+    wire_fill(wire, &parsed, view);
     return RC_WIRE_GOOD;
 }
 

@@ -102,7 +102,7 @@ static void calls_tell(struct rc_call_sent *sent, const struct rc_reply_head *he
 }
 
 /* Bytes and number of the first entries that `room` holds, all of them if it can. */
-static uint32_t fitting(struct rc_span entries, uint64_t room, uint32_t *count)
+static uint32_t calls_fitting(struct rc_span entries, uint64_t room, uint32_t *count)
 {
     size_t used = 0;
     *count = 0;
@@ -128,7 +128,7 @@ static void tell_part(struct rc_call_sent *sent, struct rc_reply_head head, stru
     const uint64_t room = most > around ? most - around : 0;
     while (entries.count > room) {
         struct rc_reply_head some = {.flags = head.flags & ~(uint32_t)RC_REPLY_MORE};
-        const uint32_t bytes = fitting(entries, room, &some.count);
+        const uint32_t bytes = calls_fitting(entries, room, &some.count);
         if (bytes == 0) { /* not one */
             sent->dropped = true;
             return;
@@ -168,7 +168,7 @@ static void calls_settle(struct rc_call_sent *sent)
 }
 
 /* How many connections Redis gave the call to. */
-static void published(void *context, const redisReply *reply)
+static void calls_published(void *context, const redisReply *reply)
 {
     struct rc_call_sent *sent = context;
     const struct rc_calls *calls = sent->owner;
@@ -271,7 +271,7 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
         return -ENOMEM;
     }
     const struct rc_span argv[] = {RC_SPAN("PUBLISH"), channel, rc_span_of(text, bytes)};
-    const int rc = rc_redis_command(calls->bridge->link, published, sent, 0, RC_ARRAY_COUNT(argv), argv);
+    const int rc = rc_redis_command(calls->bridge->link, calls_published, sent, 0, RC_ARRAY_COUNT(argv), argv);
     free(text);
     if (rc < 0) {
         return rc;
@@ -374,8 +374,8 @@ static bool all_replied(const struct rc_call_served *served)
 }
 
 /* To this host's workers, as if one of them asked. */
-static void serve(struct rc_calls *calls, struct rc_call_served *served, const struct rc_call_request *request,
-                  const struct rc_client_ref *target)
+static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, const struct rc_call_request *request,
+                        const struct rc_client_ref *target)
 {
     uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX];
     const struct rc_call_head head = {.operation = (uint8_t)request->operation,
@@ -460,7 +460,7 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
                                       .serial = ++calls->serial,
                                       .due_ms = rc_clock_ms() + RC_CALLS_SERVED_MS,
                                       .reply = reply};
-    serve(calls, served, &request, &target);
+    calls_serve(calls, served, &request, &target);
 }
 
 void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_envelope_view *view)

@@ -63,7 +63,7 @@ static struct rc_span cleanup_key_of(const struct rc_cleanup *cleanup, char out[
     return rc_redis_key(cleanup->link, out, "ws:instance:%s:%s", cleanup->victim, what);
 }
 
-static void unlock(struct rc_cleanup *cleanup)
+static void cleanup_unlock(struct rc_cleanup *cleanup)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("EVAL"), rc_span_text(unlock_script), RC_SPAN("1"),
@@ -76,7 +76,7 @@ static void cleanup_finish(struct rc_cleanup *cleanup, enum rc_cleanup_result re
 {
     RC_ASSERT(cleanup->outstanding == 0);
     if (locked) {
-        unlock(cleanup);
+        cleanup_unlock(cleanup);
     }
     free_items(cleanup);
     cleanup->running = false;
@@ -85,7 +85,7 @@ static void cleanup_finish(struct rc_cleanup *cleanup, enum rc_cleanup_result re
 
 static void next_page(struct rc_cleanup *cleanup);
 
-static bool failed(const redisReply *reply)
+static bool cleanup_failed(const redisReply *reply)
 {
     return reply == NULL || reply->type == REDIS_REPLY_ERROR;
 }
@@ -143,7 +143,7 @@ static void item_forget(struct rc_cleanup_item *item)
 
 static void item_forgotten(void *context, const redisReply *reply)
 {
-    item_done(context, !failed(reply));
+    item_done(context, !cleanup_failed(reply));
 }
 
 /* The same in one step for a hash whose values name instances. */
@@ -161,7 +161,7 @@ static void item_strip(struct rc_cleanup_item *item)
 static void item_stripped(void *context, const redisReply *reply)
 {
     struct rc_cleanup_item *item = context;
-    if (failed(reply) || reply->type != REDIS_REPLY_STRING || reply->len >= RC_CLEANUP_CURSOR_MAX) {
+    if (cleanup_failed(reply) || reply->type != REDIS_REPLY_STRING || reply->len >= RC_CLEANUP_CURSOR_MAX) {
         item_done(item, false);
         return;
     }
@@ -203,7 +203,7 @@ static void item_next(struct rc_cleanup_item *item)
 /* [cursor, [elements]]; false when it is something else. */
 static bool scan_answer(const redisReply *reply, char cursor[RC_CLEANUP_CURSOR_MAX], const redisReply **elements)
 {
-    if (failed(reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+    if (cleanup_failed(reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len >= RC_CLEANUP_CURSOR_MAX ||
         (reply->element[1]->type != REDIS_REPLY_ARRAY && reply->element[1]->type != REDIS_REPLY_SET)) {
         return false;
@@ -247,7 +247,7 @@ static void item_scanned(void *context, const redisReply *reply)
 static void item_removed(void *context, const redisReply *reply)
 {
     struct rc_cleanup_item *item = context;
-    if (failed(reply)) {
+    if (cleanup_failed(reply)) {
         item_done(item, false);
     } else if (item->again) {
         item->again = false;
@@ -302,10 +302,10 @@ bool rc_cleanup_known(struct rc_span name)
     }
 }
 
-static void forgotten(void *context, const redisReply *reply)
+static void cleanup_forgotten(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
-    cleanup_finish(cleanup, failed(reply) ? RC_CLEANUP_FAILED : RC_CLEANUP_DONE, true);
+    cleanup_finish(cleanup, cleanup_failed(reply) ? RC_CLEANUP_FAILED : RC_CLEANUP_DONE, true);
 }
 
 /* The index is empty: index and instance go. */
@@ -323,7 +323,7 @@ static void forget_instance(struct rc_cleanup *cleanup)
     }
     const struct rc_span list[] = {RC_SPAN("SREM"), rc_redis_key(cleanup->link, key, "ws:instances"),
                                    rc_span_text(cleanup->victim)};
-    if (rc_redis_command(cleanup->link, forgotten, cleanup, 1, RC_ARRAY_COUNT(list), list) < 0) {
+    if (rc_redis_command(cleanup->link, cleanup_forgotten, cleanup, 1, RC_ARRAY_COUNT(list), list) < 0) {
         cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
@@ -398,7 +398,7 @@ static void scan_page(struct rc_cleanup *cleanup)
 static void owner_looked(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
-    if (failed(reply)) {
+    if (cleanup_failed(reply)) {
         cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
         scan_page(cleanup);
@@ -407,11 +407,11 @@ static void owner_looked(void *context, const redisReply *reply)
     }
 }
 
-static void renewed(void *context, const redisReply *reply)
+static void cleanup_renewed(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
     char key[RC_REDIS_NAME_MAX];
-    if (failed(reply) || reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
+    if (cleanup_failed(reply) || reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
         cleanup_finish(cleanup, RC_CLEANUP_FAILED, false);
         return;
     }
@@ -436,15 +436,15 @@ static void next_page(struct rc_cleanup *cleanup)
                                    cleanup_key_of(cleanup, key, "cleanup"),
                                    rc_span_text(cleanup->nonce),
                                    rc_span_text(lock_ms)};
-    if (rc_redis_command(cleanup->link, renewed, cleanup, 3, RC_ARRAY_COUNT(argv), argv) < 0) {
+    if (rc_redis_command(cleanup->link, cleanup_renewed, cleanup, 3, RC_ARRAY_COUNT(argv), argv) < 0) {
         cleanup_finish(cleanup, RC_CLEANUP_FAILED, true);
     }
 }
 
-static void locked(void *context, const redisReply *reply)
+static void cleanup_locked(void *context, const redisReply *reply)
 {
     struct rc_cleanup *cleanup = context;
-    if (failed(reply)) {
+    if (cleanup_failed(reply)) {
         cleanup_finish(cleanup, RC_CLEANUP_FAILED, false);
     } else if (reply->type != REDIS_REPLY_STATUS && reply->type != REDIS_REPLY_STRING) {
         cleanup_finish(cleanup, RC_CLEANUP_BUSY, false); /* nil: it is held */
@@ -470,7 +470,7 @@ int rc_cleanup_start(struct rc_cleanup *cleanup, const char *victim, bool own)
                                    RC_SPAN("NX"),
                                    RC_SPAN("PX"),
                                    rc_span_text(lock_ms)};
-    const int rc = rc_redis_command(cleanup->link, locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
+    const int rc = rc_redis_command(cleanup->link, cleanup_locked, cleanup, 1, RC_ARRAY_COUNT(argv), argv);
     cleanup->running = rc == 0;
     return rc;
 }

@@ -163,13 +163,13 @@ static uint32_t collection_get(struct rc_entries *entries, struct rc_span name)
 }
 
 static int write_index(struct rc_entries *entries, const struct collection *one, const char *verb,
-                       rc_redis_replied *replied, void *context)
+                       rc_redis_replied *entries_replied, void *context)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {rc_span_text(verb),
                                    rc_redis_key(entries->link, key, "ws:instance:%s:index", entries->instance_id),
                                    rc_span_of(one->name, one->bytes)};
-    return rc_redis_command(entries->link, replied, context, 1, RC_ARRAY_COUNT(argv), argv);
+    return rc_redis_command(entries->link, entries_replied, context, 1, RC_ARRAY_COUNT(argv), argv);
 }
 
 /* Nothing of it is in Redis any more. */
@@ -451,7 +451,7 @@ int rc_entries_adopt(struct rc_entries *entries, struct rc_span name)
     return rc;
 }
 
-static void unwant(struct rc_entries *entries, struct slot *slot)
+static void entries_unwant(struct rc_entries *entries, struct slot *slot)
 {
     if ((slot->flags & WANTED) != 0) {
         slot->flags &= (uint8_t) ~(WANTED | STALE);
@@ -464,7 +464,7 @@ void rc_entries_remove(struct rc_entries *entries, struct rc_span name, uint64_t
 {
     struct slot *slot = slot_find(entries, name, source, ref);
     if (slot != NULL) {
-        unwant(entries, slot);
+        entries_unwant(entries, slot);
     }
 }
 
@@ -490,7 +490,7 @@ static bool kept_by_another(const struct rc_entries *entries, const struct slot 
     return rc_hashmap_find(&entries->map, slot_hash(slot->collection, &slot->ref), slot_equal, &key) != RC_HASHMAP_NONE;
 }
 
-static void pardon(struct rc_entries *entries, struct slot *slot)
+static void entries_pardon(struct rc_entries *entries, struct slot *slot)
 {
     if ((slot->flags & RETRY) != 0) {
         slot->flags &= (uint8_t)~RETRY;
@@ -505,7 +505,7 @@ static void entries_retry(void *context, uint64_t now_ms)
     if (entries->registered) {
         index_again(entries); /* else when it is registered again, as all the rest */
     }
-    for_each(entries, pardon);
+    for_each(entries, entries_pardon);
 }
 
 static void retry_later(struct rc_entries *entries)
@@ -538,7 +538,7 @@ static void entries_answered(struct rc_entries *entries, struct slot *slot, bool
     }
 }
 
-static void replied(void *context, const redisReply *reply)
+static void entries_replied(void *context, const redisReply *reply)
 {
     struct slot *slot = context;
     struct rc_entries *entries = owner_of(slot);
@@ -574,7 +574,7 @@ static bool write_one(struct rc_entries *entries, struct slot *slot)
     if (add && !collection->indexed && !index_add(entries, collection)) {
         return false;
     }
-    if (entries->ops.write(entries->ops.context, &entry, add, replied, slot) < 0) {
+    if (entries->ops.write(entries->ops.context, &entry, add, entries_replied, slot) < 0) {
         return false;
     }
     slot->flags = (uint8_t)((slot->flags & ~RENEW) | FLYING | (add ? ADDING : 0));
@@ -639,7 +639,7 @@ void rc_entries_worker_end(struct rc_entries *entries, uint32_t worker)
     for (uint32_t index = 0; index < entries->chunk_count * CHUNK_ENTRIES; index++) {
         struct slot *slot = slot_at(entries, index);
         if (is_of(slot, worker) && (slot->flags & STALE) != 0) {
-            unwant(entries, slot);
+            entries_unwant(entries, slot);
         }
     }
 }
@@ -652,10 +652,10 @@ void rc_entries_worker_gone(struct rc_entries *entries, uint32_t worker)
 
 void rc_entries_drop_all(struct rc_entries *entries)
 {
-    for_each(entries, unwant);
+    for_each(entries, entries_unwant);
 }
 
-static void renew(struct rc_entries *entries, struct slot *slot)
+static void entries_renew(struct rc_entries *entries, struct slot *slot)
 {
     slot->flags |= RENEW;
     push_dirty(entries, slot);
@@ -672,7 +672,7 @@ void rc_entries_registered(struct rc_entries *entries, bool registered)
         one->indexed = one->due = false; /* before its first member, which is written again below */
     }
     entries->unindexed = 0;
-    for_each(entries, renew);
+    for_each(entries, entries_renew);
     entries_schedule(entries, 0);
 }
 

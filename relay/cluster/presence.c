@@ -208,7 +208,7 @@ static void leaving_remove(struct rc_presence *presence, uint32_t index)
     leaving_give_back(presence, index);
 }
 
-static void gone(struct rc_presence *presence, struct rc_span user)
+static void presence_gone(struct rc_presence *presence, struct rc_span user)
 {
     char name[RC_ENTRY_NAME_MAX];
     rc_entries_remove(presence->entries, presence_entry_name(user, name), 0, &nobody);
@@ -229,7 +229,7 @@ static void leaving_due(void *context, uint64_t now_ms)
     struct rc_presence *presence = context;
     while (presence->leaving_first != NONE && presence->leaving[presence->leaving_first].due_ms <= now_ms) {
         const struct rc_presence_leaving *one = &presence->leaving[presence->leaving_first];
-        gone(presence, rc_span_of(one->user, one->bytes));
+        presence_gone(presence, rc_span_of(one->user, one->bytes));
         leaving_remove(presence, presence->leaving_first);
     }
     leaving_schedule(presence);
@@ -258,7 +258,7 @@ static void leave_later(struct rc_presence *presence, struct rc_span user, uint6
                                         .previous = presence->leaving_last};
     if (one->user == NULL || rc_hashmap_insert(&presence->leaving_names, one->hash, index) < 0) {
         leaving_give_back(presence, index);
-        gone(presence, user); /* without memory: at once */
+        presence_gone(presence, user); /* without memory: at once */
         return;
     }
     if (presence->leaving_last != NONE) {

@@ -81,7 +81,7 @@ static uint32_t limit_of(const struct rc_query *query)
     return limit < RC_QUERY_LIMIT_MAX ? limit : RC_QUERY_LIMIT_MAX;
 }
 
-static bool clustered(const struct rc_queries *queries)
+static bool queries_clustered(const struct rc_queries *queries)
 {
     return queries->link != NULL;
 }
@@ -89,12 +89,12 @@ static bool clustered(const struct rc_queries *queries)
 /* Does what is in Redis count for this host? */
 static bool queries_connected(const struct rc_queries *queries)
 {
-    return clustered(queries) && rc_redis_up(queries->link) && rc_registry_owned(queries->registry);
+    return queries_clustered(queries) && rc_redis_up(queries->link) && rc_registry_owned(queries->registry);
 }
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
-static int send(const struct rc_query *query, uint16_t code, const void *data, uint32_t bytes)
+static int queries_send(const struct rc_query *query, uint16_t code, const void *data, uint32_t bytes)
 {
     const struct rc_queries *queries = query->owner;
     const struct rc_envelope_view view = {.head = {.origin = query->asked.origin,
@@ -113,7 +113,7 @@ static int send(const struct rc_query *query, uint16_t code, const void *data, u
 static void queries_refuse(const struct rc_query *query, uint16_t code)
 {
     rc_metric_add(query->owner->router->setup.metrics, RC_METRIC_QUERIES_REFUSED, 1);
-    (void)send(query, code, NULL, 0);
+    (void)queries_send(query, code, NULL, 0);
 }
 
 /* Room for entries in the owner's bytes, which begin with the answer itself. A record must fit half of the worker's ring. */
@@ -131,7 +131,7 @@ static void queries_finish(struct rc_query *query, struct rc_query_answer *answe
         rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_LOCAL, 1);
     }
     memcpy(queries->bytes, answer, sizeof(*answer));
-    if (send(query, 0, queries->bytes, used) != 0) {
+    if (queries_send(query, 0, queries->bytes, used) != 0) {
         queries_refuse(query, CODE_UNAVAILABLE);
     }
 }
@@ -211,7 +211,7 @@ static void answer_here(struct rc_query *query)
 {
     struct rc_queries *queries = query->owner;
     struct rc_query_answer answer = {
-        .flags = clustered(queries) && !(query->head.kind == RC_QUERY_INSTANCES && queries_connected(queries))
+        .flags = queries_clustered(queries) && !(query->head.kind == RC_QUERY_INSTANCES && queries_connected(queries))
                      ? RC_QUERY_LOCAL
                      : 0};
     uint32_t used = sizeof(answer);
@@ -236,7 +236,7 @@ static void answer_here(struct rc_query *query)
 
 /* --- Redis ----------------------------------------------------------------------------------------------------------- */
 
-static void release(struct rc_query *query)
+static void queries_release(struct rc_query *query)
 {
     struct rc_queries *queries = query->owner;
     free(query->entries);
@@ -268,7 +268,7 @@ static void queries_answered(struct rc_query *query, bool good)
     } else if (query->state == ASKED) {
         answer_found(query);
     }
-    release(query);
+    queries_release(query);
 }
 
 /* "web1:2,web2:1" as its ids and the sum of the numbers. False when it is something else. */
@@ -387,8 +387,8 @@ static void user_came(void *context, const redisReply *reply)
 }
 
 /* One command of it; false: it could not be sent. */
-static bool command(struct rc_query *query, rc_redis_replied *replied, uint32_t key, uint32_t argc,
-                    const struct rc_span *argv)
+static bool queries_command(struct rc_query *query, rc_redis_replied *replied, uint32_t key, uint32_t argc,
+                            const struct rc_span *argv)
 {
     if (rc_redis_command(query->owner->link, replied, query, key, argc, argv) < 0) {
         return false;
@@ -403,23 +403,23 @@ static bool queries_ask(struct rc_query *query)
     char key[RC_REDIS_NAME_MAX];
     if (query->head.kind == RC_QUERY_USERS) {
         const struct rc_span argv[] = {RC_SPAN("HLEN"), rc_redis_key(queries->link, key, RC_PRESENCE_USERS)};
-        return command(query, users_came, 1, RC_ARRAY_COUNT(argv), argv);
+        return queries_command(query, users_came, 1, RC_ARRAY_COUNT(argv), argv);
     }
     if (query->head.kind == RC_QUERY_USER) {
         const struct rc_span argv[] = {RC_SPAN("HGET"), rc_redis_key(queries->link, key, RC_PRESENCE_USERS),
                                        queries_user_of(query)};
-        return command(query, user_came, 1, RC_ARRAY_COUNT(argv), argv);
+        return queries_command(query, user_came, 1, RC_ARRAY_COUNT(argv), argv);
     }
     char limit[16];
     (void)snprintf(limit, sizeof(limit), "%u", limit_of(query));
     const struct rc_span count[] = {RC_SPAN("HLEN"), rc_redis_key(queries->link, key, RC_PRESENCE_CHANNEL "%.*s",
                                                                   (int)query->asked.channel_bytes, query->channel)};
-    const bool counted = command(query, clients_came, 1, RC_ARRAY_COUNT(count), count);
+    const bool counted = queries_command(query, clients_came, 1, RC_ARRAY_COUNT(count), count);
     const struct rc_span list[] = {
         RC_SPAN("EVAL"), rc_span_text(members_script), RC_SPAN("1"),
         rc_redis_key(queries->link, key, RC_PRESENCE_MEMBERS "%.*s", (int)query->asked.channel_bytes, query->channel),
         rc_span_text(limit)};
-    return counted && command(query, members_came, 3, RC_ARRAY_COUNT(list), list);
+    return counted && queries_command(query, members_came, 3, RC_ARRAY_COUNT(list), list);
 }
 
 static void queries_start(struct rc_query *query)
@@ -432,7 +432,7 @@ static void queries_start(struct rc_query *query)
     if (query->flying > 0) {
         query->state = LATE; /* one of two was sent */
     } else {
-        release(query);
+        queries_release(query);
     }
 }
 
@@ -470,7 +470,7 @@ static void queries_due(void *context, uint64_t now_ms)
 /* --- questions ------------------------------------------------------------------------------------------------------- */
 
 /* 0, or the code of the refusal. */
-static uint16_t read(struct rc_query *query, const struct rc_envelope_view *view)
+static uint16_t queries_read(struct rc_query *query, const struct rc_envelope_view *view)
 {
     query->asked = view->head;
     memcpy(query->request_id, view->request_id, view->head.request_id_bytes);
@@ -510,7 +510,7 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     struct rc_queries *queries = context;
     struct rc_query query = {.owner = queries, .worker = worker};
     rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_TAKEN, 1);
-    const uint16_t code = read(&query, view);
+    const uint16_t code = queries_read(&query, view);
     if (code != 0) {
         queries_refuse(&query, code);
         return;

@@ -31,28 +31,28 @@ static const char release_script[] =
     "if v and string.match(v,'^(.*):%d+$')==ARGV[1] then return redis.call('DEL',KEYS[1]) end\n"
     "return 0";
 
-static void claim(struct rc_registry *registry);
+static void registry_claim(struct rc_registry *registry);
 static void wait_for_lock(struct rc_registry *registry);
 
 /* An answer belongs to the round in which it was asked for. Kept until it came: every command is answered exactly once. */
-struct question {
+struct registry_question {
     struct rc_registry *registry; /* borrowed */
     uint32_t round;
 };
 
-static struct question *question(struct rc_registry *registry)
+static struct registry_question *registry_question(struct rc_registry *registry)
 {
-    struct question *one = malloc(sizeof(*one));
+    struct registry_question *one = malloc(sizeof(*one));
     if (one != NULL) {
-        *one = (struct question){.registry = registry, .round = registry->round};
+        *one = (struct registry_question){.registry = registry, .round = registry->round};
     }
     return one;
 }
 
 /* The registry if the answer still matters, else NULL. */
-static struct rc_registry *answer(void *context)
+static struct rc_registry *registry_answer(void *context)
 {
-    struct question *one = context;
+    struct registry_question *one = context;
     struct rc_registry *registry = one->round == one->registry->round ? one->registry : NULL;
     free(one);
     return registry;
@@ -62,7 +62,7 @@ static struct rc_registry *answer(void *context)
 static bool registry_ask(struct rc_registry *registry, rc_redis_replied *replied, uint32_t key, uint32_t argc,
                          const struct rc_span *argv)
 {
-    struct question *one = question(registry);
+    struct registry_question *one = registry_question(registry);
     if (one == NULL) {
         return false;
     }
@@ -78,7 +78,7 @@ static struct rc_span registry_key_of(const struct rc_registry *registry, char o
     return rc_redis_key(registry->link, out, "ws:instance:%s:%s", registry->instance_id, what);
 }
 
-static void enter(struct rc_registry *registry, enum rc_registry_state state)
+static void registry_enter(struct rc_registry *registry, enum rc_registry_state state)
 {
     const bool owned = registry->state == RC_REGISTRY_OWNED;
     registry->state = state;
@@ -90,7 +90,7 @@ static void enter(struct rc_registry *registry, enum rc_registry_state state)
     }
 }
 
-static void later(struct rc_registry *registry, uint64_t in_ms, rc_timer_expired *expired)
+static void registry_later(struct rc_registry *registry, uint64_t in_ms, rc_timer_expired *expired)
 {
     rc_timer_set(registry->timers, &registry->timer, rc_clock_ms() + in_ms, expired, registry);
 }
@@ -100,7 +100,7 @@ static void later(struct rc_registry *registry, uint64_t in_ms, rc_timer_expired
 static void claim_again(void *context, uint64_t now_ms)
 {
     (void)now_ms;
-    claim(context);
+    registry_claim(context);
 }
 
 static void lock_again(void *context, uint64_t now_ms)
@@ -109,42 +109,42 @@ static void lock_again(void *context, uint64_t now_ms)
     wait_for_lock(context);
 }
 
-static void enlisted(void *context, const redisReply *reply)
+static void registry_enlisted(void *context, const redisReply *reply)
 {
-    struct rc_registry *registry = answer(context);
+    struct rc_registry *registry = registry_answer(context);
     if (registry != NULL && reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
         registry->enlisted = true;
     }
 }
 
 /* Who is not in the list is not cleaned up after: tried again with every heartbeat until Redis has it. */
-static void enlist(struct rc_registry *registry)
+static void registry_enlist(struct rc_registry *registry)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SADD"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
-    (void)registry_ask(registry, enlisted, 1, RC_ARRAY_COUNT(argv), argv);
+    (void)registry_ask(registry, registry_enlisted, 1, RC_ARRAY_COUNT(argv), argv);
 }
 
-static void owned(struct rc_registry *registry)
+static void registry_owned(struct rc_registry *registry)
 {
-    enter(registry, RC_REGISTRY_OWNED);
+    registry_enter(registry, RC_REGISTRY_OWNED);
     registry->enlisted = false;
-    enlist(registry);
+    registry_enlist(registry);
     rc_log_info("instance_registered", "instance=%s nonce=%s", registry->instance_id, registry->nonce);
     registry->ops.registered(registry->ops.context);
 }
 
 static void lock_looked(void *context, const redisReply *reply)
 {
-    struct rc_registry *registry = answer(context);
+    struct rc_registry *registry = registry_answer(context);
     if (registry == NULL || reply == NULL) {
         return; /* NULL: Redis was lost, the observer says so */
     }
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 0) {
-        later(registry, LOCK_POLL_MS, lock_again);
+        registry_later(registry, LOCK_POLL_MS, lock_again);
     } else {
-        owned(registry);
+        registry_owned(registry);
     }
 }
 
@@ -154,17 +154,17 @@ static void wait_for_lock(struct rc_registry *registry)
     char key[RC_REDIS_NAME_MAX];
     if (!registry->inherited) {
         if (registry->cleanup.running || rc_cleanup_start(&registry->cleanup, registry->instance_id, true) < 0) {
-            later(registry, LOCK_POLL_MS, lock_again);
+            registry_later(registry, LOCK_POLL_MS, lock_again);
         }
         return; /* goes on in cleaned */
     }
     const struct rc_span argv[] = {RC_SPAN("EXISTS"), registry_key_of(registry, key, "cleanup")};
     if (!registry_ask(registry, lock_looked, 1, RC_ARRAY_COUNT(argv), argv)) {
-        later(registry, LOCK_POLL_MS, lock_again);
+        registry_later(registry, LOCK_POLL_MS, lock_again);
     }
 }
 
-static void challenge(struct rc_registry *registry, const redisReply *reply)
+static void registry_challenge(struct rc_registry *registry, const redisReply *reply)
 {
     const struct rc_span nonce = rc_span_text(registry->nonce);
     const bool same = strcmp(registry->rival, reply->str) == 0 && registry->rival[0] != '\0';
@@ -172,37 +172,37 @@ static void challenge(struct rc_registry *registry, const redisReply *reply)
     if (registry->state == RC_REGISTRY_CHALLENGED && !same) {
         /* Written again since: its owner lives. */
         registry->rival[0] = '\0';
-        enter(registry, RC_REGISTRY_REFUSED);
+        registry_enter(registry, RC_REGISTRY_REFUSED);
         rc_log_error("instance_id_taken",
                      "instance=%s mode=local-only reason=\"another live broker has this instance id\" "
                      "remedy=\"give each broker an id of its own (server.instance_id or INSTANCE_ID)\"",
                      registry->instance_id);
         rc_metric_add(registry->metrics, RC_METRIC_INSTANCE_REFUSED, 1);
-        later(registry, registry->config.heartbeat_interval_ms, claim_again);
+        registry_later(registry, registry->config.heartbeat_interval_ms, claim_again);
         return;
     }
     const bool refused = registry->state == RC_REGISTRY_REFUSED; /* stays local-only while it asks */
-    enter(registry, RC_REGISTRY_CHALLENGED);
+    registry_enter(registry, RC_REGISTRY_CHALLENGED);
     registry->was_refused = refused || registry->was_refused;
     (void)rc_redis_publish(registry->link, rc_span_text(registry->claim_channel), &nonce, 1, RC_REDIS_PUBLISH_FLEETING);
-    later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
+    registry_later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
 }
 
-static void claimed(void *context, const redisReply *reply)
+static void registry_claimed(void *context, const redisReply *reply)
 {
-    struct rc_registry *registry = answer(context);
+    struct rc_registry *registry = registry_answer(context);
     if (registry == NULL || reply == NULL) {
         return;
     }
     if (reply->type != REDIS_REPLY_STRING || reply->len >= sizeof(registry->rival)) {
         rc_log_limited(RC_LOG_WARN, 1, "instance_claim_failed", "instance=%s reason=\"%s\"", registry->instance_id,
                        reply->type == REDIS_REPLY_ERROR ? reply->str : "no answer of ours");
-        later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
+        registry_later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
         return;
     }
     const bool renewed = strcmp(reply->str, "own") == 0;
     if (!renewed && strcmp(reply->str, "new") != 0) {
-        challenge(registry, reply);
+        registry_challenge(registry, reply);
         return;
     }
     registry->rival[0] = '\0';
@@ -210,20 +210,20 @@ static void claimed(void *context, const redisReply *reply)
     if (registry->state == RC_REGISTRY_OWNED && !renewed) {
         rc_log_warn("instance_lapsed", "instance=%s reason=\"no heartbeat reached Redis for too long\"",
                     registry->instance_id);
-        enter(registry, RC_REGISTRY_CLAIMING);
+        registry_enter(registry, RC_REGISTRY_CLAIMING);
     }
     if (registry->state == RC_REGISTRY_OWNED) {
         if (!registry->enlisted) {
-            enlist(registry);
+            registry_enlist(registry);
         }
     } else if (registry->state != RC_REGISTRY_WAITING) {
-        enter(registry, RC_REGISTRY_WAITING);
+        registry_enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
     }
 }
 
 /* In every state but AWAY. While it is OWNED this renews. */
-static void claim(struct rc_registry *registry)
+static void registry_claim(struct rc_registry *registry)
 {
     char key[RC_REDIS_NAME_MAX];
     char ms[24];
@@ -238,16 +238,16 @@ static void claim(struct rc_registry *registry)
                                    rc_span_text(registry->nonce),
                                    rc_span_text(ms),
                                    rc_span_text(registry->rival)};
-    if (!registry_ask(registry, claimed, 3, RC_ARRAY_COUNT(argv), argv) && registry->state != RC_REGISTRY_OWNED &&
-        registry->state != RC_REGISTRY_WAITING) {
-        later(registry, LOCK_POLL_MS, claim_again);
+    if (!registry_ask(registry, registry_claimed, 3, RC_ARRAY_COUNT(argv), argv) &&
+        registry->state != RC_REGISTRY_OWNED && registry->state != RC_REGISTRY_WAITING) {
+        registry_later(registry, LOCK_POLL_MS, claim_again);
     }
 }
 
 void rc_registry_renew(struct rc_registry *registry)
 {
     if (registry->state == RC_REGISTRY_OWNED || registry->state == RC_REGISTRY_WAITING) {
-        claim(registry);
+        registry_claim(registry);
     }
 }
 
@@ -291,7 +291,7 @@ static bool id_valid(struct rc_span id)
 }
 
 /* Known already, or new; NULL when the id is none, is ours, or there are too many. */
-static struct rc_registry_instance *get(struct rc_registry *registry, struct rc_span id)
+static struct rc_registry_instance *registry_get(struct rc_registry *registry, struct rc_span id)
 {
     struct rc_registry_instance *one = registry_find(registry, id);
     if (one != NULL || !id_valid(id) || rc_span_equal(id, rc_span_text(registry->instance_id))) {
@@ -310,7 +310,7 @@ static struct rc_registry_instance *get(struct rc_registry *registry, struct rc_
 
 void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t client_count)
 {
-    struct rc_registry_instance *one = get(registry, id);
+    struct rc_registry_instance *one = registry_get(registry, id);
     if (one != NULL) {
         one->heard_ms = rc_clock_ms();
         one->client_count = client_count;
@@ -327,13 +327,13 @@ bool rc_registry_first(const struct rc_registry *registry)
     return registry->state == RC_REGISTRY_OWNED;
 }
 
-static void forget(struct rc_registry *registry, struct rc_registry_instance *one)
+static void registry_forget(struct rc_registry *registry, struct rc_registry_instance *one)
 {
     *one = registry->instances[--registry->instance_count];
     registry_set_gauge(registry);
 }
 
-static bool silent(const struct rc_registry *registry, const struct rc_registry_instance *one, uint64_t now_ms)
+static bool registry_silent(const struct rc_registry *registry, const struct rc_registry_instance *one, uint64_t now_ms)
 {
     return now_ms - one->heard_ms >= registry->config.dead_instance_threshold_ms;
 }
@@ -377,9 +377,9 @@ static void ask_owners(struct rc_registry *registry)
     }
 }
 
-static void listed(void *context, const redisReply *reply)
+static void registry_listed(void *context, const redisReply *reply)
 {
-    struct rc_registry *registry = answer(context);
+    struct rc_registry *registry = registry_answer(context);
     if (registry == NULL || reply == NULL || (reply->type != REDIS_REPLY_ARRAY && reply->type != REDIS_REPLY_SET)) {
         return;
     }
@@ -389,7 +389,7 @@ static void listed(void *context, const redisReply *reply)
     for (size_t i = 0; i < reply->elements; i++) {
         const redisReply *element = reply->element[i];
         struct rc_registry_instance *one =
-            element->type == REDIS_REPLY_STRING ? get(registry, rc_span_of(element->str, element->len)) : NULL;
+            element->type == REDIS_REPLY_STRING ? registry_get(registry, rc_span_of(element->str, element->len)) : NULL;
         if (one != NULL) {
             one->listed = true;
         }
@@ -397,8 +397,8 @@ static void listed(void *context, const redisReply *reply)
     const uint64_t now_ms = rc_clock_ms();
     for (uint32_t i = registry->instance_count; i > 0; i--) {
         struct rc_registry_instance *one = &registry->instances[i - 1];
-        if (!one->listed && silent(registry, one, now_ms)) {
-            forget(registry, one); /* left politely, or was cleaned up after by another */
+        if (!one->listed && registry_silent(registry, one, now_ms)) {
+            registry_forget(registry, one); /* left politely, or was cleaned up after by another */
         }
     }
     ask_owners(registry);
@@ -408,15 +408,15 @@ static void read_list(struct rc_registry *registry, uint64_t now_ms)
 {
     char key[RC_REDIS_NAME_MAX];
     const struct rc_span argv[] = {RC_SPAN("SMEMBERS"), rc_redis_key(registry->link, key, "ws:instances")};
-    if (registry_ask(registry, listed, 1, RC_ARRAY_COUNT(argv), argv)) {
+    if (registry_ask(registry, registry_listed, 1, RC_ARRAY_COUNT(argv), argv)) {
         registry->list_ms = now_ms;
     }
 }
 
-static void check(void *context, uint64_t now_ms)
+static void registry_check(void *context, uint64_t now_ms)
 {
     struct rc_registry *registry = context;
-    rc_timer_set(registry->timers, &registry->check, now_ms + RC_REGISTRY_CHECK_MS, check, registry);
+    rc_timer_set(registry->timers, &registry->check, now_ms + RC_REGISTRY_CHECK_MS, registry_check, registry);
     if (registry->state != RC_REGISTRY_OWNED || registry->leaving) {
         return;
     }
@@ -426,7 +426,7 @@ static void check(void *context, uint64_t now_ms)
     }
     for (uint32_t i = 0; i < registry->instance_count && !registry->cleanup.running; i++) {
         struct rc_registry_instance *one = &registry->instances[i];
-        if (one->listed && silent(registry, one, now_ms)) {
+        if (one->listed && registry_silent(registry, one, now_ms)) {
             (void)rc_cleanup_start(&registry->cleanup, one->id, false);
             return; /* one at a time */
         }
@@ -445,10 +445,10 @@ static void cleaned_own(struct rc_registry *registry, enum rc_cleanup_result res
         rc_log_info("instance_inherited", "instance=%s removed=%llu", registry->instance_id,
                     (unsigned long long)registry->cleanup.removed);
     }
-    later(registry, result == RC_CLEANUP_DONE ? 0 : LOCK_POLL_MS, lock_again);
+    registry_later(registry, result == RC_CLEANUP_DONE ? 0 : LOCK_POLL_MS, lock_again);
 }
 
-static void cleaned(void *context, const char *instance, enum rc_cleanup_result result)
+static void registry_cleaned(void *context, const char *instance, enum rc_cleanup_result result)
 {
     struct rc_registry *registry = context;
     if (strcmp(instance, registry->instance_id) == 0) {
@@ -464,7 +464,7 @@ static void cleaned(void *context, const char *instance, enum rc_cleanup_result 
         rc_metric_add(registry->metrics, RC_METRIC_INSTANCE_CLEANUPS, 1);
         rc_log_warn("instance_dead", "instance=%s silent_ms=%llu removed=%llu", instance,
                     (unsigned long long)(rc_clock_ms() - one->heard_ms), (unsigned long long)registry->cleanup.removed);
-        forget(registry, one);
+        registry_forget(registry, one);
         break;
     case RC_CLEANUP_ALIVE: /* only its heartbeats do not come */
     case RC_CLEANUP_BUSY:  /* looked at again soon: whoever cleans up may die as well */
@@ -489,7 +489,7 @@ static void link_changed(void *context, bool up)
 {
     struct rc_registry *registry = context;
     if (!up) {
-        enter(registry, RC_REGISTRY_AWAY);
+        registry_enter(registry, RC_REGISTRY_AWAY);
         return;
     }
     /* Nobody could be heard meanwhile. */
@@ -498,8 +498,8 @@ static void link_changed(void *context, bool up)
     }
     registry->list_ms = 0;
     registry->rival[0] = '\0';
-    enter(registry, RC_REGISTRY_CLAIMING);
-    claim(registry);
+    registry_enter(registry, RC_REGISTRY_CLAIMING);
+    registry_claim(registry);
 }
 
 void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, struct rc_timers *timers,
@@ -510,14 +510,14 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
         .link = link, .timers = timers, .metrics = metrics, .instance_id = instance_id, .config = *config, .ops = *ops};
     (void)snprintf(registry->nonce, sizeof(registry->nonce), "%08x%llx", boot_nonce, (unsigned long long)boot_wall_ms);
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
-    const struct rc_cleanup_ops cleanup = {.user = registry_clean_user, .done = cleaned, .context = registry};
+    const struct rc_cleanup_ops cleanup = {.user = registry_clean_user, .done = registry_cleaned, .context = registry};
     rc_cleanup_init(&registry->cleanup, link, registry->nonce, &cleanup);
     registry->claims =
         (struct rc_redis_subscription){.name = registry->claim_channel, .message = claim_heard, .context = registry};
     registry->observer = (struct rc_redis_observer){.changed = link_changed, .context = registry};
     rc_redis_subscribe(link, &registry->claims);
     rc_redis_observe(link, &registry->observer);
-    check(registry, rc_clock_ms());
+    registry_check(registry, rc_clock_ms());
     if (rc_redis_up(link)) {
         link_changed(registry, true);
     }
@@ -535,7 +535,7 @@ void rc_registry_configure(struct rc_registry *registry, const struct rc_config_
     registry->config = *config;
 }
 
-static void left(void *context, const redisReply *reply)
+static void registry_left(void *context, const redisReply *reply)
 {
     struct rc_registry *registry = context;
     (void)reply;
@@ -552,6 +552,6 @@ void rc_registry_leave(struct rc_registry *registry)
     (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(list), list);
     const struct rc_span owner[] = {RC_SPAN("EVAL"), rc_span_text(release_script), RC_SPAN("1"),
                                     registry_key_of(registry, key, "owner"), rc_span_text(registry->nonce)};
-    registry->left = rc_redis_command(registry->link, left, registry, 3, RC_ARRAY_COUNT(owner), owner) < 0;
-    enter(registry, RC_REGISTRY_AWAY);
+    registry->left = rc_redis_command(registry->link, registry_left, registry, 3, RC_ARRAY_COUNT(owner), owner) < 0;
+    registry_enter(registry, RC_REGISTRY_AWAY);
 }

@@ -113,7 +113,7 @@ static uint64_t next_random(struct rc_redis_wire *wire)
     return x;
 }
 
-static void shorten(char *out, size_t room, const char *text)
+static void conn_shorten(char *out, size_t room, const char *text)
 {
     (void)snprintf(out, room, "%s", text);
 }
@@ -126,7 +126,7 @@ void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
         return;
     }
     char text[sizeof(conn->error)];
-    shorten(text, sizeof(text), why); /* `why` may lie in the context that goes now */
+    conn_shorten(text, sizeof(text), why); /* `why` may lie in the context that goes now */
     if (was_ready && rc_clock_ms() - conn->ready_ms >= 1000) {
         conn->failures = 0;
     }
@@ -305,7 +305,7 @@ static void ping_due(void *context, uint64_t now_ms)
         }
         if (silent_ms >= RC_REDIS_LATE_MS && !conn->late) {
             conn->late = true;
-            shorten(conn->error, sizeof(conn->error), "no answer to a ping for 1 s");
+            conn_shorten(conn->error, sizeof(conn->error), "no answer to a ping for 1 s");
             conn->ops->late(conn->context, conn, true);
             if (conn->state != RC_REDIS_CONN_READY) {
                 return;
@@ -728,7 +728,7 @@ static void try_address(struct rc_redis_conn *conn)
     }
 }
 
-static void resolved(void *context, uint32_t events)
+static void conn_resolved(void *context, uint32_t events)
 {
     struct rc_redis_conn *conn = context;
     const char *why = "";
@@ -758,7 +758,7 @@ static void start_name(struct rc_redis_conn *conn)
         return;
     }
     conn->handle =
-        conn->wire->host.watch(conn->wire->host.context, rc_resolve_fd(conn->resolve), POLLIN, resolved, conn);
+        conn->wire->host.watch(conn->wire->host.context, rc_resolve_fd(conn->resolve), POLLIN, conn_resolved, conn);
     if (conn->handle < 0) {
         rc_redis_conn_fail(conn, "too many watched descriptors");
     }

@@ -10,7 +10,7 @@
 /* HELLO ─ok─▶ SELECT ─▶ ROLE ─▶ PING ─▶ done;  HELLO ─unknown─▶ AUTH ─▶ SETNAME ─▶ SELECT …; steps that nothing asks for are skipped. */
 enum step { STEP_HELLO, STEP_AUTH, STEP_SETNAME, STEP_SELECT, STEP_ROLE, STEP_PING, STEP_DONE };
 
-static uint32_t hello(struct rc_redis_conn *conn, struct rc_span *argv)
+static uint32_t greeting_hello(struct rc_redis_conn *conn, struct rc_span *argv)
 {
     uint32_t argc = 0;
     argv[argc++] = RC_SPAN("HELLO");
@@ -25,7 +25,7 @@ static uint32_t hello(struct rc_redis_conn *conn, struct rc_span *argv)
     return argc;
 }
 
-static uint32_t auth(struct rc_redis_conn *conn, struct rc_span *argv)
+static uint32_t greeting_auth(struct rc_redis_conn *conn, struct rc_span *argv)
 {
     uint32_t argc = 0;
     argv[argc++] = RC_SPAN("AUTH");
@@ -79,9 +79,9 @@ uint32_t rc_redis_greeting_next(struct rc_redis_conn *conn, struct rc_span argv[
     }
     switch ((enum step)conn->greeting) {
     case STEP_HELLO:
-        return hello(conn, argv);
+        return greeting_hello(conn, argv);
     case STEP_AUTH:
-        return auth(conn, argv);
+        return greeting_auth(conn, argv);
     case STEP_SETNAME:
         argv[0] = RC_SPAN("CLIENT");
         argv[1] = RC_SPAN("SETNAME");

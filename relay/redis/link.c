@@ -223,7 +223,7 @@ void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_
     }
 }
 
-static int prepare(struct rc_redis_link *link, const struct rc_redis_setup *setup, struct rc_err *err)
+static int link_prepare(struct rc_redis_link *link, const struct rc_redis_setup *setup, struct rc_err *err)
 {
     link->config = *setup->config;
     link->health = setup->health;
@@ -269,7 +269,7 @@ int rc_redis_link_open(struct rc_redis_link **out, const struct rc_redis_setup *
     if (link == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the connection to Redis");
     }
-    int rc = prepare(link, setup, err);
+    int rc = link_prepare(link, setup, err);
     if (rc != 0) {
         SSL_CTX_free(link->wire.tls);
         free(link);

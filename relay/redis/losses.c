@@ -51,7 +51,7 @@ static bool losses_key_equal(const void *context, uint32_t at)
 }
 
 /* Room for this many bytes of names. */
-static bool reserve(struct rc_redis_losses *losses, uint32_t bytes)
+static bool losses_reserve(struct rc_redis_losses *losses, uint32_t bytes)
 {
     uint32_t capacity = losses->capacity > 0 ? losses->capacity : NAMES_FIRST;
     if (losses->capacity == 0 && rc_hashmap_init(&losses->map, 64, RC_REDIS_LOSSES_MAX) != 0) {
@@ -84,7 +84,7 @@ void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name)
     }
     const uint32_t at = losses->bytes;
     const uint32_t end = at + HEAD_BYTES + (uint32_t)name.count;
-    if (name.count > UINT16_MAX || losses->count == RC_REDIS_LOSSES_MAX || !reserve(losses, end) ||
+    if (name.count > UINT16_MAX || losses->count == RC_REDIS_LOSSES_MAX || !losses_reserve(losses, end) ||
         rc_hashmap_insert(&losses->map, hash, at) != 0) {
         rc_redis_losses_add_all(losses);
         return;

@@ -64,7 +64,7 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
 }
 
 /* Frees an entry that is in no list any more and will never be sent. */
-static void lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
+static void outbox_lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
     if (entry->told && outbox->ops.lost != NULL) {
         outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes));
@@ -89,7 +89,7 @@ struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t 
 }
 
 /* The last one before `entry`, NULL when it is the first: at most RC_REDIS_IN_FLIGHT_MAX and the announcements are before it. */
-static struct rc_redis_entry *before(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+static struct rc_redis_entry *outbox_before(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
 {
     struct rc_redis_entry *one = outbox->head == entry ? NULL : outbox->head;
     while (one != NULL && one->next != entry) {
@@ -99,7 +99,7 @@ static struct rc_redis_entry *before(const struct rc_redis_outbox *outbox, const
 }
 
 /* The oldest that may be dropped. */
-static struct rc_redis_entry *oldest(const struct rc_redis_outbox *outbox)
+static struct rc_redis_entry *outbox_oldest(const struct rc_redis_outbox *outbox)
 {
     struct rc_redis_entry *entry = outbox->unsent;
     while (entry != NULL && entry->announcement) {
@@ -110,11 +110,11 @@ static struct rc_redis_entry *oldest(const struct rc_redis_outbox *outbox)
 
 struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
 {
-    struct rc_redis_entry *entry = oldest(outbox);
+    struct rc_redis_entry *entry = outbox_oldest(outbox);
     if (entry == NULL) {
         return NULL;
     }
-    struct rc_redis_entry *previous = before(outbox, entry);
+    struct rc_redis_entry *previous = outbox_before(outbox, entry);
     if (previous == NULL) {
         outbox->head = entry->next;
     } else {
@@ -129,7 +129,7 @@ struct rc_redis_entry *rc_redis_outbox_take(struct rc_redis_outbox *outbox)
 
 void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
-    struct rc_redis_entry *previous = outbox->unsent != NULL ? before(outbox, outbox->unsent) : outbox->tail;
+    struct rc_redis_entry *previous = outbox->unsent != NULL ? outbox_before(outbox, outbox->unsent) : outbox->tail;
     entry->announcement = true;
     entry->next = outbox->unsent;
     outbox->unsent = entry;
@@ -149,8 +149,8 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
     const uint64_t flying = outbox->in_flight_bytes + (uint64_t)outbox->in_flight * sizeof(*entry);
     const bool possible = flying + cost <= outbox->bytes_max; /* else nobody makes room for it in vain */
     uint32_t dropped = 0;
-    while (possible && outbox->bytes + cost > outbox->bytes_max && oldest(outbox) != NULL) {
-        lose(outbox, rc_redis_outbox_take(outbox));
+    while (possible && outbox->bytes + cost > outbox->bytes_max && outbox_oldest(outbox) != NULL) {
+        outbox_lose(outbox, rc_redis_outbox_take(outbox));
         dropped++;
     }
     const bool fits = outbox->bytes + cost <= outbox->bytes_max;
@@ -159,7 +159,7 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
                       cost > outbox->bytes_max ? "larger than redis.outbox" : "redis.outbox is full");
     }
     if (!fits) {
-        lose(outbox, entry);
+        outbox_lose(outbox, entry);
         return false;
     }
     if (outbox->tail != NULL) {
@@ -182,7 +182,7 @@ bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entr
     }
     if (outbox->bytes + cost_of(entry) > outbox->bytes_max) {
         count_dropped(outbox, 1, "redis.outbox is full"); /* it is older than what is there */
-        lose(outbox, entry);
+        outbox_lose(outbox, entry);
         return false;
     }
     struct rc_redis_entry **place = &outbox->head;
@@ -209,9 +209,9 @@ bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entr
 void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
 {
     uint32_t dropped = 0;
-    for (const struct rc_redis_entry *entry = oldest(outbox);
-         entry != NULL && now_ms > entry->time_ms + outbox->age_ms_max; entry = oldest(outbox)) {
-        lose(outbox, rc_redis_outbox_take(outbox));
+    for (const struct rc_redis_entry *entry = outbox_oldest(outbox);
+         entry != NULL && now_ms > entry->time_ms + outbox->age_ms_max; entry = outbox_oldest(outbox)) {
+        outbox_lose(outbox, rc_redis_outbox_take(outbox));
         dropped++;
     }
     if (dropped > 0) {
@@ -243,7 +243,7 @@ static void outbox_refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry 
         }
         count_out(outbox, entry);
         count_dropped(outbox, 1, "no memory");
-        lose(outbox, entry);
+        outbox_lose(outbox, entry);
     }
     outbox->probing = true;
     outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
@@ -254,13 +254,13 @@ static void outbox_refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry 
 }
 
 /* `by` was taken, or may have been: what was refused before it of the same channel comes too late. */
-static void overtake(struct rc_redis_outbox *outbox, const struct rc_redis_entry *by)
+static void outbox_overtake(struct rc_redis_outbox *outbox, const struct rc_redis_entry *by)
 {
     uint32_t dropped = 0;
     struct rc_redis_entry *late = rc_redis_refusals_overtaken(&outbox->refusals, by);
     while (late != NULL) {
         count_out(outbox, late);
-        lose(outbox, late);
+        outbox_lose(outbox, late);
         dropped++;
         late = rc_redis_refusals_overtaken(&outbox->refusals, by);
     }
@@ -270,14 +270,14 @@ static void overtake(struct rc_redis_outbox *outbox, const struct rc_redis_entry
 }
 
 /* The oldest one in flight has an answer that is no "not now". */
-static void settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
+static void outbox_settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
 {
     outbox->announcements -= entry->announcement;
     outbox->probing = false;
     count_out(outbox, entry);
     if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
         count_dropped(outbox, 1, reply->str);
-        lose(outbox, entry);
+        outbox_lose(outbox, entry);
         return;
     }
     if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
@@ -285,7 +285,7 @@ static void settled(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry
     }
     outbox->unsure |= entry->told;
     if (outbox->refusals.left > 0) {
-        overtake(outbox, entry);
+        outbox_overtake(outbox, entry);
     }
     free(entry);
 }
@@ -306,7 +306,7 @@ static void outbox_answered(void *context, const redisReply *reply)
     if (rc_redis_error_passes(error)) {
         outbox_refuse(outbox, entry, error);
     } else {
-        settled(outbox, entry, reply);
+        outbox_settled(outbox, entry, reply);
     }
     if (outbox->in_flight == 0 && outbox->refusals.left > 0) {
         take_back(outbox);
@@ -317,7 +317,7 @@ void rc_redis_outbox_rewind(struct rc_redis_outbox *outbox)
 {
     const struct rc_redis_entry *entry = outbox->head;
     for (; outbox->refusals.left > 0 && entry != outbox->unsent; entry = entry->next) {
-        overtake(outbox, entry);
+        outbox_overtake(outbox, entry);
     }
     outbox->in_flight = 0;
     outbox->in_flight_bytes = 0;

@@ -43,7 +43,7 @@ static void pubsub_change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub
 
 /* --- the queue of a node --------------------------------------------------------------------------------------------- */
 
-static void enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
+static void pubsub_enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
 {
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     char name[RC_REDIS_NAME_MAX];
@@ -299,7 +299,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
     pubsub->entries[index].wanted = true;
     if (pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE) {
         pubsub->entries[index].missed |= pubsub->succeeding;
-        enqueue(pubsub, index);
+        pubsub_enqueue(pubsub, index);
     }
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     if (entry->state == RC_REDIS_ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
@@ -405,7 +405,7 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
-            enqueue(pubsub, i);
+            pubsub_enqueue(pubsub, i);
         }
     }
 }
@@ -478,7 +478,7 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
             entry->node = RC_REDIS_NODE_NONE; /* what the old one confirms yet is of no use */
         }
         if (entry->wanted) {
-            enqueue(pubsub, i);
+            pubsub_enqueue(pubsub, i);
         }
     }
     pubsub_set_gauge(pubsub);
@@ -493,7 +493,7 @@ static struct rc_span pubsub_text_of(const redisReply *reply)
 }
 
 /* The name behind `head`; count 0 when it does not begin so. */
-static struct rc_span behind(struct rc_span text, const char *head, size_t head_bytes)
+static struct rc_span pubsub_behind(struct rc_span text, const char *head, size_t head_bytes)
 {
     if (!rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
         return (struct rc_span){0};
@@ -502,7 +502,7 @@ static struct rc_span behind(struct rc_span text, const char *head, size_t head_
 }
 
 /* An error sends everything that is asked back to IDLE, though it was of one command and the others are confirmed yet. */
-static bool awaited(const struct rc_redis_pubsub_entry *entry, uint16_t node)
+static bool pubsub_awaited(const struct rc_redis_pubsub_entry *entry, uint16_t node)
 {
     return entry->node == node &&
            (entry->state == RC_REDIS_ENTRY_ASKED || (entry->state == RC_REDIS_ENTRY_IDLE && entry->wanted));
@@ -510,12 +510,12 @@ static bool awaited(const struct rc_redis_pubsub_entry *entry, uint16_t node)
 
 static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
 {
-    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
     if (!pattern && name.count > 0) {
         struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
         const uint32_t index =
             rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
-        if (index != 0 && awaited(&pubsub->entries[index], node_index)) {
+        if (index != 0 && pubsub_awaited(&pubsub->entries[index], node_index)) {
             const bool missed = pubsub->entries[index].missed;
             node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
             pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
@@ -542,14 +542,14 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
 /* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
 static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
 {
-    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
     if (name.count > 0) {
         pubsub->ops.channel.message(pubsub->ops.channel.context, name, body);
         return;
     }
     const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, false, channel) : NULL;
     if (one != NULL) {
-        one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+        one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
 }
 
@@ -558,14 +558,14 @@ static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struc
 {
     const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, true, pattern) : NULL;
     if (one != NULL) {
-        one->message(one->context, behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+        one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
 }
 
 /* The server took a sharded channel away: its slot went elsewhere. */
 static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel)
 {
-    const struct rc_span name = behind(channel, pubsub->head, pubsub->head_bytes);
+    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
     if (name.count == 0) {
         return false;
     }
@@ -609,7 +609,7 @@ static void refusing_due(void *context, uint64_t now_ms)
     (void)now_ms;
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
-            enqueue(pubsub, i);
+            pubsub_enqueue(pubsub, i);
         }
     }
     for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {

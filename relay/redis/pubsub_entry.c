@@ -34,7 +34,7 @@ uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, uint64
 }
 
 /* Doubles a pool whose free list is empty; item 0 stays unused. NULL: no memory, nothing changed. */
-static void *grow(void *items, uint32_t *max, size_t item_bytes)
+static void *pubsub_entry_grow(void *items, uint32_t *max, size_t item_bytes)
 {
     const uint32_t more = *max == 0 ? POOL_FIRST : *max * 2;
     char *grown = realloc(items, (size_t)more * item_bytes);
@@ -49,7 +49,7 @@ uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, uint64_t hash
 {
     if (pubsub->entry_free == 0) {
         const uint32_t from = pubsub->entry_max == 0 ? 1 : pubsub->entry_max;
-        struct rc_redis_pubsub_entry *grown = grow(pubsub->entries, &pubsub->entry_max, sizeof(*grown));
+        struct rc_redis_pubsub_entry *grown = pubsub_entry_grow(pubsub->entries, &pubsub->entry_max, sizeof(*grown));
         if (grown == NULL) {
             return 0;
         }
@@ -114,7 +114,7 @@ bool rc_redis_pubsub_waiter_add(struct rc_redis_pubsub *pubsub, uint32_t entry_i
     }
     if (pubsub->waiter_free == 0) {
         const uint32_t from = pubsub->waiter_max == 0 ? 1 : pubsub->waiter_max;
-        struct rc_redis_pubsub_waiter *grown = grow(pubsub->waiters, &pubsub->waiter_max, sizeof(*grown));
+        struct rc_redis_pubsub_waiter *grown = pubsub_entry_grow(pubsub->waiters, &pubsub->waiter_max, sizeof(*grown));
         if (grown == NULL) {
             return false;
         }

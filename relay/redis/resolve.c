@@ -13,15 +13,15 @@
 
 struct rc_resolve {
     _Atomic uint32_t users; /* caller and thread: the last one frees it */
-    _Atomic bool done;      /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
-    int event_fd;           /* owner */
-    int error;              /* of getaddrinfo */
+    _Atomic bool done; /* stored last by the thread: N1 pairs with N2 in resolve_run, who sees it sees the result */
+    int event_fd;      /* owner */
+    int error;         /* of getaddrinfo */
     uint16_t port;
     struct rc_resolved result;
     char host[256];
 };
 
-static void keep(struct rc_resolved *out, const struct addrinfo *list)
+static void resolve_keep(struct rc_resolved *out, const struct addrinfo *list)
 {
     out->count = 0;
     for (; list != NULL && out->count < RC_RESOLVE_ADDRESSES_MAX; list = list->ai_next) {
@@ -41,7 +41,7 @@ static int look_up(const char *host, uint16_t port, int flags, struct rc_resolve
     out->count = 0;
     const int error = getaddrinfo(host, service, &hints, &list);
     if (error == 0) {
-        keep(out, list);
+        resolve_keep(out, list);
         freeaddrinfo(list);
     }
     return error;

@@ -24,7 +24,7 @@ static void count_corrupt(struct rc_relay_port *port, const char *what)
 
 static uint32_t generation_of(const struct rc_relay_port *port)
 {
-    /* P2 pairs with the acceptor's release store before it starts the worker. */
+    /* P2 pairs with B1 in acceptor/start/broker.c: the former worker has written its last. */
     return atomic_load_explicit(&port->setup.life->generation, memory_order_acquire);
 }
 
@@ -146,7 +146,7 @@ static void end_gap(struct rc_relay_port *port)
 
 bool rc_port_follow(struct rc_relay_port *port)
 {
-    /* P3 pairs with the acceptor's release stores around a life: its generation is the one that runs, or ran last. */
+    /* P3 pairs with B2 in acceptor/start/broker.c: the generation is the one that runs, or ran last. */
     const bool running = atomic_load_explicit(&port->setup.life->running, memory_order_acquire) != 0;
     const uint32_t generation = generation_of(port);
     const bool adopt = generation != port->generation;
@@ -277,7 +277,7 @@ static bool is_message(enum rc_record_type type)
 }
 
 /* May a record go to the worker? See port.h. Everything that is written passes here; 0, -ENOTCONN, -EMSGSIZE or -EAGAIN. */
-static int admit(const struct rc_relay_port *port, enum rc_record_type type, uint64_t bytes)
+static int port_admit(const struct rc_relay_port *port, enum rc_record_type type, uint64_t bytes)
 {
     if (RC_UNLIKELY(!port->live)) {
         return -ENOTCONN;
@@ -295,7 +295,7 @@ static int admit(const struct rc_relay_port *port, enum rc_record_type type, uin
 static int write_in_order(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const uint64_t bytes = rc_envelope_bytes(&view->head);
-    const int rc = admit(port, type, bytes);
+    const int rc = port_admit(port, type, bytes);
     if (RC_UNLIKELY(rc != 0)) {
         return rc;
     }
@@ -323,7 +323,7 @@ static void begin_gap(struct rc_relay_port *port)
 }
 
 /* In order: behind those that wait already. */
-static int acknowledge(struct rc_relay_port *port, const struct rc_envelope_view *view)
+static int port_acknowledge(struct rc_relay_port *port, const struct rc_envelope_view *view)
 {
     const int rc = !port->live                                          ? -ENOTCONN
                    : rc_acknowledgements_empty(&port->acknowledgements) ? write_in_order(port, RC_DOWN_INTEREST, view)
@@ -347,7 +347,7 @@ static void tell_acknowledgements(struct rc_relay_port *port)
 int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     if (type == RC_DOWN_INTEREST) {
-        return acknowledge(port, view);
+        return port_acknowledge(port, view);
     }
     const uint64_t hash = view->head.channel_hash;
     /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */

@@ -325,7 +325,7 @@ static bool take_batch(struct rc_router *router, struct rc_relay_port *port)
     return records == BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX;
 }
 
-static void follow(struct rc_router *router, struct rc_relay_port *port)
+static void router_follow(struct rc_router *router, struct rc_relay_port *port)
 {
     if (rc_port_follow(port)) {
         forget_interest(router, port->index);
@@ -344,7 +344,7 @@ bool rc_router_turn(struct rc_router *router)
     bool more = false;
     for (uint32_t i = 0; i < count; i++) {
         struct rc_relay_port *port = &router->setup.ports[i];
-        follow(router, port);
+        router_follow(router, port);
         more |= rc_port_pump(port);
         if (port->ring_due) {
             rc_port_ring(port);
