@@ -1,13 +1,15 @@
 /*
- * session: one client's conversation: HTTP until the upgrade, then WebSocket and its protocol, until the end.
+ * client: one client's conversation: HTTP until the upgrade, then WebSocket and its protocol, until the end.
  *
- * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the truth: of the wire in struct rc_socket, of who is
- * behind it in struct rc_client.
+ * Owned by the worker's main(), which wires it above io, hub and uplink. All state is in the truth: of the wire in struct rc_socket, of
+ * who is behind it in struct rc_client.
  *
- *   life.c     accepted, deadlines, closing, draining         input.c      bytes in, parked while reading is paused
- *   http.c     while it speaks HTTP, as worker/http sees it   operation.c  what clients ask for
- *   upgrade.c  from a request to a client                     presence.c   who is in a channel: the relay is asked
- *   peer.c     who the client is behind its proxies           down.c       what comes down from the relay, to whom it is for
+ *   clients.c  all of them: made, reconfigured, sent away      park.c       received and not handled yet
+ *   life.c     accepted, attached, closing, ended              peer.c       who the client is behind its proxies
+ *   input.c    bytes in                                        operation.c  what clients ask for
+ *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
+ *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
+ *   upgrade.c  from a request to a client
  */
 #ifndef RC_WORKER_CLIENT_CLIENT_H
 #define RC_WORKER_CLIENT_CLIENT_H
@@ -141,7 +143,7 @@ bool rc_session_admit(struct rc_sessions *sessions, uint32_t socket);
 /* A message of `bytes` came; false: the client sends too fast and was put off or closed. */
 bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t socket, uint64_t bytes);
 
-/* input.c */
+/* park.c: what was received and not handled yet; NULL: no memory */
 struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t socket);
 void rc_session_input_release(struct rc_sessions *sessions, uint32_t socket);
 /* Forgets what the client's compression refers back to. */
@@ -150,10 +152,17 @@ void rc_session_history_release(struct rc_sessions *sessions, uint32_t socket);
 int rc_session_park(struct rc_sessions *sessions, uint32_t socket, const uint8_t *bytes, uint32_t count);
 /* Takes `count` bytes from the front of the parked ones. */
 void rc_session_unpark(struct rc_sessions *sessions, uint32_t socket, uint32_t count);
-/* WebSocket bytes. */
+/* A larger block with the first `used` bytes of the old one. -ENOMEM: unchanged. Gives one back; *block becomes 0. */
+int rc_session_input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *capacity, uint64_t bytes,
+                          uint64_t used);
+void rc_session_input_free(struct rc_sessions *sessions, uint32_t *block);
+/* The input object goes as soon as nothing of it is needed: an idle connection has none. */
+void rc_session_input_settle(struct rc_sessions *sessions, uint32_t socket);
+
+/* input.c: WebSocket bytes. */
 void rc_session_frames(struct rc_sessions *sessions, uint32_t socket, uint8_t *bytes, uint32_t count);
 /* Reads on after a pause. */
-void rc_session_resume(struct rc_sessions *sessions, uint32_t socket);
+void rc_session_resume(void *context, uint32_t socket);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
 struct rc_address rc_session_peer(const struct rc_sessions *sessions, uint32_t socket);
@@ -165,7 +174,7 @@ void rc_session_trust(struct rc_sessions *sessions);
 void rc_session_set_peer(const struct rc_sessions *sessions, uint32_t socket, const struct rc_address *client);
 
 /* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). -ENOMEM. */
-int rc_session_http_open(struct rc_sessions *sessions);
+int rc_session_http_open(struct rc_sessions *sessions, void (*resume)(void *context, uint32_t socket));
 uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t socket, const uint8_t *bytes, uint32_t count);
 
 /* upgrade.c: which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */

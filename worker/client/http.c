@@ -54,11 +54,6 @@ static void conn_fail(void *context, uint32_t index)
     rc_session_failed_memory(context, index);
 }
 
-static void conn_resume(void *context, uint32_t index)
-{
-    rc_session_resume(context, index);
-}
-
 /* Listeners that only this machine reaches show everything, unless a trusted proxy says that it asks for somebody else. */
 static bool conn_is_local(const struct rc_sessions *sessions, uint32_t index, const struct rc_address *client)
 {
@@ -99,7 +94,7 @@ static const struct rc_route *endpoint_route(void *context, const char *path)
     return rc_session_endpoint(sessions->config, path, &codec) >= 0 ? &route : NULL;
 }
 
-int rc_session_http_open(struct rc_sessions *sessions)
+int rc_session_http_open(struct rc_sessions *sessions, void (*resume)(void *context, uint32_t socket))
 {
     const struct rc_exchange_ops ops = {.context = sessions,
                                         .speaks = conn_speaks,
@@ -111,7 +106,7 @@ int rc_session_http_open(struct rc_sessions *sessions)
                                         .deadline = conn_deadline,
                                         .linger = conn_linger,
                                         .fail = conn_fail,
-                                        .resume = conn_resume};
+                                        .resume = resume};
     sessions->routes = (struct rc_routes){.context = sessions, .other = endpoint_route, .upgrade = rc_session_upgrade};
     return rc_exchanges_open(&sessions->exchanges, &ops, sessions->config, sessions->metrics, RC_EXCHANGES_MAX);
 }

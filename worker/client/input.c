@@ -17,129 +17,7 @@
 #include "worker/ws/receive.h"
 #include "worker/ws/utf8.h"
 
-#define INPUT_BLOCK_MIN 512u
 #define INPUT_BEHIND_CALL_MAX 16384u /* bytes of pipelined requests before a connection is not read until its answer */
-
-struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (socket->input == 0) {
-        socket->input = rc_pool_alloc(&sessions->truth->inputs);
-        if (socket->input == 0) {
-            return NULL;
-        }
-    }
-    return rc_truth_input(sessions->truth, socket->input);
-}
-
-static void input_free_block(struct rc_sessions *sessions, uint32_t *block)
-{
-    if (*block != 0) {
-        sessions->hub->input_bytes -= rc_heap_block_bytes(&sessions->truth->heap, *block);
-        rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
-        rc_heap_free(&sessions->truth->heap, *block);
-        *block = 0;
-    }
-}
-
-/* A larger block with the first `used` bytes of the old one. -ENOMEM: unchanged. */
-static int input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *capacity, uint64_t bytes, uint64_t used)
-{
-    struct rc_heap *heap = &sessions->truth->heap;
-    uint64_t size = INPUT_BLOCK_MIN;
-    while (size < bytes) {
-        size *= 2;
-    }
-    if (sessions->hub->input_bytes + size > sessions->config->limits.worker_log_bytes) {
-        return -ENOMEM;
-    }
-    const uint32_t larger = rc_heap_alloc(heap, size);
-    if (larger == 0) {
-        return -ENOMEM;
-    }
-    if (used > 0) {
-        memcpy(rc_heap_at(heap, larger), rc_heap_at(heap, *block), used);
-    }
-    input_free_block(sessions, block);
-    *block = larger;
-    *capacity = (uint32_t)rc_heap_block_bytes(heap, larger);
-    sessions->hub->input_bytes += *capacity;
-    rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
-    return 0;
-}
-
-void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (socket->input != 0) {
-        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
-        input_free_block(sessions, &input->message);
-        input_free_block(sessions, &input->parked);
-        rc_pool_free(&sessions->truth->inputs, socket->input);
-        socket->input = 0;
-    }
-}
-
-void rc_session_history_release(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    input_free_block(sessions, &socket->history);
-    socket->history_bytes = 0;
-}
-
-/* The input object goes as soon as nothing of it is needed: an idle connection has none. */
-static void input_settle(struct rc_sessions *sessions, uint32_t index)
-{
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (socket->input == 0) {
-        return;
-    }
-    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
-    if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
-        input_free_block(sessions, &input->message);
-        input->message_capacity = 0;
-    }
-    if (input->parked_bytes == 0) {
-        input_free_block(sessions, &input->parked);
-        input->parked_capacity = input->parked_scanned = 0;
-        if (input->message == 0 && rc_ws_receiver_idle(&input->receiver)) {
-            rc_session_input_release(sessions, index);
-        }
-    }
-}
-
-int rc_session_park(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
-{
-    struct rc_input *input = rc_session_input(sessions, index);
-    if (input == NULL) {
-        return -ENOMEM;
-    }
-    const uint64_t need = (uint64_t)input->parked_bytes + count;
-    if (need > input->parked_capacity &&
-        input_grow(sessions, &input->parked, &input->parked_capacity, need, input->parked_bytes) < 0) {
-        return -ENOMEM;
-    }
-    memcpy((uint8_t *)rc_heap_at(&sessions->truth->heap, input->parked) + input->parked_bytes, bytes, count);
-    input->parked_bytes += count;
-    return 0;
-}
-
-void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t count)
-{
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (socket->input == 0) {
-        return;
-    }
-    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
-    RC_ASSERT(count <= input->parked_bytes);
-    if (count > 0) {
-        uint8_t *parked = rc_heap_at(&sessions->truth->heap, input->parked);
-        input->parked_bytes -= count;
-        input->parked_scanned = 0;
-        memmove(parked, parked + count, input->parked_bytes);
-    }
-    input_settle(sessions, index);
-}
 
 struct input_context {
     struct rc_sessions *sessions;
@@ -154,7 +32,7 @@ static uint8_t *input_reserve(void *opaque, size_t bytes_total, size_t used)
         return NULL;
     }
     if (bytes_total > input->message_capacity &&
-        input_grow(context->sessions, &input->message, &input->message_capacity, bytes_total, used) < 0) {
+        rc_session_input_grow(context->sessions, &input->message, &input->message_capacity, bytes_total, used) < 0) {
         return NULL;
     }
     return rc_heap_at(&context->sessions->truth->heap, input->message);
@@ -184,7 +62,7 @@ static bool input_message(struct rc_sessions *sessions, uint32_t index, uint8_t 
     const bool kept = input->message != 0 && bytes == rc_heap_at(&sessions->truth->heap, input->message);
     if (!kept) {
         if (count > input->message_capacity &&
-            input_grow(sessions, &input->message, &input->message_capacity, count, 0) < 0) {
+            rc_session_input_grow(sessions, &input->message, &input->message_capacity, count, 0) < 0) {
             rc_session_failed_memory(sessions, index);
             return false;
         }
@@ -285,7 +163,8 @@ static int inflate_remember(struct rc_sessions *sessions, struct rc_socket *sock
     const size_t need = rc_inflate_history_bytes(socket->history_bytes, count, socket->inflate_bits);
     uint32_t capacity =
         socket->history == 0 ? 0 : (uint32_t)rc_heap_block_bytes(&sessions->truth->heap, socket->history);
-    if (need > capacity && input_grow(sessions, &socket->history, &capacity, need, socket->history_bytes) < 0) {
+    if (need > capacity &&
+        rc_session_input_grow(sessions, &socket->history, &capacity, need, socket->history_bytes) < 0) {
         return -ENOMEM;
     }
     socket->history_bytes = (uint16_t)rc_inflate_remember(rc_heap_at(&sessions->truth->heap, socket->history),
@@ -377,7 +256,7 @@ void rc_session_frames(struct rc_sessions *sessions, uint32_t index, uint8_t *by
     if (socket->input != 0) {
         rc_truth_input(sessions->truth, socket->input)->receiver = receiver;
     }
-    input_settle(sessions, index);
+    rc_session_input_settle(sessions, index);
 }
 
 /* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
@@ -438,8 +317,9 @@ void rc_session_received(void *context, uint32_t index, uint8_t *bytes, uint32_t
     /* LINGER: read and thrown away, so that the peer gets our answer and no reset. */
 }
 
-void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
+void rc_session_resume(void *context, uint32_t index)
 {
+    struct rc_sessions *sessions = context;
     struct rc_socket *socket = &sessions->truth->sockets[index];
     if (socket->state == RC_SOCKET_HTTP) {
         rc_exchanges_room(&sessions->exchanges, index);
@@ -458,7 +338,7 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
             !input_goes_on(socket)) {
             return;
         }
-        input_settle(sessions, index);
+        rc_session_input_settle(sessions, index);
     }
     if (socket->input != 0 && rc_truth_input(sessions->truth, socket->input)->parked_bytes > 0) {
         /* The block is taken out first: handling it may park what is left in a new one. */
@@ -467,7 +347,7 @@ void rc_session_resume(struct rc_sessions *sessions, uint32_t index)
         const uint32_t count = input->parked_bytes;
         input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
         rc_session_frames(sessions, index, rc_heap_at(&sessions->truth->heap, block), count);
-        input_free_block(sessions, &block);
+        rc_session_input_free(sessions, &block);
     }
     if (input_goes_on(socket) && !rc_session_waits(sessions, socket)) {
         rc_io_resume(sessions->io, index);

@@ -1,9 +1,6 @@
 /* life: the life of a connection above its bytes. See client.h. */
 #include "worker/client/client.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -21,28 +18,6 @@
 static uint32_t session_now_ms(const struct rc_sessions *sessions)
 {
     return (uint32_t)(sessions->io->now_ns / 1000000u);
-}
-
-/* Takes the limits over from the configuration. */
-static void session_limits(struct rc_sessions *sessions)
-{
-    const struct rc_config_limits *limits = &sessions->config->limits;
-    const struct rc_address_limits addresses = {
-        .per_address = limits->max_connections_per_address,
-        .per_network = limits->max_connections_per_network,
-        .accept = {.count_per_s = limits->accept_rate, .count_burst = limits->accept_rate}};
-    rc_address_limit_reconfigure(&sessions->addresses, &addresses);
-    sessions->rate_limits = (struct rc_rate_limits){.count_per_s = limits->message_rate,
-                                                    .count_burst = limits->message_rate,
-                                                    .bytes_per_s = limits->byte_rate_bytes,
-                                                    .bytes_burst = limits->byte_rate_bytes};
-    if (sessions->rates == NULL && (limits->message_rate > 0 || limits->byte_rate_bytes > 0)) {
-        sessions->rates = calloc(sessions->truth->clients.count_max, sizeof(*sessions->rates));
-        if (sessions->rates == NULL) {
-            rc_log_error("rates_off", "reason=\"no memory for the rates of %u clients\"",
-                         sessions->truth->clients.count_max);
-        }
-    }
 }
 
 bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
@@ -93,105 +68,6 @@ bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64
     rc_session_schedule(sessions, index);
     rc_io_pause(sessions->io, index);
     return true;
-}
-
-int rc_sessions_open(struct rc_sessions *sessions, const struct rc_control *control, const struct rc_config *config,
-                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
-                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker)
-{
-    *sessions = (struct rc_sessions){.control = control,
-                                     .config = config,
-                                     .truth = truth,
-                                     .io = io,
-                                     .hub = hub,
-                                     .uplink = uplink,
-                                     .interests = interests,
-                                     .asks = asks,
-                                     .metrics = metrics,
-                                     .worker = worker,
-                                     .deflate_serves_256 = rc_deflate_serves_256()};
-    rc_session_trust(sessions);
-    const struct rc_address_limits none = {0};
-    int rc = rc_address_limit_open(&sessions->addresses, &none, truth->socket_count);
-    if (rc == 0) {
-        session_limits(sessions);
-        rc = rc_inflater_open(&sessions->inflater);
-    }
-    return rc < 0 ? rc : rc_session_http_open(sessions);
-}
-
-void rc_sessions_close(struct rc_sessions *sessions)
-{
-    rc_exchanges_close(&sessions->exchanges);
-    rc_inflater_close(&sessions->inflater);
-    rc_address_limit_close(&sessions->addresses);
-    free(sessions->rates);
-    free(sessions->inflated);
-}
-
-bool rc_sessions_answering(const struct rc_sessions *sessions)
-{
-    return sessions->exchanges.waiting > 0;
-}
-
-/* A connection that was there before the limits of its address were. */
-static void session_count_address(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (!(socket->flags & RC_SOCKET_COUNTED) &&
-        rc_address_limit_count(&sessions->addresses, &sessions->truth->peers[index]) == 0) {
-        socket->flags |= RC_SOCKET_COUNTED; /* else it is one that does not count: no memory is no reason to end it */
-    }
-}
-
-/* Times that run by other limits than those in force are set anew: `old` ones may lie a day ahead, or never come. Handshakes and
- * closing handshakes end within what they began with. */
-static void session_retime(struct rc_sessions *sessions, uint32_t index, const struct rc_config_limits *old)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
-    const struct rc_config_limits *limits = &sessions->config->limits;
-    if (limits->idle_timeout_ms != old->idle_timeout_ms) {
-        socket->deadline_ds = limits->idle_timeout_ms == 0
-                                  ? 0
-                                  : client->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;
-    }
-    if (client->flags & RC_CLIENT_PING_DUE) {
-        /* The ping's time is known as the difference (session_ping_timer): both change together. */
-        client->ping_ds += (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS) -
-                           (uint32_t)(old->pong_timeout_ms / RC_WHEEL_TICK_MS);
-    } else if (limits->ping_interval_ms != old->ping_interval_ms) {
-        client->ping_ds =
-            limits->ping_interval_ms == 0
-                ? 0
-                : rc_session_next_ping(sessions, 1 + rc_hub_random(sessions->hub) % limits->ping_interval_ms);
-    }
-    rc_session_schedule(sessions, index);
-}
-
-void rc_sessions_reconfigure(struct rc_sessions *sessions, const struct rc_config *config)
-{
-    const struct rc_config_limits *old = &sessions->config->limits;
-    const struct rc_config_limits *limits = &config->limits;
-    const bool counted = old->max_connections_per_address != 0 || old->max_connections_per_network != 0;
-    const bool count =
-        !counted && (limits->max_connections_per_address != 0 || limits->max_connections_per_network != 0);
-    const bool retime = limits->idle_timeout_ms != old->idle_timeout_ms ||
-                        limits->ping_interval_ms != old->ping_interval_ms ||
-                        limits->pong_timeout_ms != old->pong_timeout_ms;
-    sessions->config = config;
-    sessions->exchanges.config = config;
-    rc_session_trust(sessions);
-    session_limits(sessions);
-    for (uint32_t i = 0; (count || retime) && i < sessions->truth->socket_count; i++) {
-        const struct rc_socket *socket = &sessions->truth->sockets[i];
-        if (count && socket->client != 0) {
-            session_count_address(sessions, i);
-        }
-        if (retime && rc_session_is_open(sessions, socket)) {
-            session_retime(sessions, i, old);
-        }
-    }
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
@@ -316,135 +192,10 @@ bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket
            (socket->client != 0 && (rc_truth_client(sessions->truth, socket->client)->flags & RC_CLIENT_WAITS) != 0);
 }
 
-static void session_ping_timer(struct rc_sessions *sessions, const struct rc_socket *socket)
-{
-    const uint32_t index = socket->client;
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
-    const struct rc_config_limits *limits = &sessions->config->limits;
-    if (client->flags & RC_CLIENT_PING_DUE) {
-        const uint32_t asked_ds = client->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
-        if (socket->received_ds < asked_ds && !rc_session_waits(sessions, socket)) {
-            rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
-            rc_named_log_client("pong_timeout", sessions->truth, index, "no pong, and nothing else", "");
-            rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
-            return;
-        }
-        /* Something else arrived since, or we did not read: it is alive. */
-        client->flags &= (uint16_t)~RC_CLIENT_PING_DUE;
-        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
-        return;
-    }
-    if (limits->ping_interval_ms == 0) {
-        client->ping_ds = 0;
-        return;
-    }
-    if (rc_hub_heartbeat(sessions->hub, index) < 0) {
-        rc_client_failed_memory(sessions, index);
-        return;
-    }
-    rc_metric_add(sessions->metrics, RC_METRIC_PINGS, 1);
-    if (limits->pong_timeout_ms > 0) {
-        client->flags |= RC_CLIENT_PING_DUE;
-        client->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
-    } else {
-        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
-    }
-}
-
-/* The socket carries an open client. True: it does so still, and nothing was begun to end that. */
-static bool session_open_timeouts(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
-    const uint32_t now = sessions->io->now_ds;
-    if ((client->flags & RC_CLIENT_WAITS_JOIN) && socket->resume_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_socket("handshake_timeout", sessions->truth, index, "the relay did not register its channels", "");
-        rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
-        return false;
-    }
-    const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
-    if (write_ds > 0 && (socket->flags & RC_SOCKET_BLOCKED) && socket->blocked_ds + write_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
-        rc_named_log_socket("write_timeout", sessions->truth, index, "its socket takes nothing", " blocked_ms=%u",
-                            (now - socket->blocked_ds) * RC_WHEEL_TICK_MS);
-        rc_session_close(sessions, socket->client, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED),
-                         true);
-        return false;
-    }
-    if (socket->deadline_ds != 0 && socket->deadline_ds <= now) {
-        const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
-        if (idle_ds == 0) {
-            socket->deadline_ds = 0;
-        } else if (client->active_ds + idle_ds <= now) {
-            rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
-            rc_named_log_socket("idle_timeout", sessions->truth, index, "it sent no message", " idle_ms=%u",
-                                (now - client->active_ds) * RC_WHEEL_TICK_MS);
-            rc_session_close(sessions, socket->client, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT),
-                             true);
-            return false;
-        } else {
-            socket->deadline_ds = client->active_ds + idle_ds;
-        }
-    }
-    return true;
-}
-
 bool rc_session_is_open(const struct rc_sessions *sessions, const struct rc_socket *socket)
 {
     return socket->state == RC_SOCKET_CARRYING &&
            rc_truth_client(sessions->truth, socket->client)->state == RC_CLIENT_OPEN;
-}
-
-static void session_open_timer(struct rc_sessions *sessions, uint32_t index)
-{
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    const uint32_t now = sessions->io->now_ds;
-    rc_io_quiet_check(sessions->io, index);
-    if ((socket->flags & RC_SOCKET_WAITS_RATE) && socket->resume_ds <= now) {
-        socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
-        if (!rc_session_waits(sessions, socket)) {
-            rc_session_resume(sessions, index);
-            if (!rc_session_is_open(sessions, socket)) {
-                return;
-            }
-        }
-    }
-    if (!session_open_timeouts(sessions, index)) {
-        return;
-    }
-    const uint32_t ping_ds = rc_truth_client(sessions->truth, socket->client)->ping_ds;
-    if (ping_ds != 0 && ping_ds <= now) {
-        session_ping_timer(sessions, socket);
-    }
-    if (rc_session_is_open(sessions, socket)) {
-        rc_session_schedule(sessions, index);
-    }
-}
-
-void rc_session_timer(void *context, uint32_t index)
-{
-    struct rc_sessions *sessions = context;
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (rc_session_is_open(sessions, socket)) {
-        session_open_timer(sessions, index);
-        return;
-    }
-    if (socket->deadline_ds == 0 || socket->deadline_ds > sessions->io->now_ds) {
-        rc_session_schedule(sessions, index);
-        return;
-    }
-    if (socket->state == RC_SOCKET_HTTP && rc_exchanges_expired(&sessions->exchanges, index)) {
-        return;
-    }
-    if (socket->state == RC_SOCKET_HTTP) {
-        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_socket("handshake_timeout", sessions->truth, index, "no complete request", "");
-    } else if (socket->state == RC_SOCKET_CARRYING) {
-        rc_metric_add(sessions->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
-        rc_named_log_socket("close_timeout", sessions->truth, index, "its answer to the close frame did not come", "");
-    }
-    rc_io_terminate(sessions->io, index);
 }
 
 /* --- beginning --- */
@@ -776,23 +527,4 @@ void rc_session_terminated(void *context, uint32_t index)
         socket->flags &= (uint16_t)~RC_SOCKET_COUNTED;
     }
     rc_hub_answers_release(sessions->hub, index);
-}
-
-void rc_sessions_drain(struct rc_sessions *sessions)
-{
-    if (sessions->draining) {
-        return;
-    }
-    sessions->draining = true; /* accepting goes on: whoever comes is answered 503 */
-    sessions->exchanges.draining = true;
-    const uint64_t spread_ms = sessions->config->server.drain_timeout_ms;
-    for (uint32_t index = 1; index <= sessions->hub->clients_high; index++) {
-        const struct rc_client *client = rc_truth_client(sessions->truth, index);
-        if (client->state == RC_CLIENT_OPEN) {
-            uint8_t reason[RC_GOODBYE_BYTES_MAX + 1] = {0};
-            const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(sessions->hub) % spread_ms;
-            reason[rc_encoding_codec_of(client->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
-            rc_session_close(sessions, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
-        }
-    }
 }

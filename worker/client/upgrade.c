@@ -309,7 +309,7 @@ static void finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
     welcome(sessions, client);
     join(sessions, client, upgrade);
     if (later) {
-        rc_session_resume(sessions, socket); /* the WebSocket's first bytes may have come already */
+        sessions->exchanges.ops.resume(sessions, socket); /* the WebSocket's first bytes may have come already */
     }
 }
 

@@ -7,6 +7,7 @@
  * being appended. What the running turn
  * has not sent yet is never cut: then the caller has to send first (-ENOSPC).
  */
+#include "worker/hub/hub_internal.h"
 #include "worker/hub/turn.h"
 
 #include <errno.h>
@@ -557,21 +558,6 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         append_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
     return rc < 0 ? rc : 0;
-}
-
-int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
-{
-    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
-    const uint64_t hash = view->head.channel_hash != 0 ? view->head.channel_hash
-                                                       : rc_channel_hash(view->channel, view->head.channel_bytes);
-    const uint32_t index = rc_hub_find(hub, hash, name);
-    if (index == 0) {
-        hub->partial_mask = 0; /* of this message, if it was tried before */
-        return 0;
-    }
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    const bool throttled = hub->config->namespaces[channel->namespace].min_interval_ms > 0 || channel->throttles != 0;
-    return RC_UNLIKELY(throttled) ? rc_hub_throttle(hub, index, view) : rc_hub_append(hub, index, view);
 }
 
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name)

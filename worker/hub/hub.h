@@ -5,10 +5,13 @@
  * encoding into channel logs, and leave in the turn (rc_hub_turn): one send per connection and round. Replies of the worker
  * itself go into the client's output. Upward calls are in struct rc_hub_handlers.
  *
- *   channel.c   names, groups, subscriptions        append.c   messages into logs, making room, cutting laggards
- *   output.c    replies, answers, close frames      turn.c     who is served, and when
- *   serve.c     what one client gets                settle.c   what became of the sends
- *   throttle.c  messages held back by min_interval   conflate.c the newest message of each key
+ *   channel.c   names                              append.c    messages into logs, making room
+ *   members.c   lists                              conflate.c  the newest message of each key
+ *   cursor.c    places in logs                     hold.c, throttle.c  messages held back by min_interval
+ *   subscription.c  who hears what                 turn.c      who is served, and when
+ *   pending.c   requests that wait for the relay   deliver.c   what one client gets
+ *   output.c    replies, answers                   settle.c    what became of the sends
+ *   mark.c, close.c  who is to end, and how        hub.c       the whole
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -98,9 +101,9 @@ struct rc_hub {
     uint32_t clients_high;                        /* the highest that may be in use */
     uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
-    uint32_t turn_times;          /* of `times` those that the running turn sends */
-    uint32_t turn_single_frames;  /* frames of the turn's only log, 0 when it has several */
-    struct serve_source *sources; /* owned: scratch of serve.c */
+    uint32_t turn_times;            /* of `times` those that the running turn sends */
+    uint32_t turn_single_frames;    /* frames of the turn's only log, 0 when it has several */
+    struct deliver_source *sources; /* owned: scratch of deliver.c */
     uint32_t sources_max;
     struct rc_index_list dirty_groups;  /* something was appended since their last turn */
     struct rc_index_list turn_groups;   /* those of the running turn */
@@ -144,6 +147,10 @@ void rc_hub_close(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
+/* A client opened or ended (membership of "*"). With its end its requests that wait end too. */
+void rc_hub_opened(struct rc_hub *hub, uint32_t client);
+void rc_hub_ended(struct rc_hub *hub, uint32_t client);
+
 /* --- channel.c --- */
 
 /* The channel of that name, or 0. */
@@ -155,12 +162,47 @@ struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channe
 /* The channel is gone if nobody uses it: no subscriber, nobody pending, and the relay was told. */
 void rc_hub_release(struct rc_hub *hub, uint32_t channel);
 
-/* A connection's subscription to a channel, or 0. */
+/* Is the channel's namespace critical? */
+bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
+
+/* --- mark.c --- */
+
+/* Puts the client, or whatever is to leave on the socket, into the next turn. */
+void rc_hub_touch(struct rc_hub *hub, uint32_t client);
+void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
+/* What the client was to get next is lost for want of memory: the next turn begins with its end. */
+void rc_hub_break(struct rc_hub *hub, uint32_t client);
+/* The client is a slow consumer, or cannot be told that it is closed: gets nothing more, and the turn's next step closes it. */
+void rc_hub_cut_off(struct rc_hub *hub, uint32_t client);
+
+/* --- cursor.c --- */
+
+/* Gives a subscription a cursor (it fell behind), or takes it away (it caught up). */
+void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t position);
+void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
+/* The client is at `position` of "*", not where everybody else is: its cursor is kept in a subscription. -ENOMEM. */
+int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t client, uint64_t position);
+void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t client);
+/* The log of a group when something is kept in it is freed as soon as nobody is behind. */
+void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
+/* Gives a log back; *index becomes 0. */
+void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
+
+/* --- subscription.c --- */
+
+/* A client's subscription to a channel, or 0. */
 uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Subscribes; the cursor starts at the log's head. 0 when memory is used up. */
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
+/* The client ends: drops all its subscriptions, while it is known whose they were. */
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client);
+/* The client hears "*" no more. */
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client);
+
+/* --- pending.c --- */
+
 /* On whose behalf a client subscribes to a channel by its name, and what became of it. */
 enum rc_subscriber {
     RC_SUBSCRIBER_CLIENT, /* its own request: where Redis has not confirmed, it is asked again how far the promise reaches */
@@ -179,33 +221,19 @@ enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, st
 
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
-/* The same for what the server joins when a connection opens: nothing leaves towards it before the relay knows, and then
- * handlers.joined is told. What cannot be registered ends the connection. -ENOMEM. */
+/* The same for what the server joins when a client opens: nothing leaves towards it before the relay knows, and then
+ * handlers.joined is told. What cannot be registered ends the client. -ENOMEM. */
 int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel);
-/* Takes a waiting request of this connection back: true and its id when there was one. */
+/* Takes a waiting request of this client back: true and its id when there was one. */
 bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes);
 /* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint32_t code);
 
-/* The connection ends: drops all its subscriptions, while it is known whose they were. */
-void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client);
-/* A client opened or ended (membership of "*"). With its end its requests that wait end too. */
-void rc_hub_opened(struct rc_hub *hub, uint32_t client);
-void rc_hub_ended(struct rc_hub *hub, uint32_t client);
-
-/* The connection is at `position` of "*", not where everybody else is: its cursor is kept in a subscription. -ENOMEM. */
-int rc_hub_everybody_behind(struct rc_hub *hub, uint32_t client, uint64_t position);
-void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t client);
-/* The connection hears "*" no more. */
-void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client);
-
 /* --- append.c --- */
 
-/* A sequenced message for a channel with local subscribers. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
+/* A message for a channel that is known: into its logs, at once. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
  * first, then try the same message again. */
-int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view);
-/* The same for a channel that is known: into its logs, at once. */
 int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 /* What stands for a message's key in logs and throttles; 0 = it has none. */
 uint64_t rc_hub_key(const struct rc_envelope_view *view);
@@ -219,29 +247,33 @@ void rc_hub_tell_gaps(struct rc_hub *hub);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
 
+/* --- hold.c --- */
+
+/* The channel has no subscriber any more: what is held for it goes. */
+void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel);
+/* Puts the throttles in order again, after channels changed their namespaces or these their intervals. */
+void rc_hub_throttle_sort(struct rc_hub *hub);
+
 /* --- throttle.c --- */
 
+/* A sequenced message for a channel with local subscribers. 0 or -ENOSPC, as above. */
+int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view);
 /* As rc_hub_append for a channel whose namespace has a min_interval: at once after a quiet time, else the message is held and
  * takes the place of the one of its key that was. */
 int rc_hub_throttle(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
-/* The channel has no subscriber any more: what is held for it goes. */
-void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel);
 /* Appends what is due. False: more is, but a turn has to come first. */
 bool rc_hub_timers(struct rc_hub *hub);
 /* Milliseconds until the next message is due, at most `limit`. */
 uint32_t rc_hub_sleep_ms(const struct rc_hub *hub, uint32_t limit);
 /* From now on nothing is held back; true when nothing is held any more. */
 bool rc_hub_drain(struct rc_hub *hub);
-/* Puts the throttles in order again, after channels changed their namespaces or these their intervals. */
-void rc_hub_throttle_sort(struct rc_hub *hub);
 
 /* --- conflate.c --- */
 
 /* Sets RC_FRAME_SUPERSEDED where it is due. */
 void rc_hub_conflate_mark(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log);
 /* Drops superseded frames of [base, keep), and of the others the oldest beyond `bytes_max`; whoever stands there gets only the
- * latest from now on. `keep` is a frame's beginning, not behind log->served. Connections may end in it, and the log with the
- * last one behind (log->block 0). False: there is no memory to do it. */
+ * latest from now on. `keep` is a frame's beginning, not behind log->served. False: there is no memory to do it. */
 bool rc_hub_conflate(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log, uint64_t keep, uint64_t bytes_max);
 /* Up to where to conflate, `wanted` at least, so that `free_min` bytes get free; log->served when they do not. *freed: how many
  * do, when nothing but superseded frames goes. */
@@ -261,10 +293,6 @@ int rc_hub_answer(struct rc_hub *hub, uint32_t socket, const void *bytes, uint32
 /* Unsent bytes of a client's output; of the output that is to leave on a socket. */
 uint32_t rc_hub_unsent(const struct rc_hub *hub, uint32_t client);
 uint32_t rc_hub_unsent_on(const struct rc_hub *hub, uint32_t socket);
-/* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. A client
- * without a socket is told nothing: the next turn ends it. */
-void rc_hub_close_client(struct rc_hub *hub, uint32_t client, uint16_t code, const char *reason, size_t reason_bytes,
-                         bool now);
 /* Gives back output that has left; tells `flushed` (`answered`) when nothing is left of it. */
 void rc_hub_output_settle(struct rc_hub *hub, uint32_t client);
 void rc_hub_answers_settle(struct rc_hub *hub, uint32_t socket);
@@ -275,9 +303,6 @@ void rc_hub_answers_release(struct rc_hub *hub, uint32_t socket);
 int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client);
 /* The same if it is one of this subscription; without memory the client is broken. */
 void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t subscription);
-/* Puts the client, or whatever is to leave on the socket, into the next turn. */
-void rc_hub_touch(struct rc_hub *hub, uint32_t client);
-void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
 
 /* From here on the socket carries the client. What the socket still has to send leaves first: answers of earlier requests, the
  * response to the upgrade. -ENOMEM: nothing changed. Not while sends are queued. */
@@ -286,6 +311,13 @@ int rc_hub_attach(struct rc_hub *hub, uint32_t client, uint32_t socket);
  * anew on the next. Until then the client keeps its places in the logs, like one whose socket takes nothing: its channels' slow
  * policies bound what is kept for it. */
 void rc_hub_detach(struct rc_hub *hub, uint32_t client);
+
+/* --- close.c --- */
+
+/* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. A client
+ * without a socket is told nothing: the next turn ends it. */
+void rc_hub_close_client(struct rc_hub *hub, uint32_t client, uint16_t code, const char *reason, size_t reason_bytes,
+                         bool now);
 
 /* --- turn.c --- */
 
@@ -300,19 +332,6 @@ void rc_hub_turn(struct rc_hub *hub);
 void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
                        int error);
 void rc_hub_writable(struct rc_hub *hub, uint32_t socket);
-/* Gives a subscription a cursor (it fell behind), or takes it away (it caught up). */
-void rc_hub_set_cursor(struct rc_hub *hub, uint32_t subscription, uint64_t position);
-void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t subscription);
-/* The log of a group when something is kept in it is freed as soon as nobody is behind. */
-void rc_hub_log_release(struct rc_hub *hub, uint32_t group);
-/* Is the channel's namespace critical? */
-bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
-/* Gives a log back; *index becomes 0. */
-void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
-/* What the client was to get next is lost for want of memory: the next turn begins with its end. */
-void rc_hub_break(struct rc_hub *hub, uint32_t client);
-/* The client is a slow consumer, or cannot be told that it is closed: gets nothing more, and the turn's next step closes it. */
-void rc_hub_cut_off(struct rc_hub *hub, uint32_t client);
 
 /* --- shared small things --- */
 

@@ -2,6 +2,7 @@
  * output: what is for one client alone (the rest of a cut frame, replies, the close frame), or the answers of a socket that carries
  * none; and what becomes of it when a client changes its socket. See hub.h.
  */
+#include "worker/hub/hub_internal.h"
 #include "worker/hub/turn.h"
 
 #include <errno.h>
@@ -14,8 +15,7 @@
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
-/* The output that `link` (client.output or socket.output) names, made if there is none; NULL: no memory. */
-static struct rc_output *output_of(struct rc_hub *hub, uint32_t *link)
+struct rc_output *rc_hub_output_of(struct rc_hub *hub, uint32_t *link)
 {
     if (*link == 0) {
         *link = rc_pool_alloc(&hub->truth->outputs);
@@ -47,29 +47,6 @@ static void output_free(struct rc_hub *hub, uint32_t *block)
         rc_metric_set(hub->metrics, RC_METRIC_REPLY_BYTES, hub->output_bytes);
         rc_heap_free(&hub->truth->heap, *block);
         *block = 0;
-    }
-}
-
-void rc_hub_touch(struct rc_hub *hub, uint32_t client_index)
-{
-    struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    const struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
-    if (socket == NULL || (client->flags & RC_CLIENT_DIRTY) || (socket->flags & RC_SOCKET_BLOCKED)) {
-        return; /* it comes into the turn when it has a socket, or that is writable */
-    }
-    if (rc_index_list_push(&hub->dirty_clients, client_index) == 0) {
-        client->flags |= RC_CLIENT_DIRTY;
-    }
-}
-
-void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket_index)
-{
-    struct rc_socket *socket = &hub->truth->sockets[socket_index];
-    if (socket->client != 0) {
-        rc_hub_touch(hub, socket->client);
-    } else if (!(socket->flags & (RC_SOCKET_DIRTY | RC_SOCKET_BLOCKED)) &&
-               rc_index_list_push(&hub->dirty_sockets, socket_index) == 0) {
-        socket->flags |= RC_SOCKET_DIRTY;
     }
 }
 
@@ -124,7 +101,7 @@ static int output_grow(struct rc_hub *hub, struct rc_output *output, uint32_t co
 /* Room for `count` more bytes of replies. NULL when the budget is used up. */
 static uint8_t *output_reserve(struct rc_hub *hub, uint32_t *link, uint32_t count)
 {
-    struct rc_output *output = output_of(hub, link);
+    struct rc_output *output = rc_hub_output_of(hub, link);
     if (output == NULL) {
         return NULL;
     }
@@ -148,8 +125,7 @@ static int output_refused(struct rc_hub *hub, uint32_t socket_index, uint32_t cl
     return -ENOMEM;
 }
 
-/* Nothing may be added: the client is gone, or its close frame has left or begun to. */
-static bool output_silent(const struct rc_hub *hub, const struct rc_client *client)
+bool rc_hub_silent(const struct rc_hub *hub, const struct rc_client *client)
 {
     return client->state == RC_CLIENT_FREE || (client->flags & RC_CLIENT_CLOSE_SENT) != 0 ||
            (client->output != 0 && rc_truth_output(hub->truth, client->output)->close_sent > 0);
@@ -179,7 +155,7 @@ static uint8_t *output_unit(struct rc_hub *hub, uint32_t client_index, size_t by
 {
     *rc = 0;
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (output_silent(hub, client)) {
+    if (rc_hub_silent(hub, client)) {
         return NULL;
     }
     uint8_t *to = output_reserve(hub, &client->output, (uint32_t)bytes_max);
@@ -278,7 +254,7 @@ int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client_index)
     const uint64_t start = rc_channel_log_frame_position(log, &truth->heap, frame);
     const uint64_t end = rc_channel_log_frame_position(log, &truth->heap, frame + 1);
     const uint32_t bytes = (uint32_t)(end - start);
-    struct rc_output *output = output_of(hub, &client->output);
+    struct rc_output *output = rc_hub_output_of(hub, &client->output);
     const uint32_t block = output == NULL ? 0 : output_alloc(hub, bytes);
     if (block == 0) {
         return -ENOMEM;
@@ -306,44 +282,6 @@ void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t index)
     }
 }
 
-/* No channel sends to the client any more. */
-static void output_leave(struct rc_hub *hub, uint32_t client_index)
-{
-    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    while (client->subscriptions != 0) {
-        rc_hub_unsubscribe(hub, client_index, client->subscriptions);
-    }
-    rc_hub_everybody_leave(hub, client_index);
-}
-
-void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t code, const char *reason,
-                         size_t reason_bytes, bool now)
-{
-    struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (output_silent(hub, client)) {
-        return;
-    }
-    if (client->socket == RC_SOCKET_NONE) { /* there is nobody to tell */
-        rc_hub_cut_off(hub, client_index);
-        return;
-    }
-    struct rc_output *output = output_of(hub, &client->output);
-    if (output == NULL || (now && rc_hub_keep_cut(hub, client_index) < 0)) {
-        rc_named_log_client("memory_disconnected", hub->truth, client_index, "no memory for the close frame",
-                            " code=%u", code);
-        hub->handlers.end(hub->handlers.context, client_index);
-        return;
-    }
-    if (output->close_bytes == 0) {
-        output->close_bytes = (uint8_t)rc_ws_close_write(output->close_frame, code, reason, reason_bytes);
-        client->flags |= RC_CLIENT_CLOSE_QUEUED;
-    }
-    if (now) {
-        output_leave(hub, client_index);
-    }
-    rc_hub_touch(hub, client_index);
-}
-
 /* Gives back the replies when all have left. True: there are none. */
 static bool output_settle_replies(struct rc_hub *hub, struct rc_output *output)
 {
@@ -354,27 +292,20 @@ static bool output_settle_replies(struct rc_hub *hub, struct rc_output *output)
     return output->replies == 0;
 }
 
-void rc_hub_output_settle(struct rc_hub *hub, uint32_t client_index)
+bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client)
 {
-    struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (client->output == 0) {
-        return;
-    }
     struct rc_output *output = rc_truth_output(hub->truth, client->output);
     if (output->cut_block != 0 && output->cut_sent == output->cut_bytes) {
         output_free(hub, &output->cut_block);
         output->cut_bytes = output->cut_sent = 0;
     }
     const bool replied = output_settle_replies(hub, output);
-    const bool closed = (client->flags & RC_CLIENT_CLOSE_SENT) != 0;
-    if (output->cut_block == 0 && replied && (output->close_bytes == 0 || closed)) {
-        rc_pool_free(&hub->truth->outputs, client->output);
-        client->output = 0;
-        if (closed) {
-            output_leave(hub, client_index);
-        }
-        hub->handlers.flushed(hub->handlers.context, client_index);
+    if (output->cut_block != 0 || !replied || (output->close_bytes != 0 && !(client->flags & RC_CLIENT_CLOSE_SENT))) {
+        return false;
     }
+    rc_pool_free(&hub->truth->outputs, client->output);
+    client->output = 0;
+    return true;
 }
 
 void rc_hub_answers_settle(struct rc_hub *hub, uint32_t socket_index)

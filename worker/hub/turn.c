@@ -2,7 +2,7 @@
  * turn: serving everybody who has something to get, once.
  *
  * When a turn begins, every log with news notes its head as `target`; everybody who is caught up stands at `served`. Each
- * connection is visited once (serve.c) and gets [position, target) of all its logs. After the turn `served` is `target`. What is
+ * connection is visited once (deliver.c) and gets [position, target) of all its logs. After the turn `served` is `target`. What is
  * appended meanwhile is the next turn's.
  */
 #include "worker/hub/turn.h"
@@ -13,114 +13,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
-
-void rc_hub_set_cursor(struct rc_hub *hub, uint32_t index, uint64_t position)
-{
-    struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
-    subscription->cursor = position;
-    if (!(subscription->flags & RC_SUBSCRIPTION_CURSOR)) {
-        subscription->flags |= RC_SUBSCRIPTION_CURSOR;
-        rc_truth_group(hub->truth, subscription->group)->behind++;
-        rc_truth_client(hub->truth, subscription->client)->cursor_count++;
-        rc_metric_add(hub->metrics, RC_METRIC_BEHIND, 1);
-    }
-}
-
-void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t index)
-{
-    struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
-    if (subscription->flags & RC_SUBSCRIPTION_CURSOR) {
-        subscription->flags &= ~(uint32_t)(RC_SUBSCRIPTION_CURSOR | RC_SUBSCRIPTION_LATEST);
-        struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
-        group->behind--;
-        rc_truth_client(hub->truth, subscription->client)->cursor_count--;
-        rc_metric_sub(hub->metrics, RC_METRIC_BEHIND, 1);
-        if (group->behind == 0 && group->log != 0) {
-            if (!hub->in_turn) {
-                rc_hub_log_release(hub, subscription->group);
-            } else {
-                /* Pieces of it may be queued: the end of the turn releases it. Forgotten, it goes with its next news. */
-                (void)rc_index_list_push(&hub->turn_groups, subscription->group);
-            }
-        }
-    }
-}
-
-void rc_hub_log_free(struct rc_hub *hub, uint32_t *index)
-{
-    struct rc_channel_log *log = rc_truth_log(hub->truth, *index);
-    hub->log_bytes -= rc_channel_log_bytes(log, &hub->truth->heap);
-    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
-    rc_channel_log_clear(log, &hub->truth->heap);
-    rc_pool_free(&hub->truth->logs, *index);
-    *index = 0;
-}
-
-static void turn_mark(struct rc_hub *hub, uint32_t client_index, uint16_t flag)
-{
-    struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (!(client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF))) {
-        const int rc = rc_index_list_push(&hub->ending, client_index);
-        RC_ASSERT(rc == 0); /* no memory to end a client */
-    }
-    client->flags |= flag;
-}
-
-void rc_hub_break(struct rc_hub *hub, uint32_t client_index)
-{
-    rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    turn_mark(hub, client_index, RC_CLIENT_BROKEN);
-}
-
-void rc_hub_cut_off(struct rc_hub *hub, uint32_t client_index)
-{
-    turn_mark(hub, client_index, RC_CLIENT_CUT_OFF);
-}
-
-void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
-{
-    struct rc_truth *truth = hub->truth;
-    struct rc_group *group = rc_truth_group(truth, group_index);
-    if (group->log == 0 || group->behind > 0) {
-        return;
-    }
-    const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-    const bool unheard = hub->members[group_index].count == 0 && group->channel != hub->everybody;
-    if (log->head != log->served && !unheard) {
-        return;
-    }
-    /* Logs in the lists of dirty groups are looked up through their group, so that a freed one is noticed there. */
-    rc_hub_log_free(hub, &group->log);
-}
-
-static void turn_end_client(struct rc_hub *hub, uint32_t client_index)
-{
-    struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    const uint32_t why = client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF);
-    client->flags &= (uint16_t) ~(RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF);
-    if (client->state == RC_CLIENT_FREE || why == 0) {
-        return; /* it has ended meanwhile */
-    }
-    if (why & RC_CLIENT_BROKEN) {
-        rc_named_log_client("memory_disconnected", hub->truth, client_index, "what it was to get next is lost", "");
-        hub->handlers.end(hub->handlers.context, client_index);
-    } else if (client->socket == RC_SOCKET_NONE) {
-        hub->handlers.end(hub->handlers.context, client_index); /* there is nobody to tell */
-    } else {
-        rc_hub_close_client(hub, client_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
-                            strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);
-        hub->handlers.flushed(hub->handlers.context, client_index);
-    }
-}
-
-/* Ends those who were marked. Nothing is queued that may point into what goes with them. */
-static void turn_end_marked(struct rc_hub *hub)
-{
-    RC_ASSERT(hub->io->packet_count == 0);
-    while (hub->ending.count > 0) {
-        turn_end_client(hub, hub->ending.items[--hub->ending.count]);
-    }
-}
 
 /* What a client's socket was given in the round has left, or was put back. */
 static void turn_flushed(struct rc_hub *hub, struct rc_socket *socket, uint32_t socket_index)
@@ -180,7 +72,7 @@ static void turn_flush(struct rc_hub *hub)
         rc_hub_answers_settle(hub, packet->socket);
     }
     hub->handlers.round(hub->handlers.context);
-    turn_end_marked(hub); /* by what came down in it */
+    rc_hub_end_marked(hub); /* by what came down in it */
 }
 
 static bool turn_hears(const struct rc_truth *truth, uint32_t client_index, uint8_t encoding)
@@ -373,7 +265,7 @@ void rc_hub_turn(struct rc_hub *hub)
 {
     const uint64_t began_ns = rc_clock_ns();
     struct rc_truth *truth = hub->truth;
-    turn_end_marked(hub);
+    rc_hub_end_marked(hub);
     turn_begin(hub);
     turn_critical(hub);
     for (uint32_t i = 0; i < hub->turn_clients.count; i++) {

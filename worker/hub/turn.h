@@ -1,5 +1,5 @@
 /*
- * turn: what turn.c (who is served), serve.c (with what) and settle.c (what became of the sends) have in common. Private to the
+ * turn: what turn.c (who is served), deliver.c (with what) and settle.c (what became of the sends) have in common. Private to the
  * hub.
  */
 #ifndef RC_WORKER_HUB_TURN_H
@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "worker/hub/hub.h"
+#include "worker/hub/hub_internal.h"
 
 /* Where a log ends for this turn. */
 static inline uint64_t rc_turn_end(const struct rc_hub *hub, const struct rc_channel_log *log)
@@ -35,7 +35,7 @@ static inline void rc_turn_block(const struct rc_hub *hub, struct rc_socket *soc
     }
 }
 
-/* --- serve.c --- */
+/* --- deliver.c --- */
 
 enum rc_turn_scope {
     RC_TURN_ALL,      /* everything that there is for the client: its turn */

@@ -17,11 +17,6 @@
 /* ...and goes back when it was silent for so long. */
 #define CONN_QUIET_DS 50u
 
-static uint64_t conn_data(const struct rc_io *io, enum rc_io_op op, uint32_t index)
-{
-    return rc_io_user_data(op, io->truth->sockets[index].generation, index);
-}
-
 static void conn_arm_receive(struct rc_io *io, uint32_t index, bool multishot)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
@@ -32,19 +27,9 @@ static void conn_arm_receive(struct rc_io *io, uint32_t index, bool multishot)
     }
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT);
     sqe->buf_group = RC_IO_BUFFER_GROUP;
-    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_RECEIVE, index));
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_RECEIVE, index));
     io->truth->sockets[index].inflight |= RC_INFLIGHT_RECEIVE;
     io->truth->sockets[index].cancelled &= (uint8_t)~RC_INFLIGHT_RECEIVE;
-}
-
-static void conn_arm_poll(struct rc_io *io, uint32_t index, unsigned events, enum rc_io_op op, uint8_t bit)
-{
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_poll_add(sqe, (int)index, events);
-    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    io_uring_sqe_set_data64(sqe, conn_data(io, op, index));
-    io->truth->sockets[index].inflight |= bit;
-    io->truth->sockets[index].cancelled &= (uint8_t)~bit;
 }
 
 static bool conn_readable_state(const struct rc_socket *socket)
@@ -70,7 +55,7 @@ static void conn_read(struct rc_io *io, uint32_t index, bool more)
         if (more) {
             conn_arm_receive(io, index, false);
         } else {
-            conn_arm_poll(io, index, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
+            rc_io_arm_poll(io, index, POLLIN | POLLRDHUP, RC_OP_POLL, RC_INFLIGHT_POLL);
         }
         return;
     case RC_IO_TALKING:
@@ -101,8 +86,8 @@ static void conn_cancel(struct rc_io *io, uint32_t index, uint8_t wanted)
     for (size_t i = 0; i < RC_ARRAY_COUNT(kinds); i++) {
         if (left & kinds[i].bit) {
             struct io_uring_sqe *sqe = rc_io_sqe(io);
-            io_uring_prep_cancel64(sqe, conn_data(io, (enum rc_io_op)kinds[i].op, index), 0);
-            io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CANCEL, index));
+            io_uring_prep_cancel64(sqe, rc_io_socket_data(io, (enum rc_io_op)kinds[i].op, index), 0);
+            io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CANCEL, index));
             socket->inflight |= RC_INFLIGHT_CANCEL;
             socket->cancelled |= kinds[i].bit;
             return;
@@ -127,13 +112,6 @@ void rc_io_want_writable(struct rc_io *io, uint32_t index)
 {
     if (!rc_io_busy(io, index)) { /* else the completion of the record under way says so */
         rc_io_arm_pollout(io, index);
-    }
-}
-
-void rc_io_arm_pollout(struct rc_io *io, uint32_t index)
-{
-    if (!(io->truth->sockets[index].inflight & RC_INFLIGHT_POLLOUT)) {
-        conn_arm_poll(io, index, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
 }
 
@@ -302,7 +280,7 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
     socket->state = RC_SOCKET_CLOSED;
     struct io_uring_sqe *sqe = rc_io_sqe(io);
     io_uring_prep_close_direct(sqe, index);
-    io_uring_sqe_set_data64(sqe, conn_data(io, RC_OP_CLOSE, index));
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CLOSE, index));
     socket->inflight |= RC_INFLIGHT_CLOSE;
 }
 
@@ -323,5 +301,4 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
         while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
                                                         __ATOMIC_RELAXED)) {}
     }
-    rc_io_arm_accepts(io); /* a full table ended them */
 }

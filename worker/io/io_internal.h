@@ -29,8 +29,21 @@ static inline uint64_t rc_io_user_data(enum rc_io_op op, uint32_t generation, ui
     return (uint64_t)op << 56 | (uint64_t)(generation & RC_IO_GENERATION_MASK) << 32 | index;
 }
 
+/* Of a request for the socket: its present use is recognised by it. */
+static inline uint64_t rc_io_socket_data(const struct rc_io *io, enum rc_io_op op, uint32_t socket)
+{
+    return rc_io_user_data(op, io->truth->sockets[socket].generation, socket);
+}
+
+/* --- sqe.c --- */
+
 /* A submission entry; submits what is queued when the queue is full. Never NULL. */
 struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
+/* One poll, whose completion is `op`; `bit` is its enum rc_io_inflight. */
+void rc_io_arm_poll(struct rc_io *io, uint32_t socket, unsigned events, enum rc_io_op op, uint8_t bit);
+void rc_io_arm_pollout(struct rc_io *io, uint32_t socket);
+
+/* --- accept.c, conn.c --- */
 
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
 /* All that are to be and are not. */
@@ -42,8 +55,9 @@ void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
-void rc_io_arm_pollout(struct rc_io *io, uint32_t socket);
-/* tls_socket.c */
+
+/* --- tls_socket.c --- */
+
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
                    struct rc_err *err);
 void rc_io_tls_close(struct rc_io *io);
@@ -54,6 +68,8 @@ void rc_io_tls_writable(struct rc_io *io, uint32_t socket);
 void rc_io_tls_on_sent(struct rc_io *io, uint32_t socket, int result);
 void rc_io_tls_shutdown(struct rc_io *io, uint32_t socket);
 void rc_io_tls_freed(struct rc_io *io, uint32_t socket);
+
+/* --- transmit.c --- */
 
 void rc_io_settle_tls(struct rc_io *io, uint32_t packet);
 void rc_io_on_send(struct rc_io *io, uint32_t packet, int result);

@@ -45,17 +45,6 @@ uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes)
     return loop_buffers_bytes(receive_buffers_bytes) + rc_uring_memory_bytes(RC_IO_SQ_ENTRIES, RC_IO_CQ_ENTRIES);
 }
 
-struct io_uring_sqe *rc_io_sqe(struct rc_io *io)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
-    while (RC_UNLIKELY(sqe == NULL)) {
-        const int submitted = io_uring_submit(&io->ring);
-        RC_ASSERT(submitted >= 0 || submitted == -EBUSY || submitted == -EAGAIN || submitted == -EINTR);
-        sqe = io_uring_get_sqe(&io->ring);
-    }
-    return sqe;
-}
-
 static void loop_arm_fd(struct rc_io *io, int fd, enum rc_io_op op)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
@@ -267,9 +256,13 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         return;
     case RC_OP_TLS_SEND:
         rc_io_tls_on_sent(io, index, cqe->res);
+        if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+            rc_io_terminate(io, index); /* it may have waited for this alone */
+        }
         return;
     default:
         rc_io_on_close(io, index, cqe->res);
+        rc_io_arm_accepts(io); /* a full table ended them */
         return;
     }
 }

@@ -147,8 +147,7 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t index, int result)
         rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
     }
     if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
-        tls_next_output(tls);
-        rc_io_terminate(io, index);
+        tls_next_output(tls); /* the loop goes on with its end */
         return;
     }
     if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM) {

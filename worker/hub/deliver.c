@@ -1,5 +1,5 @@
 /*
- * serve: what one client gets in its turn.
+ * deliver: what one client gets in its turn.
  *
  * In one send: the rest of a cut unit, its replies, then [position, target) of all its logs merged in the order in which the
  * hub took them, then its close frame. Where a log ends was settled when the turn began, so that nothing of it overtakes what came
@@ -12,7 +12,7 @@
 #include "common/base/check.h"
 
 /* A log that has something for the connection being served. */
-struct serve_source {
+struct deliver_source {
     const struct rc_channel_log *log;
     uint64_t position;
     uint64_t end;
@@ -22,7 +22,7 @@ struct serve_source {
 };
 
 /* One connection's packet while it is put together. */
-struct serve_packet {
+struct deliver_packet {
     struct rc_hub *hub;
     struct rc_client *client;
     uint32_t client_index;
@@ -32,7 +32,7 @@ struct serve_packet {
 };
 
 /* Whose place cannot be remembered would lose messages without a word: the connection ends instead. */
-static void serve_everybody_behind(struct rc_hub *hub, uint32_t client_index, uint64_t position)
+static void deliver_everybody_behind(struct rc_hub *hub, uint32_t client_index, uint64_t position)
 {
     if (rc_hub_everybody_behind(hub, client_index, position) < 0) {
         rc_hub_break(hub, client_index);
@@ -40,7 +40,7 @@ static void serve_everybody_behind(struct rc_hub *hub, uint32_t client_index, ui
 }
 
 /* Moves a position on in what the truth remembers. */
-static void serve_advance(struct serve_packet *p, const struct serve_source *source, uint64_t position)
+static void deliver_advance(struct deliver_packet *p, const struct deliver_source *source, uint64_t position)
 {
     struct rc_hub *hub = p->hub;
     if (source->kind == RC_PIECE_DIRECT) {
@@ -52,7 +52,7 @@ static void serve_advance(struct serve_packet *p, const struct serve_source *sou
         if (caught_up) {
             rc_hub_everybody_caught_up(hub, p->client_index);
         } else {
-            serve_everybody_behind(hub, p->client_index, position);
+            deliver_everybody_behind(hub, p->client_index, position);
         }
     } else if (caught_up) {
         rc_hub_clear_cursor(hub, source->subscription);
@@ -61,7 +61,7 @@ static void serve_advance(struct serve_packet *p, const struct serve_source *sou
     }
 }
 
-static bool serve_make_source(struct rc_hub *hub, uint32_t index, struct serve_source *source)
+static bool deliver_make_source(struct rc_hub *hub, uint32_t index, struct deliver_source *source)
 {
     const struct rc_truth *truth = hub->truth;
     struct rc_subscription *subscription = rc_truth_subscription(truth, index);
@@ -83,7 +83,7 @@ static bool serve_make_source(struct rc_hub *hub, uint32_t index, struct serve_s
         }
         return false;
     }
-    *source = (struct serve_source){
+    *source = (struct deliver_source){
         .log = log, .position = position, .end = end, .subscription = index, .kind = RC_PIECE_LOG};
     if (RC_UNLIKELY(subscription->flags & RC_SUBSCRIPTION_LATEST)) {
         rc_hub_conflate_mark(hub, subscription->group, log);
@@ -93,14 +93,14 @@ static bool serve_make_source(struct rc_hub *hub, uint32_t index, struct serve_s
 }
 
 /* "*": membership is implicit, only who is behind has a subscription with a cursor. */
-static bool serve_everybody_source(struct rc_hub *hub, uint32_t client_index, struct serve_source *source)
+static bool deliver_everybody_source(struct rc_hub *hub, uint32_t client_index, struct deliver_source *source)
 {
     const struct rc_client *client = rc_truth_client(hub->truth, client_index);
     if (!(client->flags & RC_CLIENT_EVERYBODY)) {
         return false;
     }
     if (client->everybody != 0) {
-        if (serve_make_source(hub, client->everybody, source)) {
+        if (deliver_make_source(hub, client->everybody, source)) {
             source->subscription = 0;
             return true;
         }
@@ -120,67 +120,67 @@ static bool serve_everybody_source(struct rc_hub *hub, uint32_t client_index, st
     if (log->served >= end) {
         return false;
     }
-    *source = (struct serve_source){.log = log, .position = log->served, .end = end, .kind = RC_PIECE_LOG};
+    *source = (struct deliver_source){.log = log, .position = log->served, .end = end, .kind = RC_PIECE_LOG};
     return true;
 }
 
 /* What a subscription (0: "*") has for the connection. `held`: only if its place is not remembered already. Inline, since it is on
  * the way of every delivery. */
-static inline __attribute__((always_inline)) bool serve_source_of(struct rc_hub *hub, uint32_t client_index,
-                                                                  uint32_t index, bool held,
-                                                                  struct serve_source *source)
+static inline __attribute__((always_inline)) bool deliver_source_of(struct rc_hub *hub, uint32_t client_index,
+                                                                    uint32_t index, bool held,
+                                                                    struct deliver_source *source)
 {
     if (index == 0) {
         return !(held && rc_truth_client(hub->truth, client_index)->everybody != 0) &&
-               serve_everybody_source(hub, client_index, source);
+               deliver_everybody_source(hub, client_index, source);
     }
     return !(held && (rc_truth_subscription(hub->truth, index)->flags & RC_SUBSCRIPTION_CURSOR)) &&
-           serve_make_source(hub, index, source);
+           deliver_make_source(hub, index, source);
 }
 
 /* Everything that has something for the connection, in hub->sources. `held`: only what would move on without it. */
-static uint32_t serve_collect(struct serve_packet *p, bool held)
+static uint32_t deliver_collect(struct deliver_packet *p, bool held)
 {
     struct rc_hub *hub = p->hub;
     const struct rc_client *client = p->client;
     const uint32_t client_index = p->client_index;
     const uint32_t needed = client->subscription_count + 2u;
     if (needed > hub->sources_max) {
-        struct serve_source *more = realloc(hub->sources, (size_t)needed * 2 * sizeof(*more));
+        struct deliver_source *more = realloc(hub->sources, (size_t)needed * 2 * sizeof(*more));
         RC_ASSERT(more != NULL); /* max_channels entries of a few dozen bytes, once */
         hub->sources = more;
         hub->sources_max = needed * 2;
     }
-    struct serve_source *sources = hub->sources;
+    struct deliver_source *sources = hub->sources;
     uint32_t count = 0;
     if (client->direct_log != 0 && !held) {
         const struct rc_channel_log *log = rc_truth_log(hub->truth, client->direct_log);
         const uint64_t end = rc_turn_end(hub, log);
         if (log->base < end) {
             sources[count++] =
-                (struct serve_source){.log = log, .position = log->base, .end = end, .kind = RC_PIECE_DIRECT};
+                (struct deliver_source){.log = log, .position = log->base, .end = end, .kind = RC_PIECE_DIRECT};
         }
         p->more |= end < log->head; /* came while the turn was under way */
     }
-    if (serve_source_of(hub, client_index, 0, held, &sources[count])) {
+    if (deliver_source_of(hub, client_index, 0, held, &sources[count])) {
         count++;
     }
     for (uint32_t index = client->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
-        if (serve_source_of(hub, client_index, index, held, &sources[count])) {
+        if (deliver_source_of(hub, client_index, index, held, &sources[count])) {
             count++;
         }
     }
     return count;
 }
 
-static void serve_add(struct serve_packet *p, const struct serve_source *source, uint64_t from, uint64_t to)
+static void deliver_add(struct deliver_packet *p, const struct deliver_source *source, uint64_t from, uint64_t to)
 {
     rc_io_packet_add(p->hub->io, p->packet, source->kind, rc_channel_log_at(source->log, &p->hub->truth->heap, from),
                      (uint32_t)(to - from), source->subscription, from);
 }
 
 /* One source alone: one contiguous piece, cut at a frame's end if it is too long for one send. */
-static void serve_fill_one(struct serve_packet *p, struct serve_source *source)
+static void deliver_fill_one(struct deliver_packet *p, struct deliver_source *source)
 {
     const struct rc_heap *heap = &p->hub->truth->heap;
     uint64_t to = source->end;
@@ -197,33 +197,33 @@ static void serve_fill_one(struct serve_packet *p, struct serve_source *source)
         to = rc_channel_log_frame_position(source->log, heap, last);
         frames = last - first;
     }
-    serve_add(p, source, source->position, to);
+    deliver_add(p, source, source->position, to);
     p->frames += frames;
     p->more |= to < source->end;
-    serve_advance(p, source, to);
+    deliver_advance(p, source, to);
 }
 
 /* Without a cursor, a source that does not get its turn would move on with everybody else. */
-static void serve_keep_places(struct serve_packet *p, const struct serve_source *sources, uint32_t count)
+static void deliver_keep_places(struct deliver_packet *p, const struct deliver_source *sources, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (sources[i].position < sources[i].end) {
-            serve_advance(p, &sources[i], sources[i].position);
+            deliver_advance(p, &sources[i], sources[i].position);
         }
     }
     p->more = true;
 }
 
-static bool serve_superseded(const struct serve_packet *p, const struct serve_source *source)
+static bool deliver_superseded(const struct deliver_packet *p, const struct deliver_source *source)
 {
     return (rc_channel_log_frame(source->log, &p->hub->truth->heap, source->frame)->flags & RC_FRAME_SUPERSEDED) != 0;
 }
 
 /* Passes superseded frames over. False: the next one is not. */
-static bool serve_pass_over(struct serve_packet *p, struct serve_source *source)
+static bool deliver_pass_over(struct deliver_packet *p, struct deliver_source *source)
 {
     const uint32_t first = source->frame;
-    while (source->position < source->end && serve_superseded(p, source)) {
+    while (source->position < source->end && deliver_superseded(p, source)) {
         source->frame++;
         source->position = rc_channel_log_frame_position(source->log, &p->hub->truth->heap, source->frame);
     }
@@ -231,12 +231,12 @@ static bool serve_pass_over(struct serve_packet *p, struct serve_source *source)
         return false;
     }
     p->hub->conflated += source->frame - first;
-    serve_advance(p, source, source->position);
+    deliver_advance(p, source, source->position);
     return true;
 }
 
 /* Several sources, or frames that leave somebody out: runs of frames in the order in which they were taken. */
-static void serve_fill_merged(struct serve_packet *p, struct serve_source *sources, uint32_t count)
+static void deliver_fill_merged(struct deliver_packet *p, struct deliver_source *sources, uint32_t count)
 {
     const struct rc_heap *heap = &p->hub->truth->heap;
     const bool excluded = (p->client->flags & RC_CLIENT_EXCLUDED) != 0;
@@ -245,7 +245,7 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
     }
     for (;;) {
         /* The source whose next frame is the oldest, and the number at which another one's turn comes. */
-        struct serve_source *next = NULL;
+        struct deliver_source *next = NULL;
         uint64_t lowest = UINT64_MAX;
         uint64_t limit = UINT64_MAX;
         for (uint32_t i = 0; i < count; i++) {
@@ -264,10 +264,10 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
             return;
         }
         if (rc_io_packet_full(p->packet)) {
-            serve_keep_places(p, sources, count);
+            deliver_keep_places(p, sources, count);
             return;
         }
-        if (RC_UNLIKELY(next->kind == RC_PIECE_LATEST) && serve_pass_over(p, next)) {
+        if (RC_UNLIKELY(next->kind == RC_PIECE_LATEST) && deliver_pass_over(p, next)) {
             continue;
         }
         const uint64_t from = next->position;
@@ -275,7 +275,7 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
         bool skip = false;
         while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->order < limit) &&
                (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max) &&
-               (next->kind != RC_PIECE_LATEST || !serve_superseded(p, next))) {
+               (next->kind != RC_PIECE_LATEST || !deliver_superseded(p, next))) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
                 rc_channel_log_excluded(next->log, heap, rc_channel_log_frame_position(next->log, heap, next->frame),
                                         p->client->random)) {
@@ -287,19 +287,19 @@ static void serve_fill_merged(struct serve_packet *p, struct serve_source *sourc
             p->frames++;
         }
         if (to > from) {
-            serve_add(p, next, from, to);
+            deliver_add(p, next, from, to);
         }
         if (skip) {
             next->frame++;
             to = rc_channel_log_frame_position(next->log, heap, next->frame);
         }
         next->position = to;
-        serve_advance(p, next, to);
+        deliver_advance(p, next, to);
     }
 }
 
 /* The rest of the unit that is cut on the wire comes before everything else. */
-static void serve_fill_cut(struct serve_packet *p)
+static void deliver_fill_cut(struct deliver_packet *p)
 {
     struct rc_hub *hub = p->hub;
     struct rc_client *client = p->client;
@@ -314,7 +314,7 @@ static void serve_fill_cut(struct serve_packet *p)
         }
     }
     if (client->cut != 0) {
-        struct serve_source source = {.kind = RC_PIECE_DIRECT};
+        struct deliver_source source = {.kind = RC_PIECE_DIRECT};
         if (client->cut == RC_CUT_DIRECT) {
             source.log = rc_truth_log(hub->truth, client->direct_log);
             source.position = source.log->base;
@@ -327,14 +327,14 @@ static void serve_fill_cut(struct serve_packet *p)
         }
         const uint32_t frame = rc_channel_log_find(source.log, heap, source.position);
         const uint64_t end = rc_channel_log_frame_position(source.log, heap, frame + 1);
-        serve_add(p, &source, source.position, end);
+        deliver_add(p, &source, source.position, end);
         client->cut = 0;
-        serve_advance(p, &source, end);
+        deliver_advance(p, &source, end);
         p->frames++;
     }
 }
 
-static void serve_fill_replies(struct serve_packet *p)
+static void deliver_fill_replies(struct deliver_packet *p)
 {
     struct rc_client *client = p->client;
     if (client->output == 0) {
@@ -350,7 +350,7 @@ static void serve_fill_replies(struct serve_packet *p)
 }
 
 /* The close frame goes last, and nothing after it. */
-static void serve_fill_close(struct serve_packet *p)
+static void deliver_fill_close(struct deliver_packet *p)
 {
     struct rc_client *client = p->client;
     if (!(client->flags & RC_CLIENT_CLOSE_QUEUED) || (client->flags & RC_CLIENT_CLOSE_SENT)) {
@@ -367,13 +367,13 @@ static void serve_fill_close(struct serve_packet *p)
 }
 
 /* The close frame has left, or begun to: nothing else may. */
-static bool serve_closing(const struct rc_hub *hub, const struct rc_client *client)
+static bool deliver_closing(const struct rc_hub *hub, const struct rc_client *client)
 {
     return (client->flags & RC_CLIENT_CLOSE_SENT) ||
            (client->output != 0 && rc_truth_output(hub->truth, client->output)->close_sent > 0);
 }
 
-static void serve_commit(struct serve_packet *p)
+static void deliver_commit(struct deliver_packet *p)
 {
     struct rc_hub *hub = p->hub;
     if (p->more) {
@@ -388,7 +388,7 @@ static void serve_commit(struct serve_packet *p)
 
 /* A connection that is caught up everywhere has passed what it was excluded from once a turn that began later is over: in the second
  * one after. The third makes up for the number that the count of turns leaves out when it starts again. */
-static void serve_forget_exclusions(const struct rc_hub *hub, struct rc_client *client)
+static void deliver_forget_exclusions(const struct rc_hub *hub, struct rc_client *client)
 {
     if (client->cursor_count == 0 && hub->turn - client->excluded_turn >= 3) {
         client->flags &= (uint16_t)~RC_CLIENT_EXCLUDED;
@@ -396,14 +396,14 @@ static void serve_forget_exclusions(const struct rc_hub *hub, struct rc_client *
 }
 
 /* Is only the log of `only` to be looked at? */
-static inline bool serve_narrow(const struct rc_client *client, enum rc_turn_scope scope)
+static inline bool deliver_narrow(const struct rc_client *client, enum rc_turn_scope scope)
 {
     return scope == RC_TURN_CRITICAL ||
            (scope == RC_TURN_ALONE && client->cursor_count == 0 && client->direct_log == 0);
 }
 
 /* Can something be sent to the client now? Not while nothing carries it. */
-static inline bool serve_writable(const struct rc_hub *hub, const struct rc_client *client)
+static inline bool deliver_writable(const struct rc_hub *hub, const struct rc_client *client)
 {
     struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
     if (socket == NULL) {
@@ -416,73 +416,73 @@ static inline bool serve_writable(const struct rc_hub *hub, const struct rc_clie
 }
 
 /* Nothing may be sent, but the client must remember where it stood in the logs that move on now. */
-static __attribute__((noinline)) void serve_hold(struct serve_packet *p, enum rc_turn_scope scope, uint32_t only)
+static __attribute__((noinline)) void deliver_hold(struct deliver_packet *p, enum rc_turn_scope scope, uint32_t only)
 {
-    if (serve_narrow(p->client, scope)) {
-        struct serve_source source;
-        if (serve_source_of(p->hub, p->client_index, only, true, &source)) {
-            serve_keep_places(p, &source, 1);
+    if (deliver_narrow(p->client, scope)) {
+        struct deliver_source source;
+        if (deliver_source_of(p->hub, p->client_index, only, true, &source)) {
+            deliver_keep_places(p, &source, 1);
         }
     } else {
-        const uint32_t count = serve_collect(p, true);
-        serve_keep_places(p, p->hub->sources, count);
+        const uint32_t count = deliver_collect(p, true);
+        deliver_keep_places(p, p->hub->sources, count);
     }
 }
 
 /* Inline, as above. */
-static inline __attribute__((always_inline)) void serve_fill(struct serve_packet *p, struct serve_source *sources,
-                                                             uint32_t count)
+static inline __attribute__((always_inline)) void deliver_fill(struct deliver_packet *p, struct deliver_source *sources,
+                                                               uint32_t count)
 {
     if (count == 1 && !(p->client->flags & RC_CLIENT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
-        serve_fill_one(p, sources);
+        deliver_fill_one(p, sources);
     } else if (count > 0) {
-        serve_fill_merged(p, sources, count);
+        deliver_fill_merged(p, sources, count);
     }
 }
 
 void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope scope, uint32_t only)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    struct serve_packet p = {.hub = hub, .client = client, .client_index = client_index};
+    struct deliver_packet p = {.hub = hub, .client = client, .client_index = client_index};
     if (scope != RC_TURN_CRITICAL) {
         client->turn = hub->turn;
     }
     if (rc_turn_mute(client)) {
         return;
     }
-    const bool closing = serve_closing(hub, client);
-    if (!serve_writable(hub, client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
+    const bool closing = deliver_closing(hub, client);
+    if (!deliver_writable(hub, client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
         if (!closing) {
-            serve_hold(&p, scope, only);
+            deliver_hold(&p, scope, only);
         }
         return;
     }
     p.packet = rc_io_packet_begin(hub->io, client->socket);
     if (closing) {
-        serve_fill_close(&p);
+        deliver_fill_close(&p);
         rc_io_packet_commit(hub->io, p.packet);
         return;
     }
     if (client->cut != 0 || client->output != 0) {
-        serve_fill_cut(&p);
-        serve_fill_replies(&p); /* `subscribed` goes before what it promises */
+        deliver_fill_cut(&p);
+        deliver_fill_replies(&p); /* `subscribed` goes before what it promises */
     }
     if (RC_UNLIKELY(client->flags & RC_CLIENT_EXCLUDED)) {
-        serve_forget_exclusions(hub, client);
+        deliver_forget_exclusions(hub, client);
     }
-    if (serve_narrow(client, scope)) {
-        struct serve_source source;
-        if (serve_source_of(hub, client_index, only, false, &source)) {
-            serve_fill(&p, &source, 1);
+    if (deliver_narrow(client, scope)) {
+        struct deliver_source source;
+        if (deliver_source_of(hub, client_index, only, false, &source)) {
+            deliver_fill(&p, &source, 1);
         }
     } else {
-        const uint32_t count = serve_collect(&p, false);
-        serve_fill(&p, hub->sources, count);
+        const uint32_t count = deliver_collect(&p, false);
+        deliver_fill(&p, hub->sources, count);
     }
     if (scope != RC_TURN_CRITICAL) {
-        serve_fill_close(&p); /* after everything else, which only its turn brings */
+        deliver_fill_close(&p); /* after everything else, which only its turn brings */
     }
-    serve_commit(&p);
+    deliver_commit(&p);
 }
 
 void rc_turn_serve_socket(struct rc_hub *hub, uint32_t socket_index)

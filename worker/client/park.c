@@ -1,0 +1,131 @@
+/* park: what was received and cannot be handled yet: an incomplete request or message, and what came behind it. See client.h. */
+#include "worker/client/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define PARK_BLOCK_MIN 512u
+
+struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
+        socket->input = rc_pool_alloc(&sessions->truth->inputs);
+        if (socket->input == 0) {
+            return NULL;
+        }
+    }
+    return rc_truth_input(sessions->truth, socket->input);
+}
+
+void rc_session_input_free(struct rc_sessions *sessions, uint32_t *block)
+{
+    if (*block != 0) {
+        sessions->hub->input_bytes -= rc_heap_block_bytes(&sessions->truth->heap, *block);
+        rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
+        rc_heap_free(&sessions->truth->heap, *block);
+        *block = 0;
+    }
+}
+
+/* A larger block with the first `used` bytes of the old one. -ENOMEM: unchanged. */
+int rc_session_input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *capacity, uint64_t bytes,
+                          uint64_t used)
+{
+    struct rc_heap *heap = &sessions->truth->heap;
+    uint64_t size = PARK_BLOCK_MIN;
+    while (size < bytes) {
+        size *= 2;
+    }
+    if (sessions->hub->input_bytes + size > sessions->config->limits.worker_log_bytes) {
+        return -ENOMEM;
+    }
+    const uint32_t larger = rc_heap_alloc(heap, size);
+    if (larger == 0) {
+        return -ENOMEM;
+    }
+    if (used > 0) {
+        memcpy(rc_heap_at(heap, larger), rc_heap_at(heap, *block), used);
+    }
+    rc_session_input_free(sessions, block);
+    *block = larger;
+    *capacity = (uint32_t)rc_heap_block_bytes(heap, larger);
+    sessions->hub->input_bytes += *capacity;
+    rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
+    return 0;
+}
+
+void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input != 0) {
+        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
+        rc_session_input_free(sessions, &input->message);
+        rc_session_input_free(sessions, &input->parked);
+        rc_pool_free(&sessions->truth->inputs, socket->input);
+        socket->input = 0;
+    }
+}
+
+void rc_session_history_release(struct rc_sessions *sessions, uint32_t index)
+{
+    struct rc_socket *socket = &sessions->truth->sockets[index];
+    rc_session_input_free(sessions, &socket->history);
+    socket->history_bytes = 0;
+}
+
+/* The input object goes as soon as nothing of it is needed: an idle connection has none. */
+void rc_session_input_settle(struct rc_sessions *sessions, uint32_t index)
+{
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
+        return;
+    }
+    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
+    if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
+        rc_session_input_free(sessions, &input->message);
+        input->message_capacity = 0;
+    }
+    if (input->parked_bytes == 0) {
+        rc_session_input_free(sessions, &input->parked);
+        input->parked_capacity = input->parked_scanned = 0;
+        if (input->message == 0 && rc_ws_receiver_idle(&input->receiver)) {
+            rc_session_input_release(sessions, index);
+        }
+    }
+}
+
+int rc_session_park(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
+{
+    struct rc_input *input = rc_session_input(sessions, index);
+    if (input == NULL) {
+        return -ENOMEM;
+    }
+    const uint64_t need = (uint64_t)input->parked_bytes + count;
+    if (need > input->parked_capacity &&
+        rc_session_input_grow(sessions, &input->parked, &input->parked_capacity, need, input->parked_bytes) < 0) {
+        return -ENOMEM;
+    }
+    memcpy((uint8_t *)rc_heap_at(&sessions->truth->heap, input->parked) + input->parked_bytes, bytes, count);
+    input->parked_bytes += count;
+    return 0;
+}
+
+void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t count)
+{
+    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    if (socket->input == 0) {
+        return;
+    }
+    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
+    RC_ASSERT(count <= input->parked_bytes);
+    if (count > 0) {
+        uint8_t *parked = rc_heap_at(&sessions->truth->heap, input->parked);
+        input->parked_bytes -= count;
+        input->parked_scanned = 0;
+        memmove(parked, parked + count, input->parked_bytes);
+    }
+    rc_session_input_settle(sessions, index);
+}

@@ -1,0 +1,71 @@
+/*
+ * hub_internal: what the files of worker/hub share with each other and nobody else. Each calls only those above it:
+ *
+ *   members  channel  mark  hold          lists, names, whom the turn looks at, held messages
+ *   cursor                                places in logs
+ *   output  conflate                      what is for one client alone; the newest of each key
+ *   subscription                          who hears what
+ *   close  append                         how a client ends; messages into logs
+ *   pending  throttle                     requests that wait; messages that wait
+ *   deliver  settle                       what one client gets, and what became of it
+ *   turn  hub                             everybody; the whole
+ */
+#ifndef RC_WORKER_HUB_HUB_INTERNAL_H
+#define RC_WORKER_HUB_HUB_INTERNAL_H
+
+#include "worker/hub/hub.h"
+
+/* --- members.c --- */
+
+/* -ENOMEM. */
+int rc_members_add(struct rc_members *members, uint32_t subscription);
+void rc_members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t position);
+
+/* --- channel.c --- */
+
+/* The index of the name's namespace in the configuration. */
+uint8_t rc_hub_namespace(const struct rc_hub *hub, struct rc_span name);
+/* Is the channel wanted by somebody, and was it? Tells handlers.interest_changed. */
+void rc_hub_update_interest(struct rc_hub *hub, uint32_t channel);
+
+/* --- hold.c --- */
+
+/* The throttle of that channel and key, or 0. */
+uint32_t rc_hold_find(const struct rc_hub *hub, uint32_t channel, uint64_t key);
+uint64_t rc_hold_now_ms(const struct rc_hub *hub);
+/* A message has gone into the logs: the next one has to wait. */
+void rc_hold_open(struct rc_hub *hub, uint32_t channel, uint64_t key);
+void rc_hold_close(struct rc_hub *hub, uint32_t throttle);
+/* Keeps the message, whose key is `key`, in the place of the one that is held. False: there is no memory, and nothing is held any
+ * more. */
+bool rc_hold_keep(struct rc_hub *hub, uint32_t throttle, const struct rc_envelope_view *view, uint64_t key);
+/* What was held has gone into the logs: nothing is held, and the time begins anew. */
+void rc_hold_renew(struct rc_hub *hub, uint32_t throttle);
+
+/* --- output.c --- */
+
+/* The output that `link` (client.output or socket.output) names, made if there is none; NULL: no memory. */
+struct rc_output *rc_hub_output_of(struct rc_hub *hub, uint32_t *link);
+/* Nothing may be added: the client is gone, or its close frame has left or begun to. */
+bool rc_hub_silent(const struct rc_hub *hub, const struct rc_client *client);
+/* Gives back what has left of a client's output. True: nothing is left of it, and it is gone. */
+bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client);
+
+/* --- subscription.c --- */
+
+/* The channel's group of that encoding, made if there is none; 0: no memory. */
+uint32_t rc_hub_group(struct rc_hub *hub, uint32_t channel, uint8_t encoding);
+/* No channel sends to the client any more. */
+void rc_hub_leave(struct rc_hub *hub, uint32_t client);
+
+/* --- close.c --- */
+
+/* Ends those who were marked (rc_hub_break, rc_hub_cut_off). Nothing is queued that may point into what goes with them. */
+void rc_hub_end_marked(struct rc_hub *hub);
+
+/* --- pending.c --- */
+
+/* The client ends: its requests that wait do, too. */
+void rc_hub_wait_end(struct rc_hub *hub, uint32_t client);
+
+#endif

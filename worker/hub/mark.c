@@ -1,0 +1,48 @@
+/* mark: whom the turn has to look at: who has something of its own to get, and who is to end. See hub.h. */
+#include "worker/hub/hub_internal.h"
+
+#include "common/base/check.h"
+
+void rc_hub_touch(struct rc_hub *hub, uint32_t client_index)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    const struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
+    if (socket == NULL || (client->flags & RC_CLIENT_DIRTY) || (socket->flags & RC_SOCKET_BLOCKED)) {
+        return; /* it comes into the turn when it has a socket, or that is writable */
+    }
+    if (rc_index_list_push(&hub->dirty_clients, client_index) == 0) {
+        client->flags |= RC_CLIENT_DIRTY;
+    }
+}
+
+void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket_index)
+{
+    struct rc_socket *socket = &hub->truth->sockets[socket_index];
+    if (socket->client != 0) {
+        rc_hub_touch(hub, socket->client);
+    } else if (!(socket->flags & (RC_SOCKET_DIRTY | RC_SOCKET_BLOCKED)) &&
+               rc_index_list_push(&hub->dirty_sockets, socket_index) == 0) {
+        socket->flags |= RC_SOCKET_DIRTY;
+    }
+}
+
+static void mark_ending(struct rc_hub *hub, uint32_t client_index, uint16_t flag)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (!(client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF))) {
+        const int rc = rc_index_list_push(&hub->ending, client_index);
+        RC_ASSERT(rc == 0); /* no memory to end a client */
+    }
+    client->flags |= flag;
+}
+
+void rc_hub_break(struct rc_hub *hub, uint32_t client_index)
+{
+    rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    mark_ending(hub, client_index, RC_CLIENT_BROKEN);
+}
+
+void rc_hub_cut_off(struct rc_hub *hub, uint32_t client_index)
+{
+    mark_ending(hub, client_index, RC_CLIENT_CUT_OFF);
+}

@@ -1,0 +1,155 @@
+/* subscription: who hears which channel, in groups of one encoding. See hub.h. */
+#include "worker/hub/hub_internal.h"
+
+#include "common/base/check.h"
+
+uint32_t rc_hub_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, index);
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        if (rc_truth_group(truth, group)->encoding == encoding) {
+            return group;
+        }
+    }
+    const uint32_t group = rc_pool_alloc(&truth->groups);
+    if (group != 0) {
+        *rc_truth_group(truth, group) =
+            (struct rc_group){.channel = index, .next = channel->groups, .encoding = encoding};
+        hub->members[group] = (struct rc_members){0};
+        channel->groups = group;
+    }
+    return group;
+}
+
+/* A group without members goes, with its log. */
+static void subscription_group_release(struct rc_hub *hub, uint32_t index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_group *group = rc_truth_group(truth, index);
+    if (hub->members[index].count > 0 || group->channel == hub->everybody) {
+        return;
+    }
+    struct rc_channel *channel = rc_truth_channel(truth, group->channel);
+    uint32_t *link = &channel->groups;
+    while (*link != index) {
+        link = &rc_truth_group(truth, *link)->next;
+    }
+    *link = group->next;
+    RC_ASSERT(group->behind == 0);
+    rc_hub_log_release(hub, index);
+    RC_ASSERT(group->log == 0);
+    group->owes_gap = 0; /* hub->owing_groups may still name it */
+    rc_pool_free(&truth->groups, index);
+}
+
+uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t index = rc_truth_client(truth, client)->subscriptions; index != 0;) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+        if (rc_truth_group(truth, subscription->group)->channel == channel) {
+            return index;
+        }
+        index = subscription->next;
+    }
+    return 0;
+}
+
+uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t channel_index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    const uint32_t group_index = rc_hub_group(hub, channel_index, client->encoding);
+    const uint32_t index = group_index == 0 ? 0 : rc_pool_alloc(&truth->subscriptions);
+    if (index == 0 || rc_members_add(&hub->members[group_index], index) < 0) {
+        if (index != 0) {
+            rc_pool_free(&truth->subscriptions, index);
+        }
+        if (group_index != 0) {
+            subscription_group_release(hub, group_index);
+        }
+        rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return 0;
+    }
+    struct rc_group *group = rc_truth_group(truth, group_index);
+    *rc_truth_subscription(truth, index) = (struct rc_subscription){.client = client_index,
+                                                                    .group = group_index,
+                                                                    .next = client->subscriptions,
+                                                                    .member = hub->members[group_index].count - 1};
+    client->subscriptions = index;
+    client->subscription_count++;
+    rc_truth_channel(truth, channel_index)->subscriber_count++;
+    if (hub->handlers.member_changed != NULL) {
+        hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
+    }
+    if (group->log != 0) {
+        const struct rc_channel_log *log = rc_truth_log(truth, group->log);
+        if (log->head != log->served) {
+            rc_hub_set_cursor(hub, index, log->head);
+            rc_hub_touch(hub, client_index); /* to be seen to have caught up, should the running turn be past it */
+        }
+    }
+    rc_hub_update_interest(hub, channel_index);
+    rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
+    return index;
+}
+
+void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t index)
+{
+    struct rc_truth *truth = hub->truth;
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    struct rc_subscription *subscription = rc_truth_subscription(truth, index);
+    const uint32_t group_index = subscription->group;
+    const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
+    rc_hub_keep_cut_or_break(hub, index);
+    rc_hub_clear_cursor(hub, index);
+    uint32_t *link = &client->subscriptions;
+    while (*link != index) {
+        link = &rc_truth_subscription(truth, *link)->next;
+    }
+    *link = subscription->next;
+    client->subscription_count--;
+    rc_members_remove(hub, &hub->members[group_index], subscription->member);
+    rc_pool_free(&truth->subscriptions, index);
+    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
+    channel->subscriber_count--;
+    if (channel->subscriber_count == 0 && channel->throttles != 0) {
+        rc_hub_throttle_drop(hub, channel_index);
+    }
+    if (hub->handlers.member_changed != NULL) {
+        hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, false);
+    }
+    subscription_group_release(hub, group_index);
+    rc_hub_update_interest(hub, channel_index);
+    rc_hub_release(hub, channel_index);
+    rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
+}
+
+void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client_index)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (client->flags & RC_CLIENT_EVERYBODY) {
+        rc_hub_everybody_caught_up(hub, client_index);
+        client->flags &= (uint16_t)~RC_CLIENT_EVERYBODY;
+        hub->everybody_counts[client->encoding]--;
+    }
+}
+
+void rc_hub_leave(struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    while (client->subscriptions != 0) {
+        rc_hub_unsubscribe(hub, client_index, client->subscriptions);
+    }
+    rc_hub_everybody_leave(hub, client_index);
+}
+
+void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client_index)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    client->cut = 0; /* the wire is gone: nothing needs to be completed */
+    while (client->subscriptions != 0) {
+        rc_hub_unsubscribe(hub, client_index, client->subscriptions);
+    }
+}
