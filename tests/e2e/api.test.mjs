@@ -1,6 +1,7 @@
 // The HTTP API: who may call, every call over two workers, what is wrong with bodies, and what happens when a process dies meanwhile.
 import assert from "node:assert/strict";
 import { testBroker } from "./lib/broker.mjs";
+import { upgradeRequest } from "./lib/raw.mjs";
 import { SLOWER, delay, until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -492,7 +493,6 @@ testBroker("calls on one connection are answered in their order, also when pipel
   for (let i = 0; i < 3; i++) assert.equal((await half.answer()).status, 200);
   await half.rest();
   // An upgrade behind a call.
-  const { upgradeRequest } = await import("./lib/raw.mjs");
   const upgraded = await connection(broker);
   upgraded.write(Buffer.concat([post("publish", { channel: "p", data: 1 }), Buffer.from(upgradeRequest("/ws"))]));
   assert.equal((await upgraded.answer()).status, 200);
@@ -623,6 +623,19 @@ testBroker("full rings: a single message is refused, a batch goes on when there 
   const answer = await later;
   assert.deepEqual([answer.status, answer.body.published], [200, 60]);
   assert.equal((await broker.metrics())("ringcast_api_bytes"), 0);
+});
+
+testBroker("a call that was given up waits for room no more, and what comes behind it on the connection goes on", { config: { ...config, "limits.max_message_size": "16KB", "limits.max_body": "1MB", "server.ring_size": "64KiB", "server.stuck_timeout": "20s", "server.stuck_kill_timeout": "30s" }, workers: 1 }, async (broker) => {
+  const raw = await connection(broker);
+  broker.kill("SIGSTOP", "relay");
+  raw.write(post("publish", { messages: Array.from({ length: 60 }, () => ({ channel: "f", data: "x".repeat(8000) })) }));
+  assert.equal((await raw.response({ timeout: 20000 })).status, 504);
+  raw.write(upgradeRequest("/ws"));
+  assert.equal((await raw.response()).status, 101);
+  assert.equal((await raw.message()).type, "welcome");
+  raw.json({ type: "ping", id: 1 });
+  assert.equal((await raw.message()).type, "pong");
+  broker.kill("SIGCONT", "relay");
 });
 
 testBroker("a call in progress is still answered when the broker drains", { config, logLines: 30 }, async (broker) => {

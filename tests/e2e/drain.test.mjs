@@ -13,6 +13,23 @@ function isOpen(port) {
   });
 }
 
+testBroker("who is not read while an operation waits is sent away like everybody else", { workers: 1, timeout: 60000, config: { "limits.close_timeout": "1m", "limits.message_rate": 1 } }, async (broker) => {
+  const subscriber = await broker.connect();
+  const talker = await broker.connect();
+  broker.kill("SIGSTOP", "relay");
+  subscriber.send([{ type: "subscribe", channel: "c" }, { type: "unsubscribe", channel: "c" }]);
+  for (let i = 0; i < 20; i++) talker.send({ type: "ping" });
+  await until("neither is read", async () => {
+    const metrics = await broker.metrics();
+    return metrics("ringcast_read_pauses_total") > 0 && metrics("ringcast_rate_delays_total") > 0;
+  });
+  process.kill(broker.pid, "SIGTERM");
+  const closes = await within(10000, Promise.all([subscriber.closed, talker.closed]), "both are closed");
+  assert.deepEqual(closes.map(({ code }) => code), [1012, 1012]);
+  broker.kill("SIGCONT", "relay");
+  assert.deepEqual(await broker.exited, { code: 0, signal: null });
+});
+
 testBroker("1012 with delays spread over drain_timeout, everything flushed, exit 0", { workers: 3, timeout: 60000, config: { "server.drain_timeout": "3s" } }, async (broker) => {
   const clients = await broker.connectMany([30, 30, 30]);
   await Promise.all(clients.map((client) => client.subscribe("news")));

@@ -416,13 +416,22 @@ static void client_lost(struct rc_sessions *sessions, uint32_t index)
 
 /* --- ending --- */
 
-/* From here on the client only ends, within limits.close_timeout. */
+/* From here on the client only ends, within limits.close_timeout: its close frame is waited for. It may stand behind operations that
+ * wait and are not carried out any more: those for room in the up ring are next; the others join them, since this may be in the
+ * middle of a turn. */
 static void client_closing(struct rc_sessions *sessions, struct rc_client *client)
 {
     client->state = RC_CLIENT_CLOSING;
     client->ping_ds = 0;
-    if (client->socket != RC_SOCKET_NONE) {
-        rc_session_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+    if (client->socket == RC_SOCKET_NONE) {
+        return;
+    }
+    struct rc_socket *socket = &sessions->truth->sockets[client->socket];
+    rc_session_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+    if ((client->flags & RC_CLIENT_WAITS_SUBSCRIBE) || (socket->flags & RC_SOCKET_WAITS_RATE)) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
+        socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
+        rc_waiters_add(&sessions->uplink->waiters, client->socket);
     }
 }
 

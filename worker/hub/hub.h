@@ -113,6 +113,8 @@ struct rc_hub {
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
     struct rc_index_list turn_critical;     /* those that are being served */
+    const struct rc_members *serving;       /* of the critical group that is served now; NULL = none */
+    uint32_t unserved;                      /* how many of them, the first ones, have not had their turn */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list ending;            /* clients that are broken or cut off */

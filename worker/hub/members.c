@@ -48,6 +48,13 @@ void rc_members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t 
 {
     uint32_t *items = rc_members_items(members);
     RC_ASSERT(position < members->count);
+    if (RC_UNLIKELY(hub->serving == members) && position < hub->unserved) {
+        /* The last one has been served: it must not come to stand among those who have not. */
+        const uint32_t waits = items[--hub->unserved];
+        items[position] = waits;
+        rc_truth_subscription(hub->truth, waits)->member = position;
+        position = hub->unserved;
+    }
     const uint32_t last = items[--members->count];
     if (position < members->count) {
         items[position] = last;

@@ -81,7 +81,8 @@ static bool turn_hears(const struct rc_truth *truth, uint32_t client_index, uint
     return (client->flags & RC_CLIENT_EVERYBODY) && client->encoding == encoding;
 }
 
-/* Everybody who hears a critical group. A connection stands in it once: no mark is needed that it was served. */
+/* Everybody who hears a critical group. A client stands in it once, and rc_members_remove keeps who has been served apart from who has
+ * not: no mark is needed that it was. */
 static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
 {
     const struct rc_truth *truth = hub->truth;
@@ -89,22 +90,25 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
     struct rc_members *members = &hub->members[group_index];
     const bool everybody = group->channel == hub->everybody;
     const uint8_t encoding = group->encoding;
-    for (uint32_t i = everybody ? hub->clients_high : members->count; i-- > 0;) {
+    hub->serving = everybody ? NULL : members;
+    hub->unserved = everybody ? hub->clients_high : members->count;
+    while (hub->unserved > 0) {
         if (rc_io_batch_full(hub->io)) {
-            turn_flush(hub);
+            turn_flush(hub); /* before the member is looked up: clients leave in it */
+            continue;
         }
-        if (everybody) {
-            if (turn_hears(truth, i + 1, encoding)) {
-                rc_turn_serve(hub, i + 1, RC_TURN_CRITICAL, 0);
-            }
-        } else if (i < members->count) {
+        const uint32_t i = --hub->unserved;
+        if (!everybody) {
             const uint32_t index = rc_members_items(members)[i];
             rc_turn_serve(hub, rc_truth_subscription(truth, index)->client, RC_TURN_CRITICAL, index);
+        } else if (turn_hears(truth, i + 1, encoding)) {
+            rc_turn_serve(hub, i + 1, RC_TURN_CRITICAL, 0);
         }
     }
     if (hub->io->packet_count > 0) {
         turn_flush(hub);
     }
+    hub->serving = NULL;
 }
 
 /* The first `count` messages of `times` have been sent. */

@@ -122,6 +122,38 @@ Test(priority, a_laggard_does_not_hold_critical_messages_back)
     hub_rig_close(&rig);
 }
 
+static uint32_t clients[CLIENTS];
+
+static void leave_in_round(void *context)
+{
+    const char *channel = context;
+    if (rig.rounds == 1) {
+        hub_rig_unsubscribe(&rig, clients[3], channel);           /* not served yet */
+        hub_rig_unsubscribe(&rig, clients[CLIENTS - 1], channel); /* the first that was */
+    }
+}
+
+/* Who has been served takes the place of one who leaves, and must not be served there once more. */
+Test(priority, who_leaves_between_two_rounds_makes_nobody_get_it_twice)
+{
+    critical_rig(&(struct hub_rig_options){.slots = CLIENTS});
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client("alarm:1", NULL, 0);
+    }
+    hub_rig_run(&rig);
+    turn_with(leave_in_round, "alarm:1", "alarm:1");
+    rig.round = NULL;
+    hub_rig_drain(&rig);
+    publish("alarm:1", "2");
+    hub_rig_drain(&rig);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const char *text = got(clients[i]);
+        cr_assert_str_eq(text, i == 3 ? "" : i == CLIENTS - 1 ? "1" : "1 2", "client %u: %s", i, text);
+    }
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
+
 static uint64_t observed(void)
 {
     return rc_histogram_count_to(&rig.metrics->histograms[RC_HISTOGRAM_PUBLISH_TO_SEND], UINT64_MAX);
