@@ -73,7 +73,8 @@ void rc_api_call_close(struct rc_api_call *call)
     if (call->asking) {
         rc_asks_end(api->asks, call->token);
     }
-    rc_uplink_leave(api->sessions->uplink, call->exchange->connection); /* what comes next on the connection does not wait */
+    rc_uplink_leave(api->sessions->uplink,
+                    call->exchange->connection); /* what comes next on the connection does not wait */
     rc_api_release_body(call);
     for (uint32_t i = 0; i < call->list_count; i++) {
         free(call->lists[i].bytes);
