@@ -196,7 +196,7 @@ static void wait_for(struct rc_bench_client *client, uint64_t until_ns, bool bus
         if (client->process == 0 && client->plan->window_slots > 0) {
             /* Either message_completed() of traffic.c sees that we sleep, or we see its completion. */
             atomic_store_explicit(&client->shared->publisher_sleeps, 1, memory_order_relaxed);
-            atomic_thread_fence(memory_order_seq_cst); /* M2 pairs with M1 */
+            atomic_thread_fence(memory_order_seq_cst); /* BM2 pairs with BM1 */
             if (rc_bench_counted(&client->shared->completed) != client->completed_seen) {
                 timeout = (struct __kernel_timespec){0};
             }
@@ -219,7 +219,7 @@ static void client_loop(struct rc_bench_client *client)
     const struct rc_bench_scenario *const scenario = client->scenario;
     uint32_t handled = 0;
     for (;;) {
-        /* M4 pairs with M3 in set_phase() of run.c: the run's times are there. */
+        /* BM4 pairs with BM3 in set_phase() of run.c: the run's times are there. */
         const enum rc_bench_phase phase = atomic_load_explicit(&client->shared->phase, memory_order_acquire);
         if (phase == RC_BENCH_STOP) {
             return;

@@ -343,7 +343,7 @@ static void sleep_ns(uint64_t ns)
 
 static void set_phase(struct run *run, enum rc_bench_phase phase)
 {
-    /* M3 pairs with M4 in client_loop() of client.c: what the phase needs is written before it. */
+    /* BM3 pairs with BM4 in client_loop() of client.c: what the phase needs is written before it. */
     atomic_store_explicit(&run->shared->phase, phase, memory_order_release);
     const uint64_t one = 1;
     for (uint32_t i = 0; i < run->plan.processes; i++) {

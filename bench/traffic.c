@@ -76,7 +76,7 @@ void rc_bench_traffic_ready(struct rc_bench_client *client, uint32_t slot, uint6
             break;
         }
         if (running) {
-            /* M7 pairs with M6 in stream_publish(): what has a number from here on was published after our subscription. */
+            /* BM7 pairs with BM6 in stream_publish(): what has a number from here on was published after our subscription. */
             const uint32_t bound = atomic_load_explicit(&client->shared->sequences[stream], memory_order_acquire);
             if (plan->options->reconnect && bound > track->expected) {
                 rc_bench_count(&client->tally->excused, bound - track->expected); /* published while it was away */
@@ -104,7 +104,7 @@ void rc_bench_traffic_excuse(struct rc_bench_client *client, uint32_t slot)
 static void message_completed(struct rc_bench_client *client, size_t at)
 {
     struct rc_bench_shared *const shared = client->shared;
-    /* M0 pairs with nothing: the fence M1 orders it. */
+    /* BM0 pairs with nothing: the fence BM1 orders it. */
     const uint64_t number = atomic_fetch_add_explicit(&shared->completed, 1, memory_order_seq_cst);
     /* F1 pairs with F2 in take_finished(). The place is free: fewer are in flight than there are. */
     atomic_store_explicit(&shared->finished[number & (shared->finished_slots - 1)], (uint32_t)at + 1,
@@ -112,7 +112,7 @@ static void message_completed(struct rc_bench_client *client, size_t at)
     if (client->process == 0) {
         return;
     }
-    /* M1 pairs with M2 in wait_for() of client.c: the count was added before the flag is looked at. */
+    /* BM1 pairs with BM2 in wait_for() of client.c: the count was added before the flag is looked at. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&client->shared->publisher_sleeps, memory_order_relaxed) != 0) {
         const uint64_t one = 1;
@@ -132,7 +132,7 @@ static void message_credit(struct rc_bench_client *client, uint32_t stream, uint
         return;
     }
     traffic->counts[at] = 0;
-    /* M8 pairs with M8 of the other processes: the last one continues what they did. */
+    /* BM8 pairs with BM8 of the other processes: the last one continues what they did. */
     if (atomic_fetch_add_explicit(&client->shared->left[at], 1, memory_order_acq_rel) + 1 ==
         traffic->processes_on[channel]) {
         atomic_store_explicit(&client->shared->left[at], 0, memory_order_relaxed);
@@ -258,7 +258,7 @@ static bool stream_publish(struct rc_bench_client *client, uint32_t stream, uint
     memcpy(at + before_bytes + payload_bytes, after, after_bytes);
     rc_bench_ws_mask(at, text_bytes, key);
     rc_bench_client_commit(client, slot, (uint32_t)bytes);
-    /* M6 pairs with M7 in rc_bench_traffic_ready(): the message is on its way before its number. */
+    /* BM6 pairs with BM7 in rc_bench_traffic_ready(): the message is on its way before its number. */
     atomic_store_explicit(&client->shared->sequences[stream], sequence + 1, memory_order_release);
     rc_bench_count(&client->tally->published, 1);
     return true;

@@ -284,6 +284,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         return rc;
     }
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
+    rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
     acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);

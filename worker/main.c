@@ -243,6 +243,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
     w->process = &w->control.own->process;
     w->metrics = &w->control.own->metrics;
     rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
+    rc_log_count_suppressed(&w->metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     return rc_port_view_open(&w->port, port, bytes, err);
 }
 
@@ -263,6 +264,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
     }
+    /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
 }
 
@@ -397,9 +399,10 @@ static bool ended(struct worker *w)
         return false; /* what min_interval held back goes before the good-byes */
     }
     rc_sessions_drain(&w->sessions);
-    /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. */
+    /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
+     * C1 saw DRAINING, which is stored after it. */
     return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
-           rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_acquire);
+           rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
 static void run(struct worker *w)
@@ -464,12 +467,13 @@ int main(int argc, char **argv)
         return rc == -EBADMSG ? EXIT_FAILURE : EXIT_SETUP;
     }
     worker.state = RC_PROCESS_READY;
+    /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
     run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;
-    atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release);
+    atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);
     rc_sessions_close(&worker.sessions);

@@ -51,6 +51,9 @@ testBroker("more connections a second than allowed are told to come again", { wo
   assert.ok(refused.length >= 20, `${refused.length} of 40 refused`);
   assert.ok(refused.every(({ retryAfter }) => Number(retryAfter) >= 1));
   await until("it recovers by itself", async () => (await attempt(broker)).status === "open", { timeout: 10000 });
+  // One line a second tells of it; those that would have been too many are counted. The scrape itself may be refused at first.
+  const figures = await until("metrics are answered", () => broker.metrics().catch(() => null), { timeout: 10000 });
+  assert.ok(figures("ringcast_log_suppressed_total") > 0);
 });
 
 testBroker("who sends too fast is read more slowly, and loses nothing", { workers: 1, config: { "limits.message_rate": 50 } }, async (broker) => {

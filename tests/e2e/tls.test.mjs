@@ -259,7 +259,7 @@ testBroker("a large page to a slow reader arrives whole, then close_notify", { c
 });
 
 testBroker("publishing fast over TLS: pauses and partial records lose nothing", {
-  config: secure({ "limits.max_replies": "1KiB", "limits.send_buffer": "4KiB", "limits.notsent_lowat": "1KiB" }), workers: 1, timeout: 60000,
+  config: secure({ "limits.max_replies": "1KiB", "limits.send_buffer": "4KiB", "limits.notsent_lowat": "1KiB", "limits.channel_log": "16MiB" }), workers: 1, timeout: 60000,
 }, async (broker) => {
   const reader = await broker.connect();
   await reader.subscribe("in");

@@ -58,6 +58,7 @@ static const char *type_name(enum rc_operation_type type)
     case RC_OPERATION_PING:
         return "ping";
     case RC_OPERATION_ECHO: /* not of this protocol */
+    case RC_OPERATION_DISCONNECT:
         break;
     }
     return "";

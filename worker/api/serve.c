@@ -94,72 +94,20 @@ static bool is_open(const struct rc_sessions *sessions, uint32_t client)
            rc_encoding_codec_of(its->encoding)->hears_channels;
 }
 
-static bool subscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
-{
-    const enum rc_subscribed result =
-        rc_hub_subscribe_name(sessions->hub, client, name, RC_SUBSCRIBER_BACKEND, (struct rc_span){0});
-    return result == RC_SUBSCRIBED || result == RC_SUBSCRIBE_WAITS;
-}
-
-static bool unsubscribe_client(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
-{
-    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
-    const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
-    if (channel == 0) {
-        return false;
-    }
-    const uint32_t subscription = rc_hub_subscription(sessions->hub, client, channel);
-    if (subscription != 0) {
-        rc_hub_unsubscribe(sessions->hub, client, subscription);
-        return true;
-    }
-    /* Requests that still wait for the relay are answered now, as when the client itself unsubscribes. */
-    bool any = false;
-    uint8_t id[RC_REQUEST_ID_MAX];
-    uint8_t id_bytes = 0;
-    while (rc_hub_find(sessions->hub, hash, name) == channel &&
-           rc_hub_wait_cancel(sessions->hub, client, channel, id, &id_bytes)) {
-        any = true;
-        const struct rc_event event = {.type = RC_EVENT_ERROR,
-                                       .code = RC_CODE_CONFLICT,
-                                       .id = rc_span_of(id, id_bytes),
-                                       .channel = name,
-                                       .message = RC_SPAN("unsubscribed before it was registered")};
-        if (id_bytes > 0 && rc_hub_reply_event(sessions->hub, client, &event) < 0) {
-            rc_client_failed_memory(sessions, client);
-            break;
-        }
-    }
-    return any;
-}
-
-static bool disconnect_client(struct rc_sessions *sessions, uint32_t client, const struct served *served)
-{
-    char reason[RC_CALL_TEXT_MAX + 1];
-    memcpy(reason, served->text.bytes, served->text.count);
-    reason[served->text.count] = 0;
-    /* After what was sent to it before: a last message with the why is usual. */
-    rc_session_close(sessions, client, served->head.close_code, reason, false);
-    return true;
-}
-
 static bool act(struct rc_sessions *sessions, uint32_t client, const struct served *served)
 {
     const struct rc_span channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
     if (!is_open(sessions, client)) {
         return false;
     }
-    switch ((enum rc_call_operation)served->head.operation) {
-    case RC_CALL_SUBSCRIBE:
-        return subscribe_client(sessions, client, channel);
-    case RC_CALL_UNSUBSCRIBE:
-        return unsubscribe_client(sessions, client, channel);
-    case RC_CALL_DISCONNECT:
-        return disconnect_client(sessions, client, served);
-    case RC_CALL_CHANNELS:
-        break;
-    }
-    return false;
+    static const enum rc_operation_type types[] = {[RC_CALL_SUBSCRIBE] = RC_OPERATION_SUBSCRIBE,
+                                                   [RC_CALL_UNSUBSCRIBE] = RC_OPERATION_UNSUBSCRIBE,
+                                                   [RC_CALL_DISCONNECT] = RC_OPERATION_DISCONNECT};
+    const struct rc_operation operation = {.type = types[served->head.operation],
+                                           .channel = channel,
+                                           .close_code = served->head.close_code,
+                                           .reason = served->text};
+    return rc_session_carry_out(sessions, client, RC_AUTHOR_BACKEND, &operation) == RC_CARRIED_OUT;
 }
 
 /* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */

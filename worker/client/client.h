@@ -195,6 +195,14 @@ struct rc_interests_handlers rc_session_interests_handlers(struct rc_sessions *s
  * same message and `*done` when it is there. */
 bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t opcode, const uint8_t *bytes,
                         size_t count, uint32_t *done);
+/* Carries one operation out for a client that is open: the one place for all authors, with one permission check for each kind. */
+enum rc_carried {
+    RC_CARRIED_OUT,
+    RC_CARRIED_REFUSED, /* by a rule or a bound, or there was nothing to do; a client was told why */
+    RC_CARRIED_LATER, /* there is no room in the up ring, or (RC_CLIENT_WAITS_SUBSCRIBE is set) it waits for a subscription */
+};
+enum rc_carried rc_session_carry_out(struct rc_sessions *sessions, uint32_t client, enum rc_author author,
+                                     const struct rc_operation *operation);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_span channel);
 

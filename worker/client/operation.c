@@ -13,6 +13,7 @@
 struct request {
     struct rc_sessions *sessions;
     uint32_t client;
+    enum rc_author author;
     const struct rc_operation *operation;
 };
 
@@ -25,6 +26,9 @@ static void request_reply(const struct request *request, const struct rc_event *
 
 static void request_error(const struct request *request, enum rc_code code, struct rc_span message)
 {
+    if (request->author != RC_AUTHOR_CLIENT) {
+        return; /* it learns by the result */
+    }
     const struct rc_event event = {.type = RC_EVENT_ERROR,
                                    .code = code,
                                    .id = request->operation->id,
@@ -51,11 +55,56 @@ static void request_refuse(const struct request *request, enum rc_who who, struc
 /* Answers done, if the client asked for an answer. */
 static void request_done(const struct request *request, enum rc_event_type type)
 {
-    if (request->operation->id.count > 0) {
+    if (request->author == RC_AUTHOR_CLIENT && request->operation->id.count > 0) {
         const struct rc_event event = {
             .type = type, .id = request->operation->id, .channel = request->operation->channel};
         request_reply(request, &event);
     }
+}
+
+/* --- what each kind of author may ------------------------------------------------------------------------------------ */
+
+/* Whose word each operation of a client needs, beside a name that it may use. */
+static const struct {
+    const char *reserved; /* why not in the server's own channels; NULL: the operation has no channel */
+    const char *refusal;  /* why not at all */
+} permitted[] = {
+    [RC_OPERATION_SUBSCRIBE] = {"this channel is joined by the server only", "you may not subscribe to this channel"},
+    [RC_OPERATION_UNSUBSCRIBE] = {"this channel is joined by the server only", ""},
+    [RC_OPERATION_PUBLISH] = {"only the server publishes to this channel", "you may not publish to this channel"},
+    [RC_OPERATION_BROADCAST] = {NULL, "you may not broadcast"},
+    [RC_OPERATION_DIRECT] = {NULL, "you may not send direct messages"},
+    [RC_OPERATION_PRESENCE] = {"only the server knows who is in this channel",
+                               "you may not see who is in this channel"},
+    [RC_OPERATION_HISTORY] = {NULL, ""},
+    [RC_OPERATION_PING] = {NULL, ""},
+    [RC_OPERATION_ECHO] = {NULL, ""},
+    [RC_OPERATION_DISCONNECT] = {NULL, "only the server sends clients away"},
+};
+
+static enum rc_who request_who(const struct request *request)
+{
+    const struct rc_config *config = request->sessions->config;
+    switch (request->operation->type) {
+    case RC_OPERATION_SUBSCRIBE:
+        return request_namespace(request)->subscribe;
+    case RC_OPERATION_PUBLISH:
+        return request_namespace(request)->publish;
+    case RC_OPERATION_PRESENCE:
+        return request_namespace(request)->presence_who;
+    case RC_OPERATION_BROADCAST:
+        return config->permissions.broadcast;
+    case RC_OPERATION_DIRECT:
+        return config->permissions.direct;
+    case RC_OPERATION_DISCONNECT:
+        return RC_WHO_NONE;
+    case RC_OPERATION_UNSUBSCRIBE:
+    case RC_OPERATION_HISTORY:
+    case RC_OPERATION_PING:
+    case RC_OPERATION_ECHO:
+        return RC_WHO_ANYONE;
+    }
+    return RC_WHO_NONE;
 }
 
 /* Is the name one that a client may use? Answers if not. */
@@ -73,36 +122,56 @@ static bool request_channel_ok(const struct request *request)
     return true;
 }
 
-static void request_subscribe(const struct request *request)
+/* May the author have it done? Who may not is answered. What a backend's call may was judged with the call. */
+static bool request_may(const struct request *request)
+{
+    const struct rc_operation *operation = request->operation;
+    if (request->author == RC_AUTHOR_BACKEND) {
+        return true;
+    }
+    const char *reserved = permitted[operation->type].reserved;
+    if (reserved != NULL && !request_channel_ok(request)) {
+        return false;
+    }
+    if (operation->type == RC_OPERATION_PRESENCE && !request_namespace(request)->presence) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
+        return false;
+    }
+    if (reserved != NULL && rc_permission_reserved(operation->channel)) {
+        request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
+        return false;
+    }
+    const enum rc_who who = request_who(request);
+    const struct rc_span user = rc_session_user(request->sessions, request->client);
+    if (!rc_permission_allows(who, user, operation->channel)) {
+        request_refuse(request, who, rc_span_text(permitted[operation->type].refusal));
+        return false;
+    }
+    return true;
+}
+
+/* --- carrying out ---------------------------------------------------------------------------------------------------- */
+
+static enum rc_carried request_subscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    const struct rc_span name = request->operation->channel;
-    if (!request_channel_ok(request)) {
-        return;
-    }
-    if (rc_permission_reserved(name)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
-        return;
-    }
-    if (!rc_permission_subscribe(sessions->config, rc_session_user(sessions, request->client), name)) {
-        request_refuse(request, request_namespace(request)->subscribe,
-                       RC_SPAN("you may not subscribe to this channel"));
-        return;
-    }
-    switch (rc_hub_subscribe_name(sessions->hub, request->client, name, RC_SUBSCRIBER_CLIENT, request->operation->id)) {
+    const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
+    switch (rc_hub_subscribe_name(sessions->hub, request->client, request->operation->channel, by,
+                                  request->operation->id)) {
     case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
-        return;
+        return RC_CARRIED_OUT;
     case RC_SUBSCRIBE_WAITS:
-        return;
+        return RC_CARRIED_OUT;
     case RC_SUBSCRIBE_LIMITED:
         request_error(request, RC_CODE_LIMITED, RC_SPAN("too many channels on this connection"));
-        return;
+        return RC_CARRIED_REFUSED;
     case RC_SUBSCRIBE_NO_ROOM:
         request_error(request, RC_CODE_UNAVAILABLE,
                       RC_SPAN("no room for more channels or subscriptions on this server"));
-        return;
+        return RC_CARRIED_REFUSED;
     }
+    return RC_CARRIED_REFUSED;
 }
 
 /*
@@ -131,28 +200,45 @@ static bool request_waits(const struct request *request)
     return true;
 }
 
-/* False as below. */
-static bool request_unsubscribe(const struct request *request)
+/* Subscribe requests of the client to the channel that still wait for the relay get their one answer now. True: there were some. */
+static bool request_cancel(const struct request *request, uint32_t channel)
+{
+    struct rc_hub *hub = request->sessions->hub;
+    const struct rc_span name = request->operation->channel;
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes = 0;
+    bool any = false;
+    while (rc_hub_find(hub, hash, name) == channel &&
+           rc_hub_wait_cancel(hub, request->client, channel, id, &id_bytes)) {
+        any = true;
+        const struct rc_event event = {.type = RC_EVENT_ERROR,
+                                       .code = RC_CODE_CONFLICT,
+                                       .id = rc_span_of(id, id_bytes),
+                                       .channel = name,
+                                       .message = RC_SPAN("unsubscribed before it was registered")};
+        if (id_bytes > 0 && rc_hub_reply_event(hub, request->client, &event) < 0) {
+            rc_client_failed_memory(request->sessions, request->client);
+            break;
+        }
+    }
+    return any;
+}
+
+static enum rc_carried request_unsubscribe(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     const struct rc_span name = request->operation->channel;
-    if (!request_channel_ok(request)) {
-        return true;
-    }
-    if (rc_permission_reserved(name)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("this channel is joined by the server only"));
-        return true;
-    }
-    if (request_waits(request)) {
-        return false;
-    }
     const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(sessions->hub, request->client, channel);
-    if (subscription != 0) {
+    bool was = subscription != 0;
+    if (was) {
         rc_hub_unsubscribe(sessions->hub, request->client, subscription);
+    } else if (channel != 0) {
+        was = request_cancel(request, channel);
     }
     request_done(request, RC_EVENT_UNSUBSCRIBED);
-    return true;
+    return was ? RC_CARRIED_OUT : RC_CARRIED_REFUSED;
 }
 
 /* The excluded clients of this host as refs; those of other hosts as text. */
@@ -183,9 +269,8 @@ static void request_excludes(const struct request *request, struct rc_client_ref
     view->exclude_text = text;
 }
 
-/* False: there is no room for it now. */
-static bool request_send_up(const struct request *request, enum rc_record_type type, struct rc_envelope_view *view,
-                            enum rc_metric_id metric)
+static enum rc_carried request_send_up(const struct request *request, enum rc_record_type type,
+                                       struct rc_envelope_view *view, enum rc_metric_id metric)
 {
     struct rc_sessions *sessions = request->sessions;
     const struct rc_operation *operation = request->operation;
@@ -201,17 +286,17 @@ static bool request_send_up(const struct request *request, enum rc_record_type t
     view->data = operation->data.bytes;
     const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_uplink_write(sessions->uplink, type, view);
     if (rc == -EAGAIN) {
-        return false;
+        return RC_CARRIED_LATER;
     }
     if (rc < 0) {
         request_error(request, RC_CODE_TOO_LARGE, RC_SPAN("the message does not fit the server's rings"));
-    } else {
-        rc_metric_add(sessions->metrics, metric, 1);
+        return RC_CARRIED_REFUSED;
     }
-    return true;
+    rc_metric_add(sessions->metrics, metric, 1);
+    return RC_CARRIED_OUT;
 }
 
-static bool request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
+static enum rc_carried request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
 {
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
     char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
@@ -226,42 +311,9 @@ static bool request_publish(const struct request *request, struct rc_span channe
                            (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
 }
 
-static bool request_channel_publish(const struct request *request)
+static enum rc_carried request_direct(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
-    const struct rc_span channel = request->operation->channel;
-    if (!request_channel_ok(request)) {
-        return true;
-    }
-    if (rc_permission_reserved(channel)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server publishes to this channel"));
-    } else if (!rc_permission_publish(sessions->config, rc_session_user(sessions, request->client), channel)) {
-        request_refuse(request, request_namespace(request)->publish, RC_SPAN("you may not publish to this channel"));
-    } else {
-        return !request_waits(request) && request_publish(request, channel, 0);
-    }
-    return true;
-}
-
-static bool request_broadcast(const struct request *request)
-{
-    struct rc_sessions *sessions = request->sessions;
-    if (!rc_permission_allows(sessions->config->permissions.broadcast, rc_session_user(sessions, request->client),
-                              (struct rc_span){0})) {
-        request_refuse(request, sessions->config->permissions.broadcast, RC_SPAN("you may not broadcast"));
-        return true;
-    }
-    return request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
-}
-
-static bool request_direct(const struct request *request)
-{
-    struct rc_sessions *sessions = request->sessions;
-    if (!rc_permission_allows(sessions->config->permissions.direct, rc_session_user(sessions, request->client),
-                              (struct rc_span){0})) {
-        request_refuse(request, sessions->config->permissions.direct, RC_SPAN("you may not send direct messages"));
-        return true;
-    }
     struct rc_envelope_view view = {0};
     const struct rc_span to = request->operation->to;
     switch (rc_client_id_read((const char *)to.bytes, to.count, sessions->control->instance_id,
@@ -283,77 +335,86 @@ static bool request_direct(const struct request *request)
     }
     rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
-    return true;
+    return RC_CARRIED_REFUSED;
 }
 
-/* Who may, then it is the relay's to know: presence.c tells the client. False as below. */
-static bool request_presence(const struct request *request)
+/* It is the relay's to know: presence.c tells the client. */
+static enum rc_carried request_presence(const struct request *request)
 {
     struct rc_sessions *sessions = request->sessions;
     const struct rc_operation *operation = request->operation;
     const struct rc_span name = operation->channel;
-    if (!request_channel_ok(request)) {
-        return true;
-    }
-    if (request_waits(request)) {
-        return false;
-    }
-    const struct rc_config_namespace *space = request_namespace(request);
-    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
-    const uint32_t channel = rc_hub_find(sessions->hub, hash, name);
-    if (!space->presence) {
-        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
-    } else if (rc_permission_reserved(name)) {
-        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("only the server knows who is in this channel"));
-    } else if (!rc_permission_allows(space->presence_who, rc_session_user(sessions, request->client), name)) {
-        request_refuse(request, space->presence_who, RC_SPAN("you may not see who is in this channel"));
-    } else if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
+    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
-    } else {
-        const int rc = rc_uplink_queued(sessions->uplink)
-                           ? -EAGAIN
-                           : rc_session_ask_presence(sessions, request->client, name, operation->limit, operation->id);
-        if (rc == -EAGAIN) {
-            return false;
-        }
-        if (rc < 0) {
-            request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
-        }
+        return RC_CARRIED_REFUSED;
     }
-    return true;
+    const int rc = rc_uplink_queued(sessions->uplink)
+                       ? -EAGAIN
+                       : rc_session_ask_presence(sessions, request->client, name, operation->limit, operation->id);
+    if (rc == -EAGAIN) {
+        return RC_CARRIED_LATER;
+    }
+    if (rc < 0) {
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        return RC_CARRIED_REFUSED;
+    }
+    return RC_CARRIED_OUT;
 }
 
-/* False: it needs room in the up ring, or waits as request_waits says. */
-static bool request_run(const struct request *request)
+static enum rc_carried request_disconnect(const struct request *request)
 {
-    switch (request->operation->type) {
+    char reason[RC_WS_CLOSE_REASON_BYTES_MAX + 1];
+    const struct rc_span text = request->operation->reason;
+    const size_t bytes = text.count < sizeof(reason) - 1 ? text.count : sizeof(reason) - 1;
+    memcpy(reason, text.bytes, bytes);
+    reason[bytes] = '\0';
+    /* After what was sent to it before: a last message with the why is usual. */
+    rc_session_close(request->sessions, request->client, request->operation->close_code, reason, false);
+    return RC_CARRIED_OUT;
+}
+
+enum rc_carried rc_session_carry_out(struct rc_sessions *sessions, uint32_t client, enum rc_author author,
+                                     const struct rc_operation *operation)
+{
+    const struct request request = {.sessions = sessions, .client = client, .author = author, .operation = operation};
+    const enum rc_operation_type type = operation->type;
+    if (!request_may(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
+    const bool depends =
+        type == RC_OPERATION_UNSUBSCRIBE || type == RC_OPERATION_PUBLISH || type == RC_OPERATION_PRESENCE;
+    if (depends && author == RC_AUTHOR_CLIENT && request_waits(&request)) {
+        return RC_CARRIED_LATER;
+    }
+    switch (type) {
     case RC_OPERATION_SUBSCRIBE:
-        request_subscribe(request);
-        return true;
+        return request_subscribe(&request);
     case RC_OPERATION_UNSUBSCRIBE:
-        return request_unsubscribe(request);
+        return request_unsubscribe(&request);
     case RC_OPERATION_PUBLISH:
-        return request_channel_publish(request);
+        return request_publish(&request, operation->channel, 0);
     case RC_OPERATION_BROADCAST:
-        return request_broadcast(request);
+        return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
     case RC_OPERATION_DIRECT:
-        return request_direct(request);
+        return request_direct(&request);
     case RC_OPERATION_PRESENCE:
-        return request_presence(request);
+        return request_presence(&request);
     case RC_OPERATION_HISTORY:
-        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
-        return true;
+        request_error(&request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
+        return RC_CARRIED_REFUSED;
     case RC_OPERATION_PING:
         /* A ping is a question by itself: it is answered with or without an id. */
-        request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = request->operation->id});
-        return true;
+        request_reply(&request, &(struct rc_event){.type = RC_EVENT_PONG, .id = operation->id});
+        return RC_CARRIED_OUT;
     case RC_OPERATION_ECHO:
-        request_reply(request, &(struct rc_event){.type = RC_EVENT_ECHO,
-                                                  .data = request->operation->data,
-                                                  .data_kind = request->operation->data_kind});
-        return true;
+        request_reply(&request, &(struct rc_event){
+                                    .type = RC_EVENT_ECHO, .data = operation->data, .data_kind = operation->data_kind});
+        return RC_CARRIED_OUT;
+    case RC_OPERATION_DISCONNECT:
+        return request_disconnect(&request);
     }
-    return true;
+    return RC_CARRIED_REFUSED;
 }
 
 bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t opcode, const uint8_t *bytes,
@@ -374,12 +435,12 @@ bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t o
         if (seen++ < *done) {
             continue;
         }
-        const struct request request = {.sessions = sessions, .client = client, .operation = &operation};
         if (rc < 0) {
+            const struct request request = {.sessions = sessions, .client = client};
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             request_reply(&request, &event);
-        } else if (!request_run(&request)) {
+        } else if (rc_session_carry_out(sessions, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
             return false;
         }
         *done = seen;

@@ -75,14 +75,16 @@ static int take_size_end(struct rc_http_body *body, uint8_t byte)
 static int take_size(struct rc_http_body *body, uint8_t byte)
 {
     unsigned digit = 16;
-    if (byte >= '0' && byte <= '9')
+    if (byte >= '0' && byte <= '9') {
         digit = byte - '0';
-    else if ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f')
+    } else if ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f') {
         digit = (byte | 0x20) - 'a' + 10u;
+    }
 
     if (digit < 16) {
-        if (body->left >> 60 != 0 || ++body->line > RC_HTTP_CHUNK_LINE_BYTES_MAX)
+        if (body->left >> 60 != 0 || ++body->line > RC_HTTP_CHUNK_LINE_BYTES_MAX) {
             return -400;
+        }
         body->left = body->left << 4 | digit;
         /* At once, not at the line's end: no length that is refused anyhow is worth waiting for. */
         return body->left > body->bytes_max - body->bytes_total ? -413 : 0;
@@ -97,8 +99,9 @@ static int take_ignored(struct rc_http_body *body, uint8_t byte, uint32_t bytes_
         body->state = (uint8_t)after_return;
         return 0;
     }
-    if (!is_text(byte))
+    if (!is_text(byte)) {
         return -400;
+    }
     return ++body->overhead > bytes_max ? -413 : 0;
 }
 
@@ -118,14 +121,16 @@ static int take_framing(struct rc_http_body *body, uint8_t byte)
     case SIZE_SPACE:
         return take_size_end(body, byte);
     case EXTENSION:
-        if (++body->line > RC_HTTP_CHUNK_LINE_BYTES_MAX)
+        if (++body->line > RC_HTTP_CHUNK_LINE_BYTES_MAX) {
             return -400;
+        }
         return take_ignored(body, byte, RC_HTTP_CHUNK_EXTENSION_BYTES_MAX, SIZE_FEED);
     case SIZE_FEED:
         body->bytes_total += body->left;
         body->line = 0;
-        if (body->left != 0)
+        if (body->left != 0) {
             return take_feed(body, byte, DATA);
+        }
         body->overhead = 0;
         return take_feed(body, byte, TRAILER_START);
     case DATA_RETURN:
@@ -168,8 +173,9 @@ int rc_http_body_feed(struct rc_http_body *body, const uint8_t *bytes, size_t n,
             *span = (struct rc_http_view){(const char *)bytes + at, take};
             at += take;
             body->left -= take;
-            if (body->left == 0)
+            if (body->left == 0) {
                 body->state = body->chunked ? DATA_RETURN : DONE;
+            }
             continue;
         }
         int error = take_framing(body, bytes[at]);
@@ -181,7 +187,8 @@ int rc_http_body_feed(struct rc_http_body *body, const uint8_t *bytes, size_t n,
         at++;
     }
     *consumed = at;
-    if (body->state == FAILED)
+    if (body->state == FAILED) {
         return -400;
+    }
     return body->state == DONE ? 1 : 0;
 }

@@ -54,9 +54,11 @@ static bool is_token_byte(uint8_t byte)
 
 bool rc_http_view_is_token(struct rc_http_view view)
 {
-    for (size_t i = 0; i < view.bytes; i++)
-        if (!is_token_byte((uint8_t)view.text[i]))
+    for (size_t i = 0; i < view.bytes; i++) {
+        if (!is_token_byte((uint8_t)view.text[i])) {
             return false;
+        }
+    }
     return view.bytes != 0;
 }
 
@@ -67,17 +69,20 @@ static inline uint8_t lower(char c)
 
 static int hex_value(char c)
 {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
+    }
     uint8_t letter = lower(c);
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
 static bool same_nocase(const char *a, const char *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (lower(a[i]) != lower(b[i]))
+    for (size_t i = 0; i < n; i++) {
+        if (lower(a[i]) != lower(b[i])) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -97,8 +102,9 @@ static struct rc_http_view trimmed(struct rc_http_view view)
         view.text++;
         view.bytes--;
     }
-    while (view.bytes > 0 && (view.text[view.bytes - 1] == ' ' || view.text[view.bytes - 1] == '\t'))
+    while (view.bytes > 0 && (view.text[view.bytes - 1] == ' ' || view.text[view.bytes - 1] == '\t')) {
         view.bytes--;
+    }
     return view;
 }
 
@@ -108,10 +114,12 @@ static struct rc_http_view trimmed(struct rc_http_view view)
 static int parse_version(const char *text, size_t n, const char **why)
 {
     if (n != 8 || memcmp(text, "HTTP/", 5) != 0 || text[6] != '.' || text[5] < '0' || text[5] > '9' || text[7] < '0' ||
-        text[7] > '9')
+        text[7] > '9') {
         return refuse(why, 400, "malformed HTTP version");
-    if (text[5] != '1')
+    }
+    if (text[5] != '1') {
         return refuse(why, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    }
     return text[7] == '0' ? RC_HTTP_1_0 : RC_HTTP_1_1;
 }
 
@@ -122,36 +130,46 @@ static int parse_line(const char *line, size_t n, const struct bounds *bounds, s
     const char *end = line + n;
     const char *space = memchr(line, ' ', n);
 
-    if (space == NULL)
+    if (space == NULL) {
         return refuse(why, 400, "malformed request line");
+    }
     out->method = (struct rc_http_view){line, (size_t)(space - line)};
-    if (!rc_http_view_is_token(out->method))
+    if (!rc_http_view_is_token(out->method)) {
         return refuse(why, 400, "malformed method");
-    if (out->method.bytes > METHOD_BYTES_MAX)
+    }
+    if (out->method.bytes > METHOD_BYTES_MAX) {
         return refuse(why, 501, "unknown method");
+    }
 
     const char *target = space + 1;
     space = memchr(target, ' ', (size_t)(end - target));
     out->target = (struct rc_http_view){target, (size_t)((space == NULL ? end : space) - target)};
-    if (out->target.bytes == 0)
+    if (out->target.bytes == 0) {
         return refuse(why, 400, "empty request target");
-    if (out->target.bytes > bounds->target_bytes)
+    }
+    if (out->target.bytes > bounds->target_bytes) {
         return refuse(why, 414, "request target too long");
-    for (size_t i = 0; i < out->target.bytes; i++)
-        if (target[i] <= 0x20 || target[i] >= 0x7F || target[i] == '#')
+    }
+    for (size_t i = 0; i < out->target.bytes; i++) {
+        if (target[i] <= 0x20 || target[i] >= 0x7F || target[i] == '#') {
             return refuse(why, 400, "invalid character in the request target");
+        }
+    }
 
     if (space == NULL) {
-        if (!rc_http_view_equals(out->method, "GET") || target[0] != '/')
+        if (!rc_http_view_equals(out->method, "GET") || target[0] != '/') {
             return refuse(why, 400, "malformed request line");
+        }
         out->version = RC_HTTP_0_9;
         return 0;
     }
     int version = parse_version(space + 1, (size_t)(end - space - 1), why);
-    if (version < 0)
+    if (version < 0) {
         return version;
-    if (rc_http_view_equals(out->method, "CONNECT"))
+    }
+    if (rc_http_view_equals(out->method, "CONNECT")) {
         return refuse(why, 501, "this is not a proxy");
+    }
     out->version = (enum rc_http_version)version;
     return 0;
 }
@@ -169,34 +187,42 @@ static int find_end(const uint8_t *bytes, size_t n, size_t start, size_t *scanne
     size_t end = n < bounds->head_bytes ? n : bounds->head_bytes;
     size_t line_bytes_max = bounds->target_bytes + LINE_OVERHEAD_BYTES;
 
-    if (at < start)
+    if (at < start) {
         at = start;
+    }
     while (at < end) {
         const uint8_t *found = memchr(bytes + at, '\n', end - at);
-        if (found == NULL)
+        if (found == NULL) {
             break;
+        }
         size_t feed = (size_t)(found - bytes);
-        if (!line_seen && feed - start > line_bytes_max)
+        if (!line_seen && feed - start > line_bytes_max) {
             return refuse(why, 414, "request line too long");
-        if (feed == start || bytes[feed - 1] != '\r')
+        }
+        if (feed == start || bytes[feed - 1] != '\r') {
             return refuse(why, 400, "line ends without CR");
+        }
         if (!line_seen) {
             struct request_line line;
             int error = parse_line((const char *)bytes + start, feed - 1 - start, bounds, &line, why);
-            if (error < 0)
+            if (error < 0) {
                 return error;
+            }
             line_seen = true;
-            if (line.version == RC_HTTP_0_9)
+            if (line.version == RC_HTTP_0_9) {
                 return (int)(feed + 1);
+            }
         } else if (bytes[feed - 2] == '\n') {
             return (int)(feed + 1);
         }
         at = feed + 1;
     }
-    if (!line_seen && end > start + line_bytes_max)
+    if (!line_seen && end > start + line_bytes_max) {
         return refuse(why, 414, "request line too long");
-    if (end == bounds->head_bytes)
+    }
+    if (end == bounds->head_bytes) {
         return refuse(why, 431, "request head too long");
+    }
     *scanned = end << 1 | (line_seen ? 1 : 0);
     return 0;
 }
@@ -217,8 +243,9 @@ static bool text_is_clean(const uint8_t *bytes, size_t n)
         feeds += byte == '\n';
         returns += byte == '\r';
     }
-    for (size_t i = 1; i < n; i++)
+    for (size_t i = 1; i < n; i++) {
         folds += (bytes[i - 1] == '\n') & ((bytes[i] == ' ') | (bytes[i] == '\t'));
+    }
     return controls == feeds + returns && feeds == returns && folds == 0;
 }
 
@@ -253,8 +280,9 @@ static int on_value(http_parser *parser, const char *text, size_t n)
     struct rc_http_request *request = collection->request;
 
     /* One piece of head gives one call per value; a second one would be a folded line. */
-    if (request->header_count == 0 || collection->value_seen)
+    if (request->header_count == 0 || collection->value_seen) {
         return 1;
+    }
     collection->value_seen = true;
     request->headers[request->header_count - 1].value = trimmed((struct rc_http_view){text, n});
     return 0;
@@ -298,17 +326,21 @@ static int split_head(const uint8_t *head, size_t n, const struct bounds *bounds
     struct collection collection = {.request = out, .headers_max = bounds->headers};
     http_parser parser;
 
-    if (!text_is_clean(head, n))
+    if (!text_is_clean(head, n)) {
         return refuse(why, 400, "control character or folded line in the head");
+    }
     http_parser_init(&parser, HTTP_REQUEST);
     parser.data = &collection;
     http_parser_execute(&parser, &settings, (const char *)head, n);
-    if (collection.too_many)
+    if (collection.too_many) {
         return refuse(why, 431, "too many headers");
-    if (HTTP_PARSER_ERRNO(&parser) == HPE_INVALID_METHOD)
+    }
+    if (HTTP_PARSER_ERRNO(&parser) == HPE_INVALID_METHOD) {
         return refuse(why, 501, "unknown method");
-    if (!collection.complete)
+    }
+    if (!collection.complete) {
         return refuse(why, 400, "malformed request head");
+    }
     out->method = method_of(parser.method);
     return 0;
 }
@@ -318,8 +350,9 @@ const struct rc_http_view *rc_http_header_next(const struct rc_http_request *req
     size_t name_bytes = strlen(name);
     while (*index < request->header_count) {
         const struct rc_http_header *header = &request->headers[(*index)++];
-        if (header->name.bytes == name_bytes && same_nocase(header->name.text, name, name_bytes))
+        if (header->name.bytes == name_bytes && same_nocase(header->name.text, name, name_bytes)) {
             return &header->value;
+        }
     }
     return NULL;
 }
@@ -336,18 +369,20 @@ bool rc_http_list_next(struct rc_http_view *list, struct rc_http_view *element)
         size_t end = 0;
         bool quoted = false;
         while (end < list->bytes && (quoted || list->text[end] != ',')) {
-            if (list->text[end] == '"')
+            if (list->text[end] == '"') {
                 quoted = !quoted;
-            else if (quoted && list->text[end] == '\\' && end + 1 < list->bytes)
+            } else if (quoted && list->text[end] == '\\' && end + 1 < list->bytes) {
                 end++;
+            }
             end++;
         }
         *element = trimmed((struct rc_http_view){list->text, end});
         size_t taken = end < list->bytes ? end + 1 : end;
         list->text += taken;
         list->bytes -= taken;
-        if (element->bytes != 0)
+        if (element->bytes != 0) {
             return true;
+        }
     }
     return false;
 }
@@ -358,9 +393,11 @@ bool rc_http_header_has_token(const struct rc_http_request *request, const char 
     const struct rc_http_view *value;
     while ((value = rc_http_header_next(request, name, &index)) != NULL) {
         struct rc_http_view list = *value, element;
-        while (rc_http_list_next(&list, &element))
-            if (rc_http_view_equals_nocase(element, token))
+        while (rc_http_list_next(&list, &element)) {
+            if (rc_http_view_equals_nocase(element, token)) {
                 return true;
+            }
+        }
     }
     return false;
 }
@@ -372,24 +409,33 @@ static bool host_is_sound(struct rc_http_view host)
 {
     size_t i = 0;
     if (host.bytes != 0 && host.text[0] == '[') {
-        for (i = 1; i < host.bytes && host.text[i] != ']'; i++)
-            if (hex_value(host.text[i]) < 0 && host.text[i] != ':' && host.text[i] != '.')
+        for (i = 1; i < host.bytes && host.text[i] != ']'; i++) {
+            if (hex_value(host.text[i]) < 0 && host.text[i] != ':' && host.text[i] != '.') {
                 return false;
-        if (i == host.bytes || i++ == 1)
+            }
+        }
+        if (i == host.bytes || i++ == 1) {
             return false;
+        }
     } else {
-        for (; i < host.bytes && host.text[i] != ':'; i++)
+        for (; i < host.bytes && host.text[i] != ':'; i++) {
             if (!(lower(host.text[i]) >= 'a' && lower(host.text[i]) <= 'z') &&
-                strchr("0123456789-._~!$&'()*+;=%", host.text[i]) == NULL)
+                strchr("0123456789-._~!$&'()*+;=%", host.text[i]) == NULL) {
                 return false;
-        if (i == 0)
+            }
+        }
+        if (i == 0) {
             return false;
+        }
     }
-    if (i < host.bytes && host.text[i++] != ':')
+    if (i < host.bytes && host.text[i++] != ':') {
         return false;
-    for (; i < host.bytes; i++)
-        if (host.text[i] < '0' || host.text[i] > '9')
+    }
+    for (; i < host.bytes; i++) {
+        if (host.text[i] < '0' || host.text[i] > '9') {
             return false;
+        }
+    }
     return true;
 }
 
@@ -406,19 +452,24 @@ static int judge_target(struct rc_http_request *out, const char **why)
             out->query = (struct rc_http_view){rest.text + 1, 0};
             return 0;
         }
-        for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && scheme_bytes == 0; i++)
-            if (rest.bytes > strlen(schemes[i]) && same_nocase(rest.text, schemes[i], strlen(schemes[i])))
+        for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && scheme_bytes == 0; i++) {
+            if (rest.bytes > strlen(schemes[i]) && same_nocase(rest.text, schemes[i], strlen(schemes[i]))) {
                 scheme_bytes = strlen(schemes[i]);
-        if (scheme_bytes == 0)
+            }
+        }
+        if (scheme_bytes == 0) {
             return refuse(why, 400, "request target is neither a path nor an absolute URI");
+        }
         rest.text += scheme_bytes;
         rest.bytes -= scheme_bytes;
         size_t host_bytes = 0;
-        while (host_bytes < rest.bytes && rest.text[host_bytes] != '/' && rest.text[host_bytes] != '?')
+        while (host_bytes < rest.bytes && rest.text[host_bytes] != '/' && rest.text[host_bytes] != '?') {
             host_bytes++;
+        }
         out->host = (struct rc_http_view){rest.text, host_bytes};
-        if (!host_is_sound(out->host))
+        if (!host_is_sound(out->host)) {
             return refuse(why, 400, "malformed authority in the request target");
+        }
         rest.text += host_bytes;
         rest.bytes -= host_bytes;
     }
@@ -426,8 +477,9 @@ static int judge_target(struct rc_http_request *out, const char **why)
     out->path = (struct rc_http_view){rest.text, mark == NULL ? rest.bytes : (size_t)(mark - rest.text)};
     out->query = mark == NULL ? (struct rc_http_view){rest.text + rest.bytes, 0}
                               : (struct rc_http_view){mark + 1, rest.bytes - out->path.bytes - 1};
-    if (out->path.bytes == 0)
+    if (out->path.bytes == 0) {
         out->path = (struct rc_http_view){"/", 1};
+    }
     return 0;
 }
 
@@ -436,15 +488,19 @@ static int judge_host(struct rc_http_request *out, const char **why)
     uint32_t index = 0;
     const struct rc_http_view *host = rc_http_header_next(out, "host", &index);
 
-    if (host == NULL)
+    if (host == NULL) {
         return out->version == RC_HTTP_1_1 ? refuse(why, 400, "no Host header") : 0;
-    if (rc_http_header_next(out, "host", &index) != NULL)
+    }
+    if (rc_http_header_next(out, "host", &index) != NULL) {
         return refuse(why, 400, "more than one Host header");
-    if (!host_is_sound(*host))
+    }
+    if (!host_is_sound(*host)) {
         return refuse(why, 400, "malformed Host header");
+    }
     /* The absolute form's authority wins (RFC 9112 3.2.2). */
-    if (out->host.bytes == 0)
+    if (out->host.bytes == 0) {
         out->host = *host;
+    }
     return 0;
 }
 
@@ -453,8 +509,9 @@ static bool parse_decimal(struct rc_http_view view, uint64_t *out)
     *out = 0;
     for (size_t i = 0; i < view.bytes; i++) {
         uint64_t digit = (uint64_t)(uint8_t)view.text[i] - '0';
-        if (digit > 9 || *out > (UINT64_MAX - digit) / 10)
+        if (digit > 9 || *out > (UINT64_MAX - digit) / 10) {
             return false;
+        }
         *out = *out * 10 + digit;
     }
     return view.bytes != 0;
@@ -470,19 +527,24 @@ static int judge_framing(struct rc_http_request *out, const char **why)
     const struct rc_http_view *length = rc_http_header_next(out, "content-length", &index);
 
     if (length != NULL) {
-        if (rc_http_header_next(out, "content-length", &index) != NULL)
+        if (rc_http_header_next(out, "content-length", &index) != NULL) {
             return refuse(why, 400, "more than one Content-Length");
-        if (coding != NULL)
+        }
+        if (coding != NULL) {
             return refuse(why, 400, "both Content-Length and Transfer-Encoding");
-        if (!parse_decimal(*length, &out->content_length))
+        }
+        if (!parse_decimal(*length, &out->content_length)) {
             return refuse(why, 400, "malformed Content-Length");
+        }
         out->has_content_length = true;
     }
     if (coding != NULL) {
-        if (out->version != RC_HTTP_1_1)
+        if (out->version != RC_HTTP_1_1) {
             return refuse(why, 400, "Transfer-Encoding before HTTP/1.1");
-        if (second_coding || !rc_http_view_equals_nocase(*coding, "chunked"))
+        }
+        if (second_coding || !rc_http_view_equals_nocase(*coding, "chunked")) {
             return refuse(why, 501, "only the transfer coding chunked is known");
+        }
         out->chunked = true;
     }
     return 0;
@@ -490,16 +552,18 @@ static int judge_framing(struct rc_http_request *out, const char **why)
 
 static int judge_rest(struct rc_http_request *out, const char **why)
 {
-    if (out->version == RC_HTTP_1_1)
+    if (out->version == RC_HTTP_1_1) {
         out->keep_alive = !rc_http_header_has_token(out, "connection", "close");
-    else
+    } else {
         out->keep_alive = rc_http_header_has_token(out, "connection", "keep-alive") &&
                           !rc_http_header_has_token(out, "connection", "close");
+    }
 
     const struct rc_http_view *expect = rc_http_header(out, "expect");
     if (expect != NULL && out->version == RC_HTTP_1_1) {
-        if (!rc_http_view_equals_nocase(*expect, "100-continue"))
+        if (!rc_http_view_equals_nocase(*expect, "100-continue")) {
             return refuse(why, 417, "unknown expectation");
+        }
         out->expect_100 = true;
     }
     return 0;
@@ -516,36 +580,45 @@ int rc_http_request_parse(const uint8_t *bytes, size_t n, size_t *scanned, const
     struct request_line line;
 
     size_t start = n >= 2 && bytes[0] == '\r' && bytes[1] == '\n' ? 2 : 0;
-    if (n == start || (n == 1 && bytes[0] == '\r'))
+    if (n == start || (n == 1 && bytes[0] == '\r')) {
         return 0;
+    }
     /* What does not even begin like HTTP (TLS on the wrong port, say) need not be waited for. */
-    if (!is_token_byte(bytes[start]))
+    if (!is_token_byte(bytes[start])) {
         return refuse(why, 400, "this is not HTTP");
+    }
     int head_bytes = find_end(bytes, n, start, scanned, &bounds, why);
-    if (head_bytes <= 0)
+    if (head_bytes <= 0) {
         return head_bytes;
+    }
 
     /* Not the whole struct: the header table is big, and only what header_count covers is read. */
     memset(out, 0, offsetof(struct rc_http_request, headers));
     const char *head = (const char *)bytes + start;
     const char *line_end = memchr(head, '\r', (size_t)head_bytes - start);
     int error = parse_line(head, (size_t)(line_end - head), &bounds, &line, why);
-    if (error < 0)
+    if (error < 0) {
         return error;
+    }
     out->method_text = line.method;
     out->target = line.target;
     out->version = line.version;
     out->method = RC_HTTP_GET;
-    if (line.version != RC_HTTP_0_9)
+    if (line.version != RC_HTTP_0_9) {
         error = split_head(bytes + start, (size_t)head_bytes - start, &bounds, out, why);
-    if (error == 0)
+    }
+    if (error == 0) {
         error = judge_target(out, why);
-    if (error == 0)
+    }
+    if (error == 0) {
         error = judge_host(out, why);
-    if (error == 0)
+    }
+    if (error == 0) {
         error = judge_framing(out, why);
-    if (error == 0)
+    }
+    if (error == 0) {
         error = judge_rest(out, why);
+    }
     return error < 0 ? error : head_bytes;
 }
 
@@ -556,18 +629,22 @@ static int percent_decode(struct rc_http_view in, bool plus_is_space, char *out,
     size_t written = 0;
     for (size_t i = 0; i < in.bytes; i++) {
         int byte = (uint8_t)in.text[i];
-        if (byte == '+' && plus_is_space)
+        if (byte == '+' && plus_is_space) {
             byte = ' ';
+        }
         if (byte == '%') {
-            if (in.bytes - i < 3 || hex_value(in.text[i + 1]) < 0 || hex_value(in.text[i + 2]) < 0)
+            if (in.bytes - i < 3 || hex_value(in.text[i + 1]) < 0 || hex_value(in.text[i + 2]) < 0) {
                 return -EINVAL;
+            }
             byte = hex_value(in.text[i + 1]) << 4 | hex_value(in.text[i + 2]);
             i += 2;
-            if (byte < 0x20 || byte == 0x7F)
+            if (byte < 0x20 || byte == 0x7F) {
                 return -EINVAL;
+            }
         }
-        if (written == capacity)
+        if (written == capacity) {
             return -ENOSPC;
+        }
         out[written++] = (char)byte;
     }
     return (int)written;

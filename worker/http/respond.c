@@ -56,17 +56,21 @@ static const struct {
 
 const char *rc_http_status_text(uint16_t status)
 {
-    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-        if (statuses[i].status == status)
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        if (statuses[i].status == status) {
             return statuses[i].text;
+        }
+    }
     return "Unknown";
 }
 
 const char *rc_http_status_reason(uint16_t status)
 {
-    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-        if (statuses[i].status == status)
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        if (statuses[i].status == status) {
             return statuses[i].reason;
+        }
+    }
     return "unknown";
 }
 
@@ -81,13 +85,15 @@ const char *rc_http_date_at(struct rc_http_date *cache, int64_t unix_second)
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-    if (cache->text[0] != '\0' && cache->second == unix_second)
+    if (cache->text[0] != '\0' && cache->second == unix_second) {
         return cache->text;
+    }
     struct tm tm;
     time_t second = (time_t)unix_second;
     /* By hand: strftime would follow the locale. A clock beyond year 9999 does not fit; it shows that year's last day. */
-    if (gmtime_r(&second, &tm) == NULL || tm.tm_year > 9999 - 1900 || tm.tm_year < 0)
+    if (gmtime_r(&second, &tm) == NULL || tm.tm_year > 9999 - 1900 || tm.tm_year < 0) {
         tm = (struct tm){.tm_mday = 31, .tm_mon = 11, .tm_year = 9999 - 1900, .tm_wday = 5};
+    }
     memcpy(cache->text, "Sun, 06 Nov 1994 08:49:37 GMT", RC_HTTP_DATE_BYTES + 1);
     memcpy(cache->text, days + 3 * tm.tm_wday, 3);
     two_digits(cache->text + 5, tm.tm_mday);
@@ -115,8 +121,9 @@ static void put_bytes(struct writer *writer, const void *bytes, size_t n)
         writer->full = true;
         return;
     }
-    if (n != 0)
+    if (n != 0) {
         memcpy(writer->buffer + writer->bytes, bytes, n);
+    }
     writer->bytes += n;
 }
 
@@ -133,8 +140,9 @@ static void put_number(struct writer *writer, uint64_t number)
 
 static void put_header(struct writer *writer, const char *name, const char *value)
 {
-    if (value == NULL)
+    if (value == NULL) {
         return;
+    }
     put(writer, name);
     put(writer, value);
     put(writer, "\r\n");
@@ -170,15 +178,18 @@ size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_respo
         put(&writer, "\r\n");
     }
     if (response->status >= 200) {
-        if (!response->cacheable)
+        if (!response->cacheable) {
             put(&writer, "Cache-Control: no-store\r\n");
+        }
         put(&writer, "X-Content-Type-Options: nosniff\r\n");
     }
-    if (response->headers != NULL)
+    if (response->headers != NULL) {
         put(&writer, response->headers);
+    }
     put(&writer, "\r\n");
-    if (!bodyless && !response->head && response->body != NULL)
+    if (!bodyless && !response->head && response->body != NULL) {
         put_bytes(&writer, response->body, response->body_bytes);
+    }
     return writer.full ? 0 : writer.bytes;
 }
 
@@ -209,8 +220,9 @@ size_t rc_http_respond_error(char *buffer, size_t capacity, const struct rc_http
 
     if (text_bytes > MESSAGE_BYTES_MAX) {
         text_bytes = MESSAGE_BYTES_MAX;
-        while (text_bytes > 0 && ((uint8_t)text[text_bytes] & 0xC0) == 0x80)
+        while (text_bytes > 0 && ((uint8_t)text[text_bytes] & 0xC0) == 0x80) {
             text_bytes--;
+        }
     }
     put(&writer, "{\"error\":{\"code\":");
     put_number(&writer, response->status);

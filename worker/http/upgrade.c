@@ -28,12 +28,14 @@ static const struct rc_http_view *only_header(const struct rc_http_request *requ
 /* Base64 of exactly 16 bytes: 22 digits and two pads. Unused low bits of the last digit are the client's affair. */
 static bool key_is_sound(struct rc_http_view key)
 {
-    if (key.bytes != KEY_BYTES || key.text[22] != '=' || key.text[23] != '=')
+    if (key.bytes != KEY_BYTES || key.text[22] != '=' || key.text[23] != '=') {
         return false;
+    }
     for (size_t i = 0; i < 22; i++) {
         char c = key.text[i];
-        if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '+' && c != '/')
+        if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '+' && c != '/') {
             return false;
+        }
     }
     return true;
 }
@@ -74,12 +76,15 @@ static bool choose_subprotocol(const struct rc_http_request *request, const stru
     while ((value = rc_http_header_next(request, "sec-websocket-protocol", &index)) != NULL) {
         struct rc_http_view list = *value, element;
         while (rc_http_list_next(&list, &element)) {
-            if (!rc_http_view_is_token(element))
+            if (!rc_http_view_is_token(element)) {
                 return false;
+            }
             out->subprotocols_offered = true;
-            for (size_t i = 0; i < policy->subprotocol_count && out->subprotocol == NULL; i++)
-                if (rc_http_view_equals(element, policy->subprotocols[i]))
+            for (size_t i = 0; i < policy->subprotocol_count && out->subprotocol == NULL; i++) {
+                if (rc_http_view_equals(element, policy->subprotocols[i])) {
                     out->subprotocol = policy->subprotocols[i];
+                }
+            }
         }
     }
     return true;
@@ -107,8 +112,9 @@ static bool take_token(struct rc_http_view *rest, struct rc_http_view *token)
 {
     size_t n = 0;
     skip_space(rest);
-    while (n < rest->bytes && rc_http_view_is_token((struct rc_http_view){rest->text + n, 1}))
+    while (n < rest->bytes && rc_http_view_is_token((struct rc_http_view){rest->text + n, 1})) {
         n++;
+    }
     *token = take(rest, n);
     skip_space(rest);
     return n != 0;
@@ -116,8 +122,9 @@ static bool take_token(struct rc_http_view *rest, struct rc_http_view *token)
 
 static bool take_byte(struct rc_http_view *rest, char byte)
 {
-    if (rest->bytes == 0 || rest->text[0] != byte)
+    if (rest->bytes == 0 || rest->text[0] != byte) {
         return false;
+    }
     take(rest, 1);
     return true;
 }
@@ -126,11 +133,13 @@ static bool take_byte(struct rc_http_view *rest, char byte)
 static bool take_value(struct rc_http_view *rest, struct rc_http_view *value)
 {
     skip_space(rest);
-    if (!take_byte(rest, '"'))
+    if (!take_byte(rest, '"')) {
         return take_token(rest, value);
+    }
     const char *end = rest->bytes == 0 ? NULL : memchr(rest->text, '"', rest->bytes);
-    if (end == NULL)
+    if (end == NULL) {
         return false;
+    }
     *value = take(rest, (size_t)(end - rest->text));
     take(rest, 1);
     skip_space(rest);
@@ -143,21 +152,26 @@ static int read_offer(struct rc_http_view offer, struct rc_http_extension *out)
     bool fits = true;
 
     out->parameter_count = 0;
-    if (!take_token(&offer, &out->name))
+    if (!take_token(&offer, &out->name)) {
         return -400;
+    }
     while (take_byte(&offer, ';')) {
         struct rc_http_extension_parameter parameter = {.value = {NULL, 0}};
-        if (!take_token(&offer, &parameter.name))
+        if (!take_token(&offer, &parameter.name)) {
             return -400;
-        if (take_byte(&offer, '=') && !take_value(&offer, &parameter.value))
+        }
+        if (take_byte(&offer, '=') && !take_value(&offer, &parameter.value)) {
             return -400;
-        if (out->parameter_count == RC_HTTP_EXTENSION_PARAMETERS_MAX)
+        }
+        if (out->parameter_count == RC_HTTP_EXTENSION_PARAMETERS_MAX) {
             fits = false;
-        else
+        } else {
             out->parameters[out->parameter_count++] = parameter;
+        }
     }
-    if (offer.bytes != 0)
+    if (offer.bytes != 0) {
         return -400;
+    }
     return fits ? 1 : 0;
 }
 
@@ -171,10 +185,12 @@ int rc_http_upgrade_extensions(const struct rc_http_request *request, struct rc_
         struct rc_http_view list = *value, element;
         while (rc_http_list_next(&list, &element)) {
             int outcome = read_offer(element, &offer);
-            if (outcome < 0)
+            if (outcome < 0) {
                 return outcome;
-            if (outcome == 1 && count < capacity)
+            }
+            if (outcome == 1 && count < capacity) {
                 out[count++] = offer;
+            }
         }
     }
     return (int)count;
@@ -195,41 +211,53 @@ int rc_http_upgrade_check(const struct rc_http_request *request, const struct rc
 
     memset(out, 0, sizeof(*out));
     out->failure_headers = "";
-    if (request->method != RC_HTTP_GET)
+    if (request->method != RC_HTTP_GET) {
         return refuse(out, 405, "a WebSocket is opened with GET", "Allow: GET\r\n");
-    if (!rc_http_upgrade_wanted(request))
+    }
+    if (!rc_http_upgrade_wanted(request)) {
         return refuse(out, 426, "this is a WebSocket end point", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-    if (request->version != RC_HTTP_1_1)
+    }
+    if (request->version != RC_HTTP_1_1) {
         return refuse(out, 400, "a WebSocket needs HTTP/1.1", "");
-    if (!rc_http_header_has_token(request, "connection", "upgrade"))
+    }
+    if (!rc_http_header_has_token(request, "connection", "upgrade")) {
         return refuse(out, 400, "the Connection header does not say Upgrade", "");
-    if (request->chunked || request->content_length != 0)
+    }
+    if (request->chunked || request->content_length != 0) {
         return refuse(out, 400, "a handshake has no body", "");
+    }
 
     const struct rc_http_view *version = only_header(request, "sec-websocket-version", &repeated);
-    if (repeated)
+    if (repeated) {
         return refuse(out, 400, "more than one Sec-WebSocket-Version", version_headers);
-    if (version == NULL || !rc_http_view_equals(*version, "13"))
+    }
+    if (version == NULL || !rc_http_view_equals(*version, "13")) {
         return refuse(out, 426, "only version 13 of the WebSocket protocol is spoken here",
                       "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    }
     const struct rc_http_view *key = only_header(request, "sec-websocket-key", &repeated);
-    if (key == NULL || !key_is_sound(*key))
+    if (key == NULL || !key_is_sound(*key)) {
         return refuse(out, 400, "Sec-WebSocket-Key is not one base64 text of 16 bytes", "");
+    }
     const struct rc_http_view *origin = only_header(request, "origin", &repeated);
-    if (repeated)
+    if (repeated) {
         return refuse(out, 400, "more than one Origin", "");
+    }
     if (origin != NULL) {
         out->has_origin = true;
         out->origin = *origin;
     }
-    if (!choose_subprotocol(request, policy, out))
+    if (!choose_subprotocol(request, policy, out)) {
         return refuse(out, 400, "malformed Sec-WebSocket-Protocol", "");
+    }
     int offers = rc_http_upgrade_extensions(request, out->extensions, RC_HTTP_EXTENSIONS_MAX);
-    if (offers < 0)
+    if (offers < 0) {
         return refuse(out, 400, "malformed Sec-WebSocket-Extensions", "");
+    }
     out->extension_count = (uint32_t)offers;
-    if (!compute_accept(*key, out->accept))
+    if (!compute_accept(*key, out->accept)) {
         return refuse(out, 500, "SHA-1 is not available", "");
+    }
     return 0;
 }
 
@@ -237,8 +265,9 @@ int rc_http_upgrade_check(const struct rc_http_request *request, const struct rc
 static size_t append(char *buffer, size_t capacity, size_t at, const char *text)
 {
     size_t n = strlen(text);
-    if (at > capacity || n > capacity - at)
+    if (at > capacity || n > capacity - at) {
         return capacity + 1;
+    }
     memcpy(buffer + at, text, n);
     return at + n;
 }

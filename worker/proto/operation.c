@@ -18,6 +18,8 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->event = rc_span_of(NULL, 0);
     operation->key = rc_span_of(NULL, 0);
     operation->to = rc_span_of(NULL, 0);
+    operation->close_code = 0;
+    operation->reason = rc_span_of(NULL, 0);
     operation->data = rc_span_of(NULL, 0);
     operation->exclude_count = 0; /* the kilobyte behind it is not worth clearing for each operation */
 }

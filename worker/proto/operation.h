@@ -1,6 +1,6 @@
 /*
- * operation: what client protocols have in common: the operations that a codec makes of a client's bytes, and the
- * events that it makes bytes of.
+ * operation: what client protocols have in common: the one list of what can be done for a client, whoever wants it done, and
+ * the events that a codec makes bytes of.
  *
  * A codec (native JSON, native binary, Socket.IO) knows no channel logic, and the worker knows no syntax; this header
  * is all that they share. Everything here is borrowed: the spans of an operation point into the frame that was
@@ -82,7 +82,14 @@ enum rc_operation_type {
     RC_OPERATION_PRESENCE,
     RC_OPERATION_HISTORY,
     RC_OPERATION_PING,
-    RC_OPERATION_ECHO, /* debug.echo: the data comes back */
+    RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
+    RC_OPERATION_DISCONNECT, /* the client is sent away */
+};
+
+/* Who wants an operation carried out for a client: what it may, and whether it is answered, depends on that and on nothing else. */
+enum rc_author {
+    RC_AUTHOR_CLIENT,  /* the client itself: the configuration says what it may; answered in its protocol */
+    RC_AUTHOR_BACKEND, /* a call of the HTTP API: may everything that the call's own checks let through */
 };
 
 enum rc_data_kind {
@@ -102,6 +109,8 @@ struct rc_operation {
     struct rc_span event;                   /* publish, broadcast, direct: what it is called; empty = no name */
     struct rc_span key;                     /* publish: newer messages of the same key may replace it; empty = none */
     struct rc_span to;                      /* direct: client id */
+    uint16_t close_code;                    /* disconnect */
+    struct rc_span reason;                  /* disconnect: of the close frame, UTF-8 */
     struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it */
     uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */

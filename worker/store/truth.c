@@ -109,7 +109,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
         .heap_offset = heap_offset,
         .io_offset = io_offset,
     };
-    /* T1: last, so that a successor never sees a half laid out segment. */
+    /* W4 pairs with nothing yet: a successor that attaches will see no half laid out segment. */
     atomic_store_explicit(&truth->layout->ready, RC_TRUTH_READY, memory_order_release);
     return 0;
 }

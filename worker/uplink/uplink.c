@@ -20,6 +20,7 @@ int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, c
         .truth = truth,
         .metrics = metrics,
         .relay_bell_fd = relay_bell_fd,
+        /* W3 pairs with B1 in acceptor/start/broker.c: the former worker has written its last. */
         .generation = atomic_load_explicit(&control->core->workers[worker_index].generation, memory_order_acquire),
     };
     const uint32_t pair = uplink->generation & 1;

@@ -15,8 +15,9 @@ Test(gate_rate, a_burst_passes_and_then_the_rate)
 {
     const struct rc_rate_limits limits = {.count_per_s = 10, .count_burst = 5};
     struct rc_rate rate = {0};
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         cr_assert_eq(rc_rate_take(&rate, &limits, 1000, 1, 0), 0u);
+    }
     cr_assert_eq(rc_rate_take(&rate, &limits, 1000, 1, 0), 100u);
     cr_assert_eq(rc_rate_wait_ms(&rate, &limits, 1050), 50u);
     cr_assert_eq(rc_rate_wait_ms(&rate, &limits, 1100), 0u);
@@ -60,8 +61,9 @@ Test(gate_rate, no_limit_limits_nothing_and_the_largest_ones_do_not_overflow)
 {
     struct rc_rate rate = {0};
     const struct rc_rate_limits none = {0};
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         cr_assert_eq(rc_rate_take(&rate, &none, 5, UINT32_MAX, UINT64_MAX), 0u);
+    }
     const struct rc_rate_limits most = {RC_RATE_COUNT_MAX, RC_RATE_COUNT_MAX, RC_RATE_BYTES_MAX, RC_RATE_BYTES_MAX};
     const uint32_t wait_ms = rc_rate_take(&rate, &most, 6, UINT32_MAX, UINT64_MAX);
     cr_assert(wait_ms > 0 && wait_ms <= 60000, "%u", wait_ms);
@@ -74,11 +76,13 @@ Test(gate_rate, admitting_takes_only_what_fits)
     const struct rc_rate_limits limits = {.count_per_s = 100, .count_burst = 20}, none = {0};
     struct rc_rate rate = {0};
     int admitted = 0;
-    for (uint32_t i = 0; i < 1000; i++)
+    for (uint32_t i = 0; i < 1000; i++) {
         admitted += rc_rate_admit(&rate, &limits, UINT32_MAX);
+    }
     cr_assert_eq(admitted, 20);
-    for (uint32_t now_ms = 0; now_ms < 10000; now_ms++)
+    for (uint32_t now_ms = 0; now_ms < 10000; now_ms++) {
         admitted += rc_rate_admit(&rate, &limits, now_ms);
+    }
     cr_assert(admitted >= 1019 && admitted <= 1021, "%d", admitted);
     cr_assert(rc_rate_admit(&rate, &none, 0));
 }
@@ -104,8 +108,9 @@ Test(gate_address_limit, addresses_and_networks_have_their_bounds)
     cr_assert_eq(rc_address_limit_add(&limit, &b), RC_ADDRESS_COUNTED);
     cr_assert_eq(rc_address_limit_add(&limit, &b), RC_ADDRESS_REFUSED_NETWORK);
     cr_assert_eq(rc_address_limit_add(&limit, &c), RC_ADDRESS_COUNTED);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         cr_assert_eq(rc_address_limit_add(&limit, &d), RC_ADDRESS_COUNTED);
+    }
     cr_assert_eq(rc_address_limit_add(&limit, &e), RC_ADDRESS_COUNTED);
     cr_assert_eq(rc_address_limit_add(&limit, &e), RC_ADDRESS_REFUSED_NETWORK);
     cr_assert_eq(rc_address_limit_add(&limit, &f), RC_ADDRESS_COUNTED);
@@ -184,8 +189,9 @@ Test(gate_address_limit, random_comings_and_goings_agree_with_counting)
             continue;
         }
         uint32_t network = 0;
-        for (int i = 0; i < ADDRESSES; i++)
+        for (int i = 0; i < ADDRESSES; i++) {
             network += i / 8 == at / 8 && i % 2 == at % 2 ? counts[i] : 0;
+        }
         const enum rc_address_verdict expected = counts[at] >= 20 ? RC_ADDRESS_REFUSED_ADDRESS
                                                  : network >= 60  ? RC_ADDRESS_REFUSED_NETWORK
                                                                   : RC_ADDRESS_COUNTED;

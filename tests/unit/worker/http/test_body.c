@@ -23,8 +23,9 @@ static void decode(struct result *result, const struct rc_http_request *request,
     result->decoded_bytes = 0;
     result->consumed = 0;
     result->outcome = rc_http_body_begin(&body, request, bytes_max);
-    if (result->outcome < 0)
+    if (result->outcome < 0) {
         return;
+    }
     for (size_t have = first;; have = have + step < n ? have + step : n) {
         size_t piece_bytes = have - result->consumed, at = 0;
         uint8_t *piece = malloc(piece_bytes == 0 ? 1 : piece_bytes);
@@ -42,8 +43,9 @@ static void decode(struct result *result, const struct rc_http_request *request,
         } while (result->outcome == 0 && at < piece_bytes);
         result->consumed += at;
         free(piece);
-        if (result->outcome != 0 || have == n)
+        if (result->outcome != 0 || have == n) {
             return;
+        }
     }
 }
 
@@ -52,7 +54,7 @@ static void expect(const struct rc_http_request *request, uint64_t bytes_max, co
 {
     struct result *result = malloc(sizeof(*result));
     size_t n = strlen(raw);
-    for (size_t first = 0; first <= n; first++)
+    for (size_t first = 0; first <= n; first++) {
         for (size_t step = 1; step <= n + 1; step += n < 4 ? 1 : n / 3) {
             decode(result, request, bytes_max, raw, n, first, step);
             cr_assert_eq(result->outcome, outcome, "%d, not %d, first %zu step %zu:\n%s", result->outcome, outcome,
@@ -61,9 +63,11 @@ static void expect(const struct rc_http_request *request, uint64_t bytes_max, co
                 cr_assert_eq(result->decoded_bytes, strlen(decoded));
                 cr_assert_arr_eq(result->decoded, decoded, strlen(decoded), "first %zu step %zu", first, step);
             }
-            if (outcome == 1 && strstr(raw, "NEXT") != NULL)
+            if (outcome == 1 && strstr(raw, "NEXT") != NULL) {
                 cr_assert_eq(result->consumed, (size_t)(strstr(raw, "NEXT") - raw));
+            }
         }
+    }
     free(result);
 }
 
@@ -123,8 +127,9 @@ Test(http_body, broken_chunks_are_refused)
         ";ext\r\n",
         "0\r\n\n",
     };
-    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         expect(&chunked, 100, bodies[i], -400, "");
+    }
 }
 
 Test(http_body, limit_holds_over_all_chunks_and_at_the_size_line)
@@ -149,8 +154,9 @@ Test(http_body, ignored_bytes_are_bounded)
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -400);
     n = 0;
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 50; i++) {
         n += (size_t)sprintf(raw + n, "1%200s\r\nx\r\n", "");
+    }
     n += (size_t)sprintf(raw + n, "0\r\n\r\n");
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -413);
@@ -159,15 +165,17 @@ Test(http_body, ignored_bytes_are_bounded)
     cr_assert_eq(result->outcome, -400);
 
     n = 0;
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 50; i++) {
         n += (size_t)sprintf(raw + n, "1;%0200d\r\nx\r\n", 0);
+    }
     n += (size_t)sprintf(raw + n, "0\r\n\r\n");
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -413);
 
     n = (size_t)sprintf(raw, "0\r\n");
-    for (int i = 0; i < 5000; i++)
+    for (int i = 0; i < 5000; i++) {
         n += (size_t)sprintf(raw + n, "X:\r\n");
+    }
     n += (size_t)sprintf(raw + n, "\r\n");
     decode(result, &chunked, 100, raw, n, n, 1);
     cr_assert_eq(result->outcome, -413);

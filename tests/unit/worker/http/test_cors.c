@@ -14,10 +14,12 @@
 static struct rc_config_list list_of(const char *a, const char *b)
 {
     struct rc_config_list list = {0};
-    if (a != NULL)
+    if (a != NULL) {
         snprintf(list.items[list.count++].text, RC_CONFIG_TEXT_MAX, "%s", a);
-    if (b != NULL)
+    }
+    if (b != NULL) {
         snprintf(list.items[list.count++].text, RC_CONFIG_TEXT_MAX, "%s", b);
+    }
     return list;
 }
 

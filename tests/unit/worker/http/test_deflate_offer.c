@@ -89,8 +89,9 @@ Test(http_deflate_offer, offers_are_answered_as_the_policy_says)
         cr_expect_str_eq(got, v->answer, "%s -> %s", v->offers, got);
         cr_expect_eq(agreement.server_window_bits, v->server_bits, "%s", v->offers);
         cr_expect_eq(agreement.client_no_context_takeover, v->client_bits == 0, "%s", v->offers);
-        if (v->client_bits != 0)
+        if (v->client_bits != 0) {
             cr_expect_eq(agreement.client_window_bits, v->client_bits, "%s", v->offers);
+        }
     }
 }
 

@@ -120,8 +120,9 @@ Test(http_forwarded, a_walk_has_an_end)
 {
     struct rc_forwarded out;
     char headers[2000] = XFF "1.1.1.1";
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         strcat(headers, ",10.0.0.9");
+    }
     strcat(headers, "\r\n");
     cr_expect_str_eq(client("10.0.0.1", RC_FORWARDED_ALL, headers, &out), "10.0.0.9");
     cr_expect_eq(out.hops, RC_FORWARDED_HOPS_MAX);

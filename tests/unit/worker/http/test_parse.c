@@ -33,8 +33,9 @@ static void parse_in_steps(struct parsed *parsed, const char *text, size_t n, si
         memcpy(parsed->bytes, text, have);
         memset(&parsed->request, 0xA5, sizeof(parsed->request));
         parsed->outcome = rc_http_request_parse(parsed->bytes, have, &scanned, limits, &parsed->request, &parsed->why);
-        if (parsed->outcome != 0 || have == n)
+        if (parsed->outcome != 0 || have == n) {
             return;
+        }
     }
 }
 
@@ -140,8 +141,9 @@ Test(http_parse, sound_heads_are_taken_whole)
         "GET / HTTP/1.1\r\n" HOST "!#$%&'*+-.^_`|~09azAZ: token\r\n\r\n",
         "GET /index\r\n",
     };
-    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         expect_outcome(heads[i], strlen(heads[i]), &defaults, (int)strlen(heads[i]));
+    }
 }
 
 struct refusal {
@@ -151,8 +153,9 @@ struct refusal {
 
 static void expect_refusals(const struct refusal *refusals, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         expect_outcome(refusals[i].head, strlen(refusals[i].head), &defaults, -refusals[i].status);
+    }
 }
 
 Test(http_parse, broken_request_lines_are_refused)
@@ -288,8 +291,9 @@ Test(http_parse, incomplete_heads_are_waited_for)
 {
     static const char *const heads[] = {
         "", "\r", "\r\n", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\n" HOST, "GET / HTTP/1.1\r\n" HOST "\r"};
-    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         expect_outcome(heads[i], strlen(heads[i]), &defaults, 0);
+    }
 }
 
 Test(http_parse, each_limit_has_its_status_just_beyond_it)
@@ -314,8 +318,9 @@ Test(http_parse, each_limit_has_its_status_just_beyond_it)
     }
     for (int headers = 0; headers < 6; headers++) {
         n = snprintf(head, sizeof(head), "GET / HTTP/1.1\r\n" HOST);
-        for (int i = 0; i < headers; i++)
+        for (int i = 0; i < headers; i++) {
             n += snprintf(head + n, sizeof(head) - (size_t)n, "X: %d\r\n", i);
+        }
         n += snprintf(head + n, sizeof(head) - (size_t)n, "\r\n");
         expect_outcome(head, (size_t)n, &limits, headers <= 2 ? n : -431);
     }
@@ -331,8 +336,9 @@ Test(http_parse, default_limits_hold)
     n = sprintf(head, "GET / HTTP/1.1\r\n" HOST "X: %016384d\r\n\r\n", 0);
     expect_outcome(head, (size_t)n, &defaults, -431);
     n = sprintf(head, "GET / HTTP/1.1\r\n" HOST);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         n += sprintf(head + n, "X: %d\r\n", i);
+    }
     n += sprintf(head + n, "\r\n");
     expect_outcome(head, (size_t)n, &defaults, -431);
     /* More than the hard bounds can not be had by asking. */
@@ -340,8 +346,9 @@ Test(http_parse, default_limits_hold)
     n = sprintf(head, "GET / HTTP/1.1\r\n" HOST "X: %065536d\r\n\r\n", 0);
     expect_outcome(head, (size_t)n, &huge, -431);
     n = sprintf(head, "GET / HTTP/1.1\r\n" HOST);
-    for (int i = 0; i < 128; i++)
+    for (int i = 0; i < 128; i++) {
         n += sprintf(head + n, "X: %d\r\n", i);
+    }
     n += sprintf(head + n, "\r\n");
     expect_outcome(head, (size_t)n, &huge, -431);
     free(head);
@@ -447,8 +454,9 @@ Test(http_parse, lists)
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         struct rc_http_view list = {vectors[i].list, strlen(vectors[i].list)}, element;
         char joined[100] = "";
-        while (rc_http_list_next(&list, &element))
+        while (rc_http_list_next(&list, &element)) {
             sprintf(joined + strlen(joined), "%.*s|", (int)element.bytes, element.text);
+        }
         cr_expect_str_eq(joined, vectors[i].elements);
     }
 }
@@ -467,8 +475,9 @@ Test(http_parse, paths_are_decoded)
     cr_assert_arr_eq(out, "\xC3\xA4", 2);
     cr_assert_eq(rc_http_path_decode(view(""), out, 0), 0);
     static const char *const broken[] = {"%", "%2", "%2g", "%g2", "/%00", "/%0a", "/%7F", "/%1f"};
-    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         cr_assert_eq(rc_http_path_decode(view(broken[i]), out, sizeof(out)), -EINVAL, "%s", broken[i]);
+    }
     cr_assert_eq(rc_http_path_decode(view("0123456789abcdef"), out, 16), 16);
     cr_assert_eq(rc_http_path_decode(view("0123456789abcdefg"), out, 16), -ENOSPC);
 }

@@ -28,8 +28,9 @@ static struct rc_proxy_header expect_read(const void *bytes, size_t n)
     uint8_t *more = malloc(n + 20);
     memcpy(more, bytes, n);
     memcpy(more + n, "GET / HTTP/1.1\r\n\r\n!!", 20);
-    for (size_t cut = 0; cut < n; cut++)
+    for (size_t cut = 0; cut < n; cut++) {
         cr_assert_eq(parse(bytes, cut, &header), 0, "%zu of %zu", cut, n);
+    }
     cr_assert_eq(parse(bytes, n, &header), (int)n);
     cr_assert_eq(parse(more, n + 20, &again), (int)n);
     free(more);
@@ -112,8 +113,9 @@ static size_t v2(uint8_t *out, uint8_t command, uint8_t family, const void *bloc
     out[13] = family;
     out[14] = (uint8_t)(block_bytes >> 8);
     out[15] = (uint8_t)block_bytes;
-    if (block_bytes > 0)
+    if (block_bytes > 0) {
         memcpy(out + 16, block, block_bytes);
+    }
     return 16 + block_bytes;
 }
 
@@ -159,8 +161,9 @@ Test(http_proxy_protocol, fields_are_skipped_and_must_lie_within)
            9); /* authority, no-op */
     struct rc_proxy_header header = expect_read(bytes, v2(bytes, 0x21, 0x11, block, 21));
     expect_address(&header.source, "192.0.2.7");
-    for (size_t cut = 13; cut < 21; cut++)
+    for (size_t cut = 13; cut < 21; cut++) {
         cr_expect_eq(parse(bytes, v2(bytes, 0x21, 0x11, block, cut), &header), cut == 18 ? 34 : -EPROTO, "%zu", cut);
+    }
     block[14] = 200;
     cr_expect_eq(parse(bytes, v2(bytes, 0x21, 0x11, block, 21), &header), -EPROTO);
 }
@@ -175,19 +178,23 @@ Test(http_proxy_protocol, a_checksum_is_checked)
     uint32_t table[256], crc = UINT32_MAX;
     for (uint32_t i = 0; i < 256; i++) {
         table[i] = i;
-        for (int bit = 0; bit < 8; bit++)
+        for (int bit = 0; bit < 8; bit++) {
             table[i] = table[i] & 1 ? table[i] >> 1 ^ 0x82F63B78u : table[i] >> 1;
+        }
     }
     static const uint8_t check[] = "123456789";
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 9; i++) {
         crc = table[(crc ^ check[i]) & 0xFF] ^ crc >> 8;
+    }
     cr_assert_eq(~crc, 0xE3069283u); /* the published check value of CRC-32C */
     crc = UINT32_MAX;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         crc = table[(crc ^ bytes[i]) & 0xFF] ^ crc >> 8;
+    }
     crc = ~crc;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         bytes[n - 4 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    }
     expect_read(bytes, n);
     struct rc_proxy_header header;
     bytes[20] ^= 1;
@@ -216,8 +223,9 @@ Test(http_proxy_protocol, what_is_not_version_2_is_refused_at_the_byte_that_show
         v2(bytes, 0x21, families[i], v4_block, 12);
         cr_expect_eq(parse(bytes, 14, &header), -EPROTO);
     }
-    for (size_t block_bytes = 0; block_bytes < 12; block_bytes++)
+    for (size_t block_bytes = 0; block_bytes < 12; block_bytes++) {
         cr_expect_eq(parse(bytes, v2(bytes, 0x21, 0x11, v4_block, block_bytes), &header), -EPROTO);
+    }
     v2(bytes, 0x20, 0, NULL, 0);
     bytes[14] = 0xFF; /* too long: refused by its length, not waited for */
     cr_expect_eq(parse(bytes, 16, &header), -EPROTO);

@@ -16,8 +16,9 @@ static void expect(const struct rc_http_response *response, const char *expected
         size_t written = rc_http_respond(buffer, capacity, response);
         cr_assert_eq(written, capacity < n ? 0 : n, "%zu of %zu at capacity %zu:\n%.*s", written, n, capacity,
                      (int)written, buffer);
-        if (written != 0)
+        if (written != 0) {
             cr_assert_arr_eq(buffer, expected, n);
+        }
         free(buffer);
     }
 }
@@ -86,8 +87,9 @@ Test(http_respond, statuses)
     cr_assert_str_eq(rc_http_status_reason(299), "unknown");
     /* Whatever the parsers refuse with has its own words. */
     static const uint16_t used[] = {400, 405, 413, 414, 417, 426, 431, 500, 501, 503, 505};
-    for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++)
+    for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
         cr_assert_str_neq(rc_http_status_text(used[i]), "Unknown");
+    }
 }
 
 static void expect_error_body(const char *message, const char *expected)
@@ -119,8 +121,9 @@ Test(http_respond, error_bodies)
 Test(http_respond, long_messages_are_cut_between_code_points_and_the_worst_fits)
 {
     char message[1001], expected[4096];
-    for (int i = 0; i < 500; i++)
+    for (int i = 0; i < 500; i++) {
         memcpy(message + 2 * i, "\xC3\xA4", 2);
+    }
     message[1000] = '\0';
     snprintf(expected, sizeof(expected), "{\"error\":{\"code\":404,\"reason\":\"not_found\",\"message\":\"%.512s\"}}\n",
              message);

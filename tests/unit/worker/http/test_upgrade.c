@@ -105,10 +105,11 @@ Test(http_upgrade, first_subprotocol_of_the_clients_order_is_chosen)
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         struct handshake *handshake = check("GET / HTTP/1.1", vectors[i].headers);
         cr_assert_eq(handshake->outcome, 0);
-        if (vectors[i].chosen == NULL)
+        if (vectors[i].chosen == NULL) {
             cr_expect_null(handshake->upgrade.subprotocol, "vector %zu", i);
-        else
+        } else {
             cr_expect_str_eq(handshake->upgrade.subprotocol, vectors[i].chosen);
+        }
         free(handshake);
     }
 }
@@ -179,9 +180,10 @@ static void expect_offers(const char *header, const char *expected)
         for (uint32_t j = 0; j < offer->parameter_count; j++) {
             sprintf(joined + strlen(joined), ";%.*s", (int)offer->parameters[j].name.bytes,
                     offer->parameters[j].name.text);
-            if (offer->parameters[j].value.text != NULL)
+            if (offer->parameters[j].value.text != NULL) {
                 sprintf(joined + strlen(joined), "=%.*s", (int)offer->parameters[j].value.bytes,
                         offer->parameters[j].value.text);
+            }
         }
         strcat(joined, "|");
     }

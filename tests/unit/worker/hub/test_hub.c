@@ -605,6 +605,51 @@ static void step(struct model *m, uint32_t clients)
 
 enum model_kind { PLAIN, KEYED, THROTTLED, CRITICAL };
 
+/* Everybody reads, until nothing is left to be sent. */
+static void come_to_rest(struct model *m)
+{
+    for (uint32_t quiet = 0, tries = 0; quiet < 3; tries++) {
+        MUST(m, tries < 2000000, "it does not come to rest");
+        size_t got = 0;
+        for (uint32_t i = 0; i < m->client_count; i++) {
+            if (m->clients[i].alive) {
+                got += hub_rig_read(&m->rig, m->clients[i].slot, 0);
+                take(m, i, SIZE_MAX);
+            }
+        }
+        run_turn(m, INTERVAL_MS);
+        bool blocked = rc_hub_pending(&m->rig.hub) || m->rig.truth.throttles.used > 0;
+        for (uint32_t i = 0; i < m->client_count; i++) {
+            const uint32_t slot = m->clients[i].slot;
+            blocked |= m->clients[i].alive && ((hub_rig_its_socket(&m->rig, slot)->flags & RC_SOCKET_BLOCKED) != 0 ||
+                                               !hub_rig_arrived(&m->rig, slot));
+        }
+        quiet = got == 0 && !blocked ? quiet + 1 : 0;
+    }
+}
+
+/* What every client read, all of it; the messages that were read. */
+static uint64_t judge_all(struct model *m)
+{
+    uint64_t reads = 0;
+    for (uint32_t i = 0; i < m->client_count; i++) {
+        if (m->clients[i].alive) {
+            MUST(m,
+                 m->rig.peers[m->clients[i].slot].count == 0 ||
+                     (m->may_starve && m->rig.peers[m->clients[i].slot].ended),
+                 "client %u: the stream ends inside a frame", i);
+            MUST(m,
+                 !m->clients[i].closing || m->clients[i].closed ||
+                     (m->may_starve && m->rig.peers[m->clients[i].slot].ended),
+                 "client %u: no close frame", i);
+            judge(m, i, true);
+        }
+        reads += m->clients[i].read_count;
+        free(m->clients[i].read);
+    }
+    return reads;
+}
+
 static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_t steps, enum rc_slow_policy policy,
                       uint64_t log_bytes, uint64_t worker_bytes, enum model_kind kind)
 {
@@ -658,42 +703,12 @@ static void run_model(const char *name, uint64_t seed, uint32_t clients, uint32_
         step(&m, clients);
     }
     m.rig.config->limits.worker_log_bytes = budget;
-    for (uint32_t quiet = 0, tries = 0; quiet < 3; tries++) {
-        MUST(&m, tries < 2000000, "it does not come to rest");
-        size_t got = 0;
-        for (uint32_t i = 0; i < m.client_count; i++) {
-            if (m.clients[i].alive) {
-                got += hub_rig_read(&m.rig, m.clients[i].slot, 0);
-                take(&m, i, SIZE_MAX);
-            }
-        }
-        run_turn(&m, INTERVAL_MS);
-        bool blocked = rc_hub_pending(&m.rig.hub) || m.rig.truth.throttles.used > 0;
-        for (uint32_t i = 0; i < m.client_count; i++) {
-            const uint32_t slot = m.clients[i].slot;
-            blocked |= m.clients[i].alive && ((hub_rig_its_socket(&m.rig, slot)->flags & RC_SOCKET_BLOCKED) != 0 ||
-                                              !hub_rig_arrived(&m.rig, slot));
-        }
-        quiet = got == 0 && !blocked ? quiet + 1 : 0;
-    }
+    come_to_rest(&m);
     hub_rig_check(&m.rig);
     MUST(&m, m.rig.hub.log_bytes == 0 && m.rig.hub.output_bytes == 0,
          "everything was read, and %llu + %llu bytes are kept", (unsigned long long)m.rig.hub.log_bytes,
          (unsigned long long)m.rig.hub.output_bytes);
-    uint64_t reads = 0;
-    for (uint32_t i = 0; i < m.client_count; i++) {
-        if (m.clients[i].alive) {
-            MUST(&m,
-                 m.rig.peers[m.clients[i].slot].count == 0 || (m.may_starve && m.rig.peers[m.clients[i].slot].ended),
-                 "client %u: the stream ends inside a frame", i);
-            MUST(&m,
-                 !m.clients[i].closing || m.clients[i].closed || (m.may_starve && m.rig.peers[m.clients[i].slot].ended),
-                 "client %u: no close frame", i);
-            judge(&m, i, true);
-        }
-        reads += m.clients[i].read_count;
-        free(m.clients[i].read);
-    }
+    const uint64_t reads = judge_all(&m);
     fprintf(stderr, "%s: HUB_SEED=%llu, %u clients, %llu messages, %llu deliveries, %llu short sends, %llu cut off\n",
             name, (unsigned long long)seed, m.client_count, (unsigned long long)m.rig.sequence,
             (unsigned long long)reads, (unsigned long long)rc_metric_get(m.rig.metrics, RC_METRIC_SENDS_SHORT),

@@ -340,7 +340,10 @@ Test(native_binary, says_what_is_wrong)
     bad(SPAN("\x08\x03\x02 1"), RC_CODE_BAD_REQUEST, "", "id is not a JSON number or string");
     bad(SPAN("\x08\x03\x04null"), RC_CODE_BAD_REQUEST, "", "id is not a JSON number or string");
     bad(SPAN("\x08\x03\x03\"\xff\""), RC_CODE_BAD_REQUEST, "", "id is not a JSON number or string");
+}
 
+Test(native_binary, says_what_is_wrong_behind_the_id)
+{
     bad(SPAN("\x01\x01\x07"), RC_CODE_BAD_REQUEST, "7", "channel is cut off");
     bad(SPAN("\x01\x01\x07\x00"), RC_CODE_BAD_REQUEST, "7", "channel is empty");
     bad(SPAN("\x01\x01\x07\x81\x00"
