@@ -125,6 +125,12 @@ void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const
     }
     if (error < 0) {
         rc_metric_add(hub->metrics, RC_METRIC_RESETS, 1);
+        if (socket->client != 0 && !rc_turn_mute(rc_truth_client(hub->truth, socket->client))) {
+            /* Nothing of it left, should the client go on without this socket; if there is no memory for that it ends. */
+            if (settle_packet(hub, socket->client, packet, pieces, 0) < 0) {
+                rc_hub_break(hub, socket->client);
+            }
+        }
         rc_io_terminate(hub->io, packet->socket);
         return;
     }

@@ -326,3 +326,25 @@ Test(attach, changing_sockets_at_any_moment_loses_and_repeats_nothing)
     hub_rig_check(&rig);
     hub_rig_close(&rig);
 }
+
+/* A send that fails has sent nothing: it is not lost with the socket. */
+Test(attach, what_a_failed_send_held_comes_on_the_next_socket)
+{
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
+    const uint32_t client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 0);
+    hub_rig_subscribe(&rig, client, "c");
+    rig.peers[client].stays = true;
+    hub_rig_hang_up(&rig, client);
+    for (uint32_t i = 1; i <= 3; i++) {
+        publish(i == 2 ? "*" : "c", i, 20);
+    }
+    rc_hub_turn(&rig.hub);
+    cr_assert_eq(rc_truth_client(&rig.truth, client)->socket, RC_SOCKET_NONE);
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_RESETS), 1);
+    hub_rig_run(&rig);
+    attach(client, 0);
+    hub_rig_drain(&rig);
+    cr_assert_str_eq(numbers(client), "1 2 3 ");
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
