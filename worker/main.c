@@ -78,7 +78,7 @@ static void on_short_send(void *context, const struct rc_packet *packet, const s
     rc_hub_short_send(context, packet, pieces, sent, error);
 }
 
-static void beat(struct worker *w)
+static void worker_beat(struct worker *w)
 {
     /* Again and again: a stray write must not make the worker look as if it did not run. */
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
@@ -95,7 +95,7 @@ static void tell_relay(struct worker *w)
 static void on_round(void *context)
 {
     struct worker *w = context;
-    beat(w);
+    worker_beat(w);
     if (w->hub.has_critical) {
         w->more |= rc_uplink_drain(&w->uplink); /* what is critical in it goes before the rest of the turn */
     }
@@ -296,7 +296,7 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     return rc;
 }
 
-static int start(struct worker *w, struct rc_err *err)
+static int worker_start(struct worker *w, struct rc_err *err)
 {
     const uint32_t descriptors = w->control.direct_descriptors;
     int rc = rc_truth_create(&w->truth, w->args.truth_fd, descriptors, w->config,
@@ -376,7 +376,7 @@ static uint32_t sleep_ms(struct worker *w)
     return wait_ms;
 }
 
-static void trim(struct worker *w)
+static void worker_trim(struct worker *w)
 {
     const uint64_t now = w->io.now_ns / 1000000u;
     if (now >= w->trim_ms) {
@@ -386,7 +386,7 @@ static void trim(struct worker *w)
 }
 
 /* True when the worker is to end. */
-static bool ended(struct worker *w)
+static bool worker_ended(struct worker *w)
 {
     const uint32_t state = rc_control_state(&w->control);
     if (w->parent_gone || state == RC_BROKER_STOPPING || w->uplink.corrupt) {
@@ -405,13 +405,13 @@ static bool ended(struct worker *w)
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
-static void run(struct worker *w)
+static void worker_run(struct worker *w)
 {
-    while (!ended(w)) {
+    while (!worker_ended(w)) {
         rc_io_run(&w->io, sleep_ms(w));
         rc_overload_pass_begins(&w->overload);
         rc_doorbell_awake(&w->process->bell);
-        beat(w);
+        worker_beat(w);
         rc_log_catch_up();
         adopt_config(w, false);
         rc_io_timers(&w->io);
@@ -429,7 +429,7 @@ static void run(struct worker *w)
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
         } else {
-            trim(w);
+            worker_trim(w);
         }
         rc_uplink_release(&w->uplink, position);
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
@@ -459,8 +459,8 @@ int main(int argc, char **argv)
                 (enum rc_log_format)worker.config->log.format);
     reset_gauges(worker.metrics);
     worker.state = RC_PROCESS_STARTING;
-    beat(&worker);
-    const int rc = start(&worker, &err);
+    worker_beat(&worker);
+    const int rc = worker_start(&worker, &err);
     if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
@@ -470,7 +470,7 @@ int main(int argc, char **argv)
     /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
     rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
-    run(&worker);
+    worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */

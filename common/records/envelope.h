@@ -72,7 +72,7 @@ enum rc_envelope_flags {
 /* A client of this host and boot. Zero random = nobody. */
 struct rc_client_ref {
     uint64_t random; /* 64 random bits made when the connection opened */
-    uint32_t slot;   /* connection slot in its worker */
+    uint32_t slot;   /* of the client in its worker (struct rc_client) */
     uint16_t worker; /* home worker */
     uint16_t reserved;
 };

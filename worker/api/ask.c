@@ -21,8 +21,8 @@ struct question {
     uint16_t close_code;
 };
 
-static int ask(struct rc_api_call *call, enum rc_call_operation operation, const struct question *question,
-               struct rc_api_fault *fault)
+static int ask_workers(struct rc_api_call *call, enum rc_call_operation operation, const struct question *question,
+                       struct rc_api_fault *fault)
 {
     struct rc_sessions *sessions = call->api->sessions;
     uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + RC_CLIENT_ID_BYTES_MAX];
@@ -111,7 +111,7 @@ static int read_whom(struct rc_api_call *call, const struct rc_json_value *membe
     return rc_api_fault(fault, 404, "no such client");
 }
 
-static int subscription(struct rc_api_call *call, enum rc_call_operation operation, struct rc_api_fault *fault)
+static int ask_subscription(struct rc_api_call *call, enum rc_call_operation operation, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct question question = {0};
@@ -123,17 +123,17 @@ static int subscription(struct rc_api_call *call, enum rc_call_operation operati
     if (rc_permission_reserved(question.channel)) {
         return rc_api_fault(fault, 403, "connections are in this channel by themselves");
     }
-    return ask(call, operation, &question, fault);
+    return ask_workers(call, operation, &question, fault);
 }
 
 int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return subscription(call, RC_CALL_SUBSCRIBE, fault);
+    return ask_subscription(call, RC_CALL_SUBSCRIBE, fault);
 }
 
 int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return subscription(call, RC_CALL_UNSUBSCRIBE, fault);
+    return ask_subscription(call, RC_CALL_UNSUBSCRIBE, fault);
 }
 
 int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -155,7 +155,7 @@ int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault)
             0) {
         return -EINVAL;
     }
-    return ask(call, RC_CALL_DISCONNECT, &question, fault);
+    return ask_workers(call, RC_CALL_DISCONNECT, &question, fault);
 }
 
 int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
@@ -199,7 +199,7 @@ int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
         return -EINVAL;
     }
     call->listing = true;
-    return ask(call, RC_CALL_CHANNELS, &question, fault);
+    return ask_workers(call, RC_CALL_CHANNELS, &question, fault);
 }
 
 /* --- putting together --- */
@@ -236,7 +236,7 @@ static bool entry_next(const struct rc_api_list *list, uint32_t *at, struct entr
 }
 
 /* All entries of all lists; `*end` is the last name that every worker has told everything up to. */
-static uint32_t gather(const struct rc_api_call *call, struct entry *entries, uint32_t capacity, struct entry *end)
+static uint32_t ask_gather(const struct rc_api_call *call, struct entry *entries, uint32_t capacity, struct entry *end)
 {
     uint32_t count = 0;
     *end = (struct entry){0};
@@ -299,7 +299,7 @@ static void finish_channels(struct rc_api_call *call)
     if (entries == NULL) {
         text.failed = true;
     } else {
-        const uint32_t count = gather(call, entries, capacity, &end);
+        const uint32_t count = ask_gather(call, entries, capacity, &end);
         put_channels(&text, call, entries, count, &end);
     }
     free(entries);
@@ -331,7 +331,7 @@ static void finish_affected(struct rc_api_call *call)
 }
 
 /* Everybody who was asked has replied? */
-static void settle(struct rc_api_call *call)
+static void ask_settle(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
     if (!call->asked_known || (call->asked.scope == RC_CALL_SCOPE_ALL && !call->others_done) ||
@@ -348,7 +348,7 @@ static void settle(struct rc_api_call *call)
     }
 }
 
-static void asked(struct rc_api_call *call, const struct rc_envelope_view *view)
+static void ask_asked(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     struct rc_api_fault fault;
     if (view->head.data_bytes != sizeof(call->asked)) {
@@ -368,7 +368,7 @@ static void asked(struct rc_api_call *call, const struct rc_envelope_view *view)
     memcpy(&call->asked, view->data, sizeof(call->asked));
     call->local |= call->asked.scope == RC_CALL_SCOPE_LOCAL;
     call->asked_known = true;
-    settle(call);
+    ask_settle(call);
 }
 
 static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head, const struct rc_envelope_view *view)
@@ -407,7 +407,7 @@ static bool count_reply(struct rc_api_call *call, uint32_t worker)
     return true;
 }
 
-static void replied(struct rc_api_call *call, const struct rc_envelope_view *view)
+static void ask_replied(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     const uint32_t worker = view->head.origin.worker;
     struct rc_reply_head head;
@@ -427,14 +427,14 @@ static void replied(struct rc_api_call *call, const struct rc_envelope_view *vie
     } else if (!keep_list(call, &head, view)) {
         call->busy = true;
     }
-    settle(call);
+    ask_settle(call);
 }
 
 void rc_api_gathered(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     if (type == RC_DOWN_REPLY) {
-        replied(call, view);
+        ask_replied(call, view);
     } else if (type == RC_DOWN_ANSWER) {
-        asked(call, view);
+        ask_asked(call, view);
     }
 }

@@ -9,7 +9,8 @@
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
-static int ask(struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel, struct rc_api_fault *fault)
+static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel,
+                       struct rc_api_fault *fault)
 {
     struct rc_sessions *sessions = call->api->sessions;
     if (rc_api_ask(call, fault) < 0) {
@@ -43,7 +44,7 @@ static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api
     if (rc_channel_name_check(name, channel.count, sizeof(name)) < 0) {
         return rc_api_fault(fault, 400, "user has characters that are not allowed");
     }
-    return ask(call, RC_QUERY_USER, channel, fault);
+    return query_relay(call, RC_QUERY_USER, channel, fault);
 }
 
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -65,7 +66,7 @@ int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
         return ask_user(call, id, fault);
     }
     if (name.count == 0) {
-        return ask(call, RC_QUERY_USERS, name, fault);
+        return query_relay(call, RC_QUERY_USERS, name, fault);
     }
     if (rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
         return rc_api_fault(fault, 400, "the channel's name is too long or has characters that are not allowed");
@@ -73,12 +74,12 @@ int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
     if (!rc_config_namespace_of(config, channel, name.count)->presence) {
         return rc_api_fault(fault, 501, "presence is off for this channel's namespace");
     }
-    return ask(call, RC_QUERY_CHANNEL, name, fault);
+    return query_relay(call, RC_QUERY_CHANNEL, name, fault);
 }
 
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return ask(call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
+    return query_relay(call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
 }
 
 /* --- answering ------------------------------------------------------------------------------------------------------- */

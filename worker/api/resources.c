@@ -20,7 +20,8 @@ static const struct rc_control *control_of(void *context)
     return api->sessions->control;
 }
 
-static void answer(struct rc_exchange *exchange, uint16_t status, const char *type, const char *body, size_t body_bytes)
+static void resource_answer(struct rc_exchange *exchange, uint16_t status, const char *type, const char *body,
+                            size_t body_bytes)
 {
     rc_exchange_answer(exchange, &(struct rc_exchange_answer){
                                      .status = status, .content_type = type, .body = body, .body_bytes = body_bytes});
@@ -48,7 +49,7 @@ static const char *overload_of(const struct rc_control *control)
     return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
 }
 
-static void health(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void resource_health(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const struct rc_control *control = control_of(context);
     const bool draining = exchange->exchanges->draining || rc_control_state(control) >= RC_BROKER_DRAINING;
@@ -61,7 +62,7 @@ static void health(void *context, struct rc_exchange *exchange, const struct rc_
         draining ? "false" : "true", draining ? "draining" : "ok", overload_of(control), control->instance_id,
         control->worker_count, total_of(control, RC_METRIC_CONNECTIONS),
         (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
-    answer(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
+    resource_answer(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
 }
 
 static void health_websocket(void *context, struct rc_exchange *exchange, const struct rc_route *route)
@@ -73,7 +74,7 @@ static void health_websocket(void *context, struct rc_exchange *exchange, const 
         body, sizeof(body), "{\"healthy\":true,\"connections\":{\"total\":%llu,\"users\":%llu},\"timestamp\":%llu}\n",
         total_of(control, RC_METRIC_CONNECTIONS), total_of(control, RC_METRIC_USERS),
         (unsigned long long)rc_clock_wall_ms());
-    answer(exchange, 200, "application/json", body, (size_t)bytes);
+    resource_answer(exchange, 200, "application/json", body, (size_t)bytes);
 }
 
 /* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
@@ -89,7 +90,7 @@ static enum rc_redis_state redis_state(const struct rc_control *control, struct 
     return state;
 }
 
-static const char *quoted(char out[JSON_QUOTED_MAX], const char *text)
+static const char *resource_quoted(char out[JSON_QUOTED_MAX], const char *text)
 {
     out[rc_json_string_encode((uint8_t *)out, JSON_QUOTED_MAX - 1, rc_span_text(text))] = '\0';
     return out;
@@ -113,10 +114,10 @@ static void health_redis(void *context, struct rc_exchange *exchange, const stru
         const bool more = errors.latest[0] != '\0';
         bytes = snprintf(body, sizeof(body),
                          "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s%s%s,\"timestamp\":%llu}\n",
-                         quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
-                         more ? ",\"latest_error\":" : "", more ? quoted(latest, errors.latest) : "", now_ms);
+                         resource_quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
+                         more ? ",\"latest_error\":" : "", more ? resource_quoted(latest, errors.latest) : "", now_ms);
     }
-    answer(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
+    resource_answer(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
 }
 
 /* --- metrics --------------------------------------------------------------------------------------------------------- */
@@ -132,12 +133,12 @@ static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
     if (rc_api_metrics_json(api, &json) < 0) {
         no_memory(exchange);
     } else {
-        answer(exchange, 200, "application/json", json.bytes, json.count);
+        resource_answer(exchange, 200, "application/json", json.bytes, json.count);
     }
     rc_text_free(&json);
 }
 
-static void metrics(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void resource_metrics(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const struct rc_control *control = control_of(context);
     const struct rc_config *config = exchange->exchanges->config;
@@ -165,24 +166,25 @@ static void metrics(void *context, struct rc_exchange *exchange, const struct rc
     bytes = bytes < room ? bytes : room;
     bytes +=
         rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
-    answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
+    resource_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }
 
 /* --- the page -------------------------------------------------------------------------------------------------------- */
 
-static void page(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void resource_page(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     (void)context;
     (void)route;
-    answer(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
+    resource_answer(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
 }
 
 static void client_script(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     (void)context;
     (void)route;
-    answer(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js, RC_ASSET_BYTES(rc_asset_ringcast_js));
+    resource_answer(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js,
+                    RC_ASSET_BYTES(rc_asset_ringcast_js));
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -200,14 +202,14 @@ static bool public_page(const struct rc_config_http *config)
 #define READ_ONLY .methods = "GET, HEAD", .allow = "GET, HEAD, OPTIONS", .wrong = "this resource can only be read"
 
 static const struct rc_route resource_routes[] = {
-    {.path = "/", READ_ONLY, .run = page, .shown = public_page, .hidden = 404, .why_hidden = "not found"},
+    {.path = "/", READ_ONLY, .run = resource_page, .shown = public_page, .hidden = 404, .why_hidden = "not found"},
     {.path = "/ringcast.js", READ_ONLY, .run = client_script},
-    {.path = "/health", READ_ONLY, .run = health},
+    {.path = "/health", READ_ONLY, .run = resource_health},
     {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
     {.path = "/health/redis", READ_ONLY, .run = health_redis},
     {.path = "/metrics",
      READ_ONLY,
-     .run = metrics,
+     .run = resource_metrics,
      .shown = public_metrics,
      .hidden = 403,
      .why_hidden = "metrics are not served on public listeners: set http.admin_listen or http.public_metrics"},

@@ -23,8 +23,8 @@ struct served {
 /* --- replies --- */
 
 /* `channel`: to be confirmed by the relay before the reply goes on, or empty. */
-static void reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
-                  const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
+static void serve_reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
+                        const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
 {
     struct rc_sessions *sessions = api->sessions;
     uint8_t small[sizeof(*head)];
@@ -80,8 +80,8 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
         rc_session_is_here(api->sessions, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (may_reply(api)) {
-        reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
-              (struct rc_span){0});
+        serve_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
+                    (struct rc_span){0});
     }
 }
 
@@ -94,7 +94,7 @@ static bool is_open(const struct rc_sessions *sessions, uint32_t client)
            rc_encoding_codec_of(its->encoding)->hears_channels;
 }
 
-static bool act(struct rc_sessions *sessions, uint32_t client, const struct served *served)
+static bool serve_act(struct rc_sessions *sessions, uint32_t client, const struct served *served)
 {
     const struct rc_span channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
     if (!is_open(sessions, client)) {
@@ -153,14 +153,14 @@ static void serve_connections(struct rc_api *api, const struct served *served)
         rc_interests_flush(sessions->interests);
         if (sessions->interests->blocked) { /* its interest would wait behind others, and the reply would not */
             head.flags = RC_REPLY_BUSY;
-            reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+            serve_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
             return;
         }
     }
     if (client->random != 0) {
         if (rc_session_is_here(sessions, client) && is_open(sessions, client->slot)) {
             head.flags = RC_REPLY_FOUND;
-            head.count = act(sessions, client->slot, served);
+            head.count = serve_act(sessions, client->slot, served);
         }
     } else if (served->user.count > 0) {
         struct rc_index_list clients = {0};
@@ -169,7 +169,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
             clients.count = 0;
         }
         for (uint32_t i = 0; i < clients.count; i++) {
-            head.count += act(sessions, clients.items[i], served);
+            head.count += serve_act(sessions, clients.items[i], served);
         }
         free(clients.items);
     }
@@ -180,7 +180,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
             channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
         }
     }
-    reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+    serve_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
 }
 
 /* --- lists of channels --- */
@@ -299,7 +299,7 @@ static void scan_reply(struct rc_api *api, struct rc_api_scan *scan)
         head = (struct rc_reply_head){.flags = RC_REPLY_BUSY};
         used = 0;
     }
-    reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
+    serve_reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
     free(bytes);
 }
 
@@ -312,7 +312,7 @@ static void serve_channels(struct rc_api *api, const struct served *served)
     if (scan == NULL || limit == 0) {
         const struct rc_reply_head head = {.flags = RC_REPLY_BUSY};
         free(scan);
-        reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
+        serve_reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
         return;
     }
     *scan = (struct rc_api_scan){.asker = its->origin.worker,

@@ -87,7 +87,7 @@ static uint32_t pid_of(const struct rc_life *life)
     return atomic_load_explicit(&life->pid, memory_order_relaxed);
 }
 
-static uint64_t total(const struct rc_control *control, enum rc_metric_id id)
+static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id id)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
@@ -103,9 +103,9 @@ void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample)
     const struct rc_control *control = api->sessions->control;
     *sample = (struct rc_api_sample){
         .time_ms = rc_clock_ms(),
-        .events = total(control, RC_METRIC_FRAMES_IN) + total(control, RC_METRIC_DELIVERIES),
-        .errors = total(control, RC_METRIC_REQUEST_ERRORS) + total(control, RC_METRIC_PROTOCOL_ERRORS) +
-                  total(control, RC_METRIC_HTTP_ERRORS),
+        .events = stats_total(control, RC_METRIC_FRAMES_IN) + stats_total(control, RC_METRIC_DELIVERIES),
+        .errors = stats_total(control, RC_METRIC_REQUEST_ERRORS) + stats_total(control, RC_METRIC_PROTOCOL_ERRORS) +
+                  stats_total(control, RC_METRIC_HTTP_ERRORS),
     };
     for (uint32_t i = 0; i < process_count(control); i++) {
         sample->cpu_ticks += cpu_ticks(pid_of(life_at(control, i)));
@@ -184,26 +184,27 @@ int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
     refresh_rates(api);
     rc_text_put(&text, "{\"instance\":");
     rc_text_put_json(&text, rc_span_text(control->instance_id));
-    rc_text_put(
-        &text,
-        ",\"uptime_s\":%llu,\"timestamp\":%llu,\"connections\":{\"total\":%llu,\"users\":%llu},"
-        "\"users\":%llu,\"subscriptions\":%llu,\"channels\":%llu,"
-        "\"messages\":{\"received\":%llu,\"published\":%llu,\"broadcast\":%llu,\"direct\":%llu,\"api\":%llu,"
-        "\"delivered\":%llu,\"failed\":%llu},\"bytes\":{\"received\":%llu,\"sent\":%llu},\"latency_ms\":",
-        (unsigned long long)uptime_s(control), (unsigned long long)rc_clock_wall_ms(),
-        (unsigned long long)total(control, RC_METRIC_CONNECTIONS), (unsigned long long)total(control, RC_METRIC_USERS),
-        (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
-        (unsigned long long)total(control, RC_METRIC_SUBSCRIPTIONS),
-        (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
-        (unsigned long long)total(control, RC_METRIC_FRAMES_IN),
-        (unsigned long long)total(control, RC_METRIC_PUBLISHES),
-        (unsigned long long)total(control, RC_METRIC_BROADCASTS), (unsigned long long)total(control, RC_METRIC_DIRECTS),
-        (unsigned long long)total(control, RC_METRIC_API_MESSAGES),
-        (unsigned long long)total(control, RC_METRIC_DELIVERIES),
-        (unsigned long long)(total(control, RC_METRIC_FAILED_DELIVERIES) +
-                             rc_metric_get(&control->relay->report.metrics, RC_METRIC_FAILED_DELIVERIES)),
-        (unsigned long long)total(control, RC_METRIC_BYTES_IN),
-        (unsigned long long)total(control, RC_METRIC_BYTES_OUT));
+    rc_text_put(&text,
+                ",\"uptime_s\":%llu,\"timestamp\":%llu,\"connections\":{\"total\":%llu,\"users\":%llu},"
+                "\"users\":%llu,\"subscriptions\":%llu,\"channels\":%llu,"
+                "\"messages\":{\"received\":%llu,\"published\":%llu,\"broadcast\":%llu,\"direct\":%llu,\"api\":%llu,"
+                "\"delivered\":%llu,\"failed\":%llu},\"bytes\":{\"received\":%llu,\"sent\":%llu},\"latency_ms\":",
+                (unsigned long long)uptime_s(control), (unsigned long long)rc_clock_wall_ms(),
+                (unsigned long long)stats_total(control, RC_METRIC_CONNECTIONS),
+                (unsigned long long)stats_total(control, RC_METRIC_USERS),
+                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
+                (unsigned long long)stats_total(control, RC_METRIC_SUBSCRIPTIONS),
+                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
+                (unsigned long long)stats_total(control, RC_METRIC_FRAMES_IN),
+                (unsigned long long)stats_total(control, RC_METRIC_PUBLISHES),
+                (unsigned long long)stats_total(control, RC_METRIC_BROADCASTS),
+                (unsigned long long)stats_total(control, RC_METRIC_DIRECTS),
+                (unsigned long long)stats_total(control, RC_METRIC_API_MESSAGES),
+                (unsigned long long)stats_total(control, RC_METRIC_DELIVERIES),
+                (unsigned long long)(stats_total(control, RC_METRIC_FAILED_DELIVERIES) +
+                                     rc_metric_get(&control->relay->report.metrics, RC_METRIC_FAILED_DELIVERIES)),
+                (unsigned long long)stats_total(control, RC_METRIC_BYTES_IN),
+                (unsigned long long)stats_total(control, RC_METRIC_BYTES_OUT));
     put_latency(&text, control);
     rc_text_put(&text, ",\"throughput\":%.1f,\"errors_per_minute\":%.1f,\"cpu_percent\":%.1f,\"processes\":[",
                 api->event_rate, api->error_rate, api->cpu_share);
@@ -263,13 +264,13 @@ int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
                 "{\"websocket\":{\"totalConnections\":%llu,\"userConnections\":%llu,\"uniqueUsers\":%llu,"
                 "\"subscriptions\":{\"total\":%llu,\"channels\":%llu},"
                 "\"events\":{\"received\":%llu,\"emitted\":%llu}},\"performance\":{\"latency\":",
-                (unsigned long long)total(control, RC_METRIC_CONNECTIONS),
-                (unsigned long long)total(control, RC_METRIC_USERS),
+                (unsigned long long)stats_total(control, RC_METRIC_CONNECTIONS),
+                (unsigned long long)stats_total(control, RC_METRIC_USERS),
                 (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
-                (unsigned long long)total(control, RC_METRIC_SUBSCRIPTIONS),
+                (unsigned long long)stats_total(control, RC_METRIC_SUBSCRIPTIONS),
                 (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
-                (unsigned long long)total(control, RC_METRIC_FRAMES_IN),
-                (unsigned long long)total(control, RC_METRIC_DELIVERIES));
+                (unsigned long long)stats_total(control, RC_METRIC_FRAMES_IN),
+                (unsigned long long)stats_total(control, RC_METRIC_DELIVERIES));
     put_latency(text, control);
     rc_text_put(text, ",\"throughput\":%.1f,\"errorRate\":%.1f},\"resources\":{\"memory\":{", api->event_rate,
                 api->error_rate);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "worker/api/api.h"
 
 /* Takes the limits over from the configuration. */
 static void clients_limits(struct rc_sessions *sessions)

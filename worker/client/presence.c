@@ -9,7 +9,7 @@
 #define PRESENCE_ANSWER_MS 3000u   /* clearly longer than the relay may take (common/records/query.h) */
 #define PRESENCE_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
 
-static void tell(struct rc_sessions *sessions, const struct rc_ask *ask, struct rc_event *event)
+static void presence_tell(struct rc_sessions *sessions, const struct rc_ask *ask, struct rc_event *event)
 {
     event->id = rc_span_of(ask->id, ask->id_bytes);
     if (rc_session_is_here(sessions, &ask->client) && rc_hub_reply_event(sessions->hub, ask->client.slot, event) < 0) {
@@ -17,10 +17,11 @@ static void tell(struct rc_sessions *sessions, const struct rc_ask *ask, struct 
     }
 }
 
-static void fail(struct rc_sessions *sessions, const struct rc_ask *ask, enum rc_code code, struct rc_span message)
+static void presence_fail(struct rc_sessions *sessions, const struct rc_ask *ask, enum rc_code code,
+                          struct rc_span message)
 {
     struct rc_event event = {.type = RC_EVENT_ERROR, .code = code, .message = message};
-    tell(sessions, ask, &event);
+    presence_tell(sessions, ask, &event);
 }
 
 /* Whole entries, as many as it says; what another process wrote may be anything. */
@@ -45,26 +46,26 @@ static void presence_answered(const struct rc_ask *ask, enum rc_record_type type
     struct rc_sessions *sessions = ask->context;
     struct rc_presence_list list;
     if (type != RC_DOWN_QUERY || view->head.code != 0 || !read_list(view, &list)) {
-        fail(sessions, ask, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        presence_fail(sessions, ask, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
         return;
     }
     if (rc_session_is_here(sessions, &ask->client) &&
         rc_hub_unsent(sessions->hub, ask->client.slot) > PRESENCE_UNSENT_MAX) {
         /* A few bytes ask for many: who does not read them is told no more. */
-        fail(sessions, ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
+        presence_fail(sessions, ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
         return;
     }
     struct rc_event event = {.type = RC_EVENT_PRESENCE,
                              .channel = rc_span_of(view->channel, view->head.channel_bytes),
                              .local = (list.answer.flags & RC_QUERY_LOCAL) != 0,
                              .presence = &list};
-    tell(sessions, ask, &event);
+    presence_tell(sessions, ask, &event);
 }
 
 static void presence_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
 {
     (void)why;
-    fail(ask->context, ask, RC_CODE_UNAVAILABLE, RC_SPAN("there was no answer: ask again"));
+    presence_fail(ask->context, ask, RC_CODE_UNAVAILABLE, RC_SPAN("there was no answer: ask again"));
 }
 
 static const struct rc_asker presence_asker = {.kind = RC_ASK_CLIENT,

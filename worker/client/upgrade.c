@@ -200,7 +200,7 @@ static void note_client(const struct rc_exchange *exchange)
 }
 
 /* False: it was answered. */
-static bool judge(struct rc_exchange *exchange, const char *path, struct upgrade *out)
+static bool upgrade_judge(struct rc_exchange *exchange, const char *path, struct upgrade *out)
 {
     struct rc_sessions *sessions = sessions_of(exchange);
     struct rc_http_upgrade upgrade;
@@ -233,7 +233,7 @@ static bool judge(struct rc_exchange *exchange, const char *path, struct upgrade
 
 /* --- the client ------------------------------------------------------------------------------------------------------ */
 
-static void welcome(struct rc_sessions *sessions, uint32_t client)
+static void upgrade_welcome(struct rc_sessions *sessions, uint32_t client)
 {
     char id[RC_CLIENT_ID_MAX];
     const struct rc_client_ref ref = rc_session_ref(sessions, client);
@@ -263,7 +263,7 @@ static void await_join(struct rc_sessions *sessions, const struct rc_client *cli
 }
 
 /* What the client hears from the start: everybody, its user's channel, and what its end point joins. */
-static void join(struct rc_sessions *sessions, uint32_t client, const struct upgrade *upgrade)
+static void upgrade_join(struct rc_sessions *sessions, uint32_t client, const struct upgrade *upgrade)
 {
     const struct rc_codec *codec = rc_codec_of(upgrade->codec);
     const struct rc_span user = rc_session_user(sessions, client);
@@ -287,7 +287,7 @@ static void join(struct rc_sessions *sessions, uint32_t client, const struct upg
 }
 
 /* Answers 101; the exchange is gone afterwards, and the connection a client's. */
-static void finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
+static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
 {
     struct rc_sessions *sessions = sessions_of(exchange);
     const uint32_t socket = exchange->connection;
@@ -306,8 +306,8 @@ static void finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
     struct rc_socket *its = &sessions->truth->sockets[socket];
     its->inflate_bits = upgrade->client_window_bits;
     its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
-    welcome(sessions, client);
-    join(sessions, client, upgrade);
+    upgrade_welcome(sessions, client);
+    upgrade_join(sessions, client, upgrade);
     if (later) {
         sessions->exchanges.ops.resume(sessions, socket); /* the WebSocket's first bytes may have come already */
     }
@@ -317,7 +317,7 @@ void rc_session_upgrade(void *context, struct rc_exchange *exchange, const char 
 {
     struct upgrade upgrade;
     (void)context; /* the same as the exchange's owner */
-    if (judge(exchange, path, &upgrade)) {
-        finish(exchange, &upgrade);
+    if (upgrade_judge(exchange, path, &upgrade)) {
+        upgrade_finish(exchange, &upgrade);
     }
 }

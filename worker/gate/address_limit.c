@@ -45,7 +45,7 @@ static bool key_equal(const void *context, uint32_t index)
     return entry->next_free == key->bits && memcmp(entry->prefix, key->prefix, sizeof(key->prefix)) == 0;
 }
 
-static uint32_t find(const struct rc_address_limit *limit, const struct key *key)
+static uint32_t address_find(const struct rc_address_limit *limit, const struct key *key)
 {
     return rc_hashmap_find(&limit->map, key->hash, key_equal, key);
 }
@@ -136,7 +136,7 @@ static int count_up(struct rc_address_limit *limit, const struct key *key, uint3
 
 static void count_down(struct rc_address_limit *limit, const struct key *key)
 {
-    const uint32_t index = find(limit, key);
+    const uint32_t index = address_find(limit, key);
     RC_ASSERT(index != RC_HASHMAP_NONE && limit->entries[index].count > 0);
     if (--limit->entries[index].count == 0) {
         RC_ASSERT(rc_hashmap_remove(&limit->map, key->hash, index));
@@ -166,8 +166,8 @@ enum rc_address_verdict rc_address_limit_add(struct rc_address_limit *limit, con
     }
     const struct key single = key_of(limit, address, ADDRESS_BITS);
     const struct key network = key_of(limit, address, network_bits(address));
-    const uint32_t single_at = find(limit, &single);
-    const uint32_t network_at = find(limit, &network);
+    const uint32_t single_at = address_find(limit, &single);
+    const uint32_t network_at = address_find(limit, &network);
     if (limits->per_address != 0 && single_at != RC_HASHMAP_NONE &&
         limit->entries[single_at].count >= limits->per_address) {
         return RC_ADDRESS_REFUSED_ADDRESS;
@@ -184,7 +184,7 @@ int rc_address_limit_count(struct rc_address_limit *limit, const struct rc_addre
 {
     const struct key single = key_of(limit, address, ADDRESS_BITS);
     const struct key network = key_of(limit, address, network_bits(address));
-    return count_both(limit, &single, find(limit, &single), &network, find(limit, &network));
+    return count_both(limit, &single, address_find(limit, &single), &network, address_find(limit, &network));
 }
 
 void rc_address_limit_remove(struct rc_address_limit *limit, const struct rc_address *address)
@@ -198,7 +198,7 @@ void rc_address_limit_remove(struct rc_address_limit *limit, const struct rc_add
 static uint32_t count_of(const struct rc_address_limit *limit, const struct rc_address *address, uint32_t bits)
 {
     const struct key key = key_of(limit, address, bits);
-    const uint32_t index = find(limit, &key);
+    const uint32_t index = address_find(limit, &key);
     return index == RC_HASHMAP_NONE ? 0 : limit->entries[index].count;
 }
 

@@ -5,7 +5,7 @@
 
 #define DEBT_S 60u /* the longest time to make up for */
 
-static uint64_t lowered(uint64_t level, uint64_t per_s, uint32_t elapsed_ms)
+static uint64_t rate_lowered(uint64_t level, uint64_t per_s, uint32_t elapsed_ms)
 {
     if (elapsed_ms != 0 && per_s > UINT64_MAX / elapsed_ms) {
         return 0;
@@ -15,15 +15,15 @@ static uint64_t lowered(uint64_t level, uint64_t per_s, uint32_t elapsed_ms)
 }
 
 /* Lowers both levels to what they are now. */
-static void settle(struct rc_rate *rate, const struct rc_rate_limits *limits, uint32_t now_ms)
+static void rate_settle(struct rc_rate *rate, const struct rc_rate_limits *limits, uint32_t now_ms)
 {
     const uint32_t elapsed_ms = now_ms - rate->at_ms;
-    rate->count_level = (uint32_t)lowered(rate->count_level, limits->count_per_s, elapsed_ms);
-    rate->bytes_level = lowered(rate->bytes_level, limits->bytes_per_s, elapsed_ms);
+    rate->count_level = (uint32_t)rate_lowered(rate->count_level, limits->count_per_s, elapsed_ms);
+    rate->bytes_level = rate_lowered(rate->bytes_level, limits->bytes_per_s, elapsed_ms);
     rate->at_ms = now_ms;
 }
 
-static uint64_t raised(uint64_t level, uint64_t by, uint64_t per_s, uint64_t burst, uint64_t level_max)
+static uint64_t rate_raised(uint64_t level, uint64_t by, uint64_t per_s, uint64_t burst, uint64_t level_max)
 {
     uint64_t most = (burst + per_s * DEBT_S) * 1000;
     if (most > level_max) {
@@ -60,13 +60,13 @@ uint32_t rc_rate_take(struct rc_rate *rate, const struct rc_rate_limits *limits,
                       uint64_t bytes)
 {
     check_limits(limits);
-    settle(rate, limits, now_ms);
+    rate_settle(rate, limits, now_ms);
     if (limits->count_per_s != 0) {
         rate->count_level =
-            (uint32_t)raised(rate->count_level, count, limits->count_per_s, limits->count_burst, UINT32_MAX);
+            (uint32_t)rate_raised(rate->count_level, count, limits->count_per_s, limits->count_burst, UINT32_MAX);
     }
     if (limits->bytes_per_s != 0) {
-        rate->bytes_level = raised(rate->bytes_level, bytes, limits->bytes_per_s, limits->bytes_burst, UINT64_MAX);
+        rate->bytes_level = rate_raised(rate->bytes_level, bytes, limits->bytes_per_s, limits->bytes_burst, UINT64_MAX);
     }
     return longest_wait_ms(rate, limits);
 }
@@ -74,7 +74,7 @@ uint32_t rc_rate_take(struct rc_rate *rate, const struct rc_rate_limits *limits,
 uint32_t rc_rate_wait_ms(struct rc_rate *rate, const struct rc_rate_limits *limits, uint32_t now_ms)
 {
     check_limits(limits);
-    settle(rate, limits, now_ms);
+    rate_settle(rate, limits, now_ms);
     return longest_wait_ms(rate, limits);
 }
 
@@ -84,7 +84,7 @@ bool rc_rate_admit(struct rc_rate *rate, const struct rc_rate_limits *limits, ui
     if (limits->count_per_s == 0) {
         return true;
     }
-    settle(rate, limits, now_ms);
+    rate_settle(rate, limits, now_ms);
     if ((uint64_t)rate->count_level + 1000 > (uint64_t)limits->count_burst * 1000) {
         return false;
     }

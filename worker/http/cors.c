@@ -15,7 +15,7 @@ bool rc_cors_is_preflight(const struct rc_http_request *request)
 }
 
 /* Is `wanted` an element of the comma-separated `list`? */
-static bool lists(const char *list, struct rc_http_view wanted, bool any_case)
+static bool cors_lists(const char *list, struct rc_http_view wanted, bool any_case)
 {
     struct rc_http_view rest = {list, strlen(list)};
     struct rc_http_view element;
@@ -35,7 +35,7 @@ static bool preflight_fits(const struct rc_cors_policy *policy, const struct rc_
     const struct rc_http_view *const method = rc_http_header_next(request, "access-control-request-method", &index);
     if (!rc_http_view_is_token(*method) ||
         rc_http_header_next(request, "access-control-request-method", &index) != NULL ||
-        !lists(policy->methods, *method, false)) {
+        !cors_lists(policy->methods, *method, false)) {
         return false;
     }
     const struct rc_http_view *value;
@@ -43,7 +43,7 @@ static bool preflight_fits(const struct rc_cors_policy *policy, const struct rc_
     while ((value = rc_http_header_next(request, "access-control-request-headers", &index)) != NULL) {
         struct rc_http_view rest = *value, element;
         while (rc_http_list_next(&rest, &element)) {
-            if (!lists(policy->headers, element, true)) {
+            if (!cors_lists(policy->headers, element, true)) {
                 return false;
             }
         }
@@ -57,7 +57,7 @@ struct writer {
     size_t bytes; /* capacity once it did not fit */
 };
 
-__attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void cors_put(struct writer *writer, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -71,23 +71,23 @@ static void put_leave(struct writer *writer, const struct rc_cors_policy *policy
 {
     if (any) {
         /* Never with credentials, also should the policy have gone unchecked. */
-        put(writer, "Access-Control-Allow-Origin: *\r\n");
+        cors_put(writer, "Access-Control-Allow-Origin: *\r\n");
         return;
     }
-    put(writer, "Access-Control-Allow-Origin: %.*s\r\n", (int)origin.bytes, origin.text);
+    cors_put(writer, "Access-Control-Allow-Origin: %.*s\r\n", (int)origin.bytes, origin.text);
     if (policy->credentials) {
-        put(writer, "Access-Control-Allow-Credentials: true\r\n");
+        cors_put(writer, "Access-Control-Allow-Credentials: true\r\n");
     }
 }
 
 static void put_preflight(struct writer *writer, const struct rc_cors_policy *policy)
 {
-    put(writer, "Access-Control-Allow-Methods: %s\r\n", policy->methods);
+    cors_put(writer, "Access-Control-Allow-Methods: %s\r\n", policy->methods);
     if (policy->headers[0] != '\0') {
-        put(writer, "Access-Control-Allow-Headers: %s\r\n", policy->headers);
+        cors_put(writer, "Access-Control-Allow-Headers: %s\r\n", policy->headers);
     }
     if (policy->max_age_s != 0) {
-        put(writer, "Access-Control-Max-Age: %u\r\n", policy->max_age_s);
+        cors_put(writer, "Access-Control-Max-Age: %u\r\n", policy->max_age_s);
     }
 }
 
@@ -119,9 +119,9 @@ enum rc_cors_verdict rc_cors_judge(const struct rc_cors_policy *policy, const st
         }
     }
     if (preflight) {
-        put(&writer, "Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n");
+        cors_put(&writer, "Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n");
     } else if (!any) {
-        put(&writer, "Vary: Origin\r\n");
+        cors_put(&writer, "Vary: Origin\r\n");
     }
     if (writer.bytes == capacity) {
         out[0] = '\0';

@@ -93,8 +93,8 @@ static unsigned server_window(unsigned asked, const struct rc_deflate_policy *po
     return policy->serves_256 ? 8 : 0;
 }
 
-static bool agree(const struct offer *offer, const struct rc_deflate_policy *policy,
-                  struct rc_deflate_agreement *agreement)
+static bool offer_agree(const struct offer *offer, const struct rc_deflate_policy *policy,
+                        struct rc_deflate_agreement *agreement)
 {
     const unsigned server_bits = server_window(offer->server_bits, policy);
     if (server_bits == 0) {
@@ -131,7 +131,7 @@ bool rc_deflate_offer_choose(const struct rc_http_extension *offers, uint32_t co
     for (uint32_t i = 0; i < count; i++) {
         struct offer offer;
         if (rc_http_view_equals(offers[i].name, "permessage-deflate") && read_offer(&offers[i], &offer) &&
-            agree(&offer, policy, agreement)) {
+            offer_agree(&offer, policy, agreement)) {
             return true;
         }
     }

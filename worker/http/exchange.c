@@ -101,7 +101,7 @@ void rc_exchanges_close(struct rc_exchanges *exchanges)
 }
 
 /* One more that is not answered at once. */
-static int keep(struct rc_exchange *exchange)
+static int exchange_keep(struct rc_exchange *exchange)
 {
     struct rc_exchanges *exchanges = exchange->exchanges;
     if (exchange->kept) {
@@ -278,7 +278,7 @@ int rc_exchange_read(struct rc_exchange *exchange, const struct rc_exchange_user
         run_exchange(exchange);
         return 0;
     }
-    if (keep(exchange) < 0) {
+    if (exchange_keep(exchange) < 0) {
         return -ENOBUFS;
     }
     set_state(exchange, RC_EXCHANGE_READING);
@@ -318,8 +318,8 @@ static uint32_t feed_body(struct rc_exchange *exchange, const uint8_t *bytes, ui
 /* --- requests -------------------------------------------------------------------------------------------------------- */
 
 /* A request whose head is in `request`; NULL: what came is none, for the reason `why`. */
-static void begin(struct rc_exchanges *exchanges, uint32_t connection, const struct rc_http_request *request,
-                  uint16_t status, const char *why)
+static void exchange_begin(struct rc_exchanges *exchanges, uint32_t connection, const struct rc_http_request *request,
+                           uint16_t status, const char *why)
 {
     const struct rc_exchange_ops *ops = &exchanges->ops;
     struct rc_exchange *exchange = open_exchange(exchanges, connection);
@@ -344,8 +344,8 @@ static void begin(struct rc_exchanges *exchanges, uint32_t connection, const str
     }
 }
 
-static uint32_t feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
-                     uint32_t *scanned)
+static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
+                              uint32_t *scanned)
 {
     const struct rc_exchange_ops *ops = &exchanges->ops;
     const struct rc_config_limits *config = &exchanges->config->limits;
@@ -374,11 +374,11 @@ static uint32_t feed(struct rc_exchanges *exchanges, uint32_t connection, const 
             return used;
         }
         if (rc < 0) {
-            begin(exchanges, connection, NULL, (uint16_t)-rc, why);
+            exchange_begin(exchanges, connection, NULL, (uint16_t)-rc, why);
             return count;
         }
         used += (uint32_t)rc;
-        begin(exchanges, connection, &request, 0, NULL);
+        exchange_begin(exchanges, connection, &request, 0, NULL);
     }
     return used;
 }
@@ -388,7 +388,7 @@ uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, 
 {
     const uint32_t before = exchanges->feeding;
     exchanges->feeding = connection + 1;
-    const uint32_t used = feed(exchanges, connection, bytes, count, scanned);
+    const uint32_t used = exchange_feed(exchanges, connection, bytes, count, scanned);
     exchanges->feeding = before;
     return used;
 }
@@ -398,7 +398,7 @@ uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, 
 int rc_exchange_wait(struct rc_exchange *exchange, uint64_t in_ms)
 {
     const struct rc_exchange_ops *ops = &exchange->exchanges->ops;
-    if (keep(exchange) < 0) {
+    if (exchange_keep(exchange) < 0) {
         return -ENOBUFS;
     }
     set_state(exchange, RC_EXCHANGE_WAITING);

@@ -15,7 +15,7 @@ struct walk {
     struct rc_http_view rest;
 };
 
-static struct rc_http_view trim(struct rc_http_view view)
+static struct rc_http_view forwarded_trim(struct rc_http_view view)
 {
     while (view.bytes > 0 && (view.text[0] == ' ' || view.text[0] == '\t')) {
         view.text++;
@@ -70,7 +70,7 @@ static bool walk_next(struct walk *walk, struct rc_http_view *element)
             }
         }
         const size_t at = last_element(walk->rest, walk->quoted);
-        *element = trim((struct rc_http_view){walk->rest.text + at, walk->rest.bytes - at});
+        *element = forwarded_trim((struct rc_http_view){walk->rest.text + at, walk->rest.bytes - at});
         walk->open = at > 0;
         walk->rest.bytes = at > 0 ? at - 1 : 0;
         if (element->bytes > 0) {
@@ -138,7 +138,7 @@ static bool read_forwarded(struct rc_http_view element, struct rc_address *addre
             }
             found = true;
         }
-        element = trim(element);
+        element = forwarded_trim(element);
     }
     return found;
 }

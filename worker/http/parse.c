@@ -29,13 +29,13 @@ struct request_line {
     enum rc_http_version version;
 };
 
-static int refuse(const char **why, int status, const char *sentence)
+static int parse_refuse(const char **why, int status, const char *sentence)
 {
     *why = sentence;
     return -status;
 }
 
-static uint32_t bound(uint32_t given, uint32_t otherwise, uint32_t most)
+static uint32_t parse_bound(uint32_t given, uint32_t otherwise, uint32_t most)
 {
     uint32_t value = given == 0 ? otherwise : given;
     return value < most ? value : most;
@@ -62,7 +62,7 @@ bool rc_http_view_is_token(struct rc_http_view view)
     return view.bytes != 0;
 }
 
-static inline uint8_t lower(char c)
+static inline uint8_t parse_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : (uint8_t)c;
 }
@@ -72,14 +72,14 @@ static int hex_value(char c)
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
-    uint8_t letter = lower(c);
+    uint8_t letter = parse_lower(c);
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
 static bool same_nocase(const char *a, const char *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (lower(a[i]) != lower(b[i])) {
+        if (parse_lower(a[i]) != parse_lower(b[i])) {
             return false;
         }
     }
@@ -96,7 +96,7 @@ bool rc_http_view_equals(struct rc_http_view view, const char *text)
     return strlen(text) == view.bytes && (view.bytes == 0 || memcmp(view.text, text, view.bytes) == 0);
 }
 
-static struct rc_http_view trimmed(struct rc_http_view view)
+static struct rc_http_view parse_trimmed(struct rc_http_view view)
 {
     while (view.bytes > 0 && (view.text[0] == ' ' || view.text[0] == '\t')) {
         view.text++;
@@ -115,10 +115,10 @@ static int parse_version(const char *text, size_t n, const char **why)
 {
     if (n != 8 || memcmp(text, "HTTP/", 5) != 0 || text[6] != '.' || text[5] < '0' || text[5] > '9' || text[7] < '0' ||
         text[7] > '9') {
-        return refuse(why, 400, "malformed HTTP version");
+        return parse_refuse(why, 400, "malformed HTTP version");
     }
     if (text[5] != '1') {
-        return refuse(why, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        return parse_refuse(why, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     }
     return text[7] == '0' ? RC_HTTP_1_0 : RC_HTTP_1_1;
 }
@@ -131,34 +131,34 @@ static int parse_line(const char *line, size_t n, const struct bounds *bounds, s
     const char *space = memchr(line, ' ', n);
 
     if (space == NULL) {
-        return refuse(why, 400, "malformed request line");
+        return parse_refuse(why, 400, "malformed request line");
     }
     out->method = (struct rc_http_view){line, (size_t)(space - line)};
     if (!rc_http_view_is_token(out->method)) {
-        return refuse(why, 400, "malformed method");
+        return parse_refuse(why, 400, "malformed method");
     }
     if (out->method.bytes > METHOD_BYTES_MAX) {
-        return refuse(why, 501, "unknown method");
+        return parse_refuse(why, 501, "unknown method");
     }
 
     const char *target = space + 1;
     space = memchr(target, ' ', (size_t)(end - target));
     out->target = (struct rc_http_view){target, (size_t)((space == NULL ? end : space) - target)};
     if (out->target.bytes == 0) {
-        return refuse(why, 400, "empty request target");
+        return parse_refuse(why, 400, "empty request target");
     }
     if (out->target.bytes > bounds->target_bytes) {
-        return refuse(why, 414, "request target too long");
+        return parse_refuse(why, 414, "request target too long");
     }
     for (size_t i = 0; i < out->target.bytes; i++) {
         if (target[i] <= 0x20 || target[i] >= 0x7F || target[i] == '#') {
-            return refuse(why, 400, "invalid character in the request target");
+            return parse_refuse(why, 400, "invalid character in the request target");
         }
     }
 
     if (space == NULL) {
         if (!rc_http_view_equals(out->method, "GET") || target[0] != '/') {
-            return refuse(why, 400, "malformed request line");
+            return parse_refuse(why, 400, "malformed request line");
         }
         out->version = RC_HTTP_0_9;
         return 0;
@@ -168,7 +168,7 @@ static int parse_line(const char *line, size_t n, const struct bounds *bounds, s
         return version;
     }
     if (rc_http_view_equals(out->method, "CONNECT")) {
-        return refuse(why, 501, "this is not a proxy");
+        return parse_refuse(why, 501, "this is not a proxy");
     }
     out->version = (enum rc_http_version)version;
     return 0;
@@ -197,10 +197,10 @@ static int find_end(const uint8_t *bytes, size_t n, size_t start, size_t *scanne
         }
         size_t feed = (size_t)(found - bytes);
         if (!line_seen && feed - start > line_bytes_max) {
-            return refuse(why, 414, "request line too long");
+            return parse_refuse(why, 414, "request line too long");
         }
         if (feed == start || bytes[feed - 1] != '\r') {
-            return refuse(why, 400, "line ends without CR");
+            return parse_refuse(why, 400, "line ends without CR");
         }
         if (!line_seen) {
             struct request_line line;
@@ -218,10 +218,10 @@ static int find_end(const uint8_t *bytes, size_t n, size_t start, size_t *scanne
         at = feed + 1;
     }
     if (!line_seen && end > start + line_bytes_max) {
-        return refuse(why, 414, "request line too long");
+        return parse_refuse(why, 414, "request line too long");
     }
     if (end == bounds->head_bytes) {
-        return refuse(why, 431, "request head too long");
+        return parse_refuse(why, 431, "request head too long");
     }
     *scanned = end << 1 | (line_seen ? 1 : 0);
     return 0;
@@ -284,7 +284,7 @@ static int on_value(http_parser *parser, const char *text, size_t n)
         return 1;
     }
     collection->value_seen = true;
-    request->headers[request->header_count - 1].value = trimmed((struct rc_http_view){text, n});
+    request->headers[request->header_count - 1].value = parse_trimmed((struct rc_http_view){text, n});
     return 0;
 }
 
@@ -327,19 +327,19 @@ static int split_head(const uint8_t *head, size_t n, const struct bounds *bounds
     http_parser parser;
 
     if (!text_is_clean(head, n)) {
-        return refuse(why, 400, "control character or folded line in the head");
+        return parse_refuse(why, 400, "control character or folded line in the head");
     }
     http_parser_init(&parser, HTTP_REQUEST);
     parser.data = &collection;
     http_parser_execute(&parser, &settings, (const char *)head, n);
     if (collection.too_many) {
-        return refuse(why, 431, "too many headers");
+        return parse_refuse(why, 431, "too many headers");
     }
     if (HTTP_PARSER_ERRNO(&parser) == HPE_INVALID_METHOD) {
-        return refuse(why, 501, "unknown method");
+        return parse_refuse(why, 501, "unknown method");
     }
     if (!collection.complete) {
-        return refuse(why, 400, "malformed request head");
+        return parse_refuse(why, 400, "malformed request head");
     }
     out->method = method_of(parser.method);
     return 0;
@@ -376,7 +376,7 @@ bool rc_http_list_next(struct rc_http_view *list, struct rc_http_view *element)
             }
             end++;
         }
-        *element = trimmed((struct rc_http_view){list->text, end});
+        *element = parse_trimmed((struct rc_http_view){list->text, end});
         size_t taken = end < list->bytes ? end + 1 : end;
         list->text += taken;
         list->bytes -= taken;
@@ -419,7 +419,7 @@ static bool host_is_sound(struct rc_http_view host)
         }
     } else {
         for (; i < host.bytes && host.text[i] != ':'; i++) {
-            if (!(lower(host.text[i]) >= 'a' && lower(host.text[i]) <= 'z') &&
+            if (!(parse_lower(host.text[i]) >= 'a' && parse_lower(host.text[i]) <= 'z') &&
                 strchr("0123456789-._~!$&'()*+;=%", host.text[i]) == NULL) {
                 return false;
             }
@@ -458,7 +458,7 @@ static int judge_target(struct rc_http_request *out, const char **why)
             }
         }
         if (scheme_bytes == 0) {
-            return refuse(why, 400, "request target is neither a path nor an absolute URI");
+            return parse_refuse(why, 400, "request target is neither a path nor an absolute URI");
         }
         rest.text += scheme_bytes;
         rest.bytes -= scheme_bytes;
@@ -468,7 +468,7 @@ static int judge_target(struct rc_http_request *out, const char **why)
         }
         out->host = (struct rc_http_view){rest.text, host_bytes};
         if (!host_is_sound(out->host)) {
-            return refuse(why, 400, "malformed authority in the request target");
+            return parse_refuse(why, 400, "malformed authority in the request target");
         }
         rest.text += host_bytes;
         rest.bytes -= host_bytes;
@@ -489,13 +489,13 @@ static int judge_host(struct rc_http_request *out, const char **why)
     const struct rc_http_view *host = rc_http_header_next(out, "host", &index);
 
     if (host == NULL) {
-        return out->version == RC_HTTP_1_1 ? refuse(why, 400, "no Host header") : 0;
+        return out->version == RC_HTTP_1_1 ? parse_refuse(why, 400, "no Host header") : 0;
     }
     if (rc_http_header_next(out, "host", &index) != NULL) {
-        return refuse(why, 400, "more than one Host header");
+        return parse_refuse(why, 400, "more than one Host header");
     }
     if (!host_is_sound(*host)) {
-        return refuse(why, 400, "malformed Host header");
+        return parse_refuse(why, 400, "malformed Host header");
     }
     /* The absolute form's authority wins (RFC 9112 3.2.2). */
     if (out->host.bytes == 0) {
@@ -528,22 +528,22 @@ static int judge_framing(struct rc_http_request *out, const char **why)
 
     if (length != NULL) {
         if (rc_http_header_next(out, "content-length", &index) != NULL) {
-            return refuse(why, 400, "more than one Content-Length");
+            return parse_refuse(why, 400, "more than one Content-Length");
         }
         if (coding != NULL) {
-            return refuse(why, 400, "both Content-Length and Transfer-Encoding");
+            return parse_refuse(why, 400, "both Content-Length and Transfer-Encoding");
         }
         if (!parse_decimal(*length, &out->content_length)) {
-            return refuse(why, 400, "malformed Content-Length");
+            return parse_refuse(why, 400, "malformed Content-Length");
         }
         out->has_content_length = true;
     }
     if (coding != NULL) {
         if (out->version != RC_HTTP_1_1) {
-            return refuse(why, 400, "Transfer-Encoding before HTTP/1.1");
+            return parse_refuse(why, 400, "Transfer-Encoding before HTTP/1.1");
         }
         if (second_coding || !rc_http_view_equals_nocase(*coding, "chunked")) {
-            return refuse(why, 501, "only the transfer coding chunked is known");
+            return parse_refuse(why, 501, "only the transfer coding chunked is known");
         }
         out->chunked = true;
     }
@@ -562,7 +562,7 @@ static int judge_rest(struct rc_http_request *out, const char **why)
     const struct rc_http_view *expect = rc_http_header(out, "expect");
     if (expect != NULL && out->version == RC_HTTP_1_1) {
         if (!rc_http_view_equals_nocase(*expect, "100-continue")) {
-            return refuse(why, 417, "unknown expectation");
+            return parse_refuse(why, 417, "unknown expectation");
         }
         out->expect_100 = true;
     }
@@ -573,9 +573,9 @@ int rc_http_request_parse(const uint8_t *bytes, size_t n, size_t *scanned, const
                           struct rc_http_request *out, const char **why)
 {
     struct bounds bounds = {
-        .head_bytes = bound(limits->head_bytes_max, HEAD_BYTES_DEFAULT, RC_HTTP_HEAD_BYTES_MAX),
-        .target_bytes = bound(limits->target_bytes_max, TARGET_BYTES_DEFAULT, RC_HTTP_HEAD_BYTES_MAX),
-        .headers = bound(limits->headers_max, HEADERS_DEFAULT, RC_HTTP_HEADERS_MAX),
+        .head_bytes = parse_bound(limits->head_bytes_max, HEAD_BYTES_DEFAULT, RC_HTTP_HEAD_BYTES_MAX),
+        .target_bytes = parse_bound(limits->target_bytes_max, TARGET_BYTES_DEFAULT, RC_HTTP_HEAD_BYTES_MAX),
+        .headers = parse_bound(limits->headers_max, HEADERS_DEFAULT, RC_HTTP_HEADERS_MAX),
     };
     struct request_line line;
 
@@ -585,7 +585,7 @@ int rc_http_request_parse(const uint8_t *bytes, size_t n, size_t *scanned, const
     }
     /* What does not even begin like HTTP (TLS on the wrong port, say) need not be waited for. */
     if (!is_token_byte(bytes[start])) {
-        return refuse(why, 400, "this is not HTTP");
+        return parse_refuse(why, 400, "this is not HTTP");
     }
     int head_bytes = find_end(bytes, n, start, scanned, &bounds, why);
     if (head_bytes <= 0) {

@@ -13,7 +13,7 @@
 static const uint8_t v1_start[6] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const uint8_t v2_start[12] = {0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A};
 
-static int refuse(const char **why, const char *sentence)
+static int proxy_refuse(const char **why, const char *sentence)
 {
     *why = sentence;
     return -EPROTO;
@@ -84,31 +84,31 @@ static int parse_v1(const uint8_t *bytes, size_t n, struct rc_proxy_header *out,
                 break;
             }
             if (bytes[i + 1] != '\n') {
-                return refuse(why, "PROXY line with a bare CR");
+                return proxy_refuse(why, "PROXY line with a bare CR");
             }
             const char *const line = (const char *)bytes;
             if (!read_v1(line + sizeof(v1_start), line + i, out)) {
-                return refuse(why, "PROXY line that is malformed");
+                return proxy_refuse(why, "PROXY line that is malformed");
             }
             out->version = 1;
             return (int)i + 2;
         }
         if (bytes[i] == '\n' || bytes[i] == '\0') {
-            return refuse(why, "PROXY line that is malformed");
+            return proxy_refuse(why, "PROXY line that is malformed");
         }
     }
-    return seen == RC_PROXY_V1_BYTES_MAX ? refuse(why, "PROXY line that is too long") : 0;
+    return seen == RC_PROXY_V1_BYTES_MAX ? proxy_refuse(why, "PROXY line that is too long") : 0;
 }
 
 /* --- version 2: binary (2.2) -------------------------------------------------------------------------------------- */
 
-static uint32_t big16(const uint8_t *bytes)
+static uint32_t proxy_big16(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 8 | bytes[1];
 }
 
 /* CRC-32C (Castagnoli), a bit at a time: some hundred bytes once in a connection's life. */
-static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
+static uint32_t proxy_crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         crc ^= bytes[i];
@@ -123,20 +123,20 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t n)
 static bool crc_is_right(const uint8_t *header, size_t n, size_t at)
 {
     static const uint8_t zeros[4] = {0};
-    uint32_t crc = crc32c(UINT32_MAX, header, at);
-    crc = crc32c(crc, zeros, sizeof(zeros));
-    crc = ~crc32c(crc, header + at + sizeof(zeros), n - at - sizeof(zeros));
-    return crc == (big16(header + at) << 16 | big16(header + at + 2));
+    uint32_t crc = proxy_crc32c(UINT32_MAX, header, at);
+    crc = proxy_crc32c(crc, zeros, sizeof(zeros));
+    crc = ~proxy_crc32c(crc, header + at + sizeof(zeros), n - at - sizeof(zeros));
+    return crc == (proxy_big16(header + at) << 16 | proxy_big16(header + at + 2));
 }
 
 /* The fields from `at` to the header's end: all within it. NULL or what is wrong. */
 static const char *check_tlvs(const uint8_t *header, size_t n, size_t at)
 {
     while (at < n) {
-        if (n - at < TLV_HEAD_BYTES || big16(header + at + 1) > n - at - TLV_HEAD_BYTES) {
+        if (n - at < TLV_HEAD_BYTES || proxy_big16(header + at + 1) > n - at - TLV_HEAD_BYTES) {
             return "PROXY header with a field beyond its end";
         }
-        const size_t bytes = big16(header + at + 1);
+        const size_t bytes = proxy_big16(header + at + 1);
         if (header[at] == TLV_CRC32C && (bytes != 4 || !crc_is_right(header, n, at + TLV_HEAD_BYTES))) {
             return "PROXY header with a wrong checksum";
         }
@@ -168,8 +168,8 @@ static size_t read_v2_addresses(const uint8_t *block, uint8_t family, struct rc_
         return 0;
     }
     const size_t ports = family == 0x11 ? 8 : 32;
-    out->source_port = (uint16_t)big16(block + ports);
-    out->destination_port = (uint16_t)big16(block + ports + 2);
+    out->source_port = (uint16_t)proxy_big16(block + ports);
+    out->destination_port = (uint16_t)proxy_big16(block + ports + 2);
     out->has_addresses = true;
     return ports + 4;
 }
@@ -197,25 +197,25 @@ static int v2_address_bytes(uint8_t family)
 static int parse_v2(const uint8_t *bytes, size_t n, struct rc_proxy_header *out, const char **why)
 {
     if (n > 12 && (bytes[12] >> 4 != 2 || (bytes[12] & 15) > 1)) {
-        return refuse(why, "PROXY header of a version or with a command that is not known");
+        return proxy_refuse(why, "PROXY header of a version or with a command that is not known");
     }
     const bool local = n > 12 && (bytes[12] & 15) == 0;
     if (n > 13 && !local && v2_address_bytes(bytes[13]) < 0) {
-        return refuse(why, "PROXY header of a family that is not known");
+        return proxy_refuse(why, "PROXY header of a family that is not known");
     }
     if (n < V2_HEAD_BYTES) {
         return 0;
     }
-    const size_t block = big16(bytes + 14);
+    const size_t block = proxy_big16(bytes + 14);
     const size_t header = V2_HEAD_BYTES + block;
     /* A LOCAL command's block must be skipped whatever the family says. */
     const bool known = !local && bytes[13] != 0;
     const size_t addresses = known ? (size_t)v2_address_bytes(bytes[13]) : 0;
     if (header > RC_PROXY_HEADER_BYTES_MAX) {
-        return refuse(why, "PROXY header that is too long");
+        return proxy_refuse(why, "PROXY header that is too long");
     }
     if (block < addresses) {
-        return refuse(why, "PROXY header too short for its addresses");
+        return proxy_refuse(why, "PROXY header too short for its addresses");
     }
     if (n < header) {
         return 0;
@@ -225,7 +225,7 @@ static int parse_v2(const uint8_t *bytes, size_t n, struct rc_proxy_header *out,
     if (known) {
         const char *const wrong = check_tlvs(bytes, header, V2_HEAD_BYTES + addresses);
         if (wrong != NULL) {
-            return refuse(why, wrong);
+            return proxy_refuse(why, wrong);
         }
         read_v2_addresses(bytes + V2_HEAD_BYTES, bytes[13], out);
     }
@@ -242,7 +242,7 @@ int rc_proxy_header_parse(const uint8_t *bytes, size_t n, struct rc_proxy_header
     const uint8_t *const start = first ? v1_start : v2_start;
     const size_t start_bytes = first ? sizeof(v1_start) : sizeof(v2_start);
     if (memcmp(bytes, start, n < start_bytes ? n : start_bytes) != 0) {
-        return refuse(why, "no PROXY header where one has to be");
+        return proxy_refuse(why, "no PROXY header where one has to be");
     }
     if (n < start_bytes) {
         return 0;

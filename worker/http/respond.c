@@ -127,7 +127,7 @@ static void put_bytes(struct writer *writer, const void *bytes, size_t n)
     writer->bytes += n;
 }
 
-static void put(struct writer *writer, const char *text)
+static void respond_put(struct writer *writer, const char *text)
 {
     put_bytes(writer, text, strlen(text));
 }
@@ -143,9 +143,9 @@ static void put_header(struct writer *writer, const char *name, const char *valu
     if (value == NULL) {
         return;
     }
-    put(writer, name);
-    put(writer, value);
-    put(writer, "\r\n");
+    respond_put(writer, name);
+    respond_put(writer, value);
+    respond_put(writer, "\r\n");
 }
 
 size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_response *response)
@@ -154,39 +154,39 @@ size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_respo
     /* RFC 9110 6.4.1, 8.6: these have no body and no length. */
     bool bodyless = response->status < 200 || response->status == 204;
 
-    put(&writer, "HTTP/1.1 ");
+    respond_put(&writer, "HTTP/1.1 ");
     put_number(&writer, response->status);
-    put(&writer, " ");
-    put(&writer, rc_http_status_text(response->status));
-    put(&writer, "\r\n");
+    respond_put(&writer, " ");
+    respond_put(&writer, rc_http_status_text(response->status));
+    respond_put(&writer, "\r\n");
     put_header(&writer, "Date: ", response->date);
     if (!bodyless) {
         put_header(&writer, "Content-Type: ", response->content_type);
-        put(&writer, "Content-Length: ");
+        respond_put(&writer, "Content-Length: ");
         put_number(&writer, response->body_bytes);
-        put(&writer, "\r\n");
+        respond_put(&writer, "\r\n");
     }
     if (response->status >= 200) {
-        put(&writer, response->keep_alive ? "Connection: keep-alive" : "Connection: close");
+        respond_put(&writer, response->keep_alive ? "Connection: keep-alive" : "Connection: close");
         /* What can be upgraded to is said in Upgrade, which is a matter of this connection alone (RFC 9110 7.8). */
-        put(&writer, response->status == 426 ? ", Upgrade\r\n" : "\r\n");
+        respond_put(&writer, response->status == 426 ? ", Upgrade\r\n" : "\r\n");
     }
     put_header(&writer, "Allow: ", response->allow);
     if (response->retry_after_s != 0) {
-        put(&writer, "Retry-After: ");
+        respond_put(&writer, "Retry-After: ");
         put_number(&writer, response->retry_after_s);
-        put(&writer, "\r\n");
+        respond_put(&writer, "\r\n");
     }
     if (response->status >= 200) {
         if (!response->cacheable) {
-            put(&writer, "Cache-Control: no-store\r\n");
+            respond_put(&writer, "Cache-Control: no-store\r\n");
         }
-        put(&writer, "X-Content-Type-Options: nosniff\r\n");
+        respond_put(&writer, "X-Content-Type-Options: nosniff\r\n");
     }
     if (response->headers != NULL) {
-        put(&writer, response->headers);
+        respond_put(&writer, response->headers);
     }
-    put(&writer, "\r\n");
+    respond_put(&writer, "\r\n");
     if (!bodyless && !response->head && response->body != NULL) {
         put_bytes(&writer, response->body, response->body_bytes);
     }
@@ -224,13 +224,13 @@ size_t rc_http_respond_error(char *buffer, size_t capacity, const struct rc_http
             text_bytes--;
         }
     }
-    put(&writer, "{\"error\":{\"code\":");
+    respond_put(&writer, "{\"error\":{\"code\":");
     put_number(&writer, response->status);
-    put(&writer, ",\"reason\":\"");
-    put(&writer, rc_http_status_reason(response->status));
-    put(&writer, "\",\"message\":\"");
+    respond_put(&writer, ",\"reason\":\"");
+    respond_put(&writer, rc_http_status_reason(response->status));
+    respond_put(&writer, "\",\"message\":\"");
     put_json_text(&writer, text, text_bytes);
-    put(&writer, "\"}}\n");
+    respond_put(&writer, "\"}}\n");
 
     struct rc_http_response answer = *response;
     answer.content_type = "application/json";

@@ -9,7 +9,7 @@
 #define KEY_BYTES 24u                               /* base64 of 16 bytes */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 1.3 */
 
-static int refuse(struct rc_http_upgrade *out, int status, const char *why, const char *headers)
+static int upgrade_refuse(struct rc_http_upgrade *out, int status, const char *why, const char *headers)
 {
     out->why = why;
     out->failure_headers = headers;
@@ -41,7 +41,7 @@ static bool key_is_sound(struct rc_http_view key)
 }
 
 /* SHA-1, looked up once for the process, which has one thread: looking it up costs more than these two blocks (0.4 of 0.7 us). */
-static bool sha1(const uint8_t *input, size_t bytes, uint8_t digest[20])
+static bool upgrade_sha1(const uint8_t *input, size_t bytes, uint8_t digest[20])
 {
     static EVP_MD *method;
     static EVP_MD_CTX *hash;
@@ -63,7 +63,7 @@ static bool compute_accept(struct rc_http_view key, char accept[RC_HTTP_ACCEPT_B
 
     memcpy(input, key.text, KEY_BYTES);
     memcpy(input + KEY_BYTES, GUID, sizeof(GUID) - 1);
-    return sha1(input, sizeof(input), digest) &&
+    return upgrade_sha1(input, sizeof(input), digest) &&
            EVP_EncodeBlock((unsigned char *)accept, digest, sizeof(digest)) == (int)RC_HTTP_ACCEPT_BYTES;
 }
 
@@ -100,7 +100,7 @@ static void skip_space(struct rc_http_view *rest)
     }
 }
 
-static struct rc_http_view take(struct rc_http_view *rest, size_t n)
+static struct rc_http_view upgrade_take(struct rc_http_view *rest, size_t n)
 {
     struct rc_http_view taken = {rest->text, n};
     rest->text += n;
@@ -115,7 +115,7 @@ static bool take_token(struct rc_http_view *rest, struct rc_http_view *token)
     while (n < rest->bytes && rc_http_view_is_token((struct rc_http_view){rest->text + n, 1})) {
         n++;
     }
-    *token = take(rest, n);
+    *token = upgrade_take(rest, n);
     skip_space(rest);
     return n != 0;
 }
@@ -125,7 +125,7 @@ static bool take_byte(struct rc_http_view *rest, char byte)
     if (rest->bytes == 0 || rest->text[0] != byte) {
         return false;
     }
-    take(rest, 1);
+    upgrade_take(rest, 1);
     return true;
 }
 
@@ -140,14 +140,14 @@ static bool take_value(struct rc_http_view *rest, struct rc_http_view *value)
     if (end == NULL) {
         return false;
     }
-    *value = take(rest, (size_t)(end - rest->text));
-    take(rest, 1);
+    *value = upgrade_take(rest, (size_t)(end - rest->text));
+    upgrade_take(rest, 1);
     skip_space(rest);
     return rc_http_view_is_token(*value);
 }
 
 /* One offer: name *( ";" name [ "=" value ] ). 1 = read, 0 = more parameters than we keep, -400. */
-static int read_offer(struct rc_http_view offer, struct rc_http_extension *out)
+static int upgrade_read_offer(struct rc_http_view offer, struct rc_http_extension *out)
 {
     bool fits = true;
 
@@ -184,7 +184,7 @@ int rc_http_upgrade_extensions(const struct rc_http_request *request, struct rc_
     while ((value = rc_http_header_next(request, "sec-websocket-extensions", &index)) != NULL) {
         struct rc_http_view list = *value, element;
         while (rc_http_list_next(&list, &element)) {
-            int outcome = read_offer(element, &offer);
+            int outcome = upgrade_read_offer(element, &offer);
             if (outcome < 0) {
                 return outcome;
             }
@@ -212,57 +212,58 @@ int rc_http_upgrade_check(const struct rc_http_request *request, const struct rc
     memset(out, 0, sizeof(*out));
     out->failure_headers = "";
     if (request->method != RC_HTTP_GET) {
-        return refuse(out, 405, "a WebSocket is opened with GET", "Allow: GET\r\n");
+        return upgrade_refuse(out, 405, "a WebSocket is opened with GET", "Allow: GET\r\n");
     }
     if (!rc_http_upgrade_wanted(request)) {
-        return refuse(out, 426, "this is a WebSocket end point", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+        return upgrade_refuse(out, 426, "this is a WebSocket end point",
+                              "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     }
     if (request->version != RC_HTTP_1_1) {
-        return refuse(out, 400, "a WebSocket needs HTTP/1.1", "");
+        return upgrade_refuse(out, 400, "a WebSocket needs HTTP/1.1", "");
     }
     if (!rc_http_header_has_token(request, "connection", "upgrade")) {
-        return refuse(out, 400, "the Connection header does not say Upgrade", "");
+        return upgrade_refuse(out, 400, "the Connection header does not say Upgrade", "");
     }
     if (request->chunked || request->content_length != 0) {
-        return refuse(out, 400, "a handshake has no body", "");
+        return upgrade_refuse(out, 400, "a handshake has no body", "");
     }
 
     const struct rc_http_view *version = only_header(request, "sec-websocket-version", &repeated);
     if (repeated) {
-        return refuse(out, 400, "more than one Sec-WebSocket-Version", version_headers);
+        return upgrade_refuse(out, 400, "more than one Sec-WebSocket-Version", version_headers);
     }
     if (version == NULL || !rc_http_view_equals(*version, "13")) {
-        return refuse(out, 426, "only version 13 of the WebSocket protocol is spoken here",
-                      "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+        return upgrade_refuse(out, 426, "only version 13 of the WebSocket protocol is spoken here",
+                              "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     }
     const struct rc_http_view *key = only_header(request, "sec-websocket-key", &repeated);
     if (key == NULL || !key_is_sound(*key)) {
-        return refuse(out, 400, "Sec-WebSocket-Key is not one base64 text of 16 bytes", "");
+        return upgrade_refuse(out, 400, "Sec-WebSocket-Key is not one base64 text of 16 bytes", "");
     }
     const struct rc_http_view *origin = only_header(request, "origin", &repeated);
     if (repeated) {
-        return refuse(out, 400, "more than one Origin", "");
+        return upgrade_refuse(out, 400, "more than one Origin", "");
     }
     if (origin != NULL) {
         out->has_origin = true;
         out->origin = *origin;
     }
     if (!choose_subprotocol(request, policy, out)) {
-        return refuse(out, 400, "malformed Sec-WebSocket-Protocol", "");
+        return upgrade_refuse(out, 400, "malformed Sec-WebSocket-Protocol", "");
     }
     int offers = rc_http_upgrade_extensions(request, out->extensions, RC_HTTP_EXTENSIONS_MAX);
     if (offers < 0) {
-        return refuse(out, 400, "malformed Sec-WebSocket-Extensions", "");
+        return upgrade_refuse(out, 400, "malformed Sec-WebSocket-Extensions", "");
     }
     out->extension_count = (uint32_t)offers;
     if (!compute_accept(*key, out->accept)) {
-        return refuse(out, 500, "SHA-1 is not available", "");
+        return upgrade_refuse(out, 500, "SHA-1 is not available", "");
     }
     return 0;
 }
 
 /* Appends and returns the new length, capacity + 1 (which no later text undoes) when there is no room. */
-static size_t append(char *buffer, size_t capacity, size_t at, const char *text)
+static size_t upgrade_append(char *buffer, size_t capacity, size_t at, const char *text)
 {
     size_t n = strlen(text);
     if (at > capacity || n > capacity - at) {
@@ -274,18 +275,18 @@ static size_t append(char *buffer, size_t capacity, size_t at, const char *text)
 
 size_t rc_http_upgrade_response(const struct rc_http_upgrade *upgrade, char *buffer, size_t capacity)
 {
-    size_t at = append(buffer, capacity, 0,
-                       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Accept: ");
-    at = append(buffer, capacity, at, upgrade->accept);
+    size_t at = upgrade_append(buffer, capacity, 0,
+                               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Accept: ");
+    at = upgrade_append(buffer, capacity, at, upgrade->accept);
     if (upgrade->subprotocol != NULL) {
-        at = append(buffer, capacity, at, "\r\nSec-WebSocket-Protocol: ");
-        at = append(buffer, capacity, at, upgrade->subprotocol);
+        at = upgrade_append(buffer, capacity, at, "\r\nSec-WebSocket-Protocol: ");
+        at = upgrade_append(buffer, capacity, at, upgrade->subprotocol);
     }
     if (upgrade->extension_response != NULL) {
-        at = append(buffer, capacity, at, "\r\nSec-WebSocket-Extensions: ");
-        at = append(buffer, capacity, at, upgrade->extension_response);
+        at = upgrade_append(buffer, capacity, at, "\r\nSec-WebSocket-Extensions: ");
+        at = upgrade_append(buffer, capacity, at, upgrade->extension_response);
     }
-    at = append(buffer, capacity, at, "\r\n\r\n");
+    at = upgrade_append(buffer, capacity, at, "\r\n\r\n");
     return at > capacity ? 0 : at;
 }

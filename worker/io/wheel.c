@@ -89,7 +89,7 @@ void rc_wheel_set(struct rc_wheel *wheel, uint32_t index, uint32_t deadline_ds)
 }
 
 /* A turn begins: what is due in it goes to its tick, what is due whole rounds of far buckets later stays. */
-static void spread(struct rc_wheel *wheel, uint32_t turn)
+static void wheel_spread(struct rc_wheel *wheel, uint32_t turn)
 {
     uint32_t index = wheel->buckets[far_bucket(turn)];
     while (index != RC_WHEEL_NONE) {
@@ -114,7 +114,7 @@ uint32_t rc_wheel_expire(struct rc_wheel *wheel, uint32_t now_ds)
             break;
         }
         if (tick / RC_WHEEL_TURN != wheel->turn) {
-            spread(wheel, tick / RC_WHEEL_TURN);
+            wheel_spread(wheel, tick / RC_WHEEL_TURN);
         }
         const uint32_t index = wheel->buckets[tick % RC_WHEEL_TURN];
         if (index != RC_WHEEL_NONE) {

@@ -409,7 +409,7 @@ static int native_decode(struct rc_reader *reader, struct rc_operation *operatio
 /* The longest sum of an event's fixed texts, the code and two numbers. */
 #define FIXED_BYTES_MAX 192
 
-static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
+static inline uint8_t *native_put(uint8_t *out, struct rc_span bytes)
 {
     if (bytes.count != 0) {
         memcpy(out, bytes.bytes, bytes.count);
@@ -417,7 +417,7 @@ static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
     return out + bytes.count;
 }
 
-#define PUT(out, literal) put((out), RC_SPAN(literal))
+#define PUT(out, literal) native_put((out), RC_SPAN(literal))
 
 static uint8_t *put_string(uint8_t *out, struct rc_span text)
 {
@@ -432,7 +432,7 @@ static uint8_t *put_number(uint8_t *out, uint64_t number)
 static inline uint8_t *put_channel(uint8_t *out, const struct rc_event *event)
 {
     if (event->channel_json.count != 0) {
-        return put(out, event->channel_json);
+        return native_put(out, event->channel_json);
     }
     return put_string(out, event->channel);
 }
@@ -504,7 +504,7 @@ static uint8_t *put_id(uint8_t *out, struct rc_span id)
     if (id.count == 0) {
         return out;
     }
-    return put(PUT(out, ",\"id\":"), id);
+    return native_put(PUT(out, ",\"id\":"), id);
 }
 
 static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
@@ -513,7 +513,7 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     out = PUT(out, ",\"code\":");
     out = put_number(out, (uint64_t)event->code);
     out = PUT(out, ",\"reason\":\"");
-    out = put(out, rc_span_text(rc_code_reason(event->code)));
+    out = native_put(out, rc_span_text(rc_code_reason(event->code)));
     out = PUT(out, "\",\"message\":");
     out = put_string(out, event->message);
     if (event->channel.count != 0 || event->channel_json.count != 0) {
@@ -569,7 +569,7 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_string(PUT(out, ",\"from\":"), event->from);
     }
-    return put(PUT(out, ",\"data\":"), event->data);
+    return native_put(PUT(out, ",\"data\":"), event->data);
 }
 
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out)

@@ -14,12 +14,12 @@
 
 #include "common/base/span.h"
 #include "worker/proto/codec.h"
+#include "worker/proto/native_binary.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_NATIVE_VERSION 1
 #define RC_NATIVE_SUBPROTOCOL "ringcast.v1"
 #define RC_NATIVE_SUBPROTOCOL_BINARY "ringcast.v1.binary"
 

@@ -160,8 +160,8 @@ static int id_token_take(struct rest *rest, struct rc_span *id, struct rc_operat
 }
 
 /* Makes the JSON token that the rest of the broker echoes, in the scratch area where the message does not hold it. */
-static int id_take(struct rc_reader *reader, unsigned flags, struct rest *rest, struct rc_span *id,
-                   struct rc_operation_error *error)
+static int binary_id_take(struct rc_reader *reader, unsigned flags, struct rest *rest, struct rc_span *id,
+                          struct rc_operation_error *error)
 {
     switch (flags & RC_NATIVE_BINARY_ID_MASK) {
     case RC_NATIVE_BINARY_ID_NUMBER:
@@ -175,7 +175,7 @@ static int id_take(struct rc_reader *reader, unsigned flags, struct rest *rest, 
     }
 }
 
-static int exclude_take(struct rest *rest, struct rc_operation *operation, struct rc_operation_error *error)
+static int binary_exclude_take(struct rest *rest, struct rc_operation *operation, struct rc_operation_error *error)
 {
     uint64_t count;
 
@@ -241,7 +241,7 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
         failed = text_take(rest, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     }
     if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0) {
-        failed = exclude_take(rest, operation, error);
+        failed = binary_exclude_take(rest, operation, error);
     }
     if (failed == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
         if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX) {
@@ -261,8 +261,8 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
 }
 
 /* One operation without its length. 1 or -EBADMSG. */
-static int operation_read(struct rc_reader *reader, struct rc_span bytes, struct rc_operation *operation,
-                          struct rc_operation_error *error)
+static int binary_operation_read(struct rc_reader *reader, struct rc_span bytes, struct rc_operation *operation,
+                                 struct rc_operation_error *error)
 {
     struct rest rest;
     unsigned type, flags;
@@ -280,7 +280,7 @@ static int operation_read(struct rc_reader *reader, struct rc_span bytes, struct
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "type 0x%02x is not one of the operations", type);
     }
 
-    failed = id_take(reader, flags, &rest, &error->id, error);
+    failed = binary_id_take(reader, flags, &rest, &error->id, error);
     if (failed < 0) {
         return failed;
     }
@@ -294,7 +294,7 @@ static int operation_read(struct rc_reader *reader, struct rc_span bytes, struct
 }
 
 /* Adds up the lengths of a whole batch before anything of it is given out. 0 or -EBADMSG. */
-static int batch_check(struct rc_span frame, struct rc_operation_error *error)
+static int binary_batch_check(struct rc_span frame, struct rc_operation_error *error)
 {
     struct rest rest = {.at = frame.bytes + 1, .end = frame.bytes + frame.count};
     struct rc_span bytes;
@@ -324,10 +324,10 @@ int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operati
         reader->started = true;
         if (frame.count == 0 || frame.bytes[0] != RC_NATIVE_BINARY_BATCH) {
             reader->ended = true;
-            return operation_read(reader, frame, operation, error);
+            return binary_operation_read(reader, frame, operation, error);
         }
         error->id = rc_span_of(NULL, 0);
-        if (batch_check(frame, error) < 0) {
+        if (binary_batch_check(frame, error) < 0) {
             reader->ended = true;
             return -EBADMSG;
         }
@@ -339,7 +339,7 @@ int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operati
         return 0;
     }
     reader->at = (size_t)(rest.at - frame.bytes);
-    return operation_read(reader, bytes, operation, error);
+    return binary_operation_read(reader, bytes, operation, error);
 }
 
 /* ------------------------------------------------------------------------------------------------------ encoding */
@@ -354,7 +354,7 @@ static inline uint8_t *put_varint(uint8_t *out, uint64_t number)
     return out;
 }
 
-static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
+static inline uint8_t *binary_put(uint8_t *out, struct rc_span bytes)
 {
     if (bytes.count != 0) {
         memcpy(out, bytes.bytes, bytes.count);
@@ -364,7 +364,7 @@ static inline uint8_t *put(uint8_t *out, struct rc_span bytes)
 
 static inline uint8_t *put_counted(uint8_t *out, struct rc_span bytes)
 {
-    return put(put_varint(out, bytes.count), bytes);
+    return binary_put(put_varint(out, bytes.count), bytes);
 }
 
 /* How an id token is written: a number that fits, a string that needs no escapes, or the token itself. */
@@ -402,7 +402,7 @@ static uint8_t *put_answer(uint8_t *out, enum rc_native_binary_type type, unsign
 }
 
 /* Lengths of ids are one or two bytes, and all but the first have a comma before them here. */
-static size_t members_bytes_max(const struct rc_presence_list *list)
+static size_t binary_members_bytes_max(const struct rc_presence_list *list)
 {
     struct rc_span rest = list->entries;
     struct rc_query_entry entry;
@@ -430,13 +430,13 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
                strlen(rc_code_reason(event->code)) + event->message.count;
     case RC_EVENT_PRESENCE:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 3 * VARINT_BYTES_MAX +
-               members_bytes_max(event->presence);
+               binary_members_bytes_max(event->presence);
     default:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count;
     }
 }
 
-static uint8_t *put_welcome(uint8_t *out, const struct rc_welcome *welcome)
+static uint8_t *binary_put_welcome(uint8_t *out, const struct rc_welcome *welcome)
 {
     *out++ = RC_NATIVE_BINARY_WELCOME;
     *out++ = welcome->user.count != 0 ? RC_NATIVE_BINARY_USER : 0;
@@ -448,7 +448,7 @@ static uint8_t *put_welcome(uint8_t *out, const struct rc_welcome *welcome)
     return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
 }
 
-static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
+static uint8_t *binary_put_error(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = event->channel.count != 0 ? RC_NATIVE_BINARY_CHANNEL : 0;
 
@@ -458,10 +458,10 @@ static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
     if (event->channel.count != 0) {
         out = put_counted(out, event->channel);
     }
-    return put(out, event->message);
+    return binary_put(out, event->message);
 }
 
-static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
+static uint8_t *binary_put_presence(uint8_t *out, const struct rc_event *event)
 {
     const struct rc_presence_list *list = event->presence;
     unsigned flags = (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
@@ -492,7 +492,7 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
     return out;
 }
 
-static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
+static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
                      (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U);
@@ -505,7 +505,7 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_counted(out, event->from);
     }
-    return put(out, event->data);
+    return binary_put(out, event->data);
 }
 
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
@@ -515,10 +515,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
-        out = put_delivery(out, event);
+        out = binary_put_delivery(out, event);
         break;
     case RC_EVENT_WELCOME:
-        out = put_welcome(out, event->welcome);
+        out = binary_put_welcome(out, event->welcome);
         break;
     case RC_EVENT_SUBSCRIBED:
         out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, event->local ? RC_NATIVE_BINARY_LOCAL : 0, event->id);
@@ -541,10 +541,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         out = put_answer(out, RC_NATIVE_BINARY_PONG, 0, event->id);
         break;
     case RC_EVENT_PRESENCE:
-        out = put_presence(out, event);
+        out = binary_put_presence(out, event);
         break;
     case RC_EVENT_ERROR:
-        out = put_error(out, event);
+        out = binary_put_error(out, event);
         break;
     case RC_EVENT_GAP:
         *out++ = RC_NATIVE_BINARY_GAP;

@@ -11,11 +11,13 @@
 #define RC_WORKER_PROTO_NATIVE_BINARY_H
 
 #include "common/base/span.h"
-#include "worker/proto/native.h"
+#include "worker/proto/codec.h"
 #include "worker/proto/operation.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define RC_NATIVE_VERSION 1 /* of the protocol, in both forms */
 
 enum rc_native_binary_type {
     RC_NATIVE_BINARY_SUBSCRIBE = 0x01, /* client to server; answers have 0x40 set */

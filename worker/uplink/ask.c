@@ -39,7 +39,7 @@ void rc_asks_close(struct rc_asks *asks)
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
-static int allocate(struct rc_asks *asks)
+static int ask_allocate(struct rc_asks *asks)
 {
     asks->items = calloc(RC_ASKS_MAX, sizeof(*asks->items));
     if (asks->items == NULL) {
@@ -53,7 +53,7 @@ static int allocate(struct rc_asks *asks)
 }
 
 /* Puts an entry where it is due: nearly always at the end, since there are few different times. */
-static void enlist(struct rc_asks *asks, uint32_t number)
+static void ask_enlist(struct rc_asks *asks, uint32_t number)
 {
     struct rc_ask *ask = &asks->items[number - 1];
     uint32_t before = asks->last;
@@ -67,7 +67,7 @@ static void enlist(struct rc_asks *asks, uint32_t number)
 }
 
 /* The entry is free afterwards; what it was. */
-static struct rc_ask take(struct rc_asks *asks, struct rc_ask *ask)
+static struct rc_ask ask_take(struct rc_asks *asks, struct rc_ask *ask)
 {
     const struct rc_ask was = *ask;
     *(was.previous == 0 ? &asks->first : &asks->items[was.previous - 1].next) = was.next;
@@ -78,7 +78,7 @@ static struct rc_ask take(struct rc_asks *asks, struct rc_ask *ask)
     return was;
 }
 
-static struct rc_ask *find(const struct rc_asks *asks, uint64_t token)
+static struct rc_ask *ask_find(const struct rc_asks *asks, uint64_t token)
 {
     struct rc_ask *ask = asks->items == NULL ? NULL : &asks->items[token % RC_ASKS_MAX];
     return ask != NULL && ask->asker != NULL && ask->token == token ? ask : NULL;
@@ -89,7 +89,7 @@ static struct rc_ask *find(const struct rc_asks *asks, uint64_t token)
 int rc_asks_begin(struct rc_asks *asks, const struct rc_asker *asker, void *context, const struct rc_client_ref *client,
                   struct rc_span id, uint64_t *token)
 {
-    if (asks->items == NULL && allocate(asks) < 0) {
+    if (asks->items == NULL && ask_allocate(asks) < 0) {
         return -ENOMEM;
     }
     if (asks->counts[asker->kind] == RC_ASKS_OF_KIND_MAX) {
@@ -113,16 +113,16 @@ int rc_asks_begin(struct rc_asks *asks, const struct rc_asker *asker, void *cont
         memcpy(ask->id, id.bytes, id.count);
     }
     asks->counts[asker->kind]++;
-    enlist(asks, number);
+    ask_enlist(asks, number);
     *token = ask->token;
     return 0;
 }
 
 void rc_asks_end(struct rc_asks *asks, uint64_t token)
 {
-    struct rc_ask *ask = find(asks, token);
+    struct rc_ask *ask = ask_find(asks, token);
     if (ask != NULL) {
-        (void)take(asks, ask);
+        (void)ask_take(asks, ask);
     }
 }
 
@@ -149,12 +149,12 @@ void rc_asks_answered(struct rc_asks *asks, enum rc_record_type type, const stru
         }
         token = (uint64_t)tag.serial << 32 | tag.index;
     }
-    struct rc_ask *ask = find(asks, token);
+    struct rc_ask *ask = ask_find(asks, token);
     if (ask == NULL || (ask->asker->kind == RC_ASK_API) != tagged) {
         return; /* too late, or a relay answered what its predecessor had answered already */
     }
     if (ask->asker->once) {
-        const struct rc_ask was = take(asks, ask);
+        const struct rc_ask was = ask_take(asks, ask);
         was.asker->answered(&was, type, view);
     } else {
         ask->asker->answered(ask, type, view);
@@ -167,7 +167,7 @@ static void expire_replaced(struct rc_asks *asks, uint32_t generation)
     for (uint32_t i = 0; i < RC_ASKS_MAX; i++) {
         struct rc_ask *ask = &asks->items[i];
         if (ask->asker != NULL && ask->asker->of_relay && ask->relay_generation != generation) {
-            const struct rc_ask was = take(asks, ask);
+            const struct rc_ask was = ask_take(asks, ask);
             was.asker->unanswered(&was, RC_ASK_REPLACED);
         }
     }
@@ -184,7 +184,7 @@ void rc_asks_expire(struct rc_asks *asks)
         expire_replaced(asks, generation);
     }
     while (asks->first != 0 && asks->items[asks->first - 1].due_ms <= now_ms(asks)) {
-        const struct rc_ask was = take(asks, &asks->items[asks->first - 1]);
+        const struct rc_ask was = ask_take(asks, &asks->items[asks->first - 1]);
         was.asker->unanswered(&was, RC_ASK_LATE);
     }
 }

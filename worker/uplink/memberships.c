@@ -17,7 +17,7 @@ struct queued {
     /* followed by channel and user */
 };
 
-static bool wanted(const struct rc_memberships *members, const struct rc_channel *channel)
+static bool member_wanted(const struct rc_memberships *members, const struct rc_channel *channel)
 {
     const struct rc_config *config = members->config;
     const struct rc_config_namespace *policy = &config->namespaces[channel->namespace];
@@ -79,8 +79,8 @@ static bool queue_reserve(struct rc_memberships *members, uint32_t bytes)
     return true;
 }
 
-static void enqueue(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
-                    struct rc_span user, bool joined)
+static void member_enqueue(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
+                           struct rc_span user, bool joined)
 {
     const struct queued head = {
         .ref = *ref, .joined = joined, .channel_bytes = (uint8_t)channel.count, .user_bytes = (uint8_t)user.count};
@@ -132,7 +132,7 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     const struct rc_truth *truth = members->truth;
     const struct rc_client *client = rc_truth_client(truth, index);
     const struct rc_channel *channel = rc_truth_channel(truth, channel_index);
-    if (client->random == 0 || !wanted(members, channel)) {
+    if (client->random == 0 || !member_wanted(members, channel)) {
         return;
     }
     if (members->telling && !joined && index == members->next_client) {
@@ -142,7 +142,7 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     const struct rc_span name = rc_truth_channel_name(members->truth, channel);
     const struct rc_span user = user_of(members, client);
     if (members->queue != NULL || write_change(members, &ref, name, user, joined) < 0) {
-        enqueue(members, &ref, name, user, joined);
+        member_enqueue(members, &ref, name, user, joined);
     }
 }
 
@@ -164,7 +164,7 @@ static int tell_client(struct rc_memberships *members, uint32_t index)
         const struct rc_subscription *subscription = rc_truth_subscription(truth, at);
         const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
         at = subscription->next;
-        if (place < members->next_subscription || !wanted(members, channel)) {
+        if (place < members->next_subscription || !member_wanted(members, channel)) {
             continue;
         }
         if (write_change(members, &ref, rc_truth_channel_name(members->truth, channel), user_of(members, client),

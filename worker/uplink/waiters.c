@@ -27,7 +27,7 @@ void rc_waiters_close(struct rc_waiters *waiters)
 }
 
 /* Between two that stand next to each other, or at an end. */
-static void insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous, uint32_t next)
+static void waiter_insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous, uint32_t next)
 {
     struct rc_socket *socket = &waiters->truth->sockets[index];
     RC_ASSERT(!(socket->flags & RC_SOCKET_WAITS_UPLINK));
@@ -41,14 +41,14 @@ static void insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous
 void rc_waiters_add(struct rc_waiters *waiters, uint32_t index)
 {
     if (!(waiters->truth->sockets[index].flags & RC_SOCKET_WAITS_UPLINK)) {
-        insert(waiters, index, waiters->last, RC_WAITERS_NOBODY);
+        waiter_insert(waiters, index, waiters->last, RC_WAITERS_NOBODY);
     }
 }
 
 void rc_waiters_add_first(struct rc_waiters *waiters, uint32_t index)
 {
     rc_waiters_remove(waiters, index);
-    insert(waiters, index, RC_WAITERS_NOBODY, waiters->first);
+    waiter_insert(waiters, index, RC_WAITERS_NOBODY, waiters->first);
 }
 
 void rc_waiters_remove(struct rc_waiters *waiters, uint32_t index)

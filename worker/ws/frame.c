@@ -26,7 +26,7 @@ size_t rc_ws_header_write(uint8_t *out, bool fin, uint8_t opcode, uint8_t rsv, u
     return 10;
 }
 
-static int broken(const char **why, const char *sentence)
+static int frame_broken(const char **why, const char *sentence)
 {
     *why = sentence;
     return -EPROTO;
@@ -39,13 +39,13 @@ static int check_start(const uint8_t *in, size_t n, const char **why)
     bool control = opcode & 0x8;
 
     if ((opcode & 0x7) > 2) {
-        return broken(why, "reserved opcode");
+        return frame_broken(why, "reserved opcode");
     }
     if (control && !(in[0] & 0x80)) {
-        return broken(why, "fragmented control frame");
+        return frame_broken(why, "fragmented control frame");
     }
     if (n >= 2 && control && (in[1] & 0x7F) > RC_WS_CONTROL_PAYLOAD_MAX) {
-        return broken(why, "control frame longer than 125 bytes");
+        return frame_broken(why, "control frame longer than 125 bytes");
     }
     return 0;
 }
@@ -54,13 +54,13 @@ static int check_start(const uint8_t *in, size_t n, const char **why)
 static int check_length(const uint8_t *in, size_t have, uint8_t code, const char **why)
 {
     if (code == 127 && have >= 1 && (in[2] & 0x80)) {
-        return broken(why, "payload length with the top bit set");
+        return frame_broken(why, "payload length with the top bit set");
     }
     if (code == 126 && have >= 2 && in[2] == 0 && in[3] <= 125) {
-        return broken(why, "payload length not in its shortest form");
+        return frame_broken(why, "payload length not in its shortest form");
     }
     if (code == 127 && have >= 6 && !(in[2] | in[3] | in[4] | in[5] | in[6] | in[7])) {
-        return broken(why, "payload length not in its shortest form");
+        return frame_broken(why, "payload length not in its shortest form");
     }
     return 0;
 }

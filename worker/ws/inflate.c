@@ -99,7 +99,7 @@ enum { FED, STREAM_END };
  * Inflates until the input given is used up, or a block that says it is the last has ended. FED, STREAM_END, or the
  * error.
  */
-static int feed(z_stream *stream, struct output *output)
+static int inflate_feed(z_stream *stream, struct output *output)
 {
     for (;;) {
         uint8_t excess = 0;
@@ -143,7 +143,7 @@ static int feed_part(z_stream *stream, struct output *output, const uint8_t *in,
         const uInt piece = (uInt)(n < PIECE_BYTES ? n : PIECE_BYTES);
         stream->next_in = (Bytef *)(uintptr_t)in;
         stream->avail_in = piece;
-        const int rc = feed(stream, output);
+        const int rc = inflate_feed(stream, output);
         if (rc < 0) {
             return rc;
         }

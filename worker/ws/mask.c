@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The key as it applies to a payload that starts at `phase`: byte 0 in memory is key byte `phase`. */
-static uint32_t rotated(uint32_t key, size_t phase)
+static uint32_t mask_rotated(uint32_t key, size_t phase)
 {
     unsigned bits = (unsigned)(phase & 3) * 8;
     if (bits == 0) {
@@ -22,7 +22,7 @@ static uint32_t rotated(uint32_t key, size_t phase)
 
 void rc_ws_mask(uint8_t *bytes, size_t n, uint32_t key, size_t phase)
 {
-    uint32_t key4 = rotated(key, phase);
+    uint32_t key4 = mask_rotated(key, phase);
     uint64_t key8 = (uint64_t)key4 << 32 | key4;
 
     /* memcpy is the load and store that may be unaligned; four words a round become vector instructions. */

@@ -12,7 +12,8 @@
 /* What a buffer grows to beyond twice the bytes that arrived. */
 #define GROWTH_BYTES 4096u
 
-static void fail(struct rc_ws_receiver *receiver, struct rc_ws_event *event, uint16_t close_code, const char *reason)
+static void receive_fail(struct rc_ws_receiver *receiver, struct rc_ws_event *event, uint16_t close_code,
+                         const char *reason)
 {
     receiver->state = RC_WS_RECEIVER_CLOSED;
     event->type = RC_WS_EVENT_ERROR;
@@ -82,7 +83,7 @@ static bool open_frame(struct rc_ws_receiver *receiver, const struct rc_ws_heade
         receiver->control_bytes = 0;
     }
     if (wrong != NULL) {
-        fail(receiver, event, code, wrong);
+        receive_fail(receiver, event, code, wrong);
         return false;
     }
     receiver->frame_bytes_left = header->payload_bytes;
@@ -113,7 +114,7 @@ static size_t take_header(struct rc_ws_receiver *receiver, const uint8_t *bytes,
     }
     int header_bytes = rc_ws_header_read(in, in_bytes, &header, &why);
     if (RC_UNLIKELY(header_bytes < 0)) {
-        fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, why);
+        receive_fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, why);
         return n;
     }
     if (RC_UNLIKELY(header_bytes == 0)) {
@@ -132,8 +133,8 @@ static size_t take_header(struct rc_ws_receiver *receiver, const uint8_t *bytes,
  * Appends to the message's buffer and returns its start, or NULL. A claimed length only ever makes the buffer smaller
  * than its geometric growth, so what a peer can make us hold is bounded by what it sent.
  */
-static uint8_t *append(struct rc_ws_receiver *receiver, const uint8_t *bytes, size_t n,
-                       const struct rc_ws_limits *limits, const struct rc_ws_buffer_ops *buffer)
+static uint8_t *receive_append(struct rc_ws_receiver *receiver, const uint8_t *bytes, size_t n,
+                               const struct rc_ws_limits *limits, const struct rc_ws_buffer_ops *buffer)
 {
     uint64_t needed = receiver->message_bytes + n;
 
@@ -153,10 +154,10 @@ static uint8_t *append(struct rc_ws_receiver *receiver, const uint8_t *bytes, si
     return start;
 }
 
-static void deliver(struct rc_ws_receiver *receiver, uint8_t *payload, size_t bytes, struct rc_ws_event *event)
+static void receive_deliver(struct rc_ws_receiver *receiver, uint8_t *payload, size_t bytes, struct rc_ws_event *event)
 {
     if (!rc_utf8_complete(receiver->utf8)) {
-        fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "text ends inside a code point");
+        receive_fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "text ends inside a code point");
         return;
     }
     event->type = RC_WS_EVENT_MESSAGE;
@@ -181,24 +182,24 @@ static size_t take_payload(struct rc_ws_receiver *receiver, uint8_t *bytes, size
         rc_ws_mask(bytes, take, receiver->key, receiver->phase);
     }
     if (receiver->opcode == RC_WS_TEXT && !receiver->compressed && rc_utf8_feed(&receiver->utf8, bytes, take) < 0) {
-        fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "text is not UTF-8");
+        receive_fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "text is not UTF-8");
         return n;
     }
 
     if (RC_LIKELY(message_complete && receiver->message_bytes == 0)) {
         receiver->state = RC_WS_RECEIVER_HEADER;
-        deliver(receiver, bytes, take, event);
+        receive_deliver(receiver, bytes, take, event);
     } else if (take != 0 || message_complete) {
-        uint8_t *start = append(receiver, bytes, take, limits, buffer);
+        uint8_t *start = receive_append(receiver, bytes, take, limits, buffer);
         if (start == NULL) {
-            fail(receiver, event, RC_WS_CLOSE_INTERNAL_ERROR, "out of memory for the message");
+            receive_fail(receiver, event, RC_WS_CLOSE_INTERNAL_ERROR, "out of memory for the message");
             return n;
         }
         if (frame_complete) {
             receiver->state = RC_WS_RECEIVER_HEADER;
         }
         if (message_complete) {
-            deliver(receiver, start, receiver->message_bytes, event);
+            receive_deliver(receiver, start, receiver->message_bytes, event);
         }
     } else if (frame_complete) {
         receiver->state = RC_WS_RECEIVER_HEADER;
@@ -214,16 +215,16 @@ static void close_event(struct rc_ws_receiver *receiver, uint8_t *payload, size_
     if (bytes == 0) {
         event->close_code = RC_WS_CLOSE_NO_STATUS;
     } else if (bytes == 1) {
-        fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, "close frame with half a code");
+        receive_fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, "close frame with half a code");
         return;
     } else {
         event->close_code = (uint16_t)(payload[0] << 8 | payload[1]);
         if (!rc_ws_close_code_valid_received(event->close_code)) {
-            fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, "close code that must not be sent");
+            receive_fail(receiver, event, RC_WS_CLOSE_PROTOCOL_ERROR, "close code that must not be sent");
             return;
         }
         if (!rc_utf8_valid(payload + 2, bytes - 2)) {
-            fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "close reason is not UTF-8");
+            receive_fail(receiver, event, RC_WS_CLOSE_INVALID_PAYLOAD, "close reason is not UTF-8");
             return;
         }
         payload += 2;

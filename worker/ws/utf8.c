@@ -103,7 +103,7 @@ enum {
     CARRY = TOO_SHORT | TOO_LONG | TWO_CONTINUATIONS, /* decided by the high halves alone */
 };
 
-SSSE3 static inline __m128i table(const uint8_t values[16])
+SSSE3 static inline __m128i utf8_table(const uint8_t values[16])
 {
     return _mm_loadu_si128((const __m128i *)(const void *)values);
 }
@@ -167,9 +167,10 @@ SSSE3 static inline __m128i block_errors(__m128i input, __m128i before)
     };
     const __m128i half = _mm_set1_epi8(0x0F);
     __m128i first = _mm_alignr_epi8(input, before, 15);
-    __m128i wrong = _mm_shuffle_epi8(table(first_high), _mm_and_si128(_mm_srli_epi16(first, 4), half));
-    wrong = _mm_and_si128(wrong, _mm_shuffle_epi8(table(first_low), _mm_and_si128(first, half)));
-    wrong = _mm_and_si128(wrong, _mm_shuffle_epi8(table(second_high), _mm_and_si128(_mm_srli_epi16(input, 4), half)));
+    __m128i wrong = _mm_shuffle_epi8(utf8_table(first_high), _mm_and_si128(_mm_srli_epi16(first, 4), half));
+    wrong = _mm_and_si128(wrong, _mm_shuffle_epi8(utf8_table(first_low), _mm_and_si128(first, half)));
+    wrong =
+        _mm_and_si128(wrong, _mm_shuffle_epi8(utf8_table(second_high), _mm_and_si128(_mm_srli_epi16(input, 4), half)));
 
     /* Two continuations in a row are right exactly where a three- or four-byte lead stands two or three before. */
     __m128i third = _mm_subs_epu8(_mm_alignr_epi8(input, before, 14), _mm_set1_epi8((char)(0xE0 - 0x80)));

@@ -3,7 +3,7 @@
  * client authors can rely on every byte of it; the rest asks for what is refused, and that every beginning of a good
  * message is refused without a look behind its end (each lies in a block of exactly its size).
  */
-#include "worker/proto/native_binary.h"
+#include "worker/proto/native.h"
 
 #include "common/base/check.h"
 #include "tests/support/native_codec.h"
