@@ -27,6 +27,6 @@ for (const attack of ATTACKS) {
     assert.ok(counted(NOTICED[attack]) >= 10, `${attack} was noticed: ${NOTICED[attack]} rose by ${counted(NOTICED[attack])}, ${JSON.stringify(did)}`);
     const end = await good.stop();
     assert.deepEqual([end.missing, end.disordered, end.gone], [0, 0, 0]);
-    assert.ok(end.published > 50);
+    assert.ok(end.published > 20, `${end.published} published`);
   });
 }
