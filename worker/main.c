@@ -1,7 +1,7 @@
 /*
  * ringcast-worker: clients' connections on one CPU. Started by the acceptor only; main() wires the modules and runs the loop.
  *
- *   wait (io) -> what came from clients (session) -> what came down (uplink, hub) -> turn (hub) -> tell the relay (uplink)
+ *   wait (io) -> what came from clients (client) -> what came down (uplink, hub) -> turn (hub) -> tell the relay (uplink)
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +18,7 @@
 #include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
 #include "worker/uplink/ask.h"
@@ -43,7 +44,8 @@ struct worker {
     struct rc_interests interests;
     struct rc_asks asks;
     struct rc_memberships memberships;
-    struct rc_sessions sessions;
+    struct rc_clients clients;
+    struct rc_websockets websockets;
     struct rc_api api;
     struct rc_overload overload;
     struct rc_metrics *metrics;
@@ -102,7 +104,7 @@ static void on_round(void *context)
     tell_relay(w);
 }
 
-/* io speaks to sessions, but for the two events that are the hub's; one context each. */
+/* io speaks to clients, but for the two events that are the hub's; one context each. */
 static struct rc_io_handlers io_handlers(void)
 {
     return (struct rc_io_handlers){
@@ -115,25 +117,25 @@ static struct rc_io_handlers io_handlers(void)
 static bool to_accepted(void *context, uint32_t socket, uint32_t listener)
 {
     struct worker *w = context;
-    return rc_session_accepted(&w->sessions, socket, listener);
+    return rc_socket_accepted(&w->clients, socket, listener);
 }
 
 static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct worker *w = context;
-    rc_session_received(&w->sessions, socket, bytes, count);
+    rc_socket_received(&w->clients, socket, bytes, count);
 }
 
 static int to_preface(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count, bool *done)
 {
     struct worker *w = context;
-    return rc_session_preface(&w->sessions, socket, bytes, count, done);
+    return rc_socket_preface(&w->clients, socket, bytes, count, done);
 }
 
 static void to_ended(void *context, uint32_t socket, int error)
 {
     struct worker *w = context;
-    rc_session_ended(&w->sessions, socket, error);
+    rc_socket_ended(&w->clients, socket, error);
 }
 
 static void to_writable(void *context, uint32_t socket)
@@ -152,19 +154,19 @@ static void to_short_send(void *context, const struct rc_packet *packet, const s
 static void to_timer(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_timer(&w->sessions, socket);
+    rc_socket_timer(&w->clients, socket);
 }
 
 static void to_plain_on_tls(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_plain_on_tls(&w->sessions, socket);
+    rc_socket_plain_on_tls(&w->clients, socket);
 }
 
 static void to_terminated(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_terminated(&w->sessions, socket);
+    rc_socket_terminated(&w->clients, socket);
 }
 
 static void to_interest_changed(void *context, uint32_t channel)
@@ -182,37 +184,37 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
 static void to_flushed(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_session_flushed(&w->sessions, client);
+    rc_client_flushed(&w->clients, client);
 }
 
 static void to_answered(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_answered(&w->sessions, socket);
+    rc_socket_answered(&w->clients, socket);
 }
 
 static void to_end(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_client_end(&w->sessions, client);
+    rc_client_end(&w->clients, client);
 }
 
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_session_replies_drained(&w->sessions, socket);
+    rc_socket_replies_drained(&w->clients, socket);
 }
 
 static void to_joined(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_session_joined(&w->sessions, client);
+    rc_client_joined(&w->clients, client);
 }
 
 static void to_subscribed(void *context, uint32_t client)
 {
     struct worker *w = context;
-    rc_session_subscribed(&w->sessions, client);
+    rc_client_subscribed(&w->clients, client);
 }
 
 static void to_call(void *context, const struct rc_envelope_view *view)
@@ -259,7 +261,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_log_set_level((enum rc_log_level)w->config->log.level);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
-        rc_sessions_reconfigure(&w->sessions, w->config);
+        rc_clients_reconfigure(&w->clients, w->config);
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
@@ -283,8 +285,8 @@ static void reset_gauges(struct rc_metrics *metrics)
 /* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
 static int open_uplink(struct worker *w, struct rc_err *err)
 {
-    struct rc_uplink_handlers handlers = rc_session_uplink_handlers(&w->sessions);
-    const struct rc_interests_handlers interest_handlers = rc_session_interests_handlers(&w->sessions);
+    struct rc_uplink_handlers handlers = rc_clients_uplink_handlers(&w->clients);
+    const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
     handlers.call = to_call;
     handlers.direct_called = to_direct_called;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
@@ -336,12 +338,15 @@ static int worker_start(struct worker *w, struct rc_err *err)
         rc = open_uplink(w, err);
     }
     if (rc == 0) {
-        rc = rc_sessions_open(&w->sessions, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink,
-                              &w->interests, &w->asks, w->metrics, (uint32_t)w->args.index);
+        rc = rc_clients_open(&w->clients, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, &w->interests,
+                             &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
-        rc_api_open(&w->api, &w->sessions);
-        rc_resources_add_routes(&w->api, &w->sessions.routes);
+        rc = rc_websockets_open(&w->websockets, &w->clients);
+    }
+    if (rc == 0) {
+        rc_api_open(&w->api, &w->clients);
+        rc_resources_add_routes(&w->api, &w->clients.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
@@ -352,7 +357,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
         w->io.steer = steer == MAP_FAILED ? NULL : (struct rc_steer_worker *)steer + w->args.index;
     }
     if (rc == 0) {
-        rc_overload_open(&w->overload, &w->io, &w->sessions, w->metrics, w->config);
+        rc_overload_open(&w->overload, &w->io, &w->clients, w->metrics, w->config);
     }
     return rc;
 }
@@ -370,7 +375,7 @@ static uint32_t sleep_ms(struct worker *w)
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
-        (!w->sessions.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
+        (!w->clients.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
         return 0;
     }
     return wait_ms;
@@ -398,10 +403,10 @@ static bool worker_ended(struct worker *w)
     if (!rc_hub_drain(&w->hub)) {
         return false; /* what min_interval held back goes before the good-byes */
     }
-    rc_sessions_drain(&w->sessions);
+    rc_clients_drain(&w->clients);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
-    return (w->sessions.connections == 0 && !rc_hub_pending(&w->hub) && !rc_sessions_answering(&w->sessions)) ||
+    return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -419,7 +424,7 @@ static void worker_run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
         rc_interests_ask_again(&w->interests);
-        rc_sessions_uplink_room(&w->sessions);
+        rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);
         rc_memberships_flush(&w->memberships);
         tell_relay(w);
@@ -476,7 +481,8 @@ int main(int argc, char **argv)
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);
-    rc_sessions_close(&worker.sessions);
+    rc_websockets_close(&worker.websockets);
+    rc_clients_close(&worker.clients);
     rc_api_close(&worker.api);
     rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);

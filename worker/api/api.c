@@ -20,7 +20,7 @@ void rc_api_close(struct rc_api *api)
 
 void rc_api_reconfigure(struct rc_api *api)
 {
-    const struct rc_config_list *keys = &api->sessions->config->http.api_keys;
+    const struct rc_config_list *keys = &api->clients->config->http.api_keys;
     api->digest_count = keys->count < RC_API_KEYS_MAX ? keys->count : RC_API_KEYS_MAX;
     for (uint32_t i = 0; i < api->digest_count; i++) {
         SHA256((const unsigned char *)keys->items[i].text, strlen(keys->items[i].text), api->digests[i]);
@@ -215,7 +215,7 @@ static const struct rc_route api_routes[] = {
     API_GET("instances", INSTANCES),
 };
 
-void rc_api_open(struct rc_api *api, struct rc_sessions *sessions)
+void rc_api_open(struct rc_api *api, struct rc_clients *clients)
 {
     const struct rc_route_set set = {.below = "/api/",
                                      .routes = api_routes,
@@ -224,8 +224,8 @@ void rc_api_open(struct rc_api *api, struct rc_sessions *sessions)
                                      .missing = "no such API call",
                                      .user = &api_user,
                                      .admit = api_admit};
-    *api = (struct rc_api){.sessions = sessions, .asks = sessions->asks};
+    *api = (struct rc_api){.clients = clients, .asks = clients->asks};
     rc_api_reconfigure(api);
     rc_api_take_sample(api, &api->sample);
-    rc_routes_add(&sessions->routes, &set);
+    rc_routes_add(&clients->routes, &set);
 }

@@ -136,8 +136,8 @@ struct rc_api_sample {
 };
 
 struct rc_api {
-    struct rc_sessions *sessions; /* borrowed */
-    struct rc_asks *asks;         /* borrowed */
+    struct rc_clients *clients; /* borrowed */
+    struct rc_asks *asks;       /* borrowed */
     uint32_t call_count;
     uint8_t caller[RC_API_DIGEST_BYTES];                   /* key of the request that was let in last */
     uint8_t digests[RC_API_KEYS_MAX][RC_API_DIGEST_BYTES]; /* SHA-256 of the keys in force */
@@ -152,7 +152,7 @@ struct rc_api {
 
 /* --- api.c --- */
 
-void rc_api_open(struct rc_api *api, struct rc_sessions *sessions);
+void rc_api_open(struct rc_api *api, struct rc_clients *clients);
 /* After the exchanges were closed. */
 void rc_api_close(struct rc_api *api);
 /* Other keys may be in force. */

@@ -24,7 +24,7 @@ struct question {
 static int ask_workers(struct rc_api_call *call, enum rc_call_operation operation, const struct question *question,
                        struct rc_api_fault *fault)
 {
-    struct rc_sessions *sessions = call->api->sessions;
+    struct rc_clients *clients = call->api->clients;
     uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + RC_CLIENT_ID_BYTES_MAX];
     const struct rc_call_head head = {.operation = (uint8_t)operation,
                                       .user_bytes = (uint8_t)question->user.count,
@@ -50,8 +50,8 @@ static int ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
         memcpy(data + used, question->foreign.bytes, question->foreign.count);
         used += question->foreign.count;
     }
-    struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
-                                             .origin = {.worker = (uint16_t)sessions->worker},
+    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
+                                             .origin = {.worker = (uint16_t)clients->worker},
                                              .target = question->client,
                                              .flags = RC_ENVELOPE_API,
                                              .data_bytes = (uint32_t)used,
@@ -60,7 +60,7 @@ static int ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
                                     .channel = (const char *)question->channel.bytes,
                                     .request_id = (const uint8_t *)&tag,
                                     .data = data};
-    if (rc_uplink_write(sessions->uplink, RC_UP_CALL, &view) < 0) {
+    if (rc_uplink_write(clients->uplink, RC_UP_CALL, &view) < 0) {
         return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
     }
     call->operation = operation;
@@ -74,7 +74,7 @@ static int ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
 static int read_whom(struct rc_api_call *call, const struct rc_json_value *members, struct question *question,
                      struct rc_api_fault *fault)
 {
-    const struct rc_control *control = call->api->sessions->control;
+    const struct rc_control *control = call->api->clients->control;
     const struct rc_json_value *client = &members[RC_API_CLIENT];
     const struct rc_json_value *user = &members[RC_API_USER];
     struct rc_span id;
@@ -98,7 +98,7 @@ static int read_whom(struct rc_api_call *call, const struct rc_json_value *membe
     case RC_CLIENT_ID_LOCAL:
         return 0;
     case RC_CLIENT_ID_FOREIGN:
-        if (call->api->sessions->config->redis.url.text[0] != '\0') {
+        if (call->api->clients->config->redis.url.text[0] != '\0') {
             question->client = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
             question->foreign = id;
             return 0;
@@ -352,7 +352,7 @@ static void ask_asked(struct rc_api_call *call, const struct rc_envelope_view *v
 {
     struct rc_api_fault fault;
     if (view->head.data_bytes != sizeof(call->asked)) {
-        rc_metric_add(call->api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        rc_metric_add(call->api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
     if (view->head.code == RC_CODE_NOT_FOUND) {
@@ -399,8 +399,7 @@ static bool keep_list(struct rc_api_call *call, const struct rc_reply_head *head
 /* Of a worker of this host: each replies once, though a relay that was started in between asks twice. */
 static bool count_reply(struct rc_api_call *call, uint32_t worker)
 {
-    if (worker >= call->api->sessions->control->worker_count ||
-        (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
+    if (worker >= call->api->clients->control->worker_count || (call->replied.bits[worker / 64] >> (worker % 64) & 1)) {
         return false;
     }
     call->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);

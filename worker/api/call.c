@@ -34,7 +34,7 @@ struct rc_api_call *rc_api_call_open(struct rc_api *api, struct rc_exchange *exc
     call->exchange = exchange;
     call->route = route;
     api->call_count++;
-    rc_metric_set(api->sessions->metrics, RC_METRIC_API_CALLS, api->call_count);
+    rc_metric_set(api->clients->metrics, RC_METRIC_API_CALLS, api->call_count);
     return call;
 }
 
@@ -73,7 +73,7 @@ void rc_api_call_close(struct rc_api_call *call)
     if (call->asking) {
         rc_asks_end(api->asks, call->token);
     }
-    rc_uplink_leave(api->sessions->uplink,
+    rc_uplink_leave(api->clients->uplink,
                     call->exchange->connection); /* what comes next on the connection does not wait */
     rc_api_release_body(call);
     for (uint32_t i = 0; i < call->list_count; i++) {
@@ -84,7 +84,7 @@ void rc_api_call_close(struct rc_api_call *call)
     free(call->sequences);
     free(call);
     api->call_count--;
-    rc_metric_set(api->sessions->metrics, RC_METRIC_API_CALLS, api->call_count);
+    rc_metric_set(api->clients->metrics, RC_METRIC_API_CALLS, api->call_count);
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static void call_answered(const struct rc_ask *ask, enum rc_record_type type, co
 {
     struct rc_api_call *call = ask->context;
     if (type == RC_DOWN_REPLY && view->head.data_bytes < sizeof(struct rc_reply_head)) {
-        rc_metric_add(call->api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        rc_metric_add(call->api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
     call->route->record(call, type, view);
@@ -105,7 +105,7 @@ static void call_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
     struct rc_api_fault fault;
     (void)why; /* only LATE: what it asks outlives a relay */
     call->asking = false;
-    rc_metric_add(call->api->sessions->metrics, RC_METRIC_API_TIMEOUTS, 1);
+    rc_metric_add(call->api->clients->metrics, RC_METRIC_API_TIMEOUTS, 1);
     rc_api_fault(&fault, 504,
                  "no answer in time; it may have been carried out all the same: try again, publishing with an "
                  "idempotency_key");

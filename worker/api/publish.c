@@ -63,8 +63,8 @@ static int read_message(struct rc_api_call *call, const struct rc_json_value *me
     /* In a record an excluded client takes no more than its id between quotes does here. */
     const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
                             message->key.count + message->exclude.count + message->data.count;
-    if (message->data.count > call->api->sessions->config->limits.max_message_size_bytes ||
-        record > rc_ring_payload_max(&call->api->sessions->uplink->up)) {
+    if (message->data.count > call->api->clients->config->limits.max_message_size_bytes ||
+        record > rc_ring_payload_max(&call->api->clients->uplink->up)) {
         return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
     }
     return 0;
@@ -200,7 +200,7 @@ int rc_api_broadcast(struct rc_api_call *call, struct rc_api_fault *fault)
 
 int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_sessions *sessions = call->api->sessions;
+    const struct rc_clients *clients = call->api->clients;
     struct rc_json_value members[RC_API_MEMBER_COUNT];
     struct rc_span client;
     if (rc_api_body_members(call, members, fault) < 0) {
@@ -214,13 +214,13 @@ int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault)
         return -EINVAL;
     }
     call->message_count = 1;
-    switch (rc_client_id_read((const char *)client.bytes, client.count, sessions->control->instance_id,
-                              sessions->control->boot_nonce, &call->target)) {
+    switch (rc_client_id_read((const char *)client.bytes, client.count, clients->control->instance_id,
+                              clients->control->boot_nonce, &call->target)) {
     case RC_CLIENT_ID_LOCAL:
         rc_api_send(call);
         return 0;
     case RC_CLIENT_ID_FOREIGN:
-        if (sessions->config->redis.url.text[0] != 0) {
+        if (clients->config->redis.url.text[0] != 0) {
             /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
             call->target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
             call->messages[0].channel = client;
@@ -232,7 +232,7 @@ int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault)
     case RC_CLIENT_ID_INVALID:
         break;
     }
-    rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     return rc_api_fault(fault, 404, "no such client");
 }
 
@@ -242,7 +242,7 @@ int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault)
 static void put_exclusion(struct rc_api_call *call, struct rc_span array, struct rc_client_ref *refs, char *text,
                           struct rc_envelope_view *view)
 {
-    const struct rc_control *control = call->api->sessions->control;
+    const struct rc_control *control = call->api->clients->control;
     struct rc_json_cursor cursor;
     struct rc_json_value value;
     struct rc_api_fault fault;
@@ -275,7 +275,7 @@ static void put_exclusion(struct rc_api_call *call, struct rc_span array, struct
 
 static int send_one(struct rc_api_call *call, uint32_t item)
 {
-    struct rc_sessions *sessions = call->api->sessions;
+    struct rc_clients *clients = call->api->clients;
     const struct rc_api_message *message = &call->messages[item];
     const bool direct = call->route->run == rc_api_direct;
     const bool everybody = call->route->run == rc_api_broadcast;
@@ -283,8 +283,8 @@ static int send_one(struct rc_api_call *call, uint32_t item)
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
     char text[RC_EXCLUDE_MAX * (RC_CLIENT_ID_BYTES_MAX + 1)];
     struct rc_envelope_view view = {
-        .head = {.time_ns = sessions->io->now_ns,
-                 .origin = {.worker = (uint16_t)sessions->worker},
+        .head = {.time_ns = clients->io->now_ns,
+                 .origin = {.worker = (uint16_t)clients->worker},
                  .target = call->target,
                  .data_bytes = (uint32_t)message->data.count,
                  .flags =
@@ -301,11 +301,11 @@ static int send_one(struct rc_api_call *call, uint32_t item)
     if (!direct) {
         put_exclusion(call, message->exclude, refs, text, &view);
     }
-    const int rc = rc_uplink_write(sessions->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    const int rc = rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
     if (rc == 0) {
-        rc_metric_add(sessions->metrics, RC_METRIC_API_MESSAGES, 1);
+        rc_metric_add(clients->metrics, RC_METRIC_API_MESSAGES, 1);
         if (everybody) {
-            rc_metric_add(sessions->metrics, RC_METRIC_BROADCASTS, 1);
+            rc_metric_add(clients->metrics, RC_METRIC_BROADCASTS, 1);
         }
     }
     return rc;
@@ -331,7 +331,7 @@ void rc_api_send(struct rc_api_call *call)
     }
     if (rc == -EAGAIN && call->sent > 0) {
         /* The rest of the batch goes when there is room. */
-        rc_waiters_add(&call->api->sessions->uplink->waiters, call->exchange->connection);
+        rc_waiters_add(&call->api->clients->uplink->waiters, call->exchange->connection);
         call->state = RC_API_SENDING;
         return;
     }
@@ -384,7 +384,7 @@ static void message_answered(struct rc_api_call *call, const struct rc_call_tag 
     }
     if (head->code != 0) {
         if (head->code == RC_CODE_NOT_FOUND) {
-            rc_metric_add(call->api->sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+            rc_metric_add(call->api->clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
             rc_api_fault(&fault, 404, "no such client");
         } else if (head->code == RC_CODE_TOO_LARGE) {
             rc_api_fault(&fault, 413, "the message does not fit the server's rings");

@@ -12,13 +12,13 @@
 static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel,
                        struct rc_api_fault *fault)
 {
-    struct rc_sessions *sessions = call->api->sessions;
+    struct rc_clients *clients = call->api->clients;
     if (rc_api_ask(call, fault) < 0) {
         return -EINVAL;
     }
     const struct rc_call_tag tag = rc_api_tag(call, 0);
     const struct rc_query_head head = {.kind = (uint8_t)kind, .limit = (uint16_t)call->limit};
-    struct rc_envelope_view view = {.head = {.time_ns = sessions->io->now_ns,
+    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
                                              .flags = RC_ENVELOPE_API,
                                              .data_bytes = sizeof(head),
                                              .channel_bytes = (uint8_t)channel.count,
@@ -26,7 +26,7 @@ static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct
                                     .channel = (const char *)channel.bytes,
                                     .request_id = (const uint8_t *)&tag,
                                     .data = (const uint8_t *)&head};
-    if (rc_uplink_write(sessions->uplink, RC_UP_QUERY, &view) < 0) {
+    if (rc_uplink_write(clients->uplink, RC_UP_QUERY, &view) < 0) {
         return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
     }
     call->question = kind;
@@ -49,7 +49,7 @@ static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api
 
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_config *config = call->api->sessions->config;
+    const struct rc_config *config = call->api->clients->config;
     char channel[RC_CHANNEL_NAME_MAX];
     char user[RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES];
     struct rc_span name;
@@ -142,7 +142,7 @@ static void put_number_or_null(struct rc_text *text, const char *name, uint64_t 
 static void put_instances(struct rc_text *text, const struct rc_api *api, const struct rc_query_answer *answer,
                           struct rc_span entries)
 {
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = api->clients->control;
     const uint64_t wall_ms = rc_clock_wall_ms();
     struct rc_query_instance one;
     rc_text_put(text, "{\"instances\":[");

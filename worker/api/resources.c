@@ -17,7 +17,7 @@
 static const struct rc_control *control_of(void *context)
 {
     const struct rc_api *api = context;
-    return api->sessions->control;
+    return api->clients->control;
 }
 
 static void resource_answer(struct rc_exchange *exchange, uint16_t status, const char *type, const char *body,

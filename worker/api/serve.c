@@ -26,11 +26,11 @@ struct served {
 static void serve_reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
                         const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
 {
-    struct rc_sessions *sessions = api->sessions;
+    struct rc_clients *clients = api->clients;
     uint8_t small[sizeof(*head)];
     uint8_t *data = bytes == 0 ? small : malloc(sizeof(*head) + bytes);
     if (data == NULL) {
-        rc_metric_add(sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+        rc_metric_add(clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
         return;
     }
     memcpy(data, head, sizeof(*head));
@@ -46,8 +46,8 @@ static void serve_reply(struct rc_api *api, uint32_t asker, const uint8_t *reque
                                     .channel = (const char *)channel.bytes,
                                     .request_id = request_id,
                                     .data = data};
-    if (rc_uplink_write(sessions->uplink, RC_UP_REPLY, &view) < 0) {
-        rc_metric_add(sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+    if (rc_uplink_write(clients->uplink, RC_UP_REPLY, &view) < 0) {
+        rc_metric_add(clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
     }
     if (data != small) {
         free(data);
@@ -59,25 +59,25 @@ static bool may_reply(struct rc_api *api)
 {
     const uint64_t bytes = sizeof(struct rc_envelope) + sizeof(struct rc_call_tag) + sizeof(struct rc_reply_head) +
                            2 * RC_CHANNEL_NAME_MAX;
-    if (rc_uplink_room_bytes(api->sessions->uplink) >= bytes) {
+    if (rc_uplink_room_bytes(api->clients->uplink) >= bytes) {
         return true;
     }
-    rc_metric_add(api->sessions->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+    rc_metric_add(api->clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
     rc_log_limited(RC_LOG_WARN, 1, "api_call_left", "reason=\"the up ring is full\"");
     return false;
 }
 
 void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view)
 {
-    const struct rc_truth *truth = api->sessions->truth;
+    const struct rc_truth *truth = api->clients->truth;
     const struct rc_client_ref *target = &view->head.target;
     struct rc_call_tag tag;
     if (!rc_call_tag_read(view, &tag)) {
-        rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        rc_metric_add(api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
     const bool here =
-        rc_session_is_here(api->sessions, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
+        rc_client_is_here(api->clients, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (may_reply(api)) {
         serve_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
@@ -87,17 +87,17 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
 
 /* --- connections --- */
 
-static bool is_open(const struct rc_sessions *sessions, uint32_t client)
+static bool is_open(const struct rc_clients *clients, uint32_t client)
 {
-    const struct rc_client *its = rc_truth_client(sessions->truth, client);
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
     return its->state == RC_CLIENT_OPEN && !(its->flags & RC_CLIENT_CLOSE_QUEUED) &&
            rc_encoding_codec_of(its->encoding)->hears_channels;
 }
 
-static bool serve_act(struct rc_sessions *sessions, uint32_t client, const struct served *served)
+static bool serve_act(struct rc_clients *clients, uint32_t client, const struct served *served)
 {
     const struct rc_span channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
-    if (!is_open(sessions, client)) {
+    if (!is_open(clients, client)) {
         return false;
     }
     static const enum rc_operation_type types[] = {[RC_CALL_SUBSCRIBE] = RC_OPERATION_SUBSCRIBE,
@@ -107,13 +107,13 @@ static bool serve_act(struct rc_sessions *sessions, uint32_t client, const struc
                                            .channel = channel,
                                            .close_code = served->head.close_code,
                                            .reason = served->text};
-    return rc_session_carry_out(sessions, client, RC_AUTHOR_BACKEND, &operation) == RC_CARRIED_OUT;
+    return rc_client_carry_out(clients, client, RC_AUTHOR_BACKEND, &operation) == RC_CARRIED_OUT;
 }
 
 /* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
-static int user_clients(struct rc_sessions *sessions, struct rc_span user, struct rc_index_list *clients)
+static int user_clients(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found)
 {
-    const struct rc_truth *truth = sessions->truth;
+    const struct rc_truth *truth = clients->truth;
     uint8_t name[RC_USER_CHANNEL_HEAD_BYTES + RC_CALL_TEXT_MAX];
     memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
     memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
@@ -121,22 +121,22 @@ static int user_clients(struct rc_sessions *sessions, struct rc_span user, struc
     const uint32_t index =
         channel_name.count > RC_CHANNEL_NAME_MAX
             ? 0
-            : rc_hub_find(sessions->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
+            : rc_hub_find(clients->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
     if (index == 0) {
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(truth, index);
     for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
-        struct rc_members *members = &sessions->hub->members[group];
+        struct rc_members *members = &clients->hub->members[group];
         for (uint32_t i = 0; i < members->count; i++) {
             const uint32_t subscription = rc_members_items(members)[i];
-            if (rc_index_list_push(clients, rc_truth_subscription(truth, subscription)->client) < 0) {
+            if (rc_index_list_push(found, rc_truth_subscription(truth, subscription)->client) < 0) {
                 return -ENOMEM;
             }
         }
     }
     for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
-        if (rc_index_list_push(clients, rc_truth_pending(truth, i)->client) < 0) {
+        if (rc_index_list_push(found, rc_truth_pending(truth, i)->client) < 0) {
             return -ENOMEM;
         }
     }
@@ -145,37 +145,37 @@ static int user_clients(struct rc_sessions *sessions, struct rc_span user, struc
 
 static void serve_connections(struct rc_api *api, const struct served *served)
 {
-    struct rc_sessions *sessions = api->sessions;
+    struct rc_clients *clients = api->clients;
     const struct rc_client_ref *client = &served->view.head.target;
     struct rc_reply_head head = {0};
     struct rc_span channel = {0};
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
-        rc_interests_flush(sessions->interests);
-        if (sessions->interests->blocked) { /* its interest would wait behind others, and the reply would not */
+        rc_interests_flush(clients->interests);
+        if (clients->interests->blocked) { /* its interest would wait behind others, and the reply would not */
             head.flags = RC_REPLY_BUSY;
             serve_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
             return;
         }
     }
     if (client->random != 0) {
-        if (rc_session_is_here(sessions, client) && is_open(sessions, client->slot)) {
+        if (rc_client_is_here(clients, client) && is_open(clients, client->slot)) {
             head.flags = RC_REPLY_FOUND;
-            head.count = serve_act(sessions, client->slot, served);
+            head.count = serve_act(clients, client->slot, served);
         }
     } else if (served->user.count > 0) {
-        struct rc_index_list clients = {0};
-        if (user_clients(sessions, served->user, &clients) < 0) {
+        struct rc_index_list found = {0};
+        if (user_clients(clients, served->user, &found) < 0) {
             head.flags = RC_REPLY_BUSY;
-            clients.count = 0;
+            found.count = 0;
         }
-        for (uint32_t i = 0; i < clients.count; i++) {
-            head.count += serve_act(sessions, clients.items[i], served);
+        for (uint32_t i = 0; i < found.count; i++) {
+            head.count += serve_act(clients, found.items[i], served);
         }
-        free(clients.items);
+        free(found.items);
     }
     if (served->head.operation == RC_CALL_SUBSCRIBE) {
         /* The interest goes up before the reply: whoever publishes after the answer is heard. */
-        rc_interests_flush(sessions->interests);
+        rc_interests_flush(clients->interests);
         if (head.count > 0) {
             channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
         }
@@ -273,7 +273,7 @@ static void scan_take(struct rc_api_scan *scan, struct rc_span name, uint32_t su
 static void scan_reply(struct rc_api *api, struct rc_api_scan *scan)
 {
     struct rc_reply_head head = {.flags = scan->more ? RC_REPLY_MORE : 0};
-    uint64_t room = rc_uplink_room_bytes(api->sessions->uplink);
+    uint64_t room = rc_uplink_room_bytes(api->clients->uplink);
     const uint64_t around = sizeof(struct rc_envelope) + sizeof(struct rc_call_tag) + sizeof(head);
     room = room > around ? room - around : 0;
     room = room < RC_CALL_REPLY_BYTES_MAX - sizeof(head) ? room : RC_CALL_REPLY_BYTES_MAX - sizeof(head);
@@ -331,18 +331,18 @@ bool rc_api_work(struct rc_api *api)
     if (api->scan_count == 0) {
         return false;
     }
-    struct rc_sessions *sessions = api->sessions;
-    const struct rc_truth *truth = sessions->truth;
+    struct rc_clients *clients = api->clients;
+    const struct rc_truth *truth = clients->truth;
     struct rc_api_scan *scan = api->scans[0];
     const struct rc_span prefix = rc_span_of(scan->prefix, scan->prefix_bytes);
     const uint32_t high = truth->channels.high;
     const uint32_t end = high - scan->next > SCAN_STEP ? scan->next + SCAN_STEP : high;
     for (; scan->next < end; scan->next++) {
         const struct rc_channel *channel = rc_truth_channel(truth, scan->next);
-        if (channel->name == 0 || channel->subscriber_count == 0 || scan->next == sessions->hub->everybody) {
+        if (channel->name == 0 || channel->subscriber_count == 0 || scan->next == clients->hub->everybody) {
             continue;
         }
-        const struct rc_span name = rc_hub_name(sessions->hub, channel);
+        const struct rc_span name = rc_hub_name(clients->hub, channel);
         if (rc_span_starts_with(name, prefix) &&
             name_compare(name.bytes, name.count, scan->after, scan->after_bytes) > 0) {
             scan_take(scan, name, channel->subscriber_count);
@@ -392,7 +392,7 @@ void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view)
 {
     struct served served;
     if (!read_call(view, &served)) {
-        rc_metric_add(api->sessions->metrics, RC_METRIC_RING_CORRUPT, 1);
+        rc_metric_add(api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
     if (!may_reply(api)) {

@@ -100,7 +100,7 @@ static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id 
 
 void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample)
 {
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = api->clients->control;
     *sample = (struct rc_api_sample){
         .time_ms = rc_clock_ms(),
         .events = stats_total(control, RC_METRIC_FRAMES_IN) + stats_total(control, RC_METRIC_DELIVERIES),
@@ -178,7 +178,7 @@ static void put_process(struct rc_text *text, const struct rc_control *control, 
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_api *api = call->api;
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = api->clients->control;
     struct rc_text text = {0};
     (void)fault;
     refresh_rates(api);
@@ -251,7 +251,7 @@ static void put_megabytes(struct rc_text *text, const char *name, uint64_t kb)
 
 int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
 {
-    const struct rc_control *control = api->sessions->control;
+    const struct rc_control *control = api->clients->control;
     struct process_figures sum = {0};
     refresh_rates(api);
     for (uint32_t i = 0; i < process_count(control); i++) {

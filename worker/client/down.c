@@ -3,40 +3,40 @@
 
 static int down_message(void *context, const struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = context;
-    return rc_hub_message(sessions->hub, view);
+    const struct rc_clients *clients = context;
+    return rc_hub_message(clients->hub, view);
 }
 
 static int down_direct(void *context, const struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = context;
-    return rc_hub_direct(sessions->hub, view);
+    const struct rc_clients *clients = context;
+    return rc_hub_direct(clients->hub, view);
 }
 
 static int down_gap(void *context, const struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = context;
-    return rc_hub_gap(sessions->hub, rc_span_of(view->channel, view->head.channel_bytes));
+    const struct rc_clients *clients = context;
+    return rc_hub_gap(clients->hub, rc_span_of(view->channel, view->head.channel_bytes));
 }
 
 static void down_acknowledged(void *context, const struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = context;
+    const struct rc_clients *clients = context;
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
-    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash(view->channel, name.count), name);
-    if (channel != 0 && rc_interests_acknowledged(sessions->interests, channel, view->head.token, view->head.code)) {
-        rc_hub_acknowledged(sessions->hub, channel, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash(view->channel, name.count), name);
+    if (channel != 0 && rc_interests_acknowledged(clients->interests, channel, view->head.token, view->head.code)) {
+        rc_hub_acknowledged(clients->hub, channel, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
     }
 }
 
 /* Answers what a client has sent, if it still is who it was. */
-static void answer_client(const struct rc_sessions *sessions, const struct rc_envelope_view *view)
+static void answer_client(const struct rc_clients *clients, const struct rc_envelope_view *view)
 {
     const struct rc_client_ref *origin = &view->head.origin;
     struct rc_event event = {.type = RC_EVENT_PUBLISHED,
                              .code = (enum rc_code)view->head.code,
                              .id = rc_span_of(view->request_id, view->head.request_id_bytes)};
-    if (!rc_session_is_here(sessions, origin)) {
+    if (!rc_client_is_here(clients, origin)) {
         return;
     }
     if (view->head.code != 0) {
@@ -47,24 +47,24 @@ static void answer_client(const struct rc_sessions *sessions, const struct rc_en
     } else if (view->head.flags & RC_ENVELOPE_BROADCAST) {
         event.type = RC_EVENT_BROADCASTED;
     }
-    if (rc_hub_reply_event(sessions->hub, origin->slot, &event) < 0) {
-        rc_hub_close_client(sessions->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    if (rc_hub_reply_event(clients->hub, origin->slot, &event) < 0) {
+        rc_hub_close_client(clients->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 
 static void down_answered(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = context;
+    const struct rc_clients *clients = context;
     if (type == RC_DOWN_QUERY || type == RC_DOWN_REPLY || (view->head.flags & RC_ENVELOPE_API)) {
-        rc_asks_answered(sessions->asks, type, view);
+        rc_asks_answered(clients->asks, type, view);
     } else {
-        answer_client(sessions, view);
+        answer_client(clients, view);
     }
 }
 
-struct rc_uplink_handlers rc_session_uplink_handlers(struct rc_sessions *sessions)
+struct rc_uplink_handlers rc_clients_uplink_handlers(struct rc_clients *clients)
 {
-    return (struct rc_uplink_handlers){.context = sessions,
+    return (struct rc_uplink_handlers){.context = clients,
                                        .message = down_message,
                                        .direct = down_direct,
                                        .gap = down_gap,
@@ -74,17 +74,17 @@ struct rc_uplink_handlers rc_session_uplink_handlers(struct rc_sessions *session
 
 static void interest_told(void *context, uint32_t channel)
 {
-    const struct rc_sessions *sessions = context;
-    rc_hub_release(sessions->hub, channel);
+    const struct rc_clients *clients = context;
+    rc_hub_release(clients->hub, channel);
 }
 
 static void interest_missed(void *context, uint32_t channel)
 {
-    const struct rc_sessions *sessions = context;
-    rc_hub_owe_gap(sessions->hub, channel);
+    const struct rc_clients *clients = context;
+    rc_hub_owe_gap(clients->hub, channel);
 }
 
-struct rc_interests_handlers rc_session_interests_handlers(struct rc_sessions *sessions)
+struct rc_interests_handlers rc_clients_interests_handlers(struct rc_clients *clients)
 {
-    return (struct rc_interests_handlers){.context = sessions, .told = interest_told, .missed = interest_missed};
+    return (struct rc_interests_handlers){.context = clients, .told = interest_told, .missed = interest_missed};
 }

@@ -4,72 +4,71 @@
 #include "common/base/log.h"
 #include "worker/store/named.h"
 
-static void heartbeat_ping(struct rc_sessions *sessions, const struct rc_socket *socket)
+static void heartbeat_ping(struct rc_clients *clients, const struct rc_socket *socket)
 {
     const uint32_t index = socket->client;
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
-    const struct rc_config_limits *limits = &sessions->config->limits;
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    const struct rc_config_limits *limits = &clients->config->limits;
     if (client->flags & RC_CLIENT_PING_DUE) {
         const uint32_t asked_ds = client->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
-        if (socket->received_ds < asked_ds && !rc_session_waits(sessions, socket)) {
-            rc_metric_add(sessions->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
-            rc_named_log_client("pong_timeout", sessions->truth, index, "no pong, and nothing else", "");
-            rc_session_close(sessions, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+        if (socket->received_ds < asked_ds && !rc_socket_waits(clients, socket)) {
+            rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
+            rc_named_log_client("pong_timeout", clients->truth, index, "no pong, and nothing else", "");
+            rc_client_close(clients, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
             return;
         }
         /* Something else arrived since, or we did not read: it is alive. */
         client->flags &= (uint16_t)~RC_CLIENT_PING_DUE;
-        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
+        client->ping_ds = rc_client_next_ping(clients, limits->ping_interval_ms);
         return;
     }
     if (limits->ping_interval_ms == 0) {
         client->ping_ds = 0;
         return;
     }
-    if (rc_hub_heartbeat(sessions->hub, index) < 0) {
-        rc_client_failed_memory(sessions, index);
+    if (rc_hub_heartbeat(clients->hub, index) < 0) {
+        rc_client_failed_memory(clients, index);
         return;
     }
-    rc_metric_add(sessions->metrics, RC_METRIC_PINGS, 1);
+    rc_metric_add(clients->metrics, RC_METRIC_PINGS, 1);
     if (limits->pong_timeout_ms > 0) {
         client->flags |= RC_CLIENT_PING_DUE;
-        client->ping_ds = rc_io_deadline(sessions->io, limits->pong_timeout_ms);
+        client->ping_ds = rc_io_deadline(clients->io, limits->pong_timeout_ms);
     } else {
-        client->ping_ds = rc_session_next_ping(sessions, limits->ping_interval_ms);
+        client->ping_ds = rc_client_next_ping(clients, limits->ping_interval_ms);
     }
 }
 
 /* The socket carries an open client. True: it does so still, and nothing was begun to end that. */
-static bool heartbeat_timeouts(struct rc_sessions *sessions, uint32_t index)
+static bool heartbeat_timeouts(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
-    const uint32_t now = sessions->io->now_ds;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    struct rc_client *client = rc_truth_client(clients->truth, socket->client);
+    const uint32_t now = clients->io->now_ds;
     if ((client->flags & RC_CLIENT_WAITS_JOIN) && socket->resume_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_socket("handshake_timeout", sessions->truth, index, "the relay did not register its channels", "");
-        rc_io_terminate(sessions->io, index); /* its handshake has not been answered */
+        rc_metric_add(clients->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_named_log_socket("handshake_timeout", clients->truth, index, "the relay did not register its channels", "");
+        rc_io_terminate(clients->io, index); /* its handshake has not been answered */
         return false;
     }
-    const uint32_t write_ds = (uint32_t)(sessions->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
+    const uint32_t write_ds = (uint32_t)(clients->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
     if (write_ds > 0 && (socket->flags & RC_SOCKET_BLOCKED) && socket->blocked_ds + write_ds <= now) {
-        rc_metric_add(sessions->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
-        rc_named_log_socket("write_timeout", sessions->truth, index, "its socket takes nothing", " blocked_ms=%u",
+        rc_metric_add(clients->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
+        rc_named_log_socket("write_timeout", clients->truth, index, "its socket takes nothing", " blocked_ms=%u",
                             (now - socket->blocked_ds) * RC_WHEEL_TICK_MS);
-        rc_session_close(sessions, socket->client, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED),
-                         true);
+        rc_client_close(clients, socket->client, RC_CLOSE_WRITE_STALLED, rc_close_reason(RC_CLOSE_WRITE_STALLED), true);
         return false;
     }
     if (socket->deadline_ds != 0 && socket->deadline_ds <= now) {
-        const uint32_t idle_ds = (uint32_t)(sessions->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
+        const uint32_t idle_ds = (uint32_t)(clients->config->limits.idle_timeout_ms / RC_WHEEL_TICK_MS);
         if (idle_ds == 0) {
             socket->deadline_ds = 0;
         } else if (client->active_ds + idle_ds <= now) {
-            rc_metric_add(sessions->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
-            rc_named_log_socket("idle_timeout", sessions->truth, index, "it sent no message", " idle_ms=%u",
+            rc_metric_add(clients->metrics, RC_METRIC_IDLE_TIMEOUTS, 1);
+            rc_named_log_socket("idle_timeout", clients->truth, index, "it sent no message", " idle_ms=%u",
                                 (now - client->active_ds) * RC_WHEEL_TICK_MS);
-            rc_session_close(sessions, socket->client, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT),
-                             true);
+            rc_client_close(clients, socket->client, RC_CLOSE_IDLE_TIMEOUT, rc_close_reason(RC_CLOSE_IDLE_TIMEOUT),
+                            true);
             return false;
         } else {
             socket->deadline_ds = client->active_ds + idle_ds;
@@ -78,53 +77,53 @@ static bool heartbeat_timeouts(struct rc_sessions *sessions, uint32_t index)
     return true;
 }
 
-static void heartbeat_open(struct rc_sessions *sessions, uint32_t index)
+static void heartbeat_open(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    const uint32_t now = sessions->io->now_ds;
-    rc_io_quiet_check(sessions->io, index);
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const uint32_t now = clients->io->now_ds;
+    rc_io_quiet_check(clients->io, index);
     if ((socket->flags & RC_SOCKET_WAITS_RATE) && socket->resume_ds <= now) {
         socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
-        if (!rc_session_waits(sessions, socket)) {
-            rc_session_resume(sessions, index);
-            if (!rc_session_is_open(sessions, socket)) {
+        if (!rc_socket_waits(clients, socket)) {
+            rc_socket_resume(clients, index);
+            if (!rc_socket_is_open(clients, socket)) {
                 return;
             }
         }
     }
-    if (!heartbeat_timeouts(sessions, index)) {
+    if (!heartbeat_timeouts(clients, index)) {
         return;
     }
-    const uint32_t ping_ds = rc_truth_client(sessions->truth, socket->client)->ping_ds;
+    const uint32_t ping_ds = rc_truth_client(clients->truth, socket->client)->ping_ds;
     if (ping_ds != 0 && ping_ds <= now) {
-        heartbeat_ping(sessions, socket);
+        heartbeat_ping(clients, socket);
     }
-    if (rc_session_is_open(sessions, socket)) {
-        rc_session_schedule(sessions, index);
+    if (rc_socket_is_open(clients, socket)) {
+        rc_socket_schedule(clients, index);
     }
 }
 
-void rc_session_timer(void *context, uint32_t index)
+void rc_socket_timer(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (rc_session_is_open(sessions, socket)) {
-        heartbeat_open(sessions, index);
+    struct rc_clients *clients = context;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    if (rc_socket_is_open(clients, socket)) {
+        heartbeat_open(clients, index);
         return;
     }
-    if (socket->deadline_ds == 0 || socket->deadline_ds > sessions->io->now_ds) {
-        rc_session_schedule(sessions, index);
+    if (socket->deadline_ds == 0 || socket->deadline_ds > clients->io->now_ds) {
+        rc_socket_schedule(clients, index);
         return;
     }
-    if (socket->state == RC_SOCKET_HTTP && rc_exchanges_expired(&sessions->exchanges, index)) {
+    if (socket->state == RC_SOCKET_HTTP && rc_exchanges_expired(&clients->exchanges, index)) {
         return;
     }
     if (socket->state == RC_SOCKET_HTTP) {
-        rc_metric_add(sessions->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
-        rc_named_log_socket("handshake_timeout", sessions->truth, index, "no complete request", "");
+        rc_metric_add(clients->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
+        rc_named_log_socket("handshake_timeout", clients->truth, index, "no complete request", "");
     } else if (socket->state == RC_SOCKET_CARRYING) {
-        rc_metric_add(sessions->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
-        rc_named_log_socket("close_timeout", sessions->truth, index, "its answer to the close frame did not come", "");
+        rc_metric_add(clients->metrics, RC_METRIC_CLOSE_TIMEOUTS, 1);
+        rc_named_log_socket("close_timeout", clients->truth, index, "its answer to the close frame did not come", "");
     }
-    rc_io_terminate(sessions->io, index);
+    rc_io_terminate(clients->io, index);
 }

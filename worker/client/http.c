@@ -9,69 +9,69 @@
 
 static bool conn_speaks(void *context, uint32_t index)
 {
-    const struct rc_sessions *sessions = context;
-    return sessions->truth->sockets[index].state == RC_SOCKET_HTTP;
+    const struct rc_clients *clients = context;
+    return clients->truth->sockets[index].state == RC_SOCKET_HTTP;
 }
 
 static uint32_t *conn_place(void *context, uint32_t index)
 {
-    const struct rc_sessions *sessions = context;
-    return &sessions->truth->sockets[index].exchange;
+    const struct rc_clients *clients = context;
+    return &clients->truth->sockets[index].exchange;
 }
 
 static int conn_write(void *context, uint32_t index, const void *bytes, uint32_t count)
 {
-    struct rc_sessions *sessions = context;
-    return rc_hub_answer(sessions->hub, index, bytes, count);
+    struct rc_clients *clients = context;
+    return rc_hub_answer(clients->hub, index, bytes, count);
 }
 
 static uint32_t conn_unsent(void *context, uint32_t index)
 {
-    const struct rc_sessions *sessions = context;
-    return rc_hub_unsent_on(sessions->hub, index);
+    const struct rc_clients *clients = context;
+    return rc_hub_unsent_on(clients->hub, index);
 }
 
-/* Goes on in rc_session_replies_drained. */
+/* Goes on in rc_socket_replies_drained. */
 static void conn_hold(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    sessions->truth->sockets[index].flags |= RC_SOCKET_WAITS_REPLIES;
-    rc_io_pause(sessions->io, index);
+    struct rc_clients *clients = context;
+    clients->truth->sockets[index].flags |= RC_SOCKET_WAITS_REPLIES;
+    rc_io_pause(clients->io, index);
 }
 
 static void conn_deadline(void *context, uint32_t index, uint64_t in_ms)
 {
-    rc_session_deadline(context, index, in_ms);
+    rc_socket_deadline(context, index, in_ms);
 }
 
 static void conn_linger(void *context, uint32_t index)
 {
-    rc_session_linger(context, index);
+    rc_socket_linger(context, index);
 }
 
 static void conn_fail(void *context, uint32_t index)
 {
-    rc_session_failed_memory(context, index);
+    rc_socket_failed_memory(context, index);
 }
 
 /* Listeners that only this machine reaches show everything, unless a trusted proxy says that it asks for somebody else. */
-static bool conn_is_local(const struct rc_sessions *sessions, uint32_t index, const struct rc_address *client)
+static bool conn_is_local(const struct rc_clients *clients, uint32_t index, const struct rc_address *client)
 {
-    const uint32_t flags = sessions->truth->sockets[index].flags;
+    const uint32_t flags = clients->truth->sockets[index].flags;
     return (flags & RC_SOCKET_ADMIN) != 0 ||
            ((flags & (RC_SOCKET_LOOPBACK | RC_SOCKET_UNIX)) != 0 && rc_address_is_loopback(client));
 }
 
 static void conn_begin(void *context, struct rc_exchange *exchange)
 {
-    struct rc_sessions *sessions = context;
+    struct rc_clients *clients = context;
     const uint32_t index = exchange->connection;
-    const struct rc_address peer = rc_session_peer(sessions, index);
-    rc_session_handshake_over(sessions, index);
-    exchange->client = rc_session_client(sessions, index, exchange->request);
-    exchange->proxied = rc_cidr_list_contains(&sessions->trusted, &peer);
-    exchange->local = conn_is_local(sessions, index, &exchange->client);
-    rc_routes_begin(&sessions->routes, exchange);
+    const struct rc_address peer = rc_socket_peer(clients, index);
+    rc_socket_handshake_over(clients, index);
+    exchange->client = rc_socket_client_address(clients, index, exchange->request);
+    exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);
+    exchange->local = conn_is_local(clients, index, &exchange->client);
+    rc_routes_begin(&clients->routes, exchange);
 }
 
 /* --- end points ------------------------------------------------------------------------------------------------------ */
@@ -89,14 +89,14 @@ static void endpoint_asked(void *context, struct rc_exchange *exchange, const st
 static const struct rc_route *endpoint_route(void *context, const char *path)
 {
     static const struct rc_route route = {.path = "", .methods = "GET", .run = endpoint_asked};
-    const struct rc_sessions *sessions = context;
+    const struct rc_clients *clients = context;
     enum rc_codec_id codec;
-    return rc_session_endpoint(sessions->config, path, &codec) >= 0 ? &route : NULL;
+    return rc_socket_endpoint(clients->config, path, &codec) >= 0 ? &route : NULL;
 }
 
-int rc_session_http_open(struct rc_sessions *sessions, void (*resume)(void *context, uint32_t socket))
+int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket))
 {
-    const struct rc_exchange_ops ops = {.context = sessions,
+    const struct rc_exchange_ops ops = {.context = clients,
                                         .speaks = conn_speaks,
                                         .place = conn_place,
                                         .begin = conn_begin,
@@ -107,17 +107,17 @@ int rc_session_http_open(struct rc_sessions *sessions, void (*resume)(void *cont
                                         .linger = conn_linger,
                                         .fail = conn_fail,
                                         .resume = resume};
-    sessions->routes = (struct rc_routes){.context = sessions, .other = endpoint_route, .upgrade = rc_session_upgrade};
-    return rc_exchanges_open(&sessions->exchanges, &ops, sessions->config, sessions->metrics, RC_EXCHANGES_MAX);
+    clients->routes = (struct rc_routes){.context = clients, .other = endpoint_route};
+    return rc_exchanges_open(&clients->exchanges, &ops, clients->config, clients->metrics, RC_EXCHANGES_MAX);
 }
 
-uint32_t rc_session_requests(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
+uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
-    uint32_t scanned = socket->input == 0 ? 0 : rc_truth_input(sessions->truth, socket->input)->parked_scanned;
-    const uint32_t used = rc_exchanges_feed(&sessions->exchanges, index, bytes, count, &scanned);
+    const struct rc_socket *socket = &clients->truth->sockets[index];
+    uint32_t scanned = socket->input == 0 ? 0 : rc_truth_input(clients->truth, socket->input)->parked_scanned;
+    const uint32_t used = rc_exchanges_feed(&clients->exchanges, index, bytes, count, &scanned);
     if (socket->state == RC_SOCKET_HTTP && used == 0 && socket->input != 0) {
-        rc_truth_input(sessions->truth, socket->input)->parked_scanned = scanned;
+        rc_truth_input(clients->truth, socket->input)->parked_scanned = scanned;
     }
     return used;
 }

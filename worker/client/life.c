@@ -9,22 +9,22 @@
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
-#define SESSION_BURST 600u        /* pings of a worker that may fall due together: some 3 ms of sends */
-#define SESSION_STEP_DS 10u       /* they are bundled for at most this long */
-#define SESSION_FEW 1000u         /* or, with fewer connections than this, */
-#define SESSION_FEW_STEP_DS 50u   /* for as long as this, where it is a small part of the interval */
-#define SESSION_BUNDLED_MS 10000u /* intervals from which on a second more does not matter */
+#define PING_BURST 600u        /* pings of a worker that may fall due together: some 3 ms of sends */
+#define PING_STEP_DS 10u       /* they are bundled for at most this long */
+#define PING_FEW 1000u         /* or, with fewer connections than this, */
+#define PING_FEW_STEP_DS 50u   /* for as long as this, where it is a small part of the interval */
+#define PING_BUNDLED_MS 10000u /* intervals from which on a second more does not matter */
 
-static uint32_t session_now_ms(const struct rc_sessions *sessions)
+static uint32_t socket_now_ms(const struct rc_clients *clients)
 {
-    return (uint32_t)(sessions->io->now_ns / 1000000u);
+    return (uint32_t)(clients->io->now_ns / 1000000u);
 }
 
-bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
+bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    const struct rc_address address = sessions->truth->peers[index];
-    switch (rc_address_limit_add(&sessions->addresses, &address)) {
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const struct rc_address address = clients->truth->peers[index];
+    switch (rc_address_limit_add(&clients->addresses, &address)) {
     case RC_ADDRESS_COUNTED:
         socket->flags |= RC_SOCKET_COUNTED;
         return true;
@@ -37,113 +37,112 @@ bool rc_session_admit(struct rc_sessions *sessions, uint32_t index)
     }
     char text[RC_ADDRESS_TEXT_MAX];
     rc_address_format(text, &address);
-    rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
+    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
     rc_log_limited(RC_LOG_INFO, 1, "address_refused", "address=%s connections=%u", text,
-                   rc_address_limit_of_address(&sessions->addresses, &address));
+                   rc_address_limit_of_address(&clients->addresses, &address));
     return false;
 }
 
-bool rc_session_within_rate(struct rc_sessions *sessions, uint32_t index, uint64_t bytes)
+bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t bytes)
 {
-    const struct rc_rate_limits *limits = &sessions->rate_limits;
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    if (sessions->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
+    const struct rc_rate_limits *limits = &clients->rate_limits;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    if (clients->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
         return true;
     }
-    const uint32_t wait_ms = rc_rate_take(&sessions->rates[socket->client], limits, session_now_ms(sessions), 1, bytes);
+    const uint32_t wait_ms = rc_rate_take(&clients->rates[socket->client], limits, socket_now_ms(clients), 1, bytes);
     if (wait_ms == 0) {
         return true;
     }
-    if (sessions->config->limits.rate_policy == RC_RATE_CLOSE) {
-        rc_metric_add(sessions->metrics, RC_METRIC_RATE_CLOSES, 1);
-        rc_named_log_socket("rate_closed", sessions->truth, index, "too many messages", " bytes=%llu",
+    if (clients->config->limits.rate_policy == RC_RATE_CLOSE) {
+        rc_metric_add(clients->metrics, RC_METRIC_RATE_CLOSES, 1);
+        rc_named_log_socket("rate_closed", clients->truth, index, "too many messages", " bytes=%llu",
                             (unsigned long long)bytes);
-        rc_session_close(sessions, socket->client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
+        rc_client_close(clients, socket->client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
         return false;
     }
     /* The message itself is still carried out; what follows waits. */
-    rc_metric_add(sessions->metrics, RC_METRIC_RATE_DELAYS, 1);
+    rc_metric_add(clients->metrics, RC_METRIC_RATE_DELAYS, 1);
     socket->flags |= RC_SOCKET_WAITS_RATE;
-    socket->resume_ds = rc_io_deadline(sessions->io, wait_ms);
-    rc_session_schedule(sessions, index);
-    rc_io_pause(sessions->io, index);
+    socket->resume_ds = rc_io_deadline(clients->io, wait_ms);
+    rc_socket_schedule(clients, index);
+    rc_io_pause(clients->io, index);
     return true;
 }
 
-/* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
-static uint64_t session_random(struct rc_sessions *sessions)
+/* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. As many bits as a sid has. */
+static uint64_t socket_random(struct rc_clients *clients)
 {
     for (;;) {
-        if (sessions->random_count == 0) {
-            const ssize_t got = getrandom(sessions->randoms, sizeof(sessions->randoms), 0);
-            RC_ASSERT(got == (ssize_t)sizeof(sessions->randoms)); /* up to 256 bytes are never short or interrupted */
-            sessions->random_count = RC_ARRAY_COUNT(sessions->randoms);
+        if (clients->random_count == 0) {
+            const ssize_t got = getrandom(clients->randoms, sizeof(clients->randoms), 0);
+            RC_ASSERT(got == (ssize_t)sizeof(clients->randoms)); /* up to 256 bytes are never short or interrupted */
+            clients->random_count = RC_ARRAY_COUNT(clients->randoms);
         }
-        const uint64_t random = sessions->randoms[--sessions->random_count];
+        const uint64_t random = clients->randoms[--clients->random_count] >> (64 - RC_SID_TOKEN_BITS);
         if (random != 0) {
             return random;
         }
     }
 }
 
-struct rc_span rc_session_user(const struct rc_sessions *sessions, uint32_t client)
+struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
 {
-    const uint32_t user = rc_truth_client(sessions->truth, client)->user;
+    const uint32_t user = rc_truth_client(clients->truth, client)->user;
     if (user == 0) {
         return (struct rc_span){0};
     }
-    const struct rc_user *object = rc_truth_user(sessions->truth, user);
+    const struct rc_user *object = rc_truth_user(clients->truth, user);
     return rc_span_of(object->id, object->id_bytes);
 }
 
-struct rc_client_ref rc_session_ref(const struct rc_sessions *sessions, uint32_t client)
+struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
 {
-    return (struct rc_client_ref){.random = rc_truth_client(sessions->truth, client)->random,
-                                  .slot = client,
-                                  .worker = (uint16_t)sessions->worker};
+    return (struct rc_client_ref){
+        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
 }
 
-bool rc_session_is_here(const struct rc_sessions *sessions, const struct rc_client_ref *client)
+bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client)
 {
-    return client->worker == (uint16_t)sessions->worker &&
-           rc_truth_named(sessions->truth, client->slot, client->random) != NULL;
+    return client->worker == (uint16_t)clients->worker &&
+           rc_truth_named(clients->truth, client->slot, client->random) != NULL;
 }
 
-void rc_client_failed_memory(struct rc_sessions *sessions, uint32_t client)
+void rc_client_failed_memory(struct rc_clients *clients, uint32_t client)
 {
-    rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_named_log_client("memory_disconnected", sessions->truth, client, "no memory for what it sends or is answered",
+    rc_metric_add(clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    rc_named_log_client("memory_disconnected", clients->truth, client, "no memory for what it sends or is answered",
                         "");
-    if (rc_truth_client(sessions->truth, client)->state == RC_CLIENT_OPEN) {
-        rc_session_close(sessions, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
+    if (rc_truth_client(clients->truth, client)->state == RC_CLIENT_OPEN) {
+        rc_client_close(clients, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
     } else {
-        rc_client_end(sessions, client);
+        rc_client_end(clients, client);
     }
 }
 
-void rc_session_failed_memory(struct rc_sessions *sessions, uint32_t socket)
+void rc_socket_failed_memory(struct rc_clients *clients, uint32_t socket)
 {
-    const uint32_t client = sessions->truth->sockets[socket].client;
+    const uint32_t client = clients->truth->sockets[socket].client;
     if (client != 0) {
-        rc_client_failed_memory(sessions, client);
+        rc_client_failed_memory(clients, client);
         return;
     }
-    rc_metric_add(sessions->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_named_log_socket("memory_disconnected", sessions->truth, socket, "no memory for what it sends or is answered",
+    rc_metric_add(clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    rc_named_log_socket("memory_disconnected", clients->truth, socket, "no memory for what it sends or is answered",
                         "");
-    rc_io_terminate(sessions->io, socket);
+    rc_io_terminate(clients->io, socket);
 }
 
 /* --- deadlines --- */
 
 /* The timers are the sockets'. A client that is to stay without one for a while needs its deadline in a place of its own. */
-void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_schedule(struct rc_clients *clients, uint32_t index)
 {
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    const struct rc_socket *socket = &clients->truth->sockets[index];
     uint32_t next = socket->deadline_ds;
     bool waits = (socket->flags & RC_SOCKET_WAITS_RATE) != 0;
     if (socket->client != 0) {
-        const struct rc_client *client = rc_truth_client(sessions->truth, socket->client);
+        const struct rc_client *client = rc_truth_client(clients->truth, socket->client);
         if (client->ping_ds != 0 && (next == 0 || client->ping_ds < next)) {
             next = client->ping_ds;
         }
@@ -152,85 +151,85 @@ void rc_session_schedule(struct rc_sessions *sessions, uint32_t index)
     if (waits && (next == 0 || socket->resume_ds < next)) {
         next = socket->resume_ds;
     }
-    rc_io_set_timer(sessions->io, index, next);
+    rc_io_set_timer(clients->io, index, next);
 }
 
-void rc_session_deadline(struct rc_sessions *sessions, uint32_t socket, uint64_t in_ms)
+void rc_socket_deadline(struct rc_clients *clients, uint32_t socket, uint64_t in_ms)
 {
-    sessions->truth->sockets[socket].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(sessions->io, in_ms);
-    rc_session_schedule(sessions, socket);
+    clients->truth->sockets[socket].deadline_ds = in_ms == 0 ? 0 : rc_io_deadline(clients->io, in_ms);
+    rc_socket_schedule(clients, socket);
 }
 
-uint32_t rc_session_next_ping(const struct rc_sessions *sessions, uint64_t in_ms)
+uint32_t rc_client_next_ping(const struct rc_clients *clients, uint64_t in_ms)
 {
     if (in_ms == 0) {
         return 0;
     }
-    const uint32_t due_ds = rc_io_deadline(sessions->io, in_ms);
-    const uint64_t interval_ms = sessions->config->limits.ping_interval_ms;
+    const uint32_t due_ds = rc_io_deadline(clients->io, in_ms);
+    const uint64_t interval_ms = clients->config->limits.ping_interval_ms;
     /* An idle worker shall wake seldom: pings go out on whole seconds together (measured: 4.3 % of a core for 100,000
      * connections, 5.1 % on every tick), unless that makes too many at once. To the nearest step, or each would be late.
      * The first ping, too, goes to the step of the interval: from other steps twice as many could meet on one. Each worker has
      * its own phase, or all of a host would send theirs in the same moment. */
     uint32_t step_ds = 1;
-    if (interval_ms >= SESSION_BUNDLED_MS) {
-        const uint32_t count = sessions->io->open_count > 0 ? sessions->io->open_count : 1;
-        const uint64_t fit_ds = SESSION_BURST * (interval_ms / RC_WHEEL_TICK_MS) / count;
-        step_ds = count < SESSION_FEW && interval_ms >= 2 * SESSION_BUNDLED_MS ? SESSION_FEW_STEP_DS
-                  : fit_ds < SESSION_STEP_DS                                   ? (uint32_t)fit_ds
-                                                                               : SESSION_STEP_DS;
+    if (interval_ms >= PING_BUNDLED_MS) {
+        const uint32_t count = clients->io->open_count > 0 ? clients->io->open_count : 1;
+        const uint64_t fit_ds = PING_BURST * (interval_ms / RC_WHEEL_TICK_MS) / count;
+        step_ds = count < PING_FEW && interval_ms >= 2 * PING_BUNDLED_MS ? PING_FEW_STEP_DS
+                  : fit_ds < PING_STEP_DS                                ? (uint32_t)fit_ds
+                                                                         : PING_STEP_DS;
         step_ds = step_ds > 0 ? step_ds : 1;
     }
-    const uint32_t phase_ds = sessions->worker % step_ds;
+    const uint32_t phase_ds = clients->worker % step_ds;
     const uint32_t at_ds = (due_ds + step_ds / 2 - phase_ds) / step_ds * step_ds + phase_ds;
-    return at_ds > sessions->io->now_ds ? at_ds : sessions->io->now_ds + 1;
+    return at_ds > clients->io->now_ds ? at_ds : clients->io->now_ds + 1;
 }
 
-bool rc_session_waits(const struct rc_sessions *sessions, const struct rc_socket *socket)
+bool rc_socket_waits(const struct rc_clients *clients, const struct rc_socket *socket)
 {
     return (socket->flags & RC_SOCKET_WAITS) != 0 ||
-           (socket->client != 0 && (rc_truth_client(sessions->truth, socket->client)->flags & RC_CLIENT_WAITS) != 0);
+           (socket->client != 0 && (rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS) != 0);
 }
 
-bool rc_session_is_open(const struct rc_sessions *sessions, const struct rc_socket *socket)
+bool rc_socket_is_open(const struct rc_clients *clients, const struct rc_socket *socket)
 {
     return socket->state == RC_SOCKET_CARRYING &&
-           rc_truth_client(sessions->truth, socket->client)->state == RC_CLIENT_OPEN;
+           rc_truth_client(clients->truth, socket->client)->state == RC_CLIENT_OPEN;
 }
 
 /* --- beginning --- */
 
 /* 503 before anything was read; false when not even that is possible. */
-static bool session_refuse(struct rc_sessions *sessions, uint32_t index, const char *why)
+static bool socket_refuse(struct rc_clients *clients, uint32_t index, const char *why)
 {
     char text[1024];
     const struct rc_http_response response = {.status = 503, .retry_after_s = 1};
     const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, why);
-    if (rc_hub_answer(sessions->hub, index, text, (uint32_t)bytes) < 0) {
+    if (rc_hub_answer(clients->hub, index, text, (uint32_t)bytes) < 0) {
         return false;
     }
-    rc_session_linger(sessions, index);
+    rc_socket_linger(clients, index);
     return true;
 }
 
-void rc_session_handshake_over(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_handshake_over(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->flags & RC_SOCKET_HANDSHAKE) {
         socket->flags &= (uint16_t)~RC_SOCKET_HANDSHAKE;
-        RC_ASSERT(sessions->handshakes > 0);
-        sessions->handshakes--;
-        rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
+        RC_ASSERT(clients->handshakes > 0);
+        clients->handshakes--;
+        rc_metric_set(clients->metrics, RC_METRIC_HANDSHAKES, clients->handshakes);
     }
 }
 
-bool rc_session_sheds(struct rc_sessions *sessions, uint32_t index)
+bool rc_socket_sheds(struct rc_clients *clients, uint32_t index)
 {
-    const struct rc_pressure *overload = &sessions->overload;
-    if (overload->level != RC_PRESSURE_SHEDDING || (sessions->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
+    const struct rc_pressure *overload = &clients->overload;
+    if (overload->level != RC_PRESSURE_SHEDDING || (clients->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
         return false;
     }
-    rc_metric_add(sessions->metrics,
+    rc_metric_add(clients->metrics,
                   (overload->why & RC_PRESSURE_MEMORY)  ? RC_METRIC_REFUSED_MEMORY
                   : (overload->why & RC_PRESSURE_QUEUE) ? RC_METRIC_REFUSED_QUEUE
                                                         : RC_METRIC_REFUSED_TURN,
@@ -238,180 +237,180 @@ bool rc_session_sheds(struct rc_sessions *sessions, uint32_t index)
     return true;
 }
 
-bool rc_session_accepted(void *context, uint32_t index, uint32_t listener)
+bool rc_socket_accepted(void *context, uint32_t index, uint32_t listener)
 {
-    struct rc_sessions *sessions = context;
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    const struct rc_listener *from = &sessions->control->listeners[listener];
+    struct rc_clients *clients = context;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const struct rc_listener *from = &clients->control->listeners[listener];
     socket->flags |= (uint16_t)((from->loopback ? RC_SOCKET_LOOPBACK : 0u) | (from->unix_socket ? RC_SOCKET_UNIX : 0u) |
                                 (from->kind == RC_LISTENER_ADMIN ? RC_SOCKET_ADMIN : 0u));
-    if (sessions->io->open_count > sessions->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
-        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_FULL, 1);
+    if (clients->io->open_count > clients->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
+        rc_metric_add(clients->metrics, RC_METRIC_REFUSED_FULL, 1);
         rc_log_limited(RC_LOG_WARN, 1, "worker_full",
                        "connections=%u remedy=\"raise server.max_connections or the descriptor limit, or add workers\"",
-                       sessions->io->open_count);
-        return session_refuse(sessions, index, "this server is full: try again");
+                       clients->io->open_count);
+        return socket_refuse(clients, index, "this server is full: try again");
     }
-    if (from->kind != RC_LISTENER_ADMIN && !rc_address_limit_accept(&sessions->addresses, session_now_ms(sessions))) {
-        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_RATE, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "accept_rate_reached", "limit=%u", sessions->config->limits.accept_rate);
-        return session_refuse(sessions, index, "too many connections at once: try again");
+    if (from->kind != RC_LISTENER_ADMIN && !rc_address_limit_accept(&clients->addresses, socket_now_ms(clients))) {
+        rc_metric_add(clients->metrics, RC_METRIC_REFUSED_RATE, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "accept_rate_reached", "limit=%u", clients->config->limits.accept_rate);
+        return socket_refuse(clients, index, "too many connections at once: try again");
     }
     /* Where the answer would need a TLS handshake the connection is closed: that is what is to be saved. */
     const bool tls = from->kind == RC_LISTENER_TLS;
-    const uint32_t handshakes_max = sessions->config->overload.max_handshakes;
-    if (handshakes_max > 0 && sessions->handshakes >= handshakes_max && from->kind != RC_LISTENER_ADMIN) {
-        rc_metric_add(sessions->metrics, RC_METRIC_REFUSED_HANDSHAKES, 1);
+    const uint32_t handshakes_max = clients->config->overload.max_handshakes;
+    if (handshakes_max > 0 && clients->handshakes >= handshakes_max && from->kind != RC_LISTENER_ADMIN) {
+        rc_metric_add(clients->metrics, RC_METRIC_REFUSED_HANDSHAKES, 1);
         rc_log_limited(RC_LOG_WARN, 1, "too_many_handshakes", "limit=%u", handshakes_max);
-        return !tls && session_refuse(sessions, index, "too many connections at once: try again");
+        return !tls && socket_refuse(clients, index, "too many connections at once: try again");
     }
-    if (tls && rc_session_sheds(sessions, index)) {
+    if (tls && rc_socket_sheds(clients, index)) {
         return false;
     }
     socket->flags |= RC_SOCKET_HANDSHAKE;
-    sessions->handshakes++;
-    rc_metric_set(sessions->metrics, RC_METRIC_HANDSHAKES, sessions->handshakes);
-    rc_session_deadline(sessions, index, sessions->config->limits.handshake_timeout_ms);
+    clients->handshakes++;
+    rc_metric_set(clients->metrics, RC_METRIC_HANDSHAKES, clients->handshakes);
+    rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
     return true;
 }
 
-void rc_session_plain_on_tls(void *context, uint32_t index)
+void rc_socket_plain_on_tls(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
+    struct rc_clients *clients = context;
     char text[1024];
     const struct rc_http_response response = {.status = 400};
     const size_t bytes = rc_http_respond_error(text, sizeof(text), &response, "this port speaks TLS: use https or wss");
-    rc_metric_add(sessions->metrics, RC_METRIC_HTTP_ERRORS, 1);
-    if (rc_hub_answer(sessions->hub, index, text, (uint32_t)bytes) < 0) {
-        rc_io_terminate(sessions->io, index);
+    rc_metric_add(clients->metrics, RC_METRIC_HTTP_ERRORS, 1);
+    if (rc_hub_answer(clients->hub, index, text, (uint32_t)bytes) < 0) {
+        rc_io_terminate(clients->io, index);
         return;
     }
-    rc_session_linger(sessions, index);
+    rc_socket_linger(clients, index);
 }
 
 /* --- a client's life --- */
 
 /* Its user; false: no memory. */
-static bool client_set_user(struct rc_sessions *sessions, struct rc_client *client, struct rc_span user)
+static bool client_set_user(struct rc_clients *clients, struct rc_client *client, struct rc_span user)
 {
-    client->user = rc_pool_alloc(&sessions->truth->users);
+    client->user = rc_pool_alloc(&clients->truth->users);
     if (client->user == 0) {
         return false;
     }
-    struct rc_user *object = rc_truth_user(sessions->truth, client->user);
+    struct rc_user *object = rc_truth_user(clients->truth, client->user);
     object->id_bytes = (uint8_t)user.count;
     memcpy(object->id, user.bytes, user.count);
-    sessions->users++;
-    rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+    clients->users++;
+    rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
     return true;
 }
 
-uint32_t rc_client_open(struct rc_sessions *sessions, uint8_t endpoint, uint8_t encoding, struct rc_span user)
+uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user)
 {
-    const struct rc_config_limits *limits = &sessions->config->limits;
-    const uint32_t index = rc_pool_alloc(&sessions->truth->clients);
+    const struct rc_config_limits *limits = &clients->config->limits;
+    const uint32_t index = rc_pool_alloc(&clients->truth->clients);
     if (index == 0) {
         return 0;
     }
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    struct rc_client *client = rc_truth_client(clients->truth, index);
     client->socket = RC_SOCKET_NONE;
-    if (user.count > 0 && !client_set_user(sessions, client, user)) {
-        rc_pool_free(&sessions->truth->clients, index);
+    if (user.count > 0 && !client_set_user(clients, client, user)) {
+        rc_pool_free(&clients->truth->clients, index);
         return 0;
     }
     client->state = RC_CLIENT_OPEN;
     client->endpoint = endpoint;
     client->encoding = encoding;
-    client->random = session_random(sessions);
-    client->active_ds = sessions->io->now_ds;
+    client->random = socket_random(clients);
+    client->active_ds = clients->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
          * just come needs no ping. */
-        client->ping_ds = rc_session_next_ping(sessions, 1 + limits->ping_interval_ms / 4 +
-                                                             rc_hub_random(sessions->hub) % limits->ping_interval_ms);
+        client->ping_ds = rc_client_next_ping(clients, 1 + limits->ping_interval_ms / 4 +
+                                                           rc_hub_random(clients->hub) % limits->ping_interval_ms);
     }
-    sessions->connections++;
-    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
+    clients->connections++;
+    rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     return index;
 }
 
-uint32_t rc_session_open(struct rc_sessions *sessions, uint32_t socket, uint8_t endpoint, uint8_t encoding,
-                         struct rc_span user)
+uint32_t rc_client_open_on(struct rc_clients *clients, uint32_t socket, uint8_t endpoint, uint8_t encoding,
+                           struct rc_span user)
 {
-    const uint32_t client = rc_client_open(sessions, endpoint, encoding, user);
+    const uint32_t client = rc_client_open(clients, endpoint, encoding, user);
     if (client != 0) {
-        const int rc = rc_client_attach(sessions, client, socket);
+        const int rc = rc_client_attach(clients, client, socket);
         RC_ASSERT(rc == 0); /* it has no output of its own yet */
-        rc_metric_add(sessions->metrics, RC_METRIC_UPGRADED, 1);
+        rc_metric_add(clients->metrics, RC_METRIC_UPGRADED, 1);
     }
     return client;
 }
 
-int rc_client_attach(struct rc_sessions *sessions, uint32_t client, uint32_t index)
+int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    const struct rc_config_limits *limits = &sessions->config->limits;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const struct rc_config_limits *limits = &clients->config->limits;
     RC_ASSERT(socket->state == RC_SOCKET_HTTP && socket->exchange == 0);
-    const int rc = rc_hub_attach(sessions->hub, client, index);
+    const int rc = rc_hub_attach(clients->hub, client, index);
     if (rc < 0) {
         return rc;
     }
     socket->state = RC_SOCKET_CARRYING;
-    socket->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(sessions->io, limits->idle_timeout_ms);
-    rc_session_schedule(sessions, index);
-    rc_io_opened(sessions->io, index);
+    socket->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(clients->io, limits->idle_timeout_ms);
+    rc_socket_schedule(clients, index);
+    rc_io_opened(clients->io, index);
     return 0;
 }
 
-void rc_client_detach(struct rc_sessions *sessions, uint32_t client)
+void rc_client_detach(struct rc_clients *clients, uint32_t client)
 {
-    const uint32_t socket = rc_truth_client(sessions->truth, client)->socket;
-    rc_hub_detach(sessions->hub, client);
-    rc_session_input_release(sessions, socket);
-    rc_session_history_release(sessions, socket);
-    rc_session_linger(sessions, socket);
+    const uint32_t socket = rc_truth_client(clients->truth, client)->socket;
+    rc_hub_detach(clients->hub, client);
+    rc_socket_input_release(clients, socket);
+    rc_socket_history_release(clients, socket);
+    rc_socket_linger(clients, socket);
 }
 
 /* The client, which nothing carries, is no more. */
-static void client_free(struct rc_sessions *sessions, uint32_t index)
+static void client_free(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
-    RC_ASSERT(sessions->connections > 0 && client->socket == RC_SOCKET_NONE);
-    sessions->connections--;
-    rc_metric_set(sessions->metrics, RC_METRIC_CONNECTIONS, sessions->connections);
-    rc_hub_unsubscribe_all(sessions->hub, index); /* told with the client's id */
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
+    clients->connections--;
+    rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
+    rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */
     client->random = 0;
     client->state = RC_CLIENT_FREE;
-    rc_hub_ended(sessions->hub, index);
-    if (sessions->rates != NULL) {
-        sessions->rates[index] = (struct rc_rate){0};
+    rc_hub_ended(clients->hub, index);
+    if (clients->rates != NULL) {
+        clients->rates[index] = (struct rc_rate){0};
     }
     if (client->user != 0) {
-        rc_pool_free(&sessions->truth->users, client->user);
+        rc_pool_free(&clients->truth->users, client->user);
         client->user = 0;
-        sessions->users--;
-        rc_metric_set(sessions->metrics, RC_METRIC_USERS, sessions->users);
+        clients->users--;
+        rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
     }
     client->flags = 0; /* lists of the hub may still name it */
-    rc_pool_free(&sessions->truth->clients, index);
+    rc_pool_free(&clients->truth->clients, index);
 }
 
 void rc_client_end(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    const uint32_t socket = rc_truth_client(sessions->truth, index)->socket;
+    struct rc_clients *clients = context;
+    const uint32_t socket = rc_truth_client(clients->truth, index)->socket;
     if (socket == RC_SOCKET_NONE) {
-        client_free(sessions, index);
+        client_free(clients, index);
     } else {
-        rc_io_terminate(sessions->io, socket); /* client_lost */
+        rc_io_terminate(clients->io, socket); /* client_lost */
     }
 }
 
 /* The socket that carries the client ends. A WebSocket's client ends with it: here others may decide to stay for a while. */
-static void client_lost(struct rc_sessions *sessions, uint32_t index)
+static void client_lost(struct rc_clients *clients, uint32_t index)
 {
-    rc_hub_detach(sessions->hub, index);
-    client_free(sessions, index);
+    rc_hub_detach(clients->hub, index);
+    client_free(clients, index);
 }
 
 /* --- ending --- */
@@ -419,121 +418,121 @@ static void client_lost(struct rc_sessions *sessions, uint32_t index)
 /* From here on the client only ends, within limits.close_timeout: its close frame is waited for. It may stand behind operations that
  * wait and are not carried out any more: those for room in the up ring are next; the others join them, since this may be in the
  * middle of a turn. */
-static void client_closing(struct rc_sessions *sessions, struct rc_client *client)
+static void client_closing(struct rc_clients *clients, struct rc_client *client)
 {
     client->state = RC_CLIENT_CLOSING;
     client->ping_ds = 0;
     if (client->socket == RC_SOCKET_NONE) {
         return;
     }
-    struct rc_socket *socket = &sessions->truth->sockets[client->socket];
-    rc_session_deadline(sessions, client->socket, sessions->config->limits.close_timeout_ms);
+    struct rc_socket *socket = &clients->truth->sockets[client->socket];
+    rc_socket_deadline(clients, client->socket, clients->config->limits.close_timeout_ms);
     if ((client->flags & RC_CLIENT_WAITS_SUBSCRIBE) || (socket->flags & RC_SOCKET_WAITS_RATE)) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
         socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
-        rc_waiters_add(&sessions->uplink->waiters, client->socket);
+        rc_waiters_add(&clients->uplink->waiters, client->socket);
     }
 }
 
-void rc_session_close(struct rc_sessions *sessions, uint32_t index, uint16_t code, const char *reason, bool now)
+void rc_client_close(struct rc_clients *clients, uint32_t index, uint16_t code, const char *reason, bool now)
 {
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    struct rc_client *client = rc_truth_client(clients->truth, index);
     if (client->state != RC_CLIENT_OPEN) {
         return;
     }
-    rc_hub_close_client(sessions->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);
+    rc_hub_close_client(clients->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);
     if (client->state == RC_CLIENT_OPEN && now) { /* else it ended at once for want of memory */
-        client_closing(sessions, client);
+        client_closing(clients, client);
     }
 }
 
-void rc_session_linger(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_linger(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_socket *socket = &clients->truth->sockets[index];
     socket->state = RC_SOCKET_LINGER;
-    rc_session_deadline(sessions, index, sessions->config->limits.close_timeout_ms);
+    rc_socket_deadline(clients, index, clients->config->limits.close_timeout_ms);
 }
 
 /* A lingering socket has sent everything. */
-static void session_lingers(struct rc_sessions *sessions, uint32_t index)
+static void socket_lingers(struct rc_clients *clients, uint32_t index)
 {
-    if (sessions->truth->sockets[index].flags & RC_SOCKET_PEER_ENDED) {
-        rc_io_terminate(sessions->io, index);
+    if (clients->truth->sockets[index].flags & RC_SOCKET_PEER_ENDED) {
+        rc_io_terminate(clients->io, index);
     } else {
-        rc_session_deadline(sessions, index, RC_SESSION_LINGER_MS);
+        rc_socket_deadline(clients, index, RC_SOCKET_LINGER_MS);
     }
 }
 
 /* All output of the client has left. */
-void rc_session_flushed(void *context, uint32_t index)
+void rc_client_flushed(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    struct rc_client *client = rc_truth_client(sessions->truth, index);
+    struct rc_clients *clients = context;
+    struct rc_client *client = rc_truth_client(clients->truth, index);
     if (client->state == RC_CLIENT_FREE) {
         return; /* ended at once for want of memory */
     }
-    const struct rc_socket *socket = rc_truth_socket_of(sessions->truth, client);
+    const struct rc_socket *socket = rc_truth_socket_of(clients->truth, client);
     if (client->state == RC_CLIENT_OPEN) {
         if (client->flags & RC_CLIENT_CLOSE_QUEUED) {
-            client_closing(sessions, client); /* by draining or by the hub (slow consumer) */
+            client_closing(clients, client); /* by draining or by the hub (slow consumer) */
         }
     } else if (socket == NULL) {
         return;
     } else if (socket->state == RC_SOCKET_LINGER) {
-        session_lingers(sessions, client->socket);
+        socket_lingers(clients, client->socket);
     } else if ((client->flags & RC_CLIENT_CLOSE_SENT) &&
                ((client->flags & RC_CLIENT_CLOSE_RECEIVED) || (socket->flags & RC_SOCKET_PEER_ENDED))) {
-        rc_io_terminate(sessions->io, client->socket); /* RFC 6455 7.1.1: the server ends the TCP connection first */
+        rc_io_terminate(clients->io, client->socket); /* RFC 6455 7.1.1: the server ends the TCP connection first */
     }
 }
 
 /* All answers of the socket have left. */
-void rc_session_answered(void *context, uint32_t index)
+void rc_socket_answered(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_clients *clients = context;
+    const struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_LINGER) {
-        session_lingers(sessions, index);
+        socket_lingers(clients, index);
     } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->exchange == 0) {
-        rc_io_terminate(sessions->io, index);
+        rc_io_terminate(clients->io, index);
     }
 }
 
-static bool session_has_output(const struct rc_sessions *sessions, const struct rc_socket *socket)
+static bool socket_has_output(const struct rc_clients *clients, const struct rc_socket *socket)
 {
-    return (socket->client != 0 ? rc_truth_client(sessions->truth, socket->client)->output : socket->output) != 0;
+    return (socket->client != 0 ? rc_truth_client(clients->truth, socket->client)->output : socket->output) != 0;
 }
 
-void rc_session_ended(void *context, uint32_t index, int error)
+void rc_socket_ended(void *context, uint32_t index, int error)
 {
-    struct rc_sessions *sessions = context;
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_clients *clients = context;
+    const struct rc_socket *socket = &clients->truth->sockets[index];
     if (error < 0) {
-        rc_metric_add(sessions->metrics, RC_METRIC_RESETS, 1);
+        rc_metric_add(clients->metrics, RC_METRIC_RESETS, 1);
     } else if ((socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER) &&
-               (session_has_output(sessions, socket) ||
-                (socket->client == 0 && rc_exchanges_waits(&sessions->exchanges, index)))) {
-        return; /* half closed by a client that still wants its answer: rc_session_flushed ends it */
+               (socket_has_output(clients, socket) ||
+                (socket->client == 0 && rc_exchanges_waits(&clients->exchanges, index)))) {
+        return; /* half closed by a client that still wants its answer: rc_client_flushed ends it */
     }
-    rc_io_terminate(sessions->io, index);
+    rc_io_terminate(clients->io, index);
 }
 
-void rc_session_terminated(void *context, uint32_t index)
+void rc_socket_terminated(void *context, uint32_t index)
 {
-    struct rc_sessions *sessions = context;
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    rc_session_handshake_over(sessions, index);
-    rc_uplink_leave(sessions->uplink, index);
-    rc_session_input_release(sessions, index);
+    struct rc_clients *clients = context;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    rc_socket_handshake_over(clients, index);
+    rc_uplink_leave(clients->uplink, index);
+    rc_socket_input_release(clients, index);
     if (socket->client != 0) {
-        rc_session_history_release(sessions, index);
-        client_lost(sessions, socket->client);
+        rc_socket_history_release(clients, index);
+        client_lost(clients, socket->client);
     } else {
-        rc_exchanges_gone(&sessions->exchanges, index);
+        rc_exchanges_gone(&clients->exchanges, index);
     }
     if (socket->flags & RC_SOCKET_COUNTED) {
-        rc_address_limit_remove(&sessions->addresses, &sessions->truth->peers[index]);
+        rc_address_limit_remove(&clients->addresses, &clients->truth->peers[index]);
         socket->flags &= (uint16_t)~RC_SOCKET_COUNTED;
     }
-    rc_hub_answers_release(sessions->hub, index);
+    rc_hub_answers_release(clients->hub, index);
 }

@@ -11,7 +11,7 @@
 
 /* One request being carried out. */
 struct request {
-    struct rc_sessions *sessions;
+    struct rc_clients *clients;
     uint32_t client;
     enum rc_author author;
     const struct rc_operation *operation;
@@ -19,8 +19,8 @@ struct request {
 
 static void request_reply(const struct request *request, const struct rc_event *event)
 {
-    if (rc_hub_reply_event(request->sessions->hub, request->client, event) < 0) {
-        rc_client_failed_memory(request->sessions, request->client);
+    if (rc_hub_reply_event(request->clients->hub, request->client, event) < 0) {
+        rc_client_failed_memory(request->clients, request->client);
     }
 }
 
@@ -40,13 +40,13 @@ static void request_error(const struct request *request, enum rc_code code, stru
 static const struct rc_config_namespace *request_namespace(const struct request *request)
 {
     const struct rc_span channel = request->operation->channel;
-    return rc_config_namespace_of(request->sessions->config, (const char *)channel.bytes, channel.count);
+    return rc_config_namespace_of(request->clients->config, (const char *)channel.bytes, channel.count);
 }
 
 /* Not allowed by a rule: 401 to the anonymous whom being a user would help, else 403. */
 static void request_refuse(const struct request *request, enum rc_who who, struct rc_span message)
 {
-    const struct rc_span user = rc_session_user(request->sessions, request->client);
+    const struct rc_span user = rc_client_user(request->clients, request->client);
     const bool unknown = rc_permission_refusal(who, user) == RC_CODE_UNAUTHORIZED;
     request_error(request, unknown ? RC_CODE_UNAUTHORIZED : RC_CODE_FORBIDDEN,
                   unknown ? RC_SPAN("only users may do this, and you are anonymous") : message);
@@ -64,55 +64,65 @@ static void request_done(const struct request *request, enum rc_event_type type)
 
 /* --- what each kind of author may ------------------------------------------------------------------------------------ */
 
-/* Whose word each operation of a client needs, beside a name that it may use. */
-static const struct {
-    const char *reserved; /* why not in the server's own channels; NULL: the operation has no channel */
-    const char *refusal;  /* why not at all */
-} permitted[] = {
-    [RC_OPERATION_SUBSCRIBE] = {"this channel is joined by the server only", "you may not subscribe to this channel"},
-    [RC_OPERATION_UNSUBSCRIBE] = {"this channel is joined by the server only", ""},
-    [RC_OPERATION_PUBLISH] = {"only the server publishes to this channel", "you may not publish to this channel"},
-    [RC_OPERATION_BROADCAST] = {NULL, "you may not broadcast"},
-    [RC_OPERATION_DIRECT] = {NULL, "you may not send direct messages"},
-    [RC_OPERATION_PRESENCE] = {"only the server knows who is in this channel",
-                               "you may not see who is in this channel"},
-    [RC_OPERATION_HISTORY] = {NULL, ""},
-    [RC_OPERATION_PING] = {NULL, ""},
-    [RC_OPERATION_ECHO] = {NULL, ""},
-    [RC_OPERATION_DISCONNECT] = {NULL, "only the server sends clients away"},
-};
-
-static enum rc_who request_who(const struct request *request)
+static enum rc_who who_subscribes(const struct request *request)
 {
-    const struct rc_config *config = request->sessions->config;
-    switch (request->operation->type) {
-    case RC_OPERATION_SUBSCRIBE:
-        return request_namespace(request)->subscribe;
-    case RC_OPERATION_PUBLISH:
-        return request_namespace(request)->publish;
-    case RC_OPERATION_PRESENCE:
-        return request_namespace(request)->presence_who;
-    case RC_OPERATION_BROADCAST:
-        return config->permissions.broadcast;
-    case RC_OPERATION_DIRECT:
-        return config->permissions.direct;
-    case RC_OPERATION_DISCONNECT:
-        return RC_WHO_NONE;
-    case RC_OPERATION_UNSUBSCRIBE:
-    case RC_OPERATION_HISTORY:
-    case RC_OPERATION_PING:
-    case RC_OPERATION_ECHO:
-        return RC_WHO_ANYONE;
-    }
+    return request_namespace(request)->subscribe;
+}
+
+static enum rc_who who_publishes(const struct request *request)
+{
+    return request_namespace(request)->publish;
+}
+
+static enum rc_who who_sees_presence(const struct request *request)
+{
+    return request_namespace(request)->presence_who;
+}
+
+static enum rc_who who_broadcasts(const struct request *request)
+{
+    return request->clients->config->permissions.broadcast;
+}
+
+static enum rc_who who_sends_directs(const struct request *request)
+{
+    return request->clients->config->permissions.direct;
+}
+
+static enum rc_who who_is_nobody(const struct request *request)
+{
+    (void)request;
     return RC_WHO_NONE;
 }
+
+/* What each operation of a client needs. */
+static const struct {
+    enum rc_who (*who)(const struct request *request); /* whose word; NULL: anybody's */
+    const char *refusal;                               /* why not */
+    const char *reserved; /* why not in the server's own channels; NULL: the operation has no channel */
+    bool depends;         /* on a subscribe request before it to the same channel: request_waits */
+} permitted[] = {
+    [RC_OPERATION_SUBSCRIBE] = {who_subscribes, "you may not subscribe to this channel",
+                                "this channel is joined by the server only", false},
+    [RC_OPERATION_UNSUBSCRIBE] = {NULL, "", "this channel is joined by the server only", true},
+    [RC_OPERATION_PUBLISH] = {who_publishes, "you may not publish to this channel",
+                              "only the server publishes to this channel", true},
+    [RC_OPERATION_BROADCAST] = {who_broadcasts, "you may not broadcast", NULL, false},
+    [RC_OPERATION_DIRECT] = {who_sends_directs, "you may not send direct messages", NULL, false},
+    [RC_OPERATION_PRESENCE] = {who_sees_presence, "you may not see who is in this channel",
+                               "only the server knows who is in this channel", true},
+    [RC_OPERATION_HISTORY] = {NULL, "", NULL, false},
+    [RC_OPERATION_PING] = {NULL, "", NULL, false},
+    [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
+    [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
+};
 
 /* Is the name one that a client may use? Answers if not. */
 static bool request_channel_ok(const struct request *request)
 {
     const struct rc_span channel = request->operation->channel;
     const int rc = rc_channel_name_check((const char *)channel.bytes, channel.count,
-                                         request->sessions->config->limits.max_channel_name);
+                                         request->clients->config->limits.max_channel_name);
     if (rc < 0) {
         request_error(request, RC_CODE_BAD_REQUEST,
                       rc == -ENAMETOOLONG ? RC_SPAN("the channel's name is too long")
@@ -141,8 +151,11 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
-    const enum rc_who who = request_who(request);
-    const struct rc_span user = rc_session_user(request->sessions, request->client);
+    if (permitted[operation->type].who == NULL) {
+        return true;
+    }
+    const enum rc_who who = permitted[operation->type].who(request);
+    const struct rc_span user = rc_client_user(request->clients, request->client);
     if (!rc_permission_allows(who, user, operation->channel)) {
         request_refuse(request, who, rc_span_text(permitted[operation->type].refusal));
         return false;
@@ -154,10 +167,10 @@ static bool request_may(const struct request *request)
 
 static enum rc_carried request_subscribe(const struct request *request)
 {
-    struct rc_sessions *sessions = request->sessions;
+    struct rc_clients *clients = request->clients;
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
-    switch (rc_hub_subscribe_name(sessions->hub, request->client, request->operation->channel, by,
-                                  request->operation->id)) {
+    switch (
+        rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by, request->operation->id)) {
     case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
         return RC_CARRIED_OUT;
@@ -182,18 +195,18 @@ static enum rc_carried request_subscribe(const struct request *request)
  */
 static bool request_waits(const struct request *request)
 {
-    struct rc_sessions *sessions = request->sessions;
-    struct rc_client *client = rc_truth_client(sessions->truth, request->client);
+    struct rc_clients *clients = request->clients;
+    struct rc_client *client = rc_truth_client(clients->truth, request->client);
     const struct rc_span name = request->operation->channel;
     if (client->pending_count == 0) {
         return false;
     }
-    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel == 0 || rc_truth_channel(sessions->truth, channel)->pending == 0) {
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel == 0 || rc_truth_channel(clients->truth, channel)->pending == 0) {
         return false;
     }
     if (request->operation->type != RC_OPERATION_UNSUBSCRIBE &&
-        rc_hub_subscription(sessions->hub, request->client, channel) != 0) {
+        rc_hub_subscription(clients->hub, request->client, channel) != 0) {
         return false; /* it only asks again how far the promise reaches */
     }
     client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
@@ -203,7 +216,7 @@ static bool request_waits(const struct request *request)
 /* Subscribe requests of the client to the channel that still wait for the relay get their one answer now. True: there were some. */
 static bool request_cancel(const struct request *request, uint32_t channel)
 {
-    struct rc_hub *hub = request->sessions->hub;
+    struct rc_hub *hub = request->clients->hub;
     const struct rc_span name = request->operation->channel;
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
     uint8_t id[RC_REQUEST_ID_MAX];
@@ -218,7 +231,7 @@ static bool request_cancel(const struct request *request, uint32_t channel)
                                        .channel = name,
                                        .message = RC_SPAN("unsubscribed before it was registered")};
         if (id_bytes > 0 && rc_hub_reply_event(hub, request->client, &event) < 0) {
-            rc_client_failed_memory(request->sessions, request->client);
+            rc_client_failed_memory(request->clients, request->client);
             break;
         }
     }
@@ -227,13 +240,13 @@ static bool request_cancel(const struct request *request, uint32_t channel)
 
 static enum rc_carried request_unsubscribe(const struct request *request)
 {
-    struct rc_sessions *sessions = request->sessions;
+    struct rc_clients *clients = request->clients;
     const struct rc_span name = request->operation->channel;
-    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(sessions->hub, request->client, channel);
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(clients->hub, request->client, channel);
     bool was = subscription != 0;
     if (was) {
-        rc_hub_unsubscribe(sessions->hub, request->client, subscription);
+        rc_hub_unsubscribe(clients->hub, request->client, subscription);
     } else if (channel != 0) {
         was = request_cancel(request, channel);
     }
@@ -245,13 +258,13 @@ static enum rc_carried request_unsubscribe(const struct request *request)
 static void request_excludes(const struct request *request, struct rc_client_ref *refs, char *text,
                              struct rc_envelope_view *view)
 {
-    const struct rc_sessions *sessions = request->sessions;
+    const struct rc_clients *clients = request->clients;
     const struct rc_operation *operation = request->operation;
     for (uint32_t i = 0; i < operation->exclude_count; i++) {
         const struct rc_span id = operation->exclude[i];
         struct rc_client_ref ref;
-        switch (rc_client_id_read((const char *)id.bytes, id.count, sessions->control->instance_id,
-                                  sessions->control->boot_nonce, &ref)) {
+        switch (rc_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
+                                  clients->control->boot_nonce, &ref)) {
         case RC_CLIENT_ID_LOCAL:
             refs[view->head.exclude_count++] = ref;
             break;
@@ -272,10 +285,10 @@ static void request_excludes(const struct request *request, struct rc_client_ref
 static enum rc_carried request_send_up(const struct request *request, enum rc_record_type type,
                                        struct rc_envelope_view *view, enum rc_metric_id metric)
 {
-    struct rc_sessions *sessions = request->sessions;
+    struct rc_clients *clients = request->clients;
     const struct rc_operation *operation = request->operation;
-    view->head.time_ns = sessions->io->now_ns;
-    view->head.origin = rc_session_ref(sessions, request->client);
+    view->head.time_ns = clients->io->now_ns;
+    view->head.origin = rc_client_ref(clients, request->client);
     view->head.data_bytes = (uint32_t)operation->data.count;
     view->head.event_bytes = (uint8_t)operation->event.count;
     view->event = (const char *)operation->event.bytes;
@@ -284,7 +297,7 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
                                    (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
-    const int rc = rc_uplink_queued(sessions->uplink) ? -EAGAIN : rc_uplink_write(sessions->uplink, type, view);
+    const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
     if (rc == -EAGAIN) {
         return RC_CARRIED_LATER;
     }
@@ -292,7 +305,7 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
         request_error(request, RC_CODE_TOO_LARGE, RC_SPAN("the message does not fit the server's rings"));
         return RC_CARRIED_REFUSED;
     }
-    rc_metric_add(sessions->metrics, metric, 1);
+    rc_metric_add(clients->metrics, metric, 1);
     return RC_CARRIED_OUT;
 }
 
@@ -313,15 +326,15 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
 
 static enum rc_carried request_direct(const struct request *request)
 {
-    struct rc_sessions *sessions = request->sessions;
+    struct rc_clients *clients = request->clients;
     struct rc_envelope_view view = {0};
     const struct rc_span to = request->operation->to;
-    switch (rc_client_id_read((const char *)to.bytes, to.count, sessions->control->instance_id,
-                              sessions->control->boot_nonce, &view.head.target)) {
+    switch (rc_client_id_read((const char *)to.bytes, to.count, clients->control->instance_id,
+                              clients->control->boot_nonce, &view.head.target)) {
     case RC_CLIENT_ID_LOCAL:
         return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
     case RC_CLIENT_ID_FOREIGN:
-        if (sessions->config->redis.url.text[0] != '\0') {
+        if (clients->config->redis.url.text[0] != '\0') {
             /* Whether that client is there, only its own instance knows: `sent` says that it was handed on. */
             view.head.target = (struct rc_client_ref){.random = 1, .worker = RC_WORKER_FOREIGN};
             view.channel = (const char *)to.bytes;
@@ -333,7 +346,7 @@ static enum rc_carried request_direct(const struct request *request)
     case RC_CLIENT_ID_INVALID:
         break;
     }
-    rc_metric_add(sessions->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     request_error(request, RC_CODE_NOT_FOUND, RC_SPAN("no such client"));
     return RC_CARRIED_REFUSED;
 }
@@ -341,17 +354,17 @@ static enum rc_carried request_direct(const struct request *request)
 /* It is the relay's to know: presence.c tells the client. */
 static enum rc_carried request_presence(const struct request *request)
 {
-    struct rc_sessions *sessions = request->sessions;
+    struct rc_clients *clients = request->clients;
     const struct rc_operation *operation = request->operation;
     const struct rc_span name = operation->channel;
-    const uint32_t channel = rc_hub_find(sessions->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel == 0 || rc_hub_subscription(sessions->hub, request->client, channel) == 0) {
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel == 0 || rc_hub_subscription(clients->hub, request->client, channel) == 0) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
         return RC_CARRIED_REFUSED;
     }
-    const int rc = rc_uplink_queued(sessions->uplink)
+    const int rc = rc_uplink_queued(clients->uplink)
                        ? -EAGAIN
-                       : rc_session_ask_presence(sessions, request->client, name, operation->limit, operation->id);
+                       : rc_client_ask_presence(clients, request->client, name, operation->limit, operation->id);
     if (rc == -EAGAIN) {
         return RC_CARRIED_LATER;
     }
@@ -370,24 +383,21 @@ static enum rc_carried request_disconnect(const struct request *request)
     memcpy(reason, text.bytes, bytes);
     reason[bytes] = '\0';
     /* After what was sent to it before: a last message with the why is usual. */
-    rc_session_close(request->sessions, request->client, request->operation->close_code, reason, false);
+    rc_client_close(request->clients, request->client, request->operation->close_code, reason, false);
     return RC_CARRIED_OUT;
 }
 
-enum rc_carried rc_session_carry_out(struct rc_sessions *sessions, uint32_t client, enum rc_author author,
-                                     const struct rc_operation *operation)
+enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
+                                    const struct rc_operation *operation)
 {
-    const struct request request = {.sessions = sessions, .client = client, .author = author, .operation = operation};
-    const enum rc_operation_type type = operation->type;
+    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }
-    const bool depends =
-        type == RC_OPERATION_UNSUBSCRIBE || type == RC_OPERATION_PUBLISH || type == RC_OPERATION_PRESENCE;
-    if (depends && author == RC_AUTHOR_CLIENT && request_waits(&request)) {
+    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
-    switch (type) {
+    switch (operation->type) {
     case RC_OPERATION_SUBSCRIBE:
         return request_subscribe(&request);
     case RC_OPERATION_UNSUBSCRIBE:
@@ -417,30 +427,30 @@ enum rc_carried rc_session_carry_out(struct rc_sessions *sessions, uint32_t clie
     return RC_CARRIED_REFUSED;
 }
 
-bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t opcode, const uint8_t *bytes,
-                        size_t count, uint32_t *done)
+bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, const uint8_t *bytes, size_t count,
+                       uint32_t *done)
 {
-    const struct rc_client *its = rc_truth_client(sessions->truth, client);
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
     const struct rc_config_endpoint *endpoint =
-        its->endpoint == RC_ENDPOINT_PATH ? NULL : &sessions->config->endpoints[its->endpoint];
+        its->endpoint == RC_ENDPOINT_PATH ? NULL : &clients->config->endpoints[its->endpoint];
     struct rc_reader reader;
     struct rc_operation operation;
     struct rc_operation_error error;
     uint32_t seen = 0;
     rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding),
-                    opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT, rc_span_of(bytes, count),
-                    &sessions->scratch, endpoint);
+                    opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT, rc_span_of(bytes, count), &clients->scratch,
+                    endpoint);
     int rc;
     while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
         if (seen++ < *done) {
             continue;
         }
         if (rc < 0) {
-            const struct request request = {.sessions = sessions, .client = client};
+            const struct request request = {.clients = clients, .client = client};
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             request_reply(&request, &event);
-        } else if (rc_session_carry_out(sessions, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
+        } else if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
             return false;
         }
         *done = seen;
@@ -448,19 +458,19 @@ bool rc_session_message(struct rc_sessions *sessions, uint32_t client, uint8_t o
     return true;
 }
 
-void rc_session_join(struct rc_sessions *sessions, uint32_t client, struct rc_span name)
+void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("*"))) {
-        rc_truth_client(sessions->truth, client)->flags |= RC_CLIENT_EVERYBODY;
+        rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_EVERYBODY;
         return;
     }
-    switch (rc_hub_subscribe_name(sessions->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return;
     case RC_SUBSCRIBE_LIMITED:
     case RC_SUBSCRIBE_NO_ROOM:
-        rc_hub_break(sessions->hub, client); /* it would never hear what it relies on, without a word */
+        rc_hub_break(clients->hub, client); /* it would never hear what it relies on, without a word */
         return;
     }
 }

@@ -13,11 +13,11 @@
 #define OVERLOAD_READ_NS UINT64_C(1000000000) /* memory, while nothing is wrong */
 #define OVERLOAD_SAMPLE_NS (UINT64_C(1000000) * RC_PRESSURE_SAMPLE_MS)
 
-void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_sessions *sessions,
+void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_clients *clients,
                       struct rc_metrics *metrics, const struct rc_config *config)
 {
     *overload = (struct rc_overload){.io = io,
-                                     .sessions = sessions,
+                                     .clients = clients,
                                      .metrics = metrics,
                                      .available_bytes = UINT64_MAX,
                                      .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
@@ -133,5 +133,5 @@ void rc_overload_pass_ends(struct rc_overload *overload)
     if (rc_pressure_update(&overload->pressure, &overload->limits, &sample)) {
         overload_changed(overload, &sample);
     }
-    overload->sessions->overload = overload->pressure;
+    overload->clients->overload = overload->pressure;
 }

@@ -2,7 +2,7 @@
  * overload: takes the samples of worker/gate/pressure, and does what follows: stops accepting, has newcomers refused, tells the
  * steering program and the log.
  *
- * Owned by the worker's main(), which calls it around each pass of the loop; above io and sessions. What cannot be read (no
+ * Owned by the worker's main(), which calls it around each pass of the loop; above io and clients. What cannot be read (no
  * /proc) is not known, and never a cause.
  */
 #ifndef RC_WORKER_CLIENT_OVERLOAD_H
@@ -19,11 +19,11 @@
 struct rc_overload {
     struct rc_pressure pressure;
     struct rc_pressure_limits limits;
-    struct rc_io *io;             /* borrowed */
-    struct rc_sessions *sessions; /* borrowed */
-    struct rc_metrics *metrics;   /* borrowed */
-    uint64_t pass_ns;             /* when the pass began */
-    uint64_t longest_ns;          /* of the passes since the last sample */
+    struct rc_io *io;           /* borrowed */
+    struct rc_clients *clients; /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
+    uint64_t pass_ns;           /* when the pass began */
+    uint64_t longest_ns;        /* of the passes since the last sample */
     uint64_t sampled_ns;
     uint64_t read_ns; /* when memory was read */
     uint64_t memory_bytes;
@@ -33,7 +33,7 @@ struct rc_overload {
     int meminfo_fd; /* owned; -1 = cannot be read */
 };
 
-void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_sessions *sessions,
+void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_clients *clients,
                       struct rc_metrics *metrics, const struct rc_config *config);
 void rc_overload_close(struct rc_overload *overload);
 void rc_overload_reconfigure(struct rc_overload *overload, const struct rc_config *config);

@@ -8,38 +8,37 @@
 
 #define PARK_BLOCK_MIN 512u
 
-struct rc_input *rc_session_input(struct rc_sessions *sessions, uint32_t index)
+struct rc_input *rc_socket_input(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->input == 0) {
-        socket->input = rc_pool_alloc(&sessions->truth->inputs);
+        socket->input = rc_pool_alloc(&clients->truth->inputs);
         if (socket->input == 0) {
             return NULL;
         }
     }
-    return rc_truth_input(sessions->truth, socket->input);
+    return rc_truth_input(clients->truth, socket->input);
 }
 
-void rc_session_input_free(struct rc_sessions *sessions, uint32_t *block)
+void rc_socket_input_free(struct rc_clients *clients, uint32_t *block)
 {
     if (*block != 0) {
-        sessions->hub->input_bytes -= rc_heap_block_bytes(&sessions->truth->heap, *block);
-        rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
-        rc_heap_free(&sessions->truth->heap, *block);
+        clients->hub->input_bytes -= rc_heap_block_bytes(&clients->truth->heap, *block);
+        rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
+        rc_heap_free(&clients->truth->heap, *block);
         *block = 0;
     }
 }
 
 /* A larger block with the first `used` bytes of the old one. -ENOMEM: unchanged. */
-int rc_session_input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_t *capacity, uint64_t bytes,
-                          uint64_t used)
+int rc_socket_input_grow(struct rc_clients *clients, uint32_t *block, uint32_t *capacity, uint64_t bytes, uint64_t used)
 {
-    struct rc_heap *heap = &sessions->truth->heap;
+    struct rc_heap *heap = &clients->truth->heap;
     uint64_t size = PARK_BLOCK_MIN;
     while (size < bytes) {
         size *= 2;
     }
-    if (sessions->hub->input_bytes + size > sessions->config->limits.worker_log_bytes) {
+    if (clients->hub->input_bytes + size > clients->config->limits.worker_log_bytes) {
         return -ENOMEM;
     }
     const uint32_t larger = rc_heap_alloc(heap, size);
@@ -49,83 +48,83 @@ int rc_session_input_grow(struct rc_sessions *sessions, uint32_t *block, uint32_
     if (used > 0) {
         memcpy(rc_heap_at(heap, larger), rc_heap_at(heap, *block), used);
     }
-    rc_session_input_free(sessions, block);
+    rc_socket_input_free(clients, block);
     *block = larger;
     *capacity = (uint32_t)rc_heap_block_bytes(heap, larger);
-    sessions->hub->input_bytes += *capacity;
-    rc_metric_set(sessions->metrics, RC_METRIC_INPUT_BYTES, sessions->hub->input_bytes);
+    clients->hub->input_bytes += *capacity;
+    rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
     return 0;
 }
 
-void rc_session_input_release(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_input_release(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
+    struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->input != 0) {
-        struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
-        rc_session_input_free(sessions, &input->message);
-        rc_session_input_free(sessions, &input->parked);
-        rc_pool_free(&sessions->truth->inputs, socket->input);
+        struct rc_input *input = rc_truth_input(clients->truth, socket->input);
+        rc_socket_input_free(clients, &input->message);
+        rc_socket_input_free(clients, &input->parked);
+        rc_pool_free(&clients->truth->inputs, socket->input);
         socket->input = 0;
     }
 }
 
-void rc_session_history_release(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_history_release(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &sessions->truth->sockets[index];
-    rc_session_input_free(sessions, &socket->history);
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    rc_socket_input_free(clients, &socket->history);
     socket->history_bytes = 0;
 }
 
 /* The input object goes as soon as nothing of it is needed: an idle connection has none. */
-void rc_session_input_settle(struct rc_sessions *sessions, uint32_t index)
+void rc_socket_input_settle(struct rc_clients *clients, uint32_t index)
 {
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    const struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->input == 0) {
         return;
     }
-    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
+    struct rc_input *input = rc_truth_input(clients->truth, socket->input);
     if (!rc_ws_receiver_uses_buffer(&input->receiver) && input->waiting_opcode == 0) {
-        rc_session_input_free(sessions, &input->message);
+        rc_socket_input_free(clients, &input->message);
         input->message_capacity = 0;
     }
     if (input->parked_bytes == 0) {
-        rc_session_input_free(sessions, &input->parked);
+        rc_socket_input_free(clients, &input->parked);
         input->parked_capacity = input->parked_scanned = 0;
         if (input->message == 0 && rc_ws_receiver_idle(&input->receiver)) {
-            rc_session_input_release(sessions, index);
+            rc_socket_input_release(clients, index);
         }
     }
 }
 
-int rc_session_park(struct rc_sessions *sessions, uint32_t index, const uint8_t *bytes, uint32_t count)
+int rc_socket_park(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
-    struct rc_input *input = rc_session_input(sessions, index);
+    struct rc_input *input = rc_socket_input(clients, index);
     if (input == NULL) {
         return -ENOMEM;
     }
     const uint64_t need = (uint64_t)input->parked_bytes + count;
     if (need > input->parked_capacity &&
-        rc_session_input_grow(sessions, &input->parked, &input->parked_capacity, need, input->parked_bytes) < 0) {
+        rc_socket_input_grow(clients, &input->parked, &input->parked_capacity, need, input->parked_bytes) < 0) {
         return -ENOMEM;
     }
-    memcpy((uint8_t *)rc_heap_at(&sessions->truth->heap, input->parked) + input->parked_bytes, bytes, count);
+    memcpy((uint8_t *)rc_heap_at(&clients->truth->heap, input->parked) + input->parked_bytes, bytes, count);
     input->parked_bytes += count;
     return 0;
 }
 
-void rc_session_unpark(struct rc_sessions *sessions, uint32_t index, uint32_t count)
+void rc_socket_unpark(struct rc_clients *clients, uint32_t index, uint32_t count)
 {
-    const struct rc_socket *socket = &sessions->truth->sockets[index];
+    const struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->input == 0) {
         return;
     }
-    struct rc_input *input = rc_truth_input(sessions->truth, socket->input);
+    struct rc_input *input = rc_truth_input(clients->truth, socket->input);
     RC_ASSERT(count <= input->parked_bytes);
     if (count > 0) {
-        uint8_t *parked = rc_heap_at(&sessions->truth->heap, input->parked);
+        uint8_t *parked = rc_heap_at(&clients->truth->heap, input->parked);
         input->parked_bytes -= count;
         input->parked_scanned = 0;
         memmove(parked, parked + count, input->parked_bytes);
     }
-    rc_session_input_settle(sessions, index);
+    rc_socket_input_settle(clients, index);
 }

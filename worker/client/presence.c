@@ -9,19 +9,19 @@
 #define PRESENCE_ANSWER_MS 3000u   /* clearly longer than the relay may take (common/records/query.h) */
 #define PRESENCE_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no lists */
 
-static void presence_tell(struct rc_sessions *sessions, const struct rc_ask *ask, struct rc_event *event)
+static void presence_tell(struct rc_clients *clients, const struct rc_ask *ask, struct rc_event *event)
 {
     event->id = rc_span_of(ask->id, ask->id_bytes);
-    if (rc_session_is_here(sessions, &ask->client) && rc_hub_reply_event(sessions->hub, ask->client.slot, event) < 0) {
-        rc_hub_close_client(sessions->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    if (rc_client_is_here(clients, &ask->client) && rc_hub_reply_event(clients->hub, ask->client.slot, event) < 0) {
+        rc_hub_close_client(clients->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 
-static void presence_fail(struct rc_sessions *sessions, const struct rc_ask *ask, enum rc_code code,
+static void presence_fail(struct rc_clients *clients, const struct rc_ask *ask, enum rc_code code,
                           struct rc_span message)
 {
     struct rc_event event = {.type = RC_EVENT_ERROR, .code = code, .message = message};
-    presence_tell(sessions, ask, &event);
+    presence_tell(clients, ask, &event);
 }
 
 /* Whole entries, as many as it says; what another process wrote may be anything. */
@@ -43,23 +43,23 @@ static bool read_list(const struct rc_envelope_view *view, struct rc_presence_li
 
 static void presence_answered(const struct rc_ask *ask, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    struct rc_sessions *sessions = ask->context;
+    struct rc_clients *clients = ask->context;
     struct rc_presence_list list;
     if (type != RC_DOWN_QUERY || view->head.code != 0 || !read_list(view, &list)) {
-        presence_fail(sessions, ask, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        presence_fail(clients, ask, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
         return;
     }
-    if (rc_session_is_here(sessions, &ask->client) &&
-        rc_hub_unsent(sessions->hub, ask->client.slot) > PRESENCE_UNSENT_MAX) {
+    if (rc_client_is_here(clients, &ask->client) &&
+        rc_hub_unsent(clients->hub, ask->client.slot) > PRESENCE_UNSENT_MAX) {
         /* A few bytes ask for many: who does not read them is told no more. */
-        presence_fail(sessions, ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
+        presence_fail(clients, ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
         return;
     }
     struct rc_event event = {.type = RC_EVENT_PRESENCE,
                              .channel = rc_span_of(view->channel, view->head.channel_bytes),
                              .local = (list.answer.flags & RC_QUERY_LOCAL) != 0,
                              .presence = &list};
-    presence_tell(sessions, ask, &event);
+    presence_tell(clients, ask, &event);
 }
 
 static void presence_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
@@ -75,19 +75,19 @@ static const struct rc_asker presence_asker = {.kind = RC_ASK_CLIENT,
                                                .answered = presence_answered,
                                                .unanswered = presence_unanswered};
 
-int rc_session_ask_presence(struct rc_sessions *sessions, uint32_t client, struct rc_span channel, uint32_t limit,
-                            struct rc_span id)
+int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
+                           struct rc_span id)
 {
-    const struct rc_client_ref origin = rc_session_ref(sessions, client);
+    const struct rc_client_ref origin = rc_client_ref(clients, client);
     const struct rc_query_head head = {.kind = RC_QUERY_CHANNEL,
                                        .limit = (uint16_t)(limit < RC_QUERY_LIMIT_MAX ? limit : RC_QUERY_LIMIT_MAX)};
     uint64_t token;
-    int rc = rc_asks_begin(sessions->asks, &presence_asker, sessions, &origin, id, &token);
+    int rc = rc_asks_begin(clients->asks, &presence_asker, clients, &origin, id, &token);
     if (rc < 0) {
         return rc;
     }
     struct rc_envelope_view view = {
-        .head = {.time_ns = sessions->io->now_ns,
+        .head = {.time_ns = clients->io->now_ns,
                  .channel_hash = rc_channel_hash((const char *)channel.bytes, channel.count),
                  .origin = origin,
                  .token = token,
@@ -97,9 +97,9 @@ int rc_session_ask_presence(struct rc_sessions *sessions, uint32_t client, struc
         .channel = (const char *)channel.bytes,
         .request_id = id.bytes,
         .data = (const uint8_t *)&head};
-    rc = rc_uplink_write(sessions->uplink, RC_UP_QUERY, &view);
+    rc = rc_uplink_write(clients->uplink, RC_UP_QUERY, &view);
     if (rc < 0) {
-        rc_asks_end(sessions->asks, token);
+        rc_asks_end(clients->asks, token);
     }
     return rc;
 }

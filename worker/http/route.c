@@ -172,7 +172,7 @@ void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchang
         return;
     }
     if (upgrade) {
-        routes->upgrade(routes->context, exchange, path);
+        routes->upgrade(routes->upgrade_context, exchange, path);
     } else if (request->method == RC_HTTP_OPTIONS) {
         answer_options(exchange, methods, verdict);
     } else {

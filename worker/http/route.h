@@ -50,6 +50,7 @@ struct rc_routes {
     /* The resource of a path that no set has; NULL: there is none. */
     const struct rc_route *(*other)(void *context, const char *path);
     /* A request that wants to become a WebSocket. */
+    void *upgrade_context; /* borrowed */
     void (*upgrade)(void *context, struct rc_exchange *exchange, const char *path);
 };
 

@@ -10,7 +10,7 @@
 
 static struct rc_io io;
 static struct rc_config config;
-static struct rc_sessions sessions = {.io = &io, .config = &config};
+static struct rc_clients clients = {.io = &io, .config = &config};
 
 /* The step that pings are on: the distance of two different answers. */
 static uint32_t step_of(uint32_t count, uint64_t in_ms)
@@ -18,13 +18,13 @@ static uint32_t step_of(uint32_t count, uint64_t in_ms)
     io.open_count = count;
     io.now_ds = 100000;
     config.limits.ping_interval_ms = in_ms;
-    const uint32_t first = rc_session_next_ping(&sessions, in_ms);
-    for (io.now_ds++; rc_session_next_ping(&sessions, in_ms) == first; io.now_ds++) {
+    const uint32_t first = rc_client_next_ping(&clients, in_ms);
+    for (io.now_ds++; rc_client_next_ping(&clients, in_ms) == first; io.now_ds++) {
         cr_assert(io.now_ds < 101000);
     }
-    const uint32_t second = rc_session_next_ping(&sessions, in_ms);
+    const uint32_t second = rc_client_next_ping(&clients, in_ms);
     uint32_t step = second - first;
-    cr_assert_eq(second % step, sessions.worker % step, "%u connections: %u is not on a step of %u", count, second,
+    cr_assert_eq(second % step, clients.worker % step, "%u connections: %u is not on a step of %u", count, second,
                  step);
     return step;
 }
@@ -65,18 +65,18 @@ Test(session, pings_are_bundled_by_how_many_fit_together)
         cr_expect_eq(step, cases[i].step_ds, "%u connections, %llu ms: a step of %u, expected %u", cases[i].count,
                      (unsigned long long)cases[i].in_ms, step, cases[i].step_ds);
     }
-    cr_expect_eq(rc_session_next_ping(&sessions, 0), 0, "pings are off");
+    cr_expect_eq(rc_client_next_ping(&clients, 0), 0, "pings are off");
 }
 
 static void check_ping(uint64_t in_ms, uint32_t step)
 {
     const uint32_t due = rc_io_deadline(&io, in_ms);
-    const uint32_t ping = rc_session_next_ping(&sessions, in_ms);
+    const uint32_t ping = rc_client_next_ping(&clients, in_ms);
     const uint32_t off = ping > due ? ping - due : due - ping;
     cr_assert(2 * off <= step, "in %llu of %llu ms, %u connections: %u off, a step is %u", (unsigned long long)in_ms,
               (unsigned long long)config.limits.ping_interval_ms, io.open_count, off, step);
     cr_assert_gt(ping, io.now_ds);
-    cr_assert(ping % step == sessions.worker % step || ping == io.now_ds + 1);
+    cr_assert(ping % step == clients.worker % step || ping == io.now_ds + 1);
 }
 
 /* What one worker bundles is bounded, and the others of a host do not send theirs in the same tick. */
@@ -87,16 +87,16 @@ Test(session, workers_ping_in_different_ticks)
         uint32_t in_tick[50] = {0};
         uint32_t step = 0;
         enum { WORKERS = 57 };
-        for (sessions.worker = 0; sessions.worker < WORKERS; sessions.worker++) {
+        for (clients.worker = 0; clients.worker < WORKERS; clients.worker++) {
             step = step_of(counts[c], 25000);
-            in_tick[rc_session_next_ping(&sessions, 25000) % step]++;
+            in_tick[rc_client_next_ping(&clients, 25000) % step]++;
         }
         for (uint32_t i = 0; i < step; i++) {
             cr_expect(in_tick[i] <= WORKERS / step + 1, "%u of %u workers in one tick of %u", in_tick[i], WORKERS,
                       step);
         }
     }
-    sessions.worker = 0;
+    clients.worker = 0;
 }
 
 /* To the nearest step, whichever interval: at most half of one off. The first ping may be due before the next step: it goes
@@ -107,7 +107,7 @@ Test(session, no_ping_is_further_off_than_the_step)
     static const uint32_t counts[] = {0, 1, 999, 1000, 14999, 15001, 40000, 75000, 100000, 1000000};
     for (size_t i = 0; i < RC_ARRAY_COUNT(intervals_ms); i++) {
         for (size_t c = 0; c < RC_ARRAY_COUNT(counts); c++) {
-            sessions.worker = (uint32_t)c * 7;
+            clients.worker = (uint32_t)c * 7;
             const uint32_t step = step_of(counts[c], intervals_ms[i]);
             for (io.now_ds = 5000; io.now_ds < 5200; io.now_ds++) {
                 for (uint64_t in_ms = 1; in_ms <= intervals_ms[i]; in_ms += intervals_ms[i] / 3 + 1) {
@@ -132,7 +132,7 @@ Test(session, bundled_pings_are_no_burst)
         config.limits.ping_interval_ms = INTERVAL_MS;
         for (uint32_t i = 0; i < counts[c]; i++) {
             io.now_ds = 1000;
-            due[i] = rc_session_next_ping(&sessions, 1 + (uint64_t)i * INTERVAL_MS / counts[c]);
+            due[i] = rc_client_next_ping(&clients, 1 + (uint64_t)i * INTERVAL_MS / counts[c]);
         }
         uint32_t most = 0;
         for (uint32_t round = 0; round < 50; round++) {
@@ -141,7 +141,7 @@ Test(session, bundled_pings_are_no_burst)
                 in_tick[due[i] % TICKS]++;
                 most = in_tick[due[i] % TICKS] > most ? in_tick[due[i] % TICKS] : most;
                 io.now_ds = due[i];
-                due[i] = rc_session_next_ping(&sessions, INTERVAL_MS);
+                due[i] = rc_client_next_ping(&clients, INTERVAL_MS);
             }
         }
         /* Where not even one tick's share fits, it is that share: nothing is bundled. */

@@ -18,7 +18,7 @@ static struct {
     struct hub_rig rig;
     struct rc_uplink uplink;
     struct rc_asks asks;
-    struct rc_sessions sessions; /* nothing of it but whom it knows */
+    struct rc_clients clients; /* nothing of it but whom it knows */
     struct rc_uplink_handlers handlers;
     struct rc_port *port;
     struct rc_port_view view;
@@ -31,13 +31,13 @@ static void open_all(void)
 {
     struct rc_err err = {0};
     hub_rig_open(&b.rig, &(struct hub_rig_options){.slots = 8});
-    b.sessions = (struct rc_sessions){.truth = &b.rig.truth,
-                                      .io = &b.rig.io,
-                                      .hub = &b.rig.hub,
-                                      .uplink = &b.uplink,
-                                      .asks = &b.asks,
-                                      .metrics = b.rig.metrics};
-    b.handlers = rc_session_uplink_handlers(&b.sessions);
+    b.clients = (struct rc_clients){.truth = &b.rig.truth,
+                                    .io = &b.rig.io,
+                                    .hub = &b.rig.hub,
+                                    .uplink = &b.uplink,
+                                    .asks = &b.asks,
+                                    .metrics = b.rig.metrics};
+    b.handlers = rc_clients_uplink_handlers(&b.clients);
     RC_ASSERT(posix_memalign((void **)&b.port, 4096, rc_port_bytes(RING_BYTES, RING_BYTES)) == 0);
     memset(b.port, 0, rc_port_bytes(RING_BYTES, RING_BYTES));
     b.view = (struct rc_port_view){.shared = b.port, .ring_bytes = RING_BYTES, .overflow_bytes = RING_BYTES};
@@ -86,7 +86,7 @@ static uint64_t ask(void)
     uint32_t type;
     uint32_t bytes;
     const void *record;
-    cr_assert_eq(rc_session_ask_presence(&b.sessions, b.slot, RC_SPAN("c"), 10, RC_SPAN("7")), 0);
+    cr_assert_eq(rc_client_ask_presence(&b.clients, b.slot, RC_SPAN("c"), 10, RC_SPAN("7")), 0);
     cr_assert_eq(rc_ring_next(&b.up, &type, &record, &bytes), 1);
     cr_assert_eq(type, RC_UP_QUERY);
     cr_assert_eq(rc_envelope_read(&view, record, bytes), 0);
@@ -180,7 +180,7 @@ Test(presence, a_full_ring_leaves_no_question_behind)
 {
     int rc;
     uint32_t asked = 0;
-    while ((rc = rc_session_ask_presence(&b.sessions, b.slot, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
+    while ((rc = rc_client_ask_presence(&b.clients, b.slot, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
         asked++;
     }
     cr_assert(rc == -EAGAIN || rc == -ENOBUFS);

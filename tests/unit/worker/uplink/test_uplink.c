@@ -22,7 +22,7 @@ struct bench {
     struct rc_uplink uplink;
     struct rc_interests interests;
     struct rc_asks asks;
-    struct rc_sessions sessions; /* nothing of it but whom it knows */
+    struct rc_clients clients; /* nothing of it but whom it knows */
     struct rc_port *port;
     struct rc_port_view view;
     struct rc_ring up;   /* consumer */
@@ -52,15 +52,15 @@ static void bench_open(uint64_t channel_log_bytes)
     atomic_store(&b.rig.shared->core.workers[0].generation, 1);
     atomic_store(&b.rig.shared->core.relay.generation, 1);
     b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    b.sessions = (struct rc_sessions){.truth = &b.rig.truth,
-                                      .io = &b.rig.io,
-                                      .hub = &b.rig.hub,
-                                      .uplink = &b.uplink,
-                                      .interests = &b.interests,
-                                      .asks = &b.asks,
-                                      .metrics = b.rig.metrics};
-    const struct rc_uplink_handlers handlers = rc_session_uplink_handlers(&b.sessions);
-    const struct rc_interests_handlers interest_handlers = rc_session_interests_handlers(&b.sessions);
+    b.clients = (struct rc_clients){.truth = &b.rig.truth,
+                                    .io = &b.rig.io,
+                                    .hub = &b.rig.hub,
+                                    .uplink = &b.uplink,
+                                    .interests = &b.interests,
+                                    .asks = &b.asks,
+                                    .metrics = b.rig.metrics};
+    const struct rc_uplink_handlers handlers = rc_clients_uplink_handlers(&b.clients);
+    const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&b.clients);
     RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.truth, b.rig.metrics, 0, b.bell_fd, &handlers,
                              &err) == 0);
     rc_interests_open(&b.interests, b.rig.control, &b.rig.truth, &b.uplink, b.rig.metrics, &b.rig.io.now_ns,

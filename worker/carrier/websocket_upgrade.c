@@ -1,0 +1,120 @@
+/*
+ * websocket_upgrade: a request becomes a WebSocket that carries a client.
+ *
+ *   judged (upgrade_judge) ──▶ struct upgrade: all that is needed from then on ──▶ 101 and client (upgrade_finish)
+ *
+ * The two are apart so that an answer of somebody else may be waited for in between (rc_exchange_wait): nothing of the request is
+ * looked at afterwards. See websocket.h.
+ */
+#include "worker/carrier/websocket.h"
+
+#include <string.h>
+
+#include "worker/http/deflate_offer.h"
+#include "worker/http/upgrade.h"
+
+/* What was agreed; no pointers into the request. */
+struct upgrade {
+    struct rc_arrival arrival;
+    uint8_t server_window_bits;
+    uint8_t client_window_bits;
+    bool client_takeover;
+    uint32_t response_bytes;
+    char response[1024];
+};
+
+static struct rc_clients *clients_of(const struct rc_exchange *exchange)
+{
+    return exchange->exchanges->ops.context;
+}
+
+static void agree_on_deflate(const struct rc_websockets *websockets, struct rc_http_upgrade *upgrade,
+                             struct rc_deflate_agreement *agreement)
+{
+    const struct rc_config *config = websockets->clients->config;
+    const struct rc_deflate_policy policy = {.server_window_bits = (uint8_t)config->compression.server_window_bits,
+                                             .client_window_bits = (uint8_t)config->compression.client_window_bits,
+                                             .serves_256 = websockets->deflate_serves_256};
+    *agreement = (struct rc_deflate_agreement){0};
+    if (config->compression.enabled &&
+        rc_deflate_offer_choose(upgrade->extensions, upgrade->extension_count, &policy, agreement)) {
+        upgrade->extension_response = agreement->answer;
+    }
+}
+
+/* The handshake itself: what was asked for and what of it there is. False: answered. */
+static bool judge_handshake(struct rc_exchange *exchange, struct rc_http_upgrade *upgrade, struct rc_arrival *arrival)
+{
+    /* A subprotocol chooses among the codecs that have one; the others know none. */
+    size_t subprotocol_count = 0;
+    const char *const *subprotocols =
+        rc_codec_of(arrival->codec)->subprotocol != NULL ? rc_codec_subprotocols(&subprotocol_count) : NULL;
+    const struct rc_http_upgrade_policy policy = {.subprotocols = subprotocols, .subprotocol_count = subprotocol_count};
+    const int rc = rc_http_upgrade_check(exchange->request, &policy, upgrade);
+    if (rc < 0) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = (uint16_t)-rc,
+                                                                .headers = upgrade->failure_headers,
+                                                                .message = upgrade->why});
+        return false;
+    }
+    if (upgrade->has_origin && !rc_arrival_from(exchange, rc_span_of(upgrade->origin.text, upgrade->origin.bytes))) {
+        return false;
+    }
+    arrival->codec = rc_codec_chosen(upgrade->subprotocol, arrival->codec);
+    return true;
+}
+
+/* False: it was answered. */
+static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exchange *exchange, const char *path,
+                          struct upgrade *out)
+{
+    struct rc_http_upgrade upgrade;
+    struct rc_deflate_agreement agreement;
+    if (!rc_arrival_begin(exchange, path, &out->arrival) || !judge_handshake(exchange, &upgrade, &out->arrival)) {
+        return false;
+    }
+    agree_on_deflate(websockets, &upgrade, &agreement);
+    if (!rc_arrival_admit(exchange, &out->arrival)) {
+        return false;
+    }
+    out->server_window_bits = agreement.server_window_bits;
+    out->client_window_bits = agreement.client_window_bits;
+    out->client_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
+    out->response_bytes = (uint32_t)rc_http_upgrade_response(&upgrade, out->response, sizeof(out->response));
+    return true;
+}
+
+/* Answers 101; the exchange is gone afterwards, and the connection a client's. */
+static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
+{
+    struct rc_clients *clients = clients_of(exchange);
+    const uint32_t socket = exchange->connection;
+    const bool later = rc_exchange_upgraded(exchange);
+    uint32_t client = 0;
+    if (upgrade->response_bytes > 0 &&
+        rc_hub_answer(clients->hub, socket, upgrade->response, upgrade->response_bytes) == 0) {
+        client =
+            rc_client_open_on(clients, socket, (uint8_t)upgrade->arrival.endpoint,
+                              rc_encoding_of(upgrade->arrival.codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
+                              rc_span_of(upgrade->arrival.user, upgrade->arrival.user_bytes));
+    }
+    if (client == 0) {
+        rc_socket_failed_memory(clients, socket);
+        return;
+    }
+    struct rc_socket *its = &clients->truth->sockets[socket];
+    its->inflate_bits = upgrade->client_window_bits;
+    its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
+    rc_arrival_greet(clients, client, &upgrade->arrival);
+    if (later) {
+        clients->exchanges.ops.resume(clients, socket); /* the WebSocket's first bytes may have come already */
+    }
+}
+
+void rc_websocket_upgrade(void *context, struct rc_exchange *exchange, const char *path)
+{
+    struct upgrade upgrade;
+    if (upgrade_judge(context, exchange, path, &upgrade)) {
+        upgrade_finish(exchange, &upgrade);
+    }
+}

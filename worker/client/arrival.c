@@ -1,0 +1,225 @@
+/*
+ * arrival: from a request to a client, whatever will carry it: may anybody come now, from there, as whom, and what it hears from the
+ * start. See client.h.
+ */
+#include "worker/client/client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/records/channel_name.h"
+#include "worker/http/origin.h"
+
+static struct rc_clients *clients_of(const struct rc_exchange *exchange)
+{
+    return exchange->exchanges->ops.context;
+}
+
+int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec)
+{
+    *codec = RC_CODEC_JSON;
+    if (strcmp(path, config->server.path.text) == 0) {
+        return RC_ENDPOINT_PATH;
+    }
+    if (config->debug.echo.text[0] != 0 && strcmp(path, config->debug.echo.text) == 0) {
+        *codec = RC_CODEC_ECHO;
+        return RC_ENDPOINT_PATH;
+    }
+    for (uint32_t i = 0; i < config->endpoint_count; i++) {
+        const enum rc_endpoint_protocol protocol = config->endpoints[i].protocol;
+        const bool raw = protocol == RC_ENDPOINT_RAW;
+        if ((raw || protocol == RC_ENDPOINT_NATIVE) && strcmp(path, config->endpoints[i].path.text) == 0) {
+            if (raw) {
+                *codec = RC_CODEC_RAW;
+            }
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* --- who it is ------------------------------------------------------------------------------------------------------- */
+
+/* What every user's id must be, wherever it comes from: it is part of a channel's name and stands in JSON. Who is called something
+ * else is nobody. */
+static struct rc_span checked_user(const char *text, size_t bytes, const char *source)
+{
+    if (bytes > 0 && rc_channel_name_check(text, bytes, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) < 0) {
+        rc_log_limited(
+            RC_LOG_WARN, 1, "user_refused",
+            "source=\"%s\" effect=\"the client is anonymous\" reason=\"too long, control characters, or no UTF-8\"",
+            source);
+        return (struct rc_span){0};
+    }
+    return rc_span_of(text, bytes);
+}
+
+/* The user's id in auth.user_header, which anybody but a trusted proxy could write. Twice: none. */
+static struct rc_span header_user(const struct rc_exchange *exchange)
+{
+    const char *name = exchange->exchanges->config->auth.user_header.text;
+    uint32_t index = 0;
+    const struct rc_http_view *value =
+        name[0] != 0 && exchange->proxied ? rc_http_header_next(exchange->request, name, &index) : NULL;
+    if (value == NULL) {
+        return (struct rc_span){0};
+    }
+    if (rc_http_header_next(exchange->request, name, &index) != NULL) {
+        rc_log_limited(RC_LOG_WARN, 1, "user_refused",
+                       "source=\"%s\" effect=\"the client is anonymous\" reason=\"the header is there twice\"", name);
+        return (struct rc_span){0};
+    }
+    return checked_user(value->text, value->bytes, name);
+}
+
+static struct rc_span find_user(const struct rc_exchange *exchange, char *text, size_t capacity)
+{
+    const struct rc_config *config = exchange->exchanges->config;
+    const size_t name_bytes = rc_io_tls_identity(clients_of(exchange)->io, exchange->connection, text, capacity);
+    if (name_bytes > 0) {
+        return checked_user(text, name_bytes, "client certificate"); /* a verified one */
+    }
+    const struct rc_span header = header_user(exchange);
+    if (header.count > 0) {
+        return header;
+    }
+    if (config->debug.user_query.text[0] == 0 || !exchange->local) {
+        return (struct rc_span){0};
+    }
+    const int bytes = rc_http_query_find(exchange->request->query, config->debug.user_query.text, text, capacity);
+    return checked_user(text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
+}
+
+/* --- may it come? ---------------------------------------------------------------------------------------------------- */
+
+bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival)
+{
+    struct rc_clients *clients = clients_of(exchange);
+    arrival->endpoint = rc_socket_endpoint(clients->config, path, &arrival->codec);
+    if (arrival->endpoint < 0) {
+        rc_exchange_error(
+            exchange, (struct rc_exchange_answer){.status = 404, .message = "no WebSocket end point has this path"});
+        return false;
+    }
+    if (clients->draining) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503,
+                                                                .retry_after_s = 1,
+                                                                .message = "this server is going away: connect again"});
+        return false;
+    }
+    if (rc_socket_sheds(clients, exchange->connection)) {
+        /* Spread: who was refused together is not to come back together. */
+        rc_exchange_error(exchange,
+                          (struct rc_exchange_answer){.status = 503,
+                                                      .retry_after_s = 1u + (uint32_t)(rc_hub_random(clients->hub) % 5),
+                                                      .message = "this server is overloaded: try again"});
+        return false;
+    }
+    return true;
+}
+
+bool rc_arrival_from(struct rc_exchange *exchange, struct rc_span origin)
+{
+    if (rc_origin_allowed(&clients_of(exchange)->config->http.allowed_origins, origin,
+                          rc_span_of(exchange->request->host.text, exchange->request->host.bytes))) {
+        return true;
+    }
+    rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                    .status = 403, .message = "this origin is not allowed: see http.allowed_origins"});
+    return false;
+}
+
+/* From here on the connection is one client's: its address is the one behind the proxies. */
+static void note_client(const struct rc_exchange *exchange)
+{
+    const struct rc_clients *clients = clients_of(exchange);
+    const struct rc_address peer = rc_socket_peer(clients, exchange->connection);
+    if (!rc_address_equal(&peer, &exchange->client)) {
+        rc_socket_set_peer(clients, exchange->connection, &exchange->client);
+    }
+    if (rc_log_enabled(RC_LOG_DEBUG)) {
+        char text[RC_ADDRESS_TEXT_MAX];
+        char peer_text[RC_ADDRESS_TEXT_MAX];
+        rc_address_format(text, &exchange->client);
+        rc_address_format(peer_text, &peer);
+        rc_log_debug("client", "slot=%u address=%s peer=%s tls=%d", exchange->connection, text, peer_text,
+                     rc_io_is_tls(clients->io, exchange->connection) ? 1 : 0);
+    }
+}
+
+bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival)
+{
+    char user_text[sizeof(arrival->user)];
+    note_client(exchange);
+    if (!rc_socket_admit(clients_of(exchange), exchange->connection)) {
+        exchange->keep_alive = false; /* a proxy's next request would be somebody else's */
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
+                                                                .retry_after_s = 10,
+                                                                .message = "too many connections from your address"});
+        return false;
+    }
+    const struct rc_span user = find_user(exchange, user_text, sizeof(user_text));
+    RC_ASSERT(user.count <= sizeof(arrival->user));
+    arrival->user_bytes = (uint8_t)user.count;
+    if (user.count > 0) {
+        memcpy(arrival->user, user.bytes, user.count);
+    }
+    return true;
+}
+
+/* --- what it is told and hears --------------------------------------------------------------------------------------- */
+
+static void arrival_welcome(struct rc_clients *clients, uint32_t client)
+{
+    char id[RC_CLIENT_ID_MAX];
+    const struct rc_client_ref ref = rc_client_ref(clients, client);
+    const struct rc_welcome text = {
+        .client =
+            rc_span_of(id, rc_client_id_write(id, clients->control->instance_id, clients->control->boot_nonce, &ref)),
+        .instance = rc_span_text(clients->control->instance_id),
+        .user = rc_client_user(clients, client),
+        .ping_interval_ms = (uint32_t)clients->config->limits.ping_interval_ms,
+        .message_size_max = clients->config->limits.max_message_size_bytes,
+    };
+    const struct rc_event event = {.type = RC_EVENT_WELCOME, .welcome = &text};
+    if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
+        rc_client_failed_memory(clients, client);
+    }
+}
+
+/* The handshake is answered when nothing that is published from then on can be missed: rc_client_joined. */
+static void await_join(struct rc_clients *clients, const struct rc_client *client)
+{
+    if (client->flags & RC_CLIENT_WAITS_JOIN) {
+        clients->truth->sockets[client->socket].resume_ds =
+            rc_io_deadline(clients->io, clients->config->limits.handshake_timeout_ms);
+        rc_socket_schedule(clients, client->socket);
+        rc_io_pause(clients->io, client->socket);
+    }
+}
+
+void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival)
+{
+    const struct rc_codec *codec = rc_codec_of(arrival->codec);
+    arrival_welcome(clients, client);
+    const struct rc_span user = rc_client_user(clients, client);
+    if (codec->hears_everybody) {
+        rc_client_join(clients, client, RC_SPAN("*"));
+    }
+    if (codec->hears_user && user.count > 0) {
+        char name[RC_CHANNEL_NAME_MAX + 1];
+        const int bytes =
+            snprintf(name, sizeof(name), RC_USER_CHANNEL_HEAD "%.*s", (int)user.count, (const char *)user.bytes);
+        rc_client_join(clients, client, rc_span_of(name, (size_t)bytes));
+    }
+    if (codec->hears_channels && arrival->endpoint != RC_ENDPOINT_PATH) {
+        const struct rc_config_endpoint *its = &clients->config->endpoints[arrival->endpoint];
+        for (uint32_t i = 0; i < its->join_count; i++) {
+            rc_client_join(clients, client, rc_span_text(its->join[i]));
+        }
+    }
+    rc_hub_opened(clients->hub, client);
+    await_join(clients, rc_truth_client(clients->truth, client));
+}
