@@ -12,14 +12,8 @@ void client_rig_open(struct client_rig *c, uint32_t slots)
 {
     struct rc_err err = {0};
     hub_rig_open(&c->rig, &(struct hub_rig_options){.slots = slots});
-    c->clients = (struct rc_clients){.control = c->rig.control,
-                                     .config = c->rig.config,
-                                     .truth = &c->rig.truth,
-                                     .io = &c->rig.io,
-                                     .hub = &c->rig.hub,
-                                     .uplink = &c->uplink,
-                                     .asks = &c->asks,
-                                     .metrics = c->rig.metrics};
+    RC_ASSERT(rc_clients_open(&c->clients, c->rig.control, c->rig.config, &c->rig.truth, &c->rig.io, &c->rig.hub,
+                              &c->uplink, NULL, &c->asks, c->rig.metrics, 0) == 0);
     c->handlers = rc_clients_uplink_handlers(&c->clients);
     const uint64_t bytes = rc_port_bytes(CLIENT_RIG_RING_BYTES, CLIENT_RIG_RING_BYTES);
     RC_ASSERT(posix_memalign((void **)&c->port, 4096, bytes) == 0);
@@ -46,6 +40,7 @@ void client_rig_close(struct client_rig *c)
             client->user = 0;
         }
     }
+    rc_clients_close(&c->clients);
     rc_asks_close(&c->asks);
     hub_rig_close(&c->rig);
     rc_uplink_close(&c->uplink);
@@ -62,6 +57,19 @@ void client_rig_user(struct client_rig *c, uint32_t client, const char *id)
     struct rc_user *user = rc_truth_user(&c->rig.truth, its->user);
     user->id_bytes = (uint8_t)strlen(id);
     memcpy(user->id, id, user->id_bytes);
+}
+
+uint32_t client_rig_fill(struct client_rig *c, uint32_t bytes)
+{
+    static const uint8_t data[CLIENT_RIG_RING_BYTES];
+    struct rc_envelope_view view = {
+        .head = {.data_bytes = bytes, .channel_bytes = 6}, .channel = "filler", .data = data};
+    uint32_t count = 0;
+    RC_ASSERT(bytes <= sizeof(data));
+    while (rc_uplink_write(&c->uplink, RC_UP_PUBLISH, &view) == 0) {
+        count++;
+    }
+    return count;
 }
 
 bool client_rig_up(struct client_rig *c, uint32_t *type, struct rc_envelope_view *view)

@@ -21,7 +21,7 @@ struct client_rig {
     struct hub_rig rig;
     struct rc_uplink uplink;
     struct rc_asks asks;
-    struct rc_clients clients; /* nothing of it but whom it knows, and the configuration */
+    struct rc_clients clients; /* without interests, and no handler of io or hub is its own */
     struct rc_uplink_handlers handlers;
     struct rc_port *port; /* owned */
     struct rc_port_view view;
@@ -35,6 +35,8 @@ void client_rig_close(struct client_rig *c);
 /* The client is a user from here on. */
 void client_rig_user(struct client_rig *c, uint32_t client, const char *id);
 
+/* Fills the up ring with records of so many bytes of data; how many. */
+uint32_t client_rig_fill(struct client_rig *c, uint32_t bytes);
 /* The next record that went up, which is given back at once; false: none. The view lives until the next record is written. */
 bool client_rig_up(struct client_rig *c, uint32_t *type, struct rc_envelope_view *view);
 

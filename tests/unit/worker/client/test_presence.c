@@ -143,3 +143,37 @@ Test(presence, a_full_ring_leaves_no_question_behind)
     cr_assert(rc == -EAGAIN || rc == -ENOBUFS);
     cr_assert_eq(c.asks.counts[RC_ASK_CLIENT], asked);
 }
+
+/* Questions until the share of all clients is used up; how many. The relay takes them and does not answer. */
+static uint32_t ask_all(uint32_t client)
+{
+    struct rc_envelope_view view;
+    uint32_t type;
+    uint32_t asked = 0;
+    int rc;
+    while ((rc = rc_client_ask_presence(&c.clients, client, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
+        asked++;
+        cr_assert(client_rig_up(&c, &type, &view));
+    }
+    cr_assert_eq(rc, -ENOBUFS);
+    return asked;
+}
+
+Test(presence, clients_that_are_gone_keep_nobody_from_asking)
+{
+    const uint32_t other = hub_rig_connect(&c.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    struct rc_envelope_view view;
+    uint32_t type;
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("8")), 0);
+    cr_assert(client_rig_up(&c, &type, &view));
+    cr_assert_eq(ask_all(slot), RC_ASKS_OF_KIND_MAX - 1);
+    cr_assert_eq(rc_metric_get(c.rig.metrics, RC_METRIC_ASKS_FULL), 1);
+    /* One that asks for nothing else has the table looked through once in a while, not every time. */
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("9")), -ENOBUFS);
+    c.rig.io.now_ns += 100 * UINT64_C(1000000);
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("9")), 0);
+    cr_assert_eq(c.asks.counts[RC_ASK_CLIENT], 2, "the one who is here still wants to know");
+    cr_assert_eq(rc_metric_get(c.rig.metrics, RC_METRIC_ASKS_FULL), 2);
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
+}
