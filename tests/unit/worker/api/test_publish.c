@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "tests/support/client_rig.h"
@@ -32,7 +34,7 @@ static void close_all(void)
     rc_socket_terminated(&c.clients, caller);
     rc_api_close(&api);
     client_rig_close(&c);
-    close(caller_fd);
+    (void)close(caller_fd);
 }
 
 TestSuite(api_publish, .init = open_all, .fini = close_all);
