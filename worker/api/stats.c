@@ -257,10 +257,7 @@ bool rc_api_wants_json(const struct rc_http_request *request)
     while (rc_http_list_next(&rest, &element)) {
         const char *end = memchr(element.text, ';', element.bytes);
         element.bytes = end == NULL ? element.bytes : (size_t)(end - element.text);
-        while (element.bytes > 0 &&
-               (element.text[element.bytes - 1] == ' ' || element.text[element.bytes - 1] == '\t')) {
-            element.bytes--;
-        }
+        element = rc_http_view_trimmed(element);
         if (rc_http_view_equals_nocase(element, "application/json")) {
             return true;
         }
