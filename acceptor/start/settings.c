@@ -152,7 +152,10 @@ static void warn_redis_files(const struct rc_config *config, struct rc_config_er
     for (size_t i = 0; i < RC_ARRAY_COUNT(files); i++) {
         struct rc_err err = {{0}};
         if (files[i].file[0] != '\0' && rc_tls_file_readable(files[i].key, files[i].file, &err) != 0) {
-            rc_config_errors_add(warnings, "%s: Redis is not used before it can be read (local-only mode)", err.text);
+            rc_config_errors_add(
+                warnings,
+                "%s: Redis cannot be used with it (local-only mode; after a reload what was read before is used)",
+                err.text);
         }
     }
 }

@@ -364,13 +364,13 @@ bool rc_config_listeners_private(const struct rc_config *config)
             }
         }
     }
-    return true;
+    return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
 }
 
 const char *rc_config_outsiders(const struct rc_config *config)
 {
     if (!rc_config_listeners_private(config)) {
-        return "other hosts can reach a listener";
+        return "other hosts can reach a listener (server.listen, tls.listen or http.admin_listen)";
     }
     if (config->http.trusted_proxies.count > 0) {
         return "http.trusted_proxies is set: who comes through a proxy may be anybody";
@@ -535,9 +535,7 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL,
                           "tls.client_required needs tls.client_ca: nobody could have a valid certificate");
     }
-    const char *admin = config->http.admin_listen.text;
-    if (config->debug.user_query.text[0] != '\0' &&
-        (!rc_config_listeners_private(config) || (admin[0] != '\0' && !listener_private(admin)))) {
+    if (config->debug.user_query.text[0] != '\0' && !rc_config_listeners_private(config)) {
         return rc_err_set(
             err, -EINVAL,
             "debug.user_query lets everybody be any user and works only while every listener is loopback or "

@@ -56,10 +56,10 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
  * RC_WHO_DEFAULT, instance id made up when empty. -EINVAL with the remedy in `err`. */
 int rc_config_finish(struct rc_config *config, struct rc_err *err);
 
-/* True when every client listener is loopback or a Unix socket. */
+/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too. */
 bool rc_config_listeners_private(const struct rc_config *config);
 
-/* How clients of other machines may come, for people to read; NULL when none do: every client listener is private and no proxy
+/* How clients of other machines may come, for people to read; NULL when none do: every listener is private and no proxy
  * is believed to bring others. Then `anyone` is the default of all permissions. */
 const char *rc_config_outsiders(const struct rc_config *config);
 

@@ -9,7 +9,8 @@
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
- * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched.
+ * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched. Core dumps hold what was used
+ * of the pools, and neither heap nor io (common/shm/segment.h says why).
  */
 #ifndef RC_WORKER_STORE_TRUTH_H
 #define RC_WORKER_STORE_TRUTH_H

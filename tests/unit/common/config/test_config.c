@@ -301,7 +301,9 @@ Test(config, private_means_every_client_listener)
         {"127.0.0.1:1", "", "", true},
         {"8080,unix:/x", "", "", true},
         {"[::1]:1", "127.0.0.2:2", "", true},
-        {"unix:/x", "", "0.0.0.0:9", true},
+        {"unix:/x", "", "127.0.0.1:9", true},
+        {"unix:/x", "", "unix:/y", true},
+        {"unix:/x", "", "0.0.0.0:9", false},
         {"*:1", "", "", false},
         {"127.0.0.1:1,10.0.0.1:1", "", "", false},
         {"127.0.0.1:1", "[::]:2", "", false},
@@ -316,8 +318,8 @@ Test(config, private_means_every_client_listener)
     }
 }
 
-/* A proxy on this machine brings everybody, though the listener is loopback. */
-Test(config, proxies_make_writing_opt_in)
+/* A proxy on this machine brings everybody, though the listener is loopback; so does a listener for administrators that others reach. */
+Test(config, proxies_and_admin_listeners_make_writing_opt_in)
 {
     static const struct {
         const char *listen;
@@ -331,6 +333,8 @@ Test(config, proxies_make_writing_opt_in)
         {"unix:/x", "http", "trusted_proxies", "127.0.0.1", RC_WHO_NONE},
         {"127.0.0.1:1", "http", "trusted_proxies", "10.0.0.0/8", RC_WHO_NONE},
         {"127.0.0.1:1", "server", "proxy_protocol", "true", RC_WHO_NONE},
+        {"127.0.0.1:1", "http", "admin_listen", "127.0.0.1:2", RC_WHO_ANYONE},
+        {"127.0.0.1:1", "http", "admin_listen", "0.0.0.0:2", RC_WHO_NONE},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         rc_config_defaults(&config);
