@@ -252,16 +252,16 @@ void load_rooms(rule_reader &rules, const toml::table &table, const char *label,
     }
     const auto at = place(found->first, found->second);
     const toml::array *const items = found->second.as_array();
-    if (items == nullptr && type == RC_EVENT_EMIT) {
+    if (items == nullptr && type == RC_RULE_EMIT) {
         load_room(rules, at, label, found->second, type);
-    } else if (items == nullptr || (items->empty() && type == RC_EVENT_EMIT)) {
+    } else if (items == nullptr || (items->empty() && type == RC_RULE_EMIT)) {
         report(rules.load, at, "%s: expected %s", label,
-               type == RC_EVENT_EMIT ? "at least one room" : "a list of rooms, as in [\"…\", \"…\"]");
+               type == RC_RULE_EMIT ? "at least one room" : "a list of rooms, as in [\"…\", \"…\"]");
     }
     for (size_t i = 0; items != nullptr && i < items->size(); i++) {
         load_room(rules, place(found->first, (*items)[i]), label, (*items)[i], type);
     }
-    if (type != RC_EVENT_EMIT) {
+    if (type != RC_RULE_EMIT) {
         told(rules, rc_event_build_rooms(rules.build.get(), type, &rules.err), at, label);
     }
 }
@@ -362,9 +362,9 @@ void load_emit(rule_reader &rules, const toml::table &table, const toml::source_
     rc_event_emit_begin(rules.build.get());
     load_table(rules.load, *rc_config_section_find("emit", 4), table, &rules.build->emit);
     if (table.contains("to") || rules.from == RC_EVENT_FROM_SERVER) { /* who sent a server's event is no client */
-        load_rooms(rules, table, "[[event.emit]] to", "to", RC_EVENT_EMIT);
+        load_rooms(rules, table, "[[event.emit]] to", "to", RC_RULE_EMIT);
     } else {
-        told(rules, rc_event_build_room(rules.build.get(), RC_EVENT_EMIT, "{sid}", 5, &rules.err), at,
+        told(rules, rc_event_build_room(rules.build.get(), RC_RULE_EMIT, "{sid}", 5, &rules.err), at,
              "[[event.emit]]");
     }
     if (const auto found = table.find("event"); found != table.end()) {
@@ -405,8 +405,8 @@ void load_emits(rule_reader &rules, const toml::key &name, const toml::node &nod
 
 void load_rules(rule_reader &rules, const toml::table &table)
 {
-    load_rooms(rules, table, "[[event]] leave", "leave", RC_EVENT_LEAVE);
-    load_rooms(rules, table, "[[event]] join", "join", RC_EVENT_JOIN);
+    load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
+    load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);
     if (const auto found = table.find("ack"); found != table.end()) {
         if (load_list(rules, place(found->first, found->second), "[[event]] ack", found->second)) {
             told(rules, rc_event_build_ack(rules.build.get(), &rules.err), place(found->first, found->second),

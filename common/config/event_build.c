@@ -477,7 +477,7 @@ int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_ty
                         struct rc_err *err)
 {
     if (bytes == 1 && text[0] == '*') {
-        if (type != RC_EVENT_EMIT) {
+        if (type != RC_RULE_EMIT) {
             return rc_err_set(err, -EINVAL,
                               "\"*\" is everybody in the namespace, as whom every client is there already");
         }
@@ -541,7 +541,7 @@ int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_t
     if (rc != 0) {
         return rc;
     }
-    *(type == RC_EVENT_JOIN ? &build->row->join_count : &build->row->leave_count) = count;
+    *(type == RC_RULE_JOIN ? &build->row->join_count : &build->row->leave_count) = count;
     build->operations[build->operation_count++] = operation;
     return 0;
 }
@@ -550,7 +550,7 @@ int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_t
 
 int rc_event_build_ack(struct rc_event_build *build, struct rc_err *err)
 {
-    struct rc_event_operation operation = {.type = RC_EVENT_ACK};
+    struct rc_event_operation operation = {.type = RC_RULE_ACK};
     int rc = template_end(build, &operation.args, err);
     if (rc == 0 && rc_event_life_cycle(build->row)) {
         rc = rc_err_set(err, -EINVAL, "\"%s\" is nothing that a client asks an acknowledgement for",
@@ -641,7 +641,7 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
 
 int rc_event_emit_end(struct rc_event_build *build, struct rc_err *err)
 {
-    struct rc_event_operation operation = {.type = RC_EVENT_EMIT, .event = build->emit.event, .args = build->emit.args};
+    struct rc_event_operation operation = {.type = RC_RULE_EMIT, .event = build->emit.event, .args = build->emit.args};
     int rc = operations_weigh(build, 1, err);
     if (rc == 0) {
         rc = emit_receivers(build, &operation, err);

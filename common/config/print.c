@@ -321,17 +321,17 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
     const struct rc_event_operation *const operations = rc_event_operations(config, row);
     for (uint32_t i = 0; i < row->operation_count; i++) {
         switch ((enum rc_event_operation_type)operations[i].type) {
-        case RC_EVENT_LEAVE:
-        case RC_EVENT_JOIN:
-            (void)fputs(operations[i].type == RC_EVENT_JOIN ? "join = " : "leave = ", out);
+        case RC_RULE_LEAVE:
+        case RC_RULE_JOIN:
+            (void)fputs(operations[i].type == RC_RULE_JOIN ? "join = " : "leave = ", out);
             rooms_print(out, config, &operations[i]);
             break;
-        case RC_EVENT_ACK:
+        case RC_RULE_ACK:
             (void)fputs("ack = ", out);
             template_print(out, config, &operations[i].args);
             (void)fputc('\n', out);
             break;
-        case RC_EVENT_EMIT:
+        case RC_RULE_EMIT:
             emit_print(out, config, &operations[i]);
             break;
         }

@@ -299,7 +299,7 @@ struct rc_event_template {
     uint32_t source_bytes;
 };
 
-enum rc_event_operation_type { RC_EVENT_LEAVE, RC_EVENT_JOIN, RC_EVENT_ACK, RC_EVENT_EMIT };
+enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE_EMIT };
 
 /* Flags of EMIT. */
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */

@@ -40,8 +40,8 @@ static bool row_compile(const char *text, size_t bytes)
     memcpy(row.nsp.text, "/", 2);
     rc_event_build_begin(&build, &config, &row);
     /* a template may be no room, and no event, and still be a message */
-    if (rc_event_build_room(&build, RC_EVENT_JOIN, text, bytes, &err) == 0) {
-        (void)rc_event_build_rooms(&build, RC_EVENT_JOIN, &err);
+    if (rc_event_build_room(&build, RC_RULE_JOIN, text, bytes, &err) == 0) {
+        (void)rc_event_build_rooms(&build, RC_RULE_JOIN, &err);
     }
     build.room_count = 0;
     rc_event_emit_begin(&build);

@@ -60,12 +60,12 @@ static void operation_show(FILE *out, const struct rc_event_operation *operation
         (void)fputs((rooms[i].flags & RC_EVENT_CLIENT_CHOOSES) != 0 ? " ?" : " ", out);
         template_show(out, &rooms[i]);
     }
-    if (operation->type == RC_EVENT_EMIT) {
+    if (operation->type == RC_RULE_EMIT) {
         (void)fputs(" \"", out);
         template_show(out, &operation->event);
         (void)fputc('"', out);
     }
-    if (operation->type >= RC_EVENT_ACK) {
+    if (operation->type >= RC_RULE_ACK) {
         (void)fputc(' ', out);
         template_show(out, &operation->args);
     }
