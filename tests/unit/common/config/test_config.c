@@ -100,7 +100,7 @@ Test(config, every_key_has_a_default_within_its_bounds_and_help)
         const struct rc_config_section *const section = &rc_config_sections[key->section];
         void *const item = calloc(1, section->item_bytes);
         struct rc_err err = {""};
-        if (key->initial[0] != '\0' || key->kind == RC_CONFIG_LIST) {
+        if ((key->initial[0] != '\0' || key->kind == RC_CONFIG_LIST) && key->kind != RC_CONFIG_RULE) {
             cr_expect_eq(rc_config_key_set_text(key, item, key->initial, &err), 0, "%s.%s: %s", section->name,
                          key->name, err.text);
         }
@@ -622,6 +622,25 @@ Test(config, reload_takes_namespaces_but_not_endpoints)
     cr_expect_str_eq(restarts.lines[0].text, "[[endpoint]] tables changed: restart to apply");
     cr_expect_eq(config.endpoint_count, 0u);
     cr_expect_eq(config.namespace_count, 2u);
+}
+
+Test(config, reload_takes_events)
+{
+    struct rc_config_event *const row = &config.events[config.event_count++];
+    rc_config_item_defaults(rc_config_section_find("event", 5), row);
+    (void)snprintf(row->on.text, sizeof(row->on.text), "say");
+    cr_assert_eq(rc_config_finish(&other, NULL), 0);
+    uint32_t section = 0;
+    while (strcmp(rc_config_sections[section].name, "event") != 0) {
+        section++;
+    }
+    cr_expect_not(rc_config_section_equal(&config, &other, section));
+    cr_expect_eq(rc_config_reload_diff(&other, &config, &restarts), 0u);
+    cr_expect_eq(config.event_count, 1u);
+    memcpy(&other, &config, sizeof(other));
+    cr_expect(rc_config_section_equal(&config, &other, section));
+    other.event_rules.arena_bytes = 4; /* what the keys do not show */
+    cr_expect_not(rc_config_section_equal(&config, &other, section));
 }
 
 Test(config, every_key_that_needs_a_restart_is_told_and_kept)
