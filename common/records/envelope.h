@@ -51,6 +51,7 @@ enum rc_record_type {
     RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
     RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
     RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
+    RC_DOWN_SELECT = 40,   /* a sequenced message for the members of several rooms (common/records/select.h) */
 };
 
 enum rc_envelope_flags {
@@ -64,6 +65,7 @@ enum rc_envelope_flags {
     RC_ENVELOPE_API = 1u << 7,         /* of the HTTP API: the request id is a struct rc_call_tag */
     RC_ENVELOPE_PRESENCE = 1u << 9,    /* RC_UP_MEMBER_ADD: of a namespace with presence */
     RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
+    RC_ENVELOPE_ARGS = 1u << 10,       /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
 };
 
 /* As rc_client_ref.worker: not of this host. */
@@ -90,7 +92,7 @@ struct rc_envelope {
     struct rc_client_ref target; /* direct: receiver */
     uint32_t generation;         /* up: the writing worker's generation */
     uint32_t data_bytes;
-    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances */
+    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_DOWN_SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */
     uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
     uint16_t exclude_count;
@@ -121,7 +123,8 @@ static inline uint64_t rc_envelope_bytes(const struct rc_envelope *head)
            (uint64_t)head->exclude_count * sizeof(struct rc_client_ref) + head->exclude_text_bytes + head->data_bytes;
 }
 
-/* Validates a record of another process: lengths add up exactly to `bytes`, bounds hold, exclude text ends with NUL.
+/* Validates a record of another process: lengths add up exactly to `bytes`, bounds hold, exclude text ends with NUL, arguments
+ * are laid out as args.h says.
  * 0, or -EBADMSG. Only shapes are checked: whether `target.worker` or a flag means anything, the reader finds out. */
 int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t bytes);
 

@@ -439,20 +439,26 @@ static int skip_separator(struct rc_json_cursor *cursor, struct scan *scan)
     return 1;
 }
 
-int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *name, struct rc_json_value *value)
+/* The scan stands at the next member or element. 1; else what the walk returns: there is none. */
+static inline int cursor_next(struct rc_json_cursor *cursor, struct scan *scan)
 {
-    struct scan scan = cursor_scan(cursor);
-    const uint8_t *begin;
-    int rc;
-
+    *scan = cursor_scan(cursor);
     if (cursor->done) {
         return cursor->error;
     }
-    rc = skip_separator(cursor, &scan);
-    if (rc != 1) {
-        return cursor_keep(cursor, &scan, rc);
-    }
+    const int rc = skip_separator(cursor, scan);
+    return rc == 1 ? 1 : cursor_keep(cursor, scan, rc);
+}
 
+int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *name, struct rc_json_value *value)
+{
+    struct scan scan;
+    const uint8_t *begin;
+    int rc = cursor_next(cursor, &scan);
+
+    if (rc != 1) {
+        return rc;
+    }
     begin = scan.at;
     name->type = RC_JSON_STRING;
     name->escaped = false;
@@ -477,15 +483,11 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
 
 int rc_json_array_next(struct rc_json_cursor *cursor, struct rc_json_value *value)
 {
-    struct scan scan = cursor_scan(cursor);
-    int rc;
+    struct scan scan;
+    int rc = cursor_next(cursor, &scan);
 
-    if (cursor->done) {
-        return cursor->error;
-    }
-    rc = skip_separator(cursor, &scan);
     if (rc != 1) {
-        return cursor_keep(cursor, &scan, rc);
+        return rc;
     }
     rc = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
     return cursor_keep(cursor, &scan, rc < 0 ? rc : 1);
@@ -590,7 +592,9 @@ static int string_unescape(const uint8_t **at, const uint8_t *end, uint32_t *poi
     return 0;
 }
 
-int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+/* `repair`: a surrogate without its other half is U+FFFD. */
+static int string_decode(const struct rc_json_value *value, bool repair, uint8_t *scratch, size_t bytes_max,
+                         struct rc_span *out)
 {
     const uint8_t *at, *end;
     size_t count = 0;
@@ -625,7 +629,9 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
         }
         at++;
         rc = string_unescape(&at, end, &point);
-        if (rc < 0) {
+        if (rc == -EILSEQ && repair) { /* taken, as one unit */
+            point = 0xfffd;
+        } else if (rc < 0) {
             return rc;
         }
         wrote = put_utf8(scratch + count, bytes_max - count, point);
@@ -636,6 +642,16 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
     }
     *out = rc_span_of(scratch, count);
     return 0;
+}
+
+int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+{
+    return string_decode(value, false, scratch, bytes_max, out);
+}
+
+int rc_json_string_repair(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+{
+    return string_decode(value, true, scratch, bytes_max, out);
 }
 
 bool rc_json_string_is(const struct rc_json_value *value, struct rc_span text)

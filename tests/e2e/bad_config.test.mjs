@@ -46,11 +46,17 @@ test("syntax, types, unknown keys and ranges have a file, a line and a column", 
   await refuses('[[endpoint]]\nprotocol = "raw"\n', at("\\d+", "\\d+", "path"));
   await refuses('[server]\ninstance_id = "a b"\n', at(2, 15, ""));
   await refuses('[server]\npath = "/ws"\npath = "/x"\n', at(3, "\\d+", ""));
+  await refuses('[socketio]\ntransports = ["webtransport"]\n', at(2, 15, "polling"));
+  await refuses('[[event]]\non = "a"\njoin = ["ok",\n  "{arg.0}"]\n', at(4, 3, "no such value: \\{arg\\.0\\}"));
+  await refuses('[[event]]\non = "a"\n[[event.emit]]\nto = "*"\nargs = [{ a = [1, "{user.id}"] }]\n', at(5, 19, "user\\.id"));
   // All at once, one line each.
   await refuses("[server]\nworkers = 0\n[limits]\nmax_channels = 0\n[log]\nlevel = \"loud\"\n", at(2, 11, ""), at(4, 16, ""), at(6, 9, ""));
 });
 
 test("what a file cannot mean is refused with a remedy", async () => {
+  await refuses('[socketio]\n[limits]\nmax_message_size = "64KiB"\n', /socketio\.max_payload.*limits\.max_message_size/);
+  await refuses('[socketio]\n[[endpoint]]\npath = "/socket.io"\n', /\/socket\.io\/ is used twice/);
+  await refuses('[socketio]\n[[event]]\non = "a"\nnsp = "/admin"\n', /"\/admin" is none of socketio\.namespaces/);
   await refuses('[server]\nring_size = "1MiB"\n[limits]\nmax_message_size = "1MiB"\n', /ring_size/);
   await refuses('[server]\nring_size = "100KiB"\n', /ring_size.*power of two/);
   await refuses('[server]\nlisten = ["0.0.0.0:8080"]\n[debug]\nuser_query = "user"\n', /debug\.user_query.*loopback/);
@@ -70,6 +76,19 @@ test("Redis is not required to start: files of its TLS that cannot be read are a
   const { code, stderr } = await run(["check", path]);
   assert.equal(code, 0, stderr);
   assert.match(stderr, /warning: redis\.tls_ca: cannot read \/nonexistent\/ca\.pem.*local-only/);
+});
+
+test("`check` says that a listener for administrators brings others too", async () => {
+  const permissions = async (admin) => {
+    writeFileSync(path, `[server]\nlisten = ["127.0.0.1:1"]\n[http]\nadmin_listen = "${admin}"\n`);
+    const { code, stdout } = await run(["check", path]);
+    assert.equal(code, 0);
+    return stdout;
+  };
+  assert.match(await permissions("127.0.0.1:2"), /"auto" permissions are anyone: every listener is loopback/);
+  const others = await permissions("0.0.0.0:2");
+  assert.match(others, /"auto" permissions are none: other hosts can reach a listener .*http\.admin_listen/);
+  assert.match(others, /broadcast: none; direct: none; publish: none in default/);
 });
 
 test("`check` warns of what `run` warns of, and of what would keep it from starting here", async () => {

@@ -111,6 +111,13 @@ static void rig_nothing(void *context)
     (void)context;
 }
 
+static void rig_ready(void *context, uint32_t client)
+{
+    struct hub_rig *rig = context;
+    (void)client;
+    rig->ready++;
+}
+
 static void rig_flushed(void *context, uint32_t index)
 {
     struct hub_rig *rig = context;
@@ -188,6 +195,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                  .replies_drained = rig_drained,
                                                  .flushed = rig_flushed,
                                                  .answered = rig_index,
+                                                 .ready = rig_ready,
                                                  .end = rig_end,
                                                  .round = rig_round};
     rig_must(
@@ -361,10 +369,12 @@ uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_
         (struct rc_client){.socket = RC_SOCKET_NONE,
                            .state = RC_CLIENT_OPEN,
                            .encoding = rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0),
-                           .flags = everybody ? RC_CLIENT_EVERYBODY : 0u,
                            .random = rc_hub_random(&rig->hub) | 1};
     hub_rig_attach_to(rig, index, socket, fd);
     rc_hub_opened(&rig->hub, index);
+    if (everybody) {
+        rc_hub_everybody_join(&rig->hub, index);
+    }
     return index;
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
 
@@ -500,7 +501,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
-                          (hub->partial_mask & (1u << encoding)) != 0;
+                          (hub->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
@@ -510,7 +511,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                 append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= 1u << encoding;
+            hub->partial_mask |= (uint64_t)1 << encoding;
         }
         index = next;
     }
@@ -526,6 +527,13 @@ static struct rc_span append_from(const struct rc_hub *hub, const struct rc_enve
         return (struct rc_span){0};
     }
     return rc_span_of(text, rc_client_id_write(text, hub->instance_id, hub->boot_nonce, &view->head.origin));
+}
+
+static enum rc_data_kind append_kind(const struct rc_envelope_view *view)
+{
+    return (view->head.flags & RC_ENVELOPE_ARGS)     ? RC_DATA_ARGS
+           : (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY
+                                                     : RC_DATA_JSON;
 }
 
 static void append_note_time(struct rc_hub_times *times, uint64_t time_ns)
@@ -546,7 +554,8 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     char from[RC_CLIENT_ID_MAX];
     const struct rc_event event = {
         .type = RC_EVENT_MESSAGE,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .data_kind = append_kind(view),
+        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
@@ -602,12 +611,31 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
     return room;
 }
 
+/* Whom a direct message is for: the client of that name, or the one whose socket in the namespace has it. */
+static struct rc_client *append_direct_target(const struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    const struct rc_client_ref *target = &view->head.target;
+    const struct rc_truth *truth = hub->truth;
+    struct rc_span nsp;
+    struct rc_span room;
+    if (target->worker != hub->worker) {
+        return NULL;
+    }
+    if (!rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room)) {
+        return rc_truth_named(truth, target->slot, target->random);
+    }
+    struct rc_client *client =
+        target->slot > 0 && target->slot < truth->clients.high ? rc_truth_client(truth, target->slot) : NULL;
+    return client != NULL && client->random != 0 && rc_truth_sid_token(truth, target->slot, nsp) == target->random
+               ? client
+               : NULL;
+}
+
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     struct rc_truth *truth = hub->truth;
     const struct rc_client_ref *target = &view->head.target;
-    struct rc_client *client =
-        target->worker == hub->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
+    struct rc_client *client = append_direct_target(hub, view);
     if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;
@@ -615,7 +643,10 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     char from[RC_CLIENT_ID_MAX];
     const struct rc_event event = {
         .type = RC_EVENT_DIRECT,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .data_kind = append_kind(view),
+        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
+        .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
+        .id = rc_span_of(view->request_id, view->head.request_id_bytes),
         .data = rc_span_of(view->data, view->head.data_bytes),
         .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),

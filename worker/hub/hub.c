@@ -89,6 +89,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
+    free(hub->ready.items);
     free(hub->ending.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);
@@ -111,21 +112,8 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
 
 void rc_hub_opened(struct rc_hub *hub, uint32_t client_index)
 {
-    struct rc_truth *truth = hub->truth;
-    const struct rc_client *client = rc_truth_client(truth, client_index);
     if (client_index > hub->clients_high) {
         hub->clients_high = client_index;
-    }
-    if (!(client->flags & RC_CLIENT_EVERYBODY)) {
-        return;
-    }
-    hub->everybody_counts[client->encoding]++;
-    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[client->encoding]);
-    if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
-        if (rc_hub_everybody_behind(hub, client_index, rc_truth_log(truth, group->log)->head) < 0) {
-            rc_hub_break(hub, client_index);
-        }
-        rc_hub_touch(hub, client_index);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "common/records/sid.h"
 #include "common/shm/segment.h"
 
 #define RC_TRUTH_PAGE 4096u
@@ -66,6 +67,8 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     bytes += page_up((uint64_t)socket_count * sizeof(struct rc_socket));
     const uint64_t peers_offset = bytes;
     bytes += page_up((uint64_t)socket_count * sizeof(struct rc_address));
+    const uint64_t engines_offset = bytes;
+    bytes += page_up(((uint64_t)socket_count + 1) * sizeof(struct rc_engine));
     const uint64_t pools_offset = bytes;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         bytes += page_up(plan[i].count * plan[i].object_bytes);
@@ -87,12 +90,15 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     truth->layout = (struct rc_truth_layout *)memory;
     truth->sockets = (struct rc_socket *)(memory + sockets_offset);
     truth->peers = (struct rc_address *)(memory + peers_offset);
+    truth->engines = (struct rc_engine *)(memory + engines_offset);
     uint64_t offset = pools_offset;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         RC_ASSERT(plan[i].count < UINT32_MAX);
         rc_pool_init(plan[i].pool, memory + offset, plan[i].object_bytes, (uint32_t)plan[i].count);
+        rc_pool_dump_used(plan[i].pool);
         offset += page_up(plan[i].count * plan[i].object_bytes);
     }
+    rc_segment_dump(memory + heap_offset, bytes - heap_offset, false); /* messages, and what sockets receive */
     rc = rc_heap_open(&truth->heap, memory + heap_offset, heap_bytes, err);
     if (rc < 0) {
         return rc;
@@ -105,6 +111,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
         .socket_count = socket_count,
         .sockets_offset = sockets_offset,
         .peers_offset = peers_offset,
+        .engines_offset = engines_offset,
         .pools_offset = pools_offset,
         .heap_offset = heap_offset,
         .io_offset = io_offset,
@@ -112,4 +119,30 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     /* W4 pairs with nothing yet: a successor that attaches will see no half laid out segment. */
     atomic_store_explicit(&truth->layout->ready, RC_TRUTH_READY, memory_order_release);
     return 0;
+}
+
+uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp)
+{
+    const uint8_t *list = engine->namespaces == 0 ? NULL : rc_heap_at(&truth->heap, engine->namespaces);
+    uint32_t at = 0;
+    while (at < engine->namespaces_bytes &&
+           !rc_span_equal(rc_span_of(list + at + RC_NSP_ENTRY_HEAD, list[at + 1]), nsp)) {
+        at += RC_NSP_ENTRY_HEAD + list[at + 1];
+    }
+    return at;
+}
+
+uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    const struct rc_engine *engine = rc_truth_engine(truth, client);
+    const uint64_t random = rc_truth_client(truth, client)->random;
+    if (nsp.count == 1) {
+        return (engine->flags & RC_ENGINE_ROOT) ? rc_sid_token(random, nsp, engine->root_times) : 0;
+    }
+    const uint32_t at = rc_truth_find_nsp(truth, engine, nsp);
+    if (at == engine->namespaces_bytes) {
+        return 0;
+    }
+    const uint8_t *list = rc_heap_at(&truth->heap, engine->namespaces);
+    return rc_sid_token(random, nsp, list[at]);
 }

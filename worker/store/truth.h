@@ -5,11 +5,12 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
- * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched.
+ * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched. Core dumps hold what was used
+ * of the pools, and neither heap nor io (common/shm/segment.h says why).
  */
 #ifndef RC_WORKER_STORE_TRUTH_H
 #define RC_WORKER_STORE_TRUTH_H
@@ -127,11 +128,13 @@ enum rc_client_flags {
     RC_CLIENT_EXCLUDED = 1u << 4,     /* is excluded from some frame that is before it */
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
+    RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
     RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
+    RC_CLIENT_POLLED = 1u << 11,         /* nothing carries it, and a request waits for what there is to get */
 };
 
 #define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_SUBSCRIBE)
@@ -166,6 +169,41 @@ struct rc_client {
     uint8_t pad;
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
+
+enum rc_engine_flags {
+    RC_ENGINE_SESSION = 1u << 0,  /* the client is an Engine.IO session */
+    RC_ENGINE_PROBE = 1u << 1,    /* it is none: a WebSocket that wants to take the session `other` over */
+    RC_ENGINE_PROBED = 1u << 2,   /* of a probe: it was answered "3probe" */
+    RC_ENGINE_COUNTED = 1u << 3,  /* `address` is counted in the address limits */
+    RC_ENGINE_GOODBYE = 1u << 4,  /* its last packet is among its output: it ends with the request that takes that */
+    RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
+    RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
+    RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+};
+
+/*
+ * What a client has beside as an Engine.IO session: truth->engines, by the client's index. Others never touch theirs.
+ * Written by worker/engine.
+ */
+struct rc_engine {
+    uint64_t secret;           /* of the session id; 0 = none */
+    struct rc_address address; /* whose session it is, while no socket carries it */
+    uint32_t poll;             /* socket + 1 whose GET waits; 0 = none. Private to this process */
+    uint32_t post;             /* socket + 1 whose POST is being carried out; 0 = none. Private to this process */
+    uint32_t other;            /* probe: the session; session: its probe; 0 = none */
+    uint32_t
+        deadline_ds; /* in 1/100 s since boot: until then it has joined a namespace, or a probe has upgraded; 0 = none */
+    uint32_t ping_ds;    /* likewise: next ping, or the pong's deadline when RC_ENGINE_PONG_DUE */
+    uint32_t namespaces; /* heap block of the joined namespaces but "/": times, bytes and name of each; 0 = none */
+    uint32_t packet;     /* heap block: an event whose attachments are still to come; 0 = none */
+    uint16_t namespaces_bytes; /* in it */
+    uint16_t flags;            /* enum rc_engine_flags */
+    uint32_t auth;             /* heap block: what it said who it is when it connected to "/"; 0 = nothing kept */
+    uint8_t left;              /* how many namespaces it has left: what makes the next sids others */
+    uint8_t root_times;        /* `left` when it joined "/" */
+    uint8_t pad[2];
+};
+_Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
@@ -222,19 +260,20 @@ _Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
  * It goes when the time is up and nothing came.
  */
 struct rc_throttle {
-    uint64_t opened_ms; /* CLOCK_MONOTONIC when the last message went into the logs */
-    uint64_t key;       /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
-    uint64_t held_key;  /* of the one that is held */
-    uint32_t channel;   /* 0 = not in use */
-    uint32_t next;      /* of all in the namespace, in the order of opened_ms; 0 = end */
+    uint64_t opened_ms;    /* CLOCK_MONOTONIC when the last message went into the logs */
+    uint64_t key;          /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
+    uint64_t held_key;     /* of the one that is held */
+    uint64_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+    uint32_t channel;      /* 0 = not in use */
+    uint32_t next;         /* of all in the namespace, in the order of opened_ms; 0 = end */
     uint32_t previous;
     uint32_t next_of_channel;
     uint32_t previous_of_channel;
-    uint32_t held;         /* heap block of a record (common/records/envelope.h) without names; 0 = nothing came */
-    uint32_t held_bytes;   /* of the record */
-    uint32_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+    uint32_t held;       /* heap block of a record (common/records/envelope.h) without names; 0 = nothing came */
+    uint32_t held_bytes; /* of the record */
+    uint32_t pad;
 };
-_Static_assert(sizeof(struct rc_throttle) == 56, "throttle layout");
+_Static_assert(sizeof(struct rc_throttle) == 64, "throttle layout");
 
 /* The subscribers of one channel that share one encoding, and their log. */
 struct rc_group {
@@ -353,17 +392,19 @@ struct rc_truth_layout {
     uint32_t pad;
     uint64_t sockets_offset;
     uint64_t peers_offset;
+    uint64_t engines_offset;
     uint64_t pools_offset;
     uint64_t heap_offset;
     uint64_t io_offset;
     _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint8_t reserved[120];
+    uint8_t reserved[112];
 };
 
 struct rc_truth {
     struct rc_truth_layout *layout; /* borrowed: mapped for the life of the process */
     struct rc_socket *sockets;
-    struct rc_address *peers; /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
+    struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
+    struct rc_engine *engines; /* by client */
     uint32_t socket_count;
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
@@ -448,6 +489,18 @@ static inline struct rc_input *rc_truth_input(const struct rc_truth *truth, uint
 {
     return (struct rc_input *)rc_pool_at(&truth->inputs, index);
 }
+
+static inline struct rc_engine *rc_truth_engine(const struct rc_truth *truth, uint32_t client)
+{
+    RC_ASSERT_HOT(client > 0 && client < truth->clients.high);
+    return &truth->engines[client];
+}
+
+/* Token of the sid that the client has in a Socket.IO namespace; 0: it has not joined it. */
+uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
+/* Where a namespace but "/" stands in engine->namespaces, and its entry's bytes; at the end of the list when it does not. */
+uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp);
+#define RC_NSP_ENTRY_HEAD 2u /* times, bytes */
 
 static inline struct rc_user *rc_truth_user(const struct rc_truth *truth, uint32_t index)
 {
