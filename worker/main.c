@@ -169,6 +169,18 @@ static void to_terminated(void *context, uint32_t socket)
     rc_socket_terminated(&w->clients, socket);
 }
 
+static void to_given(void *context, uint32_t socket, int fd)
+{
+    struct worker *w = context;
+    rc_socket_given(&w->clients, socket, fd);
+}
+
+static void to_placed(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct worker *w = context;
+    rc_socket_placed(&w->clients, place, socket);
+}
+
 static void to_interest_changed(void *context, uint32_t channel)
 {
     struct worker *w = context;
@@ -315,6 +327,8 @@ static int worker_start(struct worker *w, struct rc_err *err)
     handlers.short_send = to_short_send;
     handlers.timer = to_timer;
     handlers.plain_on_tls = to_plain_on_tls;
+    handlers.given = to_given;
+    handlers.placed = to_placed;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
                                           .control = &w->control,
@@ -342,6 +356,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
+        w->clients.outbox_fds = w->args.outbox_fds;
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
     if (rc == 0) {

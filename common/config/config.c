@@ -549,11 +549,14 @@ static bool path_reserved(const char *path)
 
 static int paths_check(const struct rc_config *config, struct rc_err *err)
 {
-    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 2];
+    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 3];
     size_t count = 0;
     paths[count++] = config->server.path.text;
     if (config->debug.echo.text[0] != '\0') {
         paths[count++] = config->debug.echo.text;
+    }
+    if (config->debug.handover.text[0] != '\0') {
+        paths[count++] = config->debug.handover.text;
     }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         const struct rc_config_endpoint *const endpoint = &config->endpoints[i];
@@ -576,7 +579,8 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
-                return rc_err_set(err, -EINVAL, "the path %s is used twice (server.path, debug.echo, [[endpoint]])",
+                return rc_err_set(err, -EINVAL,
+                                  "the path %s is used twice (server.path, debug.echo, debug.handover, [[endpoint]])",
                                   paths[i]);
             }
         }

@@ -205,7 +205,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
-    struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
+    struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = -1};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;

@@ -91,7 +91,7 @@ static const struct rc_route *endpoint_route(void *context, const char *path)
     static const struct rc_route route = {.path = "", .methods = "GET", .run = endpoint_asked};
     const struct rc_clients *clients = context;
     enum rc_codec_id codec;
-    return rc_socket_endpoint(clients->config, path, &codec) >= 0 ? &route : NULL;
+    return rc_socket_endpoint(clients->config, path, &codec) >= 0 ? &route : rc_handover_route(clients->config, path);
 }
 
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket))

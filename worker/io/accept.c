@@ -271,8 +271,8 @@ void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int res
         rc_io_terminate(io, index);
         return;
     }
-    if (result < 0) {
-        return; /* a Unix socket, or the peer is gone already */
+    if (result >= 0) { /* else a Unix socket, or the peer is gone already */
+        accept_set_peer(io->truth, index, name);
     }
-    accept_set_peer(io->truth, index, name);
+    rc_io_give_step(io, index);
 }

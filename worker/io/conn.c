@@ -61,6 +61,12 @@ static void conn_read(struct rc_io *io, uint32_t index, bool more)
     case RC_IO_TALKING:
         conn_arm_receive(io, index, true);
         return;
+    case RC_IO_GIVING:
+        rc_io_give_step(io, index);
+        return;
+    case RC_IO_GIVEN:
+    case RC_IO_LEFT:
+        return;
     }
 }
 
@@ -93,6 +99,12 @@ static void conn_cancel(struct rc_io *io, uint32_t index, uint8_t wanted)
             return;
         }
     }
+}
+
+bool rc_io_cancel(struct rc_io *io, uint32_t index)
+{
+    conn_cancel(io, index, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
+    return io->truth->sockets[index].inflight != 0;
 }
 
 void rc_io_pause(struct rc_io *io, uint32_t index)
@@ -188,6 +200,7 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
         if (socket->state == RC_SOCKET_TERMINATING) {
             rc_io_terminate(io, index);
         }
+        rc_io_give_step(io, index);
         return;
     }
     if (result == -ENOBUFS) {
@@ -207,9 +220,10 @@ void rc_io_on_poll(struct rc_io *io, uint32_t index, int result)
         rc_io_terminate(io, index);
         return;
     }
-    if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) ||
+    if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_GIVING ||
         !conn_readable_state(&io->truth->sockets[index])) {
         rc_io_read(io, index);
+        rc_io_give_step(io, index);
         return;
     }
     conn_arm_receive(io, index, socket->mode == RC_IO_TALKING);
@@ -227,6 +241,7 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
     } else if (result != -ECANCELED) {
         io->handlers.writable(io->handlers.context, index);
     }
+    rc_io_give_step(io, index);
 }
 
 void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
@@ -245,6 +260,7 @@ void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
         conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     }
     rc_io_read(io, index);
+    rc_io_give_step(io, index);
 }
 
 void rc_io_quiet_check(struct rc_io *io, uint32_t index)
@@ -273,8 +289,7 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         io->handlers.terminated(io->handlers.context, index);
         rc_io_tls_shutdown(io, index);
     }
-    conn_cancel(io, index, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
-    if (socket->inflight != 0) {
+    if (rc_io_cancel(io, index)) {
         return; /* join: each completion comes back here */
     }
     socket->state = RC_SOCKET_CLOSED;
@@ -291,9 +306,10 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
     socket->inflight = 0;
     socket->state = RC_SOCKET_FREE;
     rc_io_tls_freed(io, index);
+    rc_io_pass_closed(io, index);
     RC_ASSERT(io->open_count > 0);
     io->open_count--;
-    rc_metric_add(io->metrics, RC_METRIC_CLOSED, 1);
+    rc_metric_add(io->metrics, socket->mode == RC_IO_LEFT ? RC_METRIC_HANDED_OUT : RC_METRIC_CLOSED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     if (io->steer != NULL) {
         /* The steering program counted the connection when it chose this worker. */
