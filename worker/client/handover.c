@@ -188,6 +188,11 @@ void rc_socket_given(void *context, uint32_t index, int fd)
 static void arrive(struct rc_clients *clients, const struct rc_io_place *place, uint32_t index)
 {
     rc_metric_add(clients->metrics, RC_METRIC_HANDED_IN, 1);
+    if (rc_log_enabled(RC_LOG_DEBUG)) {
+        rc_log_debug("handed_in", "slot=%u from=%u generation=%u bytes=%u waited_ms=%llu", index, place->from.worker,
+                     place->from.generation, place->from.bytes,
+                     (unsigned long long)(rc_clock_ms() - place->from.time_ms));
+    }
     rc_socket_came_in(clients, index);
     if (rc_socket_too_many(clients, index)) {
         rc_socket_refuse(clients, index, "this server is full: try again");
