@@ -448,6 +448,7 @@ static void worker_run(struct worker *w)
         const uint64_t position = w->uplink.down.position;
         if (rc_hub_pending(&w->hub)) {
             rc_hub_turn(&w->hub);
+            rc_hub_tell_ready(&w->hub);
         } else {
             worker_trim(w);
         }

@@ -245,7 +245,11 @@ void load_section(loader &load, const rc_config_section &section, const toml::ke
 {
     if (!section.repeated) {
         if (const auto *table = node.as_table()) {
-            load_table(load, section, *table, rc_config_item(load.config, &section, 0));
+            void *const item = rc_config_item(load.config, &section, 0);
+            if (section.optional) {
+                rc_config_item_defaults(&section, item); /* its path, too */
+            }
+            load_table(load, section, *table, item);
         } else {
             report(load, name.source().begin, "expected a section [%s]", section.name);
         }

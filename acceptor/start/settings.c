@@ -161,6 +161,9 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
 {
     rc_config_variables_unknown(environ, warnings);
     warn_redis_files(config, warnings);
+    if (config->socketio.adapter != RC_ADAPTER_NONE && config->redis.url.text[0] == '\0') {
+        rc_config_errors_add(warnings, "socketio.adapter has no effect without redis.url");
+    }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         const struct rc_config_namespace *space = &config->namespaces[i];
         if (space->history > 0) {

@@ -49,3 +49,8 @@ uint64_t rc_hash(const void *bytes, size_t count)
     const uint64_t hash = XXH3_64bits_withSecret(bytes, count, secret.bytes, sizeof(secret.bytes));
     return hash != 0 ? hash : 1;
 }
+
+uint64_t rc_hash_public(const void *bytes, size_t count)
+{
+    return XXH3_64bits(bytes, count);
+}

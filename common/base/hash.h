@@ -29,4 +29,8 @@ const uint8_t *rc_hash_secret(void);
 /* Never 0. */
 uint64_t rc_hash(const void *bytes, size_t count);
 
+/* XXH3 without a secret: the same everywhere and always, for names that operators choose and other hosts compute as well. Not for a
+ * table whose keys a client can name. */
+uint64_t rc_hash_public(const void *bytes, size_t count);
+
 #endif

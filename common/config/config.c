@@ -14,6 +14,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/config/key.h"
+#include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/text/template.h"
 
@@ -41,6 +42,8 @@ void rc_config_defaults(struct rc_config *config)
             rc_config_item_defaults(section, rc_config_item(config, section, 0));
         }
     }
+    memset(&config->socketio.path, 0,
+           sizeof(config->socketio.path)); /* the one section that is off unless it is there */
     const struct rc_config_section *const section = rc_config_section_find("namespace", 9);
     rc_config_item_defaults(section, &config->namespaces[0]);
     memcpy(config->namespaces[0].name, "default", sizeof("default"));
@@ -549,7 +552,7 @@ static bool path_reserved(const char *path)
 
 static int paths_check(const struct rc_config *config, struct rc_err *err)
 {
-    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 3];
+    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 5];
     size_t count = 0;
     paths[count++] = config->server.path.text;
     if (config->debug.echo.text[0] != '\0') {
@@ -557,6 +560,12 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
     }
     if (config->debug.handover.text[0] != '\0') {
         paths[count++] = config->debug.handover.text;
+    }
+    if (config->debug.engineio_echo.text[0] != '\0') {
+        paths[count++] = config->debug.engineio_echo.text;
+    }
+    if (config->socketio.path.text[0] != '\0') {
+        paths[count++] = config->socketio.path.text;
     }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         const struct rc_config_endpoint *const endpoint = &config->endpoints[i];
@@ -580,7 +589,7 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
                 return rc_err_set(err, -EINVAL,
-                                  "the path %s is used twice (server.path, debug.echo, debug.handover, [[endpoint]])",
+                                  "the path %s is used twice (server.path, socketio.path, [debug], [[endpoint]])",
                                   paths[i]);
             }
         }
@@ -656,6 +665,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = paths_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_socketio_check(config, err);
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/config/redis_url.h"
+#include "common/config/socketio.h"
 #include "common/text/utf8_char.h"
 
 #define FOUND_MAX 80 /* characters of a wrong value that a message shows */
@@ -26,8 +27,14 @@ static const struct rc_config_word slow_policies[] = {
 static const struct rc_config_word rate_policies[] = {{"delay", RC_RATE_DELAY}, {"close", RC_RATE_CLOSE}, {NULL, 0}};
 static const struct rc_config_word priorities[] = {
     {"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct rc_config_word endpoint_protocols[] = {
-    {"native", RC_ENDPOINT_NATIVE}, {"raw", RC_ENDPOINT_RAW}, {NULL, 0}};
+static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOINT_NATIVE},
+                                                           {"raw", RC_ENDPOINT_RAW},
+                                                           {"engineio", RC_ENDPOINT_ENGINEIO},
+                                                           {"socketio", RC_ENDPOINT_SOCKETIO},
+                                                           {NULL, 0}};
+static const struct rc_config_word unknown_events[] = {
+    {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
+static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};
@@ -36,7 +43,8 @@ static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3",
 
 /* Words and kinds are written as four bytes. */
 _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && sizeof(enum rc_priority) == 4 &&
-                   sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4,
+                   sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
+                   sizeof(enum rc_unknown_event) == 4 && sizeof(enum rc_adapter) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */
@@ -48,6 +56,7 @@ enum section_index {
 };
 
 #define PLACE_COUNT_0(section) 0
+#define PLACE_COUNT_2(section) 0
 #define PLACE_COUNT_1(section) offsetof(struct rc_config, section##_count)
 #define PLACE_MAX(place) (sizeof(((struct rc_config *)0)->place))
 
@@ -55,7 +64,8 @@ const struct rc_config_section rc_config_sections[] = {
 #define RC_CONFIG_SECTION(section, repeats, place, text) \
     {.name = #section,                                   \
      .help = (text),                                     \
-     .repeated = (repeats) != 0,                         \
+     .repeated = (repeats) == 1,                         \
+     .optional = (repeats) == 2,                         \
      .offset = offsetof(struct rc_config, place),        \
      .item_bytes = sizeof(struct rc_config_##section),   \
      .count_offset = PLACE_COUNT_##repeats(section),     \
@@ -94,11 +104,16 @@ const struct rc_config_key rc_config_keys[] = {
 };
 const size_t rc_config_key_count = RC_ARRAY_COUNT(rc_config_keys);
 
-/* A list is a count and, right behind it, its items; an end point's `join` has that shape too. */
+/* A list is a count and, right behind it, its items; members that are lists of another length have that shape, too. */
 _Static_assert(offsetof(struct rc_config_list, items) == sizeof(uint32_t), "list layout");
 _Static_assert(offsetof(struct rc_config_endpoint, join) ==
                    offsetof(struct rc_config_endpoint, join_count) + sizeof(uint32_t),
                "join layout");
+_Static_assert(offsetof(struct rc_config_socketio, namespaces) ==
+                       offsetof(struct rc_config_socketio, namespace_count) + sizeof(uint32_t) &&
+                   offsetof(struct rc_config_socketio, transports) ==
+                       offsetof(struct rc_config_socketio, transport_count) + sizeof(uint32_t),
+               "socketio layout");
 _Static_assert(RC_CHANNEL_NAME_MAX + 1 == RC_CONFIG_TEXT_MAX, "channel names are kept like texts");
 
 const struct rc_config_section *rc_config_section_find(const char *name, size_t bytes)
@@ -341,6 +356,13 @@ static bool visible_ascii(const char *text)
     return true;
 }
 
+/* A namespace's name, or a pattern: the beginning of one and "*". */
+static bool nsp_or_pattern(const char *text, size_t bytes)
+{
+    const size_t name = bytes > 1 && text[bytes - 1] == '*' ? bytes - 1 : bytes;
+    return rc_config_nsp_valid(rc_span_of(text, name));
+}
+
 /* What is wrong with a text of this form (already known to be short enough, UTF-8 and without control characters), or
  * NULL. */
 static const char *form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
@@ -377,6 +399,18 @@ static const char *form_problem(enum rc_config_form form, const char *text, size
     case RC_FORM_NAMESPACE:
         return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
                                                                    : "expected a name without \":\" that is not \"*\"";
+    case RC_FORM_NSP:
+        return nsp_or_pattern(text, bytes)
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
+                     "(without commas, ?, # and other *)";
+    case RC_FORM_TRANSPORT:
+        return strcmp(text, RC_CONFIG_POLLING) == 0 || strcmp(text, RC_CONFIG_WEBSOCKET) == 0
+                   ? NULL
+                   : "expected \"polling\" or \"websocket\"";
+    case RC_FORM_EVENT:
+        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
+                                                                 : NULL;
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
     case RC_FORM_ORIGIN:
@@ -543,9 +577,9 @@ static int word_set(const struct rc_config_key *key, void *item, const struct rc
 {
     uint32_t number = 0;
     struct rc_err scratch;
-    /* A value that is no text is as wrong as a text that is no word. */
-    const char *const text = value->type == RC_VALUE_TEXT ? value->text : "";
-    const size_t bytes = value->type == RC_VALUE_TEXT ? value->bytes : 0;
+    /* A value that is no text is as wrong as a text that is no word (the empty one may be a word). */
+    const char *const text = value->type == RC_VALUE_TEXT ? value->text : "\n";
+    const size_t bytes = value->type == RC_VALUE_TEXT ? value->bytes : 1;
     if (rc_config_word_parse(key->words, text, bytes, &number, &scratch) != 0) {
         return wrong_value(err, key, value, "%s", scratch.text);
     }

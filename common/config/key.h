@@ -47,6 +47,9 @@ enum rc_config_form {
     RC_FORM_HEADER,       /* a token of RFC 9110 */
     RC_FORM_QUERY,        /* [A-Za-z0-9_.-] */
     RC_FORM_NAMESPACE,    /* a channel name without ':' that is not "*" */
+    RC_FORM_NSP,          /* rc_nsp_check, or the beginning of one and "*" */
+    RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
+    RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_event_reserved) */
 };
 
 struct rc_config_key {
@@ -68,6 +71,7 @@ struct rc_config_section {
     const char *name;
     const char *help;
     bool repeated;       /* [[name]] */
+    bool optional;       /* its `path` is empty unless the file has it */
     size_t offset;       /* of the struct, or of the array, in struct rc_config */
     size_t item_bytes;   /* of the struct */
     size_t count_offset; /* of the array's count in struct rc_config */

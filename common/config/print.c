@@ -164,7 +164,7 @@ void rc_config_print_document(FILE *out)
         out);
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
-        const char *const off = section->repeated ? "#" : "";
+        const char *const off = section->repeated || section->optional ? "#" : "";
         char heading[80];
         heading_format(heading, sizeof(heading), section);
         (void)fputc('\n', out);

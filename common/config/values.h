@@ -17,6 +17,12 @@
 #define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
 #define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
 #define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
+#define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
+#define RC_CONFIG_TRANSPORTS_MAX 2
+#define RC_CONFIG_POLLING "polling"
+#define RC_CONFIG_WEBSOCKET "websocket"
+#define RC_CONFIG_ATTACHMENTS_MAX 256 /* of a Socket.IO packet */
+#define RC_NSP_MAX 128                /* bytes of a Socket.IO namespace's name: a room's channel is named by it, too */
 #define RC_CONFIG_X_FORWARDED_FOR "x-forwarded-for"
 #define RC_CONFIG_FORWARDED "forwarded"
 #define RC_CONFIG_X_REAL_IP "x-real-ip"
@@ -41,7 +47,9 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
-enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW };
+enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
+enum rc_unknown_event { RC_UNKNOWN_EVENT_IGNORE, RC_UNKNOWN_EVENT_ERROR };
+enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
@@ -101,6 +109,27 @@ struct rc_config_overload {
     uint32_t max_handshakes;      /* of a worker; 0 = no limit */
 };
 
+struct rc_config_socketio {
+    struct rc_config_text path; /* "" = off */
+    uint32_t namespace_count;
+    struct rc_config_text namespaces[RC_CONFIG_NSPS_MAX]; /* names, or "beginning*" */
+    uint32_t transport_count;
+    struct rc_config_text transports[RC_CONFIG_TRANSPORTS_MAX]; /* the two above */
+    uint64_t ping_interval_ms;
+    uint64_t ping_timeout_ms;
+    uint64_t upgrade_timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t max_payload_bytes;
+    uint32_t max_attachments;
+    enum rc_unknown_event unknown_event;
+    struct rc_config_text message_event;
+    struct rc_config_text error_event;
+    enum rc_adapter adapter;
+    struct rc_config_text adapter_key;
+    struct rc_config_text cookie;       /* "" = none */
+    struct rc_config_text client_files; /* "" = none */
+};
+
 struct rc_config_compression {
     bool enabled;
     uint64_t threshold_bytes; /* smaller messages are sent as they are */
@@ -136,6 +165,7 @@ struct rc_config_log {
 
 struct rc_config_debug {
     struct rc_config_text echo; /* path of the echo end point, "" = off */
+    struct rc_config_text engineio_echo;
     struct rc_config_text handover;
     struct rc_config_text user_query;
 };
@@ -220,6 +250,7 @@ struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
     struct rc_config_overload overload;
+    struct rc_config_socketio socketio;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;
     struct rc_config_presence presence;

@@ -6,7 +6,10 @@
 #ifndef RC_COMMON_RECORDS_CHANNEL_NAME_H
 #define RC_COMMON_RECORDS_CHANNEL_NAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "common/base/span.h"
 
 /* What stands before the user's id in the name of its channel. */
 #define RC_USER_CHANNEL_HEAD "user:"
@@ -15,5 +18,13 @@
 /* 0 when `name` is 1 to `max` bytes of well-formed UTF-8 without control characters (U+0000-001F, U+007F-009F); -EINVAL
  * otherwise, -ENAMETOOLONG when only the length is wrong. */
 int rc_channel_name_check(const char *name, size_t bytes, size_t max);
+
+/*
+ * Rooms of Socket.IO are channels: room r of the namespace "/" is channel "r", room r of "/admin" is "/admin#r", and "{nsp}#" is
+ * everybody in a namespace. `*room` is empty for everybody. False, and "/" with the whole name as its room: no such name.
+ */
+bool rc_channel_split(struct rc_span channel, struct rc_span *nsp, struct rc_span *room);
+/* Writes the name of a room's channel; its bytes, or 0 when it is longer than `room_bytes`. An empty room: everybody. */
+size_t rc_channel_of_room(char *out, size_t capacity, struct rc_span nsp, struct rc_span room);
 
 #endif

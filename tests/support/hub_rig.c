@@ -111,6 +111,13 @@ static void rig_nothing(void *context)
     (void)context;
 }
 
+static void rig_ready(void *context, uint32_t client)
+{
+    struct hub_rig *rig = context;
+    (void)client;
+    rig->ready++;
+}
+
 static void rig_flushed(void *context, uint32_t index)
 {
     struct hub_rig *rig = context;
@@ -188,6 +195,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                  .replies_drained = rig_drained,
                                                  .flushed = rig_flushed,
                                                  .answered = rig_index,
+                                                 .ready = rig_ready,
                                                  .end = rig_end,
                                                  .round = rig_round};
     rig_must(

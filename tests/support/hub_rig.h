@@ -50,6 +50,7 @@ struct hub_rig {
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
     uint32_t joined;  /* calls of the handler */
+    uint32_t ready;
     uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
     uint64_t time_ns; /* origin time of what is published; 0 = not told */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */

@@ -28,8 +28,10 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
         return RC_ENDPOINT_PATH;
     }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
-        if (strcmp(path, config->endpoints[i].path.text) == 0) {
-            if (config->endpoints[i].protocol == RC_ENDPOINT_RAW) {
+        const enum rc_endpoint_protocol protocol = config->endpoints[i].protocol;
+        const bool raw = protocol == RC_ENDPOINT_RAW;
+        if ((raw || protocol == RC_ENDPOINT_NATIVE) && strcmp(path, config->endpoints[i].path.text) == 0) {
+            if (raw) {
                 *codec = RC_CODEC_RAW;
             }
             return (int)i;

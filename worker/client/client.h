@@ -21,6 +21,7 @@
 #include "common/text/cidr.h"
 #include "common/config/config.h"
 #include "common/records/channel_name.h"
+#include "common/records/sid.h"
 #include "common/shm/control.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"

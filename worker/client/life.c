@@ -70,7 +70,7 @@ bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t 
     return true;
 }
 
-/* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. */
+/* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. As many bits as a sid has. */
 static uint64_t socket_random(struct rc_clients *clients)
 {
     for (;;) {
@@ -79,7 +79,7 @@ static uint64_t socket_random(struct rc_clients *clients)
             RC_ASSERT(got == (ssize_t)sizeof(clients->randoms)); /* up to 256 bytes are never short or interrupted */
             clients->random_count = RC_ARRAY_COUNT(clients->randoms);
         }
-        const uint64_t random = clients->randoms[--clients->random_count];
+        const uint64_t random = clients->randoms[--clients->random_count] >> (64 - RC_SID_TOKEN_BITS);
         if (random != 0) {
             return random;
         }

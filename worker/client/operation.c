@@ -64,48 +64,58 @@ static void request_done(const struct request *request, enum rc_event_type type)
 
 /* --- what each kind of author may ------------------------------------------------------------------------------------ */
 
-/* Whose word each operation of a client needs, beside a name that it may use. */
-static const struct {
-    const char *reserved; /* why not in the server's own channels; NULL: the operation has no channel */
-    const char *refusal;  /* why not at all */
-} permitted[] = {
-    [RC_OPERATION_SUBSCRIBE] = {"this channel is joined by the server only", "you may not subscribe to this channel"},
-    [RC_OPERATION_UNSUBSCRIBE] = {"this channel is joined by the server only", ""},
-    [RC_OPERATION_PUBLISH] = {"only the server publishes to this channel", "you may not publish to this channel"},
-    [RC_OPERATION_BROADCAST] = {NULL, "you may not broadcast"},
-    [RC_OPERATION_DIRECT] = {NULL, "you may not send direct messages"},
-    [RC_OPERATION_PRESENCE] = {"only the server knows who is in this channel",
-                               "you may not see who is in this channel"},
-    [RC_OPERATION_HISTORY] = {NULL, ""},
-    [RC_OPERATION_PING] = {NULL, ""},
-    [RC_OPERATION_ECHO] = {NULL, ""},
-    [RC_OPERATION_DISCONNECT] = {NULL, "only the server sends clients away"},
-};
-
-static enum rc_who request_who(const struct request *request)
+static enum rc_who who_subscribes(const struct request *request)
 {
-    const struct rc_config *config = request->clients->config;
-    switch (request->operation->type) {
-    case RC_OPERATION_SUBSCRIBE:
-        return request_namespace(request)->subscribe;
-    case RC_OPERATION_PUBLISH:
-        return request_namespace(request)->publish;
-    case RC_OPERATION_PRESENCE:
-        return request_namespace(request)->presence_who;
-    case RC_OPERATION_BROADCAST:
-        return config->permissions.broadcast;
-    case RC_OPERATION_DIRECT:
-        return config->permissions.direct;
-    case RC_OPERATION_DISCONNECT:
-        return RC_WHO_NONE;
-    case RC_OPERATION_UNSUBSCRIBE:
-    case RC_OPERATION_HISTORY:
-    case RC_OPERATION_PING:
-    case RC_OPERATION_ECHO:
-        return RC_WHO_ANYONE;
-    }
+    return request_namespace(request)->subscribe;
+}
+
+static enum rc_who who_publishes(const struct request *request)
+{
+    return request_namespace(request)->publish;
+}
+
+static enum rc_who who_sees_presence(const struct request *request)
+{
+    return request_namespace(request)->presence_who;
+}
+
+static enum rc_who who_broadcasts(const struct request *request)
+{
+    return request->clients->config->permissions.broadcast;
+}
+
+static enum rc_who who_sends_directs(const struct request *request)
+{
+    return request->clients->config->permissions.direct;
+}
+
+static enum rc_who who_is_nobody(const struct request *request)
+{
+    (void)request;
     return RC_WHO_NONE;
 }
+
+/* What each operation of a client needs. */
+static const struct {
+    enum rc_who (*who)(const struct request *request); /* whose word; NULL: anybody's */
+    const char *refusal;                               /* why not */
+    const char *reserved; /* why not in the server's own channels; NULL: the operation has no channel */
+    bool depends;         /* on a subscribe request before it to the same channel: request_waits */
+} permitted[] = {
+    [RC_OPERATION_SUBSCRIBE] = {who_subscribes, "you may not subscribe to this channel",
+                                "this channel is joined by the server only", false},
+    [RC_OPERATION_UNSUBSCRIBE] = {NULL, "", "this channel is joined by the server only", true},
+    [RC_OPERATION_PUBLISH] = {who_publishes, "you may not publish to this channel",
+                              "only the server publishes to this channel", true},
+    [RC_OPERATION_BROADCAST] = {who_broadcasts, "you may not broadcast", NULL, false},
+    [RC_OPERATION_DIRECT] = {who_sends_directs, "you may not send direct messages", NULL, false},
+    [RC_OPERATION_PRESENCE] = {who_sees_presence, "you may not see who is in this channel",
+                               "only the server knows who is in this channel", true},
+    [RC_OPERATION_HISTORY] = {NULL, "", NULL, false},
+    [RC_OPERATION_PING] = {NULL, "", NULL, false},
+    [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
+    [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
+};
 
 /* Is the name one that a client may use? Answers if not. */
 static bool request_channel_ok(const struct request *request)
@@ -141,7 +151,10 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
-    const enum rc_who who = request_who(request);
+    if (permitted[operation->type].who == NULL) {
+        return true;
+    }
+    const enum rc_who who = permitted[operation->type].who(request);
     const struct rc_span user = rc_client_user(request->clients, request->client);
     if (!rc_permission_allows(who, user, operation->channel)) {
         request_refuse(request, who, rc_span_text(permitted[operation->type].refusal));
@@ -378,16 +391,13 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
                                     const struct rc_operation *operation)
 {
     const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
-    const enum rc_operation_type type = operation->type;
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }
-    const bool depends =
-        type == RC_OPERATION_UNSUBSCRIBE || type == RC_OPERATION_PUBLISH || type == RC_OPERATION_PRESENCE;
-    if (depends && author == RC_AUTHOR_CLIENT && request_waits(&request)) {
+    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
-    switch (type) {
+    switch (operation->type) {
     case RC_OPERATION_SUBSCRIBE:
         return request_subscribe(&request);
     case RC_OPERATION_UNSUBSCRIBE:

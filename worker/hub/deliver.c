@@ -8,6 +8,7 @@
 #include "worker/hub/turn.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 
@@ -27,6 +28,7 @@ struct deliver_packet {
     struct rc_client *client;
     uint32_t client_index;
     struct rc_packet *packet;
+    struct rc_hub_taken *taken; /* where the bytes go in place of a send; NULL = into the packet */
     uint32_t frames;
     bool more; /* not everything fitted */
 };
@@ -173,10 +175,39 @@ static uint32_t deliver_collect(struct deliver_packet *p, bool held)
     return count;
 }
 
+/* Copies a piece out: it is nobody's to put back. */
+static __attribute__((noinline)) void deliver_take(const struct deliver_packet *p, const uint8_t *bytes, uint32_t count)
+{
+    struct rc_hub_taken *taken = p->taken;
+    if (taken->count + count > taken->capacity) {
+        size_t capacity = taken->capacity == 0 ? RC_HUB_OUTPUT_MIN : taken->capacity;
+        while (capacity < taken->count + count) {
+            capacity *= 2;
+        }
+        uint8_t *larger = realloc(taken->bytes, capacity);
+        RC_ASSERT(larger != NULL); /* one buffer of a worker, of two sends at most */
+        taken->bytes = larger;
+        taken->capacity = capacity;
+    }
+    memcpy(taken->bytes + taken->count, bytes, count);
+    taken->count += count;
+    p->packet->bytes += count;
+}
+
+static inline void deliver_piece(const struct deliver_packet *p, enum rc_piece_kind kind, const uint8_t *bytes,
+                                 uint32_t count, uint32_t source, uint64_t position)
+{
+    if (RC_UNLIKELY(p->taken != NULL)) {
+        deliver_take(p, bytes, count);
+    } else {
+        rc_io_packet_add(p->hub->io, p->packet, kind, bytes, count, source, position);
+    }
+}
+
 static void deliver_add(struct deliver_packet *p, const struct deliver_source *source, uint64_t from, uint64_t to)
 {
-    rc_io_packet_add(p->hub->io, p->packet, source->kind, rc_channel_log_at(source->log, &p->hub->truth->heap, from),
-                     (uint32_t)(to - from), source->subscription, from);
+    deliver_piece(p, source->kind, rc_channel_log_at(source->log, &p->hub->truth->heap, from), (uint32_t)(to - from),
+                  source->subscription, from);
 }
 
 /* One source alone: one contiguous piece, cut at a frame's end if it is too long for one send. */
@@ -307,9 +338,8 @@ static void deliver_fill_cut(struct deliver_packet *p)
     if (client->output != 0) {
         struct rc_output *output = rc_truth_output(hub->truth, client->output);
         if (output->cut_sent < output->cut_bytes) {
-            rc_io_packet_add(hub->io, p->packet, RC_PIECE_CUT,
-                             (uint8_t *)rc_heap_at(heap, output->cut_block) + output->cut_sent,
-                             output->cut_bytes - output->cut_sent, 0, output->cut_sent);
+            deliver_piece(p, RC_PIECE_CUT, (uint8_t *)rc_heap_at(heap, output->cut_block) + output->cut_sent,
+                          output->cut_bytes - output->cut_sent, 0, output->cut_sent);
             output->cut_sent = output->cut_bytes;
         }
     }
@@ -342,9 +372,9 @@ static void deliver_fill_replies(struct deliver_packet *p)
     }
     struct rc_output *output = rc_truth_output(p->hub->truth, client->output);
     if (output->replies_sent < output->replies_bytes) {
-        rc_io_packet_add(p->hub->io, p->packet, RC_PIECE_REPLIES,
-                         (uint8_t *)rc_heap_at(&p->hub->truth->heap, output->replies) + output->replies_sent,
-                         output->replies_bytes - output->replies_sent, 0, output->replies_sent);
+        deliver_piece(p, RC_PIECE_REPLIES,
+                      (uint8_t *)rc_heap_at(&p->hub->truth->heap, output->replies) + output->replies_sent,
+                      output->replies_bytes - output->replies_sent, 0, output->replies_sent);
         output->replies_sent = output->replies_bytes;
     }
 }
@@ -454,6 +484,7 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope
     if (!deliver_writable(hub, client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
         if (!closing) {
             deliver_hold(&p, scope, only);
+            rc_hub_mark_ready(hub, client_index);
         }
         return;
     }
@@ -483,6 +514,36 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope
         deliver_fill_close(&p); /* after everything else, which only its turn brings */
     }
     deliver_commit(&p);
+}
+
+bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken *taken)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    struct rc_packet packet = {.bytes_max = RC_IO_SEND_BYTES_MAX};
+    struct deliver_packet p = {
+        .hub = hub, .client = client, .client_index = client_index, .packet = &packet, .taken = taken};
+    RC_ASSERT(!hub->in_turn && client->socket == RC_SOCKET_NONE);
+    taken->count = 0;
+    if (rc_turn_mute(client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
+        return false;
+    }
+    deliver_fill_cut(&p);
+    deliver_fill_replies(&p);
+    if (client->flags & RC_CLIENT_EXCLUDED) {
+        deliver_forget_exclusions(hub, client);
+    }
+    const uint32_t count = deliver_collect(&p, false);
+    deliver_fill(&p, hub->sources, count);
+    if (p.frames > 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p.frames);
+        rc_metric_observe(hub->metrics, RC_HISTOGRAM_FRAMES_PER_SEND, p.frames);
+    }
+    if (client->direct_log != 0 &&
+        rc_truth_log(hub->truth, client->direct_log)->base == rc_truth_log(hub->truth, client->direct_log)->head) {
+        rc_hub_log_free(hub, &client->direct_log);
+    }
+    rc_hub_output_settle(hub, client_index);
+    return p.more;
 }
 
 void rc_turn_serve_socket(struct rc_hub *hub, uint32_t socket_index)

@@ -89,6 +89,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
+    free(hub->ready.items);
     free(hub->ending.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);

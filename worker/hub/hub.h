@@ -72,6 +72,8 @@ struct rc_hub_handlers {
     void (*flushed)(void *context, uint32_t client);
     /* All answers of a socket without a client have left. */
     void (*answered)(void *context, uint32_t socket);
+    /* There may be something for a client that is RC_CLIENT_POLLED: rc_hub_take has it. Behind a turn. */
+    void (*ready)(void *context, uint32_t client);
     /* A client cannot go on: it ends now, with the socket that carries it. */
     void (*end)(void *context, uint32_t client);
     /* Once per round: heartbeat, and with has_critical what came down the ring meanwhile. */
@@ -117,6 +119,7 @@ struct rc_hub {
     uint32_t unserved;                      /* how many of them, the first ones, have not had their turn */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
+    struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
     struct rc_index_list ending;            /* clients that are broken or cut off */
     struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
     uint64_t log_bytes;                     /* heap bytes in logs */
@@ -169,7 +172,7 @@ bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 
 /* --- mark.c --- */
 
-/* Puts the client, or whatever is to leave on the socket, into the next turn. */
+/* Puts the client, or whatever is to leave on the socket, into the next turn; one that is RC_CLIENT_POLLED is marked ready. */
 void rc_hub_touch(struct rc_hub *hub, uint32_t client);
 void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
 /* What the client was to get next is lost for want of memory: the next turn begins with its end. */
@@ -321,16 +324,30 @@ void rc_hub_detach(struct rc_hub *hub, uint32_t client);
 void rc_hub_close_client(struct rc_hub *hub, uint32_t client, uint16_t code, const char *reason, size_t reason_bytes,
                          bool now);
 
+/* --- deliver.c --- */
+
+/* What there is for a client without a socket, as bytes of its framing: whole units, in the order in which a socket would get them. */
+struct rc_hub_taken {
+    uint8_t *bytes; /* owned */
+    size_t count;
+    size_t capacity;
+};
+/* Takes it, up to the size of a send; the client has got it from then on. True: there is more. Only when handlers.ready is told of,
+ * right behind a turn: what came since then is not ordered yet among the logs. */
+bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken);
+
 /* --- turn.c --- */
 
 /* True when something waits to be sent. */
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
     return hub->dirty_groups.count > 0 || hub->dirty_clients.count > 0 || hub->dirty_sockets.count > 0 ||
-           hub->dirty_critical.count > 0 || hub->ending.count > 0;
+           hub->dirty_critical.count > 0 || hub->ending.count > 0 || hub->ready.count > 0;
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);
+/* Who was marked ready is told of (handlers.ready); between two turns. */
+void rc_hub_tell_ready(struct rc_hub *hub);
 void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,
                        int error);
 void rc_hub_writable(struct rc_hub *hub, uint32_t socket);

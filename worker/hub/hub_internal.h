@@ -42,6 +42,11 @@ bool rc_hold_keep(struct rc_hub *hub, uint32_t throttle, const struct rc_envelop
 /* What was held has gone into the logs: nothing is held, and the time begins anew. */
 void rc_hold_renew(struct rc_hub *hub, uint32_t throttle);
 
+/* --- mark.c --- */
+
+/* There is something for the client: if it is RC_CLIENT_POLLED, handlers.ready is told between this turn and the next. */
+void rc_hub_mark_ready(struct rc_hub *hub, uint32_t client);
+
 /* --- output.c --- */
 
 /* The output that `link` (client.output or socket.output) names, made if there is none; NULL: no memory. */

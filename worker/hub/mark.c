@@ -3,12 +3,37 @@
 
 #include "common/base/check.h"
 
+void rc_hub_mark_ready(struct rc_hub *hub, uint32_t client_index)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if ((client->flags & (RC_CLIENT_POLLED | RC_CLIENT_READY)) == RC_CLIENT_POLLED &&
+        rc_index_list_push(&hub->ready, client_index) == 0) {
+        client->flags |= RC_CLIENT_READY;
+    }
+}
+
+void rc_hub_tell_ready(struct rc_hub *hub)
+{
+    while (hub->ready.count > 0) {
+        const uint32_t index = hub->ready.items[--hub->ready.count];
+        struct rc_client *client = rc_truth_client(hub->truth, index);
+        client->flags &= (uint16_t)~RC_CLIENT_READY;
+        if (client->flags & RC_CLIENT_POLLED) {
+            hub->handlers.ready(hub->handlers.context, index);
+        }
+    }
+}
+
 void rc_hub_touch(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
     const struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
-    if (socket == NULL || (client->flags & RC_CLIENT_DIRTY) || (socket->flags & RC_SOCKET_BLOCKED)) {
-        return; /* it comes into the turn when it has a socket, or that is writable */
+    if (socket == NULL) {
+        rc_hub_mark_ready(hub, client_index);
+        return;
+    }
+    if ((client->flags & RC_CLIENT_DIRTY) || (socket->flags & RC_SOCKET_BLOCKED)) {
+        return; /* it comes into the turn when its socket is writable */
     }
     if (rc_index_list_push(&hub->dirty_clients, client_index) == 0) {
         client->flags |= RC_CLIENT_DIRTY;

@@ -137,11 +137,13 @@ enum rc_client_flags {
     RC_CLIENT_EXCLUDED = 1u << 4,     /* is excluded from some frame that is before it */
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
+    RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
     RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
+    RC_CLIENT_POLLED = 1u << 11,         /* nothing carries it, and a request waits for what there is to get */
 };
 
 #define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_SUBSCRIBE)

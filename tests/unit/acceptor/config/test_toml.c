@@ -158,6 +158,38 @@ Test(config_toml, tables_are_taken_in_their_order)
     cr_expect_eq(rc_config_finish(&config, NULL), 0);
 }
 
+/* Socket.IO is opened by saying so, not by having been built. */
+Test(config_toml, socketio_is_on_where_the_file_has_its_section)
+{
+    cr_assert_eq(load("[server]\nworkers = 1\n"), 0);
+    cr_expect_str_eq(config.socketio.path.text, "");
+    cr_expect_eq(config.socketio.ping_interval_ms, 25000u, "for end points of their own");
+    cr_assert_eq(load("[socketio]\n"), 0, "%s", errors.lines[0].text);
+    cr_expect_str_eq(config.socketio.path.text, "/socket.io/");
+    cr_expect_eq(config.socketio.namespace_count, 1u);
+    cr_assert_eq(load("socketio.adapter = \"classic\"\n"), 0, "%s", errors.lines[0].text);
+    cr_expect_str_eq(config.socketio.path.text, "/socket.io/");
+    cr_expect_eq(config.socketio.adapter, RC_ADAPTER_CLASSIC);
+    cr_assert_eq(load("[socketio]\npath = \"\"\nping_timeout = \"60s\"\n"), 0, "%s", errors.lines[0].text);
+    cr_expect_str_eq(config.socketio.path.text, "");
+    cr_expect_eq(config.socketio.ping_timeout_ms, 60000u);
+    cr_assert_eq(
+        load(
+            "[socketio]\nnamespaces = [\"/\", \"/room-*\", \"/*\"]\ntransports = [\"websocket\"]\nmax_payload = \"100KB\"\n"
+            "unknown_event = \"error\"\nadapter = \"\"\ncookie = \"io\"\nmax_attachments = 0\n"
+            "[[endpoint]]\nprotocol = \"engineio\"\npath = \"/engine.io\"\nincoming = \"broadcast\"\n"
+            "[[endpoint]]\nprotocol = \"socketio\"\npath = \"/other/\"\n"),
+        0, "%s", errors.lines[0].text);
+    cr_expect_eq(config.socketio.namespace_count, 3u);
+    cr_expect_str_eq(config.socketio.namespaces[1].text, "/room-*");
+    cr_expect_eq(config.socketio.transport_count, 1u);
+    cr_expect_eq(config.socketio.unknown_event, RC_UNKNOWN_EVENT_ERROR);
+    cr_expect_eq(config.endpoints[0].protocol, RC_ENDPOINT_ENGINEIO);
+    cr_expect_eq(config.endpoints[1].protocol, RC_ENDPOINT_SOCKETIO);
+    struct rc_err err = {""};
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+}
+
 /* --- wrong files ------------------------------------------------------------------------------------------------- */
 
 /* Each file has exactly one thing wrong. */
@@ -301,6 +333,27 @@ static const struct {
     {"[[endpoint]]\npath = \"/a\"\nincoming = 1\n",
      "x.toml:3:12: [[endpoint]] incoming: expected \"ignore\", \"broadcast\" or"},
     {"[[bridge]]\nredis = \"a\"\n", "x.toml:1:1: this [[bridge]] needs a room"},
+    {"[[endpoint]]\npath = \"/a\"\nprotocol = \"socket.io\"\n",
+     "x.toml:3:12: [[endpoint]] protocol: expected one of \"native\", \"raw\", \"engineio\", \"socketio\", found \"socket.io\""},
+    /* Socket.IO */
+    {"[socketio]\npath = \"socket.io\"\n", "x.toml:2:8: socketio.path: expected a path"},
+    {"[socketio]\nnamespaces = [\"admin\"]\n", "x.toml:2:15: socketio.namespaces: expected a namespace such as \"/\""},
+    {"[socketio]\nnamespaces = [\"/\", \"/a*b\"]\n", "x.toml:2:20: socketio.namespaces: expected a namespace"},
+    {"[socketio]\nnamespaces = [\"/**\"]\n", "x.toml:2:15: socketio.namespaces: expected a namespace"},
+    {"[socketio]\nnamespaces = [\"*\"]\n", "x.toml:2:15: socketio.namespaces: expected a namespace"},
+    {"[socketio]\nnamespaces = [\"/a#b\"]\n", "x.toml:2:15: socketio.namespaces: expected a namespace"},
+    {"[socketio]\ntransports = [\"webtransport\"]\n",
+     "x.toml:2:15: socketio.transports: expected \"polling\" or \"websocket\", found \"webtransport\""},
+    {"[socketio]\nping_timeout = \"0s\"\n", "x.toml:2:16: socketio.ping_timeout: expected a duration from 10ms to 1d"},
+    {"[socketio]\nping_interval = 25000\n", "x.toml:2:17: socketio.ping_interval: expected a duration with its unit"},
+    {"[socketio]\nmax_attachments = 257\n", "x.toml:2:19: socketio.max_attachments: expected a number from 0 to 256"},
+    {"[socketio]\nadapter = \"streams\"\n",
+     "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found \"streams\""},
+    {"[socketio]\nadapter = 1\n", "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found 1"},
+    {"[socketio]\nerror_event = \"disconnect\"\n",
+     "x.toml:2:15: socketio.error_event: expected a name that Socket.IO does not reserve, found \"disconnect\""},
+    {"[socketio]\nmessage_event = \"\"\n", "x.toml:2:17: socketio.message_event: must not be empty"},
+    {"[socketio]\nclient_files = \"dist\"\n", "x.toml:2:16: socketio.client_files: expected an absolute path"},
 };
 
 Test(config_toml, wrong_files_are_told_with_place_and_remedy)
@@ -481,8 +534,11 @@ Test(config_toml, documented_file_says_the_defaults)
     char *const text = file_text("deploy/ringcast.toml");
     for (size_t i = 0; i < rc_config_key_count; i++) {
         char line[80];
-        (void)snprintf(line, sizeof(line),
-                       "\n%s%s = ", rc_config_sections[rc_config_keys[i].section].repeated ? "#" : "",
+        (void)snprintf(line, sizeof(line), "\n%s%s = ",
+                       rc_config_sections[rc_config_keys[i].section].repeated ||
+                               rc_config_sections[rc_config_keys[i].section].optional
+                           ? "#"
+                           : "",
                        rc_config_keys[i].name);
         cr_expect_not_null(strstr(text, line), "%s", rc_config_keys[i].name);
     }
@@ -505,6 +561,7 @@ Test(config_toml, documented_examples_work)
     cr_expect_eq(config.namespace_count, 2u);
     cr_expect_eq(config.endpoint_count, 1u);
     cr_expect_eq(config.bridge_count, 1u);
+    cr_expect_str_eq(config.socketio.path.text, "/socket.io/");
     struct rc_err err = {""};
     cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
     free(text);

@@ -194,3 +194,14 @@ Test(settings, warnings_name_what_is_not_built_and_variables_that_set_nothing)
     cr_expect(strstr(warnings.lines[1].text, "RINGCAST_CONFIG is not known") != NULL, "%s", warnings.lines[1].text);
     rc_settings_free(settings);
 }
+
+Test(settings, an_adapter_without_redis_is_named)
+{
+    static struct rc_config config;
+    struct rc_config_errors warnings = {0};
+    rc_config_defaults(&config);
+    config.socketio.adapter = RC_ADAPTER_CLASSIC;
+    rc_settings_warnings(&config, &warnings);
+    cr_assert_eq(warnings.count, 1);
+    cr_expect_str_eq(warnings.lines[0].text, "socketio.adapter has no effect without redis.url");
+}

@@ -63,3 +63,38 @@ Test(channel_name, is_bounded)
     cr_expect_eq(rc_channel_name_check(name, 256, 255), -ENAMETOOLONG);
     cr_expect_eq(rc_channel_name_check(name, 9, 8), -ENAMETOOLONG);
 }
+
+Test(channel_name, a_room_of_a_namespace_is_a_channel)
+{
+    static const struct {
+        const char *channel;
+        const char *nsp;
+        const char *room;
+        bool named;
+    } cases[] = {
+        {"chat", "/", "chat", false},
+        {"*", "/", "*", false},
+        {"/#", "/", "", true},
+        {"/admin#", "/admin", "", true},
+        {"/admin#a", "/admin", "a", true},
+        {"/admin#a#b", "/admin", "a#b", true},
+        {"/admin", "/", "/admin", false},
+        {"a/b#c", "/", "a/b#c", false},
+        {"", "/", "", false},
+    };
+    for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        struct rc_span nsp;
+        struct rc_span room;
+        cr_assert_eq(rc_channel_split(rc_span_text(cases[i].channel), &nsp, &room), cases[i].named);
+        cr_assert(rc_span_equal(nsp, rc_span_text(cases[i].nsp)), "%s", cases[i].channel);
+        cr_assert(rc_span_equal(room, rc_span_text(cases[i].room)), "%s", cases[i].channel);
+        char text[16];
+        const size_t bytes = rc_channel_of_room(text, sizeof(text), nsp, room);
+        if (cases[i].channel[0] != '\0') {
+            cr_assert(rc_span_equal(rc_span_of(text, bytes), rc_span_text(cases[i].channel)), "%s", cases[i].channel);
+        }
+    }
+    char text[8];
+    cr_assert_eq(rc_channel_of_room(text, sizeof(text), RC_SPAN("/admin"), RC_SPAN("ab")), 0);
+    cr_assert_eq(rc_channel_of_room(text, sizeof(text), RC_SPAN("/admin"), RC_SPAN("a")), 8);
+}
