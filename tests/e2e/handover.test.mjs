@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { testBroker } from "./lib/broker.mjs";
-import { connectRaw, upgradeRequest } from "./lib/raw.mjs";
+import { OP, connectRaw, upgradeRequest } from "./lib/raw.mjs";
 import { certificate, connectRawTls } from "./lib/tls.mjs";
 import { freePort, random, until } from "./lib/util.mjs";
 
@@ -139,6 +139,7 @@ for (const way of ways) {
   });
 
   testBroker(`${way.name}: what becomes a WebSocket after it has moved is one like any other`, { workers: WORKERS, config: way.config, env: way.env }, async (broker) => {
+    const raws = [];
     for (let to = 0; to < WORKERS; to++) {
       const raw = await way.open(broker);
       raw.write(Buffer.concat([post((to + 1) % WORKERS, Buffer.from("x")), post(to, Buffer.from("y")), Buffer.from(upgradeRequest("/ws"))]));
@@ -152,8 +153,17 @@ for (const way of ways) {
       const data = "z".repeat(150000);
       raw.json({ type: "publish", channel: `c${to}`, data });
       assert.equal((await raw.message()).data, data);
-      broker.connections.add({ terminate: () => raw.end() });
+      raws.push(raw);
     }
+    // They are sent away politely, through whatever carries them, before anybody ends.
+    process.kill(broker.pid, "SIGTERM");
+    for (const raw of raws) {
+      const close = await raw.frame(10000);
+      assert.equal(close.code, 1012);
+      raw.send({ opcode: OP.CLOSE, payload: close.payload });
+      assert.equal((await raw.rest()).length, 0);
+    }
+    assert.deepEqual(await broker.exited, { code: 0, signal: null });
   });
 
   testBroker(`${way.name}: workers are killed while connections go back and forth`, { workers: WORKERS, config: way.config, env: way.env, timeout: 90000 }, async (broker) => {
@@ -195,6 +205,34 @@ for (const way of ways) {
     await until("every connection is gone", async () => (await broker.metrics())("ringcast_sockets") === 1, { every: 50 });
   });
 }
+
+testBroker("what a pipe holds is bounded while its client does not read, or the other worker does not", { workers: WORKERS, config: secure }, async (broker) => {
+  const [count, bound] = [8, 2 * 131072]; // each way 64 KiB and one receive, in blocks of a power of two
+  const before = descriptors(broker);
+  const raws = await Promise.all(Array.from({ length: count }, () => connectRawTls(tlsPort)));
+  for (const raw of raws) {
+    raw.socket.pause();
+    for (let i = 0; i < 4; i++) raw.write(post(0, some(900000)));
+  }
+  // Worker 0 has the answers; the others have pipes to it, and some of the clients are its own.
+  const metrics = await until("worker 0 is held up", async () => {
+    const now = await broker.metrics();
+    return now("ringcast_reply_bytes", 0) > 900000 && now("ringcast_pipes") > 0 && now;
+  }, { every: 50 });
+  for (const worker of [1, 2, 3]) {
+    assert.ok(metrics("ringcast_reply_bytes", worker) <= bound * metrics("ringcast_pipes", worker), `worker ${worker} holds ${metrics("ringcast_reply_bytes", worker)}`);
+  }
+  const pid = await stopped(broker, 0);
+  const asked = raws.map((raw) => raw.write(post(0, some(900000))));
+  assert.equal(asked.length, count);
+  process.kill(pid, "SIGCONT");
+  for (const raw of raws) {
+    raw.socket.resume();
+    for (let i = 0; i < 5; i++) assert.equal((await raw.response({ timeout: 20000 })).body.length, 900000);
+    raw.end();
+  }
+  await expectSettled(broker, before);
+});
 
 const stopped = async (broker, worker) => {
   const pid = broker.kill("SIGSTOP", worker);

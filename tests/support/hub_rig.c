@@ -95,6 +95,24 @@ static void rig_terminated(void *context, uint32_t socket)
     rc_hub_answers_release(&rig->hub, socket);
 }
 
+static void rig_given(void *context, uint32_t socket, int fd)
+{
+    struct hub_rig *rig = context;
+    if (rig->given != NULL) {
+        rig->given(rig->context, socket, fd);
+    } else {
+        rc_io_terminate(&rig->io, socket);
+    }
+}
+
+static void rig_placed(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct hub_rig *rig = context;
+    if (rig->placed != NULL) {
+        rig->placed(rig->context, place, socket);
+    }
+}
+
 static void rig_end(void *context, uint32_t client)
 {
     struct hub_rig *rig = context;
@@ -210,10 +228,13 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .writable = rig_writable,
                                                .short_send = rig_short_send,
                                                .timer = rig_index,
+                                               .given = rig_given,
+                                               .placed = rig_placed,
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
-    struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = -1};
+    struct rc_spawn_args args = {
+        .bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;

@@ -60,22 +60,18 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
 
-/* Cancels what can be of what is in flight, all of it. False: nothing is in flight. */
-bool rc_io_cancel(struct rc_io *io, uint32_t socket);
-
-/* --- pass.c --- */
-
-/* -ENOMEM. `fd_install`: a descriptor can be made of a direct one. */
-int rc_io_pass_open(struct rc_io *io, const struct rc_spawn_args *args, const struct rc_control *control,
-                    bool fd_install);
-void rc_io_pass_close(struct rc_io *io);
 /* Of a socket that is GIVING: goes on if nothing is in flight any more. Of any other: nothing. */
 void rc_io_give_step(struct rc_io *io, uint32_t socket);
 void rc_io_on_install(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_shutdown(struct rc_io *io, uint32_t socket);
+
+/* --- place.c --- */
+
+/* -ENOMEM. `fd_install`: a descriptor can be made of a direct one. */
+int rc_io_places_open(struct rc_io *io, const struct rc_spawn_args *args, const struct rc_control *control,
+                      bool fd_install);
+void rc_io_places_close(struct rc_io *io);
 void rc_io_on_place(struct rc_io *io, uint32_t entry, int result);
-/* The socket is free again. */
-void rc_io_pass_closed(struct rc_io *io, uint32_t socket);
 /* Takes connections out of the inbox, RC_IO_INBOX_MAX at most. */
 void rc_io_inbox(struct rc_io *io);
 

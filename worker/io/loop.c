@@ -136,7 +136,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         return rc;
     }
     if (loop_open_peernames(io, options->control, &features) < 0 ||
-        rc_io_pass_open(io, args, options->control, features.fd_install) < 0) {
+        rc_io_places_open(io, args, options->control, features.fd_install) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the addresses of new connections");
     }
     const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
@@ -188,7 +188,7 @@ void rc_io_close(struct rc_io *io)
 {
     rc_uring_close(&io->ring);
     rc_io_tls_close(io);
-    rc_io_pass_close(io);
+    rc_io_places_close(io);
     rc_wheel_close(&io->wheel);
     free(io->pieces);
     free(io->vectors);

@@ -1,9 +1,7 @@
 /*
- * pass: sockets that leave the ring whole, and such that come from elsewhere than an accept: from other workers (handover.h), or made
- * here. See io.h.
+ * place: sockets that come from elsewhere than an accept: from other workers, out of the inbox (handover.h), or made here. See io.h.
  *
- *   leaves    rc_io_give ─▶ nothing in flight ─▶ a descriptor of this process ─▶ handlers.given: sent, or it stays (rc_io_keep)
- *   comes     inbox, rc_io_place ─▶ a slot of the direct table ─▶ handlers.placed
+ *   message ─▶ place: descriptor, whose it is, bytes ─▶ a slot of the direct table, chosen by the kernel ─▶ handlers.placed
  */
 #include "worker/io/io.h"
 
@@ -17,8 +15,8 @@
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 
-int rc_io_pass_open(struct rc_io *io, const struct rc_spawn_args *args, const struct rc_control *control,
-                    bool fd_install)
+int rc_io_places_open(struct rc_io *io, const struct rc_spawn_args *args, const struct rc_control *control,
+                      bool fd_install)
 {
     io->inbox_fd = args->inbox_fd;
     io->worker_count = control->worker_count;
@@ -43,7 +41,7 @@ int rc_io_pass_open(struct rc_io *io, const struct rc_spawn_args *args, const st
     return 0;
 }
 
-void rc_io_pass_close(struct rc_io *io)
+void rc_io_places_close(struct rc_io *io)
 {
     for (uint32_t i = 0; io->places != NULL && i < RC_IO_PLACES_MAX; i++) {
         if (io->places[i].fd >= 0) {
@@ -60,88 +58,6 @@ void rc_io_pass_close(struct rc_io *io)
     free(io->inbox_message);
     free(io->kept_fds);
 }
-
-/* --- a socket that leaves -------------------------------------------------------------------------------------------- */
-
-bool rc_io_can_give(const struct rc_io *io, uint32_t index)
-{
-    return !rc_io_is_tls(io, index) && (io->kept_fds == NULL || io->kept_fds[index] >= 0);
-}
-
-void rc_io_give(struct rc_io *io, uint32_t index)
-{
-    struct rc_socket *socket = &io->truth->sockets[index];
-    RC_ASSERT(rc_io_can_give(io, index));
-    socket->mode = RC_IO_GIVING;
-    socket->flags &= (uint16_t)~RC_SOCKET_PAUSED;
-    rc_io_give_step(io, index);
-}
-
-void rc_io_give_step(struct rc_io *io, uint32_t index)
-{
-    struct rc_socket *socket = &io->truth->sockets[index];
-    if (socket->mode != RC_IO_GIVING || socket->state == RC_SOCKET_TERMINATING || socket->state == RC_SOCKET_CLOSED ||
-        rc_io_cancel(io, index)) {
-        return; /* each completion comes back here */
-    }
-    if (io->kept_fds != NULL) {
-        socket->mode = RC_IO_GIVEN;
-        io->handlers.given(io->handlers.context, index, io->kept_fds[index]);
-        return;
-    }
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_fixed_fd_install(sqe, (int)index, 0);
-    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_INSTALL, index));
-    socket->inflight |= RC_INFLIGHT_COMMAND;
-}
-
-void rc_io_on_install(struct rc_io *io, uint32_t index, int result)
-{
-    struct rc_socket *socket = &io->truth->sockets[index];
-    socket->inflight &= (uint8_t)~RC_INFLIGHT_COMMAND;
-    if (socket->state == RC_SOCKET_TERMINATING) {
-        rc_io_terminate(io, index);
-    } else {
-        socket->mode = RC_IO_GIVEN;
-        io->handlers.given(io->handlers.context, index, result);
-    }
-    if (result >= 0) {
-        close(result); /* the message has its own reference */
-    }
-}
-
-void rc_io_left(struct rc_io *io, uint32_t index)
-{
-    io->truth->sockets[index].mode = RC_IO_LEFT;
-    rc_io_terminate(io, index);
-}
-
-void rc_io_keep(struct rc_io *io, uint32_t index)
-{
-    io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
-    rc_io_resume(io, index);
-}
-
-void rc_io_shut(struct rc_io *io, uint32_t index)
-{
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    RC_ASSERT(!(io->truth->sockets[index].inflight & RC_INFLIGHT_COMMAND));
-    io_uring_prep_shutdown(sqe, (int)index, SHUT_WR);
-    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-    /* Joined: it is carried out by a kernel thread, which looks the slot up only then. */
-    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_SHUTDOWN, index));
-    io->truth->sockets[index].inflight |= RC_INFLIGHT_COMMAND;
-}
-
-void rc_io_on_shutdown(struct rc_io *io, uint32_t index)
-{
-    io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_COMMAND;
-    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
-        rc_io_terminate(io, index);
-    }
-}
-
-/* --- a socket that comes --------------------------------------------------------------------------------------------- */
 
 static struct rc_io_place *place_free(struct rc_io *io)
 {
@@ -221,14 +137,6 @@ void rc_io_on_place(struct rc_io *io, uint32_t entry, int result)
     free(place.bytes);
     if (index != RC_SOCKET_NONE) {
         rc_io_read(io, index);
-    }
-}
-
-void rc_io_pass_closed(struct rc_io *io, uint32_t index)
-{
-    if (io->kept_fds != NULL && io->kept_fds[index] >= 0) {
-        close(io->kept_fds[index]);
-        io->kept_fds[index] = -1;
     }
 }
 
