@@ -53,12 +53,16 @@ static uint64_t interest_max(const struct relay *relay)
     return (uint64_t)config_of(relay)->limits.max_channels_per_worker * relay->control.worker_count;
 }
 
-/* The copy that the generation names is complete (C2). RM1 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets
- * the other copy be written again. */
-static void acknowledge_config(struct relay *relay)
+/* The copy that the generation names is complete (C2). */
+static void take_config(struct relay *relay)
 {
     relay->config_generation = rc_control_config_generation(&relay->control);
     rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
+}
+
+/* RM1 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets the other copy be written again. */
+static void acknowledge_config(struct relay *relay)
+{
     atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
                           memory_order_release); /* RM1 */
 }
@@ -78,10 +82,11 @@ static bool relay_turn(void *context)
 {
     struct relay *relay = context;
     if (rc_control_config_generation(&relay->control) != relay->config_generation) {
-        acknowledge_config(relay);
+        take_config(relay);
         rc_router_set_interest_max(&relay->router, interest_max(relay));
         rc_remote_configure(&relay->remote, config_of(relay));
         rc_queries_configure(&relay->queries, config_of(relay));
+        acknowledge_config(relay);
     }
     rc_log_catch_up();
     const bool more = rc_router_turn(&relay->router);
@@ -285,6 +290,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     }
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
+    take_config(relay);
     acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);

@@ -104,11 +104,21 @@ static void remote_member(void *context, const struct rc_envelope_view *view, bo
     rc_presence_member(&remote->presence, channel, &view->head.origin, user, subscribed);
 }
 
+static void remote_refresh(struct rc_remote *remote)
+{
+    const struct rc_config *config = rc_control_config(remote->control, rc_control_config_generation(remote->control));
+    if (config != remote->config) {
+        rc_remote_configure(remote, config);
+    }
+}
+
 static void remote_members(void *context, uint32_t worker, enum rc_members_mark mark)
 {
     struct rc_remote *remote = context;
     switch (mark) {
     case RC_MEMBERS_BEGIN:
+        /* After a reload workers tell everything again, so that sets get the names that they have now: it must be as new here. */
+        remote_refresh(remote);
         rc_entries_worker_begin(&remote->entries, worker);
         break;
     case RC_MEMBERS_END:
@@ -353,7 +363,7 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
         rc_application_configure(&remote->application, config);
         rc_registry_configure(&remote->registry, &config->cluster);
         rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);
-        rc_subscription_sets_configure(&remote->sets, config);
+        rc_subscription_sets_configure(&remote->sets, config, &remote->router->fanout.interest);
         rc_presence_configure(&remote->presence, config);
     }
 }

@@ -18,6 +18,7 @@
 #include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
@@ -45,6 +46,8 @@ struct worker {
     struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_clients clients;
+    struct rc_engines engines;
+    struct rc_polling polling;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_overload overload;
@@ -205,6 +208,12 @@ static void to_answered(void *context, uint32_t socket)
     rc_socket_answered(&w->clients, socket);
 }
 
+static void to_ready(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_engine_ready(&w->engines, client);
+}
+
 static void to_end(void *context, uint32_t client)
 {
     struct worker *w = context;
@@ -344,6 +353,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .answered = to_answered,
+                                                 .ready = to_ready,
                                                  .end = to_end,
                                                  .round = on_round};
     rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, &w->control, w->config,
@@ -360,11 +370,18 @@ static int worker_start(struct worker *w, struct rc_err *err)
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
     if (rc == 0) {
+        rc_engines_open(&w->engines, &w->clients);
+        rc_polling_open(&w->polling, &w->engines);
+    }
+    if (rc == 0) {
         rc_api_open(&w->api, &w->clients);
         rc_resources_add_routes(&w->api, &w->clients.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
+    }
+    if (rc == 0) {
+        rc = rc_engines_start(&w->engines);
     }
     if (rc == 0 && w->args.steer_fd >= 0) {
         void *steer = mmap(NULL, sizeof(struct rc_steer_worker) * RC_WORKERS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -386,7 +403,8 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t wait_ms = rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, io_ms));
+    const uint32_t wait_ms =
+        rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_engines_sleep_ms(&w->engines, io_ms)));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -435,6 +453,7 @@ static void worker_run(struct worker *w)
         rc_log_catch_up();
         adopt_config(w, false);
         rc_io_timers(&w->io);
+        rc_engines_timers(&w->engines);
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
@@ -497,6 +516,7 @@ int main(int argc, char **argv)
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);
+    rc_engines_close(&worker.engines);
     rc_websockets_close(&worker.websockets);
     rc_clients_close(&worker.clients);
     rc_api_close(&worker.api);

@@ -285,10 +285,7 @@ static int command_ask(const struct rc_cli *cli, const char *request)
         }
         path = socket;
     }
-    int rc = rc_client_connect(path, &err);
-    if (rc >= 0) {
-        rc = rc_client_ask(rc, request, stdout, &err);
-    }
+    const int rc = rc_client_ask(path, request, stdout, &err);
     if (rc < 0 && rc != -EBADMSG) {
         fprintf(stderr, "ringcast: %s\n", err.text);
     }

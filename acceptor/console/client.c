@@ -23,7 +23,7 @@
 #define RC_CLIENT_SUFFIX ".sock"
 #define RC_CLIENT_ANSWER_MAX (1u << 20)
 
-/* `timeout_ms` 0: as long as it takes. */
+/* `timeout_ms` is for each of connecting, sending and receiving. -EAGAIN: nobody accepts. */
 static int connect_to(const char *path, uint64_t timeout_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -170,12 +170,6 @@ void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsig
     }
 }
 
-int rc_client_connect(const char *path, struct rc_err *err)
-{
-    const int fd = connect_to(path, 0);
-    return fd >= 0 ? fd : rc_err_set(err, fd, "cannot reach a broker at %s: %s", path, strerror(-fd));
-}
-
 /* Splits the verdict off the answer's first line: copies what follows it. */
 struct answer {
     char first[16];
@@ -200,10 +194,42 @@ static void answer_take(struct answer *answer, const char *text, size_t bytes, F
     }
 }
 
-int rc_client_ask(int fd, const char *request, FILE *out, struct rc_err *err)
+/* Does whoever is behind the socket still answer, if only by turning us away? */
+static bool peer_lives(const char *path)
+{
+    const int fd = connect_to(path, RC_CLIENT_ANSWER_MS);
+    if (fd < 0) {
+        return fd != -EAGAIN;
+    }
+    char *text = answer_of(fd, "version\n");
+    const bool lives = text != NULL;
+    free(text);
+    return lives;
+}
+
+static int peer_hangs(const char *path, pid_t pid, struct rc_err *err)
+{
+    if (pid == 0) {
+        return rc_err_set(err, -ETIMEDOUT, "the broker at %s does not answer: it hangs, or is stopped", path);
+    }
+    return rc_err_set(err, -ETIMEDOUT, "the broker at %s (pid %d) does not answer: it hangs, or is stopped", path,
+                      (int)pid);
+}
+
+int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err)
 {
     char buffer[4096];
     struct answer answer = {.first_done = false};
+    struct ucred peer = {0};
+    socklen_t peer_bytes = sizeof(peer);
+    const int fd = connect_to(path, RC_CLIENT_SILENCE_MS);
+    if (fd == -EAGAIN) {
+        return peer_hangs(path, 0, err);
+    }
+    if (fd < 0) {
+        return rc_err_set(err, fd, "cannot reach a broker at %s: %s", path, strerror(-fd));
+    }
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
     const int length = snprintf(buffer, sizeof(buffer), "%s\n", request);
     if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
         const int rc = -errno;
@@ -214,6 +240,14 @@ int rc_client_ask(int fd, const char *request, FILE *out, struct rc_err *err)
         const ssize_t bytes = recv(fd, buffer, sizeof(buffer), 0);
         if (bytes < 0 && errno == EINTR) {
             continue;
+        }
+        /* A drain, or a reload behind another one, may be silent for long: then the broker is asked whether it lives. */
+        if (bytes < 0 && errno == EAGAIN) {
+            if (peer_lives(path)) {
+                continue;
+            }
+            close(fd);
+            return peer_hangs(path, peer.pid, err);
         }
         if (bytes <= 0) {
             break;

@@ -15,7 +15,8 @@
 #include "common/config/config.h"
 
 #define RC_CLIENT_BROKERS_MAX 64
-#define RC_CLIENT_ANSWER_MS 2000u /* what a broker gets to say who it is */
+#define RC_CLIENT_ANSWER_MS 2000u /* what a broker gets to say who it is, or that it lives */
+#define RC_CLIENT_SILENCE_MS 3000u
 
 struct rc_client_broker {
     char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -36,11 +37,9 @@ struct rc_client_brokers {
  * answer are left out then, and counted in *silent. */
 void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent);
 
-/* Connects to the socket at `path`. The descriptor, or negative errno with `err` set. */
-int rc_client_connect(const char *path, struct rc_err *err);
-
-/* Sends `request` and copies the answer after its first line to `out` as it comes. 0 when that line was "ok",
- * -EBADMSG when it was "error", else negative errno with `err` set. Closes `fd`. */
-int rc_client_ask(int fd, const char *request, FILE *out, struct rc_err *err);
+/* Sends `request` to the socket at `path` and copies the answer after its first line to `out` as it comes, which takes as long as the
+ * broker lives: one that says nothing for RC_CLIENT_SILENCE_MS is asked for its version. 0 when the first line was "ok", -EBADMSG when it
+ * was "error", else negative errno with `err` set; -ETIMEDOUT: it hangs. */
+int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err);
 
 #endif

@@ -33,13 +33,12 @@ static uint64_t digest_of(const char *path, char *buffer)
     return got == 0 && digest == 0 ? 1 : digest;
 }
 
-static void files_add(struct rc_files *files, const char *key, bool reread, const char *path, const char *suffix)
+static void files_add(struct rc_files *files, const char *key, const char *path, const char *suffix)
 {
     if (path[0] != '\0') {
         RC_ASSERT(files->count < RC_FILES_MAX);
         struct rc_file *file = &files->items[files->count++];
         file->key = key;
-        file->reread = reread;
         (void)snprintf(file->path, sizeof(file->path), "%s%s", path, suffix);
     }
 }
@@ -48,16 +47,16 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
 {
     files->count = 0;
     for (uint32_t i = 0; config->tls.listen.count > 0 && i < config->tls.certificates.count; i++) {
-        files_add(files, "tls.certificates", true, config->tls.certificates.items[i].text, "");
-        files_add(files, "tls.certificates", true, config->tls.certificates.items[i].text, ".ocsp");
+        files_add(files, "tls.certificates", config->tls.certificates.items[i].text, "");
+        files_add(files, "tls.certificates", config->tls.certificates.items[i].text, ".ocsp");
     }
     if (config->tls.listen.count > 0) {
-        files_add(files, "tls.client_ca", true, config->tls.client_ca.text, "");
+        files_add(files, "tls.client_ca", config->tls.client_ca.text, "");
     }
     if (config->redis.url.text[0] != '\0') {
-        files_add(files, "redis.tls_ca", false, config->redis.tls_ca.text, "");
-        files_add(files, "redis.tls_certificate", false, config->redis.tls_certificate.text, "");
-        files_add(files, "redis.tls_key", false, config->redis.tls_key.text, "");
+        files_add(files, "redis.tls_ca", config->redis.tls_ca.text, "");
+        files_add(files, "redis.tls_certificate", config->redis.tls_certificate.text, "");
+        files_add(files, "redis.tls_key", config->redis.tls_key.text, "");
     }
     char *buffer = malloc(FILE_BYTES_MAX);
     for (uint32_t i = 0; i < files->count; i++) {
@@ -76,8 +75,7 @@ static const struct rc_file *files_find(const struct rc_files *files, const stru
     return NULL;
 }
 
-unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *next, bool reread, char *text,
-                          size_t capacity)
+unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *next, char *text, size_t capacity)
 {
     unsigned count = 0;
     size_t at = 0;
@@ -85,7 +83,7 @@ unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *nex
     for (uint32_t i = 0; i < next->count; i++) {
         const struct rc_file *is = &next->items[i];
         const struct rc_file *was = files_find(old, is);
-        if (is->reread != reread || was == NULL || was->digest == is->digest) {
+        if (was == NULL || was->digest == is->digest) {
             continue;
         }
         const int added =
@@ -94,16 +92,4 @@ unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *nex
         count++;
     }
     return count;
-}
-
-void rc_files_take(struct rc_files *files, const struct rc_files *next)
-{
-    struct rc_files merged;
-    merged.count = next->count;
-    for (uint32_t i = 0; i < next->count; i++) {
-        const struct rc_file *was = files_find(files, &next->items[i]);
-        merged.items[i] = !next->items[i].reread && was != NULL ? *was : next->items[i];
-    }
-    files->count = merged.count;
-    memcpy(files->items, merged.items, merged.count * sizeof(merged.items[0]));
 }

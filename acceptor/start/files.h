@@ -1,11 +1,10 @@
 /*
  * files: what the files that a configuration names contain, remembered by a digest, so that a reload can say which of them are others
- * now under the same name (a renewed certificate). Owned by the settings; read with the rights of the children's user.
+ * now under the same name (a renewed certificate). Workers and relay read them again at each reload. Owned by the settings; read with the rights of the children's user.
  */
 #ifndef RC_ACCEPTOR_START_FILES_H
 #define RC_ACCEPTOR_START_FILES_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/config/config.h"
@@ -14,7 +13,6 @@
 
 struct rc_file {
     const char *key; /* static: "tls.certificates" */
-    bool reread;     /* workers read it again at each reload; else only a restart does */
     uint64_t digest; /* 0 = it is not there or cannot be read */
     char path[RC_CONFIG_TEXT_MAX + 8];
 };
@@ -27,12 +25,7 @@ struct rc_files {
 /* Reads them all, each up to 1 MiB: certificates with their OCSP responses, authorities, what Redis is spoken to with. */
 void rc_files_read(struct rc_files *files, const struct rc_config *config);
 
-/* Paths, separated by ", " and cut to `capacity`, of those that both have, and whose contents differ, and that are (`reread`), or are not,
- * read again by a reload. Returns their number. */
-unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *next, bool reread, char *text,
-                          size_t capacity);
-
-/* `next` is in force from now on. Of files that are not read again what `files` knows stays. */
-void rc_files_take(struct rc_files *files, const struct rc_files *next);
+/* Paths, separated by ", " and cut to `capacity`, of those that both have, and whose contents differ. Returns their number. */
+unsigned rc_files_changed(const struct rc_files *old, const struct rc_files *next, char *text, size_t capacity);
 
 #endif

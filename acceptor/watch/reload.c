@@ -70,29 +70,16 @@ void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, u
     }
 }
 
-/* Files that are others now under the same name, of those that a reload reads again: names and their number. The others are added
- * to `needs_restart`. */
-static unsigned renewed_files(struct rc_supervisor *supervisor, const struct rc_files *files,
-                              char names[RC_RELOAD_TEXT_MAX], struct rc_config_errors *needs_restart)
-{
-    struct rc_files *known = &supervisor->settings->files;
-    if (rc_files_changed(known, files, false, names, RC_RELOAD_TEXT_MAX) > 0) {
-        rc_config_errors_add(needs_restart, "%s changed: restart to read it again", names);
-    }
-    const unsigned count = rc_files_changed(known, files, true, names, RC_RELOAD_TEXT_MAX);
-    rc_files_take(known, files);
-    return count;
-}
-
 static void reload_apply(struct rc_supervisor *supervisor, const struct rc_config *next, const struct rc_files *files,
-                         struct rc_config_errors *needs_restart)
+                         const struct rc_config_errors *needs_restart)
 {
     struct rc_reload *reload = &supervisor->reload;
     char changed[RC_RELOAD_TEXT_MAX];
     char line[RC_RELOAD_TEXT_MAX + 64];
     char names[RC_RELOAD_TEXT_MAX];
     const unsigned count = rc_settings_changed(&supervisor->settings->config, next, changed, sizeof(changed));
-    const unsigned renewed = renewed_files(supervisor, files, names, needs_restart);
+    const unsigned renewed = rc_files_changed(&supervisor->settings->files, files, names, RC_RELOAD_TEXT_MAX);
+    supervisor->settings->files = *files;
     supervisor->settings->config = *next;
     const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);
     rc_log_set_level((enum rc_log_level)next->log.level);

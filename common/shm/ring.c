@@ -41,24 +41,20 @@ static void header_write(struct rc_ring *ring, uint64_t position, uint32_t type,
     memcpy(ring->data + ring_offset(ring, position), &header, sizeof(header));
 }
 
-static int ring_attach(struct rc_ring *ring, struct rc_ring_shared *shared, void *data, uint64_t capacity)
+/* Checks what the ring is said to be, and reads both cursors. The head first: the peer may be running, and a head read after the tail
+ * could be beyond it. */
+static int ring_attach(struct rc_ring *ring, struct rc_ring_shared *shared, void *data, uint64_t capacity,
+                       uint64_t *tail, uint64_t *head)
 {
     if (capacity < RING_CAPACITY_MIN || (capacity & (capacity - 1)) != 0 ||
         capacity / 2 - sizeof(struct rc_ring_record_header) > UINT32_MAX) {
         return -EINVAL;
     }
     *ring = (struct rc_ring){.shared = shared, .data = data, .capacity = capacity};
-    return 0;
-}
-
-/* Reads both cursors for an attach. The head first: the peer may be running, and a head read after the tail could be
- * beyond it. */
-static int ring_cursors(const struct rc_ring *ring, uint64_t *tail, uint64_t *head)
-{
     /* R4a and R2a: a successor sees everything that its predecessor and the peer have published. */
-    *head = atomic_load_explicit(&ring->shared->head, memory_order_acquire); /* R4a */
-    *tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire); /* R2a */
-    if (*tail > RING_POSITION_MAX || *head > *tail || *tail - *head > ring->capacity ||
+    *head = atomic_load_explicit(&shared->head, memory_order_acquire); /* R4a */
+    *tail = atomic_load_explicit(&shared->tail, memory_order_acquire); /* R2a */
+    if (*tail > RING_POSITION_MAX || *head > *tail || *tail - *head > capacity ||
         ((*tail | *head) & (RC_RING_ALIGN - 1)) != 0) {
         return -EBADMSG;
     }
@@ -69,26 +65,19 @@ int rc_ring_attach_producer(struct rc_ring *ring, struct rc_ring_shared *shared,
 {
     uint64_t tail;
     uint64_t head;
-    int rc = ring_attach(ring, shared, data, capacity);
+    const int rc = ring_attach(ring, shared, data, capacity, &tail, &head);
     if (rc == 0) {
-        rc = ring_cursors(ring, &tail, &head);
+        ring->position = tail;
+        ring->peer = head;
     }
-    if (rc != 0) {
-        return rc;
-    }
-    ring->position = tail;
-    ring->peer = head;
-    return 0;
+    return rc;
 }
 
 int rc_ring_attach_consumer(struct rc_ring *ring, struct rc_ring_shared *shared, void *data, uint64_t capacity)
 {
     uint64_t tail;
     uint64_t head;
-    int rc = ring_attach(ring, shared, data, capacity);
-    if (rc == 0) {
-        rc = ring_cursors(ring, &tail, &head);
-    }
+    const int rc = ring_attach(ring, shared, data, capacity, &tail, &head);
     if (rc != 0) {
         return rc;
     }

@@ -439,20 +439,26 @@ static int skip_separator(struct rc_json_cursor *cursor, struct scan *scan)
     return 1;
 }
 
-int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *name, struct rc_json_value *value)
+/* The scan stands at the next member or element. 1; else what the walk returns: there is none. */
+static inline int cursor_next(struct rc_json_cursor *cursor, struct scan *scan)
 {
-    struct scan scan = cursor_scan(cursor);
-    const uint8_t *begin;
-    int rc;
-
+    *scan = cursor_scan(cursor);
     if (cursor->done) {
         return cursor->error;
     }
-    rc = skip_separator(cursor, &scan);
-    if (rc != 1) {
-        return cursor_keep(cursor, &scan, rc);
-    }
+    const int rc = skip_separator(cursor, scan);
+    return rc == 1 ? 1 : cursor_keep(cursor, scan, rc);
+}
 
+int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *name, struct rc_json_value *value)
+{
+    struct scan scan;
+    const uint8_t *begin;
+    int rc = cursor_next(cursor, &scan);
+
+    if (rc != 1) {
+        return rc;
+    }
     begin = scan.at;
     name->type = RC_JSON_STRING;
     name->escaped = false;
@@ -477,15 +483,11 @@ int rc_json_object_next(struct rc_json_cursor *cursor, struct rc_json_value *nam
 
 int rc_json_array_next(struct rc_json_cursor *cursor, struct rc_json_value *value)
 {
-    struct scan scan = cursor_scan(cursor);
-    int rc;
+    struct scan scan;
+    int rc = cursor_next(cursor, &scan);
 
-    if (cursor->done) {
-        return cursor->error;
-    }
-    rc = skip_separator(cursor, &scan);
     if (rc != 1) {
-        return cursor_keep(cursor, &scan, rc);
+        return rc;
     }
     rc = skip_value(&scan, RC_JSON_DEPTH_MAX - 1, value);
     return cursor_keep(cursor, &scan, rc < 0 ? rc : 1);

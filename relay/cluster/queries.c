@@ -138,6 +138,18 @@ static void queries_finish(struct rc_query *query, struct rc_query_answer *answe
 
 /* --- this host ------------------------------------------------------------------------------------------------------- */
 
+/* An entry stands behind the others, if it found room (`after` != 0). False: it has not, and the answer says that there are more. */
+static bool put_one(struct rc_query_answer *answer, uint32_t after, uint32_t *used)
+{
+    if (after == 0) {
+        answer->flags |= RC_QUERY_MORE;
+        return false;
+    }
+    *used = after;
+    answer->count++;
+    return true;
+}
+
 static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answer, uint32_t used)
 {
     struct rc_queries *queries = query->owner;
@@ -152,12 +164,9 @@ static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answ
     while (rc_roster_next(queries->roster, &counts, &cursor, &entry.user, &entry.clients)) {
         const uint32_t after =
             answer->count == limit_of(query) ? 0 : rc_query_entry_put(queries->bytes, used, room_of(query), &entry);
-        if (after == 0) {
-            answer->flags |= RC_QUERY_MORE;
+        if (!put_one(answer, after, &used)) {
             break;
         }
-        used = after;
-        answer->count++;
     }
     return used;
 }
@@ -196,13 +205,9 @@ static uint32_t put_instances(struct rc_query *query, struct rc_query_answer *an
                                               .heard_ms = now_ms - its->heard_ms,
                                               .clients = its->client_count,
                                               .id = rc_span_text(its->id)};
-        const uint32_t after = rc_query_instance_put(queries->bytes, used, room_of(query), &one);
-        if (after == 0) {
-            answer->flags |= RC_QUERY_MORE;
+        if (!put_one(answer, rc_query_instance_put(queries->bytes, used, room_of(query), &one), &used)) {
             break;
         }
-        used = after;
-        answer->count++;
     }
     return used;
 }
@@ -323,13 +328,10 @@ static void take_members(struct rc_query *query, const redisReply *reply)
             continue;
         }
         entry.user = rc_span_of(user->str, user->len);
-        const uint32_t after = rc_query_entry_put(query->entries, query->entries_bytes, room, &entry);
-        if (after == 0) {
-            answer->flags |= RC_QUERY_MORE;
+        if (!put_one(answer, rc_query_entry_put(query->entries, query->entries_bytes, room, &entry),
+                     &query->entries_bytes)) {
             break;
         }
-        query->entries_bytes = after;
-        answer->count++;
     }
     if (query->entries == NULL) {
         answer->flags |= RC_QUERY_MORE;

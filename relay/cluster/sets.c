@@ -99,7 +99,7 @@ int rc_subscription_sets_write(struct rc_subscription_sets *sets, const struct r
     return rc_redis_command(sets->entries->link, replied, context, 1, RC_ARRAY_COUNT(argv), argv);
 }
 
-void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const struct rc_config *config)
+static void sets_take(struct rc_subscription_sets *sets, const struct rc_config *config)
 {
     sets->config = config;
     for (uint32_t i = 0; i < config->namespace_count; i++) {
@@ -111,6 +111,54 @@ void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const str
     }
 }
 
+struct renaming {
+    struct rc_subscription_sets *sets;         /* borrowed */
+    const struct rc_subscription_sets *before; /* borrowed: as they were */
+};
+
+static void set_rename(void *context, struct rc_span channel)
+{
+    static const struct rc_client_ref instance = {0};
+    const struct renaming *renaming = context;
+    struct rc_entries *entries = renaming->sets->entries;
+    char from[RC_ENTRY_NAME_MAX];
+    char to[RC_ENTRY_NAME_MAX];
+    const struct rc_span was = rc_span_of(from, rc_subscription_sets_name(renaming->before, channel, from));
+    const struct rc_span is = rc_span_of(to, rc_subscription_sets_name(renaming->sets, channel, to));
+    const uint64_t source = rc_channel_hash((const char *)channel.bytes, channel.count);
+    if (rc_span_equal(was, is)) {
+        return;
+    }
+    if (was.count > 0) {
+        rc_entries_remove(entries, was, source, &instance);
+    }
+    if (is.count > 0) {
+        (void)rc_entries_add(entries, is, source, &instance, (struct rc_span){0}); /* counted when there is no room */
+    }
+}
+
+/* May any channel's set have another name now? */
+static bool names_differ(const struct rc_config *a, const struct rc_config *b)
+{
+    bool same = a->namespace_count == b->namespace_count;
+    for (uint32_t i = 0; same && i < a->namespace_count; i++) {
+        same = strcmp(a->namespaces[i].name, b->namespaces[i].name) == 0 &&
+               strcmp(a->namespaces[i].subscription_set.text, b->namespaces[i].subscription_set.text) == 0;
+    }
+    return !same;
+}
+
+void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const struct rc_config *config,
+                                    const struct rc_interest *wanted)
+{
+    const struct rc_subscription_sets before = *sets;
+    const bool rename = sets->mode == RC_SUBSCRIPTION_SETS_INSTANCES && names_differ(sets->config, config);
+    sets_take(sets, config);
+    if (rename) {
+        rc_interest_walk(wanted, set_rename, &(struct renaming){.sets = sets, .before = &before});
+    }
+}
+
 void rc_subscription_sets_open(struct rc_subscription_sets *sets, struct rc_entries *entries,
                                const struct rc_config *config, const char *instance_id, uint32_t boot_nonce)
 {
@@ -118,5 +166,5 @@ void rc_subscription_sets_open(struct rc_subscription_sets *sets, struct rc_entr
                                           .instance_id = instance_id,
                                           .boot_nonce = boot_nonce,
                                           .mode = (enum rc_subscription_sets_mode)config->cluster.subscription_sets};
-    rc_subscription_sets_configure(sets, config);
+    sets_take(sets, config);
 }

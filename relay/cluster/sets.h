@@ -13,6 +13,7 @@
 #include "common/config/config.h"
 #include "common/text/template.h"
 #include "relay/cluster/entries.h"
+#include "relay/route/interest.h"
 
 struct rc_subscription_sets {
     struct rc_entries *entries;     /* borrowed */
@@ -25,8 +26,10 @@ struct rc_subscription_sets {
 
 void rc_subscription_sets_open(struct rc_subscription_sets *sets, struct rc_entries *entries,
                                const struct rc_config *config, const char *instance_id, uint32_t boot_nonce);
-/* After a reload: templates that changed are for later subscriptions. */
-void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const struct rc_config *config);
+/* After a reload, before the former configuration is given back. Sets whose names have changed get the new ones: those of instances here
+ * (`wanted`: the channels that this host wants), those of clients when the workers tell who is where, as they do after every reload. */
+void rc_subscription_sets_configure(struct rc_subscription_sets *sets, const struct rc_config *config,
+                                    const struct rc_interest *wanted);
 
 /* The first worker wants the channel, or the last one does not any more. */
 void rc_subscription_sets_interest(struct rc_subscription_sets *sets, struct rc_span channel, bool wanted);

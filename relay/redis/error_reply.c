@@ -35,23 +35,3 @@ enum rc_redis_error rc_redis_error_of(const redisReply *reply)
     }
     return RC_REDIS_ERROR_FINAL;
 }
-
-bool rc_redis_error_passes(enum rc_redis_error error)
-{
-    switch (error) {
-    case RC_REDIS_ERROR_NOT_NOW:
-    case RC_REDIS_ERROR_DATASET:
-    case RC_REDIS_ERROR_UNSAVED:
-    case RC_REDIS_ERROR_DOWN:
-    case RC_REDIS_ERROR_MOVED:
-    case RC_REDIS_ERROR_ASK:
-    case RC_REDIS_ERROR_ROLE:
-    case RC_REDIS_ERROR_LOGIN:
-        return true;
-    case RC_REDIS_ERROR_NONE:
-    case RC_REDIS_ERROR_PASSWORD:
-    case RC_REDIS_ERROR_FINAL:
-        break;
-    }
-    return false;
-}

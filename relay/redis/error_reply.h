@@ -12,6 +12,7 @@
 
 #include <hiredis/hiredis.h>
 
+/* In this order: all those that pass, then those that stay. */
 enum rc_redis_error {
     RC_REDIS_ERROR_NONE,     /* no error */
     RC_REDIS_ERROR_NOT_NOW,  /* the same command is taken later: BUSY, OOM … */
@@ -29,7 +30,10 @@ enum rc_redis_error {
 enum rc_redis_error rc_redis_error_of(const redisReply *reply);
 
 /* Is it worth sending the same again, here or elsewhere? */
-bool rc_redis_error_passes(enum rc_redis_error error);
+static inline bool rc_redis_error_passes(enum rc_redis_error error)
+{
+    return error != RC_REDIS_ERROR_NONE && error < RC_REDIS_ERROR_PASSWORD;
+}
 
 /* Does it say that nothing good will come over this connection any more? */
 static inline bool rc_redis_error_ends(enum rc_redis_error error)

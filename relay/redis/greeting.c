@@ -156,25 +156,16 @@ static bool hello_replied(struct rc_redis_conn *conn, const redisReply *reply, c
 {
     const enum rc_redis_error error = rc_redis_error_of(reply);
     conn->hello = RC_REDIS_HELLO_FIRST;
-    switch (error) {
-    case RC_REDIS_ERROR_NONE:
+    if (error == RC_REDIS_ERROR_NONE) {
         conn->resp3 = true;
         conn->greeting = STEP_SELECT;
         return check_role(conn, reply, RC_REDIS_ROLE_BY_HELLO, why, why_bytes);
-    case RC_REDIS_ERROR_LOGIN: /* also of a proxy that knows no command but AUTH before it */
-    case RC_REDIS_ERROR_FINAL:
+    }
+    if (error == RC_REDIS_ERROR_FINAL ||
+        error == RC_REDIS_ERROR_LOGIN) { /* also of a proxy that knows no command but AUTH before it */
         (void)snprintf(conn->refusal, sizeof(conn->refusal), "HELLO: %.120s", reply->str);
         conn->greeting = STEP_AUTH;
         return true;
-    case RC_REDIS_ERROR_NOT_NOW:
-    case RC_REDIS_ERROR_DATASET:
-    case RC_REDIS_ERROR_UNSAVED:
-    case RC_REDIS_ERROR_DOWN:
-    case RC_REDIS_ERROR_MOVED:
-    case RC_REDIS_ERROR_ASK:
-    case RC_REDIS_ERROR_ROLE:
-    case RC_REDIS_ERROR_PASSWORD:
-        break;
     }
     return greeting_refused(why, why_bytes, "HELLO", reply);
 }

@@ -212,8 +212,26 @@ bool rc_redis_link_drained(const struct rc_redis_link *link)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
+/* The next connections are made with what the files hold now. Where that is nothing, the former settings stay in use, all of them. */
+static void link_renew_tls(struct rc_redis_link *link, const struct rc_config_redis *config)
+{
+    struct rc_err err;
+    SSL_CTX *tls = rc_redis_tls_open(config, &err);
+    if (tls == NULL) {
+        rc_log_error("redis_tls_refused",
+                     "reason=\"%s\" remedy=\"correct the file and reload: the former one is in use\"", err.text);
+        return;
+    }
+    SSL_CTX_free(link->wire.tls); /* connections that have it hold it */
+    link->wire.tls = tls;
+    link->config.tls_server_name = config->tls_server_name; /* where wire.tls_name is */
+}
+
 void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_redis *config)
 {
+    if (link->wire.tls != NULL) {
+        link_renew_tls(link, config);
+    }
     link->config.outbox_max_age_ms = config->outbox_max_age_ms;
     link->outbox.age_ms_max = config->outbox_max_age_ms;
     for (uint16_t i = 0; i < link->node_count; i++) {

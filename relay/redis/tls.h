@@ -1,7 +1,7 @@
 /*
  * tls: the TLS settings of all connections to Redis (rediss://).
  *
- * One context per link, made at the start; files that cannot be used are an error then.
+ * One context per link, made at the start, where files that cannot be used are an error, and at each reload, where they leave the former one.
  */
 #ifndef RC_RELAY_REDIS_TLS_H
 #define RC_RELAY_REDIS_TLS_H

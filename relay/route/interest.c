@@ -208,6 +208,16 @@ struct rc_worker_set rc_interest_find(const struct rc_interest *table, uint64_t 
     return index != RC_HASHMAP_NONE ? entry_at(table, index)->workers : (struct rc_worker_set){{0}};
 }
 
+void rc_interest_walk(const struct rc_interest *table, void (*one)(void *context, struct rc_span name), void *context)
+{
+    for (uint32_t i = 0; i < table->chunk_count * CHUNK_ENTRIES; i++) {
+        const struct rc_interest_entry *entry = entry_at(table, i);
+        if (!rc_worker_set_empty(&entry->workers)) {
+            one(context, rc_span_of(interest_entry_name(entry), entry->name_bytes));
+        }
+    }
+}
+
 void rc_interest_forget(struct rc_interest *table, uint32_t worker, rc_interest_emptied *emptied, void *context)
 {
     /* Through the pool in memory order rather than through the map: a million entries are one sequential read. */

@@ -16,6 +16,7 @@
 
 #include "common/config/config.h"
 #include "common/base/hashmap.h"
+#include "common/base/span.h"
 
 struct rc_worker_set {
     uint64_t bits[RC_WORKERS_MAX / 64];
@@ -69,6 +70,9 @@ enum rc_interest_change rc_interest_remove(struct rc_interest *table, uint64_t h
 /* Who wants the channel; the empty set when nobody does. */
 struct rc_worker_set rc_interest_find(const struct rc_interest *table, uint64_t hash, const char *name,
                                       uint32_t name_bytes);
+
+/* Every channel that anybody wants, in no order; `one` must not change the table. */
+void rc_interest_walk(const struct rc_interest *table, void (*one)(void *context, struct rc_span name), void *context);
 
 /* Called for each channel whose last worker was forgotten; must not change the table. */
 typedef void rc_interest_emptied(void *context, uint64_t hash, const char *name, uint32_t name_bytes);

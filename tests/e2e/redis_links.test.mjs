@@ -1,8 +1,10 @@
 // The ways to Redis: TLS with a client certificate, a Unix socket, an ACL user, a database, a prefix, old protocols.
 import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeCertificates, redisHealth, startRedis, subscribers, testRedis } from "./lib/redis.mjs";
-import { startBroker } from "./lib/broker.mjs";
+import { makeCertificates, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { run, startBroker } from "./lib/broker.mjs";
 
 async function cross(brokers) {
   const [one, two] = [await brokers[0].connect(), await brokers.at(-1).connect()];
@@ -53,14 +55,73 @@ for (const [what, config, reason] of [
     url: (redis) => `rediss://localhost:${redis.port}`,
     config,
   }, async ({ brokers: [a] }) => {
-    const { error } = await redisHealth(a, 503);
-    assert.match(error, reason);
+    await until("health tells why", async () => reason.test((await redisHealth(a, 503)).error ?? "")); // before that it only connects
     await new Promise((done) => setTimeout(done, 300));
     assert.equal((await a.get("/health/redis")).status, 503);
     const client = await a.connect();
     assert.equal((await client.subscribe("x")).scope, "local");
   });
 }
+
+const folder = mkdtempSync(join(tmpdir(), "ringcast-tls-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const renewable = join(folder, "client.pem");
+const strangers = makeCertificates();
+process.on("exit", () => strangers.destroy());
+
+testRedis("a reload reads redis.tls_* again, for the next connection", {
+  brokers: 1,
+  start: () => {
+    copyFileSync(certificates.client.cert, renewable);
+    return startRedis({ tls: certificates.server });
+  },
+  url: (redis) => `rediss://localhost:${redis.port}`,
+  config: { ...tls, "redis.tls_certificate": renewable },
+}, async ({ brokers: [a], redis }) => {
+  const lost = async () => {
+    await redis.kill();
+    await redisHealth(a, 503);
+    await redis.start();
+  };
+  const reload = async (config, expected) => {
+    a.writeConfig({ ...a.config, ...config });
+    const { code, stdout, stderr } = await run(["reload", "-c", a.configPath]);
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stdout, /restart/);
+    assert.match(stdout, expected);
+    assert.equal((await a.get("/health/redis")).status, 200, "the connection stays as it was");
+  };
+  // Who ends it depends on whose certificate is wrong; a server that refuses ours just closes.
+  const refused = async () => {
+    const since = a.log.length;
+    const line = await until("a connection fails", () => a.log.slice(since).find((text) => /redis_connection_lost .*ready=0/.test(text) && !/refused/.test(text)));
+    assert.equal((await a.get("/health/redis")).status, 503);
+    return line;
+  };
+  // Keys: a name that the server's certificate does not carry, then no name again.
+  await reload({ "redis.tls_server_name": "elsewhere.example" }, /changed: redis\.tls_server_name/);
+  await lost();
+  assert.match(await refused(), /certificate/);
+  a.writeConfig(a.config);
+  process.kill(a.pid, "SIGHUP");
+  await redisHealth(a, 200);
+  // What a file holds: the certificate and key of an authority that the server does not know, then the right ones again.
+  copyFileSync(strangers.client.cert, renewable);
+  await reload({ "redis.tls_key": strangers.client.key }, /changed files, read again: \S*client\.pem/);
+  await lost();
+  await refused();
+  copyFileSync(certificates.client.cert, renewable);
+  a.writeConfig(a.config);
+  process.kill(a.pid, "SIGHUP");
+  await redisHealth(a, 200);
+  // One that cannot be used: the former one stays in use.
+  writeFileSync(renewable, "nothing of use");
+  await reload({}, /read again/);
+  await until("it is logged", () => a.log.some((line) => /redis_tls_refused .*tls_certificate/.test(line)));
+  await lost();
+  await redisHealth(a, 200);
+  await cross([a]);
+});
 
 testRedis("unix://, a database and a prefix", {
   start: async () => {

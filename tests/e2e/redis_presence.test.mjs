@@ -76,6 +76,33 @@ testRedis("who is in a channel, on which instance, as which user", { brokers: 2,
   assert.deepEqual(await redis.command("KEYS", "ws:presence:channel:*"), [key], "only where presence is on");
 });
 
+for (const mode of ["clients", "instances"]) {
+  testRedis(`a reload gives sets of ${mode} their new names`, { brokers: 1, workers: 2, config: { "cluster.subscription_sets": mode, namespace: [{ name: "prices", subscription_set: "{name}" }] } }, async ({ brokers: [a], redis }) => {
+    const clients = await a.connectMany([2, 2]);
+    for (const client of clients) await client.subscribe("prices:BTC");
+    await clients[0].subscribe("plain");
+    const head = mode === "clients" ? "subs:" : "subs-instances:";
+    const names = async () => (await redis.command("KEYS", "subs*")).sort().map((key) => key.slice(head.length));
+    const are = (...expected) => until(`the sets are ${expected}`, async () => isDeepStrictEqual(await names(), expected), { timeout: 10000 });
+    const whole = async (name) => assert.equal(await redis.command("SCARD", head + name), mode === "clients" ? 4 : 1);
+    await are("BTC", "plain");
+    for (const [namespaces, expected, set] of [
+      [[{ name: "prices", subscription_set: "price-of-{name}" }], ["plain", "price-of-BTC"], "price-of-BTC"],
+      [[{ name: "other", subscription_set: "{name}" }], ["plain", "prices:BTC"], "prices:BTC"],
+      [[{ name: "prices", subscription_set: "" }], ["plain"]],
+      [[{ name: "prices", subscription_set: "{name}" }], ["BTC", "plain"], "BTC"],
+    ]) {
+      a.writeConfig({ ...a.config, namespace: namespaces });
+      process.kill(a.pid, "SIGHUP");
+      await are(...expected);
+      if (set) await until("it is whole", async () => whole(set).then(() => true, () => false));
+    }
+    for (const client of clients) await client.close();
+    await are();
+    assert.equal((await a.metrics())("ringcast_redis_entries"), 0);
+  });
+}
+
 const byUser = (members) => members.map((one) => ({ ...one, instances: [...one.instances].sort() })).sort((a, b) => String(a.user).localeCompare(String(b.user)));
 
 testRedis("clients ask who is in a channel, on whichever instance", { brokers: 3, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b, c], redis }) => {

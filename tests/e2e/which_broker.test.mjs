@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import test from "node:test";
 import { isAlive, run, startBroker } from "./lib/broker.mjs";
+import { within } from "./lib/util.mjs";
 
 /* Brokers whose sockets lie in one folder, as those of one user do. */
 async function together(names, body) {
@@ -73,14 +74,20 @@ test("without -c several brokers are an error that lists them", () => together([
   assert.ok(!b.exit);
 }));
 
-test("a broker that does not answer is said to be there", () => together(["a", "b"], async (ask, [a, b]) => {
+test("a broker that does not answer is said to be there", () => together(["a", "b"], async (ask, [a, b], folder) => {
   process.kill(a.pid, "SIGSTOP");
   const { code, stderr } = await ask("status", "-c", a.configPath);
   const listed = await ask("status");
   const other = await ask("status", "-c", b.configPath);
+  const named = await within(20000, Promise.all(["status", "stop", "reload"].map((word) => ask(word, "--socket", join(folder, "ringcast-a.sock")))), "they give it up");
   process.kill(a.pid, "SIGCONT");
   assert.equal(code, 1);
   assert.match(stderr, /1 that may be it did not answer/);
   assert.match(listed.stderr, new RegExp(`pid ${a.pid}, which does not answer`));
   assert.equal(other.code, 0, other.stderr);
+  for (const { code: failed, stderr: why } of named) {
+    assert.equal(failed, 1);
+    assert.ok(why.includes(`ringcast-a.sock (pid ${a.pid}) does not answer: it hangs, or is stopped`), why);
+  }
+  assert.deepEqual(await a.exited, { code: 0, signal: null }, "what it was asked it does once it can");
 }));

@@ -390,10 +390,12 @@ uint32_t hub_rig_connect(struct hub_rig *rig, enum hub_rig_socket kind, enum rc_
         (struct rc_client){.socket = RC_SOCKET_NONE,
                            .state = RC_CLIENT_OPEN,
                            .encoding = rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0),
-                           .flags = everybody ? RC_CLIENT_EVERYBODY : 0u,
                            .random = rc_hub_random(&rig->hub) | 1};
     hub_rig_attach_to(rig, index, socket, fd);
     rc_hub_opened(&rig->hub, index);
+    if (everybody) {
+        rc_hub_everybody_join(&rig->hub, index);
+    }
     return index;
 }
 

@@ -176,6 +176,9 @@ void rc_api_finish(struct rc_api_call *call, struct rc_text *text);
 void rc_api_fail(struct rc_api_call *call, const struct rc_api_fault *fault);
 /* Before its records are written: from now on the call waits for answers, up to RC_API_ANSWER_MS. Full tables as a fault. */
 int rc_api_ask(struct rc_api_call *call, struct rc_api_fault *fault);
+/* Writes a record of a call that does not wait for room. 503 as a fault where there is none, or only what others wait for. */
+int rc_api_pass_on(struct rc_api_call *call, enum rc_record_type type, struct rc_envelope_view *view,
+                   struct rc_api_fault *fault);
 /* The tag of a record. */
 struct rc_call_tag rc_api_tag(const struct rc_api_call *call, uint32_t item);
 /* Gives body and arena back. */

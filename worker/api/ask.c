@@ -60,8 +60,8 @@ static int ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
                                     .channel = (const char *)question->channel.bytes,
                                     .request_id = (const uint8_t *)&tag,
                                     .data = data};
-    if (rc_uplink_write(clients->uplink, RC_UP_CALL, &view) < 0) {
-        return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
+    if (rc_api_pass_on(call, RC_UP_CALL, &view, fault) < 0) {
+        return -EINVAL;
     }
     call->operation = operation;
     call->by_user = question->user.count > 0;

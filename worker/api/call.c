@@ -106,14 +106,28 @@ static void call_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
     (void)why; /* only LATE: what it asks outlives a relay */
     call->asking = false;
     rc_metric_add(call->api->clients->metrics, RC_METRIC_API_TIMEOUTS, 1);
-    rc_api_fault(&fault, 504,
-                 "no answer in time; it may have been carried out all the same: try again, publishing with an "
-                 "idempotency_key");
+    if (call->state == RC_API_SENDING && call->sent == 0) {
+        rc_api_fault(&fault, 503, "the server cannot take messages now: try again");
+    } else {
+        rc_api_fault(&fault, 504,
+                     "no answer in time; it may have been carried out all the same: try again, publishing with an "
+                     "idempotency_key");
+    }
     rc_api_fail(call, &fault);
 }
 
 static const struct rc_asker call_asker = {
     .kind = RC_ASK_API, .in_ms = RC_API_ANSWER_MS, .answered = call_answered, .unanswered = call_unanswered};
+
+int rc_api_pass_on(struct rc_api_call *call, enum rc_record_type type, struct rc_envelope_view *view,
+                   struct rc_api_fault *fault)
+{
+    struct rc_uplink *uplink = call->api->clients->uplink;
+    if ((rc_uplink_queued(uplink) && !rc_uplink_room(uplink)) || rc_uplink_write(uplink, type, view) < 0) {
+        return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
+    }
+    return 0;
+}
 
 int rc_api_ask(struct rc_api_call *call, struct rc_api_fault *fault)
 {

@@ -311,27 +311,37 @@ static int send_one(struct rc_api_call *call, uint32_t item)
     return rc;
 }
 
+/* Whoever was here before sends before: connections that wait for room in the up ring, and calls that do. */
+static int send_rest(struct rc_api_call *call)
+{
+    int rc = 0;
+    while (call->sent < call->message_count && rc == 0) {
+        rc = rc_uplink_queued(call->api->clients->uplink) ? -EAGAIN : send_one(call, call->sent);
+        call->sent += rc == 0;
+    }
+    return rc;
+}
+
 void rc_api_send(struct rc_api_call *call)
 {
+    struct rc_uplink *uplink = call->api->clients->uplink;
     struct rc_api_fault fault;
-    int rc = 0;
     if (call->state == RC_API_BEGUN && rc_api_ask(call, &fault) < 0) {
         rc_api_fail(call, &fault);
         return;
     }
-    while (call->sent < call->message_count && (rc = send_one(call, call->sent)) == 0) {
-        call->sent++;
-    }
-    if (call->sent == call->message_count) {
+    const int rc = send_rest(call);
+    if (rc == 0) {
         free(call->messages);
         call->messages = NULL;
         rc_api_release_body(call);
         call->state = RC_API_WAITING;
         return;
     }
-    if (rc == -EAGAIN && call->sent > 0) {
-        /* The rest of the batch goes when there is room. */
-        rc_waiters_add(&call->api->clients->uplink->waiters, call->exchange->connection);
+    /* A batch, or what is left of it, waits for room. A single message is refused where there is none; where there is, it goes behind
+     * those who wait, in this pass of the loop. */
+    if (rc == -EAGAIN && (call->message_count > 1 || (rc_uplink_queued(uplink) && rc_uplink_room(uplink)))) {
+        rc_waiters_add(&uplink->waiters, call->exchange->connection);
         call->state = RC_API_SENDING;
         return;
     }

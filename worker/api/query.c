@@ -26,8 +26,8 @@ static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct
                                     .channel = (const char *)channel.bytes,
                                     .request_id = (const uint8_t *)&tag,
                                     .data = (const uint8_t *)&head};
-    if (rc_uplink_write(clients->uplink, RC_UP_QUERY, &view) < 0) {
-        return rc_api_fault(fault, 503, "the server cannot pass this call on now: try again");
+    if (rc_api_pass_on(call, RC_UP_QUERY, &view, fault) < 0) {
+        return -EINVAL;
     }
     call->question = kind;
     call->state = RC_API_WAITING;

@@ -147,6 +147,51 @@ static void put_latency(struct rc_text *text, const struct rc_control *control)
     rc_text_put(text, "}");
 }
 
+/* --- the counters of both documents --- */
+
+enum counter_source { WORKERS = 1, RELAY = 2 };
+
+/* What the counters are called, with what stands before them, in the order of both documents. NULL: not in that one. */
+static const struct {
+    enum counter_source source; /* or-ed: whose counters are added */
+    enum rc_metric_id id;
+    const char *in_stats;
+    const char *in_metrics;
+} counters[] = {
+    {WORKERS, RC_METRIC_CONNECTIONS, ",\"connections\":{\"total\":", "\"totalConnections\":"},
+    {WORKERS, RC_METRIC_USERS, ",\"users\":", ",\"userConnections\":"},
+    {RELAY, RC_METRIC_INTEREST_USERS, "},\"users\":", ",\"uniqueUsers\":"},
+    {WORKERS, RC_METRIC_SUBSCRIPTIONS, ",\"subscriptions\":", ",\"subscriptions\":{\"total\":"},
+    {RELAY, RC_METRIC_INTEREST_CHANNELS, ",\"channels\":", ",\"channels\":"},
+    {WORKERS, RC_METRIC_FRAMES_IN, ",\"messages\":{\"received\":", "},\"events\":{\"received\":"},
+    {WORKERS, RC_METRIC_PUBLISHES, ",\"published\":", NULL},
+    {WORKERS, RC_METRIC_BROADCASTS, ",\"broadcast\":", NULL},
+    {WORKERS, RC_METRIC_DIRECTS, ",\"direct\":", NULL},
+    {WORKERS, RC_METRIC_API_MESSAGES, ",\"api\":", NULL},
+    {WORKERS, RC_METRIC_DELIVERIES, ",\"delivered\":", ",\"emitted\":"},
+    {WORKERS | RELAY, RC_METRIC_FAILED_DELIVERIES, ",\"failed\":", NULL},
+    {WORKERS, RC_METRIC_BYTES_IN, "},\"bytes\":{\"received\":", NULL},
+    {WORKERS, RC_METRIC_BYTES_OUT, ",\"sent\":", NULL},
+};
+
+static void put_counters(struct rc_text *text, const struct rc_control *control, bool stats)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(counters); i++) {
+        const char *name = stats ? counters[i].in_stats : counters[i].in_metrics;
+        uint64_t value = 0;
+        if (name == NULL) {
+            continue;
+        }
+        if (counters[i].source & WORKERS) {
+            value += stats_total(control, counters[i].id);
+        }
+        if (counters[i].source & RELAY) {
+            value += rc_metric_get(&control->relay->report.metrics, counters[i].id);
+        }
+        rc_text_put(text, "%s%llu", name, (unsigned long long)value);
+    }
+}
+
 static uint64_t uptime_s(const struct rc_control *control)
 {
     return (rc_clock_ms() - control->boot_ms) / 1000;
@@ -184,27 +229,10 @@ int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
     refresh_rates(api);
     rc_text_put(&text, "{\"instance\":");
     rc_text_put_json(&text, rc_span_text(control->instance_id));
-    rc_text_put(&text,
-                ",\"uptime_s\":%llu,\"timestamp\":%llu,\"connections\":{\"total\":%llu,\"users\":%llu},"
-                "\"users\":%llu,\"subscriptions\":%llu,\"channels\":%llu,"
-                "\"messages\":{\"received\":%llu,\"published\":%llu,\"broadcast\":%llu,\"direct\":%llu,\"api\":%llu,"
-                "\"delivered\":%llu,\"failed\":%llu},\"bytes\":{\"received\":%llu,\"sent\":%llu},\"latency_ms\":",
-                (unsigned long long)uptime_s(control), (unsigned long long)rc_clock_wall_ms(),
-                (unsigned long long)stats_total(control, RC_METRIC_CONNECTIONS),
-                (unsigned long long)stats_total(control, RC_METRIC_USERS),
-                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
-                (unsigned long long)stats_total(control, RC_METRIC_SUBSCRIPTIONS),
-                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
-                (unsigned long long)stats_total(control, RC_METRIC_FRAMES_IN),
-                (unsigned long long)stats_total(control, RC_METRIC_PUBLISHES),
-                (unsigned long long)stats_total(control, RC_METRIC_BROADCASTS),
-                (unsigned long long)stats_total(control, RC_METRIC_DIRECTS),
-                (unsigned long long)stats_total(control, RC_METRIC_API_MESSAGES),
-                (unsigned long long)stats_total(control, RC_METRIC_DELIVERIES),
-                (unsigned long long)(stats_total(control, RC_METRIC_FAILED_DELIVERIES) +
-                                     rc_metric_get(&control->relay->report.metrics, RC_METRIC_FAILED_DELIVERIES)),
-                (unsigned long long)stats_total(control, RC_METRIC_BYTES_IN),
-                (unsigned long long)stats_total(control, RC_METRIC_BYTES_OUT));
+    rc_text_put(&text, ",\"uptime_s\":%llu,\"timestamp\":%llu", (unsigned long long)uptime_s(control),
+                (unsigned long long)rc_clock_wall_ms());
+    put_counters(&text, control, true);
+    rc_text_put(&text, "},\"latency_ms\":");
     put_latency(&text, control);
     rc_text_put(&text, ",\"throughput\":%.1f,\"errors_per_minute\":%.1f,\"cpu_percent\":%.1f,\"processes\":[",
                 api->event_rate, api->error_rate, api->cpu_share);
@@ -229,10 +257,7 @@ bool rc_api_wants_json(const struct rc_http_request *request)
     while (rc_http_list_next(&rest, &element)) {
         const char *end = memchr(element.text, ';', element.bytes);
         element.bytes = end == NULL ? element.bytes : (size_t)(end - element.text);
-        while (element.bytes > 0 &&
-               (element.text[element.bytes - 1] == ' ' || element.text[element.bytes - 1] == '\t')) {
-            element.bytes--;
-        }
+        element = rc_http_view_trimmed(element);
         if (rc_http_view_equals_nocase(element, "application/json")) {
             return true;
         }
@@ -260,17 +285,9 @@ int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
         sum.anonymous_kb += one.anonymous_kb;
         sum.data_kb += one.data_kb;
     }
-    rc_text_put(text,
-                "{\"websocket\":{\"totalConnections\":%llu,\"userConnections\":%llu,\"uniqueUsers\":%llu,"
-                "\"subscriptions\":{\"total\":%llu,\"channels\":%llu},"
-                "\"events\":{\"received\":%llu,\"emitted\":%llu}},\"performance\":{\"latency\":",
-                (unsigned long long)stats_total(control, RC_METRIC_CONNECTIONS),
-                (unsigned long long)stats_total(control, RC_METRIC_USERS),
-                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_USERS),
-                (unsigned long long)stats_total(control, RC_METRIC_SUBSCRIPTIONS),
-                (unsigned long long)rc_metric_get(&control->relay->report.metrics, RC_METRIC_INTEREST_CHANNELS),
-                (unsigned long long)stats_total(control, RC_METRIC_FRAMES_IN),
-                (unsigned long long)stats_total(control, RC_METRIC_DELIVERIES));
+    rc_text_put(text, "{\"websocket\":{");
+    put_counters(text, control, false);
+    rc_text_put(text, "}},\"performance\":{\"latency\":");
     put_latency(text, control);
     rc_text_put(text, ",\"throughput\":%.1f,\"errorRate\":%.1f},\"resources\":{\"memory\":{", api->event_rate,
                 api->error_rate);

@@ -154,7 +154,9 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
     struct rc_clients *clients = websockets->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const struct rc_config_limits *config = &clients->config->limits;
-    const struct rc_ws_limits limits = {.message_bytes_max = config->max_message_size_bytes,
+    const bool engine = rc_encoding_is_engine(rc_truth_client(clients->truth, socket->client)->encoding);
+    const struct rc_ws_limits limits = {.message_bytes_max = engine ? clients->config->socketio.max_payload_bytes
+                                                                    : config->max_message_size_bytes,
                                         .frames_per_message_max = config->max_frames_per_message,
                                         .deflate = socket->inflate_bits > 0,
                                         .require_mask = true};

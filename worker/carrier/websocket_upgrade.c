@@ -10,8 +10,10 @@
 
 #include <string.h>
 
+#include "worker/carrier/polling.h"
 #include "worker/http/deflate_offer.h"
 #include "worker/http/upgrade.h"
+#include "worker/ws/frame.h"
 
 /* What was agreed; no pointers into the request. */
 struct upgrade {
@@ -19,6 +21,8 @@ struct upgrade {
     uint8_t server_window_bits;
     uint8_t client_window_bits;
     bool client_takeover;
+    bool engine;      /* Engine.IO: a session of its own, */
+    uint32_t session; /* or one that it is to take over; 0 = of its own */
     uint32_t response_bytes;
     char response[1024];
 };
@@ -64,13 +68,30 @@ static bool judge_handshake(struct rc_exchange *exchange, struct rc_http_upgrade
     return true;
 }
 
+/* Of an Engine.IO end point: which session is it for? False: answered. */
+static bool judge_session(const struct rc_websockets *websockets, struct rc_exchange *exchange, struct upgrade *out)
+{
+    struct rc_engine_query query;
+    out->engine = rc_encoding_is_engine(rc_encoding_of(out->arrival.codec, RC_FRAMING_WEBSOCKET, 0));
+    out->session = 0;
+    if (!out->engine) {
+        return true;
+    }
+    if (!rc_engine_query_read(websockets->clients->engine.context, exchange, true, &query)) {
+        return false;
+    }
+    out->session = query.session;
+    return true;
+}
+
 /* False: it was answered. */
 static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exchange *exchange, const char *path,
                           struct upgrade *out)
 {
     struct rc_http_upgrade upgrade;
     struct rc_deflate_agreement agreement;
-    if (!rc_arrival_begin(exchange, path, &out->arrival) || !judge_handshake(exchange, &upgrade, &out->arrival)) {
+    if (!rc_arrival_begin(exchange, path, &out->arrival) || !judge_session(websockets, exchange, out) ||
+        !judge_handshake(exchange, &upgrade, &out->arrival)) {
         return false;
     }
     agree_on_deflate(websockets, &upgrade, &agreement);
@@ -82,6 +103,28 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
     out->client_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
     out->response_bytes = (uint32_t)rc_http_upgrade_response(&upgrade, out->response, sizeof(out->response));
     return true;
+}
+
+/* The first that the client gets. */
+static void upgrade_greet(struct rc_clients *clients, uint32_t client, const struct upgrade *upgrade)
+{
+    struct rc_engines *engines = clients->engine.context;
+    if (upgrade->session != 0) {
+        rc_hub_opened(clients->hub, client);
+        if (!rc_engine_probe(engines, client, upgrade->session)) {
+            rc_client_close(clients, client, RC_WS_CLOSE_NORMAL, NULL, true);
+        }
+        return;
+    }
+    if (upgrade->engine) {
+        char packet[RC_ENGINE_OPEN_BYTES_MAX];
+        if (!rc_engine_begin(engines, client)) {
+            rc_client_close(clients, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
+            return;
+        }
+        rc_engine_reply(engines, client, RC_PART_TEXT, packet, rc_engine_open_packet(engines, client, packet));
+    }
+    rc_arrival_greet(clients, client, &upgrade->arrival);
 }
 
 /* Answers 101; the exchange is gone afterwards, and the connection a client's. */
@@ -105,7 +148,7 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
     struct rc_socket *its = &clients->truth->sockets[socket];
     its->inflate_bits = upgrade->client_window_bits;
     its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
-    rc_arrival_greet(clients, client, &upgrade->arrival);
+    upgrade_greet(clients, client, upgrade);
     if (later) {
         clients->exchanges.ops.resume(clients, socket); /* the WebSocket's first bytes may have come already */
     }

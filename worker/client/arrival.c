@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/socketio.h"
 #include "common/records/channel_name.h"
 #include "worker/http/origin.h"
 
@@ -16,6 +17,13 @@ static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 {
     return exchange->exchanges->ops.context;
 }
+
+static const enum rc_codec_id codecs[] = {
+    [RC_ENDPOINT_NATIVE] = RC_CODEC_JSON,
+    [RC_ENDPOINT_RAW] = RC_CODEC_RAW,
+    [RC_ENDPOINT_ENGINEIO] = RC_CODEC_ENGINEIO,
+    [RC_ENDPOINT_SOCKETIO] = RC_CODEC_SOCKETIO,
+};
 
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec)
 {
@@ -27,13 +35,20 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
         *codec = RC_CODEC_ECHO;
         return RC_ENDPOINT_PATH;
     }
+    if (rc_config_engineio_path_is(config->socketio.path.text, path)) {
+        *codec = RC_CODEC_SOCKETIO;
+        return RC_ENDPOINT_PATH;
+    }
+    if (rc_config_engineio_path_is(config->debug.engineio_echo.text, path)) {
+        *codec = RC_CODEC_ENGINEIO;
+        return RC_ENDPOINT_PATH;
+    }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
-        const enum rc_endpoint_protocol protocol = config->endpoints[i].protocol;
-        const bool raw = protocol == RC_ENDPOINT_RAW;
-        if ((raw || protocol == RC_ENDPOINT_NATIVE) && strcmp(path, config->endpoints[i].path.text) == 0) {
-            if (raw) {
-                *codec = RC_CODEC_RAW;
-            }
+        const struct rc_config_endpoint *endpoint = &config->endpoints[i];
+        *codec = codecs[endpoint->protocol];
+        if (rc_encoding_is_engine(rc_encoding_of(*codec, RC_FRAMING_WEBSOCKET, 0))
+                ? rc_config_engineio_path_is(endpoint->path.text, path)
+                : strcmp(path, endpoint->path.text) == 0) {
             return (int)i;
         }
     }
@@ -149,9 +164,19 @@ static void note_client(const struct rc_exchange *exchange)
     }
 }
 
+void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival)
+{
+    char text[sizeof(arrival->user)];
+    const struct rc_span user = find_user(exchange, text, sizeof(text));
+    RC_ASSERT(user.count <= sizeof(arrival->user));
+    arrival->user_bytes = (uint8_t)user.count;
+    if (user.count > 0) {
+        memcpy(arrival->user, user.bytes, user.count);
+    }
+}
+
 bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
-    char user_text[sizeof(arrival->user)];
     note_client(exchange);
     if (!rc_socket_admit(clients_of(exchange), exchange->connection)) {
         exchange->keep_alive = false; /* a proxy's next request would be somebody else's */
@@ -160,12 +185,7 @@ bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival)
                                                                 .message = "too many connections from your address"});
         return false;
     }
-    const struct rc_span user = find_user(exchange, user_text, sizeof(user_text));
-    RC_ASSERT(user.count <= sizeof(arrival->user));
-    arrival->user_bytes = (uint8_t)user.count;
-    if (user.count > 0) {
-        memcpy(arrival->user, user.bytes, user.count);
-    }
+    rc_arrival_identify(exchange, arrival);
     return true;
 }
 
@@ -189,10 +209,10 @@ static void arrival_welcome(struct rc_clients *clients, uint32_t client)
     }
 }
 
-/* The handshake is answered when nothing that is published from then on can be missed: rc_client_joined. */
-static void await_join(struct rc_clients *clients, const struct rc_client *client)
+void rc_client_await_join(struct rc_clients *clients, uint32_t index)
 {
-    if (client->flags & RC_CLIENT_WAITS_JOIN) {
+    const struct rc_client *client = rc_truth_client(clients->truth, index);
+    if ((client->flags & RC_CLIENT_WAITS_JOIN) && client->socket != RC_SOCKET_NONE) {
         clients->truth->sockets[client->socket].resume_ds =
             rc_io_deadline(clients->io, clients->config->limits.handshake_timeout_ms);
         rc_socket_schedule(clients, client->socket);
@@ -221,5 +241,5 @@ void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct 
         }
     }
     rc_hub_opened(clients->hub, client);
-    await_join(clients, rc_truth_client(clients->truth, client));
+    rc_client_await_join(clients, client);
 }

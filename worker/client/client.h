@@ -44,6 +44,22 @@ struct rc_carrier_ops {
     void (*received)(void *context, uint32_t socket, uint8_t *bytes, uint32_t count);
 };
 
+/* Who knows what clients of Engine.IO codecs mean: worker/engine's. */
+struct rc_engine_ops {
+    void *context; /* borrowed */
+    /* A message of the client; false: it waits, as rc_client_message. */
+    bool (*message)(void *context, uint32_t client, enum rc_part_kind kind, uint8_t *bytes, size_t count,
+                    uint32_t *done);
+    /* What a client without a socket waited for has come. */
+    void (*resumed)(void *context, uint32_t client);
+    /* A client without a socket is to be closed. */
+    void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
+    /* The client is about to be sent away: its last words. */
+    void (*farewell)(void *context, uint32_t client);
+    /* It is about to be freed. */
+    void (*ended)(void *context, uint32_t client);
+};
+
 struct rc_clients {
     const struct rc_control *control; /* borrowed */
     const struct rc_config *config;   /* borrowed: the one in force */
@@ -73,6 +89,8 @@ struct rc_clients {
     struct rc_rate *rates; /* owned, per client; NULL until a rate is configured */
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
+    struct rc_engine_ops engine;
+    const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
 };
 
 /* -ENOMEM. */
@@ -112,6 +130,8 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 #define RC_SOCKET_LINGER_MS 300u
 
 /* life.c */
+/* As many random bits as a sid has; never 0. */
+uint64_t rc_clients_random(struct rc_clients *clients);
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client);
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client);
 /* Is the client still who it was? */
@@ -131,6 +151,9 @@ uint32_t rc_client_next_ping(const struct rc_clients *clients, uint64_t in_ms);
 uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user);
 /* The socket, an HTTP connection until now, carries the client: what it still has to send leaves first. -ENOMEM. */
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
+/* The socket of one client carries another one from here on, which had none; the first has none. -ENOMEM: neither has, the socket
+ * lingers. */
+int rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
 /* The client stays without a socket and keeps its places in its channels; the socket lingers. */
 void rc_client_detach(struct rc_clients *clients, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
@@ -182,7 +205,7 @@ static inline bool rc_socket_carries(const struct rc_socket *socket)
 bool rc_socket_must_wait(struct rc_clients *clients, uint32_t socket);
 /* Carries a message out, but for its first `done` operations. False: it needs room in the up ring, or a subscription before it to be
  * registered, and waits for it; the client is not read meanwhile. */
-bool rc_socket_message(struct rc_clients *clients, uint32_t socket, uint8_t opcode, const uint8_t *bytes, size_t count,
+bool rc_socket_message(struct rc_clients *clients, uint32_t socket, uint8_t opcode, uint8_t *bytes, size_t count,
                        uint32_t done);
 /* Reads on after a pause. */
 void rc_socket_resume(void *context, uint32_t socket);
@@ -214,8 +237,13 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
 bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival);
 bool rc_arrival_from(struct rc_exchange *exchange, struct rc_span origin);
 bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* As whom alone: of requests whose connection stays anybody's. */
+void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins. */
 void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival);
+/* Nothing leaves before the relay knows what the server joined for a client: it is not read until then, nor longer than a handshake
+ * may take. */
+void rc_client_await_join(struct rc_clients *clients, uint32_t client);
 
 /* handover.c: a request that is for another worker, before anything of it was answered or its body read: its connection goes there,
  * once what was answered before has left, with this request and what is behind it. 0: the exchange is gone; else it is to be answered:
@@ -247,11 +275,14 @@ int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct r
 struct rc_uplink_handlers rc_clients_uplink_handlers(struct rc_clients *clients);
 struct rc_interests_handlers rc_clients_interests_handlers(struct rc_clients *clients);
 
-/* operation.c: a complete message of a native or raw client. `*done` of its operations were carried out before; false: the next
- * one needs room in the up ring, or (RC_CLIENT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the
- * same message and `*done` when it is there. */
-bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, const uint8_t *bytes, size_t count,
+/* operation.c: a complete message. `*done` of its operations were carried out before; false: the next one needs room in the up ring,
+ * or (RC_CLIENT_WAITS_SUBSCRIBE is set) a subscription that is not registered yet; call again with the same message and `*done` when
+ * it is there. */
+bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, uint8_t *bytes, size_t count,
                        uint32_t *done);
+/* The same as its codec reads it, whatever wraps it. */
+bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
+                          size_t count, uint32_t *done);
 /* Carries one operation out for a client that is open: the one place for all authors, with one permission check for each kind. */
 enum rc_carried {
     RC_CARRIED_OUT,

@@ -91,7 +91,10 @@ static const struct rc_route *endpoint_route(void *context, const char *path)
     static const struct rc_route route = {.path = "", .methods = "GET", .run = endpoint_asked};
     const struct rc_clients *clients = context;
     enum rc_codec_id codec;
-    return rc_socket_endpoint(clients->config, path, &codec) >= 0 ? &route : rc_handover_route(clients->config, path);
+    if (rc_socket_endpoint(clients->config, path, &codec) < 0) {
+        return NULL;
+    }
+    return rc_encoding_is_engine(rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0)) ? clients->polling : &route;
 }
 
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket))
@@ -108,7 +111,8 @@ int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *contex
                                         .fail = conn_fail,
                                         .resume = resume};
     clients->routes = (struct rc_routes){.context = clients, .other = endpoint_route};
-    return rc_exchanges_open(&clients->exchanges, &ops, clients->config, clients->metrics, RC_EXCHANGES_MAX);
+    return rc_exchanges_open(&clients->exchanges, &ops, clients->config, clients->metrics,
+                             clients->truth->socket_count);
 }
 
 uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)

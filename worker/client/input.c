@@ -12,7 +12,7 @@
 
 #define INPUT_BEHIND_CALL_MAX 16384u /* bytes of pipelined requests before a connection is not read until its answer */
 
-bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, const uint8_t *bytes, size_t count,
+bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, uint8_t *bytes, size_t count,
                        uint32_t done)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
@@ -188,6 +188,8 @@ void rc_client_joined(void *context, uint32_t client_index)
     const struct rc_socket *socket = index == RC_SOCKET_NONE ? NULL : &clients->truth->sockets[index];
     if (socket != NULL && rc_socket_carries(socket) && !rc_socket_waits(clients, socket)) {
         rc_socket_resume(clients, index);
+    } else if (socket == NULL && clients->engine.resumed != NULL) {
+        clients->engine.resumed(clients->engine.context, client_index);
     }
 }
 
@@ -200,6 +202,8 @@ void rc_client_subscribed(void *context, uint32_t client_index)
     /* Goes on with those that waited for room, in this pass of the loop: the channel is just being settled. */
     if (socket != NULL && rc_socket_carries(socket)) {
         rc_waiters_add(&clients->uplink->waiters, client->socket);
+    } else if (socket == NULL && clients->engine.resumed != NULL) {
+        clients->engine.resumed(clients->engine.context, client_index);
     }
 }
 

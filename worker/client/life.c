@@ -71,7 +71,7 @@ bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t 
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. As many bits as a sid has. */
-static uint64_t socket_random(struct rc_clients *clients)
+uint64_t rc_clients_random(struct rc_clients *clients)
 {
     for (;;) {
         if (clients->random_count == 0) {
@@ -343,7 +343,7 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     client->state = RC_CLIENT_OPEN;
     client->endpoint = endpoint;
     client->encoding = encoding;
-    client->random = socket_random(clients);
+    client->random = rc_clients_random(clients);
     client->active_ds = clients->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
@@ -384,6 +384,19 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index
     return 0;
 }
 
+int rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to)
+{
+    const uint32_t socket = rc_truth_client(clients->truth, from)->socket;
+    rc_hub_detach(clients->hub, from);
+    const int rc = rc_hub_attach(clients->hub, to, socket);
+    if (rc < 0) {
+        rc_socket_input_release(clients, socket);
+        rc_socket_history_release(clients, socket);
+        rc_socket_linger(clients, socket);
+    }
+    return rc;
+}
+
 void rc_client_detach(struct rc_clients *clients, uint32_t client)
 {
     const uint32_t socket = rc_truth_client(clients->truth, client)->socket;
@@ -398,6 +411,9 @@ static void client_free(struct rc_clients *clients, uint32_t index)
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
+    if (rc_encoding_is_engine(client->encoding)) {
+        clients->engine.ended(clients->engine.context, index);
+    }
     clients->connections--;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */
@@ -460,6 +476,10 @@ void rc_client_close(struct rc_clients *clients, uint32_t index, uint16_t code, 
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     if (client->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    if (client->socket == RC_SOCKET_NONE && rc_encoding_is_engine(client->encoding)) {
+        clients->engine.close(clients->engine.context, index, code, reason, now);
         return;
     }
     rc_hub_close_client(clients->hub, index, code, reason, reason == NULL ? 0 : strlen(reason), now);

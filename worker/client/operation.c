@@ -115,6 +115,10 @@ static const struct {
     [RC_OPERATION_PING] = {NULL, "", NULL, false},
     [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
+    [RC_OPERATION_CONNECT] = {who_is_nobody, "", NULL, false},
+    [RC_OPERATION_LEAVE] = {who_is_nobody, "", NULL, false},
+    [RC_OPERATION_EVENT] = {who_is_nobody, "", NULL, false},
+    [RC_OPERATION_ACK] = {who_is_nobody, "", NULL, false},
 };
 
 /* Is the name one that a client may use? Answers if not. */
@@ -382,6 +386,9 @@ static enum rc_carried request_disconnect(const struct request *request)
     const size_t bytes = text.count < sizeof(reason) - 1 ? text.count : sizeof(reason) - 1;
     memcpy(reason, text.bytes, bytes);
     reason[bytes] = '\0';
+    if (rc_encoding_is_engine(rc_truth_client(request->clients->truth, request->client)->encoding)) {
+        request->clients->engine.farewell(request->clients->engine.context, request->client);
+    }
     /* After what was sent to it before: a last message with the why is usual. */
     rc_client_close(request->clients, request->client, request->operation->close_code, reason, false);
     return RC_CARRIED_OUT;
@@ -423,12 +430,17 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         return RC_CARRIED_OUT;
     case RC_OPERATION_DISCONNECT:
         return request_disconnect(&request);
+    case RC_OPERATION_CONNECT: /* worker/engine's */
+    case RC_OPERATION_LEAVE:
+    case RC_OPERATION_EVENT:
+    case RC_OPERATION_ACK:
+        break;
     }
     return RC_CARRIED_REFUSED;
 }
 
-bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, const uint8_t *bytes, size_t count,
-                       uint32_t *done)
+bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
+                          size_t count, uint32_t *done)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
     const struct rc_config_endpoint *endpoint =
@@ -438,7 +450,7 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
     struct rc_operation_error error;
     uint32_t seen = 0;
     rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding),
-                    opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT, rc_span_of(bytes, count), &clients->scratch,
+                    kind, rc_span_of(bytes, count), &clients->scratch,
                     endpoint);
     int rc;
     while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
@@ -458,10 +470,19 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
     return true;
 }
 
+bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, uint8_t *bytes, size_t count,
+                       uint32_t *done)
+{
+    const enum rc_part_kind kind = opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT;
+    return rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)
+               ? clients->engine.message(clients->engine.context, client, kind, bytes, count, done)
+               : rc_client_operations(clients, client, kind, bytes, count, done);
+}
+
 void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("*"))) {
-        rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_EVERYBODY;
+        rc_hub_everybody_join(clients->hub, client);
         return;
     }
     switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {

@@ -68,12 +68,19 @@ static void presence_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
     presence_fail(ask->context, ask, RC_CODE_UNAVAILABLE, RC_SPAN("there was no answer: ask again"));
 }
 
+/* A client that has ended leaves its questions until somebody needs their places. */
+static bool presence_wanted(const struct rc_ask *ask)
+{
+    return rc_client_is_here(ask->context, &ask->client);
+}
+
 static const struct rc_asker presence_asker = {.kind = RC_ASK_CLIENT,
                                                .in_ms = PRESENCE_ANSWER_MS,
                                                .once = true,
                                                .of_relay = true,
                                                .answered = presence_answered,
-                                               .unanswered = presence_unanswered};
+                                               .unanswered = presence_unanswered,
+                                               .wanted = presence_wanted};
 
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
                            struct rc_span id)

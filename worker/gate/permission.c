@@ -35,17 +35,3 @@ int rc_permission_refusal(enum rc_who who, struct rc_span user)
 {
     return user.count == 0 && (who == RC_WHO_USER || who == RC_WHO_OWNER) ? 401 : 403;
 }
-
-bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel)
-{
-    const struct rc_config_namespace *space =
-        rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
-    return !rc_permission_reserved(channel) && rc_permission_allows(space->subscribe, user, channel);
-}
-
-bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel)
-{
-    const struct rc_config_namespace *space =
-        rc_config_namespace_of(config, (const char *)channel.bytes, channel.count);
-    return !rc_permission_reserved(channel) && rc_permission_allows(space->publish, user, channel);
-}

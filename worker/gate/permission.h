@@ -1,15 +1,16 @@
 /*
- * permission: may this client do this? The namespaces' rules, [permissions], and the names that are the server's.
+ * permission: may this client do this? What each `who` of a namespace or of [permissions] means, and the names that are the server's.
+ * Which of them an operation needs: worker/client/operation.c.
  *
- * Pure: reads the configuration in force; only a worker calls it.
+ * Pure; only a worker calls it.
  */
 #ifndef RC_WORKER_GATE_PERMISSION_H
 #define RC_WORKER_GATE_PERMISSION_H
 
 #include <stdbool.h>
 
-#include "common/config/config.h"
 #include "common/base/span.h"
+#include "common/config/values.h"
 
 /* `*` and `user:{id}`: joined and published to by the server only. */
 bool rc_permission_reserved(struct rc_span channel);
@@ -20,8 +21,5 @@ bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span c
 
 /* How a refusal by `who` is answered: 401 when being a user would help, else 403. */
 int rc_permission_refusal(enum rc_who who, struct rc_span user);
-
-bool rc_permission_subscribe(const struct rc_config *config, struct rc_span user, struct rc_span channel);
-bool rc_permission_publish(const struct rc_config *config, struct rc_span user, struct rc_span channel);
 
 #endif

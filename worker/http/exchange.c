@@ -32,7 +32,7 @@ static uint32_t *place_of(const struct rc_exchanges *exchanges, uint32_t connect
     return exchanges->ops.place(exchanges->ops.context, connection);
 }
 
-static struct rc_exchange *exchange_of(const struct rc_exchanges *exchanges, uint32_t connection)
+struct rc_exchange *rc_exchange_of(const struct rc_exchanges *exchanges, uint32_t connection)
 {
     const uint32_t number = *place_of(exchanges, connection);
     return number == 0 ? NULL : exchanges->items[number - 1];
@@ -254,7 +254,7 @@ static int append_body(struct rc_exchange *exchange, struct rc_http_view span)
 
 static void refuse_body(struct rc_exchange *exchange, uint16_t status)
 {
-    const char *message = status == 413   ? "the body is larger than limits.max_body"
+    const char *message = status == 413   ? "the body is larger than it may be (limits.max_body, socketio.max_payload)"
                           : status == 400 ? "the body's chunks are broken"
                                           : "no memory for the body: try again";
     exchange->keep_alive = false; /* where the next request would begin is not known, or far away */
@@ -278,7 +278,9 @@ int rc_exchange_read(struct rc_exchange *exchange, const struct rc_exchange_user
     RC_ASSERT(exchange->state == RC_EXCHANGE_RUNNING && exchange->request != NULL);
     exchange->user = user;
     exchange->context = context;
-    if (rc_http_body_begin(&exchange->body, exchange->request, exchanges->config->limits.max_body_bytes) < 0) {
+    const uint64_t bytes_max =
+        exchange->body_bytes_max > 0 ? exchange->body_bytes_max : exchanges->config->limits.max_body_bytes;
+    if (rc_http_body_begin(&exchange->body, exchange->request, bytes_max) < 0) {
         refuse_body(exchange, 413);
         return 0;
     }
@@ -365,7 +367,7 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
             ops->hold(ops->context, connection);
             return used;
         }
-        struct rc_exchange *exchange = exchange_of(exchanges, connection);
+        struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
         if (exchange != NULL && exchange->state != RC_EXCHANGE_READING) {
             return used; /* pipelined behind one that waits for its answer */
         }
@@ -420,7 +422,7 @@ int rc_exchange_wait(struct rc_exchange *exchange, uint64_t in_ms)
 
 bool rc_exchanges_expired(struct rc_exchanges *exchanges, uint32_t connection)
 {
-    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
     if (exchange == NULL) {
         return false;
     }
@@ -438,7 +440,7 @@ bool rc_exchanges_expired(struct rc_exchanges *exchanges, uint32_t connection)
 
 void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
 {
-    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
     if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
         exchange->user->room != NULL) {
         const uint32_t before = exchanges->feeding;
@@ -450,7 +452,7 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
 
 void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection)
 {
-    struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
     if (exchange != NULL) {
         end_exchange(exchange, 0);
     }
@@ -458,6 +460,6 @@ void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection)
 
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection)
 {
-    const struct rc_exchange *exchange = exchange_of(exchanges, connection);
+    const struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
     return exchange != NULL && exchange->state == RC_EXCHANGE_WAITING;
 }

@@ -15,7 +15,7 @@
  *   (none) ◀── rc_exchange_put_back                 somebody else is to see this request
  *   (none) ◀── rc_exchanges_gone                    the client went away: user.ended with status 0
  *
- * READING and WAITING have a deadline (rc_exchanges_expired). Those two are bounded in number (RC_EXCHANGES_MAX, counted when full)
+ * READING and WAITING have a deadline (rc_exchanges_expired). Those two are bounded in number (kept_max, counted when full)
  * and in the memory of their bodies (limits.worker_log); who is RUNNING is answered in the call that began it, or becomes one of them.
  */
 #ifndef RC_WORKER_HTTP_EXCHANGE_H
@@ -32,8 +32,6 @@
 #include "worker/http/cors.h"
 #include "worker/http/parse.h"
 #include "worker/http/respond.h"
-
-#define RC_EXCHANGES_MAX 4096u /* that read their bodies or wait */
 
 struct rc_exchange;
 
@@ -86,6 +84,7 @@ struct rc_exchange {
     bool kept; /* counted: it is READING or WAITING, or was */
     bool keep_alive;
     bool head;                /* a HEAD request */
+    uint64_t body_bytes_max;  /* of who is about to read it; 0 = limits.max_body */
     bool unread;              /* it has a body that nobody has read (to its end) */
     bool local;               /* it comes from this machine, or through an admin listener */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
@@ -101,7 +100,7 @@ struct rc_exchanges {
     struct rc_exchange_ops ops;
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
-    struct rc_exchange **items;     /* owned, RC_EXCHANGES_MAX + 1 (one is RUNNING without being kept); NULL = free */
+    struct rc_exchange **items;     /* owned, kept_max + 1 (one is RUNNING without being kept); NULL = free */
     struct rc_exchange *spare;      /* owned: the one freed last, for the next request */
     uint32_t next;                  /* where the search for a free entry begins */
     uint32_t kept;
@@ -126,7 +125,7 @@ struct rc_exchange_answer {
     uint32_t retry_after_s;
 };
 
-/* -ENOMEM. At most `kept_max` (RC_EXCHANGES_MAX) read or wait. */
+/* -ENOMEM. At most `kept_max` read or wait. */
 int rc_exchanges_open(struct rc_exchanges *exchanges, const struct rc_exchange_ops *ops, const struct rc_config *config,
                       struct rc_metrics *metrics, uint32_t kept_max);
 /* Ends all as if their clients had gone. */
@@ -144,6 +143,8 @@ bool rc_exchanges_expired(struct rc_exchanges *exchanges, uint32_t connection);
 void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection);
 /* The connection is gone. */
 void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection);
+/* The connection's exchange; NULL: it has none. */
+struct rc_exchange *rc_exchange_of(const struct rc_exchanges *exchanges, uint32_t connection);
 /* Does a whole request of it wait for its answer? */
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection);
 

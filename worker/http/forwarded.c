@@ -15,18 +15,6 @@ struct walk {
     struct rc_http_view rest;
 };
 
-static struct rc_http_view forwarded_trim(struct rc_http_view view)
-{
-    while (view.bytes > 0 && (view.text[0] == ' ' || view.text[0] == '\t')) {
-        view.text++;
-        view.bytes--;
-    }
-    while (view.bytes > 0 && (view.text[view.bytes - 1] == ' ' || view.text[view.bytes - 1] == '\t')) {
-        view.bytes--;
-    }
-    return view;
-}
-
 /* Is the quote at `at` escaped, that is behind an odd number of backslashes? */
 static bool is_escaped(struct rc_http_view view, size_t at)
 {
@@ -70,7 +58,7 @@ static bool walk_next(struct walk *walk, struct rc_http_view *element)
             }
         }
         const size_t at = last_element(walk->rest, walk->quoted);
-        *element = forwarded_trim((struct rc_http_view){walk->rest.text + at, walk->rest.bytes - at});
+        *element = rc_http_view_trimmed((struct rc_http_view){walk->rest.text + at, walk->rest.bytes - at});
         walk->open = at > 0;
         walk->rest.bytes = at > 0 ? at - 1 : 0;
         if (element->bytes > 0) {
@@ -138,7 +126,7 @@ static bool read_forwarded(struct rc_http_view element, struct rc_address *addre
             }
             found = true;
         }
-        element = forwarded_trim(element);
+        element = rc_http_view_trimmed(element);
     }
     return found;
 }

@@ -96,7 +96,7 @@ bool rc_http_view_equals(struct rc_http_view view, const char *text)
     return strlen(text) == view.bytes && (view.bytes == 0 || memcmp(view.text, text, view.bytes) == 0);
 }
 
-static struct rc_http_view parse_trimmed(struct rc_http_view view)
+struct rc_http_view rc_http_view_trimmed(struct rc_http_view view)
 {
     while (view.bytes > 0 && (view.text[0] == ' ' || view.text[0] == '\t')) {
         view.text++;
@@ -284,7 +284,7 @@ static int on_value(http_parser *parser, const char *text, size_t n)
         return 1;
     }
     collection->value_seen = true;
-    request->headers[request->header_count - 1].value = parse_trimmed((struct rc_http_view){text, n});
+    request->headers[request->header_count - 1].value = rc_http_view_trimmed((struct rc_http_view){text, n});
     return 0;
 }
 
@@ -376,7 +376,7 @@ bool rc_http_list_next(struct rc_http_view *list, struct rc_http_view *element)
             }
             end++;
         }
-        *element = parse_trimmed((struct rc_http_view){list->text, end});
+        *element = rc_http_view_trimmed((struct rc_http_view){list->text, end});
         size_t taken = end < list->bytes ? end + 1 : end;
         list->text += taken;
         list->bytes -= taken;

@@ -94,6 +94,8 @@ bool rc_http_header_has_token(const struct rc_http_request *request, const char 
 /* Case-insensitive (ASCII) and exact comparison with a terminated string. */
 bool rc_http_view_equals_nocase(struct rc_http_view view, const char *text);
 bool rc_http_view_equals(struct rc_http_view view, const char *text);
+/* Without the white space (blanks and tabs) around it. */
+struct rc_http_view rc_http_view_trimmed(struct rc_http_view view);
 
 /* Is it a token of RFC 9110 5.6.2, and not empty? */
 bool rc_http_view_is_token(struct rc_http_view view);

@@ -168,7 +168,7 @@ void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchang
         answer_resource(routes, exchange, set, route);
         return;
     }
-    if (!body_fits(exchange)) {
+    if ((route == NULL || !route->takes_body) && !body_fits(exchange)) {
         return;
     }
     if (upgrade) {

@@ -26,6 +26,7 @@ struct rc_route {
     bool (*shown)(const struct rc_config_http *config); /* to others than this machine; NULL = always */
     uint16_t hidden;                                    /* what those are answered */
     const char *why_hidden;
+    bool takes_body; /* `run` looks at how large it is */
     /* Answers, waits, or has the body read. */
     void (*run)(void *context, struct rc_exchange *exchange, const struct rc_route *route);
     const void *detail; /* borrowed: whatever `run` wants to know beside it */

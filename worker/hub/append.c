@@ -500,7 +500,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
-                          (hub->partial_mask & (1u << encoding)) != 0;
+                          (hub->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
@@ -510,7 +510,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                 append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= 1u << encoding;
+            hub->partial_mask |= (uint64_t)1 << encoding;
         }
         index = next;
     }
@@ -526,6 +526,13 @@ static struct rc_span append_from(const struct rc_hub *hub, const struct rc_enve
         return (struct rc_span){0};
     }
     return rc_span_of(text, rc_client_id_write(text, hub->instance_id, hub->boot_nonce, &view->head.origin));
+}
+
+static enum rc_data_kind append_kind(const struct rc_envelope_view *view)
+{
+    return (view->head.flags & RC_ENVELOPE_ARGS)     ? RC_DATA_ARGS
+           : (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY
+                                                     : RC_DATA_JSON;
 }
 
 static void append_note_time(struct rc_hub_times *times, uint64_t time_ns)
@@ -546,7 +553,8 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     char from[RC_CLIENT_ID_MAX];
     const struct rc_event event = {
         .type = RC_EVENT_MESSAGE,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .data_kind = append_kind(view),
+        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
@@ -615,7 +623,10 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     char from[RC_CLIENT_ID_MAX];
     const struct rc_event event = {
         .type = RC_EVENT_DIRECT,
-        .data_kind = (view->head.flags & RC_ENVELOPE_BINARY) ? RC_DATA_BINARY : RC_DATA_JSON,
+        .data_kind = append_kind(view),
+        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
+        .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
+        .id = rc_span_of(view->request_id, view->head.request_id_bytes),
         .data = rc_span_of(view->data, view->head.data_bytes),
         .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),

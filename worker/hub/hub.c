@@ -112,21 +112,8 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
 
 void rc_hub_opened(struct rc_hub *hub, uint32_t client_index)
 {
-    struct rc_truth *truth = hub->truth;
-    const struct rc_client *client = rc_truth_client(truth, client_index);
     if (client_index > hub->clients_high) {
         hub->clients_high = client_index;
-    }
-    if (!(client->flags & RC_CLIENT_EVERYBODY)) {
-        return;
-    }
-    hub->everybody_counts[client->encoding]++;
-    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[client->encoding]);
-    if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
-        if (rc_hub_everybody_behind(hub, client_index, rc_truth_log(truth, group->log)->head) < 0) {
-            rc_hub_break(hub, client_index);
-        }
-        rc_hub_touch(hub, client_index);
     }
 }
 

@@ -99,7 +99,7 @@ struct rc_hub {
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
-    uint32_t partial_mask;                        /* encodings that have got the message which is being tried again */
+    uint64_t partial_mask;                        /* encodings that have got the message which is being tried again */
     uint32_t clients_high;                        /* the highest that may be in use */
     uint32_t turn;                                /* counts turns; 0 is never a turn */
     bool in_turn;
@@ -152,7 +152,7 @@ void rc_hub_close(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
-/* A client opened or ended (membership of "*"). With its end its requests that wait end too. */
+/* A client opened or ended. With its end its requests that wait end too. */
 void rc_hub_opened(struct rc_hub *hub, uint32_t client);
 void rc_hub_ended(struct rc_hub *hub, uint32_t client);
 
@@ -203,8 +203,15 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel)
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
 /* The client ends: drops all its subscriptions, while it is known whose they were. */
 void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client);
-/* The client hears "*" no more. */
+/* The client hears "*" from now on; no more. */
+void rc_hub_everybody_join(struct rc_hub *hub, uint32_t client);
 void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client);
+
+/* A client without a socket, to which nothing is left to send, is to hear its channels in another encoding: may it now, between two
+ * turns, without a message in between that it would miss? */
+bool rc_hub_may_recode(const struct rc_hub *hub, uint32_t client);
+/* It does. -ENOMEM: it hears some in the one and some in the other, and is to end. */
+int rc_hub_recode(struct rc_hub *hub, uint32_t client, uint8_t encoding);
 
 /* --- pending.c --- */
 
@@ -291,6 +298,8 @@ uint64_t rc_hub_conflate_until(struct rc_hub *hub, uint32_t group, struct rc_cha
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
 /* "Are you there?", in the client's protocol. -ENOMEM. */
 int rc_hub_heartbeat(struct rc_hub *hub, uint32_t client);
+/* One part in the client's framing, not compressed. -ENOMEM. */
+int rc_hub_reply_part(struct rc_hub *hub, uint32_t client, enum rc_part_kind kind, const void *bytes, uint32_t count);
 /* Appends one WebSocket frame. */
 int rc_hub_reply_frame(struct rc_hub *hub, uint32_t client, uint8_t opcode, const uint8_t *payload, uint32_t count);
 /* Appends bytes of an HTTP answer to the output of a socket that carries no client. -ENOMEM: the caller ends it. */

@@ -186,6 +186,21 @@ int rc_hub_reply_frame(struct rc_hub *hub, uint32_t client_index, uint8_t opcode
     return rc;
 }
 
+int rc_hub_reply_part(struct rc_hub *hub, uint32_t client_index, enum rc_part_kind kind, const void *bytes,
+                      uint32_t count)
+{
+    const uint8_t encoding = rc_truth_client(hub->truth, client_index)->encoding;
+    int rc;
+    uint8_t *to = output_unit(hub, client_index, rc_unit_bytes_max(encoding, 1, count), &rc);
+    if (to != NULL) {
+        struct rc_unit unit = rc_unit_of(encoding, NULL, to);
+        memcpy(rc_unit_part(&unit, count), bytes, count);
+        rc_unit_part_end(&unit, kind, count);
+        output_unit_done(hub, client_index, unit.bytes);
+    }
+    return rc;
+}
+
 int rc_hub_reply_event(struct rc_hub *hub, uint32_t client_index, const struct rc_event *event)
 {
     const uint8_t encoding = rc_truth_client(hub->truth, client_index)->encoding;

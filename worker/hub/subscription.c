@@ -1,6 +1,8 @@
 /* subscription: who hears which channel, in groups of one encoding. See hub.h. */
 #include "worker/hub/hub_internal.h"
 
+#include <errno.h>
+
 #include "common/base/check.h"
 
 uint32_t rc_hub_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
@@ -126,6 +128,24 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
 }
 
+void rc_hub_everybody_join(struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    struct rc_client *client = rc_truth_client(truth, client_index);
+    if (client->flags & RC_CLIENT_EVERYBODY) {
+        return;
+    }
+    client->flags |= RC_CLIENT_EVERYBODY;
+    hub->everybody_counts[client->encoding]++;
+    const struct rc_group *group = rc_truth_group(truth, hub->everybody_groups[client->encoding]);
+    if (group->log != 0 && rc_truth_log(truth, group->log)->head != rc_truth_log(truth, group->log)->served) {
+        if (rc_hub_everybody_behind(hub, client_index, rc_truth_log(truth, group->log)->head) < 0) {
+            rc_hub_break(hub, client_index);
+        }
+        rc_hub_touch(hub, client_index);
+    }
+}
+
 void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
@@ -152,4 +172,70 @@ void rc_hub_unsubscribe_all(struct rc_hub *hub, uint32_t client_index)
     while (client->subscriptions != 0) {
         rc_hub_unsubscribe(hub, client_index, client->subscriptions);
     }
+}
+
+/* Is there nothing in the group's log that some of its members have not been served? */
+static bool subscription_group_settled(const struct rc_hub *hub, uint32_t group_index)
+{
+    const struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
+    return group->owes_gap == 0 && (log == NULL || log->head == log->served);
+}
+
+bool rc_hub_may_recode(const struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    RC_ASSERT(!hub->in_turn);
+    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        if (!subscription_group_settled(hub, rc_truth_subscription(truth, i)->group)) {
+            return false;
+        }
+    }
+    if ((client->flags & RC_CLIENT_EVERYBODY) &&
+        !subscription_group_settled(hub, hub->everybody_groups[client->encoding])) {
+        return false;
+    }
+    const struct rc_channel_log *direct = client->direct_log == 0 ? NULL : rc_truth_log(truth, client->direct_log);
+    return direct == NULL || direct->turn != hub->turn || direct->target == direct->head;
+}
+
+/* The subscription, which is caught up, changes over to another group of its channel. -ENOMEM: it stays. */
+static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encoding)
+{
+    struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
+    const uint32_t old = subscription->group;
+    const uint32_t new = rc_hub_group(hub, rc_truth_group(hub->truth, old)->channel, encoding);
+    if (new == 0 || rc_members_add(&hub->members[new], index) < 0) {
+        if (new != 0) {
+            subscription_group_release(hub, new);
+        }
+        return -ENOMEM;
+    }
+    rc_members_remove(hub, &hub->members[old], subscription->member);
+    subscription->group = new;
+    subscription->member = hub->members[new].count - 1;
+    subscription_group_release(hub, old);
+    return 0;
+}
+
+int rc_hub_recode(struct rc_hub *hub, uint32_t client_index, uint8_t encoding)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->cursor_count == 0 && client->everybody == 0);
+    if (encoding == client->encoding) {
+        return 0;
+    }
+    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(hub->truth, i)->next) {
+        if (subscription_recode(hub, i, encoding) < 0) {
+            rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+            return -ENOMEM;
+        }
+    }
+    if (client->flags & RC_CLIENT_EVERYBODY) {
+        hub->everybody_counts[client->encoding]--;
+        hub->everybody_counts[encoding]++;
+    }
+    client->encoding = encoding;
+    return 0;
 }

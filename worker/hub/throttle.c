@@ -72,10 +72,10 @@ static int throttle_due(struct rc_hub *hub, uint32_t index)
     const uint32_t block = throttle->held;
     const int good = rc_envelope_read(&view, rc_heap_at(&hub->truth->heap, block), throttle->held_bytes);
     RC_ASSERT(good == 0);                      /* it was written here */
-    const uint32_t others = hub->partial_mask; /* of the record that the down ring has to try again */
+    const uint64_t others = hub->partial_mask; /* of the record that the down ring has to try again */
     hub->partial_mask = throttle->partial_mask;
     const int rc = rc_hub_append(hub, throttle->channel, &view);
-    const uint32_t partial = hub->partial_mask;
+    const uint64_t partial = hub->partial_mask;
     hub->partial_mask = others;
     if (rc == -ENOSPC) {
         throttle->partial_mask = partial;

@@ -8,6 +8,9 @@ const struct rc_codec *const rc_codecs[RC_CODEC_COUNT] = {
     [RC_CODEC_BINARY] = &rc_codec_binary,
     [RC_CODEC_RAW] = &rc_codec_raw,
     [RC_CODEC_ECHO] = &rc_codec_echo,
+    [RC_CODEC_ENGINEIO] = &rc_codec_engineio,
+    [RC_CODEC_SOCKETIO] = &rc_codec_socketio,
+    [RC_CODEC_SOCKETIO_MSGPACK] = &rc_codec_socketio_msgpack,
 };
 
 const char *const *rc_codec_subprotocols(size_t *count)

@@ -63,10 +63,13 @@ struct rc_codec {
 #define RC_EVENT_BIT(type) (1u << (type))
 #define RC_HEARTBEAT_BYTES_MAX 8u
 
-extern const struct rc_codec rc_codec_json;   /* native.c */
-extern const struct rc_codec rc_codec_binary; /* native.c */
-extern const struct rc_codec rc_codec_raw;    /* raw.c */
-extern const struct rc_codec rc_codec_echo;   /* echo.c */
+extern const struct rc_codec rc_codec_json;             /* native.c */
+extern const struct rc_codec rc_codec_binary;           /* native.c */
+extern const struct rc_codec rc_codec_raw;              /* raw.c */
+extern const struct rc_codec rc_codec_echo;             /* echo.c */
+extern const struct rc_codec rc_codec_engineio;         /* engineio.c */
+extern const struct rc_codec rc_codec_socketio;         /* socketio.c */
+extern const struct rc_codec rc_codec_socketio_msgpack; /* socketio_msgpack.c */
 
 extern const struct rc_codec *const rc_codecs[RC_CODEC_COUNT];
 

@@ -622,7 +622,11 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
             out = put_channel(PUT(out, ",\"channel\":"), event);
         }
         break;
-    case RC_EVENT_ECHO: /* the codec does not say it */
+    case RC_EVENT_ECHO: /* the codec does not say these */
+    case RC_EVENT_CONNECTED:
+    case RC_EVENT_CONNECT_ERROR:
+    case RC_EVENT_DISCONNECTED:
+    case RC_EVENT_ACK:
         break;
     }
     out = PUT(out, "}");
@@ -670,7 +674,7 @@ size_t rc_native_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_m
 
 static_assert(RC_GOODBYE_BYTES_MAX >= sizeof("{\"reconnect_ms\":4294967295}"), "the longest goodbye");
 
-#define NATIVE_EVENTS (~RC_EVENT_BIT(RC_EVENT_ECHO))
+#define NATIVE_EVENTS (RC_EVENT_BIT(RC_EVENT_ECHO) - 1u)
 
 const struct rc_codec rc_codec_json = {
     .name = "json",

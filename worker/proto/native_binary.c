@@ -551,6 +551,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         *out++ = 0;
         out = put_counted(out, event->channel);
         break;
+    case RC_EVENT_CONNECTED:
+    case RC_EVENT_CONNECT_ERROR:
+    case RC_EVENT_DISCONNECTED:
+    case RC_EVENT_ACK:
     case RC_EVENT_ECHO: /* the codec does not say it */
         break;
     }

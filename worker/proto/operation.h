@@ -84,6 +84,11 @@ enum rc_operation_type {
     RC_OPERATION_PING,
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
+    /* Of Socket.IO sessions, which worker/engine carries out: */
+    RC_OPERATION_CONNECT, /* to `nsp`; data: an object, or nothing */
+    RC_OPERATION_LEAVE,   /* `nsp` */
+    RC_OPERATION_EVENT,   /* in `nsp`, with an id when an acknowledgement is wanted */
+    RC_OPERATION_ACK,     /* of the emit with this id */
 };
 
 /* Who wants an operation carried out for a client: what it may, and whether it is answered, depends on that and on nothing else. */
@@ -95,6 +100,7 @@ enum rc_author {
 enum rc_data_kind {
     RC_DATA_JSON = 0,   /* the text of one valid JSON value, UTF-8 */
     RC_DATA_BINARY = 1, /* any bytes, also none */
+    RC_DATA_ARGS = 2,   /* an event's arguments and their attachments (common/records/args.h) */
 };
 
 /* What a client asks for. Members that the operation does not have are zero. Syntax has been checked (lengths, UTF-8,
@@ -111,7 +117,11 @@ struct rc_operation {
     struct rc_span to;                      /* direct: client id */
     uint16_t close_code;                    /* disconnect */
     struct rc_span reason;                  /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it */
+    struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it; connect; event,
+                                               ack: the JSON array of their arguments (the name not among them) behind
+                                               its '[', or with RC_DATA_ARGS all of it */
+    struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
+    uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
     uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
 };
@@ -146,6 +156,11 @@ enum rc_event_type {
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
     RC_EVENT_ECHO, /* debug.echo */
+    /* Of Socket.IO sessions; `channel` is the namespace's: "{nsp}#". */
+    RC_EVENT_CONNECTED,     /* data: the sid */
+    RC_EVENT_CONNECT_ERROR, /* message; data: JSON, or nothing */
+    RC_EVENT_DISCONNECTED,
+    RC_EVENT_ACK, /* id; data */
 };
 
 /* The first event of a connection. Texts are UTF-8. */
@@ -170,14 +185,16 @@ struct rc_event {
     enum rc_data_kind data_kind; /* message, direct, echo */
     enum rc_code code;           /* error */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
-    struct rc_span id;           /* answers: the request's JSON token; empty = none */
+    struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
+                                    empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
-    struct rc_span channel_json;             /* the same as a JSON string with quotes, if made already; else empty */
-    struct rc_span data;                     /* message, direct, echo */
-    struct rc_span event;                    /* message, direct: what it is called; empty = it has no name */
-    struct rc_span from;                     /* message, direct: the publisher's client id; empty = not revealed */
-    struct rc_span message;                  /* error: one English sentence, UTF-8 */
-    const struct rc_welcome *welcome;        /* borrowed: welcome */
+    struct rc_span channel_json;      /* the same as a JSON string with quotes, if made already; else empty */
+    struct rc_span data;              /* message, direct, echo */
+    struct rc_span event;             /* message, direct: what it is called; empty = it has no name */
+    struct rc_span unnamed;           /* message, direct: what protocols call it that have no event without a name */
+    struct rc_span from;              /* message, direct: the publisher's client id; empty = not revealed */
+    struct rc_span message;           /* error: one English sentence, UTF-8 */
+    const struct rc_welcome *welcome; /* borrowed: welcome */
     const struct rc_presence_list *presence; /* borrowed: presence */
 };
 

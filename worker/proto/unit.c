@@ -25,9 +25,56 @@ static size_t websocket_head_write(uint8_t *out, enum rc_part_kind kind, uint8_t
     return rc_ws_header_write(out, true, rc_part_opcode(kind), mark, payload_bytes);
 }
 
+/* Packets of a payload are apart by U+001E (engine.io-protocol v4, "HTTP long-polling"); whoever answers a poll leaves out the first
+ * of them. */
+static size_t polling_head_write(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes)
+{
+    (void)mark;
+    (void)payload_bytes;
+    out[0] = 0x1e;
+    if (kind != RC_PART_BINARY) {
+        return 1;
+    }
+    out[1] = 'b';
+    return 2;
+}
+
 const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
-    [RC_FRAMING_WEBSOCKET] = {2, 4, RC_WS_SERVER_HEADER_BYTES_MAX, websocket_head_write},
+    [RC_FRAMING_WEBSOCKET] = {2, 4, RC_WS_SERVER_HEADER_BYTES_MAX, false, websocket_head_write},
+    [RC_FRAMING_POLLING] = {1, 1, 2, true, polling_head_write},
 };
+
+/* Replaces bytes by their base64, `to` being at `from` or before it by less than a third; backwards, as it grows. */
+static size_t unit_base64(uint8_t *to, const uint8_t *from, size_t count)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const size_t groups = (count + 2) / 3;
+    for (size_t i = groups; i-- > 0;) {
+        const size_t left = count - 3 * i;
+        const uint32_t bits = (uint32_t)from[3 * i] << 16 | (left > 1 ? (uint32_t)from[3 * i + 1] << 8 : 0u) |
+                              (left > 2 ? from[3 * i + 2] : 0u);
+        to[4 * i + 3] = left > 2 ? (uint8_t)alphabet[bits & 63] : '=';
+        to[4 * i + 2] = left > 1 ? (uint8_t)alphabet[bits >> 6 & 63] : '=';
+        to[4 * i + 1] = (uint8_t)alphabet[bits >> 12 & 63];
+        to[4 * i] = (uint8_t)alphabet[bits >> 18];
+    }
+    return 4 * groups;
+}
+
+/* The end of a part whose framing carries text alone. */
+static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
+{
+    uint8_t *out = unit->out + unit->bytes;
+    const size_t head = kind == RC_PART_BINARY ? 2 : 1;
+    uint8_t *payload = unit->out + unit->payload;
+    if (kind == RC_PART_BINARY) {
+        memmove(out + head, payload, bytes);
+        bytes = unit_base64(out + head, out + head, bytes);
+    } else if (payload != out + head) {
+        memmove(out + head, payload, bytes);
+    }
+    unit->bytes += unit->framing->head_write(out, kind, 0, bytes) + bytes;
+}
 
 /* The payload's bytes once it is compressed in place, 0 when it stays as it is. */
 static size_t unit_deflate(struct rc_unit *unit, size_t bytes)
@@ -57,6 +104,10 @@ static size_t unit_deflate(struct rc_unit *unit, size_t bytes)
 
 void rc_unit_part_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
 {
+    if (RC_UNLIKELY(unit->framing->text)) {
+        unit_text_end(unit, kind, bytes);
+        return;
+    }
     uint8_t *head_at = unit->out + unit->bytes;
     const uint8_t *payload = unit->out + unit->payload;
     uint8_t mark = 0;

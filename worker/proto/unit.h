@@ -9,6 +9,7 @@
 #ifndef RC_WORKER_PROTO_UNIT_H
 #define RC_WORKER_PROTO_UNIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,7 @@ struct rc_framing {
     uint8_t head_bytes_small;  /* payloads up to 125 bytes */
     uint8_t head_bytes_medium; /* up to 65,535 */
     uint8_t head_bytes_large;
+    bool text; /* it carries text alone: binary parts become base64 (RFC 4648 4) behind their head */
     /* `mark` is what compression adds to the head (RFC 7692 6), or 0. The bytes written: what the three above say. */
     size_t (*head_write)(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes);
 };
@@ -77,7 +79,9 @@ static inline struct rc_unit rc_unit_of(uint8_t encoding, struct rc_compressor *
 /* Room that `parts` parts of together `payload_bytes` take at most. */
 static inline size_t rc_unit_bytes_max(uint8_t encoding, uint32_t parts, size_t payload_bytes)
 {
-    return parts * rc_framings[rc_encoding_framing(encoding)].head_bytes_large + payload_bytes;
+    const struct rc_framing *framing = &rc_framings[rc_encoding_framing(encoding)];
+    const size_t bytes = parts * framing->head_bytes_large + payload_bytes;
+    return framing->text ? bytes + payload_bytes / 3 + 4u * parts : bytes;
 }
 
 /* Begins a part whose payload has at most `bytes_max` bytes: where it is to be written. A head's size depends on the payload's: it

@@ -8,43 +8,76 @@
 #ifndef RC_WORKER_STORE_ENCODING_H
 #define RC_WORKER_STORE_ENCODING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum rc_codec_id { RC_CODEC_JSON, RC_CODEC_BINARY, RC_CODEC_RAW, RC_CODEC_ECHO, RC_CODEC_COUNT };
+enum rc_codec_id {
+    RC_CODEC_JSON,
+    RC_CODEC_BINARY,
+    RC_CODEC_RAW,
+    RC_CODEC_ECHO,
+    RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
+    RC_CODEC_SOCKETIO,
+    RC_CODEC_SOCKETIO_MSGPACK,
+    RC_CODEC_COUNT,
+};
 
-enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_COUNT };
+enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_COUNT };
 
 #define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
-#define RC_ENCODING_COUNT (RC_CODEC_COUNT * RC_FRAMING_COUNT * RC_ENCODING_WINDOWS)
-_Static_assert(RC_ENCODING_COUNT <= 32,
-               "a set of encodings is a uint32_t: rc_hub.partial_mask, rc_throttle.partial_mask");
+
+/* Every codec in WebSocket frames with each window; those of Engine.IO also in polling payloads, which are not compressed here. */
+#define RC_ENCODING_OF_ENGINE (RC_ENCODING_WINDOWS + 1u)
+#define RC_ENCODING_ENGINE_FIRST (RC_CODEC_ENGINEIO * RC_ENCODING_WINDOWS)
+#define RC_ENCODING_COUNT (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_COUNT - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
+_Static_assert(RC_ENCODING_COUNT <= 64,
+               "a set of encodings is a uint64_t: rc_hub.partial_mask, rc_throttle.partial_mask");
+
+/* Does its client speak Engine.IO? */
+static inline bool rc_encoding_is_engine(uint8_t encoding)
+{
+    return encoding >= RC_ENCODING_ENGINE_FIRST;
+}
 
 static inline enum rc_codec_id rc_encoding_codec(uint8_t encoding)
 {
-    return (enum rc_codec_id)(encoding / (RC_FRAMING_COUNT * RC_ENCODING_WINDOWS));
+    return (enum rc_codec_id)(rc_encoding_is_engine(encoding)
+                                  ? RC_CODEC_ENGINEIO + (encoding - RC_ENCODING_ENGINE_FIRST) / RC_ENCODING_OF_ENGINE
+                                  : encoding / RC_ENCODING_WINDOWS);
+}
+
+/* Which of its codec's encodings it is: the windows, then polling. */
+static inline uint32_t rc_encoding_variant(uint8_t encoding)
+{
+    return rc_encoding_is_engine(encoding) ? (encoding - RC_ENCODING_ENGINE_FIRST) % RC_ENCODING_OF_ENGINE
+                                           : encoding % RC_ENCODING_WINDOWS;
 }
 
 static inline enum rc_framing_id rc_encoding_framing(uint8_t encoding)
 {
-    return (enum rc_framing_id)(encoding / RC_ENCODING_WINDOWS % RC_FRAMING_COUNT);
+    return rc_encoding_variant(encoding) == RC_ENCODING_WINDOWS ? RC_FRAMING_POLLING : RC_FRAMING_WEBSOCKET;
 }
 
 /* Bits of the window that messages are compressed with, 0 = not compressed. */
 static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
 {
-    static const uint8_t bits[RC_ENCODING_WINDOWS] = {0, 8, 9, 12, 15};
-    return bits[encoding % RC_ENCODING_WINDOWS];
+    static const uint8_t bits[RC_ENCODING_OF_ENGINE] = {0, 8, 9, 12, 15, 0};
+    return bits[rc_encoding_variant(encoding)];
 }
 
-/* `window_bits` is 0, 8, 9, 12 or 15. */
+/* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. */
 static inline uint8_t rc_encoding_of(enum rc_codec_id codec, enum rc_framing_id framing, uint8_t window_bits)
 {
-    const uint32_t window = window_bits == 0    ? 0
-                            : window_bits == 8  ? 1
-                            : window_bits == 9  ? 2
-                            : window_bits == 12 ? 3
-                                                : 4;
-    return (uint8_t)(((uint32_t)codec * RC_FRAMING_COUNT + (uint32_t)framing) * RC_ENCODING_WINDOWS + window);
+    const uint32_t variant = framing == RC_FRAMING_POLLING ? RC_ENCODING_WINDOWS
+                             : window_bits == 0            ? 0
+                             : window_bits == 8            ? 1
+                             : window_bits == 9            ? 2
+                             : window_bits == 12           ? 3
+                                                           : 4;
+    return (uint8_t)(codec < RC_CODEC_ENGINEIO
+                         ? (uint32_t)codec * RC_ENCODING_WINDOWS + variant
+                         : RC_ENCODING_ENGINE_FIRST + ((uint32_t)codec - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE +
+                               variant);
 }
 
 #endif

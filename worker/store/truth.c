@@ -66,6 +66,8 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     bytes += page_up((uint64_t)socket_count * sizeof(struct rc_socket));
     const uint64_t peers_offset = bytes;
     bytes += page_up((uint64_t)socket_count * sizeof(struct rc_address));
+    const uint64_t engines_offset = bytes;
+    bytes += page_up(((uint64_t)socket_count + 1) * sizeof(struct rc_engine));
     const uint64_t pools_offset = bytes;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         bytes += page_up(plan[i].count * plan[i].object_bytes);
@@ -87,6 +89,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     truth->layout = (struct rc_truth_layout *)memory;
     truth->sockets = (struct rc_socket *)(memory + sockets_offset);
     truth->peers = (struct rc_address *)(memory + peers_offset);
+    truth->engines = (struct rc_engine *)(memory + engines_offset);
     uint64_t offset = pools_offset;
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         RC_ASSERT(plan[i].count < UINT32_MAX);
@@ -105,6 +108,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
         .socket_count = socket_count,
         .sockets_offset = sockets_offset,
         .peers_offset = peers_offset,
+        .engines_offset = engines_offset,
         .pools_offset = pools_offset,
         .heap_offset = heap_offset,
         .io_offset = io_offset,

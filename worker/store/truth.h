@@ -5,7 +5,7 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
@@ -179,6 +179,38 @@ struct rc_client {
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
+enum rc_engine_flags {
+    RC_ENGINE_SESSION = 1u << 0,  /* the client is an Engine.IO session */
+    RC_ENGINE_PROBE = 1u << 1,    /* it is none: a WebSocket that wants to take the session `other` over */
+    RC_ENGINE_PROBED = 1u << 2,   /* of a probe: it was answered "3probe" */
+    RC_ENGINE_COUNTED = 1u << 3,  /* `address` is counted in the address limits */
+    RC_ENGINE_GOODBYE = 1u << 4,  /* its last packet is among its output: it ends with the request that takes that */
+    RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
+    RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
+    RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+};
+
+/*
+ * What a client has beside as an Engine.IO session: truth->engines, by the client's index. Others never touch theirs.
+ * Written by worker/engine.
+ */
+struct rc_engine {
+    uint64_t secret;           /* of the session id; 0 = none */
+    struct rc_address address; /* whose session it is, while no socket carries it */
+    uint32_t poll;             /* socket + 1 whose GET waits; 0 = none. Private to this process */
+    uint32_t post;             /* socket + 1 whose POST is being carried out; 0 = none. Private to this process */
+    uint32_t other;            /* probe: the session; session: its probe; 0 = none */
+    uint32_t deadline_ds;      /* until then it has joined a namespace, or a probe has upgraded; 0 = none */
+    uint32_t ping_ds;          /* next ping, or the pong's deadline when RC_ENGINE_PONG_DUE; 1/10 s since boot */
+    uint32_t namespaces;       /* heap block of the joined namespaces but "/": bytes and name of each; 0 = none */
+    uint32_t packet;           /* heap block: an event whose attachments are still to come; 0 = none */
+    uint16_t namespaces_bytes; /* in it */
+    uint16_t flags;            /* enum rc_engine_flags */
+    uint32_t auth;             /* heap block: what it said who it is when it connected to "/"; 0 = nothing kept */
+    uint32_t pad;
+};
+_Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
+
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
     RC_SUBSCRIPTION_LATEST =
@@ -234,19 +266,20 @@ _Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
  * It goes when the time is up and nothing came.
  */
 struct rc_throttle {
-    uint64_t opened_ms; /* CLOCK_MONOTONIC when the last message went into the logs */
-    uint64_t key;       /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
-    uint64_t held_key;  /* of the one that is held */
-    uint32_t channel;   /* 0 = not in use */
-    uint32_t next;      /* of all in the namespace, in the order of opened_ms; 0 = end */
+    uint64_t opened_ms;    /* CLOCK_MONOTONIC when the last message went into the logs */
+    uint64_t key;          /* rc_hub_key of the messages; 0 = of those without one, and of those beyond max_keys */
+    uint64_t held_key;     /* of the one that is held */
+    uint64_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+    uint32_t channel;      /* 0 = not in use */
+    uint32_t next;         /* of all in the namespace, in the order of opened_ms; 0 = end */
     uint32_t previous;
     uint32_t next_of_channel;
     uint32_t previous_of_channel;
-    uint32_t held;         /* heap block of a record (common/records/envelope.h) without names; 0 = nothing came */
-    uint32_t held_bytes;   /* of the record */
-    uint32_t partial_mask; /* encodings whose log has got the held message already (-ENOSPC of another) */
+    uint32_t held;       /* heap block of a record (common/records/envelope.h) without names; 0 = nothing came */
+    uint32_t held_bytes; /* of the record */
+    uint32_t pad;
 };
-_Static_assert(sizeof(struct rc_throttle) == 56, "throttle layout");
+_Static_assert(sizeof(struct rc_throttle) == 64, "throttle layout");
 
 /* The subscribers of one channel that share one encoding, and their log. */
 struct rc_group {
@@ -365,17 +398,19 @@ struct rc_truth_layout {
     uint32_t pad;
     uint64_t sockets_offset;
     uint64_t peers_offset;
+    uint64_t engines_offset;
     uint64_t pools_offset;
     uint64_t heap_offset;
     uint64_t io_offset;
     _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint8_t reserved[120];
+    uint8_t reserved[112];
 };
 
 struct rc_truth {
     struct rc_truth_layout *layout; /* borrowed: mapped for the life of the process */
     struct rc_socket *sockets;
-    struct rc_address *peers; /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
+    struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
+    struct rc_engine *engines; /* by client */
     uint32_t socket_count;
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
@@ -459,6 +494,12 @@ static inline struct rc_output *rc_truth_output(const struct rc_truth *truth, ui
 static inline struct rc_input *rc_truth_input(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_input *)rc_pool_at(&truth->inputs, index);
+}
+
+static inline struct rc_engine *rc_truth_engine(const struct rc_truth *truth, uint32_t client)
+{
+    RC_ASSERT_HOT(client > 0 && client < truth->clients.high);
+    return &truth->engines[client];
 }
 
 static inline struct rc_user *rc_truth_user(const struct rc_truth *truth, uint32_t index)

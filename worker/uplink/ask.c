@@ -8,6 +8,8 @@
 
 #include "common/base/check.h"
 
+#define SWEEP_MS 10u
+
 static uint64_t now_ms(const struct rc_asks *asks)
 {
     return *asks->now_ns / 1000000u;
@@ -84,6 +86,21 @@ static struct rc_ask *ask_find(const struct rc_asks *asks, uint64_t token)
     return ask != NULL && ask->asker != NULL && ask->token == token ? ask : NULL;
 }
 
+/* Frees what nobody wants any more. Not over and over where all of it is wanted: who asks for nothing else would make the worker look. */
+static void ask_sweep(struct rc_asks *asks, const struct rc_asker *asker)
+{
+    if (asker->wanted == NULL || now_ms(asks) - asks->swept_ms < SWEEP_MS) {
+        return;
+    }
+    asks->swept_ms = now_ms(asks);
+    for (uint32_t i = 0; i < RC_ASKS_MAX; i++) {
+        struct rc_ask *ask = &asks->items[i];
+        if (ask->asker == asker && !asker->wanted(ask)) {
+            (void)ask_take(asks, ask);
+        }
+    }
+}
+
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
 int rc_asks_begin(struct rc_asks *asks, const struct rc_asker *asker, void *context, const struct rc_client_ref *client,
@@ -91,6 +108,9 @@ int rc_asks_begin(struct rc_asks *asks, const struct rc_asker *asker, void *cont
 {
     if (asks->items == NULL && ask_allocate(asks) < 0) {
         return -ENOMEM;
+    }
+    if (asks->counts[asker->kind] == RC_ASKS_OF_KIND_MAX) {
+        ask_sweep(asks, asker);
     }
     if (asks->counts[asker->kind] == RC_ASKS_OF_KIND_MAX) {
         rc_metric_add(asks->metrics, RC_METRIC_ASKS_FULL, 1);

@@ -10,7 +10,8 @@
  * to ask: who asks is a pointer and, if wanted, a client's name.
  *
  * Private memory of the worker: a worker that dies takes its clients along. Owned by main(), one thread. Bounded: each kind of asker
- * has its own share, so that none can keep the others from asking; what finds it used up is counted (RC_METRIC_ASKS_FULL).
+ * has its own share, so that none can keep the others from asking; what finds it used up by what somebody still wants to know is counted
+ * (RC_METRIC_ASKS_FULL).
  */
 #ifndef RC_WORKER_UPLINK_ASK_H
 #define RC_WORKER_UPLINK_ASK_H
@@ -50,6 +51,8 @@ struct rc_asker {
     void (*answered)(const struct rc_ask *ask, enum rc_record_type type, const struct rc_envelope_view *view);
     /* Nothing (more) comes: the entry is gone. */
     void (*unanswered)(const struct rc_ask *ask, enum rc_ask_end why);
+    /* Does anybody still want to know? Asked when the kind's share is used up: what nobody wants makes room. NULL: until it ends. */
+    bool (*wanted)(const struct rc_ask *ask);
 };
 
 struct rc_ask {
@@ -76,6 +79,7 @@ struct rc_asks {
     uint32_t first;                   /* the one that is due first + 1; 0 = none */
     uint32_t last;
     uint32_t relay_generation; /* when it was looked for replaced relays last */
+    uint64_t swept_ms;         /* when it was looked for what nobody wants last */
     uint32_t counts[RC_ASK_KINDS];
 };
 

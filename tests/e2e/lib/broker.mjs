@@ -100,16 +100,21 @@ function environment(env) {
   return { ...base, ...env };
 }
 
-/* TOML out of { "server.workers": 2, "namespace": [{ name: "x" }], ... } or as text. Later keys win over earlier ones. */
+/* TOML out of { "server.workers": 2, "namespace": [{ name: "x" }], ... }; objects within become inline tables. */
 export function toToml(config) {
-  const literal = (value) => (Array.isArray(value) ? `[${value.map(literal).join(", ")}]` : JSON.stringify(value));
+  const key = (name) => (/^[\w-]+$/.test(name) ? name : JSON.stringify(name));
+  const literal = (value) => {
+    if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+    if (typeof value !== "object") return JSON.stringify(value);
+    return `{ ${Object.entries(value).map(([name, part]) => `${key(name)} = ${literal(part)}`).join(", ")} }`;
+  };
   const sections = {};
   let tables = "";
-  for (const [key, value] of Object.entries(config)) {
+  for (const [path, value] of Object.entries(config)) {
     if (Array.isArray(value) && typeof value[0] === "object") {
-      for (const entry of value) tables += `[[${key}]]\n${Object.entries(entry).map(([k, v]) => `${k} = ${literal(v)}\n`).join("")}`;
+      for (const entry of value) tables += `[[${path}]]\n${Object.entries(entry).map(([name, part]) => `${key(name)} = ${literal(part)}\n`).join("")}`;
     } else {
-      const [section, name] = key.split(".");
+      const [section, name] = path.split(".");
       (sections[section] ??= []).push(`${name} = ${literal(value)}\n`);
     }
   }

@@ -221,8 +221,8 @@ Test(console, second_broker_of_the_same_name_is_refused)
     cr_assert_eq(access(path, F_OK), 0);
 }
 
-/* The client blocks: it runs in a child. */
-static int ask_from_child(const char *answer, char *printed, size_t capacity)
+/* The client blocks: it runs in a child, whose output comes from *printed. */
+static pid_t ask_begin(int *printed)
 {
     int fds[2];
     cr_assert_eq(pipe(fds), 0);
@@ -231,25 +231,42 @@ static int ask_from_child(const char *answer, char *printed, size_t capacity)
         struct rc_err err;
         FILE *out = fdopen(fds[1], "w");
         close(fds[0]);
-        const int fd = rc_client_connect(path, &err);
-        const int code = fd < 0 ? fd : rc_client_ask(fd, "status", out, &err);
+        const int code = rc_client_ask(path, "status", out, &err);
         fflush(out);
         _exit(-code);
     }
     close(fds[1]);
-    while (requests == 0) {
+    *printed = fds[0];
+    return pid;
+}
+
+static int ask_end(pid_t pid, int from, char *printed, size_t capacity)
+{
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    const ssize_t bytes = read(from, printed, capacity - 1);
+    printed[bytes > 0 ? bytes : 0] = '\0';
+    close(from);
+    return -WEXITSTATUS(status);
+}
+
+static void serve_until(unsigned count)
+{
+    while (requests < count) {
         rc_console_serve(&console, 1000);
     }
+}
+
+static int ask_from_child(const char *answer, char *printed, size_t capacity)
+{
+    int from;
+    const pid_t pid = ask_begin(&from);
+    serve_until(1);
     if (answer != NULL) {
         rc_console_write(&console, last_handle, answer, strlen(answer));
     }
     rc_console_finish(&console, last_handle, 1000);
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    const ssize_t bytes = read(fds[0], printed, capacity - 1);
-    printed[bytes > 0 ? bytes : 0] = '\0';
-    close(fds[0]);
-    return -WEXITSTATUS(status);
+    return ask_end(pid, from, printed, capacity);
 }
 
 Test(console, client_prints_what_follows_the_verdict)
@@ -270,6 +287,53 @@ Test(console, client_tells_a_missing_answer)
 {
     char printed[128];
     cr_assert_eq(ask_from_child(NULL, printed, sizeof(printed)), -EPIPE);
+}
+
+Test(console, client_waits_as_long_as_the_broker_lives)
+{
+    char printed[128];
+    int from;
+    const pid_t pid = ask_begin(&from);
+    serve_until(1);
+    const uint32_t handle = last_handle;
+    rc_console_write(&console, handle, "ok\nbegun\n", 9);
+    serve_until(2);
+    cr_assert_str_eq(last_request, "version");
+    rc_console_write(&console, last_handle, "ok\n1\n", 5);
+    rc_console_finish(&console, last_handle, 1000);
+    rc_console_write(&console, handle, "ended\n", 6);
+    rc_console_finish(&console, handle, 1000);
+    cr_assert_eq(ask_end(pid, from, printed, sizeof(printed)), 0);
+    cr_assert_str_eq(printed, "begun\nended\n");
+}
+
+/* Whether it has taken the request, begun to answer, or not even accepts. */
+Test(console, client_gives_a_broker_up_that_hangs)
+{
+    char printed[128];
+    int from[2];
+    pid_t pids[2];
+    pids[0] = ask_begin(&from[0]);
+    serve_until(1);
+    rc_console_write(&console, last_handle, "ok\nbegun\n", 9);
+    pids[1] = ask_begin(&from[1]);
+    cr_assert_eq(ask_end(pids[0], from[0], printed, sizeof(printed)), -ETIMEDOUT);
+    cr_assert_str_eq(printed, "begun\n");
+    cr_assert_eq(ask_end(pids[1], from[1], printed, sizeof(printed)), -ETIMEDOUT);
+    int fds[1024];
+    int count = 0;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    do {
+        cr_assert_lt(count, 1024);
+        fds[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    } while (connect(fds[count++], (const struct sockaddr *)&address, sizeof(address)) == 0);
+    cr_assert_eq(errno, EAGAIN);
+    pids[0] = ask_begin(&from[0]);
+    cr_assert_eq(ask_end(pids[0], from[0], printed, sizeof(printed)), -ETIMEDOUT);
+    while (count > 0) {
+        close(fds[--count]);
+    }
 }
 
 Test(console_path, configured_path_wins)

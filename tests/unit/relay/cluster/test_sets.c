@@ -8,6 +8,7 @@ static struct rc_config config;
 static struct rc_metrics metrics;
 static struct rc_entries entries;
 static struct rc_subscription_sets sets;
+static struct rc_interest interest;
 static const struct rc_client_ref client = {.random = 7, .slot = 3, .worker = 1};
 static const struct rc_client_ref other = {.random = 8, .slot = 4, .worker = 0};
 
@@ -29,11 +30,13 @@ static void open_all(void)
     (void)snprintf(prices->subscription_set.text, sizeof(prices->subscription_set.text), "{name}");
     cr_assert_eq(rc_entries_open(&entries, NULL, &fake.timers, &metrics, "a", &ops), 0);
     rc_subscription_sets_open(&sets, &entries, &config, "a", 1);
+    cr_assert_eq(rc_interest_open(&interest, 100), 0);
     fake.up = true;
 }
 
 static void close_all(void)
 {
+    rc_interest_close(&interest);
     rc_entries_close(&entries);
 }
 
@@ -57,6 +60,11 @@ static void expect_name(const char *channel, const char *name)
     cr_assert(rc_span_equal(rc_span_of(out, bytes), rc_span_text(name)), "%s: %.*s", channel, (int)bytes, out);
 }
 
+static void reconfigure(void)
+{
+    rc_subscription_sets_configure(&sets, &config, &interest);
+}
+
 Test(subscription_sets, names)
 {
     expect_name("BTC", "csubs:BTC");
@@ -67,11 +75,11 @@ Test(subscription_sets, names)
     sets.mode = RC_SUBSCRIPTION_SETS_INSTANCES;
     expect_name("prices:BTC", "isubs-instances:BTC");
     config.namespaces[1].subscription_set.text[0] = '\0';
-    rc_subscription_sets_configure(&sets, &config);
+    reconfigure();
     expect_name("prices:BTC", "");
     memset(config.namespaces[1].subscription_set.text, 'x', 250);
     strcpy(config.namespaces[1].subscription_set.text + 200, "{channel}{channel}{channel}");
-    rc_subscription_sets_configure(&sets, &config);
+    reconfigure();
     expect_name("prices:0123456789012345678901234567890123456789012345678901234567890123456789", "");
 }
 
@@ -264,5 +272,59 @@ Test(subscription_sets, instances_mode_has_one_member)
     flush();
     fake_integer("SREM subs-instances:BTC a", 1);
     fake_integer("SREM ws:", 1);
+    cr_assert_eq(entries.count, 0);
+}
+
+static void want(const char *channel)
+{
+    const uint32_t bytes = (uint32_t)strlen(channel);
+    cr_assert_eq(rc_interest_add(&interest, rc_channel_hash(channel, bytes), channel, bytes, 0), RC_INTEREST_EDGE);
+    rc_subscription_sets_interest(&sets, rc_span_text(channel), true);
+    flush();
+}
+
+/* Another name by a reload: what stood under the old one goes, and only where it has changed. */
+Test(subscription_sets, a_reload_renames_sets_of_instances)
+{
+    static struct rc_config next, none, gone;
+    sets.mode = RC_SUBSCRIPTION_SETS_INSTANCES;
+    rc_entries_registered(&entries, true);
+    want("prices:BTC");
+    want("plain");
+    for (int i = 0; i < 2; i++) {
+        fake_integer("SADD ws:instance:a:index isubs-instances:", 1);
+        fake_integer("SADD subs-instances:", 1);
+    }
+    next = config;
+    (void)snprintf(next.namespaces[1].subscription_set.text, sizeof(next.namespaces[1].subscription_set.text),
+                   "p-{name}");
+    rc_subscription_sets_configure(&sets, &next, &interest);
+    flush();
+    fake_integer("SREM subs-instances:BTC a", 1);
+    fake_integer("SADD ws:instance:a:index isubs-instances:p-BTC", 1);
+    fake_integer("SADD subs-instances:p-BTC a", 1);
+    flush();
+    fake_integer("SREM ws:instance:a:index isubs-instances:BTC", 1);
+    cr_assert(rc_entries_settled(&entries));
+    /* No set any more; then the namespace is gone, and the channel in `default`. */
+    none = config;
+    none.namespaces[1].subscription_set.text[0] = '\0';
+    rc_subscription_sets_configure(&sets, &none, &interest);
+    flush();
+    fake_integer("SREM subs-instances:p-BTC a", 1);
+    flush();
+    fake_integer("SREM ws:instance:a:index isubs-instances:p-BTC", 1);
+    gone = config;
+    gone.namespace_count = 1;
+    rc_subscription_sets_configure(&sets, &gone, &interest);
+    rc_subscription_sets_interest(&sets, RC_SPAN("prices:BTC"), false);
+    rc_subscription_sets_interest(&sets, RC_SPAN("plain"), false);
+    flush();
+    cr_assert_eq(fake.count, 1, "what was never written need not go");
+    while (fake.count > 0) {
+        fake_integer("", 1);
+        flush();
+    }
+    cr_assert(rc_entries_settled(&entries));
     cr_assert_eq(entries.count, 0);
 }

@@ -2,63 +2,24 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/records/query.h"
-#include "tests/support/hub_rig.h"
-#include "worker/client/client.h"
+#include "tests/support/client_rig.h"
 
-#define RING_BYTES 65536u
-
-static struct {
-    struct hub_rig rig;
-    struct rc_uplink uplink;
-    struct rc_asks asks;
-    struct rc_clients clients; /* nothing of it but whom it knows */
-    struct rc_uplink_handlers handlers;
-    struct rc_port *port;
-    struct rc_port_view view;
-    struct rc_ring up; /* consumer */
-    int bell_fd;
-    uint32_t slot;
-} b;
+static struct client_rig c;
+static uint32_t slot;
 
 static void open_all(void)
 {
-    struct rc_err err = {0};
-    hub_rig_open(&b.rig, &(struct hub_rig_options){.slots = 8});
-    b.clients = (struct rc_clients){.truth = &b.rig.truth,
-                                    .io = &b.rig.io,
-                                    .hub = &b.rig.hub,
-                                    .uplink = &b.uplink,
-                                    .asks = &b.asks,
-                                    .metrics = b.rig.metrics};
-    b.handlers = rc_clients_uplink_handlers(&b.clients);
-    RC_ASSERT(posix_memalign((void **)&b.port, 4096, rc_port_bytes(RING_BYTES, RING_BYTES)) == 0);
-    memset(b.port, 0, rc_port_bytes(RING_BYTES, RING_BYTES));
-    b.view = (struct rc_port_view){.shared = b.port, .ring_bytes = RING_BYTES, .overflow_bytes = RING_BYTES};
-    atomic_store(&b.rig.shared->core.workers[0].generation, 1);
-    atomic_store(&b.rig.shared->core.relay.generation, 1);
-    b.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    RC_ASSERT(rc_uplink_open(&b.uplink, b.rig.control, &b.view, &b.rig.truth, b.rig.metrics, 0, b.bell_fd, &b.handlers,
-                             &err) == 0);
-    rc_asks_open(&b.asks, b.rig.control, b.rig.metrics, &b.rig.io.now_ns);
-    RC_ASSERT(rc_ring_attach_consumer(&b.up, &b.port->pairs[1].up, rc_port_data(&b.view, 1, RC_PORT_UP), RING_BYTES) ==
-              0);
-    b.slot = hub_rig_connect(&b.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    client_rig_open(&c, 8);
+    slot = hub_rig_connect(&c.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
 }
 
 static void close_all(void)
 {
-    rc_asks_close(&b.asks);
-    rc_uplink_close(&b.uplink);
-    hub_rig_close(&b.rig);
-    free(b.port);
-    close(b.bell_fd);
+    client_rig_close(&c);
 }
 
 TestSuite(presence, .init = open_all, .fini = close_all);
@@ -67,16 +28,16 @@ static void expect(const char *part)
 {
     uint8_t opcode;
     struct rc_span payload;
-    hub_rig_drain(&b.rig);
-    cr_assert(hub_rig_frame(&b.rig, b.slot, &opcode, &payload), "no %s", part);
+    hub_rig_drain(&c.rig);
+    cr_assert(hub_rig_frame(&c.rig, slot, &opcode, &payload), "no %s", part);
     cr_assert(memmem(payload.bytes, payload.count, part, strlen(part)) != NULL, "%.*s instead of %s",
               (int)payload.count, (const char *)payload.bytes, part);
 }
 
 static void expect_nothing(void)
 {
-    hub_rig_drain(&b.rig);
-    cr_assert_eq(b.rig.peers[b.slot].count, 0);
+    hub_rig_drain(&c.rig);
+    cr_assert_eq(c.rig.peers[slot].count, 0);
 }
 
 /* The token with which the relay was asked. */
@@ -84,14 +45,10 @@ static uint64_t ask(void)
 {
     struct rc_envelope_view view;
     uint32_t type;
-    uint32_t bytes;
-    const void *record;
-    cr_assert_eq(rc_client_ask_presence(&b.clients, b.slot, RC_SPAN("c"), 10, RC_SPAN("7")), 0);
-    cr_assert_eq(rc_ring_next(&b.up, &type, &record, &bytes), 1);
+    cr_assert_eq(rc_client_ask_presence(&c.clients, slot, RC_SPAN("c"), 10, RC_SPAN("7")), 0);
+    cr_assert(client_rig_up(&c, &type, &view));
     cr_assert_eq(type, RC_UP_QUERY);
-    cr_assert_eq(rc_envelope_read(&view, record, bytes), 0);
-    cr_assert(view.head.origin.random == rc_truth_client(&b.rig.truth, b.slot)->random && view.request_id[0] == '7');
-    rc_ring_release(&b.up);
+    cr_assert(view.head.origin.random == rc_truth_client(&c.rig.truth, slot)->random && view.request_id[0] == '7');
     return view.head.token;
 }
 
@@ -99,7 +56,7 @@ static void answer(uint64_t token, uint16_t code, const void *data, uint32_t byt
 {
     const struct rc_envelope_view view = {
         .head = {.token = token, .channel_bytes = 1, .code = code, .data_bytes = bytes}, .channel = "c", .data = data};
-    b.handlers.answered(b.handlers.context, RC_DOWN_QUERY, &view);
+    c.handlers.answered(c.handlers.context, RC_DOWN_QUERY, &view);
 }
 
 Test(presence, is_answered_once_and_only_if_it_makes_sense)
@@ -134,10 +91,10 @@ Test(presence, who_does_not_read_gets_no_more_lists)
     static uint8_t much[65536];
     uint8_t opcode;
     struct rc_span payload;
-    cr_assert_eq(rc_hub_reply_frame(&b.rig.hub, b.slot, 2, much, sizeof(much)), 0);
+    cr_assert_eq(rc_hub_reply_frame(&c.rig.hub, slot, 2, much, sizeof(much)), 0);
     answer(ask(), 0, &head, sizeof(head));
-    hub_rig_drain(&b.rig);
-    cr_assert(hub_rig_frame(&b.rig, b.slot, &opcode, &payload) && payload.count == sizeof(much));
+    hub_rig_drain(&c.rig);
+    cr_assert(hub_rig_frame(&c.rig, slot, &opcode, &payload) && payload.count == sizeof(much));
     expect("\"code\":429");
     answer(ask(), 0, &head, sizeof(head));
     expect("\"type\":\"presence\"");
@@ -147,17 +104,17 @@ Test(presence, who_gets_no_answer_is_told_so)
 {
     static const struct rc_query_answer head = {.clients = 3};
     const uint64_t token = ask();
-    atomic_fetch_add(&b.rig.shared->core.relay.generation, 1);
-    rc_asks_expire(&b.asks);
+    atomic_fetch_add(&c.rig.shared->core.relay.generation, 1);
+    rc_asks_expire(&c.asks);
     expect("\"code\":503");
     answer(token, 0, &head, sizeof(head));
     expect_nothing();
     (void)ask();
-    b.rig.io.now_ns += 2900 * UINT64_C(1000000);
-    rc_asks_expire(&b.asks);
+    c.rig.io.now_ns += 2900 * UINT64_C(1000000);
+    rc_asks_expire(&c.asks);
     expect_nothing();
-    b.rig.io.now_ns += 3100 * UINT64_C(1000000); /* draining has set it right */
-    rc_asks_expire(&b.asks);
+    c.rig.io.now_ns += 3100 * UINT64_C(1000000); /* draining has set it right */
+    rc_asks_expire(&c.asks);
     expect("\"code\":503");
     expect_nothing();
 }
@@ -168,21 +125,55 @@ Test(presence, of_a_client_that_is_gone_nobody_is_told)
     static const struct rc_query_answer head = {.clients = 3};
     const uint64_t token = ask();
     (void)ask();
-    rc_truth_client(&b.rig.truth, b.slot)->random ^= 1;
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
     answer(token, 0, &head, sizeof(head));
-    b.rig.io.now_ns += 5000 * UINT64_C(1000000);
-    rc_asks_expire(&b.asks);
+    c.rig.io.now_ns += 5000 * UINT64_C(1000000);
+    rc_asks_expire(&c.asks);
     expect_nothing();
-    rc_truth_client(&b.rig.truth, b.slot)->random ^= 1;
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
 }
 
 Test(presence, a_full_ring_leaves_no_question_behind)
 {
     int rc;
     uint32_t asked = 0;
-    while ((rc = rc_client_ask_presence(&b.clients, b.slot, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
+    while ((rc = rc_client_ask_presence(&c.clients, slot, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
         asked++;
     }
     cr_assert(rc == -EAGAIN || rc == -ENOBUFS);
-    cr_assert_eq(b.asks.counts[RC_ASK_CLIENT], asked);
+    cr_assert_eq(c.asks.counts[RC_ASK_CLIENT], asked);
+}
+
+/* Questions until the share of all clients is used up; how many. The relay takes them and does not answer. */
+static uint32_t ask_all(uint32_t client)
+{
+    struct rc_envelope_view view;
+    uint32_t type;
+    uint32_t asked = 0;
+    int rc;
+    while ((rc = rc_client_ask_presence(&c.clients, client, RC_SPAN("c"), 10, RC_SPAN("7"))) == 0) {
+        asked++;
+        cr_assert(client_rig_up(&c, &type, &view));
+    }
+    cr_assert_eq(rc, -ENOBUFS);
+    return asked;
+}
+
+Test(presence, clients_that_are_gone_keep_nobody_from_asking)
+{
+    const uint32_t other = hub_rig_connect(&c.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    struct rc_envelope_view view;
+    uint32_t type;
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("8")), 0);
+    cr_assert(client_rig_up(&c, &type, &view));
+    cr_assert_eq(ask_all(slot), RC_ASKS_OF_KIND_MAX - 1);
+    cr_assert_eq(rc_metric_get(c.rig.metrics, RC_METRIC_ASKS_FULL), 1);
+    /* One that asks for nothing else has the table looked through once in a while, not every time. */
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("9")), -ENOBUFS);
+    c.rig.io.now_ns += 100 * UINT64_C(1000000);
+    cr_assert_eq(rc_client_ask_presence(&c.clients, other, RC_SPAN("c"), 10, RC_SPAN("9")), 0);
+    cr_assert_eq(c.asks.counts[RC_ASK_CLIENT], 2, "the one who is here still wants to know");
+    cr_assert_eq(rc_metric_get(c.rig.metrics, RC_METRIC_ASKS_FULL), 2);
+    rc_truth_client(&c.rig.truth, slot)->random ^= 1;
 }

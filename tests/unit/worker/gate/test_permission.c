@@ -1,8 +1,6 @@
 /* Who may do what: every kind of `who`, and the names that are the server's. */
 #include <criterion/criterion.h>
 
-#include <string.h>
-
 #include "worker/gate/permission.h"
 
 #define NOBODY ((struct rc_span){0})
@@ -41,30 +39,4 @@ Test(permission, who)
     }
     cr_assert_not(rc_permission_allows(RC_WHO_OWNER, RC_SPAN("u"), NOBODY));
     cr_assert_not(rc_permission_allows(RC_WHO_USER, NOBODY, NOBODY));
-}
-
-Test(permission, namespaces_decide_and_reserved_names_never_open)
-{
-    static struct rc_config config;
-    rc_config_defaults(&config);
-    config.namespaces[0].subscribe = RC_WHO_ANYONE;
-    config.namespaces[0].publish = RC_WHO_NONE;
-    config.namespaces[1] = config.namespaces[0];
-    strcpy(config.namespaces[1].name, "box");
-    config.namespaces[1].name_bytes = 3;
-    config.namespaces[1].subscribe = RC_WHO_OWNER;
-    config.namespaces[1].publish = RC_WHO_ANYONE;
-    config.namespace_count = 2;
-    cr_assert(rc_permission_subscribe(&config, NOBODY, RC_SPAN("news")));
-    cr_assert(rc_permission_subscribe(&config, NOBODY, RC_SPAN("boxes:7")));
-    cr_assert_not(rc_permission_publish(&config, RC_SPAN("u"), RC_SPAN("news")));
-    cr_assert_not(rc_permission_subscribe(&config, RC_SPAN("u"), RC_SPAN("box:v")));
-    cr_assert(rc_permission_subscribe(&config, RC_SPAN("u"), RC_SPAN("box:u")));
-    cr_assert(rc_permission_publish(&config, NOBODY, RC_SPAN("box:v")));
-    cr_assert(rc_permission_subscribe(&config, NOBODY, RC_SPAN("box")), "a name without a colon is in `default`");
-    config.namespaces[0].publish = RC_WHO_ANYONE;
-    cr_assert_not(rc_permission_subscribe(&config, RC_SPAN("u"), RC_SPAN("*")));
-    cr_assert_not(rc_permission_publish(&config, RC_SPAN("u"), RC_SPAN("*")));
-    cr_assert_not(rc_permission_subscribe(&config, RC_SPAN("u"), RC_SPAN("user:u")));
-    cr_assert_not(rc_permission_publish(&config, RC_SPAN("u"), RC_SPAN("user:u")));
 }

@@ -1,0 +1,92 @@
+/* The two documents of counters: each counter of workers and relay where it belongs. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/client_rig.h"
+#include "worker/api/api.h"
+
+static struct client_rig c;
+static struct rc_api api;
+static uint32_t caller; /* a socket that speaks HTTP */
+static int caller_fd;
+
+static void open_all(void)
+{
+    client_rig_open(&c, 8);
+    c.rig.config->http.api_keys.count = 1;
+    strcpy(c.rig.config->http.api_keys.items[0].text, "k");
+    rc_api_open(&api, &c.clients);
+    caller = hub_rig_socket(&c.rig, HUB_RIG_UNIX, 0, &caller_fd);
+    /* Every counter is its number and 1000; of the relay and 5000. */
+    for (uint32_t i = 0; i < RC_METRIC_COUNT; i++) {
+        rc_metric_set(c.rig.metrics, i, 1000 + i);
+        rc_metric_set(&c.rig.shared->relay.report.metrics, i, 5000 + i);
+    }
+}
+
+static void close_all(void)
+{
+    rc_metric_set(c.rig.metrics, RC_METRIC_BEHIND, 0); /* the rig's check counts it */
+    rc_socket_terminated(&c.clients, caller);
+    rc_api_close(&api);
+    client_rig_close(&c);
+    (void)close(caller_fd);
+}
+
+TestSuite(api_stats, .init = open_all, .fini = close_all);
+
+/* `*at` must begin with `name`, then the number. */
+static void expect(const char **at, const char *name, uint64_t value)
+{
+    char text[64];
+    const int count = snprintf(text, sizeof(text), "%s%llu", name, (unsigned long long)value);
+    cr_assert_eq(strncmp(*at, text, (size_t)count), 0, "%s instead of %s", *at, text);
+    *at += count;
+}
+
+Test(api_stats, each_counter_stands_where_it_belongs)
+{
+    static const char request[] = "GET /api/stats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n";
+    char answer[8192];
+    rc_socket_received(&c.clients, caller, (uint8_t *)request, sizeof(request) - 1);
+    hub_rig_drain(&c.rig);
+    const ssize_t count = recv(caller_fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+    cr_assert_gt(count, 0);
+    answer[count] = '\0';
+    const char *at = strstr(answer, ",\"connections\"");
+    cr_assert(at != NULL, "%s", answer);
+    expect(&at, ",\"connections\":{\"total\":", 1000 + RC_METRIC_CONNECTIONS);
+    expect(&at, ",\"users\":", 1000 + RC_METRIC_USERS);
+    expect(&at, "},\"users\":", 5000 + RC_METRIC_INTEREST_USERS);
+    expect(&at, ",\"subscriptions\":", 1000 + RC_METRIC_SUBSCRIPTIONS);
+    expect(&at, ",\"channels\":", 5000 + RC_METRIC_INTEREST_CHANNELS);
+    expect(&at, ",\"messages\":{\"received\":", 1000 + RC_METRIC_FRAMES_IN);
+    expect(&at, ",\"published\":", 1000 + RC_METRIC_PUBLISHES);
+    expect(&at, ",\"broadcast\":", 1000 + RC_METRIC_BROADCASTS);
+    expect(&at, ",\"direct\":", 1000 + RC_METRIC_DIRECTS);
+    expect(&at, ",\"api\":", 1000 + RC_METRIC_API_MESSAGES);
+    expect(&at, ",\"delivered\":", 1000 + RC_METRIC_DELIVERIES);
+    expect(&at, ",\"failed\":", 6000 + 2 * RC_METRIC_FAILED_DELIVERIES);
+    expect(&at, "},\"bytes\":{\"received\":", 1000 + RC_METRIC_BYTES_IN);
+    cr_assert(strncmp(at, ",\"sent\":", 8) == 0 && strstr(at, "},\"latency_ms\":{\"p50\":") != NULL, "%s", at);
+}
+
+Test(api_stats, metrics_as_json)
+{
+    struct rc_text text = {0};
+    cr_assert_eq(rc_api_metrics_json(&api, &text), 0);
+    const char *at = (const char *)text.bytes;
+    expect(&at, "{\"websocket\":{\"totalConnections\":", 1000 + RC_METRIC_CONNECTIONS);
+    expect(&at, ",\"userConnections\":", 1000 + RC_METRIC_USERS);
+    expect(&at, ",\"uniqueUsers\":", 5000 + RC_METRIC_INTEREST_USERS);
+    expect(&at, ",\"subscriptions\":{\"total\":", 1000 + RC_METRIC_SUBSCRIPTIONS);
+    expect(&at, ",\"channels\":", 5000 + RC_METRIC_INTEREST_CHANNELS);
+    expect(&at, "},\"events\":{\"received\":", 1000 + RC_METRIC_FRAMES_IN);
+    expect(&at, ",\"emitted\":", 1000 + RC_METRIC_DELIVERIES);
+    cr_assert_eq(strncmp(at, "}},\"performance\":{\"latency\":{\"p50\":", 34), 0, "%s", at);
+    rc_text_free(&text);
+}

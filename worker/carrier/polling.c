@@ -1,0 +1,465 @@
+/* polling: see polling.h. */
+#include "worker/carrier/polling.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/check.h"
+#include "common/config/socketio.h"
+#include "worker/http/upgrade.h"
+
+#define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
+#define QUERY_VALUE_MAX 64u
+
+static struct rc_engines *engines_of(const struct rc_exchange *exchange)
+{
+    const struct rc_clients *clients = exchange->exchanges->ops.context;
+    return clients->engine.context;
+}
+
+static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
+{
+    return rc_truth_engine(engines->clients->truth, client);
+}
+
+/* --- errors ---------------------------------------------------------------------------------------------------------- */
+
+/* As engine.io says it: {"code":…,"message":…}, and to who wanted to upgrade the message alone. */
+static void refuse(struct rc_exchange *exchange, enum rc_eio_error error, bool upgrade)
+{
+    char text[RC_EIO_ERROR_BYTES_MAX];
+    const char *message = rc_eio_error_message(error);
+    const size_t bytes = upgrade ? strlen(message) : rc_eio_error_write(text, sizeof(text), error);
+    exchange->keep_alive &= !upgrade;
+    rc_exchange_answer(exchange,
+                       &(struct rc_exchange_answer){.status = error == RC_EIO_FORBIDDEN ? 403 : 400,
+                                                    .content_type = upgrade ? "text/html" : "application/json",
+                                                    .body = upgrade ? message : text,
+                                                    .body_bytes = bytes});
+}
+
+/* --- what is asked for ----------------------------------------------------------------------------------------------- */
+
+/* -1: there is none; a value that is too long is cut off, which no valid one is. */
+static int query_value(const struct rc_exchange *exchange, const char *name, char out[QUERY_VALUE_MAX + 1])
+{
+    const int bytes = rc_http_query_find(exchange->request->query, name, out, QUERY_VALUE_MAX);
+    out[bytes > 0 ? bytes : 0] = '\0';
+    return bytes;
+}
+
+bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchange, bool upgrade,
+                          struct rc_engine_query *query)
+{
+    const struct rc_config_socketio *settings = &engines->clients->config->socketio;
+    char transport[QUERY_VALUE_MAX + 1];
+    char sid[QUERY_VALUE_MAX + 1];
+    char revision[QUERY_VALUE_MAX + 1];
+    *query = (struct rc_engine_query){0};
+    if (query_value(exchange, "transport", transport) <= 0 || !rc_config_transport_allowed(settings, transport)) {
+        refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
+        return false;
+    }
+    query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
+    const int sid_bytes = query_value(exchange, "sid", sid);
+    query->has_sid = sid_bytes > 0;
+    if (query->has_sid) {
+        query->session = rc_engine_find(engines, rc_span_of(sid, (size_t)sid_bytes), &query->sid, &query->known);
+        if (upgrade != query->websocket) {
+            refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
+            return false;
+        }
+        if (query->session == 0) {
+            refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
+            return false;
+        }
+        return true;
+    }
+    if (exchange->request->method != RC_HTTP_GET) {
+        refuse(exchange, RC_EIO_BAD_HANDSHAKE_METHOD, upgrade);
+        return false;
+    }
+    if (upgrade != query->websocket) {
+        refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
+        return false;
+    }
+    if (query_value(exchange, "EIO", revision) != 1 || revision[0] != '4') {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED, 1);
+        refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
+        return false;
+    }
+    return true;
+}
+
+/* --- a session's requests -------------------------------------------------------------------------------------------- */
+
+/* The exchange of a socket that the session names; NULL: it is not its any more. */
+static struct rc_exchange *exchange_at(const struct rc_engines *engines, uint32_t socket_and_one)
+{
+    return socket_and_one == 0 ? NULL : rc_exchange_of(&engines->clients->exchanges, socket_and_one - 1);
+}
+
+/* Which session a waiting request is of. */
+static uint32_t session_of(const struct rc_exchange *exchange)
+{
+    return (uint32_t)(uintptr_t)exchange->context;
+}
+
+static void answer_text(struct rc_exchange *exchange, const char *type, const void *body, size_t count)
+{
+    rc_exchange_answer(
+        exchange, &(struct rc_exchange_answer){.status = 200, .content_type = type, .body = body, .body_bytes = count});
+}
+
+#define PAYLOAD_TYPE "text/plain; charset=UTF-8"
+
+/* The GET of a session is over, however. */
+static void poll_over(struct rc_engines *engines, uint32_t client)
+{
+    engine_of(engines, client)->poll = 0;
+    rc_truth_client(engines->clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_POLLED;
+}
+
+static void poll_answer(void *context, uint32_t client, const uint8_t *payload, size_t count)
+{
+    const struct rc_polling *polling = context;
+    struct rc_exchange *exchange = exchange_at(polling->engines, engine_of(polling->engines, client)->poll);
+    RC_ASSERT(exchange != NULL);
+    poll_over(polling->engines, client);
+    answer_text(exchange, PAYLOAD_TYPE, payload, count);
+}
+
+/* A GET beside a probe has waited long enough. */
+static void poll_expired(struct rc_exchange *exchange)
+{
+    static const char noop[] = {RC_EIO_NOOP};
+    poll_over(engines_of(exchange), session_of(exchange));
+    answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
+}
+
+/* Who gives its GET or POST up gives up the session. */
+static void poll_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct rc_engines *engines = engines_of(exchange);
+    const uint32_t client = session_of(exchange);
+    if (status == 0 && engine_of(engines, client)->poll == exchange->connection + 1) {
+        poll_over(engines, client);
+        rc_client_end(engines->clients, client);
+    }
+}
+
+static const struct rc_exchange_user poll_user = {.expired = poll_expired, .ended = poll_ended};
+
+static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_engine *engine = engine_of(engines, client);
+    if (engine->poll != 0) {
+        rc_client_end(clients, client);
+        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        return;
+    }
+    exchange->user = &poll_user;
+    exchange->context = (void *)(uintptr_t)client;
+    const bool probed = engine->other != 0 && (engine_of(engines, engine->other)->flags & RC_ENGINE_PROBED) != 0;
+    if (rc_exchange_wait(exchange, probed ? POLL_UPGRADING_MS : 0) < 0) {
+        exchange->user = NULL;
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    engine->poll = exchange->connection + 1;
+    rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_POLLED;
+    rc_hub_touch(clients->hub, client);
+}
+
+/* --- POST ------------------------------------------------------------------------------------------------------------ */
+
+/* A POST whose packets are carried out. Owned by its exchange. */
+struct post {
+    struct rc_engines *engines;    /* borrowed */
+    uint32_t client;               /* the session; 0: it has ended */
+    uint32_t done;                 /* of the running packet */
+    struct rc_eio_payload payload; /* what follows the running packet */
+    struct rc_eio_packet packet;   /* the running one */
+    bool running;                  /* there is one */
+    bool inside;                   /* its packets are being carried out just now */
+};
+
+static void post_free(struct rc_exchange *exchange)
+{
+    struct post *post = exchange->context;
+    exchange->context = NULL;
+    free(post);
+}
+
+/* The POST is over: "ok", or 400 if its session has ended by it. */
+static void post_answer(struct rc_exchange *exchange)
+{
+    struct post *post = exchange->context;
+    const uint32_t client = post->client;
+    if (client == 0) {
+        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        return;
+    }
+    engine_of(post->engines, client)->post = 0;
+    post->client = 0;
+    answer_text(exchange, "text/html", "ok", 2);
+}
+
+/* What a client without a socket waits for before its next packet. */
+static bool post_must_wait(const struct rc_engines *engines, uint32_t client)
+{
+    return (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS) != 0;
+}
+
+static void post_go_on(struct rc_exchange *exchange)
+{
+    struct post *post = exchange->context;
+    struct rc_engines *engines = post->engines;
+    struct rc_clients *clients = engines->clients;
+    post->inside = true;
+    while (post->client != 0) {
+        if (post_must_wait(engines, post->client)) {
+            break;
+        }
+        if (!post->running) {
+            const int rc = rc_eio_payload_next(&post->payload, &post->packet);
+            if (rc == 0) {
+                post->inside = false;
+                post_answer(exchange);
+                return;
+            }
+            if (rc < 0) {
+                rc_engine_broken(engines, post->client, "a payload that is none");
+                break;
+            }
+            post->running = true;
+            post->done = 0;
+            rc_metric_add(clients->metrics, RC_METRIC_FRAMES_IN, 1);
+        }
+        const uint32_t client = post->client;
+        rc_truth_client(clients->truth, client)->active_ds = clients->io->now_ds;
+        if (rc_engine_packet(engines, client, post->packet.kind, post->packet.bytes, post->packet.count, &post->done) ==
+            RC_ENGINE_LATER) {
+            if (post->client != 0 && !post_must_wait(engines, client)) {
+                rc_waiters_add(&clients->uplink->waiters, exchange->connection);
+            }
+            break;
+        }
+        post->running = false;
+    }
+    post->inside = false;
+    if (post->client == 0) { /* it ended by what it sent */
+        post_answer(exchange);
+    } else if (exchange->state != RC_EXCHANGE_WAITING && rc_exchange_wait(exchange, 0) < 0) {
+        rc_client_end(clients, post->client);
+        post_answer(exchange);
+    }
+}
+
+static void post_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct post *post = exchange->context;
+    if (post->client != 0) {
+        engine_of(post->engines, post->client)->post = 0;
+        if (status == 0) { /* given up in the middle */
+            const uint32_t client = post->client;
+            post->client = 0;
+            rc_client_end(post->engines->clients, client);
+        }
+    }
+    post_free(exchange);
+}
+
+static void post_run(struct rc_exchange *exchange)
+{
+    struct post *post = exchange->context;
+    if (exchange->byte_count == 0) {
+        if (post->client != 0) {
+            rc_engine_broken(post->engines, post->client, "an empty payload");
+        }
+        post_answer(exchange);
+        return;
+    }
+    post->payload = rc_eio_payload_of(exchange->bytes, exchange->byte_count);
+    post_go_on(exchange);
+}
+
+static const struct rc_exchange_user post_user = {.run = post_run, .room = post_go_on, .ended = post_ended};
+
+static bool is_octets(const struct rc_http_request *request)
+{
+    static const char octets[] = "application/octet-stream";
+    uint32_t at = 0;
+    const struct rc_http_view *type = rc_http_header_next(request, "content-type", &at);
+    return type != NULL && type->bytes == sizeof(octets) - 1 && strncasecmp(type->text, octets, type->bytes) == 0;
+}
+
+static void polling_post(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
+{
+    struct rc_engine *engine = engine_of(engines, client);
+    if (engine->post != 0 || is_octets(exchange->request)) {
+        rc_client_end(engines->clients, client);
+        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        return;
+    }
+    struct post *post = calloc(1, sizeof(*post));
+    if (post == NULL) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503, .retry_after_s = 1});
+        return;
+    }
+    *post = (struct post){.engines = engines, .client = client};
+    engine->post = exchange->connection + 1;
+    exchange->body_bytes_max = engines->clients->config->socketio.max_payload_bytes;
+    if (rc_exchange_read(exchange, &post_user, post) < 0) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+    }
+}
+
+/* --- the session's end ----------------------------------------------------------------------------------------------- */
+
+static void polls_ended(void *context, uint32_t client, char last)
+{
+    const struct rc_polling *polling = context;
+    struct rc_engine *engine = engine_of(polling->engines, client);
+    struct rc_exchange *poll = exchange_at(polling->engines, engine->poll);
+    struct rc_exchange *post = exchange_at(polling->engines, engine->post);
+    engine->post = 0;
+    if (post != NULL) {
+        struct post *its = post->context;
+        its->client = 0;
+        if (post->state == RC_EXCHANGE_WAITING && !its->inside) {
+            post_answer(post);
+        }
+    }
+    poll_over(polling->engines, client);
+    if (poll != NULL) {
+        answer_text(poll, PAYLOAD_TYPE, &last, 1);
+    }
+}
+
+static void polls_resumed(void *context, uint32_t client)
+{
+    const struct rc_polling *polling = context;
+    const uint32_t post = engine_of(polling->engines, client)->post;
+    if (post != 0) {
+        rc_waiters_add(&polling->engines->clients->uplink->waiters, post - 1);
+    }
+}
+
+/* --- handshake ------------------------------------------------------------------------------------------------------- */
+
+/* A session counts in the limits of its address, whatever connections its requests come on. */
+static bool count_address(struct rc_clients *clients, const struct rc_exchange *exchange, bool *counted)
+{
+    *counted = false;
+    switch (rc_address_limit_add(&clients->addresses, &exchange->client)) {
+    case RC_ADDRESS_COUNTED:
+        *counted = true;
+        return true;
+    case RC_ADDRESS_ADMITTED:
+        return true;
+    case RC_ADDRESS_REFUSED_ADDRESS:
+    case RC_ADDRESS_REFUSED_NETWORK:
+    case RC_ADDRESS_REFUSED_MEMORY:
+        break;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
+    return false;
+}
+
+static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_arrival arrival;
+    uint32_t at = 0;
+    bool counted;
+    const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
+    if (!rc_arrival_begin(exchange, path, &arrival) ||
+        (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
+        return;
+    }
+    if (!count_address(clients, exchange, &counted)) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
+                                                                .retry_after_s = 10,
+                                                                .message = "too many connections from your address"});
+        return;
+    }
+    rc_arrival_identify(exchange, &arrival);
+    const uint32_t client =
+        rc_client_open(clients, (uint8_t)arrival.endpoint, rc_encoding_of(arrival.codec, RC_FRAMING_POLLING, 0),
+                       rc_span_of(arrival.user, arrival.user_bytes));
+    if (client == 0 || !rc_engine_begin(engines, client)) {
+        if (client != 0) {
+            rc_client_end(clients, client);
+        }
+        if (counted) {
+            rc_address_limit_remove(&clients->addresses, &exchange->client);
+        }
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
+        return;
+    }
+    struct rc_engine *engine = engine_of(engines, client);
+    engine->address = exchange->client;
+    engine->flags |= counted ? RC_ENGINE_COUNTED : 0u;
+    char packet[RC_ENGINE_OPEN_BYTES_MAX];
+    char cookie[400] = "";
+    const size_t bytes = rc_engine_open_packet(engines, client, packet);
+    const char *name = clients->config->socketio.cookie.text;
+    if (name[0] != '\0') {
+        char sid[RC_SID_BYTES];
+        const struct rc_client_ref ref = {
+            .random = engine->secret, .slot = client, .worker = (uint16_t)clients->worker};
+        rc_sid_write(sid, engines->instance, &ref);
+        (void)snprintf(cookie, sizeof(cookie), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
+                       (int)sizeof(sid), sid);
+    }
+    rc_arrival_greet(clients, client, &arrival);
+    rc_exchange_answer(
+        exchange,
+        &(struct rc_exchange_answer){
+            .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = cookie});
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------------- */
+
+static void polling_asked(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    struct rc_clients *clients = context;
+    struct rc_engines *engines = clients->engine.context;
+    struct rc_engine_query query;
+    char path[RC_ROUTE_PATH_BYTES_MAX];
+    (void)route;
+    if (!rc_engine_query_read(engines, exchange, false, &query)) {
+        return;
+    }
+    if (!query.has_sid) {
+        const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
+        RC_ASSERT(bytes > 0); /* it led here */
+        path[bytes] = '\0';
+        polling_handshake(engines, exchange, path);
+    } else if (rc_truth_client(clients->truth, query.session)->socket != RC_SOCKET_NONE) {
+        refuse(exchange, RC_EIO_BAD_REQUEST, false); /* a WebSocket carries it */
+    } else if (exchange->request->method == RC_HTTP_GET) {
+        polling_get(engines, exchange, query.session);
+    } else if (exchange->request->method == RC_HTTP_POST) {
+        polling_post(engines, exchange, query.session);
+    } else {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 500, .message = "GET or POST"});
+    }
+}
+
+void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines)
+{
+    static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
+    *polling = (struct rc_polling){.engines = engines};
+    engines->clients->polling = &route;
+    rc_engines_set_polls(
+        engines, &(struct rc_poll_ops){
+                     .context = polling, .answer = poll_answer, .ended = polls_ended, .resumed = polls_resumed});
+}

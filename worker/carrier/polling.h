@@ -1,0 +1,32 @@
+/*
+ * polling: HTTP long-polling (engine.io-protocol v4) as what carries a client: no socket is its own; a GET takes what there is for
+ * it, or waits until there is something, and a POST brings packets.
+ *
+ * Owned by the worker's main(), one thread. The requests are exchanges (worker/http/exchange.h), the sessions worker/engine's; a
+ * session knows the socket of its GET and of its POST (struct rc_engine), of which it may have one each at a time.
+ */
+#ifndef RC_WORKER_CARRIER_POLLING_H
+#define RC_WORKER_CARRIER_POLLING_H
+
+#include "worker/engine/engine.h"
+
+struct rc_polling {
+    struct rc_engines *engines; /* borrowed */
+};
+
+/* Wires itself to the sessions and to the routes of their clients. */
+void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines);
+
+/* What a request asks for by its query, after what engine.io verifies of every request. */
+struct rc_engine_query {
+    bool websocket; /* transport=websocket; else polling */
+    bool has_sid;
+    uint32_t session;  /* the session's client; 0: none of this worker, or no sid */
+    struct rc_sid sid; /* of a sid that is one */
+    bool known;        /* it is one */
+};
+/* False: the request was answered. `upgrade`: it wants to become a WebSocket. */
+bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchange, bool upgrade,
+                          struct rc_engine_query *query);
+
+#endif

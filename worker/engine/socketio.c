@@ -1,0 +1,455 @@
+/* socketio: namespaces, events and acknowledgements of Socket.IO sessions (socket.io-protocol v5). See engine.h. */
+#include "worker/engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/config/socketio.h"
+#include "common/records/args.h"
+#include "worker/engine/rules.h"
+#include "worker/proto/socketio.h"
+
+/* An event whose attachments are still to come, as it stands in engine->packet: this, its text, then bytes and size of each. */
+struct incomplete {
+    uint32_t text_bytes;
+    uint32_t bytes;  /* used of the block, this head included */
+    uint16_t wanted; /* attachments */
+    uint16_t got;
+    uint32_t pad;
+};
+
+static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
+{
+    return rc_truth_engine(engines->clients->truth, client);
+}
+
+/* --- namespaces ------------------------------------------------------------------------------------------------------ */
+
+static bool is_root(struct rc_span nsp)
+{
+    return nsp.count == 1;
+}
+
+/* Where a joined namespace stands in the list; its bytes when it does not. */
+static uint32_t find_namespace(const struct rc_engines *engines, const struct rc_engine *engine, struct rc_span nsp)
+{
+    const uint8_t *list =
+        engine->namespaces == 0 ? NULL : rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
+    uint32_t at = 0;
+    while (at < engine->namespaces_bytes && !rc_span_equal(rc_span_of(list + at + 1, list[at]), nsp)) {
+        at += 1u + list[at];
+    }
+    return at;
+}
+
+static bool has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    const struct rc_engine *engine = engine_of(engines, client);
+    return is_root(nsp) ? (engine->flags & RC_ENGINE_ROOT) != 0
+                        : find_namespace(engines, engine, nsp) < engine->namespaces_bytes;
+}
+
+/* -ENOMEM. */
+static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_engine *engine = engine_of(engines, client);
+    if (is_root(nsp)) {
+        engine->flags |= RC_ENGINE_ROOT;
+        return 0;
+    }
+    struct rc_heap *heap = &engines->clients->truth->heap;
+    const uint64_t need = engine->namespaces_bytes + 1u + nsp.count;
+    uint32_t capacity = engine->namespaces == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, engine->namespaces);
+    if (need > UINT16_MAX || (need > capacity && rc_socket_input_grow(engines->clients, &engine->namespaces, &capacity,
+                                                                      need, engine->namespaces_bytes) < 0)) {
+        return -ENOMEM;
+    }
+    uint8_t *list = rc_heap_at(heap, engine->namespaces);
+    list[engine->namespaces_bytes] = (uint8_t)nsp.count;
+    memcpy(list + engine->namespaces_bytes + 1, nsp.bytes, nsp.count);
+    engine->namespaces_bytes = (uint16_t)need;
+    return 0;
+}
+
+static void remove_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_engine *engine = engine_of(engines, client);
+    if (is_root(nsp)) {
+        engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
+        return;
+    }
+    uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
+    const uint32_t at = find_namespace(engines, engine, nsp);
+    const uint32_t bytes = 1u + list[at];
+    memmove(list + at, list + at + bytes, engine->namespaces_bytes - at - bytes);
+    engine->namespaces_bytes -= (uint16_t)bytes;
+    if (engine->namespaces_bytes == 0) {
+        rc_socket_input_free(engines->clients, &engine->namespaces);
+    }
+}
+
+/* Name of the channel in which everybody in a namespace is; valid until the next call. */
+static struct rc_span everybody_in(struct rc_span nsp)
+{
+    static char name[RC_CHANNEL_NAME_MAX];
+    const size_t bytes = rc_channel_of_room(name, sizeof(name), nsp, (struct rc_span){0});
+    RC_ASSERT(bytes > 0); /* RC_NSP_MAX leaves room */
+    return rc_span_of(name, bytes);
+}
+
+static void reply(struct rc_engines *engines, uint32_t client, const struct rc_event *event)
+{
+    if (rc_hub_reply_event(engines->clients->hub, client, event) < 0) {
+        rc_client_failed_memory(engines->clients, client);
+    }
+}
+
+void rc_socketio_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
+{
+    const struct rc_client_ref ref = {.random =
+                                          rc_sid_token(rc_truth_client(engines->clients->truth, client)->random, nsp),
+                                      .slot = client,
+                                      .worker = (uint16_t)engines->clients->worker};
+    rc_sid_write(out, engines->instance, &ref);
+}
+
+static void refuse_connect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span message)
+{
+    reply(engines, client,
+          &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR, .channel = everybody_in(nsp), .message = message});
+}
+
+/* What a socket hears from the start: everybody in its namespace; in "/" also "*" and its user. */
+static void join_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_clients *clients = engines->clients;
+    rc_client_join(clients, client, everybody_in(nsp));
+    if (!is_root(nsp)) {
+        return;
+    }
+    rc_client_join(clients, client, RC_SPAN("*"));
+    const struct rc_span user = rc_client_user(clients, client);
+    if (user.count > 0) {
+        char name[RC_CHANNEL_NAME_MAX];
+        RC_ASSERT(RC_USER_CHANNEL_HEAD_BYTES + user.count <= sizeof(name));
+        memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
+        memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
+        rc_client_join(clients, client, rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count));
+    }
+}
+
+/* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
+static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+                                     uint32_t *done)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_span nsp = operation->nsp;
+    if (*done == 0) {
+        if (!rc_config_nsp_allowed(&clients->config->socketio, nsp)) {
+            refuse_connect(engines, client, nsp, RC_SPAN("Invalid namespace"));
+            return RC_ENGINE_DONE;
+        }
+        if (has_joined(engines, client, nsp)) {
+            rc_engine_broken(engines, client, "a second CONNECT for a namespace");
+            return RC_ENGINE_DONE;
+        }
+        if (add_namespace(engines, client, nsp) < 0) {
+            rc_client_failed_memory(clients, client);
+            return RC_ENGINE_DONE;
+        }
+        char sid[RC_SID_BYTES];
+        struct rc_engine *engine = engine_of(engines, client);
+        engine->deadline_ds = 0;
+        rc_engine_schedule(engines, client);
+        rc_socketio_sid(engines, client, nsp, sid);
+        join_namespace(engines, client, nsp);
+        reply(engines, client,
+              &(struct rc_event){
+                  .type = RC_EVENT_CONNECTED, .channel = everybody_in(nsp), .data = rc_span_of(sid, sizeof(sid))});
+        if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+            return RC_ENGINE_DONE;
+        }
+        rc_client_await_join(clients, client);
+        *done = 1;
+    }
+    return rc_rules_life(engines, client, RC_RULES_CONNECT, nsp, operation->data, done);
+}
+
+/* The socket of a namespace is no more; the session stays. */
+static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_truth *truth = clients->truth;
+    uint32_t done = 0;
+    (void)rc_rules_life(engines, client, RC_RULES_DISCONNECT, nsp, (struct rc_span){0}, &done);
+    uint32_t next;
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
+        struct rc_span its;
+        struct rc_span room;
+        next = subscription->next;
+        (void)rc_channel_split(
+            rc_hub_name(clients->hub, rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel)),
+            &its, &room);
+        if (rc_span_equal(its, nsp)) {
+            rc_hub_unsubscribe(clients->hub, client, i);
+        }
+    }
+    if (is_root(nsp)) {
+        rc_hub_everybody_leave(clients->hub, client);
+    }
+    remove_namespace(engines, client, nsp);
+}
+
+/* Calls `what` for each joined namespace, "/" first. */
+static void each_namespace(struct rc_engines *engines, uint32_t client,
+                           void (*what)(struct rc_engines *engines, uint32_t client, struct rc_span nsp))
+{
+    const struct rc_engine *engine = engine_of(engines, client);
+    if (engine->flags & RC_ENGINE_ROOT) {
+        what(engines, client, RC_SPAN("/"));
+    }
+    for (uint32_t at = 0; at < engine->namespaces_bytes;) {
+        const uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
+        what(engines, client, rc_span_of(list + at + 1, list[at]));
+        at += 1u + list[at];
+    }
+}
+
+static void tell_disconnected(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    if (rc_truth_client(engines->clients->truth, client)->state == RC_CLIENT_OPEN) {
+        reply(engines, client, &(struct rc_event){.type = RC_EVENT_DISCONNECTED, .channel = everybody_in(nsp)});
+    }
+}
+
+void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
+{
+    each_namespace(engines, client, tell_disconnected);
+}
+
+static void run_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    uint32_t done = 0;
+    (void)rc_rules_life(engines, client, RC_RULES_DISCONNECT, nsp, (struct rc_span){0}, &done);
+}
+
+void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_engine *engine = engine_of(engines, client);
+    each_namespace(engines, client, run_disconnect);
+    engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
+    engine->namespaces_bytes = 0;
+    rc_socket_input_free(engines->clients, &engine->namespaces);
+    rc_socket_input_free(engines->clients, &engine->packet);
+    rc_socket_input_free(engines->clients, &engine->auth);
+}
+
+/* --- events ---------------------------------------------------------------------------------------------------------- */
+
+/* Room for `bytes` of an event's arguments. NULL: no memory. */
+static uint8_t *scratch_of(struct rc_engines *engines, size_t bytes)
+{
+    if (bytes > engines->scratch_capacity) {
+        uint8_t *larger = realloc(engines->scratch, bytes);
+        if (larger == NULL) {
+            return NULL;
+        }
+        engines->scratch = larger;
+        engines->scratch_capacity = bytes;
+    }
+    return engines->scratch;
+}
+
+/* The text parser's arguments, which begin behind their '[', and the attachments beside them as rc_args keeps them; count 0: no
+ * memory. */
+static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data, const struct incomplete *with)
+{
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    const uint32_t count = with == NULL ? 0 : with->wanted;
+    const uint8_t *at = with == NULL ? NULL : (const uint8_t *)(with + 1) + with->text_bytes;
+    size_t room = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t size;
+        memcpy(&size, at, sizeof(size));
+        attachments[i] = rc_span_of(at + sizeof(size), size);
+        at += sizeof(size) + size;
+        room += size;
+    }
+    uint8_t *buffer = scratch_of(engines, RC_ARGS_BEFORE_MAX + 1 + data.count + room);
+    if (buffer == NULL) {
+        return (struct rc_span){0};
+    }
+    uint8_t *json = buffer + RC_ARGS_BEFORE_MAX;
+    json[0] = '[';
+    memcpy(json + 1, data.bytes, data.count);
+    return rc_args_wrap(json, 1 + data.count, room, attachments, count);
+}
+
+/* An event, whole: its operation, and its attachments as rc_args keeps them. */
+static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t client, struct rc_operation *operation,
+                                   const struct incomplete *with, uint32_t *done)
+{
+    if (!has_joined(engines, client, operation->nsp)) {
+        rc_engine_broken(engines, client, "a packet for a namespace that it has not joined");
+        return RC_ENGINE_DONE;
+    }
+    if (operation->type == RC_OPERATION_ACK) {
+        return RC_ENGINE_DONE; /* nobody has asked */
+    }
+    struct rc_span args = operation->data;
+    if (operation->data_kind != RC_DATA_ARGS) {
+        const uint32_t count = with == NULL ? 0 : with->wanted;
+        if (count > 0 && rc_sio_placeholders_check(operation->data, count) < 0) {
+            rc_engine_broken(engines, client, "a placeholder without its attachment");
+            return RC_ENGINE_DONE;
+        }
+        args = whole_args(engines, operation->data, with);
+        if (args.count == 0) {
+            rc_client_failed_memory(engines->clients, client);
+            return RC_ENGINE_DONE;
+        }
+    }
+    return rc_rules_event(engines, client, operation, args, done);
+}
+
+/* --- packets --------------------------------------------------------------------------------------------------------- */
+
+/* Keeps an event until its attachments have come. */
+static void keep_incomplete(struct rc_engines *engines, uint32_t client, const uint8_t *text, size_t count,
+                            uint32_t attachments)
+{
+    struct rc_engine *engine = engine_of(engines, client);
+    struct incomplete head = {
+        .text_bytes = (uint32_t)count, .bytes = (uint32_t)(sizeof(head) + count), .wanted = (uint16_t)attachments};
+    uint32_t capacity = 0;
+    if (rc_socket_input_grow(engines->clients, &engine->packet, &capacity, head.bytes, 0) < 0) {
+        rc_client_failed_memory(engines->clients, client);
+        return;
+    }
+    uint8_t *block = rc_heap_at(&engines->clients->truth->heap, engine->packet);
+    memcpy(block, &head, sizeof(head));
+    memcpy(block + sizeof(head), text, count);
+}
+
+/* The next attachment. True: all have come. */
+static bool add_attachment(struct rc_engines *engines, uint32_t client, const uint8_t *bytes, size_t count)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_heap *heap = &clients->truth->heap;
+    struct incomplete *head = rc_heap_at(heap, engine->packet);
+    const uint32_t size = (uint32_t)count;
+    const uint64_t need = (uint64_t)head->bytes + sizeof(size) + count;
+    uint32_t capacity = (uint32_t)rc_heap_block_bytes(heap, engine->packet);
+    if (need > clients->config->limits.max_message_size_bytes + sizeof(*head)) {
+        rc_engine_broken(engines, client, "an event with its attachments is larger than limits.max_message_size");
+        return false;
+    }
+    if (need > capacity && rc_socket_input_grow(clients, &engine->packet, &capacity, need, head->bytes) < 0) {
+        rc_client_failed_memory(clients, client);
+        return false;
+    }
+    head = rc_heap_at(heap, engine->packet);
+    uint8_t *to = (uint8_t *)head + head->bytes;
+    memcpy(to, &size, sizeof(size));
+    memcpy(to + sizeof(size), bytes, count);
+    head->bytes = (uint32_t)need;
+    head->got++;
+    return head->got == head->wanted;
+}
+
+static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
+                                        uint8_t *bytes, size_t count, const struct incomplete *with, uint32_t *done);
+
+/* All attachments of the kept event are there. */
+static enum rc_engine_result run_complete(struct rc_engines *engines, uint32_t client, uint32_t *done)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_engine *engine = engine_of(engines, client);
+    struct incomplete *head = rc_heap_at(&clients->truth->heap, engine->packet);
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    const enum rc_engine_result result =
+        packet_run(engines, client, RC_PART_TEXT, (uint8_t *)(head + 1), head->text_bytes, head, done);
+    if (result == RC_ENGINE_DONE && rc_truth_named(clients->truth, client, random) != NULL) {
+        rc_socket_input_free(clients, &engine->packet);
+    }
+    return result;
+}
+
+static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
+                                        uint8_t *bytes, size_t count, const struct incomplete *with, uint32_t *done)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_reader reader;
+    struct rc_operation operation;
+    struct rc_operation_error error;
+    rc_reader_begin(&reader, rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding), kind,
+                    rc_span_of(bytes, count), &clients->scratch, NULL);
+    if (rc_reader_next(&reader, &operation, &error) != 1) {
+        rc_engine_broken(engines, client, error.message);
+        return RC_ENGINE_DONE;
+    }
+    if (with == NULL && operation.attachment_count > 0) {
+        if (operation.attachment_count > clients->config->socketio.max_attachments) {
+            rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
+        } else {
+            keep_incomplete(engines, client, bytes, count, operation.attachment_count);
+        }
+        return RC_ENGINE_DONE;
+    }
+    switch (operation.type) {
+    case RC_OPERATION_CONNECT:
+        return run_connect(engines, client, &operation, done);
+    case RC_OPERATION_LEAVE:
+        if (has_joined(engines, client, operation.nsp)) {
+            leave_namespace(engines, client, operation.nsp);
+        }
+        return RC_ENGINE_DONE;
+    case RC_OPERATION_EVENT:
+    case RC_OPERATION_ACK:
+        return run_event(engines, client, &operation, with, done);
+    default:
+        rc_engine_broken(engines, client, "no packet of a client");
+        return RC_ENGINE_DONE;
+    }
+}
+
+/* The parser of a session is the one of its first packet: JSON in text, or msgpack. */
+static bool may_be_msgpack(const struct rc_engines *engines, uint32_t client)
+{
+    const struct rc_engine *engine = engine_of(engines, client);
+    return (engine->flags & RC_ENGINE_ROOT) == 0 && engine->namespaces_bytes == 0 && engine->packet == 0;
+}
+
+enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
+                                          uint8_t *bytes, size_t count, uint32_t *done)
+{
+    struct rc_client *its = rc_truth_client(engines->clients->truth, client);
+    const struct rc_engine *engine = engine_of(engines, client);
+    if (engine->packet != 0) {
+        const struct incomplete *head = rc_heap_at(&engines->clients->truth->heap, engine->packet);
+        if (head->got < head->wanted) {
+            if (kind != RC_PART_BINARY) {
+                rc_engine_broken(engines, client, "text in the place of an attachment");
+                return RC_ENGINE_DONE;
+            }
+            if (!add_attachment(engines, client, bytes, count)) {
+                return RC_ENGINE_DONE;
+            }
+        }
+        return run_complete(engines, client, done);
+    }
+    const bool msgpack = rc_encoding_codec(its->encoding) == RC_CODEC_SOCKETIO_MSGPACK;
+    if (kind == RC_PART_BINARY && !msgpack && may_be_msgpack(engines, client)) {
+        its->encoding = rc_encoding_of(RC_CODEC_SOCKETIO_MSGPACK, rc_encoding_framing(its->encoding),
+                                       rc_encoding_window_bits(its->encoding));
+    } else if ((kind == RC_PART_BINARY) != msgpack) {
+        rc_engine_broken(engines, client, msgpack ? "text of a client that speaks msgpack" : "a stray binary message");
+        return RC_ENGINE_DONE;
+    }
+    return packet_run(engines, client, kind, bytes, count, NULL, done);
+}
