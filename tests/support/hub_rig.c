@@ -170,10 +170,9 @@ static void rig_round(void *context)
 
 /* --- life --- */
 
-void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+/* What other processes would have made: the control's segments, and a configuration. */
+static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options)
 {
-    struct rc_err err = {0};
-    *rig = (struct hub_rig){.slots = options->slots};
     rig->shared = calloc(1, sizeof(*rig->shared));
     RC_ASSERT(rig->shared != NULL);
     rig->control = &rig->shared->control;
@@ -194,11 +193,19 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
         rig->config->limits.worker_log_bytes = options->worker_log_bytes;
     }
     rig->config->namespaces[0].slow_consumer = options->slow_consumer;
+    struct rc_err err = {0};
     rig_must(rc_config_finish(rig->config, &err), &err);
     rig->control->boot_ms = rc_clock_ms();
     rig->control->boot_nonce = 77;
     rig->control->worker_count = 1;
     strcpy(rig->control->instance_id, "rig");
+}
+
+void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    struct rc_err err = {0};
+    *rig = (struct hub_rig){.slots = options->slots};
+    rig_share(rig, options);
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);

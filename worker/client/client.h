@@ -9,8 +9,7 @@
  *   input.c    bytes in                                        operation.c  what clients ask for
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
- *   arrival.c  from a request to a client                   handover.c   to the worker that has its session, and from there
- *   pipe.c     the same for what cannot move
+ *   arrival.c  from a request to a client
  */
 #ifndef RC_WORKER_CLIENT_CLIENT_H
 #define RC_WORKER_CLIENT_CLIENT_H
@@ -60,6 +59,22 @@ struct rc_engine_ops {
     void (*ended)(void *context, uint32_t client);
 };
 
+/* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
+struct rc_passage_ops {
+    void *context; /* borrowed */
+    /* LEAVING: what was not handled is parked, or all answers have left; its deadline has come. */
+    void (*leaves)(void *context, uint32_t socket);
+    void (*late)(void *context, uint32_t socket);
+    /* PIPED: bytes came; of its output some has left while the other end waited for that (RC_SOCKET_WAITS_REPLIES), or all; its end of
+     * file or an error came. */
+    void (*received)(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count);
+    void (*drained)(void *context, uint32_t socket);
+    void (*answered)(void *context, uint32_t socket);
+    void (*ended)(void *context, uint32_t socket, int error);
+    /* With RC_SOCKET_PIPE: it terminates. */
+    void (*terminated)(void *context, uint32_t socket);
+};
+
 struct rc_clients {
     const struct rc_control *control; /* borrowed */
     const struct rc_config *config;   /* borrowed: the one in force */
@@ -72,13 +87,11 @@ struct rc_clients {
     struct rc_metrics *metrics;       /* borrowed */
     struct rc_exchanges exchanges;
     struct rc_routes routes; /* of all rooms that answer requests */
-    const int *outbox_fds;   /* borrowed: into each worker's inbox */
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
     uint32_t users;              /* of them with a user */
     uint32_t handshakes;         /* connections without their first request yet */
-    uint32_t pipes;              /* pairs of sockets whose bytes go from each to the other */
     struct rc_pressure overload; /* as worker/overload says */
     struct rc_cidr_list trusted; /* http.trusted_proxies */
     uint32_t forwarded_sources;  /* http.forwarded_headers: enum rc_forwarded_source, or-ed */
@@ -90,6 +103,7 @@ struct rc_clients {
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
+    struct rc_passage_ops passage;
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
 };
 
@@ -118,8 +132,6 @@ void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
-void rc_socket_given(void *context, uint32_t socket, int fd);
-void rc_socket_placed(void *context, const struct rc_io_place *place, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
 /* There is room in the up ring again: the connections that waited for it are read on. */
@@ -244,28 +256,6 @@ void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct 
 /* Nothing leaves before the relay knows what the server joined for a client: it is not read until then, nor longer than a handshake
  * may take. */
 void rc_client_await_join(struct rc_clients *clients, uint32_t client);
-
-/* handover.c: a request that is for another worker, before anything of it was answered or its body read: its connection goes there,
- * once what was answered before has left, with this request and what is behind it. 0: the exchange is gone; else it is to be answered:
- * -EINVAL no such worker, or this one; -ESRCH it does not run now; -ESHUTDOWN this one sends its clients away. What fails later is
- * answered 503 here. */
-int rc_socket_hand_over(struct rc_exchange *exchange, uint32_t worker);
-/* LEAVING: goes on, when what is not handled has been parked, all answers have left, or its time has come. */
-void rc_socket_leave(struct rc_clients *clients, uint32_t socket);
-void rc_socket_leave_again(struct rc_clients *clients, uint32_t socket);
-/* The resource of debug.handover; NULL: the path is none of it. */
-const struct rc_route *rc_handover_route(const struct rc_config *config, const char *path);
-
-/* pipe.c: the socket, which is LEAVING, stays, and its bytes go to and come from `fd` (owned, a connected stream socket): `first`, then
- * what is parked, then what it receives. -EAGAIN, -ENOMEM: `fd` is closed, and it is LEAVING. */
-int rc_pipe_open(struct rc_clients *clients, uint32_t socket, int fd, const void *first, uint32_t first_bytes);
-void rc_pipe_placed(struct rc_clients *clients, const struct rc_io_place *place, uint32_t far);
-/* Of a PIPED socket: bytes came; its output is small enough, or gone; its end of file or an error came; it terminates. */
-void rc_pipe_received(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count);
-void rc_pipe_drained(struct rc_clients *clients, uint32_t socket);
-void rc_pipe_answered(struct rc_clients *clients, uint32_t socket);
-void rc_pipe_ended(struct rc_clients *clients, uint32_t socket, int error);
-void rc_pipe_terminated(struct rc_clients *clients, uint32_t socket);
 
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,

@@ -58,20 +58,9 @@ void rc_clients_close(struct rc_clients *clients)
     free(clients->rates);
 }
 
-/* Pipes stay open for the other workers' clients, until there are none. */
-static bool clients_elsewhere(const struct rc_clients *clients)
-{
-    for (uint32_t i = 0; i < clients->control->worker_count; i++) {
-        if (i != clients->worker && rc_metric_get(&clients->control->workers[i]->metrics, RC_METRIC_CONNECTIONS) > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool rc_clients_answering(const struct rc_clients *clients)
 {
-    return clients->exchanges.waiting > 0 || (clients->pipes > 0 && clients_elsewhere(clients));
+    return clients->exchanges.waiting > 0;
 }
 
 /* A connection that was there before the limits of its address were. */

@@ -119,7 +119,7 @@ void rc_socket_timer(void *context, uint32_t index)
         return;
     }
     if (socket->state == RC_SOCKET_LEAVING) {
-        rc_socket_leave_again(clients, index);
+        clients->passage.late(clients->passage.context, index);
         return;
     }
     if (socket->state == RC_SOCKET_HTTP) {

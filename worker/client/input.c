@@ -84,7 +84,7 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
             return;
         }
         if (socket->state == RC_SOCKET_LEAVING) {
-            rc_socket_leave(clients, index);
+            clients->passage.leaves(clients->passage.context, index);
         } else if (socket->exchange != 0 && socket->input != 0 &&
                    rc_truth_input(clients->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(clients->metrics, RC_METRIC_READ_PAUSES, 1);
@@ -111,7 +111,7 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
     if (socket->state == RC_SOCKET_HTTP) {
         input_http(clients, index, bytes, count);
     } else if (socket->state == RC_SOCKET_PIPED) {
-        rc_pipe_received(clients, index, bytes, count);
+        clients->passage.received(clients->passage.context, index, bytes, count);
     } else if (socket->state == RC_SOCKET_LEAVING || rc_socket_waits(clients, socket)) {
         if (rc_socket_park(clients, index, bytes, count) < 0) {
             rc_socket_failed_memory(clients, index);
@@ -169,7 +169,7 @@ void rc_socket_replies_drained(void *context, uint32_t index)
     struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_PIPED) {
-        rc_pipe_drained(clients, index);
+        clients->passage.drained(clients->passage.context, index);
         return;
     }
     if ((socket->flags & RC_SOCKET_WAITS_REPLIES) &&

@@ -536,9 +536,9 @@ void rc_socket_answered(void *context, uint32_t index)
     if (socket->state == RC_SOCKET_LINGER) {
         socket_lingers(clients, index);
     } else if (socket->state == RC_SOCKET_LEAVING) {
-        rc_socket_leave(clients, index);
+        clients->passage.leaves(clients->passage.context, index);
     } else if (socket->state == RC_SOCKET_PIPED) {
-        rc_pipe_answered(clients, index);
+        clients->passage.answered(clients->passage.context, index);
     } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->exchange == 0) {
         rc_io_terminate(clients->io, index);
     }
@@ -563,7 +563,7 @@ void rc_socket_ended(void *context, uint32_t index, int error)
         return; /* half closed by a client that still wants its answer: rc_client_flushed ends it */
     }
     if (socket->state == RC_SOCKET_PIPED) {
-        rc_pipe_ended(clients, index, error);
+        clients->passage.ended(clients->passage.context, index, error);
         return;
     }
     rc_io_terminate(clients->io, index);
@@ -577,7 +577,7 @@ void rc_socket_terminated(void *context, uint32_t index)
     rc_uplink_leave(clients->uplink, index);
     rc_socket_input_release(clients, index);
     if (socket->flags & RC_SOCKET_PIPE) {
-        rc_pipe_terminated(clients, index);
+        clients->passage.terminated(clients->passage.context, index);
     }
     if (socket->client != 0) {
         rc_socket_history_release(clients, index);

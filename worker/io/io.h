@@ -265,6 +265,10 @@ void rc_io_left(struct rc_io *io, uint32_t socket);
 void rc_io_keep(struct rc_io *io, uint32_t socket);
 /* Puts a stream socket into the direct table: handlers.placed. 0, and `fd` is io's; -EAGAIN: too many are on their way. */
 int rc_io_place(struct rc_io *io, int fd, const struct rc_handover *from, uint64_t token);
+static inline bool rc_io_can_place(const struct rc_io *io)
+{
+    return io->places_used < RC_IO_PLACES_MAX;
+}
 /* Shuts the writing end, once: the peer reads an end of file behind what was sent. */
 void rc_io_shut(struct rc_io *io, uint32_t socket);
 /* Begins the end: terminate -> join -> close. */

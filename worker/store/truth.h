@@ -76,7 +76,7 @@ enum rc_socket_flags {
     RC_SOCKET_PIPE = 1u << 14,          /* `pipe` is meaningful */
 };
 
-#define RC_PIPE_FAR 0x80000000u /* in socket.pipe */
+#define RC_PIPE_NEAR 0x80000000u /* in socket.pipe */
 
 /* Reading is put off for any of these. */
 #define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)
@@ -96,7 +96,7 @@ struct rc_socket {
     union {                  /* client */
         uint32_t resume_ds;  /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
         uint32_t leaving;    /* LEAVING: the worker it goes to, and 65536 for each time it was tried */
-        uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_FAR: this is the end that was made here */
+        uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
     };
     uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
     uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */

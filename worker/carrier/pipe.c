@@ -1,14 +1,5 @@
-/*
- * pipe: two sockets whose bytes go from each to the other as they are: a connection that has to stay in this process, and the near end of
- * what stands for it elsewhere (another worker's end of a socket pair, or a connection to another instance). See client.h.
- *
- *   client ◀──TLS──▶ socket ◀──output of each──▶ far socket ◀──socket pair──▶ the other worker's connection
- *
- * What is received on one is output of the other (rc_hub_answer), bounded by PIPE_BYTES_MAX: beyond it the one is not read until half
- * has left. An end of file from the client's side is passed on behind what it sent; one from the far side ends both, as every server
- * does that has answered for the last time.
- */
-#include "worker/client/client.h"
+/* pipe: see pipe.h. */
+#include "worker/carrier/pipe.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,23 +9,30 @@
 
 #define PIPE_BYTES_MAX 65536u
 
-static bool is_far(const struct rc_socket *socket)
+static bool is_near(const struct rc_socket *socket)
 {
-    return (socket->pipe & RC_PIPE_FAR) != 0;
+    return (socket->pipe & RC_PIPE_NEAR) != 0;
 }
 
 static uint32_t other_end(const struct rc_socket *socket)
 {
-    return socket->pipe & ~RC_PIPE_FAR;
+    return socket->pipe & ~RC_PIPE_NEAR;
 }
 
-static bool is_piped(const struct rc_socket *socket)
+bool rc_pipes_wanted(const struct rc_pipes *pipes)
 {
-    return socket->state == RC_SOCKET_PIPED;
+    const struct rc_control *control = pipes->clients->control;
+    for (uint32_t i = 0; pipes->count > 0 && i < control->worker_count; i++) {
+        if (i != pipes->clients->worker && rc_metric_get(&control->workers[i]->metrics, RC_METRIC_CONNECTIONS) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
-int rc_pipe_open(struct rc_clients *clients, uint32_t index, int fd, const void *first, uint32_t first_bytes)
+int rc_pipe_open(struct rc_pipes *pipes, uint32_t index, int fd, const void *first, uint32_t first_bytes)
 {
+    struct rc_clients *clients = pipes->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     RC_ASSERT(socket->state == RC_SOCKET_LEAVING);
     if (first_bytes > 0) {
@@ -56,14 +54,15 @@ int rc_pipe_open(struct rc_clients *clients, uint32_t index, int fd, const void 
         return rc;
     }
     socket->flags |= RC_SOCKET_PIPE; /* nowhere yet: LEAVING until it is placed */
-    socket->pipe = RC_SOCKET_NONE & ~RC_PIPE_FAR;
+    socket->pipe = RC_SOCKET_NONE & ~RC_PIPE_NEAR;
     rc_io_pause(clients->io, index);
     return 0;
 }
 
 /* Makes what was received on `index` output of the other. False: that ended both. */
-static bool pipe_pass(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)
+static bool pipe_pass(struct rc_pipes *pipes, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
+    struct rc_clients *clients = pipes->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
     const uint32_t other = other_end(socket);
     if (count > 0 && rc_hub_answer(clients->hub, other, bytes, count) < 0) {
@@ -78,32 +77,33 @@ static bool pipe_pass(struct rc_clients *clients, uint32_t index, const uint8_t 
     return true;
 }
 
-void rc_pipe_received(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)
+void rc_pipe_received(struct rc_pipes *pipes, uint32_t index, const uint8_t *bytes, uint32_t count)
 {
-    (void)pipe_pass(clients, index, bytes, count);
+    (void)pipe_pass(pipes, index, bytes, count);
 }
 
-void rc_pipe_placed(struct rc_clients *clients, const struct rc_io_place *place, uint32_t far)
+void rc_pipe_placed(struct rc_pipes *pipes, const struct rc_io_place *place, uint32_t near)
 {
+    struct rc_clients *clients = pipes->clients;
     const uint32_t index = (uint32_t)place->token;
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->generation != (uint32_t)(place->token >> 32) || socket->state != RC_SOCKET_LEAVING) {
-        if (far != RC_SOCKET_NONE) { /* its connection has ended meanwhile */
-            rc_io_terminate(clients->io, far);
+        if (near != RC_SOCKET_NONE) { /* its connection has ended meanwhile */
+            rc_io_terminate(clients->io, near);
         }
         return;
     }
-    if (far == RC_SOCKET_NONE) {
+    if (near == RC_SOCKET_NONE) {
         rc_io_terminate(clients->io, index);
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_PIPES_OPENED, 1);
-    rc_metric_set(clients->metrics, RC_METRIC_PIPES, ++clients->pipes);
-    struct rc_socket *near = &clients->truth->sockets[far];
-    near->state = socket->state = RC_SOCKET_PIPED;
-    near->flags |= RC_SOCKET_PIPE;
-    near->pipe = index | RC_PIPE_FAR;
-    socket->pipe = far;
+    rc_metric_set(clients->metrics, RC_METRIC_PIPES, ++pipes->count);
+    struct rc_socket *end = &clients->truth->sockets[near];
+    end->state = socket->state = RC_SOCKET_PIPED;
+    end->flags |= RC_SOCKET_PIPE;
+    end->pipe = index | RC_PIPE_NEAR;
+    socket->pipe = near;
     rc_socket_deadline(clients, index, 0); /* whoever answers has an eye on the clock */
     uint32_t block = 0;
     uint32_t count = 0;
@@ -114,20 +114,21 @@ void rc_pipe_placed(struct rc_clients *clients, const struct rc_io_place *place,
         input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
         rc_socket_input_release(clients, index);
     }
-    const bool goes_on = count == 0 || pipe_pass(clients, index, rc_heap_at(&clients->truth->heap, block), count);
+    const bool goes_on = count == 0 || pipe_pass(pipes, index, rc_heap_at(&clients->truth->heap, block), count);
     rc_socket_input_free(clients, &block);
     if (!goes_on) {
         return;
     }
     if (socket->flags & RC_SOCKET_PEER_ENDED) {
-        rc_pipe_ended(clients, index, 0);
-    } else if (!(near->flags & RC_SOCKET_WAITS_REPLIES)) {
+        rc_pipe_ended(pipes, index, 0);
+    } else if (!(end->flags & RC_SOCKET_WAITS_REPLIES)) {
         rc_io_resume(clients->io, index);
     }
 }
 
-void rc_pipe_drained(struct rc_clients *clients, uint32_t index)
+void rc_pipe_drained(struct rc_pipes *pipes, uint32_t index)
 {
+    struct rc_clients *clients = pipes->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (rc_hub_unsent_on(clients->hub, index) <= PIPE_BYTES_MAX / 2) {
         socket->flags &= (uint16_t)~RC_SOCKET_WAITS_REPLIES;
@@ -135,38 +136,41 @@ void rc_pipe_drained(struct rc_clients *clients, uint32_t index)
     }
 }
 
-void rc_pipe_answered(struct rc_clients *clients, uint32_t index)
+void rc_pipe_answered(struct rc_pipes *pipes, uint32_t index)
 {
+    struct rc_clients *clients = pipes->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
-    if (is_far(socket) && (clients->truth->sockets[other_end(socket)].flags & RC_SOCKET_PEER_ENDED)) {
+    if (is_near(socket) && (clients->truth->sockets[other_end(socket)].flags & RC_SOCKET_PEER_ENDED)) {
         rc_io_shut(clients->io, index); /* once: nothing is received there any more that could be output here */
     }
 }
 
-void rc_pipe_ended(struct rc_clients *clients, uint32_t index, int error)
+void rc_pipe_ended(struct rc_pipes *pipes, uint32_t index, int error)
 {
+    struct rc_clients *clients = pipes->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
-    if (error < 0 || is_far(socket)) {
+    if (error < 0 || is_near(socket)) {
         rc_io_terminate(clients->io, index); /* rc_pipe_terminated: the other one, too */
     } else if (clients->truth->sockets[socket->pipe].output == 0) {
-        rc_pipe_answered(clients, socket->pipe); /* else when the rest has left */
+        rc_pipe_answered(pipes, socket->pipe); /* else when the rest has left */
     }
 }
 
-void rc_pipe_terminated(struct rc_clients *clients, uint32_t index)
+void rc_pipe_terminated(struct rc_pipes *pipes, uint32_t index)
 {
+    struct rc_clients *clients = pipes->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const uint32_t other = other_end(socket);
-    const bool far = is_far(socket);
+    const bool near = is_near(socket);
     socket->flags &= (uint16_t)~RC_SOCKET_PIPE;
-    if (!far && other == (RC_SOCKET_NONE & ~RC_PIPE_FAR)) {
+    if (!near && other == (RC_SOCKET_NONE & ~RC_PIPE_NEAR)) {
         return; /* the near end finds that out when it has its place */
     }
     struct rc_socket *left = &clients->truth->sockets[other];
-    RC_ASSERT(is_piped(left) && clients->pipes > 0);
-    rc_metric_set(clients->metrics, RC_METRIC_PIPES, --clients->pipes);
+    RC_ASSERT(left->state == RC_SOCKET_PIPED && pipes->count > 0);
+    rc_metric_set(clients->metrics, RC_METRIC_PIPES, --pipes->count);
     left->flags &= (uint16_t) ~(RC_SOCKET_PIPE | RC_SOCKET_WAITS_REPLIES);
-    if (!far) {
+    if (!near) {
         rc_io_terminate(clients->io, other);
         return;
     }

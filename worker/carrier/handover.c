@@ -1,12 +1,5 @@
-/*
- * handover: a connection whose next request is another worker's: it goes there with the bytes of that request. See client.h.
- *
- *   HTTP ─▶ LEAVING: its answers leave ─▶ nothing in flight (io) ─▶ one message to the other worker ─▶ gone from here
- *              │                                                            │ full: again, ten times
- *              │ it cannot move: a pipe's far end goes in its place         ▼
- *              └────────────▶ PIPED (pipe.c)                            503, LINGER
- */
-#include "worker/client/client.h"
+/* handover: see handover.h. */
+#include "worker/carrier/handover.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +24,7 @@ static uint32_t leaving_to(const struct rc_socket *socket)
 
 /* --- it is to go ----------------------------------------------------------------------------------------------------- */
 
-int rc_socket_hand_over(struct rc_exchange *exchange, uint32_t worker)
+int rc_handover_begin(struct rc_exchange *exchange, uint32_t worker)
 {
     struct rc_clients *clients = exchange->exchanges->ops.context;
     const uint32_t index = exchange->connection;
@@ -55,8 +48,9 @@ int rc_socket_hand_over(struct rc_exchange *exchange, uint32_t worker)
 }
 
 /* It could not go: 503, and its end. What it asked for is not known here. */
-static void leave_failed(struct rc_clients *clients, uint32_t index, int error)
+static void leave_failed(struct rc_handovers *handovers, uint32_t index, int error)
 {
+    struct rc_clients *clients = handovers->clients;
     rc_metric_add(clients->metrics, RC_METRIC_HANDOVERS_FAILED, 1);
     rc_log_limited(RC_LOG_WARN, 1, "handover_failed", "worker=%u error=\"%s\"",
                    leaving_to(&clients->truth->sockets[index]), strerror(-error));
@@ -66,12 +60,13 @@ static void leave_failed(struct rc_clients *clients, uint32_t index, int error)
 }
 
 /* The message could not be sent: again in a moment, if that may help. */
-static void leave_later(struct rc_clients *clients, uint32_t index, int error)
+static void leave_later(struct rc_handovers *handovers, uint32_t index, int error)
 {
+    struct rc_clients *clients = handovers->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const bool passes = error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
     if (!passes || socket->leaving / HANDOVER_TRY >= HANDOVER_TRIES_MAX) {
-        leave_failed(clients, index, error);
+        leave_failed(handovers, index, error);
         return;
     }
     socket->leaving += HANDOVER_TRY;
@@ -90,8 +85,9 @@ static struct rc_span leaving_bytes(const struct rc_clients *clients, uint32_t i
 }
 
 /* Sends `fd`, which is the connection or speaks for it, with the first `bytes` of what is parked. */
-static int leave_send(struct rc_clients *clients, uint32_t index, int fd, uint32_t bytes)
+static int leave_send(const struct rc_handovers *handovers, uint32_t index, int fd, uint32_t bytes)
 {
+    const struct rc_clients *clients = handovers->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
     const struct rc_handover head = {
         .bytes = bytes,
@@ -106,37 +102,42 @@ static int leave_send(struct rc_clients *clients, uint32_t index, int fd, uint32
         .listener = socket->listener,
         .flags = (socket->flags & RC_SOCKET_COUNTED) ? RC_HANDOVER_COUNTED : 0,
     };
-    return rc_handover_send(clients->outbox_fds[leaving_to(socket)], &head, leaving_bytes(clients, index).bytes, fd);
+    return rc_handover_send(handovers->outbox_fds[leaving_to(socket)], &head, leaving_bytes(clients, index).bytes, fd);
 }
 
 /* It stays, and what is to be handed over is the far end of a pipe. */
-static void leave_by_pipe(struct rc_clients *clients, uint32_t index)
+static void leave_by_pipe(struct rc_handovers *handovers, uint32_t index)
 {
+    struct rc_clients *clients = handovers->clients;
     const uint64_t parked = leaving_bytes(clients, index).count;
     const uint32_t bytes = parked < RC_HANDOVER_BYTES_MAX ? (uint32_t)parked : RC_HANDOVER_BYTES_MAX;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-        leave_later(clients, index, -errno);
+    if (!rc_io_can_place(clients->io)) { /* known before the request has gone */
+        leave_later(handovers, index, -EAGAIN);
         return;
     }
-    int rc = leave_send(clients, index, pair[1], bytes);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+        leave_later(handovers, index, -errno);
+        return;
+    }
+    int rc = leave_send(handovers, index, pair[1], bytes);
     close(pair[1]);
     if (rc < 0) {
         close(pair[0]);
-        leave_later(clients, index, rc);
+        leave_later(handovers, index, rc);
         return;
     }
     if (bytes > 0) {
         rc_socket_unpark(clients, index, bytes);
     }
-    rc = rc_pipe_open(clients, index, pair[0], NULL, 0);
-    if (rc < 0) { /* the request has gone: the other worker finds its connection closed */
-        leave_failed(clients, index, rc);
-    }
+    rc = rc_pipe_open(&handovers->pipes, index, pair[0], NULL, 0);
+    RC_ASSERT(rc == 0); /* there is a place, and nothing to go first */
 }
 
-void rc_socket_leave(struct rc_clients *clients, uint32_t index)
+static void socket_leaves(void *context, uint32_t index)
 {
+    struct rc_handovers *handovers = context;
+    struct rc_clients *clients = handovers->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->flags & RC_SOCKET_PIPE) {
         return;
@@ -145,7 +146,7 @@ void rc_socket_leave(struct rc_clients *clients, uint32_t index)
         rc_io_can_give(clients->io, index) && leaving_bytes(clients, index).count <= RC_HANDOVER_BYTES_MAX;
     if (!moves) {
         rc_io_pause(clients->io, index);
-        leave_by_pipe(clients, index);
+        leave_by_pipe(handovers, index);
     } else if (socket->output != 0) {
         rc_io_pause(clients->io, index); /* goes on in rc_socket_answered */
     } else {
@@ -153,11 +154,13 @@ void rc_socket_leave(struct rc_clients *clients, uint32_t index)
     }
 }
 
-void rc_socket_leave_again(struct rc_clients *clients, uint32_t index)
+static void socket_late(void *context, uint32_t index)
 {
+    struct rc_handovers *handovers = context;
+    struct rc_clients *clients = handovers->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
     if (!(socket->flags & RC_SOCKET_PIPE) && socket->leaving / HANDOVER_TRY > 0) {
-        rc_socket_leave(clients, index);
+        socket_leaves(handovers, index);
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_HANDOVERS_FAILED, 1);
@@ -165,19 +168,20 @@ void rc_socket_leave_again(struct rc_clients *clients, uint32_t index)
     rc_io_terminate(clients->io, index);
 }
 
-void rc_socket_given(void *context, uint32_t index, int fd)
+void rc_handover_given(void *context, uint32_t index, int fd)
 {
-    struct rc_clients *clients = context;
+    struct rc_handovers *handovers = context;
+    struct rc_clients *clients = handovers->clients;
     const uint64_t parked = leaving_bytes(clients, index).count;
     if (parked > RC_HANDOVER_BYTES_MAX) { /* the last receive was too much for a message */
         rc_io_keep(clients->io, index);
         rc_io_pause(clients->io, index);
-        leave_by_pipe(clients, index);
+        leave_by_pipe(handovers, index);
         return;
     }
-    const int rc = fd < 0 ? fd : leave_send(clients, index, fd, (uint32_t)parked);
+    const int rc = fd < 0 ? fd : leave_send(handovers, index, fd, (uint32_t)parked);
     if (rc < 0) {
-        leave_later(clients, index, rc);
+        leave_later(handovers, index, rc);
         return;
     }
     rc_io_left(clients->io, index);
@@ -185,7 +189,7 @@ void rc_socket_given(void *context, uint32_t index, int fd)
 
 /* --- it has come ----------------------------------------------------------------------------------------------------- */
 
-static void arrive(struct rc_clients *clients, const struct rc_io_place *place, uint32_t index)
+static void socket_arrives(struct rc_clients *clients, const struct rc_io_place *place, uint32_t index)
 {
     rc_metric_add(clients->metrics, RC_METRIC_HANDED_IN, 1);
     if (rc_log_enabled(RC_LOG_DEBUG)) {
@@ -208,34 +212,21 @@ static void arrive(struct rc_clients *clients, const struct rc_io_place *place, 
     }
 }
 
-void rc_socket_placed(void *context, const struct rc_io_place *place, uint32_t index)
+void rc_handover_placed(void *context, const struct rc_io_place *place, uint32_t index)
 {
-    struct rc_clients *clients = context;
+    struct rc_handovers *handovers = context;
     if (place->token != RC_IO_PLACE_ARRIVED) {
-        rc_pipe_placed(clients, place, index);
+        rc_pipe_placed(&handovers->pipes, place, index);
     } else if (index != RC_SOCKET_NONE) {
-        arrive(clients, place, index);
+        socket_arrives(handovers->clients, place, index);
     } else {
-        rc_metric_add(clients->metrics, RC_METRIC_HANDOVERS_LOST, 1);
+        rc_metric_add(handovers->clients->metrics, RC_METRIC_HANDOVERS_LOST, 1);
     }
 }
 
 /* --- debug.handover -------------------------------------------------------------------------------------------------- */
 
-/* The number behind "{debug.handover}/"; -1: the path is another. */
-static int asked_worker(const struct rc_config *config, const char *path)
-{
-    const char *below = config->debug.handover.text;
-    const size_t bytes = strlen(below);
-    if (bytes == 0 || strncmp(path, below, bytes) != 0 || path[bytes] != '/' || path[bytes + 1] < '0' ||
-        path[bytes + 1] > '9') {
-        return -1;
-    }
-    char *end;
-    const unsigned long worker = strtoul(path + bytes + 1, &end, 10);
-    return *end == '\0' && worker < RC_WORKERS_MAX ? (int)worker : -1;
-}
-
+/* What was posted comes back. */
 static void asked_run(struct rc_exchange *exchange)
 {
     const struct rc_clients *clients = exchange->exchanges->ops.context;
@@ -260,33 +251,81 @@ static void asked_run(struct rc_exchange *exchange)
     free(body);
 }
 
-/* Answered by the worker that the path names, with the body that came. */
-static void asked(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void asked_of(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     static const struct rc_exchange_user user = {.run = asked_run};
-    const struct rc_clients *clients = exchange->exchanges->ops.context;
-    char path[RC_ROUTE_PATH_BYTES_MAX];
-    (void)context;
-    (void)route;
-    (void)snprintf(path, sizeof(path), "%.*s", (int)exchange->request->path.bytes, exchange->request->path.text);
-    const int worker = asked_worker(clients->config, path);
-    int rc = worker < 0 ? -EINVAL : 0;
-    if (rc == 0 && (uint32_t)worker != clients->worker) {
-        rc = rc_socket_hand_over(exchange, (uint32_t)worker);
-        if (rc == 0) {
-            return;
-        }
-    } else if (rc == 0) {
-        rc = rc_exchange_read(exchange, &user, NULL);
-    }
+    const struct rc_handovers *handovers = context;
+    const uint32_t worker = (uint32_t)(route - handovers->asked);
+    const int rc = worker == handovers->clients->worker ? rc_exchange_read(exchange, &user, NULL)
+                                                        : rc_handover_begin(exchange, worker);
     if (rc < 0) {
         rc_exchange_error(exchange,
                           (struct rc_exchange_answer){.status = 503, .message = strerror(-rc), .retry_after_s = 1});
     }
 }
 
-const struct rc_route *rc_handover_route(const struct rc_config *config, const char *path)
+static void asked_open(struct rc_handovers *handovers)
 {
-    static const struct rc_route route = {.path = "", .methods = "GET, POST", .allow = NULL, .run = asked};
-    return asked_worker(config, path) >= 0 ? &route : NULL;
+    struct rc_clients *clients = handovers->clients;
+    const uint32_t count = clients->control->worker_count;
+    (void)snprintf(handovers->asked_below, sizeof(handovers->asked_below), "%s/", clients->config->debug.handover.text);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(handovers->asked_paths[i], sizeof(handovers->asked_paths[i]), "%u", i);
+        handovers->asked[i] =
+            (struct rc_route){.path = handovers->asked_paths[i], .methods = "GET, POST", .run = asked_of};
+    }
+    const struct rc_route_set set = {.below = handovers->asked_below,
+                                     .routes = handovers->asked,
+                                     .count = count,
+                                     .context = handovers,
+                                     .missing = "there is no such worker"};
+    rc_routes_add(&clients->routes, &set);
+}
+
+/* --- wiring ---------------------------------------------------------------------------------------------------------- */
+
+static void pipe_received(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count)
+{
+    struct rc_handovers *handovers = context;
+    rc_pipe_received(&handovers->pipes, socket, bytes, count);
+}
+
+static void pipe_drained(void *context, uint32_t socket)
+{
+    struct rc_handovers *handovers = context;
+    rc_pipe_drained(&handovers->pipes, socket);
+}
+
+static void pipe_answered(void *context, uint32_t socket)
+{
+    struct rc_handovers *handovers = context;
+    rc_pipe_answered(&handovers->pipes, socket);
+}
+
+static void pipe_ended(void *context, uint32_t socket, int error)
+{
+    struct rc_handovers *handovers = context;
+    rc_pipe_ended(&handovers->pipes, socket, error);
+}
+
+static void pipe_terminated(void *context, uint32_t socket)
+{
+    struct rc_handovers *handovers = context;
+    rc_pipe_terminated(&handovers->pipes, socket);
+}
+
+void rc_handovers_open(struct rc_handovers *handovers, struct rc_clients *clients, const int *outbox_fds)
+{
+    *handovers = (struct rc_handovers){.clients = clients, .outbox_fds = outbox_fds, .pipes = {.clients = clients}};
+    clients->passage = (struct rc_passage_ops){.context = handovers,
+                                               .leaves = socket_leaves,
+                                               .late = socket_late,
+                                               .received = pipe_received,
+                                               .drained = pipe_drained,
+                                               .answered = pipe_answered,
+                                               .ended = pipe_ended,
+                                               .terminated = pipe_terminated};
+    if (clients->config->debug.handover.text[0] != '\0') {
+        asked_open(handovers);
+    }
 }
