@@ -19,7 +19,7 @@ struct rc_handovers {
     const int *outbox_fds;      /* borrowed: into each worker's inbox */
     struct rc_pipes pipes;
     struct rc_route asked[RC_WORKERS_MAX]; /* debug.handover: a resource for each worker */
-    char asked_paths[RC_WORKERS_MAX][4];
+    char asked_paths[RC_WORKERS_MAX][12];
     char asked_below[RC_CONFIG_TEXT_MAX + 2];
 };
 
