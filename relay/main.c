@@ -16,7 +16,6 @@
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/shm/control.h"
-#include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/route/port.h"
@@ -182,7 +181,7 @@ static int open_ports(struct relay *relay, struct rc_err *err)
     }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes;
-        struct rc_port *shared = rc_segment_map(relay->args.port_fds[i], &bytes, err);
+        struct rc_port *shared = rc_port_map(relay->args.port_fds[i], &bytes, err);
         if (shared == NULL) {
             return -EBADMSG;
         }

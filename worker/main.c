@@ -15,7 +15,6 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
-#include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
 #include "worker/carrier/handover.h"
@@ -261,7 +260,7 @@ static int map_shared(struct worker *w, struct rc_err *err)
     if (rc < 0) {
         return rc;
     }
-    struct rc_port *port = rc_segment_map(w->args.port_fds[0], &bytes, err);
+    struct rc_port *port = rc_port_map(w->args.port_fds[0], &bytes, err);
     if (port == NULL) {
         return -EINVAL;
     }

@@ -52,10 +52,13 @@ struct broken_assertion {
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
@@ -63,6 +66,7 @@ struct broken_assertion {
 #include <vector>
 
 extern "C" {
+#include "common/config/event_build.h"
 #include "common/config/key.h"
 }
 
@@ -141,11 +145,19 @@ rc_config_value value_of(const toml::node &node)
     return value;
 }
 
+/* "[limits]", "[[namespace]]", "[[event.emit]]" */
+std::string heading(const rc_config_section &section)
+{
+    const std::string name =
+        section.within != nullptr ? std::string(section.within) + "." + section.name : section.name;
+    return section.repeated ? "[[" + name + "]]" : "[" + name + "]";
+}
+
 void load_key(loader &load, const rc_config_section &section, const rc_config_key &key, const toml::key &name,
               const toml::node &node, void *item)
 {
-    const std::string label = section.repeated ? std::string("[[") + section.name + "]] " + key.name
-                                               : std::string(section.name) + "." + key.name;
+    const std::string label =
+        section.repeated ? heading(section) + " " + key.name : std::string(section.name) + "." + key.name;
     rc_err err;
     const rc_config_value value = value_of(node);
     if (rc_config_key_set(&key, item, &value, &err) != 0) {
@@ -162,20 +174,29 @@ void load_key(loader &load, const rc_config_section &section, const rc_config_ke
     }
 }
 
+/* The section that a table of this section may hold under this name, nullptr: none. */
+const rc_config_section *section_within(const rc_config_section &section, std::string_view name)
+{
+    const rc_config_section *const found = rc_config_section_find(name.data(), name.size());
+    return found != nullptr && found->within != nullptr && strcmp(found->within, section.name) == 0 ? found : nullptr;
+}
+
+/* All keys but those of rules (load_rules). */
 void load_table(loader &load, const rc_config_section &section, const toml::table &table, void *item)
 {
     for (auto &&[name, node] : table) {
         const std::string_view text = name.str();
         const rc_config_key *const key = rc_config_key_find(&section, text.data(), text.size());
-        if (key != nullptr) {
+        if (key != nullptr && key->kind != RC_CONFIG_RULE) {
             load_key(load, section, *key, name, node, item);
+        }
+        if (key != nullptr || section_within(section, text) != nullptr) {
             continue;
         }
         const char *const nearest = rc_config_name_nearest(&section, text.data(), text.size());
-        report(load, name.source().begin, "unknown key \"%s\" in %s%s%s%s%s%s", shown(text).c_str(),
-               section.repeated ? "[[" : "[", section.name, section.repeated ? "]]" : "]",
-               nearest != nullptr ? ", did you mean \"" : "", nearest != nullptr ? nearest : "",
-               nearest != nullptr ? "\"?" : "");
+        report(load, name.source().begin, "unknown key \"%s\" in %s%s%s%s", shown(text).c_str(),
+               heading(section).c_str(), nearest != nullptr ? ", did you mean \"" : "",
+               nearest != nullptr ? nearest : "", nearest != nullptr ? "\"?" : "");
     }
 }
 
@@ -186,12 +207,231 @@ bool complete(loader &load, const rc_config_section &section, const toml::table 
     for (size_t i = 0; i < rc_config_key_count; i++) {
         const rc_config_key &key = rc_config_keys[i];
         if (&rc_config_sections[key.section] == &section && key.kind == RC_CONFIG_TEXT && key.min > 0 &&
-            !table.contains(key.name)) {
+            key.initial[0] == '\0' && !table.contains(key.name)) {
             report(load, at, "this [[%s]] needs a %s", section.name, key.name);
             all = false;
         }
     }
     return all;
+}
+
+/* Values of rules ([[event]]): each goes to the compiler, and what it says against it is reported where the value stands. */
+struct rule_reader {
+    loader &load;
+    rc_event_from from;
+    std::unique_ptr<rc_event_build> build;
+    rc_err err;
+};
+
+/* True when nothing was wrong. */
+bool told(rule_reader &rules, int rc, const toml::source_position &at, const char *label)
+{
+    if (rc != 0) {
+        report(rules.load, at, "%s: %s", label, rules.err.text);
+    }
+    return rc == 0;
+}
+
+void load_room(rule_reader &rules, const toml::source_position &at, const char *label, const toml::node &node,
+               rc_event_operation_type type)
+{
+    if (const auto *text = node.as_string()) {
+        told(rules, rc_event_build_room(rules.build.get(), type, text->get().data(), text->get().size(), &rules.err),
+             at, label);
+    } else {
+        report(rules.load, at, "%s: expected a room's name in quotes", label);
+    }
+}
+
+void load_rooms(rule_reader &rules, const toml::table &table, const char *label, const char *key,
+                rc_event_operation_type type)
+{
+    const auto found = table.find(key);
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    const toml::array *const items = found->second.as_array();
+    if (items == nullptr && type == RC_RULE_EMIT) {
+        load_room(rules, at, label, found->second, type);
+    } else if (items == nullptr || (items->empty() && type == RC_RULE_EMIT)) {
+        report(rules.load, at, "%s: expected %s", label,
+               type == RC_RULE_EMIT ? "at least one room" : "a list of rooms, as in [\"…\", \"…\"]");
+    }
+    for (size_t i = 0; items != nullptr && i < items->size(); i++) {
+        load_room(rules, place(found->first, (*items)[i]), label, (*items)[i], type);
+    }
+    if (type != RC_RULE_EMIT) {
+        told(rules, rc_event_build_rooms(rules.build.get(), type, &rules.err), at, label);
+    }
+}
+
+bool load_value(rule_reader &rules, const toml::source_position &around, const char *label, const toml::node &node);
+
+/* A value that has to be a list, as arguments are. */
+bool load_list(rule_reader &rules, const toml::source_position &at, const char *label, const toml::node &node)
+{
+    if (!node.is_array()) {
+        report(rules.load, at, "%s: expected a list of values, as in [\"{args.0}\", 1]", label);
+        return false;
+    }
+    rc_event_value_begin(rules.build.get());
+    return load_value(rules, at, label, node);
+}
+
+bool load_constant(rule_reader &rules, const toml::source_position &at, const char *label, const std::string &text)
+{
+    return told(rules, rc_event_value_constant(rules.build.get(), text.data(), text.size(), &rules.err), at, label);
+}
+
+bool load_text(rule_reader &rules, const toml::source_position &at, const char *label, const std::string &text)
+{
+    return told(rules, rc_event_value_text(rules.build.get(), text.data(), text.size(), &rules.err), at, label);
+}
+
+/* As short as it can be, and a number with a decimal point again when it is read back. */
+bool load_floating(rule_reader &rules, const toml::source_position &at, const char *label, double number)
+{
+    if (!std::isfinite(number)) {
+        report(rules.load, at, "%s: JSON has no such number", label);
+        return false;
+    }
+    char digits[64];
+    const auto end = std::to_chars(digits, digits + sizeof(digits), number).ptr;
+    std::string text(digits, static_cast<size_t>(end - digits));
+    if (text.find_first_of(".e") == std::string::npos) {
+        text += ".0";
+    }
+    return load_constant(rules, at, label, text);
+}
+
+/* In the order of the file, which the library does not keep. */
+bool load_members(rule_reader &rules, const toml::source_position &at, const char *label, const toml::table &table)
+{
+    std::vector<std::pair<const toml::key *, const toml::node *>> order;
+    for (auto &&[name, node] : table) {
+        order.emplace_back(&name, &node);
+    }
+    std::stable_sort(order.begin(), order.end(), [](const auto &a, const auto &b) {
+        const auto &left = a.first->source().begin;
+        const auto &right = b.first->source().begin;
+        return left.line != right.line ? left.line < right.line : left.column < right.column;
+    });
+    bool fine = told(rules, rc_event_value_open(rules.build.get(), '{', &rules.err), at, label);
+    for (const auto &[name, node] : order) {
+        const std::string_view key = name->str();
+        fine = fine &&
+               told(rules, rc_event_value_key(rules.build.get(), key.data(), key.size(), &rules.err), at, label) &&
+               load_value(rules, place(*name, *node), label, *node);
+    }
+    return fine && told(rules, rc_event_value_close(rules.build.get(), &rules.err), at, label);
+}
+
+bool load_value(rule_reader &rules, const toml::source_position &around, const char *label, const toml::node &node)
+{
+    const auto at = node.source().begin ? node.source().begin : around;
+    if (const auto *items = node.as_array()) {
+        bool fine = told(rules, rc_event_value_open(rules.build.get(), '[', &rules.err), at, label);
+        for (size_t i = 0; fine && i < items->size(); i++) {
+            fine = load_value(rules, at, label, (*items)[i]);
+        }
+        return fine && told(rules, rc_event_value_close(rules.build.get(), &rules.err), at, label);
+    }
+    if (const auto *table = node.as_table()) {
+        return load_members(rules, at, label, *table);
+    }
+    if (const auto *string = node.as_string()) {
+        return load_text(rules, at, label, string->get());
+    }
+    if (const auto *integer = node.as_integer()) {
+        return load_constant(rules, at, label, std::to_string(integer->get()));
+    }
+    if (const auto *boolean = node.as_boolean()) {
+        return load_constant(rules, at, label, boolean->get() ? "true" : "false");
+    }
+    if (const auto *number = node.as_floating_point()) {
+        return load_floating(rules, at, label, number->get());
+    }
+    report(rules.load, at, "%s: JSON has no dates: write a text in quotes", label);
+    return false;
+}
+
+void load_emit(rule_reader &rules, const toml::table &table, const toml::source_position &at)
+{
+    const size_t before = rules.load.problems.size();
+    rc_event_emit_begin(rules.build.get());
+    load_table(rules.load, *rc_config_section_find("emit", 4), table, &rules.build->emit);
+    if (table.contains("to") || rules.from == RC_EVENT_FROM_SERVER) { /* who sent a server's event is no client */
+        load_rooms(rules, table, "[[event.emit]] to", "to", RC_RULE_EMIT);
+    } else {
+        told(rules, rc_event_build_room(rules.build.get(), RC_RULE_EMIT, "{sid}", 5, &rules.err), at,
+             "[[event.emit]]");
+    }
+    if (const auto found = table.find("event"); found != table.end()) {
+        const auto where = place(found->first, found->second);
+        if (const auto *string = found->second.as_string()) {
+            told(rules, rc_event_emit_event(rules.build.get(), string->get().data(), string->get().size(), &rules.err),
+                 where, "[[event.emit]] event");
+        } else {
+            report(rules.load, where, "[[event.emit]] event: expected a text in quotes");
+        }
+    }
+    if (const auto found = table.find("args"); found != table.end()) {
+        const auto where = place(found->first, found->second);
+        if (load_list(rules, where, "[[event.emit]] args", found->second)) {
+            told(rules, rc_event_emit_args(rules.build.get(), &rules.err), where, "[[event.emit]] args");
+        }
+    }
+    if (rules.load.problems.size() == before) {
+        told(rules, rc_event_emit_end(rules.build.get(), &rules.err), at, "[[event.emit]]");
+    }
+}
+
+void load_emits(rule_reader &rules, const toml::key &name, const toml::node &node)
+{
+    const toml::array *const tables = node.as_array();
+    if (tables == nullptr) {
+        report(rules.load, place(name, node), "[[event]] emit: expected a list of tables, as in [{ to = \"…\" }]");
+        return;
+    }
+    for (const toml::node &element : *tables) {
+        if (const auto *table = element.as_table()) {
+            load_emit(rules, *table, place(name, element));
+        } else {
+            report(rules.load, place(name, element), "[[event]] emit: expected tables: { to = \"…\" }");
+        }
+    }
+}
+
+void load_rules(rule_reader &rules, const toml::table &table)
+{
+    load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
+    load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);
+    if (const auto found = table.find("ack"); found != table.end()) {
+        if (load_list(rules, place(found->first, found->second), "[[event]] ack", found->second)) {
+            told(rules, rc_event_build_ack(rules.build.get(), &rules.err), place(found->first, found->second),
+                 "[[event]] ack");
+        }
+    }
+    if (const auto found = table.find("emit"); found != table.end()) {
+        load_emits(rules, found->first, found->second);
+    }
+}
+
+void load_event(loader &load, const rc_config_section &section, const toml::table &table,
+                const toml::source_position &at)
+{
+    const size_t before = load.problems.size();
+    const auto row = std::make_unique<rc_config_event>();
+    rc_config_item_defaults(&section, row.get());
+    load_table(load, section, table, row.get());
+    (void)complete(load, section, table, at);
+    rule_reader rules = {load, row->from, std::make_unique<rc_event_build>(), {}};
+    rc_event_build_begin(rules.build.get(), load.config, row.get());
+    load_rules(rules, table);
+    if (load.problems.size() == before) {
+        (void)told(rules, rc_event_build_end(rules.build.get(), &rules.err), at, "[[event]]");
+    }
 }
 
 /* Where a [[namespace]] goes: `default` has its place from the start. nullptr when the name is taken. */
@@ -218,6 +458,10 @@ void load_item(loader &load, const rc_config_section &section, const toml::table
     const uint32_t count = rc_config_item_count(load.config, &section);
     if (count >= section.items_max) {
         report(load, at, "more than %u [[%s]] tables", static_cast<unsigned>(section.items_max), section.name);
+        return;
+    }
+    if (strcmp(section.name, "event") == 0) {
+        load_event(load, section, table, at);
         return;
     }
     std::vector<uint64_t> memory((section.item_bytes + 7) / 8); /* uint64_t: aligned for every section's struct */
@@ -274,7 +518,7 @@ void load_root(loader &load, const toml::table &root)
     for (auto &&[name, node] : root) {
         const std::string_view text = name.str();
         const rc_config_section *const section = rc_config_section_find(text.data(), text.size());
-        if (section != nullptr) {
+        if (section != nullptr && section->within == nullptr) {
             load_section(load, *section, name, node);
             continue;
         }

@@ -66,6 +66,9 @@ static int open_shared(struct rc_segments *segments, struct rc_err *err)
         rc = config->memory == NULL ? -ENOMEM : 0;
     }
     if (rc == 0) {
+        rc_segment_dump(segments->config_segment.memory, segments->config_segment.bytes, false); /* keys, passwords */
+    }
+    if (rc == 0) {
         rc = segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
     }
     if (rc == 0) {
@@ -93,6 +96,10 @@ static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_e
         rc = segment_open(&segments->port_segments[index], name,
                           rc_port_bytes(segments->ring_bytes, segments->overflow_bytes), false, err);
         segments->ports[index] = segments->port_segments[index].memory;
+        if (rc == 0) {
+            rc_segment_dump((uint8_t *)segments->ports[index] + RC_PORT_DATA_OFFSET,
+                            segments->port_segments[index].bytes - RC_PORT_DATA_OFFSET, false);
+        }
     }
     return rc;
 }

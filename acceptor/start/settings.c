@@ -152,7 +152,10 @@ static void warn_redis_files(const struct rc_config *config, struct rc_config_er
     for (size_t i = 0; i < RC_ARRAY_COUNT(files); i++) {
         struct rc_err err = {{0}};
         if (files[i].file[0] != '\0' && rc_tls_file_readable(files[i].key, files[i].file, &err) != 0) {
-            rc_config_errors_add(warnings, "%s: Redis is not used before it can be read (local-only mode)", err.text);
+            rc_config_errors_add(
+                warnings,
+                "%s: Redis cannot be used with it (local-only mode; after a reload what was read before is used)",
+                err.text);
         }
     }
 }
@@ -221,25 +224,6 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
     return rc == 0 ? rc_settings_check_files(settings, next, files, errors) : rc;
 }
 
-static bool sections_differ(const struct rc_config *old, const struct rc_config *next, uint32_t index)
-{
-    const struct rc_config_section *section = &rc_config_sections[index];
-    const uint32_t count = rc_config_item_count(old, section);
-    if (count != rc_config_item_count(next, section)) {
-        return true;
-    }
-    for (uint32_t item = 0; item < count; item++) {
-        const size_t offset = section->offset + item * section->item_bytes;
-        for (size_t i = 0; i < rc_config_key_count; i++) {
-            if (rc_config_keys[i].section == index &&
-                !rc_config_key_equal(&rc_config_keys[i], (const char *)old + offset, (const char *)next + offset)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 struct names {
     char *text;
     size_t capacity;
@@ -262,7 +246,7 @@ unsigned rc_settings_changed(const struct rc_config *old, const struct rc_config
     struct names names = {.text = text, .capacity = capacity};
     text[0] = '\0';
     for (uint32_t i = 0; i < rc_config_section_count; i++) {
-        if (rc_config_sections[i].repeated && sections_differ(old, next, i)) {
+        if (rc_config_sections[i].repeated && !rc_config_section_equal(old, next, i)) {
             add_name(&names, "[[", rc_config_sections[i].name, "]]", "");
         }
     }

@@ -13,6 +13,7 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
+#include "common/config/event_rules.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
@@ -269,17 +270,24 @@ static bool section_reloadable(uint32_t section)
     return true;
 }
 
+bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *b, uint32_t index)
+{
+    const struct rc_config_section *const section = &rc_config_sections[index];
+    const uint32_t count = rc_config_item_count(a, section);
+    bool equal = count == rc_config_item_count(b, section);
+    for (uint32_t i = 0; equal && i < count; i++) {
+        const size_t offset = section->offset + i * section->item_bytes;
+        equal = items_equal(index, (const char *)a + offset, (const char *)b + offset);
+    }
+    return equal && (strcmp(section->name, "event") != 0 || rc_event_rules_equal(a, b));
+}
+
 static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, struct rc_config *next,
                                 struct rc_config_errors *needs_restart)
 {
     const struct rc_config_section *const section = &rc_config_sections[index];
     const uint32_t count = rc_config_item_count(old, section);
-    bool equal = count == rc_config_item_count(next, section);
-    for (uint32_t i = 0; equal && i < count; i++) {
-        const size_t offset = section->offset + i * section->item_bytes;
-        equal = items_equal(index, (const char *)old + offset, (const char *)next + offset);
-    }
-    if (equal || section_reloadable(index)) {
+    if (rc_config_section_equal(old, next, index) || section_reloadable(index)) {
         return 0;
     }
     rc_config_errors_add(needs_restart, "[[%s]] tables changed: restart to apply", section->name);
@@ -356,13 +364,13 @@ bool rc_config_listeners_private(const struct rc_config *config)
             }
         }
     }
-    return true;
+    return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
 }
 
 const char *rc_config_outsiders(const struct rc_config *config)
 {
     if (!rc_config_listeners_private(config)) {
-        return "other hosts can reach a listener";
+        return "other hosts can reach a listener (server.listen, tls.listen or http.admin_listen)";
     }
     if (config->http.trusted_proxies.count > 0) {
         return "http.trusted_proxies is set: who comes through a proxy may be anybody";
@@ -527,9 +535,7 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL,
                           "tls.client_required needs tls.client_ca: nobody could have a valid certificate");
     }
-    const char *admin = config->http.admin_listen.text;
-    if (config->debug.user_query.text[0] != '\0' &&
-        (!rc_config_listeners_private(config) || (admin[0] != '\0' && !listener_private(admin)))) {
+    if (config->debug.user_query.text[0] != '\0' && !rc_config_listeners_private(config)) {
         return rc_err_set(
             err, -EINVAL,
             "debug.user_query lets everybody be any user and works only while every listener is loopback or "

@@ -49,14 +49,17 @@ int rc_config_environment(struct rc_config *config, struct rc_err *err);
 uint32_t rc_config_reload_diff(const struct rc_config *old, struct rc_config *next,
                                struct rc_config_errors *needs_restart);
 
+/* Do both have the same in a section (index in rc_config_sections)? */
+bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *b, uint32_t index);
+
 /* After defaults + TOML + environment: cross-key checks (ring size against message size, patterns), resolution of
  * RC_WHO_DEFAULT, instance id made up when empty. -EINVAL with the remedy in `err`. */
 int rc_config_finish(struct rc_config *config, struct rc_err *err);
 
-/* True when every client listener is loopback or a Unix socket. */
+/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too. */
 bool rc_config_listeners_private(const struct rc_config *config);
 
-/* How clients of other machines may come, for people to read; NULL when none do: every client listener is private and no proxy
+/* How clients of other machines may come, for people to read; NULL when none do: every listener is private and no proxy
  * is believed to bring others. Then `anyone` is the default of all permissions. */
 const char *rc_config_outsiders(const struct rc_config *config);
 

@@ -9,8 +9,6 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "common/config/redis_url.h"
-#include "common/config/socketio.h"
 #include "common/text/utf8_char.h"
 
 #define FOUND_MAX 80 /* characters of a wrong value that a message shows */
@@ -32,6 +30,8 @@ static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOIN
                                                            {"engineio", RC_ENDPOINT_ENGINEIO},
                                                            {"socketio", RC_ENDPOINT_SOCKETIO},
                                                            {NULL, 0}};
+static const struct rc_config_word event_froms[] = {
+    {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
 static const struct rc_config_word unknown_events[] = {
     {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
 static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
@@ -44,7 +44,8 @@ static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3",
 /* Words and kinds are written as four bytes. */
 _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && sizeof(enum rc_priority) == 4 &&
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
-                   sizeof(enum rc_unknown_event) == 4 && sizeof(enum rc_adapter) == 4,
+                   sizeof(enum rc_unknown_event) == 4 && sizeof(enum rc_adapter) == 4 &&
+                   sizeof(enum rc_event_from) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */
@@ -57,6 +58,11 @@ enum section_index {
 
 #define PLACE_COUNT_0(section) 0
 #define PLACE_COUNT_2(section) 0
+#define PLACE_COUNT_3(section) 0
+#define PLACE_WITHIN_0 NULL
+#define PLACE_WITHIN_1 NULL
+#define PLACE_WITHIN_2 NULL
+#define PLACE_WITHIN_3 "event"
 #define PLACE_COUNT_1(section) offsetof(struct rc_config, section##_count)
 #define PLACE_MAX(place) (sizeof(((struct rc_config *)0)->place))
 
@@ -64,8 +70,9 @@ const struct rc_config_section rc_config_sections[] = {
 #define RC_CONFIG_SECTION(section, repeats, place, text) \
     {.name = #section,                                   \
      .help = (text),                                     \
-     .repeated = (repeats) == 1,                         \
+     .repeated = (repeats) == 1 || (repeats) == 3,       \
      .optional = (repeats) == 2,                         \
+     .within = PLACE_WITHIN_##repeats,                   \
      .offset = offsetof(struct rc_config, place),        \
      .item_bytes = sizeof(struct rc_config_##section),   \
      .count_offset = PLACE_COUNT_##repeats(section),     \
@@ -81,6 +88,7 @@ const size_t rc_config_section_count = RC_ARRAY_COUNT(rc_config_sections);
 #define KIND_SIZE .kind = RC_CONFIG_SIZE
 #define KIND_DURATION .kind = RC_CONFIG_DURATION
 #define KIND_INCOMING .kind = RC_CONFIG_INCOMING
+#define KIND_RULE(text_form) .kind = RC_CONFIG_RULE, .form = RC_FORM_##text_form
 #define KIND_WORD(table) .kind = RC_CONFIG_WORD, .words = table
 #define KIND_TEXT(text_form) .kind = RC_CONFIG_TEXT, .form = RC_FORM_##text_form
 #define KIND_LIST(text_form) .kind = RC_CONFIG_LIST, .form = RC_FORM_##text_form
@@ -144,7 +152,8 @@ const char *rc_config_name_nearest(const struct rc_config_section *section, cons
     size_t distance = 1 + bytes / 3; /* further away it is no typing mistake */
     const size_t count = section == NULL ? rc_config_section_count : rc_config_key_count;
     for (size_t i = 0; i < count; i++) {
-        if (section != NULL && &rc_config_sections[rc_config_keys[i].section] != section) {
+        if (section != NULL ? &rc_config_sections[rc_config_keys[i].section] != section
+                            : rc_config_sections[i].within != NULL) {
             continue;
         }
         const char *const known = section == NULL ? rc_config_sections[i].name : rc_config_keys[i].name;
@@ -166,6 +175,9 @@ void *rc_config_item(struct rc_config *config, const struct rc_config_section *s
 uint32_t rc_config_item_count(const struct rc_config *config, const struct rc_config_section *section)
 {
     uint32_t count = 1;
+    if (section->within != NULL) {
+        return 0;
+    }
     if (section->repeated) {
         memcpy(&count, (const char *)config + section->count_offset, sizeof(count));
     }
@@ -177,7 +189,8 @@ void rc_config_item_defaults(const struct rc_config_section *section, void *item
     memset(item, 0, section->item_bytes);
     for (size_t i = 0; i < rc_config_key_count; i++) {
         const struct rc_config_key *const key = &rc_config_keys[i];
-        if (&rc_config_sections[key->section] != section || (key->kind == RC_CONFIG_TEXT && key->initial[0] == '\0')) {
+        if (&rc_config_sections[key->section] != section || (key->kind == RC_CONFIG_TEXT && key->initial[0] == '\0') ||
+            key->kind == RC_CONFIG_RULE) {
             continue;
         }
         struct rc_err err;
@@ -338,87 +351,6 @@ static int number_set(const struct rc_config_key *key, void *item, uint64_t numb
 
 /* --- texts ------------------------------------------------------------------------------------------------------- */
 
-#define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-/* True when every byte of a NUL-terminated text is one of `allowed`. */
-static bool made_of(const char *text, const char *allowed)
-{
-    return text[strspn(text, allowed)] == '\0';
-}
-
-static bool visible_ascii(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text <= ' ' || *text > '~') {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A namespace's name, or a pattern: the beginning of one and "*". */
-static bool nsp_or_pattern(const char *text, size_t bytes)
-{
-    const size_t name = bytes > 1 && text[bytes - 1] == '*' ? bytes - 1 : bytes;
-    return rc_config_nsp_valid(rc_span_of(text, name));
-}
-
-/* What is wrong with a text of this form (already known to be short enough, UTF-8 and without control characters), or
- * NULL. */
-static const char *form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
-{
-    struct rc_listen_address address;
-    struct rc_network network;
-    struct rc_redis_url redis;
-    switch (form) {
-    case RC_FORM_LISTEN:
-        return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_NETWORK:
-        return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_PATH:
-        return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
-                   ? NULL
-                   : "expected a path such as \"/live\" (begins with /, without spaces, ?, # and %)";
-    case RC_FORM_INSTANCE_ID:
-    case RC_FORM_QUERY:
-        return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
-    case RC_FORM_USER:
-        return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
-    case RC_FORM_SOCKET_PATH:
-    case RC_FORM_FILE:
-        return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
-    case RC_FORM_REDIS_URL:
-        if (!visible_ascii(text)) {
-            return "expected visible ASCII characters without spaces";
-        }
-        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_SECRET:
-        return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
-    case RC_FORM_HEADER:
-        return made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL : "expected the name of a request header";
-    case RC_FORM_NAMESPACE:
-        return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
-                                                                   : "expected a name without \":\" that is not \"*\"";
-    case RC_FORM_NSP:
-        return nsp_or_pattern(text, bytes)
-                   ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
-                     "(without commas, ?, # and other *)";
-    case RC_FORM_TRANSPORT:
-        return strcmp(text, RC_CONFIG_POLLING) == 0 || strcmp(text, RC_CONFIG_WEBSOCKET) == 0
-                   ? NULL
-                   : "expected \"polling\" or \"websocket\"";
-    case RC_FORM_EVENT:
-        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
-                                                                 : NULL;
-    case RC_FORM_CHANNEL:
-    case RC_FORM_CHANNEL_PART:
-    case RC_FORM_ORIGIN:
-        break;
-    }
-    return NULL;
-}
-
 /* Checks a text and writes it, NUL-terminated, to `out` of RC_CONFIG_TEXT_MAX bytes. */
 static int text_take(const struct rc_config_key *key, char *out, size_t max, const struct rc_config_value *value,
                      struct rc_err *err)
@@ -438,7 +370,7 @@ static int text_take(const struct rc_config_key *key, char *out, size_t max, con
     memcpy(copy, value->text, value->bytes);
     copy[value->bytes] = '\0';
     struct rc_err scratch;
-    const char *const problem = form_problem(key->form, copy, value->bytes, &scratch);
+    const char *const problem = rc_config_form_problem(key->form, copy, value->bytes, &scratch);
     if (problem != NULL) {
         return wrong_value(err, key, value, "%s", problem);
     }
@@ -620,8 +552,10 @@ int rc_config_key_set(const struct rc_config_key *key, void *item, const struct 
         return 0;
     case RC_CONFIG_INCOMING:
         return incoming_set(key, item, value, err);
+    case RC_CONFIG_RULE:
+        break; /* the matter of event_build.h */
     }
-    return -EINVAL;
+    return rc_err_set(err, -EINVAL, "is set by the file alone");
 }
 
 /* Adds the items of "a, b,c". */
@@ -691,6 +625,9 @@ bool rc_config_key_equal(const struct rc_config_key *key, const void *item_a, co
     }
     if (key->kind == RC_CONFIG_TEXT) {
         return strcmp(member_of_const(key, item_a), member_of_const(key, item_b)) == 0;
+    }
+    if (key->kind == RC_CONFIG_RULE) {
+        return true; /* rc_event_rules_equal */
     }
     return number_load(key, item_a) == number_load(key, item_b);
 }
@@ -780,5 +717,7 @@ void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void 
                         : endpoint->incoming == RC_INCOMING_BROADCAST ? "broadcast"
                                                                       : "ignore");
         return;
+    case RC_CONFIG_RULE:
+        return; /* rc_event_rules_print */
     }
 }

@@ -14,8 +14,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/config/values.h"
+#include "common/config/form.h"
 #include "common/config/text.h"
+#include "common/config/values.h"
 #include "common/base/err.h"
 
 enum rc_config_kind {
@@ -28,28 +29,7 @@ enum rc_config_kind {
     RC_CONFIG_TEXT,
     RC_CONFIG_LIST,     /* of texts */
     RC_CONFIG_INCOMING, /* "ignore", "broadcast", "publish:<channel>" */
-};
-
-/* What a text, or each text of a list, must look like. */
-enum rc_config_form {
-    RC_FORM_LISTEN,      /* rc_listen_address_parse */
-    RC_FORM_PATH,        /* of a URL: begins with "/", visible ASCII without ? # % */
-    RC_FORM_INSTANCE_ID, /* [A-Za-z0-9_.-] */
-    RC_FORM_USER,        /* a user's name */
-    RC_FORM_SOCKET_PATH, /* begins with "/" */
-    RC_FORM_REDIS_URL,
-    RC_FORM_CHANNEL,      /* rc_channel_name_check */
-    RC_FORM_CHANNEL_PART, /* any text without control characters */
-    RC_FORM_FILE,         /* begins with "/" */
-    RC_FORM_SECRET,       /* visible ASCII, at least 8; never shown */
-    RC_FORM_ORIGIN,       /* rc_origin_normalize */
-    RC_FORM_NETWORK,      /* rc_network_parse */
-    RC_FORM_HEADER,       /* a token of RFC 9110 */
-    RC_FORM_QUERY,        /* [A-Za-z0-9_.-] */
-    RC_FORM_NAMESPACE,    /* a channel name without ':' that is not "*" */
-    RC_FORM_NSP,          /* rc_nsp_check, or the beginning of one and "*" */
-    RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
-    RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_event_reserved) */
+    RC_CONFIG_RULE,     /* of an [[event]]: compiled by event_build.h, not set, compared or printed here */
 };
 
 struct rc_config_key {
@@ -72,6 +52,7 @@ struct rc_config_section {
     const char *help;
     bool repeated;       /* [[name]] */
     bool optional;       /* its `path` is empty unless the file has it */
+    const char *within;  /* name of the section whose items have it as [[within.name]], NULL: none */
     size_t offset;       /* of the struct, or of the array, in struct rc_config */
     size_t item_bytes;   /* of the struct */
     size_t count_offset; /* of the array's count in struct rc_config */
@@ -83,7 +64,7 @@ extern const size_t rc_config_section_count;
 extern const struct rc_config_key rc_config_keys[]; /* grouped by section, in its order */
 extern const size_t rc_config_key_count;
 
-/* NULL when there is none of that name. */
+/* NULL when there is none of that name. One within another is found by its own name, too: look at `within`. */
 const struct rc_config_section *rc_config_section_find(const char *name, size_t bytes);
 const struct rc_config_key *rc_config_key_find(const struct rc_config_section *section, const char *name, size_t bytes);
 /* The known name most like an unknown one, or NULL when none is like it. `section` NULL: among the sections' names. */
@@ -91,7 +72,7 @@ const char *rc_config_name_nearest(const struct rc_config_section *section, cons
 
 /* The struct that holds a section's members; `index` is 0 for one that is not repeated. */
 void *rc_config_item(struct rc_config *config, const struct rc_config_section *section, uint32_t index);
-/* Entries of a repeated section, 1 for others. */
+/* Entries of a repeated section, 1 for others; 0 of one within another, whose entries lie elsewhere. */
 uint32_t rc_config_item_count(const struct rc_config *config, const struct rc_config_section *section);
 /* Fills one section's struct with the defaults. */
 void rc_config_item_defaults(const struct rc_config_section *section, void *item);

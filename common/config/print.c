@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/event_rules.h"
 #include "common/config/key.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"
@@ -20,6 +21,13 @@ static const struct {
 } examples[] = {
     {"namespace", "name", "prices"},
     {"endpoint", "path", "/live"},
+    {"event", "on", "say"},
+    {"event", "leave", "[\"lobby\"]"},
+    {"event", "join", "[\"room:{args.0}\"]"},
+    {"event", "ack", "[\"ok\"]"},
+    {"emit", "to", "\"room:{args.0}\""},
+    {"emit", "event", "\"said\""},
+    {"emit", "args", "[{ by = \"{sid}\", text = \"{args.1}\" }]"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
@@ -74,6 +82,13 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
     case RC_CONFIG_INCOMING:
         (void)snprintf(out, capacity, "\"ignore\", \"broadcast\" or \"publish:<channel>\"");
         return;
+    case RC_CONFIG_RULE:
+        (void)snprintf(out, capacity, "%s",
+                       key->form == RC_FORM_ROOMS        ? "list of rooms"
+                       : key->form == RC_FORM_TO         ? "room, or list of at most 16"
+                       : key->form == RC_FORM_EVENT_NAME ? "text"
+                                                         : "list of values");
+        return;
     }
 }
 
@@ -83,7 +98,7 @@ static bool must_be_given(const struct rc_config_key *key)
     return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
 }
 
-/* The default (or the example of a key that has none) in TOML. */
+/* The default (or the example of a key that has none, or is a rule) in TOML. */
 static void initial_print(FILE *out, const struct rc_config_key *key)
 {
     const char *text = key->initial;
@@ -93,7 +108,7 @@ static void initial_print(FILE *out, const struct rc_config_key *key)
             text = examples[i].value;
         }
     }
-    const bool bare = key->kind == RC_CONFIG_BOOL || key->kind == RC_CONFIG_UINT;
+    const bool bare = key->kind == RC_CONFIG_BOOL || key->kind == RC_CONFIG_UINT || key->kind == RC_CONFIG_RULE;
     if (key->kind != RC_CONFIG_LIST) {
         (void)fprintf(out, bare ? "%s" : "\"%s\"", text);
         return;
@@ -126,7 +141,8 @@ static void wrapped_print(FILE *out, const char *margin, const char *text)
 
 static void heading_format(char *out, size_t capacity, const struct rc_config_section *section)
 {
-    (void)snprintf(out, capacity, section->repeated ? "[[%s]]" : "[%s]", section->name);
+    (void)snprintf(out, capacity, section->repeated ? "[[%s%s%s]]" : "[%s%s%s]",
+                   section->within != NULL ? section->within : "", section->within != NULL ? "." : "", section->name);
 }
 
 void rc_config_print_help(FILE *out)
@@ -230,7 +246,11 @@ void rc_config_print_markdown(FILE *out)
                 (void)fputs("must be given", out);
             } else {
                 (void)fputc('`', out);
-                initial_print(out, key);
+                if (key->kind == RC_CONFIG_RULE) {
+                    (void)fputs(key->initial, out); /* the file has an example in its place */
+                } else {
+                    initial_print(out, key);
+                }
                 (void)fputc('`', out);
             }
             (void)fputs(" | ", out);
@@ -257,6 +277,67 @@ void rc_config_print_permissions(FILE *out, const struct rc_config *config)
     (void)fputc('\n', out);
 }
 
+/* A template as it stood in the file. */
+static void template_print(FILE *out, const struct rc_config *config, const struct rc_event_template *template)
+{
+    const struct rc_span source = rc_event_text(config, template->source, template->source_bytes);
+    (void)fwrite(source.bytes, 1, source.count, out);
+}
+
+static void rooms_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+{
+    const struct rc_event_template *const rooms = rc_event_rooms(config, operation);
+    (void)fputc('[', out);
+    for (uint32_t i = 0; i < operation->room_count; i++) {
+        (void)fputs(i == 0 ? "" : ", ", out);
+        template_print(out, config, &rooms[i]);
+    }
+    (void)fputs("]\n", out);
+}
+
+static void emit_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+{
+    (void)fputs("[[event.emit]]\nto = ", out);
+    if (operation->room_count > 0) {
+        rooms_print(out, config, operation);
+    } else {
+        (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
+    }
+    (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
+    if (operation->event.source_bytes > 0) {
+        (void)fputs("event = ", out);
+        template_print(out, config, &operation->event);
+        (void)fputc('\n', out);
+    }
+    if (operation->args.source_bytes > 0) {
+        (void)fputs("args = ", out);
+        template_print(out, config, &operation->args);
+        (void)fputc('\n', out);
+    }
+}
+
+static void operations_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row)
+{
+    const struct rc_event_operation *const operations = rc_event_operations(config, row);
+    for (uint32_t i = 0; i < row->operation_count; i++) {
+        switch ((enum rc_event_operation_type)operations[i].type) {
+        case RC_RULE_LEAVE:
+        case RC_RULE_JOIN:
+            (void)fputs(operations[i].type == RC_RULE_JOIN ? "join = " : "leave = ", out);
+            rooms_print(out, config, &operations[i]);
+            break;
+        case RC_RULE_ACK:
+            (void)fputs("ack = ", out);
+            template_print(out, config, &operations[i].args);
+            (void)fputc('\n', out);
+            break;
+        case RC_RULE_EMIT:
+            emit_print(out, config, &operations[i]);
+            break;
+        }
+    }
+}
+
 void rc_config_print_toml(FILE *out, const struct rc_config *config)
 {
     for (size_t i = 0; i < rc_config_section_count; i++) {
@@ -266,9 +347,15 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
         for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
             (void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", heading);
             for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+                if (key->kind == RC_CONFIG_RULE) {
+                    continue;
+                }
                 (void)fprintf(out, "%s = ", key->name);
                 rc_config_key_print(out, key, (const char *)config + section->offset + item * section->item_bytes);
                 (void)fputc('\n', out);
+            }
+            if (strcmp(section->name, "event") == 0) {
+                operations_print(out, config, &config->events[item]);
             }
         }
     }

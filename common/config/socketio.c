@@ -149,6 +149,14 @@ int rc_config_socketio_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL,
                           "socketio.max_payload is above limits.max_message_size: lower it, or raise the other");
     }
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const struct rc_config_event *const row = &config->events[i];
+        if (row->from == RC_EVENT_FROM_CLIENT && !rc_config_nsp_allowed(socketio, rc_span_text(row->nsp.text))) {
+            return rc_err_set(err, -EINVAL,
+                              "[[event]] on = \"%s\": nsp = \"%s\" is none of socketio.namespaces: nobody could say it",
+                              row->on.text, row->nsp.text);
+        }
+    }
     const char *const paths[] = {socketio->path.text, config->debug.engineio_echo.text};
     for (size_t i = 0; i < RC_ARRAY_COUNT(paths); i++) {
         const int rc = paths[i][0] != '\0' ? engineio_path_check(config, paths[i], err) : 0;

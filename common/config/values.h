@@ -27,8 +27,17 @@
 #define RC_CONFIG_FORWARDED "forwarded"
 #define RC_CONFIG_X_REAL_IP "x-real-ip"
 #define RC_CONFIG_CORS_HEADERS_MAX 512
-#define RC_CHANNEL_NAME_MAX 255 /* bytes of a channel name */
-#define RC_INSTANCE_ID_MAX 64   /* bytes of an instance id */
+#define RC_CHANNEL_NAME_MAX 255    /* bytes of a channel name */
+#define RC_CONFIG_EVENTS_MAX 256   /* [[event]] tables */
+#define RC_EVENT_NAME_MAX 255      /* bytes of an event's name */
+#define RC_EVENT_OPERATIONS_MAX 16 /* of an [[event]]: rooms to join and to leave, the ack, emits */
+#define RC_EVENT_ROOMS_MAX 16      /* that one emit goes to */
+#define RC_EVENT_TEMPLATE_MAX 4096 /* bytes of a template */
+#define RC_EVENT_ARGUMENT_MAX 9999 /* N in {args.N} */
+#define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
+#define RC_EVENT_BUCKETS 512u
+#define RC_EVENT_ARENA_BYTES (256u * 1024u)
+#define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
 #define RC_WORKERS_MAX 128
 
 struct rc_config_text {
@@ -246,6 +255,94 @@ struct rc_config_bridge {
     struct rc_config_text event;
 };
 
+/*
+ * [[event]]: what is done when a client of Socket.IO, or a Node server, says something. Compiled once, when the file is read: rows,
+ * and behind them an arena that holds their operations, templates and texts; places in it are offsets. common/config/event_rules.h
+ * reads it, event_build.h makes it.
+ *
+ *   row ─▶ operations ─▶ templates (rooms, event, args) ─▶ pieces ─▶ literal text, or a value and the way into it
+ */
+enum rc_event_from { RC_EVENT_FROM_CLIENT, RC_EVENT_FROM_SERVER };
+
+enum rc_event_source {
+    RC_EVENT_SOURCE_ARGUMENT, /* {args.N}, {args.N.a.b} */
+    RC_EVENT_SOURCE_REST,     /* {args.N..}, the list from the Nth on; {args} is from the first on */
+    RC_EVENT_SOURCE_AUTH,     /* {auth}, {auth.a.b}: what the client sent when it connected */
+    RC_EVENT_SOURCE_SID,
+    RC_EVENT_SOURCE_NSP,
+    RC_EVENT_SOURCE_EVENT,
+};
+
+enum rc_event_piece_type {
+    RC_EVENT_PIECE_LITERAL, /* its text, which is JSON in a message */
+    RC_EVENT_PIECE_VALUE,   /* messages: the value itself, null where there is none */
+    RC_EVENT_PIECE_TEXT,    /* what a string, number or boolean reads as; in messages within a JSON string */
+    RC_EVENT_PIECE_SPLICE,  /* messages: elements of a list, each behind a comma where something is before it */
+    RC_EVENT_PIECE_COMMA,   /* messages: a comma where something is before it in its list */
+};
+
+struct rc_event_piece {
+    uint8_t type;   /* enum rc_event_piece_type */
+    uint8_t source; /* enum rc_event_source, unless LITERAL or COMMA */
+    uint16_t index; /* N of ARGUMENT and REST */
+    uint32_t at; /* LITERAL: its bytes; ARGUMENT and AUTH: names with dots between, of 0 bytes for the value itself */
+    uint32_t bytes;
+};
+
+/* A room of which the client says in what channel namespace it is: what stands before its first ":" comes from the client. */
+#define RC_EVENT_CLIENT_CHOOSES 1u
+
+struct rc_event_template {
+    uint32_t pieces; /* where they are: struct rc_event_piece[piece_count] */
+    uint16_t piece_count;
+    uint16_t flags;  /* of a room: RC_EVENT_CLIENT_CHOOSES */
+    uint32_t source; /* the template in TOML, to show it; of 0 bytes: the default */
+    uint32_t source_bytes;
+};
+
+enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE_EMIT };
+
+/* Flags of EMIT. */
+#define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
+#define RC_EVENT_TO_EVERYBODY 2u /* no rooms: to all in the namespace */
+#define RC_EVENT_OTHERS 4u       /* but not to who sent the event */
+
+struct rc_event_operation {
+    uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
+    uint32_t flags;
+    uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
+    uint32_t room_count;
+    struct rc_event_template event; /* EMIT: a text */
+    struct rc_event_template args;  /* ACK, EMIT: a JSON array */
+};
+
+struct rc_config_event {
+    struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
+    struct rc_config_text nsp;
+    enum rc_event_from from;
+    uint32_t leave_count; /* rooms */
+    uint32_t join_count;  /* rooms */
+    uint32_t ack_count;   /* 1: it is acknowledged */
+    uint32_t emit_count;
+    uint32_t operations; /* where they are: struct rc_event_operation[operation_count] */
+    uint32_t operation_count;
+    uint32_t next; /* index + 1 of the next row for the same event, 0: none */
+};
+
+/* An emit while it is read. */
+struct rc_config_emit {
+    uint32_t to_count;
+    bool others;
+    struct rc_event_template event;
+    struct rc_event_template args;
+};
+
+struct rc_event_rules {
+    uint32_t arena_bytes;               /* in use */
+    uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */
+    uint8_t arena[RC_EVENT_ARENA_BYTES] __attribute__((aligned(8)));
+};
+
 struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
@@ -264,10 +361,13 @@ struct rc_config {
     uint32_t namespace_count;
     uint32_t endpoint_count;
     uint32_t bridge_count;
+    uint32_t event_count;
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
+    struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
+    struct rc_event_rules event_rules;
 };
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "common/records/args.h"
+
 #define ID_BYTES 18u /* nonce 4, worker 2, slot 4, random 8 */
 #define ID_TEXT_BYTES 24u
 
@@ -33,6 +35,12 @@ int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t
     view->exclude_text = (const char *)part;
     part += head->exclude_text_bytes;
     view->data = part;
+    if ((head->flags & RC_ENVELOPE_ARGS) != 0) {
+        struct rc_args_view args;
+        if ((head->flags & RC_ENVELOPE_BINARY) != 0 || rc_args_read(rc_span_of(part, head->data_bytes), &args) < 0) {
+            return -EBADMSG;
+        }
+    }
     /* The text is walked id by id: its last NUL is what ends the walk inside the record. */
     if (head->exclude_text_bytes != 0 && view->exclude_text[head->exclude_text_bytes - 1] != '\0') {
         return -EBADMSG;

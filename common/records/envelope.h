@@ -122,7 +122,8 @@ static inline uint64_t rc_envelope_bytes(const struct rc_envelope *head)
            (uint64_t)head->exclude_count * sizeof(struct rc_client_ref) + head->exclude_text_bytes + head->data_bytes;
 }
 
-/* Validates a record of another process: lengths add up exactly to `bytes`, bounds hold, exclude text ends with NUL.
+/* Validates a record of another process: lengths add up exactly to `bytes`, bounds hold, exclude text ends with NUL, arguments
+ * are laid out as args.h says.
  * 0, or -EBADMSG. Only shapes are checked: whether `target.worker` or a flag means anything, the reader finds out. */
 int rc_envelope_read(struct rc_envelope_view *view, const void *record, uint32_t bytes);
 

@@ -55,6 +55,15 @@ int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint
     return 0;
 }
 
+struct rc_port *rc_port_map(int fd, uint64_t *bytes, struct rc_err *err)
+{
+    struct rc_port *shared = rc_segment_map(fd, bytes, err);
+    if (shared != NULL && *bytes > RC_PORT_DATA_OFFSET) {
+        rc_segment_dump((uint8_t *)shared + RC_PORT_DATA_OFFSET, *bytes - RC_PORT_DATA_OFFSET, false);
+    }
+    return shared;
+}
+
 int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_t bytes, struct rc_err *err)
 {
     if (bytes < RC_PORT_DATA_OFFSET || !head_right(&shared->ready, RC_PORT_READY, shared->abi, RC_PORT_ABI)) {
@@ -154,6 +163,7 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
     if (core == NULL || control->configs == NULL) {
         return -EBADMSG;
     }
+    rc_segment_dump((void *)(uintptr_t)control->configs, sizeof(*control->configs), false); /* keys and passwords */
     int rc = rc_control_copy(control, core, sizeof(*core), err);
     if (rc == 0) {
         rc_hash_adopt(core->hash_secret); /* before the first name is hashed */

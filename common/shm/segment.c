@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
+
 /* Linux 5.1; the libraries of Debian 12 name it, older ones do not. */
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -137,4 +139,11 @@ void *rc_segment_create_for_reading(const char *name, uint64_t bytes, int *fd, s
         return NULL;
     }
     return memory;
+}
+
+void rc_segment_dump(void *memory, uint64_t bytes, bool dump)
+{
+    if (madvise(memory, (size_t)bytes, dump ? MADV_DODUMP : MADV_DONTDUMP) != 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "core_dumps_not_bounded", "reason=\"madvise: %s\"", strerror(errno));
+    }
 }

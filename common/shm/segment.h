@@ -4,6 +4,7 @@
 #ifndef RC_COMMON_SHM_SEGMENT_H
 #define RC_COMMON_SHM_SEGMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
@@ -29,5 +30,13 @@ void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err);
 
 /* The same for reading only: a store is SIGSEGV. */
 const void *rc_segment_map_read(int fd, uint64_t *bytes, struct rc_err *err);
+
+/*
+ * Whole pages of a mapping that core dumps leave out, or (`dump`) hold again. The kernel writes every page of a memfd, those that were
+ * never touched too, and makes them for it: the reserved gigabytes would be memory and disk while the process that died is waited for.
+ * So what is reserved is left out until it is used, and bytes of users and secrets always; what explains a crash is in. A kernel that
+ * refuses is logged: larger dumps are no reason not to run.
+ */
+void rc_segment_dump(void *memory, uint64_t bytes, bool dump);
 
 #endif

@@ -592,7 +592,9 @@ static int string_unescape(const uint8_t **at, const uint8_t *end, uint32_t *poi
     return 0;
 }
 
-int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+/* `repair`: a surrogate without its other half is U+FFFD. */
+static int string_decode(const struct rc_json_value *value, bool repair, uint8_t *scratch, size_t bytes_max,
+                         struct rc_span *out)
 {
     const uint8_t *at, *end;
     size_t count = 0;
@@ -627,7 +629,9 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
         }
         at++;
         rc = string_unescape(&at, end, &point);
-        if (rc < 0) {
+        if (rc == -EILSEQ && repair) { /* taken, as one unit */
+            point = 0xfffd;
+        } else if (rc < 0) {
             return rc;
         }
         wrote = put_utf8(scratch + count, bytes_max - count, point);
@@ -638,6 +642,16 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
     }
     *out = rc_span_of(scratch, count);
     return 0;
+}
+
+int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+{
+    return string_decode(value, false, scratch, bytes_max, out);
+}
+
+int rc_json_string_repair(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out)
+{
+    return string_decode(value, true, scratch, bytes_max, out);
 }
 
 bool rc_json_string_is(const struct rc_json_value *value, struct rc_span text)

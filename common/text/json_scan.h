@@ -102,6 +102,9 @@ enum rc_json_type rc_json_peek(struct rc_span text);
  * -EILSEQ a lone surrogate. \u0000 decodes to a zero byte like any other. */
 int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out);
 
+/* The same, but a lone surrogate is U+FFFD, as JavaScript's TextEncoder has it. */
+int rc_json_string_repair(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out);
+
 /* True when the string value, decoded, is exactly `text`, which must be shorter than 64 bytes. */
 bool rc_json_string_is(const struct rc_json_value *value, struct rc_span text);
 

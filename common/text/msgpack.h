@@ -109,7 +109,7 @@ void rc_msgpack_put_unsigned(struct rc_msgpack_writer *writer, uint64_t value);
 void rc_msgpack_put_integer(struct rc_msgpack_writer *writer, int64_t value);
 /* As notepack writes a JavaScript number: whole ones as integers while they fit 64 bits (-0 is 0), all others as 64-bit floats. */
 void rc_msgpack_put_number(struct rc_msgpack_writer *writer, double value);
-/* Strings and binary: at most UINT32_MAX bytes. */
+/* Strings and binary: at most UINT32_MAX bytes, which may lie in the writer's buffer, five or more bytes behind what is written. */
 void rc_msgpack_put_string(struct rc_msgpack_writer *writer, struct rc_span text);
 void rc_msgpack_put_binary(struct rc_msgpack_writer *writer, struct rc_span bytes);
 /* Heads: as many values, or pairs, have to follow. */

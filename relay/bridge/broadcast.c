@@ -28,6 +28,7 @@ void rc_broadcast_open(struct rc_broadcast *broadcast, const struct rc_bridge *b
 void rc_broadcast_publish(struct rc_broadcast *broadcast, const struct rc_envelope_view *view, uint32_t flags)
 {
     struct rc_span parts[RC_WIRE_PARTS];
-    rc_wire_write(broadcast->bridge->wire, RC_WIRE_BROADCAST, view, parts);
-    (void)rc_redis_publish(broadcast->bridge->link, RC_SPAN(CHANNEL), parts, RC_WIRE_PARTS, flags);
+    if (rc_wire_write(broadcast->bridge->wire, RC_WIRE_BROADCAST, view, parts)) {
+        (void)rc_redis_publish(broadcast->bridge->link, RC_SPAN(CHANNEL), parts, RC_WIRE_PARTS, flags);
+    }
 }

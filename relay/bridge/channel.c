@@ -56,7 +56,8 @@ void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct r
     char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX];
     memcpy(name, HEAD, sizeof(HEAD) - 1);
     memcpy(name + sizeof(HEAD) - 1, view->channel, view->head.channel_bytes);
-    rc_wire_write(channel->bridge->wire, RC_WIRE_CHANNEL, view, parts);
-    (void)rc_redis_publish(channel->bridge->link, rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes), parts,
-                           RC_WIRE_PARTS, flags | RC_REDIS_PUBLISH_SHARDED);
+    if (rc_wire_write(channel->bridge->wire, RC_WIRE_CHANNEL, view, parts)) {
+        (void)rc_redis_publish(channel->bridge->link, rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes),
+                               parts, RC_WIRE_PARTS, flags | RC_REDIS_PUBLISH_SHARDED);
+    }
 }

@@ -49,7 +49,7 @@ bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *
         return false;
     }
     const int bytes = snprintf(name, sizeof(name), HEAD "%.*s", (int)view->head.channel_bytes, view->channel);
-    rc_wire_write(bridge->wire, RC_WIRE_DIRECT, view, parts);
-    return rc_redis_publish(bridge->link, rc_span_of(name, (size_t)bytes), parts, RC_WIRE_PARTS,
+    return rc_wire_write(bridge->wire, RC_WIRE_DIRECT, view, parts) &&
+           rc_redis_publish(bridge->link, rc_span_of(name, (size_t)bytes), parts, RC_WIRE_PARTS,
                             RC_REDIS_PUBLISH_TO_ONE) == 0;
 }

@@ -8,12 +8,16 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/records/args.h"
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
 #include "common/base/log.h"
 
-/* Every excluded client of a message with quotes and comma, what stands before and behind them, and the binary head. */
-#define TEXT_BYTES (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX + 1024)
+/* Every excluded client of a message with quotes and comma, what stands before and behind them (key and event too), and the binary head
+ * with the sizes of attachments. */
+#define TEXT_BYTES                                                        \
+    (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX + \
+     RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX) + RC_ARGS_ATTACHMENTS_MAX * sizeof(uint32_t) + 1024)
 /* What a message may have around its payload before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)
 
@@ -35,7 +39,10 @@ void rc_wire_close(struct rc_wire *wire)
 {
     rc_seen_free(&wire->seen);
     free(wire->text);
+    free(wire->args);
     wire->text = NULL;
+    wire->args = NULL;
+    wire->args_room = 0;
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
@@ -44,9 +51,14 @@ void rc_wire_close(struct rc_wire *wire)
 struct parsed {
     struct rc_span source;
     struct rc_span payload;
-    struct rc_span key; /* in wire->key, or in the message */
+    struct rc_span key;   /* in wire->key, or in the message */
+    struct rc_span event; /* in wire->event, or in the message */
     bool has_payload;
     bool binary;
+    bool args; /* the payload is the JSON text, an array */
+    uint32_t attachment_count;
+    struct rc_span sizes;       /* of the attachments, big endian */
+    struct rc_span attachments; /* back to back */
     uint64_t boot;
     uint64_t sequence;
     uint32_t exclude_count;
@@ -111,6 +123,12 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         parsed->key = (struct rc_span){0};
         return value->type == RC_JSON_NULL ? 0
                                            : rc_json_string_decode(value, wire->key, sizeof(wire->key), &parsed->key);
+    } else if (rc_json_string_is(name, RC_SPAN("event"))) {
+        parsed->event = (struct rc_span){0};
+        /* What is no name was ignored before messages had any, and is. */
+        (void)rc_json_string_decode(value, wire->event, sizeof(wire->event), &parsed->event);
+    } else if (rc_json_string_is(name, RC_SPAN("args"))) {
+        parsed->args = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
@@ -127,6 +145,9 @@ static int read_json(struct rc_wire *wire, struct parsed *parsed, struct rc_span
     int got = rc_json_object_begin(&cursor, message, RC_JSON_CHECK_UTF8);
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
         got = json_member(wire, parsed, &name, &value);
+    }
+    if (got >= 0 && parsed->args && parsed->has_payload && rc_json_peek(parsed->payload) != RC_JSON_ARRAY) {
+        return -EBADMSG;
     }
     return got < 0 ? got : 0;
 }
@@ -161,15 +182,59 @@ static bool take_text(struct rc_span *rest, struct rc_span *out)
     return take_number(rest, 1, &bytes) && wire_take(rest, (size_t)bytes, out);
 }
 
+/* What is behind the head: arguments with attachments. */
+static int read_binary_args(struct parsed *parsed, struct rc_span rest)
+{
+    uint64_t json_bytes;
+    uint64_t count;
+    uint64_t total = 0;
+    if (!take_number(&rest, 4, &json_bytes) || !take_number(&rest, 2, &count) || count > RC_ARGS_ATTACHMENTS_MAX ||
+        !wire_take(&rest, (size_t)count * 4, &parsed->sizes) ||
+        !wire_take(&rest, (size_t)json_bytes, &parsed->payload)) {
+        return -EBADMSG;
+    }
+    struct rc_span sizes = parsed->sizes;
+    uint64_t size;
+    while (take_number(&sizes, 4, &size)) {
+        total += size;
+    }
+    if (total != rest.count) {
+        return -EBADMSG;
+    }
+    parsed->attachment_count = (uint32_t)count;
+    parsed->attachments = rest;
+    parsed->args = true;
+    return 0;
+}
+
+static int read_binary_payload(struct parsed *parsed, struct rc_span rest, uint64_t flags)
+{
+    struct rc_json_value value;
+    parsed->has_payload = true;
+    parsed->payload = rest;
+    if ((flags & RC_WIRE_FLAG_ARGS) != 0) {
+        const int rc = read_binary_args(parsed, rest);
+        if (rc < 0) {
+            return rc;
+        }
+    } else if ((flags & RC_WIRE_FLAG_TEXT) == 0) {
+        parsed->binary = true;
+        return 0;
+    }
+    const int rc = rc_json_scan(parsed->payload, RC_JSON_CHECK_UTF8, &value, NULL);
+    parsed->payload = value.raw;
+    return rc == 0 && parsed->args && value.type != RC_JSON_ARRAY ? -EBADMSG : rc;
+}
+
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
 {
+    const uint64_t known = RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS;
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
-    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) ||
-        (flags & ~(uint64_t)(RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY)) != 0 || !take_text(&rest, &parsed->source) ||
-        !take_number(&rest, 4, &parsed->boot) || !take_number(&rest, 8, &parsed->sequence) ||
-        !take_number(&rest, 2, &count)) {
+    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) || (flags & ~known) != 0 ||
+        !take_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
+        !take_number(&rest, 8, &parsed->sequence) || !take_number(&rest, 2, &count)) {
         return -EBADMSG;
     }
     for (; count > 0; count--) {
@@ -183,16 +248,11 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
         (!take_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
         return -EBADMSG;
     }
-    parsed->payload = rest;
-    parsed->has_payload = true;
-    parsed->binary = (flags & RC_WIRE_FLAG_TEXT) == 0;
-    if (!parsed->binary) {
-        struct rc_json_value value;
-        const int rc = rc_json_scan(rest, RC_JSON_CHECK_UTF8, &value, NULL);
-        parsed->payload = value.raw;
-        return rc;
+    if ((flags & RC_WIRE_FLAG_EVENT) != 0 &&
+        (!take_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
+        return -EBADMSG;
     }
-    return 0;
+    return read_binary_payload(parsed, rest, flags);
 }
 
 static enum rc_wire_result wire_refuse(struct rc_wire *wire, enum rc_wire_result result, const char *what, size_t bytes,
@@ -210,20 +270,50 @@ static enum rc_wire_result wire_own(struct rc_wire *wire)
     return RC_WIRE_OWN;
 }
 
-static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_envelope_view *view)
+/* Arguments as a record has them; empty: no memory. */
+static struct rc_span wire_args(struct rc_wire *wire, const struct parsed *parsed)
 {
+    struct rc_span list[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_span sizes = parsed->sizes;
+    struct rc_span rest = parsed->attachments;
+    uint64_t size;
+    for (uint32_t i = 0; i < parsed->attachment_count; i++) {
+        if (!take_number(&sizes, 4, &size) || !wire_take(&rest, (size_t)size, &list[i])) {
+            return (struct rc_span){0}; /* read_binary_args has looked */
+        }
+    }
+    const size_t bytes =
+        rc_args_bytes(parsed->payload.count, 0, NULL) + parsed->sizes.count + parsed->attachments.count;
+    if (bytes > wire->args_room) {
+        uint8_t *more = realloc(wire->args, bytes);
+        if (more == NULL) {
+            return (struct rc_span){0};
+        }
+        wire->args = more;
+        wire->args_room = bytes;
+    }
+    rc_args_write(wire->args, parsed->payload, list, parsed->attachment_count);
+    return rc_span_of(wire->args, bytes);
+}
+
+static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_span data,
+                      struct rc_envelope_view *view)
+{
+    const uint32_t kind = parsed->args ? RC_ENVELOPE_ARGS : parsed->binary ? RC_ENVELOPE_BINARY : 0u;
     *view = (struct rc_envelope_view){
         .head = {.time_ns = rc_clock_ns(),
-                 .data_bytes = (uint32_t)parsed->payload.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | (parsed->binary ? RC_ENVELOPE_BINARY : 0u)),
+                 .data_bytes = (uint32_t)data.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | kind),
                  .exclude_count = (uint16_t)parsed->exclude_count,
-                 .key_bytes = (uint8_t)parsed->key.count},
+                 .key_bytes = (uint8_t)parsed->key.count,
+                 .event_bytes = (uint8_t)parsed->event.count},
         .key = parsed->key.bytes,
+        .event = (const char *)parsed->event.bytes,
         .excludes = (const uint8_t *)wire->refs,
-        .data = parsed->payload.bytes,
+        .data = data.bytes,
     };
     rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
-    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, parsed->payload.count);
+    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
 }
 
@@ -253,7 +343,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
     if (rc_span_equal(parsed.source, rc_span_text(wire->instance_id))) {
         return wire_own(wire);
     }
-    if (parsed.payload.count > wire->message_bytes_max) {
+    if (parsed.payload.count + parsed.attachments.count > wire->message_bytes_max) {
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     if (parsed.source.count > 0 && parsed.boot <= UINT32_MAX &&
@@ -261,7 +351,11 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         rc_metric_add(wire->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
         return RC_WIRE_DUPLICATE;
     }
-    wire_fill(wire, &parsed, view);
+    const struct rc_span data = parsed.args ? wire_args(wire, &parsed) : parsed.payload;
+    if (parsed.args && data.count == 0) {
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no memory for its arguments");
+    }
+    wire_fill(wire, &parsed, data, view);
     return RC_WIRE_GOOD;
 }
 
@@ -326,13 +420,23 @@ static char *put_number(char *out, uint64_t value, uint32_t bytes)
     return out + bytes;
 }
 
-static void write_binary(const struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+/* The kind of what is written: plain data, or arguments in `args`. */
+struct writing {
+    enum rc_wire_form form;
+    bool is_args;
+    struct rc_args_view args;
+};
+
+static void write_binary(const struct rc_wire *wire, const struct writing *writing, const struct rc_envelope_view *view,
                          struct rc_span *parts)
 {
     char *out = wire->text;
     const size_t source_bytes = strlen(wire->instance_id);
+    const bool has_key = writing->form == RC_WIRE_CHANNEL && view->head.key_bytes > 0;
+    const bool has_event = view->head.event_bytes > 0;
     *out++ = RC_WIRE_BINARY;
-    *out++ = form == RC_WIRE_CHANNEL && view->head.key_bytes > 0 ? RC_WIRE_FLAG_KEY : 0;
+    *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
+                    (writing->is_args ? RC_WIRE_FLAG_ARGS : 0));
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
     out = put_number(out, view->head.sequence, 8);
@@ -343,17 +447,34 @@ static void write_binary(const struct rc_wire *wire, enum rc_wire_form form, con
         count++;
     }
     (void)put_number(count_at, count, 2);
-    if (form == RC_WIRE_CHANNEL && view->head.key_bytes > 0) {
+    if (has_key) {
         out = put_binary(out, (const char *)view->key, view->head.key_bytes);
     }
-    parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
+    if (has_event) {
+        out = put_binary(out, view->event, view->head.event_bytes);
+    }
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = (struct rc_span){0};
+    if (writing->is_args) {
+        const struct rc_args_view *args = &writing->args;
+        struct rc_span attachment;
+        uint32_t index = 0;
+        size_t offset = 0;
+        out = put_number(out, args->json.count, 4);
+        out = put_number(out, args->attachment_count, 2);
+        while (rc_args_next(args, &index, &offset, &attachment)) {
+            out = put_number(out, attachment.count, 4);
+        }
+        parts[1] = args->json;
+        parts[2] = rc_span_of(args->attachments.bytes, offset);
+    }
+    parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
 }
 
-static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+static void write_json(const struct rc_wire *wire, const struct writing *writing, const struct rc_envelope_view *view,
                        struct rc_span *parts)
 {
+    const enum rc_wire_form form = writing->form;
     char *out = wire->text;
     if (form == RC_WIRE_DIRECT) {
         parts[0] = RC_SPAN("{\"payload\":");
@@ -378,19 +499,32 @@ static void write_json(const struct rc_wire *wire, enum rc_wire_form form, const
         out += rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_MESSAGE_KEY_MAX),
                                      rc_span_of(view->key, view->head.key_bytes));
     }
+    if (view->head.event_bytes > 0) {
+        out = put_text(out, ",\"event\":");
+        out += rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX),
+                                     rc_span_of(view->event, view->head.event_bytes));
+    }
+    if (writing->is_args) {
+        out = put_text(out, ",\"args\":true");
+    }
     out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
     out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);
     *out++ = '}';
-    parts[1] = rc_span_of(view->data, view->head.data_bytes);
+    parts[1] = writing->is_args ? writing->args.json : rc_span_of(view->data, view->head.data_bytes);
     parts[2] = rc_span_of(tail, (size_t)(out - tail));
 }
 
-void rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+bool rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
                    struct rc_span parts[RC_WIRE_PARTS])
 {
-    if ((view->head.flags & RC_ENVELOPE_BINARY) != 0) {
-        write_binary(wire, form, view, parts);
-    } else {
-        write_json(wire, form, view, parts);
+    struct writing writing = {.form = form, .is_args = (view->head.flags & RC_ENVELOPE_ARGS) != 0};
+    if (writing.is_args && rc_args_read(rc_span_of(view->data, view->head.data_bytes), &writing.args) < 0) {
+        return false;
     }
+    if ((view->head.flags & RC_ENVELOPE_BINARY) != 0 || writing.args.attachment_count > 0) {
+        write_binary(wire, &writing, view, parts);
+    } else {
+        write_json(wire, &writing, view, parts);
+    }
+    return true;
 }

@@ -3,19 +3,22 @@
  *
  * JSON, what anybody may publish (unknown members are ignored, the last of two equal ones counts):
  *
- *   {"sourceInstance":"a","payload":…,"excludeIds":["…"],"key":"…","boot":123,"seq":456}
+ *   {"sourceInstance":"a","payload":…,"excludeIds":["…"],"key":"…","event":"…","args":true,"boot":123,"seq":456}
  *
  *   payload         any JSON value, carried on byte for byte; required
  *   sourceInstance  who published it: that instance skips it, its clients have it already; absent = a backend
  *   excludeIds      client ids that do not get it
  *   key             of up to 64 bytes: a newer message of the channel and key may replace this one (docs/protocol.md)
+ *   event           what the event is called, up to 255 bytes
+ *   args            true: the payload is the array of the event's arguments
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
  *
- *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | payload
+ *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | n, event | payload
  *
- *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; others are 0. seq 0 = none.
+ *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; bit 2 = there is an event; bit 3 = the payload is arguments with
+ *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; others are 0. seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
  * -EMSGSIZE), never asserted.
@@ -35,6 +38,8 @@
 #define RC_WIRE_BINARY 0x01u
 #define RC_WIRE_FLAG_TEXT 0x01u
 #define RC_WIRE_FLAG_KEY 0x02u
+#define RC_WIRE_FLAG_EVENT 0x04u
+#define RC_WIRE_FLAG_ARGS 0x08u
 #define RC_WIRE_PARTS 3u
 
 struct rc_wire {
@@ -48,6 +53,9 @@ struct rc_wire {
     char *text;                                 /* owner: excludes of a message that goes out */
     struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
     uint8_t key[RC_MESSAGE_KEY_MAX];            /* likewise */
+    uint8_t event[RC_EVENT_NAME_MAX];           /* likewise */
+    uint8_t *args;                              /* owner: arguments of the message that was read last; grows */
+    size_t args_room;
 };
 
 int rc_wire_open(struct rc_wire *wire, const char *instance_id, uint32_t boot_nonce, uint64_t message_bytes_max,
@@ -62,8 +70,8 @@ enum rc_wire_result {
     RC_WIRE_TOO_LARGE,
 };
 
-/* A message from Redis: fills data, key, flags (REMOTE, BINARY), time and the excluded clients of this host into `view` (the rest is
- * zero); they live until the next call, data as long as `message`. Counts what it refuses. `what` names the channel's kind in the log. */
+/* A message from Redis: fills data, key, event, flags (REMOTE, BINARY, ARGS), time and the excluded clients of this host into `view` (the rest is
+ * zero); they live until the next call, data as long as `message` too. Counts what it refuses. `what` names the channel's kind in the log. */
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view);
 
@@ -74,8 +82,9 @@ enum rc_wire_form {
     RC_WIRE_DIRECT,    /* payload first, no excludeIds */
 };
 
-/* A sequenced message of this host as parts to be published; they live until the next call, and as long as `view` does. */
-void rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
+/* A sequenced message of this host as parts to be published; they live until the next call, and as long as `view` does. False: its
+ * arguments are none (common/records/args.h). */
+bool rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc_envelope_view *view,
                    struct rc_span parts[RC_WIRE_PARTS]);
 
 #endif

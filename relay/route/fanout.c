@@ -3,6 +3,9 @@
 
 #include "common/base/check.h"
 
+/* An answer alone has no data, so no arguments either. */
+#define ANSWER_FLAGS ((RC_FANOUT_FLAGS & ~RC_ENVELOPE_ARGS) | RC_ENVELOPE_API)
+
 int rc_fanout_open(struct rc_fanout *fanout, struct rc_relay_port *ports, uint32_t port_count,
                    struct rc_metrics *metrics, uint64_t interest_count_max)
 {
@@ -51,7 +54,7 @@ void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, cons
                  .channel_hash = up->head.channel_hash,
                  .origin = up->head.origin,
                  .target = message->copy.head.target,
-                 .flags = (uint16_t)((up->head.flags & (RC_FANOUT_FLAGS | RC_ENVELOPE_API)) | RC_ENVELOPE_ANSWER),
+                 .flags = (uint16_t)((up->head.flags & ANSWER_FLAGS) | RC_ENVELOPE_ANSWER),
                  .code = code,
                  .channel_bytes = up->head.channel_bytes,
                  .request_id_bytes = up->head.request_id_bytes},

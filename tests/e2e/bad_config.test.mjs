@@ -72,6 +72,19 @@ test("Redis is not required to start: files of its TLS that cannot be read are a
   assert.match(stderr, /warning: redis\.tls_ca: cannot read \/nonexistent\/ca\.pem.*local-only/);
 });
 
+test("`check` says that a listener for administrators brings others too", async () => {
+  const permissions = async (admin) => {
+    writeFileSync(path, `[server]\nlisten = ["127.0.0.1:1"]\n[http]\nadmin_listen = "${admin}"\n`);
+    const { code, stdout } = await run(["check", path]);
+    assert.equal(code, 0);
+    return stdout;
+  };
+  assert.match(await permissions("127.0.0.1:2"), /"auto" permissions are anyone: every listener is loopback/);
+  const others = await permissions("0.0.0.0:2");
+  assert.match(others, /"auto" permissions are none: other hosts can reach a listener .*http\.admin_listen/);
+  assert.match(others, /broadcast: none; direct: none; publish: none in default/);
+});
+
 test("`check` warns of what `run` warns of, and of what would keep it from starting here", async () => {
   writeFileSync(path, '[[namespace]]\nname = "news"\nhistory = 100\n');
   const notBuilt = /warning: \[\[namespace\]\] news: history is not built yet/;

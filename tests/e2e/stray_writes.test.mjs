@@ -24,6 +24,20 @@ testBroker("no child can write what is not its own", { workers: 3 }, async (brok
   }
 });
 
+testBroker("a core dump holds what is used, no messages and no passwords", { workers: 2 }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("c");
+  await client.publish("c", "x".repeat(10000));
+  const pids = broker.pids();
+  const of = (name) => [broker.pid, pids.relay, ...pids.workers].flatMap((pid) => sharedMappings(pid).filter((one) => one.name.startsWith(`ringcast-${name}`)));
+  assert.equal(of("config").length, 4);
+  for (const { dumped } of of("config")) assert.equal(dumped, 0);
+  assert.equal(of("port").length, 6);
+  for (const { bytes, dumped } of of("port")) assert.ok(bytes > 1e6 && dumped === 4096, `${dumped} of ${bytes}`);
+  assert.equal(of("truth").length, 2);
+  for (const { bytes, dumped } of of("truth")) assert.ok(bytes > 1e9 && dumped > 1e6 && dumped < 64e6, `${dumped} of ${bytes}`);
+});
+
 /* Heads word by word (they hold the bounds), the rest at random. */
 const HEADS = { "ringcast-control": 16, steering: 4 };
 for (const who of [1, "relay"]) {

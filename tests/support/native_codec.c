@@ -58,6 +58,10 @@ static const char *type_name(enum rc_operation_type type)
     case RC_OPERATION_PING:
         return "ping";
     case RC_OPERATION_ECHO: /* not of this protocol */
+    case RC_OPERATION_CONNECT:
+    case RC_OPERATION_LEAVE:
+    case RC_OPERATION_EVENT:
+    case RC_OPERATION_ACK:
     case RC_OPERATION_DISCONNECT:
         break;
     }

@@ -1,6 +1,7 @@
 /* polling: see polling.h. */
 #include "worker/carrier/polling.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,16 @@ static void refuse(struct rc_exchange *exchange, enum rc_eio_error error, bool u
 
 /* --- what is asked for ----------------------------------------------------------------------------------------------- */
 
-/* -1: there is none; a value that is too long is cut off, which no valid one is. */
-static int query_value(const struct rc_exchange *exchange, const char *name, char out[QUERY_VALUE_MAX + 1])
+/* Its bytes, 0: there is none. One that cannot be decoded, or is longer than any that means something, is "?". */
+static size_t query_value(const struct rc_exchange *exchange, const char *name, char out[QUERY_VALUE_MAX + 1])
 {
-    const int bytes = rc_http_query_find(exchange->request->query, name, out, QUERY_VALUE_MAX);
+    int bytes = rc_http_query_find(exchange->request->query, name, out, QUERY_VALUE_MAX);
+    if (bytes < 0 && bytes != -ENOENT) {
+        out[0] = '?';
+        bytes = 1;
+    }
     out[bytes > 0 ? bytes : 0] = '\0';
-    return bytes;
+    return bytes > 0 ? (size_t)bytes : 0;
 }
 
 bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchange, bool upgrade,
@@ -58,21 +63,22 @@ bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchan
     char sid[QUERY_VALUE_MAX + 1];
     char revision[QUERY_VALUE_MAX + 1];
     *query = (struct rc_engine_query){0};
-    if (query_value(exchange, "transport", transport) <= 0 || !rc_config_transport_allowed(settings, transport)) {
+    if (query_value(exchange, "transport", transport) == 0 || !rc_config_transport_allowed(settings, transport)) {
         refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
         return false;
     }
     query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
-    const int sid_bytes = query_value(exchange, "sid", sid);
+    const size_t sid_bytes = query_value(exchange, "sid", sid);
+    const bool revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
     query->has_sid = sid_bytes > 0;
     if (query->has_sid) {
-        query->session = rc_engine_find(engines, rc_span_of(sid, (size_t)sid_bytes), &query->sid, &query->known);
-        if (upgrade != query->websocket) {
-            refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
-            return false;
-        }
+        query->session = rc_engine_find(engines, rc_span_of(sid, sid_bytes), &query->sid, &query->known);
         if (query->session == 0) {
             refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
+            return false;
+        }
+        if (upgrade != query->websocket || !revision_4) {
+            refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
             return false;
         }
         return true;
@@ -85,7 +91,7 @@ bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchan
         refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
         return false;
     }
-    if (query_value(exchange, "EIO", revision) != 1 || revision[0] != '4') {
+    if (!revision_4) {
         rc_metric_add(engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED, 1);
         refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
         return false;
@@ -150,7 +156,8 @@ static void poll_ended(struct rc_exchange *exchange, uint16_t status)
     }
 }
 
-static const struct rc_exchange_user poll_user = {.expired = poll_expired, .ended = poll_ended};
+static const struct rc_exchange_user poll_user = {
+    .half_closed_is_gone = true, .expired = poll_expired, .ended = poll_ended};
 
 static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
@@ -186,6 +193,7 @@ struct post {
     struct rc_eio_packet packet;   /* the running one */
     bool running;                  /* there is one */
     bool inside;                   /* its packets are being carried out just now */
+    bool left;                     /* its session has ended because the client said so */
 };
 
 static void post_free(struct rc_exchange *exchange)
@@ -200,11 +208,13 @@ static void post_answer(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
     const uint32_t client = post->client;
-    if (client == 0) {
+    if (client == 0 && !post->left) {
         refuse(exchange, RC_EIO_BAD_REQUEST, false);
         return;
     }
-    engine_of(post->engines, client)->post = 0;
+    if (client != 0) {
+        engine_of(post->engines, client)->post = 0;
+    }
     post->client = 0;
     answer_text(exchange, "text/html", "ok", 2);
 }
@@ -288,7 +298,8 @@ static void post_run(struct rc_exchange *exchange)
     post_go_on(exchange);
 }
 
-static const struct rc_exchange_user post_user = {.run = post_run, .room = post_go_on, .ended = post_ended};
+static const struct rc_exchange_user post_user = {
+    .half_closed_is_gone = true, .run = post_run, .room = post_go_on, .ended = post_ended};
 
 static bool is_octets(const struct rc_http_request *request)
 {
@@ -332,6 +343,7 @@ static void polls_ended(void *context, uint32_t client, char last)
     if (post != NULL) {
         struct post *its = post->context;
         its->client = 0;
+        its->left = last == RC_EIO_NOOP;
         if (post->state == RC_EXCHANGE_WAITING && !its->inside) {
             post_answer(post);
         }

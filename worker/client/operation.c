@@ -6,6 +6,7 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
+#include "common/config/socketio.h"
 #include "worker/gate/permission.h"
 #include "worker/ws/frame.h"
 
@@ -136,6 +137,14 @@ static bool request_channel_ok(const struct request *request)
     return true;
 }
 
+/* Is it the name of a room of a Socket.IO namespace? Those are not for other clients while there is Socket.IO. */
+static bool request_of_namespace(const struct request *request, struct rc_span channel)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    return rc_channel_split(channel, &nsp, &room) && rc_config_engineio_on(request->clients->config);
+}
+
 /* May the author have it done? Who may not is answered. What a backend's call may was judged with the call. */
 static bool request_may(const struct request *request)
 {
@@ -151,7 +160,8 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
         return false;
     }
-    if (reserved != NULL && rc_permission_reserved(operation->channel)) {
+    if (reserved != NULL &&
+        (rc_permission_reserved(operation->channel) || request_of_namespace(request, operation->channel))) {
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
@@ -298,7 +308,8 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     view->event = (const char *)operation->event.bytes;
     view->head.request_id_bytes = (uint8_t)operation->id.count;
     view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
-                                   (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u));
+                                   (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
+                                   (operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
@@ -333,6 +344,15 @@ static enum rc_carried request_direct(const struct request *request)
     struct rc_clients *clients = request->clients;
     struct rc_envelope_view view = {0};
     const struct rc_span to = request->operation->to;
+    struct rc_sid sid;
+    char nsp[RC_CHANNEL_NAME_MAX];
+    if (request->operation->nsp.count > 0 && rc_sid_read(&sid, to)) { /* a socket of a namespace, on this host */
+        view.head.target = sid.client;
+        view.head.channel_bytes =
+            (uint8_t)rc_channel_of_room(nsp, sizeof(nsp), request->operation->nsp, (struct rc_span){0});
+        view.channel = nsp;
+        return request_send_up(request, RC_UP_DIRECT, &view, RC_METRIC_DIRECTS);
+    }
     switch (rc_client_id_read((const char *)to.bytes, to.count, clients->control->instance_id,
                               clients->control->boot_nonce, &view.head.target)) {
     case RC_CLIENT_ID_LOCAL:
@@ -449,8 +469,7 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
     struct rc_operation operation;
     struct rc_operation_error error;
     uint32_t seen = 0;
-    rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding),
-                    kind, rc_span_of(bytes, count), &clients->scratch,
+    rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding), kind, rc_span_of(bytes, count), &clients->scratch,
                     endpoint);
     int rc;
     while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {

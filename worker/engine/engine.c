@@ -13,6 +13,7 @@
 
 #define ENGINE_TIMERS_MAX 128u /* a pass fires: each may be a send */
 #define ENGINE_GOODBYE_MS 1000u
+#define ENGINE_TICK_MS 10u
 
 static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
 {
@@ -26,10 +27,18 @@ static const struct rc_config_socketio *settings_of(const struct rc_engines *eng
 
 /* --- timers ---------------------------------------------------------------------------------------------------------- */
 
+/* Engine.IO's times are to the moment: its wheel turns ten times as fast as io's. */
+static uint32_t engine_now(const struct rc_engines *engines)
+{
+    return (uint32_t)(engines->clients->io->now_ns / (ENGINE_TICK_MS * 1000000u) -
+                      engines->clients->io->boot_ms / ENGINE_TICK_MS) +
+           1;
+}
+
 uint32_t rc_engine_deadline(const struct rc_engines *engines, uint64_t in_ms)
 {
-    const uint64_t ticks = in_ms / RC_WHEEL_TICK_MS;
-    return engines->clients->io->now_ds + (uint32_t)(ticks == 0 ? 1 : ticks < UINT32_MAX / 2 ? ticks : UINT32_MAX / 2);
+    const uint64_t ticks = in_ms / ENGINE_TICK_MS;
+    return engine_now(engines) + (uint32_t)(ticks == 0 ? 1 : ticks < UINT32_MAX / 2 ? ticks : UINT32_MAX / 2);
 }
 
 void rc_engine_schedule(struct rc_engines *engines, uint32_t client)
@@ -85,7 +94,7 @@ static void engine_deadline_due(struct rc_engines *engines, uint32_t client)
 
 void rc_engines_timers(struct rc_engines *engines)
 {
-    const uint32_t now = engines->clients->io->now_ds;
+    const uint32_t now = engine_now(engines);
     for (uint32_t i = 0; i < ENGINE_TIMERS_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&engines->wheel, now);
         if (client == RC_WHEEL_NONE) {
@@ -110,10 +119,10 @@ uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
     if (engines->wheel.pending == 0) {
         return most_ms;
     }
-    if (engines->wheel.now_ds < engines->clients->io->now_ds) {
+    if (engines->wheel.now_ds < engine_now(engines)) {
         return 0; /* more are due than one pass takes */
     }
-    const uint32_t ms = rc_wheel_sleep(&engines->wheel, most_ms / RC_WHEEL_TICK_MS) * RC_WHEEL_TICK_MS;
+    const uint32_t ms = rc_wheel_sleep(&engines->wheel, most_ms / ENGINE_TICK_MS) * ENGINE_TICK_MS;
     return ms < most_ms ? ms : most_ms;
 }
 
@@ -268,6 +277,12 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
     if (kind == RC_PART_BINARY) {
         return engine_message(engines, client, kind, bytes, count, done);
     }
+    if (count > 0 && bytes[0] == 'b') { /* of payloads; engine.io takes it here as well */
+        const int64_t decoded = rc_eio_base64_decode(bytes + 1, count - 1);
+        if (decoded >= 0) {
+            return engine_message(engines, client, RC_PART_BINARY, bytes + 1, (size_t)decoded, done);
+        }
+    }
     switch (count == 0 ? '\0' : (char)bytes[0]) {
     case RC_EIO_MESSAGE:
         return engine_message(engines, client, kind, bytes + 1, count - 1, done);
@@ -356,7 +371,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 int rc_engines_start(struct rc_engines *engines)
 {
     const struct rc_clients *clients = engines->clients;
-    return rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, clients->io->now_ds);
+    return rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, engine_now(engines));
 }
 
 void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *ops)
@@ -369,4 +384,5 @@ void rc_engines_close(struct rc_engines *engines)
     rc_wheel_close(&engines->wheel);
     free(engines->taken.bytes);
     free(engines->scratch);
+    free(engines->result);
 }

@@ -43,6 +43,8 @@ struct rc_engines {
     char instance[RC_SID_INSTANCE_BYTES];
     uint8_t *scratch; /* owned: an event's arguments on their way */
     size_t scratch_capacity;
+    uint8_t *result; /* owned: arguments that a row has worked out */
+    size_t result_capacity;
 };
 
 /* Wires itself to `clients`, which are open. */

@@ -1,24 +1,457 @@
 /* rules: see rules.h. */
 #include "worker/engine/rules.h"
 
-enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client, enum rc_rules_life life,
-                                    struct rc_span nsp, struct rc_span auth, uint32_t *done)
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/config/event_rules.h"
+#include "common/records/args.h"
+#include "worker/gate/permission.h"
+#include "worker/gate/rule_values.h"
+
+/*
+ * One row being carried out for one event. What it does is counted in steps: each room that is left, joined or emitted to, and the
+ * acknowledgement. A row that has to wait is gone through again from its first step, and those before `*done` are passed over: all
+ * that it works out comes from the event alone.
+ */
+struct run {
+    struct rc_engines *engines;
+    struct rc_clients *clients;
+    uint32_t client;
+    struct rc_span nsp;
+    struct rc_span event;
+    struct rc_span id;       /* of the acknowledgement that is asked for; empty = none */
+    struct rc_span args;     /* as rc_args has them; empty = none */
+    struct rc_args_view its; /* of them */
+    const struct rc_config_event *row;
+    struct rc_rule_values values;
+    uint32_t step; /* the next one */
+    uint32_t *done;
+    bool dry; /* only looks whether everything could be worked out */
+    int code; /* why not: 0 = it could */
+    const char *why;
+};
+
+static int run_fail(struct run *run, int code, const char *why)
 {
-    (void)engines;
-    (void)client;
-    (void)life;
-    (void)nsp;
-    (void)auth;
-    (void)done;
-    return RC_ENGINE_DONE;
+    run->code = code;
+    run->why = why;
+    return code;
 }
+
+/* --- what is worked out ---------------------------------------------------------------------------------------------- */
+
+/* The template's buffer: arguments have room before them for what rc_args puts there. NULL: no memory. */
+static uint8_t *run_buffer(struct run *run, size_t *room)
+{
+    struct rc_engines *engines = run->engines;
+    *room = (size_t)run->clients->config->limits.max_message_size_bytes;
+    const size_t bytes = RC_ARGS_BEFORE_MAX + *room;
+    if (engines->result_capacity < bytes) {
+        uint8_t *larger = realloc(engines->result, bytes);
+        if (larger == NULL) {
+            return NULL;
+        }
+        engines->result = larger;
+        engines->result_capacity = bytes;
+    }
+    return engines->result + RC_ARGS_BEFORE_MAX;
+}
+
+/* Arguments of an acknowledgement or emit, with the attachments that they have. 0 or a code. */
+static int run_args(struct run *run, const struct rc_event_template *template, struct rc_span *out)
+{
+    size_t room;
+    struct rc_rule_args args;
+    uint8_t *json = run_buffer(run, &room);
+    if (json == NULL) {
+        return run_fail(run, RC_CODE_UNAVAILABLE, "no memory");
+    }
+    const int code = rc_rule_args(&run->values, template, json, room, &args);
+    if (code != 0) {
+        return run_fail(run, code, run->values.err.text);
+    }
+    if (args.json.bytes == run->its.json.bytes && args.attachment_count == run->its.attachment_count) {
+        *out = run->args; /* just what came */
+        return 0;
+    }
+    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
+    for (uint32_t i = 0; i < args.attachment_count; i++) {
+        attachments[i] = rc_args_attachment(&run->its, args.attachments[i]);
+    }
+    if (args.json.bytes != json) { /* the client's, with fewer attachments */
+        memcpy(json, args.json.bytes, args.json.count);
+    }
+    *out = rc_args_wrap(json, args.json.count, room - args.json.count, attachments, args.attachment_count);
+    return out->count == 0 ? run_fail(run, RC_CODE_TOO_LARGE, "the message is too large") : 0;
+}
+
+/* A room's channel, and whether it is one socket's. */
+struct room {
+    char name[RC_CHANNEL_NAME_MAX];
+    size_t bytes;
+    char channel[RC_CHANNEL_NAME_MAX];
+    size_t channel_bytes;
+};
+
+static struct rc_span room_channel(const struct room *room)
+{
+    return rc_span_of(room->channel, room->channel_bytes);
+}
+
+/* May the client that names the room's channel namespace itself have this done in it? 0 or a code. */
+static int run_permits(struct run *run, const struct room *room, enum rc_event_operation_type type)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_config_namespace *namespace = rc_config_namespace_of(config, room->name, room->bytes);
+    const struct rc_span user = rc_client_user(run->clients, run->client);
+    struct rc_sid sid;
+    if (rc_sid_read(&sid, rc_span_of(room->name, room->bytes))) {
+        if (type == RC_RULE_JOIN || !rc_permission_allows(config->permissions.direct, user, room_channel(room))) {
+            return run_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
+        }
+        return 0;
+    }
+    const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
+    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, room_channel(room))) {
+        return run_fail(run, rc_permission_refusal(who, user), "you may not use this room");
+    }
+    return 0;
+}
+
+static int run_room(struct run *run, const struct rc_event_template *template, enum rc_event_operation_type type,
+                    struct room *room)
+{
+    const int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
+    if (code != 0) {
+        return run_fail(run, code, run->values.err.text);
+    }
+    room->channel_bytes =
+        rc_channel_of_room(room->channel, sizeof(room->channel), run->nsp, rc_span_of(room->name, room->bytes));
+    if (room->channel_bytes == 0) {
+        return run_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
+    }
+    return (template->flags & RC_EVENT_CLIENT_CHOOSES) ? run_permits(run, room, type) : 0;
+}
+
+/* --- what is done ---------------------------------------------------------------------------------------------------- */
+
+static struct rc_client *run_client(const struct run *run)
+{
+    return rc_truth_client(run->clients->truth, run->client);
+}
+
+/* Name of the channel of everybody in the namespace. */
+static struct rc_span run_everybody(const struct run *run, char out[RC_CHANNEL_NAME_MAX])
+{
+    const size_t bytes = rc_channel_of_room(out, RC_CHANNEL_NAME_MAX, run->nsp, (struct rc_span){0});
+    RC_ASSERT(bytes > 0);
+    return rc_span_of(out, bytes);
+}
+
+static void run_reply(struct run *run, const struct rc_event *event)
+{
+    if (rc_hub_reply_event(run->clients->hub, run->client, event) < 0) {
+        rc_client_failed_memory(run->clients, run->client);
+    }
+}
+
+/* Is the next step to be done now? */
+static bool run_step(struct run *run)
+{
+    return run->step++ >= *run->done && !run->dry;
+}
+
+static enum rc_carried run_carry_out(struct run *run, const struct rc_operation *operation)
+{
+    return rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
+}
+
+/* A message for a room, a socket or everybody. */
+static enum rc_carried run_send(struct run *run, struct rc_span channel, struct rc_span name, struct rc_span event,
+                                struct rc_span args, bool others)
+{
+    struct rc_operation operation;
+    struct rc_sid sid;
+    rc_operation_reset(&operation);
+    operation.event = event;
+    operation.data = args;
+    operation.data_kind = RC_DATA_ARGS;
+    operation.echo = !others;
+    operation.channel = channel;
+    operation.type = RC_OPERATION_PUBLISH;
+    if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
+        operation.type = RC_OPERATION_DIRECT;
+        operation.to = name;
+        operation.nsp = run->nsp;
+        if (others && sid.client.worker == run->clients->worker && sid.client.slot == run->client) {
+            return RC_CARRIED_OUT; /* to nobody */
+        }
+    }
+    return run_carry_out(run, &operation);
+}
+
+/* To one of an emit's rooms. False: it has to wait. */
+static bool run_emit_room(struct run *run, const struct rc_event_operation *operation,
+                          const struct rc_event_template *template, struct rc_span event, struct rc_span args)
+{
+    struct room room;
+    if (run_room(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
+        return true;
+    }
+    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args,
+                 (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+        return false;
+    }
+    *run->done = run->step;
+    return true;
+}
+
+/* False: it has to wait. */
+static bool run_emit(struct run *run, const struct rc_event_operation *operation)
+{
+    const struct rc_config *config = run->clients->config;
+    char scratch[RC_EVENT_NAME_MAX];
+    char everybody[RC_CHANNEL_NAME_MAX];
+    struct rc_span event;
+    struct rc_span args;
+    const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
+    if (code != 0) {
+        run_fail(run, code, run->values.err.text);
+        return true;
+    }
+    if (run_args(run, &operation->args, &args) != 0) {
+        return true;
+    }
+    if (operation->flags & RC_EVENT_TO_SENDER) {
+        if (run_step(run) && run_client(run)->state == RC_CLIENT_OPEN) {
+            run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                              .channel = run_everybody(run, everybody),
+                                              .event = event,
+                                              .data = args,
+                                              .data_kind = RC_DATA_ARGS});
+            *run->done = run->step;
+        }
+        return true;
+    }
+    if (operation->flags & RC_EVENT_TO_EVERYBODY) {
+        if (run_step(run)) {
+            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args,
+                         (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+                return false;
+            }
+            *run->done = run->step;
+        }
+        return true;
+    }
+    const struct rc_event_template *rooms = rc_event_rooms(config, operation);
+    for (uint32_t i = 0; i < operation->room_count && run->code == 0; i++) {
+        if (!run_emit_room(run, operation, &rooms[i], event, args)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run_rooms(struct run *run, const struct rc_event_operation *operation)
+{
+    const struct rc_event_template *rooms = rc_event_rooms(run->clients->config, operation);
+    for (uint32_t i = 0; i < operation->room_count; i++) {
+        struct room room;
+        if (run_room(run, &rooms[i], (enum rc_event_operation_type)operation->type, &room) != 0) {
+            return;
+        }
+        if (run_step(run)) {
+            struct rc_operation does;
+            rc_operation_reset(&does);
+            does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
+            does.channel = room_channel(&room);
+            const bool refused = run_carry_out(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
+            *run->done = run->step;
+            if (refused) {
+                run_fail(run, RC_CODE_LIMITED, "too many rooms, or no room for more on this server");
+                return;
+            }
+        }
+    }
+}
+
+static void run_ack(struct run *run, const struct rc_event_operation *operation)
+{
+    struct rc_span args;
+    char everybody[RC_CHANNEL_NAME_MAX];
+    if (run_args(run, &operation->args, &args) == 0 && run_step(run) && run->id.count > 0) {
+        run_reply(run, &(struct rc_event){.type = RC_EVENT_ACK,
+                                          .channel = run_everybody(run, everybody),
+                                          .id = run->id,
+                                          .data = args,
+                                          .data_kind = RC_DATA_ARGS});
+        *run->done = run->step;
+    }
+}
+
+/* What follows a join is a promise: the relay must know of it before. */
+static bool run_must_wait(const struct run *run)
+{
+    struct rc_client *client = run_client(run);
+    if (run->dry || client->pending_count == 0) {
+        return false;
+    }
+    client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
+    return true;
+}
+
+/* All operations of the row, those before `*done` left out. False: it has to wait. */
+static bool run_row(struct run *run)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_operation *operations = rc_event_operations(config, run->row);
+    run->step = 0;
+    for (uint32_t i = 0; i < run->row->operation_count && run->code == 0; i++) {
+        const struct rc_event_operation *operation = &operations[i];
+        switch ((enum rc_event_operation_type)operation->type) {
+        case RC_RULE_LEAVE:
+        case RC_RULE_JOIN:
+            run_rooms(run, operation);
+            break;
+        case RC_RULE_ACK:
+            if (run_must_wait(run)) {
+                return false;
+            }
+            run_ack(run, operation);
+            break;
+        case RC_RULE_EMIT:
+            if (run_must_wait(run) || !run_emit(run, operation)) {
+                return false;
+            }
+            break;
+        }
+    }
+    return true;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------------------ */
+
+static void run_begin(struct run *run, const struct rc_rule_input *input)
+{
+    rc_rule_values_begin(&run->values, run->clients->config, input);
+}
+
+/* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
+static void run_tell_error(struct run *run)
+{
+    char text[256];
+    char escaped[192];
+    char everybody[RC_CHANNEL_NAME_MAX];
+    const size_t bytes = rc_json_string_encode((uint8_t *)escaped, sizeof(escaped) - 1, rc_span_text(run->why));
+    escaped[bytes] = '\0';
+    const bool ack = run->id.count > 0;
+    const int count =
+        snprintf(text, sizeof(text), ack ? "{\"error\":{\"code\":%d,\"message\":%s}}" : "{\"code\":%d,\"message\":%s}",
+                 run->code, bytes > 0 ? escaped : "\"\"");
+    RC_ASSERT(count > 0 && (size_t)count < sizeof(text));
+    rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    run_reply(run, &(struct rc_event){
+                       .type = ack ? RC_EVENT_ACK : RC_EVENT_DIRECT,
+                       .channel = run_everybody(run, everybody),
+                       .id = run->id,
+                       .event = rc_span_text(run->clients->config->socketio.error_event.text),
+                       .data = rc_span_of(text, (size_t)count),
+                   });
+}
+
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done)
 {
-    (void)engines;
-    (void)client;
-    (void)operation;
-    (void)args;
-    (void)done;
+    struct rc_clients *clients = engines->clients;
+    char sid[RC_SID_BYTES];
+    struct run run = {.engines = engines,
+                      .clients = clients,
+                      .client = client,
+                      .nsp = operation->nsp,
+                      .event = operation->event,
+                      .id = operation->id,
+                      .args = args,
+                      .done = done};
+    const int rc = rc_args_read(args, &run.its);
+    RC_ASSERT(rc == 0); /* we wrote it */
+    run.row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, operation->nsp, operation->event);
+    if (run.row == NULL || rc_event_life_cycle(run.row)) {
+        rc_metric_add(clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
+        if (clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
+            run_fail(&run, RC_CODE_NOT_FOUND, "no such event");
+            run_tell_error(&run);
+        }
+        return RC_ENGINE_DONE;
+    }
+    rc_socketio_sid(engines, client, operation->nsp, sid);
+    const struct rc_rule_input input = {.args = run.its.json,
+                                        .attachment_count = run.its.attachment_count,
+                                        .sid = rc_span_of(sid, sizeof(sid)),
+                                        .nsp = operation->nsp,
+                                        .event = operation->event};
+    run_begin(&run, &input);
+    if (*done == 0) { /* all or nothing: what cannot be worked out stops it before its first step */
+        run.dry = true;
+        (void)run_row(&run);
+        run.dry = false;
+        if (run.code != 0) {
+            run_tell_error(&run);
+            return RC_ENGINE_DONE;
+        }
+        rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
+    }
+    if (!run_row(&run)) {
+        return RC_ENGINE_LATER;
+    }
+    if (run.code != 0) { /* what no template could tell */
+        run_tell_error(&run);
+    }
+    return RC_ENGINE_DONE;
+}
+
+enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client, enum rc_rules_life life,
+                                    struct rc_span nsp, struct rc_span auth, uint32_t *done)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_span event = life == RC_RULES_CONNECT ? RC_SPAN("connect") : RC_SPAN("disconnect");
+    const struct rc_config_event *row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, event);
+    uint32_t before =
+        life == RC_RULES_CONNECT ? 1 : 0; /* steps of what came before: its CONNECT, rows before this one */
+    char sid[RC_SID_BYTES];
+    if (row == NULL) {
+        return RC_ENGINE_DONE;
+    }
+    rc_socketio_sid(engines, client, nsp, sid);
+    for (; row != NULL; row = rc_event_next(clients->config, row)) {
+        uint32_t its_done = *done > before ? *done - before : 0;
+        struct run run = {.engines = engines,
+                          .clients = clients,
+                          .client = client,
+                          .nsp = nsp,
+                          .event = event,
+                          .row = row,
+                          .done = &its_done};
+        const struct rc_rule_input input = {
+            .auth = auth, .sid = rc_span_of(sid, sizeof(sid)), .nsp = nsp, .event = event};
+        run_begin(&run, &input);
+        const bool whole = run_row(&run);
+        if (!whole && life == RC_RULES_CONNECT) {
+            *done = before + its_done;
+            return RC_ENGINE_LATER;
+        }
+        if (!whole) {
+            rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+            rc_log_limited(RC_LOG_WARN, 1, "disconnect_row_cut", "nsp=\"%.*s\" reason=\"the up ring is full\"",
+                           (int)nsp.count, (const char *)nsp.bytes);
+        } else if (run.code != 0) {
+            rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        }
+        before += run.step;
+        *done = before;
+    }
     return RC_ENGINE_DONE;
 }

@@ -47,6 +47,9 @@ enum rc_engine_result rc_engine_probe_packet(struct rc_engines *engines, uint32_
     struct rc_clients *clients = engines->clients;
     struct rc_engine *engine = engine_of(engines, probe);
     const uint32_t session = engine->other;
+    if (engine_of(engines, session)->flags & RC_ENGINE_PROBED) {
+        return RC_ENGINE_LATER; /* the session's, once it has changed over */
+    }
     if (count == sizeof(ping) - 1 && memcmp(bytes, ping, count) == 0) {
         engine->flags |= RC_ENGINE_PROBED;
         rc_engine_reply(engines, probe, RC_PART_TEXT, pong, sizeof(pong) - 1);

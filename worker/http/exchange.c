@@ -461,5 +461,6 @@ void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection)
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection)
 {
     const struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
-    return exchange != NULL && exchange->state == RC_EXCHANGE_WAITING;
+    return exchange != NULL && exchange->state == RC_EXCHANGE_WAITING &&
+           !(exchange->user != NULL && exchange->user->half_closed_is_gone);
 }

@@ -61,6 +61,7 @@ struct rc_exchange_ops {
 
 /* Whoever takes a request over. Static. */
 struct rc_exchange_user {
+    bool half_closed_is_gone; /* who sends nothing any more wants no answer either */
     /* The body is whole: exchange->bytes. */
     void (*run)(struct rc_exchange *exchange);
     /* There is room in the up ring again. NULL: of no interest. */
@@ -145,7 +146,7 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection);
 void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection);
 /* The connection's exchange; NULL: it has none. */
 struct rc_exchange *rc_exchange_of(const struct rc_exchanges *exchanges, uint32_t connection);
-/* Does a whole request of it wait for its answer? */
+/* Does a whole request of it wait for its answer, although the client sends nothing any more? */
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection);
 
 /* --- of who answers --- */

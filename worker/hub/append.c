@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
+#include "common/records/sid.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
 
@@ -610,12 +612,29 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
     return room;
 }
 
+/* Whom a direct message is for: the client of that name, or the one whose socket in the namespace has it. */
+static struct rc_client *append_direct_target(const struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    const struct rc_client_ref *target = &view->head.target;
+    const struct rc_truth *truth = hub->truth;
+    struct rc_span nsp;
+    struct rc_span room;
+    if (target->worker != hub->worker) {
+        return NULL;
+    }
+    if (!rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) || nsp.count == 1) {
+        return rc_truth_named(truth, target->slot, target->random);
+    }
+    struct rc_client *client =
+        target->slot > 0 && target->slot < truth->clients.high ? rc_truth_client(truth, target->slot) : NULL;
+    return client != NULL && client->random != 0 && rc_sid_token(client->random, nsp) == target->random ? client : NULL;
+}
+
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     struct rc_truth *truth = hub->truth;
     const struct rc_client_ref *target = &view->head.target;
-    struct rc_client *client =
-        target->worker == hub->worker ? rc_truth_named(truth, target->slot, target->random) : NULL;
+    struct rc_client *client = append_direct_target(hub, view);
     if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;

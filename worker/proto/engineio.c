@@ -26,8 +26,7 @@ static int base64_value(uint8_t character)
     return character == '+' ? 62 : character == '/' ? 63 : -1;
 }
 
-/* In place, with or without padding; the bytes, or -EBADMSG. */
-static int64_t base64_decode(uint8_t *bytes, size_t count)
+int64_t rc_eio_base64_decode(uint8_t *bytes, size_t count)
 {
     while (count > 0 && count % 4 == 0 && bytes[count - 1] == '=') {
         count -= count >= 2 && bytes[count - 2] == '=' ? 2 : 1;
@@ -75,7 +74,7 @@ int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *pa
         return -EBADMSG;
     }
     if (*begin == 'b') {
-        const int64_t count = base64_decode(begin + 1, (size_t)(end - begin) - 1);
+        const int64_t count = rc_eio_base64_decode(begin + 1, (size_t)(end - begin) - 1);
         *packet = (struct rc_eio_packet){.kind = RC_PART_BINARY, .bytes = begin + 1, .count = (size_t)count};
         return count < 0 ? -EBADMSG : 1;
     }

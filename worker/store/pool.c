@@ -3,6 +3,33 @@
 
 #include <string.h>
 
+#include "common/shm/segment.h"
+
+#define POOL_PAGE 4096u
+#define POOL_DUMP_STEP (256u << 10) /* bytes: seldom enough that nobody measures the system call */
+
+static uint64_t pool_pages(const struct rc_pool *pool, uint32_t count)
+{
+    return ((uint64_t)count * pool->object_bytes + POOL_PAGE - 1) & ~(uint64_t)(POOL_PAGE - 1);
+}
+
+void rc_pool_dump_used(struct rc_pool *pool)
+{
+    RC_ASSERT((uintptr_t)pool->base % POOL_PAGE == 0 && pool->object_bytes <= POOL_PAGE);
+    rc_segment_dump(pool->base, pool_pages(pool, pool->count_max), false);
+    pool->dumped = 0;
+}
+
+static void pool_dump_more(struct rc_pool *pool)
+{
+    const uint64_t from = pool_pages(pool, pool->dumped);
+    const uint64_t left = pool_pages(pool, pool->count_max) - from;
+    const uint64_t bytes = left < POOL_DUMP_STEP ? left : POOL_DUMP_STEP;
+    rc_segment_dump(pool->base + from, bytes, true);
+    const uint64_t whole = (from + bytes) / pool->object_bytes; /* objects that begin and end in it */
+    pool->dumped = whole < pool->count_max ? (uint32_t)whole : pool->count_max;
+}
+
 uint32_t rc_pool_alloc(struct rc_pool *pool)
 {
     uint32_t index = pool->free;
@@ -15,6 +42,9 @@ uint32_t rc_pool_alloc(struct rc_pool *pool)
             return 0;
         }
         index = pool->high++;
+        if (RC_UNLIKELY(index >= pool->dumped)) {
+            pool_dump_more(pool);
+        }
         /* Fresh memfd pages are zero; a successor process never re-uses an index above the high mark. */
     }
     pool->used++;

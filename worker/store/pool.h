@@ -19,12 +19,17 @@ struct rc_pool {
     uint32_t high;      /* first index never used */
     uint32_t free;      /* head of the free list, 0 = empty */
     uint32_t used;      /* objects in use */
+    uint32_t dumped;    /* core dumps hold the objects below this one; UINT32_MAX = all */
 };
 
 static inline void rc_pool_init(struct rc_pool *pool, void *base, uint32_t object_bytes, uint32_t count_max)
 {
-    *pool = (struct rc_pool){.base = base, .object_bytes = object_bytes, .count_max = count_max, .high = 1};
+    *pool = (struct rc_pool){
+        .base = base, .object_bytes = object_bytes, .count_max = count_max, .high = 1, .dumped = UINT32_MAX};
 }
+
+/* `base` is the beginning of a page and the pool's rest of its last page is nobody else's: core dumps leave out what was never used. */
+void rc_pool_dump_used(struct rc_pool *pool);
 
 static inline void *rc_pool_at(const struct rc_pool *pool, uint32_t index)
 {

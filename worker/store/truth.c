@@ -94,8 +94,10 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
         RC_ASSERT(plan[i].count < UINT32_MAX);
         rc_pool_init(plan[i].pool, memory + offset, plan[i].object_bytes, (uint32_t)plan[i].count);
+        rc_pool_dump_used(plan[i].pool);
         offset += page_up(plan[i].count * plan[i].object_bytes);
     }
+    rc_segment_dump(memory + heap_offset, bytes - heap_offset, false); /* messages, and what sockets receive */
     rc = rc_heap_open(&truth->heap, memory + heap_offset, heap_bytes, err);
     if (rc < 0) {
         return rc;

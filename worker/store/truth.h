@@ -9,7 +9,8 @@
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
- * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched.
+ * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched. Core dumps hold what was used
+ * of the pools, and neither heap nor io (common/shm/segment.h says why).
  */
 #ifndef RC_WORKER_STORE_TRUTH_H
 #define RC_WORKER_STORE_TRUTH_H
@@ -200,8 +201,9 @@ struct rc_engine {
     uint32_t poll;             /* socket + 1 whose GET waits; 0 = none. Private to this process */
     uint32_t post;             /* socket + 1 whose POST is being carried out; 0 = none. Private to this process */
     uint32_t other;            /* probe: the session; session: its probe; 0 = none */
-    uint32_t deadline_ds;      /* until then it has joined a namespace, or a probe has upgraded; 0 = none */
-    uint32_t ping_ds;          /* next ping, or the pong's deadline when RC_ENGINE_PONG_DUE; 1/10 s since boot */
+    uint32_t
+        deadline_ds; /* in 1/100 s since boot: until then it has joined a namespace, or a probe has upgraded; 0 = none */
+    uint32_t ping_ds;          /* likewise: next ping, or the pong's deadline when RC_ENGINE_PONG_DUE */
     uint32_t namespaces;       /* heap block of the joined namespaces but "/": bytes and name of each; 0 = none */
     uint32_t packet;           /* heap block: an event whose attachments are still to come; 0 = none */
     uint16_t namespaces_bytes; /* in it */

@@ -6,19 +6,25 @@ import { until } from "./util.mjs";
 
 const DEATHS_MAX = 6; // of one broker's victim: the acceptor gives a child up that crashes ten times within a minute
 
-/* Shared mappings of a process: { name, from, bytes, writable, mayWrite }; mayWrite: mprotect could make it writable. */
+/* Shared mappings of a process, each segment one, although the kernel may keep it in pieces: { name, from, bytes, writable, mayWrite,
+ * dumped }; mayWrite: mprotect could make it writable; dumped: bytes of it that a core dump would hold. */
 export function sharedMappings(pid) {
   const found = [];
   let current = null;
+  let piece = 0;
   for (const line of readFileSync(`/proc/${pid}/smaps`, "latin1").split("\n")) {
     const match = /^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \d+\s*(.*)$/.exec(line);
     if (match) {
       const name = /^\/memfd:(\S+)/.exec(match[4])?.[1] ?? (/bpf-map/.test(match[4]) ? "steering" : null);
       const from = parseInt(match[1], 16);
-      current = match[3][3] === "s" && name ? { name, from, bytes: parseInt(match[2], 16) - from, writable: match[3][1] === "w" } : null;
-      if (current) found.push(current);
+      const writable = match[3][1] === "w";
+      piece = parseInt(match[2], 16) - from;
+      if (match[3][3] !== "s" || !name) current = null;
+      else if (current?.name === name && current.from + current.bytes === from && current.writable === writable) current.bytes += piece;
+      else found.push(current = { name, from, bytes: piece, writable, mayWrite: false, dumped: 0 });
     } else if (current && line.startsWith("VmFlags:")) {
-      current.mayWrite = / mw\b/.test(line);
+      current.mayWrite ||= / mw\b/.test(line);
+      if (!/ dd\b/.test(line)) current.dumped += piece;
     }
   }
   return found;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/args.h"
 #include "common/text/json_scan.h"
 #include "common/base/log.h"
 #include "relay/bridge/wire.h"
@@ -16,7 +17,7 @@ static void check_again(struct rc_wire *writer, struct rc_wire *reader, const st
 {
     struct rc_span parts[RC_WIRE_PARTS];
     struct rc_envelope_view again;
-    rc_wire_write(writer, RC_WIRE_BROADCAST, view, parts);
+    RC_ASSERT(rc_wire_write(writer, RC_WIRE_BROADCAST, view, parts));
     const size_t total = parts[0].count + parts[1].count + parts[2].count;
     uint8_t *text = malloc(total);
     RC_ASSERT(text != NULL);
@@ -29,6 +30,9 @@ static void check_again(struct rc_wire *writer, struct rc_wire *reader, const st
     }
     RC_ASSERT(rc_wire_read(reader, rc_span_of(text, total), "again", &again) == RC_WIRE_GOOD);
     RC_ASSERT(again.head.data_bytes == view->head.data_bytes);
+    RC_ASSERT(again.head.flags == view->head.flags);
+    RC_ASSERT(rc_span_equal(rc_span_of(again.event, again.head.event_bytes),
+                            rc_span_of(view->event, view->head.event_bytes)));
     RC_ASSERT(memcmp(again.data, view->data, view->head.data_bytes) == 0);
     free(text);
 }
@@ -45,11 +49,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     }
     struct rc_envelope_view view;
     if (rc_wire_read(&wire, rc_span_of(bytes, count), "fuzz", &view) == RC_WIRE_GOOD) {
-        RC_ASSERT(view.head.data_bytes <= 4096 && view.head.exclude_count <= RC_EXCLUDES_MAX);
-        RC_ASSERT(view.data >= bytes && view.data + view.head.data_bytes <= bytes + count);
+        struct rc_span json = rc_span_of(view.data, view.head.data_bytes);
+        RC_ASSERT(view.head.data_bytes <= 4096 + RC_ARGS_BEFORE_MAX && view.head.exclude_count <= RC_EXCLUDES_MAX);
+        if ((view.head.flags & RC_ENVELOPE_ARGS) != 0) {
+            struct rc_args_view args;
+            RC_ASSERT(rc_args_read(json, &args) == 0 && rc_json_peek(args.json) == RC_JSON_ARRAY);
+            json = args.json;
+        } else {
+            RC_ASSERT(view.data >= bytes && view.data + view.head.data_bytes <= bytes + count);
+        }
         if ((view.head.flags & RC_ENVELOPE_BINARY) == 0) {
             struct rc_json_value value;
-            RC_ASSERT(rc_json_scan(rc_span_of(view.data, view.head.data_bytes), RC_JSON_CHECK_UTF8, &value, NULL) == 0);
+            RC_ASSERT(rc_json_scan(json, RC_JSON_CHECK_UTF8, &value, NULL) == 0);
         }
         view.head.sequence = 0;
         check_again(&other, &wire, &view);

@@ -31,6 +31,12 @@ static void check_members(void)
         RC_ASSERT(config.endpoints[i].join_count <= RC_CONFIG_JOIN_MAX);
         RC_ASSERT(config.endpoints[i].path.text[0] == '/');
     }
+    RC_ASSERT(config.event_count <= RC_CONFIG_EVENTS_MAX);
+    RC_ASSERT(config.event_rules.arena_bytes <= RC_EVENT_ARENA_BYTES);
+    for (uint32_t i = 0; i < config.event_count; i++) {
+        RC_ASSERT(config.events[i].operation_count <= RC_EVENT_OPERATIONS_MAX);
+        RC_ASSERT(config.events[i].next == 0 || config.events[i].next > i + 1);
+    }
     RC_ASSERT(config.server.listen.count <= RC_CONFIG_LIST_MAX);
     RC_ASSERT(config.server.workers <= RC_WORKERS_MAX);
     RC_ASSERT(config.limits.max_channel_name >= 1 && config.limits.max_channel_name <= RC_CHANNEL_NAME_MAX);

@@ -354,6 +354,72 @@ static const struct {
      "x.toml:2:15: socketio.error_event: expected a name that Socket.IO does not reserve, found \"disconnect\""},
     {"[socketio]\nmessage_event = \"\"\n", "x.toml:2:17: socketio.message_event: must not be empty"},
     {"[socketio]\nclient_files = \"dist\"\n", "x.toml:2:16: socketio.client_files: expected an absolute path"},
+    /* events */
+    {"[[event]]\njoin = [\"a\"]\n", "x.toml:1:1: this [[event]] needs a on"},
+    {"[[event]]\non = \"connect_error\"\n",
+     "x.toml:2:6: [[event]] on: expected a name that Socket.IO does not reserve"},
+    {"[[event]]\non = \"a\"\nnsp = \"/*\"\n", "x.toml:3:7: [[event]] nsp: expected a namespace such as"},
+    {"[[event]]\non = \"a\"\nfrom = \"node\"\n", "x.toml:3:8: [[event]] from: expected one of \"client\", \"server\""},
+    {"[[event]]\non = \"a\"\njoins = []\n", "x.toml:3:1: unknown key \"joins\" in [[event]], did you mean \"join\"?"},
+    {"[[event]]\non = \"a\"\n[[event]]\non = \"b\"\n[[event]]\non = \"a\"\n",
+     "x.toml:5:1: [[event]]: there is another [[event]] for \"a\" in /: this one would never count"},
+    {"[[event]]\non = \"connect\"\nfrom = \"server\"\n", "x.toml:1:1: [[event]]: on = \"connect\" is about clients"},
+    {"[[event]]\non = \"a\"\njoin = \"a\"\n", "x.toml:3:8: [[event]] join: expected a list of rooms"},
+    {"[[event]]\non = \"a\"\njoin = [\"a\", 1]\n", "x.toml:3:14: [[event]] join: expected a room's name in quotes"},
+    {"[[event]]\non = \"a\"\njoin = [\"a\", \"\"]\n", "x.toml:3:14: [[event]] join: a room has a name"},
+    {"[[event]]\non = \"a\"\njoin = [\"a\", \"a\"]\n", "x.toml:3:14: [[event]] join: the room stands there twice"},
+    {"[[event]]\non = \"a\"\njoin = [\"*\"]\n", "x.toml:3:9: [[event]] join: \"*\" is everybody in the namespace"},
+    {"[[event]]\non = \"a\"\njoin = [\"/x#{args.0}\"]\n",
+     "x.toml:3:9: [[event]] join: a room's name that begins with \"/\" holds no \"#\""},
+    {"[[event]]\non = \"a\"\njoin = [\"a\\u0007{sid}\"]\n", "x.toml:3:9: [[event]] join: a room's name has at most"},
+    {"[[event]]\non = \"a\"\njoin = [\"{user.id}\"]\n",
+     "x.toml:3:9: [[event]] join: no such value: {user.id}; there are {args.N}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{args.0\"]\n", "x.toml:3:9: [[event]] join: \"{\" without \"}\""},
+    {"[[event]]\non = \"a\"\njoin = [\"{args}\"]\n", "x.toml:3:9: [[event]] join: {args} is no text"},
+    {"[[event]]\non = \"a\"\njoin = [\"{auth}\"]\n", "x.toml:3:9: [[event]] join: {auth} is no text"},
+    {"[[event]]\non = \"a\"\njoin = [\"{args.x}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.x}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{args.0.}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.0.}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{args.0..x}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.0..x}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{args.10000}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.10000}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{members:{args.0}}\"]\n",
+     "x.toml:3:9: [[event]] join: no such value: {members:{args.0}"},
+    {"[[event]]\non = \"a\"\nfrom = \"server\"\njoin = [\"a\"]\n",
+     "x.toml:4:8: [[event]] join: a server's event comes from no client that could join"},
+    {"[[event]]\non = \"disconnect\"\nleave = [\"a\"]\n",
+     "x.toml:3:9: [[event]] leave: a client that disconnects has left"},
+    {"[[event]]\non = \"connect\"\nack = []\n", "x.toml:3:7: [[event]] ack: \"connect\" is nothing that a client asks"},
+    {"[[event]]\non = \"a\"\nack = 1\n", "x.toml:3:7: [[event]] ack: expected a list of values"},
+    {"[[event]]\non = \"a\"\nack = [1, { b = nan }]\n", "x.toml:3:17: [[event]] ack: JSON has no such number"},
+    {"[[event]]\non = \"a\"\nack = [1,\n 2026-01-01]\n", "x.toml:4:2: [[event]] ack: JSON has no dates"},
+    {"[[event]]\non = \"a\"\nack = [\n{ b = \"{arg.0}\" }]\n", "x.toml:4:7: [[event]] ack: no such value: {arg.0}"},
+    {"[[event]]\non = \"a\"\nack = [\"x{args.1..}\"]\n", "x.toml:3:8: [[event]] ack: {args.1..} is no text"},
+    {"[[event]]\non = \"a\"\nemit = \"a\"\n", "x.toml:3:8: [[event]] emit: expected a list of tables"},
+    {"[[event]]\non = \"a\"\nemit = [1]\n", "x.toml:3:9: [[event]] emit: expected tables"},
+    {"[[event]]\non = \"a\"\nemit = [{ other = true }]\n",
+     "x.toml:3:11: unknown key \"other\" in [[event.emit]], did you mean \"others\"?"},
+    {"[[event]]\non = \"a\"\nemit = [{ others = 1 }]\n",
+     "x.toml:3:20: [[event.emit]] others: expected true or false, found 1"},
+    {"[[event]]\non = \"a\"\nemit = [{ others = true }]\n",
+     "x.toml:3:9: [[event.emit]]: others = true without a room: nobody would be left"},
+    {"[[event]]\non = \"a\"\nemit = [{ to = [] }]\n", "x.toml:3:16: [[event.emit]] to: expected at least one room"},
+    {"[[event]]\non = \"a\"\nemit = [{ to = 1 }]\n",
+     "x.toml:3:16: [[event.emit]] to: expected a room's name in quotes"},
+    {"[[event]]\non = \"a\"\nemit = [{ to = [\"*\", \"a\"] }]\n", "x.toml:3:9: [[event.emit]]: \"*\" is everybody"},
+    {"[[event]]\non = \"a\"\n[[event.emit]]\nevent = \"disconnect\"\n",
+     "x.toml:4:9: [[event.emit]] event: expected a name that Socket.IO does not reserve"},
+    {"[[event]]\non = \"a\"\n[[event.emit]]\nevent = \"\"\n",
+     "x.toml:4:9: [[event.emit]] event: an event's name has 1 to 255"},
+    {"[[event]]\non = \"a\"\n[[event.emit]]\nargs = {}\n",
+     "x.toml:4:8: [[event.emit]] args: expected a list of values"},
+    {"[[event]]\non = \"connect\"\n[[event.emit]]\n",
+     "x.toml:3:1: [[event.emit]]: an emit needs an event: Socket.IO reserves the name \"connect\""},
+    {"[[event]]\non = \"disconnect\"\n[[event.emit]]\nevent = \"a\"\n",
+     "x.toml:3:1: [[event.emit]]: a client that has left hears nothing"},
+    {"[[event]]\non = \"a\"\nfrom = \"server\"\n[[event.emit]]\n",
+     "x.toml:4:1: [[event.emit]]: a server's event comes from no client: an emit needs to"},
+    {"[[event]]\non = \"a\"\nfrom = \"server\"\nack = [\"{sid}\"]\n",
+     "x.toml:4:8: [[event]] ack: a server's event comes from no client: it has no {sid}"},
+    {"[[emit]]\nto = \"a\"\n", "x.toml:1:3: unknown section \"emit\""},
 };
 
 Test(config_toml, wrong_files_are_told_with_place_and_remedy)
@@ -572,13 +638,28 @@ static void print_effective(FILE *out)
     rc_config_print_toml(out, &config);
 }
 
+/* Templates of a size that is allowed, and one more byte. */
+Test(config_toml, templates_are_bounded)
+{
+    static char text[8192];
+    for (int more = 0; more < 2; more++) {
+        (void)snprintf(text, sizeof(text), "[[event]]\non = \"a\"\nack = [\"%0*d\"]\n",
+                       RC_EVENT_TEMPLATE_MAX - 4 + more, 0);
+        cr_expect_eq(load(text), more == 0 ? 0 : -EINVAL);
+    }
+    cr_expect_str_eq(errors.lines[0].text, "x.toml:3:7: [[event]] ack: a template has at most 4096 bytes");
+}
+
 Test(config_toml, printed_configuration_reads_back_the_same)
 {
     cr_assert_eq(
         load(
             "[server]\nlisten = [\"unix:/tmp/a\\\"b\\\\c\", 81]\nworkers = 3\n[limits]\nping_interval = \"1h1ms\"\n[http]\nallowed_origins = "
             "[\"http://a\", \"null\"]\n[[namespace]]\nname = \"ü\"\nsubscribe = \"owner\"\n[[endpoint]]\npath = \"/a\"\nincoming = \"publish:x\"\njoin = []\n"
-            "[[bridge]]\nredis = \"a b\"\nroom = \"{json.x}\"\n"),
+            "[[bridge]]\nredis = \"a b\"\nroom = \"{json.x}\"\n"
+            "[[event]]\non = \"a\\\"b\"\njoin = [\"r{args.0}\", \"\\\"{{\"]\nack = [{ \"z \\n\" = 1.0, a = [\"{args.1..}\", 1e22, {}] }, -0.0]\n"
+            "emit = [{ to = [\"*\"] }, { event = \"e{nsp}\" }, { to = \"x\", others = true, args = [] }]\n"
+            "[[event]]\non = \"a\"\nnsp = \"/b\"\nfrom = \"server\"\nleave = []\n"),
         0, "%s", errors.lines[0].text);
     memcpy(&other, &config, sizeof(other));
     char *const text = printed(print_effective);

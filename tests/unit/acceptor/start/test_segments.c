@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "acceptor/start/segments.h"
+#include "tests/support/smaps.h"
 #include "common/shm/control.h"
 #include "common/shm/segment.h"
 
@@ -54,6 +55,18 @@ Test(segments, ports_have_their_sizes)
         cr_assert_eq(atomic_load(&port->ready), RC_PORT_READY);
         cr_assert_eq(port->ring_bytes, config->server.ring_bytes);
         cr_assert_eq(port->overflow_bytes, config->server.overflow_bytes);
+    }
+}
+
+Test(segments, core_dumps_hold_neither_messages_nor_passwords)
+{
+    cr_assert_not(smaps_dumped(segments.configs));
+    cr_assert(smaps_dumped(segments.core) && smaps_dumped(segments.keep));
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint8_t *port = (const uint8_t *)segments.ports[i];
+        cr_assert(smaps_dumped(port));
+        cr_assert_not(smaps_dumped(port + RC_PORT_DATA_OFFSET));
+        cr_assert_not(smaps_dumped(port + segments.port_segments[i].bytes - 1));
     }
 }
 

@@ -100,7 +100,7 @@ Test(config, every_key_has_a_default_within_its_bounds_and_help)
         const struct rc_config_section *const section = &rc_config_sections[key->section];
         void *const item = calloc(1, section->item_bytes);
         struct rc_err err = {""};
-        if (key->initial[0] != '\0' || key->kind == RC_CONFIG_LIST) {
+        if ((key->initial[0] != '\0' || key->kind == RC_CONFIG_LIST) && key->kind != RC_CONFIG_RULE) {
             cr_expect_eq(rc_config_key_set_text(key, item, key->initial, &err), 0, "%s.%s: %s", section->name,
                          key->name, err.text);
         }
@@ -301,7 +301,9 @@ Test(config, private_means_every_client_listener)
         {"127.0.0.1:1", "", "", true},
         {"8080,unix:/x", "", "", true},
         {"[::1]:1", "127.0.0.2:2", "", true},
-        {"unix:/x", "", "0.0.0.0:9", true},
+        {"unix:/x", "", "127.0.0.1:9", true},
+        {"unix:/x", "", "unix:/y", true},
+        {"unix:/x", "", "0.0.0.0:9", false},
         {"*:1", "", "", false},
         {"127.0.0.1:1,10.0.0.1:1", "", "", false},
         {"127.0.0.1:1", "[::]:2", "", false},
@@ -316,8 +318,8 @@ Test(config, private_means_every_client_listener)
     }
 }
 
-/* A proxy on this machine brings everybody, though the listener is loopback. */
-Test(config, proxies_make_writing_opt_in)
+/* A proxy on this machine brings everybody, though the listener is loopback; so does a listener for administrators that others reach. */
+Test(config, proxies_and_admin_listeners_make_writing_opt_in)
 {
     static const struct {
         const char *listen;
@@ -331,6 +333,8 @@ Test(config, proxies_make_writing_opt_in)
         {"unix:/x", "http", "trusted_proxies", "127.0.0.1", RC_WHO_NONE},
         {"127.0.0.1:1", "http", "trusted_proxies", "10.0.0.0/8", RC_WHO_NONE},
         {"127.0.0.1:1", "server", "proxy_protocol", "true", RC_WHO_NONE},
+        {"127.0.0.1:1", "http", "admin_listen", "127.0.0.1:2", RC_WHO_ANYONE},
+        {"127.0.0.1:1", "http", "admin_listen", "0.0.0.0:2", RC_WHO_NONE},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         rc_config_defaults(&config);
@@ -618,6 +622,25 @@ Test(config, reload_takes_namespaces_but_not_endpoints)
     cr_expect_str_eq(restarts.lines[0].text, "[[endpoint]] tables changed: restart to apply");
     cr_expect_eq(config.endpoint_count, 0u);
     cr_expect_eq(config.namespace_count, 2u);
+}
+
+Test(config, reload_takes_events)
+{
+    struct rc_config_event *const row = &config.events[config.event_count++];
+    rc_config_item_defaults(rc_config_section_find("event", 5), row);
+    (void)snprintf(row->on.text, sizeof(row->on.text), "say");
+    cr_assert_eq(rc_config_finish(&other, NULL), 0);
+    uint32_t section = 0;
+    while (strcmp(rc_config_sections[section].name, "event") != 0) {
+        section++;
+    }
+    cr_expect_not(rc_config_section_equal(&config, &other, section));
+    cr_expect_eq(rc_config_reload_diff(&other, &config, &restarts), 0u);
+    cr_expect_eq(config.event_count, 1u);
+    memcpy(&other, &config, sizeof(other));
+    cr_expect(rc_config_section_equal(&config, &other, section));
+    other.event_rules.arena_bytes = 4; /* what the keys do not show */
+    cr_expect_not(rc_config_section_equal(&config, &other, section));
 }
 
 Test(config, every_key_that_needs_a_restart_is_told_and_kept)

@@ -158,6 +158,20 @@ Test(config_socketio, payloads_fit_messages_where_it_is_on)
     cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
 }
 
+Test(config_socketio, events_are_of_namespaces_that_there_are)
+{
+    struct rc_config_event *const row = &config.events[config.event_count++];
+    rc_config_item_defaults(rc_config_section_find("event", 5), row);
+    (void)snprintf(row->on.text, sizeof(row->on.text), "say");
+    struct rc_err err = {""};
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    (void)snprintf(row->nsp.text, sizeof(row->nsp.text), "/admin");
+    row->from = RC_EVENT_FROM_SERVER;
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    row->from = RC_EVENT_FROM_CLIENT;
+    expect_refused("[[event]] on = \"say\": nsp = \"/admin\" is none of socketio.namespaces");
+}
+
 Test(config_socketio, nobody_could_connect)
 {
     config.socketio.namespace_count = 0;

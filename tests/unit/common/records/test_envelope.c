@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/records/args.h"
 #include "common/records/envelope.h"
 
 /* A record with all parts, in memory of exactly its size. */
@@ -262,4 +263,22 @@ Test(envelope, client_ids_that_nobody_made_are_invalid)
     cr_assert_eq(rc_client_id_read(id, bytes, "n", 1, &ref), RC_CLIENT_ID_INVALID, "no such worker");
     cr_assert_eq(rc_client_id_read("~AAAAAAAAAAAAAAAAAAAAAAAA", 25, "n", 1, &ref), RC_CLIENT_ID_INVALID);
     cr_assert_eq(rc_client_id_read("a~b~AAAAAAAAAAAAAAAAAAAAAAAA", 28, "n", 1, &ref), RC_CLIENT_ID_INVALID);
+}
+
+Test(envelope, arguments_have_to_be_laid_out_as_such)
+{
+    uint8_t record[sizeof(struct rc_envelope) + sizeof(struct rc_args_head) + 2];
+    struct rc_envelope_view out;
+    uint8_t data[sizeof(struct rc_args_head) + 2];
+    rc_args_write(data, RC_SPAN("[]"), NULL, 0);
+    struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_ARGS, .data_bytes = sizeof(data)}, .data = data};
+    rc_envelope_write(record, &view);
+    cr_assert_eq(rc_envelope_read(&out, record, sizeof(record)), 0);
+    view.head.flags |= RC_ENVELOPE_BINARY;
+    rc_envelope_write(record, &view);
+    cr_assert_eq(rc_envelope_read(&out, record, sizeof(record)), -EBADMSG, "of two kinds");
+    view.head.flags = RC_ENVELOPE_ARGS;
+    data[0]++;
+    rc_envelope_write(record, &view);
+    cr_assert_eq(rc_envelope_read(&out, record, sizeof(record)), -EBADMSG);
 }

@@ -444,6 +444,31 @@ Test(json_scan, decodes_strings)
     }
 }
 
+Test(json_scan, repairs_lone_surrogates_when_asked)
+{
+    static const struct {
+        const char *text;
+        struct rc_span decoded;
+    } cases[] = {
+        {"\"\\ud800\"", RC_SPAN("\xef\xbf\xbd")},
+        {"\"\\ud800x\"", RC_SPAN("\xef\xbf\xbd"
+                                 "x")},
+        {"\"\\udc00\\ud800\\n\"", RC_SPAN("\xef\xbf\xbd\xef\xbf\xbd\n")},
+        {"\"\\ud800\\ud83d\\ude00\"", RC_SPAN("\xef\xbf\xbd\xf0\x9f\x98\x80")},
+        {"\"plain\"", RC_SPAN("plain")},
+    };
+    for (size_t index = 0; index < sizeof(cases) / sizeof(*cases); index++) {
+        uint8_t scratch[32];
+        struct rc_json_value value;
+        struct rc_span out;
+
+        cr_assert_eq(rc_json_scan(rc_span_text(cases[index].text), 0, &value, NULL), 0);
+        cr_assert_eq(rc_json_string_repair(&value, scratch, sizeof(scratch), &out), 0);
+        cr_assert(rc_span_equal(out, cases[index].decoded), "%s", cases[index].text);
+        cr_assert_eq(rc_json_string_repair(&value, scratch, cases[index].decoded.count - 1, &out), -EMSGSIZE);
+    }
+}
+
 Test(json_scan, decoding_keeps_to_its_bound)
 {
     static const char *const texts[] = {"\"12345678\"",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/records/args.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/wire.h"
 
@@ -218,6 +219,109 @@ Test(bridge_wire, what_is_written_is_the_sources_json)
         "{\"sourceInstance\":\"there\",\"payload\":{\"a\":1},\"excludeIds\":[\"%.*s\",\"x~y\",\"w\"],\"boot\":8,\"seq\":42}",
         (int)bytes, id);
     cr_expect_str_eq(text, expected);
+}
+
+static void expect_event(const struct rc_envelope_view *view, const char *event)
+{
+    cr_expect(rc_span_equal(rc_span_of(view->event, view->head.event_bytes), rc_span_text(event)), "%s", event);
+}
+
+Test(bridge_wire, event_of_a_message_goes_there_and_back)
+{
+    static const enum rc_wire_form forms[] = {RC_WIRE_BROADCAST, RC_WIRE_CHANNEL, RC_WIRE_DIRECT};
+    for (size_t i = 0; i < 3; i++) {
+        struct rc_envelope_view view = {.head = {.sequence = 2 * i + 1, .data_bytes = 1, .event_bytes = 4},
+                                        .event = "a\"\nb",
+                                        .data = (const uint8_t *)"1"};
+        struct rc_span parts[RC_WIRE_PARTS];
+        struct rc_envelope_view got;
+        char text[1024];
+        cr_assert(rc_wire_write(&other, forms[i], &view, parts));
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        expect_event(&got, "a\"\nb");
+        view.head.sequence++;
+        view.head.flags = RC_ENVELOPE_BINARY;
+        cr_assert(rc_wire_write(&other, forms[i], &view, parts));
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_BINARY);
+        expect_event(&got, "a\"\nb");
+        expect_data(&got, "1");
+    }
+}
+
+/* Members of these names meant nothing before. */
+Test(bridge_wire, what_is_no_event_is_ignored)
+{
+    static const char *const texts[] = {"{\"payload\":1,\"event\":7}", "{\"payload\":1,\"event\":\"\\ud800\"}",
+                                        "{\"payload\":1,\"event\":null}", "{\"payload\":1,\"args\":[2]}",
+                                        "{\"payload\":1,\"event\":\"a\",\"event\":{}}"};
+    struct rc_envelope_view view;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        cr_assert_eq(read_text(texts[i], &view), RC_WIRE_GOOD, "%s", texts[i]);
+        cr_assert_eq(view.head.flags, RC_ENVELOPE_REMOTE);
+        expect_event(&view, "");
+    }
+}
+
+static struct rc_envelope_view args_view(const struct rc_span *attachments, uint32_t count, uint8_t data[256])
+{
+    const struct rc_span json = RC_SPAN("[1, \"a\",{\"_placeholder\":true,\"num\":0}]");
+    uint32_t sizes[2];
+    for (uint32_t i = 0; i < count; i++) {
+        sizes[i] = (uint32_t)attachments[i].count;
+    }
+    rc_args_write(data, json, attachments, count);
+    return (struct rc_envelope_view){.head = {.sequence = 1,
+                                              .flags = RC_ENVELOPE_ARGS,
+                                              .event_bytes = 4,
+                                              .data_bytes = (uint32_t)rc_args_bytes(json.count, count, sizes)},
+                                     .event = "tick",
+                                     .data = data};
+}
+
+Test(bridge_wire, arguments_go_there_and_back)
+{
+    const struct rc_span attachments[2] = {rc_span_of("\0\1\2", 3), {.count = 0}};
+    for (uint32_t count = 0; count <= 2; count++) {
+        uint8_t data[256];
+        struct rc_envelope_view view = args_view(attachments, count, data);
+        struct rc_span parts[RC_WIRE_PARTS];
+        struct rc_envelope_view got;
+        char text[1024];
+        view.head.sequence = count + 1;
+        cr_assert(rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts));
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        if (count == 0) {
+            cr_assert_str_eq(text,
+                             "{\"sourceInstance\":\"there\",\"payload\":[1, \"a\",{\"_placeholder\":true,\"num\":0}],"
+                             "\"event\":\"tick\",\"args\":true,\"boot\":8,\"seq\":1}");
+        }
+        cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS);
+        expect_event(&got, "tick");
+        cr_assert(rc_span_equal(rc_span_of(got.data, got.head.data_bytes), rc_span_of(data, view.head.data_bytes)));
+    }
+}
+
+Test(bridge_wire, arguments_that_are_none_are_refused)
+{
+    uint8_t data[256];
+    struct rc_envelope_view view = args_view(NULL, 0, data);
+    struct rc_span parts[RC_WIRE_PARTS];
+    view.head.data_bytes--;
+    cr_assert_not(rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts));
+    cr_assert_eq(read_text("{\"payload\":{},\"args\":true}", &view), RC_WIRE_MALFORMED);
+    cr_assert_eq(read_text("{\"args\":true}", &view), RC_WIRE_MALFORMED);
+    const struct rc_span attachment = RC_SPAN("xyz");
+    view = args_view(&attachment, 1, data);
+    char text[1024];
+    cr_assert(rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts));
+    const size_t bytes = join(parts, text);
+    for (size_t cut = 0; cut < bytes; cut++) {
+        struct rc_envelope_view got;
+        cr_assert_neq(read_bytes(text, cut, &got), RC_WIRE_GOOD, "%zu", cut);
+    }
+    text[bytes] = 'x';
+    cr_assert_neq(read_bytes(text, bytes + 1, &view), RC_WIRE_GOOD);
 }
 
 /* Of a channel's message only: nothing else is conflated. */

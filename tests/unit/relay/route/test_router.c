@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/records/args.h"
 #include "tests/support/relay_host.h"
 
 static struct relay_host host;
@@ -46,6 +47,36 @@ Test(relay_router, interest_is_answered_and_then_messages_come)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_SEQUENCED), 3);
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_UNROUTED), 2);
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_ROUTED), 2);
+}
+
+/* An answer alone has no data: with the flag no worker would read it. */
+Test(relay_router, arguments_go_down_and_the_answer_alone_has_none)
+{
+    uint8_t data[sizeof(struct rc_args_head) + 3];
+    uint32_t type;
+    rc_args_write(data, RC_SPAN("[1]"), NULL, 0);
+    struct rc_envelope_view view = {.head = {.channel_bytes = 1,
+                                             .event_bytes = 4,
+                                             .request_id_bytes = 1,
+                                             .data_bytes = sizeof(data),
+                                             .origin = {.random = 1},
+                                             .flags = RC_ENVELOPE_ARGS | RC_ENVELOPE_WANT_ANSWER},
+                                    .channel = "a",
+                                    .event = "tick",
+                                    .request_id = (const uint8_t *)"7",
+                                    .data = data};
+    relay_host_interest(&host, 1, true, "a");
+    relay_host_run(&host);
+    relay_host_up(&host, 0, RC_UP_PUBLISH, &view);
+    relay_host_run(&host);
+    cr_assert(relay_host_down(&host, 0, &type, &view));
+    cr_assert_eq(type, RC_DOWN_ANSWER);
+    cr_assert_eq(view.head.flags & RC_ENVELOPE_ARGS, 0);
+    cr_assert(relay_host_down(&host, 1, &type, &view) && type == RC_DOWN_INTEREST);
+    cr_assert(relay_host_down(&host, 1, &type, &view) && type == RC_DOWN_MESSAGE);
+    cr_assert_eq(view.head.flags, RC_ENVELOPE_ARGS);
+    cr_assert(rc_span_equal(rc_span_of(view.event, view.head.event_bytes), RC_SPAN("tick")));
+    cr_assert(rc_span_equal(rc_span_of(view.data, view.head.data_bytes), rc_span_of(data, sizeof(data))));
 }
 
 Test(relay_router, interest_answer_carries_the_token_of_its_request)

@@ -37,7 +37,7 @@ static void close_all(void)
     relay_host_close(&host);
 }
 
-TestSuite(instance_calls, .init = open_all, .fini = close_all);
+TestSuite(cluster_calls, .init = open_all, .fini = close_all);
 
 static const struct rc_call_tag tag = {.nonce = 1, .index = 2, .serial = 3};
 
@@ -93,7 +93,7 @@ static void nothing(void)
     cr_assert_str_eq(relay_host_read(&host, 1), "");
 }
 
-Test(instance_calls, end_when_all_subscribers_have_replied)
+Test(cluster_calls, end_when_all_subscribers_have_replied)
 {
     cr_assert_eq(call_as("u1", ""), 0);
     reply(",\"count\":2,\"last\":true"); /* before Redis has told how many got it */
@@ -110,7 +110,7 @@ Test(instance_calls, end_when_all_subscribers_have_replied)
 }
 
 /* Its rings are larger than ours: its list comes in records that fit, and nothing of it is lost. */
-Test(instance_calls, a_list_larger_than_the_ring_is_told_in_parts)
+Test(cluster_calls, a_list_larger_than_the_ring_is_told_in_parts)
 {
     static char text[1 << 17];
     enum { COUNT = 300, NAME = 200 };
@@ -152,14 +152,14 @@ Test(instance_calls, a_list_larger_than_the_ring_is_told_in_parts)
     cr_assert(parts == 2 && more);
 }
 
-Test(instance_calls, nobody_else_is_there)
+Test(cluster_calls, nobody_else_is_there)
 {
     cr_assert_eq(call_as("u1", ""), 0);
     sent(1);
     cr_assert_eq(told().flags, RC_REPLY_LAST);
 }
 
-Test(instance_calls, whoever_is_silent_makes_it_incomplete)
+Test(cluster_calls, whoever_is_silent_makes_it_incomplete)
 {
     cr_assert_eq(call_as("u1", ""), 0);
     sent(3);
@@ -172,7 +172,7 @@ Test(instance_calls, whoever_is_silent_makes_it_incomplete)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_INCOMPLETE), 1);
 }
 
-Test(instance_calls, whoever_is_not_known_is_waited_for_only_shortly)
+Test(cluster_calls, whoever_is_not_known_is_waited_for_only_shortly)
 {
     registry.instance_count = 1;
     cr_assert_eq(call_as("u1", ""), 0);
@@ -184,7 +184,7 @@ Test(instance_calls, whoever_is_not_known_is_waited_for_only_shortly)
     cr_assert_eq(told().flags, RC_REPLY_LAST);
 }
 
-Test(instance_calls, a_cluster_counts_the_instances_it_knows)
+Test(cluster_calls, a_cluster_counts_the_instances_it_knows)
 {
     fake.clustered = true;
     cr_assert_eq(call_as("u1", ""), 0);
@@ -197,7 +197,7 @@ Test(instance_calls, a_cluster_counts_the_instances_it_knows)
     cr_assert_eq(told().flags, RC_REPLY_LAST);
 }
 
-Test(instance_calls, redis_is_lost_before_it_has_it)
+Test(cluster_calls, redis_is_lost_before_it_has_it)
 {
     cr_assert_eq(call_as("u1", ""), 0);
     fake_answer("PUBLISH", NULL);
@@ -209,7 +209,7 @@ Test(instance_calls, redis_is_lost_before_it_has_it)
     cr_assert_eq(call_as("u1", ""), -ENOTCONN);
 }
 
-Test(instance_calls, an_answer_of_redis_after_the_end_is_nothing)
+Test(cluster_calls, an_answer_of_redis_after_the_end_is_nothing)
 {
     cr_assert_eq(call_as("u1", ""), 0);
     fake_pass(RC_CALLS_MS + 10);
@@ -224,7 +224,7 @@ Test(instance_calls, an_answer_of_redis_after_the_end_is_nothing)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_REFUSED), 1);
 }
 
-Test(instance_calls, a_client_is_asked_for_at_its_instance_alone)
+Test(cluster_calls, a_client_is_asked_for_at_its_instance_alone)
 {
     static const char id[] = "b~AAAAAQAAAAAAAQAAAAAAAAAB";
     cr_assert_eq(call_as("", id), 0);
@@ -277,7 +277,7 @@ static void answer(uint32_t worker, const struct rc_call_tag *its, uint32_t flag
     rc_calls_replied(&calls, worker, &view);
 }
 
-Test(instance_calls, workers_carry_it_out_and_the_asker_hears_of_it_once)
+Test(cluster_calls, workers_carry_it_out_and_the_asker_hears_of_it_once)
 {
     asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
     const struct rc_call_tag its = given(0, "u1disconnected");
@@ -294,7 +294,7 @@ Test(instance_calls, workers_carry_it_out_and_the_asker_hears_of_it_once)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_CALLS_SERVED), 1);
 }
 
-Test(instance_calls, lists_are_passed_on_as_they_come)
+Test(cluster_calls, lists_are_passed_on_as_they_come)
 {
     asked("{\"operation\":\"channels\",\"prefix\":\"r\",\"limit\":5,\"call\":\"c1\",\"from\":\"b\"}");
     const struct rc_call_tag its = given(0, "r");
@@ -307,7 +307,7 @@ Test(instance_calls, lists_are_passed_on_as_they_come)
     cr_assert_eq(fake.publish_count, 2);
 }
 
-Test(instance_calls, a_worker_that_hangs_makes_it_incomplete)
+Test(cluster_calls, a_worker_that_hangs_makes_it_incomplete)
 {
     asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");
     const struct rc_call_tag its = given(0, "u1disconnected");
@@ -320,7 +320,7 @@ Test(instance_calls, a_worker_that_hangs_makes_it_incomplete)
     cr_assert_eq(fake.publish_count, 1);
 }
 
-Test(instance_calls, clients_that_are_not_here_and_own_calls)
+Test(cluster_calls, clients_that_are_not_here_and_own_calls)
 {
     asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"a\"}");
     asked("{\"operation\":\"disconnect\",\"client\":\"b~AAAAAQAAAAAAAQAAAAAAAAAB\",\"call\":\"c2\",\"from\":\"b\"}");
@@ -333,7 +333,7 @@ Test(instance_calls, clients_that_are_not_here_and_own_calls)
     cr_assert_str_eq(relay_host_read(&host, 0), "", "another broker has this id: its calls are not ours");
 }
 
-Test(instance_calls, too_many_at_once_are_told_so)
+Test(cluster_calls, too_many_at_once_are_told_so)
 {
     for (uint32_t i = 0; i <= RC_CALLS_MAX; i++) {
         asked("{\"operation\":\"disconnect\",\"user\":\"u1\",\"call\":\"c1\",\"from\":\"b\"}");

@@ -1,0 +1,99 @@
+/* event_rules: see event_rules.h. */
+#include "common/config/event_rules.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+
+_Static_assert((RC_EVENT_BUCKETS & (RC_EVENT_BUCKETS - 1)) == 0 && RC_EVENT_BUCKETS >= 2 * RC_CONFIG_EVENTS_MAX,
+               "probes end: at least half of the buckets are empty");
+
+/* Operators choose the names that are in the table: clients, who only ask, cannot make it any longer. */
+static uint32_t home_of(enum rc_event_from from, struct rc_span nsp, struct rc_span event)
+{
+    const uint64_t place = rc_hash_public(nsp.bytes, nsp.count) * 31 + (uint64_t)from;
+    return (uint32_t)((rc_hash_public(event.bytes, event.count) ^ place) & (RC_EVENT_BUCKETS - 1));
+}
+
+static bool row_is_for(const struct rc_config_event *row, enum rc_event_from from, struct rc_span nsp,
+                       struct rc_span event)
+{
+    return row->from == from && rc_span_equal(rc_span_text(row->on.text), event) &&
+           rc_span_equal(rc_span_text(row->nsp.text), nsp);
+}
+
+const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
+                                             struct rc_span nsp, struct rc_span event)
+{
+    const uint16_t *const buckets = config->event_rules.buckets;
+    for (uint32_t at = home_of(from, nsp, event); buckets[at] != 0; at = (at + 1) & (RC_EVENT_BUCKETS - 1)) {
+        const struct rc_config_event *const row = &config->events[buckets[at] - 1];
+        if (row_is_for(row, from, nsp, event)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row)
+{
+    return row->next != 0 ? &config->events[row->next - 1] : NULL;
+}
+
+bool rc_event_life_cycle(const struct rc_config_event *row)
+{
+    return row->from == RC_EVENT_FROM_CLIENT &&
+           (strcmp(row->on.text, "connect") == 0 || strcmp(row->on.text, "disconnect") == 0);
+}
+
+const struct rc_event_operation *rc_event_operations(const struct rc_config *config, const struct rc_config_event *row)
+{
+    return (const struct rc_event_operation *)(const void *)(config->event_rules.arena + row->operations);
+}
+
+const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
+                                               const struct rc_event_operation *operation)
+{
+    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->rooms);
+}
+
+const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template)
+{
+    return (const struct rc_event_piece *)(const void *)(config->event_rules.arena + template->pieces);
+}
+
+struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes)
+{
+    return rc_span_of(config->event_rules.arena + at, bytes);
+}
+
+void rc_event_index_last(struct rc_config *config)
+{
+    RC_ASSERT(config->event_count > 0);
+    const uint32_t index = config->event_count - 1;
+    const struct rc_config_event *const row = &config->events[index];
+    const struct rc_span nsp = rc_span_text(row->nsp.text);
+    const struct rc_span event = rc_span_text(row->on.text);
+    const struct rc_config_event *before = rc_event_first(config, row->from, nsp, event);
+    if (before == NULL) {
+        uint32_t at = home_of(row->from, nsp, event);
+        while (config->event_rules.buckets[at] != 0) {
+            at = (at + 1) & (RC_EVENT_BUCKETS - 1);
+        }
+        config->event_rules.buckets[at] = (uint16_t)(index + 1);
+        return;
+    }
+    while (before->next != 0) {
+        before = rc_event_next(config, before);
+    }
+    config->events[before - config->events].next = index + 1;
+}
+
+bool rc_event_rules_equal(const struct rc_config *a, const struct rc_config *b)
+{
+    /* The same rows compile to the same bytes: nothing in them depends on anything else. */
+    return a->event_count == b->event_count && a->event_rules.arena_bytes == b->event_rules.arena_bytes &&
+           memcmp(a->events, b->events, a->event_count * sizeof(a->events[0])) == 0 &&
+           memcmp(a->event_rules.arena, b->event_rules.arena, a->event_rules.arena_bytes) == 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * event_rules: the compiled [[event]] tables of a configuration, for reading: which row is for an event, and what is in it.
+ *
+ * Any process may call. Everything points into the configuration and lives as long: who waits for an answer in the middle of a row has
+ * worked out beforehand what the rest of it says, as a reload may replace the row meanwhile.
+ */
+#ifndef RC_COMMON_CONFIG_EVENT_RULES_H
+#define RC_COMMON_CONFIG_EVENT_RULES_H
+
+#include <stdbool.h>
+
+#include "common/base/span.h"
+#include "common/config/values.h"
+
+/* The first row for an event in the order of the file, NULL: none. "connect" and "disconnect" from clients: their life cycle. */
+const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
+                                             struct rc_span nsp, struct rc_span event);
+/* The row for the same event behind `row`, NULL: none. Only a life cycle has several. */
+const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row);
+
+/* "connect" or "disconnect" of clients? */
+bool rc_event_life_cycle(const struct rc_config_event *row);
+
+/* A row's operations (row->operation_count, in the order in which they are carried out), an operation's rooms (room_count), a
+ * template's pieces (piece_count), and bytes of the arena. */
+const struct rc_event_operation *rc_event_operations(const struct rc_config *config, const struct rc_config_event *row);
+const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
+                                               const struct rc_event_operation *operation);
+const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template);
+struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes);
+
+/* Makes the last row (events[event_count - 1]) one that is found. */
+void rc_event_index_last(struct rc_config *config);
+
+/* Do both say the same, byte for byte? */
+bool rc_event_rules_equal(const struct rc_config *a, const struct rc_config *b);
+
+#endif

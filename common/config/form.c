@@ -1,0 +1,100 @@
+/* form: see form.h. */
+#include "common/config/form.h"
+
+#include <string.h>
+
+#include "common/config/redis_url.h"
+#include "common/config/socketio.h"
+#include "common/config/text.h"
+
+#define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+/* True when every byte of a NUL-terminated text is one of `allowed`. */
+static bool made_of(const char *text, const char *allowed)
+{
+    return text[strspn(text, allowed)] == '\0';
+}
+
+static bool visible_ascii(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A namespace's name, or a pattern: the beginning of one and "*". */
+static bool nsp_or_pattern(const char *text, size_t bytes)
+{
+    const size_t name = bytes > 1 && text[bytes - 1] == '*' ? bytes - 1 : bytes;
+    return rc_config_nsp_valid(rc_span_of(text, name));
+}
+
+const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+{
+    struct rc_listen_address address;
+    struct rc_network network;
+    struct rc_redis_url redis;
+    switch (form) {
+    case RC_FORM_LISTEN:
+        return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_NETWORK:
+        return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_PATH:
+        return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
+                   ? NULL
+                   : "expected a path such as \"/live\" (begins with /, without spaces, ?, # and %)";
+    case RC_FORM_INSTANCE_ID:
+    case RC_FORM_QUERY:
+        return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
+    case RC_FORM_USER:
+        return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
+    case RC_FORM_SOCKET_PATH:
+    case RC_FORM_FILE:
+        return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
+    case RC_FORM_REDIS_URL:
+        if (!visible_ascii(text)) {
+            return "expected visible ASCII characters without spaces";
+        }
+        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_SECRET:
+        return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
+    case RC_FORM_HEADER:
+        return made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL : "expected the name of a request header";
+    case RC_FORM_NAMESPACE:
+        return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
+                                                                   : "expected a name without \":\" that is not \"*\"";
+    case RC_FORM_ON:
+        return !rc_config_event_reserved(rc_span_of(text, bytes)) || strcmp(text, "connect") == 0 ||
+                       strcmp(text, "disconnect") == 0
+                   ? NULL
+                   : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
+    case RC_FORM_NSP_NAME:
+        return rc_config_nsp_valid(rc_span_of(text, bytes))
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ?, # and *)";
+    case RC_FORM_NSP:
+        return nsp_or_pattern(text, bytes)
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
+                     "(without commas, ?, # and other *)";
+    case RC_FORM_TRANSPORT:
+        return strcmp(text, RC_CONFIG_POLLING) == 0 || strcmp(text, RC_CONFIG_WEBSOCKET) == 0
+                   ? NULL
+                   : "expected \"polling\" or \"websocket\"";
+    case RC_FORM_EVENT:
+        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
+                                                                 : NULL;
+    case RC_FORM_CHANNEL:
+    case RC_FORM_CHANNEL_PART:
+    case RC_FORM_ORIGIN:
+    case RC_FORM_ROOMS:
+    case RC_FORM_TO:
+    case RC_FORM_EVENT_NAME:
+    case RC_FORM_VALUES:
+        break;
+    }
+    return NULL;
+}

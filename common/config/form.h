@@ -1,0 +1,45 @@
+/*
+ * form: what the texts of a configuration may look like, beyond being texts: addresses, paths, names.
+ *
+ * Pure; any process may call.
+ */
+#ifndef RC_COMMON_CONFIG_FORM_H
+#define RC_COMMON_CONFIG_FORM_H
+
+#include <stddef.h>
+
+#include "common/base/err.h"
+
+/* What a text, or each text of a list, must look like. */
+enum rc_config_form {
+    RC_FORM_LISTEN,      /* rc_listen_address_parse */
+    RC_FORM_PATH,        /* of a URL: begins with "/", visible ASCII without ? # % */
+    RC_FORM_INSTANCE_ID, /* [A-Za-z0-9_.-] */
+    RC_FORM_USER,        /* a user's name */
+    RC_FORM_SOCKET_PATH, /* begins with "/" */
+    RC_FORM_REDIS_URL,
+    RC_FORM_CHANNEL,      /* rc_channel_name_check */
+    RC_FORM_CHANNEL_PART, /* any text without control characters */
+    RC_FORM_FILE,         /* begins with "/" */
+    RC_FORM_SECRET,       /* visible ASCII, at least 8; never shown */
+    RC_FORM_ORIGIN,       /* rc_origin_normalize */
+    RC_FORM_NETWORK,      /* rc_network_parse */
+    RC_FORM_HEADER,       /* a token of RFC 9110 */
+    RC_FORM_QUERY,        /* [A-Za-z0-9_.-] */
+    RC_FORM_NAMESPACE,    /* a channel name without ':' that is not "*" */
+    RC_FORM_NSP_NAME,     /* rc_config_nsp_valid */
+    RC_FORM_NSP,          /* such a name, or the beginning of one and "*" */
+    RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
+    RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */
+    RC_FORM_ON,           /* such a name, "connect" or "disconnect" */
+    RC_FORM_ROOMS,        /* RULE: a list of rooms */
+    RC_FORM_TO,           /* RULE: a room or a list of rooms */
+    RC_FORM_EVENT_NAME,   /* RULE: a text */
+    RC_FORM_VALUES,       /* RULE: a list of any values */
+};
+
+/* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.
+ * NUL-terminated. The answer may lie in `scratch`. */
+const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch);
+
+#endif

@@ -1,0 +1,580 @@
+/* rule_values: see rule_values.h. */
+#include "worker/gate/rule_values.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/config/socketio.h"
+#include "common/records/channel_name.h"
+#include "worker/proto/operation.h"
+
+_Static_assert(RC_CHANNEL_NAME_MAX == RC_EVENT_NAME_MAX, "one bound for both kinds of names");
+
+/* Where a message is written. */
+struct writer {
+    uint8_t *out; /* borrowed */
+    size_t room;
+    size_t used;
+};
+
+/* The numbers that attachments get. */
+struct numbering {
+    struct rc_rule_args *args;
+    uint16_t number_plus[RC_CONFIG_ATTACHMENTS_MAX]; /* new number + 1 of each of the input's, 0: not used so far */
+};
+
+void rc_rule_values_begin(struct rc_rule_values *values, const struct rc_config *config,
+                          const struct rc_rule_input *input)
+{
+    RC_ASSERT(input->attachment_count <= RC_CONFIG_ATTACHMENTS_MAX);
+    values->config = config;
+    values->input = *input;
+    values->indexed = false;
+    values->arg_count = 0;
+    values->last = rc_span_of(NULL, 0);
+    values->err.text[0] = '\0';
+}
+
+/* --- finding ----------------------------------------------------------------------------------------------------- */
+
+static int rule_refuse(struct rc_rule_values *values, int code, const char *why)
+{
+    (void)snprintf(values->err.text, sizeof(values->err.text), "%s", why);
+    return code;
+}
+
+/* "args.0.name is missing" */
+static int piece_refuse(struct rc_rule_values *values, const struct rc_event_piece *piece, const char *why)
+{
+    const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
+    char index[16] = "";
+    if (piece->source == RC_EVENT_SOURCE_ARGUMENT) {
+        (void)snprintf(index, sizeof(index), ".%u", piece->index);
+    }
+    (void)snprintf(values->err.text, sizeof(values->err.text), "%s%s%s%.*s %s",
+                   piece->source == RC_EVENT_SOURCE_ARGUMENT ? "args" : "auth", index, path.count > 0 ? "." : "",
+                   (int)(path.count < 200 ? path.count : 200), (const char *)path.bytes, why);
+    return RC_CODE_BAD_REQUEST;
+}
+
+/* Where the arguments are. */
+static int args_index(struct rc_rule_values *values)
+{
+    if (values->indexed) {
+        return 0;
+    }
+    struct rc_json_cursor cursor;
+    struct rc_json_value value;
+    int got = values->input.args.count == 0 ? 0 : rc_json_array_begin(&cursor, values->input.args, 0);
+    values->arg_count = 0;
+    while (got >= 0 && values->input.args.count > 0 && (got = rc_json_array_next(&cursor, &value)) == 1) {
+        if (values->arg_count < RC_RULE_INDEXED_MAX) {
+            values->args[values->arg_count] = value;
+        }
+        values->arg_count++;
+        values->last = value.raw;
+    }
+    if (got < 0) {
+        return rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
+    }
+    values->indexed = true;
+    return 0;
+}
+
+/* The `index`th element; NONE when there are not so many. */
+static struct rc_json_value element_of(struct rc_span array, uint64_t index)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value value = {.type = RC_JSON_NONE};
+    uint64_t at = 0;
+    if (rc_json_array_begin(&cursor, array, 0) == 0) {
+        while (rc_json_array_next(&cursor, &value) == 1) {
+            if (at++ == index) {
+                return value;
+            }
+        }
+    }
+    return (struct rc_json_value){.type = RC_JSON_NONE};
+}
+
+/* The member of that name; of several the last, as in JavaScript. */
+static struct rc_json_value member_of(struct rc_span object, struct rc_span name)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value found = {.type = RC_JSON_NONE};
+    struct rc_json_value key;
+    struct rc_json_value value;
+    if (rc_json_object_begin(&cursor, object, 0) == 0) {
+        while (rc_json_object_next(&cursor, &key, &value) == 1) {
+            if (rc_json_string_is(&key, name)) {
+                found = value;
+            }
+        }
+    }
+    return found;
+}
+
+/* A step of a path as an element's number: digits alone, without a leading 0 that JavaScript would not take either. */
+static bool step_is_index(struct rc_span step, uint64_t *index)
+{
+    const struct rc_json_value number = {.raw = step, .type = RC_JSON_NUMBER};
+    for (size_t i = 0; i < step.count; i++) {
+        if (step.bytes[i] < '0' || step.bytes[i] > '9') {
+            return false;
+        }
+    }
+    return (step.count == 1 || step.bytes[0] != '0') && rc_json_uint64(&number, index) == 0;
+}
+
+static struct rc_json_value path_walk(struct rc_json_value value, struct rc_span path)
+{
+    while (path.count > 0 && value.type != RC_JSON_NONE) {
+        const uint8_t *const dot = memchr(path.bytes, '.', path.count);
+        const struct rc_span step = rc_span_of(path.bytes, dot != NULL ? (size_t)(dot - path.bytes) : path.count);
+        const size_t passed = dot != NULL ? step.count + 1 : step.count;
+        path = rc_span_of(path.bytes + passed, path.count - passed);
+        uint64_t index = 0;
+        if (value.type == RC_JSON_OBJECT) {
+            value = member_of(value.raw, step);
+        } else if (value.type == RC_JSON_ARRAY && step_is_index(step, &index)) {
+            value = element_of(value.raw, index);
+        } else {
+            value.type = RC_JSON_NONE;
+        }
+    }
+    return value;
+}
+
+/* The JSON value of ARGUMENT or AUTH; its type is NONE when it is missing. */
+static int value_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
+{
+    *value = (struct rc_json_value){.type = RC_JSON_NONE};
+    if (piece->source == RC_EVENT_SOURCE_AUTH) {
+        if (values->input.auth.count > 0 && rc_json_scan(values->input.auth, 0, value, NULL) != 0) {
+            value->type = RC_JSON_NONE;
+        }
+    } else {
+        const int rc = args_index(values);
+        if (rc != 0) {
+            return rc;
+        }
+        if (piece->index < values->arg_count) {
+            *value = piece->index < RC_RULE_INDEXED_MAX ? values->args[piece->index]
+                                                        : element_of(values->input.args, piece->index);
+        }
+    }
+    *value = path_walk(*value, rc_event_text(values->config, piece->at, piece->bytes));
+    return 0;
+}
+
+/* The arguments from the `first`th on, as the client wrote them, commas between included; empty when there are none. */
+static int rest_find(struct rc_rule_values *values, uint32_t first, struct rc_span *rest)
+{
+    const int rc = args_index(values);
+    *rest = rc_span_of(NULL, 0);
+    if (rc != 0 || first >= values->arg_count) {
+        return rc;
+    }
+    const struct rc_json_value from =
+        first < RC_RULE_INDEXED_MAX ? values->args[first] : element_of(values->input.args, first);
+    *rest = rc_span_of(from.raw.bytes, (size_t)(values->last.bytes + values->last.count - from.raw.bytes));
+    return 0;
+}
+
+/* What is no JSON: the sid and the names. */
+static struct rc_span name_of(const struct rc_rule_values *values, const struct rc_event_piece *piece)
+{
+    return piece->source == RC_EVENT_SOURCE_SID   ? values->input.sid
+           : piece->source == RC_EVENT_SOURCE_NSP ? values->input.nsp
+                                                  : values->input.event;
+}
+
+static bool piece_is_json(const struct rc_event_piece *piece)
+{
+    return piece->source == RC_EVENT_SOURCE_ARGUMENT || piece->source == RC_EVENT_SOURCE_REST ||
+           piece->source == RC_EVENT_SOURCE_AUTH;
+}
+
+/* A value that may stand within a text. */
+static int scalar_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
+{
+    const int rc = value_find(values, piece, value);
+    if (rc != 0) {
+        return rc;
+    }
+    if (value->type == RC_JSON_NONE) {
+        return piece_refuse(values, piece, "is missing");
+    }
+    return value->type == RC_JSON_STRING || value->type == RC_JSON_NUMBER || value->type == RC_JSON_TRUE ||
+                   value->type == RC_JSON_FALSE
+               ? 0
+               : piece_refuse(values, piece, "is no text");
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------- */
+
+/* Fills in a template of texts, at most RC_CHANNEL_NAME_MAX bytes. */
+static int name_fill(struct rc_rule_values *values, const struct rc_event_template *template, char *out, size_t *bytes)
+{
+    const struct rc_event_piece *const pieces = rc_event_pieces(values->config, template);
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    *bytes = 0;
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        const struct rc_event_piece *const piece = &pieces[i];
+        struct rc_span text = rc_event_text(values->config, piece->at, piece->bytes);
+        if (piece->type != RC_EVENT_PIECE_LITERAL && !piece_is_json(piece)) {
+            text = name_of(values, piece);
+        } else if (piece->type != RC_EVENT_PIECE_LITERAL) {
+            struct rc_json_value value;
+            int rc = scalar_find(values, piece, &value);
+            if (rc != 0) {
+                return rc;
+            }
+            text = value.raw;
+            rc = value.type == RC_JSON_STRING ? rc_json_string_decode(&value, scratch, sizeof(scratch), &text) : 0;
+            if (rc != 0) {
+                return piece_refuse(values, piece, rc == -EMSGSIZE ? "is too long" : "is no text");
+            }
+        }
+        if (text.count > RC_CHANNEL_NAME_MAX - *bytes) {
+            return rule_refuse(values, RC_CODE_BAD_REQUEST, "a name of more than 255 bytes");
+        }
+        if (text.count > 0) {
+            memcpy(out + *bytes, text.bytes, text.count);
+        }
+        *bytes += text.count;
+    }
+    return 0;
+}
+
+int rc_rule_room(struct rc_rule_values *values, const struct rc_event_template *template, char out[RC_CHANNEL_NAME_MAX],
+                 size_t *bytes)
+{
+    const int rc = name_fill(values, template, out, bytes);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct rc_span room = rc_span_of(out, *bytes);
+    if (rc_channel_name_check(out, *bytes, RC_CHANNEL_NAME_MAX) != 0) {
+        return rule_refuse(values, RC_CODE_BAD_REQUEST, "a room's name has 1 to 255 bytes and no control characters");
+    }
+    if (rc_span_equal(room, RC_SPAN("*")) || (out[0] == '/' && memchr(out, '#', *bytes) != NULL)) {
+        return rule_refuse(values, RC_CODE_FORBIDDEN, "no room of this namespace");
+    }
+    if ((template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && rc_span_starts_with(room, RC_SPAN(RC_USER_CHANNEL_HEAD))) {
+        return rule_refuse(values, RC_CODE_FORBIDDEN, "a user's own room");
+    }
+    return 0;
+}
+
+int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template *template,
+                  char scratch[RC_EVENT_NAME_MAX], struct rc_span *event)
+{
+    const struct rc_event_piece *const pieces = rc_event_pieces(values->config, template);
+    if (template->piece_count == 1 && pieces[0].type != RC_EVENT_PIECE_LITERAL &&
+        pieces[0].source == RC_EVENT_SOURCE_EVENT) {
+        *event = values->input.event;
+        return 0;
+    }
+    size_t bytes = 0;
+    const int rc = name_fill(values, template, scratch, &bytes);
+    if (rc != 0) {
+        return rc;
+    }
+    *event = rc_span_of(scratch, bytes);
+    if (bytes == 0) {
+        return rule_refuse(values, RC_CODE_BAD_REQUEST, "an event has a name");
+    }
+    return rc_config_event_reserved(*event)
+               ? rule_refuse(values, RC_CODE_BAD_REQUEST, "a name that Socket.IO reserves for itself")
+               : 0;
+}
+
+/* --- attachments ------------------------------------------------------------------------------------------------- */
+
+/* A list or a table that a walk is in. */
+struct level {
+    bool object;
+    bool marked;   /* it has "_placeholder": true */
+    bool numbered; /* it has a "num" that counts */
+    bool awaits_key;
+    enum { KEY_OTHER, KEY_PLACEHOLDER, KEY_NUM } key;
+    uint64_t number;
+    size_t number_at; /* in what is written */
+    size_t number_bytes;
+};
+
+/* A value that has been written, while placeholders in it are looked for. */
+struct walk {
+    struct writer *writer;
+    uint32_t attachment_count;
+    uint32_t depth;
+    size_t at;
+    struct level levels[RC_JSON_DEPTH_MAX + 1];
+};
+
+static bool json_space_or_mark(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' || byte == ':';
+}
+
+/* The end of the string at `at`, or of the word or number. */
+static size_t token_end(const struct writer *writer, size_t at)
+{
+    if (writer->out[at] == '"') {
+        for (at++; at < writer->used && writer->out[at] != '"'; at++) {
+            at += writer->out[at] == '\\' ? 1 : 0;
+        }
+        return at < writer->used ? at + 1 : writer->used;
+    }
+    while (at < writer->used && !json_space_or_mark(writer->out[at]) && memchr(",]}", writer->out[at], 3) == NULL) {
+        at++;
+    }
+    return at;
+}
+
+/* A string, number or word: a key, or the value of one that matters. */
+static void token_take(struct walk *walk)
+{
+    struct level *const level = &walk->levels[walk->depth];
+    const uint8_t *const begin = walk->writer->out + walk->at;
+    const size_t end = token_end(walk->writer, walk->at);
+    struct rc_json_value value = {.raw = rc_span_of(begin, end - walk->at), .type = RC_JSON_STRING};
+    if (level->object && level->awaits_key) {
+        value.escaped = memchr(begin, '\\', value.raw.count) != NULL;
+        level->awaits_key = false;
+        level->key = rc_json_string_is(&value, RC_SPAN("_placeholder")) ? KEY_PLACEHOLDER
+                     : rc_json_string_is(&value, RC_SPAN("num"))        ? KEY_NUM
+                                                                        : KEY_OTHER;
+    } else if (level->object && level->key == KEY_PLACEHOLDER) {
+        level->marked = begin[0] == 't';
+    } else if (level->object && level->key == KEY_NUM) {
+        value.type = RC_JSON_NUMBER;
+        level->numbered = begin[0] >= '0' && begin[0] <= '9' && rc_json_uint64(&value, &level->number) == 0;
+        level->number_at = walk->at;
+        level->number_bytes = value.raw.count;
+    }
+    walk->at = end;
+}
+
+/* Puts the new number in the place of the old one: at the end of its table, when it is known for what it is. */
+static int placeholder_renumber(struct rc_rule_values *values, struct walk *walk, const struct level *level,
+                                struct numbering *numbering)
+{
+    struct writer *const writer = walk->writer;
+    if (!level->numbered || level->number >= walk->attachment_count) {
+        return rule_refuse(values, RC_CODE_BAD_REQUEST, "a placeholder of no attachment");
+    }
+    uint16_t *const number_plus = &numbering->number_plus[level->number];
+    if (*number_plus == 0) {
+        numbering->args->attachments[numbering->args->attachment_count++] = (uint8_t)level->number;
+        *number_plus = (uint16_t)numbering->args->attachment_count;
+    }
+    char digits[8];
+    const size_t bytes = (size_t)snprintf(digits, sizeof(digits), "%u", (unsigned)(*number_plus - 1));
+    if (bytes > level->number_bytes && bytes - level->number_bytes > writer->room - writer->used) {
+        return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+    }
+    uint8_t *const place = writer->out + level->number_at;
+    const size_t behind = level->number_at + level->number_bytes;
+    memmove(place + bytes, writer->out + behind, writer->used - behind);
+    memcpy(place, digits, bytes);
+    writer->used = writer->used + bytes - level->number_bytes;
+    walk->at = walk->at + bytes - level->number_bytes;
+    return 0;
+}
+
+/* Numbers the attachments anew in what was written from `from` on: JSON, in which there are placeholders of so many. */
+static int attachments_renumber(struct rc_rule_values *values, struct writer *writer, size_t from,
+                                uint32_t attachment_count, struct numbering *numbering)
+{
+    struct walk walk = {.writer = writer, .attachment_count = attachment_count, .at = from};
+    while (walk.at < writer->used) {
+        const uint8_t byte = writer->out[walk.at];
+        struct level *const level = &walk.levels[walk.depth];
+        if (byte == '{' || byte == '[') {
+            level->marked = level->marked && level->key != KEY_PLACEHOLDER;
+            level->numbered = level->numbered && level->key != KEY_NUM;
+            if (++walk.depth > RC_JSON_DEPTH_MAX) {
+                return rule_refuse(values, RC_CODE_BAD_REQUEST, "more lists and objects in each other than are taken");
+            }
+            walk.levels[walk.depth] = (struct level){.object = byte == '{', .awaits_key = true};
+            walk.at++;
+        } else if (byte == '}' || byte == ']') {
+            if (walk.depth-- == 0) {
+                return rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
+            }
+            walk.at++;
+            const int rc = level->object && level->marked ? placeholder_renumber(values, &walk, level, numbering) : 0;
+            if (rc != 0) {
+                return rc;
+            }
+        } else if (byte == ',') {
+            level->awaits_key = true;
+            walk.at++;
+        } else if (json_space_or_mark(byte)) {
+            walk.at++;
+        } else {
+            token_take(&walk);
+        }
+    }
+    return 0;
+}
+
+/* --- messages ---------------------------------------------------------------------------------------------------- */
+
+static int bytes_write(struct rc_rule_values *values, struct writer *writer, struct rc_span bytes)
+{
+    if (bytes.count > writer->room - writer->used) {
+        return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+    }
+    if (bytes.count > 0) {
+        memcpy(writer->out + writer->used, bytes.bytes, bytes.count);
+        writer->used += bytes.count;
+    }
+    return 0;
+}
+
+/* Where something stands before in this list: no value ends with "[". */
+static int comma_write(struct rc_rule_values *values, struct writer *writer)
+{
+    return writer->used > 0 && writer->out[writer->used - 1] == '[' ? 0 : bytes_write(values, writer, RC_SPAN(","));
+}
+
+/* What a client wrote, which has placeholders of so many attachments. Beside attachments of the arguments it may not feign others. */
+static int json_write(struct rc_rule_values *values, struct writer *writer, struct rc_span json,
+                      uint32_t attachment_count, struct numbering *numbering)
+{
+    const size_t from = writer->used;
+    const int rc = bytes_write(values, writer, json);
+    return rc == 0 && values->input.attachment_count > 0
+               ? attachments_renumber(values, writer, from, attachment_count, numbering)
+               : rc;
+}
+
+/* A name as a JSON string; `quotes`: with them. */
+static int name_write(struct rc_rule_values *values, struct writer *writer, struct rc_span name, bool quotes)
+{
+    uint8_t encoded[RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX)];
+    const size_t bytes = rc_json_string_encode(encoded, sizeof(encoded), name);
+    if (bytes == 0) {
+        return rule_refuse(values, RC_CODE_TOO_LARGE, "a name of more than 255 bytes");
+    }
+    return bytes_write(values, writer, quotes ? rc_span_of(encoded, bytes) : rc_span_of(encoded + 1, bytes - 2));
+}
+
+static int value_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece,
+                       struct numbering *numbering)
+{
+    if (!piece_is_json(piece)) {
+        return name_write(values, writer, name_of(values, piece), true);
+    }
+    if (piece->source == RC_EVENT_SOURCE_REST) {
+        struct rc_span rest;
+        int rc = rest_find(values, piece->index, &rest);
+        if (rc == 0) {
+            rc = bytes_write(values, writer, RC_SPAN("["));
+        }
+        if (rc == 0) {
+            rc = json_write(values, writer, rest, values->input.attachment_count, numbering);
+        }
+        return rc == 0 ? bytes_write(values, writer, RC_SPAN("]")) : rc;
+    }
+    struct rc_json_value value;
+    const int rc = value_find(values, piece, &value);
+    if (rc != 0) {
+        return rc;
+    }
+    if (value.type == RC_JSON_NONE) {
+        return bytes_write(values, writer, RC_SPAN("null"));
+    }
+    return json_write(values, writer, value.raw,
+                      piece->source == RC_EVENT_SOURCE_AUTH ? 0 : values->input.attachment_count, numbering);
+}
+
+/* Within a JSON string. */
+static int text_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece)
+{
+    if (!piece_is_json(piece)) {
+        return name_write(values, writer, name_of(values, piece), false);
+    }
+    struct rc_json_value value;
+    const int rc = scalar_find(values, piece, &value);
+    if (rc != 0) {
+        return rc;
+    }
+    return bytes_write(values, writer,
+                       value.type == RC_JSON_STRING ? rc_span_of(value.raw.bytes + 1, value.raw.count - 2) : value.raw);
+}
+
+static int splice_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece,
+                        struct numbering *numbering)
+{
+    struct rc_span rest;
+    int rc = rest_find(values, piece->index, &rest);
+    if (rc != 0 || rest.count == 0) {
+        return rc;
+    }
+    rc = comma_write(values, writer);
+    return rc == 0 ? json_write(values, writer, rest, values->input.attachment_count, numbering) : rc;
+}
+
+static int piece_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece,
+                       struct numbering *numbering)
+{
+    switch ((enum rc_event_piece_type)piece->type) {
+    case RC_EVENT_PIECE_LITERAL:
+        return bytes_write(values, writer, rc_event_text(values->config, piece->at, piece->bytes));
+    case RC_EVENT_PIECE_VALUE:
+        return value_write(values, writer, piece, numbering);
+    case RC_EVENT_PIECE_TEXT:
+        return text_write(values, writer, piece);
+    case RC_EVENT_PIECE_SPLICE:
+        return splice_write(values, writer, piece, numbering);
+    case RC_EVENT_PIECE_COMMA:
+        return comma_write(values, writer);
+    }
+    return RC_CODE_BAD_REQUEST;
+}
+
+/* "[{args}]", written or meant: the arguments as they are. */
+static bool template_is_all(const struct rc_event_template *template, const struct rc_event_piece *pieces)
+{
+    const struct rc_event_piece *const piece =
+        &pieces[template->piece_count == 3 && pieces[1].type == RC_EVENT_PIECE_SPLICE ? 1 : 0];
+    if (template->piece_count == 3 && (pieces[0].bytes != 1 || pieces[2].bytes != 1)) {
+        return false;
+    }
+    return (template->piece_count == 1 || (template->piece_count == 3 && piece == &pieces[1])) &&
+           (piece->type == RC_EVENT_PIECE_VALUE || piece->type == RC_EVENT_PIECE_SPLICE) &&
+           piece->source == RC_EVENT_SOURCE_REST && piece->index == 0;
+}
+
+int rc_rule_args(struct rc_rule_values *values, const struct rc_event_template *template, uint8_t *out, size_t room,
+                 struct rc_rule_args *args)
+{
+    const struct rc_event_piece *const pieces = rc_event_pieces(values->config, template);
+    struct numbering numbering = {.args = args};
+    args->attachment_count = 0;
+    if (template_is_all(template, pieces)) {
+        args->json = values->input.args.count > 0 ? values->input.args : RC_SPAN("[]");
+        if (args->json.count > room) {
+            return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+        }
+        for (uint32_t i = 0; i < values->input.attachment_count; i++) {
+            args->attachments[args->attachment_count++] = (uint8_t)i;
+        }
+        return 0;
+    }
+    struct writer writer = {.out = out, .room = room};
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        const int rc = piece_write(values, &writer, &pieces[i], &numbering);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    args->json = rc_span_of(out, writer.used);
+    return 0;
+}
