@@ -8,9 +8,10 @@ import { freePort, random, until } from "./lib/util.mjs";
 
 const WORKERS = 4;
 const server = certificate("server");
-const tlsPort = await freePort();
 const config = { "debug.handover": "/at" };
-const secure = { ...config, "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [server.path] };
+/* A port of its own for each broker: the ring of a killed worker keeps its listeners for some milliseconds more. */
+const secure = async () => ({ ...config, "tls.listen": [`127.0.0.1:${await freePort()}`], "tls.certificates": [server.path] });
+const openTls = (broker) => connectRawTls(Number(broker.config["tls.listen"][0].split(":")[1]));
 
 const { below } = random();
 const some = (bytes) => Buffer.alloc(bytes, "0123456789abcdefghijklmnopqrstuvwxyz".slice(below(30)));
@@ -79,14 +80,14 @@ async function expectSettled(broker, before) {
 }
 
 const ways = [
-  { name: "plain", config, open: (broker) => connectRaw(broker.address) },
-  { name: "plain, on a kernel that makes no descriptors of direct ones", config, env: { RINGCAST_KERNEL_WITHOUT: "fd_install" }, open: (broker) => connectRaw(broker.address), pipes: true },
-  { name: "TLS", config: secure, open: () => connectRawTls(tlsPort), pipes: true },
-  { name: "TLS, on such a kernel", config: secure, env: { RINGCAST_KERNEL_WITHOUT: "fd_install,socket_getsockopt" }, open: () => connectRawTls(tlsPort), pipes: true },
+  { name: "plain", config: () => config, open: (broker) => connectRaw(broker.address) },
+  { name: "plain, on a kernel that makes no descriptors of direct ones", config: () => config, env: { RINGCAST_KERNEL_WITHOUT: "fd_install" }, open: (broker) => connectRaw(broker.address), pipes: true },
+  { name: "TLS", config: secure, open: openTls, pipes: true },
+  { name: "TLS, on such a kernel", config: secure, env: { RINGCAST_KERNEL_WITHOUT: "fd_install,socket_getsockopt" }, open: openTls, pipes: true },
 ];
 
 for (const way of ways) {
-  testBroker(`${way.name}: many requests of each connection, to any worker, pipelined and in pieces`, { workers: WORKERS, config: way.config, env: way.env, timeout: 60000 }, async (broker) => {
+  testBroker(`${way.name}: many requests of each connection, to any worker, pipelined and in pieces`, { workers: WORKERS, config: await way.config(), env: way.env, timeout: 60000 }, async (broker) => {
     const before = descriptors(broker);
     await Promise.all(Array.from({ length: 24 }, async () => {
       const raw = await way.open(broker);
@@ -99,7 +100,7 @@ for (const way of ways) {
     assert.equal(metrics("ringcast_handovers_failed_total"), 0);
   });
 
-  testBroker(`${way.name}: a client that shuts its writing end gets its answer, one that does not read is waited for`, { workers: WORKERS, config: way.config, env: way.env }, async (broker) => {
+  testBroker(`${way.name}: a client that shuts its writing end gets its answer, one that does not read is waited for`, { workers: WORKERS, config: await way.config(), env: way.env }, async (broker) => {
     const before = descriptors(broker);
     const large = some(900000);
     for (let to = 0; to < WORKERS; to++) {
@@ -138,7 +139,7 @@ for (const way of ways) {
     await expectSettled(broker, before);
   });
 
-  testBroker(`${way.name}: what becomes a WebSocket after it has moved is one like any other`, { workers: WORKERS, config: way.config, env: way.env }, async (broker) => {
+  testBroker(`${way.name}: what becomes a WebSocket after it has moved is one like any other`, { workers: WORKERS, config: await way.config(), env: way.env }, async (broker) => {
     const raws = [];
     for (let to = 0; to < WORKERS; to++) {
       const raw = await way.open(broker);
@@ -166,7 +167,7 @@ for (const way of ways) {
     assert.deepEqual(await broker.exited, { code: 0, signal: null });
   });
 
-  testBroker(`${way.name}: workers are killed while connections go back and forth`, { workers: WORKERS, config: way.config, env: way.env, timeout: 90000 }, async (broker) => {
+  testBroker(`${way.name}: workers are killed while connections go back and forth`, { workers: WORKERS, config: await way.config(), env: way.env, timeout: 90000 }, async (broker) => {
     let ends = 0;
     let running = true;
     let answered = 0;
@@ -206,10 +207,10 @@ for (const way of ways) {
   });
 }
 
-testBroker("what a pipe holds is bounded while its client does not read, or the other worker does not", { workers: WORKERS, config: secure }, async (broker) => {
+testBroker("what a pipe holds is bounded while its client does not read, or the other worker does not", { workers: WORKERS, config: await secure() }, async (broker) => {
   const [count, bound] = [8, 2 * 131072]; // each way 64 KiB and one receive, in blocks of a power of two
   const before = descriptors(broker);
-  const raws = await Promise.all(Array.from({ length: count }, () => connectRawTls(tlsPort)));
+  const raws = await Promise.all(Array.from({ length: count }, () => openTls(broker)));
   for (const raw of raws) {
     raw.socket.pause();
     for (let i = 0; i < 4; i++) raw.write(post(0, some(900000)));
