@@ -222,8 +222,12 @@ Test(pipe, a_client_that_shuts_its_writing_end_gets_its_answer)
 /* The same before there was a near end. */
 Test(pipe, an_end_that_came_early_is_passed_on)
 {
-    open_pipe("", "early");
+    socket_of_client()->state = RC_SOCKET_LEAVING;
     cr_assert_eq(shutdown(client, SHUT_WR), 0);
+    rc_io_read(&c.rig.io, a);
+    run(3);
+    cr_assert(socket_of_client()->flags & RC_SOCKET_PEER_ENDED);
+    open_pipe("", "early");
     for (int i = 0; i < 200; i++) {
         hub_rig_run(&c.rig);
         rc_io_run(&c.rig.io, 1);

@@ -161,7 +161,9 @@ Test(handover, damaged_messages_leave_nothing)
         send_raw(&wrong[i], sizeof(wrong[i]), conn, 1);
         cr_assert_eq(receive(&fd), -EBADMSG, "case %zu", i);
     }
-    memcpy(large, &good, sizeof(good));
+    struct rc_handover longest = good;
+    longest.bytes = RC_HANDOVER_BYTES_MAX;
+    memcpy(large, &longest, sizeof(longest));
     send_raw(large, sizeof(large), conn, 1);
     cr_assert_eq(receive(&fd), -EBADMSG, "longer than any");
     const int many[] = {conn[0], conn[1], conn[0], conn[1], conn[0], conn[1], conn[0], conn[1]};

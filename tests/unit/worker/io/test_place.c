@@ -210,6 +210,36 @@ Test(place, it_is_given_again_or_stays)
     close_all();
 }
 
+static void no_end(void *context, uint32_t socket, int error)
+{
+    (void)context;
+    (void)socket;
+    (void)error;
+}
+
+/* Its peer has said everything, and reads nothing: what waits for room in it is cancelled, and it leaves. */
+Test(place, a_half_closed_socket_leaves)
+{
+    static const uint8_t much[1 << 20];
+    int far;
+    open_all();
+    rig.io.handlers.ended = no_end;
+    const uint32_t socket = hub_rig_socket(&rig, HUB_RIG_TCP, 4608, &far);
+    rc_io_read(&rig.io, socket);
+    cr_assert_eq(rc_hub_answer(&rig.hub, socket, much, sizeof(much)), 0);
+    cr_assert_eq(shutdown(far, SHUT_WR), 0);
+    run(5);
+    const struct rc_socket *its = &rig.truth.sockets[socket];
+    cr_assert((its->flags & RC_SOCKET_PEER_ENDED) && its->inflight == RC_INFLIGHT_POLLOUT);
+    rc_io_give(&rig.io, socket);
+    run(5);
+    cr_assert_eq(seen.given, 1);
+    cr_assert_eq(rig.io.open_count, 0);
+    close(seen.fd);
+    close(far);
+    close_all();
+}
+
 /* It ends while its descriptor is being made: nothing of it is left, and nobody is told. */
 Test(place, it_ends_in_the_middle)
 {
