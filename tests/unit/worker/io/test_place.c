@@ -17,6 +17,7 @@
 
 static struct hub_rig rig;
 static int boxes[2]; /* inbox, outbox */
+static int listener;
 static struct {
     uint32_t given;
     int fd; /* a copy of the last one, -1 = none */
@@ -70,8 +71,9 @@ static void on_received(void *context, uint32_t socket, const uint8_t *bytes, ui
 static void open_all(void)
 {
     RC_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, boxes) == 0);
-    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOTS, .inbox_fd = boxes[0]});
-    rig.io.listener_count = 1; /* what comes has come in through it */
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* what comes has come in through it */
+    RC_ASSERT(listener >= 0 && listen(listener, 1) == 0);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOTS, .inbox_fd = boxes[0], .listen_fd = listener});
     rig.io.worker_count = 2;
     rig.given = on_given;
     rig.placed = on_placed;
@@ -82,8 +84,8 @@ static void open_all(void)
 
 static void close_all(void)
 {
-    rig.io.listener_count = 0;
     hub_rig_close(&rig);
+    close(listener);
     close(boxes[0]);
     close(boxes[1]);
 }
