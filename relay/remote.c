@@ -24,6 +24,7 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
     } else {
         rc_channel_bridge_publish(&remote->channel, view, flags);
     }
+    rc_adapter_publish(&remote->adapter, view, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
 static bool remote_direct(void *context, const struct rc_envelope_view *view)
@@ -40,6 +41,7 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     if (first) { /* a later worker waits for the same confirmation */
         rc_subscription_sets_interest(&remote->sets, name, true);
         rc_presence_interest(&remote->presence, name, true);
+        rc_adapter_interest(&remote->adapter, name, true); /* before ours, whose confirmation then stands for both */
     }
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
@@ -74,6 +76,7 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_redis_channel_unwant(remote->link, hash, span);
     rc_subscription_sets_interest(&remote->sets, span, false);
     rc_presence_interest(&remote->presence, span, false);
+    rc_adapter_interest(&remote->adapter, span, false);
 }
 
 /* Of a worker of this host: nobody else looks. */
@@ -179,6 +182,12 @@ static void remote_missed(void *context, struct rc_span name)
 {
     const struct rc_remote *remote = context;
     rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+}
+
+static bool remote_wanted(void *context, struct rc_span name)
+{
+    const struct rc_remote *remote = context;
+    return rc_router_wanted(remote->router, name);
 }
 
 static bool remote_known(void *context)
@@ -320,6 +329,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         .host = {.deliver = remote_deliver,
                  .interested = remote_interested,
                  .missed = remote_missed,
+                 .wanted = remote_wanted,
                  .known = remote_known,
                  .undelivered = remote_undelivered,
                  .context = remote},
@@ -330,9 +340,13 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_notifications_open(&remote->notifications, &remote->bridge);
     rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
-    rc = open_instance(remote);
+    rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
+    if (rc == 0) {
+        rc = open_instance(remote);
+    }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
         return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
@@ -350,6 +364,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/shm/control.h"
+#include "relay/bridge/adapter.h"
 #include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
 #include "relay/bridge/broadcast.h"
@@ -42,6 +43,7 @@ struct rc_remote {
     struct rc_notifications notifications;
     struct rc_gaps gaps;
     struct rc_application application;
+    struct rc_adapter_bridge adapter;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;
     struct rc_entries entries;

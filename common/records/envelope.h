@@ -51,6 +51,7 @@ enum rc_record_type {
     RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
     RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
     RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
+    RC_DOWN_SELECT = 40,   /* a sequenced message for the members of several rooms (common/records/select.h) */
 };
 
 enum rc_envelope_flags {
@@ -91,7 +92,7 @@ struct rc_envelope {
     struct rc_client_ref target; /* direct: receiver */
     uint32_t generation;         /* up: the writing worker's generation */
     uint32_t data_bytes;
-    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances */
+    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_DOWN_SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */
     uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
     uint16_t exclude_count;

@@ -14,7 +14,7 @@
 #include "relay/timer.h"
 
 struct rc_bridge_host {
-    /* A message from Redis (rc_wire_read's view, channel or target added): RC_DOWN_MESSAGE or RC_DOWN_DIRECT. False: nobody here
+    /* A message from Redis (rc_wire_read's view, channel or target added): RC_DOWN_MESSAGE, RC_DOWN_SELECT or RC_DOWN_DIRECT. False: nobody here
      * takes it. */
     bool (*deliver)(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
     /* The answer to an interest that was not answered at once. */
@@ -22,6 +22,8 @@ struct rc_bridge_host {
                        bool confirmed);
     /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. */
     void (*missed)(void *context, struct rc_span name);
+    /* Does some worker of this host want the channel? Certain only when all have told (known). */
+    bool (*wanted)(void *context, struct rc_span name);
     /* True when all workers have told what they want. */
     bool (*known)(void *context);
     /* A message for a user found no connection here. */

@@ -169,6 +169,21 @@ void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct r
     rc_redis_pubsub_unwant(&link->pubsub, hash, name);
 }
 
+void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_ops *ops)
+{
+    rc_redis_pubsub_set_foreign(&link->pubsub, ops);
+}
+
+void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
+{
+    rc_redis_pubsub_want_foreign(&link->pubsub, name);
+}
+
+void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
+{
+    rc_redis_pubsub_unwant_foreign(&link->pubsub, name);
+}
+
 /* --- turns ----------------------------------------------------------------------------------------------------------- */
 
 static void aging_due(void *context, uint64_t now_ms)

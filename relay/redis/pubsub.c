@@ -24,9 +24,18 @@ static void pubsub_set_gauge(const struct rc_redis_pubsub *pubsub)
 static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry,
                          char out[RC_REDIS_NAME_MAX])
 {
-    memcpy(out, pubsub->head, pubsub->head_bytes);
-    memcpy(out + pubsub->head_bytes, rc_redis_pubsub_entry_name(entry), entry->name_bytes);
-    return pubsub->head_bytes + entry->name_bytes;
+    const uint32_t before = entry->foreign ? pubsub->prefix_bytes : pubsub->head_bytes;
+    memcpy(out, pubsub->head, before);
+    memcpy(out + before, rc_redis_pubsub_entry_name(entry), entry->name_bytes);
+    return before + entry->name_bytes;
+}
+
+/* The node where it belongs; RC_REDIS_NODE_NONE = none is known now. */
+static uint16_t pubsub_place_of(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry)
+{
+    char name[RC_REDIS_NAME_MAX];
+    return entry->foreign ? pubsub->home
+                          : pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)));
 }
 
 /* Every change of an entry's state: keeps count of the missed ones that are on their way. */
@@ -46,9 +55,7 @@ static void pubsub_change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub
 static void pubsub_enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
 {
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    char name[RC_REDIS_NAME_MAX];
-    const size_t bytes = redis_name(pubsub, entry, name);
-    const uint16_t place = pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, bytes));
+    const uint16_t place = pubsub_place_of(pubsub, entry);
     if (place >= RC_REDIS_NODES_MAX || pubsub->nodes[place].conn == NULL) {
         return; /* asked for when it is there: rc_redis_pubsub_ready */
     }
@@ -64,16 +71,17 @@ static void pubsub_enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
     node->queue_last = index;
 }
 
-static const char *verb_of(const struct rc_redis_pubsub *pubsub, bool subscribe)
+static const char *verb_of(const struct rc_redis_pubsub *pubsub, uint32_t index, bool subscribe)
 {
-    return pubsub->sharded ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE") : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
+    const bool sharded = pubsub->sharded && !pubsub->entries[index].foreign;
+    return sharded ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE") : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
 }
 
 static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn, bool subscribe,
                       const uint32_t *indexes, uint32_t count)
 {
     struct rc_span argv[RC_REDIS_BATCH_MAX + 1];
-    argv[0] = rc_span_text(verb_of(pubsub, subscribe));
+    argv[0] = rc_span_text(verb_of(pubsub, indexes[0], subscribe));
     for (uint32_t i = 0; i < count; i++) {
         argv[i + 1] = rc_span_of(pubsub->names[i], redis_name(pubsub, &pubsub->entries[indexes[i]], pubsub->names[i]));
     }
@@ -284,22 +292,33 @@ static enum rc_redis_want pubsub_local(struct rc_redis_pubsub *pubsub)
     return RC_REDIS_WANT_LOCAL;
 }
 
-enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
-                                        uint32_t worker, uint64_t token)
+/* The entry, asked for; 0: no memory. */
+static uint32_t pubsub_want(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)
 {
-    uint32_t index = rc_redis_pubsub_entry_find(pubsub, hash, name);
+    uint32_t index = rc_redis_pubsub_entry_find(pubsub, key);
     if (index == 0) {
-        index = rc_redis_pubsub_entry_add(pubsub, hash, name);
+        index = rc_redis_pubsub_entry_add(pubsub, key);
         if (index == 0) {
             rc_log_limited(RC_LOG_ERROR, 1, "redis_subscription_refused", "entries=%u reason=\"no memory\"",
                            pubsub->entry_count);
-            return pubsub_local(pubsub);
+            return 0;
         }
     }
     pubsub->entries[index].wanted = true;
     if (pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE) {
         pubsub->entries[index].missed |= pubsub->succeeding;
         pubsub_enqueue(pubsub, index);
+    }
+    return index;
+}
+
+enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
+                                        uint32_t worker, uint64_t token)
+{
+    const struct rc_redis_pubsub_key key = {.hash = hash, .name = name};
+    const uint32_t index = pubsub_want(pubsub, &key);
+    if (index == 0) {
+        return pubsub_local(pubsub);
     }
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     if (entry->state == RC_REDIS_ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
@@ -311,9 +330,9 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
     return rc_redis_pubsub_waiter_add(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : pubsub_local(pubsub);
 }
 
-void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+static void pubsub_unwant(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)
 {
-    const uint32_t index = rc_redis_pubsub_entry_find(pubsub, hash, name);
+    const uint32_t index = rc_redis_pubsub_entry_find(pubsub, key);
     if (index == 0) {
         return;
     }
@@ -327,6 +346,31 @@ void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struc
             rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
         }
     }
+}
+
+void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+{
+    const struct rc_redis_pubsub_key key = {.hash = hash, .name = name};
+    pubsub_unwant(pubsub, &key);
+}
+
+static struct rc_redis_pubsub_key foreign_key(struct rc_span name)
+{
+    return (struct rc_redis_pubsub_key){
+        .hash = rc_channel_hash((const char *)name.bytes, name.count), .name = name, .foreign = true};
+}
+
+void rc_redis_pubsub_want_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name)
+{
+    const struct rc_redis_pubsub_key key = foreign_key(name);
+    RC_ASSERT(name.count + pubsub->prefix_bytes <= RC_REDIS_NAME_MAX);
+    (void)pubsub_want(pubsub, &key);
+}
+
+void rc_redis_pubsub_unwant_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name)
+{
+    const struct rc_redis_pubsub_key key = foreign_key(name);
+    pubsub_unwant(pubsub, &key);
 }
 
 /* --- fixed subscriptions --------------------------------------------------------------------------------------------- */
@@ -452,12 +496,10 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
-        char name[RC_REDIS_NAME_MAX];
         if (entry->state == RC_REDIS_ENTRY_FREE || entry->state == RC_REDIS_ENTRY_QUEUED) {
             continue; /* queued ones go where they were queued for: that node refuses what is not its own */
         }
-        const uint16_t place =
-            pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)));
+        const uint16_t place = pubsub_place_of(pubsub, entry);
         if (entry->state != RC_REDIS_ENTRY_IDLE) {
             if (entry->node == place) {
                 continue;
@@ -508,13 +550,29 @@ static bool pubsub_awaited(const struct rc_redis_pubsub_entry *entry, uint16_t n
            (entry->state == RC_REDIS_ENTRY_ASKED || (entry->state == RC_REDIS_ENTRY_IDLE && entry->wanted));
 }
 
+static bool pubsub_is_foreign(const struct rc_redis_pubsub *pubsub, struct rc_span channel)
+{
+    return pubsub->foreign_head_bytes > 0 &&
+           rc_span_starts_with(channel, rc_span_of(pubsub->foreign_head, pubsub->foreign_head_bytes));
+}
+
+/* What an entry for this channel would be found by; an empty name: it can be none. */
+static struct rc_redis_pubsub_key pubsub_key_of(const struct rc_redis_pubsub *pubsub, struct rc_span channel)
+{
+    if (pubsub_is_foreign(pubsub, channel)) {
+        return foreign_key(pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes));
+    }
+    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
+    return (struct rc_redis_pubsub_key){
+        .hash = name.count > 0 ? rc_channel_hash((const char *)name.bytes, name.count) : 0, .name = name};
+}
+
 static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
 {
-    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
-    if (!pattern && name.count > 0) {
+    const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
+    if (!pattern && key.name.count > 0) {
         struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
-        const uint32_t index =
-            rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+        const uint32_t index = rc_redis_pubsub_entry_find(pubsub, &key);
         if (index != 0 && pubsub_awaited(&pubsub->entries[index], node_index)) {
             const bool missed = pubsub->entries[index].missed;
             node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
@@ -522,8 +580,8 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
             node->confirmed++;
             pubsub->confirmed++;
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
-            if (missed && !pubsub->missed_all) {
-                say_missed(pubsub, name);
+            if (missed && !pubsub->missed_all && !key.foreign) {
+                say_missed(pubsub, key.name);
             }
             pubsub_set_gauge(pubsub);
             return;
@@ -547,6 +605,11 @@ static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct
         pubsub->ops.channel.message(pubsub->ops.channel.context, name, body);
         return;
     }
+    if (pubsub_is_foreign(pubsub, channel)) {
+        pubsub->ops.foreign.message(pubsub->ops.foreign.context,
+                                    pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+        return;
+    }
     const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, false, channel) : NULL;
     if (one != NULL) {
         one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
@@ -565,12 +628,11 @@ static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struc
 /* The server took a sharded channel away: its slot went elsewhere. */
 static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel)
 {
-    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
-    if (name.count == 0) {
+    const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
+    if (key.name.count == 0) {
         return false;
     }
-    const uint32_t index =
-        rc_redis_pubsub_entry_find(pubsub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const uint32_t index = rc_redis_pubsub_entry_find(pubsub, &key);
     if (index == 0 || pubsub->entries[index].state != RC_REDIS_ENTRY_CONFIRMED ||
         pubsub->entries[index].node != node_index) {
         return false; /* the answer to our own UNSUBSCRIBE */
@@ -659,11 +721,21 @@ int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *w
 
 void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_ops *ops)
 {
-    pubsub->ops = *ops;
+    pubsub->ops.channel = ops->channel;
+    pubsub->ops.node_of = ops->node_of;
+    pubsub->ops.context = ops->context;
     const int bytes = snprintf(pubsub->head, sizeof(pubsub->head), "%s%s", pubsub->prefix,
                                ops->channel.head != NULL ? ops->channel.head : "");
     RC_ASSERT(bytes >= 0 && (size_t)bytes + RC_CHANNEL_NAME_MAX < sizeof(pubsub->head)); /* prefix: 64 bytes */
     pubsub->head_bytes = (uint32_t)bytes;
+}
+
+void rc_redis_pubsub_set_foreign(struct rc_redis_pubsub *pubsub, const struct rc_redis_foreign_ops *ops)
+{
+    pubsub->ops.foreign = *ops;
+    const int bytes = snprintf(pubsub->foreign_head, sizeof(pubsub->foreign_head), "%s%s", pubsub->prefix, ops->head);
+    RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(pubsub->foreign_head));
+    pubsub->foreign_head_bytes = (uint32_t)bytes;
 }
 
 void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)

@@ -12,24 +12,24 @@
 
 /* --- entries --------------------------------------------------------------------------------------------------------- */
 
-struct key {
+struct search {
     const struct rc_redis_pubsub *pubsub;
-    uint64_t hash;
-    struct rc_span name;
+    const struct rc_redis_pubsub_key *key;
 };
 
 static bool pubsub_entry_key_equal(const void *context, uint32_t index)
 {
-    const struct key *key = context;
-    const struct rc_redis_pubsub_entry *entry = &key->pubsub->entries[index];
-    return entry->hash == key->hash && entry->name_bytes == key->name.count &&
+    const struct search *search = context;
+    const struct rc_redis_pubsub_key *key = search->key;
+    const struct rc_redis_pubsub_entry *entry = &search->pubsub->entries[index];
+    return entry->hash == key->hash && entry->foreign == key->foreign && entry->name_bytes == key->name.count &&
            memcmp(rc_redis_pubsub_entry_name(entry), key->name.bytes, key->name.count) == 0;
 }
 
-uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)
 {
-    const struct key key = {.pubsub = pubsub, .hash = hash, .name = name};
-    const uint32_t index = rc_hashmap_find(&pubsub->map, hash, pubsub_entry_key_equal, &key);
+    const struct search search = {.pubsub = pubsub, .key = key};
+    const uint32_t index = rc_hashmap_find(&pubsub->map, key->hash, pubsub_entry_key_equal, &search);
     return index == RC_HASHMAP_NONE ? 0 : index;
 }
 
@@ -45,8 +45,10 @@ static void *pubsub_entry_grow(void *items, uint32_t *max, size_t item_bytes)
     return grown;
 }
 
-uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
+uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)
 {
+    const struct rc_span name = key->name;
+    const uint64_t hash = key->hash;
     if (pubsub->entry_free == 0) {
         const uint32_t from = pubsub->entry_max == 0 ? 1 : pubsub->entry_max;
         struct rc_redis_pubsub_entry *grown = pubsub_entry_grow(pubsub->entries, &pubsub->entry_max, sizeof(*grown));
@@ -81,7 +83,8 @@ uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, uint64_t hash
     entry->next = entry->next_damped = entry->waiters = 0;
     entry->node = RC_REDIS_NODE_NONE;
     entry->state = RC_REDIS_ENTRY_IDLE;
-    entry->name_bytes = (uint8_t)name.count;
+    entry->name_bytes = (uint16_t)name.count;
+    entry->foreign = key->foreign;
     entry->wanted = entry->damped = entry->missed = false;
     if (outside) {
         entry->name.outside = place;

@@ -29,8 +29,9 @@ struct rc_redis_pubsub_entry {
     uint32_t next_damped;
     uint32_t waiters; /* first, 0 = none */
     uint16_t node;    /* where it is QUEUED, ASKED or CONFIRMED */
-    uint8_t state;    /* enum rc_redis_entry_state */
-    uint8_t name_bytes;
+    uint16_t name_bytes;
+    uint8_t state; /* enum rc_redis_entry_state */
+    bool foreign;  /* its name in Redis has no head of ours, and it is never sharded */
     bool wanted;
     bool damped; /* true exactly while it is in the list of those that nobody wants */
     bool missed; /* true exactly while it is wanted, was confirmed once and is not now: its messages are being missed */
@@ -55,10 +56,17 @@ static inline const char *rc_redis_pubsub_entry_name(const struct rc_redis_pubsu
     return entry->name_bytes > RC_REDIS_ENTRY_NAME_MAX ? entry->name.outside : entry->name.here;
 }
 
+/* What an entry is found by. */
+struct rc_redis_pubsub_key {
+    uint64_t hash; /* rc_channel_hash of the name */
+    struct rc_span name;
+    bool foreign;
+};
+
 /* The entry of a name, 0 = none. */
-uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);
+uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key);
 /* A new one, IDLE and not wanted; 0 = no memory. */
-uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);
+uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key);
 /* Nobody waits for it, and it is not in the list of those that nobody wants. */
 void rc_redis_pubsub_entry_free(struct rc_redis_pubsub *pubsub, uint32_t index);
 /* Frees both pools. */

@@ -2,6 +2,9 @@
 #include "relay/route/fanout.h"
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
+#include "common/records/select.h"
+#include "common/records/sid.h"
 
 /* An answer alone has no data, so no arguments either. */
 #define ANSWER_FLAGS ((RC_FANOUT_FLAGS & ~RC_ENVELOPE_ARGS) | RC_ENVELOPE_API)
@@ -92,21 +95,61 @@ void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, stru
     fanout_copy(fanout, port, message);
 }
 
+/* False when the set is empty. */
+static inline bool fanout_to_set(struct rc_fanout *fanout, struct rc_fanout_message *message,
+                                 const struct rc_worker_set *targets)
+{
+    for (uint32_t word = 0; word < RC_ARRAY_COUNT(targets->bits); word++) {
+        for (uint64_t bits = targets->bits[word]; bits != 0; bits &= bits - 1) {
+            fanout_copy(fanout, &fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
+        }
+    }
+    const bool wanted = !rc_worker_set_empty(targets);
+    if (!wanted) {
+        rc_metric_add(fanout->metrics, RC_METRIC_UNROUTED, 1);
+    }
+    return wanted;
+}
+
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message)
 {
     const struct rc_envelope *head = &message->copy.head;
     const struct rc_worker_set targets =
         fanout_targets(fanout, head->channel_hash, message->copy.channel, head->channel_bytes);
-    for (uint32_t word = 0; word < RC_ARRAY_COUNT(targets.bits); word++) {
-        for (uint64_t bits = targets.bits[word]; bits != 0; bits &= bits - 1) {
-            fanout_copy(fanout, &fanout->ports[word * 64 + (uint32_t)__builtin_ctzll(bits)], message);
-        }
+    return fanout_to_set(fanout, message, &targets);
+}
+
+/* A room may be one client, which nobody has to want: its worker finds out whether it has it. */
+static void fanout_add_sid(const struct rc_fanout *fanout, struct rc_span name, struct rc_worker_set *targets)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(name, &nsp, &room);
+    if (rc_sid_read(&sid, room) && sid.client.worker < fanout->port_count &&
+        rc_worker_set_has(&fanout->live, sid.client.worker)) {
+        rc_worker_set_put(targets, sid.client.worker, true);
     }
-    const bool wanted = !rc_worker_set_empty(&targets);
-    if (!wanted) {
-        rc_metric_add(fanout->metrics, RC_METRIC_UNROUTED, 1);
+}
+
+bool rc_fanout_to_rooms(struct rc_fanout *fanout, struct rc_fanout_message *message)
+{
+    const struct rc_envelope_view *view = &message->copy;
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span name;
+    struct rc_worker_set targets = {0};
+    if (names.count == 0 || names.bytes[0] == '\0') {
+        targets = fanout_targets(fanout, view->head.channel_hash, view->channel, view->head.channel_bytes);
     }
-    return wanted;
+    while (rc_select_next(&names, &name)) {
+        const char *text = (const char *)name.bytes;
+        const struct rc_worker_set some =
+            fanout_targets(fanout, rc_channel_hash(text, name.count), text, (uint32_t)name.count);
+        targets.bits[0] |= some.bits[0];
+        targets.bits[1] |= some.bits[1];
+        fanout_add_sid(fanout, name, &targets);
+    }
+    return fanout_to_set(fanout, message, &targets);
 }
 
 struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc_client_ref *target)

@@ -77,6 +77,8 @@ static inline void rc_fanout_prepare(struct rc_fanout_message *message, enum rc_
 
 /* To every worker that wants the channel. False when none does. */
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message);
+/* RC_DOWN_SELECT: to every worker that wants one of its rooms. False when none does. */
+bool rc_fanout_to_rooms(struct rc_fanout *fanout, struct rc_fanout_message *message);
 /* To one worker; to the asker's with the answer in the same record. */
 void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message);
 /* The answer alone. The sequence makes it the one record of this message for this worker, so that a repeated one is dropped. */

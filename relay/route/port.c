@@ -273,7 +273,7 @@ static bool write_record(struct rc_relay_port *port, struct rc_ring *ring, enum 
 
 static bool is_message(enum rc_record_type type)
 {
-    return type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT;
+    return type == RC_DOWN_MESSAGE || type == RC_DOWN_DIRECT || type == RC_DOWN_SELECT;
 }
 
 /* May a record go to the worker? See port.h. Everything that is written passes here; 0, -ENOTCONN, -EMSGSIZE or -EAGAIN. */

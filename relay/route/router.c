@@ -397,6 +397,9 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
     if (type == RC_DOWN_MESSAGE) {
         return rc_fanout_to_all(&router->fanout, &message);
     }
+    if (type == RC_DOWN_SELECT) {
+        return rc_fanout_to_rooms(&router->fanout, &message);
+    }
     struct rc_relay_port *target = rc_fanout_target(&router->fanout, &head->target);
     if (target == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);

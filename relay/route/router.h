@@ -78,7 +78,7 @@ bool rc_router_pending(struct rc_router *router);
 bool rc_router_drained(struct rc_router *router);
 
 /* A message that no local worker sent (view->head.flags has RC_ENVELOPE_REMOTE): sequenced here and delivered. `type` is
- * RC_DOWN_MESSAGE, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
+ * RC_DOWN_MESSAGE, RC_DOWN_SELECT, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:

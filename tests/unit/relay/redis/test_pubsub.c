@@ -209,6 +209,37 @@ Test(relay_redis_pubsub, messages_find_their_handler)
     cr_assert_str_eq(messages, "a:b=1 fixed=2 ");
 }
 
+static char foreign_got[64];
+static void foreign_message(void *context, struct rc_span name, struct rc_span body)
+{
+    (void)context;
+    (void)snprintf(foreign_got, sizeof(foreign_got), "%.*s=%.*s", (int)name.count, (const char *)name.bytes,
+                   (int)body.count, (const char *)body.bytes);
+}
+
+/* Their names have the prefix, but no head; the same name with the head is another channel. */
+Test(relay_redis_pubsub, foreign_channels_come_and_go_beside_the_others)
+{
+    const struct rc_redis_foreign_ops ops = {.message = foreign_message, .head = "socket.io#"};
+    rc_redis_pubsub_set_foreign(&pubsub, &ops);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)sent();
+    rc_redis_pubsub_want_foreign(&pubsub, RC_SPAN("socket.io#/#r#"));
+    cr_assert_eq(want("socket.io#/#r#"), RC_REDIS_WANT_LATER);
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:socket.io#/#r# p*:ws:channel:socket.io#/#r#;");
+    push("subscribe", "p*:socket.io#/#r#", "1");
+    cr_assert_eq(pubsub.confirmed, 1);
+    push("message", "p*:socket.io#/#r#", "hi");
+    cr_assert_str_eq(foreign_got, "socket.io#/#r#=hi");
+    rc_redis_pubsub_lost(&pubsub, 0);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)sent();
+    push("subscribe", "p*:socket.io#/#r#", "1");
+    cr_assert_eq(pubsub.confirmed, 1);
+    rc_redis_pubsub_unwant_foreign(&pubsub, RC_SPAN("socket.io#/#r#"));
+    cr_assert_eq(pubsub.damped_count, 1);
+}
+
 Test(relay_redis_pubsub, unsubscribing_is_damped_and_subscribing_is_not)
 {
     rc_redis_pubsub_ready(&pubsub, 0, &conn);

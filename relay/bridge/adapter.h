@@ -1,0 +1,71 @@
+/*
+ * adapter: this instance as one more server beside Socket.IO servers with @socket.io/redis-adapter (socketio.adapter = "classic").
+ *
+ * Broadcasts (adapter_wire.h) stand on these channels of Redis, KEY = socketio.adapter_key:
+ *
+ *   KEY#NSP#ROOM#   for exactly one room: subscribed while a worker wants the room's channel
+ *   KEY#NSP#        for everybody in the namespace, several rooms, or with exceptions: while a worker wants any channel of it
+ *   KEY#NSP#SID#    for one client: one pattern (any namespace, IIIII: what our sids begin with) hears what is for any of this instance (common/records/sid.h)
+ *
+ * A room is subscribed before its own channel (bridge/channel), so that the confirmation of that one stands for both.
+ *
+ *   what comes in                                     what goes down
+ *   one room, no exceptions but clients               RC_DOWN_MESSAGE on its channel, clients excepted as exclude refs
+ *   no rooms, no exceptions but clients               RC_DOWN_MESSAGE on channel "NSP#"
+ *   one client                                        RC_DOWN_DIRECT with channel "NSP#"
+ *   anything else                                     RC_DOWN_SELECT (common/records/select.h)
+ *
+ * Rooms that no worker wants are left out beforehand. What clients of this instance emit goes out as a broadcast for one room, for the
+ * servers; other instances of ringcast have it from us in our own format (wire.h), and know by the uid that they have: ours are "~" and
+ * the five characters that the instance's sids begin with, which no server draws (they take six of [A-Za-z0-9_-]).
+ *
+ * Owned by relay/remote; one thread.
+ */
+#ifndef RC_RELAY_BRIDGE_ADAPTER_H
+#define RC_RELAY_BRIDGE_ADAPTER_H
+
+#include "common/base/hashmap.h"
+#include "common/config/values.h"
+#include "common/records/sid.h"
+#include "relay/bridge/adapter_wire.h"
+#include "relay/bridge/bridge.h"
+
+#define RC_ADAPTER_UID_BYTES (1 + RC_SID_INSTANCE_BYTES)
+
+/* A namespace of which some channel is wanted. */
+struct rc_adapter_nsp {
+    char *name; /* owner; NULL = free */
+    uint32_t name_bytes;
+    uint32_t channels; /* that are wanted */
+};
+
+struct rc_adapter_bridge {
+    const struct rc_bridge *bridge;    /* borrowed; NULL = off */
+    char head[RC_CONFIG_TEXT_MAX + 1]; /* KEY# */
+    uint32_t head_bytes;
+    char uid[RC_ADAPTER_UID_BYTES];
+    char message_event[RC_CONFIG_TEXT_MAX]; /* for arguments without a name */
+    char pattern[2 * RC_CONFIG_TEXT_MAX + 16];
+    struct rc_redis_subscription clients;
+    struct rc_hashmap nsp_map;
+    struct rc_adapter_nsp *nsps; /* owner */
+    uint32_t nsp_count;          /* places in use or free */
+    uint32_t nsp_room;
+    uint8_t *buffer; /* owner: of the message that comes or goes; grows */
+    size_t buffer_room;
+    char *names;                                /* owner: RC_EXCLUDE_TEXT_MAX bytes, rooms of the message that comes */
+    struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* likewise, the clients that do not get it */
+};
+
+/* Subscribes for the life of the link, unless socketio.adapter says that there is nothing to do: then the others do nothing. -ENOMEM. */
+int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *bridge,
+                    const struct rc_config_socketio *config);
+/* Behind the link's end. */
+void rc_adapter_close(struct rc_adapter_bridge *adapter);
+
+/* The first worker wants a channel, or the last one does not any more. */
+void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);
+/* A sequenced message of this host: goes out when it is an event (it has a name, or arguments). `flags`: enum rc_redis_publish_flags. */
+void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags);
+
+#endif

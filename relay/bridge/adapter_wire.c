@@ -1,0 +1,236 @@
+/* adapter_wire: see adapter_wire.h. */
+#include "relay/bridge/adapter_wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/config/socketio.h"
+#include "common/records/args.h"
+#include "common/records/channel_name.h"
+#include "common/text/decimal.h"
+#include "common/text/json_scan.h"
+#include "common/text/msgpack_json.h"
+
+/* What a message of ours has around uid, namespace, room, event and data. */
+#define AROUND_BYTES 128u
+
+/* --- reading --------------------------------------------------------------------------------------------------------- */
+
+/* A string; nothing (nil, undefined) is the empty one. */
+static int take_text(struct rc_msgpack_reader *reader, struct rc_span *text)
+{
+    struct rc_msgpack_value value;
+    const int rc = rc_msgpack_next(reader, &value);
+    *text = value.type == RC_MSGPACK_STRING ? value.bytes : (struct rc_span){0};
+    if (rc == 0 && value.type != RC_MSGPACK_STRING && value.type != RC_MSGPACK_NIL) {
+        return -EBADMSG;
+    }
+    return rc;
+}
+
+/* An array of rooms; nothing is an empty one. */
+static int take_rooms(struct rc_msgpack_reader *reader, struct rc_adapter_rooms *rooms)
+{
+    struct rc_msgpack_value value;
+    struct rc_span raw;
+    int rc = rc_msgpack_peek(reader, &value);
+    if (rc == 0 && value.type == RC_MSGPACK_NIL) {
+        *rooms = (struct rc_adapter_rooms){.count = 0};
+        return rc_msgpack_next(reader, &value);
+    }
+    rc = rc == 0 ? rc_msgpack_skip(reader, &raw) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    rooms->reader = rc_msgpack_reader_of(raw);
+    return rc_msgpack_array(&rooms->reader, &rooms->count);
+}
+
+static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name)
+{
+    struct rc_msgpack_value value;
+    if (rc_span_equal(name, RC_SPAN("type"))) {
+        const int rc = rc_msgpack_next(reader, &value);
+        broadcast->type = rc == 0 && value.type == RC_MSGPACK_UNSIGNED ? value.whole : UINT64_MAX;
+        return rc == 0 && value.type != RC_MSGPACK_UNSIGNED ? -EBADMSG : rc;
+    }
+    if (rc_span_equal(name, RC_SPAN("nsp"))) {
+        return take_text(reader, &broadcast->nsp);
+    }
+    return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
+}
+
+static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name)
+{
+    if (rc_span_equal(name, RC_SPAN("rooms"))) {
+        return take_rooms(reader, &broadcast->rooms);
+    }
+    if (rc_span_equal(name, RC_SPAN("except"))) {
+        return take_rooms(reader, &broadcast->except);
+    }
+    return rc_msgpack_skip(reader, NULL); /* flags: what they ask for is the sender's business, or its client's */
+}
+
+typedef int take_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name);
+
+static int take_map(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, take_member *take)
+{
+    uint32_t count;
+    int rc = rc_msgpack_map(reader, &count);
+    for (; rc == 0 && count > 0; count--) {
+        struct rc_span name;
+        rc = rc_msgpack_string(reader, &name);
+        rc = rc == 0 ? take(broadcast, reader, name) : rc;
+    }
+    return rc;
+}
+
+int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_span message)
+{
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(message);
+    uint32_t count;
+    *broadcast = (struct rc_adapter_broadcast){.type = UINT64_MAX};
+    int rc = rc_msgpack_array(&reader, &count);
+    if (rc < 0 || count != 3) {
+        return -EBADMSG;
+    }
+    rc = rc_msgpack_string(&reader, &broadcast->uid);
+    rc = rc == 0 ? take_map(broadcast, &reader, packet_member) : rc;
+    rc = rc == 0 ? take_map(broadcast, &reader, option_member) : rc;
+    if (rc == 0 && (rc_msgpack_left(&reader) > 0 || broadcast->type == UINT64_MAX)) {
+        return -EBADMSG;
+    }
+    if (broadcast->nsp.count == 0) {
+        broadcast->nsp = RC_SPAN("/");
+    }
+    return rc;
+}
+
+/* A string, or a whole number as its text. False: it is neither. */
+static bool text_of(const struct rc_msgpack_value *value, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *text)
+{
+    if (value->type == RC_MSGPACK_STRING) {
+        *text = value->bytes;
+        return true;
+    }
+    const bool negative = value->type == RC_MSGPACK_NEGATIVE;
+    if (!negative && value->type != RC_MSGPACK_UNSIGNED) {
+        return false;
+    }
+    scratch[0] = '-';
+    const char *end = rc_decimal_write(scratch + negative, negative ? 0 - (uint64_t)value->negative : value->whole);
+    *text = rc_span_of(scratch, (size_t)(end - scratch));
+    return true;
+}
+
+int rc_adapter_room_next(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *room)
+{
+    while (rooms->count > 0) {
+        struct rc_msgpack_value value;
+        struct rc_span raw;
+        (void)rc_msgpack_peek(&rooms->reader, &value);
+        rooms->count--;
+        if (rc_msgpack_skip(&rooms->reader, &raw) < 0) {
+            rooms->count = 0; /* take_rooms has looked */
+            return 0;
+        }
+        if (text_of(&value, scratch, room) &&
+            rc_channel_name_check((const char *)room->bytes, room->count, RC_CHANNEL_NAME_MAX) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+size_t rc_adapter_event_room(size_t message_bytes, size_t data_bytes_max)
+{
+    const size_t text = RC_MSGPACK_JSON_BYTES_MAX(message_bytes, RC_ARGS_ATTACHMENTS_MAX);
+    return RC_ARGS_BEFORE_MAX + (text < data_bytes_max ? text : data_bytes_max);
+}
+
+int rc_adapter_event_read(struct rc_adapter_event *event, struct rc_span data, uint8_t *buffer, size_t room)
+{
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(data);
+    struct rc_msgpack_value name;
+    struct rc_msgpack_json json = {.text = buffer + RC_ARGS_BEFORE_MAX,
+                                   .room = room - RC_ARGS_BEFORE_MAX,
+                                   .attachments = attachments,
+                                   .attachment_max = RC_ARGS_ATTACHMENTS_MAX};
+    uint32_t count;
+    int rc = rc_msgpack_array(&reader, &count);
+    if (rc < 0 || count == 0 || rc_msgpack_next(&reader, &name) < 0 || !text_of(&name, event->scratch, &event->name) ||
+        event->name.count > RC_EVENT_NAME_MAX || rc_config_event_reserved(event->name)) {
+        return -EBADMSG;
+    }
+    if (!rc_json_utf8_valid(event->name)) {
+        return -EILSEQ;
+    }
+    rc = rc_msgpack_to_json_array(&reader, count - 1, &json);
+    if (rc < 0) {
+        return rc;
+    }
+    event->data = rc_args_wrap(json.text, json.count, json.room - json.count, attachments, json.attachment_count);
+    return event->data.count > 0 ? 0 : -EMSGSIZE;
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------------- */
+
+size_t rc_adapter_message_room(const struct rc_adapter_message *message)
+{
+    const size_t data = message->view->head.data_bytes;
+    return AROUND_BYTES + message->uid.count + message->nsp.count + message->room.count + message->event.count +
+           RC_JSON_MSGPACK_BYTES_MAX(data, data, RC_ARGS_ATTACHMENTS_MAX);
+}
+
+/* [event, …args] */
+static int write_data(struct rc_msgpack_writer *writer, const struct rc_adapter_message *message)
+{
+    const struct rc_span data = rc_span_of(message->view->data, message->view->head.data_bytes);
+    const uint32_t flags = message->view->head.flags;
+    struct rc_args_view args;
+    if ((flags & RC_ENVELOPE_ARGS) == 0) {
+        rc_msgpack_put_array(writer, 2);
+        rc_msgpack_put_string(writer, message->event);
+        if ((flags & RC_ENVELOPE_BINARY) != 0) {
+            rc_msgpack_put_binary(writer, data);
+            return 0;
+        }
+        return rc_json_to_msgpack(writer, data, NULL, 0);
+    }
+    if (rc_args_read(data, &args) < 0) {
+        return -EBADMSG;
+    }
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    uint32_t count = 0;
+    size_t offset = 0;
+    while (rc_args_next(&args, &count, &offset, &attachments[count])) {}
+    return rc_json_to_msgpack_event(writer, message->event, args.json, attachments, count);
+}
+
+struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
+{
+    struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
+    rc_msgpack_put_array(&writer, 3);
+    rc_msgpack_put_string(&writer, message->uid);
+    rc_msgpack_put_map(&writer, 3);
+    rc_msgpack_put_string(&writer, RC_SPAN("type"));
+    rc_msgpack_put_unsigned(&writer, RC_ADAPTER_EVENT);
+    rc_msgpack_put_string(&writer, RC_SPAN("data"));
+    if (write_data(&writer, message) < 0) {
+        return (struct rc_span){0};
+    }
+    rc_msgpack_put_string(&writer, RC_SPAN("nsp"));
+    rc_msgpack_put_string(&writer, message->nsp);
+    rc_msgpack_put_map(&writer, 3);
+    rc_msgpack_put_string(&writer, RC_SPAN("rooms"));
+    rc_msgpack_put_array(&writer, message->room.count > 0 ? 1 : 0);
+    if (message->room.count > 0) {
+        rc_msgpack_put_string(&writer, message->room);
+    }
+    rc_msgpack_put_string(&writer, RC_SPAN("except"));
+    rc_msgpack_put_array(&writer, 0);
+    rc_msgpack_put_string(&writer, RC_SPAN("flags"));
+    rc_msgpack_put_map(&writer, 0);
+    return rc_msgpack_written(&writer);
+}
