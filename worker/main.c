@@ -372,7 +372,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     }
     if (rc == 0) {
         rc_engines_open(&w->engines, &w->clients);
-        rc_polling_open(&w->polling, &w->engines);
+        rc_polling_open(&w->polling, &w->engines, &w->handovers);
     }
     if (rc == 0) {
         rc_api_open(&w->api, &w->clients);
