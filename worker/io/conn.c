@@ -16,6 +16,7 @@
 #define CONN_TALKING_DS 10u
 /* ...and goes back when it was silent for so long. */
 #define CONN_QUIET_DS 50u
+#define CONN_RETRY_NS 50000000 /* between two looks for room where a poll cannot wait for it */
 
 static void conn_arm_receive(struct rc_io *io, uint32_t index, bool multishot)
 {
@@ -215,11 +216,28 @@ void rc_io_on_poll(struct rc_io *io, uint32_t index, int result)
     conn_arm_receive(io, index, socket->mode == RC_IO_TALKING);
 }
 
+/* Looks whether there is room after a while, in place of a poll. */
+static void conn_retry_pollout(struct rc_io *io, uint32_t index)
+{
+    static const struct __kernel_timespec again = {.tv_nsec = CONN_RETRY_NS};
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_timeout(sqe, (struct __kernel_timespec *)(uintptr_t)&again, 0, 0);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_POLLOUT, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_POLLOUT;
+    io->truth->sockets[index].cancelled &= (uint8_t)~RC_INFLIGHT_POLLOUT;
+}
+
 void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
 {
     io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_POLLOUT;
     if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
         rc_io_terminate(io, index);
+        return;
+    }
+    if (result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP))) {
+        /* The kernel ends any poll of a socket whose peer has shut its writing end (POLLRDHUP is always waited for): there may be
+         * no room for as long as the peer likes, and every poll would say so at once. */
+        conn_retry_pollout(io, index);
         return;
     }
     if (rc_io_busy(io, index)) {
