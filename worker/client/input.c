@@ -125,7 +125,9 @@ void rc_socket_resume(void *context, uint32_t index)
     if (socket->state == RC_SOCKET_HTTP) {
         rc_exchanges_room(&clients->exchanges, index);
         input_http(clients, index, NULL, 0);
-        if (socket->state == RC_SOCKET_HTTP && socket->exchange == 0 && !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
+        /* Not behind a request that waits for its answer; one whose body is being read wants more. */
+        if (socket->state == RC_SOCKET_HTTP && !rc_exchanges_waits(&clients->exchanges, index) &&
+            !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
             rc_io_resume(clients->io, index);
         }
         return;
