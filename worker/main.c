@@ -22,6 +22,7 @@
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
+#include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -51,6 +52,7 @@ struct worker {
     struct rc_polling polling;
     struct rc_websockets websockets;
     struct rc_api api;
+    struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_metrics *metrics;
     bool parent_gone;
@@ -377,6 +379,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         rc_api_open(&w->api, &w->clients);
         rc_resources_add_routes(&w->api, &w->clients.routes);
+        rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
@@ -522,6 +525,7 @@ int main(int argc, char **argv)
     rc_websockets_close(&worker.websockets);
     rc_clients_close(&worker.clients);
     rc_api_close(&worker.api);
+    rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);
     rc_memberships_close(&worker.memberships);
