@@ -24,7 +24,7 @@ struct broken_assertion {
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_ENABLE_WINDOWS_COMPAT 0
-#define TOML_MAX_NESTED_VALUES 16 /* the parser recurses into arrays and inline tables; we nest two deep */
+#define TOML_MAX_NESTED_VALUES 16 /* the parser recurses into arrays and inline tables, and so do we (load_value) */
 
 /*
  * "Is it a blank?" reaches __builtin_unreachable for letters such as U+00A7 (the library's issues 190 and 295). Both
@@ -364,8 +364,7 @@ void load_emit(rule_reader &rules, const toml::table &table, const toml::source_
     if (table.contains("to") || rules.from == RC_EVENT_FROM_SERVER) { /* who sent a server's event is no client */
         load_rooms(rules, table, "[[event.emit]] to", "to", RC_RULE_EMIT);
     } else {
-        told(rules, rc_event_build_room(rules.build.get(), RC_RULE_EMIT, "{sid}", 5, &rules.err), at,
-             "[[event.emit]]");
+        told(rules, rc_event_build_room(rules.build.get(), RC_RULE_EMIT, "{sid}", 5, &rules.err), at, "[[event.emit]]");
     }
     if (const auto found = table.find("event"); found != table.end()) {
         const auto where = place(found->first, found->second);

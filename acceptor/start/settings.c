@@ -13,6 +13,7 @@
 #include "acceptor/config/toml.h"
 #include "common/base/check.h"
 #include "common/config/key.h"
+#include "common/config/socketio.h"
 #include "common/config/redis_url.h"
 #include "common/config/variable.h"
 #include "common/tls/context.h"
@@ -166,6 +167,9 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
     warn_redis_files(config, warnings);
     if (config->socketio.adapter != RC_ADAPTER_NONE && config->redis.url.text[0] == '\0') {
         rc_config_errors_add(warnings, "socketio.adapter has no effect without redis.url");
+    }
+    if (config->event_count > 0 && !rc_config_engineio_on(config)) {
+        rc_config_errors_add(warnings, "[[event]] tables have no effect without [socketio]: nobody speaks Socket.IO");
     }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         const struct rc_config_namespace *space = &config->namespaces[i];

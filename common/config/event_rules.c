@@ -23,8 +23,31 @@ static bool row_is_for(const struct rc_config_event *row, enum rc_event_from fro
            rc_span_equal(rc_span_text(row->nsp.text), nsp);
 }
 
-const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
-                                             struct rc_span nsp, struct rc_span event)
+/* "beginning*" */
+static bool row_is_pattern(const struct rc_config_event *row)
+{
+    const size_t bytes = strlen(row->nsp.text);
+    return bytes > 0 && row->nsp.text[bytes - 1] == '*';
+}
+
+/* The first row from `index` on that is for the event, by its own namespace or by a pattern; NULL: none. */
+static const struct rc_config_event *scan(const struct rc_config *config, uint32_t index, enum rc_event_from from,
+                                          struct rc_span nsp, struct rc_span event)
+{
+    for (; index < config->event_count; index++) {
+        const struct rc_config_event *const row = &config->events[index];
+        const size_t beginning = strlen(row->nsp.text) - row_is_pattern(row);
+        if (row_is_for(row, from, nsp, event) ||
+            (row_is_pattern(row) && row->from == from && rc_span_equal(rc_span_text(row->on.text), event) &&
+             nsp.count >= beginning && memcmp(nsp.bytes, row->nsp.text, beginning) == 0)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static const struct rc_config_event *exact(const struct rc_config *config, enum rc_event_from from, struct rc_span nsp,
+                                           struct rc_span event)
 {
     const uint16_t *const buckets = config->event_rules.buckets;
     for (uint32_t at = home_of(from, nsp, event); buckets[at] != 0; at = (at + 1) & (RC_EVENT_BUCKETS - 1)) {
@@ -36,8 +59,18 @@ const struct rc_config_event *rc_event_first(const struct rc_config *config, enu
     return NULL;
 }
 
-const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row)
+const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
+                                             struct rc_span nsp, struct rc_span event)
 {
+    return config->event_rules.patterns ? scan(config, 0, from, nsp, event) : exact(config, from, nsp, event);
+}
+
+const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row,
+                                            struct rc_span nsp)
+{
+    if (config->event_rules.patterns) {
+        return scan(config, (uint32_t)(row - config->events) + 1, row->from, nsp, rc_span_text(row->on.text));
+    }
     return row->next != 0 ? &config->events[row->next - 1] : NULL;
 }
 
@@ -75,7 +108,8 @@ void rc_event_index_last(struct rc_config *config)
     const struct rc_config_event *const row = &config->events[index];
     const struct rc_span nsp = rc_span_text(row->nsp.text);
     const struct rc_span event = rc_span_text(row->on.text);
-    const struct rc_config_event *before = rc_event_first(config, row->from, nsp, event);
+    const struct rc_config_event *before = exact(config, row->from, nsp, event);
+    config->event_rules.patterns |= row_is_pattern(row);
     if (before == NULL) {
         uint32_t at = home_of(row->from, nsp, event);
         while (config->event_rules.buckets[at] != 0) {
@@ -85,7 +119,7 @@ void rc_event_index_last(struct rc_config *config)
         return;
     }
     while (before->next != 0) {
-        before = rc_event_next(config, before);
+        before = &config->events[before->next - 1];
     }
     config->events[before - config->events].next = index + 1;
 }

@@ -15,8 +15,9 @@
 /* The first row for an event in the order of the file, NULL: none. "connect" and "disconnect" from clients: their life cycle. */
 const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
                                              struct rc_span nsp, struct rc_span event);
-/* The row for the same event behind `row`, NULL: none. Only a life cycle has several. */
-const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row);
+/* The row for the same event of that namespace behind `row`, NULL: none. Only a life cycle has several. */
+const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row,
+                                            struct rc_span nsp);
 
 /* "connect" or "disconnect" of clients? */
 bool rc_event_life_cycle(const struct rc_config_event *row);

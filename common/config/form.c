@@ -72,9 +72,9 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    ? NULL
                    : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
     case RC_FORM_NSP_NAME:
-        return rc_config_nsp_valid(rc_span_of(text, bytes))
+        return rc_config_nsp_valid(rc_span_of(text, bytes - (bytes > 1 && text[bytes - 1] == '*')))
                    ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ?, # and *)";
+                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ? and #), or a beginning and *";
     case RC_FORM_NSP:
         return nsp_or_pattern(text, bytes)
                    ? NULL

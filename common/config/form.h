@@ -27,7 +27,7 @@ enum rc_config_form {
     RC_FORM_HEADER,       /* a token of RFC 9110 */
     RC_FORM_QUERY,        /* [A-Za-z0-9_.-] */
     RC_FORM_NAMESPACE,    /* a channel name without ':' that is not "*" */
-    RC_FORM_NSP_NAME,     /* rc_config_nsp_valid */
+    RC_FORM_NSP_NAME,     /* rc_config_nsp_valid, or a beginning of one and "*" */
     RC_FORM_NSP,          /* such a name, or the beginning of one and "*" */
     RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
     RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */

@@ -52,6 +52,25 @@ bool rc_config_nsp_allowed(const struct rc_config_socketio *socketio, struct rc_
     return false;
 }
 
+/* Can any namespace that clients may connect to be the one, or one of the pattern, that a row names? */
+static bool nsp_reachable(const struct rc_config_socketio *socketio, struct rc_span of_row)
+{
+    struct rc_span beginning = of_row;
+    if (of_row.bytes[of_row.count - 1] != '*') {
+        return rc_config_nsp_allowed(socketio, of_row);
+    }
+    beginning.count--;
+    for (uint32_t i = 0; i < socketio->namespace_count; i++) {
+        struct rc_span allowed = rc_span_text(socketio->namespaces[i].text);
+        const bool pattern = allowed.bytes[allowed.count - 1] == '*';
+        allowed.count -= pattern;
+        if (rc_span_starts_with(allowed, beginning) || (pattern && rc_span_starts_with(beginning, allowed))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool rc_config_transport_allowed(const struct rc_config_socketio *socketio, const char *transport)
 {
     for (uint32_t i = 0; i < socketio->transport_count; i++) {
@@ -151,7 +170,7 @@ int rc_config_socketio_check(const struct rc_config *config, struct rc_err *err)
     }
     for (uint32_t i = 0; i < config->event_count; i++) {
         const struct rc_config_event *const row = &config->events[i];
-        if (row->from == RC_EVENT_FROM_CLIENT && !rc_config_nsp_allowed(socketio, rc_span_text(row->nsp.text))) {
+        if (row->from == RC_EVENT_FROM_CLIENT && !nsp_reachable(socketio, rc_span_text(row->nsp.text))) {
             return rc_err_set(err, -EINVAL,
                               "[[event]] on = \"%s\": nsp = \"%s\" is none of socketio.namespaces: nobody could say it",
                               row->on.text, row->nsp.text);

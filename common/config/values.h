@@ -338,6 +338,7 @@ struct rc_config_emit {
 
 struct rc_event_rules {
     uint32_t arena_bytes;               /* in use */
+    bool patterns;                      /* a row's namespace is one: rows are looked through in their order */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */
     uint8_t arena[RC_EVENT_ARENA_BYTES] __attribute__((aligned(8)));
 };

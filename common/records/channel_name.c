@@ -53,7 +53,7 @@ size_t rc_channel_of_room(char *out, size_t capacity, struct rc_span nsp, struct
         memcpy(out, nsp.bytes, nsp.count);
         out[nsp.count] = '#';
     }
-    if (room.count > 0) { /* the bytes of a zero count may be NULL */
+    if (room.count > 0) {
         memcpy(out + head, room.bytes, room.count);
     }
     return head + room.count;

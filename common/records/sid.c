@@ -83,15 +83,16 @@ bool rc_sid_is_of(const struct rc_sid *sid, const char instance[RC_SID_INSTANCE_
     return memcmp(sid->instance, instance, RC_SID_INSTANCE_BYTES) == 0;
 }
 
-uint64_t rc_sid_token(uint64_t random, struct rc_span nsp)
+uint64_t rc_sid_token(uint64_t random, struct rc_span nsp, uint8_t times)
 {
-    uint8_t text[sizeof(random) + SID_NSP_MAX];
-    if (nsp.count == 1) {
+    uint8_t text[sizeof(random) + 1 + SID_NSP_MAX];
+    if (nsp.count == 1 && times == 0) {
         return random;
     }
     const size_t bytes = nsp.count < SID_NSP_MAX ? nsp.count : SID_NSP_MAX;
     memcpy(text, &random, sizeof(random));
-    memcpy(text + sizeof(random), nsp.bytes, bytes);
-    const uint64_t token = rc_hash(text, sizeof(random) + bytes) & SID_TOKEN_MASK;
+    text[sizeof(random)] = times;
+    memcpy(text + sizeof(random) + 1, nsp.bytes, bytes);
+    const uint64_t token = rc_hash(text, sizeof(random) + 1 + bytes) & SID_TOKEN_MASK;
     return token != 0 ? token : 1;
 }

@@ -38,8 +38,8 @@ bool rc_sid_read(struct rc_sid *sid, struct rc_span text);
 /* Is it one of that instance? */
 bool rc_sid_is_of(const struct rc_sid *sid, const char instance[RC_SID_INSTANCE_BYTES]);
 
-/* Token of the client's sid in a Socket.IO namespace: its own random bits in "/", so that they are a client ref's. Never 0; the same
- * in all processes of a host and boot. */
-uint64_t rc_sid_token(uint64_t random, struct rc_span nsp);
+/* Token of the client's sid in a Socket.IO namespace that it has joined after it left `times` others: its own random bits in "/", so
+ * that they are a client ref's, unless it has been there before. Never 0; the same in all processes of a host and boot. */
+uint64_t rc_sid_token(uint64_t random, struct rc_span nsp, uint8_t times);
 
 #endif

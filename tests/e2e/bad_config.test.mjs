@@ -46,11 +46,17 @@ test("syntax, types, unknown keys and ranges have a file, a line and a column", 
   await refuses('[[endpoint]]\nprotocol = "raw"\n', at("\\d+", "\\d+", "path"));
   await refuses('[server]\ninstance_id = "a b"\n', at(2, 15, ""));
   await refuses('[server]\npath = "/ws"\npath = "/x"\n', at(3, "\\d+", ""));
+  await refuses('[socketio]\ntransports = ["webtransport"]\n', at(2, 15, "polling"));
+  await refuses('[[event]]\non = "a"\njoin = ["ok",\n  "{arg.0}"]\n', at(4, 3, "no such value: \\{arg\\.0\\}"));
+  await refuses('[[event]]\non = "a"\n[[event.emit]]\nto = "*"\nargs = [{ a = [1, "{user.id}"] }]\n', at(5, 19, "user\\.id"));
   // All at once, one line each.
   await refuses("[server]\nworkers = 0\n[limits]\nmax_channels = 0\n[log]\nlevel = \"loud\"\n", at(2, 11, ""), at(4, 16, ""), at(6, 9, ""));
 });
 
 test("what a file cannot mean is refused with a remedy", async () => {
+  await refuses('[socketio]\n[limits]\nmax_message_size = "64KiB"\n', /socketio\.max_payload.*limits\.max_message_size/);
+  await refuses('[socketio]\n[[endpoint]]\npath = "/socket.io"\n', /\/socket\.io\/ is used twice/);
+  await refuses('[socketio]\n[[event]]\non = "a"\nnsp = "/admin"\n', /"\/admin" is none of socketio\.namespaces/);
   await refuses('[server]\nring_size = "1MiB"\n[limits]\nmax_message_size = "1MiB"\n', /ring_size/);
   await refuses('[server]\nring_size = "100KiB"\n', /ring_size.*power of two/);
   await refuses('[server]\nlisten = ["0.0.0.0:8080"]\n[debug]\nuser_query = "user"\n', /debug\.user_query.*loopback/);

@@ -78,9 +78,11 @@ testRedis("a reload reads redis.tls_* again, for the next connection", {
   url: (redis) => `rediss://localhost:${redis.port}`,
   config: { ...tls, "redis.tls_certificate": renewable },
 }, async ({ brokers: [a], redis }) => {
+  let since = 0; // lines of the log when the server began to come back
   const lost = async () => {
     await redis.kill();
     await redisHealth(a, 503);
+    since = a.log.length;
     await redis.start();
   };
   const reload = async (config, expected) => {
@@ -93,7 +95,6 @@ testRedis("a reload reads redis.tls_* again, for the next connection", {
   };
   // Who ends it depends on whose certificate is wrong; a server that refuses ours just closes.
   const refused = async () => {
-    const since = a.log.length;
     const line = await until("a connection fails", () => a.log.slice(since).find((text) => /redis_connection_lost .*ready=0/.test(text) && !/refused/.test(text)));
     assert.equal((await a.get("/health/redis")).status, 503);
     return line;

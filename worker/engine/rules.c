@@ -426,7 +426,7 @@ enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client,
         return RC_ENGINE_DONE;
     }
     rc_socketio_sid(engines, client, nsp, sid);
-    for (; row != NULL; row = rc_event_next(clients->config, row)) {
+    for (; row != NULL; row = rc_event_next(clients->config, row, nsp)) {
         uint32_t its_done = *done > before ? *done - before : 0;
         struct run run = {.engines = engines,
                           .clients = clients,
@@ -435,8 +435,10 @@ enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client,
                           .event = event,
                           .row = row,
                           .done = &its_done};
-        const struct rc_rule_input input = {
-            .auth = auth, .sid = rc_span_of(sid, sizeof(sid)), .nsp = nsp, .event = event};
+        const struct rc_rule_input input = {.auth = auth.count > 0 ? auth : RC_SPAN("{}"),
+                                            .sid = rc_span_of(sid, sizeof(sid)),
+                                            .nsp = nsp,
+                                            .event = event};
         run_begin(&run, &input);
         const bool whole = run_row(&run);
         if (!whole && life == RC_RULES_CONNECT) {

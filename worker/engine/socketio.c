@@ -33,23 +33,11 @@ static bool is_root(struct rc_span nsp)
     return nsp.count == 1;
 }
 
-/* Where a joined namespace stands in the list; its bytes when it does not. */
-static uint32_t find_namespace(const struct rc_engines *engines, const struct rc_engine *engine, struct rc_span nsp)
-{
-    const uint8_t *list =
-        engine->namespaces == 0 ? NULL : rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-    uint32_t at = 0;
-    while (at < engine->namespaces_bytes && !rc_span_equal(rc_span_of(list + at + 1, list[at]), nsp)) {
-        at += 1u + list[at];
-    }
-    return at;
-}
-
 static bool has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     const struct rc_engine *engine = engine_of(engines, client);
     return is_root(nsp) ? (engine->flags & RC_ENGINE_ROOT) != 0
-                        : find_namespace(engines, engine, nsp) < engine->namespaces_bytes;
+                        : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
 }
 
 /* -ENOMEM. */
@@ -58,18 +46,20 @@ static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_
     struct rc_engine *engine = engine_of(engines, client);
     if (is_root(nsp)) {
         engine->flags |= RC_ENGINE_ROOT;
+        engine->root_times = engine->left;
         return 0;
     }
     struct rc_heap *heap = &engines->clients->truth->heap;
-    const uint64_t need = engine->namespaces_bytes + 1u + nsp.count;
+    const uint64_t need = engine->namespaces_bytes + RC_NSP_ENTRY_HEAD + nsp.count;
     uint32_t capacity = engine->namespaces == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, engine->namespaces);
     if (need > UINT16_MAX || (need > capacity && rc_socket_input_grow(engines->clients, &engine->namespaces, &capacity,
                                                                       need, engine->namespaces_bytes) < 0)) {
         return -ENOMEM;
     }
     uint8_t *list = rc_heap_at(heap, engine->namespaces);
-    list[engine->namespaces_bytes] = (uint8_t)nsp.count;
-    memcpy(list + engine->namespaces_bytes + 1, nsp.bytes, nsp.count);
+    list[engine->namespaces_bytes] = engine->left;
+    list[engine->namespaces_bytes + 1] = (uint8_t)nsp.count;
+    memcpy(list + engine->namespaces_bytes + RC_NSP_ENTRY_HEAD, nsp.bytes, nsp.count);
     engine->namespaces_bytes = (uint16_t)need;
     return 0;
 }
@@ -77,13 +67,14 @@ static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_
 static void remove_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     struct rc_engine *engine = engine_of(engines, client);
+    engine->left = engine->left == UINT8_MAX ? 1 : (uint8_t)(engine->left + 1);
     if (is_root(nsp)) {
         engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
         return;
     }
     uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-    const uint32_t at = find_namespace(engines, engine, nsp);
-    const uint32_t bytes = 1u + list[at];
+    const uint32_t at = rc_truth_find_nsp(engines->clients->truth, engine, nsp);
+    const uint32_t bytes = RC_NSP_ENTRY_HEAD + list[at + 1];
     memmove(list + at, list + at + bytes, engine->namespaces_bytes - at - bytes);
     engine->namespaces_bytes -= (uint16_t)bytes;
     if (engine->namespaces_bytes == 0) {
@@ -109,8 +100,7 @@ static void reply(struct rc_engines *engines, uint32_t client, const struct rc_e
 
 void rc_socketio_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
 {
-    const struct rc_client_ref ref = {.random =
-                                          rc_sid_token(rc_truth_client(engines->clients->truth, client)->random, nsp),
+    const struct rc_client_ref ref = {.random = rc_truth_sid_token(engines->clients->truth, client, nsp),
                                       .slot = client,
                                       .worker = (uint16_t)engines->clients->worker};
     rc_sid_write(out, engines->instance, &ref);
@@ -142,8 +132,8 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
 }
 
 /* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
-static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
-                                     uint32_t *done)
+static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client,
+                                         const struct rc_operation *operation, uint32_t *done)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_span nsp = operation->nsp;
@@ -214,8 +204,8 @@ static void each_namespace(struct rc_engines *engines, uint32_t client,
     }
     for (uint32_t at = 0; at < engine->namespaces_bytes;) {
         const uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-        what(engines, client, rc_span_of(list + at + 1, list[at]));
-        at += 1u + list[at];
+        what(engines, client, rc_span_of(list + at + RC_NSP_ENTRY_HEAD, list[at + 1]));
+        at += RC_NSP_ENTRY_HEAD + list[at + 1];
     }
 }
 
@@ -291,7 +281,7 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
 
 /* An event, whole: its operation, and its attachments as rc_args keeps them. */
 static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t client, struct rc_operation *operation,
-                                   const struct incomplete *with, uint32_t *done)
+                                       const struct incomplete *with, uint32_t *done)
 {
     if (!has_joined(engines, client, operation->nsp)) {
         rc_engine_broken(engines, client, "a packet for a namespace that it has not joined");
@@ -407,6 +397,8 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     case RC_OPERATION_LEAVE:
         if (has_joined(engines, client, operation.nsp)) {
             leave_namespace(engines, client, operation.nsp);
+        } else {
+            rc_engine_broken(engines, client, "it leaves a namespace that it has not joined");
         }
         return RC_ENGINE_DONE;
     case RC_OPERATION_EVENT:

@@ -15,7 +15,6 @@
 
 #include "common/base/check.h"
 #include "common/records/channel_name.h"
-#include "common/records/sid.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
 
@@ -622,12 +621,14 @@ static struct rc_client *append_direct_target(const struct rc_hub *hub, const st
     if (target->worker != hub->worker) {
         return NULL;
     }
-    if (!rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) || nsp.count == 1) {
+    if (!rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room)) {
         return rc_truth_named(truth, target->slot, target->random);
     }
     struct rc_client *client =
         target->slot > 0 && target->slot < truth->clients.high ? rc_truth_client(truth, target->slot) : NULL;
-    return client != NULL && client->random != 0 && rc_sid_token(client->random, nsp) == target->random ? client : NULL;
+    return client != NULL && client->random != 0 && rc_truth_sid_token(truth, target->slot, nsp) == target->random
+               ? client
+               : NULL;
 }
 
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)

@@ -78,7 +78,7 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
 static int read_ack(struct rc_span json, struct rc_operation *operation)
 {
     struct rc_json_value value;
-    if (rc_json_scan(json, 0, &value, NULL) < 0 || value.type != RC_JSON_ARRAY || operation->id.count == 0) {
+    if (rc_json_scan(json, 0, &value, NULL) < 0 || value.type != RC_JSON_ARRAY) {
         return -EBADMSG;
     }
     operation->data = rc_span_of(value.raw.bytes + 1, value.raw.count - 1);

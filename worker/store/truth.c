@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "common/records/sid.h"
 #include "common/shm/segment.h"
 
 #define RC_TRUTH_PAGE 4096u
@@ -118,4 +119,30 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     /* W4 pairs with nothing yet: a successor that attaches will see no half laid out segment. */
     atomic_store_explicit(&truth->layout->ready, RC_TRUTH_READY, memory_order_release);
     return 0;
+}
+
+uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp)
+{
+    const uint8_t *list = engine->namespaces == 0 ? NULL : rc_heap_at(&truth->heap, engine->namespaces);
+    uint32_t at = 0;
+    while (at < engine->namespaces_bytes &&
+           !rc_span_equal(rc_span_of(list + at + RC_NSP_ENTRY_HEAD, list[at + 1]), nsp)) {
+        at += RC_NSP_ENTRY_HEAD + list[at + 1];
+    }
+    return at;
+}
+
+uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    const struct rc_engine *engine = rc_truth_engine(truth, client);
+    const uint64_t random = rc_truth_client(truth, client)->random;
+    if (nsp.count == 1) {
+        return (engine->flags & RC_ENGINE_ROOT) ? rc_sid_token(random, nsp, engine->root_times) : 0;
+    }
+    const uint32_t at = rc_truth_find_nsp(truth, engine, nsp);
+    if (at == engine->namespaces_bytes) {
+        return 0;
+    }
+    const uint8_t *list = rc_heap_at(&truth->heap, engine->namespaces);
+    return rc_sid_token(random, nsp, list[at]);
 }

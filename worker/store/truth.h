@@ -193,13 +193,15 @@ struct rc_engine {
     uint32_t other;            /* probe: the session; session: its probe; 0 = none */
     uint32_t
         deadline_ds; /* in 1/100 s since boot: until then it has joined a namespace, or a probe has upgraded; 0 = none */
-    uint32_t ping_ds;          /* likewise: next ping, or the pong's deadline when RC_ENGINE_PONG_DUE */
-    uint32_t namespaces;       /* heap block of the joined namespaces but "/": bytes and name of each; 0 = none */
-    uint32_t packet;           /* heap block: an event whose attachments are still to come; 0 = none */
+    uint32_t ping_ds;    /* likewise: next ping, or the pong's deadline when RC_ENGINE_PONG_DUE */
+    uint32_t namespaces; /* heap block of the joined namespaces but "/": times, bytes and name of each; 0 = none */
+    uint32_t packet;     /* heap block: an event whose attachments are still to come; 0 = none */
     uint16_t namespaces_bytes; /* in it */
     uint16_t flags;            /* enum rc_engine_flags */
     uint32_t auth;             /* heap block: what it said who it is when it connected to "/"; 0 = nothing kept */
-    uint32_t pad;
+    uint8_t left;              /* how many namespaces it has left: what makes the next sids others */
+    uint8_t root_times;        /* `left` when it joined "/" */
+    uint8_t pad[2];
 };
 _Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 
@@ -493,6 +495,12 @@ static inline struct rc_engine *rc_truth_engine(const struct rc_truth *truth, ui
     RC_ASSERT_HOT(client > 0 && client < truth->clients.high);
     return &truth->engines[client];
 }
+
+/* Token of the sid that the client has in a Socket.IO namespace; 0: it has not joined it. */
+uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
+/* Where a namespace but "/" stands in engine->namespaces, and its entry's bytes; at the end of the list when it does not. */
+uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp);
+#define RC_NSP_ENTRY_HEAD 2u /* times, bytes */
 
 static inline struct rc_user *rc_truth_user(const struct rc_truth *truth, uint32_t index)
 {

@@ -112,6 +112,20 @@ Test(settings, reload_takes_what_may_change_and_names_what_may_not)
     rc_settings_free(settings);
 }
 
+/* What only the arena shows, and no key. */
+Test(settings, a_reload_takes_what_an_event_says)
+{
+    struct rc_settings *settings = loaded("[socketio]\n[[event]]\non = \"a\"\nack = [1]\n", true);
+    struct rc_config *next = malloc(sizeof(*next));
+    char names[512];
+    write_file("[socketio]\n[[event]]\non = \"a\"\nack = [2]\n");
+    cr_assert_eq(rc_settings_reload(settings, next, &files, &needs_restart, &errors), 0, "%s", errors.lines[0].text);
+    cr_assert_eq(rc_settings_changed(&settings->config, next, names, sizeof(names)), 1, "%s", names);
+    cr_expect_str_eq(names, "[[event]]");
+    free(next);
+    rc_settings_free(settings);
+}
+
 Test(settings, reload_of_the_same_file_changes_nothing)
 {
     struct rc_settings *settings = loaded("[server]\nlisten = [\"0.0.0.0:9000\"]\n", false);
@@ -195,7 +209,7 @@ Test(settings, warnings_name_what_is_not_built_and_variables_that_set_nothing)
     rc_settings_free(settings);
 }
 
-Test(settings, an_adapter_without_redis_is_named)
+Test(settings, what_has_no_effect_is_named)
 {
     static struct rc_config config;
     struct rc_config_errors warnings = {0};
@@ -204,4 +218,8 @@ Test(settings, an_adapter_without_redis_is_named)
     rc_settings_warnings(&config, &warnings);
     cr_assert_eq(warnings.count, 1);
     cr_expect_str_eq(warnings.lines[0].text, "socketio.adapter has no effect without redis.url");
+    config.event_count = 1;
+    rc_settings_warnings(&config, &warnings);
+    cr_assert_eq(warnings.count, 3);
+    cr_expect_not_null(strstr(warnings.lines[2].text, "[[event]] tables have no effect without [socketio]"));
 }

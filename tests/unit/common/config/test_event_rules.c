@@ -72,11 +72,11 @@ Test(event_rules, rows_of_a_life_cycle_follow_in_the_files_order)
     add(RC_EVENT_FROM_CLIENT, "/", "connect");
     const struct rc_config_event *row = rc_event_first(&config, RC_EVENT_FROM_CLIENT, RC_SPAN("/"), RC_SPAN("connect"));
     cr_expect_eq(row, &config.events[0]);
-    row = rc_event_next(&config, row);
+    row = rc_event_next(&config, row, RC_SPAN("/"));
     cr_expect_eq(row, &config.events[2]);
-    row = rc_event_next(&config, row);
+    row = rc_event_next(&config, row, RC_SPAN("/"));
     cr_expect_eq(row, &config.events[4]);
-    cr_expect_null(rc_event_next(&config, row));
+    cr_expect_null(rc_event_next(&config, row, RC_SPAN("/")));
     cr_expect(rc_event_life_cycle(row));
     cr_expect_not(rc_event_life_cycle(&config.events[1]));
     add(RC_EVENT_FROM_SERVER, "/", "connect");

@@ -71,11 +71,13 @@ Test(sid, what_is_no_sid_is_refused)
 Test(sid, a_namespace_has_a_token_of_its_own)
 {
     const uint64_t random = 0x1122334455667788u;
-    cr_assert_eq(rc_sid_token(random, RC_SPAN("/")), random);
-    const uint64_t admin = rc_sid_token(random, RC_SPAN("/admin"));
+    cr_assert_eq(rc_sid_token(random, RC_SPAN("/"), 0), random);
+    const uint64_t admin = rc_sid_token(random, RC_SPAN("/admin"), 0);
     cr_assert_neq(admin, random);
-    cr_assert_eq(admin, rc_sid_token(random, RC_SPAN("/admin")));
-    cr_assert_neq(admin, rc_sid_token(random, RC_SPAN("/chat")));
-    cr_assert_neq(admin, rc_sid_token(random + 1, RC_SPAN("/admin")));
+    cr_assert_eq(admin, rc_sid_token(random, RC_SPAN("/admin"), 0));
+    cr_assert_neq(admin, rc_sid_token(random, RC_SPAN("/chat"), 0));
+    cr_assert_neq(admin, rc_sid_token(random + 1, RC_SPAN("/admin"), 0));
     cr_assert_neq(admin, 0);
+    cr_assert_neq(rc_sid_token(random, RC_SPAN("/"), 1), random);
+    cr_assert_neq(rc_sid_token(random, RC_SPAN("/admin"), 1), admin);
 }
