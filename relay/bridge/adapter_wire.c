@@ -108,6 +108,19 @@ int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_
     return rc;
 }
 
+int rc_adapter_parts_read(struct rc_adapter_broadcast *broadcast, struct rc_span packet, struct rc_span options)
+{
+    struct rc_msgpack_reader packet_reader = rc_msgpack_reader_of(packet);
+    struct rc_msgpack_reader option_reader = rc_msgpack_reader_of(options);
+    *broadcast = (struct rc_adapter_broadcast){.type = UINT64_MAX, .nsp = RC_SPAN("/")};
+    int rc = adapter_take_map(broadcast, &packet_reader, packet_member);
+    rc = rc == 0 ? adapter_take_map(broadcast, &option_reader, option_member) : rc;
+    if (broadcast->nsp.count == 0) {
+        broadcast->nsp = RC_SPAN("/");
+    }
+    return rc == 0 && broadcast->type == UINT64_MAX ? -EBADMSG : rc;
+}
+
 /* A string, or a whole number as its text. False: it is neither. */
 static bool text_of(const struct rc_msgpack_value *value, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *text)
 {

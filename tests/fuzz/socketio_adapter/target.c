@@ -1,4 +1,4 @@
-/* Broadcasts of Socket.IO's Redis adapter (relay/bridge/adapter_wire): whatever the bytes, they are refused or yield views inside of
+/* Broadcasts and requests of Socket.IO's Redis adapter (relay/bridge/adapter_wire, adapter_request): whatever the bytes, they are refused or yield views inside of
  * them; an event that was taken is one that a record may carry, and what is published of it is taken again. */
 #include <errno.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/records/args.h"
 #include "common/text/json_scan.h"
+#include "relay/bridge/adapter_request.h"
 #include "relay/bridge/adapter_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
@@ -43,8 +44,32 @@ static void check_again(const struct rc_adapter_event *event)
     free(buffer);
 }
 
+static void check_request(struct rc_span message)
+{
+    struct rc_adapter_request request;
+    if (rc_adapter_request_read(&request, message) < 0) {
+        return;
+    }
+    RC_ASSERT(request.id.count <= RC_ADAPTER_REQUEST_ID_MAX + 2);
+    check_rooms(request.broadcast.rooms);
+    if (request.type == RC_ADAPTER_SERVER_EVENT) {
+        uint8_t name[RC_EVENT_NAME_MAX];
+        uint8_t *args = malloc(request.data.count);
+        struct rc_span event;
+        struct rc_span arguments;
+        struct rc_json_value value;
+        RC_ASSERT(args != NULL);
+        if (rc_adapter_request_event(&request, name, &event, args, &arguments) == 0) {
+            RC_ASSERT(arguments.count <= request.data.count);
+            RC_ASSERT(rc_json_scan(arguments, 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
+        }
+        free(args);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
+    check_request(rc_span_of(bytes, count));
     struct rc_adapter_broadcast broadcast;
     if (rc_adapter_broadcast_read(&broadcast, rc_span_of(bytes, count)) < 0) {
         return 0;

@@ -141,7 +141,7 @@ Test(adapter, one_pattern_for_clients)
     (void)snprintf(expected, sizeof(expected), "socket\\*io#/*#%.5s*", own_sid);
     cr_assert_str_eq(pattern->name, expected);
     cr_assert(pattern->pattern);
-    cr_assert_str_eq(foreign.head, "socket*io#");
+    cr_assert_str_eq(foreign.heads[0], "socket*io#");
 }
 
 Test(adapter, rooms_are_subscribed_while_wanted_and_namespaces_while_any_of_theirs_is)
