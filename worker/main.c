@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
@@ -45,6 +46,7 @@ struct worker {
     struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_clients clients;
+    struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
     struct rc_websockets websockets;
@@ -169,6 +171,18 @@ static void to_terminated(void *context, uint32_t socket)
 {
     struct worker *w = context;
     rc_socket_terminated(&w->clients, socket);
+}
+
+static void to_given(void *context, uint32_t socket, int fd)
+{
+    struct worker *w = context;
+    rc_handover_given(&w->handovers, socket, fd);
+}
+
+static void to_placed(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct worker *w = context;
+    rc_handover_placed(&w->handovers, place, socket);
 }
 
 static void to_interest_changed(void *context, uint32_t channel)
@@ -323,6 +337,8 @@ static int worker_start(struct worker *w, struct rc_err *err)
     handlers.short_send = to_short_send;
     handlers.timer = to_timer;
     handlers.plain_on_tls = to_plain_on_tls;
+    handlers.given = to_given;
+    handlers.placed = to_placed;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
                                           .control = &w->control,
@@ -351,6 +367,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
+        rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
     if (rc == 0) {
@@ -423,7 +440,8 @@ static bool worker_ended(struct worker *w)
     rc_clients_drain(&w->clients);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
-    return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients)) ||
+    return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
+            !rc_pipes_wanted(&w->handovers.pipes)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 

@@ -188,6 +188,14 @@ bool rc_exchange_upgraded(struct rc_exchange *exchange)
     return later;
 }
 
+void rc_exchange_put_back(struct rc_exchange *exchange)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    RC_ASSERT(exchange->state == RC_EXCHANGE_RUNNING && exchange->request != NULL);
+    exchanges->put_back = true;
+    end_exchange(exchange, 0);
+}
+
 /* --- bodies ---------------------------------------------------------------------------------------------------------- */
 
 int rc_exchanges_charge(struct rc_exchanges *exchanges, uint64_t bytes)
@@ -379,8 +387,12 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
             exchange_begin(exchanges, connection, NULL, (uint16_t)-rc, why);
             return count;
         }
-        used += (uint32_t)rc;
         exchange_begin(exchanges, connection, &request, 0, NULL);
+        if (exchanges->put_back) {
+            exchanges->put_back = false;
+            return used;
+        }
+        used += (uint32_t)rc;
     }
     return used;
 }

@@ -555,7 +555,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     const struct rc_event event = {
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
-        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
+        .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
@@ -644,7 +644,7 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     const struct rc_event event = {
         .type = RC_EVENT_DIRECT,
         .data_kind = append_kind(view),
-        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
+        .unnamed = hub->unnamed,
         .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
         .id = rc_span_of(view->request_id, view->head.request_id_bytes),
         .data = rc_span_of(view->data, view->head.data_bytes),

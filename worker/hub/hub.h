@@ -138,6 +138,7 @@ struct rc_hub {
     const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
+    struct rc_span unnamed; /* socketio.message_event */
     struct rc_compressor compressor;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */

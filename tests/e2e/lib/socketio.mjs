@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -60,7 +61,7 @@ function brokerConfig(kind, options) {
     "ping_timeout": options.pingTimeout && `${options.pingTimeout}ms`,
     "upgrade_timeout": options.upgradeTimeout && `${options.upgradeTimeout}ms`,
     "connect_timeout": options.connectTimeout && `${options.connectTimeout}ms`,
-    "max_payload": options.maxPayload,
+    "max_payload": options.maxPayload && `${options.maxPayload}B`,
     "transports": options.transports,
     "cookie": options.cookie?.name,
     "namespaces": options.namespaces,
@@ -70,6 +71,7 @@ function brokerConfig(kind, options) {
   const config = { "socketio.path": PATHS.socketio };
   for (const [name, value] of Object.entries(keys)) if (value !== undefined) config[`socketio.${name}`] = value;
   if (kind === "engineio") config[ENGINEIO_ECHO] = PATHS.engineio;
+  if (options.maxPayload > 1000000) Object.assign(config, { "limits.max_message_size": `${options.maxPayload}B`, "server.ring_size": "16MiB" });
   if (options.rows) config.event = options.rows;
   if (options.redis) config["redis.url"] = options.redis;
   if (options.cors) Object.assign(config, { "http.allowed_origins": [options.cors.origin], "http.cors_credentials": options.cors.credentials === true });
@@ -148,6 +150,52 @@ export function describeCases(title, targets, options, cases) {
 /* Until so many milliseconds after `since`, and not a tick earlier: where time itself is what is tested. */
 export async function passed(since, milliseconds) {
   for (let left; (left = since + milliseconds - performance.now()) > 0; ) await delay(Math.max(1, left));
+}
+
+/* --- a way that can be cut ------------------------------------------------------------------------------------------------ */
+
+/* TCP passed on to a server's port, until it is cut (every connection ends) or held (nothing is passed on, and nothing ends). */
+export class Relay {
+  async start(server) {
+    this.target = server.port;
+    this.path = server.path;
+    this.pairs = new Set();
+    this.isHeld = false;
+    this.listener = createServer((near) => {
+      const far = connectSocket({ host: "127.0.0.1", port: this.target });
+      const pair = [near, far];
+      this.pairs.add(pair);
+      for (const [one, other] of [[near, far], [far, near]]) {
+        one.setNoDelay(true);
+        one.on("data", (bytes) => other.write(bytes));
+        one.on("end", () => !this.isHeld && other.end());
+        one.on("error", () => other.destroy());
+        one.on("close", () => {
+          if (!this.isHeld) other.destroy();
+          this.pairs.delete(pair);
+        });
+        if (this.isHeld) one.pause();
+      }
+    });
+    this.port = await freePort();
+    await new Promise((done) => this.listener.listen(this.port, "127.0.0.1", done));
+    return this;
+  }
+
+  cut() {
+    for (const pair of this.pairs) for (const socket of pair) socket.destroy();
+  }
+
+  hold() {
+    this.isHeld = true;
+    for (const pair of this.pairs) for (const socket of pair) socket.pause();
+  }
+
+  stop() {
+    this.isHeld = false;
+    this.cut();
+    return new Promise((done) => this.listener.close(done));
+  }
 }
 
 /* --- HTTP --------------------------------------------------------------------------------------------------------------- */

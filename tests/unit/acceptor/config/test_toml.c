@@ -358,7 +358,7 @@ static const struct {
     {"[[event]]\njoin = [\"a\"]\n", "x.toml:1:1: this [[event]] needs a on"},
     {"[[event]]\non = \"connect_error\"\n",
      "x.toml:2:6: [[event]] on: expected a name that Socket.IO does not reserve"},
-    {"[[event]]\non = \"a\"\nnsp = \"/*\"\n", "x.toml:3:7: [[event]] nsp: expected a namespace such as"},
+    {"[[event]]\non = \"a\"\nnsp = \"/a#b\"\n", "x.toml:3:7: [[event]] nsp: expected a namespace such as"},
     {"[[event]]\non = \"a\"\nfrom = \"node\"\n", "x.toml:3:8: [[event]] from: expected one of \"client\", \"server\""},
     {"[[event]]\non = \"a\"\njoins = []\n", "x.toml:3:1: unknown key \"joins\" in [[event]], did you mean \"join\"?"},
     {"[[event]]\non = \"a\"\n[[event]]\non = \"b\"\n[[event]]\non = \"a\"\n",
