@@ -22,6 +22,7 @@
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
+#include "worker/engine/requests.h"
 #include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
@@ -244,6 +245,10 @@ static void to_subscribed(void *context, uint32_t client)
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
+    if (rc_requests_mine(view)) {
+        rc_requests_serve(&worker.engines, view);
+        return;
+    }
     rc_api_serve(&worker.api, view);
 }
 

@@ -154,6 +154,57 @@ testRedis("rooms are subscribed in Redis while somebody is in them", { brokers: 
   });
 });
 
+const ids = (sockets) => sockets.map(({ id }) => id).sort();
+
+testRedis("a Node's requests are answered for all sockets of ringcast, exactly once", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers, redis }) => {
+  await both(redis, brokers[0], async (node, connect) => {
+    await Promise.all(brokers.map((broker) => until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === brokers.length + 1)));
+    const [a, b, far] = [await connect(brokers[0].port), await connect(brokers[1].port), await connect(node.port)];
+    const admin = await connect(brokers[0].port, "/admin");
+    for (const socket of [a, b, far, admin]) await socket.joined("red");
+    await b.joined("blue");
+
+    const started = Date.now();
+    assert.deepEqual(ids(await node.io.fetchSockets()), ids([a, b, far]));
+    assert.deepEqual(ids(await node.io.in("red").except("blue").fetchSockets()), ids([a, far]));
+    assert.deepEqual(ids(await node.io.in(b.id).fetchSockets()), [b.id]);
+    assert.deepEqual(ids(await node.io.of("/admin").fetchSockets()), [admin.id]);
+    assert.deepEqual(await node.io.in("nobody").fetchSockets(), []);
+    assert.ok(Date.now() - started < 4000, "nobody was waited for");
+    const [remote] = await node.io.in(b.id).fetchSockets();
+    assert.deepEqual([...remote.rooms].sort(), [b.id, "blue", "red"].sort());
+    assert.deepEqual([...(await node.io.of("/").adapter.allRooms())].sort(), [a.id, b.id, far.id, "red", "blue"].sort());
+
+    node.io.in("blue").socketsJoin(["green"]);
+    await until("b is in green", async () => (await node.io.in("green").fetchSockets()).length === 1);
+    node.io.to("green").emit("hello", 1);
+    assert.deepEqual(await b.next(), ["hello", 1]);
+    node.io.in(b.id).socketsLeave("green");
+    await until("b has left green", async () => (await node.io.in("green").fetchSockets()).length === 0);
+
+    const reasons = [];
+    for (const socket of [a, b, admin]) socket.on("disconnect", (reason) => reasons.push(reason));
+    node.io.of("/admin").disconnectSockets();
+    await until("admin is away", () => reasons.length === 1);
+    node.io.in("red").disconnectSockets(true);
+    await until("all are away", () => reasons.length === 3);
+    assert.deepEqual(reasons, Array(3).fill("io server disconnect"));
+    assert.deepEqual(await node.io.fetchSockets(), []);
+  });
+});
+
+testRedis("an event between servers and a broadcast with acknowledgements do not wait for ringcast", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    await a.joined("red");
+    const responses = await within(4000, node.io.serverSideEmitWithAck("ping", 1), "the answer of ringcast");
+    assert.deepEqual(responses, [null]);
+    assert.deepEqual(await within(4000, node.io.to("red").timeout(4500).emitWithAck("question", 1), "nobody to wait for"), []);
+    assert.deepEqual(await a.next(), ["question", 1]);
+  });
+});
+
 testRedis("what is no broadcast is counted and ignored", { brokers: 1, config: CONFIG }, async ({ brokers: [broker], redis }) => {
   await both(redis, broker, async (node, connect) => {
     const a = await connect(broker.port);

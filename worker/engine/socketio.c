@@ -216,6 +216,12 @@ static void tell_disconnected(struct rc_engines *engines, uint32_t client, struc
     }
 }
 
+void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    tell_disconnected(engines, client, nsp);
+    leave_namespace(engines, client, nsp);
+}
+
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
 {
     each_namespace(engines, client, tell_disconnected);
