@@ -62,7 +62,7 @@ static void engine_ping_due(struct rc_engines *engines, uint32_t client)
     if (engine->flags & RC_ENGINE_PONG_DUE) {
         rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
         rc_named_log_client("pong_timeout", clients->truth, client, "no pong", "");
-        rc_engine_end(engines, client, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+        rc_client_end(clients, client); /* at once: who answers no ping answers no close frame either */
         return;
     }
     engine->flags |= RC_ENGINE_PONG_DUE;
