@@ -250,6 +250,12 @@ static void to_call(void *context, const struct rc_envelope_view *view)
     rc_api_serve(&worker.api, view);
 }
 
+static void to_selected(void *context, const struct rc_envelope_view *view)
+{
+    (void)context; /* the clients' */
+    rc_requests_select(&worker.engines, view);
+}
+
 static void to_direct_called(void *context, const struct rc_envelope_view *view)
 {
     (void)context;
@@ -315,6 +321,7 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     struct rc_uplink_handlers handlers = rc_clients_uplink_handlers(&w->clients);
     const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
     handlers.call = to_call;
+    handlers.select = to_selected;
     handlers.direct_called = to_direct_called;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
