@@ -23,6 +23,7 @@
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
 #include "worker/engine/requests.h"
+#include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -52,6 +53,7 @@ struct worker {
     struct rc_polling polling;
     struct rc_websockets websockets;
     struct rc_api api;
+    struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_metrics *metrics;
     bool parent_gone;
@@ -250,12 +252,6 @@ static void to_call(void *context, const struct rc_envelope_view *view)
     rc_api_serve(&worker.api, view);
 }
 
-static void to_selected(void *context, const struct rc_envelope_view *view)
-{
-    (void)context; /* the clients' */
-    rc_requests_select(&worker.engines, view);
-}
-
 static void to_direct_called(void *context, const struct rc_envelope_view *view)
 {
     (void)context;
@@ -321,7 +317,6 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     struct rc_uplink_handlers handlers = rc_clients_uplink_handlers(&w->clients);
     const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
     handlers.call = to_call;
-    handlers.select = to_selected;
     handlers.direct_called = to_direct_called;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
@@ -384,11 +379,12 @@ static int worker_start(struct worker *w, struct rc_err *err)
     }
     if (rc == 0) {
         rc_engines_open(&w->engines, &w->clients);
-        rc_polling_open(&w->polling, &w->engines);
+        rc_polling_open(&w->polling, &w->engines, &w->handovers);
     }
     if (rc == 0) {
         rc_api_open(&w->api, &w->clients);
         rc_resources_add_routes(&w->api, &w->clients.routes);
+        rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
@@ -534,6 +530,7 @@ int main(int argc, char **argv)
     rc_websockets_close(&worker.websockets);
     rc_clients_close(&worker.clients);
     rc_api_close(&worker.api);
+    rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);
     rc_memberships_close(&worker.memberships);

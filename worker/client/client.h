@@ -105,6 +105,7 @@ struct rc_clients {
     struct rc_engine_ops engine;
     struct rc_passage_ops passage;
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
+    void *polling_context;          /* borrowed */
 };
 
 /* -ENOMEM. */

@@ -101,26 +101,17 @@ static bool choice_has(const struct request *request, const struct choice *choic
     return false;
 }
 
-/* Does it have a socket in the namespace? */
-static bool has_socket(const struct request *request, uint32_t client)
+static bool is_chosen(const struct request *request, uint32_t client)
 {
     const struct rc_truth *truth = request->engines->clients->truth;
     const struct rc_engine *engine = rc_truth_engine(truth, client);
-    if ((engine->flags & RC_ENGINE_SESSION) == 0) {
+    if (rc_truth_client(truth, client)->state != RC_CLIENT_OPEN || (engine->flags & RC_ENGINE_SESSION) == 0) {
         return false;
     }
-    return request->nsp.count == 1 ? (engine->flags & RC_ENGINE_ROOT) != 0
-                                   : rc_truth_find_nsp(truth, engine, request->nsp) < engine->namespaces_bytes;
-}
-
-/* `sockets`: only of who has one in the namespace; a room alone may have native clients as well. */
-static bool is_chosen(const struct request *request, uint32_t client, bool sockets)
-{
-    if (rc_truth_client(request->engines->clients->truth, client)->state != RC_CLIENT_OPEN ||
-        ((sockets || request->rooms.everybody) && !has_socket(request, client))) {
-        return false;
-    }
-    return choice_has(request, &request->rooms, client) && !choice_has(request, &request->except, client);
+    const bool joined = request->nsp.count == 1
+                            ? (engine->flags & RC_ENGINE_ROOT) != 0
+                            : rc_truth_find_nsp(truth, engine, request->nsp) < engine->namespaces_bytes;
+    return joined && choice_has(request, &request->rooms, client) && !choice_has(request, &request->except, client);
 }
 
 /* --- the reply ------------------------------------------------------------------------------------------------------- */
@@ -278,7 +269,7 @@ static void request_run(struct request *request, void (*what)(struct request *re
 {
     const uint32_t last = request->engines->clients->hub->clients_high;
     for (uint32_t client = 1; client <= last; client++) {
-        if (is_chosen(request, client, true)) {
+        if (is_chosen(request, client)) {
             what(request, client);
         }
     }
@@ -287,50 +278,6 @@ static void request_run(struct request *request, void (*what)(struct request *re
 bool rc_requests_mine(const struct rc_envelope_view *view)
 {
     return view->head.data_bytes >= sizeof(struct rc_call_head) && view->data[0] >= RC_CALL_SOCKETS;
-}
-
-/* --- messages -------------------------------------------------------------------------------------------------------- */
-
-static bool is_excluded(const struct rc_envelope_view *view, const struct rc_client_ref *target)
-{
-    for (uint32_t i = 0; i < view->head.exclude_count; i++) {
-        const struct rc_client_ref ref = rc_envelope_exclude(view, i);
-        if (ref.slot == target->slot && ref.worker == target->worker && ref.random == target->random) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void rc_requests_select(struct rc_engines *engines, const struct rc_envelope_view *view)
-{
-    struct rc_clients *clients = engines->clients;
-    struct rc_span room;
-    struct request *request = calloc(1, sizeof(*request));
-    if (request == NULL) {
-        rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        return;
-    }
-    request->engines = engines;
-    request->view = view;
-    (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &request->nsp, &room);
-    request_choose(request);
-    const uint32_t last = clients->hub->clients_high;
-    for (uint32_t client = 1; client <= last; client++) {
-        if (!is_chosen(request, client, false)) {
-            continue;
-        }
-        struct rc_envelope_view direct = *view;
-        direct.head.target = (struct rc_client_ref){.random = rc_truth_sid_token(clients->truth, client, request->nsp),
-                                                    .slot = client,
-                                                    .worker = (uint16_t)clients->worker};
-        if (!is_excluded(view, &direct.head.target)) {
-            (void)rc_hub_direct(clients->hub, &direct); /* it cuts off whoever does not read */
-        }
-    }
-    choice_free(&request->rooms);
-    choice_free(&request->except);
-    free(request);
 }
 
 void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view *view)

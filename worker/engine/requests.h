@@ -1,6 +1,5 @@
 /*
- * requests: what Socket.IO servers beside this instance ask of its sockets (common/records/sockets.h), carried out on this worker's;
- * and their messages for several rooms, or with rooms excepted (common/records/select.h).
+ * requests: what Socket.IO servers beside this instance ask of its sockets (common/records/sockets.h), carried out on this worker's.
  *
  * One pass over the worker's clients for each call, in one go. Owned by the worker's main(), one thread. What the up ring has no room
  * for is left out and counted: who asked hears of the others.
@@ -15,8 +14,6 @@
 
 /* Is this RC_DOWN_CALL one of them? */
 bool rc_requests_mine(const struct rc_envelope_view *view);
-/* An RC_DOWN_SELECT: a direct message for each client that it is for, native ones in the rooms too. */
-void rc_requests_select(struct rc_engines *engines, const struct rc_envelope_view *view);
 void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view *view);
 
 #endif

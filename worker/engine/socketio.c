@@ -293,21 +293,25 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         rc_engine_broken(engines, client, "a packet for a namespace that it has not joined");
         return RC_ENGINE_DONE;
     }
+    const struct rc_span args =
+        operation->data_kind == RC_DATA_ARGS ? operation->data : whole_args(engines, operation->data, with);
+    if (args.count == 0) {
+        rc_client_failed_memory(engines->clients, client);
+        return RC_ENGINE_DONE;
+    }
+    struct rc_args_view its;
+    const int rc = rc_args_read(args, &its);
+    RC_ASSERT(rc == 0); /* we wrote it */
+    if (its.attachment_count > engines->clients->config->socketio.max_attachments) {
+        rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
+        return RC_ENGINE_DONE;
+    }
+    if (its.attachment_count > 0 && rc_sio_placeholders_check(its.json, its.attachment_count) < 0) {
+        rc_engine_broken(engines, client, "a placeholder without its attachment");
+        return RC_ENGINE_DONE;
+    }
     if (operation->type == RC_OPERATION_ACK) {
         return RC_ENGINE_DONE; /* nobody has asked */
-    }
-    struct rc_span args = operation->data;
-    if (operation->data_kind != RC_DATA_ARGS) {
-        const uint32_t count = with == NULL ? 0 : with->wanted;
-        if (count > 0 && rc_sio_placeholders_check(operation->data, count) < 0) {
-            rc_engine_broken(engines, client, "a placeholder without its attachment");
-            return RC_ENGINE_DONE;
-        }
-        args = whole_args(engines, operation->data, with);
-        if (args.count == 0) {
-            rc_client_failed_memory(engines->clients, client);
-            return RC_ENGINE_DONE;
-        }
     }
     return rc_rules_event(engines, client, operation, args, done);
 }
@@ -383,8 +387,17 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     struct rc_reader reader;
     struct rc_operation operation;
     struct rc_operation_error error;
-    rc_reader_begin(&reader, rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding), kind,
-                    rc_span_of(bytes, count), &clients->scratch, NULL);
+    const struct rc_codec *codec = rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding);
+    rc_reader_begin(&reader, codec, kind, rc_span_of(bytes, count), &clients->scratch, NULL);
+    if (codec->room_bytes_max != NULL) {
+        const size_t room_bytes = codec->room_bytes_max(count);
+        uint8_t *room = scratch_of(engines, room_bytes);
+        if (room == NULL) {
+            rc_client_failed_memory(clients, client);
+            return RC_ENGINE_DONE;
+        }
+        rc_reader_give_room(&reader, room, room_bytes);
+    }
     if (rc_reader_next(&reader, &operation, &error) != 1) {
         rc_engine_broken(engines, client, error.message);
         return RC_ENGINE_DONE;

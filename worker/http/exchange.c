@@ -150,6 +150,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
         .head = exchange->head,
         .allow = answer->allow,
         .retry_after_s = answer->retry_after_s,
+        .cacheable = answer->cacheable,
         .date = rc_http_date_at(&exchanges->date, (int64_t)time(NULL)),
         .headers = headers,
     };

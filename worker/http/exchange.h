@@ -124,6 +124,7 @@ struct rc_exchange_answer {
     const char *headers; /* further lines, each ending in CRLF */
     const char *allow;
     uint32_t retry_after_s;
+    bool cacheable; /* `headers` say how */
 };
 
 /* -ENOMEM. At most `kept_max` read or wait. */

@@ -139,6 +139,7 @@ enum rc_client_flags {
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
+    RC_CLIENT_SELECTED = 1u << 13,    /* the message that is being looked at is for it */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
     RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */

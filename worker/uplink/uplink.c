@@ -163,7 +163,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
         }
         break;
     case RC_DOWN_SELECT:
-        to->select(to->context, view);
+        rc = to->select(to->context, view);
         break;
     case RC_DOWN_GAP:
         rc = to->gap(to->context, view);
