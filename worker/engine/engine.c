@@ -62,7 +62,7 @@ static void engine_ping_due(struct rc_engines *engines, uint32_t client)
     if (engine->flags & RC_ENGINE_PONG_DUE) {
         rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
         rc_named_log_client("pong_timeout", clients->truth, client, "no pong", "");
-        rc_engine_end(engines, client, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+        rc_client_end(clients, client); /* at once: who answers no ping answers no close frame either */
         return;
     }
     engine->flags |= RC_ENGINE_PONG_DUE;
@@ -201,12 +201,11 @@ void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, c
     } else if (now) {
         rc_client_end(clients, client);
     } else if (!(engine->flags & RC_ENGINE_GOODBYE)) {
-        const char last = RC_EIO_CLOSE;
         engine->flags |= RC_ENGINE_GOODBYE;
         engine->ping_ds = 0;
         engine->deadline_ds = rc_engine_deadline(engines, ENGINE_GOODBYE_MS);
         rc_engine_schedule(engines, client);
-        rc_engine_reply(engines, client, RC_PART_TEXT, &last, 1);
+        rc_hub_touch(clients->hub, client);
     }
 }
 
@@ -321,15 +320,14 @@ void rc_engine_ready(void *context, uint32_t client)
     if (engines->taken.count == 0) {
         if (more) {
             rc_hub_touch(clients->hub, client);
+        } else if (engine->flags & RC_ENGINE_GOODBYE) {
+            /* In an answer of its own: in one with its last messages, clients would hear of the end before them. */
+            rc_client_end(clients, client);
         }
         return;
     }
-    const bool last = (engine->flags & RC_ENGINE_GOODBYE) && !more;
     RC_ASSERT(engines->taken.bytes[0] == RC_EIO_SEPARATOR);
     engines->polls.answer(engines->polls.context, client, engines->taken.bytes + 1, engines->taken.count - 1);
-    if (last) {
-        rc_client_end(clients, client);
-    }
 }
 
 /* --- wiring ---------------------------------------------------------------------------------------------------------- */
