@@ -107,7 +107,7 @@ static int read_payload(uint8_t type, struct rc_span json, struct rc_reader *rea
     }
 }
 
-static int broken(struct rc_operation_error *error, const char *why)
+static int packet_broken(struct rc_operation_error *error, const char *why)
 {
     error->id = (struct rc_span){0};
     return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s", why);
@@ -124,12 +124,12 @@ static int socketio_decode(struct rc_reader *reader, struct rc_operation *operat
     rc_operation_reset(operation);
     const uint8_t type = at < end ? *at++ : 0;
     if (type < PACKET_CONNECT || type > PACKET_BINARY_ACK || type == PACKET_CONNECT_ERROR) {
-        return broken(error, "no Socket.IO packet of a client");
+        return packet_broken(error, "no Socket.IO packet of a client");
     }
     if (type >= PACKET_BINARY_EVENT) {
         at = read_attachments(at, end, &operation->attachment_count);
         if (at == NULL) {
-            return broken(error, "a binary packet without its number of attachments");
+            return packet_broken(error, "a binary packet without its number of attachments");
         }
     }
     operation->nsp = RC_SPAN("/");
@@ -145,10 +145,10 @@ static int socketio_decode(struct rc_reader *reader, struct rc_operation *operat
     }
     operation->id = rc_span_of(id, (size_t)(at - id));
     if (operation->id.count > ID_DIGITS_MAX || operation->nsp.count > RC_CHANNEL_BYTES_MAX) {
-        return broken(error, "an id or a namespace that is too long");
+        return packet_broken(error, "an id or a namespace that is too long");
     }
     if (read_payload(type, rc_span_of(at, (size_t)(end - at)), reader, operation) < 0) {
-        return broken(error, "an invalid payload");
+        return packet_broken(error, "an invalid payload");
     }
     return 1;
 }
@@ -202,7 +202,7 @@ int rc_sio_placeholders_check(struct rc_span json, uint32_t count)
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
-static uint8_t *put(uint8_t *out, struct rc_span text)
+static uint8_t *put_span(uint8_t *out, struct rc_span text)
 {
     if (text.count > 0) {
         memcpy(out, text.bytes, text.count);
@@ -210,7 +210,7 @@ static uint8_t *put(uint8_t *out, struct rc_span text)
     return out + text.count;
 }
 
-static uint8_t *put_string(uint8_t *out, struct rc_span text)
+static uint8_t *put_json_string(uint8_t *out, struct rc_span text)
 {
     return out + rc_json_string_encode(out, RC_JSON_STRING_BYTES_MAX(text.count), text);
 }
@@ -288,7 +288,7 @@ static uint8_t *put_head(uint8_t *out, uint8_t type, const struct rc_event *even
     *out++ = type;
     (void)rc_channel_split(event->channel, &nsp, &room);
     if (nsp.count > 1) {
-        out = put(out, nsp);
+        out = put_span(out, nsp);
         *out++ = ',';
     }
     return out;
@@ -310,19 +310,19 @@ static uint8_t *put_array(uint8_t *out, const struct rc_event *event, const stru
     }
     (void)rc_channel_split(event->channel, &nsp, &room);
     if (nsp.count > 1) {
-        out = put(out, nsp);
+        out = put_span(out, nsp);
         *out++ = ',';
     }
-    out = put(out, event->id);
+    out = put_span(out, event->id);
     *out++ = '[';
     if (!ack) {
-        out = put_string(out, name_of(event));
+        out = put_json_string(out, name_of(event));
     }
     if (args->json.count > 0) {
         if (!ack) {
             *out++ = ',';
         }
-        out = put(out, args->json);
+        out = put_span(out, args->json);
     }
     *out++ = ']';
     return out;
@@ -334,12 +334,12 @@ static void put_attachments(struct rc_unit *unit, const struct rc_event *event, 
     size_t offset = 0;
     struct rc_span attachment;
     if (args->binary) {
-        (void)put(rc_unit_part(unit, event->data.count), event->data);
+        (void)put_span(rc_unit_part(unit, event->data.count), event->data);
         rc_unit_part_end(unit, RC_PART_BINARY, event->data.count);
         return;
     }
     while (args->attachment_count > 0 && rc_args_next(&args->view, &index, &offset, &attachment)) {
-        (void)put(rc_unit_part(unit, attachment.count), attachment);
+        (void)put_span(rc_unit_part(unit, attachment.count), attachment);
         rc_unit_part_end(unit, RC_PART_BINARY, attachment.count);
     }
 }
@@ -349,29 +349,30 @@ static uint8_t *put_own(uint8_t *out, const struct rc_event *event)
 {
     switch (event->type) {
     case RC_EVENT_CONNECTED:
-        out = put(put_head(out, PACKET_CONNECT, event), RC_SPAN("{\"sid\":\""));
-        return put(put(out, event->data), RC_SPAN("\"}"));
+        out = put_span(put_head(out, PACKET_CONNECT, event), RC_SPAN("{\"sid\":\""));
+        return put_span(put_span(out, event->data), RC_SPAN("\"}"));
     case RC_EVENT_CONNECT_ERROR:
-        out = put(put_head(out, PACKET_CONNECT_ERROR, event), RC_SPAN("{\"message\":"));
-        out = put_string(out, event->message);
+        out = put_span(put_head(out, PACKET_CONNECT_ERROR, event), RC_SPAN("{\"message\":"));
+        out = put_json_string(out, event->message);
         if (event->data.count > 0) {
-            out = put(put(out, RC_SPAN(",\"data\":")), event->data);
+            out = put_span(put_span(out, RC_SPAN(",\"data\":")), event->data);
         }
-        return put(out, RC_SPAN("}"));
+        return put_span(out, RC_SPAN("}"));
     case RC_EVENT_DISCONNECTED:
         return put_head(out, PACKET_DISCONNECT, event);
     case RC_EVENT_GAP:
-        out = put(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"gap\",{"));
+        out = put_span(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"gap\",{"));
         if (event->channel.count > 0) {
-            out = put(out, RC_SPAN("\"channel\":"));
-            out = event->channel_json.count > 0 ? put(out, event->channel_json) : put_string(out, event->channel);
+            out = put_span(out, RC_SPAN("\"channel\":"));
+            out = event->channel_json.count > 0 ? put_span(out, event->channel_json)
+                                                : put_json_string(out, event->channel);
         }
-        return put(out, RC_SPAN("}]"));
+        return put_span(out, RC_SPAN("}]"));
     case RC_EVENT_ERROR:
-        out = put(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"error\",{\"code\":"));
+        out = put_span(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"error\",{\"code\":"));
         out = (uint8_t *)rc_decimal_write((char *)out, (uint64_t)event->code);
-        out = put_string(put(out, RC_SPAN(",\"message\":")), event->message);
-        return put(out, RC_SPAN("}]"));
+        out = put_json_string(put_span(out, RC_SPAN(",\"message\":")), event->message);
+        return put_span(out, RC_SPAN("}]"));
     default:
         return out;
     }
@@ -406,7 +407,7 @@ static int msgpack_decode(struct rc_reader *reader, struct rc_operation *operati
 {
     (void)reader;
     (void)operation;
-    return broken(error, "msgpack");
+    return packet_broken(error, "msgpack");
 }
 const struct rc_codec rc_codec_socketio_msgpack = {
     .name = "socketio_msgpack",
