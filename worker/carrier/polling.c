@@ -234,12 +234,14 @@ static void post_answer(struct rc_exchange *exchange)
     answer_text(exchange, "text/html", "ok", 2);
 }
 
-/* What its next packet has to wait for: what the client waits for, replies that it does not take, its rate. */
+/* What its next packet has to wait for: what the client waits for, replies that it does not take, its rate. Behind the last one it is
+ * not put off for its replies: it may take them with its next request. */
 static bool post_must_wait(const struct post *post)
 {
     const struct rc_clients *clients = post->engines->clients;
     return (rc_truth_client(clients->truth, post->client)->flags & RC_CLIENT_WAITS) != 0 ||
-           rc_hub_unsent(clients->hub, post->client) > clients->config->limits.max_reply_bytes ||
+           (!post->payload.ended &&
+            rc_hub_unsent(clients->hub, post->client) > clients->config->limits.max_reply_bytes) ||
            post->not_before_ns > clients->io->now_ns;
 }
 
