@@ -95,7 +95,9 @@ static int remote_call(void *context, uint32_t worker, const struct rc_envelope_
 static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    rc_calls_replied(&remote->calls, worker, view);
+    if (!rc_adapter_requests_replied(&remote->requests, worker, view)) {
+        rc_calls_replied(&remote->calls, worker, view);
+    }
 }
 
 static void remote_member(void *context, const struct rc_envelope_view *view, bool subscribed)
@@ -188,6 +190,12 @@ static bool remote_wanted(void *context, struct rc_span name)
 {
     const struct rc_remote *remote = context;
     return rc_router_wanted(remote->router, name);
+}
+
+static bool remote_pass_call(void *context, const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    const struct rc_remote *remote = context;
+    return rc_router_call(remote->router, view, asked);
 }
 
 static bool remote_known(void *context)
@@ -330,6 +338,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                  .interested = remote_interested,
                  .missed = remote_missed,
                  .wanted = remote_wanted,
+                 .call = remote_pass_call,
                  .known = remote_known,
                  .undelivered = remote_undelivered,
                  .context = remote},
@@ -342,10 +351,14 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
     if (rc == 0) {
+        rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
+    }
+    if (rc == 0) {
         rc = open_instance(remote);
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
@@ -364,6 +377,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);
         remote->link = NULL;

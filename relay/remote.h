@@ -15,6 +15,7 @@
 
 #include "common/shm/control.h"
 #include "relay/bridge/adapter.h"
+#include "relay/bridge/adapter_requests.h"
 #include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
 #include "relay/bridge/broadcast.h"
@@ -44,6 +45,7 @@ struct rc_remote {
     struct rc_gaps gaps;
     struct rc_application application;
     struct rc_adapter_bridge adapter;
+    struct rc_adapter_requests requests;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;
     struct rc_entries entries;

@@ -17,10 +17,13 @@
 #include "common/base/log.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
+#include "worker/engine/requests.h"
+#include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -45,10 +48,12 @@ struct worker {
     struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_clients clients;
+    struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
     struct rc_websockets websockets;
     struct rc_api api;
+    struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_metrics *metrics;
     bool parent_gone;
@@ -171,6 +176,18 @@ static void to_terminated(void *context, uint32_t socket)
     rc_socket_terminated(&w->clients, socket);
 }
 
+static void to_given(void *context, uint32_t socket, int fd)
+{
+    struct worker *w = context;
+    rc_handover_given(&w->handovers, socket, fd);
+}
+
+static void to_placed(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct worker *w = context;
+    rc_handover_placed(&w->handovers, place, socket);
+}
+
 static void to_interest_changed(void *context, uint32_t channel)
 {
     struct worker *w = context;
@@ -228,6 +245,10 @@ static void to_subscribed(void *context, uint32_t client)
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
+    if (rc_requests_mine(view)) {
+        rc_requests_serve(&worker.engines, view);
+        return;
+    }
     rc_api_serve(&worker.api, view);
 }
 
@@ -324,6 +345,8 @@ static int worker_start(struct worker *w, struct rc_err *err)
     handlers.short_send = to_short_send;
     handlers.timer = to_timer;
     handlers.plain_on_tls = to_plain_on_tls;
+    handlers.given = to_given;
+    handlers.placed = to_placed;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
                                           .control = &w->control,
@@ -352,15 +375,17 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
+        rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
     if (rc == 0) {
         rc_engines_open(&w->engines, &w->clients);
-        rc_polling_open(&w->polling, &w->engines);
+        rc_polling_open(&w->polling, &w->engines, &w->handovers);
     }
     if (rc == 0) {
         rc_api_open(&w->api, &w->clients);
         rc_resources_add_routes(&w->api, &w->clients.routes);
+        rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
     }
     if (rc == 0) {
         rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
@@ -424,7 +449,8 @@ static bool worker_ended(struct worker *w)
     rc_clients_drain(&w->clients);
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
-    return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients)) ||
+    return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
+            !rc_pipes_wanted(&w->handovers.pipes)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -505,6 +531,7 @@ int main(int argc, char **argv)
     rc_engines_close(&worker.engines);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
+    rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);
     rc_memberships_close(&worker.memberships);

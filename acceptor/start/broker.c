@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "acceptor/start/spawn.h"
@@ -17,6 +18,8 @@
 #include "common/shm/doorbell.h"
 #include "common/base/log.h"
 #include "common/shm/segment.h"
+
+#define RC_BROKER_INBOX_BYTES (1 << 20) /* more than a thousand connections with a request each */
 
 struct rc_core *rc_broker_core(const struct rc_broker *broker)
 {
@@ -132,6 +135,26 @@ static int open_bells(struct rc_broker *broker, struct rc_err *err)
     return 0;
 }
 
+/* The bound of an inbox is the sending end's buffer, which the kernel charges with each message until it is received. */
+static int open_inboxes(struct rc_broker *broker, struct rc_err *err)
+{
+    const int bytes = RC_BROKER_INBOX_BYTES;
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+            return rc_err_set(err, -errno, "cannot make a socket pair: %s", strerror(errno));
+        }
+        broker->inbox_fds[i] = pair[0];
+        broker->outbox_fds[i] = pair[1];
+        /* Beyond net.core.wmem_max only with CAP_NET_ADMIN; with less, fewer connections can be under way at once. */
+        if (setsockopt(pair[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) != 0 &&
+            setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) != 0) {
+            return rc_err_set(err, -errno, "cannot size a socket pair: %s", strerror(errno));
+        }
+    }
+    return 0;
+}
+
 static void assign_cpus(struct rc_broker *broker, bool pin)
 {
     for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
@@ -197,6 +220,9 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
         rc = open_bells(broker, err);
     }
     if (rc == 0) {
+        rc = open_inboxes(broker, err);
+    }
+    if (rc == 0) {
         rc = open_listeners(broker, config, err);
     }
     if (rc == 0) {
@@ -216,6 +242,9 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->life_read_fd = -1;
     broker->life_write_fd = -1;
     broker->steer.map_fd = -1;
+    for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
+        broker->inbox_fds[i] = broker->outbox_fds[i] = -1;
+    }
     const int rc = open_all(broker, config, err);
     if (rc != 0) {
         rc_broker_close(broker);
@@ -258,6 +287,10 @@ void rc_broker_close(struct rc_broker *broker)
             }
         }
     }
+    for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
+        close_fd(&broker->inbox_fds[i]);
+        close_fd(&broker->outbox_fds[i]);
+    }
     close_fd(&broker->life_read_fd);
     close_fd(&broker->life_write_fd);
     rc_segments_close(&broker->segments);
@@ -270,6 +303,10 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
     args->truth_fd = truth_fd;
     args->relay_bell_fd = broker->relay.bell_fd;
     args->steer_fd = broker->steer.map_fd;
+    args->inbox_fd = broker->inbox_fds[index];
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        args->outbox_fds[args->outbox_count++] = broker->outbox_fds[i];
+    }
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         args->listen_fds[args->listen_count++] = rc_listen_fd(&broker->listens[i], index);
     }

@@ -37,6 +37,10 @@ struct rc_broker {
     char worker_program[PATH_MAX];
     char relay_program[PATH_MAX];
     uint32_t worker_count;
+    /* owned: of each worker, where connections that others hand over to it arrive, and the end they are sent into. Kept over
+     * restarts, so that what waits there is its successor's. */
+    int inbox_fds[RC_WORKERS_MAX];
+    int outbox_fds[RC_WORKERS_MAX];
     struct rc_child relay;
     struct rc_child workers[RC_WORKERS_MAX];
 };

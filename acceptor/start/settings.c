@@ -12,6 +12,7 @@
 
 #include "acceptor/config/toml.h"
 #include "common/base/check.h"
+#include "common/config/client_files.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
 #include "common/config/redis_url.h"
@@ -126,6 +127,9 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
     const bool borrowed = rc == 0 && rc_identity_borrow(&identity, &own) == 0;
     rc = rc_tls_context_check(&config->tls, &err);
+    if (rc == 0 && config->socketio.client_files.text[0] != '\0') {
+        rc = rc_client_files_check(config->socketio.client_files.text, &err);
+    }
     rc_files_read(files, config);
     if (borrowed) {
         rc_identity_return(&own);

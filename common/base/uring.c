@@ -239,6 +239,28 @@ static bool probe_getsockopt(struct io_uring *ring, int fd)
     return submit_one(ring) == (int)sizeof(type) && type == SOCK_STREAM;
 }
 
+/* Puts the descriptor into a direct table and takes it out again as another one of the process. */
+static bool probe_fd_install(int fd)
+{
+    struct io_uring ring;
+    const struct rc_uring_options options = {
+        .sq_entries = PROBE_SQ_ENTRIES, .cq_entries = PROBE_CQ_ENTRIES, .direct_descriptors = 1};
+    struct rc_err err;
+    if (rc_uring_open(&ring, &options, NULL, &err) != 0) {
+        return false;
+    }
+    int installed = -1;
+    if (io_uring_register_files_update(&ring, 0, &fd, 1) == 1) {
+        io_uring_prep_fixed_fd_install(sqe_get(&ring), 0, 0);
+        installed = submit_one(&ring);
+    }
+    if (installed >= 0) {
+        close(installed);
+    }
+    io_uring_queue_exit(&ring);
+    return installed >= 0;
+}
+
 static bool probe_buffers(struct io_uring *ring)
 {
     int rc = 0;
@@ -272,6 +294,7 @@ int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
     }
     features->no_sqarray = (ring.flags & IORING_SETUP_NO_SQARRAY) != 0;
     features->socket_getsockopt = !uring_without("socket_getsockopt") && probe_getsockopt(&ring, pair[0]);
+    features->fd_install = !uring_without("fd_install") && probe_fd_install(pair[0]);
     close(pair[0]);
     close(pair[1]);
     io_uring_queue_exit(&ring);
@@ -288,6 +311,7 @@ int rc_uring_lost(const struct rc_uring_features *features, char *text, size_t t
         {features->no_mmap, "ring memory that survives a worker (Linux 6.5, with small pages newer)"},
         {features->no_sqarray, "submission without an index array (6.6)"},
         {features->socket_getsockopt, "peer address by ring command: every connection is accepted by a request (6.7)"},
+        {features->fd_install, "connections that move between workers: their bytes are carried across instead (6.8)"},
     };
     int missing = 0;
     size_t used = 0;

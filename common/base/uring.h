@@ -28,6 +28,7 @@ struct rc_uring_features {
     /* 6.7: SO_PEERNAME by io_uring_prep_cmd_sock, also on direct descriptors. optlen must not exceed the address (16
      * for IPv4, 28 for IPv6): a longer one is -EINVAL. */
     bool socket_getsockopt;
+    bool fd_install; /* 6.8: a direct descriptor becomes one of the process's, too (io_uring_prep_fixed_fd_install) */
 };
 
 /* Tries every feature on rings of its own, which are gone afterwards. 0; or -EOPNOTSUPP below Linux 6.1, -ENOSYS,

@@ -558,11 +558,14 @@ static bool path_reserved(const char *path)
 
 static int paths_check(const struct rc_config *config, struct rc_err *err)
 {
-    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 4];
+    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 5];
     size_t count = 0;
     paths[count++] = config->server.path.text;
     if (config->debug.echo.text[0] != '\0') {
         paths[count++] = config->debug.echo.text;
+    }
+    if (config->debug.handover.text[0] != '\0') {
+        paths[count++] = config->debug.handover.text;
     }
     if (config->debug.engineio_echo.text[0] != '\0') {
         paths[count++] = config->debug.engineio_echo.text;

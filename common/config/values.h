@@ -175,6 +175,7 @@ struct rc_config_log {
 struct rc_config_debug {
     struct rc_config_text echo; /* path of the echo end point, "" = off */
     struct rc_config_text engineio_echo;
+    struct rc_config_text handover;
     struct rc_config_text user_query;
 };
 

@@ -47,7 +47,7 @@ enum rc_call_operation {
 };
 
 struct rc_call_head {
-    uint8_t operation; /* enum rc_call_operation */
+    uint8_t operation; /* enum rc_call_operation, or one of sockets.h */
     uint8_t user_bytes;
     uint8_t text_bytes;
     uint8_t client_bytes; /* of another instance's client */
@@ -64,6 +64,7 @@ enum rc_reply_flags {
     RC_REPLY_LAST = 1u << 3,       /* no more replies come */
     RC_REPLY_LOCAL = 1u << 4,      /* nobody was asked: Redis went away */
     RC_REPLY_INCOMPLETE = 1u << 5, /* not everybody who was asked has answered in time */
+    RC_REPLY_PART = 1u << 7,       /* sockets: another reply with further entries follows */
     /* Of the relay, subscribe: Redis has not confirmed in time, or is away: what other hosts publish arrives when it has. */
     RC_REPLY_UNCONFIRMED = 1u << 6,
 };

@@ -55,6 +55,7 @@ static const struct {
     {"--truth-fd", offsetof(struct rc_spawn_args, truth_fd), FOR_WORKER},
     {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
+    {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
 };
 #define SINGLES (sizeof(singles) / sizeof(singles[0]))
 
@@ -103,6 +104,9 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
     if (strcmp(name, "--worker-bell-fd") == 0) {
         return list_add(args->worker_bell_fds, &args->worker_bell_count, RC_WORKERS_MAX, value);
     }
+    if (strcmp(name, "--outbox-fd") == 0) {
+        return list_add(args->outbox_fds, &args->outbox_count, RC_WORKERS_MAX, value);
+    }
     return -EINVAL;
 }
 
@@ -143,6 +147,10 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     if (!worker && args->port_count != args->worker_bell_count) {
         return rc_err_set(err, -EINVAL, "%d times --port-fd, %d times --worker-bell-fd: one of each per worker",
                           args->port_count, args->worker_bell_count);
+    }
+    if (args->outbox_count != (worker ? args->worker_count : 0)) {
+        return rc_err_set(err, -EINVAL, "%d times --outbox-fd: a worker has one for each worker, a relay none",
+                          args->outbox_count);
     }
     if (!worker && args->listen_count != 0) {
         return rc_err_set(err, -EINVAL, "--listen-fd is not for a relay");
@@ -237,6 +245,7 @@ int rc_spawn_args_format(const struct rc_spawn_args *args, char **argv, int argv
     list_put(&w, "--port-fd", args->port_fds, args->port_count);
     list_put(&w, "--worker-bell-fd", args->worker_bell_fds, args->worker_bell_count);
     list_put(&w, "--listen-fd", args->listen_fds, args->listen_count);
+    list_put(&w, "--outbox-fd", args->outbox_fds, args->outbox_count);
     if (w.full || w.argc >= argv_max) {
         return -E2BIG;
     }

@@ -2,8 +2,9 @@
  * spawn_args: how the acceptor hands descriptors to a child, one format for both sides.
  *
  *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
- *                   --life-fd N --bell-fd N --relay-bell-fd N --steer-fd N
+ *                   --life-fd N --bell-fd N --relay-bell-fd N --steer-fd N --inbox-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
+ *                   --outbox-fd N (to each worker's inbox, in order)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
  *                   then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
  *
@@ -11,6 +12,7 @@
  * the others only read.
  * `life` is the read end of a pipe whose write end only the acceptor holds: end of file = the acceptor is gone, end
  * cleanly. `bell` is the child's own eventfd, `*-bell` those it rings. `steer` is the BPF map of loads (-1 = none).
+ * `inbox` and `outbox` are the two ends of a SOCK_SEQPACKET pair: whole messages, which wait for a worker's successor when it dies.
  */
 #ifndef RC_COMMON_SHM_SPAWN_ARGS_H
 #define RC_COMMON_SHM_SPAWN_ARGS_H
@@ -32,6 +34,7 @@ struct rc_spawn_args {
     int truth_fd;      /* worker only */
     int relay_bell_fd; /* worker only */
     int steer_fd;      /* worker only, -1 = none */
+    int inbox_fd;      /* worker only: where connections that others hand over arrive */
     int worker_count;
     int worker_fds[RC_WORKERS_MAX];
     int listen_count;
@@ -40,6 +43,8 @@ struct rc_spawn_args {
     int port_fds[RC_WORKERS_MAX];
     int worker_bell_count;
     int worker_bell_fds[RC_WORKERS_MAX];
+    int outbox_count; /* worker only: one for each worker */
+    int outbox_fds[RC_WORKERS_MAX];
 };
 
 /* No descriptor at all, for the one of `index`. */

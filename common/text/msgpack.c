@@ -178,6 +178,7 @@ static bool head_take_marked(struct head *head, uint8_t mark, struct rc_msgpack_
     case 0xd6:
     case 0xd7:
     case 0xd8:
+        value->fixed = true;
         return head_take_extension(head, (uint64_t)1 << (mark - 0xd4), value);
     case 0xd9:
     case 0xda:
@@ -303,6 +304,11 @@ int rc_msgpack_string(struct rc_msgpack_reader *reader, struct rc_span *text)
     return rc;
 }
 
+bool rc_msgpack_undefined(const struct rc_msgpack_value *value)
+{
+    return value->type == RC_MSGPACK_EXTENSION && value->extension == 0 && value->fixed && value->bytes.count == 1;
+}
+
 bool rc_msgpack_timestamp(const struct rc_msgpack_value *value, double *milliseconds)
 {
     const uint8_t *at = value->bytes.bytes;
@@ -317,7 +323,7 @@ bool rc_msgpack_timestamp(const struct rc_msgpack_value *value, double *millisec
         ms = (double)(bits & 0x3ffffffff) * 1e3 + (double)(bits >> 34) / 1e6;
     } else if (value->extension == -1 && value->bytes.count == 12) {
         ms = (double)(int64_t)big_endian(at + 4, 8) * 1e3 + (double)big_endian(at, 4) / 1e6;
-    } else if (value->extension == 0 && value->bytes.count == 8) {
+    } else if (value->extension == 0 && value->fixed && value->bytes.count == 8) {
         ms = (double)(int64_t)big_endian(at, 8);
     } else {
         return false;

@@ -41,6 +41,7 @@ enum rc_msgpack_type {
 struct rc_msgpack_value {
     enum rc_msgpack_type type;
     int8_t extension; /* its type */
+    bool fixed;       /* an extension in a form of a fixed size: notepack tells its older types apart by that */
     bool boolean;
     uint32_t count;       /* elements, pairs */
     struct rc_span bytes; /* string, binary, extension */
@@ -78,7 +79,9 @@ int rc_msgpack_array(struct rc_msgpack_reader *reader, uint32_t *count);
 int rc_msgpack_map(struct rc_msgpack_reader *reader, uint32_t *count);
 int rc_msgpack_string(struct rc_msgpack_reader *reader, struct rc_span *text);
 
-/* A timestamp (extension -1, or notepack's older 0 of 8 bytes) in milliseconds since 1970 as a JavaScript Date has it: whole, NAN when
+/* What notepack before 3 makes of undefined: extension 0, fixed, of 1 byte. */
+bool rc_msgpack_undefined(const struct rc_msgpack_value *value);
+/* A timestamp (extension -1, or notepack's older 0, fixed, of 8 bytes) in milliseconds since 1970 as a JavaScript Date has it: whole, NAN when
  * it is beyond what a Date can hold. False: the value is none. */
 bool rc_msgpack_timestamp(const struct rc_msgpack_value *value, double *milliseconds);
 

@@ -90,18 +90,13 @@ static int json_put_date(struct rc_msgpack_json *json, double milliseconds)
     return json_put(json, text, bytes + 2);
 }
 
-static bool is_undefined(const struct rc_msgpack_value *value)
-{
-    return value->type == RC_MSGPACK_EXTENSION && value->extension == 0 && value->bytes.count == 1;
-}
-
 static int json_put_extension(struct rc_msgpack_json *json, const struct rc_msgpack_value *value)
 {
     double milliseconds;
     if (rc_msgpack_timestamp(value, &milliseconds)) {
         return json_put_date(json, milliseconds);
     }
-    if (is_undefined(value)) {
+    if (rc_msgpack_undefined(value)) {
         return json_put_text(json, "null");
     }
     if (value->extension == 0) {
@@ -193,7 +188,7 @@ static int begin_pair(struct rc_msgpack_reader *reader, struct rc_msgpack_json *
     if (rc < 0) {
         return rc;
     }
-    if (is_undefined(&value)) {
+    if (rc_msgpack_undefined(&value)) {
         rc = rc_msgpack_next(reader, &value);
         return rc == 0 ? 1 : rc;
     }

@@ -32,7 +32,7 @@ struct rc_msgpack_json {
 
 /*
  * Takes one value off the reader and appends its text. Integers are exact; floats as JSON.stringify writes them (NaN and infinite: null);
- * timestamps as toISOString does (null when they are no date); undefined (extension 0 of 1 byte) is null, and in a map its pair is
+ * timestamps as toISOString does (null when they are no date); undefined (rc_msgpack_undefined) is null, and in a map its pair is
  * left out; extension 0 otherwise is binary; other extensions are [type, binary]. Keys that are numbers, booleans or nil are their text. A
  * pair whose key occurs twice is written twice. After an error reader and text are where they happened to be.
  */

@@ -227,20 +227,29 @@ static void adapter_broadcast(struct rc_adapter_bridge *adapter, struct rc_span 
         adapter_refused(adapter, message, rc, "not a broadcast");
         return;
     }
-    if (broadcast.uid.count == RC_ADAPTER_UID_BYTES && broadcast.uid.bytes[0] == adapter->uid[0]) {
+    if (rc_adapter_is_ringcast(adapter, broadcast.uid)) {
         rc_metric_add(adapter->bridge->wire->metrics, RC_METRIC_REDIS_ECHOES, 1);
-        return; /* ringcast's: it came, or comes, in our own format */
+        return; /* it came, or comes, in our own format */
     }
-    if (broadcast.type == RC_ADAPTER_EVENT && rc_span_equal(broadcast.nsp, nsp)) {
-        adapter_deliver(adapter, &broadcast, message);
+    rc_adapter_take(adapter, nsp, &broadcast, message);
+}
+
+bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid)
+{
+    return uid.count == RC_ADAPTER_UID_BYTES && uid.bytes[0] == (uint8_t)adapter->uid[0];
+}
+
+void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                     struct rc_span message)
+{
+    if (broadcast->type == RC_ADAPTER_EVENT && rc_span_equal(broadcast->nsp, nsp)) {
+        adapter_deliver(adapter, broadcast, message);
     }
 }
 
 /* Namespace and room of a channel behind KEY#; false: it is none of these channels. */
-static bool adapter_split(const struct rc_adapter_bridge *adapter, struct rc_span channel, struct rc_span *nsp,
-                          struct rc_span *room)
+static bool adapter_split(struct rc_span head, struct rc_span channel, struct rc_span *nsp, struct rc_span *room)
 {
-    const struct rc_span head = adapter_head(adapter);
     if (!rc_span_starts_with(channel, head) || channel.count < head.count + 2 ||
         channel.bytes[channel.count - 1] != '#') {
         return false;
@@ -258,7 +267,14 @@ static void room_received(void *context, struct rc_span channel, struct rc_span 
     struct rc_adapter_bridge *adapter = context;
     struct rc_span nsp;
     struct rc_span room;
-    if (!adapter_split(adapter, channel, &nsp, &room) ||
+    const struct rc_span request_head = rc_span_text(adapter->request_head);
+    if (adapter->requested != NULL && rc_span_starts_with(channel, request_head)) {
+        if (adapter_split(request_head, channel, &nsp, &room) && room.count == 0) {
+            adapter->requested(adapter->requested_context, nsp, message);
+        }
+        return;
+    }
+    if (!adapter_split(adapter_head(adapter), channel, &nsp, &room) ||
         (room.count > 0 &&
          !adapter_wanted(adapter, nsp, room))) { /* it is given back a while after the last one went */
         return;
@@ -273,7 +289,7 @@ static void client_received(void *context, struct rc_span channel, struct rc_spa
     struct rc_span nsp;
     struct rc_span room;
     struct rc_sid sid;
-    if (adapter_split(adapter, channel, &nsp, &room) && adapter_is_own(adapter, room, &sid)) {
+    if (adapter_split(adapter_head(adapter), channel, &nsp, &room) && adapter_is_own(adapter, room, &sid)) {
         adapter_broadcast(adapter, nsp, message);
     }
 }
@@ -319,6 +335,54 @@ static struct rc_adapter_nsp *nsp_add(struct rc_adapter_bridge *adapter, uint64_
     return &adapter->nsps[index];
 }
 
+struct rc_span rc_adapter_channel(const struct rc_adapter_bridge *adapter, const char *kind, struct rc_span nsp,
+                                  char *out)
+{
+    size_t bytes = name_put(out, 0, rc_span_of(adapter->head, adapter->head_bytes - 1));
+    bytes = name_put(out, bytes, rc_span_text(kind));
+    bytes = name_put(out, bytes, nsp);
+    out[bytes++] = '#';
+    return rc_span_of(out, bytes);
+}
+
+/* Requests of a namespace that the configuration names are heard for good: servers' events need no client. */
+static bool nsp_is_named(const struct rc_adapter_bridge *adapter, struct rc_span name)
+{
+    for (uint32_t i = 0; i < adapter->config.namespace_count; i++) {
+        if (rc_span_equal(rc_span_text(adapter->config.namespaces[i].text), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void nsp_requests(struct rc_adapter_bridge *adapter, struct rc_span name, bool wanted)
+{
+    char text[RC_REDIS_NAME_MAX];
+    const struct rc_span channel = rc_adapter_channel(adapter, "-request#", name, text);
+    if (adapter->requested == NULL || nsp_is_named(adapter, name)) {
+        return;
+    }
+    if (wanted) {
+        rc_redis_foreign_want(adapter->bridge->link, channel);
+    } else {
+        rc_redis_foreign_unwant(adapter->bridge->link, channel);
+    }
+}
+
+void rc_adapter_set_requests(struct rc_adapter_bridge *adapter, rc_adapter_requested *requested, void *context)
+{
+    char text[RC_REDIS_NAME_MAX];
+    adapter->requested = requested;
+    adapter->requested_context = context;
+    for (uint32_t i = 0; i < adapter->config.namespace_count; i++) {
+        const struct rc_span name = rc_span_text(adapter->config.namespaces[i].text);
+        if (name.bytes[name.count - 1] != '*') {
+            rc_redis_foreign_want(adapter->bridge->link, rc_adapter_channel(adapter, "-request#", name, text));
+        }
+    }
+}
+
 static void nsp_interest(struct rc_adapter_bridge *adapter, struct rc_span name, bool wanted)
 {
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
@@ -334,9 +398,11 @@ static void nsp_interest(struct rc_adapter_bridge *adapter, struct rc_span name,
                            adapter->nsp_count);
         } else if (nsp->channels++ == 0) {
             rc_redis_foreign_want(adapter->bridge->link, base);
+            nsp_requests(adapter, name, true);
         }
     } else if (nsp != NULL && --nsp->channels == 0) {
         rc_redis_foreign_unwant(adapter->bridge->link, base);
+        nsp_requests(adapter, name, false);
         (void)rc_hashmap_remove(&adapter->nsp_map, hash, index);
         free(nsp->name);
         nsp->name = NULL;
@@ -385,7 +451,7 @@ void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envel
         message.room = (struct rc_span){0};
     }
     if (message.event.count == 0) {
-        message.event = rc_span_text(adapter->message_event);
+        message.event = rc_span_text(adapter->config.message_event.text);
     }
     message.uid = rc_span_of(adapter->uid, sizeof(adapter->uid));
     const size_t room = rc_adapter_message_room(&message);
@@ -429,11 +495,13 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
     }
     adapter->bridge = bridge;
     adapter->head_bytes = (uint32_t)snprintf(adapter->head, sizeof(adapter->head), "%s#", config->adapter_key.text);
-    (void)snprintf(adapter->message_event, sizeof(adapter->message_event), "%s", config->message_event.text);
+    (void)snprintf(adapter->request_head, sizeof(adapter->request_head), "%s-request#", config->adapter_key.text);
+    adapter->config = *config;
     adapter->uid[0] = '~';
     rc_sid_instance(adapter->uid + 1, bridge->wire->instance_id);
     adapter_pattern(adapter);
-    const struct rc_redis_foreign_ops ops = {.message = room_received, .context = adapter, .head = adapter->head};
+    const struct rc_redis_foreign_ops ops = {
+        .message = room_received, .context = adapter, .heads = {adapter->head, adapter->request_head}};
     rc_redis_foreign(bridge->link, &ops);
     adapter->clients = (struct rc_redis_subscription){
         .name = adapter->pattern, .pattern = true, .message = client_received, .context = adapter};

@@ -5,6 +5,7 @@
  *
  *   KEY#NSP#ROOM#   for exactly one room: subscribed while a worker wants the room's channel
  *   KEY#NSP#        for everybody in the namespace, several rooms, or with exceptions: while a worker wants any channel of it
+ *   KEY-request#NSP#  what servers ask one another (adapter_requests.h)
  *   KEY#NSP#SID#    for one client: one pattern (any namespace, IIIII: what our sids begin with) hears what is for any of this instance (common/records/sid.h)
  *
  * A room is subscribed before its own channel (bridge/channel), so that the confirmation of that one stands for both.
@@ -39,12 +40,18 @@ struct rc_adapter_nsp {
     uint32_t channels; /* that are wanted */
 };
 
+/* A message on KEY-request#`nsp`#. */
+typedef void rc_adapter_requested(void *context, struct rc_span nsp, struct rc_span message);
+
 struct rc_adapter_bridge {
     const struct rc_bridge *bridge;    /* borrowed; NULL = off */
     char head[RC_CONFIG_TEXT_MAX + 1]; /* KEY# */
     uint32_t head_bytes;
+    char request_head[RC_CONFIG_TEXT_MAX + 16]; /* KEY-request# */
+    rc_adapter_requested *requested;            /* NULL = requests are not heard */
+    void *requested_context;                    /* borrowed */
+    struct rc_config_socketio config;           /* at the start: namespaces that it names are heard of for good */
     char uid[RC_ADAPTER_UID_BYTES];
-    char message_event[RC_CONFIG_TEXT_MAX]; /* for arguments without a name */
     char pattern[2 * RC_CONFIG_TEXT_MAX + 16];
     struct rc_redis_subscription clients;
     struct rc_hashmap nsp_map;
@@ -62,6 +69,17 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
                     const struct rc_config_socketio *config);
 /* Behind the link's end. */
 void rc_adapter_close(struct rc_adapter_bridge *adapter);
+
+/* Subscribes to requests. */
+void rc_adapter_set_requests(struct rc_adapter_bridge *adapter, rc_adapter_requested *requested, void *context);
+/* "KEY{kind}NSP#", kind "-response#". `out` has RC_REDIS_NAME_MAX bytes. */
+struct rc_span rc_adapter_channel(const struct rc_adapter_bridge *adapter, const char *kind, struct rc_span nsp,
+                                  char *out);
+/* Is this uid an instance's of ringcast? */
+bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid);
+/* A broadcast that came another way, in `message`, whose size bounds what it holds. */
+void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                     struct rc_span message);
 
 /* The first worker wants a channel, or the last one does not any more. */
 void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);

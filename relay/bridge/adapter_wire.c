@@ -17,7 +17,7 @@
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
 /* A string; nothing (nil, undefined) is the empty one. */
-static int take_text(struct rc_msgpack_reader *reader, struct rc_span *text)
+static int adapter_take_text(struct rc_msgpack_reader *reader, struct rc_span *text)
 {
     struct rc_msgpack_value value;
     const int rc = rc_msgpack_next(reader, &value);
@@ -29,7 +29,7 @@ static int take_text(struct rc_msgpack_reader *reader, struct rc_span *text)
 }
 
 /* An array of rooms; nothing is an empty one. */
-static int take_rooms(struct rc_msgpack_reader *reader, struct rc_adapter_rooms *rooms)
+static int adapter_take_rooms(struct rc_msgpack_reader *reader, struct rc_adapter_rooms *rooms)
 {
     struct rc_msgpack_value value;
     struct rc_span raw;
@@ -55,7 +55,7 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
         return rc == 0 && value.type != RC_MSGPACK_UNSIGNED ? -EBADMSG : rc;
     }
     if (rc_span_equal(name, RC_SPAN("nsp"))) {
-        return take_text(reader, &broadcast->nsp);
+        return adapter_take_text(reader, &broadcast->nsp);
     }
     return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
 }
@@ -63,17 +63,19 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
 static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("rooms"))) {
-        return take_rooms(reader, &broadcast->rooms);
+        return adapter_take_rooms(reader, &broadcast->rooms);
     }
     if (rc_span_equal(name, RC_SPAN("except"))) {
-        return take_rooms(reader, &broadcast->except);
+        return adapter_take_rooms(reader, &broadcast->except);
     }
     return rc_msgpack_skip(reader, NULL); /* flags: what they ask for is the sender's business, or its client's */
 }
 
-typedef int take_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name);
+typedef int adapter_take_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader,
+                                struct rc_span name);
 
-static int take_map(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, take_member *take)
+static int adapter_take_map(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader,
+                            adapter_take_member *take)
 {
     uint32_t count;
     int rc = rc_msgpack_map(reader, &count);
@@ -95,8 +97,8 @@ int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_
         return -EBADMSG;
     }
     rc = rc_msgpack_string(&reader, &broadcast->uid);
-    rc = rc == 0 ? take_map(broadcast, &reader, packet_member) : rc;
-    rc = rc == 0 ? take_map(broadcast, &reader, option_member) : rc;
+    rc = rc == 0 ? adapter_take_map(broadcast, &reader, packet_member) : rc;
+    rc = rc == 0 ? adapter_take_map(broadcast, &reader, option_member) : rc;
     if (rc == 0 && (rc_msgpack_left(&reader) > 0 || broadcast->type == UINT64_MAX)) {
         return -EBADMSG;
     }
@@ -104,6 +106,19 @@ int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_
         broadcast->nsp = RC_SPAN("/");
     }
     return rc;
+}
+
+int rc_adapter_parts_read(struct rc_adapter_broadcast *broadcast, struct rc_span packet, struct rc_span options)
+{
+    struct rc_msgpack_reader packet_reader = rc_msgpack_reader_of(packet);
+    struct rc_msgpack_reader option_reader = rc_msgpack_reader_of(options);
+    *broadcast = (struct rc_adapter_broadcast){.type = UINT64_MAX, .nsp = RC_SPAN("/")};
+    int rc = adapter_take_map(broadcast, &packet_reader, packet_member);
+    rc = rc == 0 ? adapter_take_map(broadcast, &option_reader, option_member) : rc;
+    if (broadcast->nsp.count == 0) {
+        broadcast->nsp = RC_SPAN("/");
+    }
+    return rc == 0 && broadcast->type == UINT64_MAX ? -EBADMSG : rc;
 }
 
 /* A string, or a whole number as its text. False: it is neither. */
@@ -131,7 +146,7 @@ int rc_adapter_room_next(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER
         (void)rc_msgpack_peek(&rooms->reader, &value);
         rooms->count--;
         if (rc_msgpack_skip(&rooms->reader, &raw) < 0) {
-            rooms->count = 0; /* take_rooms has looked */
+            rooms->count = 0; /* adapter_take_rooms has looked */
             return 0;
         }
         if (text_of(&value, scratch, room) &&

@@ -36,6 +36,8 @@ struct rc_adapter_broadcast {
 
 /* Views of a message; they live as long as it does. */
 int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_span message);
+/* The same of a packet and its options that stand elsewhere; the uid stays empty. */
+int rc_adapter_parts_read(struct rc_adapter_broadcast *broadcast, struct rc_span packet, struct rc_span options);
 
 /* Takes the next room. 1; 0 at the end; a room that no client of ours can be in (too long, control characters, no text) is passed over. A
  * number is its text, written to `scratch`. */

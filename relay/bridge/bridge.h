@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/records/call.h"
 #include "common/records/envelope.h"
 #include "common/base/span.h"
 #include "relay/bridge/wire.h"
@@ -26,6 +27,8 @@ struct rc_bridge_host {
     bool (*wanted)(void *context, struct rc_span name);
     /* True when all workers have told what they want. */
     bool (*known)(void *context);
+    /* A call for the target's worker, or all: rc_router_call. */
+    bool (*call)(void *context, const struct rc_envelope_view *view, struct rc_call_asked *asked);
     /* A message for a user found no connection here. */
     void (*undelivered)(void *context, struct rc_span user);
     void *context; /* borrowed */

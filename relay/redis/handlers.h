@@ -67,12 +67,15 @@ struct rc_redis_channel_ops {
     void *context;    /* borrowed */
     const char *head; /* borrowed: precedes every name in Redis, "ws:channel:" */
 };
+#define RC_REDIS_FOREIGN_HEADS 2u
+
 /* Channels of another format that come and go with those above. */
 struct rc_redis_foreign_ops {
-    /* A message of a wanted channel: its name without prefix, which begins with `head`. */
+    /* A message of a wanted channel: its name without prefix. */
     void (*message)(void *context, struct rc_span name, struct rc_span message);
     void *context;    /* borrowed */
-    const char *head; /* borrowed: what all their names begin with, and no other channel's */
+    /* Borrowed: what their names begin with, and no other channel's. */
+    const char *heads[RC_REDIS_FOREIGN_HEADS];
 };
 enum rc_redis_want {
     RC_REDIS_WANT_CONFIRMED, /* Redis has the subscription already */

@@ -552,8 +552,13 @@ static bool pubsub_awaited(const struct rc_redis_pubsub_entry *entry, uint16_t n
 
 static bool pubsub_is_foreign(const struct rc_redis_pubsub *pubsub, struct rc_span channel)
 {
-    return pubsub->foreign_head_bytes > 0 &&
-           rc_span_starts_with(channel, rc_span_of(pubsub->foreign_head, pubsub->foreign_head_bytes));
+    const struct rc_span name = pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes);
+    for (uint32_t i = 0; pubsub->ops.foreign.message != NULL && i < RC_REDIS_FOREIGN_HEADS; i++) {
+        if (rc_span_starts_with(name, rc_span_text(pubsub->ops.foreign.heads[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What an entry for this channel would be found by; an empty name: it can be none. */
@@ -733,9 +738,6 @@ void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_red
 void rc_redis_pubsub_set_foreign(struct rc_redis_pubsub *pubsub, const struct rc_redis_foreign_ops *ops)
 {
     pubsub->ops.foreign = *ops;
-    const int bytes = snprintf(pubsub->foreign_head, sizeof(pubsub->foreign_head), "%s%s", pubsub->prefix, ops->head);
-    RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(pubsub->foreign_head));
-    pubsub->foreign_head_bytes = (uint32_t)bytes;
 }
 
 void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)

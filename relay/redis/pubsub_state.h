@@ -42,7 +42,7 @@ struct rc_redis_pubsub_node {
 
 struct rc_redis_pubsub_ops {
     struct rc_redis_channel_ops channel;
-    struct rc_redis_foreign_ops foreign; /* head NULL: there are none */
+    struct rc_redis_foreign_ops foreign; /* message NULL: there are none */
     /* The node on which a channel (its Redis name) is subscribed; RC_REDIS_NODE_NONE = none is known now. */
     uint16_t (*node_of)(void *context, struct rc_span redis_name);
     void *context; /* borrowed: of node_of */
@@ -53,8 +53,6 @@ struct rc_redis_pubsub {
     struct rc_redis_pubsub_ops ops;
     char head[RC_REDIS_NAME_MAX]; /* prefix and ops.channel.head */
     uint32_t head_bytes;
-    char foreign_head[RC_REDIS_NAME_MAX]; /* prefix and ops.foreign.head */
-    uint32_t foreign_head_bytes;          /* 0: there are none */
     const char *prefix;                   /* borrowed */
     uint32_t prefix_bytes;
     bool sharded;

@@ -95,6 +95,24 @@ static void rig_terminated(void *context, uint32_t socket)
     rc_hub_answers_release(&rig->hub, socket);
 }
 
+static void rig_given(void *context, uint32_t socket, int fd)
+{
+    struct hub_rig *rig = context;
+    if (rig->given != NULL) {
+        rig->given(rig->context, socket, fd);
+    } else {
+        rc_io_terminate(&rig->io, socket);
+    }
+}
+
+static void rig_placed(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct hub_rig *rig = context;
+    if (rig->placed != NULL) {
+        rig->placed(rig->context, place, socket);
+    }
+}
+
 static void rig_end(void *context, uint32_t client)
 {
     struct hub_rig *rig = context;
@@ -152,10 +170,9 @@ static void rig_round(void *context)
 
 /* --- life --- */
 
-void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+/* What other processes would have made: the control's segments, and a configuration. */
+static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options)
 {
-    struct rc_err err = {0};
-    *rig = (struct hub_rig){.slots = options->slots};
     rig->shared = calloc(1, sizeof(*rig->shared));
     RC_ASSERT(rig->shared != NULL);
     rig->control = &rig->shared->control;
@@ -176,11 +193,19 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
         rig->config->limits.worker_log_bytes = options->worker_log_bytes;
     }
     rig->config->namespaces[0].slow_consumer = options->slow_consumer;
+    struct rc_err err = {0};
     rig_must(rc_config_finish(rig->config, &err), &err);
     rig->control->boot_ms = rc_clock_ms();
     rig->control->boot_nonce = 77;
     rig->control->worker_count = 1;
     strcpy(rig->control->instance_id, "rig");
+}
+
+void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    struct rc_err err = {0};
+    *rig = (struct hub_rig){.slots = options->slots};
+    rig_share(rig, options);
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
@@ -210,10 +235,13 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .writable = rig_writable,
                                                .short_send = rig_short_send,
                                                .timer = rig_index,
+                                               .given = rig_given,
+                                               .placed = rig_placed,
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
-    struct rc_spawn_args args = {.bell_fd = rig->bell_fd, .life_fd = rig->life_fd};
+    struct rc_spawn_args args = {
+        .bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;

@@ -49,14 +49,17 @@ struct hub_rig {
     uint64_t sequence;          /* of the last message */
     uint32_t flushed;           /* calls of the handler */
     uint32_t rounds;
-    uint32_t joined;  /* calls of the handler */
+    uint32_t joined; /* calls of the handler */
     uint32_t ready;
     uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
     uint64_t time_ns; /* origin time of what is published; 0 = not told */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t client, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);
-    void *context; /* borrowed: of the two */
+    /* Of sockets that leave and come; NULL = whoever leaves ends, whoever comes is read. */
+    void (*given)(void *context, uint32_t socket, int fd);
+    void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
+    void *context; /* borrowed: of all four */
 };
 
 struct hub_rig_options {
@@ -67,6 +70,7 @@ struct hub_rig_options {
     uint32_t receive_buffers;  /* 0 = 64 */
     enum rc_slow_policy slow_consumer;
     int listen_fd; /* borrowed: connections are accepted from it, in state HTTP; 0 = none */
+    int inbox_fd;  /* borrowed: connections are taken out of it; 0 = none */
 };
 
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };

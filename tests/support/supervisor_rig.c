@@ -18,8 +18,10 @@
 void supervisor_rig_write(const struct supervisor_rig *rig, const char *config)
 {
     FILE *file = fopen(rig->config_path, "we");
-    RC_ASSERT(file != NULL && fputs(config, file) >= 0);
-    RC_ASSERT(fclose(file) == 0);
+    RC_ASSERT(file != NULL);
+    const bool written = fputs(config, file) >= 0;
+    const bool closed = fclose(file) == 0;
+    RC_ASSERT(written && closed);
 }
 
 void supervisor_rig_open(struct supervisor_rig *rig, const char *config)

@@ -50,9 +50,18 @@ static size_t query_value(const struct rc_exchange *exchange, const char *name, 
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchange, bool upgrade,
-                          struct rc_engine_query *query)
+/* A session that is not here: its connection goes to the worker that has it. False: it is nobody's. */
+static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *exchange,
+                              const struct rc_engine_query *query)
 {
+    return query->known && rc_sid_is_of(&query->sid, polling->engines->instance) &&
+           rc_handover_begin(exchange, query->sid.client.worker) == 0;
+}
+
+bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
+                      struct rc_engine_query *query)
+{
+    struct rc_engines *engines = polling->engines;
     const struct rc_config_socketio *settings = &engines->clients->config->socketio;
     char transport[QUERY_VALUE_MAX + 1];
     char sid[QUERY_VALUE_MAX + 1];
@@ -69,7 +78,9 @@ bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchan
     if (query->has_sid) {
         query->session = rc_engine_find(engines, rc_span_of(sid, sid_bytes), &query->sid, &query->known);
         if (query->session == 0) {
-            polling_refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
+            if (!polling_hand_over(polling, exchange, query)) {
+                polling_refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
+            }
             return false;
         }
         if (upgrade != query->websocket || !revision_4) {
@@ -505,11 +516,12 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
 static void polling_asked(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     struct rc_clients *clients = context;
-    struct rc_engines *engines = clients->engine.context;
+    struct rc_polling *polling = clients->polling_context;
+    struct rc_engines *engines = polling->engines;
     struct rc_engine_query query;
     char path[RC_ROUTE_PATH_BYTES_MAX];
     (void)route;
-    if (!rc_engine_query_read(engines, exchange, false, &query)) {
+    if (!rc_polling_query(polling, exchange, false, &query)) {
         return;
     }
     if (!query.has_sid) {
@@ -528,11 +540,12 @@ static void polling_asked(void *context, struct rc_exchange *exchange, const str
     }
 }
 
-void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines)
+void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers)
 {
     static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
-    *polling = (struct rc_polling){.engines = engines};
+    *polling = (struct rc_polling){.engines = engines, .handovers = handovers};
     engines->clients->polling = &route;
+    engines->clients->polling_context = polling;
     rc_engines_set_polls(
         engines, &(struct rc_poll_ops){
                      .context = polling, .answer = poll_answer, .ended = polls_ended, .resumed = polls_resumed});

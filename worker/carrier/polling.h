@@ -8,14 +8,16 @@
 #ifndef RC_WORKER_CARRIER_POLLING_H
 #define RC_WORKER_CARRIER_POLLING_H
 
+#include "worker/carrier/handover.h"
 #include "worker/engine/engine.h"
 
 struct rc_polling {
-    struct rc_engines *engines; /* borrowed */
+    struct rc_engines *engines;     /* borrowed */
+    struct rc_handovers *handovers; /* borrowed */
 };
 
 /* Wires itself to the sessions and to the routes of their clients. */
-void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines);
+void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers);
 
 /* What a request asks for by its query, after what engine.io verifies of every request. */
 struct rc_engine_query {
@@ -25,8 +27,9 @@ struct rc_engine_query {
     struct rc_sid sid; /* of a sid that is one */
     bool known;        /* it is one */
 };
-/* False: the request was answered. `upgrade`: it wants to become a WebSocket. */
-bool rc_engine_query_read(struct rc_engines *engines, struct rc_exchange *exchange, bool upgrade,
-                          struct rc_engine_query *query);
+/* False: the request was answered, or its connection goes to the worker that has the session. `upgrade`: it wants to become a
+ * WebSocket. */
+bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
+                      struct rc_engine_query *query);
 
 #endif

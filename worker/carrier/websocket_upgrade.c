@@ -78,7 +78,7 @@ static bool judge_session(const struct rc_websockets *websockets, struct rc_exch
     if (!out->engine) {
         return true;
     }
-    if (!rc_engine_query_read(websockets->clients->engine.context, exchange, true, &query)) {
+    if (!rc_polling_query(websockets->clients->polling_context, exchange, true, &query)) {
         return false;
     }
     out->session = query.session;

@@ -59,6 +59,22 @@ struct rc_engine_ops {
     void (*ended)(void *context, uint32_t client);
 };
 
+/* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
+struct rc_passage_ops {
+    void *context; /* borrowed */
+    /* LEAVING: what was not handled is parked, or all answers have left; its deadline has come. */
+    void (*leaves)(void *context, uint32_t socket);
+    void (*late)(void *context, uint32_t socket);
+    /* PIPED: bytes came; of its output some has left while the other end waited for that (RC_SOCKET_WAITS_REPLIES), or all; its end of
+     * file or an error came. */
+    void (*received)(void *context, uint32_t socket, const uint8_t *bytes, uint32_t count);
+    void (*drained)(void *context, uint32_t socket);
+    void (*answered)(void *context, uint32_t socket);
+    void (*ended)(void *context, uint32_t socket, int error);
+    /* With RC_SOCKET_PIPE: it terminates. */
+    void (*terminated)(void *context, uint32_t socket);
+};
+
 struct rc_clients {
     const struct rc_control *control; /* borrowed */
     const struct rc_config *config;   /* borrowed: the one in force */
@@ -87,7 +103,9 @@ struct rc_clients {
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
+    struct rc_passage_ops passage;
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
+    void *polling_context;          /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -159,6 +177,11 @@ bool rc_socket_waits(const struct rc_clients *clients, const struct rc_socket *s
 /* What is to be sent or kept found no memory: the client, or the socket without one, ends. */
 void rc_client_failed_memory(struct rc_clients *clients, uint32_t client);
 void rc_socket_failed_memory(struct rc_clients *clients, uint32_t socket);
+/* 503 in place of everything else, and its end. */
+void rc_socket_refuse(struct rc_clients *clients, uint32_t socket, const char *why);
+/* Notes what its listener tells of it. Are there more connections than there may be (counts the refusal)? */
+void rc_socket_came_in(struct rc_clients *clients, uint32_t socket);
+bool rc_socket_too_many(struct rc_clients *clients, uint32_t socket);
 /* The first request has come, or none will. */
 void rc_socket_handshake_over(struct rc_clients *clients, uint32_t socket);
 /* Are new clients to be refused (503)? Counts the refusal. */

@@ -13,6 +13,12 @@ static int down_direct(void *context, const struct rc_envelope_view *view)
     return rc_hub_direct(clients->hub, view);
 }
 
+static int down_select(void *context, const struct rc_envelope_view *view)
+{
+    const struct rc_clients *clients = context;
+    return rc_hub_select(clients->hub, view);
+}
+
 static int down_gap(void *context, const struct rc_envelope_view *view)
 {
     const struct rc_clients *clients = context;
@@ -67,6 +73,7 @@ struct rc_uplink_handlers rc_clients_uplink_handlers(struct rc_clients *clients)
     return (struct rc_uplink_handlers){.context = clients,
                                        .message = down_message,
                                        .direct = down_direct,
+                                       .select = down_select,
                                        .gap = down_gap,
                                        .acknowledged = down_acknowledged,
                                        .answered = down_answered};

@@ -118,6 +118,10 @@ void rc_socket_timer(void *context, uint32_t index)
     if (socket->state == RC_SOCKET_HTTP && rc_exchanges_expired(&clients->exchanges, index)) {
         return;
     }
+    if (socket->state == RC_SOCKET_LEAVING) {
+        clients->passage.late(clients->passage.context, index);
+        return;
+    }
     if (socket->state == RC_SOCKET_HTTP) {
         rc_metric_add(clients->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
         rc_named_log_socket("handshake_timeout", clients->truth, index, "no complete request", "");

@@ -76,15 +76,17 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
         count = input->parked_bytes;
     }
     const uint32_t used = rc_socket_requests(clients, index, bytes, count);
-    if (socket->state == RC_SOCKET_HTTP) {
+    if (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LEAVING) {
         if (parked) {
             rc_socket_unpark(clients, index, used);
         } else if (used < count && rc_socket_park(clients, index, bytes + used, count - used) < 0) {
             rc_socket_failed_memory(clients, index);
             return;
         }
-        if (socket->exchange != 0 && socket->input != 0 &&
-            rc_truth_input(clients->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
+        if (socket->state == RC_SOCKET_LEAVING) {
+            clients->passage.leaves(clients->passage.context, index);
+        } else if (socket->exchange != 0 && socket->input != 0 &&
+                   rc_truth_input(clients->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(clients->metrics, RC_METRIC_READ_PAUSES, 1);
             rc_io_pause(clients->io, index);
         }
@@ -108,7 +110,9 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_HTTP) {
         input_http(clients, index, bytes, count);
-    } else if (rc_socket_waits(clients, socket)) {
+    } else if (socket->state == RC_SOCKET_PIPED) {
+        clients->passage.received(clients->passage.context, index, bytes, count);
+    } else if (socket->state == RC_SOCKET_LEAVING || rc_socket_waits(clients, socket)) {
         if (rc_socket_park(clients, index, bytes, count) < 0) {
             rc_socket_failed_memory(clients, index);
         }
@@ -125,9 +129,14 @@ void rc_socket_resume(void *context, uint32_t index)
     if (socket->state == RC_SOCKET_HTTP) {
         rc_exchanges_room(&clients->exchanges, index);
         input_http(clients, index, NULL, 0);
-        if (socket->state == RC_SOCKET_HTTP && socket->exchange == 0 && !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
+        /* Not behind a request that waits for its answer; one whose body is being read wants more. */
+        if (socket->state == RC_SOCKET_HTTP && !rc_exchanges_waits(&clients->exchanges, index) &&
+            !(socket->flags & RC_SOCKET_WAITS_REPLIES)) {
             rc_io_resume(clients->io, index);
         }
+        return;
+    }
+    if (socket->state == RC_SOCKET_LEAVING || socket->state == RC_SOCKET_PIPED) {
         return;
     }
     if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->waiting_opcode != 0) {
@@ -159,6 +168,10 @@ void rc_socket_replies_drained(void *context, uint32_t index)
 {
     struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
+    if (socket->state == RC_SOCKET_PIPED) {
+        clients->passage.drained(clients->passage.context, index);
+        return;
+    }
     if ((socket->flags & RC_SOCKET_WAITS_REPLIES) &&
         rc_hub_unsent_on(clients->hub, index) <= clients->config->limits.max_reply_bytes / 2) {
         socket->flags &= (uint16_t)~RC_SOCKET_WAITS_REPLIES;

@@ -209,7 +209,7 @@ bool rc_socket_is_open(const struct rc_clients *clients, const struct rc_socket 
 
 /* --- beginning --- */
 
-/* 503 before anything was read; false when not even that is possible. */
+/* 503 in place of everything else; false when not even that is possible. */
 static bool socket_refuse(struct rc_clients *clients, uint32_t index, const char *why)
 {
     char text[1024];
@@ -220,6 +220,13 @@ static bool socket_refuse(struct rc_clients *clients, uint32_t index, const char
     }
     rc_socket_linger(clients, index);
     return true;
+}
+
+void rc_socket_refuse(struct rc_clients *clients, uint32_t index, const char *why)
+{
+    if (!socket_refuse(clients, index, why)) {
+        rc_io_terminate(clients->io, index);
+    }
 }
 
 void rc_socket_handshake_over(struct rc_clients *clients, uint32_t index)
@@ -247,18 +254,33 @@ bool rc_socket_sheds(struct rc_clients *clients, uint32_t index)
     return true;
 }
 
+void rc_socket_came_in(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const struct rc_listener *from = &clients->control->listeners[socket->listener];
+    socket->flags |= (uint16_t)((from->loopback ? RC_SOCKET_LOOPBACK : 0u) | (from->unix_socket ? RC_SOCKET_UNIX : 0u) |
+                                (from->kind == RC_LISTENER_ADMIN ? RC_SOCKET_ADMIN : 0u));
+}
+
+bool rc_socket_too_many(struct rc_clients *clients, uint32_t index)
+{
+    if (clients->io->open_count <= clients->io->slots_max || (clients->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
+        return false;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_FULL, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "worker_full",
+                   "connections=%u remedy=\"raise server.max_connections or the descriptor limit, or add workers\"",
+                   clients->io->open_count);
+    return true;
+}
+
 bool rc_socket_accepted(void *context, uint32_t index, uint32_t listener)
 {
     struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const struct rc_listener *from = &clients->control->listeners[listener];
-    socket->flags |= (uint16_t)((from->loopback ? RC_SOCKET_LOOPBACK : 0u) | (from->unix_socket ? RC_SOCKET_UNIX : 0u) |
-                                (from->kind == RC_LISTENER_ADMIN ? RC_SOCKET_ADMIN : 0u));
-    if (clients->io->open_count > clients->io->slots_max && from->kind != RC_LISTENER_ADMIN) {
-        rc_metric_add(clients->metrics, RC_METRIC_REFUSED_FULL, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "worker_full",
-                       "connections=%u remedy=\"raise server.max_connections or the descriptor limit, or add workers\"",
-                       clients->io->open_count);
+    rc_socket_came_in(clients, index);
+    if (rc_socket_too_many(clients, index)) {
         return socket_refuse(clients, index, "this server is full: try again");
     }
     if (from->kind != RC_LISTENER_ADMIN && !rc_address_limit_accept(&clients->addresses, socket_now_ms(clients))) {
@@ -516,6 +538,10 @@ void rc_socket_answered(void *context, uint32_t index)
     const struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_LINGER) {
         socket_lingers(clients, index);
+    } else if (socket->state == RC_SOCKET_LEAVING) {
+        clients->passage.leaves(clients->passage.context, index);
+    } else if (socket->state == RC_SOCKET_PIPED) {
+        clients->passage.answered(clients->passage.context, index);
     } else if (socket->state == RC_SOCKET_HTTP && (socket->flags & RC_SOCKET_PEER_ENDED) && socket->exchange == 0) {
         rc_io_terminate(clients->io, index);
     }
@@ -532,10 +558,16 @@ void rc_socket_ended(void *context, uint32_t index, int error)
     const struct rc_socket *socket = &clients->truth->sockets[index];
     if (error < 0) {
         rc_metric_add(clients->metrics, RC_METRIC_RESETS, 1);
+    } else if (socket->state == RC_SOCKET_LEAVING) {
+        return; /* whoever gets it finds out, too */
     } else if ((socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER) &&
                (socket_has_output(clients, socket) ||
                 (socket->client == 0 && rc_exchanges_waits(&clients->exchanges, index)))) {
         return; /* half closed by a client that still wants its answer: rc_client_flushed ends it */
+    }
+    if (socket->state == RC_SOCKET_PIPED) {
+        clients->passage.ended(clients->passage.context, index, error);
+        return;
     }
     rc_io_terminate(clients->io, index);
 }
@@ -547,6 +579,9 @@ void rc_socket_terminated(void *context, uint32_t index)
     rc_socket_handshake_over(clients, index);
     rc_uplink_leave(clients->uplink, index);
     rc_socket_input_release(clients, index);
+    if (socket->flags & RC_SOCKET_PIPE) {
+        clients->passage.terminated(clients->passage.context, index);
+    }
     if (socket->client != 0) {
         rc_socket_history_release(clients, index);
         client_lost(clients, socket->client);

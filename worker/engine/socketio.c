@@ -168,22 +168,49 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
     return rc_rules_connect(engines, client, nsp, operation->data, done);
 }
 
+static bool channel_is_of(const struct rc_engines *engines, uint32_t channel, struct rc_span nsp)
+{
+    const struct rc_hub *hub = engines->clients->hub;
+    struct rc_span its;
+    struct rc_span room;
+    (void)rc_channel_split(rc_hub_name(hub, rc_truth_channel(hub->truth, channel)), &its, &room);
+    return rc_span_equal(its, nsp);
+}
+
+/* What of its rooms still waits for the relay would come after it has left. */
+static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc_span nsp)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes;
+    uint32_t next;
+    for (uint32_t i = clients->hub->waiting[index]; i != 0; i = next) {
+        const struct rc_pending *pending = rc_truth_pending(clients->truth, i);
+        next = pending->next_of_client;
+        if (channel_is_of(engines, pending->channel, nsp) &&
+            rc_hub_wait_cancel(clients->hub, index, pending->channel, id, &id_bytes)) {
+            next = clients->hub->waiting[index]; /* it takes the oldest of the channel's */
+        }
+    }
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
+        rc_hub_touch(clients->hub, index);
+        rc_client_joined(clients, index);
+    }
+}
+
 /* The socket of a namespace is no more; the session stays. */
-static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
-    rc_rules_disconnect(engines, client, nsp, "client namespace disconnect");
+    rc_rules_disconnect(engines, client, nsp, reason);
     uint32_t next;
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
-        struct rc_span its;
-        struct rc_span room;
         next = subscription->next;
-        (void)rc_channel_split(
-            rc_hub_name(clients->hub, rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel)),
-            &its, &room);
-        if (rc_span_equal(its, nsp)) {
+        if (channel_is_of(engines, rc_truth_group(truth, subscription->group)->channel, nsp)) {
             rc_hub_unsubscribe(clients->hub, client, i);
         }
     }
@@ -192,22 +219,7 @@ static void leave_namespace(struct rc_engines *engines, uint32_t client, struct 
     }
     rc_engine_auth_forget(engines, client, nsp);
     remove_namespace(engines, client, nsp);
-}
-
-/* "41". What of its rooms still waits for the relay would come after it: it waits for that. */
-static enum rc_engine_result run_leave(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    struct rc_client *its = rc_truth_client(engines->clients->truth, client);
-    if (!has_joined(engines, client, nsp)) {
-        rc_engine_broken(engines, client, "it leaves a namespace that it has not joined");
-        return RC_ENGINE_DONE;
-    }
-    if (its->pending_count > 0) {
-        its->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
-        return RC_ENGINE_LATER;
-    }
-    leave_namespace(engines, client, nsp);
-    return RC_ENGINE_DONE;
+    cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
 }
 
 /* Calls `what` for each joined namespace, "/" first. */
@@ -231,6 +243,15 @@ static void tell_disconnected(struct rc_engines *engines, uint32_t client, struc
     if (rc_truth_client(engines->clients->truth, client)->state == RC_CLIENT_OPEN) {
         socketio_reply(engines, client,
                        &(struct rc_event){.type = RC_EVENT_DISCONNECTED, .channel = everybody_in(nsp)});
+    }
+}
+
+void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    tell_disconnected(engines, client, nsp);
+    if (rc_engine_lives(engines, client, random)) { /* else it ended for want of memory, and told its rows */
+        leave_namespace(engines, client, nsp, "server namespace disconnect");
     }
 }
 
@@ -316,21 +337,25 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         rc_engine_broken(engines, client, "a packet for a namespace that it has not joined");
         return RC_ENGINE_DONE;
     }
+    const struct rc_span args =
+        operation->data_kind == RC_DATA_ARGS ? operation->data : whole_args(engines, operation->data, with);
+    if (args.count == 0) {
+        rc_client_failed_memory(engines->clients, client);
+        return RC_ENGINE_DONE;
+    }
+    struct rc_args_view its;
+    const int rc = rc_args_read(args, &its);
+    RC_ASSERT(rc == 0); /* we wrote it */
+    if (its.attachment_count > engines->clients->config->socketio.max_attachments) {
+        rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
+        return RC_ENGINE_DONE;
+    }
+    if (its.attachment_count > 0 && rc_sio_placeholders_check(its.json, its.attachment_count) < 0) {
+        rc_engine_broken(engines, client, "a placeholder without its attachment");
+        return RC_ENGINE_DONE;
+    }
     if (operation->type == RC_OPERATION_ACK) {
         return RC_ENGINE_DONE; /* nobody has asked */
-    }
-    struct rc_span args = operation->data;
-    if (operation->data_kind != RC_DATA_ARGS) {
-        const uint32_t count = with == NULL ? 0 : with->wanted;
-        if (count > 0 && rc_sio_placeholders_check(operation->data, count) < 0) {
-            rc_engine_broken(engines, client, "a placeholder without its attachment");
-            return RC_ENGINE_DONE;
-        }
-        args = whole_args(engines, operation->data, with);
-        if (args.count == 0) {
-            rc_client_failed_memory(engines->clients, client);
-            return RC_ENGINE_DONE;
-        }
     }
     return rc_rules_event(engines, client, operation, args, done);
 }
@@ -406,8 +431,17 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     struct rc_reader reader;
     struct rc_operation operation;
     struct rc_operation_error error;
-    rc_reader_begin(&reader, rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding), kind,
-                    rc_span_of(bytes, count), &clients->scratch, NULL);
+    const struct rc_codec *codec = rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding);
+    rc_reader_begin(&reader, codec, kind, rc_span_of(bytes, count), &clients->scratch, NULL);
+    if (codec->room_bytes_max != NULL) {
+        const size_t room_bytes = codec->room_bytes_max(count);
+        uint8_t *room = scratch_of(engines, room_bytes);
+        if (room == NULL) {
+            rc_client_failed_memory(clients, client);
+            return RC_ENGINE_DONE;
+        }
+        rc_reader_give_room(&reader, room, room_bytes);
+    }
     if (rc_reader_next(&reader, &operation, &error) != 1) {
         rc_engine_broken(engines, client, error.message);
         return RC_ENGINE_DONE;
@@ -424,7 +458,12 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     case RC_OPERATION_CONNECT:
         return run_connect(engines, client, &operation, done);
     case RC_OPERATION_LEAVE:
-        return run_leave(engines, client, operation.nsp);
+        if (has_joined(engines, client, operation.nsp)) {
+            leave_namespace(engines, client, operation.nsp, "client namespace disconnect");
+        } else {
+            rc_engine_broken(engines, client, "it leaves a namespace that it has not joined");
+        }
+        return RC_ENGINE_DONE;
     case RC_OPERATION_EVENT:
     case RC_OPERATION_ACK:
         return run_event(engines, client, &operation, with, done);

@@ -185,6 +185,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
         .head = exchange->head,
         .allow = answer->allow,
         .retry_after_s = answer->retry_after_s,
+        .cacheable = answer->cacheable,
         .date = rc_http_date_at(&exchanges->date, (int64_t)time(NULL)),
         .headers = headers,
     };
@@ -223,6 +224,14 @@ bool rc_exchange_upgraded(struct rc_exchange *exchange)
     const bool later = exchange->exchanges->feeding != exchange->connection + 1;
     end_exchange(exchange, 101);
     return later;
+}
+
+void rc_exchange_put_back(struct rc_exchange *exchange)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    RC_ASSERT(exchange->state == RC_EXCHANGE_RUNNING && exchange->request != NULL);
+    exchanges->put_back = true;
+    end_exchange(exchange, 0);
 }
 
 /* --- bodies ---------------------------------------------------------------------------------------------------------- */
@@ -416,8 +425,12 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
             exchange_begin(exchanges, connection, NULL, (uint16_t)-rc, why);
             return count;
         }
-        used += (uint32_t)rc;
         exchange_begin(exchanges, connection, &request, 0, NULL);
+        if (exchanges->put_back) {
+            exchanges->put_back = false;
+            return used;
+        }
+        used += (uint32_t)rc;
     }
     return used;
 }

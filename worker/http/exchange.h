@@ -12,6 +12,7 @@
  *                         ▼                   │
  *   (none) ◀── rc_exchange_answer, whenever ──┘     keep-alive: the next request; else the connection lingers
  *   (none) ◀── rc_exchange_upgraded                 it speaks something else now
+ *   (none) ◀── rc_exchange_put_back                 somebody else is to see this request
  *   (none) ◀── rc_exchanges_gone                    the client went away: user.ended with status 0
  *
  * READING and WAITING have a deadline (rc_exchanges_expired). Those two are bounded in number (kept_max, counted when full)
@@ -109,8 +110,9 @@ struct rc_exchanges {
     uint32_t feeding; /* connection + 1 whose owner goes on by itself; 0 = none */
     uint32_t *later;  /* owned, kept_max + 1: connections that were answered while another one was fed */
     uint32_t later_count;
-    uint64_t bytes; /* of bodies, and what else was charged */
-    bool draining;  /* no connection is kept after its answer */
+    bool put_back;    /* the request that has just begun counts as not consumed */
+    uint64_t bytes;   /* of bodies, and what else was charged */
+    bool draining;    /* no connection is kept after its answer */
     struct rc_http_date date;
 };
 
@@ -124,6 +126,7 @@ struct rc_exchange_answer {
     const char *headers; /* further lines, each ending in CRLF */
     const char *allow;
     uint32_t retry_after_s;
+    bool cacheable; /* `headers` say how */
 };
 
 /* -ENOMEM. At most `kept_max` read or wait. */
@@ -164,6 +167,9 @@ void rc_exchange_error(struct rc_exchange *exchange, struct rc_exchange_answer a
 /* Gone without an answer of ours: the caller writes the 101 and takes the connection over. True: later than in the call that began it,
  * so that the caller has to go on with what is parked behind it. */
 bool rc_exchange_upgraded(struct rc_exchange *exchange);
+/* Gone without an answer: its request, head and all, counts as not consumed, nor does what is behind it. In the call that began it, before
+ * anything was done with it; the caller sees to it that the connection speaks no more (ops.speaks). */
+void rc_exchange_put_back(struct rc_exchange *exchange);
 
 /* Memory of a request beside its body, within the same budget. -ENOMEM, counted. */
 int rc_exchanges_charge(struct rc_exchanges *exchanges, uint64_t bytes);

@@ -151,8 +151,8 @@ static void put_header(struct writer *writer, const char *name, const char *valu
 size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_response *response)
 {
     struct writer writer = {.buffer = buffer, .capacity = capacity};
-    /* RFC 9110 6.4.1, 8.6: these have no body and no length. */
-    bool bodyless = response->status < 200 || response->status == 204;
+    /* RFC 9110 6.4.1, 8.6: these have no body, and no length (a 304's would be that of the 200). */
+    bool bodyless = response->status < 200 || response->status == 204 || response->status == 304;
 
     respond_put(&writer, "HTTP/1.1 ");
     put_number(&writer, response->status);

@@ -26,7 +26,7 @@ struct rc_http_response {
     const char *content_type;
     const void
         *body; /* appended to the head; NULL with body_bytes set writes the head alone, and the caller sends the body */
-    size_t body_bytes;      /* becomes Content-Length (left out for 1xx and 204) */
+    size_t body_bytes;      /* becomes Content-Length (left out for 1xx, 204 and 304) */
     bool keep_alive;        /* Connection: keep-alive or close */
     bool head;              /* the request was HEAD: as without, but no body */
     bool cacheable;         /* leave out Cache-Control: no-store */

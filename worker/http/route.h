@@ -14,7 +14,7 @@
 #include "common/config/config.h"
 #include "worker/http/exchange.h"
 
-#define RC_ROUTE_SETS_MAX 4u
+#define RC_ROUTE_SETS_MAX 6u
 #define RC_ROUTE_PATH_BYTES_MAX 256u /* of a request's path once decoded, its NUL included */
 
 /* One resource. Static. */

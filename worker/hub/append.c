@@ -555,7 +555,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     const struct rc_event event = {
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
-        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
+        .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
@@ -615,65 +615,106 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
 static struct rc_client *append_direct_target(const struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_client_ref *target = &view->head.target;
-    const struct rc_truth *truth = hub->truth;
+    const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
     struct rc_span nsp;
     struct rc_span room;
     if (target->worker != hub->worker) {
         return NULL;
     }
-    if (!rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room)) {
-        return rc_truth_named(truth, target->slot, target->random);
+    if (!rc_channel_split(channel, &nsp, &room)) {
+        return rc_truth_named(hub->truth, target->slot, target->random);
     }
-    struct rc_client *client =
-        target->slot > 0 && target->slot < truth->clients.high ? rc_truth_client(truth, target->slot) : NULL;
-    return client != NULL && client->random != 0 && rc_truth_sid_token(truth, target->slot, nsp) == target->random
-               ? client
-               : NULL;
+    return rc_hub_socket_named(hub, target, nsp) ? rc_truth_client(hub->truth, target->slot) : NULL;
 }
 
-int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
+bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp)
+{
+    const struct rc_truth *truth = hub->truth;
+    return socket->worker == hub->worker && socket->slot > 0 && socket->slot < truth->clients.high &&
+           rc_truth_client(truth, socket->slot)->random != 0 &&
+           rc_truth_sid_token(truth, socket->slot, nsp) == socket->random;
+}
+
+void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event *event)
 {
     struct rc_truth *truth = hub->truth;
-    const struct rc_client_ref *target = &view->head.target;
-    struct rc_client *client = append_direct_target(hub, view);
-    if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
-        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        return 0;
-    }
-    char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = {
-        .type = RC_EVENT_DIRECT,
-        .data_kind = append_kind(view),
-        .unnamed = rc_span_text(hub->config->socketio.message_event.text),
-        .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
-        .id = rc_span_of(view->request_id, view->head.request_id_bytes),
-        .data = rc_span_of(view->data, view->head.data_bytes),
-        .event = rc_span_of(view->event, view->head.event_bytes),
-        .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
-    };
+    struct rc_client *client = rc_truth_client(truth, index);
     if (client->direct_log == 0) {
         client->direct_log = rc_pool_alloc(&truth->logs);
     }
     struct rc_channel_log *log = client->direct_log == 0 ? NULL : rc_truth_log(truth, client->direct_log);
-    const size_t bytes_max = rc_event_unit_bytes_max(client->encoding, &event);
+    const size_t bytes_max = rc_event_unit_bytes_max(client->encoding, event);
     if (log == NULL || !append_direct_room(hub, log, bytes_max)) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        rc_named_log_client("slow_consumer_disconnected", truth, target->slot, "behind in its direct messages",
+        rc_named_log_client("slow_consumer_disconnected", truth, index, "behind in its direct messages",
                             " behind_bytes=%llu", (unsigned long long)(log == NULL ? 0 : log->head - log->base));
-        rc_hub_cut_off(hub, target->slot);
-        return 0;
+        rc_hub_cut_off(hub, index);
+        return;
     }
     const size_t bytes =
-        rc_event_unit_write(client->encoding, NULL, &event, bytes_max, rc_channel_log_tail(log, &truth->heap));
+        rc_event_unit_write(client->encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
         log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
         log->target = log->head;
     }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
     log->served = log->head;
+    rc_hub_touch(hub, index);
+}
+
+/* What a record with a message says; `from` has room for a client id. */
+static struct rc_event append_event(const struct rc_hub *hub, enum rc_event_type type,
+                                    const struct rc_envelope_view *view, char from[RC_CLIENT_ID_MAX])
+{
+    return (struct rc_event){
+        .type = type,
+        .data_kind = append_kind(view),
+        .unnamed = hub->unnamed,
+        .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
+        .data = rc_span_of(view->data, view->head.data_bytes),
+        .event = rc_span_of(view->event, view->head.event_bytes),
+        .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
+    };
+}
+
+int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    const struct rc_client *client = append_direct_target(hub, view);
+    char from[RC_CLIENT_ID_MAX];
+    if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        return 0;
+    }
+    struct rc_event event = append_event(hub, RC_EVENT_DIRECT, view, from);
+    if (view->head.channel_bytes > 0 && !(view->head.flags & (RC_ENVELOPE_ANSWER | RC_ENVELOPE_API))) {
+        event.id = rc_span_of(view->request_id, view->head.request_id_bytes); /* an acknowledgement is wanted */
+    }
+    rc_hub_append_own(hub, view->head.target.slot, &event);
     append_note_time(&hub->times, view->head.time_ns);
-    rc_hub_touch(hub, target->slot);
+    return 0;
+}
+
+int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    char from[RC_CLIENT_ID_MAX];
+    struct rc_event event = append_event(hub, RC_EVENT_MESSAGE, view, from);
+    const uint32_t count = rc_hub_select_clients(hub, view);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_selected *selected = &hub->selected.items[i];
+        const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
+        if (client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
+            rc_codec_says(client->encoding, RC_EVENT_MESSAGE)) {
+            if (selected->channel != 0) {
+                event.channel = rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
+            }
+            rc_hub_append_own(hub, selected->client, &event);
+        }
+    }
+    if (count == 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    }
+    append_note_time(&hub->times, view->head.time_ns);
     return 0;
 }

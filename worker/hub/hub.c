@@ -40,6 +40,8 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -EINVAL, "compression.level or compression.memory_level is out of range");
     }
     hub->compressor.threshold_bytes = config->compression.threshold_bytes;
+    rc_sid_instance(hub->instance, control->instance_id);
+    hub->unnamed = rc_span_text(config->socketio.message_event.text);
     if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0 ||
         rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
@@ -90,6 +92,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
     free(hub->ready.items);
+    free(hub->selected.items);
     free(hub->ending.items);
     free(hub->owing_groups.items);
     free(hub->conflate_keys);
@@ -100,6 +103,7 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
 {
     hub->config = config;
     hub->compressor.threshold_bytes = config->compression.threshold_bytes;
+    hub->unnamed = rc_span_text(config->socketio.message_event.text);
     hub_find_critical(hub);
     uint32_t cursor = 0;
     uint32_t index;

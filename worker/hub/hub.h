@@ -21,6 +21,7 @@
 
 #include "common/config/config.h"
 #include "common/records/envelope.h"
+#include "common/records/sid.h"
 #include "common/base/hashmap.h"
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
@@ -53,6 +54,17 @@ struct rc_members {
 struct rc_throttle_queue {
     uint32_t first; /* 0 = empty */
     uint32_t last;
+};
+
+/* A client that a message is for, and by which of its channels; 0 = by none. */
+struct rc_selected {
+    uint32_t client;
+    uint32_t channel;
+};
+struct rc_selected_list {
+    struct rc_selected *items; /* owned */
+    uint32_t count;
+    uint32_t capacity;
 };
 
 struct rc_hub_handlers {
@@ -138,6 +150,9 @@ struct rc_hub {
     const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
+    struct rc_span unnamed;             /* socketio.message_event */
+    char instance[RC_SID_INSTANCE_BYTES];
+    struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
@@ -258,6 +273,8 @@ void rc_hub_owe_gap(struct rc_hub *hub, uint32_t channel);
 void rc_hub_tell_gaps(struct rc_hub *hub);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
+/* A sequenced message for the members of several rooms, once each (common/records/select.h). 0. */
+int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view);
 
 /* --- hold.c --- */
 

@@ -56,6 +56,18 @@ bool rc_hub_silent(const struct rc_hub *hub, const struct rc_client *client);
 /* Gives back what has left of a client's output. True: nothing is left of it, and it is gone. */
 bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client);
 
+/* --- append.c --- */
+
+/* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
+void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
+/* Has a client of this worker a socket of that id (random: its token) in the namespace? */
+bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
+
+/* --- select.c --- */
+
+/* Whom an RC_DOWN_SELECT is for, into hub->selected; how many. */
+uint32_t rc_hub_select_clients(struct rc_hub *hub, const struct rc_envelope_view *view);
+
 /* --- subscription.c --- */
 
 /* The channel's group of that encoding, made if there is none; 0: no memory. */

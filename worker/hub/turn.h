@@ -23,7 +23,7 @@ static inline bool rc_turn_mute(const struct rc_client *client)
 
 static inline bool rc_turn_socket_lives(const struct rc_socket *socket)
 {
-    return socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LINGER;
+    return socket->state >= RC_SOCKET_HTTP && socket->state <= RC_SOCKET_LINGER;
 }
 
 /* Nothing is sent until it is writable; since when, the write timeout wants to know. */

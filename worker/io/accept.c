@@ -21,7 +21,8 @@
  */
 static void accept_arm_entries(struct rc_io *io, uint32_t listener)
 {
-    const uint32_t room = io->truth->socket_count - io->open_count;
+    const uint32_t taken = io->open_count + io->places_used;
+    const uint32_t room = taken < io->truth->socket_count ? io->truth->socket_count - taken : 0;
     for (uint32_t i = 0; i < RC_IO_ACCEPTS_MAX && room > 0; i++) {
         struct rc_io_accept *accept = &io->accepts[listener * RC_IO_ACCEPTS_MAX + i];
         if (accept->armed) {
@@ -271,8 +272,8 @@ void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int res
         rc_io_terminate(io, index);
         return;
     }
-    if (result < 0) {
-        return; /* a Unix socket, or the peer is gone already */
+    if (result >= 0) { /* else a Unix socket, or the peer is gone already */
+        accept_set_peer(io->truth, index, name);
     }
-    accept_set_peer(io->truth, index, name);
+    rc_io_give_step(io, index);
 }

@@ -1,5 +1,8 @@
 /*
- * conn: the life of a socket: being read, being waited for, and its end (terminate, join, close). How it begins: accept.c.
+ * conn: the life of a socket: being read, being waited for, and its end (terminate, join, close), or how it leaves for another process
+ * whole. How it begins: accept.c, place.c.
+ *
+ *   rc_io_give ─▶ nothing in flight ─▶ a descriptor of this process ─▶ handlers.given: rc_io_left, or it stays (rc_io_keep)
  */
 #include "worker/io/io.h"
 
@@ -7,6 +10,8 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -16,6 +21,7 @@
 #define CONN_TALKING_DS 10u
 /* ...and goes back when it was silent for so long. */
 #define CONN_QUIET_DS 50u
+#define CONN_RETRY_NS 50000000 /* between two looks for room where a poll cannot wait for it */
 
 static void conn_arm_receive(struct rc_io *io, uint32_t index, bool multishot)
 {
@@ -61,6 +67,12 @@ static void conn_read(struct rc_io *io, uint32_t index, bool more)
     case RC_IO_TALKING:
         conn_arm_receive(io, index, true);
         return;
+    case RC_IO_GIVING:
+        rc_io_give_step(io, index);
+        return;
+    case RC_IO_GIVEN:
+    case RC_IO_LEFT:
+        return;
     }
 }
 
@@ -93,6 +105,13 @@ static void conn_cancel(struct rc_io *io, uint32_t index, uint8_t wanted)
             return;
         }
     }
+}
+
+/* Cancels what can be of what is in flight, all of it. False: nothing is. */
+static bool conn_join(struct rc_io *io, uint32_t index)
+{
+    conn_cancel(io, index, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
+    return io->truth->sockets[index].inflight != 0;
 }
 
 void rc_io_pause(struct rc_io *io, uint32_t index)
@@ -188,6 +207,7 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
         if (socket->state == RC_SOCKET_TERMINATING) {
             rc_io_terminate(io, index);
         }
+        rc_io_give_step(io, index);
         return;
     }
     if (result == -ENOBUFS) {
@@ -207,12 +227,24 @@ void rc_io_on_poll(struct rc_io *io, uint32_t index, int result)
         rc_io_terminate(io, index);
         return;
     }
-    if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) ||
+    if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_GIVING ||
         !conn_readable_state(&io->truth->sockets[index])) {
         rc_io_read(io, index);
+        rc_io_give_step(io, index);
         return;
     }
     conn_arm_receive(io, index, socket->mode == RC_IO_TALKING);
+}
+
+/* Looks whether there is room after a while, in place of a poll. */
+static void conn_retry_pollout(struct rc_io *io, uint32_t index)
+{
+    static const struct __kernel_timespec again = {.tv_nsec = CONN_RETRY_NS};
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_timeout(sqe, (struct __kernel_timespec *)(uintptr_t)&again, 0, 0);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_POLLOUT, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_POLLOUT;
+    io->truth->sockets[index].cancelled &= (uint8_t)~RC_INFLIGHT_POLLOUT;
 }
 
 void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
@@ -222,11 +254,18 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
         rc_io_terminate(io, index);
         return;
     }
+    if (result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP))) {
+        /* The kernel ends any poll of a socket whose peer has shut its writing end (POLLRDHUP is always waited for): there may be
+         * no room for as long as the peer likes, and every poll would say so at once. */
+        conn_retry_pollout(io, index);
+        return;
+    }
     if (rc_io_busy(io, index)) {
         rc_io_tls_writable(io, index);
     } else if (result != -ECANCELED) {
         io->handlers.writable(io->handlers.context, index);
     }
+    rc_io_give_step(io, index);
 }
 
 void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
@@ -245,6 +284,7 @@ void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
         conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     }
     rc_io_read(io, index);
+    rc_io_give_step(io, index);
 }
 
 void rc_io_quiet_check(struct rc_io *io, uint32_t index)
@@ -273,8 +313,7 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         io->handlers.terminated(io->handlers.context, index);
         rc_io_tls_shutdown(io, index);
     }
-    conn_cancel(io, index, RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT);
-    if (socket->inflight != 0) {
+    if (conn_join(io, index)) {
         return; /* join: each completion comes back here */
     }
     socket->state = RC_SOCKET_CLOSED;
@@ -291,14 +330,98 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
     socket->inflight = 0;
     socket->state = RC_SOCKET_FREE;
     rc_io_tls_freed(io, index);
+    if (io->kept_fds != NULL && io->kept_fds[index] >= 0) {
+        close(io->kept_fds[index]);
+        io->kept_fds[index] = -1;
+    }
     RC_ASSERT(io->open_count > 0);
     io->open_count--;
-    rc_metric_add(io->metrics, RC_METRIC_CLOSED, 1);
+    rc_metric_add(io->metrics, socket->mode == RC_IO_LEFT ? RC_METRIC_HANDED_OUT : RC_METRIC_CLOSED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     if (io->steer != NULL) {
         /* The steering program counted the connection when it chose this worker. */
         uint64_t load = __atomic_load_n(&io->steer->load, __ATOMIC_RELAXED);
         while (load > 0 && !__atomic_compare_exchange_n(&io->steer->load, &load, load - 1, true, __ATOMIC_RELAXED,
                                                         __ATOMIC_RELAXED)) {}
+    }
+}
+
+/* --- leaving --- */
+
+bool rc_io_can_give(const struct rc_io *io, uint32_t index)
+{
+    return !rc_io_is_tls(io, index) && (io->kept_fds == NULL || io->kept_fds[index] >= 0);
+}
+
+void rc_io_give(struct rc_io *io, uint32_t index)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    RC_ASSERT(rc_io_can_give(io, index));
+    socket->mode = RC_IO_GIVING;
+    socket->flags &= (uint16_t)~RC_SOCKET_PAUSED;
+    rc_io_give_step(io, index);
+}
+
+void rc_io_give_step(struct rc_io *io, uint32_t index)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    if (socket->mode != RC_IO_GIVING || socket->state == RC_SOCKET_TERMINATING || socket->state == RC_SOCKET_CLOSED ||
+        conn_join(io, index)) {
+        return; /* each completion comes back here */
+    }
+    if (io->kept_fds != NULL) {
+        socket->mode = RC_IO_GIVEN;
+        io->handlers.given(io->handlers.context, index, io->kept_fds[index]);
+        return;
+    }
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_fixed_fd_install(sqe, (int)index, 0);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_INSTALL, index));
+    socket->inflight |= RC_INFLIGHT_COMMAND;
+}
+
+void rc_io_on_install(struct rc_io *io, uint32_t index, int result)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->inflight &= (uint8_t)~RC_INFLIGHT_COMMAND;
+    if (socket->state == RC_SOCKET_TERMINATING) {
+        rc_io_terminate(io, index);
+    } else {
+        socket->mode = RC_IO_GIVEN;
+        io->handlers.given(io->handlers.context, index, result);
+    }
+    if (result >= 0) {
+        close(result); /* the message has its own reference */
+    }
+}
+
+void rc_io_left(struct rc_io *io, uint32_t index)
+{
+    io->truth->sockets[index].mode = RC_IO_LEFT;
+    rc_io_terminate(io, index);
+}
+
+void rc_io_keep(struct rc_io *io, uint32_t index)
+{
+    io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
+    rc_io_resume(io, index);
+}
+
+void rc_io_shut(struct rc_io *io, uint32_t index)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    RC_ASSERT(!(io->truth->sockets[index].inflight & RC_INFLIGHT_COMMAND));
+    io_uring_prep_shutdown(sqe, (int)index, SHUT_WR);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    /* Joined: it is carried out by a kernel thread, which looks the slot up only then. */
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_SHUTDOWN, index));
+    io->truth->sockets[index].inflight |= RC_INFLIGHT_COMMAND;
+}
+
+void rc_io_on_shutdown(struct rc_io *io, uint32_t index)
+{
+    io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_COMMAND;
+    if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
+        rc_io_terminate(io, index);
     }
 }

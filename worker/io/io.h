@@ -19,6 +19,7 @@
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
+#include "worker/io/handover.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 
@@ -37,6 +38,8 @@
 #define RC_IO_STAGING_BYTES 4096u    /* several pieces up to this are copied together: cheaper than a vector */
 #define RC_IO_PEERNAMES_MAX 4096u    /* asked for and not answered yet */
 #define RC_IO_ACCEPTS_MAX 64u        /* accepts in flight for a listener where each brings one connection */
+#define RC_IO_PLACES_MAX 128u        /* sockets on their way into the direct table */
+#define RC_IO_INBOX_MAX 64u          /* connections of other workers that a pass takes: 3 us each */
 #define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
 
 /* How a connection is read. QUIET costs 255 bytes of kernel memory, TALKING 760 but one request per many messages. */
@@ -45,6 +48,9 @@ enum rc_io_mode {
     RC_IO_TLS_HANDSHAKE, /* before it; nothing can be sent yet */
     RC_IO_QUIET,
     RC_IO_TALKING,
+    RC_IO_GIVING, /* not any more: it leaves as soon as nothing is in flight */
+    RC_IO_GIVEN,  /* nothing is in flight; handlers.given was told */
+    RC_IO_LEFT,   /* another process has it */
 };
 
 /* Each is set exactly while a request of that kind is in flight for the connection. */
@@ -55,7 +61,8 @@ enum rc_io_inflight {
     RC_INFLIGHT_CANCEL = 1u << 3,
     RC_INFLIGHT_CLOSE = 1u << 4,
     RC_INFLIGHT_PEERNAME = 1u << 5,
-    RC_INFLIGHT_TLS = 1u << 6, /* a record is leaving */
+    RC_INFLIGHT_TLS = 1u << 6,     /* a record is leaving */
+    RC_INFLIGHT_COMMAND = 1u << 7, /* a descriptor is being made of it, or its writing end is shut */
 };
 
 /* What a piece of a send is, so that a short send can be put right. */
@@ -95,6 +102,16 @@ struct rc_io_accept {
     bool armed;
 };
 
+/* A socket on its way into the direct table. */
+struct rc_io_place {
+    int fd;                  /* owned: -1 = free */
+    int slot;                /* the kernel takes the descriptor here, and leaves the slot */
+    uint64_t token;          /* of rc_io_place, or RC_IO_PLACE_ARRIVED */
+    struct rc_handover from; /* whose it is */
+    uint8_t *bytes;          /* owned: `from.bytes` that were received before; NULL when there are none */
+};
+#define RC_IO_PLACE_ARRIVED UINT64_MAX /* another worker's, out of the inbox */
+
 struct rc_io_handlers {
     void *context; /* borrowed */
     /* A new connection came through control->listeners[listener]; false refuses it (closed at once). */
@@ -113,6 +130,11 @@ struct rc_io_handlers {
     void (*timer)(void *context, uint32_t socket);
     /* A peer speaks plain HTTP on a TLS listener; the connection is a plain one now, to tell it so. */
     void (*plain_on_tls)(void *context, uint32_t socket);
+    /* rc_io_give: nothing of the socket is in flight any more, `fd` is it, too, for the time of the call; negative: there is no such
+     * descriptor to be had now. It is to be terminated, kept (rc_io_keep), or given once more later. */
+    void (*given)(void *context, uint32_t socket, int fd);
+    /* The place's socket has begun; RC_SOCKET_NONE: there was no room for it, and it is closed. It is read when this returns. */
+    void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
     /* The socket terminates: give back everything that it owns. Nothing is called for it afterwards. */
     void (*terminated)(void *context, uint32_t socket);
     void (*doorbell)(void *context);
@@ -155,6 +177,17 @@ struct rc_io {
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
+
+    int inbox_fd; /* -1 = none */
+    uint32_t worker_count;
+    struct rc_io_place *places; /* owned, RC_IO_PLACES_MAX */
+    uint32_t places_used;
+    uint32_t places_next;   /* where the search for a free one begins */
+    uint8_t *inbox_message; /* owned: the one being taken out */
+    bool inbox_left;        /* there may be more */
+    /* Owned: before Linux 6.8 no descriptor can be made of a direct one, so that those of sockets that were placed stay open beside them,
+     * by socket, -1 = none. NULL where it can. */
+    int *kept_fds;
 
     struct rc_tls *tls;             /* owned; NULL when no listener has TLS */
     struct rc_io_tls **tls_sockets; /* owned: per socket, NULL for plain ones; NULL when no listener has TLS */
@@ -222,6 +255,22 @@ void rc_io_set_timer(struct rc_io *io, uint32_t socket, uint32_t deadline_ds);
 void rc_io_opened(struct rc_io *io, uint32_t socket);
 /* Called now and then (timer): a connection that talked and fell silent goes back to the cheaper way of being read. */
 void rc_io_quiet_check(struct rc_io *io, uint32_t socket);
+/* Can the socket leave for another process? Not one whose TLS state is here, and before Linux 6.8 only one that came so. */
+bool rc_io_can_give(const struct rc_io *io, uint32_t socket);
+/* Stops reading (what is received until then still comes up) and makes a descriptor of it: handlers.given, maybe in this call. */
+void rc_io_give(struct rc_io *io, uint32_t socket);
+/* Another process has it: its end here is not the connection's. */
+void rc_io_left(struct rc_io *io, uint32_t socket);
+/* It stays after all: it is read as an HTTP connection again. */
+void rc_io_keep(struct rc_io *io, uint32_t socket);
+/* Puts a stream socket into the direct table: handlers.placed. 0, and `fd` is io's; -EAGAIN: too many are on their way. */
+int rc_io_place(struct rc_io *io, int fd, const struct rc_handover *from, uint64_t token);
+static inline bool rc_io_can_place(const struct rc_io *io)
+{
+    return io->places_used < RC_IO_PLACES_MAX;
+}
+/* Shuts the writing end, once: the peer reads an end of file behind what was sent. */
+void rc_io_shut(struct rc_io *io, uint32_t socket);
 /* Begins the end: terminate -> join -> close. */
 void rc_io_terminate(struct rc_io *io, uint32_t socket);
 

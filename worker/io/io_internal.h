@@ -19,6 +19,10 @@ enum rc_io_op {
     RC_OP_PEERNAME, /* generation: entry of io->peernames */
     RC_OP_TLS_SEND,
     RC_OP_SEND, /* index: packet of the running batch */
+    RC_OP_INBOX,
+    RC_OP_INSTALL,
+    RC_OP_SHUTDOWN,
+    RC_OP_PLACE, /* index: entry of io->places */
     RC_OP_IGNORE,
 };
 
@@ -55,6 +59,21 @@ void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
+
+/* Of a socket that is GIVING: goes on if nothing is in flight any more. Of any other: nothing. */
+void rc_io_give_step(struct rc_io *io, uint32_t socket);
+void rc_io_on_install(struct rc_io *io, uint32_t socket, int result);
+void rc_io_on_shutdown(struct rc_io *io, uint32_t socket);
+
+/* --- place.c --- */
+
+/* -ENOMEM. `fd_install`: a descriptor can be made of a direct one. */
+int rc_io_places_open(struct rc_io *io, const struct rc_spawn_args *args, const struct rc_control *control,
+                      bool fd_install);
+void rc_io_places_close(struct rc_io *io);
+void rc_io_on_place(struct rc_io *io, uint32_t entry, int result);
+/* Takes connections out of the inbox, RC_IO_INBOX_MAX at most. */
+void rc_io_inbox(struct rc_io *io);
 
 /* --- tls_socket.c --- */
 

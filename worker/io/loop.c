@@ -135,7 +135,8 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
-    if (loop_open_peernames(io, options->control, &features) < 0) {
+    if (loop_open_peernames(io, options->control, &features) < 0 ||
+        rc_io_places_open(io, args, options->control, features.fd_install) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the addresses of new connections");
     }
     const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
@@ -170,6 +171,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     }
     loop_arm_fd(io, io->bell_fd, RC_OP_BELL);
     loop_arm_fd(io, io->life_fd, RC_OP_LIFE);
+    if (io->inbox_fd >= 0) {
+        loop_arm_fd(io, io->inbox_fd, RC_OP_INBOX);
+    }
     for (uint32_t i = 0; i < io->listener_count; i++) {
         rc_io_arm_accept(io, i);
     }
@@ -184,6 +188,7 @@ void rc_io_close(struct rc_io *io)
 {
     rc_uring_close(&io->ring);
     rc_io_tls_close(io);
+    rc_io_places_close(io);
     rc_wheel_close(&io->wheel);
     free(io->pieces);
     free(io->vectors);
@@ -203,6 +208,8 @@ static void loop_on_fd(struct rc_io *io, const struct io_uring_cqe *cqe, int fd,
     }
     if (op == RC_OP_LIFE) {
         io->handlers.parent_gone(io->handlers.context);
+    } else if (op == RC_OP_INBOX) {
+        io->inbox_left = true;
     } else {
         io->handlers.doorbell(io->handlers.context);
     }
@@ -227,6 +234,12 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     case RC_OP_PEERNAME:
         rc_io_on_peername(io, index, generation, cqe->res);
         return;
+    case RC_OP_INBOX:
+        loop_on_fd(io, cqe, io->inbox_fd, op);
+        return;
+    case RC_OP_PLACE:
+        rc_io_on_place(io, index, cqe->res);
+        return;
     case RC_OP_SEND: /* handled before everything else in rc_io_flush */
     case RC_OP_IGNORE:
         return;
@@ -236,6 +249,8 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     case RC_OP_CANCEL:
     case RC_OP_CLOSE:
     case RC_OP_TLS_SEND:
+    case RC_OP_INSTALL:
+    case RC_OP_SHUTDOWN:
         break;
     }
     /* Join waits for every completion, so none can come for an earlier use of the index. */
@@ -259,6 +274,12 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
             rc_io_terminate(io, index); /* it may have waited for this alone */
         }
+        return;
+    case RC_OP_INSTALL:
+        rc_io_on_install(io, index, cqe->res);
+        return;
+    case RC_OP_SHUTDOWN:
+        rc_io_on_shutdown(io, index);
         return;
     default:
         rc_io_on_close(io, index, cqe->res);
@@ -303,6 +324,9 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     const uint64_t end_ns = io->now_ns + RC_IO_COLLECT_NS;
     io->input_left = false;
     uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
+    if (RC_UNLIKELY(io->inbox_left)) {
+        rc_io_inbox(io);
+    }
     /* A wake returns about 20 completions although thousands may be ready (measured): when it did, ask for many at once. And it
      * returns with the first buffer of what a socket has: messages that were sent together go on together, since their sends to
      * subscribers are what costs. Apart they stay apart: 32 in flight went out as 22 and 10 for ever. */
@@ -407,8 +431,8 @@ void rc_io_timers(struct rc_io *io)
 
 uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
 {
-    if (io->wheel.now_ds < io->now_ds) {
-        return 0; /* more timers are due than one pass takes */
+    if (io->wheel.now_ds < io->now_ds || (io->inbox_left && io->places_used < RC_IO_PLACES_MAX)) {
+        return 0; /* more timers are due than one pass takes, or more connections wait in the inbox */
     }
     uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
     if (io->accept_retry_ds != 0) {

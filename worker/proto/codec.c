@@ -49,6 +49,7 @@ void rc_reader_begin(struct rc_reader *reader, const struct rc_codec *codec, enu
     reader->scratch_used = 0;
     reader->endpoint = endpoint;
     reader->at = 0;
+    rc_reader_give_room(reader, NULL, 0);
 }
 
 void rc_codec_websocket_ping(struct rc_unit *unit)

@@ -34,6 +34,8 @@ struct rc_reader {
     const struct rc_config_endpoint *endpoint; /* borrowed: the [[endpoint]] it came through; NULL = server.path */
     struct rc_json_cursor elements;            /* JSON batch: the array */
     size_t at;                                 /* binary batch: offset of the next operation's length */
+    uint8_t *room;                             /* borrowed: for data that has to be converted; NULL = there is none */
+    size_t room_bytes;
 };
 
 struct rc_codec {
@@ -48,6 +50,9 @@ struct rc_codec {
      * filled in and is to be answered; go on calling, the operations after it are independent. The spans of either live until
      * the next call. A message that is broken as a whole gives one error and no operation: nothing of it is ever half done. */
     int (*decode)(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
+    /* Upper bound of what converting the data of a message of so many bytes takes: rc_reader_give_room before decoding. NULL = the
+     * data of an operation is always a span of its message. */
+    size_t (*room_bytes_max)(size_t message_bytes);
 
     /* Upper bound of an event's payload in bytes, and how many parts it has. */
     size_t (*event_bytes_max)(const struct rc_event *event, uint32_t *parts);
@@ -99,6 +104,12 @@ enum rc_codec_id rc_codec_chosen(const char *subprotocol, enum rc_codec_id other
 void rc_reader_begin(struct rc_reader *reader, const struct rc_codec *codec, enum rc_part_kind kind,
                      struct rc_span frame, struct rc_operation_scratch *scratch,
                      const struct rc_config_endpoint *endpoint);
+/* Lends a reader room for converted data, which is there until the next message is read. */
+static inline void rc_reader_give_room(struct rc_reader *reader, uint8_t *room, size_t bytes)
+{
+    reader->room = room;
+    reader->room_bytes = bytes;
+}
 static inline int rc_reader_next(struct rc_reader *reader, struct rc_operation *operation,
                                  struct rc_operation_error *error)
 {

@@ -24,8 +24,6 @@ enum packet_type {
     PACKET_BINARY_ACK = '6',
 };
 
-#define ID_DIGITS_MAX 16u /* 2^53 - 1 */
-
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
 static bool is_digit(uint8_t character)
@@ -107,7 +105,7 @@ static int read_payload(uint8_t type, struct rc_span json, struct rc_reader *rea
     }
 }
 
-static int packet_broken(struct rc_operation_error *error, const char *why)
+int rc_sio_broken(struct rc_operation_error *error, const char *why)
 {
     error->id = (struct rc_span){0};
     return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s", why);
@@ -124,12 +122,12 @@ static int socketio_decode(struct rc_reader *reader, struct rc_operation *operat
     rc_operation_reset(operation);
     const uint8_t type = at < end ? *at++ : 0;
     if (type < PACKET_CONNECT || type > PACKET_BINARY_ACK || type == PACKET_CONNECT_ERROR) {
-        return packet_broken(error, "no Socket.IO packet of a client");
+        return rc_sio_broken(error, "no Socket.IO packet of a client");
     }
     if (type >= PACKET_BINARY_EVENT) {
         at = read_attachments(at, end, &operation->attachment_count);
         if (at == NULL) {
-            return packet_broken(error, "a binary packet without its number of attachments");
+            return rc_sio_broken(error, "a binary packet without its number of attachments");
         }
     }
     operation->nsp = RC_SPAN("/");
@@ -144,65 +142,156 @@ static int socketio_decode(struct rc_reader *reader, struct rc_operation *operat
         at++;
     }
     operation->id = rc_span_of(id, (size_t)(at - id));
-    if (operation->id.count > ID_DIGITS_MAX || operation->nsp.count > RC_CHANNEL_BYTES_MAX) {
-        return packet_broken(error, "an id or a namespace that is too long");
+    if (operation->id.count > RC_SIO_ID_DIGITS_MAX || operation->nsp.count > RC_SIO_NSP_MAX) {
+        return rc_sio_broken(error, "an id or a namespace that is too long");
     }
     if (read_payload(type, rc_span_of(at, (size_t)(end - at)), reader, operation) < 0) {
-        return packet_broken(error, "an invalid payload");
+        return rc_sio_broken(error, "an invalid payload");
     }
     return 1;
 }
 
 /* --- placeholders ---------------------------------------------------------------------------------------------------- */
 
-/* The number of {"_placeholder":true,"num":n}; -1: the object is none. */
-static int64_t placeholder_number(struct rc_span object)
+void rc_sio_placeholders_begin(struct rc_sio_placeholders *walk, struct rc_span json)
 {
-    struct rc_json_cursor cursor;
-    struct rc_json_value name;
+    walk->at = json.bytes;
+    walk->end = json.bytes + json.count;
+    walk->depth = 0;
+}
+
+static void skip_space(struct rc_sio_placeholders *walk)
+{
+    while (walk->at < walk->end && (*walk->at == ' ' || *walk->at == '\t' || *walk->at == '\n' || *walk->at == '\r')) {
+        walk->at++;
+    }
+}
+
+/* Takes the string that begins here; false: it does not end. */
+static bool take_string(struct rc_sio_placeholders *walk, struct rc_json_value *value)
+{
+    const uint8_t *begin = walk->at++;
+    value->type = RC_JSON_STRING;
+    value->escaped = false;
+    while (walk->at < walk->end && *walk->at != '"') {
+        value->escaped |= *walk->at == '\\';
+        walk->at += *walk->at == '\\' && walk->end - walk->at > 1 ? 2 : 1;
+    }
+    if (walk->at == walk->end) {
+        return false;
+    }
+    walk->at++;
+    value->raw = rc_span_of(begin, (size_t)(walk->at - begin));
+    return true;
+}
+
+/* Takes what begins here, a number or a literal, or the head of a container: all that a placeholder's members can be. */
+static void take_token(struct rc_sio_placeholders *walk, struct rc_json_value *value)
+{
+    static const char behind[] = ",]}[{: \t\n\r\"";
+    const uint8_t *begin = walk->at;
+    while (walk->at < walk->end && memchr(behind, *walk->at, sizeof(behind) - 1) == NULL) {
+        walk->at++;
+    }
+    value->raw = rc_span_of(begin, (size_t)(walk->at - begin));
+    value->escaped = false;
+    value->type = value->raw.count == 0               ? RC_JSON_NONE
+                  : *begin == 't'                     ? RC_JSON_TRUE
+                  : is_digit(*begin) || *begin == '-' ? RC_JSON_NUMBER
+                                                      : RC_JSON_NULL;
+}
+
+/* A member's name was taken: takes its ':', and of the two members that mean something the value, if it is a scalar. */
+static void take_member(struct rc_sio_placeholders *walk, struct rc_sio_level *level, const struct rc_json_value *name)
+{
+    const bool is_mark = rc_json_string_is(name, RC_SPAN("_placeholder"));
+    const bool is_number = rc_json_string_is(name, RC_SPAN("num"));
+    struct rc_json_value value = {.type = RC_JSON_NONE};
+    uint64_t number;
+    walk->at++;
+    if (!is_mark && !is_number) {
+        return;
+    }
+    skip_space(walk);
+    if (walk->at < walk->end && *walk->at != '"') {
+        take_token(walk, &value);
+    }
+    if (is_mark) {
+        level->placeholder = value.type == RC_JSON_TRUE;
+    } else {
+        level->number = value.type == RC_JSON_NUMBER && rc_json_uint64(&value, &number) == 0 && number < UINT32_MAX
+                            ? (uint32_t)number
+                            : UINT32_MAX;
+    }
+}
+
+int rc_sio_placeholder_next(struct rc_sio_placeholders *walk, uint32_t *number)
+{
     struct rc_json_value value;
-    bool is = false;
-    int64_t number = INT64_MAX; /* a placeholder without a number names none */
-    int rc = rc_json_object_begin(&cursor, object, 0);
-    while (rc >= 0 && (rc = rc_json_object_next(&cursor, &name, &value)) == 1) {
-        if (rc_json_string_is(&name, RC_SPAN("_placeholder"))) {
-            is = value.type == RC_JSON_TRUE;
-        } else if (rc_json_string_is(&name, RC_SPAN("num"))) {
-            uint64_t whole;
-            number = value.type == RC_JSON_NUMBER && rc_json_uint64(&value, &whole) == 0 && whole < UINT32_MAX
-                         ? (int64_t)whole
-                         : INT64_MAX;
+    for (; skip_space(walk), walk->at < walk->end;) {
+        struct rc_sio_level *level = walk->depth > 0 ? &walk->levels[walk->depth - 1] : NULL;
+        switch (*walk->at) {
+        case '{':
+        case '[':
+            if (walk->depth == RC_JSON_DEPTH_MAX) {
+                return -EBADMSG;
+            }
+            walk->levels[walk->depth++] = (struct rc_sio_level){.object = *walk->at++ == '{', .number = UINT32_MAX};
+            break;
+        case '}':
+        case ']':
+            if (level == NULL) {
+                return -EBADMSG;
+            }
+            walk->at++;
+            walk->depth--;
+            if (level->placeholder) {
+                *number = level->number;
+                return level->number == UINT32_MAX ? -EBADMSG : 1;
+            }
+            break;
+        case '"':
+            if (!take_string(walk, &value)) {
+                return -EBADMSG;
+            }
+            skip_space(walk);
+            /* In an object a name has a ':' behind it, and a value has none. */
+            if (level != NULL && level->object && walk->at < walk->end && *walk->at == ':') {
+                take_member(walk, level, &value);
+            }
+            break;
+        case ',':
+        case ':':
+            walk->at++;
+            break;
+        default:
+            take_token(walk, &value);
+            break;
         }
     }
-    return is ? number : -1;
+    return walk->depth == 0 ? 0 : -EBADMSG;
 }
 
 int rc_sio_placeholders_check(struct rc_span json, uint32_t count)
 {
-    static const char mark[] = "\"_placeholder\"";
-    const uint8_t *at = json.bytes;
-    const uint8_t *end = json.bytes + json.count;
-    while ((at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1)) != NULL) {
-        /* The innermost object around it, as far as it can be told by braces: one in a string is no mark of ours. */
-        const uint8_t *open = at;
-        while (open > json.bytes && *open != '{') {
-            open--;
+    uint64_t named[RC_ARGS_ATTACHMENTS_MAX / 64] = {0};
+    struct rc_sio_placeholders walk;
+    uint32_t number;
+    int rc;
+    RC_ASSERT(count <= RC_ARGS_ATTACHMENTS_MAX);
+    rc_sio_placeholders_begin(&walk, json);
+    while ((rc = rc_sio_placeholder_next(&walk, &number)) == 1) {
+        if (number >= count || (named[number / 64] >> number % 64 & 1) != 0) {
+            return -EBADMSG;
         }
-        const uint8_t *close = memchr(at, '}', (size_t)(end - at));
-        if (*open == '{' && close != NULL) {
-            const int64_t number = placeholder_number(rc_span_of(open, (size_t)(close - open) + 1));
-            if (number >= 0 && number >= count) {
-                return -EBADMSG;
-            }
-        }
-        at += sizeof(mark) - 1;
+        named[number / 64] |= (uint64_t)1 << number % 64;
     }
-    return 0;
+    return rc;
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
-static uint8_t *put_span(uint8_t *out, struct rc_span text)
+static uint8_t *packet_put(uint8_t *out, struct rc_span text)
 {
     if (text.count > 0) {
         memcpy(out, text.bytes, text.count);
@@ -210,9 +299,37 @@ static uint8_t *put_span(uint8_t *out, struct rc_span text)
     return out + text.count;
 }
 
-static uint8_t *put_json_string(uint8_t *out, struct rc_span text)
+static uint8_t *packet_put_string(uint8_t *out, struct rc_span text)
 {
     return out + rc_json_string_encode(out, RC_JSON_STRING_BYTES_MAX(text.count), text);
+}
+
+struct rc_span rc_sio_nsp_of(const struct rc_event *event)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    switch (event->type) {
+    case RC_EVENT_CONNECTED:
+    case RC_EVENT_CONNECT_ERROR:
+    case RC_EVENT_DISCONNECTED:
+        /* A name that was refused may have a '#' of its own. */
+        return rc_span_of(event->channel.bytes, event->channel.count - (event->channel.count > 0));
+    default:
+        (void)rc_channel_split(event->channel, &nsp, &room);
+        return nsp;
+    }
+}
+
+struct rc_span rc_sio_name_of(const struct rc_event *event)
+{
+    switch (event->type) {
+    case RC_EVENT_GAP:
+        return RC_SPAN("gap");
+    case RC_EVENT_ERROR:
+        return RC_SPAN("error");
+    default:
+        return event->event.count > 0 ? event->event : event->unnamed;
+    }
 }
 
 /* What an event's data is as arguments. */
@@ -226,11 +343,14 @@ struct arguments {
 static struct rc_span between_brackets(struct rc_span array)
 {
     size_t begin = 1;
+    if (array.count < 2) {
+        return (struct rc_span){0};
+    }
     while (begin + 1 < array.count && (array.bytes[begin] == ' ' || array.bytes[begin] == '\t' ||
                                        array.bytes[begin] == '\n' || array.bytes[begin] == '\r')) {
         begin++;
     }
-    return array.count < 2 ? (struct rc_span){0} : rc_span_of(array.bytes + begin, array.count - begin - 1);
+    return rc_span_of(array.bytes + begin, array.count - begin - 1);
 }
 
 static struct arguments arguments_of(const struct rc_event *event)
@@ -255,51 +375,41 @@ static struct arguments arguments_of(const struct rc_event *event)
     return args;
 }
 
-#define PACKET_HEAD_MAX (2 + 5 + RC_CHANNEL_BYTES_MAX + 1 + ID_DIGITS_MAX) /* "45255-/nsp,id" */
-#define PACKET_AROUND_MAX 64u                                              /* brackets, names of members, numbers */
-
-static struct rc_span name_of(const struct rc_event *event)
-{
-    switch (event->type) {
-    case RC_EVENT_GAP:
-        return RC_SPAN("gap");
-    case RC_EVENT_ERROR:
-        return RC_SPAN("error");
-    default:
-        return event->event.count > 0 ? event->event : event->unnamed;
-    }
-}
+#define PACKET_HEAD_MAX (2 + 5 + RC_CHANNEL_BYTES_MAX + 1 + RC_SIO_ID_DIGITS_MAX) /* "45255-/nsp,id" */
+#define PACKET_AROUND_MAX 64u /* brackets, names of members, numbers */
 
 static size_t socketio_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
     const struct arguments args = arguments_of(event);
-    const size_t strings = name_of(event).count + event->channel.count + event->message.count;
+    const size_t strings = rc_sio_name_of(event).count + event->channel.count + event->message.count;
     *parts = 1 + args.attachment_count;
     return PACKET_HEAD_MAX + PACKET_AROUND_MAX + RC_JSON_STRING_BYTES_MAX(strings) + event->channel_json.count +
            args.json.count + event->data.count;
 }
 
-/* "4", the packet's type, and its namespace. */
-static uint8_t *put_head(uint8_t *out, uint8_t type, const struct rc_event *event)
+/* "/" is left out. */
+static uint8_t *put_nsp(uint8_t *out, const struct rc_event *event)
 {
-    struct rc_span nsp;
-    struct rc_span room;
-    *out++ = RC_EIO_MESSAGE;
-    *out++ = type;
-    (void)rc_channel_split(event->channel, &nsp, &room);
+    const struct rc_span nsp = rc_sio_nsp_of(event);
     if (nsp.count > 1) {
-        out = put_span(out, nsp);
+        out = packet_put(out, nsp);
         *out++ = ',';
     }
     return out;
+}
+
+/* "4", the packet's type, and its namespace. */
+static uint8_t *put_head(uint8_t *out, uint8_t type, const struct rc_event *event)
+{
+    *out++ = RC_EIO_MESSAGE;
+    *out++ = type;
+    return put_nsp(out, event);
 }
 
 /* An event or an acknowledgement: head with the number of attachments, id, array. */
 static uint8_t *put_array(uint8_t *out, const struct rc_event *event, const struct arguments *args)
 {
     const bool ack = event->type == RC_EVENT_ACK;
-    struct rc_span nsp;
-    struct rc_span room;
     *out++ = RC_EIO_MESSAGE;
     if (args->attachment_count > 0) {
         *out++ = ack ? PACKET_BINARY_ACK : PACKET_BINARY_EVENT;
@@ -308,21 +418,17 @@ static uint8_t *put_array(uint8_t *out, const struct rc_event *event, const stru
     } else {
         *out++ = ack ? PACKET_ACK : PACKET_EVENT;
     }
-    (void)rc_channel_split(event->channel, &nsp, &room);
-    if (nsp.count > 1) {
-        out = put_span(out, nsp);
-        *out++ = ',';
-    }
-    out = put_span(out, event->id);
+    out = put_nsp(out, event);
+    out = packet_put(out, event->id);
     *out++ = '[';
     if (!ack) {
-        out = put_json_string(out, name_of(event));
+        out = packet_put_string(out, rc_sio_name_of(event));
     }
     if (args->json.count > 0) {
         if (!ack) {
             *out++ = ',';
         }
-        out = put_span(out, args->json);
+        out = packet_put(out, args->json);
     }
     *out++ = ']';
     return out;
@@ -334,12 +440,12 @@ static void put_attachments(struct rc_unit *unit, const struct rc_event *event, 
     size_t offset = 0;
     struct rc_span attachment;
     if (args->binary) {
-        (void)put_span(rc_unit_part(unit, event->data.count), event->data);
+        (void)packet_put(rc_unit_part(unit, event->data.count), event->data);
         rc_unit_part_end(unit, RC_PART_BINARY, event->data.count);
         return;
     }
     while (args->attachment_count > 0 && rc_args_next(&args->view, &index, &offset, &attachment)) {
-        (void)put_span(rc_unit_part(unit, attachment.count), attachment);
+        (void)packet_put(rc_unit_part(unit, attachment.count), attachment);
         rc_unit_part_end(unit, RC_PART_BINARY, attachment.count);
     }
 }
@@ -349,30 +455,30 @@ static uint8_t *put_own(uint8_t *out, const struct rc_event *event)
 {
     switch (event->type) {
     case RC_EVENT_CONNECTED:
-        out = put_span(put_head(out, PACKET_CONNECT, event), RC_SPAN("{\"sid\":\""));
-        return put_span(put_span(out, event->data), RC_SPAN("\"}"));
+        out = packet_put(put_head(out, PACKET_CONNECT, event), RC_SPAN("{\"sid\":\""));
+        return packet_put(packet_put(out, event->data), RC_SPAN("\"}"));
     case RC_EVENT_CONNECT_ERROR:
-        out = put_span(put_head(out, PACKET_CONNECT_ERROR, event), RC_SPAN("{\"message\":"));
-        out = put_json_string(out, event->message);
+        out = packet_put(put_head(out, PACKET_CONNECT_ERROR, event), RC_SPAN("{\"message\":"));
+        out = packet_put_string(out, event->message);
         if (event->data.count > 0) {
-            out = put_span(put_span(out, RC_SPAN(",\"data\":")), event->data);
+            out = packet_put(packet_put(out, RC_SPAN(",\"data\":")), event->data);
         }
-        return put_span(out, RC_SPAN("}"));
+        return packet_put(out, RC_SPAN("}"));
     case RC_EVENT_DISCONNECTED:
         return put_head(out, PACKET_DISCONNECT, event);
     case RC_EVENT_GAP:
-        out = put_span(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"gap\",{"));
+        out = packet_put(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"gap\",{"));
         if (event->channel.count > 0) {
-            out = put_span(out, RC_SPAN("\"channel\":"));
-            out = event->channel_json.count > 0 ? put_span(out, event->channel_json)
-                                                : put_json_string(out, event->channel);
+            out = packet_put(out, RC_SPAN("\"channel\":"));
+            out = event->channel_json.count > 0 ? packet_put(out, event->channel_json)
+                                                : packet_put_string(out, event->channel);
         }
-        return put_span(out, RC_SPAN("}]"));
+        return packet_put(out, RC_SPAN("}]"));
     case RC_EVENT_ERROR:
-        out = put_span(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"error\",{\"code\":"));
+        out = packet_put(put_head(out, PACKET_EVENT, event), RC_SPAN("[\"error\",{\"code\":"));
         out = (uint8_t *)rc_decimal_write((char *)out, (uint64_t)event->code);
-        out = put_json_string(put_span(out, RC_SPAN(",\"message\":")), event->message);
-        return put_span(out, RC_SPAN("}]"));
+        out = packet_put_string(packet_put(out, RC_SPAN(",\"message\":")), event->message);
+        return packet_put(out, RC_SPAN("}]"));
     default:
         return out;
     }
@@ -396,24 +502,6 @@ const struct rc_codec rc_codec_socketio = {
               RC_EVENT_BIT(RC_EVENT_DISCONNECTED) | RC_EVENT_BIT(RC_EVENT_ACK),
     .hears_channels = true,
     .decode = socketio_decode,
-    .event_bytes_max = socketio_bytes_max,
-    .encode = socketio_encode,
-    .heartbeat = rc_eio_heartbeat,
-    .goodbye = rc_eio_goodbye,
-};
-
-/* TEMPORARY until socketio_msgpack.c */
-static int msgpack_decode(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
-{
-    (void)reader;
-    (void)operation;
-    return packet_broken(error, "msgpack");
-}
-const struct rc_codec rc_codec_socketio_msgpack = {
-    .name = "socketio_msgpack",
-    .events = 0,
-    .hears_channels = true,
-    .decode = msgpack_decode,
     .event_bytes_max = socketio_bytes_max,
     .encode = socketio_encode,
     .heartbeat = rc_eio_heartbeat,

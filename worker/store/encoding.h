@@ -33,6 +33,14 @@ enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_COUNT 
 _Static_assert(RC_ENCODING_COUNT <= 64,
                "a set of encodings is a uint64_t: rc_hub.partial_mask, rc_throttle.partial_mask");
 
+struct rc_encoding_row {
+    uint8_t codec;       /* enum rc_codec_id */
+    uint8_t framing;     /* enum rc_framing_id */
+    uint8_t window_bits; /* that messages are compressed with, 0 = not compressed */
+    uint8_t pad;
+};
+extern const struct rc_encoding_row rc_encodings[RC_ENCODING_COUNT];
+
 /* Does its client speak Engine.IO? */
 static inline bool rc_encoding_is_engine(uint8_t encoding)
 {
@@ -41,28 +49,17 @@ static inline bool rc_encoding_is_engine(uint8_t encoding)
 
 static inline enum rc_codec_id rc_encoding_codec(uint8_t encoding)
 {
-    return (enum rc_codec_id)(rc_encoding_is_engine(encoding)
-                                  ? RC_CODEC_ENGINEIO + (encoding - RC_ENCODING_ENGINE_FIRST) / RC_ENCODING_OF_ENGINE
-                                  : encoding / RC_ENCODING_WINDOWS);
-}
-
-/* Which of its codec's encodings it is: the windows, then polling. */
-static inline uint32_t rc_encoding_variant(uint8_t encoding)
-{
-    return rc_encoding_is_engine(encoding) ? (encoding - RC_ENCODING_ENGINE_FIRST) % RC_ENCODING_OF_ENGINE
-                                           : encoding % RC_ENCODING_WINDOWS;
+    return (enum rc_codec_id)rc_encodings[encoding].codec;
 }
 
 static inline enum rc_framing_id rc_encoding_framing(uint8_t encoding)
 {
-    return rc_encoding_variant(encoding) == RC_ENCODING_WINDOWS ? RC_FRAMING_POLLING : RC_FRAMING_WEBSOCKET;
+    return (enum rc_framing_id)rc_encodings[encoding].framing;
 }
 
-/* Bits of the window that messages are compressed with, 0 = not compressed. */
 static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
 {
-    static const uint8_t bits[RC_ENCODING_OF_ENGINE] = {0, 8, 9, 12, 15, 0};
-    return bits[rc_encoding_variant(encoding)];
+    return rc_encodings[encoding].window_bits;
 }
 
 /* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. */

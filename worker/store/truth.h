@@ -39,16 +39,19 @@
  * Life of a socket (terminate, join, close). It knows no channel: what a client is stands in struct rc_client.
  *
  *   FREE ─accept─▶ HTTP ─────attached─────▶ CARRYING ─────────────────┐
- *                   │  └──answered, draining──▶ LINGER ◀─nothing of it─┤ terminate
- *                   │                              │      counts any   │
- *                   │                              │      more         ▼
- *   FREE ◀─close completed─ CLOSED ◀─join: nothing in flight─ TERMINATING
+ *          placed   │  └──answered, draining──▶ LINGER ◀─nothing of it─┤ terminate
+ *                   │                            ▲ │      counts any   │
+ *                   │ another worker's         no│ │      more         ▼
+ *                   └──────────────────▶ LEAVING─┴─┼──── given ──▶ TERMINATING ─join: nothing in flight─▶ CLOSED ─▶ FREE
+ *                                           └─▶ PIPED ──one end ended──▶┘
  */
 enum rc_socket_state {
     RC_SOCKET_FREE,
-    RC_SOCKET_HTTP,     /* carries no client; its output is answers to requests */
+    RC_SOCKET_HTTP,     /* carries no client; its output is answers to requests. From here... */
     RC_SOCKET_CARRYING, /* `client` is attached */
-    RC_SOCKET_LINGER,   /* what still comes is thrown away; ends when its output has left */
+    RC_SOCKET_LEAVING,  /* HTTP, and its next request is another worker's: its answers leave, then it does */
+    RC_SOCKET_PIPED,    /* what it receives is output of the socket `pipe` */
+    RC_SOCKET_LINGER,   /* ...to here it has output. What still comes is thrown away; ends when its output has left */
     RC_SOCKET_TERMINATING,
     RC_SOCKET_CLOSED,
 };
@@ -71,7 +74,10 @@ enum rc_socket_flags {
     RC_SOCKET_WAITS_REPLIES = 1u << 11, /* not read until its replies have drained */
     RC_SOCKET_WAITS_RATE = 1u << 12,    /* not read until resume_ds: it sends too fast */
     RC_SOCKET_TAKEOVER = 1u << 13,      /* the client's compression window goes on from message to message */
+    RC_SOCKET_PIPE = 1u << 14,          /* `pipe` is meaningful */
 };
+
+#define RC_PIPE_NEAR 0x80000000u /* in socket.pipe */
 
 /* Reading is put off for any of these. */
 #define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)
@@ -88,18 +94,22 @@ struct rc_socket {
     uint32_t output;         /* hub: struct rc_output of a socket without a client: answers; 0 = none */
     uint32_t input;          /* client: struct rc_input; 0 = nothing undecoded */
     uint32_t deadline_ds;    /* client: state-dependent deadline in 1/10 s since boot; 0 = none */
-    uint32_t resume_ds;      /* client: with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
-    uint32_t received_ds;    /* io: when the last bytes came, 1/10 s since boot */
-    uint32_t blocked_ds;     /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
     union {                  /* client */
-        uint32_t exchange;   /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
-        uint32_t history;    /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
+        uint32_t resume_ds;  /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
+        uint32_t leaving;    /* LEAVING: the worker it goes to, and 65536 for each time it was tried */
+        uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
+    };
+    uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
+    uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
+    union {                /* client */
+        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
+        uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
     uint16_t flags;         /* enum rc_socket_flags */
     uint16_t port;          /* io: of the peer, host order */
     uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
-    uint8_t state;          /* enum rc_socket_state; HTTP, CARRYING and LINGER are client's, the others io's */
+    uint8_t state;          /* enum rc_socket_state; those from HTTP to LINGER are client's, the others io's */
     uint8_t listener;       /* io: index in control->listeners */
     uint8_t mode;           /* io: enum rc_io_mode */
     uint8_t inflight;       /* io: enum rc_io_inflight */
@@ -129,6 +139,7 @@ enum rc_client_flags {
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
+    RC_CLIENT_SELECTED = 1u << 13,    /* the message that is being looked at is for it */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
     RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */

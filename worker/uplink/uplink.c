@@ -162,6 +162,9 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
             answers = false; /* its caller hears of it from the reply */
         }
         break;
+    case RC_DOWN_SELECT:
+        rc = to->select(to->context, view);
+        break;
     case RC_DOWN_GAP:
         rc = to->gap(to->context, view);
         break;

@@ -25,6 +25,7 @@ struct rc_uplink_handlers {
     int (*message)(void *context, const struct rc_envelope_view *view);
     int (*direct)(void *context, const struct rc_envelope_view *view);
     int (*gap)(void *context, const struct rc_envelope_view *view);
+    int (*select)(void *context, const struct rc_envelope_view *view); /* RC_DOWN_SELECT, likewise */
     /* RC_DOWN_INTEREST. */
     void (*acknowledged)(void *context, const struct rc_envelope_view *view);
     /* RC_DOWN_CALL: another worker's API call is to be carried out here. */

@@ -80,7 +80,7 @@ function brokerConfig(kind, options) {
 
 class RingcastServer {
   async start(kind, options) {
-    this.broker = await startBroker({ workers: Number(process.env.SIO_WORKERS ?? 0) || (options.workers ?? 2), config: { ...brokerConfig(kind, options), ...options.config } });
+    this.broker = await startBroker({ workers: options.workers ?? 2, config: { ...brokerConfig(kind, options), ...options.config } });
     this.path = PATHS[kind];
     this.port = this.broker.port;
     this.host = this.broker.host;

@@ -7,12 +7,20 @@ import { until } from "./util.mjs";
 const DEATHS_MAX = 6; // of one broker's victim: the acceptor gives a child up that crashes ten times within a minute
 
 /* Shared mappings of a process, each segment one, although the kernel may keep it in pieces: { name, from, bytes, writable, mayWrite,
- * dumped }; mayWrite: mprotect could make it writable; dumped: bytes of it that a core dump would hold. */
+ * dumped }; mayWrite: mprotect could make it writable; dumped: bytes of it that a core dump would hold. None of a process that dies
+ * meanwhile. */
 export function sharedMappings(pid) {
   const found = [];
+  let smaps;
+  try {
+    smaps = readFileSync(`/proc/${pid}/smaps`, "latin1");
+  } catch (error) {
+    if (error.code === "ESRCH" || error.code === "ENOENT") return [];
+    throw error;
+  }
   let current = null;
   let piece = 0;
-  for (const line of readFileSync(`/proc/${pid}/smaps`, "latin1").split("\n")) {
+  for (const line of smaps.split("\n")) {
     const match = /^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \d+\s*(.*)$/.exec(line);
     if (match) {
       const name = /^\/memfd:(\S+)/.exec(match[4])?.[1] ?? (/bpf-map/.test(match[4]) ? "steering" : null);

@@ -157,6 +157,19 @@ Test(msgpack_json, what_json_has_not_becomes_what_stringify_makes)
                 "{\"1\":1,\"-1\":2,\"null\":3,\"true\":4,\"0.5\":5}");
 }
 
+Test(msgpack_json, an_older_notepack_s_array_buffer_of_any_size_is_an_attachment)
+{
+    struct text text;
+    const struct rc_span one = BYTES(0xc7, 1, 0, 9);                        /* no undefined, which is 0xd4 */
+    const struct rc_span eight = BYTES(0xc7, 8, 0, 0, 0, 0, 0, 0, 0, 3, 1); /* no date, which is 0xd7 */
+    cr_assert_eq(to_json(&text, one), 0);
+    cr_assert_eq(text.json.attachment_count, 1);
+    cr_assert(rc_span_equal(text.attachments[0], BYTES(9)));
+    cr_assert_eq(to_json(&text, eight), 0);
+    cr_assert_eq(text.json.attachment_count, 1);
+    cr_assert_eq(text.attachments[0].count, 8);
+}
+
 Test(msgpack_json, binary_is_an_attachment)
 {
     struct text text;

@@ -220,7 +220,7 @@ static void foreign_message(void *context, struct rc_span name, struct rc_span b
 /* Their names have the prefix, but no head; the same name with the head is another channel. */
 Test(relay_redis_pubsub, foreign_channels_come_and_go_beside_the_others)
 {
-    const struct rc_redis_foreign_ops ops = {.message = foreign_message, .head = "socket.io#"};
+    const struct rc_redis_foreign_ops ops = {.message = foreign_message, .heads = {"socket.io-request#", "socket.io#"}};
     rc_redis_pubsub_set_foreign(&pubsub, &ops);
     rc_redis_pubsub_ready(&pubsub, 0, &conn);
     (void)sent();

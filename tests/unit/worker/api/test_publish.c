@@ -65,7 +65,8 @@ static void client_publishes(bool waits)
 {
     static const char text[] = "{\"type\":\"publish\",\"channel\":\"client\",\"data\":1}";
     const uint32_t socket = hub_rig_socket_of(&c.rig, client);
-    cr_assert_eq(rc_socket_message(&c.clients, socket, RC_WS_TEXT, (uint8_t *)(uintptr_t)text, sizeof(text) - 1, 0), !waits);
+    cr_assert_eq(rc_socket_message(&c.clients, socket, RC_WS_TEXT, (uint8_t *)(uintptr_t)text, sizeof(text) - 1, 0),
+                 !waits);
 }
 
 /* What is in the ring, without the filler, by the first letter of its channel. */

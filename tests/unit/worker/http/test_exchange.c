@@ -36,7 +36,7 @@ static size_t out_max; /* bytes that a connection's output may have */
 
 /* What the resource saw and does. */
 static struct {
-    enum { ANSWER, READ, WAIT, READ_AND_WAIT, UPGRADE } does;
+    enum { ANSWER, READ, WAIT, READ_AND_WAIT, UPGRADE, PUT_BACK } does;
     struct rc_exchange *waits;
     uint32_t begun;
     uint32_t ended;
@@ -182,6 +182,10 @@ static void begin(void *context, struct rc_exchange *exchange)
     case UPGRADE:
         conns[exchange->connection].speaks = false;
         cr_assert_not(rc_exchange_upgraded(exchange));
+        break;
+    case PUT_BACK:
+        conns[exchange->connection].speaks = false;
+        rc_exchange_put_back(exchange);
         break;
     }
     if (rc == -ENOBUFS) {
@@ -541,4 +545,29 @@ Test(exchange, connection_without_memory_ends_once)
     resource.does = READ;
     feed_text(2, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     cr_assert(conns[2].failed, "not even 100 fits");
+}
+
+/* A request that is to be somebody else's is still there, with what is behind it, and can be read once more. */
+Test(exchange, what_is_put_back_was_not_consumed)
+{
+    static const char first[] = "GET /one HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char rest[] = "POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbodyGET /three HTTP/1.1\r\n";
+    resource.does = ANSWER;
+    feed(1, first, strlen(first));
+    cr_assert_eq(conns[1].in_bytes, 0);
+    resource.does = PUT_BACK;
+    feed(1, rest, strlen(rest));
+    cr_assert_eq(conns[1].in_bytes, strlen(rest));
+    cr_assert_eq(memcmp(conns[1].in, rest, strlen(rest)), 0);
+    cr_assert_eq(conns[1].place, 0);
+    cr_assert_eq(resource.status, 0, "told as one that was not answered");
+    const size_t out_bytes = conns[1].out_bytes;
+    feed(1, "Host: x\r\n\r\n", 11);
+    cr_assert_eq(resource.begun, 2, "it speaks no more");
+    conns[1].speaks = true;
+    resource.does = READ;
+    feed(1, "", 0);
+    cr_assert_eq(resource.begun, 4);
+    cr_assert_eq(conns[1].in_bytes, 0);
+    cr_assert_gt(conns[1].out_bytes, out_bytes);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -50,6 +51,13 @@ static void submit_only(struct rc_io *io)
 static uint64_t data_of(const struct hub_rig *rig, enum rc_io_op op, uint32_t socket)
 {
     return rc_io_user_data(op, rig->truth.sockets[socket].generation, socket);
+}
+
+static void no_end(void *context, uint32_t socket, int error)
+{
+    (void)context;
+    (void)socket;
+    (void)error;
 }
 
 /* --- connections with this and that in flight --- */
@@ -405,5 +413,41 @@ Test(io_conn, a_timer_that_is_always_due_does_not_hold_the_loop)
     cr_assert_leq(fired.count, RC_IO_TIMERS_MAX);
     rc_io_set_timer(io, 0, 0);
     io->handlers.context = &rig;
+    hub_rig_close(&rig);
+}
+
+/* A peer that has shut its writing end and reads nothing: the kernel ends every poll of such a socket at once. */
+Test(conn, a_half_closed_peer_that_does_not_read_costs_nothing)
+{
+    static const uint8_t much[1 << 20];
+    struct hub_rig rig;
+    int far;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
+    rig.io.handlers.ended = no_end;
+    const uint32_t socket = hub_rig_socket(&rig, HUB_RIG_TCP, SMALL, &far);
+    cr_assert_eq(rc_hub_answer(&rig.hub, socket, much, sizeof(much)), 0);
+    cr_assert_eq(shutdown(far, SHUT_WR), 0);
+    rc_io_read(&rig.io, socket);
+    for (int i = 0; i < 20; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert(rig.truth.sockets[socket].flags & RC_SOCKET_PEER_ENDED);
+    const uint64_t sends = rc_metric_get(rig.metrics, RC_METRIC_SENDS);
+    for (int i = 0; i < 50; i++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert_leq(rc_metric_get(rig.metrics, RC_METRIC_SENDS), sends + 10);
+    /* It gets everything once it reads. */
+    static uint8_t got[sizeof(much)];
+    size_t come = 0;
+    for (int i = 0; i < 3000 && come < sizeof(much); i++) {
+        const ssize_t bytes = recv(far, got, sizeof(got), MSG_DONTWAIT);
+        come += bytes > 0 ? (size_t)bytes : 0;
+        rc_io_run(&rig.io, 5);
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(come, sizeof(much));
+    rc_io_terminate(&rig.io, socket);
+    close(far);
     hub_rig_close(&rig);
 }

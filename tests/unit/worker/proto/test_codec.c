@@ -21,15 +21,25 @@ Test(codec, every_row_is_whole)
         cr_assert(codec->name != NULL && codec->decode != NULL && codec->event_bytes_max != NULL &&
                   codec->encode != NULL && codec->heartbeat != NULL && codec->goodbye != NULL);
         cr_assert_neq(codec->events, 0u);
+        cr_assert_leq(strlen(codec->name), 32);
+    }
+}
+
+Test(codec, asks_whether_somebody_is_there_and_says_when_to_come_back)
+{
+    for (uint32_t id = 0; id < RC_CODEC_COUNT; id++) {
+        const struct rc_codec *codec = rc_codec_of((enum rc_codec_id)id);
+        const bool engine = id >= RC_CODEC_ENGINEIO;
+        const char *ping = engine ? "\x81\x01\x32" : "\x89\x00";
         uint8_t out[RC_WS_SERVER_HEADER_BYTES_MAX + RC_HEARTBEAT_BYTES_MAX];
         struct rc_unit unit = rc_unit_of(rc_encoding_of((enum rc_codec_id)id, RC_FRAMING_WEBSOCKET, 0), NULL, out);
         codec->heartbeat(&unit);
-        cr_assert_eq(unit.bytes, 2);
-        cr_assert_arr_eq(out, "\x89\x00", 2);
+        cr_assert_eq(unit.bytes, engine ? 3 : 2);
+        cr_assert_arr_eq(out, ping, unit.bytes);
         uint8_t goodbye[RC_GOODBYE_BYTES_MAX];
-        const size_t bytes = codec->goodbye(goodbye, UINT32_MAX);
-        cr_assert_eq(bytes, strlen("{\"reconnect_ms\":4294967295}"));
-        cr_assert_arr_eq(goodbye, "{\"reconnect_ms\":4294967295}", bytes);
+        const char *wanted = engine ? "" : "{\"reconnect_ms\":4294967295}"; /* Engine.IO has no place for it */
+        cr_assert_eq(codec->goodbye(goodbye, UINT32_MAX), strlen(wanted));
+        cr_assert_arr_eq(goodbye, wanted, strlen(wanted));
     }
 }
 
@@ -65,9 +75,14 @@ Test(codec, numbers_of_encodings_are_taken_apart_again)
 {
     static const uint8_t windows[] = {0, 8, 9, 12, 15};
     bool seen[RC_ENCODING_COUNT] = {false};
+    uint32_t count = 0;
     for (uint32_t codec = 0; codec < RC_CODEC_COUNT; codec++) {
         for (uint32_t framing = 0; framing < RC_FRAMING_COUNT; framing++) {
-            for (size_t i = 0; i < sizeof(windows); i++) {
+            const bool polling = framing == RC_FRAMING_POLLING; /* of codecs of Engine.IO, and not compressed */
+            if (polling && codec < RC_CODEC_ENGINEIO) {
+                continue;
+            }
+            for (size_t i = 0; i < (polling ? 1 : sizeof(windows)); i++) {
                 const uint8_t encoding =
                     rc_encoding_of((enum rc_codec_id)codec, (enum rc_framing_id)framing, windows[i]);
                 cr_assert_lt(encoding, RC_ENCODING_COUNT);
@@ -76,9 +91,12 @@ Test(codec, numbers_of_encodings_are_taken_apart_again)
                 cr_assert_eq(rc_encoding_codec(encoding), codec);
                 cr_assert_eq(rc_encoding_framing(encoding), framing);
                 cr_assert_eq(rc_encoding_window_bits(encoding), windows[i]);
+                cr_assert_eq(rc_encoding_is_engine(encoding), codec >= RC_CODEC_ENGINEIO);
+                count++;
             }
         }
     }
+    cr_assert_eq(count, RC_ENCODING_COUNT, "every number is one");
 }
 
 /* --- raw and echo --- */

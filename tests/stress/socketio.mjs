@@ -1,0 +1,3 @@
+// tests/e2e/socketio_many.test.mjs at its full size: 1,000 polling clients and 1,000 upgrading ones, four workers, 60 s.
+process.env.RINGCAST_SCALE = "full";
+await import("../e2e/socketio_many.test.mjs");

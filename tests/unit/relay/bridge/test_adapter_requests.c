@@ -1,0 +1,297 @@
+/* Requests of Socket.IO servers: what workers are asked, that each gets exactly one answer, and when. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/records/select.h"
+#include "common/records/sockets.h"
+#include "relay/bridge/adapter_requests.h"
+
+/* In place of the link. */
+static struct rc_redis_foreign_ops foreign;
+static char wanted_channels[512];
+static char published_on[256];
+static char published[4096];
+static uint32_t published_count;
+
+void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription *subscription)
+{
+    (void)link;
+    (void)subscription;
+}
+
+void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_ops *ops)
+{
+    (void)link;
+    foreign = *ops;
+}
+
+void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
+{
+    const size_t used = strlen(wanted_channels);
+    (void)link;
+    (void)snprintf(wanted_channels + used, sizeof(wanted_channels) - used, "%.*s ", (int)name.count,
+                   (const char *)name.bytes);
+}
+
+void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
+{
+    (void)link;
+    (void)name;
+}
+
+int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                     uint32_t part_count, uint32_t flags)
+{
+    size_t used = 0;
+    (void)link;
+    cr_assert_eq(flags, RC_REDIS_PUBLISH_FLEETING);
+    (void)snprintf(published_on, sizeof(published_on), "%.*s", (int)channel.count, (const char *)channel.bytes);
+    published[0] = '\0';
+    for (uint32_t i = 0; i < part_count; i++) {
+        used += (size_t)snprintf(published + used, sizeof(published) - used, "%.*s", (int)parts[i].count,
+                                 (const char *)parts[i].bytes);
+    }
+    published_count++;
+    return 0;
+}
+
+/* In place of the router: two workers, and the last call as text. */
+static uint64_t live = 3;
+static char called[1024];
+static struct rc_call_tag tag;
+
+static bool host_call(void *context, const struct rc_envelope_view *view, struct rc_call_asked *asked)
+{
+    struct rc_call_head head;
+    (void)context;
+    if (view->head.target.random != 0 && (live >> view->head.target.worker & 1) == 0) {
+        return true;
+    }
+    asked->bits[0] = view->head.target.random != 0 ? UINT64_C(1) << view->head.target.worker : live;
+    memcpy(&tag, view->request_id, sizeof(tag));
+    memcpy(&head, view->data, sizeof(head));
+    size_t used = (size_t)snprintf(called, sizeof(called), "%u/%u %.*s %.*s", head.operation, head.close_code,
+                                   view->head.channel_bytes, view->channel, view->head.event_bytes, view->event);
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    while (names.count > 0) {
+        struct rc_span name;
+        const bool more = rc_select_next(&names, &name);
+        used += (size_t)snprintf(called + used, sizeof(called) - used, more ? " %.*s" : " |", (int)name.count,
+                                 (const char *)name.bytes);
+    }
+    for (uint32_t i = sizeof(head); i < view->head.data_bytes; i++) {
+        const uint8_t c = view->data[i];
+        used += (size_t)snprintf(called + used, sizeof(called) - used, "%c", c == 0 ? ';' : c);
+    }
+    return true;
+}
+
+static bool host_known(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static bool host_wanted(void *context, struct rc_span name)
+{
+    (void)context;
+    (void)name;
+    return true;
+}
+
+static uint32_t delivered;
+static bool host_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    (void)context;
+    (void)view;
+    cr_assert_eq(type, RC_DOWN_MESSAGE);
+    delivered++;
+    return true;
+}
+
+static struct rc_timers timers;
+static struct rc_metrics metrics;
+static struct rc_wire wire = {.instance_id = "here", .boot_nonce = 7, .message_bytes_max = 1000, .metrics = &metrics};
+static const struct rc_bridge bridge = {
+    .timers = &timers,
+    .wire = &wire,
+    .host = {.deliver = host_deliver, .wanted = host_wanted, .known = host_known, .call = host_call}};
+static struct rc_adapter_bridge adapter;
+static struct rc_adapter_requests requests;
+
+static void open_requests(void)
+{
+    static struct rc_config_socketio config = {.adapter = RC_ADAPTER_CLASSIC, .namespace_count = 2};
+    (void)snprintf(config.adapter_key.text, sizeof(config.adapter_key.text), "socket.io");
+    (void)snprintf(config.namespaces[0].text, sizeof(config.namespaces[0].text), "/");
+    (void)snprintf(config.namespaces[1].text, sizeof(config.namespaces[1].text), "/x*");
+    cr_assert_eq(rc_adapter_open(&adapter, &bridge, &config), 0);
+    cr_assert_eq(rc_adapter_requests_open(&requests, &adapter), 0);
+}
+
+static void close_requests(void)
+{
+    rc_adapter_requests_close(&requests);
+    rc_adapter_close(&adapter);
+}
+
+TestSuite(adapter_requests, .init = open_requests, .fini = close_requests);
+
+static void ask(const char *nsp, const char *text)
+{
+    char channel[64];
+    (void)snprintf(channel, sizeof(channel), "socket.io-request#%s#", nsp);
+    called[0] = '\0';
+    foreign.message(foreign.context, rc_span_text(channel), rc_span_text(text));
+}
+
+/* A worker's reply with up to two entries. */
+static void reply(uint32_t worker, uint32_t flags, const char *first, const char *second)
+{
+    uint8_t data[512];
+    const char *const entries[2] = {first, second};
+    struct rc_reply_head head = {.flags = flags};
+    uint32_t used = sizeof(head);
+    for (uint32_t i = 0; i < 2; i++) {
+        if (entries[i] != NULL) {
+            used = rc_sockets_entry_put(data, used, sizeof(data), rc_span_text(entries[i]));
+            head.count++;
+        }
+    }
+    memcpy(data, &head, sizeof(head));
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_API, .data_bytes = used, .request_id_bytes = sizeof(tag)},
+        .request_id = (const uint8_t *)&tag,
+        .data = data};
+    cr_assert(rc_adapter_requests_replied(&requests, worker, &view));
+}
+
+Test(adapter_requests, named_namespaces_are_subscribed_once_others_with_their_clients)
+{
+    cr_assert_str_eq(wanted_channels, "socket.io-request#/# ");
+    rc_adapter_interest(&adapter, RC_SPAN("/xy#"), true);
+    cr_assert_str_eq(wanted_channels, "socket.io-request#/# socket.io#/xy# socket.io-request#/xy# ");
+    rc_adapter_interest(&adapter, RC_SPAN("/#"), true);
+    cr_assert_str_eq(wanted_channels, "socket.io-request#/# socket.io#/xy# socket.io-request#/xy# socket.io#/# ");
+}
+
+Test(adapter_requests, one_answer_when_all_workers_have_replied)
+{
+    ask("/", "{\"uid\":\"u\",\"requestId\":\"r1\",\"type\":5,\"opts\":{\"rooms\":[\"a\",42],\"except\":[\"b\"]}}");
+    cr_assert_str_eq(called, "16/0 /#  a 42 | b");
+    reply(1, RC_REPLY_PART, "{\"id\":1}", NULL);
+    reply(1, 0, "{\"id\":2}", "{\"id\":3}");
+    cr_assert_eq(published_count, 0);
+    reply(1, 0, "{\"id\":4}", NULL);
+    reply(0, 0, NULL, NULL);
+    cr_assert_eq(published_count, 1);
+    cr_assert_str_eq(published_on, "socket.io-response#/#");
+    cr_assert_str_eq(published, "{\"requestId\":\"r1\",\"sockets\":[{\"id\":1},{\"id\":2},{\"id\":3}]}");
+    reply(0, 0, "{\"id\":5}", NULL);
+    rc_timers_run(&timers, rc_clock_ms() + RC_ADAPTER_REQUEST_MS + 1);
+    cr_assert_eq(published_count, 1);
+}
+
+Test(adapter_requests, an_answer_does_not_wait_for_a_worker_for_ever)
+{
+    ask("/admin", "{\"uid\":\"u\",\"requestId\":\"r1\",\"type\":1}");
+    cr_assert_str_eq(called, "18/0 /admin#  |");
+    reply(0, 0, "\"red\"", NULL);
+    rc_timers_run(&timers, rc_clock_ms() + RC_ADAPTER_REQUEST_MS + 1);
+    cr_assert_str_eq(published_on, "socket.io-response#/admin#");
+    cr_assert_str_eq(published, "{\"requestId\":\"r1\",\"rooms\":[\"red\"]}");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_INCOMPLETE), 1);
+    reply(1, 0, "\"late\"", NULL);
+    cr_assert_eq(published_count, 1);
+}
+
+Test(adapter_requests, joining_leaving_and_closing_are_passed_on_and_not_answered)
+{
+    ask("/admin", "{\"uid\":\"u\",\"type\":2,\"opts\":{\"rooms\":[\"a\"],\"except\":[]},\"rooms\":[\"x\",\"y\"]}");
+    cr_assert_str_eq(called, "19/0 /admin#  /admin#a |/admin#x;/admin#y;");
+    reply(0, 0, NULL, NULL);
+    ask("/", "{\"uid\":\"u\",\"type\":3,\"opts\":{\"rooms\":[],\"except\":[]},\"rooms\":[\"x\"]}");
+    cr_assert_str_eq(called, "20/0 /#  |x;");
+    ask("/", "{\"type\":4,\"opts\":{\"rooms\":[\"a\"]},\"close\":true}");
+    cr_assert_str_eq(called, "21/1 /#  a |");
+    cr_assert_eq(published_count, 0);
+}
+
+Test(adapter_requests, rooms_that_nobody_can_be_in_are_not_everybody)
+{
+    ask("/", "{\"type\":4,\"opts\":{\"rooms\":[null]},\"close\":true}");
+    cr_assert_str_eq(called, "");
+    ask("/", "{\"requestId\":\"r\",\"type\":5,\"opts\":{\"rooms\":[\"a\\u0001\"]}}");
+    cr_assert_str_eq(called, "");
+    cr_assert_str_eq(published, "{\"requestId\":\"r\",\"sockets\":[]}");
+}
+
+Test(adapter_requests, old_forms_are_the_owners)
+{
+    char sid[RC_SID_BYTES + 1] = "";
+    char text[128];
+    const struct rc_client_ref client = {.random = 77, .slot = 5, .worker = 1};
+    rc_sid_write(sid, adapter.uid + 1, &client);
+    (void)snprintf(text, sizeof(text), "{\"requestId\":\"r\",\"type\":2,\"sid\":\"%s\",\"room\":\"x\"}", sid);
+    ask("/", text);
+    (void)snprintf(text, sizeof(text), "19/0 /#  %s |x;", sid);
+    cr_assert_str_eq(called, text);
+    reply(0, 0, NULL, NULL);
+    reply(1, 0, NULL, NULL);
+    cr_assert_str_eq(published, "{\"requestId\":\"r\"}");
+    ask("/", "{\"requestId\":\"r\",\"type\":2,\"sid\":\"AAAAAAAAAAAAAAAAAAAA\",\"room\":\"x\"}");
+    cr_assert_str_eq(called, "");
+    cr_assert_eq(published_count, 1);
+}
+
+Test(adapter_requests, events_of_servers_go_to_one_worker)
+{
+    live = 2;
+    ask("/", "{\"uid\":\"u\",\"requestId\":\"r\",\"type\":6,\"data\":[\"e\",1]}");
+    cr_assert_str_eq(called, "22/1 /# e |[1]");
+    reply(1, 0, "{\"a\":1}", "2");
+    cr_assert_str_eq(published, "{\"type\":6,\"requestId\":\"r\",\"data\":{\"a\":1}}");
+    ask("/", "{\"uid\":\"u\",\"requestId\":\"r\",\"type\":6,\"data\":[\"e\"]}");
+    reply(1, 0, NULL, NULL);
+    cr_assert_str_eq(published, "{\"type\":6,\"requestId\":\"r\",\"data\":null}");
+    ask("/", "{\"uid\":\"u\",\"type\":6,\"data\":[\"e\"]}");
+    cr_assert_str_eq(called, "22/0 /# e |[]");
+    cr_assert_eq(published_count, 2);
+}
+
+Test(adapter_requests, a_broadcast_that_is_answered_is_delivered_and_counts_no_client)
+{
+    static const char message[] = "\x84\xa9requestId\xa2r1\xa4type\x07\xa6packet\x82\xa4type\x02\xa4"
+                                  "data\x91\xa1"
+                                  "e\xa4opts\x80";
+    foreign.message(foreign.context, RC_SPAN("socket.io-request#/#"), rc_span_of(message, sizeof(message) - 1));
+    cr_assert_str_eq(published, "{\"type\":8,\"requestId\":\"r1\",\"clientCount\":0}");
+    cr_assert_eq(delivered, 1);
+}
+
+Test(adapter_requests, beyond_the_bound_they_are_answered_empty)
+{
+    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
+        ask("/", "{\"uid\":\"u\",\"requestId\":\"r\",\"type\":1}");
+    }
+    cr_assert_eq(published_count, 0);
+    ask("/", "{\"uid\":\"u\",\"requestId\":\"last\",\"type\":1}");
+    cr_assert_str_eq(published, "{\"requestId\":\"last\",\"rooms\":[]}");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_DROPPED), 1);
+}
+
+Test(adapter_requests, what_is_ours_or_no_request_is_not_answered)
+{
+    ask("/", "{\"uid\":\"~abcde\",\"requestId\":\"r\",\"type\":1}");
+    cr_assert_str_eq(called, "");
+    ask("/", "{\"type\":1}");
+    ask("/", "nonsense");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), 2);
+    tag = (struct rc_call_tag){.nonce = 7};
+    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API, .request_id_bytes = sizeof(tag)},
+                                          .request_id = (const uint8_t *)&tag};
+    cr_assert_not(rc_adapter_requests_replied(&requests, 0, &view), "a call of another instance");
+    cr_assert_eq(published_count, 0);
+}

@@ -1,0 +1,38 @@
+/*
+ * handover: a connection whose next request is another worker's: it goes there with the bytes of that request.
+ *
+ *   HTTP ─▶ LEAVING: its answers leave ─▶ nothing in flight (io) ─▶ one message to the other worker ─▶ gone from here
+ *              │                                                            │ full: again, ten times
+ *              │ it cannot move: a pipe's far end goes in its place         ▼
+ *              └────────────▶ PIPED (pipe.h)                            503, LINGER
+ *
+ * Owned by the worker's main(), one thread. Who decides is who reads the request and knows whose it is (carriers); what is behind it on
+ * the connection is the other worker's, which may send it back. The message: worker/io/handover.h.
+ */
+#ifndef RC_WORKER_CARRIER_HANDOVER_H
+#define RC_WORKER_CARRIER_HANDOVER_H
+
+#include "worker/carrier/pipe.h"
+
+struct rc_handovers {
+    struct rc_clients *clients; /* borrowed */
+    const int *outbox_fds;      /* borrowed: into each worker's inbox */
+    struct rc_pipes pipes;
+    struct rc_route asked[RC_WORKERS_MAX]; /* debug.handover: a resource for each worker */
+    char asked_paths[RC_WORKERS_MAX][12];
+    char asked_below[RC_CONFIG_TEXT_MAX + 2];
+};
+
+/* Wires itself to `clients`, which are open, and their routes. */
+void rc_handovers_open(struct rc_handovers *handovers, struct rc_clients *clients, const int *outbox_fds);
+
+/* A request that is for another worker, before anything of it was answered or its body read: its connection goes there, once what was
+ * answered before has left. 0: the exchange is gone; else it is to be answered: -EINVAL no such worker, or this one; -ESRCH it does not
+ * run now; -ESHUTDOWN this one sends its clients away. What fails later is answered 503 here. */
+int rc_handover_begin(struct rc_exchange *exchange, uint32_t worker);
+
+/* Handlers of io (context = struct rc_handovers). */
+void rc_handover_given(void *context, uint32_t socket, int fd);
+void rc_handover_placed(void *context, const struct rc_io_place *place, uint32_t socket);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * select: whom a message for several rooms is for: everybody in one of them and in none of those that do not get it, once each
+ * (common/records/select.h). See hub.h.
+ */
+#include "worker/hub/hub_internal.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/records/select.h"
+#include "common/records/sid.h"
+
+/* Takes the client in, or, `out`, out. */
+static void select_client(struct rc_hub *hub, uint32_t index, uint32_t channel, bool out)
+{
+    struct rc_client *client = rc_truth_client(hub->truth, index);
+    struct rc_selected_list *list = &hub->selected;
+    if (out) {
+        client->flags &= (uint16_t)~RC_CLIENT_SELECTED;
+        return;
+    }
+    if (client->flags & RC_CLIENT_SELECTED) {
+        return;
+    }
+    if (list->count == list->capacity) {
+        const uint32_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        struct rc_selected *larger = realloc(list->items, capacity * sizeof(*larger));
+        RC_ASSERT(larger != NULL); /* eight bytes for each client of the worker at most */
+        list->items = larger;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = (struct rc_selected){.client = index, .channel = channel};
+    client->flags |= RC_CLIENT_SELECTED;
+}
+
+/* Everybody in a room. A session id is the socket that has it. */
+static void select_room(struct rc_hub *hub, struct rc_span name, struct rc_span nsp, bool out)
+{
+    const struct rc_truth *truth = hub->truth;
+    struct rc_span its;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(name, &its, &room);
+    if (rc_sid_read(&sid, room) && rc_sid_is_of(&sid, hub->instance)) {
+        if (rc_hub_socket_named(hub, &sid.client, nsp)) {
+            select_client(hub, sid.client.slot, 0, out);
+        }
+        return;
+    }
+    const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    for (uint32_t group = channel == 0 ? 0 : rc_truth_channel(truth, channel)->groups; group != 0;
+         group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            select_client(hub, rc_truth_subscription(truth, rc_members_items(members)[i])->client, channel, out);
+        }
+    }
+}
+
+uint32_t rc_hub_select_clients(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_span everybody = rc_span_of(view->channel, view->head.channel_bytes);
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_selected_list *list = &hub->selected;
+    struct rc_span nsp;
+    struct rc_span name;
+    bool any = false;
+    list->count = 0;
+    (void)rc_channel_split(everybody, &nsp, &name);
+    while (rc_select_next(&names, &name)) {
+        any = true;
+        select_room(hub, name, nsp, false);
+    }
+    if (!any) {
+        select_room(hub, everybody, nsp, false);
+    }
+    while (rc_select_next(&names, &name)) {
+        select_room(hub, name, nsp, true);
+    }
+    for (uint32_t i = 0; i < view->head.exclude_count; i++) {
+        const struct rc_client_ref ref = rc_envelope_exclude(view, i);
+        if (rc_hub_socket_named(hub, &ref, nsp)) {
+            select_client(hub, ref.slot, 0, true);
+        }
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct rc_client *client = rc_truth_client(truth, list->items[i].client);
+        if (client->flags & RC_CLIENT_SELECTED) {
+            client->flags &= (uint16_t)~RC_CLIENT_SELECTED;
+            list->items[count++] = list->items[i];
+        }
+    }
+    return count;
+}
