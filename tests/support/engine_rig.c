@@ -29,11 +29,11 @@ static void rig_ready(void *context, uint32_t client)
     rc_engine_ready(&r->engines, client);
 }
 
-#define TO_CLIENTS(name, function, type)                                                                                \
-    static void name(void *context, uint32_t index)                                                                     \
-    {                                                                                                                   \
-        struct engine_rig *r = context;                                                                                 \
-        function(&r->c.clients, index);                                                                                 \
+#define TO_CLIENTS(name, function, type)            \
+    static void name(void *context, uint32_t index) \
+    {                                               \
+        struct engine_rig *r = context;             \
+        function(&r->c.clients, index);             \
     }
 TO_CLIENTS(rig_joined, rc_client_joined, client)
 TO_CLIENTS(rig_subscribed, rc_client_subscribed, client)
@@ -168,10 +168,10 @@ void engine_rig_bytes(struct engine_rig *r, struct engine_rig_wire *wire, const 
 void engine_rig_request(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *body)
 {
     char text[32768];
-    const int count = snprintf(text, sizeof(text),
-                               "%s /s/?EIO=4&transport=polling%s%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
-                               body == NULL ? "GET" : "POST", sid == NULL ? "" : "&sid=", sid == NULL ? "" : sid,
-                               body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
+    const int count = snprintf(
+        text, sizeof(text), "%s /s/?EIO=4&transport=polling%s%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
+        body == NULL ? "GET" : "POST", sid == NULL ? "" : "&sid=", sid == NULL ? "" : sid,
+        body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
     RC_ASSERT(count > 0 && (size_t)count < sizeof(text));
     engine_rig_bytes(r, wire, text, (size_t)count);
 }

@@ -22,7 +22,7 @@
 /* A client's connection. */
 struct engine_rig_wire {
     uint32_t socket;
-    int fd;         /* owned: the far end */
+    int fd;            /* owned: the far end */
     char text[131072]; /* what came on it since it was looked at, NUL-terminated */
     size_t count;
 };

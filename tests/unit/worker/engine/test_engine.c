@@ -73,14 +73,15 @@ Test(engine, who_is_not_read_is_not_taken_for_dead)
     (void)client_rig_fill(&r.c, 0);
     struct engine_rig_wire *post = engine_rig_wire(&r);
     engine_rig_wait(&r, settings->ping_interval_ms);
-    engine_rig_request(&r, post, r.sid, "42[\"say\"]\x1e" "3");
+    engine_rig_request(&r, post, r.sid,
+                       "42[\"say\"]\x1e"
+                       "3");
     engine_rig_wait(&r, settings->ping_timeout_ms);
     cr_assert_eq(engine_rig_answer(&r, post), 0);
     cr_assert(engine_rig_lives(&r, r.session));
     uint32_t type;
     struct rc_envelope_view view;
-    while (client_rig_up(&r.c, &type, &view)) {
-    }
+    while (client_rig_up(&r.c, &type, &view)) {}
     cr_assert_eq(engine_rig_answer(&r, post), 200);
     cr_assert_str_eq(post->text, "ok");
     engine_rig_wait(&r, settings->ping_timeout_ms);

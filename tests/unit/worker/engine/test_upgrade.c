@@ -33,8 +33,7 @@ static void say(const char *text)
 
 static bool carried(void)
 {
-    return engine_rig_lives(&r, r.session) &&
-           rc_truth_client(&r.c.rig.truth, r.session)->socket == probe->socket;
+    return engine_rig_lives(&r, r.session) && rc_truth_client(&r.c.rig.truth, r.session)->socket == probe->socket;
 }
 
 static void probed(void)
@@ -102,8 +101,8 @@ Test(upgrade, what_comes_behind_it_is_the_sessions_and_holds_nobody_else_up)
     static const char half[] = "Content-Length: 5\r\n\r\n4";
     char text[256];
     probed();
-    const int count = snprintf(text, sizeof(text), "POST /s/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: a\r\n%s",
-                               r.sid, half);
+    const int count =
+        snprintf(text, sizeof(text), "POST /s/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: a\r\n%s", r.sid, half);
     engine_rig_bytes(&r, get, text, (size_t)count);
     engine_rig_frame(&r, probe, "5");
     engine_rig_frame(&r, probe, "41");
