@@ -43,31 +43,41 @@ bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
     return false;
 }
 
-bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t bytes)
+uint32_t rc_client_rate(struct rc_clients *clients, uint32_t client, uint64_t bytes, bool *closed)
 {
     const struct rc_rate_limits *limits = &clients->rate_limits;
-    struct rc_socket *socket = &clients->truth->sockets[index];
+    *closed = false;
     if (clients->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
-        return true;
+        return 0;
     }
-    const uint32_t wait_ms = rc_rate_take(&clients->rates[socket->client], limits, socket_now_ms(clients), 1, bytes);
+    const uint32_t wait_ms = rc_rate_take(&clients->rates[client], limits, socket_now_ms(clients), 1, bytes);
     if (wait_ms == 0) {
-        return true;
+        return 0;
     }
     if (clients->config->limits.rate_policy == RC_RATE_CLOSE) {
         rc_metric_add(clients->metrics, RC_METRIC_RATE_CLOSES, 1);
-        rc_named_log_socket("rate_closed", clients->truth, index, "too many messages", " bytes=%llu",
+        rc_named_log_client("rate_closed", clients->truth, client, "too many messages", " bytes=%llu",
                             (unsigned long long)bytes);
-        rc_client_close(clients, socket->client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
-        return false;
+        rc_client_close(clients, client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
+        *closed = true;
+        return 0;
     }
-    /* The message itself is still carried out; what follows waits. */
     rc_metric_add(clients->metrics, RC_METRIC_RATE_DELAYS, 1);
-    socket->flags |= RC_SOCKET_WAITS_RATE;
-    socket->resume_ds = rc_io_deadline(clients->io, wait_ms);
-    rc_socket_schedule(clients, index);
-    rc_io_pause(clients->io, index);
-    return true;
+    return wait_ms;
+}
+
+bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t bytes)
+{
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    bool closed;
+    const uint32_t wait_ms = rc_client_rate(clients, socket->client, bytes, &closed);
+    if (wait_ms > 0) { /* the message itself is still carried out; what follows waits */
+        socket->flags |= RC_SOCKET_WAITS_RATE;
+        socket->resume_ds = rc_io_deadline(clients->io, wait_ms);
+        rc_socket_schedule(clients, index);
+        rc_io_pause(clients->io, index);
+    }
+    return !closed;
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. As many bits as a sid has. */
@@ -384,17 +394,10 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index
     return 0;
 }
 
-int rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to)
+void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to)
 {
-    const uint32_t socket = rc_truth_client(clients->truth, from)->socket;
-    rc_hub_detach(clients->hub, from);
-    const int rc = rc_hub_attach(clients->hub, to, socket);
-    if (rc < 0) {
-        rc_socket_input_release(clients, socket);
-        rc_socket_history_release(clients, socket);
-        rc_socket_linger(clients, socket);
-    }
-    return rc;
+    rc_hub_move(clients->hub, from, to);
+    rc_socket_schedule(clients, rc_truth_client(clients->truth, to)->socket);
 }
 
 void rc_client_detach(struct rc_clients *clients, uint32_t client)
