@@ -57,16 +57,25 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_EXCLUDE = 0x10,
     RC_NATIVE_BINARY_LIMIT = 0x20,
     RC_NATIVE_BINARY_KEY = 0x40,
+    RC_NATIVE_BINARY_ARGS = 0x20, /* publish, broadcast, direct */
 
-    RC_NATIVE_BINARY_LOCAL = 0x08,   /* events: subscribed, presence */
-    RC_NATIVE_BINARY_MORE = 0x10,    /* presence */
-    RC_NATIVE_BINARY_CHANNEL = 0x10, /* error */
-    RC_NATIVE_BINARY_FROM = 0x20,    /* message, direct */
-    RC_NATIVE_BINARY_USER = 0x40,    /* welcome */
+    RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
+
+    RC_NATIVE_BINARY_LOCAL = 0x08,    /* events: subscribed, presence */
+    RC_NATIVE_BINARY_MORE = 0x10,     /* presence */
+    RC_NATIVE_BINARY_CHANNEL = 0x10,  /* error */
+    RC_NATIVE_BINARY_FROM = 0x20,     /* message, direct */
+    RC_NATIVE_BINARY_USER = 0x40,     /* welcome */
+    RC_NATIVE_BINARY_HAS_ARGS = 0x40, /* message, direct */
 };
 
 /* rc_codec.decode of a binary part. */
 int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
+
+/* For both forms of a message's operation: is this no name of a message? -EBADMSG. And its arguments, laid out in the reader's room. */
+int rc_native_event_check(struct rc_span name, struct rc_operation_error *error);
+void rc_native_args_take(struct rc_reader *reader, struct rc_span json, const struct rc_span *attachments,
+                         uint32_t attachment_count, struct rc_operation *operation);
 
 /* As rc_native_event_bytes_max and rc_native_event_encode. */
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event);
