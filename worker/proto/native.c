@@ -6,12 +6,11 @@
  */
 #include "worker/proto/native.h"
 
-#include "common/config/socketio.h"
-#include "common/records/args.h"
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/text/decimal.h"
 #include "common/records/envelope.h"
+#include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
 
 #include <assert.h>
@@ -479,23 +478,6 @@ static inline size_t channel_bytes_max(const struct rc_event *event)
     return RC_JSON_STRING_BYTES_MAX(event->channel.count);
 }
 
-/* What the message itself takes: its event, and its data or arguments. */
-static size_t content_bytes_max(const struct rc_event *event)
-{
-    const size_t name =
-        event->event.count == 0 ? 0 : RC_SPAN(",\"event\":").count + RC_JSON_STRING_BYTES_MAX(event->event.count);
-    struct rc_args_view view;
-
-    if (event->data_kind != RC_DATA_ARGS) {
-        return name + RC_SPAN(",\"data\":").count + event->data.count;
-    }
-    if (rc_args_read(event->data, &view) < 0) {
-        return name + RC_SPAN(",\"args\":[]").count;
-    }
-    return name + RC_SPAN(",\"args\":,\"attachments\":[]").count + view.json.count + view.attachments.count / 3 * 4 +
-           view.attachment_count * RC_SPAN("\"\",====").count + 4;
-}
-
 /* As written by put_members; every comma between two instances makes room for the quotes around one. */
 static size_t members_bytes_max(const struct rc_presence_list *list)
 {
@@ -521,7 +503,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
         return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
                (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
                                        : 0) +
-               content_bytes_max(event);
+               rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
@@ -529,7 +511,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
         return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) + members_bytes_max(event->presence);
     default:
         return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) +
-               RC_JSON_STRING_BYTES_MAX(event->from.count) + content_bytes_max(event) +
+               RC_JSON_STRING_BYTES_MAX(event->from.count) + rc_native_content_bytes_max(event) +
                RC_JSON_STRING_BYTES_MAX(event->message.count);
     }
 }
@@ -610,34 +592,6 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
     return event->local ? PUT(out, ",\"scope\":\"local\"") : out;
 }
 
-/* Base64 in place of each attachment. */
-static uint8_t *put_attachments(uint8_t *out, const struct rc_args_view *view)
-{
-    struct rc_span attachment;
-    uint32_t index = 0;
-    size_t offset = 0;
-
-    out = PUT(out, ",\"attachments\":[");
-    while (rc_args_next(view, &index, &offset, &attachment)) {
-        out = index > 1 ? PUT(out, ",\"") : PUT(out, "\"");
-        out += rc_base64_write(out, attachment.bytes, attachment.count);
-        out = PUT(out, "\"");
-    }
-    return PUT(out, "]");
-}
-
-/* Arguments that are not laid out as such, out of another process's memory, are none. */
-static uint8_t *put_args(uint8_t *out, struct rc_span data)
-{
-    struct rc_args_view view;
-
-    if (rc_args_read(data, &view) < 0) {
-        return PUT(out, ",\"args\":[]");
-    }
-    out = native_put(PUT(out, ",\"args\":"), view.json);
-    return view.attachment_count > 0 ? put_attachments(out, &view) : out;
-}
-
 static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
 {
     if (event->type == RC_EVENT_MESSAGE) {
@@ -648,11 +602,7 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_string(PUT(out, ",\"from\":"), event->from);
     }
-    if (event->event.count != 0) {
-        out = put_string(PUT(out, ",\"event\":"), event->event);
-    }
-    return event->data_kind == RC_DATA_ARGS ? put_args(out, event->data)
-                                            : native_put(PUT(out, ",\"data\":"), event->data);
+    return rc_native_content_put(out, event);
 }
 
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out)
@@ -757,33 +707,6 @@ size_t rc_native_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_m
 
 static_assert(RC_GOODBYE_BYTES_MAX >= sizeof("{\"reconnect_ms\":4294967295}"), "the longest goodbye");
 
-int rc_native_event_check(struct rc_span name, struct rc_operation_error *error)
-{
-    return rc_config_event_reserved(name)
-               ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "event is a name of the Socket.IO protocol's own")
-               : 0;
-}
-
-void rc_native_args_take(struct rc_reader *reader, struct rc_span json, const struct rc_span *attachments,
-                         uint32_t attachment_count, struct rc_operation *operation)
-{
-    size_t bytes = rc_args_bytes(json.count, attachment_count, NULL);
-
-    for (uint32_t i = 0; i < attachment_count; i++) {
-        bytes += attachments[i].count;
-    }
-    RC_ASSERT(reader->room_bytes >= bytes);
-    rc_args_write(reader->room, json, attachments, attachment_count);
-    operation->data = rc_span_of(reader->room, bytes);
-    operation->data_kind = RC_DATA_ARGS;
-}
-
-/* Arguments are as long as they are in the message, and laid out. */
-static size_t native_room_bytes_max(size_t message_bytes)
-{
-    return RC_ARGS_BEFORE_MAX + message_bytes;
-}
-
 #define NATIVE_EVENTS (RC_EVENT_BIT(RC_EVENT_ECHO) - 1u)
 
 const struct rc_codec rc_codec_json = {
@@ -794,7 +717,7 @@ const struct rc_codec rc_codec_json = {
     .hears_user = true,
     .hears_channels = true,
     .decode = native_decode,
-    .room_bytes_max = native_room_bytes_max,
+    .room_bytes_max = rc_native_room_bytes_max,
     .event_bytes_max = json_bytes_max,
     .encode = json_encode,
     .heartbeat = rc_codec_websocket_ping,
@@ -809,7 +732,7 @@ const struct rc_codec rc_codec_binary = {
     .hears_user = true,
     .hears_channels = true,
     .decode = native_decode,
-    .room_bytes_max = native_room_bytes_max,
+    .room_bytes_max = rc_native_room_bytes_max,
     .event_bytes_max = binary_bytes_max,
     .encode = binary_encode,
     .heartbeat = rc_codec_websocket_ping,

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
+#include "worker/proto/native_content.h"
 #include "worker/proto/socketio.h"
 
 #include <errno.h>

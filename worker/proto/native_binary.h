@@ -72,11 +72,6 @@ enum rc_native_binary_flags {
 /* rc_codec.decode of a binary part. */
 int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
 
-/* For both forms of a message's operation: is this no name of a message? -EBADMSG. And its arguments, laid out in the reader's room. */
-int rc_native_event_check(struct rc_span name, struct rc_operation_error *error);
-void rc_native_args_take(struct rc_reader *reader, struct rc_span json, const struct rc_span *attachments,
-                         uint32_t attachment_count, struct rc_operation *operation);
-
 /* As rc_native_event_bytes_max and rc_native_event_encode. */
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event);
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out);
