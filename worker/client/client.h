@@ -98,6 +98,8 @@ struct rc_clients {
     uint64_t randoms[32];        /* from getrandom, for client ids */
     uint32_t random_count;
     struct rc_operation_scratch scratch;
+    uint8_t *room; /* owned: for what codecs convert; rc_client_room */
+    size_t room_capacity;
     struct rc_address_limit addresses;
     struct rc_rate *rates; /* owned, per client; NULL until a rate is configured */
     struct rc_rate_limits rate_limits;
@@ -119,6 +121,11 @@ bool rc_clients_answering(const struct rc_clients *clients);
 void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *config);
 /* Sends every client away politely (1012); nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
+
+/* Room for `bytes` until the next call. NULL: no memory. */
+uint8_t *rc_client_room(struct rc_clients *clients, size_t bytes);
+/* Lends a reader what its codec needs for a message of so many bytes. -ENOMEM. */
+int rc_client_lend_room(struct rc_clients *clients, struct rc_reader *reader, size_t message_bytes);
 
 /* Handlers of io and hub (context = struct rc_clients). */
 bool rc_socket_accepted(void *context, uint32_t socket, uint32_t listener);

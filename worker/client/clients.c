@@ -56,6 +56,7 @@ void rc_clients_close(struct rc_clients *clients)
     rc_exchanges_close(&clients->exchanges);
     rc_address_limit_close(&clients->addresses);
     free(clients->rates);
+    free(clients->room);
 }
 
 bool rc_clients_answering(const struct rc_clients *clients)

@@ -335,7 +335,6 @@ void rc_engines_close(struct rc_engines *engines)
 {
     rc_wheel_close(&engines->wheel);
     free(engines->taken.bytes);
-    free(engines->scratch);
     free(engines->result);
     free(engines->decoded);
 }

@@ -37,8 +37,6 @@ struct rc_engines {
     struct rc_poll_ops polls;
     struct rc_hub_taken taken; /* of the session that is told of being ready */
     char instance[RC_SID_INSTANCE_BYTES];
-    uint8_t *scratch; /* owned: an event's arguments on their way */
-    size_t scratch_capacity;
     uint8_t *result; /* owned: arguments that a row has worked out */
     size_t result_capacity;
     uint8_t *decoded; /* owned: a binary message that came as base64 in text */

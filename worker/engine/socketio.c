@@ -290,20 +290,6 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 
 /* --- events ---------------------------------------------------------------------------------------------------------- */
 
-/* Room for `bytes` of an event's arguments. NULL: no memory. */
-static uint8_t *scratch_of(struct rc_engines *engines, size_t bytes)
-{
-    if (bytes > engines->scratch_capacity) {
-        uint8_t *larger = realloc(engines->scratch, bytes);
-        if (larger == NULL) {
-            return NULL;
-        }
-        engines->scratch = larger;
-        engines->scratch_capacity = bytes;
-    }
-    return engines->scratch;
-}
-
 /* The text parser's arguments, which begin behind their '[', and the attachments beside them as rc_args keeps them; count 0: no
  * memory. */
 static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data, const struct incomplete *with)
@@ -319,7 +305,7 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
         at += sizeof(size) + size;
         room += size;
     }
-    uint8_t *buffer = scratch_of(engines, RC_ARGS_BEFORE_MAX + 1 + data.count + room);
+    uint8_t *buffer = rc_client_room(engines->clients, RC_ARGS_BEFORE_MAX + 1 + data.count + room);
     if (buffer == NULL) {
         return (struct rc_span){0};
     }
@@ -433,14 +419,9 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     struct rc_operation_error error;
     const struct rc_codec *codec = rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding);
     rc_reader_begin(&reader, codec, kind, rc_span_of(bytes, count), &clients->scratch, NULL);
-    if (codec->room_bytes_max != NULL) {
-        const size_t room_bytes = codec->room_bytes_max(count);
-        uint8_t *room = scratch_of(engines, room_bytes);
-        if (room == NULL) {
-            rc_client_failed_memory(clients, client);
-            return RC_ENGINE_DONE;
-        }
-        rc_reader_give_room(&reader, room, room_bytes);
+    if (rc_client_lend_room(clients, &reader, count) < 0) {
+        rc_client_failed_memory(clients, client);
+        return RC_ENGINE_DONE;
     }
     if (rc_reader_next(&reader, &operation, &error) != 1) {
         rc_engine_broken(engines, client, error.message);
