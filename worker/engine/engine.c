@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/config/socketio.h"
+#include "common/text/base64.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
@@ -278,7 +279,7 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
         return engine_message(engines, client, kind, bytes, count, done);
     }
     if (count > 0 && bytes[0] == 'b') { /* of payloads; engine.io takes it here as well */
-        const int64_t decoded = rc_eio_base64_decode(bytes + 1, count - 1);
+        const int64_t decoded = rc_base64_decode(bytes + 1, bytes + 1, count - 1);
         if (decoded >= 0) {
             return engine_message(engines, client, RC_PART_BINARY, bytes + 1, (size_t)decoded, done);
         }
