@@ -9,8 +9,8 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/records/channel_name.h"
-#include "common/records/select.h"
 #include "relay/bridge/foreign.h"
+#include "relay/bridge/targets.h"
 
 #define NAME_BYTES_MAX (RC_CONFIG_TEXT_MAX + 1 + RC_NSP_MAX + 1 + RC_CHANNEL_NAME_MAX + 1)
 
@@ -60,117 +60,6 @@ static struct rc_span adapter_name(const struct rc_adapter_bridge *adapter, stru
     return rc_span_of(out, bytes);
 }
 
-/* Is it the room of one client of this instance? */
-static bool adapter_is_own(const struct rc_adapter_bridge *adapter, struct rc_span room, struct rc_sid *sid)
-{
-    return rc_sid_read(sid, room) && rc_sid_is_of(sid, adapter->uid + 1);
-}
-
-/* --- whom a broadcast is for ----------------------------------------------------------------------------------------- */
-
-struct targets {
-    struct rc_select select;
-    uint32_t room_count;   /* that the broadcast names */
-    uint32_t kept_count;   /* of them, those that somebody here may be in */
-    uint32_t except_count; /* rooms whose members do not get it, likewise */
-    uint32_t ref_count;    /* clients of ours that do not get it */
-    uint32_t refs_cut;     /* for which there was no place */
-    bool is_client;        /* the kept room is one client, `client`, and nobody else is in it */
-    struct rc_client_ref client;
-};
-
-static bool adapter_wanted(const struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span room)
-{
-    const struct rc_bridge_host *host = &adapter->bridge->host;
-    char name[NAME_BYTES_MAX];
-    const size_t bytes = rc_channel_of_room(name, RC_CHANNEL_NAME_MAX, nsp, room);
-    if (bytes == 0) {
-        return false; /* no client can subscribe to it */
-    }
-    return !host->known(host->context) || host->wanted(host->context, rc_span_of(name, bytes));
-}
-
-static void targets_rooms(const struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
-                          struct targets *targets)
-{
-    char scratch[RC_ADAPTER_SCRATCH_BYTES];
-    struct rc_span room;
-    struct rc_sid sid;
-    targets->room_count = broadcast->rooms.count;
-    while (rc_adapter_room_next(&broadcast->rooms, scratch, &room) == 1) {
-        const bool wanted = adapter_wanted(adapter, broadcast->nsp, room);
-        const bool own = adapter_is_own(adapter, room, &sid);
-        if (!wanted && !own) {
-            continue;
-        }
-        targets->is_client = own && !wanted;
-        targets->client = own ? sid.client : targets->client;
-        targets->kept_count++;
-        rc_select_put(&targets->select, broadcast->nsp, room);
-    }
-}
-
-static void targets_except(struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
-                           struct targets *targets)
-{
-    char scratch[RC_ADAPTER_SCRATCH_BYTES];
-    struct rc_span room;
-    struct rc_sid sid;
-    while (rc_adapter_room_next(&broadcast->except, scratch, &room) == 1) {
-        if (adapter_is_own(adapter, room, &sid)) {
-            if (targets->ref_count < RC_EXCLUDES_MAX) {
-                adapter->refs[targets->ref_count++] = sid.client;
-            } else {
-                targets->refs_cut++;
-            }
-        }
-        if (adapter_wanted(adapter, broadcast->nsp, room)) {
-            targets->except_count++;
-            rc_select_put(&targets->select, broadcast->nsp, room);
-        }
-    }
-}
-
-/* Fills in channel, target, exclusions and says which record it is; 0: it is for nobody here. */
-static enum rc_record_type targets_view(struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
-                                        struct targets *targets, char everybody[RC_NSP_MAX + 1],
-                                        struct rc_envelope_view *view)
-{
-    targets->select.text = adapter->names;
-    targets_rooms(adapter, broadcast, targets);
-    if (targets->room_count > 0 && targets->kept_count == 0) {
-        return 0;
-    }
-    const uint32_t rooms_bytes = targets->select.bytes;
-    rc_select_except(&targets->select);
-    targets_except(adapter, broadcast, targets);
-
-    memcpy(everybody, broadcast->nsp.bytes, broadcast->nsp.count);
-    everybody[broadcast->nsp.count] = '#';
-    view->channel = everybody;
-    view->head.channel_bytes = (uint8_t)(broadcast->nsp.count + 1);
-    view->excludes = (const uint8_t *)adapter->refs;
-    view->head.exclude_count = (uint16_t)targets->ref_count;
-    rc_metric_add(adapter->bridge->wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, targets->refs_cut);
-    if (targets->except_count == 0 && targets->room_count == 0) {
-        return RC_DOWN_MESSAGE;
-    }
-    if (targets->except_count == 0 && targets->kept_count == 1 && !targets->select.full) {
-        if (targets->is_client && targets->ref_count == 0) {
-            view->head.target = targets->client;
-            return RC_DOWN_DIRECT;
-        }
-        if (!targets->is_client && targets->client.random == 0) {
-            view->channel = adapter->names;
-            view->head.channel_bytes = (uint8_t)(rooms_bytes - 1); /* its NUL */
-            return RC_DOWN_MESSAGE;
-        }
-    }
-    view->exclude_text = adapter->names;
-    view->head.exclude_text_bytes = targets->select.bytes;
-    return RC_DOWN_SELECT;
-}
-
 /* --- what comes in --------------------------------------------------------------------------------------------------- */
 
 static void adapter_refused(const struct rc_adapter_bridge *adapter, struct rc_span message, int rc, const char *why)
@@ -178,19 +67,39 @@ static void adapter_refused(const struct rc_adapter_bridge *adapter, struct rc_s
     rc_foreign_refused(adapter->bridge, adapter->head, message, rc, why);
 }
 
+static enum rc_record_type adapter_targets(struct rc_adapter_broadcast *broadcast, struct rc_targets *targets,
+                                           struct rc_envelope_view *view)
+{
+    char scratch[RC_ADAPTER_SCRATCH_BYTES];
+    struct rc_span room;
+    const uint32_t named = broadcast->rooms.count;
+    while (rc_adapter_room_next(&broadcast->rooms, scratch, &room) == 1) {
+        rc_targets_room(targets, room);
+    }
+    targets->room_count = named; /* also those that no client can be in: they are not everybody */
+    rc_targets_except(targets);
+    while (rc_adapter_room_next(&broadcast->except, scratch, &room) == 1) {
+        rc_targets_excepted(targets, room);
+    }
+    return rc_targets_view(targets, view);
+}
+
 static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
                             struct rc_span message)
 {
     const struct rc_bridge *bridge = adapter->bridge;
-    struct targets targets = {.room_count = 0};
+    struct rc_targets targets = {.bridge = bridge,
+                                 .instance = adapter->uid + 1,
+                                 .nsp = broadcast->nsp,
+                                 .refs = adapter->refs,
+                                 .select = {.text = adapter->names}};
     struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(), .flags = RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS}};
     struct rc_adapter_event event;
-    char everybody[RC_NSP_MAX + 1];
-    const enum rc_record_type type = targets_view(adapter, broadcast, &targets, everybody, &view);
+    const enum rc_record_type type = adapter_targets(broadcast, &targets, &view);
     if (type == 0) {
         return;
     }
-    if (type == RC_DOWN_SELECT && targets.select.full) {
+    if (rc_targets_cut(&targets, type)) {
         rc_metric_add(bridge->wire->metrics, RC_METRIC_ADAPTER_DROPPED, 1);
         adapter_refused(adapter, message, -EINVAL, "too many rooms");
         return;
@@ -276,7 +185,7 @@ static void room_received(void *context, struct rc_span channel, struct rc_span 
     }
     if (!adapter_split(adapter_head(adapter), channel, &nsp, &room) ||
         (room.count > 0 &&
-         !adapter_wanted(adapter, nsp, room))) { /* it is given back a while after the last one went */
+         !rc_targets_wanted(adapter->bridge, nsp, room))) { /* it is given back a while after the last one went */
         return;
     }
     adapter_broadcast(adapter, nsp, message);
@@ -289,7 +198,7 @@ static void client_received(void *context, struct rc_span channel, struct rc_spa
     struct rc_span nsp;
     struct rc_span room;
     struct rc_sid sid;
-    if (adapter_split(adapter_head(adapter), channel, &nsp, &room) && adapter_is_own(adapter, room, &sid)) {
+    if (adapter_split(adapter_head(adapter), channel, &nsp, &room) && rc_targets_is_own(adapter->uid + 1, room, &sid)) {
         adapter_broadcast(adapter, nsp, message);
     }
 }
@@ -422,7 +331,7 @@ void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span chann
     if (nsp.count > RC_NSP_MAX) {
         return;
     }
-    if (room.count > 0 && !adapter_is_own(adapter, room, &sid)) { /* clients have the pattern */
+    if (room.count > 0 && !rc_targets_is_own(adapter->uid + 1, room, &sid)) { /* clients have the pattern */
         const struct rc_span name = adapter_name(adapter, nsp, room, text);
         if (wanted) {
             rc_redis_foreign_want(adapter->bridge->link, name);

@@ -10,13 +10,7 @@
  *
  * A room is subscribed before its own channel (bridge/channel), so that the confirmation of that one stands for both.
  *
- *   what comes in                                     what goes down
- *   one room, no exceptions but clients               RC_DOWN_MESSAGE on its channel, clients excepted as exclude refs
- *   no rooms, no exceptions but clients               RC_DOWN_MESSAGE on channel "NSP#"
- *   one client                                        RC_DOWN_DIRECT with channel "NSP#"
- *   anything else                                     RC_DOWN_SELECT (common/records/select.h)
- *
- * Rooms that no worker wants are left out beforehand. What clients of this instance emit goes out as a broadcast for one room, for the
+ * What comes in goes to whom targets.h says. What clients of this instance emit goes out as a broadcast for one room, for the
  * servers; other instances of ringcast have it from us in our own format (wire.h), and know by the uid that they have: ours are "~" and
  * the five characters that the instance's sids begin with, which no server draws (they take six of [A-Za-z0-9_-]).
  *

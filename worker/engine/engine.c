@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/config/socketio.h"
+#include "common/text/base64.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/engine/upgrade.h"
@@ -187,10 +188,7 @@ static enum rc_engine_result engine_base64(struct rc_engines *engines, uint32_t 
         engines->decoded = larger;
         engines->decoded_capacity = count;
     }
-    if (count > 0) {
-        memcpy(engines->decoded, bytes, count);
-    }
-    const int64_t decoded = count == 0 ? 0 : rc_eio_base64_decode(engines->decoded, count);
+    const int64_t decoded = count == 0 ? 0 : rc_base64_decode(engines->decoded, bytes, count);
     if (decoded < 0) {
         rc_engine_broken(engines, client, "no Engine.IO packet");
         return RC_ENGINE_DONE;

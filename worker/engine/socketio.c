@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
+#include "common/records/placeholders.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/proto/socketio.h"
@@ -336,7 +337,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
         return RC_ENGINE_DONE;
     }
-    if (its.attachment_count > 0 && rc_sio_placeholders_check(its.json, its.attachment_count) < 0) {
+    if (its.attachment_count > 0 && rc_placeholders_check(its.json, its.attachment_count) < 0) {
         rc_engine_broken(engines, client, "a placeholder without its attachment");
         return RC_ENGINE_DONE;
     }

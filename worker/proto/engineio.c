@@ -5,60 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text/base64.h"
 #include "worker/proto/codec.h"
 #include "worker/proto/native.h"
 #include "worker/ws/utf8.h"
 
 /* --- payloads -------------------------------------------------------------------------------------------------------- */
-
-/* -1: not of the alphabet (RFC 4648 4). */
-static int base64_value(uint8_t character)
-{
-    if (character >= 'A' && character <= 'Z') {
-        return character - 'A';
-    }
-    if (character >= 'a' && character <= 'z') {
-        return character - 'a' + 26;
-    }
-    if (character >= '0' && character <= '9') {
-        return character - '0' + 52;
-    }
-    return character == '+' ? 62 : character == '/' ? 63 : -1;
-}
-
-int64_t rc_eio_base64_decode(uint8_t *bytes, size_t count)
-{
-    while (count > 0 && count % 4 == 0 && bytes[count - 1] == '=') {
-        count -= count >= 2 && bytes[count - 2] == '=' ? 2 : 1;
-        break;
-    }
-    if (count % 4 == 1) {
-        return -EBADMSG;
-    }
-    size_t out = 0;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < count; i++) {
-        const int value = base64_value(bytes[i]);
-        if (value < 0) {
-            return -EBADMSG;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        switch (i % 4) {
-        case 1:
-            bytes[out++] = (uint8_t)(bits >> 4);
-            break;
-        case 2:
-            bytes[out++] = (uint8_t)(bits >> 2);
-            break;
-        case 3:
-            bytes[out++] = (uint8_t)bits;
-            break;
-        default:
-            break;
-        }
-    }
-    return (int64_t)out;
-}
 
 int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *packet)
 {
@@ -74,7 +26,7 @@ int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *pa
         return -EBADMSG;
     }
     if (*begin == 'b') {
-        const int64_t count = rc_eio_base64_decode(begin + 1, (size_t)(end - begin) - 1);
+        const int64_t count = rc_base64_decode(begin + 1, begin + 1, (size_t)(end - begin) - 1);
         *packet = (struct rc_eio_packet){.kind = RC_PART_BINARY, .bytes = begin + 1, .count = (size_t)count};
         return count < 0 ? -EBADMSG : 1;
     }

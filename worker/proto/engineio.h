@@ -49,9 +49,6 @@ static inline struct rc_eio_payload rc_eio_payload_of(uint8_t *bytes, size_t cou
  * base64 that is none. */
 int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *packet);
 
-/* base64 (RFC 4648 4, with or without padding) in place; the bytes, or -EBADMSG. */
-int64_t rc_eio_base64_decode(uint8_t *bytes, size_t count);
-
 struct rc_eio_open {
     struct rc_span sid;
     bool upgrades_websocket;

@@ -7,6 +7,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/text/decimal.h"
+#include "common/records/placeholders.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/native_content.h"
 #include "worker/proto/socketio.h"
@@ -253,7 +254,7 @@ static int binary_args_take(struct rc_reader *reader, unsigned flags, struct res
     if (rc_json_scan(json, RC_JSON_CHECK_UTF8, &value, NULL) < 0 || value.type != RC_JSON_ARRAY) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args are no JSON array");
     }
-    if (count > 0 && rc_sio_placeholders_check(value.raw, (uint32_t)count) < 0) {
+    if (count > 0 && rc_placeholders_check(value.raw, (uint32_t)count) < 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args name an attachment that is not there, or twice");
     }
     rc_native_args_take(reader, value.raw, attachments, (uint32_t)count, operation);

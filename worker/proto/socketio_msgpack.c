@@ -13,6 +13,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/envelope.h"
+#include "common/records/placeholders.h"
 #include "common/text/decimal.h"
 #include "common/text/js_number.h"
 #include "common/text/json_scan.h"
@@ -260,12 +261,12 @@ static size_t msgpack_room_bytes_max(size_t message_bytes)
 /* All attachments as often as they are named: a row may give one twice. */
 static size_t attachments_bytes(const struct rc_args_view *view)
 {
-    struct rc_sio_placeholders walk;
+    struct rc_placeholders walk;
     uint32_t number;
     size_t bytes = view->attachments.count;
     uint64_t named[RC_ARGS_ATTACHMENTS_MAX / 64] = {0};
-    rc_sio_placeholders_begin(&walk, view->json);
-    while (view->attachment_count > 0 && rc_sio_placeholder_next(&walk, &number) == 1) {
+    rc_placeholders_begin(&walk, view->json);
+    while (view->attachment_count > 0 && rc_placeholders_next(&walk, &number) == 1) {
         if (number < view->attachment_count) {
             if (named[number / 64] >> number % 64 & 1) {
                 bytes += rc_args_attachment(view, number).count;

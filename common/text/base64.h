@@ -1,0 +1,13 @@
+/*
+ * base64: the text of bytes in RFC 4648's first alphabet (section 4) is read. Pure; any process may call.
+ */
+#ifndef RC_COMMON_TEXT_BASE64_H
+#define RC_COMMON_TEXT_BASE64_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* With or without padding. `out` has room for three quarters of `count`, and may be `text`. The bytes; -EBADMSG: it is none. */
+int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count);
+
+#endif
