@@ -47,7 +47,7 @@ static void engine_ping_due(struct rc_engines *engines, uint32_t client)
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_SILENT);
         rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
         rc_named_log_client("pong_timeout", clients->truth, client, "no pong", "");
-        rc_engine_end(engines, client, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+        rc_client_end(clients, client); /* at once: who answers no ping answers no close frame either */
         return;
     }
     engine->flags |= RC_ENGINE_PONG_DUE;
@@ -260,18 +260,16 @@ void rc_engine_ready(void *context, uint32_t client)
     if (engines->taken.count == 0) {
         if (more) {
             rc_hub_touch(clients->hub, client);
+        } else if (engine->flags & RC_ENGINE_GOODBYE) {
+            /* In an answer of its own: in one with its last messages, clients would hear of the end before them. */
+            rc_client_end(clients, client);
         }
         return;
     }
-    const bool last = (engine->flags & RC_ENGINE_GOODBYE) && !more;
     RC_ASSERT(engines->taken.bytes[0] == RC_EIO_SEPARATOR);
     engines->polls.answer(engines->polls.context, client, engines->taken.bytes + 1, engines->taken.count - 1);
-    if (rc_engine_lives(engines, client, random)) {
-        if (last) {
-            rc_client_end(clients, client);
-        } else if (engine->post != 0) {
-            engines->polls.resumed(engines->polls.context, client); /* it may have waited for its replies to be taken */
-        }
+    if (rc_engine_lives(engines, client, random) && engine->post != 0) {
+        engines->polls.resumed(engines->polls.context, client); /* it may have waited for its replies to be taken */
     }
 }
 

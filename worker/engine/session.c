@@ -142,12 +142,11 @@ void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, c
     } else if (now) {
         rc_client_end(clients, client);
     } else if (!(engine->flags & RC_ENGINE_GOODBYE)) {
-        const char last = RC_EIO_CLOSE;
         engine->flags |= RC_ENGINE_GOODBYE;
         engine->ping_ds = 0;
         engine->deadline_ds = rc_engine_deadline(engines, SESSION_GOODBYE_MS);
         rc_engine_schedule(engines, client);
-        rc_engine_reply(engines, client, RC_PART_TEXT, &last, 1);
+        rc_hub_touch(clients->hub, client);
     }
 }
 

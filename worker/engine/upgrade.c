@@ -149,7 +149,7 @@ static void upgrade_change_over(struct rc_engines *engines, uint32_t session, ui
     if (!rc_engine_lives(engines, session, random)) {
         return;
     }
-    if (engine->flags & RC_ENGINE_GOODBYE) { /* it was sent away meanwhile: its last packet was among those */
+    if (engine->flags & RC_ENGINE_GOODBYE) { /* it was sent away meanwhile */
         engine->deadline_ds = 0;
         rc_engine_schedule(engines, session);
         rc_client_close(clients, session, RC_WS_CLOSE_NORMAL, NULL, false);

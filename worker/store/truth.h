@@ -186,7 +186,7 @@ enum rc_engine_flags {
     RC_ENGINE_PROBE = 1u << 1,    /* it is none: a WebSocket that wants to take the session `other` over */
     RC_ENGINE_PROBED = 1u << 2,   /* of a probe: it was answered "3probe" */
     RC_ENGINE_COUNTED = 1u << 3,  /* `address` is counted in the address limits */
-    RC_ENGINE_GOODBYE = 1u << 4,  /* its last packet is among its output: it ends with the request that takes that */
+    RC_ENGINE_GOODBYE = 1u << 4,  /* it ends with the first request that finds nothing more for it */
     RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
     RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
