@@ -738,5 +738,6 @@ void hub_rig_check(const struct hub_rig *rig)
     RC_ASSERT(log_bytes == rig->hub.log_bytes && output_bytes == rig->hub.output_bytes);
     RC_ASSERT(clients == truth->clients.used && logs == truth->logs.used && outputs == truth->outputs.used &&
               subscriptions == truth->subscriptions.used);
-    RC_ASSERT(names_bytes + output_bytes + log_bytes + rig_check_throttles(rig) == truth->heap.used);
+    RC_ASSERT(names_bytes + output_bytes + log_bytes + rig->hub.input_bytes + rig_check_throttles(rig) ==
+              truth->heap.used);
 }

@@ -76,9 +76,11 @@ struct rc_span rc_engine_auth(const struct rc_engines *engines, uint32_t client,
 {
     struct auth_entry entry;
     const uint32_t at = auth_find(engines, client, nsp, &entry);
-    return at == 0 ? (struct rc_span){0}
-                   : rc_span_of((const uint8_t *)auth_block(engines, client) + at + sizeof(entry) + entry.nsp_bytes,
-                                entry.json_bytes);
+    if (at == 0) {
+        return (struct rc_span){0};
+    }
+    const uint8_t *bytes = (const uint8_t *)auth_block(engines, client) + at;
+    return rc_span_of(bytes + sizeof(entry) + entry.nsp_bytes, entry.json_bytes);
 }
 
 void rc_engine_auth_forget(struct rc_engines *engines, uint32_t client, struct rc_span nsp)

@@ -110,9 +110,9 @@ struct rc_exchanges {
     uint32_t feeding; /* connection + 1 whose owner goes on by itself; 0 = none */
     uint32_t *later;  /* owned, kept_max + 1: connections that were answered while another one was fed */
     uint32_t later_count;
-    bool put_back;    /* the request that has just begun counts as not consumed */
-    uint64_t bytes;   /* of bodies, and what else was charged */
-    bool draining;    /* no connection is kept after its answer */
+    bool put_back;  /* the request that has just begun counts as not consumed */
+    uint64_t bytes; /* of bodies, and what else was charged */
+    bool draining;  /* no connection is kept after its answer */
     struct rc_http_date date;
 };
 
