@@ -355,6 +355,7 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
         if (client->scenario->finish != NULL) {
             client->scenario->finish(client);
         }
+        rc_bench_polling_stop(client);
     }
     return rc == 0 ? 0 : 1;
 }

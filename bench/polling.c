@@ -38,6 +38,15 @@ int rc_bench_polling_start(struct rc_bench_client *client)
     return 0;
 }
 
+void rc_bench_polling_stop(struct rc_bench_client *client)
+{
+    if (client->polling != NULL) {
+        free(client->polling->sids);
+        free(client->polling);
+        client->polling = NULL;
+    }
+}
+
 static char *sid_of(const struct rc_bench_client *client, uint32_t slot)
 {
     return client->polling->sids[slot < client->slots ? slot : slot - client->slots];

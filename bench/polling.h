@@ -21,6 +21,9 @@
 /* Tables for a protocol that polls: nothing, and 0, for one that does not. -ENOMEM. */
 int rc_bench_polling_start(struct rc_bench_client *client);
 
+/* Frees what rc_bench_polling_start made. */
+void rc_bench_polling_stop(struct rc_bench_client *client);
+
 /* The connection is there: the session is begun. */
 void rc_bench_polling_begin(struct rc_bench_client *client, uint32_t slot);
 
