@@ -50,7 +50,7 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
         return -EBADMSG;
     }
     const uint8_t *behind = value.raw.bytes + value.raw.count;
-    if (value.type == RC_JSON_NUMBER) {
+    if (value.type == RC_JSON_NUMBER && value.raw.count <= RC_EVENT_NAME_MAX) {
         operation->event = value.raw;
     } else if (value.type != RC_JSON_STRING ||
                rc_json_string_decode(&value, reader->scratch->bytes, RC_EVENT_NAME_MAX, &operation->event) < 0 ||
