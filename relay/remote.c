@@ -95,7 +95,7 @@ static int remote_call(void *context, uint32_t worker, const struct rc_envelope_
 static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    if (!rc_adapter_requests_replied(&remote->requests, worker, view)) {
+    if (!rc_adapter_requests_replied(&remote->requests, worker, view) && !rc_python_replied(&remote->python, view)) {
         rc_calls_replied(&remote->calls, worker, view);
     }
 }
@@ -354,10 +354,14 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
     }
     if (rc == 0) {
+        rc = rc_python_open(&remote->python, &remote->bridge, &config->socketio);
+    }
+    if (rc == 0) {
         rc = open_instance(remote);
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);
@@ -377,6 +381,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
         rc_wire_close(&remote->wire);

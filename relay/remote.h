@@ -23,6 +23,7 @@
 #include "relay/bridge/direct.h"
 #include "relay/bridge/gaps.h"
 #include "relay/bridge/notifications.h"
+#include "relay/bridge/python.h"
 #include "relay/cluster/calls.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
@@ -46,6 +47,7 @@ struct rc_remote {
     struct rc_application application;
     struct rc_adapter_bridge adapter;
     struct rc_adapter_requests requests;
+    struct rc_python_bridge python;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;
     struct rc_entries entries;

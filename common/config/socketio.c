@@ -151,8 +151,25 @@ static int endpoint_check(const struct rc_config *config, const struct rc_config
     return engineio_path_check(config, endpoint->path.text, err);
 }
 
+/* Two subscriptions of one Redis channel: only one would hear. */
+static int python_channel_check(const struct rc_config *config, struct rc_err *err)
+{
+    const char *const channel = config->socketio.python_channel.text;
+    for (uint32_t i = 0; channel[0] != '\0' && i < config->bridge_count; i++) {
+        if (strcmp(config->bridges[i].redis.text, channel) == 0) {
+            return rc_err_set(err, -EINVAL,
+                              "socketio.python_channel is also redis of a [[bridge]], \"%s\": give it up in one of them",
+                              channel);
+        }
+    }
+    return 0;
+}
+
 int rc_config_socketio_check(const struct rc_config *config, struct rc_err *err)
 {
+    if (python_channel_check(config, err) < 0) {
+        return -EINVAL;
+    }
     if (!rc_config_engineio_on(config)) {
         return 0; /* what its keys say is nobody's matter, as they are about what limits.max_message_size may be */
     }

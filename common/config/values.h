@@ -135,6 +135,7 @@ struct rc_config_socketio {
     struct rc_config_text error_event;
     enum rc_adapter adapter;
     struct rc_config_text adapter_key;
+    struct rc_config_text python_channel; /* "" = none */
     struct rc_config_text cookie;       /* "" = none */
     struct rc_config_text client_files; /* "" = none */
 };

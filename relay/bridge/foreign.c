@@ -10,16 +10,28 @@
 /* What a message may have around its data before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)
 
-bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message)
+/* `data_bytes_max`: of the data as it stands in the message. */
+static bool foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message,
+                             size_t data_bytes_max)
 {
     struct rc_metrics *metrics = bridge->wire->metrics;
     rc_metric_add(metrics, RC_METRIC_REDIS_RECEIVED, 1);
     rc_metric_add(metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
-    if (message.count > bridge->wire->message_bytes_max + AROUND_BYTES_MAX) {
+    if (message.count > data_bytes_max + AROUND_BYTES_MAX) {
         rc_foreign_refused(bridge, what, message, -EMSGSIZE, NULL);
         return false;
     }
     return true;
+}
+
+bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message)
+{
+    return foreign_received(bridge, what, message, bridge->wire->message_bytes_max);
+}
+
+bool rc_foreign_received_base64(const struct rc_bridge *bridge, const char *what, struct rc_span message)
+{
+    return foreign_received(bridge, what, message, (bridge->wire->message_bytes_max + 2) / 3 * 4);
 }
 
 void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int rc,

@@ -11,6 +11,8 @@
 
 /* Counts a message that came. False, and it was refused, when it is too large to be looked at. `what` names its Redis channel. */
 bool rc_foreign_received(const struct rc_bridge *bridge, const char *what, struct rc_span message);
+/* The same of messages that carry binary as base64: they may be as much larger. */
+bool rc_foreign_received_base64(const struct rc_bridge *bridge, const char *what, struct rc_span message);
 
 /* Counts and logs a message that was refused: -EMSGSIZE, an error of json_scan, or anything else with its reason. */
 void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int rc,

@@ -36,6 +36,14 @@ void rc_targets_room(struct rc_targets *targets, struct rc_span room)
     rc_select_put(&targets->select, targets->nsp, room);
 }
 
+void rc_targets_everybody(struct rc_targets *targets)
+{
+    targets->room_count = targets->kept_count = 0;
+    targets->is_client = false;
+    targets->client = (struct rc_client_ref){.random = 0};
+    targets->select = (struct rc_select){.text = targets->select.text};
+}
+
 void rc_targets_except(struct rc_targets *targets)
 {
     targets->rooms_bytes = targets->select.bytes;

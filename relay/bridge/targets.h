@@ -38,6 +38,8 @@ struct rc_targets {
 };
 
 void rc_targets_room(struct rc_targets *targets, struct rc_span room);
+/* It is for everybody in the namespace, whatever rooms were named. */
+void rc_targets_everybody(struct rc_targets *targets);
 /* No more rooms: exceptions follow. */
 void rc_targets_except(struct rc_targets *targets);
 void rc_targets_excepted(struct rc_targets *targets, struct rc_span room);
