@@ -6,6 +6,7 @@
 #include "common/records/args.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/codec.h"
+#include "common/records/placeholders.h"
 #include "worker/proto/socketio.h"
 
 #include <stdlib.h>
@@ -45,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (operation.type == RC_OPERATION_EVENT || operation.type == RC_OPERATION_ACK) {
             RC_ASSERT(rc_args_read(operation.data, &view) == 0);
             RC_ASSERT(rc_json_scan(view.json, RC_JSON_CHECK_UTF8, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
-            (void)rc_sio_placeholders_check(view.json, view.attachment_count);
+            (void)rc_placeholders_check(view.json, view.attachment_count);
             const struct rc_event event = {.type = operation.type == RC_OPERATION_ACK ? RC_EVENT_ACK : RC_EVENT_MESSAGE,
                                            .channel = RC_SPAN("/n#room"),
                                            .event = operation.event,

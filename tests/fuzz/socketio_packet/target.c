@@ -7,6 +7,7 @@
 #include "common/records/args.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/codec.h"
+#include "common/records/placeholders.h"
 #include "worker/proto/socketio.h"
 
 #include <stdlib.h>
@@ -76,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json[0] = '[';
     memcpy(json + 1, operation.data.bytes, operation.data.count);
     RC_ASSERT(rc_json_scan(rc_span_of(json, json_bytes), 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
-    (void)rc_sio_placeholders_check(rc_span_of(json, json_bytes), operation.attachment_count < RC_ARGS_ATTACHMENTS_MAX
+    (void)rc_placeholders_check(rc_span_of(json, json_bytes), operation.attachment_count < RC_ARGS_ATTACHMENTS_MAX
                                                                       ? operation.attachment_count
                                                                       : RC_ARGS_ATTACHMENTS_MAX);
     write_again(&operation, rc_args_wrap(json, json_bytes, 0, NULL, 0));

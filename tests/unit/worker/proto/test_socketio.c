@@ -10,6 +10,7 @@
 
 #include "common/records/args.h"
 #include "worker/proto/codec.h"
+#include "common/records/placeholders.h"
 #include "worker/proto/socketio.h"
 
 static struct rc_reader reader;
@@ -182,15 +183,15 @@ Test(socketio, placeholders_are_found_exactly)
         {"[[[{\"a\":[{\"_placeholder\":true,\"num\":0}]}]], {\"_placeholder\":true,\"num\":1}]", 2, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        cr_assert_eq(rc_sio_placeholders_check(rc_span_text(cases[i].json), cases[i].count), cases[i].rc, "%s",
+        cr_assert_eq(rc_placeholders_check(rc_span_text(cases[i].json), cases[i].count), cases[i].rc, "%s",
                      cases[i].json);
     }
     char deep[2 * RC_JSON_DEPTH_MAX + 4];
     memset(deep, '[', RC_JSON_DEPTH_MAX);
     memset(deep + RC_JSON_DEPTH_MAX, ']', RC_JSON_DEPTH_MAX);
-    cr_assert_eq(rc_sio_placeholders_check(rc_span_of(deep, 2 * RC_JSON_DEPTH_MAX), 1), 0);
+    cr_assert_eq(rc_placeholders_check(rc_span_of(deep, 2 * RC_JSON_DEPTH_MAX), 1), 0);
     memset(deep, '[', RC_JSON_DEPTH_MAX + 1);
-    cr_assert_eq(rc_sio_placeholders_check(rc_span_of(deep, 2 * RC_JSON_DEPTH_MAX), 1), -EBADMSG);
+    cr_assert_eq(rc_placeholders_check(rc_span_of(deep, 2 * RC_JSON_DEPTH_MAX), 1), -EBADMSG);
 }
 
 /* Written where there is room for what was asked for and not a byte more. */
