@@ -60,7 +60,7 @@ struct rc_msgpack_reader {
 
 static inline struct rc_msgpack_reader rc_msgpack_reader_of(struct rc_span bytes)
 {
-    /* No arithmetic with the NULL that an empty span may have. */
+    /* The bytes of a zero count may be NULL. */
     return (struct rc_msgpack_reader){.at = bytes.bytes,
                                       .end = bytes.count > 0 ? bytes.bytes + bytes.count : bytes.bytes};
 }

@@ -64,6 +64,9 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
     }
     const uint8_t *end = json.bytes + json.count;
     const uint8_t *comma = behind;
+    while (end[-1] != ']') {
+        end--; /* white space behind it */
+    }
     while (*comma == ' ' || *comma == '\t' || *comma == '\n' || *comma == '\r') {
         comma++;
     }

@@ -52,8 +52,8 @@ Test(engineio, refuses_broken_packets)
     static const char *const texts[] = {"",
                                         "\x1e",
                                         "4a\x1e",
-                                        "\x1e"
-                                        "4a",
+                                        ("\x1e"
+                                         "4a"),
                                         "b@@",
                                         "bAAAAA",
                                         "b=",

@@ -54,6 +54,8 @@ Test(socketio, reads_packets)
     cr_assert(is(operation.data, " 1.0,{\"__proto__\":[ ]}]"));
     good("2/n,9007199254740991[\"x\"]");
     cr_assert(is(operation.id, "9007199254740991") && is(operation.nsp, "/n") && is(operation.data, "]"));
+    good("2[\"x\" , 1 ] \r\n");
+    cr_assert(is(operation.data, " 1 ]"), "white space behind the packet is not of its arguments");
     good("2[12, null]");
     cr_assert(is(operation.event, "12") && is(operation.data, " null]"));
     good("312[ 1]");
