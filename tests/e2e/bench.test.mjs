@@ -69,7 +69,7 @@ const tlsPort = await freePort();
 const all = {
   workers: 1,
   timeout: 60000,
-  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true },
+  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true, "socketio.path": "/socket.io/", event: presetEvents() },
 };
 testBroker("messages over TLS, compressed, large, and from every member of a room", all, async (broker) => {
   const plain = `ws://${broker.host}`, secure = `wss://127.0.0.1:${tlsPort}`;
@@ -83,6 +83,10 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   assert.equal(rooms.deliveries, rooms.published * 10);
   const [both] = await bench("rooms", "--url", secure, "--connections", "40", "--channels", "4", "--deflate", "--payload", "700");
   assert.equal(both.deliveries, both.published * 10);
+  for (const protocol of ["socketio-polling", "socketio-upgrade"]) {
+    const [result] = await bench("fanout", "--url", secure, "--protocol", protocol, "--connections", "30", "--payload", "3000");
+    assert.equal(result.deliveries, result.published * 30, protocol);
+  }
   const [large] = await bench("fanout", "--url", plain, "--connections", "5", "--payload", "256KiB", "--window", "1");
   assert.equal(large.deliveries, large.published * 5);
 });
