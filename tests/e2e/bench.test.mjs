@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,7 +69,7 @@ const tlsPort = await freePort();
 const all = {
   workers: 1,
   timeout: 60000,
-  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true },
+  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true, "socketio.path": "/socket.io/", event: presetEvents() },
 };
 testBroker("messages over TLS, compressed, large, and from every member of a room", all, async (broker) => {
   const plain = `ws://${broker.host}`, secure = `wss://127.0.0.1:${tlsPort}`;
@@ -83,6 +83,10 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   assert.equal(rooms.deliveries, rooms.published * 10);
   const [both] = await bench("rooms", "--url", secure, "--connections", "40", "--channels", "4", "--deflate", "--payload", "700");
   assert.equal(both.deliveries, both.published * 10);
+  for (const protocol of ["socketio-polling", "socketio-upgrade"]) {
+    const [result] = await bench("fanout", "--url", secure, "--protocol", protocol, "--connections", "30", "--payload", "3000");
+    assert.equal(result.deliveries, result.published * 30, protocol);
+  }
   const [large] = await bench("fanout", "--url", plain, "--connections", "5", "--payload", "256KiB", "--window", "1");
   assert.equal(large.deliveries, large.published * 5);
 });
@@ -101,15 +105,21 @@ testBroker("two in flight do not leave in one send, and what was sent is counted
   }
 });
 
-/* The presets' application on a server, ringcast or the Node one, by every transport. */
-const SOCKETIO_EVENTS = {
-  "socketio.path": "/socket.io/",
-  event: [
-    { on: "hello", ack: ["ok"] },
-    { on: "subscribe", join: ["{args.0}"], ack: ["ok"] },
-    ...["publish", "direct"].map((on) => ({ on, emit: [{ to: "{args.0}", event: "message", args: ["{args.1}"] }] })),
-  ],
-};
+/* The [[event]] rows with which bench/run starts ringcast: the application of bench/compare/socketio.mjs. */
+function presetEvents() {
+  const [, text] = readFileSync(join(ROOT, "bench/compare/ringcast.toml.in"), "utf8").split("[socketio]\n");
+  const rows = [];
+  let table;
+  for (const line of text.split("\n").filter(Boolean)) {
+    const [key, value] = line.split(" = ");
+    if (line === "[[event]]") rows.push((table = {}));
+    else if (line === "[[event.emit]]") (rows.at(-1).emit ??= []).push((table = {}));
+    else table[key] = JSON.parse(value);
+  }
+  return rows;
+}
+
+/* What the presets do, on a server that has this application, by every transport. */
 async function socketioRuns(url) {
   for (const protocol of ["socketio", "socketio-polling", "socketio-upgrade"]) {
     const common = ["--url", url, "--protocol", protocol];
@@ -126,7 +136,7 @@ async function socketioRuns(url) {
   assert.equal(direct.deliveries, direct.published);
 }
 
-testBroker("Socket.IO clients of ringcast: WebSocket, polling, upgrade; native publishers", { workers: 2, timeout: 120000, config: SOCKETIO_EVENTS }, async (broker) => {
+testBroker("Socket.IO clients of ringcast: WebSocket, polling, upgrade; native publishers", { workers: 2, timeout: 120000, config: { "socketio.path": "/socket.io/", event: presetEvents() } }, async (broker) => {
   const url = `ws://${broker.host}`;
   await socketioRuns(url);
   const [native] = await bench("fanout", "--url", url, "--protocol", "socketio-native", "--connections", "40", "--window", "4");
