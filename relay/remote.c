@@ -346,7 +346,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_channel_bridge_open(&remote->channel, &remote->bridge);
     rc_broadcast_open(&remote->broadcast, &remote->bridge);
     rc_direct_open(&remote->direct, &remote->bridge);
-    rc_notifications_open(&remote->notifications, &remote->bridge);
+    rc_notifications_open(&remote->notifications, &remote->bridge, &remote->config->socketio.notification_event);
     rc_gaps_open(&remote->gaps, &remote->bridge);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);

@@ -133,6 +133,7 @@ struct rc_config_socketio {
     enum rc_unknown_event unknown_event;
     struct rc_config_text message_event;
     struct rc_config_text error_event;
+    struct rc_config_text notification_event; /* "" = they have none */
     enum rc_adapter adapter;
     struct rc_config_text adapter_key;
     struct rc_config_text python_channel; /* "" = none */

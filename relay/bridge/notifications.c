@@ -104,7 +104,7 @@ static void notifications_received(void *context, struct rc_span channel, struct
     int rc = rc_notification_read(&notification, message, &why);
     if (rc == 0) {
         rc = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
-                                (struct rc_span){0}, notification.data,
+                                rc_span_text(notifications->event.text), notification.data,
                                 notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
     }
     if (rc == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
@@ -116,10 +116,12 @@ static void notifications_received(void *context, struct rc_span channel, struct
     }
 }
 
-void rc_notifications_open(struct rc_notifications *notifications, const struct rc_bridge *bridge)
+void rc_notifications_open(struct rc_notifications *notifications, const struct rc_bridge *bridge,
+                           const struct rc_config_text *event)
 {
     *notifications = (struct rc_notifications){
         .bridge = bridge,
+        .event = *event,
         .subscription = {.name = CHANNEL, .message = notifications_received, .context = notifications}};
     rc_redis_subscribe(bridge->link, &notifications->subscription);
 }

@@ -25,10 +25,12 @@ int rc_notification_read(struct rc_notification *out, struct rc_span message, co
 
 struct rc_notifications {
     const struct rc_bridge *bridge; /* borrowed */
+    struct rc_config_text event;    /* what they are called; "" = nothing */
     struct rc_redis_subscription subscription;
 };
 
 /* Subscribes for the life of the link. */
-void rc_notifications_open(struct rc_notifications *notifications, const struct rc_bridge *bridge);
+void rc_notifications_open(struct rc_notifications *notifications, const struct rc_bridge *bridge,
+                           const struct rc_config_text *event);
 
 #endif

@@ -377,6 +377,23 @@ void rc_presence_count(struct rc_presence *presence, struct rc_span channel, str
 
 /* --- events ---------------------------------------------------------------------------------------------------------- */
 
+/* What the event is called, for clients whose protocol has events; empty: it has no name. */
+static struct rc_span event_name(struct rc_span message, char scratch[RC_EVENT_NAME_MAX])
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value member;
+    struct rc_json_value value;
+    struct rc_span name = {0};
+    int rc = rc_json_object_begin(&cursor, message, 0);
+    while (rc >= 0 && (rc = rc_json_object_next(&cursor, &member, &value)) == 1) {
+        if (rc_json_string_is(&member, RC_SPAN("event")) && value.type == RC_JSON_STRING &&
+            rc_json_string_decode(&value, (uint8_t *)scratch, RC_EVENT_NAME_MAX, &name) < 0) {
+            name = (struct rc_span){0};
+        }
+    }
+    return name;
+}
+
 static void event_received(void *context, struct rc_span channel, struct rc_span message)
 {
     const struct rc_presence *presence = context;
@@ -393,7 +410,8 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     }
     rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);
     if (name[0] != '\0') {
-        (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), (struct rc_span){0}, value.raw, 0);
+        char scratch[RC_EVENT_NAME_MAX];
+        (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), event_name(value.raw, scratch), value.raw, 0);
     }
 }
 
