@@ -440,25 +440,6 @@ static void polls_resumed(void *context, uint32_t client)
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
 
-/* A session counts in the limits of its address, whatever connections its requests come on. */
-static bool count_address(struct rc_clients *clients, const struct rc_exchange *exchange, bool *counted)
-{
-    *counted = false;
-    switch (rc_address_limit_add(&clients->addresses, &exchange->client)) {
-    case RC_ADDRESS_COUNTED:
-        *counted = true;
-        return true;
-    case RC_ADDRESS_ADMITTED:
-        return true;
-    case RC_ADDRESS_REFUSED_ADDRESS:
-    case RC_ADDRESS_REFUSED_NETWORK:
-    case RC_ADDRESS_REFUSED_MEMORY:
-        break;
-    }
-    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
-    return false;
-}
-
 static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
 {
     struct rc_clients *clients = engines->clients;
@@ -470,7 +451,7 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
         (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
         return;
     }
-    if (!count_address(clients, exchange, &counted)) {
+    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
                                                                 .retry_after_s = 10,
                                                                 .message = "too many connections from your address"});

@@ -196,6 +196,8 @@ bool rc_socket_sheds(struct rc_clients *clients, uint32_t socket);
 
 /* Counts a WebSocket in the address limits; false: there are too many from there (429). */
 bool rc_socket_admit(struct rc_clients *clients, uint32_t socket);
+/* The same for a client that no connection stands for: `*counted`, and it is to be taken off again (rc_address_limit_remove). */
+bool rc_clients_admit(struct rc_clients *clients, const struct rc_address *address, bool *counted);
 /* A message of `bytes` came: how long the client is to be put off until the next one, 0: it is within the limits. Not with
  * limits.rate_policy = "close": then it was closed, and *closed tells so. */
 uint32_t rc_client_rate(struct rc_clients *clients, uint32_t client, uint64_t bytes, bool *closed);

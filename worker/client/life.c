@@ -20,13 +20,12 @@ static uint32_t socket_now_ms(const struct rc_clients *clients)
     return (uint32_t)(clients->io->now_ns / 1000000u);
 }
 
-bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
+bool rc_clients_admit(struct rc_clients *clients, const struct rc_address *address, bool *counted)
 {
-    struct rc_socket *socket = &clients->truth->sockets[index];
-    const struct rc_address address = clients->truth->peers[index];
-    switch (rc_address_limit_add(&clients->addresses, &address)) {
+    *counted = false;
+    switch (rc_address_limit_add(&clients->addresses, address)) {
     case RC_ADDRESS_COUNTED:
-        socket->flags |= RC_SOCKET_COUNTED;
+        *counted = true;
         return true;
     case RC_ADDRESS_ADMITTED:
         return true;
@@ -36,11 +35,20 @@ bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
         break;
     }
     char text[RC_ADDRESS_TEXT_MAX];
-    rc_address_format(text, &address);
+    rc_address_format(text, address);
     rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
     rc_log_limited(RC_LOG_INFO, 1, "address_refused", "address=%s connections=%u", text,
-                   rc_address_limit_of_address(&clients->addresses, &address));
+                   rc_address_limit_of_address(&clients->addresses, address));
     return false;
+}
+
+bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_address address = clients->truth->peers[index];
+    bool counted;
+    const bool admitted = rc_clients_admit(clients, &address, &counted);
+    clients->truth->sockets[index].flags |= counted ? RC_SOCKET_COUNTED : 0u;
+    return admitted;
 }
 
 uint32_t rc_client_rate(struct rc_clients *clients, uint32_t client, uint64_t bytes, bool *closed)
