@@ -2,6 +2,7 @@
 #include "bench/client.h"
 
 #include "bench/conn.h"
+#include "bench/polling.h"
 #include "bench/receive.h"
 #include "bench/scenario.h"
 #include "bench/tls.h"
@@ -254,12 +255,12 @@ static int client_ring_open(struct rc_bench_client *client)
     }
     done = io_uring_register_ring_fd(&client->ring);
     if (done >= 0) {
-        done = io_uring_register_files_sparse(&client->ring, client->slots);
+        done = io_uring_register_files_sparse(&client->ring, client->descriptors);
     }
     if (done < 0) {
         rc_bench_client_note(client,
                              "io_uring direct descriptors for %u connections: %s; raise RLIMIT_NOFILE or --processes",
-                             client->slots, strerror(-done));
+                             client->descriptors, strerror(-done));
         return done;
     }
     const bool many = client->plan->options->poll_idle || client->plan->subscribers >= SMALL_BUFFERS_AT;
@@ -294,7 +295,7 @@ static int make_tables(struct rc_bench_client *client)
         client->outbox_room = 2 * RC_BENCH_TLS_ROOM(frame);
     }
     client->outbox_count = publishers;
-    client->conns = calloc(client->slots + 1, sizeof(*client->conns));
+    client->conns = calloc(client->descriptors + 1, sizeof(*client->conns));
     client->outboxes = calloc(publishers + 1, sizeof(*client->outboxes));
     client->dirty = calloc(publishers + 1, sizeof(*client->dirty));
     client->arena_bytes = ARENA_BYTES_MIN + 2 * RC_BENCH_TLS_ROOM(frame);
@@ -319,6 +320,7 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
     client->wake = wake;
     client->subscribers = rc_bench_plan_count(plan, process);
     client->slots = client->subscribers + (process == 0 ? plan->publishers : 0);
+    client->descriptors = client->slots + (plan->protocol->upgrades ? client->subscribers : 0);
     client->mask_seed = (uint32_t)rc_clock_ns();
     client->role = plan->scenario->role == RC_BENCH_SUBSCRIBER && plan->options->subscriptions == 0
                        ? RC_BENCH_TARGET
@@ -340,6 +342,9 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
     if (rc == 0) {
         rc = rc_bench_tls_start(client);
     }
+    if (rc == 0) {
+        rc = rc_bench_polling_start(client);
+    }
     if (rc == 0 && client->scenario->start != NULL) {
         rc = client->scenario->start(client);
     }
@@ -350,6 +355,7 @@ int rc_bench_client_run(const struct rc_bench_plan *plan, struct rc_bench_shared
         if (client->scenario->finish != NULL) {
             client->scenario->finish(client);
         }
+        rc_bench_polling_stop(client);
     }
     return rc == 0 ? 0 : 1;
 }

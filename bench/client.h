@@ -42,11 +42,13 @@ struct rc_bench_conn {
     uint32_t sequence;   /* the scenario's */
     uint16_t generation; /* of the slot's use: completions of earlier uses are told by it */
     uint16_t step;
-    uint8_t role;  /* enum rc_bench_role */
-    uint8_t state; /* enum rc_bench_conn_state */
-    uint8_t armed; /* operation in the ring that must be cancelled before closing: connect, receive, poll; 0: none */
-    bool paused;   /* the scenario does not want to read now */
-    bool once;     /* paused, except for one receive */
+    uint8_t role;   /* enum rc_bench_role */
+    uint8_t state;  /* enum rc_bench_conn_state */
+    uint8_t armed;  /* operation in the ring that must be cancelled before closing: connect, receive, poll; 0: none */
+    bool paused;    /* the scenario does not want to read now */
+    bool once;      /* paused, except for one receive */
+    bool posting;   /* polling: the request that waits is a POST */
+    bool last_poll; /* an opener's: no other request follows the one that waits */
 };
 _Static_assert(sizeof(struct rc_bench_conn) <= 40, "with 12 bytes per stream far below 100 bytes a connection");
 
@@ -86,7 +88,9 @@ struct rc_bench_client {
     int wake;                /* eventfd, written by the coordinator and other processes */
 
     struct rc_bench_conn *conns; /* [slots] */
-    uint32_t slots;
+    uint32_t
+        slots; /* what the plan has of this process; behind them are the openers of the subscribers, if there are any */
+    uint32_t descriptors; /* with these */
     uint32_t subscribers; /* slots [0, subscribers) receive, the rest publish */
     uint32_t held_back;   /* the last so many of the subscribers are opened by the scenario, not the loop */
     uint32_t next_open;   /* slots below have been opened by the loop */
@@ -107,6 +111,8 @@ struct rc_bench_client {
     struct ssl_ctx_st *tls_context; /* owned; NULL where no target has TLS, as are the next two */
     struct ssl_st **tls;            /* [slots], owned: NULL where the connection has none */
     uint8_t *tls_plain;             /* one record */
+
+    struct rc_bench_polling *polling; /* owned; NULL where nobody polls */
 
     struct rc_bench_inflate inflate;
     struct rc_bench_carry *carries;

@@ -1,6 +1,7 @@
 /* conn: see conn.h and client.h. */
 #include "bench/conn.h"
 
+#include "bench/polling.h"
 #include "bench/receive.h"
 #include "bench/scenario.h"
 #include "bench/tls.h"
@@ -128,13 +129,23 @@ void rc_bench_conn_send_sealed(struct rc_bench_client *client, uint32_t slot, st
     send_bytes(client, slot, at, bytes.count);
 }
 
+void rc_bench_conn_send_plain(struct rc_bench_client *client, uint32_t slot, struct rc_span bytes)
+{
+    const size_t room = room_for(client, slot, bytes.count);
+    uint8_t *const plain = arena_take(client, room);
+    memcpy(plain, bytes.bytes, bytes.count);
+    send_arena(client, slot, plain, bytes.count, room);
+}
+
 void rc_bench_conn_send_frame(struct rc_bench_client *client, uint32_t slot, uint8_t opcode, struct rc_span text)
 {
-    if (client->protocol->framing[client->conns[slot].role] != RC_BENCH_FRAMING_WS) {
-        const size_t plain_room = room_for(client, slot, text.count);
-        uint8_t *const plain = arena_take(client, plain_room);
-        memcpy(plain, text.bytes, text.count);
-        send_arena(client, slot, plain, text.count, plain_room);
+    const enum rc_bench_framing framing = client->protocol->framing[client->conns[slot].role];
+    if (framing == RC_BENCH_FRAMING_POLLING) {
+        rc_bench_polling_say(client, slot, text);
+        return;
+    }
+    if (framing != RC_BENCH_FRAMING_WS) {
+        rc_bench_conn_send_plain(client, slot, text);
         return;
     }
     const uint32_t key = rc_bench_client_mask_key(client);
@@ -269,12 +280,69 @@ static const struct rc_bench_target *target_of(const struct rc_bench_client *cli
     return role == RC_BENCH_PUBLISHER ? &client->plan->publish_at : &client->plan->subscribe_at;
 }
 
+const char *rc_bench_conn_host(const struct rc_bench_client *client, uint32_t slot)
+{
+    return target_of(client, client->conns[slot].role)->host;
+}
+
 static void fail_slot(struct rc_bench_client *client, uint32_t slot)
 {
     client->conns[slot].state = RC_BENCH_CONN_FREE;
     rc_bench_count(&client->tally->failed, 1);
     if (client->scenario->closed != NULL) {
         client->scenario->closed(client, slot);
+    }
+}
+
+/* Makes the slot's socket and begins to connect it. False when there is none. */
+static bool conn_dial(struct rc_bench_client *client, uint32_t slot, uint32_t source)
+{
+    struct rc_bench_conn *const conn = &client->conns[slot];
+    const struct rc_bench_target *const target = target_of(client, conn->role);
+    int fd = rc_bench_net_socket(target, source, client->plan->send_bytes);
+    if (fd < 0) {
+        rc_bench_client_note(client, "cannot make a socket: %s", strerror(-fd));
+        return false;
+    }
+    const int updated = io_uring_register_files_update(&client->ring, slot, &fd, 1);
+    close(fd);
+    if (updated != 1) {
+        rc_bench_client_note(client, "cannot register a socket: %s", strerror(-updated));
+        return false;
+    }
+    conn->armed = RC_BENCH_OP_CONNECT;
+    struct io_uring_sqe *const sqe = rc_bench_conn_sqe(client, RC_BENCH_OP_CONNECT, conn->generation, slot);
+    io_uring_prep_connect(sqe, (int)slot, (const struct sockaddr *)&target->address, target->address_bytes);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    return true;
+}
+
+/* Dials the opener of a subscriber, which waits for it. */
+static bool opener_dial(struct rc_bench_client *client, uint32_t slot)
+{
+    const struct rc_bench_conn *const subscriber = &client->conns[slot];
+    const uint32_t opener = rc_bench_opener_of(client, slot);
+    struct rc_bench_conn *const conn = &client->conns[opener];
+    RC_ASSERT(conn->state == RC_BENCH_CONN_FREE);
+    *conn = (struct rc_bench_conn){
+        .started_ns = subscriber->started_ns,
+        .number = subscriber->number,
+        .channel = subscriber->channel,
+        .generation = (uint16_t)(conn->generation + 1),
+        .role = RC_BENCH_OPENER,
+        .state = RC_BENCH_CONN_CONNECTING,
+    };
+    if (!conn_dial(client, opener, conn->number)) {
+        conn->state = RC_BENCH_CONN_FREE;
+        return false;
+    }
+    return true;
+}
+
+void rc_bench_conn_upgrade(struct rc_bench_client *client, uint32_t slot)
+{
+    if (!conn_dial(client, slot, client->conns[slot].number)) {
+        rc_bench_conn_ended(client, slot);
     }
 }
 
@@ -294,33 +362,27 @@ void rc_bench_client_open(struct rc_bench_client *client, uint32_t slot)
         .state = RC_BENCH_CONN_CONNECTING,
         .sequence = conn->sequence,
     };
-    const struct rc_bench_target *const target = target_of(client, conn->role);
-    int fd =
-        rc_bench_net_socket(target, publisher ? client->plan->subscribers + number : number, client->plan->send_bytes);
-    if (fd < 0) {
-        rc_bench_client_note(client, "cannot make a socket: %s", strerror(-fd));
+    if ((publisher || client->plan->members) && outbox_give(client, slot) != 0) {
+        rc_bench_client_note(client, "no memory for what a connection has to send");
         fail_slot(client, slot);
         return;
     }
-    const int updated = io_uring_register_files_update(&client->ring, slot, &fd, 1);
-    close(fd);
-    if (updated != 1 || ((publisher || client->plan->members) && outbox_give(client, slot) != 0)) {
-        rc_bench_client_note(client, "cannot register a socket: %s", strerror(updated < 0 ? -updated : ENOMEM));
+    const bool upgrades = client->protocol->upgrades && !publisher;
+    if (upgrades ? !opener_dial(client, slot)
+                 : !conn_dial(client, slot, publisher ? client->plan->subscribers + number : number)) {
         fail_slot(client, slot);
         return;
     }
     client->opening++;
-    conn->armed = RC_BENCH_OP_CONNECT;
-    struct io_uring_sqe *const sqe = rc_bench_conn_sqe(client, RC_BENCH_OP_CONNECT, conn->generation, slot);
-    io_uring_prep_connect(sqe, (int)slot, (const struct sockaddr *)&target->address, target->address_bytes);
-    sqe->flags |= IOSQE_FIXED_FILE;
 }
 
 static void begin_close(struct rc_bench_client *client, uint32_t slot)
 {
     struct rc_bench_conn *const conn = &client->conns[slot];
-    if (conn->state == RC_BENCH_CONN_CONNECTING || conn->state == RC_BENCH_CONN_UPGRADING ||
-        conn->state == RC_BENCH_CONN_JOINING) {
+    if (rc_bench_is_opener(client, slot)) {
+        /* Its subscriber counts. */
+    } else if (conn->state == RC_BENCH_CONN_CONNECTING || conn->state == RC_BENCH_CONN_UPGRADING ||
+               conn->state == RC_BENCH_CONN_JOINING) {
         client->opening--;
     } else {
         rc_bench_count(&client->tally->open, (uint64_t)-1);
@@ -348,11 +410,21 @@ void rc_bench_client_close(struct rc_bench_client *client, uint32_t slot)
     if (state != RC_BENCH_CONN_FREE && state != RC_BENCH_CONN_CLOSING) {
         begin_close(client, slot);
     }
+    const uint32_t opener = rc_bench_opener_of(client, slot);
+    if (opener != 0) {
+        rc_bench_client_close(client, opener);
+    }
 }
 
 void rc_bench_conn_ended(struct rc_bench_client *client, uint32_t slot)
 {
-    struct rc_bench_conn *const conn = &client->conns[slot];
+    const struct rc_bench_conn *const conn = &client->conns[slot];
+    if (rc_bench_is_opener(client, slot)) {
+        /* Before the upgrade, or it would have been closed by us. */
+        rc_bench_client_note(client, "the session ended before it was upgraded");
+        rc_bench_conn_ended(client, slot - client->slots);
+        return;
+    }
     rc_bench_count(conn->state == RC_BENCH_CONN_READY ? &client->tally->closed : &client->tally->failed, 1);
     rc_bench_client_close(client, slot);
 }
@@ -430,7 +502,11 @@ void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot)
     struct rc_bench_conn *const conn = &client->conns[slot];
     if (client->protocol->framing[conn->role] != RC_BENCH_FRAMING_WS) {
         conn->state = RC_BENCH_CONN_JOINING;
-        rc_bench_receive_join(client, slot);
+        if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_POLLING) {
+            rc_bench_polling_begin(client, slot);
+        } else {
+            rc_bench_receive_join(client, slot);
+        }
         return;
     }
     conn->state = RC_BENCH_CONN_UPGRADING;
@@ -445,6 +521,10 @@ void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot)
         rc_bench_client_channel_name(client, conn->channel, name);
         snprintf(path, sizeof(path), "%.*s%s%s", (int)(mark - pattern), pattern, name, mark + 2);
     }
+    if (rc_bench_opener_of(client, slot) != 0) {
+        const size_t bytes = strlen(path);
+        snprintf(path + bytes, sizeof(path) - bytes, "&sid=%s", rc_bench_polling_sid(client, slot));
+    }
     uint8_t *const request = arena_take(client, 2048);
     const size_t bytes =
         rc_bench_ws_request((char *)request, 2048, target->host, path, client->protocol->url_subprotocol,
@@ -456,7 +536,13 @@ void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot)
 void rc_bench_conn_closed(struct rc_bench_client *client, uint32_t slot)
 {
     client->conns[slot].state = RC_BENCH_CONN_FREE;
+    const uint32_t subscriber = rc_bench_is_opener(client, slot) ? slot - client->slots : slot;
+    const uint32_t opener = rc_bench_opener_of(client, subscriber);
+    if (client->conns[subscriber].state != RC_BENCH_CONN_FREE ||
+        (opener != 0 && client->conns[opener].state != RC_BENCH_CONN_FREE)) {
+        return; /* the slot can be used again when both are gone */
+    }
     if (client->scenario->closed != NULL) {
-        client->scenario->closed(client, slot);
+        client->scenario->closed(client, subscriber);
     }
 }

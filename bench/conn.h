@@ -39,6 +39,15 @@ void rc_bench_conn_outbox_send(struct rc_bench_client *client, uint32_t index);
 /* The connection can be talked over: sends the upgrade, or begins to join where there is none. */
 void rc_bench_conn_begin(struct rc_bench_client *client, uint32_t slot);
 
+/* Dials the WebSocket of a subscriber whose opener has begun the session. */
+void rc_bench_conn_upgrade(struct rc_bench_client *client, uint32_t slot);
+
+/* The host that requests of this connection name. */
+const char *rc_bench_conn_host(const struct rc_bench_client *client, uint32_t slot);
+
+/* Sends bytes as they are, without a frame. */
+void rc_bench_conn_send_plain(struct rc_bench_client *client, uint32_t slot, struct rc_span bytes);
+
 /* Sends bytes that are TLS's already (or of a connection without). */
 void rc_bench_conn_send_sealed(struct rc_bench_client *client, uint32_t slot, struct rc_span bytes);
 

@@ -50,7 +50,7 @@ workers_for() { # CONNECTIONS: workers that hold them
 }
 
 PORT=8999
-start_many() { # NAME CONNECTIONS COMMAND...: a broker, started by COMMAND...; SERVER is its process, PORT its port
+start_many() { # NAME CONNECTIONS COMMAND...: a broker, started by COMMAND...; SERVER is its process, PORT its port, SECTIONS more configuration
     local name=$1 connections=$2
     shift 2
     PORT=$((PORT + 1)) # the last one's is free only when its workers' rings are gone
@@ -65,6 +65,7 @@ handshake_timeout = "60s"
 ping_interval = "${PING_INTERVAL:-25s}"
 [log]
 level = "warn"
+${SECTIONS:-}
 TOML
     "$@" build/ringcast run -c "$WORK/ringcast.toml" >"$WORK/ringcast.log" 2>&1 &
     SERVER=$!

@@ -155,9 +155,9 @@ static size_t raw_after(char *out)
     return request_put(out, "\"", "", "");
 }
 
-/* --- Socket.IO 5 over Engine.IO 4's WebSocket transport --------------------------------------------------------------
- * The application behind it (bench/compare/socketio.mjs) has the events subscribe(channel, acknowledge),
- * publish(channel, data) and direct(id, data), and emits message(data). */
+/* --- Socket.IO 5 over Engine.IO 4: WebSocket, polling, or one after the other -----------------------------------------
+ * The application behind it (bench/compare/socketio.mjs) has the events hello(acknowledge), subscribe(channel, acknowledge),
+ * publish(channel, data) and direct(id, data), and emits message(data); ringcast has them as [[event]] rows. */
 
 static size_t socketio_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
 {
@@ -193,7 +193,8 @@ static enum rc_bench_verdict socketio_judge(enum rc_bench_role role, uint8_t ste
     if (starts_with(text, "430[")) {
         return RC_BENCH_STEP;
     }
-    return starts_with(text, "44") || starts_with(text, "41") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+    const bool refused = starts_with(text, "44") || starts_with(text, "41") || rc_span_equal(text, RC_SPAN("1"));
+    return refused ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 
 static size_t socketio_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
@@ -206,6 +207,40 @@ static size_t socketio_before(char *out, bool direct, const char *name, size_t p
 static size_t socketio_after(char *out)
 {
     return request_put(out, "\"]", "", "");
+}
+
+/* Where publishers are native clients of the same broker. */
+static size_t socketio_native_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    return role == RC_BENCH_PUBLISHER ? native_join(out, role, step, channel) : socketio_join(out, role, step, channel);
+}
+
+static enum rc_bench_verdict socketio_native_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                                   size_t payload_bytes, struct rc_span *found)
+{
+    return role == RC_BENCH_PUBLISHER ? native_judge(role, step, text, payload_bytes, found)
+                                      : socketio_judge(role, step, text, payload_bytes, found);
+}
+
+/* A subscriber's session has been opened and has joined its namespace by polling when its WebSocket begins: it probes, then goes on. */
+static size_t socketio_upgrade_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    if (role == RC_BENCH_PUBLISHER || role == RC_BENCH_OPENER) {
+        return socketio_join(out, role, step, channel);
+    }
+    if (step == 0) {
+        return request_put(out, "2probe", "", "");
+    }
+    /* Its answer says that the server has upgraded: what it has not yet read when the connection is reset, it may never read. */
+    return role == RC_BENCH_TARGET ? request_put(out, "420[\"hello\"]", "", "") : socketio_join(out, role, 2, channel);
+}
+
+static enum rc_bench_verdict socketio_upgrade_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                                    size_t payload_bytes, struct rc_span *found)
+{
+    const bool probes = (role == RC_BENCH_SUBSCRIBER || role == RC_BENCH_TARGET) && step == 0;
+    return probes && rc_span_equal(text, RC_SPAN("3probe")) ? RC_BENCH_STEP
+                                                            : socketio_judge(role, step, text, payload_bytes, found);
 }
 
 /* --- nchan: subscribers by upgrade, publishers by POST on kept-alive connections ------------------------------------- */
@@ -265,6 +300,9 @@ static size_t redis_after(char *out)
         RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS \
     }
 
+#define SOCKETIO_WS "/socket.io/?EIO=4&transport=websocket"
+#define SOCKETIO_POLL "/socket.io/?EIO=4&transport=polling"
+
 static const struct rc_bench_protocol protocols[] = {
     {
         .name = "ringcast",
@@ -311,15 +349,52 @@ static const struct rc_bench_protocol protocols[] = {
     },
     {
         .name = "socketio",
-        .help = "Socket.IO 5 with the application of bench/compare",
-        .paths = {"/socket.io/?EIO=4&transport=websocket", "/socket.io/?EIO=4&transport=websocket",
-                  "/socket.io/?EIO=4&transport=websocket"},
+        .help = "Socket.IO 5 over WebSocket, with the application of bench/compare (ringcast: its [[event]] rows)",
+        .paths = {SOCKETIO_WS, SOCKETIO_WS, SOCKETIO_WS},
         .framing = ALL_WS,
         .steps = {3, 2, 2},
         .channels = true,
         .direct = true,
         .join = socketio_join,
         .judge = socketio_judge,
+        .before = socketio_before,
+        .after = socketio_after,
+    },
+    {
+        .name = "socketio-native",
+        .help = "the same, whose publishers are native clients of ringcast",
+        .paths = {SOCKETIO_WS, SOCKETIO_WS, "/ws"},
+        .framing = ALL_WS,
+        .steps = {3, 2, 1},
+        .channels = true,
+        .join = socketio_native_join,
+        .judge = socketio_native_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "socketio-polling",
+        .help = "Socket.IO 5 whose subscribers stay with polling; publishers have WebSockets",
+        .paths = {SOCKETIO_POLL, SOCKETIO_POLL, SOCKETIO_WS},
+        .framing = {RC_BENCH_FRAMING_POLLING, RC_BENCH_FRAMING_POLLING, RC_BENCH_FRAMING_WS},
+        .steps = {3, 2, 2},
+        .channels = true,
+        .direct = true,
+        .join = socketio_join,
+        .judge = socketio_judge,
+        .before = socketio_before,
+        .after = socketio_after,
+    },
+    {
+        .name = "socketio-upgrade",
+        .help = "Socket.IO 5 whose subscribers begin by polling and upgrade, as the library's clients do by default",
+        .paths = {SOCKETIO_WS, SOCKETIO_WS, SOCKETIO_WS, SOCKETIO_POLL},
+        .framing = {RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_WS, RC_BENCH_FRAMING_POLLING},
+        .steps = {2, 2, 2, 2},
+        .channels = true,
+        .upgrades = true,
+        .join = socketio_upgrade_join,
+        .judge = socketio_upgrade_judge,
         .before = socketio_before,
         .after = socketio_after,
     },

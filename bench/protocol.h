@@ -22,14 +22,16 @@ enum rc_bench_role {
     RC_BENCH_SUBSCRIBER,
     RC_BENCH_TARGET, /* receives direct messages: its join tells its client id */
     RC_BENCH_PUBLISHER,
+    RC_BENCH_OPENER, /* begins the session of one that upgrades, by polling, and is gone after that (bench/polling.h) */
     RC_BENCH_ROLE_COUNT,
 };
 
 enum rc_bench_framing {
     RC_BENCH_FRAMING_WS,
-    RC_BENCH_FRAMING_HTTP,  /* requests on a kept-alive connection; only answers that refuse are looked at */
-    RC_BENCH_FRAMING_FIXED, /* no handshake; every payload's length is known */
-    RC_BENCH_FRAMING_RESP,  /* Redis: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+    RC_BENCH_FRAMING_HTTP,    /* requests on a kept-alive connection; only answers that refuse are looked at */
+    RC_BENCH_FRAMING_FIXED,   /* no handshake; every payload's length is known */
+    RC_BENCH_FRAMING_POLLING, /* Engine.IO's (bench/polling.h) */
+    RC_BENCH_FRAMING_RESP,    /* Redis: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 };
 
 enum rc_bench_verdict {
@@ -50,6 +52,7 @@ struct rc_bench_protocol {
     uint8_t steps[RC_BENCH_ROLE_COUNT];
     bool channels; /* false: there is one channel, everybody */
     bool direct;   /* has direct messages */
+    bool upgrades; /* subscribers and targets have an opener; their first step is the probe, which joining it ends */
 
     /* What to send on entering `step`; 0 for nothing. Never more than RC_BENCH_JOIN_BYTES_MAX. */
     size_t (*join)(char *out, enum rc_bench_role role, uint8_t step, const char *channel);

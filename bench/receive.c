@@ -2,6 +2,7 @@
 #include "bench/receive.h"
 
 #include "bench/conn.h"
+#include "bench/polling.h"
 #include "bench/scenario.h"
 #include "bench/ws_client.h"
 
@@ -77,6 +78,10 @@ static void conn_joined(struct rc_bench_client *client, uint32_t slot)
     struct rc_bench_conn *const conn = &client->conns[slot];
     const uint64_t now = rc_clock_ns();
     conn->state = RC_BENCH_CONN_READY;
+    if (rc_bench_is_opener(client, slot)) {
+        rc_bench_conn_upgrade(client, slot - client->slots);
+        return;
+    }
     client->opening--;
     rc_bench_latency_add(&client->tally->handshake, now - conn->started_ns);
     rc_bench_count(&client->tally->ready, 1);
@@ -120,7 +125,19 @@ static void step_done(struct rc_bench_client *client, uint32_t slot, struct rc_s
         memcpy(name, found.bytes, found.count);
         name[found.count] = '\0';
     }
+    if (conn->step == 0 && rc_bench_opener_of(client, slot) != 0) {
+        rc_bench_polling_probed(client, slot);
+        return;
+    }
     conn->step++;
+    rc_bench_receive_join(client, slot);
+}
+
+void rc_bench_receive_upgraded(struct rc_bench_client *client, uint32_t slot)
+{
+    rc_bench_client_send(client, slot, RC_SPAN("5"));
+    rc_bench_client_close(client, rc_bench_opener_of(client, slot));
+    client->conns[slot].step = 1;
     rc_bench_receive_join(client, slot);
 }
 
@@ -153,7 +170,7 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
 
 /* --- messages --------------------------------------------------------------------------------------------------------- */
 
-static void take_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
+void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
 {
     const struct rc_bench_conn *const conn = &client->conns[slot];
     const enum rc_bench_role role = (enum rc_bench_role)conn->role;
@@ -162,7 +179,7 @@ static void take_message(struct rc_bench_client *client, uint32_t slot, struct r
     const uint8_t step = (uint8_t)(conn->step < own ? conn->step : own == 0 ? 0 : own - 1);
     switch (client->protocol->judge(role, step, text, client->plan->options->payload_bytes, &found)) {
     case RC_BENCH_PAYLOAD:
-        if (role != RC_BENCH_PUBLISHER && client->scenario->payload != NULL) {
+        if (role != RC_BENCH_PUBLISHER && role != RC_BENCH_OPENER && client->scenario->payload != NULL) {
             client->scenario->payload(client, slot, found, now_ns);
         }
         break;
@@ -202,7 +219,7 @@ static void take_whole(struct rc_bench_client *client, uint32_t slot, struct rc_
         }
         rc_bench_count(&client->tally->inflated, 1);
     }
-    take_message(client, slot, text, now_ns);
+    rc_bench_receive_message(client, slot, text, now_ns);
 }
 
 static void take_control(struct rc_bench_client *client, uint32_t slot, uint8_t opcode, struct rc_span payload)
@@ -279,7 +296,7 @@ static int take_fixed(struct rc_bench_client *client, uint32_t slot, const uint8
     if (count < wanted) {
         return 0;
     }
-    take_message(client, slot, rc_span_of(bytes, wanted), now_ns);
+    rc_bench_receive_message(client, slot, rc_span_of(bytes, wanted), now_ns);
     return (int)wanted;
 }
 
@@ -344,7 +361,7 @@ static int take_resp(struct rc_bench_client *client, uint32_t slot, const uint8_
         rc_bench_client_note(client, "the server sent what is no RESP");
         rc_bench_conn_ended(client, slot);
     } else if (whole > 0) {
-        take_message(client, slot, rc_span_of(bytes, (uint32_t)whole), now_ns);
+        rc_bench_receive_message(client, slot, rc_span_of(bytes, (uint32_t)whole), now_ns);
     }
     return whole;
 }
@@ -378,6 +395,8 @@ static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t
             took = take_fixed(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_RESP) {
             took = take_resp(client, slot, bytes + at, count - at, now_ns);
+        } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_POLLING) {
+            took = rc_bench_polling_take(client, slot, bytes + at, count - at, now_ns);
         } else {
             took = take_http(client, bytes + at, count - at);
         }

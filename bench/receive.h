@@ -15,6 +15,12 @@ void rc_bench_receive(struct rc_bench_client *client, uint32_t slot, uint8_t *by
 /* Enters the connection's step: sends its message, if any; past the last one the connection is ready. */
 void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot);
 
+/* Judges a whole message. */
+void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns);
+
+/* The session of `slot` can move to its WebSocket: nothing is under way to its opener any more. Ends that, and goes on joining. */
+void rc_bench_receive_upgraded(struct rc_bench_client *client, uint32_t slot);
+
 /* Gives back what a connection has borrowed for a cut frame. */
 void rc_bench_receive_forget(struct rc_bench_client *client, uint32_t slot);
 

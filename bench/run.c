@@ -75,6 +75,34 @@ struct memory_sample {
 
 /* --- planning --------------------------------------------------------------------------------------------------------- */
 
+/* What a protocol that polls cannot be asked for. */
+static int check_polling(const struct rc_bench_plan *plan, struct rc_err *err)
+{
+    const bool polls = plan->protocol->framing[RC_BENCH_SUBSCRIBER] == RC_BENCH_FRAMING_POLLING;
+    const bool paths = plan->publish_at.path[0] != '\0' || plan->subscribe_at.path[0] != '\0';
+    if ((polls || plan->protocol->upgrades) && paths) {
+        return rc_err_set(err, -EINVAL, "--protocol %s makes its own paths; give --url without one",
+                          plan->protocol->name);
+    }
+    if (polls && (plan->scenario->members || (plan->scenario->payload != NULL && !plan->scenario->publishes))) {
+        return rc_err_set(err, -EINVAL, "in %s all connections send, with --protocol %s only publishers do",
+                          plan->scenario->name, plan->protocol->name);
+    }
+    return 0;
+}
+
+/* Connections that a client process may have, besides their openers; the limit of its descriptors is raised as far as it goes. */
+static uint32_t slots_of_process(const struct rc_bench_plan *plan)
+{
+    struct rlimit limit;
+    uint32_t slots = RC_BENCH_SLOTS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max});
+        slots = limit.rlim_max > 100000 ? 32000 : limit.rlim_max > 200 ? (uint32_t)limit.rlim_max - 100 : 100;
+    }
+    return plan->protocol->upgrades ? slots / 2 : slots;
+}
+
 static int make_plan(struct run *run, struct rc_err *err)
 {
     const struct rc_bench_options *const options = run->options;
@@ -88,6 +116,9 @@ static int make_plan(struct run *run, struct rc_err *err)
     if (rc == 0) {
         rc = rc_bench_net_target(&plan->subscribe_at,
                                  options->subscribe_url != NULL ? options->subscribe_url : options->url, err);
+    }
+    if (rc == 0) {
+        rc = check_polling(plan, err);
     }
     if (rc != 0) {
         return rc;
@@ -132,12 +163,7 @@ static int make_plan(struct run *run, struct rc_err *err)
         }
         plan->send_bytes = in_flight > ECHO_BYTES_MAX / 16 ? ECHO_BYTES_MAX * 3 / 2 : 0;
     }
-    struct rlimit limit;
-    uint32_t slots = RC_BENCH_SLOTS_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max});
-        slots = limit.rlim_max > 100000 ? 32000 : limit.rlim_max > 200 ? (uint32_t)limit.rlim_max - 100 : 100;
-    }
+    const uint32_t slots = slots_of_process(plan);
     const uint32_t needed =
         (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
     plan->processes = options->processes > 0 ? options->processes : needed;

@@ -28,7 +28,7 @@ int rc_bench_tls_start(struct rc_bench_client *client)
     if (!client->plan->subscribe_at.tls && !client->plan->publish_at.tls) {
         return 0;
     }
-    client->tls = calloc(client->slots + 1, sizeof(*client->tls));
+    client->tls = calloc(client->descriptors + 1, sizeof(*client->tls));
     client->tls_plain = malloc(PLAIN_BYTES);
     client->tls_context = SSL_CTX_new(TLS_client_method());
     if (client->tls == NULL || client->tls_plain == NULL || client->tls_context == NULL) {

@@ -290,6 +290,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_log_set_level((enum rc_log_level)w->config->log.level);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
+        rc_engines_reconfigure(&w->engines, w->config);
         rc_clients_reconfigure(&w->clients, w->config);
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
@@ -526,9 +527,9 @@ int main(int argc, char **argv)
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_overload_close(&worker.overload);
+    rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
     rc_websockets_close(&worker.websockets);
-    rc_clients_close(&worker.clients);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);

@@ -15,7 +15,7 @@ const http = tls
     ? createSecureServer({ cert: readFileSync(`${tls}/cert.pem`), key: readFileSync(`${tls}/key.pem`) })
     : createServer();
 const perMessageDeflate = deflate ? { serverNoContextTakeover: true } : false;
-const io = new Server(http, { transports: ['websocket'], perMessageDeflate });
+const io = new Server(http, { perMessageDeflate });
 if (redisUrl) {
     const { createAdapter } = require('@socket.io/redis-adapter');
     const { createClient } = require('redis');
@@ -25,6 +25,7 @@ if (redisUrl) {
     io.adapter(createAdapter(publisher, subscriber));
 }
 io.on('connection', (socket) => {
+    socket.on('hello', (acknowledge) => acknowledge('ok'));
     socket.on('subscribe', async (channel, acknowledge) => {
         await socket.join(channel);
         acknowledge('ok');

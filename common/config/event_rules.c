@@ -31,8 +31,8 @@ static bool row_is_pattern(const struct rc_config_event *row)
 }
 
 /* The first row from `index` on that is for the event, by its own namespace or by a pattern; NULL: none. */
-static const struct rc_config_event *scan(const struct rc_config *config, uint32_t index, enum rc_event_from from,
-                                          struct rc_span nsp, struct rc_span event)
+static const struct rc_config_event *row_scan(const struct rc_config *config, uint32_t index, enum rc_event_from from,
+                                              struct rc_span nsp, struct rc_span event)
 {
     for (; index < config->event_count; index++) {
         const struct rc_config_event *const row = &config->events[index];
@@ -46,8 +46,8 @@ static const struct rc_config_event *scan(const struct rc_config *config, uint32
     return NULL;
 }
 
-static const struct rc_config_event *exact(const struct rc_config *config, enum rc_event_from from, struct rc_span nsp,
-                                           struct rc_span event)
+static const struct rc_config_event *row_exact(const struct rc_config *config, enum rc_event_from from,
+                                               struct rc_span nsp, struct rc_span event)
 {
     const uint16_t *const buckets = config->event_rules.buckets;
     for (uint32_t at = home_of(from, nsp, event); buckets[at] != 0; at = (at + 1) & (RC_EVENT_BUCKETS - 1)) {
@@ -62,14 +62,14 @@ static const struct rc_config_event *exact(const struct rc_config *config, enum 
 const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
                                              struct rc_span nsp, struct rc_span event)
 {
-    return config->event_rules.patterns ? scan(config, 0, from, nsp, event) : exact(config, from, nsp, event);
+    return config->event_rules.patterns ? row_scan(config, 0, from, nsp, event) : row_exact(config, from, nsp, event);
 }
 
 const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row,
                                             struct rc_span nsp)
 {
     if (config->event_rules.patterns) {
-        return scan(config, (uint32_t)(row - config->events) + 1, row->from, nsp, rc_span_text(row->on.text));
+        return row_scan(config, (uint32_t)(row - config->events) + 1, row->from, nsp, rc_span_text(row->on.text));
     }
     return row->next != 0 ? &config->events[row->next - 1] : NULL;
 }
@@ -108,7 +108,7 @@ void rc_event_index_last(struct rc_config *config)
     const struct rc_config_event *const row = &config->events[index];
     const struct rc_span nsp = rc_span_text(row->nsp.text);
     const struct rc_span event = rc_span_text(row->on.text);
-    const struct rc_config_event *before = exact(config, row->from, nsp, event);
+    const struct rc_config_event *before = row_exact(config, row->from, nsp, event);
     config->event_rules.patterns |= row_is_pattern(row);
     if (before == NULL) {
         uint32_t at = home_of(row->from, nsp, event);

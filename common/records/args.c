@@ -64,7 +64,7 @@ struct rc_span rc_args_attachment(const struct rc_args_view *view, uint32_t inde
 size_t rc_args_bytes(size_t json_bytes, uint32_t attachment_count, const uint32_t *sizes)
 {
     size_t bytes = sizeof(struct rc_args_head) + attachment_count * sizeof(uint32_t) + json_bytes;
-    for (uint32_t i = 0; i < attachment_count; i++) {
+    for (uint32_t i = 0; sizes != NULL && i < attachment_count; i++) {
         bytes += sizes[i];
     }
     return bytes;

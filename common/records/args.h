@@ -46,7 +46,7 @@ struct rc_span rc_args_attachment(const struct rc_args_view *view, uint32_t inde
 /* Attachments in order: *index and *offset begin at 0. False at the end. */
 bool rc_args_next(const struct rc_args_view *view, uint32_t *index, size_t *offset, struct rc_span *attachment);
 
-/* Bytes of the data. `sizes` may be NULL when `attachment_count` is 0. */
+/* Bytes of the data. `sizes` may be NULL: without the attachments' own. */
 size_t rc_args_bytes(size_t json_bytes, uint32_t attachment_count, const uint32_t *sizes);
 
 /* Writes rc_args_bytes of these parts. Each at most UINT32_MAX bytes. */

@@ -49,14 +49,15 @@ static void take_token(struct rc_placeholders *walk, struct rc_json_value *value
     }
     value->raw = rc_span_of(begin, (size_t)(walk->at - begin));
     value->escaped = false;
-    value->type = value->raw.count == 0               ? RC_JSON_NONE
-                  : *begin == 't'                     ? RC_JSON_TRUE
+    value->type = value->raw.count == 0                               ? RC_JSON_NONE
+                  : *begin == 't'                                     ? RC_JSON_TRUE
                   : (*begin >= '0' && *begin <= '9') || *begin == '-' ? RC_JSON_NUMBER
-                                                      : RC_JSON_NULL;
+                                                                      : RC_JSON_NULL;
 }
 
 /* A member's name was taken: takes its ':', and of the two members that mean something the value, if it is a scalar. */
-static void take_member(struct rc_placeholders *walk, struct rc_placeholders_level *level, const struct rc_json_value *name)
+static void take_member(struct rc_placeholders *walk, struct rc_placeholders_level *level,
+                        const struct rc_json_value *name)
 {
     const bool is_mark = rc_json_string_is(name, RC_SPAN("_placeholder"));
     const bool is_number = rc_json_string_is(name, RC_SPAN("num"));
@@ -90,7 +91,8 @@ int rc_placeholders_next(struct rc_placeholders *walk, uint32_t *number)
             if (walk->depth == RC_JSON_DEPTH_MAX) {
                 return -EBADMSG;
             }
-            walk->levels[walk->depth++] = (struct rc_placeholders_level){.object = *walk->at++ == '{', .number = UINT32_MAX};
+            walk->levels[walk->depth++] =
+                (struct rc_placeholders_level){.object = *walk->at++ == '{', .number = UINT32_MAX};
             break;
         case '}':
         case ']':

@@ -24,6 +24,7 @@
 /* Arrays and maps inside each other, the outermost counted. */
 #define RC_MSGPACK_DEPTH_MAX 64u
 
+/* Those up to STRING may be the key of a pair. */
 enum rc_msgpack_type {
     RC_MSGPACK_NIL,
     RC_MSGPACK_BOOLEAN,
@@ -59,7 +60,9 @@ struct rc_msgpack_reader {
 
 static inline struct rc_msgpack_reader rc_msgpack_reader_of(struct rc_span bytes)
 {
-    return (struct rc_msgpack_reader){.at = bytes.bytes, .end = bytes.bytes + bytes.count};
+    /* The bytes of a zero count may be NULL. */
+    return (struct rc_msgpack_reader){.at = bytes.bytes,
+                                      .end = bytes.count > 0 ? bytes.bytes + bytes.count : bytes.bytes};
 }
 
 static inline size_t rc_msgpack_left(const struct rc_msgpack_reader *reader)

@@ -170,7 +170,7 @@ static int json_put_key(struct rc_msgpack_json *json, const struct rc_msgpack_va
             rc = json_put_text(json, "\"");
         }
         break;
-    default:
+    default: /* begin_pair lets none through */
         return -EBADMSG;
     }
     return rc == 0 ? json_put_text(json, ":") : rc;
@@ -187,6 +187,9 @@ static int begin_pair(struct rc_msgpack_reader *reader, struct rc_msgpack_json *
     }
     if (rc < 0) {
         return rc;
+    }
+    if (key.type > RC_MSGPACK_STRING) {
+        return -EBADMSG; /* of a container the head alone was taken */
     }
     if (rc_msgpack_undefined(&value)) {
         rc = rc_msgpack_next(reader, &value);
@@ -206,6 +209,20 @@ static int open_level(struct rc_msgpack_json *json, struct json_level *levels, u
     return json_put_text(json, map ? "{" : "[");
 }
 
+/* Containers that a scalar becomes: a placeholder, or an extension's array with one. */
+static uint32_t json_levels_inside(const struct rc_msgpack_value *value)
+{
+    double milliseconds;
+    if (value->type == RC_MSGPACK_BINARY) {
+        return 1;
+    }
+    if (value->type != RC_MSGPACK_EXTENSION || rc_msgpack_undefined(value) ||
+        rc_msgpack_timestamp(value, &milliseconds)) {
+        return 0;
+    }
+    return value->extension == 0 ? 1 : 2;
+}
+
 static int json_put_value(struct rc_msgpack_reader *reader, struct rc_msgpack_json *json, struct json_level *levels,
                           uint32_t *depth)
 {
@@ -217,7 +234,7 @@ static int json_put_value(struct rc_msgpack_reader *reader, struct rc_msgpack_js
     if (value.type == RC_MSGPACK_ARRAY || value.type == RC_MSGPACK_MAP) {
         return open_level(json, levels, depth, value.count, value.type == RC_MSGPACK_MAP);
     }
-    return json_put_scalar(json, &value);
+    return *depth + json_levels_inside(&value) > RC_MSGPACK_DEPTH_MAX ? -EOVERFLOW : json_put_scalar(json, &value);
 }
 
 /* Goes on until no level is open. */
@@ -530,7 +547,7 @@ static int write_levels(struct rc_msgpack_writer *writer, struct json_reader *re
 static struct json_reader reader_of(struct rc_span json, const struct rc_span *attachments, uint32_t attachment_count)
 {
     return (struct json_reader){.at = json.bytes,
-                                .end = json.bytes + json.count,
+                                .end = json.count > 0 ? json.bytes + json.count : json.bytes,
                                 .attachments = attachments,
                                 .attachment_count = attachment_count};
 }

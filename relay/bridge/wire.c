@@ -176,7 +176,7 @@ static bool take_number(struct rc_span *rest, size_t bytes, uint64_t *out)
     return true;
 }
 
-static bool take_text(struct rc_span *rest, struct rc_span *out)
+static bool take_counted_text(struct rc_span *rest, struct rc_span *out)
 {
     uint64_t bytes;
     return take_number(rest, 1, &bytes) && wire_take(rest, (size_t)bytes, out);
@@ -233,23 +233,23 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     uint64_t flags;
     uint64_t count;
     if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) || (flags & ~known) != 0 ||
-        !take_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
+        !take_counted_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
         !take_number(&rest, 8, &parsed->sequence) || !take_number(&rest, 2, &count)) {
         return -EBADMSG;
     }
     for (; count > 0; count--) {
         struct rc_span id;
-        if (!take_text(&rest, &id)) {
+        if (!take_counted_text(&rest, &id)) {
             return -EBADMSG;
         }
         wire_exclude(wire, parsed, id);
     }
     if ((flags & RC_WIRE_FLAG_KEY) != 0 &&
-        (!take_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
+        (!take_counted_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
         return -EBADMSG;
     }
     if ((flags & RC_WIRE_FLAG_EVENT) != 0 &&
-        (!take_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
+        (!take_counted_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
         return -EBADMSG;
     }
     return read_binary_payload(parsed, rest, flags);

@@ -73,7 +73,7 @@ struct rc_redis_channel_ops {
 struct rc_redis_foreign_ops {
     /* A message of a wanted channel: its name without prefix. */
     void (*message)(void *context, struct rc_span name, struct rc_span message);
-    void *context;    /* borrowed */
+    void *context; /* borrowed */
     /* Borrowed: what their names begin with, and no other channel's. */
     const char *heads[RC_REDIS_FOREIGN_HEADS];
 };

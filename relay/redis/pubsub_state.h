@@ -53,7 +53,7 @@ struct rc_redis_pubsub {
     struct rc_redis_pubsub_ops ops;
     char head[RC_REDIS_NAME_MAX]; /* prefix and ops.channel.head */
     uint32_t head_bytes;
-    const char *prefix;                   /* borrowed */
+    const char *prefix; /* borrowed */
     uint32_t prefix_bytes;
     bool sharded;
     struct rc_hashmap map;

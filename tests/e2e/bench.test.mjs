@@ -1,6 +1,11 @@
 // ringcast-bench counts what it is here to count: against servers that lose nothing it finds nothing lost. Small runs; what a
 // figure is worth is not the question.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { testBroker } from "./lib/broker.mjs";
@@ -18,7 +23,7 @@ async function bench(...args) {
     for (const what of ["lost", "duplicated", "reordered", "corrupted", "connections_failed", "connections_closed"]) {
       assert.equal(result[what], 0, `${args.join(" ")}: ${what}`);
     }
-    assert.ok(result.deliveries > 0 && !result.broken_off, JSON.stringify(result));
+    assert.ok((result.deliveries > 0 || args[0] === "idle") && !result.broken_off, JSON.stringify(result));
   }
   return results;
 }
@@ -64,7 +69,7 @@ const tlsPort = await freePort();
 const all = {
   workers: 1,
   timeout: 60000,
-  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true },
+  config: { "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("server").path], "compression.enabled": true, "socketio.path": "/socket.io/", event: presetEvents() },
 };
 testBroker("messages over TLS, compressed, large, and from every member of a room", all, async (broker) => {
   const plain = `ws://${broker.host}`, secure = `wss://127.0.0.1:${tlsPort}`;
@@ -78,6 +83,10 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   assert.equal(rooms.deliveries, rooms.published * 10);
   const [both] = await bench("rooms", "--url", secure, "--connections", "40", "--channels", "4", "--deflate", "--payload", "700");
   assert.equal(both.deliveries, both.published * 10);
+  for (const protocol of ["socketio-polling", "socketio-upgrade"]) {
+    const [result] = await bench("fanout", "--url", secure, "--protocol", protocol, "--connections", "30", "--payload", "3000");
+    assert.equal(result.deliveries, result.published * 30, protocol);
+  }
   const [large] = await bench("fanout", "--url", plain, "--connections", "5", "--payload", "256KiB", "--window", "1");
   assert.equal(large.deliveries, large.published * 5);
 });
@@ -96,6 +105,79 @@ testBroker("two in flight do not leave in one send, and what was sent is counted
   }
 });
 
+/* The [[event]] rows with which bench/run starts ringcast: the application of bench/compare/socketio.mjs. */
+function presetEvents() {
+  const [, text] = readFileSync(join(ROOT, "bench/compare/ringcast.toml.in"), "utf8").split("[socketio]\n");
+  const rows = [];
+  let table;
+  for (const line of text.split("\n").filter(Boolean)) {
+    const [key, value] = line.split(" = ");
+    if (line === "[[event]]") rows.push((table = {}));
+    else if (line === "[[event.emit]]") (rows.at(-1).emit ??= []).push((table = {}));
+    else table[key] = JSON.parse(value);
+  }
+  return rows;
+}
+
+/* What the presets do, on a server that has this application, by every transport. */
+async function socketioRuns(url) {
+  for (const protocol of ["socketio", "socketio-polling", "socketio-upgrade"]) {
+    const common = ["--url", url, "--protocol", protocol];
+    const [fanout] = await bench("fanout", ...common, "--connections", "40", "--channels", "2", "--window", "4");
+    assert.equal(fanout.connections, 44, "openers do not count");
+    assert.equal(fanout.deliveries, fanout.published * 20, `${protocol}: everybody in the room got every event, once`);
+    const [connects] = await bench("connect", ...common, "--connections", "8", "--warmup-rounds", "1");
+    assert.ok(connects.connections_per_second > 0);
+  }
+  const polling = ["--url", url, "--protocol", "socketio-polling"];
+  const [rate] = await bench("fanout", ...polling, "--connections", "10", "--rate", "300", "--payload", "20000");
+  assert.equal(rate.deliveries, rate.published * 10, "payloads that come in several reads");
+  const [direct] = await bench("unicast", ...polling, "--connections", "20");
+  assert.equal(direct.deliveries, direct.published);
+}
+
+testBroker("Socket.IO clients of ringcast: WebSocket, polling, upgrade; native publishers", { workers: 2, timeout: 120000, config: { "socketio.path": "/socket.io/", event: presetEvents() } }, async (broker) => {
+  const url = `ws://${broker.host}`;
+  await socketioRuns(url);
+  const [native] = await bench("fanout", "--url", url, "--protocol", "socketio-native", "--connections", "40", "--window", "4");
+  assert.equal(native.deliveries, native.published * 40);
+  // Every connect of this one is an upgrade that the broker has made, none is cut off before.
+  const upgrades = async () => (await broker.metrics())("ringcast_engineio_upgrades_total");
+  const before = await upgrades();
+  const [connects] = await bench("connect", "--url", url, "--protocol", "socketio-upgrade", "--connections", "16", "--warmup-rounds", "1");
+  assert.ok((await upgrades()) - before >= connects.deliveries, "connects that were counted had upgraded");
+  const [idle] = await bench("idle", "--url", url, "--protocol", "socketio", "--connections", "300");
+  assert.equal(idle.connections, 300);
+});
+
+test("Socket.IO clients of the Node server that ringcast is compared with", { timeout: 120000 }, async (t) => {
+  // It looks for its packages below its working directory, as bench/run starts it.
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-bench-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, "build/bench"), { recursive: true });
+  symlinkSync(join(ROOT, "tests/node_modules"), join(folder, "build/bench/node_modules"));
+  const port = await freePort();
+  const server = spawn(process.execPath, [join(ROOT, "bench/compare/socketio.mjs"), String(port)], { cwd: folder, stdio: "inherit" });
+  const ended = once(server, "exit");
+  try {
+    await until("it listens", () => new Promise((done) => {
+      const socket = connect(port, "127.0.0.1", () => done(Boolean(socket.destroy())));
+      socket.on("error", () => done(false));
+    }));
+    await socketioRuns(`ws://127.0.0.1:${port}`);
+  } finally {
+    server.kill("SIGKILL");
+    await ended;
+  }
+});
+
+test("what polling clients cannot be asked for is said", async () => {
+  const refused = async (...args) => (await program(join(BIN_DIR, "ringcast-bench"), [...args, "--protocol", "socketio-polling", "--quiet"])).stderr;
+  assert.match(await refused("echo"), /all connections send/);
+  assert.match(await refused("rooms"), /all connections send/);
+  assert.match(await refused("fanout", "--url", "ws://127.0.0.1:1/x"), /without one/);
+});
+
 test("a server that does not compress is told, not measured", async () => {
   const { code, stderr } = await program(join(BIN_DIR, "ringcast-bench"), ["floor", "fanout", "--deflate", "--connections", "3", "--quiet"]);
   assert.equal(code, 2);
@@ -105,7 +187,8 @@ test("a server that does not compress is told, not measured", async () => {
 test("every preset is a command line that ringcast-bench takes", async () => {
   const run = (...args) => program(join(ROOT, "bench/run"), args);
   const list = (await run("list")).stdout.trim().split("\n").map((line) => line.split(" ")[0]);
-  for (const wanted of ["fanout1k", "fanout1k-single", "fanout-16k", "fanout-256k", "fanout-tls", "fanout-deflate", "rooms", "cross1"]) {
+  const names = ["fanout1k", "fanout1k-single", "fanout-16k", "fanout-256k", "fanout-tls", "fanout-deflate", "rooms", "cross1", "socketio", "socketio-polling", "socketio-connect"];
+  for (const wanted of names) {
     assert.ok(list.includes(wanted), wanted);
   }
   for (const preset of list) {

@@ -154,6 +154,30 @@ testRedis("rooms are subscribed in Redis while somebody is in them", { brokers: 
   });
 });
 
+testRedis("several rooms and exceptions reach each socket once", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers, redis }) => {
+  await both(redis, brokers[0], async (node, connect) => {
+    const sockets = [];
+    for (const broker of [...brokers, ...brokers]) sockets.push(await connect(broker.port));
+    const [a, b, c, d] = sockets;
+    for (const socket of [a, b]) await socket.joined("red");
+    for (const socket of [b, c]) await socket.joined("blue");
+    const expect = async (list, ...args) => {
+      for (const socket of list) assert.deepEqual(await socket.next(), args);
+      await quiet(node, sockets);
+    };
+    node.io.to("red").to("blue").emit("both", 1, Buffer.from([1]));
+    await expect([a, b, c], "both", 1, Buffer.from([1]));
+    node.io.except("red").emit("not red", 2);
+    await expect([c, d], "not red", 2);
+    node.io.to("red").except("blue").emit("red alone", 3);
+    await expect([a], "red alone", 3);
+    node.io.to("red").to(d.id).except(a.id).emit("mixed", 4);
+    await expect([b, d], "mixed", 4);
+    node.io.to(["red", "nobody"]).emit("one left", 5);
+    await expect([a, b], "one left", 5);
+  });
+});
+
 const ids = (sockets) => sockets.map(({ id }) => id).sort();
 
 testRedis("a Node's requests are answered for all sockets of ringcast, exactly once", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers, redis }) => {

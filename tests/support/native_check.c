@@ -3,6 +3,7 @@
  */
 #include "tests/support/native_check.h"
 
+#include "common/records/args.h"
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "tests/support/native_codec.h"
@@ -10,13 +11,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define RC_TEST_FRAME_MAX (1u << 20) /* longer ones are not looked at */
+
 /* Everything that one decoding needs, and a reader's own copy for what is written again. */
 struct decoding {
     struct rc_reader reader;
     struct rc_operation_scratch scratch;
     struct rc_operation operation;
     struct rc_operation_error error;
+    uint8_t room[RC_ARGS_BEFORE_MAX + RC_TEST_OPERATION_ROOM + RC_TEST_FRAME_MAX];
 };
+
+static void begin(struct decoding *decoding, enum rc_native_form form, struct rc_span frame)
+{
+    rc_reader_begin(&decoding->reader, &rc_codec_json, form == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT, frame,
+                    &decoding->scratch, NULL);
+    RC_ASSERT(rc_codec_json.room_bytes_max(frame.count) <= sizeof(decoding->room));
+    rc_reader_give_room(&decoding->reader, decoding->room, rc_codec_json.room_bytes_max(frame.count));
+}
 
 static bool inside(struct rc_span span, struct rc_span area)
 {
@@ -50,7 +62,11 @@ static void check_operation(const struct decoding *decoding, struct rc_span fram
     check_id(decoding, frame, operation->id);
     check_span(decoding, frame, operation->channel);
     check_span(decoding, frame, operation->to);
-    RC_ASSERT(inside(operation->data, frame));
+    check_span(decoding, frame, operation->event);
+    RC_ASSERT(operation->event.count <= RC_EVENT_BYTES_MAX);
+    RC_ASSERT(inside(operation->data, operation->data_kind == RC_DATA_ARGS
+                                          ? rc_span_of(decoding->room, sizeof(decoding->room))
+                                          : frame));
     RC_ASSERT(operation->channel.count == 0 ||
               rc_channel_name_check((const char *)operation->channel.bytes, operation->channel.count,
                                     RC_CHANNEL_BYTES_MAX) == 0);
@@ -64,7 +80,14 @@ static void check_operation(const struct decoding *decoding, struct rc_span fram
     case RC_OPERATION_PUBLISH:
     case RC_OPERATION_BROADCAST:
     case RC_OPERATION_DIRECT:
-        RC_ASSERT(operation->data_kind == RC_DATA_BINARY || rc_json_scan(operation->data, 0, &value, NULL) == 0);
+        if (operation->data_kind == RC_DATA_ARGS) {
+            struct rc_args_view view;
+
+            RC_ASSERT(rc_args_read(operation->data, &view) == 0);
+            RC_ASSERT(rc_json_scan(view.json, 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
+        } else {
+            RC_ASSERT(operation->data_kind == RC_DATA_BINARY || rc_json_scan(operation->data, 0, &value, NULL) == 0);
+        }
         break;
     default:
         RC_ASSERT(operation->data.count == 0 && operation->data_kind == RC_DATA_JSON);
@@ -76,8 +99,7 @@ static void check_operation(const struct decoding *decoding, struct rc_span fram
 /* Reads one message that holds one operation. */
 static int read_again(struct decoding *decoding, enum rc_native_form form, struct rc_span frame)
 {
-    rc_reader_begin(&decoding->reader, &rc_codec_json, form == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT, frame,
-                    &decoding->scratch, NULL);
+    begin(decoding, form, frame);
     return rc_reader_next(&decoding->reader, &decoding->operation, &decoding->error);
 }
 
@@ -85,15 +107,18 @@ static void check_written_again(const struct rc_operation *operation, uint8_t *r
 {
     static struct decoding again;
     struct rc_operation plain = *operation;
+    struct rc_args_view view;
     struct rc_json_value value;
 
     RC_ASSERT(read_again(&again, RC_NATIVE_BINARY, rc_span_of(room, rc_test_operation_binary(operation, room))) == 1);
     RC_ASSERT(rc_test_operation_equal(&again.operation, operation));
-    if (operation->data_kind == RC_DATA_BINARY) {
+    if (operation->data_kind == RC_DATA_BINARY ||
+        (operation->data_kind == RC_DATA_ARGS &&
+         (rc_args_read(operation->data, &view) < 0 || view.attachment_count > 0))) {
         return;
     }
     /* JSON form: white space around data is no part of it, and the object around it takes one level of depth. */
-    if (plain.data.count != 0) {
+    if (plain.data.count != 0 && plain.data_kind == RC_DATA_JSON) {
         RC_ASSERT(rc_json_scan(plain.data, 0, &value, NULL) == 0);
         plain.data = value.raw;
     }
@@ -125,7 +150,8 @@ static void check_event(const struct rc_event *event)
             RC_ASSERT(rc_test_event_read(rc_span_of(out, count), &read));
             if (event->type == RC_EVENT_MESSAGE) {
                 RC_ASSERT(rc_span_equal(read.channel, event->channel) && rc_span_equal(read.from, event->from));
-                RC_ASSERT(rc_span_equal(read.rest, event->data));
+                RC_ASSERT(rc_span_equal(read.event, event->event));
+                RC_ASSERT(event->data_kind == RC_DATA_ARGS || rc_span_equal(read.rest, event->data));
             }
         }
         free(out);
@@ -153,6 +179,7 @@ static void check_events(const struct rc_operation *operation)
                              .id = operation->id,
                              .channel = operation->channel,
                              .data = operation->data,
+                             .event = operation->event,
                              .from = operation->exclude_count != 0 ? operation->exclude[0] : operation->to,
                              .message = operation->channel};
 
@@ -175,8 +202,11 @@ void rc_test_native_check(enum rc_native_form form, struct rc_span frame)
     int got;
 
     RC_ASSERT(room != NULL);
-    rc_reader_begin(&decoding.reader, &rc_codec_json, form == RC_NATIVE_BINARY ? RC_PART_BINARY : RC_PART_TEXT, frame,
-                    &decoding.scratch, NULL);
+    if (frame.count > RC_TEST_FRAME_MAX) {
+        free(room);
+        return;
+    }
+    begin(&decoding, form, frame);
     while ((got = rc_reader_next(&decoding.reader, &decoding.operation, &decoding.error)) != 0) {
         RC_ASSERT(++calls <= RC_BATCH_MAX);
         if (got < 0) {

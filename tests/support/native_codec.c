@@ -4,6 +4,9 @@
  */
 #include "tests/support/native_codec.h"
 
+#include "common/base/check.h"
+#include "common/records/args.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -98,7 +101,15 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
     if (operation->key.count != 0) {
         out = escaped(text(out, ",\"key\":"), operation->key);
     }
-    if (operation->data.count != 0) {
+    if (operation->event.count != 0) {
+        out = escaped(text(out, ",\"event\":"), operation->event);
+    }
+    if (operation->data_kind == RC_DATA_ARGS) {
+        struct rc_args_view view;
+
+        RC_ASSERT(rc_args_read(operation->data, &view) == 0);
+        out = span(text(out, ",\"args\":"), view.json);
+    } else if (operation->data.count != 0) {
         out = span(text(out, ",\"data\":"), operation->data);
     }
     out = text(out, "}");
@@ -174,6 +185,21 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
         *flags |= 0x20;
         out = varint(out, operation->limit);
     }
+    if (operation->event.count != 0) {
+        *flags |= 0x80;
+        out = counted(out, operation->event);
+    }
+    if (operation->data_kind == RC_DATA_ARGS) {
+        struct rc_args_view view;
+
+        RC_ASSERT(rc_args_read(operation->data, &view) == 0);
+        *flags |= 0x20;
+        out = varint(out, view.attachment_count);
+        for (uint32_t index = 0; index < view.attachment_count; index++) {
+            out = counted(out, rc_args_attachment(&view, index));
+        }
+        return (size_t)(span(out, view.json) - begin);
+    }
     if (operation->data_kind == RC_DATA_BINARY) {
         *flags |= 0x04;
     }
@@ -185,8 +211,8 @@ bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_opera
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
         a->exclude_count != b->exclude_count || !rc_span_equal(a->id, b->id) ||
-        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) ||
-        !rc_span_equal(a->data, b->data)) {
+        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
+        !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
         return false;
     }
     for (uint32_t index = 0; index < a->exclude_count; index++) {
@@ -301,5 +327,15 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     default:
         return false;
     }
-    return good && ((event->flags & 0x20) == 0 || counted_read(&event->rest, &event->from));
+    good = good && ((event->flags & 0x20) == 0 || counted_read(&event->rest, &event->from)) &&
+           ((event->flags & 0x80) == 0 || counted_read(&event->rest, &event->event));
+    if (good && (event->flags & 0x40) != 0) {
+        struct rc_span attachment;
+
+        good = varint_read(&event->rest, &event->attachments);
+        for (uint64_t index = 0; good && index < event->attachments; index++) {
+            good = counted_read(&event->rest, &attachment);
+        }
+    }
+    return good;
 }

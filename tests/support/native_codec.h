@@ -17,7 +17,7 @@
 #define RC_TEST_OPERATION_ROOM 65536
 
 /* Write one operation (a JSON object; the binary form without batch length). Return the size. `data` is taken as it is:
- * the JSON form needs data_kind RC_DATA_JSON. */
+ * the JSON form needs data_kind RC_DATA_JSON, or RC_DATA_ARGS without attachments. */
 size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out);
 size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *out);
 
@@ -35,8 +35,10 @@ struct rc_test_event {
     struct rc_span reason;
     struct rc_span channel;
     struct rc_span from;
-    struct rc_span rest; /* data or message */
-    uint64_t clients;    /* presence, as the two after it */
+    struct rc_span event;
+    uint64_t attachments; /* how many stood before the arguments */
+    struct rc_span rest;  /* data, arguments or message */
+    uint64_t clients;     /* presence, as the two after it */
     uint64_t users;
     uint64_t members;
     struct rc_welcome welcome;

@@ -72,7 +72,8 @@ struct rc_api_message {
     struct rc_span data;
     struct rc_span exclude; /* JSON array of client ids, checked; empty = none */
     struct rc_span key;     /* empty = none */
-    bool binary;
+    struct rc_span event;   /* empty = none */
+    enum rc_data_kind kind;
 };
 
 /* Channels that a worker has: its data of an RC_CALL_CHANNELS reply. */
@@ -201,6 +202,8 @@ enum rc_api_member {
     RC_API_REASON,
     RC_API_IDEMPOTENCY_KEY,
     RC_API_KEY,
+    RC_API_EVENT,
+    RC_API_ARGS,
     RC_API_MEMBER_COUNT,
 };
 

@@ -20,6 +20,8 @@ static const char *const member_names[RC_API_MEMBER_COUNT] = {
     [RC_API_REASON] = "reason",
     [RC_API_IDEMPOTENCY_KEY] = "idempotency_key",
     [RC_API_KEY] = "key",
+    [RC_API_EVENT] = "event",
+    [RC_API_ARGS] = "args",
 };
 
 static int json_fault(struct rc_api_fault *fault, int error, size_t offset)

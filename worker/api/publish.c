@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/socketio.h"
+#include "common/records/args.h"
 #include "worker/gate/permission.h"
 
 /* --- what is asked for --- */
@@ -39,18 +41,64 @@ static int check_exclude(struct rc_api_call *call, const struct rc_json_value *v
     return 0;
 }
 
-/* data, data_base64, exclude and (of a publish) key of an object. */
-static int read_message(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
+/* An array of JSON values, laid out as rc_args keeps them. */
+static int message_args(struct rc_api_call *call, const struct rc_json_value *args, struct rc_span *out,
+                        struct rc_api_fault *fault)
+{
+    if (args->type != RC_JSON_ARRAY) {
+        return rc_api_fault(fault, 400, "args must be an array");
+    }
+    const size_t bytes = rc_args_bytes(args->raw.count, 0, NULL);
+    RC_ASSERT(bytes <= call->arena_size -
+                           call->arena_used); /* what they take beside the array, "args": and a comma do in the body */
+    rc_args_write(call->arena + call->arena_used, args->raw, NULL, 0);
+    *out = rc_span_of(call->arena + call->arena_used, bytes);
+    call->arena_used += bytes;
+    return 0;
+}
+
+/* data, data_base64 or args of an object. */
+static int message_data(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
                         struct rc_api_fault *fault)
 {
     const struct rc_json_value *data = &members[RC_API_DATA];
     const struct rc_json_value *base64 = &members[RC_API_DATA_BASE64];
-    if ((data->type == RC_JSON_NONE) == (base64->type == RC_JSON_NONE)) {
-        return rc_api_fault(fault, 400, "one of data and data_base64 must be there");
+    const struct rc_json_value *args = &members[RC_API_ARGS];
+    if ((data->type != RC_JSON_NONE) + (base64->type != RC_JSON_NONE) + (args->type != RC_JSON_NONE) != 1) {
+        return rc_api_fault(fault, 400, "one of data, data_base64 and args must be there");
     }
-    message->binary = base64->type != RC_JSON_NONE;
+    if (args->type != RC_JSON_NONE) {
+        message->kind = RC_DATA_ARGS;
+        return message_args(call, args, &message->data, fault);
+    }
+    if (base64->type != RC_JSON_NONE) {
+        message->kind = RC_DATA_BINARY;
+        return rc_api_base64(call, base64, &message->data, fault);
+    }
     message->data = data->raw;
-    if (message->binary && rc_api_base64(call, base64, &message->data, fault) < 0) {
+    return 0;
+}
+
+static int message_event(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *event,
+                         struct rc_api_fault *fault)
+{
+    if (value->type == RC_JSON_NONE) {
+        return 0;
+    }
+    if (rc_api_string(call, value, "event", RC_EVENT_BYTES_MAX, event, fault) < 0) {
+        return -EINVAL;
+    }
+    return rc_config_event_reserved(*event)
+               ? rc_api_fault(fault, 400, "event is a name of the Socket.IO protocol's own")
+               : 0;
+}
+
+/* What is to be said, exclude and (of a publish) key of an object. */
+static int read_message(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
+                        struct rc_api_fault *fault)
+{
+    if (message_data(call, members, message, fault) < 0 ||
+        message_event(call, &members[RC_API_EVENT], &message->event, fault) < 0) {
         return -EINVAL;
     }
     if (check_exclude(call, &members[RC_API_EXCLUDE], &message->exclude, fault) < 0) {
@@ -62,7 +110,7 @@ static int read_message(struct rc_api_call *call, const struct rc_json_value *me
     }
     /* In a record an excluded client takes no more than its id between quotes does here. */
     const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
-                            message->key.count + message->exclude.count + message->data.count;
+                            message->key.count + message->event.count + message->exclude.count + message->data.count;
     if (message->data.count > call->api->clients->config->limits.max_message_size_bytes ||
         record > rc_ring_payload_max(&call->api->clients->uplink->up)) {
         return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
@@ -287,15 +335,18 @@ static int send_one(struct rc_api_call *call, uint32_t item)
                  .origin = {.worker = (uint16_t)clients->worker},
                  .target = call->target,
                  .data_bytes = (uint32_t)message->data.count,
-                 .flags =
-                     (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
-                                (message->binary ? RC_ENVELOPE_BINARY : 0u) | (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
+                 .flags = (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
+                                     (message->kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
+                                     (message->kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
+                                     (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
+                 .event_bytes = (uint8_t)message->event.count,
                  .channel_bytes = (uint8_t)message->channel.count,
                  .request_id_bytes = sizeof(tag),
                  .key_bytes = (uint8_t)message->key.count},
         .channel = (const char *)message->channel.bytes,
         .request_id = (const uint8_t *)&tag,
         .key = message->key.bytes,
+        .event = (const char *)message->event.bytes,
         .data = message->data.bytes,
     };
     if (!direct) {

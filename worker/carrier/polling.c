@@ -14,21 +14,16 @@
 #define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
 #define QUERY_VALUE_MAX 64u
 
-static struct rc_engines *engines_of(const struct rc_exchange *exchange)
+static struct rc_engines *polling_engines(const struct rc_exchange *exchange)
 {
     const struct rc_clients *clients = exchange->exchanges->ops.context;
     return clients->engine.context;
 }
 
-static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
-{
-    return rc_truth_engine(engines->clients->truth, client);
-}
-
 /* --- errors ---------------------------------------------------------------------------------------------------------- */
 
 /* As engine.io says it: {"code":…,"message":…}, and to who wanted to upgrade the message alone. */
-static void refuse(struct rc_exchange *exchange, enum rc_eio_error error, bool upgrade)
+static void polling_refuse(struct rc_exchange *exchange, enum rc_eio_error error, bool upgrade)
 {
     char text[RC_EIO_ERROR_BYTES_MAX];
     const char *message = rc_eio_error_message(error);
@@ -56,7 +51,8 @@ static size_t query_value(const struct rc_exchange *exchange, const char *name, 
 }
 
 /* A session that is not here: its connection goes to the worker that has it. False: it is nobody's. */
-static bool hand_over(struct rc_polling *polling, struct rc_exchange *exchange, const struct rc_engine_query *query)
+static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *exchange,
+                              const struct rc_engine_query *query)
 {
     return query->known && rc_sid_is_of(&query->sid, polling->engines->instance) &&
            rc_handover_begin(exchange, query->sid.client.worker) == 0;
@@ -72,7 +68,7 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
     char revision[QUERY_VALUE_MAX + 1];
     *query = (struct rc_engine_query){0};
     if (query_value(exchange, "transport", transport) == 0 || !rc_config_transport_allowed(settings, transport)) {
-        refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
+        polling_refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
         return false;
     }
     query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
@@ -82,28 +78,28 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
     if (query->has_sid) {
         query->session = rc_engine_find(engines, rc_span_of(sid, sid_bytes), &query->sid, &query->known);
         if (query->session == 0) {
-            if (!hand_over(polling, exchange, query)) {
-                refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
+            if (!polling_hand_over(polling, exchange, query)) {
+                polling_refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
             }
             return false;
         }
         if (upgrade != query->websocket || !revision_4) {
-            refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
+            polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
             return false;
         }
         return true;
     }
     if (exchange->request->method != RC_HTTP_GET) {
-        refuse(exchange, RC_EIO_BAD_HANDSHAKE_METHOD, upgrade);
+        polling_refuse(exchange, RC_EIO_BAD_HANDSHAKE_METHOD, upgrade);
         return false;
     }
     if (upgrade != query->websocket) {
-        refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
         return false;
     }
     if (!revision_4) {
         rc_metric_add(engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED, 1);
-        refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
+        polling_refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
         return false;
     }
     return true;
@@ -134,33 +130,41 @@ static void answer_text(struct rc_exchange *exchange, const char *type, const vo
 /* The GET of a session is over, however. */
 static void poll_over(struct rc_engines *engines, uint32_t client)
 {
-    engine_of(engines, client)->poll = 0;
+    rc_engine_of(engines, client)->poll = 0;
     rc_truth_client(engines->clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_POLLED;
 }
 
 static void poll_answer(void *context, uint32_t client, const uint8_t *payload, size_t count)
 {
     const struct rc_polling *polling = context;
-    struct rc_exchange *exchange = exchange_at(polling->engines, engine_of(polling->engines, client)->poll);
+    struct rc_exchange *exchange = exchange_at(polling->engines, rc_engine_of(polling->engines, client)->poll);
     RC_ASSERT(exchange != NULL);
+    struct rc_clients *clients = polling->engines->clients;
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    const uint32_t socket = exchange->connection;
     poll_over(polling->engines, client);
     answer_text(exchange, PAYLOAD_TYPE, payload, count);
+    if (clients->truth->sockets[socket].state >= RC_SOCKET_TERMINATING &&
+        rc_engine_lives(polling->engines, client, random)) {
+        rc_client_end(clients,
+                      client); /* there was no memory for what it has just got: it would miss it without a word */
+    }
 }
 
 /* A GET beside a probe has waited long enough. */
 static void poll_expired(struct rc_exchange *exchange)
 {
     static const char noop[] = {RC_EIO_NOOP};
-    poll_over(engines_of(exchange), session_of(exchange));
+    poll_over(polling_engines(exchange), session_of(exchange));
     answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
 }
 
 /* Who gives its GET or POST up gives up the session. */
 static void poll_ended(struct rc_exchange *exchange, uint16_t status)
 {
-    struct rc_engines *engines = engines_of(exchange);
+    struct rc_engines *engines = polling_engines(exchange);
     const uint32_t client = session_of(exchange);
-    if (status == 0 && engine_of(engines, client)->poll == exchange->connection + 1) {
+    if (status == 0 && rc_engine_of(engines, client)->poll == exchange->connection + 1) {
         poll_over(engines, client);
         rc_client_end(engines->clients, client);
     }
@@ -172,15 +176,16 @@ static const struct rc_exchange_user poll_user = {
 static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->poll != 0) {
+        rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(clients, client);
-        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
         return;
     }
     exchange->user = &poll_user;
     exchange->context = (void *)(uintptr_t)client;
-    const bool probed = engine->other != 0 && (engine_of(engines, engine->other)->flags & RC_ENGINE_PROBED) != 0;
+    const bool probed = engine->other != 0 && (rc_engine_of(engines, engine->other)->flags & RC_ENGINE_PROBED) != 0;
     if (rc_exchange_wait(exchange, probed ? POLL_UPGRADING_MS : 0) < 0) {
         exchange->user = NULL;
         rc_exchange_error(exchange, (struct rc_exchange_answer){
@@ -204,6 +209,7 @@ struct post {
     bool running;                  /* there is one */
     bool inside;                   /* its packets are being carried out just now */
     bool left;                     /* its session has ended because the client said so */
+    uint64_t not_before_ns;        /* the next packet is not looked at before: it sends too fast */
 };
 
 static void post_free(struct rc_exchange *exchange)
@@ -213,78 +219,136 @@ static void post_free(struct rc_exchange *exchange)
     free(post);
 }
 
+/* The session may have another one; an upgrade may have waited for this. */
+static void post_over(const struct rc_engines *engines, uint32_t client)
+{
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    engine->post = 0;
+    if (engine->flags & RC_ENGINE_PROBED) {
+        rc_hub_touch(engines->clients->hub, client);
+    }
+}
+
 /* The POST is over: "ok", or 400 if its session has ended by it. */
 static void post_answer(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
     const uint32_t client = post->client;
     if (client == 0 && !post->left) {
-        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
         return;
     }
     if (client != 0) {
-        engine_of(post->engines, client)->post = 0;
+        post_over(post->engines, client);
     }
     post->client = 0;
     answer_text(exchange, "text/html", "ok", 2);
 }
 
-/* What a client without a socket waits for before its next packet. */
-static bool post_must_wait(const struct rc_engines *engines, uint32_t client)
+/* What its next packet has to wait for: what the client waits for, replies that it does not take, its rate. Behind the last one it is
+ * not put off for its replies: it may take them with its next request. */
+static bool post_must_wait(const struct post *post)
 {
-    return (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS) != 0;
+    const struct rc_clients *clients = post->engines->clients;
+    return (rc_truth_client(clients->truth, post->client)->flags & RC_CLIENT_WAITS) != 0 ||
+           (!post->payload.ended &&
+            rc_hub_unsent(clients->hub, post->client) > clients->config->limits.max_reply_bytes) ||
+           post->not_before_ns > clients->io->now_ns;
+}
+
+/* The next packet of the payload is to be carried out. False: there is none, or it may not be. */
+static bool post_next(struct post *post)
+{
+    struct rc_clients *clients = post->engines->clients;
+    const int rc = rc_eio_payload_next(&post->payload, &post->packet);
+    if (rc < 0) {
+        rc_engine_broken(post->engines, post->client, "a payload that is none");
+    }
+    if (rc <= 0) {
+        return false;
+    }
+    bool closed;
+    const uint32_t wait_ms = rc_client_rate(clients, post->client, post->packet.count, &closed);
+    rc_metric_add(clients->metrics, RC_METRIC_FRAMES_IN, 1);
+    if (closed) {
+        return false;
+    }
+    post->not_before_ns = wait_ms == 0 ? 0 : clients->io->now_ns + (uint64_t)wait_ms * 1000000u;
+    post->running = true;
+    post->done = 0;
+    rc_truth_client(clients->truth, post->client)->active_ds = clients->io->now_ds;
+    return true;
+}
+
+/* Carries packets out. True: all, or the session has ended by one; false: the next one has to wait. */
+static bool post_packets(struct post *post, uint32_t connection)
+{
+    struct rc_engines *engines = post->engines;
+    while (post->client != 0) {
+        if (!post->running && post_must_wait(post)) {
+            return false;
+        }
+        if (!post->running && !post_next(post)) {
+            return true;
+        }
+        const uint32_t client = post->client;
+        if (rc_engine_packet(engines, client, post->packet.kind, post->packet.bytes, post->packet.count, &post->done) ==
+            RC_ENGINE_LATER) {
+            if (post->client != 0 && !(rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS)) {
+                rc_waiters_add(&engines->clients->uplink->waiters, connection);
+            }
+            return post->client == 0;
+        }
+        post->running = false;
+    }
+    return true;
 }
 
 static void post_go_on(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
-    struct rc_engines *engines = post->engines;
-    struct rc_clients *clients = engines->clients;
+    struct rc_clients *clients = post->engines->clients;
+    if (post->running && post->client != 0 &&
+        (rc_truth_client(clients->truth, post->client)->flags & RC_CLIENT_WAITS) != 0) {
+        return; /* called for something else that it waited for */
+    }
     post->inside = true;
-    while (post->client != 0) {
-        if (post_must_wait(engines, post->client)) {
-            break;
-        }
-        if (!post->running) {
-            const int rc = rc_eio_payload_next(&post->payload, &post->packet);
-            if (rc == 0) {
-                post->inside = false;
-                post_answer(exchange);
-                return;
-            }
-            if (rc < 0) {
-                rc_engine_broken(engines, post->client, "a payload that is none");
-                break;
-            }
-            post->running = true;
-            post->done = 0;
-            rc_metric_add(clients->metrics, RC_METRIC_FRAMES_IN, 1);
-        }
-        const uint32_t client = post->client;
-        rc_truth_client(clients->truth, client)->active_ds = clients->io->now_ds;
-        if (rc_engine_packet(engines, client, post->packet.kind, post->packet.bytes, post->packet.count, &post->done) ==
-            RC_ENGINE_LATER) {
-            if (post->client != 0 && !post_must_wait(engines, client)) {
-                rc_waiters_add(&clients->uplink->waiters, exchange->connection);
-            }
-            break;
-        }
-        post->running = false;
-    }
+    const bool over = post_packets(post, exchange->connection);
     post->inside = false;
-    if (post->client == 0) { /* it ended by what it sent */
+    if (over) {
         post_answer(exchange);
-    } else if (exchange->state != RC_EXCHANGE_WAITING && rc_exchange_wait(exchange, 0) < 0) {
-        rc_client_end(clients, post->client);
+        return;
+    }
+    const uint64_t now_ns = clients->io->now_ns;
+    const uint64_t in_ms = post->not_before_ns > now_ns ? (post->not_before_ns - now_ns) / 1000000u + 1 : 0;
+    if ((exchange->state != RC_EXCHANGE_WAITING || in_ms > 0) && rc_exchange_wait(exchange, in_ms) < 0) {
+        rc_client_end(clients, post->client); /* polls_ended answers: it does not wait */
         post_answer(exchange);
     }
+}
+
+/* What it waited for by its rate is over. */
+static void post_expired(struct rc_exchange *exchange)
+{
+    const struct post *post = exchange->context;
+    if (exchange->state == RC_EXCHANGE_READING) {
+        rc_exchange_error(exchange,
+                          (struct rc_exchange_answer){.status = 408, .message = "the body did not arrive in time"});
+        return;
+    }
+    if (post->not_before_ns > post->engines->clients->io->now_ns) {
+        (void)rc_exchange_wait(exchange, (post->not_before_ns - post->engines->clients->io->now_ns) / 1000000u + 1);
+        return; /* it is kept: there is room */
+    }
+    (void)rc_exchange_wait(exchange, 0);
+    rc_waiters_add(&post->engines->clients->uplink->waiters, exchange->connection);
 }
 
 static void post_ended(struct rc_exchange *exchange, uint16_t status)
 {
     struct post *post = exchange->context;
     if (post->client != 0) {
-        engine_of(post->engines, post->client)->post = 0;
+        post_over(post->engines, post->client);
         if (status == 0) { /* given up in the middle */
             const uint32_t client = post->client;
             post->client = 0;
@@ -309,7 +373,7 @@ static void post_run(struct rc_exchange *exchange)
 }
 
 static const struct rc_exchange_user post_user = {
-    .half_closed_is_gone = true, .run = post_run, .room = post_go_on, .ended = post_ended};
+    .half_closed_is_gone = true, .run = post_run, .room = post_go_on, .expired = post_expired, .ended = post_ended};
 
 static bool is_octets(const struct rc_http_request *request)
 {
@@ -321,10 +385,11 @@ static bool is_octets(const struct rc_http_request *request)
 
 static void polling_post(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->post != 0 || is_octets(exchange->request)) {
+        rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(engines->clients, client);
-        refuse(exchange, RC_EIO_BAD_REQUEST, false);
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
         return;
     }
     struct post *post = calloc(1, sizeof(*post));
@@ -346,10 +411,11 @@ static void polling_post(struct rc_engines *engines, struct rc_exchange *exchang
 static void polls_ended(void *context, uint32_t client, char last)
 {
     const struct rc_polling *polling = context;
-    struct rc_engine *engine = engine_of(polling->engines, client);
+    struct rc_engine *engine = rc_engine_of(polling->engines, client);
     struct rc_exchange *poll = exchange_at(polling->engines, engine->poll);
     struct rc_exchange *post = exchange_at(polling->engines, engine->post);
     engine->post = 0;
+    poll_over(polling->engines, client);
     if (post != NULL) {
         struct post *its = post->context;
         its->client = 0;
@@ -358,7 +424,6 @@ static void polls_ended(void *context, uint32_t client, char last)
             post_answer(post);
         }
     }
-    poll_over(polling->engines, client);
     if (poll != NULL) {
         answer_text(poll, PAYLOAD_TYPE, &last, 1);
     }
@@ -367,32 +432,13 @@ static void polls_ended(void *context, uint32_t client, char last)
 static void polls_resumed(void *context, uint32_t client)
 {
     const struct rc_polling *polling = context;
-    const uint32_t post = engine_of(polling->engines, client)->post;
+    const uint32_t post = rc_engine_of(polling->engines, client)->post;
     if (post != 0) {
         rc_waiters_add(&polling->engines->clients->uplink->waiters, post - 1);
     }
 }
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
-
-/* A session counts in the limits of its address, whatever connections its requests come on. */
-static bool count_address(struct rc_clients *clients, const struct rc_exchange *exchange, bool *counted)
-{
-    *counted = false;
-    switch (rc_address_limit_add(&clients->addresses, &exchange->client)) {
-    case RC_ADDRESS_COUNTED:
-        *counted = true;
-        return true;
-    case RC_ADDRESS_ADMITTED:
-        return true;
-    case RC_ADDRESS_REFUSED_ADDRESS:
-    case RC_ADDRESS_REFUSED_NETWORK:
-    case RC_ADDRESS_REFUSED_MEMORY:
-        break;
-    }
-    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
-    return false;
-}
 
 static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
 {
@@ -405,7 +451,7 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
         (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
         return;
     }
-    if (!count_address(clients, exchange, &counted)) {
+    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
                                                                 .retry_after_s = 10,
                                                                 .message = "too many connections from your address"});
@@ -426,7 +472,7 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
                                         .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
         return;
     }
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     engine->address = exchange->client;
     engine->flags |= counted ? RC_ENGINE_COUNTED : 0u;
     char packet[RC_ENGINE_OPEN_BYTES_MAX];
@@ -435,9 +481,7 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
     const char *name = clients->config->socketio.cookie.text;
     if (name[0] != '\0') {
         char sid[RC_SID_BYTES];
-        const struct rc_client_ref ref = {
-            .random = engine->secret, .slot = client, .worker = (uint16_t)clients->worker};
-        rc_sid_write(sid, engines->instance, &ref);
+        rc_engine_sid(engines, client, sid);
         (void)snprintf(cookie, sizeof(cookie), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
                        (int)sizeof(sid), sid);
     }
@@ -467,7 +511,7 @@ static void polling_asked(void *context, struct rc_exchange *exchange, const str
         path[bytes] = '\0';
         polling_handshake(engines, exchange, path);
     } else if (rc_truth_client(clients->truth, query.session)->socket != RC_SOCKET_NONE) {
-        refuse(exchange, RC_EIO_BAD_REQUEST, false); /* a WebSocket carries it */
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false); /* a WebSocket carries it */
     } else if (exchange->request->method == RC_HTTP_GET) {
         polling_get(engines, exchange, query.session);
     } else if (exchange->request->method == RC_HTTP_POST) {

@@ -111,6 +111,14 @@ static int inflate_remember(struct rc_clients *clients, struct rc_socket *socket
     return 0;
 }
 
+/* How large a message of what the socket carries may be, inflated or not. */
+static uint64_t message_bytes_max(const struct rc_clients *clients, const struct rc_socket *socket)
+{
+    return rc_encoding_is_engine(rc_truth_client(clients->truth, socket->client)->encoding)
+               ? clients->config->socketio.max_payload_bytes
+               : clients->config->limits.max_message_size_bytes;
+}
+
 /* RFC 7692 7.2.2. Puts the inflated message in the place of the compressed one; false: the connection was failed. */
 static bool message_inflate(struct rc_websockets *websockets, uint32_t index, struct rc_ws_event *event)
 {
@@ -122,7 +130,7 @@ static bool message_inflate(struct rc_websockets *websockets, uint32_t index, st
     uint8_t *bytes;
     size_t count;
     int rc = rc_inflate(&websockets->inflater, event->payload, event->bytes, history,
-                        clients->config->limits.max_message_size_bytes, &buffer, &bytes, &count);
+                        message_bytes_max(clients, socket), &buffer, &bytes, &count);
     if (rc == 0 && event->opcode == RC_WS_TEXT) {
         uint8_t utf8 = 0;
         rc = rc_utf8_feed(&utf8, bytes, count) < 0 || !rc_utf8_complete(utf8) ? -EILSEQ : 0;
@@ -154,9 +162,7 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
     struct rc_clients *clients = websockets->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const struct rc_config_limits *config = &clients->config->limits;
-    const bool engine = rc_encoding_is_engine(rc_truth_client(clients->truth, socket->client)->encoding);
-    const struct rc_ws_limits limits = {.message_bytes_max = engine ? clients->config->socketio.max_payload_bytes
-                                                                    : config->max_message_size_bytes,
+    const struct rc_ws_limits limits = {.message_bytes_max = message_bytes_max(clients, socket),
                                         .frames_per_message_max = config->max_frames_per_message,
                                         .deflate = socket->inflate_bits > 0,
                                         .require_mask = true};

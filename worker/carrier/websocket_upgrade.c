@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "worker/carrier/polling.h"
+#include "worker/engine/upgrade.h"
 #include "worker/http/deflate_offer.h"
 #include "worker/http/upgrade.h"
 #include "worker/ws/frame.h"
@@ -84,6 +85,16 @@ static bool judge_session(const struct rc_websockets *websockets, struct rc_exch
     return true;
 }
 
+/* Does the session that is to be taken over stand for its WebSocket in the limits of the address? Only for one at a time, and from
+ * where the session came. */
+static bool session_counts(const struct rc_websockets *websockets, const struct rc_exchange *exchange, uint32_t session)
+{
+    const struct rc_engines *engines = websockets->clients->engine.context;
+    return session != 0 && rc_engine_probes(engines, session) &&
+           (rc_engine_of(engines, session)->flags & RC_ENGINE_COUNTED) != 0 &&
+           rc_address_equal(&rc_engine_of(engines, session)->address, &exchange->client);
+}
+
 /* False: it was answered. */
 static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exchange *exchange, const char *path,
                           struct upgrade *out)
@@ -95,7 +106,7 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
         return false;
     }
     agree_on_deflate(websockets, &upgrade, &agreement);
-    if (!rc_arrival_admit(exchange, &out->arrival)) {
+    if (!rc_arrival_admit(exchange, &out->arrival, session_counts(websockets, exchange, out->session))) {
         return false;
     }
     out->server_window_bits = agreement.server_window_bits;

@@ -175,10 +175,10 @@ void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arriva
     }
 }
 
-bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival)
+bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival, bool counted)
 {
     note_client(exchange);
-    if (!rc_socket_admit(clients_of(exchange), exchange->connection)) {
+    if (!counted && !rc_socket_admit(clients_of(exchange), exchange->connection)) {
         exchange->keep_alive = false; /* a proxy's next request would be somebody else's */
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
                                                                 .retry_after_s = 10,

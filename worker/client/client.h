@@ -98,6 +98,8 @@ struct rc_clients {
     uint64_t randoms[32];        /* from getrandom, for client ids */
     uint32_t random_count;
     struct rc_operation_scratch scratch;
+    uint8_t *room; /* owned: for what codecs convert; rc_client_room */
+    size_t room_capacity;
     struct rc_address_limit addresses;
     struct rc_rate *rates; /* owned, per client; NULL until a rate is configured */
     struct rc_rate_limits rate_limits;
@@ -119,6 +121,11 @@ bool rc_clients_answering(const struct rc_clients *clients);
 void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *config);
 /* Sends every client away politely (1012); nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
+
+/* Room for `bytes` until the next call. NULL: no memory. */
+uint8_t *rc_client_room(struct rc_clients *clients, size_t bytes);
+/* Lends a reader what its codec needs for a message of so many bytes. -ENOMEM. */
+int rc_client_lend_room(struct rc_clients *clients, struct rc_reader *reader, size_t message_bytes);
 
 /* Handlers of io and hub (context = struct rc_clients). */
 bool rc_socket_accepted(void *context, uint32_t socket, uint32_t listener);
@@ -164,9 +171,8 @@ uint32_t rc_client_next_ping(const struct rc_clients *clients, uint64_t in_ms);
 uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user);
 /* The socket, an HTTP connection until now, carries the client: what it still has to send leaves first. -ENOMEM. */
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
-/* The socket of one client carries another one from here on, which had none; the first has none. -ENOMEM: neither has, the socket
- * lingers. */
-int rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
+/* The socket of one client carries another one from here on, which had none and has nothing left to send; the first has none. */
+void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
 /* The client stays without a socket and keeps its places in its channels; the socket lingers. */
 void rc_client_detach(struct rc_clients *clients, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
@@ -190,7 +196,12 @@ bool rc_socket_sheds(struct rc_clients *clients, uint32_t socket);
 
 /* Counts a WebSocket in the address limits; false: there are too many from there (429). */
 bool rc_socket_admit(struct rc_clients *clients, uint32_t socket);
-/* A message of `bytes` came; false: the client sends too fast and was put off or closed. */
+/* The same for a client that no connection stands for: `*counted`, and it is to be taken off again (rc_address_limit_remove). */
+bool rc_clients_admit(struct rc_clients *clients, const struct rc_address *address, bool *counted);
+/* A message of `bytes` came: how long the client is to be put off until the next one, 0: it is within the limits. Not with
+ * limits.rate_policy = "close": then it was closed, and *closed tells so. */
+uint32_t rc_client_rate(struct rc_clients *clients, uint32_t client, uint64_t bytes, bool *closed);
+/* The same for a socket, which is not read for so long; false: its client was closed. */
 bool rc_socket_within_rate(struct rc_clients *clients, uint32_t socket, uint64_t bytes);
 
 /* park.c: what was received and not handled yet; NULL: no memory */
@@ -246,10 +257,11 @@ struct rc_arrival {
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
 /* In this order, each false when the request was answered instead: may anybody become a client there now; from that origin (of who
- * sent one); from that address, which counts from here on, and as whom. */
+ * sent one); from that address, which counts from here on unless it
+ * is `counted` already, and as whom. */
 bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival);
 bool rc_arrival_from(struct rc_exchange *exchange, struct rc_span origin);
-bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival);
+bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival, bool counted);
 /* As whom alone: of requests whose connection stays anybody's. */
 void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins. */

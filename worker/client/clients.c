@@ -56,6 +56,7 @@ void rc_clients_close(struct rc_clients *clients)
     rc_exchanges_close(&clients->exchanges);
     rc_address_limit_close(&clients->addresses);
     free(clients->rates);
+    free(clients->room);
 }
 
 bool rc_clients_answering(const struct rc_clients *clients)
@@ -73,6 +74,21 @@ static void clients_count_address(struct rc_clients *clients, uint32_t index)
     }
 }
 
+/* The same for sessions that no socket carries. */
+static void clients_count_session(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_client *client = rc_truth_client(clients->truth, index);
+    if (client->state != RC_CLIENT_OPEN || client->socket != RC_SOCKET_NONE ||
+        !rc_encoding_is_engine(client->encoding)) {
+        return;
+    }
+    struct rc_engine *engine = rc_truth_engine(clients->truth, index);
+    if ((engine->flags & (RC_ENGINE_SESSION | RC_ENGINE_COUNTED)) == RC_ENGINE_SESSION &&
+        rc_address_limit_count(&clients->addresses, &engine->address) == 0) {
+        engine->flags |= RC_ENGINE_COUNTED;
+    }
+}
+
 /* Times that run by other limits than those in force are set anew: `old` ones may lie a day ahead, or never come. Handshakes and
  * closing handshakes end within what they began with. */
 static void clients_retime(struct rc_clients *clients, uint32_t index, const struct rc_config_limits *old)
@@ -85,7 +101,9 @@ static void clients_retime(struct rc_clients *clients, uint32_t index, const str
                                   ? 0
                                   : client->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;
     }
-    if (client->flags & RC_CLIENT_PING_DUE) {
+    if (rc_encoding_is_engine(client->encoding)) {
+        /* its heartbeat is worker/engine's, by other settings */
+    } else if (client->flags & RC_CLIENT_PING_DUE) {
         /* The ping's time is known as the difference (heartbeat_ping): both change together. */
         client->ping_ds += (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS) -
                            (uint32_t)(old->pong_timeout_ms / RC_WHEEL_TICK_MS);
@@ -120,6 +138,9 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
         if (retime && rc_socket_is_open(clients, socket)) {
             clients_retime(clients, i, old);
         }
+    }
+    for (uint32_t i = 1; count && i <= clients->hub->clients_high; i++) {
+        clients_count_session(clients, i);
     }
 }
 

@@ -20,13 +20,12 @@ static uint32_t socket_now_ms(const struct rc_clients *clients)
     return (uint32_t)(clients->io->now_ns / 1000000u);
 }
 
-bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
+bool rc_clients_admit(struct rc_clients *clients, const struct rc_address *address, bool *counted)
 {
-    struct rc_socket *socket = &clients->truth->sockets[index];
-    const struct rc_address address = clients->truth->peers[index];
-    switch (rc_address_limit_add(&clients->addresses, &address)) {
+    *counted = false;
+    switch (rc_address_limit_add(&clients->addresses, address)) {
     case RC_ADDRESS_COUNTED:
-        socket->flags |= RC_SOCKET_COUNTED;
+        *counted = true;
         return true;
     case RC_ADDRESS_ADMITTED:
         return true;
@@ -36,38 +35,57 @@ bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
         break;
     }
     char text[RC_ADDRESS_TEXT_MAX];
-    rc_address_format(text, &address);
+    rc_address_format(text, address);
     rc_metric_add(clients->metrics, RC_METRIC_REFUSED_ADDRESS, 1);
     rc_log_limited(RC_LOG_INFO, 1, "address_refused", "address=%s connections=%u", text,
-                   rc_address_limit_of_address(&clients->addresses, &address));
+                   rc_address_limit_of_address(&clients->addresses, address));
     return false;
+}
+
+bool rc_socket_admit(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_address address = clients->truth->peers[index];
+    bool counted;
+    const bool admitted = rc_clients_admit(clients, &address, &counted);
+    clients->truth->sockets[index].flags |= counted ? RC_SOCKET_COUNTED : 0u;
+    return admitted;
+}
+
+uint32_t rc_client_rate(struct rc_clients *clients, uint32_t client, uint64_t bytes, bool *closed)
+{
+    const struct rc_rate_limits *limits = &clients->rate_limits;
+    *closed = false;
+    if (clients->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
+        return 0;
+    }
+    const uint32_t wait_ms = rc_rate_take(&clients->rates[client], limits, socket_now_ms(clients), 1, bytes);
+    if (wait_ms == 0) {
+        return 0;
+    }
+    if (clients->config->limits.rate_policy == RC_RATE_CLOSE) {
+        rc_metric_add(clients->metrics, RC_METRIC_RATE_CLOSES, 1);
+        rc_named_log_client("rate_closed", clients->truth, client, "too many messages", " bytes=%llu",
+                            (unsigned long long)bytes);
+        rc_client_close(clients, client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
+        *closed = true;
+        return 0;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_RATE_DELAYS, 1);
+    return wait_ms;
 }
 
 bool rc_socket_within_rate(struct rc_clients *clients, uint32_t index, uint64_t bytes)
 {
-    const struct rc_rate_limits *limits = &clients->rate_limits;
     struct rc_socket *socket = &clients->truth->sockets[index];
-    if (clients->rates == NULL || (limits->count_per_s == 0 && limits->bytes_per_s == 0)) {
-        return true;
+    bool closed;
+    const uint32_t wait_ms = rc_client_rate(clients, socket->client, bytes, &closed);
+    if (wait_ms > 0) { /* the message itself is still carried out; what follows waits */
+        socket->flags |= RC_SOCKET_WAITS_RATE;
+        socket->resume_ds = rc_io_deadline(clients->io, wait_ms);
+        rc_socket_schedule(clients, index);
+        rc_io_pause(clients->io, index);
     }
-    const uint32_t wait_ms = rc_rate_take(&clients->rates[socket->client], limits, socket_now_ms(clients), 1, bytes);
-    if (wait_ms == 0) {
-        return true;
-    }
-    if (clients->config->limits.rate_policy == RC_RATE_CLOSE) {
-        rc_metric_add(clients->metrics, RC_METRIC_RATE_CLOSES, 1);
-        rc_named_log_socket("rate_closed", clients->truth, index, "too many messages", " bytes=%llu",
-                            (unsigned long long)bytes);
-        rc_client_close(clients, socket->client, RC_CLOSE_POLICY_VIOLATION, "too many messages", true);
-        return false;
-    }
-    /* The message itself is still carried out; what follows waits. */
-    rc_metric_add(clients->metrics, RC_METRIC_RATE_DELAYS, 1);
-    socket->flags |= RC_SOCKET_WAITS_RATE;
-    socket->resume_ds = rc_io_deadline(clients->io, wait_ms);
-    rc_socket_schedule(clients, index);
-    rc_io_pause(clients->io, index);
-    return true;
+    return !closed;
 }
 
 /* Never 0, which means "no client". Ids must not be guessable: they are the address for directs. As many bits as a sid has. */
@@ -384,17 +402,10 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index
     return 0;
 }
 
-int rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to)
+void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to)
 {
-    const uint32_t socket = rc_truth_client(clients->truth, from)->socket;
-    rc_hub_detach(clients->hub, from);
-    const int rc = rc_hub_attach(clients->hub, to, socket);
-    if (rc < 0) {
-        rc_socket_input_release(clients, socket);
-        rc_socket_history_release(clients, socket);
-        rc_socket_linger(clients, socket);
-    }
-    return rc;
+    rc_hub_move(clients->hub, from, to);
+    rc_socket_schedule(clients, rc_truth_client(clients->truth, to)->socket);
 }
 
 void rc_client_detach(struct rc_clients *clients, uint32_t client)

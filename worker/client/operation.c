@@ -471,6 +471,10 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
     uint32_t seen = 0;
     rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding), kind, rc_span_of(bytes, count), &clients->scratch,
                     endpoint);
+    if (rc_client_lend_room(clients, &reader, count) < 0) {
+        rc_client_failed_memory(clients, client);
+        return true;
+    }
     int rc;
     while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
         if (seen++ < *done) {

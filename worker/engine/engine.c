@@ -7,67 +7,52 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/event_rules.h"
 #include "common/config/socketio.h"
 #include "common/text/base64.h"
+#include "worker/engine/rules.h"
+#include "worker/engine/socketio.h"
+#include "worker/engine/upgrade.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
 #define ENGINE_TIMERS_MAX 128u /* a pass fires: each may be a send */
-#define ENGINE_GOODBYE_MS 1000u
-#define ENGINE_TICK_MS 10u
-
-static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
-{
-    return rc_truth_engine(engines->clients->truth, client);
-}
-
-static const struct rc_config_socketio *settings_of(const struct rc_engines *engines)
-{
-    return &engines->clients->config->socketio;
-}
 
 /* --- timers ---------------------------------------------------------------------------------------------------------- */
 
-/* Engine.IO's times are to the moment: its wheel turns ten times as fast as io's. */
-static uint32_t engine_now(const struct rc_engines *engines)
+/* Its packets lie here and are not looked at, for a reason of ours: its pong may be among them. Whoever does not take its replies has
+ * itself to thank. */
+static bool engine_unread(const struct rc_engines *engines, uint32_t client)
 {
-    return (uint32_t)(engines->clients->io->now_ns / (ENGINE_TICK_MS * 1000000u) -
-                      engines->clients->io->boot_ms / ENGINE_TICK_MS) +
-           1;
-}
-
-uint32_t rc_engine_deadline(const struct rc_engines *engines, uint64_t in_ms)
-{
-    const uint64_t ticks = in_ms / ENGINE_TICK_MS;
-    return engine_now(engines) + (uint32_t)(ticks == 0 ? 1 : ticks < UINT32_MAX / 2 ? ticks : UINT32_MAX / 2);
-}
-
-void rc_engine_schedule(struct rc_engines *engines, uint32_t client)
-{
-    const struct rc_engine *engine = engine_of(engines, client);
-    uint32_t next = engine->ping_ds;
-    if (engine->deadline_ds != 0 && (next == 0 || engine->deadline_ds < next)) {
-        next = engine->deadline_ds;
+    const struct rc_clients *clients = engines->clients;
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    const struct rc_socket *socket = rc_truth_socket_of(clients->truth, its);
+    if (socket == NULL) {
+        return rc_engine_of(engines, client)->post != 0 &&
+               rc_hub_unsent(clients->hub, client) <= clients->config->limits.max_reply_bytes;
     }
-    if (next == 0) {
-        rc_wheel_clear(&engines->wheel, client);
-    } else {
-        rc_wheel_set(&engines->wheel, client, next);
-    }
+    return (its->flags & RC_CLIENT_WAITS_SUBSCRIBE) ||
+           (socket->flags & (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_RATE));
 }
 
 static void engine_ping_due(struct rc_engines *engines, uint32_t client)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    if ((engine->flags & RC_ENGINE_PONG_DUE) && engine_unread(engines, client)) {
+        engine->ping_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_timeout_ms);
+        rc_engine_schedule(engines, client);
+        return;
+    }
     if (engine->flags & RC_ENGINE_PONG_DUE) {
+        rc_engine_note_end(engines, client, RC_ENGINE_WHY_SILENT);
         rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
         rc_named_log_client("pong_timeout", clients->truth, client, "no pong", "");
-        rc_engine_end(engines, client, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);
+        rc_client_end(clients, client); /* at once: who answers no ping answers no close frame either */
         return;
     }
     engine->flags |= RC_ENGINE_PONG_DUE;
-    engine->ping_ds = rc_engine_deadline(engines, settings_of(engines)->ping_timeout_ms);
+    engine->ping_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_timeout_ms);
     rc_metric_add(clients->metrics, RC_METRIC_PINGS, 1);
     if (rc_hub_heartbeat(clients->hub, client) < 0) {
         rc_client_failed_memory(clients, client);
@@ -79,7 +64,7 @@ static void engine_ping_due(struct rc_engines *engines, uint32_t client)
 static void engine_deadline_due(struct rc_engines *engines, uint32_t client)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     engine->deadline_ds = 0;
     rc_metric_add(clients->metrics, RC_METRIC_HANDSHAKE_TIMEOUTS, 1);
     if (engine->flags & RC_ENGINE_PROBE) {
@@ -95,13 +80,13 @@ static void engine_deadline_due(struct rc_engines *engines, uint32_t client)
 
 void rc_engines_timers(struct rc_engines *engines)
 {
-    const uint32_t now = engine_now(engines);
+    const uint32_t now = rc_engine_now(engines);
     for (uint32_t i = 0; i < ENGINE_TIMERS_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&engines->wheel, now);
         if (client == RC_WHEEL_NONE) {
             return;
         }
-        const struct rc_engine *engine = engine_of(engines, client);
+        const struct rc_engine *engine = rc_engine_of(engines, client);
         if (rc_truth_client(engines->clients->truth, client)->state != RC_CLIENT_OPEN) {
             continue; /* its close frame has a deadline of its own */
         }
@@ -120,115 +105,33 @@ uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
     if (engines->wheel.pending == 0) {
         return most_ms;
     }
-    if (engines->wheel.now_ds < engine_now(engines)) {
+    if (engines->wheel.now_ds < rc_engine_now(engines)) {
         return 0; /* more are due than one pass takes */
     }
-    const uint32_t ms = rc_wheel_sleep(&engines->wheel, most_ms / ENGINE_TICK_MS) * ENGINE_TICK_MS;
+    const uint32_t ms = rc_wheel_sleep(&engines->wheel, most_ms / RC_ENGINE_TICK_MS) * RC_ENGINE_TICK_MS;
     return ms < most_ms ? ms : most_ms;
 }
 
-/* --- a session's life ------------------------------------------------------------------------------------------------ */
-
-bool rc_engine_begin(struct rc_engines *engines, uint32_t index)
-{
-    struct rc_clients *clients = engines->clients;
-    const struct rc_config_socketio *settings = settings_of(engines);
-    struct rc_client *client = rc_truth_client(clients->truth, index);
-    if (index > RC_SID_SLOT_MAX) {
-        return false;
-    }
-    client->ping_ds = 0; /* the heartbeat is the session's */
-    *engine_of(engines, index) = (struct rc_engine){
-        .secret = rc_clients_random(clients),
-        .flags = RC_ENGINE_SESSION,
-        .ping_ds = rc_engine_deadline(engines, settings->ping_interval_ms),
-        .deadline_ds = rc_encoding_codec(client->encoding) == RC_CODEC_ENGINEIO
-                           ? 0
-                           : rc_engine_deadline(engines, settings->connect_timeout_ms),
-    };
-    rc_engine_schedule(engines, index);
-    return true;
-}
-
-size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX])
-{
-    const struct rc_config_socketio *settings = settings_of(engines);
-    const struct rc_client_ref ref = {
-        .random = engine_of(engines, client)->secret, .slot = client, .worker = (uint16_t)engines->clients->worker};
-    char sid[RC_SID_BYTES];
-    rc_sid_write(sid, engines->instance, &ref);
-    const bool polls = rc_truth_client(engines->clients->truth, client)->socket == RC_SOCKET_NONE;
-    const struct rc_eio_open open = {.sid = rc_span_of(sid, sizeof(sid)),
-                                     .upgrades_websocket =
-                                         polls && rc_config_transport_allowed(settings, RC_CONFIG_WEBSOCKET),
-                                     .ping_interval_ms = settings->ping_interval_ms,
-                                     .ping_timeout_ms = settings->ping_timeout_ms,
-                                     .payload_bytes_max = settings->max_payload_bytes};
-    const size_t bytes = rc_eio_open_write(out, RC_ENGINE_OPEN_BYTES_MAX, &open);
-    RC_ASSERT(bytes > 0);
-    return bytes;
-}
-
-uint32_t rc_engine_find(const struct rc_engines *engines, struct rc_span text, struct rc_sid *sid, bool *known)
-{
-    const struct rc_truth *truth = engines->clients->truth;
-    *known = rc_sid_read(sid, text);
-    if (!*known || !rc_sid_is_of(sid, engines->instance) || sid->client.worker != engines->clients->worker ||
-        sid->client.slot == 0 || sid->client.slot >= truth->clients.high || sid->client.random == 0) {
-        return 0;
-    }
-    const uint32_t index = sid->client.slot;
-    const struct rc_engine *engine = engine_of(engines, index);
-    return (engine->flags & RC_ENGINE_SESSION) && engine->secret == sid->client.random &&
-                   rc_truth_client(truth, index)->state == RC_CLIENT_OPEN
-               ? index
-               : 0;
-}
-
-void rc_engine_reply(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind, const void *bytes,
-                     size_t count)
-{
-    if (rc_hub_reply_part(engines->clients->hub, client, kind, bytes, (uint32_t)count) < 0) {
-        rc_client_failed_memory(engines->clients, client);
-    }
-}
-
-void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, const char *reason, bool now)
-{
-    struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
-    if (rc_truth_client(clients->truth, client)->socket != RC_SOCKET_NONE) {
-        rc_client_close(clients, client, code, reason, now);
-    } else if (now) {
-        rc_client_end(clients, client);
-    } else if (!(engine->flags & RC_ENGINE_GOODBYE)) {
-        const char last = RC_EIO_CLOSE;
-        engine->flags |= RC_ENGINE_GOODBYE;
-        engine->ping_ds = 0;
-        engine->deadline_ds = rc_engine_deadline(engines, ENGINE_GOODBYE_MS);
-        rc_engine_schedule(engines, client);
-        rc_engine_reply(engines, client, RC_PART_TEXT, &last, 1);
-    }
-}
-
-void rc_engine_broken(struct rc_engines *engines, uint32_t client, const char *why)
-{
-    rc_metric_add(engines->clients->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
-    rc_named_log_client("protocol_error", engines->clients->truth, client, why, "");
-    rc_engine_end(engines, client, RC_WS_CLOSE_PROTOCOL_ERROR, why, true);
-}
+/* --- a session's end ---------------------------------------------------------------------------------------------- */
 
 /* Of clients->engine: the client is about to be freed. */
 static void engine_ended(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     if (!rc_engine_is(engines, client)) {
         return;
     }
     const uint32_t other = engine->other;
+    /* Requests that are answered below may bring others of this session: they must not find it. */
+    rc_engine_retire(engines, client);
     if (engine->flags & RC_ENGINE_SESSION) {
+        if (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_RECEIVED) {
+            /* it said so itself */
+        } else if (clients->draining || (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_QUEUED)) {
+            rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
+        }
         rc_socketio_ended(engines, client);
         engines->polls.ended(engines->polls.context, client, RC_EIO_CLOSE);
         if (engine->flags & RC_ENGINE_COUNTED) {
@@ -239,8 +142,11 @@ static void engine_ended(void *context, uint32_t client)
     const bool probes = (engine->flags & RC_ENGINE_PROBE) != 0;
     *engine = (struct rc_engine){0};
     if (other != 0) {
-        engine_of(engines, other)->other = 0;
-        if (!probes) { /* what it probed is gone */
+        struct rc_engine *its = rc_engine_of(engines, other);
+        its->other = 0;
+        if (probes) { /* polling goes on, and the next probe begins anew */
+            its->flags &= (uint16_t)~RC_ENGINE_PROBED;
+        } else { /* what it probed is gone */
             rc_client_close(clients, other, RC_WS_CLOSE_NORMAL, NULL, true);
         }
     }
@@ -250,10 +156,10 @@ static void engine_ended(void *context, uint32_t client)
 
 static void engine_pong(struct rc_engines *engines, uint32_t client)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     rc_metric_add(engines->clients->metrics, RC_METRIC_PONGS, 1);
     engine->flags &= (uint16_t)~RC_ENGINE_PONG_DUE;
-    engine->ping_ds = rc_engine_deadline(engines, settings_of(engines)->ping_interval_ms);
+    engine->ping_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_interval_ms);
     rc_engine_schedule(engines, client);
 }
 
@@ -269,20 +175,50 @@ static enum rc_engine_result engine_message(struct rc_engines *engines, uint32_t
     return rc_client_operations(clients, client, kind, bytes, count, done) ? RC_ENGINE_DONE : RC_ENGINE_LATER;
 }
 
+/* A binary message as base64: decoded beside, since the same bytes come again if it has to wait. */
+static enum rc_engine_result engine_base64(struct rc_engines *engines, uint32_t client, const uint8_t *bytes,
+                                           size_t count, uint32_t *done)
+{
+    if (count > engines->decoded_capacity) {
+        uint8_t *larger = realloc(engines->decoded, count);
+        if (larger == NULL) {
+            rc_client_failed_memory(engines->clients, client);
+            return RC_ENGINE_DONE;
+        }
+        engines->decoded = larger;
+        engines->decoded_capacity = count;
+    }
+    const int64_t decoded = count == 0 ? 0 : rc_base64_decode(engines->decoded, bytes, count);
+    if (decoded < 0) {
+        rc_engine_broken(engines, client, "no Engine.IO packet");
+        return RC_ENGINE_DONE;
+    }
+    return engine_message(engines, client, RC_PART_BINARY, engines->decoded, (size_t)decoded, done);
+}
+
+/* The client says good-bye: a GET of its that waits is answered, and nobody finds the session meanwhile. */
+static void engine_left(struct rc_engines *engines, uint32_t client)
+{
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    rc_engine_retire(engines, client);
+    engines->polls.ended(engines->polls.context, client, RC_EIO_NOOP);
+    if (rc_engine_lives(engines, client, random)) {
+        rc_engine_end(engines, client, RC_WS_CLOSE_NORMAL, NULL, true);
+    }
+}
+
 enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
                                        uint8_t *bytes, size_t count, uint32_t *done)
 {
-    if (engine_of(engines, client)->flags & RC_ENGINE_PROBE) {
-        return rc_engine_probe_packet(engines, client, bytes, kind == RC_PART_TEXT ? count : 0);
+    if (rc_engine_of(engines, client)->flags & RC_ENGINE_PROBE) {
+        rc_engine_probe_packet(engines, client, bytes, kind == RC_PART_TEXT ? count : 0);
+        return RC_ENGINE_DONE;
     }
     if (kind == RC_PART_BINARY) {
         return engine_message(engines, client, kind, bytes, count, done);
     }
     if (count > 0 && bytes[0] == 'b') { /* of payloads; engine.io takes it here as well */
-        const int64_t decoded = rc_base64_decode(bytes + 1, bytes + 1, count - 1);
-        if (decoded >= 0) {
-            return engine_message(engines, client, RC_PART_BINARY, bytes + 1, (size_t)decoded, done);
-        }
+        return engine_base64(engines, client, bytes + 1, count - 1, done);
     }
     switch (count == 0 ? '\0' : (char)bytes[0]) {
     case RC_EIO_MESSAGE:
@@ -291,8 +227,7 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
         engine_pong(engines, client);
         return RC_ENGINE_DONE;
     case RC_EIO_CLOSE:
-        engines->polls.ended(engines->polls.context, client, RC_EIO_NOOP);
-        rc_engine_end(engines, client, RC_WS_CLOSE_NORMAL, NULL, true);
+        engine_left(engines, client);
         return RC_ENGINE_DONE;
     case RC_EIO_OPEN:
     case RC_EIO_UPGRADE:
@@ -313,23 +248,26 @@ void rc_engine_ready(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     if (!(engine->flags & RC_ENGINE_SESSION) || rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN ||
         rc_engine_upgrade(engines, client) || engine->poll == 0) {
         return;
     }
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const bool more = rc_hub_take(clients->hub, client, &engines->taken);
     if (engines->taken.count == 0) {
         if (more) {
             rc_hub_touch(clients->hub, client);
+        } else if (engine->flags & RC_ENGINE_GOODBYE) {
+            /* In an answer of its own: in one with its last messages, clients would hear of the end before them. */
+            rc_client_end(clients, client);
         }
         return;
     }
-    const bool last = (engine->flags & RC_ENGINE_GOODBYE) && !more;
     RC_ASSERT(engines->taken.bytes[0] == RC_EIO_SEPARATOR);
     engines->polls.answer(engines->polls.context, client, engines->taken.bytes + 1, engines->taken.count - 1);
-    if (last) {
-        rc_client_end(clients, client);
+    if (rc_engine_lives(engines, client, random) && engine->post != 0) {
+        engines->polls.resumed(engines->polls.context, client); /* it may have waited for its replies to be taken */
     }
 }
 
@@ -344,22 +282,25 @@ static bool ops_message(void *context, uint32_t client, enum rc_part_kind kind, 
 static void ops_resumed(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
+    rc_hub_touch(engines->clients->hub, client); /* who polls, or wants to upgrade, may have waited for it as well */
     engines->polls.resumed(engines->polls.context, client);
 }
 
 static void ops_close(void *context, uint32_t client, uint16_t code, const char *reason, bool now)
 {
+    rc_engine_note_end(context, client, RC_ENGINE_WHY_SERVER);
     rc_engine_end(context, client, code, reason, now);
 }
 
 static void ops_farewell(void *context, uint32_t client)
 {
+    rc_engine_note_end(context, client, RC_ENGINE_WHY_SENT_OFF);
     rc_socketio_farewell(context, client);
 }
 
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
-    *engines = (struct rc_engines){.clients = clients};
+    *engines = (struct rc_engines){.clients = clients, .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
                                              .message = ops_message,
@@ -369,10 +310,18 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .ended = engine_ended};
 }
 
+void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)
+{
+    if (!rc_event_rules_equal(engines->clients->config, config)) {
+        engines->rules++;
+    }
+    engines->keeps_auth = rc_rules_use_auth(config);
+}
+
 int rc_engines_start(struct rc_engines *engines)
 {
     const struct rc_clients *clients = engines->clients;
-    return rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, engine_now(engines));
+    return rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
 }
 
 void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *ops)
@@ -384,6 +333,6 @@ void rc_engines_close(struct rc_engines *engines)
 {
     rc_wheel_close(&engines->wheel);
     free(engines->taken.bytes);
-    free(engines->scratch);
     free(engines->result);
+    free(engines->decoded);
 }

@@ -9,6 +9,7 @@
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "common/text/json_scan.h"
+#include "worker/engine/socketio.h"
 #include "worker/hub/hub.h"
 
 #define PART_BYTES 32768u             /* entries of one reply */
@@ -167,7 +168,7 @@ static void each_room(struct request *request, uint32_t client,
     const struct rc_clients *clients = request->engines->clients;
     const struct rc_truth *truth = clients->truth;
     char sid[RC_SID_BYTES];
-    rc_socketio_sid(request->engines, client, request->nsp, sid);
+    rc_engine_nsp_sid(request->engines, client, request->nsp, sid);
     what(request, rc_span_of(sid, sizeof(sid)));
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
@@ -206,7 +207,7 @@ static void room_append(struct request *request, struct rc_span room)
 static void socket_entry(struct request *request, uint32_t client)
 {
     char sid[RC_SID_BYTES];
-    rc_socketio_sid(request->engines, client, request->nsp, sid);
+    rc_engine_nsp_sid(request->engines, client, request->nsp, sid);
     size_t at = put_text(request, 0, RC_SPAN("{\"id\":\""));
     at = put_text(request, at, rc_span_of(sid, sizeof(sid)));
     at = put_text(request, at,
@@ -222,7 +223,7 @@ static void socket_entry(struct request *request, uint32_t client)
 static void sid_entry(struct request *request, uint32_t client)
 {
     char sid[RC_SID_BYTES];
-    rc_socketio_sid(request->engines, client, request->nsp, sid);
+    rc_engine_nsp_sid(request->engines, client, request->nsp, sid);
     room_entry(request, rc_span_of(sid, sizeof(sid)));
 }
 

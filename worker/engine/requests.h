@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "common/records/envelope.h"
-#include "worker/engine/engine.h"
+#include "worker/engine/session.h"
 
 /* Is this RC_DOWN_CALL one of them? */
 bool rc_requests_mine(const struct rc_envelope_view *view);

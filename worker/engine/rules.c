@@ -9,8 +9,15 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
+#include "worker/engine/auth.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
+
+/* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, the steps. */
+#define DONE_WAITS (1u << 31)
+#define DONE_RULES_AT 24u
+#define DONE_RULES_MAX 0x7fu
+#define DONE_STEPS ((1u << DONE_RULES_AT) - 1)
 
 /*
  * One row being carried out for one event. What it does is counted in steps: each room that is left, joined or emitted to, and the
@@ -21,6 +28,7 @@ struct run {
     struct rc_engines *engines;
     struct rc_clients *clients;
     uint32_t client;
+    uint64_t random; /* the client's: it may end by what is done */
     struct rc_span nsp;
     struct rc_span event;
     struct rc_span id;       /* of the acknowledgement that is asked for; empty = none */
@@ -30,8 +38,9 @@ struct run {
     struct rc_rule_values values;
     uint32_t step; /* the next one */
     uint32_t *done;
-    bool dry; /* only looks whether everything could be worked out */
-    int code; /* why not: 0 = it could */
+    bool ends; /* it is the client's end that is being told of */
+    bool dry;  /* only looks whether everything could be worked out */
+    int code;  /* why not: 0 = it could */
     const char *why;
 };
 
@@ -152,6 +161,12 @@ static struct rc_span run_everybody(const struct run *run, char out[RC_CHANNEL_N
     return rc_span_of(out, bytes);
 }
 
+/* Is there still somebody for whom the row is carried out? */
+static bool run_lives(const struct run *run)
+{
+    return run->ends || rc_engine_lives(run->engines, run->client, run->random);
+}
+
 static void run_reply(struct run *run, const struct rc_event *event)
 {
     if (rc_hub_reply_event(run->clients->hub, run->client, event) < 0) {
@@ -191,7 +206,11 @@ static enum rc_carried run_send(struct run *run, struct rc_span channel, struct 
             return RC_CARRIED_OUT; /* to nobody */
         }
     }
-    return run_carry_out(run, &operation);
+    const enum rc_carried carried = run_carry_out(run, &operation);
+    if (carried == RC_CARRIED_REFUSED && operation.type == RC_OPERATION_PUBLISH) {
+        run_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
+    }
+    return carried; /* a socket that is not there any more is an empty room */
 }
 
 /* To one of an emit's rooms. False: it has to wait. */
@@ -297,7 +316,7 @@ static void run_ack(struct run *run, const struct rc_event_operation *operation)
 static bool run_must_wait(const struct run *run)
 {
     struct rc_client *client = run_client(run);
-    if (run->dry || client->pending_count == 0) {
+    if (run->dry || run->ends || client->pending_count == 0) {
         return false;
     }
     client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
@@ -310,7 +329,7 @@ static bool run_row(struct run *run)
     const struct rc_config *config = run->clients->config;
     const struct rc_event_operation *operations = rc_event_operations(config, run->row);
     run->step = 0;
-    for (uint32_t i = 0; i < run->row->operation_count && run->code == 0; i++) {
+    for (uint32_t i = 0; i < run->row->operation_count && run->code == 0 && run_lives(run); i++) {
         const struct rc_event_operation *operation = &operations[i];
         switch ((enum rc_event_operation_type)operation->type) {
         case RC_RULE_LEAVE:
@@ -335,9 +354,64 @@ static bool run_row(struct run *run)
 
 /* --- rows ------------------------------------------------------------------------------------------------------------ */
 
-static void run_begin(struct run *run, const struct rc_rule_input *input)
+/* Were the rows changed by a reload since more than `first` steps of them were done? Then a row is not what it was, and steps do not
+ * count alike. */
+static bool rows_changed(const struct rc_engines *engines, uint32_t done, uint32_t first)
 {
-    rc_rule_values_begin(&run->values, run->clients->config, input);
+    return (done & DONE_STEPS) > first &&
+           ((done >> DONE_RULES_AT) & DONE_RULES_MAX) != (engines->rules & DONE_RULES_MAX);
+}
+
+uint32_t rc_rules_done(const struct rc_engines *engines, uint32_t steps)
+{
+    RC_ASSERT(steps <= DONE_STEPS);
+    return DONE_WAITS | (engines->rules & DONE_RULES_MAX) << DONE_RULES_AT | steps;
+}
+
+static bool template_uses_auth(const struct rc_config *config, const struct rc_event_template *template)
+{
+    const struct rc_event_piece *pieces = rc_event_pieces(config, template);
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        if (pieces[i].source == RC_EVENT_SOURCE_AUTH && pieces[i].type != RC_EVENT_PIECE_LITERAL &&
+            pieces[i].type != RC_EVENT_PIECE_COMMA) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool row_uses_auth(const struct rc_config *config, const struct rc_config_event *row)
+{
+    const struct rc_event_operation *operations = rc_event_operations(config, row);
+    for (uint32_t i = 0; i < row->operation_count; i++) {
+        const struct rc_event_template *rooms = rc_event_rooms(config, &operations[i]);
+        bool uses = template_uses_auth(config, &operations[i].event) || template_uses_auth(config, &operations[i].args);
+        for (uint32_t room = 0; room < operations[i].room_count; room++) {
+            uses |= template_uses_auth(config, &rooms[room]);
+        }
+        if (uses) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rc_rules_use_auth(const struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const struct rc_config_event *row = &config->events[i];
+        const bool connect = rc_event_life_cycle(row) && strcmp(row->on.text, "connect") == 0;
+        if (row->from == RC_EVENT_FROM_CLIENT && !connect && row_uses_auth(config, row)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* JSON in any case: who said nothing said an object without members. */
+static struct rc_span auth_or_none(struct rc_span auth)
+{
+    return auth.count > 0 ? auth : RC_SPAN("{}");
 }
 
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
@@ -363,97 +437,161 @@ static void run_tell_error(struct run *run)
                    });
 }
 
+/* An event without a row. */
+static void run_unknown(struct run *run)
+{
+    rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
+    if (run->clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
+        run_fail(run, RC_CODE_NOT_FOUND, "no such event");
+        run_tell_error(run);
+    }
+}
+
+/* Looks whether everything could be worked out: all or nothing, what cannot stops a row before its first step. */
+static bool run_could(struct run *run)
+{
+    run->dry = true;
+    (void)run_row(run);
+    run->dry = false;
+    return run->code == 0;
+}
+
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done)
 {
     struct rc_clients *clients = engines->clients;
     char sid[RC_SID_BYTES];
+    uint32_t steps = *done & DONE_STEPS;
     struct run run = {.engines = engines,
                       .clients = clients,
                       .client = client,
+                      .random = rc_truth_client(clients->truth, client)->random,
                       .nsp = operation->nsp,
                       .event = operation->event,
                       .id = operation->id,
                       .args = args,
-                      .done = done};
+                      .done = &steps};
+    if (rows_changed(engines, *done, 0)) {
+        run_fail(&run, RC_CODE_UNAVAILABLE, "the server was reconfigured while this waited");
+        run_tell_error(&run);
+        return RC_ENGINE_DONE;
+    }
     const int rc = rc_args_read(args, &run.its);
     RC_ASSERT(rc == 0); /* we wrote it */
     run.row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, operation->nsp, operation->event);
     if (run.row == NULL || rc_event_life_cycle(run.row)) {
-        rc_metric_add(clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
-        if (clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
-            run_fail(&run, RC_CODE_NOT_FOUND, "no such event");
-            run_tell_error(&run);
-        }
+        run_unknown(&run);
         return RC_ENGINE_DONE;
     }
-    rc_socketio_sid(engines, client, operation->nsp, sid);
+    rc_engine_nsp_sid(engines, client, operation->nsp, sid);
     const struct rc_rule_input input = {.args = run.its.json,
                                         .attachment_count = run.its.attachment_count,
+                                        .auth = auth_or_none(rc_engine_auth(engines, client, operation->nsp)),
                                         .sid = rc_span_of(sid, sizeof(sid)),
                                         .nsp = operation->nsp,
                                         .event = operation->event};
-    run_begin(&run, &input);
-    if (*done == 0) { /* all or nothing: what cannot be worked out stops it before its first step */
-        run.dry = true;
-        (void)run_row(&run);
-        run.dry = false;
-        if (run.code != 0) {
+    rc_rule_values_begin(&run.values, clients->config, &input);
+    if (steps == 0) {
+        if (!run_could(&run)) {
             run_tell_error(&run);
             return RC_ENGINE_DONE;
         }
-        rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
+        rc_metric_add(clients->metrics, RC_METRIC_EVENTS, *done == 0);
     }
     if (!run_row(&run)) {
+        *done = rc_rules_done(engines, steps);
         return RC_ENGINE_LATER;
     }
-    if (run.code != 0) { /* what no template could tell */
+    if (run.code != 0 && rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
         run_tell_error(&run);
     }
     return RC_ENGINE_DONE;
 }
 
-enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client, enum rc_rules_life life,
-                                    struct rc_span nsp, struct rc_span auth, uint32_t *done)
+/* One row of a socket's beginning or end. False: it has to wait. */
+static bool life_row(struct rc_engines *engines, uint32_t client, const struct rc_config_event *row,
+                     const struct rc_rule_input *input, struct rc_span args, uint32_t *done, uint32_t *steps)
 {
-    struct rc_clients *clients = engines->clients;
-    const struct rc_span event = life == RC_RULES_CONNECT ? RC_SPAN("connect") : RC_SPAN("disconnect");
-    const struct rc_config_event *row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, event);
-    uint32_t before =
-        life == RC_RULES_CONNECT ? 1 : 0; /* steps of what came before: its CONNECT, rows before this one */
+    struct run run = {.engines = engines,
+                      .clients = engines->clients,
+                      .client = client,
+                      .random = rc_truth_client(engines->clients->truth, client)->random,
+                      .nsp = input->nsp,
+                      .event = input->event,
+                      .args = args,
+                      .row = row,
+                      .ends = args.count > 0,
+                      .done = done};
+    if (args.count > 0) {
+        const int rc = rc_args_read(args, &run.its);
+        RC_ASSERT(rc == 0); /* we wrote it */
+    }
+    rc_rule_values_begin(&run.values, engines->clients->config, input);
+    const bool whole = run_row(&run);
+    if (whole && run.code != 0) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    }
+    *steps = run.step;
+    return whole;
+}
+
+enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                                       struct rc_span auth, uint32_t *done)
+{
+    const struct rc_clients *clients = engines->clients;
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    const uint32_t all = *done & DONE_STEPS;
+    uint32_t before = 1; /* steps of what came before: its CONNECT, rows before this one */
     char sid[RC_SID_BYTES];
-    if (row == NULL) {
+    if (rows_changed(engines, *done, 1)) {
+        rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "connect_row_cut", "nsp=\"%.*s\" reason=\"the rows have changed\"",
+                       (int)nsp.count, (const char *)nsp.bytes);
         return RC_ENGINE_DONE;
     }
-    rc_socketio_sid(engines, client, nsp, sid);
-    for (; row != NULL; row = rc_event_next(clients->config, row, nsp)) {
-        uint32_t its_done = *done > before ? *done - before : 0;
-        struct run run = {.engines = engines,
-                          .clients = clients,
-                          .client = client,
-                          .nsp = nsp,
-                          .event = event,
-                          .row = row,
-                          .done = &its_done};
-        const struct rc_rule_input input = {.auth = auth.count > 0 ? auth : RC_SPAN("{}"),
-                                            .sid = rc_span_of(sid, sizeof(sid)),
-                                            .nsp = nsp,
-                                            .event = event};
-        run_begin(&run, &input);
-        const bool whole = run_row(&run);
-        if (!whole && life == RC_RULES_CONNECT) {
-            *done = before + its_done;
+    rc_engine_nsp_sid(engines, client, nsp, sid);
+    const struct rc_rule_input input = {
+        .auth = auth_or_none(auth), .sid = rc_span_of(sid, sizeof(sid)), .nsp = nsp, .event = RC_SPAN("connect")};
+    for (const struct rc_config_event *row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, input.event);
+         row != NULL && rc_engine_lives(engines, client, random); row = rc_event_next(clients->config, row, nsp)) {
+        uint32_t its_done = all > before ? all - before : 0;
+        uint32_t steps;
+        if (!life_row(engines, client, row, &input, (struct rc_span){0}, &its_done, &steps)) {
+            *done = rc_rules_done(engines, before + its_done);
             return RC_ENGINE_LATER;
         }
-        if (!whole) {
+        before += steps;
+    }
+    return RC_ENGINE_DONE;
+}
+
+void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
+{
+    const struct rc_clients *clients = engines->clients;
+    const struct rc_config_event *row =
+        rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, RC_SPAN("disconnect"));
+    uint8_t text[RC_ARGS_BEFORE_MAX + 64];
+    char sid[RC_SID_BYTES];
+    if (row == NULL) {
+        return;
+    }
+    const int bytes =
+        snprintf((char *)text + RC_ARGS_BEFORE_MAX, sizeof(text) - RC_ARGS_BEFORE_MAX, "[\"%s\"]", reason);
+    RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(text) - RC_ARGS_BEFORE_MAX);
+    const struct rc_span args = rc_args_wrap(text + RC_ARGS_BEFORE_MAX, (size_t)bytes, 0, NULL, 0);
+    rc_engine_nsp_sid(engines, client, nsp, sid);
+    const struct rc_rule_input input = {.args = rc_span_of(text + RC_ARGS_BEFORE_MAX, (size_t)bytes),
+                                        .auth = auth_or_none(rc_engine_auth(engines, client, nsp)),
+                                        .sid = rc_span_of(sid, sizeof(sid)),
+                                        .nsp = nsp,
+                                        .event = RC_SPAN("disconnect")};
+    for (; row != NULL; row = rc_event_next(clients->config, row, nsp)) {
+        uint32_t done = 0;
+        uint32_t steps;
+        if (!life_row(engines, client, row, &input, args, &done, &steps)) {
             rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
             rc_log_limited(RC_LOG_WARN, 1, "disconnect_row_cut", "nsp=\"%.*s\" reason=\"the up ring is full\"",
                            (int)nsp.count, (const char *)nsp.bytes);
-        } else if (run.code != 0) {
-            rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
         }
-        before += run.step;
-        *done = before;
     }
-    return RC_ENGINE_DONE;
 }

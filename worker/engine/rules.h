@@ -1,16 +1,24 @@
 /*
  * rules: [[event]] rows carried out: what an event of a Socket.IO client, or the life of its socket, does. See docs/configuration.md.
+ *
+ * `*done` is what was done of the rows before they had to wait, with the number of reloads that changed rows (engines->rules): the
+ * rest of a row that is not the same any more is not carried out, and who asked for it is told. Owned as all of worker/engine.
  */
 #ifndef RC_WORKER_ENGINE_RULES_H
 #define RC_WORKER_ENGINE_RULES_H
 
-#include "worker/engine/engine.h"
+#include "worker/engine/session.h"
 
-enum rc_rules_life { RC_RULES_CONNECT, RC_RULES_DISCONNECT };
+/* Does some row but those of "connect" say {auth}? */
+bool rc_rules_use_auth(const struct rc_config *config);
+/* `*done` when so many steps were done by the rows in force. */
+uint32_t rc_rules_done(const struct rc_engines *engines, uint32_t steps);
 
-/* The rows of a socket's beginning or end. `auth`: what it said who it is. `*done` as everywhere. */
-enum rc_engine_result rc_rules_life(struct rc_engines *engines, uint32_t client, enum rc_rules_life life,
-                                    struct rc_span nsp, struct rc_span auth, uint32_t *done);
+/* The rows of a socket's beginning, whose first step is the connection itself. `auth`: what it said who it is. */
+enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                                       struct rc_span auth, uint32_t *done);
+/* The rows of its end, which do not wait; what the full up ring cuts short is counted. */
+void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason);
 /* The row of an event, with its arguments as rc_args has them. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);

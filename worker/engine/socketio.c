@@ -1,5 +1,5 @@
-/* socketio: namespaces, events and acknowledgements of Socket.IO sessions (socket.io-protocol v5). See engine.h. */
-#include "worker/engine/engine.h"
+/* socketio: namespaces, events and acknowledgements of Socket.IO sessions (socket.io-protocol v5). See socketio.h. */
+#include "worker/engine/socketio.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/placeholders.h"
+#include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/proto/socketio.h"
 
@@ -22,11 +23,6 @@ struct incomplete {
     uint32_t pad;
 };
 
-static struct rc_engine *engine_of(const struct rc_engines *engines, uint32_t client)
-{
-    return rc_truth_engine(engines->clients->truth, client);
-}
-
 /* --- namespaces ------------------------------------------------------------------------------------------------------ */
 
 static bool is_root(struct rc_span nsp)
@@ -36,7 +32,7 @@ static bool is_root(struct rc_span nsp)
 
 static bool has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
-    const struct rc_engine *engine = engine_of(engines, client);
+    const struct rc_engine *engine = rc_engine_of(engines, client);
     return is_root(nsp) ? (engine->flags & RC_ENGINE_ROOT) != 0
                         : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
 }
@@ -44,7 +40,7 @@ static bool has_joined(const struct rc_engines *engines, uint32_t client, struct
 /* -ENOMEM. */
 static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     if (is_root(nsp)) {
         engine->flags |= RC_ENGINE_ROOT;
         engine->root_times = engine->left;
@@ -67,7 +63,7 @@ static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_
 
 static void remove_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     engine->left = engine->left == UINT8_MAX ? 1 : (uint8_t)(engine->left + 1);
     if (is_root(nsp)) {
         engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
@@ -92,25 +88,18 @@ static struct rc_span everybody_in(struct rc_span nsp)
     return rc_span_of(name, bytes);
 }
 
-static void reply(struct rc_engines *engines, uint32_t client, const struct rc_event *event)
+static void socketio_reply(struct rc_engines *engines, uint32_t client, const struct rc_event *event)
 {
     if (rc_hub_reply_event(engines->clients->hub, client, event) < 0) {
         rc_client_failed_memory(engines->clients, client);
     }
 }
 
-void rc_socketio_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
-{
-    const struct rc_client_ref ref = {.random = rc_truth_sid_token(engines->clients->truth, client, nsp),
-                                      .slot = client,
-                                      .worker = (uint16_t)engines->clients->worker};
-    rc_sid_write(out, engines->instance, &ref);
-}
-
 static void refuse_connect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span message)
 {
-    reply(engines, client,
-          &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR, .channel = everybody_in(nsp), .message = message});
+    socketio_reply(
+        engines, client,
+        &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR, .channel = everybody_in(nsp), .message = message});
 }
 
 /* What a socket hears from the start: everybody in its namespace; in "/" also "*" and its user. */
@@ -147,80 +136,124 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             rc_engine_broken(engines, client, "a second CONNECT for a namespace");
             return RC_ENGINE_DONE;
         }
-        if (add_namespace(engines, client, nsp) < 0) {
+        const struct rc_client *its = rc_truth_client(clients->truth, client);
+        if ((uint32_t)its->subscription_count + its->pending_count >= clients->config->limits.max_channels) {
+            refuse_connect(engines, client, nsp, RC_SPAN("too many namespaces and rooms"));
+            return RC_ENGINE_DONE; /* each is a channel that it hears */
+        }
+        if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
+            refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
+            return RC_ENGINE_DONE;
+        }
+        if (add_namespace(engines, client, nsp) < 0 || rc_engine_auth_keep(engines, client, nsp, operation->data) < 0) {
             rc_client_failed_memory(clients, client);
             return RC_ENGINE_DONE;
         }
+        const uint64_t random = its->random;
         char sid[RC_SID_BYTES];
-        struct rc_engine *engine = engine_of(engines, client);
+        struct rc_engine *engine = rc_engine_of(engines, client);
         engine->deadline_ds = 0;
         rc_engine_schedule(engines, client);
-        rc_socketio_sid(engines, client, nsp, sid);
+        rc_engine_nsp_sid(engines, client, nsp, sid);
         join_namespace(engines, client, nsp);
-        reply(engines, client,
-              &(struct rc_event){
-                  .type = RC_EVENT_CONNECTED, .channel = everybody_in(nsp), .data = rc_span_of(sid, sizeof(sid))});
-        if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+        socketio_reply(engines, client,
+                       &(struct rc_event){.type = RC_EVENT_CONNECTED,
+                                          .channel = everybody_in(nsp),
+                                          .data = rc_span_of(sid, sizeof(sid))});
+        if (!rc_engine_lives(engines, client, random)) {
             return RC_ENGINE_DONE;
         }
         rc_client_await_join(clients, client);
-        *done = 1;
+        *done = rc_rules_done(engines, 1);
     }
-    return rc_rules_life(engines, client, RC_RULES_CONNECT, nsp, operation->data, done);
+    return rc_rules_connect(engines, client, nsp, operation->data, done);
+}
+
+static bool channel_is_of(const struct rc_engines *engines, uint32_t channel, struct rc_span nsp)
+{
+    const struct rc_hub *hub = engines->clients->hub;
+    struct rc_span its;
+    struct rc_span room;
+    (void)rc_channel_split(rc_hub_name(hub, rc_truth_channel(hub->truth, channel)), &its, &room);
+    return rc_span_equal(its, nsp);
+}
+
+/* What of its rooms still waits for the relay would come after it has left. */
+static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc_span nsp)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    uint8_t id[RC_REQUEST_ID_MAX];
+    uint8_t id_bytes;
+    uint32_t next;
+    for (uint32_t i = clients->hub->waiting[index]; i != 0; i = next) {
+        const struct rc_pending *pending = rc_truth_pending(clients->truth, i);
+        next = pending->next_of_client;
+        if (channel_is_of(engines, pending->channel, nsp) &&
+            rc_hub_wait_cancel(clients->hub, index, pending->channel, id, &id_bytes)) {
+            next = clients->hub->waiting[index]; /* it takes the oldest of the channel's */
+        }
+    }
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
+        rc_hub_touch(clients->hub, index);
+        rc_client_joined(clients, index);
+    }
 }
 
 /* The socket of a namespace is no more; the session stays. */
-static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
-    uint32_t done = 0;
-    (void)rc_rules_life(engines, client, RC_RULES_DISCONNECT, nsp, (struct rc_span){0}, &done);
+    rc_rules_disconnect(engines, client, nsp, reason);
     uint32_t next;
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
-        struct rc_span its;
-        struct rc_span room;
         next = subscription->next;
-        (void)rc_channel_split(
-            rc_hub_name(clients->hub, rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel)),
-            &its, &room);
-        if (rc_span_equal(its, nsp)) {
+        if (channel_is_of(engines, rc_truth_group(truth, subscription->group)->channel, nsp)) {
             rc_hub_unsubscribe(clients->hub, client, i);
         }
     }
     if (is_root(nsp)) {
         rc_hub_everybody_leave(clients->hub, client);
     }
+    rc_engine_auth_forget(engines, client, nsp);
     remove_namespace(engines, client, nsp);
+    cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
 }
 
 /* Calls `what` for each joined namespace, "/" first. */
 static void each_namespace(struct rc_engines *engines, uint32_t client,
                            void (*what)(struct rc_engines *engines, uint32_t client, struct rc_span nsp))
 {
-    const struct rc_engine *engine = engine_of(engines, client);
+    const struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->flags & RC_ENGINE_ROOT) {
         what(engines, client, RC_SPAN("/"));
     }
     for (uint32_t at = 0; at < engine->namespaces_bytes;) {
         const uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-        what(engines, client, rc_span_of(list + at + RC_NSP_ENTRY_HEAD, list[at + 1]));
-        at += RC_NSP_ENTRY_HEAD + list[at + 1];
+        const uint8_t bytes = list[at + 1];
+        what(engines, client, rc_span_of(list + at + RC_NSP_ENTRY_HEAD, bytes));
+        at += RC_NSP_ENTRY_HEAD + bytes; /* without the session there is no list any more */
     }
 }
 
 static void tell_disconnected(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     if (rc_truth_client(engines->clients->truth, client)->state == RC_CLIENT_OPEN) {
-        reply(engines, client, &(struct rc_event){.type = RC_EVENT_DISCONNECTED, .channel = everybody_in(nsp)});
+        socketio_reply(engines, client,
+                       &(struct rc_event){.type = RC_EVENT_DISCONNECTED, .channel = everybody_in(nsp)});
     }
 }
 
 void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
     tell_disconnected(engines, client, nsp);
-    leave_namespace(engines, client, nsp);
+    if (rc_engine_lives(engines, client, random)) { /* else it ended for want of memory, and told its rows */
+        leave_namespace(engines, client, nsp, "server namespace disconnect");
+    }
 }
 
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
@@ -230,13 +263,24 @@ void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
 
 static void run_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
-    uint32_t done = 0;
-    (void)rc_rules_life(engines, client, RC_RULES_DISCONNECT, nsp, (struct rc_span){0}, &done);
+    /* As a Node server tells its handlers. */
+    static const char *const reasons[] = {
+        [RC_ENGINE_WHY_CLOSED] = "transport close",
+        [RC_ENGINE_WHY_SILENT] = "ping timeout",
+        [RC_ENGINE_WHY_BROKEN] = "parse error",
+        [RC_ENGINE_WHY_OVERLAP] = "transport error",
+        [RC_ENGINE_WHY_SENT_OFF] = "server namespace disconnect",
+        [RC_ENGINE_WHY_SERVER] = "forced close",
+    };
+    const uint8_t why = rc_engine_of(engines, client)->why;
+    rc_rules_disconnect(engines, client, nsp,
+                        why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down"
+                                                                                  : reasons[why]);
 }
 
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     each_namespace(engines, client, run_disconnect);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
@@ -246,20 +290,6 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 }
 
 /* --- events ---------------------------------------------------------------------------------------------------------- */
-
-/* Room for `bytes` of an event's arguments. NULL: no memory. */
-static uint8_t *scratch_of(struct rc_engines *engines, size_t bytes)
-{
-    if (bytes > engines->scratch_capacity) {
-        uint8_t *larger = realloc(engines->scratch, bytes);
-        if (larger == NULL) {
-            return NULL;
-        }
-        engines->scratch = larger;
-        engines->scratch_capacity = bytes;
-    }
-    return engines->scratch;
-}
 
 /* The text parser's arguments, which begin behind their '[', and the attachments beside them as rc_args keeps them; count 0: no
  * memory. */
@@ -276,7 +306,7 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
         at += sizeof(size) + size;
         room += size;
     }
-    uint8_t *buffer = scratch_of(engines, RC_ARGS_BEFORE_MAX + 1 + data.count + room);
+    uint8_t *buffer = rc_client_room(engines->clients, RC_ARGS_BEFORE_MAX + 1 + data.count + room);
     if (buffer == NULL) {
         return (struct rc_span){0};
     }
@@ -323,7 +353,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
 static void keep_incomplete(struct rc_engines *engines, uint32_t client, const uint8_t *text, size_t count,
                             uint32_t attachments)
 {
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     struct incomplete head = {
         .text_bytes = (uint32_t)count, .bytes = (uint32_t)(sizeof(head) + count), .wanted = (uint16_t)attachments};
     uint32_t capacity = 0;
@@ -340,7 +370,7 @@ static void keep_incomplete(struct rc_engines *engines, uint32_t client, const u
 static bool add_attachment(struct rc_engines *engines, uint32_t client, const uint8_t *bytes, size_t count)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     struct rc_heap *heap = &clients->truth->heap;
     struct incomplete *head = rc_heap_at(heap, engine->packet);
     const uint32_t size = (uint32_t)count;
@@ -370,7 +400,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
 static enum rc_engine_result run_complete(struct rc_engines *engines, uint32_t client, uint32_t *done)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_engine *engine = engine_of(engines, client);
+    struct rc_engine *engine = rc_engine_of(engines, client);
     struct incomplete *head = rc_heap_at(&clients->truth->heap, engine->packet);
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const enum rc_engine_result result =
@@ -390,14 +420,9 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     struct rc_operation_error error;
     const struct rc_codec *codec = rc_encoding_codec_of(rc_truth_client(clients->truth, client)->encoding);
     rc_reader_begin(&reader, codec, kind, rc_span_of(bytes, count), &clients->scratch, NULL);
-    if (codec->room_bytes_max != NULL) {
-        const size_t room_bytes = codec->room_bytes_max(count);
-        uint8_t *room = scratch_of(engines, room_bytes);
-        if (room == NULL) {
-            rc_client_failed_memory(clients, client);
-            return RC_ENGINE_DONE;
-        }
-        rc_reader_give_room(&reader, room, room_bytes);
+    if (rc_client_lend_room(clients, &reader, count) < 0) {
+        rc_client_failed_memory(clients, client);
+        return RC_ENGINE_DONE;
     }
     if (rc_reader_next(&reader, &operation, &error) != 1) {
         rc_engine_broken(engines, client, error.message);
@@ -416,7 +441,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
         return run_connect(engines, client, &operation, done);
     case RC_OPERATION_LEAVE:
         if (has_joined(engines, client, operation.nsp)) {
-            leave_namespace(engines, client, operation.nsp);
+            leave_namespace(engines, client, operation.nsp, "client namespace disconnect");
         } else {
             rc_engine_broken(engines, client, "it leaves a namespace that it has not joined");
         }
@@ -433,7 +458,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
 /* The parser of a session is the one of its first packet: JSON in text, or msgpack. */
 static bool may_be_msgpack(const struct rc_engines *engines, uint32_t client)
 {
-    const struct rc_engine *engine = engine_of(engines, client);
+    const struct rc_engine *engine = rc_engine_of(engines, client);
     return (engine->flags & RC_ENGINE_ROOT) == 0 && engine->namespaces_bytes == 0 && engine->packet == 0;
 }
 
@@ -441,7 +466,7 @@ enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t c
                                           uint8_t *bytes, size_t count, uint32_t *done)
 {
     struct rc_client *its = rc_truth_client(engines->clients->truth, client);
-    const struct rc_engine *engine = engine_of(engines, client);
+    const struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->packet != 0) {
         const struct incomplete *head = rc_heap_at(&engines->clients->truth->heap, engine->packet);
         if (head->got < head->wanted) {

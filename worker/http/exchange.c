@@ -24,7 +24,12 @@ int rc_exchanges_open(struct rc_exchanges *exchanges, const struct rc_exchange_o
 {
     *exchanges = (struct rc_exchanges){.ops = *ops, .config = config, .metrics = metrics, .kept_max = kept_max};
     exchanges->items = calloc((size_t)kept_max + 1, sizeof(struct rc_exchange *));
-    return exchanges->items == NULL ? -ENOMEM : 0;
+    exchanges->later = calloc((size_t)kept_max + 1, sizeof(*exchanges->later));
+    if (exchanges->items == NULL || exchanges->later == NULL) {
+        rc_exchanges_close(exchanges);
+        return -ENOMEM;
+    }
+    return 0;
 }
 
 static uint32_t *place_of(const struct rc_exchanges *exchanges, uint32_t connection)
@@ -89,14 +94,18 @@ static void end_exchange(struct rc_exchange *exchange, uint16_t status)
 
 void rc_exchanges_close(struct rc_exchanges *exchanges)
 {
+    exchanges->feeding = UINT32_MAX; /* whatever is answered now, nobody goes on */
     for (uint32_t i = 0; exchanges->items != NULL && i <= exchanges->kept_max; i++) {
         if (exchanges->items[i] != NULL) {
             end_exchange(exchanges->items[i], 0);
         }
     }
     free(exchanges->items);
+    free(exchanges->later);
     free(exchanges->spare);
     exchanges->items = NULL;
+    exchanges->later = NULL;
+    exchanges->later_count = 0;
     exchanges->spare = NULL;
 }
 
@@ -134,6 +143,32 @@ static int write_answer(struct rc_exchanges *exchanges, uint32_t connection, con
     return rc;
 }
 
+/* In the middle of what another connection asked for nobody else goes on: a chain of requests that answer each other would be one of calls,
+ * and who answers would find what it holds changed under it. */
+static void resume_later(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    if (exchanges->later_count <= exchanges->kept_max) { /* each connection has one exchange: it is in there once */
+        exchanges->later[exchanges->later_count++] = connection;
+    }
+}
+
+/* Somebody is fed; what was before comes back with feed_end, and behind the outermost those go on who were answered meanwhile. */
+static uint32_t feed_begin(struct rc_exchanges *exchanges, uint32_t connection)
+{
+    const uint32_t before = exchanges->feeding;
+    exchanges->feeding = connection + 1;
+    return before;
+}
+
+static void feed_end(struct rc_exchanges *exchanges, uint32_t before)
+{
+    while (before == 0 && exchanges->later_count > 0) {
+        exchanges->feeding = UINT32_MAX; /* nor may these go on within each other */
+        exchanges->ops.resume(exchanges->ops.context, exchanges->later[--exchanges->later_count]);
+    }
+    exchanges->feeding = before;
+}
+
 void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_answer *answer)
 {
     struct rc_exchanges *exchanges = exchange->exchanges;
@@ -168,8 +203,10 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     } else {
         ops->linger(ops->context, connection);
     }
-    if (exchanges->feeding != connection + 1) {
+    if (exchanges->feeding == 0) {
         ops->resume(ops->context, connection);
+    } else if (exchanges->feeding != connection + 1) {
+        resume_later(exchanges, connection);
     }
 }
 
@@ -401,10 +438,9 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
 uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
                            uint32_t *scanned)
 {
-    const uint32_t before = exchanges->feeding;
-    exchanges->feeding = connection + 1;
+    const uint32_t before = feed_begin(exchanges, connection);
     const uint32_t used = exchange_feed(exchanges, connection, bytes, count, scanned);
-    exchanges->feeding = before;
+    feed_end(exchanges, before);
     return used;
 }
 
@@ -444,10 +480,9 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
     struct rc_exchange *exchange = rc_exchange_of(exchanges, connection);
     if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
         exchange->user->room != NULL) {
-        const uint32_t before = exchanges->feeding;
-        exchanges->feeding = connection + 1;
+        const uint32_t before = feed_begin(exchanges, connection);
         exchange->user->room(exchange);
-        exchanges->feeding = before;
+        feed_end(exchanges, before);
     }
 }
 

@@ -55,7 +55,7 @@ struct rc_exchange_ops {
     void (*linger)(void *context, uint32_t connection);
     /* There is no memory for it: it ends. */
     void (*fail)(void *context, uint32_t connection);
-    /* It was answered later: what is pipelined behind may go on. */
+    /* It was answered later: what is pipelined behind may go on. Not in the middle of another connection's request, but behind it. */
     void (*resume)(void *context, uint32_t connection);
 };
 
@@ -108,9 +108,11 @@ struct rc_exchanges {
     uint32_t kept_max;
     uint32_t waiting;
     uint32_t feeding; /* connection + 1 whose owner goes on by itself; 0 = none */
-    bool put_back;    /* the request that has just begun counts as not consumed */
-    uint64_t bytes;   /* of bodies, and what else was charged */
-    bool draining;    /* no connection is kept after its answer */
+    uint32_t *later;  /* owned, kept_max + 1: connections that were answered while another one was fed */
+    uint32_t later_count;
+    bool put_back;  /* the request that has just begun counts as not consumed */
+    uint64_t bytes; /* of bodies, and what else was charged */
+    bool draining;  /* no connection is kept after its answer */
     struct rc_http_date date;
 };
 

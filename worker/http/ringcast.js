@@ -72,11 +72,28 @@
     for (const byte of encoded) bytes.push(byte);
   }
 
-  /* A publish, broadcast or direct whose data is bytes. */
-  function encodeBinary(request, data) {
+  /* Arguments as JSON can have them: bytes are put into `attachments`, and a placeholder where they were. */
+  function detach(value, attachments) {
+    const bytes = asBytes(value);
+    if (bytes) return { _placeholder: true, num: attachments.push(bytes) - 1 };
+    if (Array.isArray(value)) return value.map((part) => detach(part, attachments));
+    if (value === null || typeof value !== "object" || typeof value.toJSON === "function") return value;
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, detach(part, attachments)]));
+  }
+
+  /* And back. */
+  function attach(value, attachments) {
+    if (Array.isArray(value)) return value.map((part) => attach(part, attachments));
+    if (value === null || typeof value !== "object") return value;
+    if (value._placeholder === true && attachments[value.num]) return attachments[value.num];
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, attach(part, attachments)]));
+  }
+
+  /* A publish, broadcast or direct whose data is bytes, or whose arguments have some as attachments. */
+  function encodeBinary(request, data, attachments) {
     const type = { publish: 0x03, broadcast: 0x04, direct: 0x05 }[request.type];
     const exclude = request.exclude && request.exclude.length > 0 ? request.exclude : null;
-    const flags = 0x04 | (request.id === undefined ? 0 : 0x01) | (request.echo === false ? 0x08 : 0) | (exclude ? 0x10 : 0) | (request.key ? 0x40 : 0);
+    const flags = (attachments ? 0x20 : 0x04) | (request.event === undefined ? 0 : 0x80) | (request.id === undefined ? 0 : 0x01) | (request.echo === false ? 0x08 : 0) | (exclude ? 0x10 : 0) | (request.key ? 0x40 : 0);
     const head = [type, flags];
     if (request.id !== undefined) putNumber(head, request.id);
     if (request.type === "publish") putText(head, request.channel);
@@ -86,9 +103,23 @@
       putNumber(head, exclude.length);
       for (const client of exclude) putText(head, client);
     }
-    const message = new Uint8Array(head.length + data.length);
-    message.set(head);
-    message.set(data, head.length);
+    if (request.event !== undefined) putText(head, request.event);
+    const parts = [head];
+    if (attachments) {
+      putNumber(head, attachments.length);
+      for (const bytes of attachments) {
+        const size = [];
+        putNumber(size, bytes.length);
+        parts.push(size, bytes);
+      }
+    }
+    parts.push(data);
+    const message = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      message.set(part, at);
+      at += part.length;
+    }
     return message;
   }
 
@@ -115,6 +146,17 @@
     const message = { type: type === 0x81 ? "message" : "direct" };
     if (type === 0x81) message.channel = readText();
     if (flags & 0x20) message.from = readText();
+    if (flags & 0x80) message.event = readText();
+    if (flags & 0x40) {
+      const attachments = [];
+      for (let left = readNumber(); left > 0; left--) {
+        const count = readNumber();
+        if (count > bytes.length - at) throw new RangeError("a binary message is cut off");
+        attachments.push(bytes.subarray(at, (at += count)));
+      }
+      message.args = attach(JSON.parse(decoder.decode(bytes.subarray(at))), attachments);
+      return message;
+    }
     const data = bytes.subarray(at);
     message.data = flags & 0x04 ? data : JSON.parse(decoder.decode(data));
     return message;
@@ -125,6 +167,17 @@
     if (data instanceof ArrayBuffer) return new Uint8Array(data);
     if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return null;
+  }
+
+  /* Arguments have their attachments where they belong; what handlers get as data is the argument if there is one alone, else all. */
+  function withArguments(message) {
+    if (message.attachments) {
+      const decode = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+      message.args = attach(message.args, message.attachments.map(decode));
+      delete message.attachments;
+    }
+    if (message.args) message.data = message.args.length === 1 ? message.args[0] : message.args;
+    return message;
   }
 
   function defaultUrl() {
@@ -223,9 +276,15 @@
     /* Sends data (JSON, or bytes as ArrayBuffer or a view of one) to the channel. Resolves when the server has taken it.
      * options: ack false: resolves as soon as it is handed to the connection, errors come as events; echo false: not to
      * ourselves; exclude: client ids that do not get it; key: up to 64 bytes, a newer message of the same key may replace this one
-     * where the namespace throttles or conflates; timeout in ms. */
+     * where the namespace throttles or conflates; timeout in ms; event: what the message is called, which Socket.IO clients and
+     * handlers see (message.event); args: an array of arguments, with bytes anywhere in it, in the place of data. */
     publish(channel, data, options) {
       return this._request({ type: "publish", channel, data }, options);
+    }
+
+    /* An event with arguments, as Socket.IO has them. */
+    emit(channel, event, ...args) {
+      return this.publish(channel, undefined, { event, args });
     }
 
     /* The same to everybody who is connected; arrives as a message on channel "*". */
@@ -274,6 +333,12 @@
       if (options.echo === false) request.echo = false;
       if (options.exclude) request.exclude = options.exclude;
       if (options.key && request.type === "publish") request.key = String(options.key);
+      if (options.event !== undefined && "data" in request) request.event = String(options.event);
+      const attachments = [];
+      if (options.args && "data" in request && request.data === undefined) {
+        delete request.data;
+        request.args = detach(options.args, attachments);
+      }
       const acknowledged = options.ack !== false || request.type === "ping";
       if (acknowledged) request.id = this.nextId++;
       const failed = (code, reason, message) => Promise.reject(new RingcastError(code, reason, message, request.channel));
@@ -282,7 +347,9 @@
       let message;
       try {
         if ("data" in request && ["undefined", "function", "symbol"].includes(typeof request.data)) throw new TypeError("no value");
-        message = bytes ? encodeBinary(request, bytes) : JSON.stringify(request);
+        if (bytes) message = encodeBinary(request, bytes);
+        else if (attachments.length > 0) message = encodeBinary(request, encoder.encode(JSON.stringify(request.args)), attachments);
+        else message = JSON.stringify(request);
       } catch (error) {
         return failed(400, "bad_request", "data is neither JSON nor bytes: " + error.message);
       }
@@ -384,12 +451,14 @@
           this._welcomed(message);
           break;
         case "message": {
+          withArguments(message);
           this._emit("message", message);
           const entry = this.channels.get(message.channel);
           if (entry) for (const handler of entry.handlers.slice()) this._call(handler, [message.data, message]);
           break;
         }
         case "direct":
+          withArguments(message);
           this._emit("direct", message.data, message);
           break;
         case "gap":

@@ -305,6 +305,20 @@ static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct r
     }
 }
 
+/* Whom a ref leaves out: the client of that name, or the one whose socket in the channel's namespace has it; NULL: nobody here. */
+static struct rc_client *append_excluded(const struct rc_hub *hub, const struct rc_envelope_view *view,
+                                         const struct rc_client_ref *ref)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_client *client = ref->worker == hub->worker ? rc_truth_named(hub->truth, ref->slot, ref->random) : NULL;
+    if (client == NULL && rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
+        rc_hub_socket_named(hub, ref, nsp)) {
+        client = rc_truth_client(hub->truth, ref->slot);
+    }
+    return client;
+}
+
 /* Leaves clients of this worker out of the newest frame. */
 static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, uint8_t encoding,
                                const struct rc_envelope_view *view)
@@ -315,7 +329,7 @@ static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, u
     for (uint32_t i = 0; i < view->head.exclude_count + (origin ? 1u : 0u); i++) {
         const struct rc_client_ref ref =
             i < view->head.exclude_count ? rc_envelope_exclude(view, i) : view->head.origin;
-        struct rc_client *client = ref.worker == hub->worker ? rc_truth_named(hub->truth, ref.slot, ref.random) : NULL;
+        struct rc_client *client = append_excluded(hub, view, &ref);
         if (client == NULL || client->encoding != encoding) {
             continue;
         }
@@ -536,7 +550,7 @@ static enum rc_data_kind append_kind(const struct rc_envelope_view *view)
                                                      : RC_DATA_JSON;
 }
 
-static void append_note_time(struct rc_hub_times *times, uint64_t time_ns)
+void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns)
 {
     if (times->count < RC_HUB_TIMES_MAX && time_ns != 0) {
         times->ns[times->count++] = time_ns;
@@ -564,7 +578,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     };
     const int rc = append_to_channel(hub, index, &event, view);
     if (rc > 0) {
-        append_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
+        rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
     return rc < 0 ? rc : 0;
 }
@@ -664,9 +678,8 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
     rc_hub_touch(hub, index);
 }
 
-/* What a record with a message says; `from` has room for a client id. */
-static struct rc_event append_event(const struct rc_hub *hub, enum rc_event_type type,
-                                    const struct rc_envelope_view *view, char from[RC_CLIENT_ID_MAX])
+struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type type, const struct rc_envelope_view *view,
+                                char from[RC_CLIENT_ID_MAX])
 {
     return (struct rc_event){
         .type = type,
@@ -687,34 +700,11 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;
     }
-    struct rc_event event = append_event(hub, RC_EVENT_DIRECT, view, from);
+    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_DIRECT, view, from);
     if (view->head.channel_bytes > 0 && !(view->head.flags & (RC_ENVELOPE_ANSWER | RC_ENVELOPE_API))) {
         event.id = rc_span_of(view->request_id, view->head.request_id_bytes); /* an acknowledgement is wanted */
     }
     rc_hub_append_own(hub, view->head.target.slot, &event);
-    append_note_time(&hub->times, view->head.time_ns);
-    return 0;
-}
-
-int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
-{
-    char from[RC_CLIENT_ID_MAX];
-    struct rc_event event = append_event(hub, RC_EVENT_MESSAGE, view, from);
-    const uint32_t count = rc_hub_select_clients(hub, view);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct rc_selected *selected = &hub->selected.items[i];
-        const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
-        if (client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
-            rc_codec_says(client->encoding, RC_EVENT_MESSAGE)) {
-            if (selected->channel != 0) {
-                event.channel = rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
-            }
-            rc_hub_append_own(hub, selected->client, &event);
-        }
-    }
-    if (count == 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-    }
-    append_note_time(&hub->times, view->head.time_ns);
+    rc_hub_note_time(&hub->times, view->head.time_ns);
     return 0;
 }

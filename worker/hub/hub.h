@@ -343,6 +343,10 @@ int rc_hub_attach(struct rc_hub *hub, uint32_t client, uint32_t socket);
  * policies bound what is kept for it. */
 void rc_hub_detach(struct rc_hub *hub, uint32_t client);
 
+/* The socket of one client carries another one from here on, which had none and has nothing left to send. The wire is the same: what the
+ * first has not sent of its own leaves on it first, also the rest of what was begun. */
+void rc_hub_move(struct rc_hub *hub, uint32_t from, uint32_t to);
+
 /* --- close.c --- */
 
 /* Queues the close frame. `now`: everything else unsent is dropped, subscriptions included; otherwise it goes after it. A client

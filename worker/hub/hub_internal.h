@@ -6,7 +6,7 @@
  *   output  conflate                      what is for one client alone; the newest of each key
  *   subscription                          who hears what
  *   close  append                         how a client ends; messages into logs
- *   pending  throttle                     requests that wait; messages that wait
+ *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
  *   deliver  settle                       what one client gets, and what became of it
  *   turn  hub                             everybody; the whole
  */
@@ -60,13 +60,13 @@ bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client);
 
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
 void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
+/* What a record with a message says; `from` has room for a client id. */
+struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type type, const struct rc_envelope_view *view,
+                                char from[RC_CLIENT_ID_MAX]);
+/* The latency of a message that has gone into logs is observed when the turn has sent it. */
+void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns);
 /* Has a client of this worker a socket of that id (random: its token) in the namespace? */
 bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
-
-/* --- select.c --- */
-
-/* Whom an RC_DOWN_SELECT is for, into hub->selected; how many. */
-uint32_t rc_hub_select_clients(struct rc_hub *hub, const struct rc_envelope_view *view);
 
 /* --- subscription.c --- */
 

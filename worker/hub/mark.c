@@ -1,6 +1,8 @@
 /* mark: whom the turn has to look at: who has something of its own to get, and who is to end. See hub.h. */
 #include "worker/hub/hub_internal.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 
 void rc_hub_mark_ready(struct rc_hub *hub, uint32_t client_index)
@@ -14,13 +16,19 @@ void rc_hub_mark_ready(struct rc_hub *hub, uint32_t client_index)
 
 void rc_hub_tell_ready(struct rc_hub *hub)
 {
-    while (hub->ready.count > 0) {
-        const uint32_t index = hub->ready.items[--hub->ready.count];
+    /* Who is marked again meanwhile is told behind the next turn: what it waits for may need one, or what comes down. */
+    const uint32_t count = hub->ready.count;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t index = hub->ready.items[i];
         struct rc_client *client = rc_truth_client(hub->truth, index);
         client->flags &= (uint16_t)~RC_CLIENT_READY;
         if (client->flags & RC_CLIENT_POLLED) {
             hub->handlers.ready(hub->handlers.context, index);
         }
+    }
+    hub->ready.count -= count;
+    if (hub->ready.count > 0) {
+        memmove(hub->ready.items, hub->ready.items + count, hub->ready.count * sizeof(*hub->ready.items));
     }
 }
 

@@ -402,6 +402,23 @@ void rc_hub_detach(struct rc_hub *hub, uint32_t client_index)
     output_rewind(hub, client);
 }
 
+void rc_hub_move(struct rc_hub *hub, uint32_t from_index, uint32_t to_index)
+{
+    struct rc_client *from = rc_truth_client(hub->truth, from_index);
+    struct rc_client *to = rc_truth_client(hub->truth, to_index);
+    struct rc_socket *socket = rc_truth_socket_of(hub->truth, from);
+    RC_ASSERT(!hub->in_turn && socket != NULL && to->socket == RC_SOCKET_NONE && from->cut == 0);
+    RC_ASSERT(to->output == 0 && to->direct_log == 0 && to->cut == 0);
+    to->output = from->output;
+    from->output = 0;
+    to->socket = from->socket;
+    from->socket = RC_SOCKET_NONE;
+    socket->client = to_index;
+    if (to->output != 0) {
+        rc_hub_touch(hub, to_index);
+    }
+}
+
 /* Puts what `first` still holds before what the client's output holds, whose wire is a new one. -ENOMEM: unchanged. */
 static int output_prepend(struct rc_hub *hub, struct rc_client *client, uint32_t *first)
 {

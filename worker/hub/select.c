@@ -3,6 +3,7 @@
  * (common/records/select.h). See hub.h.
  */
 #include "worker/hub/hub_internal.h"
+#include "worker/hub/turn.h"
 
 #include <stdlib.h>
 
@@ -57,7 +58,8 @@ static void select_room(struct rc_hub *hub, struct rc_span name, struct rc_span 
     }
 }
 
-uint32_t rc_hub_select_clients(struct rc_hub *hub, const struct rc_envelope_view *view)
+/* Whom it is for, into hub->selected; how many. */
+static uint32_t select_clients(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_truth *truth = hub->truth;
     const struct rc_span everybody = rc_span_of(view->channel, view->head.channel_bytes);
@@ -93,4 +95,27 @@ uint32_t rc_hub_select_clients(struct rc_hub *hub, const struct rc_envelope_view
         }
     }
     return count;
+}
+
+int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
+{
+    char from[RC_CLIENT_ID_MAX];
+    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, from);
+    const uint32_t count = select_clients(hub, view);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_selected *selected = &hub->selected.items[i];
+        const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
+        if (client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
+            rc_codec_says(client->encoding, RC_EVENT_MESSAGE)) {
+            if (selected->channel != 0) {
+                event.channel = rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
+            }
+            rc_hub_append_own(hub, selected->client, &event);
+        }
+    }
+    if (count == 0) {
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    }
+    rc_hub_note_time(&hub->times, view->head.time_ns);
+    return 0;
 }

@@ -1,5 +1,6 @@
 /* subscription: who hears which channel, in groups of one encoding. See hub.h. */
 #include "worker/hub/hub_internal.h"
+#include "worker/hub/turn.h"
 
 #include <errno.h>
 
@@ -187,6 +188,9 @@ bool rc_hub_may_recode(const struct rc_hub *hub, uint32_t client_index)
     const struct rc_truth *truth = hub->truth;
     const struct rc_client *client = rc_truth_client(truth, client_index);
     RC_ASSERT(!hub->in_turn);
+    if (rc_turn_mute(client)) {
+        return false; /* it is about to end */
+    }
     for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
         if (!subscription_group_settled(hub, rc_truth_subscription(truth, i)->group)) {
             return false;

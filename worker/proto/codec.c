@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/records/args.h"
+
 const struct rc_codec *const rc_codecs[RC_CODEC_COUNT] = {
     [RC_CODEC_JSON] = &rc_codec_json,
     [RC_CODEC_BINARY] = &rc_codec_binary,
@@ -61,14 +63,33 @@ void rc_codec_websocket_ping(struct rc_unit *unit)
 size_t rc_codec_verbatim_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
     *parts = 1;
-    return event->data.count;
+    return event->data.count + (event->data_kind == RC_DATA_ARGS ? 2 : 0); /* "[]" of those that are broken */
+}
+
+struct rc_span rc_codec_plain_data(const struct rc_event *event)
+{
+    struct rc_args_view view;
+    struct rc_json_cursor cursor;
+    struct rc_json_value first;
+    struct rc_json_value second;
+    if (event->data_kind != RC_DATA_ARGS) {
+        return event->data;
+    }
+    if (rc_args_read(event->data, &view) < 0) {
+        return RC_SPAN("[]"); /* out of another process's memory */
+    }
+    return view.attachment_count == 0 && rc_json_array_begin(&cursor, view.json, 0) == 0 &&
+                   rc_json_array_next(&cursor, &first) == 1 && rc_json_array_next(&cursor, &second) == 0
+               ? first.raw
+               : view.json;
 }
 
 void rc_codec_verbatim_encode(const struct rc_event *event, struct rc_unit *unit)
 {
-    uint8_t *out = rc_unit_part(unit, event->data.count);
-    if (event->data.count > 0) {
-        memcpy(out, event->data.bytes, event->data.count);
+    const struct rc_span data = rc_codec_plain_data(event);
+    uint8_t *out = rc_unit_part(unit, data.count);
+    if (data.count > 0) {
+        memcpy(out, data.bytes, data.count);
     }
-    rc_unit_part_end(unit, event->data_kind == RC_DATA_BINARY ? RC_PART_BINARY : RC_PART_TEXT, event->data.count);
+    rc_unit_part_end(unit, event->data_kind == RC_DATA_BINARY ? RC_PART_BINARY : RC_PART_TEXT, data.count);
 }

@@ -137,7 +137,10 @@ static inline size_t rc_event_unit_write(uint8_t encoding, struct rc_compressor 
 
 /* For codecs whose connections are WebSockets: a ping frame (RFC 6455 5.5.2). */
 void rc_codec_websocket_ping(struct rc_unit *unit);
-/* For codecs that say an event's data and nothing else: event_bytes_max and encode. */
+/* The data of an event for codecs that say nothing else: of arguments the one alone if it is one without an attachment, else their
+ * JSON array. */
+struct rc_span rc_codec_plain_data(const struct rc_event *event);
+/* For those: event_bytes_max and encode. */
 size_t rc_codec_verbatim_bytes_max(const struct rc_event *event, uint32_t *parts);
 void rc_codec_verbatim_encode(const struct rc_event *event, struct rc_unit *unit);
 

@@ -89,19 +89,19 @@ size_t rc_eio_goodbye(uint8_t *out, uint32_t reconnect_ms)
 
 static size_t engineio_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
-    *parts = 1;
-    return 1 + event->data.count;
+    return 1 + rc_codec_verbatim_bytes_max(event, parts);
 }
 
 static void engineio_encode(const struct rc_event *event, struct rc_unit *unit)
 {
-    uint8_t *out = rc_unit_part(unit, 1 + event->data.count);
+    const struct rc_span data = rc_codec_plain_data(event);
+    uint8_t *out = rc_unit_part(unit, 1 + data.count);
     const bool binary = event->data_kind == RC_DATA_BINARY;
     *out = RC_EIO_MESSAGE;
-    if (event->data.count > 0) {
-        memcpy(out + !binary, event->data.bytes, event->data.count);
+    if (data.count > 0) {
+        memcpy(out + !binary, data.bytes, data.count);
     }
-    rc_unit_part_end(unit, binary ? RC_PART_BINARY : RC_PART_TEXT, event->data.count + !binary);
+    rc_unit_part_end(unit, binary ? RC_PART_BINARY : RC_PART_TEXT, data.count + !binary);
 }
 
 /* Without an [[endpoint]] it is debug.engineio_echo. */

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/text/decimal.h"
 #include "common/records/envelope.h"
+#include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
 
 #include <assert.h>
@@ -18,6 +19,7 @@
 static_assert(RC_CHANNEL_BYTES_MAX == RC_CHANNEL_NAME_MAX, "channel names as configured and as carried");
 static_assert(RC_REQUEST_ID_TOKEN_BYTES_MAX == RC_REQUEST_ID_MAX, "request ids as carried to the relay and back");
 static_assert(RC_KEY_BYTES_MAX == RC_MESSAGE_KEY_MAX, "keys as carried to the relay");
+static_assert(RC_EVENT_BYTES_MAX == RC_EVENT_NAME_MAX, "events as carried");
 static_assert(RC_CLIENT_ID_BYTES_MAX >= RC_CLIENT_ID_MAX, "client ids of this and other instances");
 
 /* The members that mean something. Others are skipped. */
@@ -31,6 +33,8 @@ enum member {
     MEMBER_EXCLUDE,
     MEMBER_LIMIT,
     MEMBER_KEY,
+    MEMBER_EVENT,
+    MEMBER_ARGS,
     MEMBER_COUNT,
 };
 
@@ -41,12 +45,15 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_CHANNEL] = {(const uint8_t *)"channel", 7}, [MEMBER_DATA] = {(const uint8_t *)"data", 4},
     [MEMBER_TO] = {(const uint8_t *)"to", 2},           [MEMBER_ECHO] = {(const uint8_t *)"echo", 4},
     [MEMBER_EXCLUDE] = {(const uint8_t *)"exclude", 7}, [MEMBER_LIMIT] = {(const uint8_t *)"limit", 5},
-    [MEMBER_KEY] = {(const uint8_t *)"key", 3},
+    [MEMBER_KEY] = {(const uint8_t *)"key", 3},         [MEMBER_EVENT] = {(const uint8_t *)"event", 5},
+    [MEMBER_ARGS] = {(const uint8_t *)"args", 4},
 };
 
 #define BIT(member) (1U << (member))
 
-/* What each operation takes; members that it does not take are skipped like unknown ones. */
+#define MESSAGE_OPTIONAL (BIT(MEMBER_EVENT) | BIT(MEMBER_ARGS))
+
+/* What each operation takes; members that it does not take are skipped like unknown ones. Args stand in the place of data. */
 static const struct {
     const char *name;
     enum rc_operation_type type;
@@ -54,11 +61,11 @@ static const struct {
     unsigned optional;
 } operations[] = {
     {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
-     BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY)},
+     BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | MESSAGE_OPTIONAL},
     {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
-    {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE)},
-    {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), 0},
+    {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
+    {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
     {"ping", RC_OPERATION_PING, 0, 0},
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
     {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
@@ -235,6 +242,27 @@ static int limit_take(const struct rc_json_value *value, struct rc_operation *op
     return 0;
 }
 
+static int event_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
+                      struct rc_operation_error *error)
+{
+    int failed = string_take(reader, value, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
+
+    return failed < 0 ? failed : rc_native_event_check(operation->event, error);
+}
+
+static int args_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
+                     struct rc_operation_error *error)
+{
+    if (value->type != RC_JSON_ARRAY) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args must be an array");
+    }
+    if (operation->data.count != 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "there can be only one of data and args");
+    }
+    rc_native_args_take(reader, value->raw, NULL, 0, operation);
+    return 0;
+}
+
 static int member_take(struct rc_reader *reader, enum member member, const struct rc_json_value *value,
                        struct rc_operation *operation, struct rc_operation_error *error)
 {
@@ -258,6 +286,10 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
+    case MEMBER_EVENT:
+        return event_take(reader, value, operation, error);
+    case MEMBER_ARGS:
+        return args_take(reader, value, operation, error);
     default:
         return 0;
     }
@@ -322,7 +354,8 @@ static int operation_read(struct rc_reader *reader, struct rc_span text, struct 
             if (failed < 0) {
                 return failed;
             }
-        } else if ((operations[index].required & BIT(member)) != 0) {
+        } else if ((operations[index].required & BIT(member)) != 0 &&
+                   !(member == MEMBER_DATA && members[MEMBER_ARGS].type != RC_JSON_NONE)) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s needs %s", operations[index].name,
                                      (const char *)member_names[member].bytes);
         }
@@ -467,10 +500,10 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
     }
     switch (event->type) {
     case RC_EVENT_MESSAGE:
-        return RC_SPAN("{\"type\":\"message\",\"channel\":,\"data\":}").count + channel_bytes_max(event) +
+        return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
                (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
                                        : 0) +
-               event->data.count;
+               rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
@@ -478,7 +511,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
         return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) + members_bytes_max(event->presence);
     default:
         return FIXED_BYTES_MAX + event->id.count + channel_bytes_max(event) +
-               RC_JSON_STRING_BYTES_MAX(event->from.count) + event->data.count +
+               RC_JSON_STRING_BYTES_MAX(event->from.count) + rc_native_content_bytes_max(event) +
                RC_JSON_STRING_BYTES_MAX(event->message.count);
     }
 }
@@ -569,7 +602,7 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_string(PUT(out, ",\"from\":"), event->from);
     }
-    return native_put(PUT(out, ",\"data\":"), event->data);
+    return rc_native_content_put(out, event);
 }
 
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out)
@@ -684,6 +717,7 @@ const struct rc_codec rc_codec_json = {
     .hears_user = true,
     .hears_channels = true,
     .decode = native_decode,
+    .room_bytes_max = rc_native_room_bytes_max,
     .event_bytes_max = json_bytes_max,
     .encode = json_encode,
     .heartbeat = rc_codec_websocket_ping,
@@ -698,6 +732,7 @@ const struct rc_codec rc_codec_binary = {
     .hears_user = true,
     .hears_channels = true,
     .decode = native_decode,
+    .room_bytes_max = rc_native_room_bytes_max,
     .event_bytes_max = binary_bytes_max,
     .encode = binary_encode,
     .heartbeat = rc_codec_websocket_ping,

@@ -3,13 +3,19 @@
  */
 #include "worker/proto/native_binary.h"
 
+#include "common/records/args.h"
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/text/decimal.h"
+#include "common/records/placeholders.h"
 #include "common/text/json_scan.h"
+#include "worker/proto/native_content.h"
+#include "worker/proto/socketio.h"
 
 #include <errno.h>
 
+#define MESSAGE_FLAGS \
+    (RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_EVENT | RC_NATIVE_BINARY_ARGS)
 #define VARINT_BYTES_MAX 10 /* of 64 bits */
 #define LENGTH_BYTES_MAX 5  /* of what fits a message */
 
@@ -28,13 +34,11 @@ static const struct {
     [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
-                                  RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
-                                      RC_NATIVE_BINARY_EXCLUDE | RC_NATIVE_BINARY_KEY},
+                                  MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
+                                      RC_NATIVE_BINARY_KEY},
     [RC_NATIVE_BINARY_BROADCAST] = {RC_OPERATION_BROADCAST, FIELD_DATA,
-                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY | RC_NATIVE_BINARY_NO_ECHO |
-                                        RC_NATIVE_BINARY_EXCLUDE},
-    [RC_NATIVE_BINARY_DIRECT] = {RC_OPERATION_DIRECT, FIELD_TO | FIELD_DATA,
-                                 RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_DATA_BINARY},
+                                    MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE},
+    [RC_NATIVE_BINARY_DIRECT] = {RC_OPERATION_DIRECT, FIELD_TO | FIELD_DATA, MESSAGE_FLAGS},
     [RC_NATIVE_BINARY_PRESENCE] = {RC_OPERATION_PRESENCE, FIELD_CHANNEL,
                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
     [RC_NATIVE_BINARY_HISTORY] = {RC_OPERATION_HISTORY, FIELD_CHANNEL,
@@ -221,8 +225,44 @@ static int data_take(unsigned flags, struct rest *rest, struct rc_operation *ope
     return 0;
 }
 
-static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struct rc_operation *operation,
-                       struct rc_operation_error *error)
+/* The attachments and the JSON array of a message's arguments. */
+static int binary_args_take(struct rc_reader *reader, unsigned flags, struct rest *rest, struct rc_operation *operation,
+                            struct rc_operation_error *error)
+{
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_json_value value;
+    struct rc_span json;
+    uint64_t count;
+
+    if ((flags & RC_NATIVE_BINARY_DATA_BINARY) != 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args are JSON, with their attachments before them");
+    }
+    if (!varint_take(rest, &count)) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "the attachments are cut off");
+    }
+    if (count > RC_ARGS_ATTACHMENTS_MAX) {
+        return rc_operation_fail(error, RC_CODE_TOO_LARGE, "there are more than %u attachments",
+                                 RC_ARGS_ATTACHMENTS_MAX);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!span_take(rest, &attachments[i])) {
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "the attachments are cut off");
+        }
+    }
+    json = rc_span_of(rest->at, (size_t)(rest->end - rest->at));
+    rest->at = rest->end;
+    if (rc_json_scan(json, RC_JSON_CHECK_UTF8, &value, NULL) < 0 || value.type != RC_JSON_ARRAY) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args are no JSON array");
+    }
+    if (count > 0 && rc_placeholders_check(value.raw, (uint32_t)count) < 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "args name an attachment that is not there, or twice");
+    }
+    rc_native_args_take(reader, value.raw, attachments, (uint32_t)count, operation);
+    return 0;
+}
+
+static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fields, unsigned flags,
+                       struct rc_operation *operation, struct rc_operation_error *error)
 {
     uint64_t limit;
     int failed = 0;
@@ -243,7 +283,11 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
     if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0) {
         failed = binary_exclude_take(rest, operation, error);
     }
-    if (failed == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
+    if (failed == 0 && (fields & FIELD_DATA) != 0 && (flags & RC_NATIVE_BINARY_EVENT) != 0) {
+        failed = text_take(rest, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
+        failed = failed < 0 ? failed : rc_native_event_check(operation->event, error);
+    }
+    if (failed == 0 && (fields & FIELD_DATA) == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
         if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX) {
             return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "limit must be a whole number from 1 to %u",
                                      UINT32_MAX);
@@ -252,7 +296,8 @@ static int fields_take(struct rest *rest, unsigned fields, unsigned flags, struc
     }
     operation->echo = (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
     if (failed == 0 && (fields & FIELD_DATA) != 0) {
-        failed = data_take(flags, rest, operation, error);
+        failed = (flags & RC_NATIVE_BINARY_ARGS) != 0 ? binary_args_take(reader, flags, rest, operation, error)
+                                                      : data_take(flags, rest, operation, error);
     }
     if (failed == 0 && rest->at != rest->end) {
         failed = rc_operation_fail(error, RC_CODE_BAD_REQUEST, "something follows the operation");
@@ -289,7 +334,7 @@ static int binary_operation_read(struct rc_reader *reader, struct rc_span bytes,
     if ((flags & ~operations[type].flags) != 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "flags 0x%02x are not for type 0x%02x", flags, type);
     }
-    failed = fields_take(&rest, operations[type].fields, flags, operation, error);
+    failed = fields_take(reader, &rest, operations[type].fields, flags, operation, error);
     return failed < 0 ? failed : 1;
 }
 
@@ -414,6 +459,19 @@ static size_t binary_members_bytes_max(const struct rc_presence_list *list)
     return bytes;
 }
 
+static size_t binary_content_bytes_max(const struct rc_event *event)
+{
+    struct rc_args_view view;
+
+    if (event->data_kind != RC_DATA_ARGS) {
+        return event->data.count;
+    }
+    if (rc_args_read(event->data, &view) < 0) {
+        return 1 + RC_SPAN("[]").count;
+    }
+    return LENGTH_BYTES_MAX * (1 + view.attachment_count) + view.attachments.count + view.json.count;
+}
+
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
 {
     const struct rc_welcome *welcome = event->welcome;
@@ -421,7 +479,8 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
-        return 2 + 2 * LENGTH_BYTES_MAX + event->channel.count + event->from.count + event->data.count;
+        return 2 + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count + event->event.count +
+               binary_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
@@ -492,9 +551,29 @@ static uint8_t *binary_put_presence(uint8_t *out, const struct rc_event *event)
     return out;
 }
 
+/* Arguments that are not laid out as such, out of another process's memory, are none. */
+static uint8_t *binary_put_args(uint8_t *out, struct rc_span data)
+{
+    struct rc_args_view view;
+    struct rc_span attachment;
+    uint32_t index = 0;
+    size_t offset = 0;
+
+    if (rc_args_read(data, &view) < 0) {
+        return binary_put(put_varint(out, 0), RC_SPAN("[]"));
+    }
+    out = put_varint(out, view.attachment_count);
+    while (rc_args_next(&view, &index, &offset, &attachment)) {
+        out = put_counted(out, attachment);
+    }
+    return binary_put(out, view.json);
+}
+
 static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
+                     (event->data_kind == RC_DATA_ARGS ? (unsigned)RC_NATIVE_BINARY_HAS_ARGS : 0U) |
+                     (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
                      (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U);
 
     *out++ = event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE : RC_NATIVE_BINARY_DIRECTED;
@@ -505,7 +584,10 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_counted(out, event->from);
     }
-    return binary_put(out, event->data);
+    if (event->event.count != 0) {
+        out = put_counted(out, event->event);
+    }
+    return event->data_kind == RC_DATA_ARGS ? binary_put_args(out, event->data) : binary_put(out, event->data);
 }
 
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)

@@ -57,12 +57,16 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_EXCLUDE = 0x10,
     RC_NATIVE_BINARY_LIMIT = 0x20,
     RC_NATIVE_BINARY_KEY = 0x40,
+    RC_NATIVE_BINARY_ARGS = 0x20, /* publish, broadcast, direct */
 
-    RC_NATIVE_BINARY_LOCAL = 0x08,   /* events: subscribed, presence */
-    RC_NATIVE_BINARY_MORE = 0x10,    /* presence */
-    RC_NATIVE_BINARY_CHANNEL = 0x10, /* error */
-    RC_NATIVE_BINARY_FROM = 0x20,    /* message, direct */
-    RC_NATIVE_BINARY_USER = 0x40,    /* welcome */
+    RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
+
+    RC_NATIVE_BINARY_LOCAL = 0x08,    /* events: subscribed, presence */
+    RC_NATIVE_BINARY_MORE = 0x10,     /* presence */
+    RC_NATIVE_BINARY_CHANNEL = 0x10,  /* error */
+    RC_NATIVE_BINARY_FROM = 0x20,     /* message, direct */
+    RC_NATIVE_BINARY_USER = 0x40,     /* welcome */
+    RC_NATIVE_BINARY_HAS_ARGS = 0x40, /* message, direct */
 };
 
 /* rc_codec.decode of a binary part. */

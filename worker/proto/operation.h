@@ -21,14 +21,15 @@
 #define RC_CLIENT_ID_BYTES_MAX 128 /* a client id, decoded */
 #define RC_REQUEST_ID_BYTES_MAX 64 /* a request's id as written, without quotes */
 #define RC_REQUEST_ID_TOKEN_BYTES_MAX (RC_REQUEST_ID_BYTES_MAX + 2)
-#define RC_KEY_BYTES_MAX 64 /* a message's key, decoded */
-#define RC_EXCLUDE_MAX 64   /* clients in `exclude` */
-#define RC_BATCH_MAX 128    /* operations in one frame */
+#define RC_KEY_BYTES_MAX 64    /* a message's key, decoded */
+#define RC_EVENT_BYTES_MAX 255 /* a message's event, decoded */
+#define RC_EXCLUDE_MAX 64      /* clients in `exclude` */
+#define RC_BATCH_MAX 128       /* operations in one frame */
 
 /* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
 #define RC_OPERATION_SCRATCH_BYTES                                                                          \
     (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX + \
-     RC_KEY_BYTES_MAX)
+     RC_KEY_BYTES_MAX + RC_EVENT_BYTES_MAX)
 
 struct rc_operation_scratch {
     uint8_t bytes[RC_OPERATION_SCRATCH_BYTES];

@@ -50,7 +50,7 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
         return -EBADMSG;
     }
     const uint8_t *behind = value.raw.bytes + value.raw.count;
-    if (value.type == RC_JSON_NUMBER) {
+    if (value.type == RC_JSON_NUMBER && value.raw.count <= RC_EVENT_NAME_MAX) {
         operation->event = value.raw;
     } else if (value.type != RC_JSON_STRING ||
                rc_json_string_decode(&value, reader->scratch->bytes, RC_EVENT_NAME_MAX, &operation->event) < 0 ||
@@ -64,6 +64,9 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
     }
     const uint8_t *end = json.bytes + json.count;
     const uint8_t *comma = behind;
+    while (end[-1] != ']') {
+        end--; /* white space behind it */
+    }
     while (*comma == ' ' || *comma == '\t' || *comma == '\n' || *comma == '\r') {
         comma++;
     }
@@ -239,13 +242,20 @@ static struct arguments arguments_of(const struct rc_event *event)
 #define PACKET_HEAD_MAX (2 + 5 + RC_CHANNEL_BYTES_MAX + 1 + RC_SIO_ID_DIGITS_MAX) /* "45255-/nsp,id" */
 #define PACKET_AROUND_MAX 64u /* brackets, names of members, numbers */
 
+/* Upper bound of an event's text. */
+static size_t text_bytes_max(const struct rc_event *event, const struct arguments *args)
+{
+    const size_t strings = rc_sio_name_of(event).count + event->message.count +
+                           (event->type == RC_EVENT_GAP && event->channel_json.count == 0 ? event->channel.count : 0);
+    return PACKET_HEAD_MAX + PACKET_AROUND_MAX + RC_JSON_STRING_BYTES_MAX(strings) + event->channel_json.count +
+           args->json.count;
+}
+
 static size_t socketio_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
     const struct arguments args = arguments_of(event);
-    const size_t strings = rc_sio_name_of(event).count + event->channel.count + event->message.count;
     *parts = 1 + args.attachment_count;
-    return PACKET_HEAD_MAX + PACKET_AROUND_MAX + RC_JSON_STRING_BYTES_MAX(strings) + event->channel_json.count +
-           args.json.count + event->data.count;
+    return text_bytes_max(event, &args) + (args.binary ? event->data.count : args.view.attachments.count);
 }
 
 /* "/" is left out. */
@@ -348,9 +358,8 @@ static uint8_t *put_own(uint8_t *out, const struct rc_event *event)
 static void socketio_encode(const struct rc_event *event, struct rc_unit *unit)
 {
     const bool array = event->type == RC_EVENT_MESSAGE || event->type == RC_EVENT_DIRECT || event->type == RC_EVENT_ACK;
-    const struct arguments args = array ? arguments_of(event) : (struct arguments){0};
-    uint32_t parts;
-    uint8_t *out = rc_unit_part(unit, socketio_bytes_max(event, &parts) - (array ? 0 : event->data.count));
+    const struct arguments args = arguments_of(event);
+    uint8_t *out = rc_unit_part(unit, text_bytes_max(event, &args));
     const uint8_t *end = array ? put_array(out, event, &args) : put_own(out, event);
     rc_unit_part_end(unit, RC_PART_TEXT, (size_t)(end - out));
     put_attachments(unit, event, &args);

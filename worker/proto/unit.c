@@ -44,8 +44,8 @@ const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
     [RC_FRAMING_POLLING] = {1, 1, 2, true, polling_head_write},
 };
 
-/* Replaces bytes by their base64, `to` being at `from` or before it by less than a third; backwards, as it grows. */
-static size_t unit_base64(uint8_t *to, const uint8_t *from, size_t count)
+/* Backwards, as it grows. */
+size_t rc_base64_write(uint8_t *to, const uint8_t *from, size_t count)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const size_t groups = (count + 2) / 3;
@@ -69,7 +69,7 @@ static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t b
     uint8_t *payload = unit->out + unit->payload;
     if (kind == RC_PART_BINARY) {
         memmove(out + head, payload, bytes);
-        bytes = unit_base64(out + head, out + head, bytes);
+        bytes = rc_base64_write(out + head, out + head, bytes);
     } else if (payload != out + head) {
         memmove(out + head, payload, bytes);
     }

@@ -186,10 +186,20 @@ enum rc_engine_flags {
     RC_ENGINE_PROBE = 1u << 1,    /* it is none: a WebSocket that wants to take the session `other` over */
     RC_ENGINE_PROBED = 1u << 2,   /* of a probe: it was answered "3probe" */
     RC_ENGINE_COUNTED = 1u << 3,  /* `address` is counted in the address limits */
-    RC_ENGINE_GOODBYE = 1u << 4,  /* its last packet is among its output: it ends with the request that takes that */
+    RC_ENGINE_GOODBYE = 1u << 4,  /* it ends with the first request that finds nothing more for it */
     RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
     RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+};
+
+/* Why a session ends, as [[event]] rows of "disconnect" are told. */
+enum rc_engine_why {
+    RC_ENGINE_WHY_CLOSED,   /* nothing was noted: the client went, or the hub sent it away */
+    RC_ENGINE_WHY_SILENT,   /* it did not answer a ping */
+    RC_ENGINE_WHY_BROKEN,   /* it did what the protocol does not know */
+    RC_ENGINE_WHY_OVERLAP,  /* it sent a request while another one of its kind waited */
+    RC_ENGINE_WHY_SENT_OFF, /* a backend sent it away */
+    RC_ENGINE_WHY_SERVER,   /* something of ours: no memory, too slow, the server is shutting down */
 };
 
 /*
@@ -209,10 +219,11 @@ struct rc_engine {
     uint32_t packet;     /* heap block: an event whose attachments are still to come; 0 = none */
     uint16_t namespaces_bytes; /* in it */
     uint16_t flags;            /* enum rc_engine_flags */
-    uint32_t auth;             /* heap block: what it said who it is when it connected to "/"; 0 = nothing kept */
-    uint8_t left;              /* how many namespaces it has left: what makes the next sids others */
-    uint8_t root_times;        /* `left` when it joined "/" */
-    uint8_t pad[2];
+    uint32_t auth;      /* heap block: what it said who it is when it connected to its namespaces; 0 = nothing kept */
+    uint8_t left;       /* how many namespaces it has left: what makes the next sids others */
+    uint8_t root_times; /* `left` when it joined "/" */
+    uint8_t why;        /* enum rc_engine_why */
+    uint8_t pad[1];
 };
 _Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 

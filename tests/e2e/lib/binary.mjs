@@ -119,6 +119,16 @@ export function decode(bytes) {
     message.type = type === 0x81 ? "message" : "direct";
     if (type === 0x81) message.channel = readText();
     if (flags & 0x20) message.from = readText();
+    if (flags & 0x80) message.event = readText();
+    if (flags & 0x40) {
+      const attachments = Array.from({ length: readNumber() }, () => {
+        const count = readNumber();
+        return bytes.subarray(at, (at += count));
+      });
+      message.args = JSON.parse(bytes.subarray(at).toString());
+      if (attachments.length > 0) message.attachments = attachments.map((attachment) => attachment.toString("base64"));
+      return message;
+    }
     const data = bytes.subarray(at);
     if (flags & 0x04) message.data = data;
     else [message.data, message.raw] = [JSON.parse(data.toString()), data.toString()];

@@ -27,6 +27,8 @@ const ENGINEIO_ECHO = "debug.engineio_echo";
 const PATHS = { engineio: "/engine.io/", socketio: "/socket.io/" };
 
 class NodeServer {
+  late = 30; // its timers, two in a row, may be so many milliseconds late when the machine is busy
+
   async start(kind, options) {
     this.port = await freePort();
     this.host = `127.0.0.1:${this.port}`;
@@ -79,6 +81,8 @@ function brokerConfig(kind, options) {
 }
 
 class RingcastServer {
+  late = 0;
+
   async start(kind, options) {
     this.broker = await startBroker({ workers: options.workers ?? 2, config: { ...brokerConfig(kind, options), ...options.config } });
     this.path = PATHS[kind];

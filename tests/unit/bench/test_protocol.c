@@ -90,6 +90,43 @@ Test(bench_protocol, socketio_joins_in_three_steps)
     cr_assert_eq(judge("socketio", RC_BENCH_SUBSCRIBER, 1, "44{\"message\":\"no\"}", 5, found), RC_BENCH_REFUSED);
 }
 
+/* What an opener has done is behind a subscriber that upgrades: it probes, then subscribes; a target says hello. */
+Test(bench_protocol, socketio_upgrades)
+{
+    char out[RC_BENCH_JOIN_BYTES_MAX], found[64];
+    const struct rc_bench_protocol *const p = rc_bench_protocol_find("socketio-upgrade");
+    cr_assert(p->upgrades);
+    cr_assert_eq(p->join(out, RC_BENCH_OPENER, 0, "c"), 0);
+    cr_assert_eq(judge(p->name, RC_BENCH_OPENER, 0, "0{\"sid\":\"x\"}", 5, found), RC_BENCH_STEP);
+    cr_assert_eq(p->join(out, RC_BENCH_OPENER, 1, "c"), 2);
+    cr_assert_eq(judge(p->name, RC_BENCH_OPENER, 1, "40{\"sid\":\"x\"}", 5, found), RC_BENCH_STEP);
+    cr_assert_eq(p->join(out, RC_BENCH_SUBSCRIBER, 0, "c"), 6);
+    cr_assert_eq(memcmp(out, "2probe", 6), 0);
+    cr_assert_eq(judge(p->name, RC_BENCH_SUBSCRIBER, 0, "3probe", 5, found), RC_BENCH_STEP);
+    cr_assert_eq(judge(p->name, RC_BENCH_SUBSCRIBER, 1, "3probe", 5, found), RC_BENCH_IGNORED);
+    out[p->join(out, RC_BENCH_SUBSCRIBER, 1, "c")] = '\0';
+    cr_assert_str_eq(out, "420[\"subscribe\",\"c\"]");
+    out[p->join(out, RC_BENCH_TARGET, 1, "c")] = '\0';
+    cr_assert_str_eq(out, "420[\"hello\"]");
+    cr_assert_eq(judge(p->name, RC_BENCH_TARGET, 1, "430[\"ok\"]", 5, found), RC_BENCH_STEP);
+    cr_assert_eq(judge(p->name, RC_BENCH_TARGET, 1, "1", 5, found), RC_BENCH_REFUSED);
+    /* Publishers have WebSockets from the start. */
+    cr_assert_eq(p->join(out, RC_BENCH_PUBLISHER, 0, "c"), 0);
+    cr_assert_eq(p->join(out, RC_BENCH_PUBLISHER, 1, "c"), 2);
+}
+
+Test(bench_protocol, socketio_with_native_publishers)
+{
+    char out[1024], found[64];
+    const char *const welcome = "{\"type\":\"welcome\",\"client\":\"a~b\"}";
+    cr_assert_eq(judge("socketio-native", RC_BENCH_PUBLISHER, 0, welcome, 5, found), RC_BENCH_STEP);
+    cr_assert_eq(judge("socketio-native", RC_BENCH_SUBSCRIBER, 2, "42[\"message\",\"hello\"]", 5, found),
+                 RC_BENCH_PAYLOAD);
+    cr_assert_str_eq(found, "hello");
+    publish("socketio-native", false, "bench:0", "hello", out);
+    cr_assert_str_eq(out, "{\"type\":\"publish\",\"channel\":\"bench:0\",\"data\":\"hello\"}");
+}
+
 Test(bench_protocol, nchan_publishes_by_post)
 {
     char out[1024];

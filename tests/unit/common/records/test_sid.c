@@ -59,8 +59,7 @@ Test(sid, what_is_no_sid_is_refused)
                                         "AAAAAAAAAAAAAAAAAAA ",
                                         "__proto__",
                                         "+AAAAAAAAAAAAAAAAAAA",
-                                        "AAAAAAAAAA\xc3\xa4"
-                                        "AAAAAAAA",
+                                        "AAAAAAAAAA\303\244AAAAAAAA",
                                         "toString"};
     struct rc_sid sid;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

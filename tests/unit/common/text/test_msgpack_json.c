@@ -263,6 +263,7 @@ Test(msgpack_json, msgpack_that_makes_no_json_is_refused)
     cr_assert_eq(to_json(&text, BYTES(0xa2, 0xc3, 0x28)), -EILSEQ);
     cr_assert_eq(to_json(&text, BYTES(0xa3, 0xed, 0xa0, 0x80)), -EILSEQ);
     cr_assert_eq(to_json(&text, BYTES(0x81, 0x90, 1)), -EBADMSG);
+    cr_assert_eq(to_json(&text, BYTES(0x81, 0x93, 0xd4, 0, 0)), -EBADMSG, "though its value is left out");
     cr_assert_eq(to_json(&text, BYTES(0x81, 0xc4, 0, 1)), -EBADMSG);
     cr_assert_eq(to_json(&text, BYTES(0xc1)), -EBADMSG);
     cr_assert_eq(to_json(&text, BYTES(0x92, 1)), -EBADMSG);
@@ -282,6 +283,10 @@ Test(msgpack_json, nesting_is_bounded_both_ways)
     cr_assert_eq(to_json(&text, rc_span_of(deep, RC_MSGPACK_DEPTH_MAX + 1)), 0);
     cr_assert_eq(rc_json_to_msgpack(&writer, rc_span_of(text.bytes, text.json.count), NULL, 0), 0);
     cr_assert(rc_span_equal(rc_msgpack_written(&writer), rc_span_of(deep, RC_MSGPACK_DEPTH_MAX + 1)));
+    /* An attachment is an object in JSON. */
+    memcpy(deep + RC_MSGPACK_DEPTH_MAX, "\xc4", 2);
+    cr_assert_eq(to_json(&text, rc_span_of(deep, RC_MSGPACK_DEPTH_MAX + 2)), -EOVERFLOW);
+    cr_assert_eq(to_json(&text, rc_span_of(deep + 1, RC_MSGPACK_DEPTH_MAX + 1)), 0);
     memset(deep, '[', count);
     cr_assert_eq(rc_json_to_msgpack(&writer, rc_span_of(deep, count), NULL, 0), -EOVERFLOW);
     free(out);

@@ -135,6 +135,8 @@ Test(adapter_wire, what_is_no_event_is_refused)
     };
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 64];
     struct rc_adapter_event event;
+    cr_assert_eq(rc_adapter_event_read(&event, (struct rc_span){0}, buffer, sizeof(buffer)), -EBADMSG,
+                 "no data at all");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         cr_assert_eq(rc_adapter_event_read(&event, wrong[i].data, buffer, sizeof(buffer)), wrong[i].rc, "%zu", i);
     }

@@ -36,8 +36,11 @@ static size_t out_max; /* bytes that a connection's output may have */
 
 /* What the resource saw and does. */
 static struct {
-    enum { ANSWER, READ, WAIT, READ_AND_WAIT, UPGRADE, PUT_BACK } does;
+    enum { ANSWER, READ, WAIT, READ_AND_WAIT, UPGRADE, PUT_BACK, CHAIN } does;
     struct rc_exchange *waits;
+    struct rc_exchange *chain[CONNECTIONS]; /* CHAIN: what a request on a connection answers beside itself */
+    uint32_t depth;                         /* CHAIN: requests within each other */
+    uint32_t depth_max;
     uint32_t begun;
     uint32_t ended;
     uint16_t status; /* of the last one that ended */
@@ -186,6 +189,15 @@ static void begin(void *context, struct rc_exchange *exchange)
     case PUT_BACK:
         conns[exchange->connection].speaks = false;
         rc_exchange_put_back(exchange);
+        break;
+    case CHAIN:
+        resource.depth++;
+        resource.depth_max = resource.depth > resource.depth_max ? resource.depth : resource.depth_max;
+        if (resource.chain[exchange->connection] != NULL) {
+            say(resource.chain[exchange->connection], "by another");
+        }
+        say(exchange, "chained");
+        resource.depth--;
         break;
     }
     if (rc == -ENOBUFS) {
@@ -402,6 +414,27 @@ Test(exchange, what_is_pipelined_waits_for_its_turn)
         cr_assert_eq(conns[0].resumed, i);
     }
     cr_assert_eq(conns[0].in_bytes, 0);
+}
+
+/* Else a chain of requests that answer each other would be as many calls within each other. */
+Test(exchange, who_is_answered_by_anothers_request_goes_on_behind_it)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        resource.does = WAIT;
+        feed_text(i, GET GET);
+        resource.chain[i == 0 ? 3 : i - 1] = resource.waits;
+    }
+    resource.does = CHAIN;
+    feed_text(3, GET);
+    cr_assert_eq(resource.depth_max, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(conns[i].resumed, 1);
+        cr_assert_eq(conns[i].in_bytes, 0);
+        cr_assert_not_null(strstr(conns[i].out, "by another"));
+        expect(i, "chained");
+    }
+    expect(3, "chained");
+    cr_assert_eq(exchanges.later_count, 0);
 }
 
 Test(exchange, client_may_go_at_any_time)

@@ -220,6 +220,35 @@ Test(attach, the_rest_of_an_answer_does_not_go_to_another_socket)
     hub_rig_close(&rig);
 }
 
+static uint32_t told;
+
+static void ready_again(void *context, uint32_t client)
+{
+    (void)context;
+    told++;
+    rc_hub_touch(&rig.hub, client);
+}
+
+/* Who waits for something that only the loop brings asks to be told once more: behind the next turn, or the loop would not come to it. */
+Test(attach, a_client_that_is_ready_is_told_once_for_each_turn, .timeout = 20)
+{
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 8});
+    const uint32_t client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    hub_rig_detach(&rig, client);
+    hub_rig_run(&rig);
+    rig.hub.handlers.ready = ready_again;
+    rc_truth_client(&rig.truth, client)->flags |= RC_CLIENT_POLLED;
+    rc_hub_touch(&rig.hub, client);
+    for (uint32_t i = 1; i <= 3; i++) {
+        cr_assert(rc_hub_pending(&rig.hub));
+        rc_hub_turn(&rig.hub);
+        rc_hub_tell_ready(&rig.hub);
+        cr_assert_eq(told, i);
+    }
+    rc_truth_client(&rig.truth, client)->flags &= (uint16_t)~RC_CLIENT_POLLED;
+    hub_rig_close(&rig);
+}
+
 /* What is kept for a client without a socket is bounded by its channel's slow policy, and costs no send. */
 Test(attach, a_client_without_a_socket_is_bounded_by_the_slow_policy)
 {

@@ -12,6 +12,7 @@
 #include "worker/ws/frame.h"
 
 static struct rc_operation_scratch scratch;
+static uint8_t reader_room[1u << 14];
 
 Test(codec, every_row_is_whole)
 {
@@ -107,6 +108,7 @@ static int decode(enum rc_codec_id id, enum rc_part_kind kind, const char *text,
 {
     struct rc_reader reader;
     rc_reader_begin(&reader, rc_codec_of(id), kind, rc_span_text(text), &scratch, endpoint);
+    rc_reader_give_room(&reader, reader_room, sizeof(reader_room));
     const int rc = rc_reader_next(&reader, operation, error);
     struct rc_operation after;
     struct rc_operation_error after_error;

@@ -6,6 +6,7 @@
 #include "worker/proto/native.h"
 
 #include "common/base/check.h"
+#include "common/records/args.h"
 #include "tests/support/native_codec.h"
 
 #include <criterion/criterion.h>
@@ -18,12 +19,14 @@
 
 static struct rc_reader reader;
 static struct rc_operation_scratch scratch;
+static uint8_t reader_room[1u << 20];
 static struct rc_operation operation;
 static struct rc_operation_error error;
 
 static int first(struct rc_span frame)
 {
     rc_reader_begin(&reader, &rc_codec_json, RC_PART_TEXT, frame, &scratch, NULL);
+    rc_reader_give_room(&reader, reader_room, sizeof(reader_room));
     return rc_reader_next(&reader, &operation, &error);
 }
 
@@ -51,6 +54,19 @@ static void bad(const char *frame, enum rc_code code, const char *id, const char
     cr_assert(rc_span_equal(error.id, rc_span_text(id)), "%s: id %.*s", frame, SHOW(error.id));
     cr_assert_str_eq(error.message, message, "%s: %s", frame, error.message);
     cr_assert_eq(rc_reader_next(&reader, &end, &end_error), 0);
+}
+
+/* The event as JSON; the bound must hold, and the room it asks for must be enough (ASan watches). */
+static void encodes(const struct rc_event *event, const char *expected)
+{
+    size_t room = rc_native_event_bytes_max(RC_NATIVE_JSON, event);
+    uint8_t *out = malloc(room);
+    size_t count = rc_native_event_encode(RC_NATIVE_JSON, event, out);
+
+    cr_assert_leq(count, room);
+    cr_assert(rc_span_equal(rc_span_of(out, count), rc_span_text(expected)), "%.*s", (int)count, (char *)out);
+    cr_assert_eq(rc_json_scan(rc_span_of(out, count), RC_JSON_CHECK_UTF8, &(struct rc_json_value){0}, NULL), 0);
+    free(out);
 }
 
 Test(native, reads_subscribe)
@@ -85,6 +101,38 @@ Test(native, reads_the_key_of_a_publish)
     cr_assert_eq(operation.key.count, 0);
     good("{\"type\":\"broadcast\",\"data\":1,\"key\":7}");
     cr_assert_eq(operation.key.count, 0, "of a publish only");
+}
+
+Test(native, reads_events_and_arguments)
+{
+    struct rc_args_view view;
+
+    good("{\"args\": [1, \"\\u0061\"] ,\"type\":\"publish\",\"event\":\"\\u00e9\",\"channel\":\"c\"}");
+    cr_assert(rc_span_equal(operation.event, SPAN("\xc3\xa9")));
+    cr_assert_eq(operation.data_kind, RC_DATA_ARGS);
+    cr_assert_eq(rc_args_read(operation.data, &view), 0);
+    cr_assert(rc_span_equal(view.json, SPAN("[1, \"\\u0061\"]")));
+    cr_assert_eq(view.attachment_count, 0);
+    good("{\"type\":\"direct\",\"to\":\"a~b\",\"args\":[]}");
+    cr_assert(operation.event.count == 0 && operation.data_kind == RC_DATA_ARGS);
+    good("{\"type\":\"broadcast\",\"data\":1,\"event\":\"e\"}");
+    cr_assert(rc_span_equal(operation.event, SPAN("e")) && operation.data_kind == RC_DATA_JSON);
+
+    bad("{\"type\":\"broadcast\",\"args\":{}}", RC_CODE_BAD_REQUEST, "", "args must be an array");
+    bad("{\"type\":\"broadcast\",\"args\":[],\"data\":1}", RC_CODE_BAD_REQUEST, "",
+        "there can be only one of data and args");
+    bad("{\"type\":\"broadcast\",\"event\":\"\",\"data\":1}", RC_CODE_BAD_REQUEST, "", "event is empty");
+    bad("{\"type\":\"broadcast\",\"event\":\"disconnect\",\"data\":1}", RC_CODE_BAD_REQUEST, "",
+        "event is a name of the Socket.IO protocol's own");
+    bad("{\"type\":\"broadcast\",\"event\":7,\"data\":1}", RC_CODE_BAD_REQUEST, "", "event must be a string");
+    bad("{\"type\":\"broadcast\",\"event\":\"e\"}", RC_CODE_BAD_REQUEST, "", "broadcast needs data");
+}
+
+Test(native, writes_arguments_that_are_broken_as_none)
+{
+    struct rc_event event = {.type = RC_EVENT_DIRECT, .data_kind = RC_DATA_ARGS, .data = SPAN("xyz")};
+
+    encodes(&event, "{\"type\":\"direct\",\"args\":[]}");
 }
 
 Test(native, reads_the_other_operations)
@@ -383,19 +431,6 @@ Test(native, bounds_depth)
 
 /* --------------------------------------------------------------------------------------------------------- events */
 
-/* The event as JSON; the bound must hold, and the room it asks for must be enough (ASan watches). */
-static void encodes(const struct rc_event *event, const char *expected)
-{
-    size_t room = rc_native_event_bytes_max(RC_NATIVE_JSON, event);
-    uint8_t *out = malloc(room);
-    size_t count = rc_native_event_encode(RC_NATIVE_JSON, event, out);
-
-    cr_assert_leq(count, room);
-    cr_assert(rc_span_equal(rc_span_of(out, count), rc_span_text(expected)), "%.*s", (int)count, (char *)out);
-    cr_assert_eq(rc_json_scan(rc_span_of(out, count), RC_JSON_CHECK_UTF8, &(struct rc_json_value){0}, NULL), 0);
-    free(out);
-}
-
 Test(native, writes_welcome)
 {
     struct rc_welcome welcome = {
@@ -503,7 +538,15 @@ Test(native, bounds_hold_for_the_worst_texts)
                              .welcome = &welcome,
                              .id = SPAN("1234567890123456789012345678901234567890123456789012345678901234")};
 
-    for (int kind = RC_DATA_JSON; kind <= RC_DATA_BINARY; kind++) {
+    uint8_t args[RC_ARGS_BEFORE_MAX + 1024];
+    const struct rc_span attachments[] = {SPAN("a"), SPAN(""), SPAN("abc"), SPAN("abcd"), SPAN("abcdefgh")};
+    const struct rc_span laid_out =
+        rc_span_of(args, rc_args_bytes(2, RC_ARRAY_COUNT(attachments), NULL) + 1 + 0 + 3 + 4 + 8);
+    rc_args_write(args, SPAN("[]"), attachments, RC_ARRAY_COUNT(attachments));
+    event.event = worst;
+
+    for (int kind = RC_DATA_JSON; kind <= RC_DATA_ARGS; kind++) {
+        event.data = kind == RC_DATA_ARGS ? laid_out : worst;
         for (int type = RC_EVENT_WELCOME; type <= RC_EVENT_GAP; type++) {
             for (int form = RC_NATIVE_JSON; form <= RC_NATIVE_BINARY; form++) {
                 size_t room;

@@ -110,3 +110,56 @@ Test(unit, is_plain_without_window_or_compressor)
     }
     rc_compressor_close(&compressor);
 }
+
+/* Polling: each part's head, text as it is, bytes as base64, and never more than was reserved. */
+Test(unit, polling_takes_text_and_base64_of_every_length)
+{
+    const uint8_t encoding = rc_encoding_of(RC_CODEC_ENGINEIO, RC_FRAMING_POLLING, 0);
+    uint8_t bytes[200];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(255 - i);
+    }
+    for (size_t count = 0; count <= sizeof(bytes); count++) {
+        for (size_t slack = 0; slack < 200; slack += 67) { /* a bound above what is written moves the payload */
+            uint8_t base64[RC_BASE64_BYTES(sizeof(bytes))];
+            const size_t base64_bytes = rc_base64_write(base64, bytes, count);
+            const size_t room = rc_unit_bytes_max(encoding, 3, 2 * count + slack + 1);
+            uint8_t *out = malloc(room);
+            struct rc_unit unit = rc_unit_of(encoding, NULL, out);
+            memcpy(rc_unit_part(&unit, count + slack), bytes, count);
+            rc_unit_part_end(&unit, RC_PART_BINARY, count);
+            memset(rc_unit_part(&unit, count), 'x', count);
+            rc_unit_part_end(&unit, RC_PART_TEXT, count);
+            *rc_unit_part(&unit, 1) = 0;
+            rc_unit_part_end(&unit, RC_PART_BINARY, 1);
+            cr_assert_leq(unit.bytes, room);
+            cr_assert_eq(unit.bytes, 2 + base64_bytes + 1 + count + 2 + 4);
+            cr_assert(out[0] == 0x1e && out[1] == 'b');
+            cr_assert(memcmp(out + 2, base64, base64_bytes) == 0);
+            cr_assert_eq(out[2 + base64_bytes], 0x1e);
+            cr_assert(memcmp(out + unit.bytes - 6,
+                             "\x1e"
+                             "bAA==",
+                             6) == 0);
+            free(out);
+        }
+    }
+}
+
+Test(unit, polling_bounds_hold_for_many_parts)
+{
+    const uint8_t encoding = rc_encoding_of(RC_CODEC_SOCKETIO, RC_FRAMING_POLLING, 0);
+    for (uint32_t parts = 1; parts <= 8; parts++) {
+        for (size_t each = 0; each < 8; each++) {
+            const size_t room = rc_unit_bytes_max(encoding, parts, parts * each);
+            uint8_t *out = malloc(room);
+            struct rc_unit unit = rc_unit_of(encoding, NULL, out);
+            for (uint32_t part = 0; part < parts; part++) {
+                memset(rc_unit_part(&unit, each), 7, each);
+                rc_unit_part_end(&unit, RC_PART_BINARY, each);
+            }
+            cr_assert_leq(unit.bytes, room);
+            free(out);
+        }
+    }
+}

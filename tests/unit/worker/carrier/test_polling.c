@@ -1,0 +1,253 @@
+/* Long-polling: one GET and one POST at a time, what a POST waits for, and how a session ends in the middle of them. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/support/engine_rig.h"
+
+static struct engine_rig r;
+static struct engine_rig_wire *get;
+static struct engine_rig_wire *post;
+
+static void open_all(void)
+{
+    engine_rig_open(&r);
+    engine_rig_rows(&r,
+                    "[[event]]\non = \"say\"\nemit = [{to = \"*\"}]\n[[event]]\non = \"ask\"\nack = [\"{args}\"]\n");
+    engine_rig_begin(&r, true);
+    get = engine_rig_wire(&r);
+    post = engine_rig_wire(&r);
+}
+
+static void close_all(void)
+{
+    engine_rig_close(&r);
+}
+
+TestSuite(polling, .init = open_all, .fini = close_all, .timeout = 20);
+
+static void say(const char *text)
+{
+    cr_assert_eq(hub_rig_publish(&r.c.rig, "/#", rc_span_text(text), NULL, 0), 0);
+}
+
+static uint32_t went_up(void)
+{
+    uint32_t count = 0;
+    uint32_t type;
+    struct rc_envelope_view view;
+    while (client_rig_up(&r.c, &type, &view)) {
+        count += view.head.channel_bytes == 2;
+    }
+    return count;
+}
+
+static void fill_up_ring(void)
+{
+    (void)client_rig_fill(&r.c, 3000);
+    (void)client_rig_fill(&r.c, 0);
+}
+
+static void expect(struct engine_rig_wire *wire, int status, const char *body)
+{
+    cr_assert_eq(engine_rig_answer(&r, wire), status);
+    cr_assert_str_eq(wire->text, body);
+}
+
+Test(polling, a_get_waits_for_what_there_is_and_takes_all_of_it)
+{
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    say("1");
+    expect(get, 200, "42[\"message\",1]");
+    say("2");
+    engine_rig_pass(&r);
+    say("3");
+    engine_rig_request(&r, get, r.sid, NULL);
+    expect(get, 200,
+           "42[\"message\",2]\x1e"
+           "42[\"message\",3]");
+}
+
+Test(polling, a_second_get_ends_the_session)
+{
+    struct engine_rig_wire *second = engine_rig_wire(&r);
+    engine_rig_request(&r, get, r.sid, NULL);
+    engine_rig_request(&r, second, r.sid, NULL);
+    expect(get, 200, "1");
+    cr_assert_eq(engine_rig_answer(&r, second), 400);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(polling, a_second_post_ends_the_session_and_the_first_is_refused)
+{
+    struct engine_rig_wire *second = engine_rig_wire(&r);
+    fill_up_ring();
+    engine_rig_request(&r, post, r.sid, "42[\"say\"]");
+    engine_rig_request(&r, second, r.sid, "42[\"say\"]");
+    cr_assert_eq(engine_rig_answer(&r, second), 400);
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(polling, who_gives_its_get_up_gives_up_the_session)
+{
+    engine_rig_request(&r, get, r.sid, NULL);
+    rc_io_terminate(&r.c.rig.io, get->socket);
+    engine_rig_pass(&r);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(polling, a_post_waits_for_room_in_the_up_ring_and_goes_on_where_it_was)
+{
+    fill_up_ring();
+    engine_rig_request(&r, post, r.sid,
+                       "42[\"say\",1]\x1e"
+                       "42[\"say\",2]\x1e"
+                       "427[\"ask\",\"x\"]");
+    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    cr_assert_eq(r.c.uplink.waiters.count, 1);
+    cr_assert_eq(went_up(), 0);
+    expect(post, 200, "ok");
+    cr_assert_eq(went_up(), 2);
+    engine_rig_request(&r, get, r.sid, NULL);
+    expect(get, 200, "437[\"x\"]");
+}
+
+Test(polling, a_session_that_ends_while_its_post_waits_is_out_of_everything)
+{
+    fill_up_ring();
+    engine_rig_request(&r, post, r.sid, "42[\"say\",1]");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    rc_client_end(&r.c.clients, r.session);
+    expect(get, 200, "1");
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    (void)went_up();
+    engine_rig_pass(&r);
+    cr_assert_eq(went_up(), 0);
+}
+
+Test(polling, who_goes_while_its_post_waits_is_gone)
+{
+    fill_up_ring();
+    engine_rig_request(&r, post, r.sid, "42[\"say\",1]");
+    rc_io_terminate(&r.c.rig.io, post->socket);
+    engine_rig_pass(&r);
+    cr_assert(!engine_rig_lives(&r, r.session));
+    cr_assert_eq(r.c.uplink.waiters.count, 0);
+}
+
+Test(polling, a_packet_that_is_none_ends_the_session_and_what_is_behind_it_is_not_carried_out)
+{
+    engine_rig_request(&r, post, r.sid,
+                       "42[\"say\",1]\x1e"
+                       "x\x1e"
+                       "42[\"say\",2]");
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    cr_assert_eq(went_up(), 1);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(polling, what_is_posted_is_limited_as_what_comes_in_frames)
+{
+    static struct rc_config limited;
+    limited = *r.c.rig.config;
+    limited.limits.message_rate = 2;
+    limited.limits.rate_policy = RC_RATE_DELAY;
+    rc_clients_reconfigure(&r.c.clients, &limited);
+    engine_rig_request(&r, post, r.sid,
+                       "42[\"say\",1]\x1e"
+                       "42[\"say\",2]\x1e"
+                       "42[\"say\",3]\x1e"
+                       "42[\"say\",4]");
+    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    cr_assert_eq(went_up(), 3, "the one that is too much is still carried out");
+    for (uint32_t i = 0; i < 30 && engine_rig_answer(&r, post) == 0; i++) {
+        engine_rig_wait(&r, 200);
+    }
+    cr_assert_str_eq(post->text, "ok");
+    cr_assert_eq(went_up(), 1);
+    cr_assert_geq(rc_metric_get(r.c.rig.metrics, RC_METRIC_RATE_DELAYS), 1);
+    limited.limits.rate_policy = RC_RATE_CLOSE;
+    engine_rig_request(&r, post, r.sid,
+                       "42[\"say\",1]\x1e"
+                       "42[\"say\",2]\x1e"
+                       "42[\"say\",3]\x1e"
+                       "42[\"say\",4]");
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    cr_assert(!engine_rig_lives(&r, r.session));
+    rc_clients_reconfigure(&r.c.clients, r.c.rig.config);
+}
+
+/* Who asks much and takes no answers is not read on, as on a WebSocket. */
+Test(polling, a_post_waits_until_replies_are_taken)
+{
+    char body[4096] = "";
+    static char packet[1100] = "42[\"say\"]";
+    const size_t bytes = (size_t)snprintf(packet, sizeof(packet), "4212[\"ask\",\"%01000d\"]", 0);
+    cr_assert_lt(3 * bytes + 3, sizeof(body));
+    (void)snprintf(body, sizeof(body), "%s\x1e%s\x1e%s", packet, packet, packet);
+    r.c.rig.config->limits.max_reply_bytes = 1024;
+    engine_rig_request(&r, post, r.sid, body);
+    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        engine_rig_request(&r, get, r.sid, NULL);
+        cr_assert_eq(engine_rig_answer(&r, get), 200);
+    }
+    expect(post, 200, "ok");
+}
+
+Test(polling, a_server_that_goes_away_tells_every_session_and_waits_for_nobody)
+{
+    const uint32_t first = r.session;
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    engine_rig_begin(&r, true);
+    rc_clients_drain(&r.c.clients);
+    expect(get, 200, "1");
+    cr_assert(!engine_rig_lives(&r, first));
+    cr_assert(engine_rig_lives(&r, r.session), "its next request tells it");
+    engine_rig_wait(&r, 1000);
+    cr_assert(!engine_rig_lives(&r, r.session));
+    cr_assert_eq(r.c.clients.connections, 0);
+}
+
+/* In the middle of what one connection asks for nobody else goes on: a chain of such requests would be one of calls. */
+Test(polling, who_is_answered_by_anothers_request_goes_on_behind_it)
+{
+    char sids[3][RC_SID_BYTES + 1];
+    struct engine_rig_wire *wires[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        engine_rig_begin(&r, true);
+        memcpy(sids[i], r.sid, sizeof(sids[i]));
+        wires[i] = engine_rig_wire(&r);
+        engine_rig_request(&r, wires[i], sids[i], NULL);
+    }
+    engine_rig_request(&r, wires[0], sids[1], "1"); /* each waits behind its GET, and answers the next one's */
+    engine_rig_request(&r, wires[1], sids[2], "1");
+    engine_rig_request(&r, post, sids[0], "1");
+    cr_assert_eq(r.c.clients.exchanges.feeding, 0);
+    cr_assert_eq(r.c.clients.exchanges.later_count, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(engine_rig_answer(&r, wires[i]), 200);
+    }
+    expect(post, 200, "ok");
+    cr_assert_eq(r.c.clients.connections, 1);
+}
+
+/* The worker ends while requests wait. */
+Test(polling, requests_that_wait_end_with_the_worker)
+{
+    fill_up_ring();
+    engine_rig_request(&r, post, r.sid, "42[\"say\",1]");
+    engine_rig_request(&r, get, r.sid, NULL);
+    engine_rig_request(&r, get, NULL, NULL);
+    rc_exchanges_close(&r.c.clients.exchanges);
+    cr_assert(!engine_rig_lives(&r, r.session));
+    cr_assert_eq(r.c.clients.connections, 0);
+    RC_ASSERT(rc_clients_http_open(&r.c.clients, rc_socket_resume) == 0);
+}

@@ -1,0 +1,106 @@
+/*
+ * session: an Engine.IO session as the files of worker/engine share it: how it is found and named, what it is sent, how it ends.
+ *
+ * Owned by the worker's main() by way of engine.h, one thread. What is kept of a session is in the truth (struct rc_engine). A function
+ * that sends or ends may end the session, and a request that is answered by it may bring the next ones: whoever goes on
+ * afterwards asks rc_engine_lives.
+ */
+#ifndef RC_WORKER_ENGINE_SESSION_H
+#define RC_WORKER_ENGINE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/span.h"
+#include "common/records/sid.h"
+#include "worker/client/client.h"
+#include "worker/io/wheel.h"
+#include "worker/proto/engineio.h"
+
+#define RC_ENGINE_TICK_MS 10u
+
+/* Who answers a session's requests: worker/carrier/polling.c. */
+struct rc_poll_ops {
+    void *context; /* borrowed */
+    /* Answers the GET that waits (engine->poll) with this payload; the session goes on. */
+    void (*answer)(void *context, uint32_t client, const uint8_t *payload, size_t count);
+    /* The session ended: its GET is answered with the packet `last`, its POST refused. */
+    void (*ended)(void *context, uint32_t client, char last);
+    /* What its POST waited for has come. */
+    void (*resumed)(void *context, uint32_t client);
+};
+
+struct rc_engines {
+    struct rc_clients *clients; /* borrowed */
+    struct rc_wheel wheel;      /* by client */
+    struct rc_poll_ops polls;
+    struct rc_hub_taken taken; /* of the session that is told of being ready */
+    char instance[RC_SID_INSTANCE_BYTES];
+    uint8_t *result; /* owned: arguments that a row has worked out */
+    size_t result_capacity;
+    uint8_t *decoded; /* owned: a binary message that came as base64 in text */
+    size_t decoded_capacity;
+    uint8_t rules;   /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth; /* some row but those of "connect" says {auth} */
+};
+
+/* What became of a packet. */
+enum rc_engine_result {
+    RC_ENGINE_DONE,  /* the session may have ended by it */
+    RC_ENGINE_LATER, /* it waits: call again with the same packet and `*done` when the client is told to go on */
+};
+
+static inline struct rc_engine *rc_engine_of(const struct rc_engines *engines, uint32_t client)
+{
+    return rc_truth_engine(engines->clients->truth, client);
+}
+
+static inline const struct rc_config_socketio *rc_engine_settings(const struct rc_engines *engines)
+{
+    return &engines->clients->config->socketio;
+}
+
+/* Does the client speak Engine.IO: as a session, or as the probe of one? */
+static inline bool rc_engine_is(const struct rc_engines *engines, uint32_t client)
+{
+    return (rc_engine_of(engines, client)->flags & (RC_ENGINE_SESSION | RC_ENGINE_PROBE)) != 0;
+}
+
+/* Is the client still the one of that name, and open? */
+static inline bool rc_engine_lives(const struct rc_engines *engines, uint32_t client, uint64_t random)
+{
+    const struct rc_client *its = rc_truth_named(engines->clients->truth, client, random);
+    return its != NULL && its->state == RC_CLIENT_OPEN;
+}
+
+/* The clock of the sessions' timers, and so many milliseconds from now, but not a tick later: clients wait exactly so long. */
+uint32_t rc_engine_now(const struct rc_engines *engines);
+uint32_t rc_engine_deadline(const struct rc_engines *engines, uint64_t in_ms);
+/* Sets the timer to the earliest of the session's deadlines. */
+void rc_engine_schedule(struct rc_engines *engines, uint32_t client);
+
+/* Makes a new, open client a session. False: it cannot be named, and is to end. */
+bool rc_engine_begin(struct rc_engines *engines, uint32_t client);
+/* The session's id; that of the client's socket in a Socket.IO namespace. */
+void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[RC_SID_BYTES]);
+void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES]);
+/* The handshake's packet, "0{…}"; its bytes, no NUL. */
+#define RC_ENGINE_OPEN_BYTES_MAX 256u
+size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX]);
+/* A session of this worker by its id; 0: there is none. `*sid` is filled in, and *known tells that it is one at all. */
+uint32_t rc_engine_find(const struct rc_engines *engines, struct rc_span text, struct rc_sid *sid, bool *known);
+/* It is found no more: it is about to end. */
+void rc_engine_retire(struct rc_engines *engines, uint32_t client);
+
+/* One packet for the client alone. Without memory it ends. */
+void rc_engine_reply(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind, const void *bytes,
+                     size_t count);
+/* The session ends: after what it was sent before, or `now`. Its carrier is told, and who waits for an answer gets one. */
+void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, const char *reason, bool now);
+/* The peer did what the protocol does not know. */
+void rc_engine_broken(struct rc_engines *engines, uint32_t client, const char *why);
+/* Why it is going to end, as its rows of "disconnect" are told; what was said first counts. */
+void rc_engine_note_end(struct rc_engines *engines, uint32_t client, enum rc_engine_why why);
+
+#endif
