@@ -233,7 +233,7 @@ int rc_python_args(const struct rc_python_message *message, uint8_t *buffer, siz
     if (bytes < 0) {
         return (int)bytes;
     }
-    if (count > 0 && rc_placeholders_check(rc_span_of(json, (size_t)bytes), count) < 0) {
+    if (message->binary && rc_placeholders_check(rc_span_of(json, (size_t)bytes), count) < 0) {
         return -EINVAL;
     }
     *args = rc_args_wrap(json, (size_t)bytes, room - (size_t)bytes, attachments, count);
