@@ -157,9 +157,9 @@ static int python_channel_check(const struct rc_config *config, struct rc_err *e
     const char *const channel = config->socketio.python_channel.text;
     for (uint32_t i = 0; channel[0] != '\0' && i < config->bridge_count; i++) {
         if (strcmp(config->bridges[i].redis.text, channel) == 0) {
-            return rc_err_set(err, -EINVAL,
-                              "socketio.python_channel is also redis of a [[bridge]], \"%s\": give it up in one of them",
-                              channel);
+            return rc_err_set(
+                err, -EINVAL,
+                "socketio.python_channel is also redis of a [[bridge]], \"%s\": give it up in one of them", channel);
         }
     }
     return 0;

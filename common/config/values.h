@@ -136,8 +136,8 @@ struct rc_config_socketio {
     enum rc_adapter adapter;
     struct rc_config_text adapter_key;
     struct rc_config_text python_channel; /* "" = none */
-    struct rc_config_text cookie;       /* "" = none */
-    struct rc_config_text client_files; /* "" = none */
+    struct rc_config_text cookie;         /* "" = none */
+    struct rc_config_text client_files;   /* "" = none */
 };
 
 struct rc_config_compression {

@@ -170,17 +170,16 @@ static void python_call(struct rc_python_bridge *python, const struct rc_python_
         python_refused(python, text, -EINVAL, "too many rooms");
         return;
     }
-    const struct rc_envelope_view view = {
-        .head = {.time_ns = rc_clock_ns(),
-                 .request_id_bytes = sizeof(tag),
-                 .exclude_text_bytes = sockets.bytes,
-                 .channel_bytes =
-                     (uint8_t)rc_channel_of_room(everybody, sizeof(everybody), message->nsp, (struct rc_span){0}),
-                 .data_bytes = (uint32_t)sizeof(head) + rooms.bytes},
-        .channel = everybody,
-        .request_id = (const uint8_t *)&tag,
-        .exclude_text = python->names,
-        .data = python->buffer};
+    const struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(),
+                                                   .request_id_bytes = sizeof(tag),
+                                                   .exclude_text_bytes = sockets.bytes,
+                                                   .channel_bytes = (uint8_t)rc_channel_of_room(
+                                                       everybody, sizeof(everybody), message->nsp, (struct rc_span){0}),
+                                                   .data_bytes = (uint32_t)sizeof(head) + rooms.bytes},
+                                          .channel = everybody,
+                                          .request_id = (const uint8_t *)&tag,
+                                          .exclude_text = python->names,
+                                          .data = python->buffer};
     rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_RECEIVED, 1);
     (void)host->call(host->context, &view, &asked);
 }
@@ -203,9 +202,8 @@ static void python_received(void *context, struct rc_span channel, struct rc_spa
     }
     if (rc_json_peek(text) != RC_JSON_OBJECT) {
         python_refused(python, text, -EBADMSG,
-                       text.count > 0 && text.bytes[0] == 0x80
-                           ? "a pickle: python-socketio 5.14 and later publish JSON"
-                           : "not a JSON object");
+                       text.count > 0 && text.bytes[0] == 0x80 ? "a pickle: python-socketio 5.14 and later publish JSON"
+                                                               : "not a JSON object");
         return;
     }
     const int rc = rc_python_read(&message, text);

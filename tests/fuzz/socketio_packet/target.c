@@ -78,8 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(json + 1, operation.data.bytes, operation.data.count);
     RC_ASSERT(rc_json_scan(rc_span_of(json, json_bytes), 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
     (void)rc_placeholders_check(rc_span_of(json, json_bytes), operation.attachment_count < RC_ARGS_ATTACHMENTS_MAX
-                                                                      ? operation.attachment_count
-                                                                      : RC_ARGS_ATTACHMENTS_MAX);
+                                                                  ? operation.attachment_count
+                                                                  : RC_ARGS_ATTACHMENTS_MAX);
     write_again(&operation, rc_args_wrap(json, json_bytes, 0, NULL, 0));
     free(args);
     return 0;

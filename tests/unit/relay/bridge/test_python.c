@@ -56,10 +56,9 @@ static bool host_deliver(void *context, enum rc_record_type type, const struct r
     cr_assert_eq(rc_args_read(rc_span_of(view->data, view->head.data_bytes), &args), 0);
     cr_assert(type != RC_DOWN_DIRECT || (view->head.target.random == 77 && view->head.target.slot == 5));
     const char *kind = type == RC_DOWN_MESSAGE ? "message" : type == RC_DOWN_DIRECT ? "direct" : "select";
-    const size_t used =
-        (size_t)snprintf(done, sizeof(done), "%s %.*s %.*s%.*s not:%u", kind, view->head.channel_bytes, view->channel,
-                         view->head.event_bytes, view->event, (int)args.json.count, (const char *)args.json.bytes,
-                         view->head.exclude_count);
+    const size_t used = (size_t)snprintf(done, sizeof(done), "%s %.*s %.*s%.*s not:%u", kind, view->head.channel_bytes,
+                                         view->channel, view->head.event_bytes, view->event, (int)args.json.count,
+                                         (const char *)args.json.bytes, view->head.exclude_count);
     (void)show_names(used, view);
     return true;
 }
@@ -85,8 +84,7 @@ static bool host_call(void *context, const struct rc_envelope_view *view, struct
 static struct rc_metrics metrics;
 static struct rc_wire wire = {.instance_id = "here", .boot_nonce = 9, .message_bytes_max = 1000, .metrics = &metrics};
 static const struct rc_bridge bridge = {
-    .wire = &wire,
-    .host = {.deliver = host_deliver, .wanted = host_wanted, .known = host_known, .call = host_call}};
+    .wire = &wire, .host = {.deliver = host_deliver, .wanted = host_wanted, .known = host_known, .call = host_call}};
 static struct rc_python_bridge python;
 static char own_sid[RC_SID_BYTES + 1];
 static char other_sid[RC_SID_BYTES + 1];

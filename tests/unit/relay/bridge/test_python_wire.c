@@ -7,8 +7,9 @@
 #include "relay/bridge/python_wire.h"
 
 #define HOST "\"host_id\": \"0123456789abcdef0123456789abcdef\"}"
-#define EMIT(data, binary)                                                                                                       \
-    "{\"method\": \"emit\", \"event\": \"e\", \"data\": " data ", \"binary\": " binary ", \"namespace\": \"/\", \"room\": null, " \
+#define EMIT(data, binary)                                                             \
+    "{\"method\": \"emit\", \"event\": \"e\", \"data\": " data ", \"binary\": " binary \
+    ", \"namespace\": \"/\", \"room\": null, "                                         \
     "\"skip_sid\": null, \"callback\": null, " HOST
 
 static struct rc_python_message message;
@@ -66,10 +67,12 @@ Test(python_wire, operations_on_sockets)
     cr_assert_str_eq(shown(message.sid), "s1");
     cr_assert_str_eq(shown(message.nsp), "/admin");
     cr_assert_eq(
-        read_message("{\"method\": \"enter_room\", \"sid\": \"s1\", \"room\": \"red\", \"namespace\": \"/\", " HOST), 0);
+        read_message("{\"method\": \"enter_room\", \"sid\": \"s1\", \"room\": \"red\", \"namespace\": \"/\", " HOST),
+        0);
     cr_assert_eq(message.method, RC_PYTHON_ENTER_ROOM);
     cr_assert_eq(
-        read_message("{\"method\": \"leave_room\", \"sid\": \"s1\", \"room\": \"red\", \"namespace\": \"/\", " HOST), 0);
+        read_message("{\"method\": \"leave_room\", \"sid\": \"s1\", \"room\": \"red\", \"namespace\": \"/\", " HOST),
+        0);
     cr_assert_eq(message.method, RC_PYTHON_LEAVE_ROOM);
     cr_assert_eq(read_message("{\"method\": \"close_room\", \"room\": \"red\", \"namespace\": \"/admin\", " HOST), 0);
     cr_assert_eq(message.method, RC_PYTHON_CLOSE_ROOM);
@@ -81,7 +84,8 @@ Test(python_wire, operations_on_sockets)
 
 Test(python_wire, what_is_for_others_or_of_later_versions_is_passed_over)
 {
-    cr_assert_eq(read_message("{\"method\": \"callback\", \"sid\": \"s1\", \"namespace\": 5, \"id\": 1, \"args\": []}"), 0);
+    cr_assert_eq(read_message("{\"method\": \"callback\", \"sid\": \"s1\", \"namespace\": 5, \"id\": 1, \"args\": []}"),
+                 0);
     cr_assert_eq(message.method, RC_PYTHON_OTHER);
     cr_assert_eq(read_message("{\"method\":\"emit\",\"event\":\"e\",\"data\":1,\"later\":{\"room\":[]}}"), 0);
     cr_assert_str_eq(shown(message.nsp), "/");
