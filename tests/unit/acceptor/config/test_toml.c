@@ -349,8 +349,6 @@ static const struct {
     {"[socketio]\nmax_attachments = 257\n", "x.toml:2:19: socketio.max_attachments: expected a number from 0 to 256"},
     {"[socketio]\nadapter = \"streams\"\n",
      "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found \"streams\""},
-    {"[socketio]\npython_channel = \"same\"\n[[bridge]]\nredis = \"same\"\nroom = \"a\"\n",
-     "socketio.python_channel is also redis of a [[bridge]], \"same\": give it up in one of them"},
     {"[socketio]\nadapter = 1\n", "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found 1"},
     {"[socketio]\nerror_event = \"disconnect\"\n",
      "x.toml:2:15: socketio.error_event: expected a name that Socket.IO does not reserve, found \"disconnect\""},

@@ -148,6 +148,18 @@ Test(config_socketio, paths_collide_whatever_their_last_slash)
     cr_expect_eq(rc_config_finish(&config, &err), 0, "paths of WebSockets alone are taken as they are: %s", err.text);
 }
 
+Test(config_socketio, one_redis_channel_is_not_heard_twice)
+{
+    struct rc_err err = {""};
+    config.bridge_count = 1;
+    (void)snprintf(config.bridges[0].redis.text, RC_CONFIG_TEXT_MAX, "same");
+    (void)snprintf(config.bridges[0].room.text, RC_CONFIG_TEXT_MAX, "a");
+    (void)snprintf(config.socketio.python_channel.text, RC_CONFIG_TEXT_MAX, "other");
+    cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    (void)snprintf(config.socketio.python_channel.text, RC_CONFIG_TEXT_MAX, "same");
+    expect_refused("socketio.python_channel is also redis of a [[bridge]], \"same\"");
+}
+
 Test(config_socketio, payloads_fit_messages_where_it_is_on)
 {
     config.limits.max_message_size_bytes = 65536;
