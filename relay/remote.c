@@ -2,9 +2,12 @@
 #include "relay/remote.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "common/records/sid.h"
+#include "common/shm/neighbours.h"
 
 #define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
 
@@ -219,6 +222,24 @@ static void remote_unregistered(void *context)
     rc_entries_registered(&remote->entries, false);
 }
 
+/* For workers that are asked for the others' sessions. */
+static void remote_reachable(void *context)
+{
+    struct rc_remote *remote = context;
+    struct rc_neighbour all[RC_NEIGHBOURS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < remote->registry.instance_count && count < RC_NEIGHBOURS_MAX; i++) {
+        const struct rc_registry_instance *one = &remote->registry.instances[i];
+        if (one->address[0] != '\0') {
+            all[count] = (struct rc_neighbour){0};
+            rc_sid_instance(all[count].sids, one->id);
+            memcpy(all[count].address, one->address, sizeof(all[count].address));
+            count++;
+        }
+    }
+    rc_neighbours_write(&remote->control->own_relay->neighbours, all, count);
+}
+
 static int remote_clean_user(void *context, struct rc_span user, const char *instance, rc_redis_replied *replied,
                              void *replied_context)
 {
@@ -256,6 +277,7 @@ static int open_instance(struct rc_remote *remote)
     const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
     const struct rc_registry_ops ops = {.registered = remote_registered,
                                         .unregistered = remote_unregistered,
+                                        .reachable = remote_reachable,
                                         .cleanup = {.user = remote_clean_user, .context = remote},
                                         .context = remote};
     int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
@@ -275,6 +297,7 @@ static int open_instance(struct rc_remote *remote)
         return rc;
     }
     rc_subscription_sets_open(&remote->sets, &remote->entries, config, control->instance_id, control->boot_nonce);
+    rc_neighbours_write(&remote->control->own_relay->neighbours, NULL, 0); /* a predecessor's are asked for again */
     rc_registry_open(&remote->registry, remote->link, timers, metrics, control->instance_id, control->boot_wall_ms,
                      control->boot_nonce, &config->cluster, &ops);
     rc_heartbeat_open(&remote->heartbeat, remote->link, timers, &remote->registry, metrics,

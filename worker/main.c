@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/carrier/crossing.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
@@ -180,6 +181,12 @@ static void to_given(void *context, uint32_t socket, int fd)
 {
     struct worker *w = context;
     rc_handover_given(&w->handovers, socket, fd);
+}
+
+static void to_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
+{
+    struct worker *w = context;
+    rc_crossing_connected(&w->handovers, connect, fd, error);
 }
 
 static void to_placed(void *context, const struct rc_io_place *place, uint32_t socket)
@@ -347,6 +354,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     handlers.plain_on_tls = to_plain_on_tls;
     handlers.given = to_given;
     handlers.placed = to_placed;
+    handlers.connected = to_connected;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
                                           .control = &w->control,

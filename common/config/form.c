@@ -40,6 +40,8 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     switch (form) {
     case RC_FORM_LISTEN:
         return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_ADVERTISE:
+        return rc_advertise_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_NETWORK:
         return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_PATH:

@@ -13,6 +13,7 @@
 /* What a text, or each text of a list, must look like. */
 enum rc_config_form {
     RC_FORM_LISTEN,      /* rc_listen_address_parse */
+    RC_FORM_ADVERTISE,   /* rc_advertise_address_parse */
     RC_FORM_PATH,        /* of a URL: begins with "/", visible ASCII without ? # % */
     RC_FORM_INSTANCE_ID, /* [A-Za-z0-9_.-] */
     RC_FORM_USER,        /* a user's name */

@@ -374,6 +374,24 @@ int rc_listen_address_parse(struct rc_listen_address *address, const char *text,
     return 0;
 }
 
+int rc_advertise_address_parse(struct rc_listen_address *address, const char *text, size_t bytes, struct rc_err *err)
+{
+    const int rc = rc_listen_address_parse(address, text, bytes, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const bool anywhere =
+        address->socket.any.sa_family == AF_INET
+            ? address->socket.v4.sin_addr.s_addr == htonl(INADDR_ANY)
+            : address->socket.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->socket.v6.sin6_addr);
+    if (anywhere || memchr(text, ':', bytes) == NULL) {
+        return rc_err_set(err, -EINVAL,
+                          "expected one address that others can connect to, such as \"10.0.0.1:8080\", "
+                          "\"[2001:db8::1]:8080\" or \"unix:/run/ringcast.sock\"");
+    }
+    return 0;
+}
+
 void rc_listen_address_format(char *out, size_t capacity, const struct rc_listen_address *address)
 {
     char host[INET6_ADDRSTRLEN] = "?";

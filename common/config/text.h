@@ -69,6 +69,8 @@ struct rc_listen_address {
 /* "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "8080" (loopback), "*:8080" (all IPv4 and IPv6 addresses: the
  * IPv6 wildcard), "unix:/run/ringcast.sock". Ports 1 to 65535. */
 int rc_listen_address_parse(struct rc_listen_address *address, const char *text, size_t bytes, struct rc_err *err);
+/* One that others can connect to: not a wildcard, and its host is written out. Pure: no name is looked up. */
+int rc_advertise_address_parse(struct rc_listen_address *address, const char *text, size_t bytes, struct rc_err *err);
 /* The canonical text: "127.0.0.1:8080", "[::1]:8080", "unix:/run/x.sock". */
 void rc_listen_address_format(char *out, size_t capacity, const struct rc_listen_address *address);
 

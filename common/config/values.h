@@ -199,6 +199,7 @@ struct rc_config_cluster {
     uint64_t heartbeat_interval_ms;
     uint64_t dead_instance_threshold_ms;
     uint32_t subscription_sets; /* enum rc_subscription_sets_mode */
+    struct rc_config_text advertise;
 };
 
 struct rc_config_presence {

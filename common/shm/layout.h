@@ -144,6 +144,20 @@ struct rc_bridge_counters {
 };
 _Static_assert(sizeof(struct rc_bridge_counters) == 16, "bridge counters layout");
 
+/*
+ * The other instances that can be reached (cluster.advertise), for workers that are asked for their sessions. W: relay, by
+ * common/shm/neighbours.
+ */
+#define RC_NEIGHBOURS_MAX 64u
+#define RC_NEIGHBOUR_WORDS 16u
+struct rc_neighbours {
+    _Atomic uint32_t revision; /* odd while it is being written */
+    _Atomic uint32_t count;
+    uint8_t pad[56];
+    _Atomic uint64_t entries[RC_NEIGHBOURS_MAX][RC_NEIGHBOUR_WORDS]; /* struct rc_neighbour of each */
+};
+_Static_assert(sizeof(struct rc_neighbours) == 64 + 8192, "neighbours layout");
+
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {
@@ -225,6 +239,7 @@ struct rc_relay_report {
     struct rc_redis_health redis_health;
     struct rc_bridge_counters bridges[RC_CONFIG_BRIDGES_MAX]; /* in the order of config.bridges */
     struct rc_verdict verdicts[RC_WORKERS_MAX];
+    struct rc_neighbours neighbours;
 };
 
 /* What a relay leaves to its successor. W: relay; nobody else has it. */

@@ -9,9 +9,10 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/config/text.h"
 
-#define LOCK_POLL_MS 200u    /* while somebody still cleans up after this id */
-#define OWNERS_ASKED_MAX 64u /* instances whose start is asked for, each time the list is read */
+#define LOCK_POLL_MS 200u       /* while somebody still cleans up after this id */
+#define INSTANCES_ASKED_MAX 64u /* whose start and address are asked for, each time the list is read */
 
 /* KEYS: owner. ARGV: nonce, ms, the value of a rival that is dead ("" = none). "own" it was ours, "new" it was not (somebody may
  * have cleaned up meanwhile), or the value of another owner. */
@@ -95,6 +96,93 @@ static void registry_later(struct rc_registry *registry, uint64_t in_ms, rc_time
     rc_timer_set(registry->timers, &registry->timer, rc_clock_ms() + in_ms, expired, registry);
 }
 
+/* --- where it is reached --------------------------------------------------------------------------------------------- */
+
+/* As long as the owner key holds, and not longer. */
+static void registry_advertise(struct rc_registry *registry)
+{
+    char key[RC_REDIS_NAME_MAX];
+    char ms[24];
+    if (registry->address[0] == '\0') {
+        return;
+    }
+    (void)snprintf(ms, sizeof(ms), "%llu", (unsigned long long)registry->config.dead_instance_threshold_ms);
+    const struct rc_span argv[] = {RC_SPAN("SET"), registry_key_of(registry, key, "address"),
+                                   rc_span_text(registry->address), RC_SPAN("PX"), rc_span_text(ms)};
+    (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv); /* again with every heartbeat */
+}
+
+static void registry_unadvertise(struct rc_registry *registry)
+{
+    char key[RC_REDIS_NAME_MAX];
+    const struct rc_span argv[] = {RC_SPAN("DEL"), registry_key_of(registry, key, "address")};
+    if (registry->address[0] != '\0') {
+        (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(argv), argv);
+    }
+}
+
+static struct rc_registry_instance *registry_find(struct rc_registry *registry, struct rc_span id);
+
+/* What is asked of another instance. Kept until the answer came. */
+struct instance_question {
+    struct rc_registry *registry; /* borrowed */
+    char id[RC_INSTANCE_ID_MAX + 1];
+};
+
+static void ask_instance(struct rc_registry *registry, const struct rc_registry_instance *one, const char *what,
+                         rc_redis_replied *came)
+{
+    char key[RC_REDIS_NAME_MAX];
+    struct instance_question *asked = malloc(sizeof(*asked));
+    if (asked == NULL) {
+        return;
+    }
+    *asked = (struct instance_question){.registry = registry};
+    memcpy(asked->id, one->id, sizeof(asked->id));
+    const struct rc_span argv[] = {RC_SPAN("GET"),
+                                   rc_redis_key(registry->link, key, "ws:instance:%s:%s", asked->id, what)};
+    if (rc_redis_command(registry->link, came, asked, 1, RC_ARRAY_COUNT(argv), argv) < 0) {
+        free(asked);
+    }
+}
+
+/* What is no address is none: anybody may have written it. */
+static void address_came(void *context, const redisReply *reply)
+{
+    struct instance_question *asked = context;
+    struct rc_registry *registry = asked->registry;
+    struct rc_registry_instance *one = registry_find(registry, rc_span_text(asked->id));
+    if (one != NULL && reply != NULL && (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_NIL)) {
+        char address[RC_NEIGHBOUR_ADDRESS_MAX] = "";
+        struct rc_listen_address parsed;
+        struct rc_err why;
+        if (reply->type == REDIS_REPLY_STRING) {
+            if (reply->len < sizeof(address) &&
+                rc_advertise_address_parse(&parsed, reply->str, reply->len, &why) == 0) {
+                memcpy(address, reply->str, reply->len);
+            } else {
+                rc_log_limited(RC_LOG_WARN, 1, "instance_address_ignored", "instance=%s bytes=%zu", one->id,
+                               reply->len);
+            }
+        }
+        if (strcmp(address, one->address) != 0) {
+            memcpy(one->address, address, sizeof(address));
+            registry->ops.reachable(registry->ops.context);
+        }
+    }
+    free(asked);
+}
+
+static void ask_address(struct rc_registry *registry, struct rc_registry_instance *one)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    if (registry->address[0] != '\0' && registry->state == RC_REGISTRY_OWNED &&
+        (one->asked_ms == 0 || now_ms - one->asked_ms >= RC_REGISTRY_CHECK_MS)) {
+        one->asked_ms = now_ms;
+        ask_instance(registry, one, "address", address_came);
+    }
+}
+
 /* --- ownership ------------------------------------------------------------------------------------------------------- */
 
 static void claim_again(void *context, uint64_t now_ms)
@@ -131,6 +219,7 @@ static void registry_owned(struct rc_registry *registry)
     registry_enter(registry, RC_REGISTRY_OWNED);
     registry->enlisted = false;
     registry_enlist(registry);
+    registry_advertise(registry);
     rc_log_info("instance_registered", "instance=%s nonce=%s", registry->instance_id, registry->nonce);
     registry->ops.registered(registry->ops.context);
 }
@@ -213,6 +302,7 @@ static void registry_claimed(void *context, const redisReply *reply)
         registry_enter(registry, RC_REGISTRY_CLAIMING);
     }
     if (registry->state == RC_REGISTRY_OWNED) {
+        registry_advertise(registry);
         if (!registry->enlisted) {
             registry_enlist(registry);
         }
@@ -314,6 +404,7 @@ void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t
     if (one != NULL) {
         one->heard_ms = rc_clock_ms();
         one->client_count = client_count;
+        ask_address(registry, one);
     }
 }
 
@@ -329,8 +420,12 @@ bool rc_registry_first(const struct rc_registry *registry)
 
 static void registry_forget(struct rc_registry *registry, struct rc_registry_instance *one)
 {
+    const bool reached = one->address[0] != '\0';
     *one = registry->instances[--registry->instance_count];
     registry_set_gauge(registry);
+    if (reached) {
+        registry->ops.reachable(registry->ops.context);
+    }
 }
 
 static bool registry_silent(const struct rc_registry *registry, const struct rc_registry_instance *one, uint64_t now_ms)
@@ -338,16 +433,10 @@ static bool registry_silent(const struct rc_registry *registry, const struct rc_
     return now_ms - one->heard_ms >= registry->config.dead_instance_threshold_ms;
 }
 
-/* Whose owner key was asked for. */
-struct owner_question {
-    struct rc_registry *registry; /* borrowed */
-    char id[RC_INSTANCE_ID_MAX + 1];
-};
-
 /* "nonce:count", where the nonce is 8 digits and the milliseconds of the start, all hexadecimal: see rc_registry_open. */
 static void owner_came(void *context, const redisReply *reply)
 {
-    struct owner_question *asked = context;
+    struct instance_question *asked = context;
     struct rc_registry_instance *one = registry_find(asked->registry, rc_span_text(asked->id));
     if (one != NULL && reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len > 9 &&
         reply->len < RC_REGISTRY_NONCE_MAX + 24) {
@@ -358,22 +447,11 @@ static void owner_came(void *context, const redisReply *reply)
     free(asked);
 }
 
-static void ask_owners(struct rc_registry *registry)
+static void ask_instances(struct rc_registry *registry)
 {
-    char key[RC_REDIS_NAME_MAX];
-    for (uint32_t i = 0; i < registry->instance_count && i < OWNERS_ASKED_MAX; i++) {
-        struct owner_question *asked = malloc(sizeof(*asked));
-        if (asked == NULL) {
-            return;
-        }
-        *asked = (struct owner_question){.registry = registry};
-        memcpy(asked->id, registry->instances[i].id, sizeof(asked->id));
-        const struct rc_span argv[] = {RC_SPAN("GET"),
-                                       rc_redis_key(registry->link, key, "ws:instance:%s:owner", asked->id)};
-        if (rc_redis_command(registry->link, owner_came, asked, 1, RC_ARRAY_COUNT(argv), argv) < 0) {
-            free(asked);
-            return;
-        }
+    for (uint32_t i = 0; i < registry->instance_count && i < INSTANCES_ASKED_MAX; i++) {
+        ask_instance(registry, &registry->instances[i], "owner", owner_came);
+        ask_address(registry, &registry->instances[i]);
     }
 }
 
@@ -401,7 +479,7 @@ static void registry_listed(void *context, const redisReply *reply)
             registry_forget(registry, one); /* left politely, or was cleaned up after by another */
         }
     }
-    ask_owners(registry);
+    ask_instances(registry);
 }
 
 static void read_list(struct rc_registry *registry, uint64_t now_ms)
@@ -510,6 +588,8 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
         .link = link, .timers = timers, .metrics = metrics, .instance_id = instance_id, .config = *config, .ops = *ops};
     (void)snprintf(registry->nonce, sizeof(registry->nonce), "%08x%llx", boot_nonce, (unsigned long long)boot_wall_ms);
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
+    (void)snprintf(registry->address, sizeof(registry->address), "%.*s", (int)sizeof(registry->address) - 1,
+                   config->advertise.text);
     const struct rc_cleanup_ops cleanup = {.user = registry_clean_user, .done = registry_cleaned, .context = registry};
     rc_cleanup_init(&registry->cleanup, link, registry->nonce, &cleanup);
     registry->claims =
@@ -547,6 +627,7 @@ void rc_registry_leave(struct rc_registry *registry)
     char key[RC_REDIS_NAME_MAX];
     RC_ASSERT(registry->state == RC_REGISTRY_OWNED && !registry->leaving);
     registry->leaving = true;
+    registry_unadvertise(registry);
     const struct rc_span list[] = {RC_SPAN("SREM"), rc_redis_key(registry->link, key, "ws:instances"),
                                    rc_span_text(registry->instance_id)};
     (void)rc_redis_command(registry->link, NULL, NULL, 1, RC_ARRAY_COUNT(list), list);

@@ -19,6 +19,9 @@
  * owner key is looked at before every page, and a returning instance waits for the lock to go before it registers everything
  * again: what it registers is not removed.
  *
+ * Where they are reached. With cluster.advertise `ws:instance:{id}:address` holds this instance's address beside its owner key, written
+ * with it, gone with it; those of the others are asked for with the list, and when they are heard (once in RC_REGISTRY_CHECK_MS at most).
+ *
  * Owned by remote; one thread, the link's. Bounded: RC_REGISTRY_INSTANCES_MAX others.
  */
 #ifndef RC_RELAY_CLUSTER_REGISTRY_H
@@ -30,6 +33,7 @@
 #include "common/config/config.h"
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
+#include "common/shm/neighbours.h"
 #include "relay/cluster/cleanup.h"
 #include "relay/redis/link.h"
 #include "relay/timer.h"
@@ -52,8 +56,10 @@ struct rc_registry_instance {
     char id[RC_INSTANCE_ID_MAX + 1];
     uint64_t heard_ms; /* own clock: last heartbeat, or when it was first heard of */
     uint64_t client_count;
-    uint64_t started_ms; /* since 1970, as its owner key tells; 0 = not known */
-    bool listed;         /* stands in ws:instances, as read last */
+    uint64_t started_ms;                    /* since 1970, as its owner key tells; 0 = not known */
+    bool listed;                            /* stands in ws:instances, as read last */
+    uint64_t asked_ms;                      /* own clock: when its address was asked for */
+    char address[RC_NEIGHBOUR_ADDRESS_MAX]; /* where it is reached; "" = it is not, or not known */
 };
 
 struct rc_registry_ops {
@@ -61,6 +67,8 @@ struct rc_registry_ops {
     void (*registered)(void *context);
     /* It does not any more: nothing is to be written until `registered`. */
     void (*unregistered)(void *context);
+    /* Other instances can be reached, or no more, or elsewhere. Only with cluster.advertise. */
+    void (*reachable)(void *context);
     struct rc_cleanup_ops cleanup;
     void *context; /* borrowed */
 };
@@ -73,6 +81,7 @@ struct rc_registry {
     struct rc_config_cluster config;
     struct rc_registry_ops ops;
     char nonce[RC_REGISTRY_NONCE_MAX];
+    char address[RC_NEIGHBOUR_ADDRESS_MAX]; /* cluster.advertise as it was at the start; "" = none */
     enum rc_registry_state state;
     bool inherited;                         /* what a predecessor left was cleaned up */
     bool was_refused;                       /* another live broker had this id when it was asked last */

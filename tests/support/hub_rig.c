@@ -105,6 +105,13 @@ static void rig_given(void *context, uint32_t socket, int fd)
     }
 }
 
+static void rig_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
+{
+    struct hub_rig *rig = context;
+    RC_ASSERT(rig->connected != NULL);
+    rig->connected(rig->context, connect, fd, error);
+}
+
 static void rig_placed(void *context, const struct rc_io_place *place, uint32_t socket)
 {
     struct hub_rig *rig = context;
@@ -237,6 +244,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .timer = rig_index,
                                                .given = rig_given,
                                                .placed = rig_placed,
+                                               .connected = rig_connected,
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};

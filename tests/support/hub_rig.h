@@ -59,6 +59,7 @@ struct hub_rig {
     /* Of sockets that leave and come; NULL = whoever leaves ends, whoever comes is read. */
     void (*given)(void *context, uint32_t socket, int fd);
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
+    void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
     void *context; /* borrowed: of all four */
 };
 

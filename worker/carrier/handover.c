@@ -100,7 +100,8 @@ static int leave_send(const struct rc_handovers *handovers, uint32_t index, int 
             atomic_load_explicit(&clients->control->core->workers[clients->worker].generation, memory_order_relaxed),
         .port = socket->port,
         .listener = socket->listener,
-        .flags = (socket->flags & RC_SOCKET_COUNTED) ? RC_HANDOVER_COUNTED : 0,
+        .flags = (uint8_t)(((socket->flags & RC_SOCKET_COUNTED) ? RC_HANDOVER_COUNTED : 0u) |
+                           ((socket->flags & RC_SOCKET_HERE) ? RC_HANDOVER_HERE : 0u)),
     };
     return rc_handover_send(handovers->outbox_fds[leaving_to(socket)], &head, leaving_bytes(clients, index).bytes, fd);
 }
@@ -142,6 +143,10 @@ static void socket_leaves(void *context, uint32_t index)
     if (socket->flags & RC_SOCKET_PIPE) {
         return;
     }
+    if (leaving_to(socket) == RC_LEAVING_CROSSES) {
+        rc_io_pause(clients->io, index); /* goes on in rc_crossing_connected */
+        return;
+    }
     const bool moves =
         rc_io_can_give(clients->io, index) && leaving_bytes(clients, index).count <= RC_HANDOVER_BYTES_MAX;
     if (!moves) {
@@ -159,7 +164,8 @@ static void socket_late(void *context, uint32_t index)
     struct rc_handovers *handovers = context;
     struct rc_clients *clients = handovers->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
-    if (!(socket->flags & RC_SOCKET_PIPE) && socket->leaving / HANDOVER_TRY > 0) {
+    if (!(socket->flags & RC_SOCKET_PIPE) && leaving_to(socket) != RC_LEAVING_CROSSES &&
+        socket->leaving / HANDOVER_TRY > 0) {
         socket_leaves(handovers, index);
         return;
     }
@@ -198,6 +204,7 @@ static void socket_arrives(struct rc_clients *clients, const struct rc_io_place 
                      (unsigned long long)(rc_clock_ms() - place->from.time_ms));
     }
     rc_socket_came_in(clients, index);
+    clients->truth->sockets[index].flags |= (place->from.flags & RC_HANDOVER_HERE) ? RC_SOCKET_HERE : 0u;
     if (rc_socket_too_many(clients, index)) {
         rc_socket_refuse(clients, index, "this server is full: try again");
         return;

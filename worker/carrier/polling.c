@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/config/socketio.h"
+#include "worker/carrier/crossing.h"
 #include "worker/http/upgrade.h"
 
 #define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
@@ -50,12 +51,16 @@ static size_t query_value(const struct rc_exchange *exchange, const char *name, 
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-/* A session that is not here: its connection goes to the worker that has it. False: it is nobody's. */
+/* A session that is not here: its connection goes to the worker, or is piped to the instance, that has it. False: it is nobody's. */
 static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *exchange,
                               const struct rc_engine_query *query)
 {
-    return query->known && rc_sid_is_of(&query->sid, polling->engines->instance) &&
-           rc_handover_begin(exchange, query->sid.client.worker) == 0;
+    if (!query->known) {
+        return false;
+    }
+    return rc_sid_is_of(&query->sid, polling->engines->instance)
+               ? rc_handover_begin(exchange, query->sid.client.worker) == 0
+               : rc_crossing_begin(polling->handovers, exchange, query->sid.instance) == 0;
 }
 
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,

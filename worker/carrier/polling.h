@@ -27,7 +27,7 @@ struct rc_engine_query {
     struct rc_sid sid; /* of a sid that is one */
     bool known;        /* it is one */
 };
-/* False: the request was answered, or its connection goes to the worker that has the session. `upgrade`: it wants to become a
+/* False: the request was answered, or its connection goes to the worker, or the instance, that has the session. `upgrade`: it wants to become a
  * WebSocket. */
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query);

@@ -71,6 +71,9 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     exchange->client = rc_socket_client_address(clients, index, exchange->request);
     exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);
     exchange->local = conn_is_local(clients, index, &exchange->client);
+    if (clients->truth->sockets[index].flags & RC_SOCKET_HERE) {
+        exchange->keep_alive = false; /* what comes next may be for anybody: whoever piped this one looks again */
+    }
     rc_routes_begin(&clients->routes, exchange);
 }
 

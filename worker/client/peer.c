@@ -75,6 +75,9 @@ int rc_socket_preface(void *context, uint32_t index, const uint8_t *bytes, uint3
     if (!rc_cidr_list_contains(&clients->trusted, &peer)) {
         return 0; /* anybody can write such a header: theirs is an unknown request */
     }
+    if (!clients->config->server.proxy_protocol && (socket->input == 0) && !rc_proxy_header_may_begin(bytes, count)) {
+        return 0; /* only other instances write one there; proxies just send requests */
+    }
     const uint32_t before = socket->input == 0 ? 0 : rc_truth_input(clients->truth, socket->input)->parked_bytes;
     const uint8_t *all = bytes;
     uint32_t all_count = count;
@@ -103,6 +106,7 @@ int rc_socket_preface(void *context, uint32_t index, const uint8_t *bytes, uint3
     if (before > 0) {
         rc_socket_unpark(clients, index, all_count);
     }
+    socket->flags |= header.from_instance ? RC_SOCKET_HERE : 0u;
     if (header.has_addresses) {
         clients->truth->peers[index] = header.source;
         socket->port = header.source_port;

@@ -9,9 +9,12 @@
 #define V2_HEAD_BYTES 16u
 #define TLV_HEAD_BYTES 3u
 #define TLV_CRC32C 0x03u
+#define TLV_INSTANCE 0xe0u /* of those that are for whoever wants one (2.2) */
 
 static const uint8_t v1_start[6] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const uint8_t v2_start[12] = {0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A};
+
+static const uint8_t instance_mark[8] = {'r', 'i', 'n', 'g', 'c', 'a', 's', 't'};
 
 static int proxy_refuse(const char **why, const char *sentence)
 {
@@ -130,7 +133,7 @@ static bool crc_is_right(const uint8_t *header, size_t n, size_t at)
 }
 
 /* The fields from `at` to the header's end: all within it. NULL or what is wrong. */
-static const char *check_tlvs(const uint8_t *header, size_t n, size_t at)
+static const char *read_tlvs(const uint8_t *header, size_t n, size_t at, struct rc_proxy_header *out)
 {
     while (at < n) {
         if (n - at < TLV_HEAD_BYTES || proxy_big16(header + at + 1) > n - at - TLV_HEAD_BYTES) {
@@ -140,6 +143,8 @@ static const char *check_tlvs(const uint8_t *header, size_t n, size_t at)
         if (header[at] == TLV_CRC32C && (bytes != 4 || !crc_is_right(header, n, at + TLV_HEAD_BYTES))) {
             return "PROXY header with a wrong checksum";
         }
+        out->from_instance |= header[at] == TLV_INSTANCE && bytes == sizeof(instance_mark) &&
+                              memcmp(header + at + TLV_HEAD_BYTES, instance_mark, bytes) == 0;
         at += TLV_HEAD_BYTES + bytes;
     }
     return NULL;
@@ -223,7 +228,7 @@ static int parse_v2(const uint8_t *bytes, size_t n, struct rc_proxy_header *out,
     out->version = 2;
     out->local = local;
     if (known) {
-        const char *const wrong = check_tlvs(bytes, header, V2_HEAD_BYTES + addresses);
+        const char *const wrong = read_tlvs(bytes, header, V2_HEAD_BYTES + addresses, out);
         if (wrong != NULL) {
             return proxy_refuse(why, wrong);
         }
@@ -248,4 +253,34 @@ int rc_proxy_header_parse(const uint8_t *bytes, size_t n, struct rc_proxy_header
         return 0;
     }
     return first ? parse_v1(bytes, n, out, why) : parse_v2(bytes, n, out, why);
+}
+
+bool rc_proxy_header_may_begin(const uint8_t *bytes, size_t n)
+{
+    return memcmp(bytes, v2_start, n < sizeof(v2_start) ? n : sizeof(v2_start)) == 0;
+}
+
+size_t rc_proxy_header_write(uint8_t out[RC_PROXY_WRITTEN_BYTES_MAX], const struct rc_address *source,
+                             uint16_t source_port, uint16_t destination_port)
+{
+    const bool v4 = rc_address_is_v4(source);
+    const size_t address_bytes = v4 ? 4 : 16;
+    const size_t block = 2 * address_bytes + 4 + TLV_HEAD_BYTES + sizeof(instance_mark);
+    uint8_t *at = out + V2_HEAD_BYTES;
+    memset(out, 0, RC_PROXY_WRITTEN_BYTES_MAX); /* the destination's address, too */
+    memcpy(out, v2_start, sizeof(v2_start));
+    out[12] = 0x21;
+    out[13] = v4 ? 0x11 : 0x21;
+    out[15] = (uint8_t)block;
+    memcpy(at, source->bytes + sizeof(source->bytes) - address_bytes, address_bytes);
+    at += 2 * address_bytes;
+    *at++ = (uint8_t)(source_port >> 8);
+    *at++ = (uint8_t)source_port;
+    *at++ = (uint8_t)(destination_port >> 8);
+    *at++ = (uint8_t)destination_port;
+    *at++ = TLV_INSTANCE;
+    *at++ = 0;
+    *at++ = (uint8_t)sizeof(instance_mark);
+    memcpy(at, instance_mark, sizeof(instance_mark));
+    return V2_HEAD_BYTES + block;
 }

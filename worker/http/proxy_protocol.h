@@ -20,6 +20,7 @@
 struct rc_proxy_header {
     uint8_t version;    /* 1 or 2 */
     bool local;         /* the proxy speaks for itself (LOCAL): a health check */
+    bool from_instance; /* it is of rc_proxy_header_write: another instance of ours pipes a connection on */
     bool has_addresses; /* false: UNKNOWN, LOCAL, Unix sockets, datagrams: the connection's own addresses hold */
     struct rc_address source;
     struct rc_address destination;
@@ -34,5 +35,14 @@ struct rc_proxy_header {
  * there, for their CRC-32C, and else skipped.
  */
 int rc_proxy_header_parse(const uint8_t *bytes, size_t n, struct rc_proxy_header *out, const char **why);
+
+/* May a header of version 2 begin so? No request does. */
+bool rc_proxy_header_may_begin(const uint8_t *bytes, size_t n);
+
+#define RC_PROXY_WRITTEN_BYTES_MAX 63u
+/* A header of version 2 for what one instance pipes to another: TCP from `source`, whose family the whole has, and a field of our own
+ * (type 0xE0, "ringcast") by which the other sees that. Where it came in is not told. Returns its bytes. */
+size_t rc_proxy_header_write(uint8_t out[RC_PROXY_WRITTEN_BYTES_MAX], const struct rc_address *source,
+                             uint16_t source_port, uint16_t destination_port);
 
 #endif

@@ -18,7 +18,8 @@
 #define RC_HANDOVER_MAGIC 0x52434832u /* "RCH2": raised with the layout */
 #define RC_HANDOVER_BYTES_MAX 65536u  /* of what was received */
 #define RC_HANDOVER_COUNTED (1u << 0) /* the connection counts in the limits of its address */
-#define RC_HANDOVER_FLAGS_ALL 1u
+#define RC_HANDOVER_HERE (1u << 1)    /* RC_SOCKET_HERE */
+#define RC_HANDOVER_FLAGS_ALL 3u
 
 struct rc_handover {
     uint32_t magic;

@@ -39,6 +39,8 @@
 #define RC_IO_PEERNAMES_MAX 4096u    /* asked for and not answered yet */
 #define RC_IO_ACCEPTS_MAX 64u        /* accepts in flight for a listener where each brings one connection */
 #define RC_IO_PLACES_MAX 128u        /* sockets on their way into the direct table */
+#define RC_IO_CONNECTS_MAX 256u      /* connections to other instances that are being made */
+#define RC_IO_CONNECT_FIRST_MAX 64u  /* bytes that a caller may leave with one, for when it is made */
 #define RC_IO_INBOX_MAX 64u          /* connections of other workers that a pass takes: 3 us each */
 #define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
 
@@ -112,6 +114,18 @@ struct rc_io_place {
 };
 #define RC_IO_PLACE_ARRIVED UINT64_MAX /* another worker's, out of the inbox */
 
+/* A connection that is being made. */
+struct rc_io_connect {
+    int fd;                       /* owned; -1 = free */
+    uint16_t next_free;           /* free: the next one */
+    uint16_t first_bytes;         /* in `first` */
+    socklen_t name_bytes;         /* of `name` */
+    struct sockaddr_storage name; /* the kernel reads it, and `deadline`, while it is made */
+    struct __kernel_timespec deadline;
+    uint64_t token; /* of rc_io_connect */
+    uint8_t first[RC_IO_CONNECT_FIRST_MAX];
+};
+
 struct rc_io_handlers {
     void *context; /* borrowed */
     /* A new connection came through control->listeners[listener]; false refuses it (closed at once). */
@@ -135,6 +149,8 @@ struct rc_io_handlers {
     void (*given)(void *context, uint32_t socket, int fd);
     /* The place's socket has begun; RC_SOCKET_NONE: there was no room for it, and it is closed. It is read when this returns. */
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
+    /* A connection was made, and `fd` is the handler's; or not: -1, and `error` is a negative errno (-ECANCELED: not in time). */
+    void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
     /* The socket terminates: give back everything that it owns. Nothing is called for it afterwards. */
     void (*terminated)(void *context, uint32_t socket);
     void (*doorbell)(void *context);
@@ -182,9 +198,13 @@ struct rc_io {
     uint32_t worker_count;
     struct rc_io_place *places; /* owned, RC_IO_PLACES_MAX */
     uint32_t places_used;
-    uint32_t places_next;   /* where the search for a free one begins */
-    uint8_t *inbox_message; /* owned: the one being taken out */
-    bool inbox_left;        /* there may be more */
+    uint32_t places_next;           /* where the search for a free one begins */
+    uint8_t *inbox_message;         /* owned: the one being taken out */
+    bool inbox_left;                /* there may be more */
+    struct rc_io_connect *connects; /* owned, RC_IO_CONNECTS_MAX */
+    uint32_t connects_used;
+    uint32_t connects_fresh; /* from here on none was ever used */
+    uint16_t connects_free;  /* the first of those that were; RC_IO_CONNECTS_MAX = none */
     /* Owned: before Linux 6.8 no descriptor can be made of a direct one, so that those of sockets that were placed stay open beside them,
      * by socket, -1 = none. NULL where it can. */
     int *kept_fds;
@@ -269,6 +289,10 @@ static inline bool rc_io_can_place(const struct rc_io *io)
 {
     return io->places_used < RC_IO_PLACES_MAX;
 }
+/* Begins to connect a stream socket to `name`, within `in_ms`: handlers.connected, with what is `first`. 0; -EAGAIN: too many are being
+ * made; another error of socket(2). */
+int rc_io_connect(struct rc_io *io, const struct sockaddr *name, socklen_t name_bytes, uint32_t in_ms, uint64_t token,
+                  const uint8_t *first, uint32_t first_bytes);
 /* Shuts the writing end, once: the peer reads an end of file behind what was sent. */
 void rc_io_shut(struct rc_io *io, uint32_t socket);
 /* Begins the end: terminate -> join -> close. */

@@ -22,7 +22,8 @@ enum rc_io_op {
     RC_OP_INBOX,
     RC_OP_INSTALL,
     RC_OP_SHUTDOWN,
-    RC_OP_PLACE, /* index: entry of io->places */
+    RC_OP_PLACE,   /* index: entry of io->places */
+    RC_OP_CONNECT, /* index: entry of io->connects */
     RC_OP_IGNORE,
 };
 
@@ -74,6 +75,12 @@ void rc_io_places_close(struct rc_io *io);
 void rc_io_on_place(struct rc_io *io, uint32_t entry, int result);
 /* Takes connections out of the inbox, RC_IO_INBOX_MAX at most. */
 void rc_io_inbox(struct rc_io *io);
+
+/* --- connect.c --- */
+
+int rc_io_connects_open(struct rc_io *io); /* -ENOMEM */
+void rc_io_connects_close(struct rc_io *io);
+void rc_io_on_connect(struct rc_io *io, uint32_t entry, int result);
 
 /* --- tls_socket.c --- */
 

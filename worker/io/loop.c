@@ -136,7 +136,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         return rc;
     }
     if (loop_open_peernames(io, options->control, &features) < 0 ||
-        rc_io_places_open(io, args, options->control, features.fd_install) < 0) {
+        rc_io_places_open(io, args, options->control, features.fd_install) < 0 || rc_io_connects_open(io) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the addresses of new connections");
     }
     const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
@@ -162,7 +162,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     }
     for (uint32_t i = 0; i < io->listener_count; i++) {
         const bool admin = options->control->listeners[i].kind == RC_LISTENER_ADMIN;
-        io->preface_listener[i] = options->config->server.proxy_protocol && !admin;
+        const bool plain = options->control->listeners[i].kind == RC_LISTENER_CLIENT;
+        io->preface_listener[i] = (options->config->server.proxy_protocol && !admin) ||
+                                  (options->config->cluster.advertise.text[0] != '\0' && plain);
         io->accepts_admin |= admin ? 1u << i : 0;
     }
     rc = rc_io_tls_open(io, options->control, options->config, err);
@@ -189,6 +191,7 @@ void rc_io_close(struct rc_io *io)
     rc_uring_close(&io->ring);
     rc_io_tls_close(io);
     rc_io_places_close(io);
+    rc_io_connects_close(io);
     rc_wheel_close(&io->wheel);
     free(io->pieces);
     free(io->vectors);
@@ -239,6 +242,9 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         return;
     case RC_OP_PLACE:
         rc_io_on_place(io, index, cqe->res);
+        return;
+    case RC_OP_CONNECT:
+        rc_io_on_connect(io, index, cqe->res);
         return;
     case RC_OP_SEND: /* handled before everything else in rc_io_flush */
     case RC_OP_IGNORE:

@@ -49,9 +49,9 @@ enum rc_socket_state {
     RC_SOCKET_FREE,
     RC_SOCKET_HTTP,     /* carries no client; its output is answers to requests. From here... */
     RC_SOCKET_CARRYING, /* `client` is attached */
-    RC_SOCKET_LEAVING,  /* HTTP, and its next request is another worker's: its answers leave, then it does */
-    RC_SOCKET_PIPED,    /* what it receives is output of the socket `pipe` */
-    RC_SOCKET_LINGER,   /* ...to here it has output. What still comes is thrown away; ends when its output has left */
+    RC_SOCKET_LEAVING, /* HTTP, and its next request is another worker's, or instance's: its answers leave, then it does */
+    RC_SOCKET_PIPED,  /* what it receives is output of the socket `pipe` */
+    RC_SOCKET_LINGER, /* ...to here it has output. What still comes is thrown away; ends when its output has left */
     RC_SOCKET_TERMINATING,
     RC_SOCKET_CLOSED,
 };
@@ -75,9 +75,11 @@ enum rc_socket_flags {
     RC_SOCKET_WAITS_RATE = 1u << 12,    /* not read until resume_ds: it sends too fast */
     RC_SOCKET_TAKEOVER = 1u << 13,      /* the client's compression window goes on from message to message */
     RC_SOCKET_PIPE = 1u << 14,          /* `pipe` is meaningful */
+    RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
-#define RC_PIPE_NEAR 0x80000000u /* in socket.pipe */
+#define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
+#define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
 /* Reading is put off for any of these. */
 #define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)
@@ -96,7 +98,8 @@ struct rc_socket {
     uint32_t deadline_ds;    /* client: state-dependent deadline in 1/10 s since boot; 0 = none */
     union {                  /* client */
         uint32_t resume_ds;  /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
-        uint32_t leaving;    /* LEAVING: the worker it goes to, and 65536 for each time it was tried */
+        uint32_t
+            leaving; /* LEAVING: the worker it goes to (RC_LEAVING_CROSSES: none), and 65536 for each time it was tried */
         uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
     };
     uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */

@@ -22,6 +22,11 @@ Test(form, each_form_has_its_letters)
         const char *wrong;
     } cases[] = {
         {RC_FORM_LISTEN, "127.0.0.1:80", "example.com:80"},
+        {RC_FORM_ADVERTISE, "10.0.0.1:80", "*:80"},
+        {RC_FORM_ADVERTISE, "[2001:db8::1]:80", "[::]:80"},
+        {RC_FORM_ADVERTISE, "unix:/run/x.sock", "0.0.0.0:80"},
+        {RC_FORM_ADVERTISE, "127.0.0.1:80", "8080"},
+        {RC_FORM_ADVERTISE, "127.0.0.1:80", "example.com:80"},
         {RC_FORM_NETWORK, "10.0.0.0/8", "10.0.0.1/8"},
         {RC_FORM_PATH, "/live", "live"},
         {RC_FORM_PATH, "/live", "/a b"},

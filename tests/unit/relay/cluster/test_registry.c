@@ -1,6 +1,7 @@
 /* Ownership of the instance id, other instances, and cleaning up after the dead, with Redis' answers given by hand. */
 #include "tests/support/fake_redis.h"
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "relay/cluster/registry.h"
 
@@ -9,6 +10,7 @@ static struct rc_metrics metrics;
 static struct rc_config_cluster config = {.heartbeat_interval_ms = 30000, .dead_instance_threshold_ms = 90000};
 static uint32_t registered_count;
 static uint32_t unregistered_count;
+static uint32_t reachable_count;
 static char cleaned_users[8][32];
 static uint32_t cleaned_user_count;
 
@@ -37,10 +39,18 @@ static int clean_user(void *context, struct rc_span user, const char *instance, 
     return 0;
 }
 
+static void reachable(void *context)
+{
+    (void)context;
+    reachable_count++;
+}
+
 static void open_all(void)
 {
-    const struct rc_registry_ops ops = {
-        .registered = registered, .unregistered = unregistered, .cleanup = {.user = clean_user}};
+    const struct rc_registry_ops ops = {.registered = registered,
+                                        .unregistered = unregistered,
+                                        .reachable = reachable,
+                                        .cleanup = {.user = clean_user}};
     rc_registry_open(&registry, NULL, &fake.timers, &metrics, "a", 0x10, 0xabc, &config, &ops);
     cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
     fake_return();
@@ -278,4 +288,57 @@ Test(registry, ids_that_are_none_are_not_kept)
         rc_registry_heard(&registry, rc_span_text(id), 1);
     }
     cr_assert_eq(registry.instance_count, RC_REGISTRY_INSTANCES_MAX);
+}
+
+/* As if the file had cluster.advertise. */
+static void own_reachable(void)
+{
+    (void)snprintf(registry.address, sizeof(registry.address), "10.0.0.1:80");
+    fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000", "new");
+    inherit_nothing();
+    fake_ok("SET ws:instance:a:address 10.0.0.1:80 PX 90000");
+}
+
+Test(registry, its_address_stands_beside_the_owner_key_and_goes_with_it)
+{
+    own_reachable();
+    rc_registry_renew(&registry);
+    fake_string("EVAL script 1 ws:instance:a:owner", "own");
+    fake_ok("SET ws:instance:a:address 10.0.0.1:80 PX 90000");
+    rc_registry_leave(&registry);
+    fake_integer("DEL ws:instance:a:address", 1);
+    fake_integer("SREM ws:instances a", 1);
+    fake_integer("EVAL script 1 ws:instance:a:owner", 1);
+    cr_assert(registry.left);
+    cr_assert_eq(fake.count, 0);
+}
+
+Test(registry, addresses_of_others_are_asked_for_and_checked)
+{
+    own_reachable();
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    fake_string("GET ws:instance:b:address", "10.0.0.2:80");
+    cr_assert_str_eq(registry.instances[0].address, "10.0.0.2:80");
+    cr_assert_eq(reachable_count, 1);
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    cr_assert_eq(fake.count, 0, "not with every heartbeat");
+    static const char *const wrong[] = {"example.com:80", "*:80", "80", "", "unix:", "10.0.0.2:0"};
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
+        registry.instances[0].asked_ms -= RC_REGISTRY_CHECK_MS;
+        rc_registry_heard(&registry, RC_SPAN("b"), 5);
+        fake_string("GET ws:instance:b:address", wrong[i]);
+        cr_assert_str_eq(registry.instances[0].address, "", "%s", wrong[i]);
+    }
+    cr_assert_eq(reachable_count, 2, "told once that it is not reached any more");
+    registry.instances[0].asked_ms -= RC_REGISTRY_CHECK_MS;
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    fake_string("GET ws:instance:b:address", "[2001:db8::1]:80");
+    cr_assert_eq(reachable_count, 3);
+}
+
+Test(registry, who_is_not_reached_himself_asks_nobody)
+{
+    own();
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    cr_assert_eq(fake.count, 0);
 }

@@ -230,3 +230,31 @@ Test(http_proxy_protocol, what_is_not_version_2_is_refused_at_the_byte_that_show
     bytes[14] = 0xFF; /* too long: refused by its length, not waited for */
     cr_expect_eq(parse(bytes, 16, &header), -EPROTO);
 }
+
+/* What one instance writes the other reads: whom the connection is from, and that an instance sent it. */
+Test(proxy_protocol, written_header_is_read)
+{
+    static const char *const sources[] = {"192.0.2.7", "2001:db8::7"};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t bytes[RC_PROXY_WRITTEN_BYTES_MAX];
+        struct rc_address source;
+        struct rc_proxy_header header = {0};
+        const char *why = "";
+        cr_assert(rc_address_parse(&source, sources[i], strlen(sources[i])));
+        const size_t count = rc_proxy_header_write(bytes, &source, 50000, 8080);
+        cr_assert_leq(count, sizeof(bytes));
+        for (size_t n = 0; n < count; n++) {
+            cr_assert(rc_proxy_header_may_begin(bytes, n));
+            cr_assert_eq(rc_proxy_header_parse(bytes, n, &header, &why), 0, "%zu bytes: %s", n, why);
+        }
+        cr_assert_eq(rc_proxy_header_parse(bytes, count, &header, &why), (int)count, "%s", why);
+        cr_assert(header.has_addresses && header.from_instance && !header.local);
+        cr_assert(rc_address_equal(&header.source, &source));
+        cr_assert_eq(header.source_port, 50000);
+        cr_assert_eq(header.destination_port, 8080);
+        bytes[count - 1] ^= 1; /* a field of the same type that somebody else uses */
+        cr_assert_eq(rc_proxy_header_parse(bytes, count, &header, &why), (int)count, "%s", why);
+        cr_assert(!header.from_instance);
+    }
+    cr_assert(!rc_proxy_header_may_begin((const uint8_t *)"GET / HTTP/1.1", 14));
+}
