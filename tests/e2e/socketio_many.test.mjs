@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { haproxy, nginx, withHaproxy, withNginx } from "./lib/proxy.mjs";
 import { targetsOf, until } from "./lib/socketio.mjs";
-import { FULL, rows, talk } from "./lib/talk.mjs";
+import { FULL, PER_KIND, SECONDS, rows, talk } from "./lib/talk.mjs";
 import { SLOWER, freePort, within } from "./lib/util.mjs";
 
 const NGINX = (front, back) => `
