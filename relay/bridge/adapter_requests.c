@@ -49,7 +49,7 @@ static void answer_write(struct rc_adapter_requests *requests, enum rc_adapter_r
         parts[3] = entries;
         parts[4] = RC_SPAN("]}");
         break;
-    case RC_ADAPTER_SERVER_EVENT: /* nobody here who answers: null, or the asker would wait for us */
+    case RC_ADAPTER_SERVER_EVENT: /* no row that answers: null, or the asker would wait for us */
         parts[0] = RC_SPAN("{\"type\":6,\"requestId\":");
         parts[2] = RC_SPAN(",\"data\":");
         parts[3] = none ? RC_SPAN("null") : entries;

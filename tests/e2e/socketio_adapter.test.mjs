@@ -229,6 +229,33 @@ testRedis("an event between servers and a broadcast with acknowledgements do not
   });
 });
 
+const SERVER_ROWS = [
+  { on: "tell", nsp: "/", from: "server", ack: ["{args.1}"], emit: [{ to: "{args.0}", event: "told", args: ["{args.1..}", "{nsp}"] }, { to: "*", event: "all", args: ["{args}"] }] },
+  { on: "mute", nsp: "/", from: "server", emit: [{ to: "*" }] },
+];
+
+testRedis("an event of a server is carried out by its row, once", { brokers: 1, workers: 2, config: { ...CONFIG, event: [...CONFIG.event, ...SERVER_ROWS] } }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    const b = await connect(broker.port);
+    await a.joined("red");
+    node.io.serverSideEmit("tell", "red", 7, { deep: [1] });
+    assert.deepEqual(await a.next(), ["told", 7, { deep: [1] }, "/"]);
+    assert.deepEqual(await a.next(), ["all", "red", 7, { deep: [1] }]);
+    assert.deepEqual(await b.next(), ["all", "red", 7, { deep: [1] }]);
+    assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("tell", b.id, { x: "y" }), "the answer of the row"), [{ x: "y" }]);
+    assert.deepEqual(await b.next(), ["told", { x: "y" }, "/"]);
+    assert.deepEqual(await b.next(), ["all", b.id, { x: "y" }]);
+    assert.deepEqual(await a.next(), ["all", b.id, { x: "y" }]);
+    assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("mute", 1), "a row without ack"), [null]);
+    assert.deepEqual(await a.next(), ["mute", 1]);
+    assert.deepEqual(await b.next(), ["mute", 1]);
+    assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("tell", ["no room"], 1), "what cannot be worked out"), [null]);
+    assert.deepEqual([a.got, b.got], [[], []]);
+  });
+});
+
 testRedis("what is no broadcast is counted and ignored", { brokers: 1, config: CONFIG }, async ({ brokers: [broker], redis }) => {
   await both(redis, broker, async (node, connect) => {
     const a = await connect(broker.port);

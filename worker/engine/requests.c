@@ -9,6 +9,7 @@
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "common/text/json_scan.h"
+#include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/hub/hub.h"
 
@@ -276,6 +277,24 @@ static void request_run(struct request *request, void (*what)(struct request *re
     }
 }
 
+/* The one answer that a server hears is the first value, as of a callback. */
+static void answer_put(void *context, struct rc_span values)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value value;
+    if (rc_json_array_begin(&cursor, values, 0) == 0 && rc_json_array_next(&cursor, &value) == 1) {
+        request_put(context, value.raw);
+    }
+}
+
+static void server_event(struct request *request)
+{
+    const struct rc_envelope_view *view = request->view;
+    const struct rc_rules_answer answer = {.context = request, .put = answer_put};
+    rc_rules_server_event(request->engines, request->nsp, rc_span_of(view->event, view->head.event_bytes),
+                          request->data, request->head.close_code != 0 ? &answer : NULL);
+}
+
 bool rc_requests_mine(const struct rc_envelope_view *view)
 {
     return view->head.data_bytes >= sizeof(struct rc_call_head) && view->data[0] >= RC_CALL_SOCKETS;
@@ -302,7 +321,9 @@ void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view
     memcpy(&request->head, view->data, sizeof(request->head));
     request->data = rc_span_of(view->data + sizeof(request->head), view->head.data_bytes - sizeof(request->head));
     (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &request->nsp, &room);
-    if (request->head.operation < RC_ARRAY_COUNT(what) && request->nsp.count > 0) {
+    if (request->head.operation == RC_CALL_SERVER_EVENT && request->nsp.count > 0) {
+        server_event(request);
+    } else if (request->head.operation < RC_ARRAY_COUNT(what) && request->nsp.count > 0) {
         request_choose(request);
         request_run(request, what[request->head.operation]);
     }

@@ -1,6 +1,7 @@
 /* rules: see rules.h. */
 #include "worker/engine/rules.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@
 struct run {
     struct rc_engines *engines;
     struct rc_clients *clients;
-    uint32_t client;
+    uint32_t client; /* 0: a server said it */
     uint64_t random; /* the client's: it may end by what is done */
     struct rc_span nsp;
     struct rc_span event;
@@ -42,6 +43,7 @@ struct run {
     bool dry;  /* only looks whether everything could be worked out */
     int code;  /* why not: 0 = it could */
     const char *why;
+    const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */
 };
 
 static int run_fail(struct run *run, int code, const char *why)
@@ -143,7 +145,7 @@ static int run_room(struct run *run, const struct rc_event_template *template, e
     if (room->channel_bytes == 0) {
         return run_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
     }
-    return (template->flags & RC_EVENT_CLIENT_CHOOSES) ? run_permits(run, room, type) : 0;
+    return (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0 ? run_permits(run, room, type) : 0;
 }
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
@@ -164,7 +166,7 @@ static struct rc_span run_everybody(const struct run *run, char out[RC_CHANNEL_N
 /* Is there still somebody for whom the row is carried out? */
 static bool run_lives(const struct run *run)
 {
-    return run->ends || rc_engine_lives(run->engines, run->client, run->random);
+    return run->client == 0 || run->ends || rc_engine_lives(run->engines, run->client, run->random);
 }
 
 static void run_reply(struct run *run, const struct rc_event *event)
@@ -180,9 +182,37 @@ static bool run_step(struct run *run)
     return run->step++ >= *run->done && !run->dry;
 }
 
+/* A server's message: it has no origin, and nobody is to wait for room in the up ring. */
+static enum rc_carried run_post(const struct run *run, const struct rc_operation *operation)
+{
+    struct rc_clients *clients = run->clients;
+    const bool direct = operation->type == RC_OPERATION_DIRECT;
+    char everybody[RC_CHANNEL_NAME_MAX];
+    struct rc_sid sid;
+    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
+                                             .origin = {.worker = (uint16_t)clients->worker},
+                                             .data_bytes = (uint32_t)operation->data.count,
+                                             .event_bytes = (uint8_t)operation->event.count,
+                                             .flags = RC_ENVELOPE_ARGS},
+                                    .event = (const char *)operation->event.bytes,
+                                    .data = operation->data.bytes};
+    const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
+    view.channel = (const char *)channel.bytes;
+    view.head.channel_bytes = (uint8_t)channel.count;
+    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
+    if (direct && rc_sid_read(&sid, operation->to)) {
+        view.head.target = sid.client;
+    }
+    const int rc = rc_uplink_queued(clients->uplink)
+                       ? -EAGAIN
+                       : rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
+}
+
 static enum rc_carried run_carry_out(struct run *run, const struct rc_operation *operation)
 {
-    return rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
+    return run->client == 0 ? run_post(run, operation)
+                            : rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
 }
 
 /* A message for a room, a socket or everybody. */
@@ -302,7 +332,15 @@ static void run_ack(struct run *run, const struct rc_event_operation *operation)
 {
     struct rc_span args;
     char everybody[RC_CHANNEL_NAME_MAX];
-    if (run_args(run, &operation->args, &args) == 0 && run_step(run) && run->id.count > 0) {
+    if (run_args(run, &operation->args, &args) != 0 || !run_step(run)) {
+        return;
+    }
+    if (run->answer != NULL) {
+        struct rc_args_view its;
+        const int rc = rc_args_read(args, &its);
+        RC_ASSERT(rc == 0); /* we wrote it */
+        run->answer->put(run->answer->context, its.json);
+    } else if (run->id.count > 0) {
         run_reply(run, &(struct rc_event){.type = RC_EVENT_ACK,
                                           .channel = run_everybody(run, everybody),
                                           .id = run->id,
@@ -315,11 +353,10 @@ static void run_ack(struct run *run, const struct rc_event_operation *operation)
 /* What follows a join is a promise: the relay must know of it before. */
 static bool run_must_wait(const struct run *run)
 {
-    struct rc_client *client = run_client(run);
-    if (run->dry || run->ends || client->pending_count == 0) {
+    if (run->dry || run->ends || run->client == 0 || run_client(run)->pending_count == 0) {
         return false;
     }
-    client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
+    run_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     return true;
 }
 
@@ -594,4 +631,45 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
                            (int)nsp.count, (const char *)nsp.bytes);
         }
     }
+}
+
+void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struct rc_span event, struct rc_span json,
+                           const struct rc_rules_answer *answer)
+{
+    const struct rc_clients *clients = engines->clients;
+    uint32_t done = 0;
+    struct run run = {.engines = engines,
+                      .clients = engines->clients,
+                      .nsp = nsp,
+                      .event = event,
+                      .row = rc_event_first(clients->config, RC_EVENT_FROM_SERVER, nsp, event),
+                      .answer = answer,
+                      .done = &done};
+    if (run.row == NULL) {
+        rc_metric_add(clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
+        return;
+    }
+    uint8_t *copy = malloc(RC_ARGS_BEFORE_MAX + json.count + 1);
+    if (copy == NULL) {
+        rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+        return;
+    }
+    memcpy(copy + RC_ARGS_BEFORE_MAX, json.bytes, json.count);
+    run.args = rc_args_wrap(copy + RC_ARGS_BEFORE_MAX, json.count, 0, NULL, 0);
+    const int rc = rc_args_read(run.args, &run.its);
+    RC_ASSERT(rc == 0); /* we wrote it */
+    const struct rc_rule_input input = {.args = run.its.json, .nsp = nsp, .event = event};
+    rc_rule_values_begin(&run.values, clients->config, &input);
+    if (run_could(&run)) {
+        rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
+        if (!run_row(&run)) {
+            run_fail(&run, RC_CODE_UNAVAILABLE, "the up ring is full");
+        }
+    }
+    if (run.code != 0) {
+        rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "server_event_cut", "nsp=\"%.*s\" reason=\"%s\"", (int)nsp.count,
+                       (const char *)nsp.bytes, run.why);
+    }
+    free(copy);
 }

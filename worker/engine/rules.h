@@ -23,4 +23,15 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);
 
+/* Who wants what the row of a server's event acknowledges: a JSON array, valid within the call. */
+struct rc_rules_answer {
+    void *context;
+    void (*put)(void *context, struct rc_span values);
+};
+
+/* The row of an event that a server beside this instance has sent, with the JSON array of its arguments. It does not wait: what the
+ * full up ring cuts short is counted. `answer` may be NULL; it is not called where the row has no acknowledgement. */
+void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struct rc_span event, struct rc_span json,
+                           const struct rc_rules_answer *answer);
+
 #endif
