@@ -145,10 +145,12 @@ static void request_put(struct request *request, struct rc_span json)
         request_send(request, RC_REPLY_PART);
         used = rc_sockets_entry_put(request->part, request->used, PART_BYTES, json);
     }
-    if (used != 0) { /* SOCKET_BYTES_MAX fits an empty part */
-        request->used = used;
-        request->reply.count++;
+    if (used == 0) { /* SOCKET_BYTES_MAX fits an empty part: it is an answer to a server's event */
+        rc_metric_add(request->engines->clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+        return;
     }
+    request->used = used;
+    request->reply.count++;
 }
 
 /* --- what is asked --------------------------------------------------------------------------------------------------- */

@@ -206,6 +206,11 @@ static enum rc_carried run_post(const struct run *run, const struct rc_operation
     const int rc = rc_uplink_queued(clients->uplink)
                        ? -EAGAIN
                        : rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    rc_metric_add(clients->metrics,
+                  rc != 0  ? RC_METRIC_FAILED_DELIVERIES
+                  : direct ? RC_METRIC_DIRECTS
+                           : RC_METRIC_PUBLISHES,
+                  1);
     return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
 }
 

@@ -181,3 +181,50 @@ Test(rules, a_row_ends_with_its_client)
     cr_assert(!engine_rig_lives(&r, r.session));
     cr_assert_null(went_up(), "it was carried out for nobody");
 }
+
+static char answered[256];
+
+static void answer_take(void *context, struct rc_span values)
+{
+    (void)context;
+    cr_assert_lt(values.count, sizeof(answered));
+    memcpy(answered, values.bytes, values.count);
+    answered[values.count] = '\0';
+}
+
+static void server_says(const char *event, const char *args, bool ack)
+{
+    const struct rc_rules_answer answer = {.put = answer_take};
+    answered[0] = '\0';
+    rc_rules_server_event(&r.engines, RC_SPAN("/"), rc_span_text(event), rc_span_text(args), ack ? &answer : NULL);
+}
+
+#define FROM_SERVER                                                       \
+    "[[event]]\non = \"tell\"\nfrom = \"server\"\nack = [\"{args.1}\"]\n" \
+    "emit = [{to = \"{args.0}\", args = [\"{args.1}\"]}, {to = \"*\"}]\n"
+
+Test(rules, a_servers_event_is_carried_out_for_no_client)
+{
+    begin(FROM_SERVER);
+    server_says("tell", "[\"a\",{\"x\":1}]", true);
+    cr_assert_str_eq(answered, "[{\"x\":1}]");
+    cr_assert_str_eq(went_up(), "[{\"x\":1}]");
+    cr_assert_str_eq(went_up(), "[\"a\",{\"x\":1}]");
+    cr_assert_null(went_up());
+    server_says("tell", "[\"a\",2]", false);
+    cr_assert_str_eq(answered, "", "nobody asked");
+    cr_assert_str_eq(went_up(), "[2]");
+    cr_assert_str_eq(went_up(), "[\"a\",2]");
+}
+
+Test(rules, a_servers_event_that_cannot_be_worked_out_does_nothing)
+{
+    begin(FROM_SERVER);
+    server_says("tell", "[[],1]", true);
+    server_says("tell", "", true);
+    server_says("tell", "{", true);
+    cr_assert_str_eq(answered, "");
+    server_says("join", "[\"a\"]", true); /* no row */
+    cr_assert_str_eq(answered, "");
+    cr_assert_null(went_up());
+}
