@@ -34,7 +34,11 @@ static const struct rc_config_word event_froms[] = {
     {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
 static const struct rc_config_word unknown_events[] = {
     {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
-static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
+static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
+                                                 {"classic", RC_ADAPTER_CLASSIC},
+                                                 {"sharded", RC_ADAPTER_SHARDED},
+                                                 {"streams", RC_ADAPTER_STREAMS},
+                                                 {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text/base64.h"
 #include "worker/proto/unit.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/inflate.h"
