@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "common/base/check.h"
+#include "common/identity/jwks_url.h"
 #include "common/identity/members.h"
 #include "common/identity/pkey.h"
 #include "common/text/base64.h"
@@ -115,6 +116,11 @@ int rc_jwt_policy_check(const struct rc_identity_jwt *jwt, struct rc_err *err)
                               "and EdDSA are known",
                               name);
         }
+    }
+    struct rc_jwks_url url;
+    struct rc_err why = {{0}};
+    if (jwt->jwks_url.text[0] != '\0' && rc_jwks_url_parse(&url, jwt->jwks_url.text, jwt->jwks_insecure, &why) < 0) {
+        return rc_err_set(err, -EINVAL, "jwks_url: %.440s", why.text);
     }
     return 0;
 }
