@@ -29,21 +29,23 @@ static void user_count(struct rc_clients *clients, int more)
     rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
 }
 
-/* A block with these bytes in place of the one there; `count` 0: none. -ENOMEM: unchanged. */
+/* A block with these bytes in place of the one there; `count` 0: none. It counts as what clients have sent, from whom it is. -ENOMEM:
+ * unchanged. */
 static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *bytes, const void *text, size_t count)
 {
     struct rc_heap *heap = &clients->truth->heap;
-    const uint32_t made = count == 0 ? 0 : rc_heap_alloc(heap, count);
-    if (count > 0 && made == 0) {
-        return -ENOMEM;
-    }
+    uint32_t made = 0;
     if (count > 0) {
+        if (clients->hub->input_bytes + count > clients->config->limits.worker_log_bytes ||
+            (made = rc_heap_alloc(heap, count)) == 0) {
+            return -ENOMEM;
+        }
         memcpy(rc_heap_at(heap, made), text, count);
+        clients->hub->input_bytes += rc_heap_block_bytes(heap, made);
     }
-    if (*block != 0) {
-        rc_heap_free(heap, *block);
-    }
+    rc_socket_input_free(clients, block);
     *block = made;
+    rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
     *bytes = (uint16_t)count;
     return 0;
 }
