@@ -16,6 +16,7 @@
 #define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
 #define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
 #define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
+#define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
 #define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
 #define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
 #define RC_CONFIG_TRANSPORTS_MAX 2
@@ -250,6 +251,24 @@ struct rc_config_endpoint {
     char join[RC_CONFIG_JOIN_MAX][RC_CHANNEL_NAME_MAX + 1];
     enum rc_endpoint_incoming incoming;
     char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
+};
+
+/* What an [[identity]] row of kind "jwt" says: config.def's keys of these names. The acceptor alone reads the files and the URL
+ * (common/identity/material.h); what workers check signatures with is in the segment of keys (common/identity/key_board.h). */
+struct rc_identity_jwt {
+    struct rc_config_text secret;      /* TEXT: HMAC, its bytes as they stand; "" = none */
+    struct rc_config_text secret_file; /* TEXT(PATH of a file): the same, without line breaks at its end */
+    struct rc_config_list key_file;    /* LIST: PEM public keys and certificates */
+    struct rc_config_text jwks_file;   /* TEXT: RFC 7517, a JWK Set or one JWK */
+    struct rc_config_text jwks_url;    /* TEXT: https://…, or http:// on loopback */
+    struct rc_config_text jwks_ca;     /* TEXT: PEM of the authorities of jwks_url; "" = the system's */
+    uint64_t jwks_refresh_ms; /* DURATION "1h", 1m to 24h: how old keys of jwks_url become; less by Cache-Control */
+    bool jwks_insecure;       /* BOOL false: http:// to other machines too */
+    struct rc_config_list algorithms; /* LIST: "RS256", …; none = those that fit the keys */
+    struct rc_config_list issuer;     /* LIST: `iss` must be one of them; none = it is not looked at */
+    struct rc_config_list audience;   /* LIST: `aud` must be, or have, one of them; none = it is not looked at */
+    uint64_t leeway_ms;               /* DURATION "60s", 0 to 10m */
+    bool require_exp;                 /* BOOL true */
 };
 
 struct rc_config_bridge {

@@ -19,7 +19,7 @@
 
 #include "common/base/err.h"
 #include "common/base/span.h"
-#include "common/config/identity.h"
+#include "common/config/values.h"
 #include "common/identity/jwt_alg.h"
 #include "common/identity/material.h"
 
@@ -50,8 +50,7 @@
     X(RC_JWT_TOO_EARLY, "nbf is in the future")                                 \
     X(RC_JWT_FROM_FUTURE, "iat is in the future")                               \
     X(RC_JWT_ISSUER_WRONG, "iss is another issuer")                             \
-    X(RC_JWT_AUDIENCE_WRONG, "aud is another audience")                         \
-    X(RC_JWT_TROUBLE, "could not be checked")
+    X(RC_JWT_AUDIENCE_WRONG, "aud is another audience")
 
 enum rc_jwt_refusal {
 #define RC_JWT_REFUSAL_NAME(name, text) name,
@@ -85,7 +84,10 @@ struct rc_jwt_keys;
 int rc_jwt_keys_open(struct rc_jwt_keys **keys, const struct rc_jwt_material *material, struct rc_err *err);
 void rc_jwt_keys_close(struct rc_jwt_keys *keys); /* NULL is fine */
 
-/* The policy of a row; borrows its lists. Its algorithms are known ones (rc_identity_jwt_check). */
+/* What must hold across the keys of a row, apart from what is in its files. -EINVAL with the remedy in `err`. */
+int rc_jwt_policy_check(const struct rc_identity_jwt *jwt, struct rc_err *err);
+
+/* The policy of a row that was checked; borrows its lists. */
 struct rc_jwt_policy rc_jwt_policy_of(const struct rc_identity_jwt *jwt);
 
 /* Checks a token at the time `now_s` (seconds since 1970). 0: good, `result` holds the claims; -EACCES: refused, and

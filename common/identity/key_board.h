@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "common/config/identity.h"
+#include "common/config/values.h"
 #include "common/identity/material.h"
 
 #define RC_KEY_BOARD_WORDS (sizeof(struct rc_jwt_material) / 8)
