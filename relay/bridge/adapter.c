@@ -497,8 +497,11 @@ static int adapter_send(struct rc_adapter_bridge *adapter, const struct rc_adapt
         const struct rc_span key = rc_span_of(adapter->head, adapter->head_bytes - 1);
         return rc_redis_append(adapter->bridge->link, key, STREAM_ENTRIES_MAX, fields, RC_ARRAY_COUNT(fields), flags);
     }
-    const bool base = kind->by_length && looks_like_client(message->room);
-    const struct rc_span name = adapter_name(adapter, message->nsp, base ? (struct rc_span){0} : message->room, text);
+    struct rc_span room = message->room;
+    if (kind->by_length && looks_like_client(room)) {
+        room.count = 0; /* servers listen for it on the namespace's channel */
+    }
+    const struct rc_span name = adapter_name(adapter, message->nsp, room, text);
     return rc_redis_publish(adapter->bridge->link, name, &bytes, 1, adapter_flags(adapter, flags));
 }
 
