@@ -558,8 +558,8 @@ static struct rc_span pubsub_text_of(const redisReply *reply)
 /* The name behind `head`; count 0 when it does not begin so. */
 static struct rc_span pubsub_behind(struct rc_span text, const char *head, size_t head_bytes)
 {
-    if (!rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
-        return (struct rc_span){0};
+    if (text.count == 0 || !rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
+        return (struct rc_span){0}; /* the bytes of a zero count may be NULL */
     }
     return rc_span_of(text.bytes + head_bytes, text.count - head_bytes);
 }
