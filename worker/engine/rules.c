@@ -461,7 +461,6 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
                                          struct rc_span auth, struct scratch *scratch)
 {
     const struct rc_clients *clients = engines->clients;
-    const struct rc_client *its = rc_truth_client(clients->truth, client);
     struct rc_rule_input input = {.nsp = nsp};
     rc_engine_nsp_sid(engines, client, nsp, scratch->sid);
     input.sid = rc_span_of(scratch->sid, sizeof(scratch->sid));
@@ -469,8 +468,7 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     input.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
     input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, client, scratch->user);
     input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, client);
-    input.address =
-        its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
+    input.address = rc_engine_address(engines, client);
     return input;
 }
 
