@@ -469,6 +469,9 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     input.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
     input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, client, scratch->user);
     input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, client);
+    for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
+        input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
+    }
     input.address =
         its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
     return input;

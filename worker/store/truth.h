@@ -149,8 +149,9 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
     RC_CLIENT_WAITS_ANSWER =
-        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
-    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
+        1u << 14,                  /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_MUST_SAY = 1u << 15, /* it has to say who it is before it may do anything, and before it hears anything */
+    RC_CLIENT_POLLED = 1u << 11,   /* nothing carries it, and a request waits for what there is to get */
 };
 
 /* Somebody else's answer, whose coming tells it to go on. */
@@ -411,10 +412,12 @@ struct rc_input {
 struct rc_user {
     uint64_t expires_ms; /* CLOCK_REALTIME: until then it is who it says; 0 = for ever */
     uint32_t
-        attributes; /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
-    uint32_t set;   /* heap block: a JSON object of what rows have set; 0 = nothing */
+        attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
+    uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
+    uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
+    uint16_t request_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];
