@@ -251,6 +251,9 @@ static bool authority_valid(struct rc_span text)
             return false;
         }
     }
+    if (text.count > 0 && (memchr(text.bytes, '[', text.count) != NULL || memchr(text.bytes, ']', text.count) != NULL)) {
+        return false;
+    }
     const uint8_t *const colon = text.count > 0 ? memchr(text.bytes, ':', text.count) : NULL;
     for (size_t i = colon != NULL ? (size_t)(colon - text.bytes) + 1 : text.count; i < text.count; i++) {
         if (!is_digit_char(text.bytes[i])) {

@@ -3,6 +3,7 @@
 
 #define EXPONENT_MAX INT64_C(1000000000000000000)
 #define DIVISOR_DIGITS_MAX 18u
+#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15) /* odd, its bits spread: 2^64 by the golden ratio */
 
 static bool is_digit(uint8_t byte)
 {
@@ -148,10 +149,10 @@ bool rc_json_number_multiple(const struct rc_json_number *number, const struct r
 
 uint64_t rc_json_number_hash(const struct rc_json_number *number)
 {
-    uint64_t hash = (uint64_t)number->exponent * 2 + number->negative;
+    uint64_t hash = ((uint64_t)number->exponent * 2 + number->negative) * HASH_FACTOR;
     const uint8_t *at = number->digits;
     for (uint64_t i = 0; i < number->digit_count; i++) {
-        hash = (hash ^ digit_take(&at)) * UINT64_C(0x100000001b3);
+        hash = (hash ^ hash >> 29 ^ digit_take(&at)) * HASH_FACTOR;
     }
     return hash;
 }

@@ -173,7 +173,7 @@ static int constants_check(struct run *run, const struct rc_schema_node *node, c
 
 /* --- numbers and strings --------------------------------------------------------------------------------------------- */
 
-static int number_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int number_check(struct run *run, const struct rc_schema_numbers *its, const struct rc_json_value *value,
                         const struct where *where)
 {
     const struct {
@@ -183,10 +183,10 @@ static int number_check(struct run *run, const struct rc_schema_node *node, cons
         int sign; /* of the comparison that must not be */
         bool equal;
     } bounds[] = {
-        {&node->minimum, "minimum", "at least", -1, true},
-        {&node->maximum, "maximum", "at most", 1, true},
-        {&node->exclusive_minimum, "exclusiveMinimum", "more than", -1, false},
-        {&node->exclusive_maximum, "exclusiveMaximum", "less than", 1, false},
+        {&its->minimum, "minimum", "at least", -1, true},
+        {&its->maximum, "maximum", "at most", 1, true},
+        {&its->exclusive_minimum, "exclusiveMinimum", "more than", -1, false},
+        {&its->exclusive_maximum, "exclusiveMaximum", "less than", 1, false},
     };
     const struct rc_json_number number = rc_json_number_read(value->raw);
     for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
@@ -201,8 +201,8 @@ static int number_check(struct run *run, const struct rc_schema_node *node, cons
                              (const char *)text.bytes);
         }
     }
-    if (node->multiple_of.count > 0) {
-        const struct rc_span text = text_at(run, node->multiple_of);
+    if (its->multiple_of.count > 0) {
+        const struct rc_span text = text_at(run, its->multiple_of);
         const struct rc_json_number divisor = rc_json_number_read(text);
         if (!rc_json_number_multiple(&number, &divisor)) {
             return fault_set(run, where, "multipleOf", "must be a multiple of %.*s", (int)text.count,
@@ -212,7 +212,7 @@ static int number_check(struct run *run, const struct rc_schema_node *node, cons
     return HOLDS;
 }
 
-static int length_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int length_check(struct run *run, const struct rc_schema_strings *its, const struct rc_json_value *value,
                         const struct where *where)
 {
     struct rc_json_chars chars = rc_json_chars_of(value);
@@ -224,16 +224,16 @@ static int length_check(struct run *run, const struct rc_schema_node *node, cons
     while (rc_json_chars_next(&chars, &point)) {
         count++;
     }
-    if (node->min_length != RC_SCHEMA_NONE && count < node->min_length) {
-        return fault_set(run, where, "minLength", "must be at least %u character%s", node->min_length,
-                         plural(node->min_length));
+    if (count < its->min_length) {
+        return fault_set(run, where, "minLength", "must be at least %u character%s", its->min_length,
+                         plural(its->min_length));
     }
-    return count <= node->max_length ? HOLDS
-                                     : fault_set(run, where, "maxLength", "must be at most %u character%s",
-                                                 node->max_length, plural(node->max_length));
+    return count <= its->max_length ? HOLDS
+                                    : fault_set(run, where, "maxLength", "must be at most %u character%s",
+                                                its->max_length, plural(its->max_length));
 }
 
-static int format_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int format_check(struct run *run, const struct rc_schema_strings *its, const struct rc_json_value *value,
                         const struct where *where)
 {
     uint8_t scratch[RC_JSON_FORMAT_BYTES_MAX];
@@ -241,47 +241,46 @@ static int format_check(struct run *run, const struct rc_schema_node *node, cons
     if (!steps_left(run, value->raw.count < 6 * sizeof(scratch) ? value->raw.count : 0)) {
         return EXHAUSTED;
     }
-    if (rc_json_string_decode(value, scratch, sizeof(scratch), &text) == 0 &&
-        rc_json_format_valid(node->format, text)) {
+    if (rc_json_string_decode(value, scratch, sizeof(scratch), &text) == 0 && rc_json_format_valid(its->format, text)) {
         return HOLDS;
     }
-    return fault_set(run, where, "format", "must be a valid %s", rc_json_format_name(node->format));
+    return fault_set(run, where, "format", "must be a valid %s", rc_json_format_name(its->format));
 }
 
-static int string_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int string_check(struct run *run, const struct rc_schema_strings *its, const struct rc_json_value *value,
                         const struct where *where)
 {
     int rc = HOLDS;
-    if (node->min_length != RC_SCHEMA_NONE || node->max_length != RC_SCHEMA_NONE) {
-        rc = length_check(run, node, value, where);
+    if (its->min_length > 0 || its->max_length != RC_SCHEMA_NONE) {
+        rc = length_check(run, its, value, where);
     }
-    if (rc == HOLDS && node->pattern != 0) {
-        rc = rc_regex_match(block_at(run, node->pattern), rc_json_chars_of(value), &run->steps);
+    if (rc == HOLDS && its->pattern != 0) {
+        rc = rc_regex_match(block_at(run, its->pattern), rc_json_chars_of(value), &run->steps);
         if (rc == 0) {
-            const struct rc_span text = text_at(run, node->pattern_text);
+            const struct rc_span text = text_at(run, its->pattern_text);
             return fault_set(run, where, "pattern", "must match the pattern%s%.*s", text.count < 100 ? " " : "",
                              (int)(text.count < 100 ? text.count : 0), (const char *)text.bytes);
         }
         rc = rc < 0 ? EXHAUSTED : HOLDS;
     }
-    return rc == HOLDS && node->format != 0 ? format_check(run, node, value, where) : rc;
+    return rc == HOLDS && its->format != 0 ? format_check(run, its, value, where) : rc;
 }
 
 /* --- arrays ---------------------------------------------------------------------------------------------------------- */
 
-static int element_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int element_check(struct run *run, const struct rc_schema_arrays *its, const struct rc_json_value *value,
                          const struct where *where, uint32_t *contained)
 {
-    const uint32_t *const prefix = block_at(run, node->prefix_items.at);
+    const uint32_t *const prefix = block_at(run, its->prefix_items.at);
     int rc = HOLDS;
-    if (where->index < node->prefix_items.count) {
+    if (where->index < its->prefix_items.count) {
         rc = node_check(run, prefix[where->index], value, where);
-    } else if (node->items != 0) {
-        rc = node_check(run, node->items, value, where);
+    } else if (its->items != 0) {
+        rc = node_check(run, its->items, value, where);
     }
-    if (rc == HOLDS && node->contains != 0) {
+    if (rc == HOLDS && its->contains != 0) {
         run->quiet++;
-        rc = node_check(run, node->contains, value, where);
+        rc = node_check(run, its->contains, value, where);
         run->quiet--;
         *contained += rc == HOLDS;
         rc = rc == EXHAUSTED ? EXHAUSTED : HOLDS;
@@ -289,23 +288,23 @@ static int element_check(struct run *run, const struct rc_schema_node *node, con
     return rc;
 }
 
-static int array_counts_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int array_counts_check(struct run *run, const struct rc_schema_arrays *its, const struct rc_json_value *value,
                               const struct where *where, uint32_t count, uint32_t contained)
 {
-    const uint32_t least = node->min_contains == RC_SCHEMA_NONE ? 1 : node->min_contains;
+    const uint32_t least = its->min_contains == RC_SCHEMA_NONE ? 1 : its->min_contains;
     uint32_t twice = 0;
-    if (node->min_items != RC_SCHEMA_NONE && count < node->min_items) {
-        return fault_set(run, where, "minItems", "must have at least %u element%s", node->min_items,
-                         plural(node->min_items));
+    if (count < its->min_items) {
+        return fault_set(run, where, "minItems", "must have at least %u element%s", its->min_items,
+                         plural(its->min_items));
     }
-    if (node->contains != 0 && contained < least) {
+    if (its->contains != 0 && contained < least) {
         return fault_set(run, where, "contains", "must have at least %u element%s of a kind", least, plural(least));
     }
-    if (node->contains != 0 && contained > node->max_contains) {
-        return fault_set(run, where, "maxContains", "must have at most %u element%s of a kind", node->max_contains,
-                         plural(node->max_contains));
+    if (its->contains != 0 && contained > its->max_contains) {
+        return fault_set(run, where, "maxContains", "must have at most %u element%s of a kind", its->max_contains,
+                         plural(its->max_contains));
     }
-    if ((node->flags & RC_SCHEMA_UNIQUE) == 0) {
+    if (its->unique == 0) {
         return HOLDS;
     }
     const int rc = rc_json_array_repeats(value->raw, &twice, &run->steps);
@@ -315,7 +314,7 @@ static int array_counts_check(struct run *run, const struct rc_schema_node *node
     return rc < 0 ? EXHAUSTED : HOLDS;
 }
 
-static int array_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int array_check(struct run *run, const struct rc_schema_arrays *its, const struct rc_json_value *value,
                        const struct where *where)
 {
     struct rc_json_cursor cursor;
@@ -327,26 +326,26 @@ static int array_check(struct run *run, const struct rc_schema_node *node, const
         return EXHAUSTED;
     }
     while (rc == HOLDS && rc_json_array_next(&cursor, &element) == 1) {
-        if (here.index == node->max_items) {
-            return fault_set(run, where, "maxItems", "must have at most %u element%s", node->max_items,
-                             plural(node->max_items));
+        if (here.index == its->max_items) {
+            return fault_set(run, where, "maxItems", "must have at most %u element%s", its->max_items,
+                             plural(its->max_items));
         }
-        rc = steps_left(run, element.raw.count) ? element_check(run, node, &element, &here, &contained) : EXHAUSTED;
+        rc = steps_left(run, element.raw.count) ? element_check(run, its, &element, &here, &contained) : EXHAUSTED;
         here.index++;
     }
-    return rc == HOLDS ? array_counts_check(run, node, value, where, here.index, contained) : rc;
+    return rc == HOLDS ? array_counts_check(run, its, value, where, here.index, contained) : rc;
 }
 
 /* --- objects --------------------------------------------------------------------------------------------------------- */
 
 /* Index of a member's name among those that the schema speaks of, UINT32_MAX: it does not. */
-static uint32_t name_find(const struct run *run, const struct rc_schema_node *node, const struct rc_json_value *name)
+static uint32_t name_find(const struct run *run, const struct rc_schema_objects *its, const struct rc_json_value *name)
 {
-    const struct rc_schema_name *const names = block_at(run, node->names.at);
+    const struct rc_schema_name *const names = block_at(run, its->names.at);
     uint8_t scratch[RC_SCHEMA_NAME_BYTES_MAX];
     struct rc_span text;
     uint32_t low = 0;
-    uint32_t high = node->names.count;
+    uint32_t high = its->names.count;
     if (high == 0 || rc_json_string_decode(name, scratch, sizeof(scratch), &text) != 0) {
         return UINT32_MAX;
     }
@@ -368,11 +367,11 @@ static uint32_t name_find(const struct run *run, const struct rc_schema_node *no
 }
 
 /* Schemas for members whose names match; *known: one did. */
-static int patterns_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *name,
+static int patterns_check(struct run *run, const struct rc_schema_objects *its, const struct rc_json_value *name,
                           const struct rc_json_value *value, const struct where *where, bool *known)
 {
-    const struct rc_schema_pair *const pairs = block_at(run, node->pattern_properties.at);
-    for (uint32_t i = 0; i < node->pattern_properties.count; i++) {
+    const struct rc_schema_pair *const pairs = block_at(run, its->pattern_properties.at);
+    for (uint32_t i = 0; i < its->pattern_properties.count; i++) {
         const int found = rc_regex_match(block_at(run, pairs[i].key), rc_json_chars_of(name), &run->steps);
         *known |= found == 1;
         const int rc = found < 0 ? EXHAUSTED : found == 0 ? HOLDS : node_check(run, pairs[i].to, value, where);
@@ -383,19 +382,19 @@ static int patterns_check(struct run *run, const struct rc_schema_node *node, co
     return HOLDS;
 }
 
-static int member_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *name,
+static int member_check(struct run *run, const struct rc_schema_objects *its, const struct rc_json_value *name,
                         uint32_t index, const struct rc_json_value *value, const struct where *where)
 {
-    const struct rc_schema_name *const names = block_at(run, node->names.at);
+    const struct rc_schema_name *const names = block_at(run, its->names.at);
     bool known = index != UINT32_MAX && names[index].node != 0;
     int rc = known ? node_check(run, names[index].node, value, where) : HOLDS;
     if (rc == HOLDS) {
-        rc = patterns_check(run, node, name, value, where, &known);
+        rc = patterns_check(run, its, name, value, where, &known);
     }
-    if (rc == HOLDS && !known && node->additional != 0) {
-        rc = node_check(run, node->additional, value, where);
+    if (rc == HOLDS && !known && its->additional != 0) {
+        rc = node_check(run, its->additional, value, where);
     }
-    return rc == HOLDS && node->property_names != 0 ? node_check(run, node->property_names, name, where) : rc;
+    return rc == HOLDS && its->property_names != 0 ? node_check(run, its->property_names, name, where) : rc;
 }
 
 static bool is_present(const uint64_t *present, uint32_t index)
@@ -412,24 +411,24 @@ static int missing_fault(struct run *run, const struct where *where, const char 
 }
 
 /* What the presence of members asks for. */
-static int presence_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int presence_check(struct run *run, const struct rc_schema_objects *its, const struct rc_json_value *value,
                           const struct where *where, const uint64_t *present)
 {
-    const struct rc_schema_name *const names = block_at(run, node->names.at);
-    const uint32_t *const required = block_at(run, node->required.at);
-    const struct rc_schema_pair *pairs = block_at(run, node->dependent_required.at);
-    for (uint32_t i = 0; i < node->required.count; i++) {
+    const struct rc_schema_name *const names = block_at(run, its->names.at);
+    const uint32_t *const required = block_at(run, its->required.at);
+    const struct rc_schema_pair *pairs = block_at(run, its->dependent_required.at);
+    for (uint32_t i = 0; i < its->required.count; i++) {
         if (!is_present(present, required[i])) {
             return missing_fault(run, where, "required", &names[required[i]]);
         }
     }
-    for (uint32_t i = 0; i < node->dependent_required.count; i++) {
+    for (uint32_t i = 0; i < its->dependent_required.count; i++) {
         if (is_present(present, pairs[i].key) && !is_present(present, pairs[i].to)) {
             return missing_fault(run, where, "dependentRequired", &names[pairs[i].to]);
         }
     }
-    pairs = block_at(run, node->dependent_schemas.at);
-    for (uint32_t i = 0; i < node->dependent_schemas.count; i++) {
+    pairs = block_at(run, its->dependent_schemas.at);
+    for (uint32_t i = 0; i < its->dependent_schemas.count; i++) {
         const int rc = is_present(present, pairs[i].key) ? node_check(run, pairs[i].to, value, where) : HOLDS;
         if (rc != HOLDS) {
             return rc;
@@ -438,7 +437,7 @@ static int presence_check(struct run *run, const struct rc_schema_node *node, co
     return HOLDS;
 }
 
-static int object_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int object_check(struct run *run, const struct rc_schema_objects *its, const struct rc_json_value *value,
                         const struct where *where)
 {
     uint64_t present[RC_SCHEMA_NAMES_MAX / 64] = {0};
@@ -452,25 +451,25 @@ static int object_check(struct run *run, const struct rc_schema_node *node, cons
         return EXHAUSTED;
     }
     while (rc == HOLDS && rc_json_object_next(&cursor, &name, &member) == 1) {
-        if (count++ == node->max_properties) {
-            return fault_set(run, where, "maxProperties", "must have at most %u member%s", node->max_properties,
-                             plural(node->max_properties));
+        if (count++ == its->max_properties) {
+            return fault_set(run, where, "maxProperties", "must have at most %u member%s", its->max_properties,
+                             plural(its->max_properties));
         }
         if (!steps_left(run, name.raw.count + member.raw.count)) {
             return EXHAUSTED;
         }
-        const uint32_t index = name_find(run, node, &name);
+        const uint32_t index = name_find(run, its, &name);
         if (index != UINT32_MAX) {
             present[index / 64] |= UINT64_C(1) << (index % 64);
         }
         here.name = rc_span_of(name.raw.bytes + 1, name.raw.count - 2);
-        rc = member_check(run, node, &name, index, &member, &here);
+        rc = member_check(run, its, &name, index, &member, &here);
     }
-    if (rc == HOLDS && node->min_properties != RC_SCHEMA_NONE && count < node->min_properties) {
-        return fault_set(run, where, "minProperties", "must have at least %u member%s", node->min_properties,
-                         plural(node->min_properties));
+    if (rc == HOLDS && count < its->min_properties) {
+        return fault_set(run, where, "minProperties", "must have at least %u member%s", its->min_properties,
+                         plural(its->min_properties));
     }
-    return rc == HOLDS ? presence_check(run, node, value, where, present) : rc;
+    return rc == HOLDS ? presence_check(run, its, value, where, present) : rc;
 }
 
 /* --- schemas that look at the same value ----------------------------------------------------------------------------- */
@@ -499,76 +498,82 @@ static int holding_count(struct run *run, struct rc_schema_list list, int enough
     return count;
 }
 
-static int alternatives_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int alternatives_check(struct run *run, const struct rc_schema_in_place *its, const struct rc_json_value *value,
                               const struct where *where)
 {
     int count = HOLDS;
-    if (node->any_of.count > 0) {
-        count = holding_count(run, node->any_of, 1, value, where);
+    if (its->any_of.count > 0) {
+        count = holding_count(run, its->any_of, 1, value, where);
         if (count == 0) {
-            return fault_set(run, where, "anyOf", "must be one of %u things, and is none", node->any_of.count);
+            return fault_set(run, where, "anyOf", "must be one of %u things, and is none", its->any_of.count);
         }
     }
-    if (count != EXHAUSTED && node->one_of.count > 0) {
-        count = holding_count(run, node->one_of, 2, value, where);
+    if (count != EXHAUSTED && its->one_of.count > 0) {
+        count = holding_count(run, its->one_of, 2, value, where);
         if (count == 0 || count == 2) {
-            return fault_set(run, where, "oneOf", "must be exactly one of %u things, and is %s", node->one_of.count,
+            return fault_set(run, where, "oneOf", "must be exactly one of %u things, and is %s", its->one_of.count,
                              count == 0 ? "none" : "several");
         }
     }
     return count == EXHAUSTED ? EXHAUSTED : HOLDS;
 }
 
-static int condition_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int condition_check(struct run *run, const struct rc_schema_in_place *its, const struct rc_json_value *value,
                            const struct where *where)
 {
     int rc = HOLDS;
-    if (node->not != 0) {
-        rc = quiet_check(run, node->not, value, where);
+    if (its->negated != 0) {
+        rc = quiet_check(run, its->negated, value, where);
         if (rc == HOLDS) {
             return fault_set(run, where, "not", "must be something else");
         }
         rc = rc == FAILS ? HOLDS : rc;
     }
-    if (rc != HOLDS || node->condition == 0) {
+    if (rc != HOLDS || its->condition == 0) {
         return rc;
     }
-    rc = quiet_check(run, node->condition, value, where);
+    rc = quiet_check(run, its->condition, value, where);
     if (rc == EXHAUSTED) {
         return rc;
     }
-    const uint32_t branch = rc == HOLDS ? node->then : node->otherwise;
+    const uint32_t branch = rc == HOLDS ? its->then : its->otherwise;
     return branch != 0 ? node_check(run, branch, value, where) : HOLDS;
 }
 
-static int in_place_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
+static int in_place_check(struct run *run, const struct rc_schema_in_place *its, const struct rc_json_value *value,
                           const struct where *where)
 {
-    const uint32_t *const all = block_at(run, node->all_of.at);
-    int rc = node->ref != 0 ? node_check(run, node->ref, value, where) : HOLDS;
-    for (uint32_t i = 0; rc == HOLDS && i < node->all_of.count; i++) {
+    const uint32_t *const all = block_at(run, its->all_of.at);
+    int rc = its->ref != 0 ? node_check(run, its->ref, value, where) : HOLDS;
+    for (uint32_t i = 0; rc == HOLDS && i < its->all_of.count; i++) {
         rc = node_check(run, all[i], value, where);
     }
     if (rc == HOLDS) {
-        rc = alternatives_check(run, node, value, where);
+        rc = alternatives_check(run, its, value, where);
     }
-    return rc == HOLDS ? condition_check(run, node, value, where) : rc;
+    return rc == HOLDS ? condition_check(run, its, value, where) : rc;
 }
 
 /* --- the node -------------------------------------------------------------------------------------------------------- */
 
+/* What the node says about values of its type, if anything. */
 static int kind_check(struct run *run, const struct rc_schema_node *node, const struct rc_json_value *value,
                       const struct where *where)
 {
+    const uint32_t *const parts = node->parts;
     switch (value->type) {
     case RC_JSON_OBJECT:
-        return object_check(run, node, value, where);
+        return parts[RC_SCHEMA_OBJECTS] == 0 ? HOLDS
+                                             : object_check(run, block_at(run, parts[RC_SCHEMA_OBJECTS]), value, where);
     case RC_JSON_ARRAY:
-        return array_check(run, node, value, where);
+        return parts[RC_SCHEMA_ARRAYS] == 0 ? HOLDS
+                                            : array_check(run, block_at(run, parts[RC_SCHEMA_ARRAYS]), value, where);
     case RC_JSON_STRING:
-        return string_check(run, node, value, where);
+        return parts[RC_SCHEMA_STRINGS] == 0 ? HOLDS
+                                             : string_check(run, block_at(run, parts[RC_SCHEMA_STRINGS]), value, where);
     case RC_JSON_NUMBER:
-        return number_check(run, node, value, where);
+        return parts[RC_SCHEMA_NUMBERS] == 0 ? HOLDS
+                                             : number_check(run, block_at(run, parts[RC_SCHEMA_NUMBERS]), value, where);
     default:
         return HOLDS;
     }
@@ -592,8 +597,8 @@ static int node_check(struct run *run, uint32_t at, const struct rc_json_value *
     if (rc == HOLDS) {
         rc = kind_check(run, node, value, where);
     }
-    if (rc == HOLDS) {
-        rc = in_place_check(run, node, value, where);
+    if (rc == HOLDS && node->parts[RC_SCHEMA_IN_PLACE] != 0) {
+        rc = in_place_check(run, block_at(run, node->parts[RC_SCHEMA_IN_PLACE]), value, where);
     }
     run->frames--;
     return rc;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,27 @@ int rc_schema_room(struct rc_schema_build *build, size_t bytes, uint32_t *at)
     build->used = begin + bytes;
     *at = (uint32_t)begin;
     return 0;
+}
+
+void *rc_schema_part(struct rc_schema_build *build, struct rc_schema_node *node, enum rc_schema_part part)
+{
+    static const struct {
+        size_t bytes;
+        size_t ones; /* bytes that say "nothing" by being all ones */
+    } parts[RC_SCHEMA_PART_COUNT] = {
+        [RC_SCHEMA_NUMBERS] = {sizeof(struct rc_schema_numbers), 0},
+        [RC_SCHEMA_STRINGS] = {sizeof(struct rc_schema_strings), offsetof(struct rc_schema_strings, min_length)},
+        [RC_SCHEMA_ARRAYS] = {sizeof(struct rc_schema_arrays), offsetof(struct rc_schema_arrays, min_items)},
+        [RC_SCHEMA_OBJECTS] = {sizeof(struct rc_schema_objects), offsetof(struct rc_schema_objects, min_properties)},
+        [RC_SCHEMA_IN_PLACE] = {sizeof(struct rc_schema_in_place), 0},
+    };
+    if (node->parts[part] == 0) {
+        if (rc_schema_room(build, parts[part].bytes, &node->parts[part]) != 0) {
+            return NULL;
+        }
+        memset(build->out + node->parts[part], 0xff, parts[part].ones);
+    }
+    return build->out + node->parts[part];
 }
 
 int rc_schema_text(struct rc_schema_build *build, struct rc_span text, struct rc_schema_list *list)
@@ -307,17 +329,17 @@ static int pairs_put(struct rc_schema_build *build, const struct rc_schema_pair 
 }
 
 /* The names that the schema speaks of go to the block in their order, and what named them by index does so anew. */
-static int names_end(struct rc_schema_build *build, struct rc_schema_node *node)
+static int names_end(struct rc_schema_build *build, struct rc_schema_objects *its)
 {
     struct name_order order[RC_SCHEMA_NAMES_MAX];
     uint32_t to[RC_SCHEMA_NAMES_MAX];
     const uint32_t count = build->name_count;
-    int rc = rc_schema_room(build, count * sizeof(struct rc_schema_name), &node->names.at);
+    int rc = rc_schema_room(build, count * sizeof(struct rc_schema_name), &its->names.at);
     if (rc != 0) {
         return rc;
     }
-    struct rc_schema_name *const names = (struct rc_schema_name *)(void *)(build->out + node->names.at);
-    node->names.count = count;
+    struct rc_schema_name *const names = (struct rc_schema_name *)(void *)(build->out + its->names.at);
+    its->names.count = count;
     for (uint32_t i = 0; i < count; i++) {
         order[i].text = rc_span_of(build->out + build->names[i].text.at, build->names[i].text.count);
         order[i].index = i;
@@ -337,24 +359,17 @@ static int names_end(struct rc_schema_build *build, struct rc_schema_node *node)
     for (uint32_t i = 0; i < build->dependent_schemas_count; i++) {
         build->dependent_schemas[i].key = to[build->dependent_schemas[i].key];
     }
-    rc = rc_schema_room(build, build->required_count * sizeof(uint32_t), &node->required.at);
-    node->required.count = build->required_count;
+    rc = rc_schema_room(build, build->required_count * sizeof(uint32_t), &its->required.at);
+    its->required.count = build->required_count;
     if (rc == 0) {
-        memcpy(build->out + node->required.at, build->required, build->required_count * sizeof(uint32_t));
-        rc = pairs_put(build, build->dependent_required, build->dependent_required_count, &node->dependent_required);
+        memcpy(build->out + its->required.at, build->required, build->required_count * sizeof(uint32_t));
+        rc = pairs_put(build, build->dependent_required, build->dependent_required_count, &its->dependent_required);
     }
-    return rc == 0
-               ? pairs_put(build, build->dependent_schemas, build->dependent_schemas_count, &node->dependent_schemas)
-               : rc;
+    return rc == 0 ? pairs_put(build, build->dependent_schemas, build->dependent_schemas_count, &its->dependent_schemas)
+                   : rc;
 }
 
 /* --- the walk -------------------------------------------------------------------------------------------------------- */
-
-static void node_defaults(struct rc_schema_node *node)
-{
-    node->min_length = node->max_length = node->min_items = node->max_items = RC_SCHEMA_NONE;
-    node->min_contains = node->max_contains = node->min_properties = node->max_properties = RC_SCHEMA_NONE;
-}
 
 static int place_compile(struct rc_schema_build *build)
 {
@@ -364,7 +379,6 @@ static int place_compile(struct rc_schema_build *build)
     struct rc_json_value name;
     struct rc_json_value value;
     int rc = 0;
-    node_defaults(node);
     node->flags = place.value.type == RC_JSON_FALSE ? RC_SCHEMA_NOTHING : 0;
     if (place.value.type != RC_JSON_OBJECT || rc_json_object_begin(&cursor, place.value.raw, 0) < 0) {
         return 0;
@@ -381,7 +395,11 @@ static int place_compile(struct rc_schema_build *build)
         }
         rc = keyword->compile(build, keyword, node, &value);
     }
-    return rc == 0 && build->name_count > 0 ? names_end(build, node) : rc;
+    if (rc != 0 || build->name_count == 0) {
+        return rc;
+    }
+    struct rc_schema_objects *const objects = rc_schema_part(build, node, RC_SCHEMA_OBJECTS);
+    return objects != NULL ? names_end(build, objects) : -ENOBUFS;
 }
 
 /* How many schemas look at one value by way of each other, at most; those that come back to themselves would never end. */

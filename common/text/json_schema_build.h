@@ -57,9 +57,10 @@ struct rc_schema_keyword {
     const char *name;
     int (*compile)(struct rc_schema_build *build, const struct rc_schema_keyword *keyword, struct rc_schema_node *node,
                    const struct rc_json_value *value);
-    uint32_t member;   /* offset in struct rc_schema_node */
-    bool in_place;     /* its schemas look at the same value */
-    const char *words; /* UNSUPPORTED: what to do instead */
+    enum rc_schema_part part; /* of the node */
+    uint32_t member;          /* offset in its struct */
+    bool in_place;            /* its schemas look at the same value */
+    const char *words;        /* UNSUPPORTED: what to do instead */
 };
 
 /* NULL: there is none of that name. */
@@ -71,6 +72,8 @@ int rc_schema_refuse(struct rc_schema_build *build, struct rc_span keyword, cons
 
 /* Room in the block, aligned to 4, zeroed. */
 int rc_schema_room(struct rc_schema_build *build, size_t bytes, uint32_t *at);
+/* The node's part, made when it is first asked for; NULL: no room is left. */
+void *rc_schema_part(struct rc_schema_build *build, struct rc_schema_node *node, enum rc_schema_part part);
 /* A copy of the text in the block. */
 int rc_schema_text(struct rc_schema_build *build, struct rc_span text, struct rc_schema_list *list);
 /* A string, decoded; at most `bytes_max` bytes of it. */

@@ -18,9 +18,11 @@ static struct rc_span keyword_name(keyword *its)
     return rc_span_text(its->name);
 }
 
-static void *node_member(struct rc_schema_node *node, keyword *its)
+/* The keyword's member in its part; NULL: no room is left. */
+static void *node_member(struct rc_schema_build *build, struct rc_schema_node *node, keyword *its)
 {
-    return (uint8_t *)node + its->member;
+    uint8_t *const part = rc_schema_part(build, node, its->part);
+    return part != NULL ? part + its->member : NULL;
 }
 
 /* A place in the current schema's keyword. */
@@ -41,6 +43,19 @@ static int remark_pass(struct rc_schema_build *build, keyword *its, struct rc_sc
     (void)node;
     (void)value;
     return 0;
+}
+
+/* Those of json-schema.org are about keywords that mean the same in all drafts, or are refused; others may mean anything. */
+static int dialect_pass(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
+                        const struct rc_json_value *value)
+{
+    (void)node;
+    const struct rc_span text = value->raw;
+    return rc_span_starts_with(text, RC_SPAN("\"https://json-schema.org/")) ||
+                   rc_span_starts_with(text, RC_SPAN("\"http://json-schema.org/"))
+               ? 0
+               : rc_schema_refuse(build, keyword_name(its),
+                                  "expected \"https://json-schema.org/draft/2020-12/schema\"");
 }
 
 static int id_pass(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
@@ -173,10 +188,21 @@ static int number_compile(struct rc_schema_build *build, keyword *its, struct rc
         return rc_schema_refuse(build, keyword_name(its), "expected a number");
     }
     const struct rc_json_number number = rc_json_number_read(value->raw);
-    if (its->member == offsetof(struct rc_schema_node, multiple_of) && !rc_json_number_divisor(&number, &digits)) {
+    if (its->member == offsetof(struct rc_schema_numbers, multiple_of) && !rc_json_number_divisor(&number, &digits)) {
         return rc_schema_refuse(build, keyword_name(its), "expected a number above 0 of at most 18 digits");
     }
-    return rc_schema_text(build, value->raw, node_member(node, its));
+    struct rc_schema_list *const member = node_member(build, node, its);
+    return member != NULL ? rc_schema_text(build, value->raw, member) : -ENOBUFS;
+}
+
+static int number_put(struct rc_schema_build *build, struct rc_schema_node *node, keyword *its, uint32_t number)
+{
+    uint32_t *const member = node_member(build, node, its);
+    if (member == NULL) {
+        return -ENOBUFS;
+    }
+    *member = number;
+    return 0;
 }
 
 static int count_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
@@ -197,8 +223,7 @@ static int count_compile(struct rc_schema_build *build, keyword *its, struct rc_
             count = count * 10 + ((uint64_t)i < number.digit_count ? (uint32_t)(*at++ - '0') : 0);
         }
     }
-    memcpy(node_member(node, its), &count, sizeof(count));
-    return 0;
+    return number_put(build, node, its, count);
 }
 
 /* --- strings --------------------------------------------------------------------------------------------------------- */
@@ -230,7 +255,8 @@ static int pattern_compile(struct rc_schema_build *build, keyword *its, struct r
     if (value->type != RC_JSON_STRING) {
         return rc_schema_refuse(build, keyword_name(its), "expected a string");
     }
-    return regex_compile(build, its, value, &node->pattern, &node->pattern_text);
+    struct rc_schema_strings *const strings = rc_schema_part(build, node, its->part);
+    return strings != NULL ? regex_compile(build, its, value, &strings->pattern, &strings->pattern_text) : -ENOBUFS;
 }
 
 static int format_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
@@ -238,11 +264,12 @@ static int format_compile(struct rc_schema_build *build, keyword *its, struct rc
 {
     uint8_t scratch[64];
     struct rc_span name = {0};
+    uint32_t format = 0;
     if (rc_json_string_decode(value, scratch, sizeof(scratch), &name) == 0) {
-        node->format = rc_json_format_find(name);
+        format = rc_json_format_find(name);
     }
-    return node->format != 0
-               ? 0
+    return format != 0
+               ? number_put(build, node, its, format)
                : rc_schema_refuse(build, keyword_name(its), "unknown format; there are %s", rc_json_format_names());
 }
 
@@ -256,15 +283,19 @@ static int schema_compile(struct rc_schema_build *build, keyword *its, struct rc
                                 "expected one schema for all elements; a list of schemas is called prefixItems");
     }
     const struct rc_schema_place place = place_of(build, its, value);
-    return rc_schema_child(build, &place, its->in_place, node_member(node, its));
+    uint32_t *const member = node_member(build, node, its);
+    return member != NULL ? rc_schema_child(build, &place, its->in_place, member) : -ENOBUFS;
 }
 
 static int schemas_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
                            const struct rc_json_value *value)
 {
-    struct rc_schema_list *const list = node_member(node, its);
+    struct rc_schema_list *const list = node_member(build, node, its);
     struct rc_json_cursor cursor;
     struct rc_json_value part;
+    if (list == NULL) {
+        return -ENOBUFS;
+    }
     int rc = parts_begin(build, its, value, RC_JSON_ARRAY, sizeof(uint32_t), list, &cursor);
     if (rc == 0 && list->count == 0) {
         rc = rc_schema_refuse(build, keyword_name(its), "an empty list");
@@ -310,8 +341,9 @@ static int ref_compile(struct rc_schema_build *build, keyword *its, struct rc_sc
     if (value->type != RC_JSON_STRING || value->escaped) {
         return rc_schema_refuse(build, keyword_name(its), "expected a string without backslashes, as \"#/$defs/name\"");
     }
-    return rc_schema_reference(build, keyword_name(its), rc_span_of(value->raw.bytes + 1, value->raw.count - 2),
-                               &node->ref);
+    const struct rc_span reference = rc_span_of(value->raw.bytes + 1, value->raw.count - 2);
+    uint32_t *const member = node_member(build, node, its);
+    return member != NULL ? rc_schema_reference(build, keyword_name(its), reference, member) : -ENOBUFS;
 }
 
 /* --- arrays and objects ---------------------------------------------------------------------------------------------- */
@@ -322,8 +354,7 @@ static int unique_compile(struct rc_schema_build *build, keyword *its, struct rc
     if (value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
         return rc_schema_refuse(build, keyword_name(its), "expected true or false");
     }
-    node->flags |= value->type == RC_JSON_TRUE ? RC_SCHEMA_UNIQUE : 0;
-    return 0;
+    return number_put(build, node, its, value->type == RC_JSON_TRUE);
 }
 
 /* Index of a name that the schema speaks of. */
@@ -375,15 +406,18 @@ static int pattern_properties_compile(struct rc_schema_build *build, keyword *it
     struct rc_json_value name;
     struct rc_json_value part;
     struct rc_schema_list text;
-    int rc = parts_begin(build, its, value, RC_JSON_OBJECT, sizeof(struct rc_schema_pair), &node->pattern_properties,
-                         &cursor);
+    struct rc_schema_list *const list = node_member(build, node, its);
+    if (list == NULL) {
+        return -ENOBUFS;
+    }
+    int rc = parts_begin(build, its, value, RC_JSON_OBJECT, sizeof(struct rc_schema_pair), list, &cursor);
     for (uint32_t i = 0; rc == 0 && rc_json_object_next(&cursor, &name, &part) == 1; i++) {
         struct rc_schema_pair pair = {0};
         rc = regex_compile(build, its, &name, &pair.key, &text);
         if (rc == 0) {
             rc = member_child(build, its, &name, &part, &pair.to);
         }
-        memcpy(build->out + node->pattern_properties.at + i * sizeof(pair), &pair, sizeof(pair));
+        memcpy(build->out + list->at + i * sizeof(pair), &pair, sizeof(pair));
     }
     return rc;
 }
@@ -448,50 +482,50 @@ static int dependents_compile(struct rc_schema_build *build, keyword *its, struc
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
-#define MEMBER(name) .member = offsetof(struct rc_schema_node, name)
+#define MEMBER(kind, PART, name) .part = RC_SCHEMA_##PART, .member = offsetof(struct rc_schema_##kind, name)
 
 static keyword keywords[] = {
     {.name = "type", .compile = type_compile},
     {.name = "enum", .compile = enum_compile},
     {.name = "const", .compile = const_compile},
-    {.name = "minimum", .compile = number_compile, MEMBER(minimum)},
-    {.name = "maximum", .compile = number_compile, MEMBER(maximum)},
-    {.name = "exclusiveMinimum", .compile = number_compile, MEMBER(exclusive_minimum)},
-    {.name = "exclusiveMaximum", .compile = number_compile, MEMBER(exclusive_maximum)},
-    {.name = "multipleOf", .compile = number_compile, MEMBER(multiple_of)},
-    {.name = "minLength", .compile = count_compile, MEMBER(min_length)},
-    {.name = "maxLength", .compile = count_compile, MEMBER(max_length)},
-    {.name = "pattern", .compile = pattern_compile},
-    {.name = "format", .compile = format_compile},
-    {.name = "items", .compile = schema_compile, MEMBER(items)},
-    {.name = "prefixItems", .compile = schemas_compile, MEMBER(prefix_items)},
-    {.name = "contains", .compile = schema_compile, MEMBER(contains)},
-    {.name = "minContains", .compile = count_compile, MEMBER(min_contains)},
-    {.name = "maxContains", .compile = count_compile, MEMBER(max_contains)},
-    {.name = "minItems", .compile = count_compile, MEMBER(min_items)},
-    {.name = "maxItems", .compile = count_compile, MEMBER(max_items)},
-    {.name = "uniqueItems", .compile = unique_compile},
+    {.name = "minimum", .compile = number_compile, MEMBER(numbers, NUMBERS, minimum)},
+    {.name = "maximum", .compile = number_compile, MEMBER(numbers, NUMBERS, maximum)},
+    {.name = "exclusiveMinimum", .compile = number_compile, MEMBER(numbers, NUMBERS, exclusive_minimum)},
+    {.name = "exclusiveMaximum", .compile = number_compile, MEMBER(numbers, NUMBERS, exclusive_maximum)},
+    {.name = "multipleOf", .compile = number_compile, MEMBER(numbers, NUMBERS, multiple_of)},
+    {.name = "minLength", .compile = count_compile, MEMBER(strings, STRINGS, min_length)},
+    {.name = "maxLength", .compile = count_compile, MEMBER(strings, STRINGS, max_length)},
+    {.name = "pattern", .compile = pattern_compile, MEMBER(strings, STRINGS, pattern)},
+    {.name = "format", .compile = format_compile, MEMBER(strings, STRINGS, format)},
+    {.name = "items", .compile = schema_compile, MEMBER(arrays, ARRAYS, items)},
+    {.name = "prefixItems", .compile = schemas_compile, MEMBER(arrays, ARRAYS, prefix_items)},
+    {.name = "contains", .compile = schema_compile, MEMBER(arrays, ARRAYS, contains)},
+    {.name = "minContains", .compile = count_compile, MEMBER(arrays, ARRAYS, min_contains)},
+    {.name = "maxContains", .compile = count_compile, MEMBER(arrays, ARRAYS, max_contains)},
+    {.name = "minItems", .compile = count_compile, MEMBER(arrays, ARRAYS, min_items)},
+    {.name = "maxItems", .compile = count_compile, MEMBER(arrays, ARRAYS, max_items)},
+    {.name = "uniqueItems", .compile = unique_compile, MEMBER(arrays, ARRAYS, unique)},
     {.name = "properties", .compile = properties_compile},
-    {.name = "patternProperties", .compile = pattern_properties_compile},
-    {.name = "additionalProperties", .compile = schema_compile, MEMBER(additional)},
-    {.name = "propertyNames", .compile = schema_compile, MEMBER(property_names)},
-    {.name = "minProperties", .compile = count_compile, MEMBER(min_properties)},
-    {.name = "maxProperties", .compile = count_compile, MEMBER(max_properties)},
+    {.name = "patternProperties", .compile = pattern_properties_compile, MEMBER(objects, OBJECTS, pattern_properties)},
+    {.name = "additionalProperties", .compile = schema_compile, MEMBER(objects, OBJECTS, additional)},
+    {.name = "propertyNames", .compile = schema_compile, MEMBER(objects, OBJECTS, property_names)},
+    {.name = "minProperties", .compile = count_compile, MEMBER(objects, OBJECTS, min_properties)},
+    {.name = "maxProperties", .compile = count_compile, MEMBER(objects, OBJECTS, max_properties)},
     {.name = "required", .compile = required_compile},
     {.name = "dependentRequired", .compile = dependents_compile},
     {.name = "dependentSchemas", .compile = dependents_compile, .in_place = true},
-    {.name = "if", .compile = schema_compile, MEMBER(condition), .in_place = true},
-    {.name = "then", .compile = schema_compile, MEMBER(then), .in_place = true},
-    {.name = "else", .compile = schema_compile, MEMBER(otherwise), .in_place = true},
-    {.name = "not", .compile = schema_compile, MEMBER(not ), .in_place = true},
-    {.name = "allOf", .compile = schemas_compile, MEMBER(all_of), .in_place = true},
-    {.name = "anyOf", .compile = schemas_compile, MEMBER(any_of), .in_place = true},
-    {.name = "oneOf", .compile = schemas_compile, MEMBER(one_of), .in_place = true},
-    {.name = "$ref", .compile = ref_compile},
+    {.name = "if", .compile = schema_compile, MEMBER(in_place, IN_PLACE, condition), .in_place = true},
+    {.name = "then", .compile = schema_compile, MEMBER(in_place, IN_PLACE, then), .in_place = true},
+    {.name = "else", .compile = schema_compile, MEMBER(in_place, IN_PLACE, otherwise), .in_place = true},
+    {.name = "not", .compile = schema_compile, MEMBER(in_place, IN_PLACE, negated), .in_place = true},
+    {.name = "allOf", .compile = schemas_compile, MEMBER(in_place, IN_PLACE, all_of), .in_place = true},
+    {.name = "anyOf", .compile = schemas_compile, MEMBER(in_place, IN_PLACE, any_of), .in_place = true},
+    {.name = "oneOf", .compile = schemas_compile, MEMBER(in_place, IN_PLACE, one_of), .in_place = true},
+    {.name = "$ref", .compile = ref_compile, MEMBER(in_place, IN_PLACE, ref)},
     {.name = "$defs", .compile = definitions_compile},
     {.name = "definitions", .compile = definitions_compile},
     {.name = "$id", .compile = id_pass},
-    {.name = "$schema", .compile = remark_pass},
+    {.name = "$schema", .compile = dialect_pass},
     {.name = "$comment", .compile = remark_pass},
     {.name = "title", .compile = remark_pass},
     {.name = "description", .compile = remark_pass},

@@ -539,7 +539,7 @@ Test(config_toml, file_that_cannot_be_read_is_told)
 {
     cr_expect_eq(rc_config_load_file(&config, "/nonexistent/x.toml", &errors), -ENOENT);
     cr_expect_str_eq(errors.lines[0].text,
-                     "/nonexistent/x.toml: cannot open the configuration: No such file or directory");
+                     "/nonexistent/x.toml: cannot read the configuration: No such file or directory");
     errors.count = 0;
     cr_expect_eq(rc_config_load_file(&config, "/", &errors), -EISDIR);
     cr_expect_str_eq(errors.lines[0].text, "/: cannot read the configuration: Is a directory");
