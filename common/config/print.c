@@ -375,9 +375,9 @@ static void schemas_print(FILE *out, const struct rc_config *config, const char 
         (void)fprintf(out, "\n%s\n", heading);
     }
     for (uint32_t i = 0; i < config->schemas_count; i++) {
-        const struct rc_span json = rc_config_schema_source(config, &config->schemas[i]);
         (void)fprintf(out, "%s = ", config->schemas[i].name);
-        source_print(out, json);
+        source_print(out,
+                     rc_span_of(rc_config_schema_source(config, &config->schemas[i]), config->schemas[i].source_bytes));
         (void)fputc('\n', out);
     }
 }

@@ -81,9 +81,9 @@ const void *rc_config_schema_at(const struct rc_config *config, uint32_t at)
     return config->schema_store.memory + at;
 }
 
-struct rc_span rc_config_schema_source(const struct rc_config *config, const struct rc_config_schemas *schema)
+const char *rc_config_schema_source(const struct rc_config *config, const struct rc_config_schemas *schema)
 {
-    return rc_span_of(config->schema_store.memory + schema->source, schema->source_bytes);
+    return (const char *)config->schema_store.memory + schema->source;
 }
 
 bool rc_config_schemas_equal(const struct rc_config *a, const struct rc_config *b)

@@ -14,8 +14,6 @@
 #include "common/base/err.h"
 #include "common/config/values.h"
 
-struct rc_span; /* common/base/span.h, which C++ cannot read */
-
 /* Adds one. -EINVAL or -ENOMEM with what is wrong, and where in the schema, in `err`. */
 int rc_config_schema_add(struct rc_config *config, const char *name, size_t name_bytes, const char *json,
                          size_t json_bytes, struct rc_err *err);
@@ -25,8 +23,8 @@ uint32_t rc_config_schema_find(const struct rc_config *config, const char *name)
 /* What is there. */
 const void *rc_config_schema_at(const struct rc_config *config, uint32_t at);
 
-/* Its JSON as the file had it. */
-struct rc_span rc_config_schema_source(const struct rc_config *config, const struct rc_config_schemas *schema);
+/* Its JSON as the file had it, source_bytes of it. */
+const char *rc_config_schema_source(const struct rc_config *config, const struct rc_config_schemas *schema);
 
 bool rc_config_schemas_equal(const struct rc_config *a, const struct rc_config *b);
 

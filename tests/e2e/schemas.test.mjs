@@ -152,7 +152,9 @@ function anySchema(random, depth) {
     () => ({ oneOf: some(3, sub) }),
   ];
   if (depth > 0) kinds.push(() => ({ $ref: "#/$defs/leaf" }), () => ({ properties: { a: { $ref: "#" } }, items: { $ref: "#/$defs/leaf" } }));
-  return Object.assign({}, ...some(depth > 1 ? 3 : 2, () => pick(kinds)()));
+  const schema = Object.assign({}, ...some(depth > 1 ? 3 : 2, () => pick(kinds)()));
+  if (schema.prefixItems) delete schema.contains; // beside each other Ajv 8.20 takes an empty array, which contains nothing
+  return schema;
 }
 
 for (const seed of [1, 2, 3]) {
