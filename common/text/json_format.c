@@ -251,7 +251,8 @@ static bool authority_valid(struct rc_span text)
             return false;
         }
     }
-    if (text.count > 0 && (memchr(text.bytes, '[', text.count) != NULL || memchr(text.bytes, ']', text.count) != NULL)) {
+    if (text.count > 0 &&
+        (memchr(text.bytes, '[', text.count) != NULL || memchr(text.bytes, ']', text.count) != NULL)) {
         return false;
     }
     const uint8_t *const colon = text.count > 0 ? memchr(text.bytes, ':', text.count) : NULL;

@@ -98,7 +98,7 @@ __attribute__((format(printf, 4, 5))) static int fault_set(struct run *run, cons
     return FAILS;
 }
 
-static const char *plural(uint32_t count)
+static const char *plural_end(uint32_t count)
 {
     return count == 1 ? "" : "s";
 }
@@ -226,11 +226,11 @@ static int length_check(struct run *run, const struct rc_schema_strings *its, co
     }
     if (count < its->min_length) {
         return fault_set(run, where, "minLength", "must be at least %u character%s", its->min_length,
-                         plural(its->min_length));
+                         plural_end(its->min_length));
     }
     return count <= its->max_length ? HOLDS
                                     : fault_set(run, where, "maxLength", "must be at most %u character%s",
-                                                its->max_length, plural(its->max_length));
+                                                its->max_length, plural_end(its->max_length));
 }
 
 static int format_check(struct run *run, const struct rc_schema_strings *its, const struct rc_json_value *value,
@@ -295,14 +295,14 @@ static int array_counts_check(struct run *run, const struct rc_schema_arrays *it
     uint32_t twice = 0;
     if (count < its->min_items) {
         return fault_set(run, where, "minItems", "must have at least %u element%s", its->min_items,
-                         plural(its->min_items));
+                         plural_end(its->min_items));
     }
     if (its->contains != 0 && contained < least) {
-        return fault_set(run, where, "contains", "must have at least %u element%s of a kind", least, plural(least));
+        return fault_set(run, where, "contains", "must have at least %u element%s of a kind", least, plural_end(least));
     }
     if (its->contains != 0 && contained > its->max_contains) {
         return fault_set(run, where, "maxContains", "must have at most %u element%s of a kind", its->max_contains,
-                         plural(its->max_contains));
+                         plural_end(its->max_contains));
     }
     if (its->unique == 0) {
         return HOLDS;
@@ -328,7 +328,7 @@ static int array_check(struct run *run, const struct rc_schema_arrays *its, cons
     while (rc == HOLDS && rc_json_array_next(&cursor, &element) == 1) {
         if (here.index == its->max_items) {
             return fault_set(run, where, "maxItems", "must have at most %u element%s", its->max_items,
-                             plural(its->max_items));
+                             plural_end(its->max_items));
         }
         rc = steps_left(run, element.raw.count) ? element_check(run, its, &element, &here, &contained) : EXHAUSTED;
         here.index++;
@@ -453,7 +453,7 @@ static int object_check(struct run *run, const struct rc_schema_objects *its, co
     while (rc == HOLDS && rc_json_object_next(&cursor, &name, &member) == 1) {
         if (count++ == its->max_properties) {
             return fault_set(run, where, "maxProperties", "must have at most %u member%s", its->max_properties,
-                             plural(its->max_properties));
+                             plural_end(its->max_properties));
         }
         if (!steps_left(run, name.raw.count + member.raw.count)) {
             return EXHAUSTED;
@@ -467,7 +467,7 @@ static int object_check(struct run *run, const struct rc_schema_objects *its, co
     }
     if (rc == HOLDS && count < its->min_properties) {
         return fault_set(run, where, "minProperties", "must have at least %u member%s", its->min_properties,
-                         plural(its->min_properties));
+                         plural_end(its->min_properties));
     }
     return rc == HOLDS ? presence_check(run, its, value, where, present) : rc;
 }

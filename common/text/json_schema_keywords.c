@@ -6,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/text/json_format.h"
 #include "common/text/json_number.h"
-#include "common/text/json_schema_build.h"
+#include "common/text/json_schema_place.h"
 #include "common/text/regex.h"
 
 #define ENUM_MAX 1024u

@@ -72,7 +72,7 @@ static int follow_from(const struct rc_regex_program *program, uint32_t entry, s
                        int64_t *steps);
 
 /* Does the instruction, which takes no character, let through at this place? 1, 0, or -EOVERFLOW. */
-static int passes(const struct rc_regex_program *program, uint32_t pc, const struct place *place, int64_t *steps)
+static int place_passes(const struct rc_regex_program *program, uint32_t pc, const struct place *place, int64_t *steps)
 {
     const struct rc_regex_code *const code = &program->code[pc];
     if (code->op == RC_REGEX_BEGIN) {
@@ -115,7 +115,7 @@ static int ways_follow(const struct rc_regex_program *program, struct ways *ways
         case RC_REGEX_END:
         case RC_REGEX_WORD:
         case RC_REGEX_LOOK:
-            rc = passes(program, pc, place, steps);
+            rc = place_passes(program, pc, place, steps);
             if (rc < 0) {
                 return rc;
             }

@@ -33,7 +33,7 @@ struct build {
     struct rc_regex_error *error;
 };
 
-static int refuse(struct build *build, const char *what)
+static int pattern_refuse(struct build *build, const char *what)
 {
     build->error->at = (size_t)(build->at - build->begin);
     build->error->what = what;
@@ -53,7 +53,7 @@ static const struct rc_regex_range line_ends[] = {{'\n', '\n'}, {'\r', '\r'}, {0
 static int range_add(struct build *build, uint32_t first, uint32_t last)
 {
     if (build->range_count == RANGES_MAX) {
-        return refuse(build, "a class with too many characters");
+        return pattern_refuse(build, "a class with too many characters");
     }
     build->ranges[build->range_count++] = (struct rc_regex_range){first, last};
     return 0;
@@ -134,8 +134,9 @@ static void ranges_join(struct build *build)
 static int code_add(struct build *build, enum rc_regex_op op, int32_t to, uint32_t value)
 {
     if (build->code_count == RC_REGEX_CODE_MAX) {
-        return refuse(build, "the pattern is too large: numbers of repetitions are as many copies, keep them small "
-                             "or use maxLength");
+        return pattern_refuse(build,
+                              "the pattern is too large: numbers of repetitions are as many copies, keep them small "
+                              "or use maxLength");
     }
     build->code[build->code_count++] = (struct rc_regex_code){.op = op, .to = to, .value = value};
     return 0;
@@ -157,7 +158,7 @@ static int set_add(struct build *build, bool inverse)
     }
     const uint32_t need = (uint32_t)(sizeof(struct rc_regex_set) / 4) + build->range_count * 2;
     if (need > SET_WORDS_MAX - build->set_words) {
-        return refuse(build, "too many classes of characters");
+        return pattern_refuse(build, "too many classes of characters");
     }
     struct rc_regex_set *const set = (struct rc_regex_set *)(void *)(build->sets + build->set_words);
     memset(set, 0, sizeof(*set));
@@ -175,7 +176,7 @@ static int set_add(struct build *build, bool inverse)
 
 /* --- escapes --------------------------------------------------------------------------------------------------------- */
 
-static bool next_is(const struct build *build, char byte)
+static bool byte_is_next(const struct build *build, char byte)
 {
     return build->at < build->end && *build->at == (uint8_t)byte;
 }
@@ -203,19 +204,20 @@ static int hex_read(struct build *build, unsigned least, unsigned most, uint32_t
         build->at++;
         count++;
     }
-    return count >= least && *value <= POINT_MAX ? 0
-                                                 : refuse(build, "expected hexadecimal digits: \\xHH, \\uHHHH, \\u{H}");
+    return count >= least && *value <= POINT_MAX
+               ? 0
+               : pattern_refuse(build, "expected hexadecimal digits: \\xHH, \\uHHHH, \\u{H}");
 }
 
 /* Behind \u. */
 static int unicode_read(struct build *build, uint32_t *point)
 {
     uint32_t low;
-    if (next_is(build, '{')) {
+    if (byte_is_next(build, '{')) {
         build->at++;
         const int rc = hex_read(build, 1, 6, point);
-        if (rc != 0 || !next_is(build, '}')) {
-            return rc != 0 ? rc : refuse(build, "expected \"}\" behind \\u{");
+        if (rc != 0 || !byte_is_next(build, '}')) {
+            return rc != 0 ? rc : pattern_refuse(build, "expected \"}\" behind \\u{");
         }
         build->at++;
         return 0;
@@ -241,7 +243,7 @@ static int escape_read(struct build *build, bool in_class, uint32_t *point)
     static const char letters[] = "tnvfr";
     static const char meant[] = "\t\n\v\f\r";
     if (build->at == build->end) {
-        return refuse(build, "a backslash at the end");
+        return pattern_refuse(build, "a backslash at the end");
     }
     const uint8_t letter = *build->at;
     const char *const found = letter != 0 ? strchr(letters, letter) : NULL;
@@ -259,11 +261,11 @@ static int escape_read(struct build *build, bool in_class, uint32_t *point)
         build->at++;
         *point = *build->at & 0x1f;
     } else if (letter == 'p' || letter == 'P') {
-        return refuse(build, "\\p{…} is not supported: write the characters as a class, as in [a-zA-ZÀ-ÿ]");
+        return pattern_refuse(build, "\\p{…} is not supported: write the characters as a class, as in [a-zA-ZÀ-ÿ]");
     } else if ((letter >= '0' && letter <= '9') || letter == 'k') {
-        return refuse(build, "references to groups are not supported: they cannot be matched in bounded time");
+        return pattern_refuse(build, "references to groups are not supported: they cannot be matched in bounded time");
     } else if (letter <= ' ' || letter >= 0x7f || ((letter | 0x20) >= 'a' && (letter | 0x20) <= 'z')) {
-        return refuse(build, "unknown escape");
+        return pattern_refuse(build, "unknown escape");
     } else {
         *point = letter;
     }
@@ -275,7 +277,7 @@ static int char_read(struct build *build, uint32_t *point)
 {
     const size_t bytes = rc_utf8_char(build->at, (size_t)(build->end - build->at), point);
     if (bytes == 0) {
-        return refuse(build, "not UTF-8");
+        return pattern_refuse(build, "not UTF-8");
     }
     build->at += bytes;
     return 0;
@@ -288,7 +290,7 @@ static int class_item(struct build *build, uint32_t *point, bool *single)
 {
     int rc = 0;
     *single = true;
-    if (!next_is(build, '\\')) {
+    if (!byte_is_next(build, '\\')) {
         return char_read(build, point);
     }
     build->at++;
@@ -302,7 +304,7 @@ static int class_item(struct build *build, uint32_t *point, bool *single)
 /* Behind "[". */
 static int class_read(struct build *build)
 {
-    const bool inverse = next_is(build, '^');
+    const bool inverse = byte_is_next(build, '^');
     int rc = 0;
     build->at += inverse;
     build->range_count = 0;
@@ -313,11 +315,12 @@ static int class_read(struct build *build)
         bool single_too = true;
         rc = class_item(build, &first, &single);
         last = first;
-        if (rc == 0 && next_is(build, '-') && build->at + 1 < build->end && build->at[1] != ']') {
+        if (rc == 0 && byte_is_next(build, '-') && build->at + 1 < build->end && build->at[1] != ']') {
             build->at++;
             rc = class_item(build, &last, &single_too);
             if (rc == 0 && (!single || !single_too || first > last)) {
-                rc = refuse(build, "a range in a class goes from one character up to another; a hyphen is \"\\-\"");
+                rc = pattern_refuse(build,
+                                    "a range in a class goes from one character up to another; a hyphen is \"\\-\"");
             }
         }
         if (rc == 0 && single) {
@@ -325,7 +328,7 @@ static int class_read(struct build *build)
         }
     }
     if (rc == 0 && build->at == build->end) {
-        rc = refuse(build, "\"[\" without \"]\"");
+        rc = pattern_refuse(build, "\"[\" without \"]\"");
     }
     if (rc != 0) {
         return rc;
@@ -353,8 +356,8 @@ static int code_insert(struct build *build, uint32_t start, enum rc_regex_op op,
 /* Behind "(?<": a name and ">". */
 static int group_name_pass(struct build *build)
 {
-    if (next_is(build, '=') || next_is(build, '!')) {
-        return refuse(build, "lookbehind is not supported");
+    if (byte_is_next(build, '=') || byte_is_next(build, '!')) {
+        return pattern_refuse(build, "lookbehind is not supported");
     }
     while (build->at < build->end && *build->at != '>') {
         if (hex_digit(*build->at) < 0 && (*build->at < 0x80) && *build->at != '_' && *build->at != '$' &&
@@ -363,8 +366,8 @@ static int group_name_pass(struct build *build)
         }
         build->at++;
     }
-    if (!next_is(build, '>')) {
-        return refuse(build, "expected a group's name and \">\" behind \"(?<\"");
+    if (!byte_is_next(build, '>')) {
+        return pattern_refuse(build, "expected a group's name and \">\" behind \"(?<\"");
     }
     build->at++;
     return 0;
@@ -372,8 +375,8 @@ static int group_name_pass(struct build *build)
 
 static int group_end(struct build *build)
 {
-    if (!next_is(build, ')')) {
-        return refuse(build, "\"(\" without \")\"");
+    if (!byte_is_next(build, ')')) {
+        return pattern_refuse(build, "\"(\" without \")\"");
     }
     build->at++;
     build->groups--;
@@ -385,7 +388,7 @@ static int look_read(struct build *build, bool negated)
 {
     const uint32_t start = build->code_count;
     if (build->looks == RC_REGEX_LOOK_DEPTH_MAX) {
-        return refuse(build, "too many lookaheads in each other");
+        return pattern_refuse(build, "too many lookaheads in each other");
     }
     build->looks++;
     int rc = code_add(build, RC_REGEX_LOOK, 0, negated);
@@ -408,7 +411,7 @@ static int group_read(struct build *build, bool *repeats)
 {
     int rc = 0;
     if (++build->groups > GROUPS_MAX) {
-        return refuse(build, "too many groups in each other");
+        return pattern_refuse(build, "too many groups in each other");
     }
     if (text_is_next(build, "?=") || text_is_next(build, "?!")) {
         build->at += 2;
@@ -420,8 +423,8 @@ static int group_read(struct build *build, bool *repeats)
     } else if (text_is_next(build, "?<")) {
         build->at += 2;
         rc = group_name_pass(build);
-    } else if (next_is(build, '?')) {
-        rc = refuse(build, "there are (…), (?:…), (?<name>…), (?=…) and (?!…)");
+    } else if (byte_is_next(build, '?')) {
+        rc = pattern_refuse(build, "there are (…), (?:…), (?<name>…), (?=…) and (?!…)");
     }
     if (rc == 0) {
         rc = alternatives_read(build); /* in each other: GROUPS_MAX */
@@ -456,14 +459,14 @@ static int atom_read(struct build *build, bool *repeats)
     case '*':
     case '+':
     case '?':
-        return refuse(build, "nothing to repeat");
+        return pattern_refuse(build, "nothing to repeat");
     case '{':
     case '}':
     case ']':
-        return refuse(build, "\"{\", \"}\" and \"]\" are written \"\\{\", \"\\}\" and \"\\]\"");
+        return pattern_refuse(build, "\"{\", \"}\" and \"]\" are written \"\\{\", \"\\}\" and \"\\]\"");
     case '\\':
         build->at++;
-        if (next_is(build, 'b') || next_is(build, 'B')) {
+        if (byte_is_next(build, 'b') || byte_is_next(build, 'B')) {
             *repeats = false;
             build->at++;
             return code_add(build, RC_REGEX_WORD, 0, build->at[-1] == 'B');
@@ -487,8 +490,9 @@ static int number_read(struct build *build, uint32_t *number)
     while (build->at < build->end && *build->at >= '0' && *build->at <= '9' && *number <= REPEAT_MAX) {
         *number = *number * 10 + (uint32_t)(*build->at++ - '0');
     }
-    return build->at > begin && *number <= REPEAT_MAX ? 0
-                                                      : refuse(build, "expected {N}, {N,} or {N,M} of at most 1000");
+    return build->at > begin && *number <= REPEAT_MAX
+               ? 0
+               : pattern_refuse(build, "expected {N}, {N,} or {N,M} of at most 1000");
 }
 
 /* *there: a quantifier was read. */
@@ -496,28 +500,28 @@ static int quantifier_read(struct build *build, uint32_t *least, uint32_t *most,
 {
     int rc = 0;
     *there = true;
-    *least = next_is(build, '+') ? 1 : 0;
-    *most = next_is(build, '?') ? 1 : UNBOUNDED;
-    if (next_is(build, '*') || next_is(build, '+') || next_is(build, '?')) {
+    *least = byte_is_next(build, '+') ? 1 : 0;
+    *most = byte_is_next(build, '?') ? 1 : UNBOUNDED;
+    if (byte_is_next(build, '*') || byte_is_next(build, '+') || byte_is_next(build, '?')) {
         build->at++;
-    } else if (next_is(build, '{')) {
+    } else if (byte_is_next(build, '{')) {
         build->at++;
         rc = number_read(build, least);
         *most = *least;
-        if (rc == 0 && next_is(build, ',')) {
+        if (rc == 0 && byte_is_next(build, ',')) {
             build->at++;
             *most = UNBOUNDED;
-            rc = next_is(build, '}') ? 0 : number_read(build, most);
+            rc = byte_is_next(build, '}') ? 0 : number_read(build, most);
         }
-        if (rc == 0 && (!next_is(build, '}') || *most < *least)) {
-            rc = refuse(build, "expected {N}, {N,} or {N,M}, M not below N");
+        if (rc == 0 && (!byte_is_next(build, '}') || *most < *least)) {
+            rc = pattern_refuse(build, "expected {N}, {N,} or {N,M}, M not below N");
         }
         build->at += rc == 0;
     } else {
         *there = false;
         return 0;
     }
-    if (rc == 0 && next_is(build, '?')) { /* lazy: as what is found does not matter, all the same */
+    if (rc == 0 && byte_is_next(build, '?')) { /* lazy: as what is found does not matter, all the same */
         build->at++;
     }
     return rc;
@@ -533,7 +537,7 @@ static int copy_add(struct build *build, uint32_t count)
 }
 
 /* What was read from `start` on, so often. */
-static int repeat(struct build *build, uint32_t start, uint32_t least, uint32_t most)
+static int code_repeat(struct build *build, uint32_t start, uint32_t least, uint32_t most)
 {
     const uint32_t count = build->code_count - start;
     int rc = 0;
@@ -572,7 +576,7 @@ static int sequence_read(struct build *build)
             rc = quantifier_read(build, &least, &most, &there);
         }
         if (rc == 0 && there) {
-            rc = repeat(build, start, least, most);
+            rc = code_repeat(build, start, least, most);
         }
     }
     return rc;
@@ -584,7 +588,7 @@ static int alternatives_read(struct build *build)
     uint32_t start = build->code_count;
     uint32_t jump = UINT32_MAX; /* the last one behind an alternative; its `value` is the one before */
     int rc = sequence_read(build);
-    while (rc == 0 && next_is(build, '|')) {
+    while (rc == 0 && byte_is_next(build, '|')) {
         build->at++;
         rc = code_insert(build, start, RC_REGEX_SPLIT, (int32_t)(build->code_count - start) + 2);
         if (rc == 0) {
@@ -617,9 +621,10 @@ int rc_regex_compile(struct rc_span pattern, void *out, size_t capacity, size_t 
     build->begin = pattern.count > 0 ? pattern.bytes : nothing;
     build->at = build->begin;
     build->end = build->begin + pattern.count;
-    int rc = pattern.count > RC_REGEX_PATTERN_MAX ? refuse(build, "more than 1024 bytes") : alternatives_read(build);
+    int rc =
+        pattern.count > RC_REGEX_PATTERN_MAX ? pattern_refuse(build, "more than 1024 bytes") : alternatives_read(build);
     if (rc == 0 && build->at < build->end) {
-        rc = refuse(build, "\")\" without \"(\"");
+        rc = pattern_refuse(build, "\")\" without \"(\"");
     }
     if (rc == 0) {
         rc = code_add(build, RC_REGEX_MATCH, 0, 0);

@@ -1,9 +1,9 @@
 /*
- * json_schema_build: what json_schema_build.c (the walk) and json_schema_keywords.c (what each keyword says) share while a schema is
- * compiled. Owned by rc_json_schema_compile for the time of its call.
+ * json_schema_place: what json_schema_build.c (the walk) and json_schema_keywords.c (what each keyword says) share while a schema is
+ * compiled: the block, and where in the schema they are. Owned by rc_json_schema_compile for the time of its call.
  */
-#ifndef RC_COMMON_TEXT_JSON_SCHEMA_BUILD_H
-#define RC_COMMON_TEXT_JSON_SCHEMA_BUILD_H
+#ifndef RC_COMMON_TEXT_JSON_SCHEMA_PLACE_H
+#define RC_COMMON_TEXT_JSON_SCHEMA_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>
