@@ -235,9 +235,10 @@ static int regex_compile(struct rc_schema_build *build, keyword *its, const stru
     struct rc_regex_error error;
     size_t bytes = 0;
     int rc = rc_schema_string(build, keyword_name(its), value, RC_REGEX_PATTERN_MAX, text);
-    if (rc == 0) {
-        rc = rc_schema_room(build, 0, at);
+    if (rc != 0) {
+        return rc;
     }
+    rc = rc_schema_room(build, 0, at);
     if (rc == 0) {
         rc = rc_regex_compile(rc_span_of(build->out + text->at, text->count), build->out + *at, build->capacity - *at,
                               &bytes, &error);

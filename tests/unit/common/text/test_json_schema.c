@@ -184,6 +184,8 @@ Test(json_schema, what_is_no_schema_is_refused_where_it_stands)
         {"{\"minimum\":\"1\"}", "/minimum", "expected a number"},
         {"{\"multipleOf\":0}", "/multipleOf", "above 0"},
         {"{\"pattern\":\"a(\"}", "/pattern", "at byte 2"},
+        {"{\"pattern\":\"\\ud83d\"}", "/pattern", "half a character"},
+        {"{\"patternProperties\":{\"\\ud83d\":true}}", "/patternProperties", "half a character"},
         {"{\"pattern\":1}", "/pattern", "expected a string"},
         {"{\"patternProperties\":{\"(\":true}}", "/patternProperties", "without"},
         {"{\"format\":\"regex\"}", "/format", "date-time"},
