@@ -24,7 +24,7 @@ static int base64_value(uint8_t character, const char *last)
 }
 
 /* `strict`: bits behind the last byte must be 0. */
-static int64_t decode(uint8_t *out, const uint8_t *text, size_t count, const char *last, bool strict)
+static int64_t text_decode(uint8_t *out, const uint8_t *text, size_t count, const char *last, bool strict)
 {
     static const uint32_t behind[4] = {0, 0, 0xf, 0x3};
     if (count % 4 == 1) {
@@ -60,12 +60,12 @@ int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count)
     if (count > 0 && count % 4 == 0 && text[count - 1] == '=') {
         count -= text[count - 2] == '=' ? 2 : 1;
     }
-    return decode(out, text, count, standard, false);
+    return text_decode(out, text, count, standard, false);
 }
 
 int64_t rc_base64url_decode(uint8_t *out, const uint8_t *text, size_t count)
 {
-    return decode(out, text, count, url_safe, true);
+    return text_decode(out, text, count, url_safe, true);
 }
 
 size_t rc_base64url_encode(char *out, const uint8_t *bytes, size_t count)
