@@ -11,6 +11,7 @@
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
 #include "worker/engine/auth.h"
+#include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
 
@@ -480,8 +481,8 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
 static void run_tell_error(struct run *run)
 {
-    char text[256];
-    char escaped[192];
+    char text[768];
+    char escaped[704]; /* more than twice what a schema's fault may be */
     char everybody[RC_CHANNEL_NAME_MAX];
     const size_t bytes = rc_json_string_encode((uint8_t *)escaped, sizeof(escaped) - 1, rc_span_text(run->why));
     escaped[bytes] = '\0';
@@ -513,6 +514,14 @@ static void run_unknown(struct run *run)
 /* Looks whether everything could be worked out: all or nothing, what cannot stops a row before its first step. */
 static bool run_could(struct run *run)
 {
+    const enum rc_json_schema_result result =
+        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
+    if (result != RC_JSON_SCHEMA_VALID) {
+        rc_metric_add(run->clients->metrics,
+                      result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
+        run_fail(run, RC_CODE_BAD_REQUEST, run->values.err.text);
+        return false;
+    }
     run->dry = true;
     (void)run_row(run);
     run->dry = false;
