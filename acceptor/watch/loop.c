@@ -76,7 +76,7 @@ static void now_running(struct rc_supervisor *supervisor)
                 broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
                 supervisor->now_ms - supervisor->started_ms);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
-        rc_log_info("listening", "address=%s kind=%s", broker->listens[i].text,
+        rc_log_info("listening", "address!=%s kind=%s", broker->listens[i].text,
                     rc_listen_kind_name(broker->listens[i].kind));
     }
     rc_reload_warn(supervisor, NULL, 0);
