@@ -318,6 +318,9 @@ static void reset_gauges(struct rc_metrics *metrics)
 #undef RC_COUNTER
 #undef RC_GAUGE
 #undef RC_HISTOGRAM
+    for (uint32_t i = 0; i < RC_METRIC_NAMESPACES_MAX; i++) {
+        atomic_store_explicit(&metrics->subscriptions[i], 0, memory_order_relaxed);
+    }
 }
 
 /* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
