@@ -1,7 +1,11 @@
 // What monitoring reads: /metrics as JSON, /health/database, and the rules and the dashboard in deploy/prometheus.
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
 import { testBroker } from "./lib/broker.mjs";
-import { until } from "./lib/util.mjs";
+import { ROOT, program, until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
 const config = {
@@ -82,4 +86,99 @@ testBroker("S4.8: an instance without session backends says so", { config, worke
   const { timestamp, ...rest } = JSON.parse(body);
   assert.deepEqual(rest, { healthy: true, status: "not_configured", backends: [] });
   assert.ok(Math.abs(Date.now() - timestamp) < 60000);
+});
+
+/* --- deploy/prometheus --- */
+
+const RULES = join(ROOT, "deploy/prometheus/ringcast.rules.yml");
+const RULE_TESTS = join(ROOT, "tests/prometheus/rules.test.yml");
+const rules = readFileSync(RULES, "utf8");
+const dashboard = JSON.parse(readFileSync(join(ROOT, "deploy/prometheus/dashboard.json"), "utf8"));
+const named = (text, word) => [...text.matchAll(new RegExp(`^ *-? *${word}: (\\S+)$`, "gm"))].map(([, name]) => name);
+
+/* The expressions of the rules: on the line itself, or indented below a "|". */
+const ruleExpressions = () => [...rules.matchAll(/^( *)expr: (?:\|\n((?:\1 +.*\n)+)|(.*)$)/gm)].map(([, , block, line]) => block ?? line);
+/* Those of the dashboard as Prometheus gets them: Grafana fills its variables in. */
+const panelExpressions = () => dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr.replaceAll("$__rate_interval", "5m").replaceAll("$instance", ".*")));
+
+const WORDS = new Set(["and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset"]);
+/* The metrics that an expression names: words that are no function, keyword or label. */
+const metricsOf = (expression) => [...expression
+  .replace(/\{[^}]*\}/g, " ").replace(/\[[^\]]*\]/g, " ").replace(/\b(by|without|on|ignoring)\s*\([^)]*\)/g, " ")
+  .matchAll(/(?<![\w.:])[a-zA-Z_:][\w:]*(?!\w|:|\s*\()/g)].map(([name]) => name).filter((name) => !WORDS.has(name));
+
+const promtool = async (...args) => {
+  const { code, stdout, stderr } = await program("promtool", args);
+  assert.equal(code, 0, `promtool ${args.join(" ")}: ${stdout}${stderr}`);
+  return stdout;
+};
+
+test("S4.13: promtool finds rules and configuration right, and each alert fires when it should and only then", async () => {
+  await promtool("check", "config", join(ROOT, "deploy/prometheus/prometheus.yml"));
+  await promtool("check", "rules", RULES);
+  await promtool("test", "rules", RULE_TESTS);
+  // Every alert is seen to fire, and seen not to.
+  const cases = readFileSync(RULE_TESTS, "utf8");
+  const alerts = named(rules, "alert");
+  assert.ok(alerts.length >= 14);
+  for (const alert of alerts) {
+    assert.match(cases, new RegExp(`alertname: ${alert}\\n *exp_alerts:\\n`), `${alert} fires in a test`);
+    assert.match(cases, new RegExp(`alertname: ${alert}\\n *exp_alerts: \\[\\]`), `${alert} does not fire in a test`);
+  }
+});
+
+test("S4.13: every critical and warning threshold of the source has its alert", () => {
+  const alert = (name) => {
+    const [, block] = rules.split(`- alert: ${name}\n`);
+    assert.ok(block, name);
+    const [, threshold] = /expr: .*?([<>=]+ [\d.]+)$/m.exec(block);
+    const [, severity] = /severity: (\w+)/.exec(block);
+    return `${severity} ${threshold}`;
+  };
+  const wanted = {
+    RingcastErrorRateCritical: "critical > 0.05", RingcastMemoryCritical: "critical > 0.9", RingcastCpuCritical: "critical > 0.9",
+    RingcastRedisConnectionFailing: "critical > 0", RingcastSessionBackendFailing: "critical > 0",
+    RingcastErrorRateHigh: "warning > 0.01", RingcastMemoryHigh: "warning > 0.8", RingcastCpuHigh: "warning > 0.7", RingcastLatencyHigh: "warning > 0.5",
+    RingcastDown: "critical == 0",
+  };
+  for (const [name, threshold] of Object.entries(wanted)) assert.equal(alert(name), threshold, name);
+});
+
+test("S4.13: the dashboard is one, and promtool finds each of its expressions right", async () => {
+  assert.ok(dashboard.panels.length >= 12 && dashboard.schemaVersion > 30 && dashboard.uid === "ringcast");
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
+  const expressions = panelExpressions();
+  for (const expression of expressions) assert.ok(!expression.includes("$"), `only known variables: ${expression}`);
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-rules-"));
+  const check = async (list) => {
+    const path = join(folder, "dashboard.yml");
+    const records = list.map((expr, i) => `      - record: panel:${i}\n        expr: ${JSON.stringify(expr)}\n`).join("");
+    writeFileSync(path, `groups:\n  - name: dashboard\n    rules:\n${records}`);
+    return promtool("check", "rules", path);
+  };
+  try {
+    assert.match(await check(expressions), new RegExp(`${expressions.length} rules found`));
+    await assert.rejects(check([...expressions, "rate(ws_connections_total)"]), /expected type range vector/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+testBroker("S4.13: every metric that a rule or the dashboard names is one of a real broker", { config, workers: 2 }, async (broker) => {
+  assert.deepEqual(metricsOf('sum by (a, b) (rate(x_total{c="d"}[5m])) / clamp_min(y:z, 1e-9) > 0.5 and z'), ["x_total", "y:z", "z"], "what is looked for");
+  const { text } = await broker.metrics();
+  const there = new Set([...text.matchAll(/^([a-zA-Z_:][\w:]*)[{ ]/gm)].map(([, name]) => name));
+  const recorded = new Set(named(rules, "record"));
+  const expressions = [...ruleExpressions(), ...panelExpressions()];
+  assert.equal(ruleExpressions().length, named(rules, "alert").length + recorded.size, "every rule's expression was found");
+  const names = new Set(expressions.flatMap(metricsOf));
+  assert.ok(names.size > 30);
+  // `up` is Prometheus' own.
+  assert.deepEqual([...names].filter((name) => name !== "up" && !there.has(name) && !recorded.has(name)), []);
+  for (const record of recorded) assert.ok(names.has(record), `${record} is used`);
+  // And Prometheus reads all of it: names, types, labels, units as it likes them.
+  const lint = await program("promtool", ["check", "metrics"], { input: text });
+  const known = /^(ws_connections_total|ws_redis_latency_ms|ringcast_\w+) /;
+  const findings = (lint.stdout + lint.stderr).split("\n").filter(Boolean);
+  assert.deepEqual(findings.filter((line) => !known.test(line)), [], "nothing but advice about names");
 });
