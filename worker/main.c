@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
 #include "worker/carrier/crossing.h"
@@ -295,7 +296,7 @@ static void adopt_config(struct worker *w, bool first)
     w->config_generation = generation;
     w->config = rc_control_config(&w->control, generation);
     if (!first) {
-        rc_log_set_level((enum rc_log_level)w->config->log.level);
+        rc_log_settings_apply(&w->config->log);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
@@ -319,6 +320,9 @@ static void reset_gauges(struct rc_metrics *metrics)
 #undef RC_COUNTER
 #undef RC_GAUGE
 #undef RC_HISTOGRAM
+    for (uint32_t i = 0; i < RC_METRIC_NAMESPACES_MAX; i++) {
+        atomic_store_explicit(&metrics->subscriptions[i], 0, memory_order_relaxed);
+    }
 }
 
 /* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
@@ -522,6 +526,7 @@ int main(int argc, char **argv)
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
+    rc_log_settings_apply(&worker.config->log);
     reset_gauges(worker.metrics);
     worker.state = RC_PROCESS_STARTING;
     worker_beat(&worker);

@@ -41,6 +41,13 @@ static const struct rc_config_word unknown_events[] = {
     {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
 static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
+static const struct rc_config_word log_redactions[] = {
+    {"none", RC_LOG_KEEP}, {"hash", RC_LOG_HASH}, {"remove", RC_LOG_REMOVE}, {NULL, 0}};
+static const struct rc_config_word log_redactions_of[] = {{"default", RC_LOG_REDACT_DEFAULT},
+                                                          {"none", RC_LOG_KEEP},
+                                                          {"hash", RC_LOG_HASH},
+                                                          {"remove", RC_LOG_REMOVE},
+                                                          {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};
 static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3", RC_TLS_13}, {NULL, 0}};

@@ -174,9 +174,16 @@ struct rc_config_permissions {
     enum rc_who direct;
 };
 
+#define RC_LOG_REDACT_DEFAULT UINT32_MAX /* as `redact` */
 struct rc_config_log {
-    uint32_t level;  /* enum rc_log_level */
-    uint32_t format; /* enum rc_log_format */
+    uint32_t level;        /* enum rc_log_level */
+    uint32_t format;       /* enum rc_log_format */
+    uint32_t redact;       /* enum rc_log_redaction */
+    uint32_t redact_users; /* enum rc_log_redaction, or RC_LOG_REDACT_DEFAULT; these four */
+    uint32_t redact_names;
+    uint32_t redact_emails;
+    uint32_t redact_addresses;
+    struct rc_config_text redact_key;
 };
 
 struct rc_config_debug {

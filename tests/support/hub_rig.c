@@ -186,6 +186,7 @@ static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options
     rig->control->core = &rig->shared->core;
     rig->control->configs = &rig->shared->configs;
     rig->control->relay = &rig->shared->relay;
+    rig->control->acceptor = &rig->shared->acceptor;
     rig->control->own = &rig->shared->worker;
     rig->control->workers[0] = &rig->shared->worker;
     rig->config = &rig->shared->configs.copies[0];

@@ -32,6 +32,7 @@ struct hub_rig_shared {
     struct rc_core core;
     struct rc_config_segment configs;
     struct rc_relay_report relay;
+    struct rc_report acceptor;
     struct rc_report worker;
 };
 
