@@ -537,6 +537,7 @@ int main(int argc, char **argv)
     rc_overload_close(&worker.overload);
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
+    rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);

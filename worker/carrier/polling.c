@@ -132,6 +132,28 @@ static void answer_text(struct rc_exchange *exchange, const char *type, const vo
 
 #define PAYLOAD_TYPE "text/plain; charset=UTF-8"
 
+/* The answer to a GET, compressed if its client and the size are such. */
+static void answer_payload(struct rc_polling *polling, struct rc_exchange *exchange, struct rc_span payload)
+{
+    struct rc_metrics *metrics = polling->engines->clients->metrics;
+    const enum rc_content_coding coding = exchange->coding;
+    bool again;
+    char headers[64] = "";
+    const struct rc_span coded = rc_coder_code(&polling->coder, coding, payload, &again);
+    if (coded.count > 0) {
+        (void)snprintf(headers, sizeof(headers), "Content-Encoding: %s\r\n", rc_content_coding_name(coding));
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED, 1);
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED_AGAIN, again);
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED_SAVED, payload.count - coded.count);
+        payload = coded;
+    }
+    rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = 200,
+                                                              .content_type = PAYLOAD_TYPE,
+                                                              .body = payload.bytes,
+                                                              .body_bytes = payload.count,
+                                                              .headers = headers});
+}
+
 /* The GET of a session is over, however. */
 static void poll_over(struct rc_engines *engines, uint32_t client)
 {
@@ -141,14 +163,14 @@ static void poll_over(struct rc_engines *engines, uint32_t client)
 
 static void poll_answer(void *context, uint32_t client, const uint8_t *payload, size_t count)
 {
-    const struct rc_polling *polling = context;
+    struct rc_polling *polling = context;
     struct rc_exchange *exchange = exchange_at(polling->engines, rc_engine_of(polling->engines, client)->poll);
     RC_ASSERT(exchange != NULL);
     struct rc_clients *clients = polling->engines->clients;
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const uint32_t socket = exchange->connection;
     poll_over(polling->engines, client);
-    answer_text(exchange, PAYLOAD_TYPE, payload, count);
+    answer_payload(polling, exchange, rc_span_of(payload, count));
     if (clients->truth->sockets[socket].state >= RC_SOCKET_TERMINATING &&
         rc_engine_lives(polling->engines, client, random)) {
         rc_client_end(clients,
@@ -189,6 +211,9 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
         return;
     }
     exchange->user = &poll_user;
+    exchange->coding =
+        (uint8_t)(rc_engine_settings(engines)->http_compression ? rc_content_coding_choose(exchange->request)
+                                                                : RC_CODING_IDENTITY);
     exchange->context = (void *)(uintptr_t)client;
     const bool probed = engine->other != 0 && (rc_engine_of(engines, engine->other)->flags & RC_ENGINE_PROBED) != 0;
     if (rc_exchange_wait(exchange, probed ? POLL_UPGRADING_MS : 0) < 0) {
@@ -530,9 +555,15 @@ void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, str
 {
     static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
     *polling = (struct rc_polling){.engines = engines, .handovers = handovers};
+    rc_coder_open(&polling->coder, &engines->clients->hub->compressor.deflater);
     engines->clients->polling = &route;
     engines->clients->polling_context = polling;
     rc_engines_set_polls(
         engines, &(struct rc_poll_ops){
                      .context = polling, .answer = poll_answer, .ended = polls_ended, .resumed = polls_resumed});
+}
+
+void rc_polling_close(struct rc_polling *polling)
+{
+    rc_coder_close(&polling->coder);
 }

@@ -89,6 +89,7 @@ struct rc_exchange {
     bool unread;              /* it has a body that nobody has read (to its end) */
     bool local;               /* it comes from this machine, or through an admin listener */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
+    uint8_t coding;           /* enum rc_content_coding: what its answer may be coded by, once its user has looked */
     struct rc_address client; /* who asks, behind trusted proxies */
     struct rc_http_body body;
     uint8_t *bytes; /* owned: the body as far as it has come */

@@ -2,7 +2,7 @@
 // that every case runs against, the real one (Node) and ringcast, started from one description:
 //
 //   { pingInterval, pingTimeout, upgradeTimeout, connectTimeout   in milliseconds
-//     maxPayload, transports, cookie, cors: { origin, credentials }
+//     maxPayload, transports, httpCompression, cookie, cors: { origin, credentials }
 //     namespaces, rows: the [[event]] rows, msgpack: clients use socket.io-msgpack-parser, redis: a URL, workers }
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
@@ -65,6 +65,7 @@ function brokerConfig(kind, options) {
     "connect_timeout": options.connectTimeout && `${options.connectTimeout}ms`,
     "max_payload": options.maxPayload && `${options.maxPayload}B`,
     "transports": options.transports,
+    "http_compression": options.httpCompression,
     "cookie": options.cookie?.name,
     "namespaces": options.namespaces,
     "adapter": options.redis && "classic",
