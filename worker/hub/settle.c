@@ -26,6 +26,17 @@ static uint64_t settle_position(const struct rc_hub *hub, const struct rc_client
     return rc_turn_end(hub, rc_truth_log(truth, rc_truth_group(truth, group)->log));
 }
 
+void rc_turn_count_passed(struct rc_hub *hub)
+{
+    if (RC_UNLIKELY(hub->conflated + hub->missed > 0)) {
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, hub->conflated);
+        rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, hub->missed);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->conflated + hub->missed);
+        hub->conflated = 0;
+        hub->missed = 0;
+    }
+}
+
 /* Frames of [from, to) that were passed over will be looked at once more: they do not count yet. */
 static void settle_unpass(struct rc_hub *hub, const struct rc_channel_log *log, uint64_t from, uint64_t to,
                           const struct rc_client *client, bool latest)

@@ -39,17 +39,6 @@ static void turn_flushed(struct rc_hub *hub, struct rc_socket *socket, uint32_t 
     rc_hub_output_settle(hub, client_index);
 }
 
-void rc_turn_count_passed(struct rc_hub *hub)
-{
-    if (RC_UNLIKELY(hub->conflated + hub->missed > 0)) {
-        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, hub->conflated);
-        rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, hub->missed);
-        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->conflated + hub->missed);
-        hub->conflated = 0;
-        hub->missed = 0;
-    }
-}
-
 /* Sends the batch, settles it, and lets the rest of the worker live between two rounds. */
 static void turn_flush(struct rc_hub *hub)
 {

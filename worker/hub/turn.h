@@ -45,6 +45,8 @@ static inline bool rc_turn_misses(const struct rc_channel_log *log, const struct
              rc_channel_log_excluded(log, heap, rc_channel_log_frame_position(log, heap, frame), client->random));
 }
 
+/* --- settle.c --- */
+
 /* Counts what was passed over, once it is sure that it will not be looked at again. */
 void rc_turn_count_passed(struct rc_hub *hub);
 
