@@ -13,7 +13,7 @@ const LIFE = PING_INTERVAL + PING_TIMEOUT; // of who answers no ping
 const UPGRADE_TIMEOUT = 700;
 const MAX_PAYLOAD = 1000000;
 const options = { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT, upgradeTimeout: UPGRADE_TIMEOUT };
-const targets = await targetsOf("engineio");
+const targets = targetsOf("engineio");
 
 const MESSAGES = [
   "Transport unknown", "Session ID unknown", "Bad handshake method", "Bad request", "Forbidden", "Unsupported protocol version",

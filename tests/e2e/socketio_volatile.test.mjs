@@ -34,7 +34,7 @@ async function heardWaiting(polling, emit) {
   assert.ok(answer.body.startsWith('42["at",'), answer.body);
 }
 
-describeCases("volatile", await targetsOf("socketio"), { rows, pingInterval: 60000 }, [
+describeCases("volatile", targetsOf("socketio"), { rows, pingInterval: 60000 }, [
   ["nobody is kept what is outdated", async (server) => {
     const polling = await joined(server);
     const socket = await openSocketIo(server);

@@ -63,51 +63,65 @@ static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *ex
                : rc_crossing_begin(polling->handovers, exchange, query->sid.instance) == 0;
 }
 
-bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
-                      struct rc_engine_query *query)
+/* What engine.io verifies of a request that names a session, beyond that there is one. -1: it may go on. */
+static int session_refusal(const struct rc_engine_query *query, bool upgrade)
 {
-    struct rc_engines *engines = polling->engines;
-    const struct rc_config_socketio *settings = &engines->clients->config->socketio;
+    return upgrade != query->websocket || !query->revision_4 ? RC_EIO_BAD_REQUEST : -1;
+}
+
+/* The same of one that begins a session, in engine.io's order. */
+static int handshake_refusal(const struct rc_exchange *exchange, const struct rc_engine_query *query, bool upgrade)
+{
+    return exchange->request->method != RC_HTTP_GET ? RC_EIO_BAD_HANDSHAKE_METHOD
+           : upgrade != query->websocket            ? RC_EIO_BAD_REQUEST
+           : !query->revision_4                     ? RC_EIO_UNSUPPORTED_VERSION
+                                                    : -1;
+}
+
+/* Reads the query. False: it names no transport that is allowed. */
+static bool query_read(const struct rc_engines *engines, const struct rc_exchange *exchange,
+                       struct rc_engine_query *query)
+{
     char transport[QUERY_VALUE_MAX + 1];
     char sid[QUERY_VALUE_MAX + 1];
     char revision[QUERY_VALUE_MAX + 1];
     *query = (struct rc_engine_query){0};
-    if (query_value(exchange, "transport", transport) == 0 || !rc_config_transport_allowed(settings, transport)) {
-        polling_refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
+    if (query_value(exchange, "transport", transport) == 0 ||
+        !rc_config_transport_allowed(rc_engine_settings(engines), transport)) {
         return false;
     }
     query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
+    query->revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
     const size_t sid_bytes = query_value(exchange, "sid", sid);
-    const bool revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
     query->has_sid = sid_bytes > 0;
     if (query->has_sid) {
         query->session = rc_engine_find(engines, rc_span_of(sid, sid_bytes), &query->sid, &query->known);
-        if (query->session == 0) {
-            if (!polling_hand_over(polling, exchange, query)) {
-                polling_refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
-            }
-            return false;
-        }
-        if (upgrade != query->websocket || !revision_4) {
-            polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
-            return false;
-        }
-        return true;
-    }
-    if (exchange->request->method != RC_HTTP_GET) {
-        polling_refuse(exchange, RC_EIO_BAD_HANDSHAKE_METHOD, upgrade);
-        return false;
-    }
-    if (upgrade != query->websocket) {
-        polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
-        return false;
-    }
-    if (!revision_4) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED, 1);
-        polling_refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
-        return false;
     }
     return true;
+}
+
+bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
+                      struct rc_engine_query *query)
+{
+    int error = RC_EIO_UNKNOWN_TRANSPORT;
+    if (query_read(polling->engines, exchange, query)) {
+        if (!query->has_sid) {
+            error = handshake_refusal(exchange, query, upgrade);
+        } else if (query->session != 0) {
+            error = session_refusal(query, upgrade);
+        } else if (polling_hand_over(polling, exchange, query)) {
+            return false;
+        } else {
+            error = RC_EIO_UNKNOWN_SID;
+        }
+    }
+    if (error < 0) {
+        return true;
+    }
+    rc_metric_add(polling->engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED,
+                  error == RC_EIO_UNSUPPORTED_VERSION);
+    polling_refuse(exchange, (enum rc_eio_error)error, upgrade);
+    return false;
 }
 
 /* --- a session's requests -------------------------------------------------------------------------------------------- */
