@@ -549,6 +549,7 @@ int main(int argc, char **argv)
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
     rc_identities_close(&worker.identities);
+    rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);

@@ -22,6 +22,7 @@
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/base/procfs.h"
+#include "common/records/sid.h"
 
 #define LOOP_TICK_MS 1000u
 #define LOOP_LATE_MS 1500u        /* a tick this much after the last one says that this process was held up */
@@ -70,11 +71,14 @@ static void now_running(struct rc_supervisor *supervisor)
 {
     const struct rc_broker *broker = &supervisor->broker;
     const struct rc_config *config = &supervisor->settings->config;
+    char sids[RC_SID_INSTANCE_BYTES];
     rc_supervisor_enter(supervisor, RC_BROKER_RUNNING);
+    rc_sid_instance(sids, config->server.instance_id.text);
     rc_log_info("running",
-                "version=%s instance=%s workers=%u connections_max=%" PRIu64 " steering=%s control=%s took_ms=%" PRIu64,
-                RC_VERSION, config->server.instance_id.text, broker->worker_count, broker->plan.connections_max,
-                broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
+                "version=%s instance=%s sids=%.*s workers=%u connections_max=%" PRIu64
+                " steering=%s control=%s took_ms=%" PRIu64,
+                RC_VERSION, config->server.instance_id.text, (int)sizeof(sids), sids, broker->worker_count,
+                broker->plan.connections_max, broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
                 supervisor->now_ms - supervisor->started_ms);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         rc_log_info("listening", "address!=%s kind=%s", broker->listens[i].text,

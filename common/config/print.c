@@ -319,6 +319,7 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
         (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
+    (void)fprintf(out, "volatile = %s\n", (operation->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
     if (operation->event.source_bytes > 0) {
         (void)fputs("event = ", out);
         template_print(out, config, &operation->event);

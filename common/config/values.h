@@ -134,6 +134,7 @@ struct rc_config_socketio {
     uint64_t upgrade_timeout_ms;
     uint64_t connect_timeout_ms;
     uint64_t max_payload_bytes;
+    bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
     enum rc_unknown_event unknown_event;
     struct rc_config_text message_event;
@@ -358,6 +359,7 @@ enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
 #define RC_EVENT_TO_EVERYBODY 2u /* no rooms: to all in the namespace */
 #define RC_EVENT_OTHERS 4u       /* but not to who sent the event */
+#define RC_EVENT_VOLATILE 8u     /* not to who cannot take it when it comes */
 
 struct rc_event_operation {
     uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
@@ -400,6 +402,7 @@ struct rc_schema_store {
 struct rc_config_emit {
     uint32_t to_count;
     bool others;
+    bool is_volatile;
     struct rc_event_template event;
     struct rc_event_template args;
 };

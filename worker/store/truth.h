@@ -142,6 +142,7 @@ enum rc_client_flags {
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
+    RC_CLIENT_LATE = 1u << 15,        /* could not take what there was for it: what is volatile of that, it misses */
     RC_CLIENT_SELECTED = 1u << 13,    /* the message that is being looked at is for it */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
@@ -336,8 +337,8 @@ struct rc_channel_log {
     uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
-    uint32_t turn; /* the turn in which it is in the list of dirty groups */
-    uint32_t pad;
+    uint32_t turn;         /* the turn in which it is in the list of dirty groups */
+    uint32_t has_volatile; /* since it was made, some frame was RC_FRAME_VOLATILE */
 };
 _Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
@@ -345,6 +346,7 @@ enum rc_frame_flags {
     RC_FRAME_GAP = 1u << 0,        /* a gap notice */
     RC_FRAME_EXCLUDES = 1u << 1,   /* somebody is excluded from it */
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
+    RC_FRAME_VOLATILE = 1u << 3,   /* not for who could not take it when it came */
 };
 
 struct rc_frame {
