@@ -38,6 +38,7 @@ struct rc_adapter_broadcast {
     uint32_t attachment_count;
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
+    bool is_volatile; /* of its flags; the others are the sender's business, or its client's */
 };
 
 /* Views of a message; they live as long as it does. */

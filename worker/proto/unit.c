@@ -53,7 +53,7 @@ static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t b
     uint8_t *payload = unit->out + unit->payload;
     if (kind == RC_PART_BINARY) {
         memmove(out + head, payload, bytes);
-        bytes = rc_base64_write(out + head, out + head, bytes);
+        bytes = rc_base64_encode(out + head, out + head, bytes);
     } else if (payload != out + head) {
         memmove(out + head, payload, bytes);
     }
