@@ -28,6 +28,8 @@ static const struct {
     {"emit", "to", "\"room:{args.0}\""},
     {"emit", "event", "\"said\""},
     {"emit", "args", "[{ by = \"{sid}\", text = \"{args.1}\" }]"},
+    {"backend", "name", "app"},
+    {"backend", "url", "http://127.0.0.1:3000/ringcast"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
@@ -95,7 +97,7 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
 /* True for a text that has no default and must not be empty. */
 static bool must_be_given(const struct rc_config_key *key)
 {
-    return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
+    return (key->kind == RC_CONFIG_TEXT || key->kind == RC_CONFIG_LIST) && key->min > 0 && key->initial[0] == '\0';
 }
 
 /* The default (or the example of a key that has none, or is a rule) in TOML. */
