@@ -125,7 +125,7 @@ STRESSES := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(STRESS_SRC))
 FUZZES := $(addprefix $(B)/fuzz/,$(FUZZ_NAMES))
 
 # What clang-format and lint look at; bench/ and deploy/ included.
-FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.cpp' \))
+FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.[ch]pp' \))
 
 # --- rules -----------------------------------------------------------------------------------------------------------
 

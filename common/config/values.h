@@ -298,11 +298,28 @@ enum rc_event_from { RC_EVENT_FROM_CLIENT, RC_EVENT_FROM_SERVER };
 enum rc_event_source {
     RC_EVENT_SOURCE_ARGUMENT, /* {args.N}, {args.N.a.b} */
     RC_EVENT_SOURCE_REST,     /* {args.N..}, the list from the Nth on; {args} is from the first on */
-    RC_EVENT_SOURCE_AUTH,     /* {auth}, {auth.a.b}: what the client sent when it connected */
+    /* documents: {auth}, {auth.a.b} */
+    RC_EVENT_SOURCE_AUTH,   /* what the client sent when it connected */
+    RC_EVENT_SOURCE_USER,   /* who it is: attributes, and `id` */
+    RC_EVENT_SOURCE_CLIENT, /* what rows have set on its connection */
+    RC_EVENT_SOURCE_QUERY,  /* of its handshake's request */
+    RC_EVENT_SOURCE_HEADER,
+    RC_EVENT_SOURCE_COOKIE,
+    RC_EVENT_SOURCE_CLAIMS,  /* [[identity]]: of its token */
+    RC_EVENT_SOURCE_SESSION, /* [[identity]]: its session */
+    /* names */
     RC_EVENT_SOURCE_SID,
     RC_EVENT_SOURCE_NSP,
     RC_EVENT_SOURCE_EVENT,
+    RC_EVENT_SOURCE_ADDRESS, /* the client's, behind trusted proxies */
 };
+#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_SESSION - RC_EVENT_SOURCE_AUTH + 1)
+
+/* Is it a document: JSON, whose parts a path leads to? */
+static inline bool rc_event_source_is_document(uint8_t source)
+{
+    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_SESSION;
+}
 
 enum rc_event_piece_type {
     RC_EVENT_PIECE_LITERAL, /* its text, which is JSON in a message */
@@ -316,7 +333,8 @@ struct rc_event_piece {
     uint8_t type;   /* enum rc_event_piece_type */
     uint8_t source; /* enum rc_event_source, unless LITERAL or COMMA */
     uint16_t index; /* N of ARGUMENT and REST */
-    uint32_t at; /* LITERAL: its bytes; ARGUMENT and AUTH: names with dots between, of 0 bytes for the value itself */
+    uint32_t
+        at; /* LITERAL: its bytes; ARGUMENT and documents: names with dots between, of 0 bytes for the value itself */
     uint32_t bytes;
 };
 
