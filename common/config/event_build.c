@@ -11,6 +11,15 @@
 #include "common/config/text.h"
 #include "common/records/channel_name.h"
 
+/* What every event has; what a client says and is. */
+#define SOURCES_OF_EVENT                                                                         \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ARGUMENT) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_REST) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NSP) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_EVENT))
+#define SOURCES_OF_CLIENT                                                                        \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_AUTH) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_QUERY) |    \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_HEADER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_COOKIE) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ADDRESS))
+
 #define SHOWN_MAX 60 /* bytes of a placeholder that a message shows */
 
 /* What stands between braces. */
@@ -187,7 +196,7 @@ static const struct {
     const char *name;
     enum rc_event_source source;
     bool whole; /* it may stand alone, without a path */
-} sources[] = {
+} named[] = {
     {"args", RC_EVENT_SOURCE_REST, true},       {"auth", RC_EVENT_SOURCE_AUTH, true},
     {"user", RC_EVENT_SOURCE_USER, true},       {"client", RC_EVENT_SOURCE_CLIENT, true},
     {"query", RC_EVENT_SOURCE_QUERY, false},    {"header", RC_EVENT_SOURCE_HEADER, false},
@@ -202,13 +211,13 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
     const uint8_t *const dot = memchr(name.bytes, '.', name.count);
     const struct rc_span head = rc_span_of(name.bytes, dot != NULL ? (size_t)(dot - name.bytes) : name.count);
     *out = (struct placeholder){.source = RC_EVENT_SOURCE_AUTH};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(sources); i++) {
-        if (!rc_span_equal(head, rc_span_text(sources[i].name))) {
+    for (size_t i = 0; i < RC_ARRAY_COUNT(named); i++) {
+        if (!rc_span_equal(head, rc_span_text(named[i].name))) {
             continue;
         }
-        out->source = sources[i].source;
+        out->source = named[i].source;
         if (dot == NULL) {
-            return sources[i].whole;
+            return named[i].whole;
         }
         const struct rc_span path = rc_span_of(dot + 1, name.count - head.count - 1);
         if (out->source == RC_EVENT_SOURCE_REST) {
@@ -218,13 +227,6 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
         return rc_event_source_is_document((uint8_t)out->source) && path_valid(path);
     }
     return false;
-}
-
-/* Of a row that is for the events of servers: what no server has. */
-static bool source_of_client(enum rc_event_source source)
-{
-    return rc_event_source_is_document((uint8_t)source) || source == RC_EVENT_SOURCE_SID ||
-           source == RC_EVENT_SOURCE_ADDRESS;
 }
 
 /* Is it text, whatever its value? */
@@ -245,9 +247,11 @@ static int placeholder_read(const struct rc_event_build *build, struct rc_span n
                           "{user.id}, {client.name}, {sid}, {nsp}, {event} and {address}, and \"{{\" is a brace",
                           shown, (const char *)name.bytes);
     }
-    if (build->row->from == RC_EVENT_FROM_SERVER && source_of_client(out->source)) {
-        return rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
-                          (const char *)name.bytes);
+    if ((build->sources & RC_EVENT_SOURCE_BIT(out->source)) == 0) {
+        return build->row != NULL && build->row->from == RC_EVENT_FROM_SERVER
+                   ? rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
+                                (const char *)name.bytes)
+                   : rc_err_set(err, -EINVAL, "there is no {%.*s} here", shown, (const char *)name.bytes);
     }
     return 0;
 }
@@ -427,6 +431,28 @@ void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config
     memset(build, 0, sizeof(*build));
     build->config = config;
     build->row = row;
+    build->sources = row->from == RC_EVENT_FROM_SERVER
+                         ? SOURCES_OF_EVENT
+                         : SOURCES_OF_EVENT | SOURCES_OF_CLIENT | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_SID) |
+                               RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_USER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_CLIENT);
+}
+
+void rc_event_build_begin_values(struct rc_event_build *build, struct rc_config *config, uint32_t sources)
+{
+    memset(build, 0, sizeof(*build));
+    build->config = config;
+    build->sources = sources;
+}
+
+int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    build->source_bytes = 0;
+    return bytes_add(build->source, &build->source_bytes, text, bytes, err);
+}
+
+int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err)
+{
+    return template_end(build, out, err);
 }
 
 static bool on_is(const struct rc_event_build *build, const char *name)

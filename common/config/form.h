@@ -33,7 +33,6 @@ enum rc_config_form {
     RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
     RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */
     RC_FORM_ON,           /* such a name, "connect" or "disconnect" */
-    RC_FORM_WORD_NAME,    /* [A-Za-z0-9_.-] */
     RC_FORM_BACKEND_URL,  /* rc_backend_url_parse */
     RC_FORM_BACKEND_CALL, /* rc_backend_call_of */
     RC_FORM_BREAKER,      /* rc_backend_breaker_parse */
@@ -41,6 +40,11 @@ enum rc_config_form {
     RC_FORM_TO,           /* RULE: a room or a list of rooms */
     RC_FORM_EVENT_NAME,   /* RULE: a text */
     RC_FORM_VALUES,       /* RULE: a list of any values */
+    RC_FORM_VALUE,        /* RULE: a text that may hold placeholders */
+    RC_FORM_MEMBERS,      /* RULE: a table of any values */
+    RC_FORM_CREDENTIAL,   /* "auth.x", "query.x", "header.x", "cookie.x" */
+    RC_FORM_ALGORITHM,    /* of a JWT */
+    RC_FORM_URL,          /* begins with http:// or https:// */
 };
 
 /* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.

@@ -71,6 +71,10 @@ void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX]
 int rc_backend_call(struct rc_backends *backends, uint32_t backend, const struct rc_backend_request *request,
                     struct rc_backend_waiter waiter);
 
+/* An answer 200 that is no reply to what was asked (rc_backend_..._reply_read): counted, and logged once a second. */
+void rc_backend_reply_refused(struct rc_backends *backends, uint32_t backend, enum rc_backend_call_kind kind,
+                              const char *id, const char *why);
+
 /* Appends what of the request's headers the backend's `forward` lists to `to`, as lines; the bytes, at most `capacity` (lines that do
  * not fit are left out). In call.c, for those who call with a request at hand. */
 struct rc_http_request;
