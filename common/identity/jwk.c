@@ -74,11 +74,7 @@ static bool may_verify(const struct rc_json_value *list)
 }
 
 /* `use`, `key_ops` and `alg`. */
-<<<<<<< HEAD
 static enum rc_jwk_fate purpose_read(struct jwk *jwk, struct rc_err *err)
-=======
-static enum rc_jwk_fate purpose(struct jwk *jwk, struct rc_err *err)
->>>>>>> main
 {
     uint8_t scratch[WORD_BYTES_MAX];
     struct rc_span word;
@@ -107,13 +103,8 @@ static enum rc_jwk_fate purpose(struct jwk *jwk, struct rc_err *err)
     return RC_JWK_ADDED;
 }
 
-<<<<<<< HEAD
 static enum rc_jwk_fate key_keep(struct rc_jwt_material *material, const struct jwk *jwk, enum rc_jwt_key_type type,
                                  struct rc_span bytes, struct rc_err *err)
-=======
-static enum rc_jwk_fate keep(struct rc_jwt_material *material, const struct jwk *jwk, enum rc_jwt_key_type type,
-                             struct rc_span bytes, struct rc_err *err)
->>>>>>> main
 {
     const struct rc_jwt_key key = {
         .type = type, .algs = jwk->algs & rc_jwt_algs_of(type), .kid = jwk->kid, .key = bytes};
@@ -124,13 +115,8 @@ static enum rc_jwk_fate keep(struct rc_jwt_material *material, const struct jwk 
     return rc_jwt_material_append(material, &key, err) < 0 ? RC_JWK_NO_ROOM : RC_JWK_ADDED;
 }
 
-<<<<<<< HEAD
 static enum rc_jwk_fate key_keep_public(struct rc_jwt_material *material, const struct jwk *jwk, EVP_PKEY *pkey,
                                         struct rc_err *err)
-=======
-static enum rc_jwk_fate keep_public(struct rc_jwt_material *material, const struct jwk *jwk, EVP_PKEY *pkey,
-                                    struct rc_err *err)
->>>>>>> main
 {
     enum rc_jwt_key_type type;
     struct rc_span der;
@@ -145,11 +131,7 @@ static enum rc_jwk_fate keep_public(struct rc_jwt_material *material, const stru
     if (rc_pkey_write(pkey, &bytes, &der, err) < 0) {
         return RC_JWK_WRONG;
     }
-<<<<<<< HEAD
     const enum rc_jwk_fate fate = key_keep(material, jwk, type, der, err);
-=======
-    const enum rc_jwk_fate fate = keep(material, jwk, type, der, err);
->>>>>>> main
     OPENSSL_free(bytes);
     return fate;
 }
@@ -167,11 +149,7 @@ static enum rc_jwk_fate add_pair(struct rc_jwt_material *material, struct jwk *j
     EVP_PKEY *pkey = type == RC_JWT_KEY_RSA       ? rc_pkey_rsa(one, two)
                      : type == RC_JWT_KEY_ED25519 ? rc_pkey_ed25519(one)
                                                   : rc_pkey_ec(type, one, two);
-<<<<<<< HEAD
     const enum rc_jwk_fate fate = key_keep_public(material, jwk, pkey, err);
-=======
-    const enum rc_jwk_fate fate = keep_public(material, jwk, pkey, err);
->>>>>>> main
     EVP_PKEY_free(pkey);
     return fate;
 }
@@ -187,11 +165,7 @@ static enum rc_jwk_fate add_secret(struct rc_jwt_material *material, struct jwk 
     if (number_take(&jwk->members[K], jwk->numbers[0], &secret) < 0) {
         rc_err_set(err, -EINVAL, "k is not in base64url, or too long");
     } else if (rc_jwt_secret_check(secret, err) == 0) {
-<<<<<<< HEAD
         fate = key_keep(material, jwk, RC_JWT_KEY_SECRET, secret, err);
-=======
-        fate = keep(material, jwk, RC_JWT_KEY_SECRET, secret, err);
->>>>>>> main
     }
     return fate;
 }
@@ -263,11 +237,7 @@ enum rc_jwk_fate rc_jwk_add(struct rc_jwt_material *material, struct rc_span tex
         rc_err_set(err, -EINVAL, "kid is not a text of at most %u bytes", RC_JWT_KID_BYTES_MAX);
         return RC_JWK_WRONG;
     }
-<<<<<<< HEAD
     enum rc_jwk_fate fate = purpose_read(&jwk, err);
-=======
-    enum rc_jwk_fate fate = purpose(&jwk, err);
->>>>>>> main
     if (fate == RC_JWK_ADDED) {
         fate = add_typed(material, &jwk, foreign, err);
     }
