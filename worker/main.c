@@ -24,6 +24,7 @@
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/requests.h"
 #include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
@@ -422,6 +423,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
         rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
+        w->clients.backends = w->backends;
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
@@ -463,7 +465,9 @@ static uint32_t sleep_ms(struct worker *w)
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t wait_ms = rc_backends_sleep_ms(
-        w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_engines_sleep_ms(&w->engines, io_ms))));
+        w->backends,
+        rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(
+                                                                                               &w->engines, io_ms)))));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -518,6 +522,7 @@ static void worker_run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
         rc_backends_work(w->backends);
+        rc_asked_work(&w->engines);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

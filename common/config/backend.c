@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/event_rules.h"
 #include "common/config/text.h"
 
 #define BREAKER_FAILURES_MAX 1000u
@@ -190,6 +191,28 @@ int rc_config_backends_check(const struct rc_config *config, struct rc_err *err)
             return rc_err_set(err, -EINVAL,
                               "[[backend]] \"%s\" needs a url, as in [\"http://127.0.0.1:3000/ringcast\"]",
                               backend->name.text);
+        }
+    }
+    const char *unknown = config->socketio.unknown_event.text;
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0 &&
+        rc_backend_find(config, rc_span_text(unknown + head)) < 0) {
+        return rc_err_set(err, -EINVAL, "socketio.unknown_event: there is no [[backend]] named \"%s\"", unknown + head);
+    }
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const struct rc_config_event *row = &config->events[i];
+        if (row->ask.text[0] == '\0') {
+            continue;
+        }
+        if (rc_backend_find(config, rc_span_text(row->ask.text)) < 0) {
+            return rc_err_set(err, -EINVAL, "[[event]] \"%s\": ask: there is no [[backend]] named \"%s\"", row->on.text,
+                              row->ask.text);
+        }
+        if (row->from != RC_EVENT_FROM_CLIENT || rc_event_life_cycle(row)) {
+            return rc_err_set(err, -EINVAL,
+                              "[[event]] \"%s\": ask is for what clients say; connect and disconnect are calls of a "
+                              "[[backend]], which its `calls` name",
+                              row->on.text);
         }
     }
     for (int kind = 0; kind < RC_BACKEND_UNTIED_COUNT; kind++) {

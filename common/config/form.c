@@ -75,6 +75,12 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_backend_call_of(text) >= 0
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+    case RC_FORM_UNKNOWN_EVENT:
+        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
+                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
+                   ? NULL
+                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
     case RC_FORM_BREAKER:
         return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_USER:

@@ -63,7 +63,9 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
-enum rc_unknown_event { RC_UNKNOWN_EVENT_IGNORE, RC_UNKNOWN_EVENT_ERROR };
+#define RC_UNKNOWN_EVENT_IGNORE "ignore"
+#define RC_UNKNOWN_EVENT_ERROR "error"
+#define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
 enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 /* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
@@ -138,7 +140,7 @@ struct rc_config_socketio {
     uint64_t connect_timeout_ms;
     uint64_t max_payload_bytes;
     uint32_t max_attachments;
-    enum rc_unknown_event unknown_event;
+    struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
     struct rc_config_text error_event;
     struct rc_config_text notification_event; /* "" = they have none */
@@ -388,6 +390,7 @@ struct rc_event_operation {
 struct rc_config_event {
     struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
     struct rc_config_text nsp;
+    struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
     uint32_t leave_count; /* rooms */
     uint32_t join_count;  /* rooms */

@@ -16,10 +16,10 @@ const uint32_t rc_backend_bounds_ms[RC_BACKEND_BUCKETS - 1] = {1, 2, 5, 10, 20, 
 static const char *const calls[RC_BACKEND_KINDS] = {"connect", "disconnect", "subscribe", "publish",
                                                     "refresh", "event",      "ack"};
 static const char *const reasons[RC_BACKEND_REASONS] = {
-    [RC_BACKEND_REASON_LATE] = "timeout",     [RC_BACKEND_REASON_UNREACHABLE] = "unreachable",
-    [RC_BACKEND_REASON_LOST] = "lost",        [RC_BACKEND_REASON_GARBAGE] = "garbage",
-    [RC_BACKEND_REASON_TOO_LARGE] = "size",   [RC_BACKEND_REASON_REFUSED] = "refused",
-    [RC_BACKEND_REASON_STATUS] = "status",    [RC_BACKEND_REASON_REPLY] = "reply"};
+    [RC_BACKEND_REASON_LATE] = "timeout",   [RC_BACKEND_REASON_UNREACHABLE] = "unreachable",
+    [RC_BACKEND_REASON_LOST] = "lost",      [RC_BACKEND_REASON_GARBAGE] = "garbage",
+    [RC_BACKEND_REASON_TOO_LARGE] = "size", [RC_BACKEND_REASON_REFUSED] = "refused",
+    [RC_BACKEND_REASON_STATUS] = "status",  [RC_BACKEND_REASON_REPLY] = "reply"};
 
 /* Of one backend alone. Their names are words: nothing in them has to be escaped. */
 static const struct {
@@ -159,18 +159,15 @@ static void histogram_render(struct writer *w, uint32_t i, uint32_t call)
 size_t rc_backend_metrics_render(const struct rc_config *config, const struct rc_backend_counters *const *counters,
                                  size_t count, const char *instance, char *out, size_t capacity)
 {
-    struct writer w = {.config = config,
-                       .counters = counters,
-                       .count = count,
-                       .instance = instance,
-                       .out = out,
-                       .capacity = capacity};
+    struct writer w = {
+        .config = config, .counters = counters, .count = count, .instance = instance, .out = out, .capacity = capacity};
     if (config->backend_count == 0) {
         return 0;
     }
     plain_render(&w);
     calls_render(&w);
-    put(&w, "# HELP ringcast_backend_seconds How long calls of a backend took\n# TYPE ringcast_backend_seconds histogram\n");
+    put(&w,
+        "# HELP ringcast_backend_seconds How long calls of a backend took\n# TYPE ringcast_backend_seconds histogram\n");
     for (uint32_t at = 0; at < config->backend_count * RC_BACKEND_KINDS; at++) {
         if (calls_of(&w, at / RC_BACKEND_KINDS, at % RC_BACKEND_KINDS) > 0) {
             histogram_render(&w, at / RC_BACKEND_KINDS, at % RC_BACKEND_KINDS);

@@ -380,7 +380,7 @@ static void backend_judge(struct rc_backends *backends, struct rc_backend *backe
     } else {
         rc_log_warn("backend_breaker_opened", "backend=\"%s\" effect=\"it is asked once a second until it answers\"",
                     backend->config.name.text);
-        if (counters != NULL && !call->probe) {
+        if (counters != NULL) {
             rc_backend_count_add(&counters->opened, 1);
         }
     }
@@ -551,8 +551,8 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     if (!rc_breaker_allows(&backend->breaker, calls_now_ms(backends), &probe)) {
         return -ECONNREFUSED;
     }
-    if (backend->first_waiting != NULL && (backend->waiting >= backend->config.max_waiting ||
-                                           backend->waiting_bytes + bytes > WAITING_BYTES_MAX)) {
+    if (backend->first_waiting != NULL &&
+        (backend->waiting >= backend->config.max_waiting || backend->waiting_bytes + bytes > WAITING_BYTES_MAX)) {
         rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
                        backend->config.name.text, backend->waiting, backend->waiting_bytes);
         return -EBUSY;
@@ -606,9 +606,9 @@ static void flight_answered(void *context, uint64_t token, const struct rc_backe
 static int flight_begin(struct rc_backends *backends, struct rc_backend *backend,
                         const struct rc_backend_request *request, uint32_t flight)
 {
-    const int rc = call_begin(
-        backends, backend, request,
-        (struct rc_backend_waiter){.context = backends, .answered = flight_answered, .token = flight});
+    const int rc =
+        call_begin(backends, backend, request,
+                   (struct rc_backend_waiter){.context = backends, .answered = flight_answered, .token = flight});
     if (rc < 0) {
         const struct rc_backend_answer none = {.outcome = RC_BACKEND_REFUSED, .why = ""};
         free(rc_flight_end(backends->flights, flight, &none, calls_now_ms(backends)));

@@ -25,7 +25,7 @@ bool rc_breaker_allows(struct rc_breaker *breaker, uint64_t now_ms, bool *probe)
 
 static bool breaker_trip(struct rc_breaker *breaker, uint64_t now_ms)
 {
-    const bool changed = breaker->state != RC_BREAKER_OPEN;
+    const bool changed = breaker->state == RC_BREAKER_CLOSED;
     breaker->state = RC_BREAKER_OPEN;
     breaker->probe_ms = now_ms + RC_BREAKER_PROBE_MS;
     return changed;
@@ -51,6 +51,7 @@ bool rc_breaker_note(struct rc_breaker *breaker, uint64_t now_ms, bool failed, b
     breaker->calls++;
     breaker->failed += failed;
     breaker->in_a_row = failed ? breaker->in_a_row + 1 : 0;
-    const bool share = breaker->calls >= BREAKER_SHARE_OF * breaker->failures_max && 2 * breaker->failed >= breaker->calls;
+    const bool share =
+        breaker->calls >= BREAKER_SHARE_OF * breaker->failures_max && 2 * breaker->failed >= breaker->calls;
     return (breaker->in_a_row >= breaker->failures_max || share) && breaker_trip(breaker, now_ms);
 }

@@ -32,7 +32,7 @@ void rc_breaker_open(struct rc_breaker *breaker, uint32_t failures_max, uint64_t
 /* May a call be made now? *probe: it is the one that decides (and was counted as such). */
 bool rc_breaker_allows(struct rc_breaker *breaker, uint64_t now_ms, bool *probe);
 
-/* A call has ended. True: the state has changed. */
+/* A call has ended. True: it was closed and is not any more, or is again. */
 bool rc_breaker_note(struct rc_breaker *breaker, uint64_t now_ms, bool failed, bool probe);
 
 #endif

@@ -83,8 +83,7 @@ static uint32_t flight_alloc(struct rc_flights *flights, const struct flight_key
     uint32_t index = flights->free != 0 ? flights->free - 1 : flights->count;
     if (index == flights->capacity) {
         const uint32_t capacity = flights->capacity == 0 ? 64 : flights->capacity * 2;
-        struct flight *larger =
-            capacity > RC_FLIGHTS_MAX ? NULL : realloc(flights->table, capacity * sizeof(*larger));
+        struct flight *larger = capacity > RC_FLIGHTS_MAX ? NULL : realloc(flights->table, capacity * sizeof(*larger));
         if (larger == NULL) {
             return RC_FLIGHT_NONE;
         }
@@ -152,7 +151,7 @@ enum rc_flight_found rc_flight_begin(struct rc_flights *flights, enum rc_backend
     }
     if (index != RC_HASHMAP_NONE) {
         return !flights->table[index].forgotten && flight_join(&flights->table[index], waiter) ? RC_FLIGHT_JOINED
-                                                                                              : RC_FLIGHT_ALONE;
+                                                                                               : RC_FLIGHT_ALONE;
     }
     if (flights->map.count == RC_FLIGHTS_MAX && flights->oldest != 0) {
         kept_remove(flights, flights->oldest - 1);
@@ -198,8 +197,8 @@ struct rc_flight_waiter *rc_flight_end(struct rc_flights *flights, uint32_t inde
     while (ttl > 0 && flights->bytes + answer->body.count > RC_FLIGHT_BYTES_MAX && flights->oldest != 0) {
         kept_remove(flights, flights->oldest - 1);
     }
-    uint8_t *body = ttl == 0 || flights->bytes + answer->body.count > RC_FLIGHT_BYTES_MAX ? NULL
-                                                                                          : malloc(answer->body.count);
+    uint8_t *body =
+        ttl == 0 || flights->bytes + answer->body.count > RC_FLIGHT_BYTES_MAX ? NULL : malloc(answer->body.count);
     if (body == NULL) {
         flight_free(flights, index);
         return waiters;

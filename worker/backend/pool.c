@@ -122,14 +122,15 @@ static void conn_lose(struct rc_backends *backends, struct rc_backend_conn *conn
     if (call == NULL) {
         return;
     }
-    const bool repeatable = call->kind == RC_BACKEND_CONNECT || call->kind == RC_BACKEND_SUBSCRIBE ||
-                            call->kind == RC_BACKEND_REFRESH;
+    const bool repeatable =
+        call->kind == RC_BACKEND_CONNECT || call->kind == RC_BACKEND_SUBSCRIBE || call->kind == RC_BACKEND_REFRESH;
     if (unsent) {
         call->tried |= UINT64_C(1) << conn->address;
         conn->backend->addresses[conn->address].down_ms = now_ms(backends) + POOL_DOWN_MS;
         rc_calling_end(backends, call, RC_CALLING_UNSENT, RC_BACKEND_UNREACHABLE, why);
     } else if (conn->kept && !conn->answer.begun && repeatable && !call->again) {
-        call->again = true; /* it was about to close it when we wrote: on a new one the answer is sure to be this call's */
+        call->again =
+            true; /* it was about to close it when we wrote: on a new one the answer is sure to be this call's */
         struct rc_backend_counters *counters = counters_of(backends, conn->backend);
         if (counters != NULL) {
             rc_backend_count_add(&counters->again, 1);

@@ -35,20 +35,21 @@ enum rc_calling_state {
 
 /* One call. */
 struct rc_calling {
-    struct rc_calling *older; /* all of its backend, in the order in which they began, which is that of their deadlines */
+    struct rc_calling
+        *older; /* all of its backend, in the order in which they began, which is that of their deadlines */
     struct rc_calling *newer;
     struct rc_calling *next; /* WAITS: behind it; in `ended`: likewise */
     struct rc_backend *backend;
     struct rc_backend_waiter waiter;
     uint64_t begun_ns;
     uint64_t deadline_ms;
-    uint64_t tried;           /* addresses, a bit each */
-    uint8_t *answer;          /* owned */
+    uint64_t tried;  /* addresses, a bit each */
+    uint8_t *answer; /* owned */
     size_t answer_bytes;
-    const char *why;          /* static */
-    uint32_t conn;            /* TAKEN */
-    uint32_t headers_bytes;   /* in `bytes` */
-    uint32_t body_bytes;      /* behind them */
+    const char *why;        /* static */
+    uint32_t conn;          /* TAKEN */
+    uint32_t headers_bytes; /* in `bytes` */
+    uint32_t body_bytes;    /* behind them */
     uint16_t status;
     uint8_t kind;    /* enum rc_backend_call_kind */
     uint8_t state;   /* enum rc_calling_state */
@@ -63,11 +64,11 @@ struct rc_calling {
 struct rc_backend_address {
     struct sockaddr_storage name;
     socklen_t name_bytes;
-    uint32_t url;      /* index in config.urls */
-    uint32_t conns;    /* not FREE */
-    uint32_t idle;     /* first + 1; 0: none */
-    uint64_t down_ms;  /* until then it is asked only when all others are down */
-    bool gone;         /* its name has other addresses now */
+    uint32_t url;     /* index in config.urls */
+    uint32_t conns;   /* not FREE */
+    uint32_t idle;    /* first + 1; 0: none */
+    uint64_t down_ms; /* until then it is asked only when all others are down */
+    bool gone;        /* its name has other addresses now */
 };
 
 /* One [[backend]] as it was configured; a reload that changes it makes another one, and this one ends with its calls. */
@@ -77,10 +78,10 @@ struct rc_backend {
     struct rc_backend_url urls[RC_CONFIG_BACKEND_URLS_MAX];
     struct rc_backend_address addresses[RC_BACKEND_ADDRESSES_MAX];
     uint32_t address_count;
-    uint32_t address_next; /* round robin */
-    uint32_t index;        /* in the configuration: of its counters */
-    uint32_t conns;        /* of all addresses */
-    SSL_CTX *tls;          /* owned; NULL when no URL is https */
+    uint32_t address_next;            /* round robin */
+    uint32_t index;                   /* in the configuration: of its counters */
+    uint32_t conns;                   /* of all addresses */
+    SSL_CTX *tls;                     /* owned; NULL when no URL is https */
     struct rc_backend_signer *signer; /* owned; NULL: not signed */
     struct rc_breaker breaker;
     struct rc_calling *oldest;
@@ -107,14 +108,14 @@ struct rc_backend_conn {
 };
 
 struct rc_backends {
-    struct rc_truth *truth;           /* borrowed, as the others */
+    struct rc_truth *truth; /* borrowed, as the others */
     struct rc_io *io;
     struct rc_hub *hub;
     const struct rc_control *control;
     struct rc_backend_counters *counters; /* of this worker: RC_CONFIG_BACKENDS_MAX */
     const struct rc_config *config;
     uint32_t worker;
-    uint32_t run;       /* random: tells this process's calls from its predecessor's */
+    uint32_t run; /* random: tells this process's calls from its predecessor's */
     uint64_t next_id;
     uint32_t hosts_revision;
     bool draining;
@@ -122,10 +123,10 @@ struct rc_backends {
     struct rc_backend *current[RC_CONFIG_BACKENDS_MAX]; /* those in force */
     struct rc_config_text names[RC_CONFIG_BACKENDS_MAX];
     uint32_t count;
-    struct rc_backend *all; /* and those that end */
+    struct rc_backend *all;        /* and those that end */
     struct rc_backend_conn *conns; /* owned */
     uint32_t conn_count;
-    uint32_t conn_free;      /* first + 1 */
+    uint32_t conn_free;       /* first + 1 */
     struct rc_calling *ended; /* in their order */
     struct rc_calling *ended_last;
     struct rc_flights *flights; /* owned */

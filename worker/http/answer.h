@@ -32,10 +32,10 @@ struct rc_http_answer {
     uint32_t head_bytes;   /* so far, of all that is not body */
     uint32_t keep_alive_s; /* what the header Keep-Alive says it is kept for; 0: nothing */
     uint16_t status;
-    uint8_t state;     /* enum rc_http_answer_state */
-    bool begun;        /* a byte of it has come */
-    bool keep_alive;   /* WHOLE: the connection may be used again */
-    uint8_t name;      /* of the header that is being read: how much of "keep-alive" it was; 255: another one */
+    uint8_t state;   /* enum rc_http_answer_state */
+    bool begun;      /* a byte of it has come */
+    bool keep_alive; /* WHOLE: the connection may be used again */
+    uint8_t name;    /* of the header that is being read: how much of "keep-alive" it was; 255: another one */
     bool in_value;
     uint8_t value_bytes;
     char value[64]; /* of Keep-Alive */

@@ -183,7 +183,7 @@ Test(config_toml, socketio_is_on_where_the_file_has_its_section)
     cr_expect_eq(config.socketio.namespace_count, 3u);
     cr_expect_str_eq(config.socketio.namespaces[1].text, "/room-*");
     cr_expect_eq(config.socketio.transport_count, 1u);
-    cr_expect_eq(config.socketio.unknown_event, RC_UNKNOWN_EVENT_ERROR);
+    cr_expect_str_eq(config.socketio.unknown_event.text, RC_UNKNOWN_EVENT_ERROR);
     cr_expect_eq(config.endpoints[0].protocol, RC_ENDPOINT_ENGINEIO);
     cr_expect_eq(config.endpoints[1].protocol, RC_ENDPOINT_SOCKETIO);
     struct rc_err err = {""};

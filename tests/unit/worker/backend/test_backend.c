@@ -169,8 +169,8 @@ static int call_with(enum rc_backend_call_kind kind, uint64_t token, const char 
     }
     rc_backend_next_id(backends, request.id);
     const uint32_t before = told_count;
-    const int rc = rc_backend_call(
-        backends, 0, &request, (struct rc_backend_waiter){.context = &rig, .answered = on_answer, .token = token});
+    const int rc = rc_backend_call(backends, 0, &request,
+                                   (struct rc_backend_waiter){.context = &rig, .answered = on_answer, .token = token});
     cr_expect_eq(told_count, before, "told at once");
     return rc;
 }
@@ -289,7 +289,8 @@ Test(backend, what_is_no_answer_is_told_and_counted)
         {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", RC_BACKEND_LOST, RC_BACKEND_REASON_LOST, true},
         {"", RC_BACKEND_LOST, RC_BACKEND_REASON_LOST, true},
         {"SSH-2.0-x\r\n", RC_BACKEND_GARBAGE, RC_BACKEND_REASON_GARBAGE, false},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", RC_BACKEND_TOO_LARGE, RC_BACKEND_REASON_TOO_LARGE, false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", RC_BACKEND_TOO_LARGE, RC_BACKEND_REASON_TOO_LARGE,
+         false},
     };
     rig.config->backends[0].breaker.text[0] = '\0';
     backends_begin();

@@ -59,8 +59,8 @@ Test(breaker, one_call_a_second_decides)
     }
     cr_expect(rc_breaker_allows(&breaker, 2000, &probe));
     cr_expect(probe);
-    cr_expect_not(allows(2001)); /* the others wait for it */
-    cr_expect(rc_breaker_note(&breaker, 2100, true, true));
+    cr_expect_not(allows(2001));                                /* the others wait for it */
+    cr_expect_not(rc_breaker_note(&breaker, 2100, true, true)); /* it is open still */
     cr_expect_not(allows(3000));
     cr_expect(rc_breaker_allows(&breaker, 3100, &probe));
     cr_expect(rc_breaker_note(&breaker, 3200, false, true));

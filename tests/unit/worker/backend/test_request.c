@@ -38,7 +38,8 @@ static void expect_head(const char *url_text, const char *line, const char *host
     cr_expect_eq(strncmp(out, line, strlen(line)), 0, "%s", out);
     cr_expect_not_null(strstr(out, host), "%s in %s", host, out);
     cr_expect_not_null(strstr(out, "\r\ncontent-length: 2\r\n"));
-    cr_expect_not_null(strstr(out, "\r\nringcast-call: event\r\nringcast-id: web1~0-1-2\r\nringcast-time: 1700000000\r\n"));
+    cr_expect_not_null(
+        strstr(out, "\r\nringcast-call: event\r\nringcast-id: web1~0-1-2\r\nringcast-time: 1700000000\r\n"));
     cr_expect_not_null(strstr(out, "\r\ntraceparent: 00-01020300000000000000000000000000-00000000000000ff-00\r\n"));
     cr_expect_null(strstr(out, "signature"));
     cr_expect_eq(memcmp(out + bytes - 2, "\r\n", 2), 0);
@@ -46,7 +47,8 @@ static void expect_head(const char *url_text, const char *line, const char *host
 
 Test(backend_request, head_names_target_and_host)
 {
-    expect_head("http://127.0.0.1:3000/ringcast?a=b", "POST /ringcast?a=b HTTP/1.1\r\n", "\r\nhost: 127.0.0.1:3000\r\n");
+    expect_head("http://127.0.0.1:3000/ringcast?a=b", "POST /ringcast?a=b HTTP/1.1\r\n",
+                "\r\nhost: 127.0.0.1:3000\r\n");
     expect_head("https://app.example", "POST / HTTP/1.1\r\n", "\r\nhost: app.example\r\n");
     expect_head("https://[::1]:8443/x", "POST /x HTTP/1.1\r\n", "\r\nhost: [::1]:8443\r\n");
     expect_head("http://app:443/x", "POST /x HTTP/1.1\r\n", "\r\nhost: app:443\r\n");

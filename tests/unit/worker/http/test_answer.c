@@ -43,15 +43,15 @@ static const struct {
 } whole[] = {
     {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200, "{}", true, 0},
     {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=5, max=100\r\n\r\n", 200, "", true, 5},
-    {"HTTP/1.1 200 OK\r\nKEEP-alive: max=7, timeout=72\r\nContent-Length: 1\r\nX-Keep-Alive: timeout=1\r\n\r\nx", 200, "x",
-     true, 72},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\nTrailer: x\r\n\r\n", 200, "abcd",
-     true, 0},
+    {"HTTP/1.1 200 OK\r\nKEEP-alive: max=7, timeout=72\r\nContent-Length: 1\r\nX-Keep-Alive: timeout=1\r\n\r\nx", 200,
+     "x", true, 72},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\nTrailer: x\r\n\r\n", 200,
+     "abcd", true, 0},
     {"HTTP/1.1 204 No Content\r\n\r\n", 204, "", true, 0},
     {"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnope", 403, "nope", false, 0},
     {"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", false, 0},
-    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny", 200,
-     "y", true, 0},
+    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny",
+     200, "y", true, 0},
 };
 
 Test(answer, whole_ones_are_read_at_every_split)
