@@ -76,14 +76,17 @@ enum section_index {
 #define PLACE_WITHIN_1 NULL
 #define PLACE_WITHIN_2 NULL
 #define PLACE_WITHIN_3 "event"
+#define PLACE_WITHIN_4 NULL
 #define PLACE_COUNT_1(section) offsetof(struct rc_config, section##_count)
+#define PLACE_COUNT_4(section) PLACE_COUNT_1(section)
 #define PLACE_MAX(place) (sizeof(((struct rc_config *)0)->place))
 
 const struct rc_config_section rc_config_sections[] = {
 #define RC_CONFIG_SECTION(section, repeats, place, text) \
     {.name = #section,                                   \
      .help = (text),                                     \
-     .repeated = (repeats) == 1 || (repeats) == 3,       \
+     .repeated = (repeats) == 1 || (repeats) >= 3,       \
+     .named = (repeats) == 4,                            \
      .optional = (repeats) == 2,                         \
      .within = PLACE_WITHIN_##repeats,                   \
      .offset = offsetof(struct rc_config, place),        \

@@ -1,6 +1,6 @@
 /*
- * Headers that say who a client is, whose page asks and what it accepts: forwarded addresses, Origin and CORS, Accept, on any head that
- * parses.
+ * Headers that say who a client is, whose page asks and what it accepts: forwarded addresses, Origin and CORS, Accept,
+ * Accept-Encoding, on any head that parses.
  *
  * Input: a byte that picks policies, then header lines that follow "Host: example.com".
  */
@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "worker/http/accept.h"
+#include "worker/http/coding.h"
 #include "worker/http/cors.h"
 #include "worker/http/forwarded.h"
 
@@ -90,6 +91,23 @@ static void check_accept(const struct rc_http_request *request)
               (quality[1] > quality[0] || (quality[1] == quality[0] && quality[1] > 0 && specific[1] > specific[0])));
 }
 
+/* A coding is only chosen if it, or any, is named, and one that is named alone behind everything else is the one. */
+static void check_coding(const struct rc_http_request *request)
+{
+    static const char *const names[] = {"identity;q=1, gzip;q=0, deflate;q=0, x-gzip;q=0",
+                                        "identity;q=0, gzip, deflate;q=0", "identity;q=0, gzip;q=0, deflate"};
+    const enum rc_content_coding chosen = rc_content_coding_choose(request);
+    RC_ASSERT(chosen <= RC_CODING_DEFLATE);
+    RC_ASSERT(chosen == RC_CODING_IDENTITY || rc_http_header(request, "accept-encoding") != NULL);
+    struct rc_http_request appended = *request;
+    for (size_t i = 0; i < 3 && request->header_count < RC_HTTP_HEADERS_MAX; i++) {
+        appended.headers[request->header_count] =
+            (struct rc_http_header){{"Accept-Encoding", 15}, {names[i], strlen(names[i])}};
+        appended.header_count = request->header_count + 1;
+        RC_ASSERT(rc_content_coding_choose(&appended) == (enum rc_content_coding)i);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -114,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_forwarded(&request, data[0] & 7, data[0] & 128);
         check_cors(&request, data[0]);
         check_accept(&request);
+        check_coding(&request);
     }
     free(head);
     return 0;
