@@ -13,6 +13,7 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
+#include "common/config/backend.h"
 #include "common/config/event_rules.h"
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
@@ -680,6 +681,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = rc_config_socketio_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_backends_check(config, err);
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);

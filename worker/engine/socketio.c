@@ -37,6 +37,17 @@ static bool has_joined(const struct rc_engines *engines, uint32_t client, struct
                         : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
 }
 
+bool rc_socketio_is_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                           const char sid[RC_SID_BYTES])
+{
+    char its[RC_SID_BYTES];
+    if (!has_joined(engines, client, nsp)) {
+        return false;
+    }
+    rc_engine_nsp_sid(engines, client, nsp, its);
+    return memcmp(its, sid, sizeof(its)) == 0;
+}
+
 /* -ENOMEM. */
 static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
