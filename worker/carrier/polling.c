@@ -484,34 +484,33 @@ static void polls_resumed(void *context, uint32_t client)
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
 
-static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+/* Who has asked for a session, while somebody else is asked who that is. */
+struct handshake {
+    bool counted; /* in the limits of its address */
+    struct rc_arrival arrival;
+};
+
+static void handshake_uncount(struct rc_clients *clients, const struct rc_exchange *exchange, bool counted)
+{
+    if (counted) {
+        rc_address_limit_remove(&clients->addresses, &exchange->client);
+    }
+}
+
+/* Answers with a new session. */
+static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                             bool counted)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_arrival arrival;
-    uint32_t at = 0;
-    bool counted;
-    const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
-    if (!rc_arrival_begin(exchange, path, &arrival) ||
-        (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
-        return;
-    }
-    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
-        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
-                                                                .retry_after_s = 10,
-                                                                .message = "too many connections from your address"});
-        return;
-    }
-    rc_arrival_identify(exchange, &arrival);
+    struct rc_identity identity;
     const uint32_t client =
-        rc_client_open(clients, (uint8_t)arrival.endpoint, rc_encoding_of(arrival.codec, RC_FRAMING_POLLING, 0),
-                       rc_span_of(arrival.user, arrival.user_bytes));
+        rc_client_open(clients, (uint8_t)arrival->endpoint, rc_encoding_of(arrival->codec, RC_FRAMING_POLLING, 0),
+                       rc_arrival_identity(arrival, &identity));
     if (client == 0 || !rc_engine_begin(engines, client)) {
         if (client != 0) {
             rc_client_end(clients, client);
         }
-        if (counted) {
-            rc_address_limit_remove(&clients->addresses, &exchange->client);
-        }
+        handshake_uncount(clients, exchange, counted);
         rc_exchange_error(exchange, (struct rc_exchange_answer){
                                         .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
         return;
@@ -529,11 +528,87 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
         (void)snprintf(cookie, sizeof(cookie), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
                        (int)sizeof(sid), sid);
     }
-    rc_arrival_greet(clients, client, &arrival);
+    rc_arrival_greet(clients, client, arrival);
     rc_exchange_answer(
         exchange,
         &(struct rc_exchange_answer){
             .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = cookie});
+}
+
+static void handshake_go_on(struct rc_exchange *exchange)
+{
+    struct handshake *handshake = exchange->context;
+    struct rc_engines *engines = polling_engines(exchange);
+    if (rc_arrival_identify(exchange, &handshake->arrival) == RC_ARRIVED) {
+        exchange->user = NULL; /* its end is the session's beginning */
+        exchange->context = NULL;
+        handshake_finish(engines, exchange, &handshake->arrival, handshake->counted);
+        free(handshake);
+    }
+}
+
+static void handshake_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct rc_clients *clients = polling_engines(exchange)->clients;
+    struct handshake *handshake = exchange->context;
+    (void)status;
+    rc_identities_forget(clients->identities, handshake->arrival.token);
+    handshake_uncount(clients, exchange, handshake->counted);
+    free(handshake);
+}
+
+static const struct rc_exchange_user handshake_user = {
+    .half_closed_is_gone = true, .room = handshake_go_on, .ended = handshake_ended};
+
+static void handshake_wait(struct rc_exchange *exchange, const struct handshake *handshake)
+{
+    struct rc_clients *clients = polling_engines(exchange)->clients;
+    struct handshake *kept = malloc(sizeof(*kept));
+    if (kept == NULL || rc_exchange_wait(exchange, RC_ARRIVAL_WAIT_MS) < 0) {
+        free(kept);
+        rc_identities_forget(clients->identities, handshake->arrival.token);
+        handshake_uncount(clients, exchange, handshake->counted);
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    *kept = *handshake;
+    exchange->user = &handshake_user;
+    exchange->context = kept;
+}
+
+static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+{
+    struct rc_clients *clients = engines->clients;
+    struct handshake handshake;
+    uint32_t at = 0;
+    const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
+    if (!rc_arrival_begin(exchange, path, &handshake.arrival) ||
+        (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
+        return;
+    }
+    if (!rc_clients_admit(clients, &exchange->client,
+                          &handshake.counted)) { /* whatever connections its requests come on */
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
+                                                                .retry_after_s = 10,
+                                                                .message = "too many connections from your address"});
+        return;
+    }
+    if (!rc_arrival_take_request(exchange, &handshake.arrival)) {
+        handshake_uncount(clients, exchange, handshake.counted);
+        return;
+    }
+    switch (rc_arrival_identify(exchange, &handshake.arrival)) {
+    case RC_ARRIVED:
+        handshake_finish(engines, exchange, &handshake.arrival, handshake.counted);
+        return;
+    case RC_ARRIVED_LATER:
+        handshake_wait(exchange, &handshake);
+        return;
+    case RC_ARRIVED_NOT:
+        handshake_uncount(clients, exchange, handshake.counted);
+        return;
+    }
 }
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,9 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
 
@@ -483,6 +485,9 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     input.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
     input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, client, scratch->user);
     input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, client);
+    for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
+        input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
+    }
     input.address =
         its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
     return input;
@@ -491,8 +496,8 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
 static void run_tell_error(struct run *run)
 {
-    char text[256];
-    char escaped[192];
+    char text[768];
+    char escaped[704]; /* more than twice what a schema's fault may be */
     char everybody[RC_CHANNEL_NAME_MAX];
     const size_t bytes = rc_json_string_encode((uint8_t *)escaped, sizeof(escaped) - 1, rc_span_text(run->why));
     escaped[bytes] = '\0';
@@ -512,10 +517,16 @@ static void run_tell_error(struct run *run)
 }
 
 /* An event without a row. */
-static void run_unknown(struct run *run)
+static void run_unknown(struct run *run, const struct rc_operation *operation)
 {
+    const char *unknown = run->clients->config->socketio.unknown_event.text;
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
+        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false);
+        return;
+    }
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
-    if (run->clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
+    if (strcmp(unknown, RC_UNKNOWN_EVENT_ERROR) == 0) {
         run_fail(run, RC_CODE_NOT_FOUND, "no such event");
         run_tell_error(run);
     }
@@ -524,6 +535,14 @@ static void run_unknown(struct run *run)
 /* Looks whether everything could be worked out: all or nothing, what cannot stops a row before its first step. */
 static bool run_could(struct run *run)
 {
+    const enum rc_json_schema_result result =
+        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
+    if (result != RC_JSON_SCHEMA_VALID) {
+        rc_metric_add(run->clients->metrics,
+                      result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
+        run_fail(run, RC_CODE_BAD_REQUEST, run->values.err.text);
+        return false;
+    }
     run->dry = true;
     (void)run_row(run);
     run->dry = false;
@@ -554,7 +573,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     RC_ASSERT(rc == 0); /* we wrote it */
     run.row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, operation->nsp, operation->event);
     if (run.row == NULL || rc_event_life_cycle(run.row)) {
-        run_unknown(&run);
+        run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
     struct rc_rule_input input =
@@ -574,8 +593,13 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         *done = rc_rules_done(engines, steps);
         return RC_ENGINE_LATER;
     }
-    if (run.code != 0 && rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
+    if (!rc_engine_lives(engines, client, run.random)) {
+        return RC_ENGINE_DONE;
+    }
+    if (run.code != 0) { /* what no template could tell */
         run_tell_error(&run);
+    } else if (run.row->ask.text[0] != '\0') {
+        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
     }
     return RC_ENGINE_DONE;
 }

@@ -41,8 +41,11 @@ struct rc_engines {
     size_t result_capacity;
     uint8_t *decoded; /* owned: a binary message that came as base64 in text */
     size_t decoded_capacity;
-    uint8_t rules;   /* counts the reloads that changed [[event]] rows */
-    bool keeps_auth; /* some row but those of "connect" says {auth} */
+    struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
+    uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
+    struct rc_reply *reply; /* owned: the one that is being carried out */
+    uint8_t rules;          /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth;        /* some row but those of "connect" says {auth} */
 };
 
 /* What became of a packet. */

@@ -78,6 +78,7 @@ enum rc_socket_flags {
     RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
+#define RC_SOCKET_MADE_HERE 0xffu  /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
@@ -105,7 +106,8 @@ struct rc_socket {
     uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
     uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
     union {                /* client */
-        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
+        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
+                              was made here: its connection to a backend (worker/backend), likewise */
         uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
@@ -113,7 +115,7 @@ struct rc_socket {
     uint16_t port;          /* io: of the peer, host order */
     uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
     uint8_t state;          /* enum rc_socket_state; those from HTTP to LINGER are client's, the others io's */
-    uint8_t listener;       /* io: index in control->listeners */
+    uint8_t listener;       /* io: index in control->listeners, or RC_SOCKET_MADE_HERE */
     uint8_t mode;           /* io: enum rc_io_mode */
     uint8_t inflight;       /* io: enum rc_io_inflight */
     uint8_t cancelled;      /* io: enum rc_io_inflight, of those in flight that are to be cancelled */
@@ -150,8 +152,9 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
     RC_CLIENT_WAITS_ANSWER =
-        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
-    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
+        1u << 14,                  /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_MUST_SAY = 1u << 15, /* it has to say who it is before it may do anything, and before it hears anything */
+    RC_CLIENT_POLLED = 1u << 11,   /* nothing carries it, and a request waits for what there is to get */
 };
 
 /* Somebody else's answer, whose coming tells it to go on. */
@@ -413,10 +416,12 @@ struct rc_input {
 struct rc_user {
     uint64_t expires_ms; /* CLOCK_REALTIME: until then it is who it says; 0 = for ever */
     uint32_t
-        attributes; /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
-    uint32_t set;   /* heap block: a JSON object of what rows have set; 0 = nothing */
+        attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
+    uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
+    uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
+    uint16_t request_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];
