@@ -4,10 +4,14 @@
  * Called by the reader of the file (acceptor/config/toml.cpp), which walks the table and names the places of what is wrong:
  *
  *   rc_event_build_begin
- *   leave, join   rc_event_build_room for each, then rc_event_build_rooms
+ *   leave         rc_event_build_room for each, then rc_event_build_rooms
+ *   set           a value that is a table, then rc_event_build_set
+ *   join          as leave
  *   ack           a value that is a list, then rc_event_build_ack
  *   emit          for each: rc_event_emit_begin; rc_event_build_room for each of `to`; rc_event_emit_event;
  *                 a value that is a list, then rc_event_emit_args; rc_event_emit_end
+ *   close         rc_event_build_close
+ *   guards        event_guards.h, anywhere between
  *   rc_event_build_end
  *
  * in this order, which is that of the operations. A value is handed over as it is walked: rc_event_value_begin, then open, key,
@@ -26,6 +30,8 @@
 
 #define RC_EVENT_PIECES_MAX 1024 /* of one template */
 #define RC_EVENT_DEPTH_MAX 16    /* lists and tables in each other */
+#define RC_EVENT_CONDITIONS_MAX 16
+#define RC_EVENT_CLOSE_REASON_MAX 123 /* bytes: of a close frame (RFC 6455 5.5) */
 
 /* Owned by the caller; about 40 KiB. */
 struct rc_event_build {
@@ -38,6 +44,9 @@ struct rc_event_build {
     bool everybody; /* "*" was among the rooms */
     uint32_t room_count;
     struct rc_event_template rooms[RC_EVENT_ROOMS_MAX];
+    uint32_t condition_count;
+    struct rc_event_condition conditions[RC_EVENT_CONDITIONS_MAX];
+    bool refuses; /* what is read is told of a refusal: {error.code} and {error.message} are there */
     /* the template that is being read */
     uint32_t piece_count;
     uint32_t text_bytes;
@@ -58,7 +67,10 @@ void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config
 int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_type type, const char *text, size_t bytes,
                         struct rc_err *err);
 int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_type type, struct rc_err *err);
+/* `count`: attributes. */
+int rc_event_build_set(struct rc_event_build *build, uint32_t count, struct rc_err *err);
 int rc_event_build_ack(struct rc_event_build *build, struct rc_err *err);
+int rc_event_build_close(struct rc_event_build *build, const char *reason, size_t bytes, struct rc_err *err);
 int rc_event_build_end(struct rc_event_build *build, struct rc_err *err);
 
 /* build->emit.others may be set in between. */

@@ -89,6 +89,12 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_EVENT:
         return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
                                                                  : NULL;
+    case RC_FORM_UNKNOWN_EVENT:
+        return strcmp(text, "ignore") == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                       (rc_span_starts_with(rc_span_of(text, bytes), RC_SPAN(RC_UNKNOWN_EVENT_BACKEND)) &&
+                        bytes > strlen(RC_UNKNOWN_EVENT_BACKEND))
+                   ? NULL
+                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
     case RC_FORM_ORIGIN:
@@ -96,6 +102,12 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_TO:
     case RC_FORM_EVENT_NAME:
     case RC_FORM_VALUES:
+    case RC_FORM_MATCH:
+    case RC_FORM_RATE:
+    case RC_FORM_WHO:
+    case RC_FORM_REFUSE:
+    case RC_FORM_SET:
+    case RC_FORM_CLOSE:
         break;
     }
     return NULL;

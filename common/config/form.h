@@ -32,11 +32,18 @@ enum rc_config_form {
     RC_FORM_NSP,          /* such a name, or the beginning of one and "*" */
     RC_FORM_TRANSPORT,    /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
     RC_FORM_EVENT,        /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */
-    RC_FORM_ON,           /* such a name, "connect" or "disconnect" */
+    RC_FORM_ON,           /* such a name, or a beginning and "*", or "connect" or "disconnect" */
+    RC_FORM_UNKNOWN_EVENT, /* "ignore", "error" or "backend:NAME" */
     RC_FORM_ROOMS,        /* RULE: a list of rooms */
     RC_FORM_TO,           /* RULE: a room or a list of rooms */
     RC_FORM_EVENT_NAME,   /* RULE: a text */
     RC_FORM_VALUES,       /* RULE: a list of any values */
+    RC_FORM_MATCH,        /* RULE: tables, see event_guards.h */
+    RC_FORM_RATE,
+    RC_FORM_WHO,
+    RC_FORM_REFUSE,
+    RC_FORM_SET, /* RULE: a table of any values */
+    RC_FORM_CLOSE,
 };
 
 /* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.

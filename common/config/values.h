@@ -35,6 +35,8 @@
 #define RC_EVENT_TEMPLATE_MAX 4096 /* bytes of a template */
 #define RC_EVENT_ARGUMENT_MAX 9999 /* N in {args.N} */
 #define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
+#define RC_EVENT_WANTED_MAX 255    /* bytes of a text that a value is compared with */
+#define RC_EVENT_SET_MAX 16        /* attributes that a row sets */
 #define RC_EVENT_BUCKETS 512u
 #define RC_EVENT_ARENA_BYTES (256u * 1024u)
 #define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
@@ -57,7 +59,8 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
-enum rc_unknown_event { RC_UNKNOWN_EVENT_IGNORE, RC_UNKNOWN_EVENT_ERROR };
+#define RC_UNKNOWN_EVENT_ERROR "error"
+#define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
 enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
@@ -130,7 +133,7 @@ struct rc_config_socketio {
     uint64_t connect_timeout_ms;
     uint64_t max_payload_bytes;
     uint32_t max_attachments;
-    enum rc_unknown_event unknown_event;
+    struct rc_config_text unknown_event; /* "ignore", or the two above */
     struct rc_config_text message_event;
     struct rc_config_text error_event;
     struct rc_config_text notification_event; /* "" = they have none */
@@ -279,18 +282,23 @@ enum rc_event_source {
     RC_EVENT_SOURCE_COOKIE,
     RC_EVENT_SOURCE_CLAIMS,  /* [[identity]]: of its token */
     RC_EVENT_SOURCE_SESSION, /* [[identity]]: its session */
+    RC_EVENT_SOURCE_ERROR,   /* of refuse.ack: `code` and `message` */
     /* names */
     RC_EVENT_SOURCE_SID,
     RC_EVENT_SOURCE_NSP,
     RC_EVENT_SOURCE_EVENT,
     RC_EVENT_SOURCE_ADDRESS, /* the client's, behind trusted proxies */
+    RC_EVENT_SOURCE_INSTANCE,
+    RC_EVENT_SOURCE_NOW, /* ISO 8601, milliseconds, Z; like the two below the same in all of one event */
+    RC_EVENT_SOURCE_UUID,
+    RC_EVENT_SOURCE_NOW_MS, /* a number */
 };
-#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_SESSION - RC_EVENT_SOURCE_AUTH + 1)
+#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_ERROR - RC_EVENT_SOURCE_AUTH + 1)
 
 /* Is it a document: JSON, whose parts a path leads to? */
 static inline bool rc_event_source_is_document(uint8_t source)
 {
-    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_SESSION;
+    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_ERROR;
 }
 
 enum rc_event_piece_type {
@@ -310,6 +318,12 @@ struct rc_event_piece {
     uint32_t bytes;
 };
 
+/* Bytes of the arena; none: it was not given. */
+struct rc_event_text {
+    uint32_t at;
+    uint32_t bytes;
+};
+
 /* A room of which the client says in what channel namespace it is: what stands before its first ":" comes from the client. */
 #define RC_EVENT_CLIENT_CHOOSES 1u
 
@@ -321,7 +335,50 @@ struct rc_event_template {
     uint32_t source_bytes;
 };
 
-enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE_EMIT };
+/* Of `match`, and of `who` by attributes: a value that has to be one of some. */
+struct rc_event_condition {
+    struct rc_event_piece value;       /* a VALUE */
+    struct rc_event_template wanted;   /* a constant: a string, number or boolean, or a list of them */
+    struct rc_event_text key;          /* as the file has it */
+};
+
+enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBUTES };
+
+/* What may keep an event from being carried out, in the order in which it is looked at. */
+enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARDS };
+
+struct rc_event_guards {
+    uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
+    uint32_t match_count;
+    enum rc_event_who who;
+    uint32_t attributes; /* ATTRIBUTES: struct rc_event_condition[attribute_count] */
+    uint32_t attribute_count;
+    uint32_t inside_count;           /* 1: there is one */
+    struct rc_event_template inside; /* a room */
+    struct {
+        uint32_t count; /* events; 0 = no limit */
+        uint32_t group; /* index + 1 of the rate that rows share; 0: it is the event's own */
+        uint64_t window_ms;
+        struct rc_event_text text;  /* as the file has it */
+        struct rc_event_text group_name;
+    } rate;
+    /* how it is told: JSON, where it was given */
+    uint32_t refuse_count; /* keys that were given */
+    struct rc_event_text code;
+    struct rc_event_text texts[RC_GUARDS];
+    struct rc_event_text event;
+    struct rc_event_template ack; /* a list; of 0 pieces: [{ error = { code, message } }] */
+};
+
+/* A row's operations are in this order. */
+enum rc_event_operation_type {
+    RC_RULE_LEAVE,
+    RC_RULE_SET, /* args: a JSON object of what is set on the connection */
+    RC_RULE_JOIN,
+    RC_RULE_ACK,
+    RC_RULE_EMIT,
+    RC_RULE_CLOSE, /* args: the reason, a JSON string */
+};
 
 /* Flags of EMIT. */
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
@@ -329,26 +386,35 @@ enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE
 #define RC_EVENT_OTHERS 4u       /* but not to who sent the event */
 
 struct rc_event_operation {
-    uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
+    uint32_t type; /* enum rc_event_operation_type */
     uint32_t flags;
     uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
     struct rc_event_template event; /* EMIT: a text */
-    struct rc_event_template args;  /* ACK, EMIT: a JSON array */
+    struct rc_event_template args;  /* SET: a JSON object; ACK, EMIT: an array; CLOSE: a string */
 };
 
 struct rc_config_event {
     struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
     struct rc_config_text nsp;
     enum rc_event_from from;
+    struct rc_event_guards guards;
     uint32_t leave_count; /* rooms */
+    uint32_t set_count;   /* attributes */
     uint32_t join_count;  /* rooms */
     uint32_t ack_count;   /* 1: it is acknowledged */
     uint32_t emit_count;
-    uint32_t operations; /* where they are: struct rc_event_operation[operation_count] */
+    uint32_t close_count; /* 1: it closes the connection */
+    uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
+    uint32_t operations;  /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
-    uint32_t next; /* index + 1 of the next row for the same event, 0: none */
+    uint32_t next; /* index + 1 of the next row for the same event, or, of a pattern, of the next pattern; 0: none */
 };
+
+static inline bool rc_event_uses(const struct rc_config_event *row, enum rc_event_source source)
+{
+    return (row->uses >> (uint32_t)source & 1) != 0;
+}
 
 /* An emit while it is read. */
 struct rc_config_emit {
@@ -360,7 +426,8 @@ struct rc_config_emit {
 
 struct rc_event_rules {
     uint32_t arena_bytes;               /* in use */
-    bool patterns;                      /* a row's namespace is one: rows are looked through in their order */
+    uint32_t rate_group_count;
+    uint32_t first_pattern;             /* index + 1 of the first row whose namespace or event is a pattern; 0: none */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */
     uint8_t arena[RC_EVENT_ARENA_BYTES] __attribute__((aligned(8)));
 };

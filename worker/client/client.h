@@ -251,8 +251,9 @@ struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t cl
 struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
-/* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
+/* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
  * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes);
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);

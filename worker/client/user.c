@@ -179,10 +179,9 @@ static int members_copy(struct object *out, struct rc_span from, struct rc_span 
     return got < 0 ? -EBADMSG : 0;
 }
 
-int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes)
 {
     struct object object = {.bytes = 0};
-    const struct rc_span before = rc_client_set(clients, client);
     if (members.count > RC_CLIENT_SET_MAX) {
         return -E2BIG;
     }
@@ -190,48 +189,26 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     if (rc == 0) {
         rc = members_copy(&object, members, (struct rc_span){0});
     }
-    if (rc != 0 || object.members == 0) {
+    if (rc != 0) {
         return rc;
     }
-    object.text[object.bytes++] = '}';
-    struct rc_user *user = user_need(clients, client);
-    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, object.text, object.bytes);
-}
-
-/* --- who it is ------------------------------------------------------------------------------------------------------- */
-
-/* Tells the relay of a client in all its channels, before and after it becomes somebody. */
-static void tell_members(struct rc_clients *clients, uint32_t client, bool joined)
-{
-    const struct rc_truth *truth = clients->truth;
-    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
-         i = rc_truth_subscription(truth, i)->next) {
-        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
-        clients->hub->handlers.member_changed(clients->hub->handlers.context, client, group->channel, joined);
+    if (object.members > 0) {
+        object.text[object.bytes++] = '}';
     }
-}
-
-int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
-{
-    struct rc_user *user = user_need(clients, client);
-    RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_CLIENT_ATTRIBUTES_MAX);
-    if (user == NULL) {
-        return -ENOMEM;
-    }
-    if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {
-        return -EEXIST;
-    }
-    if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
-                      identity->attributes.count) < 0) {
-        return -ENOMEM;
-    }
-    user->expires_ms = identity->expires_ms;
-    user->identity = identity->row;
-    if (user->id_bytes > 0) {
-        return 0;
-    }
-    tell_members(clients, client, false);
-    (void)rc_client_set_user(clients, client, identity->user); /* there is one */
-    tell_members(clients, client, true);
+    memcpy(out, object.text, object.bytes);
+    *bytes = object.bytes;
     return 0;
 }
+
+int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    uint8_t text[RC_CLIENT_SET_MAX];
+    size_t bytes = 0;
+    const int rc = rc_client_set_merged(rc_client_set(clients, client), members, text, &bytes);
+    if (rc != 0 || bytes == 0) {
+        return rc;
+    }
+    struct rc_user *user = user_need(clients, client);
+    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
+}
+

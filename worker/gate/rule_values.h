@@ -20,6 +20,7 @@
 #include "common/text/address.h"
 #include "common/text/json_scan.h"
 
+#define RC_RULE_TEXT_MAX 64u
 #define RC_RULE_INDEXED_MAX 16u /* arguments that are found at once; those behind are looked for */
 
 struct rc_rule_input {
@@ -30,6 +31,9 @@ struct rc_rule_input {
     struct rc_span nsp;
     struct rc_span event; /* decoded, as these three are */
     struct rc_address address;
+    struct rc_span instance;
+    uint64_t now_ms;    /* since 1970: when the event came */
+    uint64_t random[2]; /* of {uuid}: RC_SID_TOKEN_BITS of each */
 };
 
 /* Where a document stands in `documents`. */
@@ -46,7 +50,7 @@ struct rc_rule_values {
     uint32_t arg_count;
     struct rc_json_value args[RC_RULE_INDEXED_MAX];
     struct rc_span last;               /* the last argument */
-    char address[RC_ADDRESS_TEXT_MAX]; /* once it was asked for */
+    char text[RC_RULE_TEXT_MAX]; /* of the name or number that was asked for last */
     struct rc_err err;
 };
 
@@ -70,7 +74,11 @@ int rc_rule_room(struct rc_rule_values *values, const struct rc_event_template *
 int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template *template,
                   char scratch[RC_EVENT_NAME_MAX], struct rc_span *event);
 
-/* The arguments of an ack or an emit. BAD_REQUEST: a value within a text that is missing or no string, number or boolean; the
+/* Any other text of at most RC_EVENT_NAME_MAX bytes, likewise. */
+int rc_rule_text(struct rc_rule_values *values, const struct rc_event_template *template,
+                 char scratch[RC_EVENT_NAME_MAX], struct rc_span *text);
+
+/* The arguments of an ack or an emit, or what is set. BAD_REQUEST: a value within a text that is missing or no string, number or boolean; the
  * arguments are no JSON. TOO_LARGE: more than `room` bytes. */
 int rc_rule_args(struct rc_rule_values *values, const struct rc_event_template *template, uint8_t *out, size_t room,
                  struct rc_rule_args *args);

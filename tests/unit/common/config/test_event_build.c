@@ -27,7 +27,8 @@ static int load(const char *rows)
 /* Pieces as <source index path>, literals as they are; "!" before what is text, "*" before a splice, "~" for a comma. */
 static void template_show(FILE *out, const struct rc_event_template *template)
 {
-    static const char *const sources[] = {"arg", "rest", "auth", "sid", "nsp", "event"};
+    static const char *const sources[] = {"arg",     "rest",   "auth",    "user",  "client", "query", "header",  "cookie",   "claims",
+                                          "session", "error",  "sid",     "nsp",   "event",  "address", "instance", "now", "uuid", "now_ms"};
     const struct rc_event_piece *const pieces = rc_event_pieces(&config, template);
     for (uint32_t i = 0; i < template->piece_count; i++) {
         const struct rc_span text = rc_event_text(&config, pieces[i].at, pieces[i].bytes);
@@ -50,7 +51,7 @@ static void template_show(FILE *out, const struct rc_event_template *template)
 
 static void operation_show(FILE *out, const struct rc_event_operation *operation)
 {
-    static const char *const types[] = {"leave", "join", "ack", "emit"};
+    static const char *const types[] = {"leave", "set", "join", "ack", "emit", "close"};
     const struct rc_event_template *const rooms = rc_event_rooms(&config, operation);
     (void)fputs(types[operation->type], out);
     (void)fputs((operation->flags & RC_EVENT_TO_SENDER) != 0 ? " sender" : "", out);
@@ -60,12 +61,12 @@ static void operation_show(FILE *out, const struct rc_event_operation *operation
         (void)fputs((rooms[i].flags & RC_EVENT_CLIENT_CHOOSES) != 0 ? " ?" : " ", out);
         template_show(out, &rooms[i]);
     }
-    if (operation->type == RC_RULE_EMIT) {
+    if (operation->type >= RC_RULE_EMIT) {
         (void)fputs(" \"", out);
         template_show(out, &operation->event);
         (void)fputc('"', out);
     }
-    if (operation->type >= RC_RULE_ACK) {
+    if (operation->type == RC_RULE_SET || operation->type == RC_RULE_ACK || operation->type == RC_RULE_EMIT) {
         (void)fputc(' ', out);
         template_show(out, &operation->args);
     }
@@ -153,6 +154,47 @@ Test(event_build, servers_have_rules_of_their_own)
 {
     expect("from = \"server\"\nack = [\"{args.0}\"]\n[[event.emit]]\nto = \"*\"\n",
            "ack [<arg 0>]; emit everybody \"!<event>\" <rest 0>");
+}
+
+Test(event_build, attributes_are_set_before_rooms_are_joined_and_the_end_comes_last)
+{
+    expect("close = true\nemit = [{}]\njoin = [\"a\"]\nset = { n = \"{args.0}\", \"x y\" = [1, \"{now}\"] }\nleave = [\"b\"]\n",
+           "leave b; set {\"n\":<arg 0>,\"x y\":[1,<now>]}; join a; emit sender \"!<event>\" <rest 0>; close \"\"");
+    cr_expect_eq(config.events[0].set_count, 2u);
+    cr_expect_eq(config.events[0].close_count, 1u);
+    cr_expect(rc_event_uses(&config.events[0], RC_EVENT_SOURCE_NOW));
+    cr_expect_not(rc_event_uses(&config.events[0], RC_EVENT_SOURCE_UUID));
+    expect("close = \"b{{ye\"\nset = {}\n", "close \"b{ye\"");
+    expect("close = false\n", "");
+}
+
+Test(event_build, guards_are_kept_with_what_they_compare)
+{
+    expect("match = { \"args.0.a\" = [\"x\", 1], \"user.b\" = true }\nwho = { tier = \"p\" }\nrate = \"100/1m\"\n"
+           "inside = \"r:{args.0}\"\nrefuse = { code = \"NO\", who = \"W\", ack = [false, \"{error.message}\"] }\n",
+           "");
+    const struct rc_event_guards *const guards = &config.events[0].guards;
+    const struct rc_event_condition *const match = rc_event_conditions(&config, guards->match);
+    cr_assert_eq(guards->match_count, 2u);
+    cr_expect_eq(match[0].value.source, RC_EVENT_SOURCE_ARGUMENT);
+    cr_expect_eq(match[1].value.source, RC_EVENT_SOURCE_USER);
+    const struct rc_event_piece *const wanted = rc_event_pieces(&config, &match[0].wanted);
+    cr_expect(rc_span_equal(rc_event_text(&config, wanted->at, wanted->bytes), RC_SPAN("[\"x\",1]")));
+    cr_expect_eq(guards->who, RC_EVENT_WHO_ATTRIBUTES);
+    cr_expect_eq(guards->attribute_count, 1u);
+    cr_expect_eq(guards->rate.count, 100u);
+    cr_expect_eq(guards->rate.window_ms, 60000u);
+    cr_expect_eq(guards->rate.group, 0u);
+    cr_expect_eq(guards->inside_count, 1u);
+    cr_expect(rc_span_equal(rc_event_text(&config, guards->code.at, guards->code.bytes), RC_SPAN("\"NO\"")));
+    cr_expect_eq(guards->texts[RC_GUARD_RATE].bytes, 0u);
+    cr_expect_gt(guards->ack.piece_count, 0);
+    cr_expect_eq(load("[[event]]\non = \"a\"\nrate = \"1/1s\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\nrate = \"2/1s\"\n"
+                      "rate_group = \"h\"\n[[event]]\non = \"c\"\nrate = \"1/1s\"\nrate_group = \"g\"\n"),
+                 0);
+    cr_expect_eq(config.events[0].guards.rate.group, 1u);
+    cr_expect_eq(config.events[1].guards.rate.group, 2u);
+    cr_expect_eq(config.events[2].guards.rate.group, 1u);
 }
 
 Test(event_build, a_row_has_sixteen_operations)
