@@ -92,7 +92,7 @@ CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
 # One list for all: --as-needed leaves each program with what it uses. Only ringcast and tests see libstdc++.
-LIBS := $(HIREDIS_LIBS) $(URING_LIBS) -lbpf -lelf -lhttp_parser -ljwt -ljansson -lxxhash -lssl -lcrypto -lz -lm
+LIBS := $(HIREDIS_LIBS) $(URING_LIBS) -lbpf -lelf -lhttp_parser -ljansson -lxxhash -lssl -lcrypto -lz -lm
 
 B := build/$(FLAVOUR)
 BIN := $(if $(filter release,$(FLAVOUR)),build,$(B))

@@ -40,9 +40,11 @@ void load_table(loader &load, const rc_config_section &section, const toml::tabl
 bool complete(loader &load, const rc_config_section &section, const toml::table &table,
               const toml::source_position &at);
 
-/* rules.cpp: one [[event]] */
+/* rules.cpp: one [[event]], one [[identity]] */
 void load_event(loader &load, const rc_config_section &section, const toml::table &table,
                 const toml::source_position &at);
+void load_identity(loader &load, const rc_config_section &section, const toml::table &table,
+                   const toml::source_position &at);
 
 } /* namespace rc_toml */
 

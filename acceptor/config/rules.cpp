@@ -1,15 +1,17 @@
-/* rules: reads [[event]] tables and hands them to the compiler (common/config/event_build.h). See loader.hpp. */
+/* rules: reads [[event]] and [[identity]] tables and hands their templates to the compiler (common/config/event_build.h). See loader.hpp. */
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <string>
 
 #include "acceptor/config/loader.hpp"
 
 extern "C" {
 #include "common/config/event_build.h"
 #include "common/config/event_guards.h"
+#include "common/config/identity.h"
 }
 
 namespace rc_toml
@@ -343,7 +345,102 @@ void load_rules(rule_reader &rules, const toml::table &table)
     load_close(rules, table);
 }
 
+/* The template of an [[identity]]'s key; a table is walked as it is, but for `same`, whose pairs become a list. */
+void load_template(rule_reader &rules, const char *label, const toml::source_position &at, const toml::node &node,
+                   rc_event_template *out)
+{
+    rc_event_value_begin(rules.build.get());
+    if (load_value(rules, at, label, node)) {
+        told(rules, rc_event_build_value(rules.build.get(), out, &rules.err), at, label);
+    }
+}
+
+void load_user(rule_reader &rules, const toml::table &table, const toml::source_position &at, rc_config_identity &row)
+{
+    static const char label[] = "[[identity]] user";
+    const auto found = table.find("user");
+    if (found != table.end() && !found->second.is_string()) {
+        report(rules.load, place(found->first, found->second), "%s: expected a text, as in \"{claims.sub}\"", label);
+    } else if (found != table.end()) {
+        load_template(rules, label, place(found->first, found->second), found->second, &row.user);
+    } else if (rc_config_identity_user(row.kind) != nullptr) {
+        const toml::value<std::string> usual{rc_config_identity_user(row.kind)};
+        load_template(rules, label, at, usual, &row.user);
+        row.user.source_bytes = 0; /* the default */
+    }
+}
+
+void load_attributes(rule_reader &rules, const toml::table &table, rc_config_identity &row)
+{
+    static const char label[] = "[[identity]] attributes";
+    const auto found = table.find("attributes");
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    const auto *const members = found->second.as_table();
+    if (members == nullptr) {
+        report(rules.load, at, "%s: expected a table, as in { name = \"{claims.name}\" }", label);
+    } else if (members->contains("id")) {
+        report(rules.load, at, "%s: `id` is the user's, which `user` says", label);
+    } else {
+        load_template(rules, label, at, found->second, &row.attributes);
+    }
+}
+
+/* { "auth.userId" = "{session.userId}" } becomes ["{auth.userId}", "{session.userId}"]. */
+void load_same(rule_reader &rules, const toml::table &table, rc_config_identity &row)
+{
+    static const char label[] = "[[identity]] same";
+    const auto found = table.find("same");
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    const auto *const members = found->second.as_table();
+    if (members == nullptr) {
+        report(rules.load, at, "%s: expected a table, as in { \"auth.userId\" = \"{session.userId}\" }", label);
+        return;
+    }
+    std::string shown_as = "{ ";
+    rc_event_value_begin(rules.build.get());
+    bool fine = told(rules, rc_event_value_open(rules.build.get(), '[', &rules.err), at, label);
+    for (auto &&[name, node] : *members) {
+        const auto *const value = node.as_string();
+        const std::string left = "{" + std::string(name.str()) + "}";
+        if (value == nullptr) {
+            report(rules.load, place(name, node), "%s: expected a text, as in \"{session.userId}\"", label);
+            return;
+        }
+        shown_as += (shown_as.size() > 2 ? ", \"" : "\"") + std::string(name.str()) + "\" = \"" + value->get() + "\"";
+        fine = fine && load_text(rules, place(name, node), label, left) &&
+               load_text(rules, place(name, node), label, value->get());
+    }
+    shown_as += " }";
+    if (fine && told(rules, rc_event_value_close(rules.build.get(), &rules.err), at, label)) {
+        told(rules, rc_event_build_shown(rules.build.get(), shown_as.data(), shown_as.size(), &rules.err), at, label);
+        told(rules, rc_event_build_value(rules.build.get(), &row.same, &rules.err), at, label);
+    }
+}
+
 } /* namespace */
+
+void load_identity(loader &load, const rc_config_section &section, const toml::table &table,
+                   const toml::source_position &at)
+{
+    const size_t before = load.problems.size();
+    const auto row = std::make_unique<rc_config_identity>();
+    rc_config_item_defaults(&section, row.get());
+    load_table(load, section, table, row.get());
+    rule_reader rules = {load, RC_EVENT_FROM_CLIENT, std::make_unique<rc_event_build>(), {}};
+    rc_event_build_begin_values(rules.build.get(), load.config, rc_config_identity_sources(row->kind));
+    load_user(rules, table, at, *row);
+    load_attributes(rules, table, *row);
+    load_same(rules, table, *row);
+    if (load.problems.size() == before) {
+        load.config->identities[load.config->identity_count++] = *row;
+    }
+}
 
 void load_event(loader &load, const rc_config_section &section, const toml::table &table,
                 const toml::source_position &at)

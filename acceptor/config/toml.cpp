@@ -185,6 +185,10 @@ void load_item(loader &load, const rc_config_section &section, const toml::table
         load_event(load, section, table, at);
         return;
     }
+    if (strcmp(section.name, "identity") == 0) {
+        load_identity(load, section, table, at);
+        return;
+    }
     std::vector<uint64_t> memory((section.item_bytes + 7) / 8); /* uint64_t: aligned for every section's struct */
     rc_config_item_defaults(&section, memory.data());
     load_table(load, section, table, memory.data());

@@ -12,6 +12,18 @@
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
 
+/* What every event has; what a client says and is. */
+#define SOURCES_OF_EVENT                                                                         \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ARGUMENT) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_REST) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NSP) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_EVENT) |     \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_INSTANCE) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NOW) |  \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_UUID) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NOW_MS))
+#define SOURCES_OF_CLIENT                                                                        \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_AUTH) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_QUERY) |    \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_HEADER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_COOKIE) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ADDRESS) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_SID) |   \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_USER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_CLIENT))
+
 /* --- rooms ------------------------------------------------------------------------------------------------------- */
 
 void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config, struct rc_config_event *row)
@@ -19,6 +31,14 @@ void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config
     memset(build, 0, sizeof(*build));
     build->config = config;
     build->row = row;
+    build->sources = row->from == RC_EVENT_FROM_SERVER ? SOURCES_OF_EVENT : SOURCES_OF_EVENT | SOURCES_OF_CLIENT;
+}
+
+void rc_event_build_begin_values(struct rc_event_build *build, struct rc_config *config, uint32_t sources)
+{
+    memset(build, 0, sizeof(*build));
+    build->config = config;
+    build->sources = sources;
 }
 
 static bool on_is(const struct rc_event_build *build, const char *name)
@@ -31,7 +51,8 @@ static int operations_weigh(struct rc_event_build *build, uint32_t more, struct 
     build->weight += more;
     return build->weight <= RC_EVENT_OPERATIONS_MAX
                ? 0
-               : rc_err_set(err, -EINVAL, "more than %d operations: rooms to leave and to join, set, the ack, emits, close",
+               : rc_err_set(err, -EINVAL,
+                            "more than %d operations: rooms to leave and to join, set, the ack, emits, close",
                             RC_EVENT_OPERATIONS_MAX);
 }
 
@@ -134,9 +155,10 @@ static int rooms_end(struct rc_event_build *build, struct rc_event_operation *op
 {
     operation->room_count = build->room_count;
     build->room_count = 0;
-    return operation->room_count == 0 ? 0
-                                      : rc_event_arena_put(build, build->rooms, operation->room_count * sizeof(build->rooms[0]),
-                                                  &operation->rooms, err);
+    return operation->room_count == 0
+               ? 0
+               : rc_event_arena_put(build, build->rooms, operation->room_count * sizeof(build->rooms[0]),
+                                    &operation->rooms, err);
 }
 
 int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_type type, struct rc_err *err)
@@ -205,8 +227,8 @@ int rc_event_build_close(struct rc_event_build *build, const char *reason, size_
     if (rc == 0) {
         rc = rc_event_template_text(build, reason, bytes, err);
     }
-    if (rc == 0 && (build->piece_count > 1 ||
-                    (build->piece_count == 1 && build->pieces[0].type != RC_EVENT_PIECE_LITERAL))) {
+    if (rc == 0 &&
+        (build->piece_count > 1 || (build->piece_count == 1 && build->pieces[0].type != RC_EVENT_PIECE_LITERAL))) {
         rc = rc_err_set(err, -EINVAL, "expected true or a text without {values}; \"{{\" is a brace");
     }
     if (rc == 0) {
@@ -361,7 +383,7 @@ int rc_event_build_end(struct rc_event_build *build, struct rc_err *err)
         return rc;
     }
     rc = rc_event_arena_put(build, build->operations, build->operation_count * sizeof(build->operations[0]),
-                             &row->operations, err);
+                            &row->operations, err);
     if (rc != 0) {
         return rc;
     }

@@ -46,8 +46,8 @@ static bool wanted_valid(const struct rc_json_value *value)
     if (value->type != RC_JSON_ARRAY) {
         return scalar_valid(value);
     }
-    for (int rc = rc_json_array_begin(&cursor, value->raw, 0);
-         rc == 0 && rc_json_array_next(&cursor, &element) == 1; any = true) {
+    for (int rc = rc_json_array_begin(&cursor, value->raw, 0); rc == 0 && rc_json_array_next(&cursor, &element) == 1;
+         any = true) {
         if (!scalar_valid(&element)) {
             return false;
         }
@@ -64,8 +64,7 @@ static int condition_add(struct rc_event_build *build, struct rc_span key, struc
     }
     int rc = constant_read(build, &value, err);
     if (rc == 0 && !wanted_valid(&value)) {
-        rc = rc_err_set(err, -EINVAL,
-                        "expected a text of at most %d bytes, a number, true, false, or a list of them",
+        rc = rc_err_set(err, -EINVAL, "expected a text of at most %d bytes, a number, true, false, or a list of them",
                         RC_EVENT_WANTED_MAX);
     }
     if (rc == 0) {
@@ -86,7 +85,8 @@ static int conditions_end(struct rc_event_build *build, uint32_t *at, uint32_t *
 {
     *count = build->condition_count;
     build->condition_count = 0;
-    return *count == 0 ? 0 : rc_event_arena_put(build, build->conditions, *count * sizeof(build->conditions[0]), at, err);
+    return *count == 0 ? 0
+                       : rc_event_arena_put(build, build->conditions, *count * sizeof(build->conditions[0]), at, err);
 }
 
 int rc_event_match_add(struct rc_event_build *build, const char *key, size_t bytes, struct rc_err *err)
@@ -128,7 +128,8 @@ int rc_event_who_word(struct rc_event_build *build, const char *word, size_t byt
     build->row->guards.who = rc_span_equal(text, RC_SPAN("user")) ? RC_EVENT_WHO_USER : RC_EVENT_WHO_ANYONE;
     return build->row->guards.who == RC_EVENT_WHO_USER || rc_span_equal(text, RC_SPAN("anyone"))
                ? 0
-               : rc_err_set(err, -EINVAL, "expected \"anyone\", \"user\" or attributes, as in { tier = [\"premium\"] }");
+               : rc_err_set(err, -EINVAL,
+                            "expected \"anyone\", \"user\" or attributes, as in { tier = [\"premium\"] }");
 }
 
 /* --- rate -------------------------------------------------------------------------------------------------------- */
@@ -142,10 +143,11 @@ int rc_event_build_rate(struct rc_event_build *build, const char *text, size_t b
     if (slash == NULL || rc_config_uint_parse(text, (size_t)(slash - text), &count, NULL) != 0 ||
         rc_config_duration_parse(slash + 1, bytes - (size_t)(slash - text) - 1, &window_ms, NULL) != 0 || count == 0 ||
         count > RATE_COUNT_MAX || window_ms < RATE_WINDOW_MIN_MS || window_ms > RATE_WINDOW_MAX_MS) {
-        return rc_err_set(err, -EINVAL,
-                          "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in 1s to "
-                          "24h",
-                          RATE_COUNT_MAX);
+        return rc_err_set(
+            err, -EINVAL,
+            "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in 1s to "
+            "24h",
+            RATE_COUNT_MAX);
     }
     guards->rate.count = (uint32_t)count;
     guards->rate.window_ms = window_ms;
@@ -171,8 +173,8 @@ int rc_event_build_rate_group(struct rc_event_build *build, const char *name, si
             continue;
         }
         if (others->rate.count != guards->rate.count || others->rate.window_ms != guards->rate.window_ms) {
-            return rc_err_set(err, -EINVAL, "the group \"%.*s\" has another rate for \"%s\": a group has one", (int)bytes,
-                              name, config->events[i].on.text);
+            return rc_err_set(err, -EINVAL, "the group \"%.*s\" has another rate for \"%s\": a group has one",
+                              (int)bytes, name, config->events[i].on.text);
         }
         guards->rate.group = others->rate.group;
         guards->rate.group_name = others->rate.group_name;
@@ -194,7 +196,7 @@ const char *rc_event_guard_name(enum rc_event_guard guard)
 
 void rc_event_refuse_begin(struct rc_event_build *build)
 {
-    build->refuses = true;
+    build->sources |= RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ERROR);
     rc_event_template_begin(build);
 }
 
@@ -222,7 +224,7 @@ int rc_event_refuse_end(struct rc_event_build *build, const char *key, size_t by
     struct rc_json_value value;
     uint8_t scratch[RC_EVENT_WANTED_MAX];
     struct rc_span text;
-    build->refuses = false;
+    build->sources &= ~RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ERROR);
     guards->refuse_count++;
     if (rc_span_equal(rc_span_of(key, bytes), RC_SPAN("ack"))) {
         return rc_event_template_end(build, &guards->ack, err);
@@ -270,10 +272,11 @@ int rc_event_guards_check(struct rc_event_build *build, struct rc_err *err)
         return rc_err_set(err, -EINVAL, "a server's event comes from no client: who, rate and inside say nothing");
     }
     if (rc_event_life_cycle(row) && (guards->rate.count > 0 || guards->refuse_count > 0)) {
-        return rc_err_set(err, -EINVAL,
-                          "\"%s\" is nothing that a client asks for: rate and refuse say nothing, and a row whose other "
-                          "guards do not hold is passed over",
-                          row->on.text);
+        return rc_err_set(
+            err, -EINVAL,
+            "\"%s\" is nothing that a client asks for: rate and refuse say nothing, and a row whose other "
+            "guards do not hold is passed over",
+            row->on.text);
     }
     return 0;
 }

@@ -91,7 +91,9 @@ static int piece_add(struct rc_event_build *build, enum rc_event_piece_type type
     piece->source = (uint8_t)value->source;
     piece->index = value->index;
     piece->bytes = (uint32_t)value->path.count;
-    build->row->uses |= UINT32_C(1) << (uint32_t)value->source;
+    if (build->row != NULL) {
+        build->row->uses |= RC_EVENT_SOURCE_BIT(value->source);
+    }
     return value->path.count > 0 ? bytes_add(build->text, &build->text_bytes, value->path.bytes, value->path.count, err)
                                  : 0;
 }
@@ -186,7 +188,7 @@ static const struct {
     const char *name;
     enum rc_event_source source;
     bool whole; /* it may stand alone, without a path */
-} sources[] = {
+} named[] = {
     {"args", RC_EVENT_SOURCE_REST, true},       {"auth", RC_EVENT_SOURCE_AUTH, true},
     {"user", RC_EVENT_SOURCE_USER, true},       {"client", RC_EVENT_SOURCE_CLIENT, true},
     {"query", RC_EVENT_SOURCE_QUERY, false},    {"header", RC_EVENT_SOURCE_HEADER, false},
@@ -203,13 +205,13 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
     const uint8_t *const dot = memchr(name.bytes, '.', name.count);
     const struct rc_span head = rc_span_of(name.bytes, dot != NULL ? (size_t)(dot - name.bytes) : name.count);
     *out = (struct placeholder){.source = RC_EVENT_SOURCE_AUTH};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(sources); i++) {
-        if (!rc_span_equal(head, rc_span_text(sources[i].name))) {
+    for (size_t i = 0; i < RC_ARRAY_COUNT(named); i++) {
+        if (!rc_span_equal(head, rc_span_text(named[i].name))) {
             continue;
         }
-        out->source = sources[i].source;
+        out->source = named[i].source;
         if (dot == NULL) {
-            return sources[i].whole;
+            return named[i].whole;
         }
         const struct rc_span path = rc_span_of(dot + 1, name.count - head.count - 1);
         if (out->source == RC_EVENT_SOURCE_REST) {
@@ -219,13 +221,6 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
         return rc_event_source_is_document((uint8_t)out->source) && path_valid(path);
     }
     return false;
-}
-
-/* Of a row that is for the events of servers: what no server has. */
-static bool source_of_client(enum rc_event_source source)
-{
-    return rc_event_source_is_document((uint8_t)source) || source == RC_EVENT_SOURCE_SID ||
-           source == RC_EVENT_SOURCE_ADDRESS;
 }
 
 /* Is it text, whatever its value? */
@@ -247,12 +242,11 @@ static int placeholder_read(const struct rc_event_build *build, struct rc_span n
                           "{uuid}, and \"{{\" is a brace",
                           shown, (const char *)name.bytes);
     }
-    if (out->source == RC_EVENT_SOURCE_ERROR && !build->refuses) {
-        return rc_err_set(err, -EINVAL, "{%.*s} is of refuse = { ack = … } alone", shown, (const char *)name.bytes);
-    }
-    if (build->row->from == RC_EVENT_FROM_SERVER && source_of_client(out->source)) {
-        return rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
-                          (const char *)name.bytes);
+    if ((build->sources & RC_EVENT_SOURCE_BIT(out->source)) == 0) {
+        return build->row != NULL && build->row->from == RC_EVENT_FROM_SERVER
+                   ? rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
+                                (const char *)name.bytes)
+                   : rc_err_set(err, -EINVAL, "there is no {%.*s} here", shown, (const char *)name.bytes);
     }
     return 0;
 }
@@ -270,7 +264,7 @@ int rc_event_piece_named(struct rc_event_build *build, struct rc_span name, stru
         return rc_err_set(err, -EINVAL, "expected a part of the arguments or of what is known of the client, not %.*s",
                           shown, (const char *)name.bytes);
     }
-    build->row->uses |= UINT32_C(1) << (uint32_t)value.source;
+    build->row->uses |= RC_EVENT_SOURCE_BIT(value.source);
     *out = (struct rc_event_piece){.type = RC_EVENT_PIECE_VALUE,
                                    .source = (uint8_t)value.source,
                                    .index = value.index,
@@ -462,4 +456,15 @@ int rc_event_template_value(struct rc_event_build *build, struct rc_event_templa
     rc_event_template_begin(build);
     const int rc = piece_add(build, type, &value, err);
     return rc == 0 ? rc_event_template_end(build, out, err) : rc;
+}
+
+int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    build->source_bytes = 0;
+    return bytes_add(build->source, &build->source_bytes, text, bytes, err);
+}
+
+int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err)
+{
+    return rc_event_template_end(build, out, err);
 }

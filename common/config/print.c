@@ -34,6 +34,11 @@ static const struct {
     {"emit", "to", "\"room:{args.0}\""},
     {"emit", "event", "\"said\""},
     {"emit", "args", "[{ by = \"{sid}\", text = \"{args.1}\" }]"},
+    {"identity", "from", "auth.token,header.authorization"},
+    {"identity", "user", "\"{claims.sub}\""},
+    {"identity", "attributes", "{ name = \"{claims.name}\" }"},
+    {"identity", "same", "{ \"auth.userId\" = \"{claims.sub}\" }"},
+    {"identity", "jwks_file", "/etc/ringcast/keys.json"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
@@ -59,6 +64,7 @@ static const char *rule_type(enum rc_config_form form)
     case RC_FORM_TO:
         return "room, or list of at most 16";
     case RC_FORM_EVENT_NAME:
+    case RC_FORM_VALUE:
         return "text";
     case RC_FORM_RATE:
         return "number and duration, as \"100/1m\"";
@@ -68,6 +74,8 @@ static const char *rule_type(enum rc_config_form form)
     case RC_FORM_REFUSE:
     case RC_FORM_SET:
         return "table";
+    case RC_FORM_MEMBERS:
+        return "table of values";
     case RC_FORM_CLOSE:
         return "true, false or text of at most 123 bytes";
     default:
@@ -125,11 +133,11 @@ static bool must_be_given(const struct rc_config_key *key)
     return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
 }
 
-/* The default (or the example of a key that has none, or is a rule) in TOML. */
-static void initial_print(FILE *out, const struct rc_config_key *key)
+/* The default in TOML; `example`: of a key that has one, its example. */
+static void initial_print(FILE *out, const struct rc_config_key *key, bool example)
 {
     const char *text = key->initial;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(examples); i++) {
+    for (size_t i = 0; example && i < RC_ARRAY_COUNT(examples); i++) {
         if (strcmp(examples[i].section, rc_config_sections[key->section].name) == 0 &&
             strcmp(examples[i].key, key->name) == 0) {
             text = examples[i].value;
@@ -188,7 +196,7 @@ void rc_config_print_help(FILE *out)
             char type[320];
             type_format(type, sizeof(type), key);
             (void)fprintf(out, "\n  %s = ", key->name);
-            initial_print(out, key);
+            initial_print(out, key, true);
             (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? "; must be given" : "");
             wrapped_print(out, "      ", key->help);
@@ -220,7 +228,7 @@ void rc_config_print_document(FILE *out)
             wrapped_print(out, "# ", key->help);
             (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? ", must be given" : "", off, key->name);
-            initial_print(out, key);
+            initial_print(out, key, true);
             (void)fputc('\n', out);
         }
     }
@@ -273,11 +281,7 @@ void rc_config_print_markdown(FILE *out)
                 (void)fputs("must be given", out);
             } else {
                 (void)fputc('`', out);
-                if (key->kind == RC_CONFIG_RULE) {
-                    (void)fputs(key->initial, out); /* the file has an example in its place */
-                } else {
-                    initial_print(out, key);
-                }
+                initial_print(out, key, false);
                 (void)fputc('`', out);
             }
             (void)fputs(" | ", out);
@@ -455,6 +459,21 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
     (void)fputs(any ? " }\n" : "", out);
 }
 
+static void identity_print(FILE *out, const struct rc_config *config, const struct rc_config_identity *row)
+{
+    const struct {
+        const char *key;
+        const struct rc_event_template *template;
+    } templates[] = {{"user", &row->user}, {"attributes", &row->attributes}, {"same", &row->same}};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(templates); i++) {
+        if (templates[i].template->source_bytes > 0) {
+            (void)fprintf(out, "%s = ", templates[i].key);
+            template_print(out, config, templates[i].template);
+            (void)fputc('\n', out);
+        }
+    }
+}
+
 void rc_config_print_toml(FILE *out, const struct rc_config *config)
 {
     for (size_t i = 0; i < rc_config_section_count; i++) {
@@ -474,8 +493,11 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
             if (strcmp(section->name, "event") == 0) {
                 const struct rc_config_event *const row = &config->events[item];
                 guards_print(out, config, row);
-                operations_print(out, config, row, RC_RULE_CLOSE, RC_RULE_CLOSE); /* behind a [[event.emit]] it is its */
+                operations_print(out, config, row, RC_RULE_CLOSE,
+                                 RC_RULE_CLOSE); /* behind a [[event.emit]] it is its */
                 operations_print(out, config, row, RC_RULE_LEAVE, RC_RULE_EMIT);
+            } else if (strcmp(section->name, "identity") == 0) {
+                identity_print(out, config, &config->identities[item]);
             }
         }
     }

@@ -211,4 +211,3 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     struct rc_user *user = user_need(clients, client);
     return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
 }
-

@@ -101,8 +101,8 @@ static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc
     return 0;
 }
 
-static int run_room(struct rc_rule_run *run, const struct rc_event_template *template, enum rc_event_operation_type type,
-                    struct room *room)
+static int run_room(struct rc_rule_run *run, const struct rc_event_template *template,
+                    enum rc_event_operation_type type, struct room *room)
 {
     const int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
     if (code != 0) {
@@ -189,8 +189,8 @@ static enum rc_carried run_carry_out(struct rc_rule_run *run, const struct rc_op
 }
 
 /* A message for a room, a socket or everybody. */
-static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel, struct rc_span name, struct rc_span event,
-                                struct rc_span args, bool others)
+static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,
+                                struct rc_span event, struct rc_span args, bool others)
 {
     struct rc_operation operation;
     struct rc_sid sid;
@@ -389,17 +389,15 @@ static struct rc_span error_write(const struct rc_rule_run *run, char out[ERROR_
     char code[16];
     uint8_t escaped[RC_JSON_STRING_BYTES_MAX(sizeof(run->values.err.text))];
     struct rc_span code_json = rc_span_of(code, (size_t)snprintf(code, sizeof(code), "%d", run->code));
-    struct rc_span why =
-        rc_span_of(escaped, rc_json_string_encode(escaped, sizeof(escaped), rc_span_text(run->why)));
+    struct rc_span why = rc_span_of(escaped, rc_json_string_encode(escaped, sizeof(escaped), rc_span_text(run->why)));
     if (guards != NULL && guards->code.bytes > 0) {
         code_json = rc_event_text(config, guards->code.at, guards->code.bytes);
     }
     if (guards != NULL && run->guard < RC_GUARDS && guards->texts[run->guard].bytes > 0) {
         why = rc_event_text(config, guards->texts[run->guard].at, guards->texts[run->guard].bytes);
     }
-    const int count =
-        snprintf(out, ERROR_BYTES, "{\"code\":%.*s,\"message\":%.*s}", (int)code_json.count,
-                 (const char *)code_json.bytes, (int)why.count, (const char *)why.bytes);
+    const int count = snprintf(out, ERROR_BYTES, "{\"code\":%.*s,\"message\":%.*s}", (int)code_json.count,
+                               (const char *)code_json.bytes, (int)why.count, (const char *)why.bytes);
     RC_ASSERT(count > 0 && (size_t)count < ERROR_BYTES);
     return rc_span_of(out, (size_t)count);
 }
@@ -440,14 +438,14 @@ void rc_rule_run_tell(struct rc_rule_run *run)
     }
     if (run->row != NULL && run->row->guards.event.bytes > 0) {
         const struct rc_event_text *its = &run->row->guards.event;
-        const struct rc_json_value value = {.raw = rc_event_text(run->clients->config, its->at, its->bytes),
-                                            .type = RC_JSON_STRING,
-                                            .escaped = true};
+        const struct rc_json_value value = {
+            .raw = rc_event_text(run->clients->config, its->at, its->bytes), .type = RC_JSON_STRING, .escaped = true};
         const int rc = rc_json_string_decode(&value, name, sizeof(name), &event);
         RC_ASSERT(rc == 0); /* it was looked at when the file was read */
     }
-    run_reply(run, &(struct rc_event){
-                       .type = RC_EVENT_DIRECT, .channel = run_everybody(run, everybody), .event = event, .data = json});
+    run_reply(run,
+              &(struct rc_event){
+                  .type = RC_EVENT_DIRECT, .channel = run_everybody(run, everybody), .event = event, .data = json});
 }
 
 /* Steps of one operation. */
@@ -538,8 +536,7 @@ static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
     if (run->input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)].count == 0) {
         return run_refuse(run, RC_GUARD_WHO, RC_CODE_UNAUTHORIZED, "only users may do this, and you are anonymous");
     }
-    return guards->who == RC_EVENT_WHO_USER ||
-                   rc_rule_holds(&run->values, guards->attributes, guards->attribute_count)
+    return guards->who == RC_EVENT_WHO_USER || rc_rule_holds(&run->values, guards->attributes, guards->attribute_count)
                ? RC_RULE_PASSES
                : run_refuse(run, RC_GUARD_WHO, RC_CODE_FORBIDDEN, "you may not do this");
 }
@@ -572,7 +569,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 
 enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)
 {
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run *run) = {guard_who, guard_inside};
+    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_who, guard_inside};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);

@@ -133,7 +133,8 @@ int rc_rule_find(struct rc_rule_values *values, const struct rc_event_piece *pie
             value->type = RC_JSON_NONE;
         }
     } else if (piece->source == RC_EVENT_SOURCE_NOW_MS) {
-        const int bytes = snprintf(values->text, sizeof(values->text), "%llu", (unsigned long long)values->input.now_ms);
+        const int bytes =
+            snprintf(values->text, sizeof(values->text), "%llu", (unsigned long long)values->input.now_ms);
         *value = (struct rc_json_value){.raw = rc_span_of(values->text, (size_t)bytes), .type = RC_JSON_NUMBER};
         return 0;
     } else {
@@ -180,9 +181,9 @@ static struct rc_span now_write(struct rc_rule_values *values)
 static struct rc_span uuid_write(struct rc_rule_values *values)
 {
     const uint64_t *const random = values->input.random;
-    (void)snprintf(values->text, sizeof(values->text), "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(random[0] >> 28 & 0xffffffffu),
-                   (unsigned)(random[0] >> 12 & 0xffffu), (unsigned)(random[0] & 0xfffu),
-                   (unsigned)(0x8000u | (random[1] >> 48 & 0x3fffu)),
+    (void)snprintf(values->text, sizeof(values->text), "%08x-%04x-4%03x-%04x-%012llx",
+                   (unsigned)(random[0] >> 28 & 0xffffffffu), (unsigned)(random[0] >> 12 & 0xffffu),
+                   (unsigned)(random[0] & 0xfffu), (unsigned)(0x8000u | (random[1] >> 48 & 0x3fffu)),
                    (unsigned long long)(random[1] & UINT64_C(0xffffffffffff)));
     return rc_span_text(values->text);
 }

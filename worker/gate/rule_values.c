@@ -83,7 +83,8 @@ int rc_rule_room(struct rc_rule_values *values, const struct rc_event_template *
     }
     const struct rc_span room = rc_span_of(out, *bytes);
     if (rc_channel_name_check(out, *bytes, RC_CHANNEL_NAME_MAX) != 0) {
-        return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a room's name has 1 to 255 bytes and no control characters");
+        return rc_rule_refuse(values, RC_CODE_BAD_REQUEST,
+                              "a room's name has 1 to 255 bytes and no control characters");
     }
     if (rc_span_equal(room, RC_SPAN("*")) || (out[0] == '/' && memchr(out, '#', *bytes) != NULL)) {
         return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "no room of this namespace");
@@ -230,7 +231,8 @@ static int attachments_renumber(struct rc_rule_values *values, struct writer *wr
             level->marked = level->marked && level->key != KEY_PLACEHOLDER;
             level->numbered = level->numbered && level->key != KEY_NUM;
             if (++walk.depth > RC_JSON_DEPTH_MAX) {
-                return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "more lists and objects in each other than are taken");
+                return rc_rule_refuse(values, RC_CODE_BAD_REQUEST,
+                                      "more lists and objects in each other than are taken");
             }
             walk.levels[walk.depth] = (struct level){.object = byte == '{', .awaits_key = true};
             walk.at++;

@@ -49,7 +49,7 @@ struct rc_rule_values {
         indexed; /* true exactly when the four members below hold: not before somebody asks for a part of the arguments */
     uint32_t arg_count;
     struct rc_json_value args[RC_RULE_INDEXED_MAX];
-    struct rc_span last;               /* the last argument */
+    struct rc_span last;         /* the last argument */
     char text[RC_RULE_TEXT_MAX]; /* of the name or number that was asked for last */
     struct rc_err err;
 };

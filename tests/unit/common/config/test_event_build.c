@@ -27,8 +27,18 @@ static int load(const char *rows)
 /* Pieces as <source index path>, literals as they are; "!" before what is text, "*" before a splice, "~" for a comma. */
 static void template_show(FILE *out, const struct rc_event_template *template)
 {
-    static const char *const sources[] = {"arg",     "rest",   "auth",    "user",  "client", "query", "header",  "cookie",   "claims",
-                                          "session", "error",  "sid",     "nsp",   "event",  "address", "instance", "now", "uuid", "now_ms"};
+    static const char *const sources[] = {
+        [RC_EVENT_SOURCE_ARGUMENT] = "arg",  [RC_EVENT_SOURCE_REST] = "rest",
+        [RC_EVENT_SOURCE_AUTH] = "auth",     [RC_EVENT_SOURCE_USER] = "user",
+        [RC_EVENT_SOURCE_CLIENT] = "client", [RC_EVENT_SOURCE_QUERY] = "query",
+        [RC_EVENT_SOURCE_HEADER] = "header", [RC_EVENT_SOURCE_COOKIE] = "cookie",
+        [RC_EVENT_SOURCE_CLAIMS] = "claims", [RC_EVENT_SOURCE_SESSION] = "session",
+        [RC_EVENT_SOURCE_SID] = "sid",       [RC_EVENT_SOURCE_NSP] = "nsp",
+        [RC_EVENT_SOURCE_EVENT] = "event",   [RC_EVENT_SOURCE_ADDRESS] = "address",
+        [RC_EVENT_SOURCE_ERROR] = "error",   [RC_EVENT_SOURCE_INSTANCE] = "instance",
+        [RC_EVENT_SOURCE_NOW] = "now",       [RC_EVENT_SOURCE_UUID] = "uuid",
+        [RC_EVENT_SOURCE_NOW_MS] = "now_ms",
+    };
     const struct rc_event_piece *const pieces = rc_event_pieces(&config, template);
     for (uint32_t i = 0; i < template->piece_count; i++) {
         const struct rc_span text = rc_event_text(&config, pieces[i].at, pieces[i].bytes);
@@ -158,8 +168,9 @@ Test(event_build, servers_have_rules_of_their_own)
 
 Test(event_build, attributes_are_set_before_rooms_are_joined_and_the_end_comes_last)
 {
-    expect("close = true\nemit = [{}]\njoin = [\"a\"]\nset = { n = \"{args.0}\", \"x y\" = [1, \"{now}\"] }\nleave = [\"b\"]\n",
-           "leave b; set {\"n\":<arg 0>,\"x y\":[1,<now>]}; join a; emit sender \"!<event>\" <rest 0>; close \"\"");
+    expect(
+        "close = true\nemit = [{}]\njoin = [\"a\"]\nset = { n = \"{args.0}\", \"x y\" = [1, \"{now}\"] }\nleave = [\"b\"]\n",
+        "leave b; set {\"n\":<arg 0>,\"x y\":[1,<now>]}; join a; emit sender \"!<event>\" <rest 0>; close \"\"");
     cr_expect_eq(config.events[0].set_count, 2u);
     cr_expect_eq(config.events[0].close_count, 1u);
     cr_expect(rc_event_uses(&config.events[0], RC_EVENT_SOURCE_NOW));
@@ -189,9 +200,10 @@ Test(event_build, guards_are_kept_with_what_they_compare)
     cr_expect(rc_span_equal(rc_event_text(&config, guards->code.at, guards->code.bytes), RC_SPAN("\"NO\"")));
     cr_expect_eq(guards->texts[RC_GUARD_RATE].bytes, 0u);
     cr_expect_gt(guards->ack.piece_count, 0);
-    cr_expect_eq(load("[[event]]\non = \"a\"\nrate = \"1/1s\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\nrate = \"2/1s\"\n"
-                      "rate_group = \"h\"\n[[event]]\non = \"c\"\nrate = \"1/1s\"\nrate_group = \"g\"\n"),
-                 0);
+    cr_expect_eq(
+        load("[[event]]\non = \"a\"\nrate = \"1/1s\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\nrate = \"2/1s\"\n"
+             "rate_group = \"h\"\n[[event]]\non = \"c\"\nrate = \"1/1s\"\nrate_group = \"g\"\n"),
+        0);
     cr_expect_eq(config.events[0].guards.rate.group, 1u);
     cr_expect_eq(config.events[1].guards.rate.group, 2u);
     cr_expect_eq(config.events[2].guards.rate.group, 1u);

@@ -131,10 +131,11 @@ Test(rule_run, inside_waits_for_a_join_before_it)
 
 Test(rule_run, a_refusal_is_told_as_the_row_says)
 {
-    begin("[[event]]\non = \"a\"\nwho = \"user\"\ninside = \"x\"\n"
-          "refuse = { code = \"NO\", who = \"Premium \\\"only\\\"\", event = \"oh\" }\n"
-          "[[event]]\non = \"b\"\nwho = \"user\"\nrefuse = { code = 7, ack = [false, \"{error.code}: {error.message}\", \"{args.0}\"] }\n"
-          "[[event]]\non = \"c\"\nwho = \"user\"\nrefuse = { ack = [\"{args.0.x.y} is text\"] }\n");
+    begin(
+        "[[event]]\non = \"a\"\nwho = \"user\"\ninside = \"x\"\n"
+        "refuse = { code = \"NO\", who = \"Premium \\\"only\\\"\", event = \"oh\" }\n"
+        "[[event]]\non = \"b\"\nwho = \"user\"\nrefuse = { code = 7, ack = [false, \"{error.code}: {error.message}\", \"{args.0}\"] }\n"
+        "[[event]]\non = \"c\"\nwho = \"user\"\nrefuse = { ack = [\"{args.0.x.y} is text\"] }\n");
     says("42[\"a\"]");
     expect("42[\"oh\",{\"code\":\"NO\",\"message\":\"Premium \\\"only\\\"\"}]");
     says("421[\"a\"]");
@@ -150,8 +151,9 @@ Test(rule_run, a_refusal_is_told_as_the_row_says)
 
 Test(rule_run, what_is_set_is_there_from_then_on)
 {
-    begin("[[event]]\non = \"name\"\nset = { name = \"{args.0}\", was = \"{client.name}\" }\nack = [\"{client.name}\", \"{client.was}\"]\n"
-          "[[event]]\non = \"say\"\nack = [\"{client.name}: {args.0}\"]\n");
+    begin(
+        "[[event]]\non = \"name\"\nset = { name = \"{args.0}\", was = \"{client.name}\" }\nack = [\"{client.name}\", \"{client.was}\"]\n"
+        "[[event]]\non = \"say\"\nack = [\"{client.name}: {args.0}\"]\n");
     says("421[\"say\",\"x\"]");
     expect("431[{\"error\":{\"code\":400,\"message\":\"client.name is missing\"}}]");
     says("421[\"name\",\"J\\u00f6\"]");
@@ -180,9 +182,10 @@ Test(rule_run, what_cannot_be_kept_does_nothing_at_all)
 /* Leave sees what was set before, join what is set now: moving from room to room. */
 Test(rule_run, leave_comes_before_set_and_join_behind_it)
 {
-    begin("[[event]]\non = \"move\"\nleave = [\"r:{client.room}\"]\nset = { room = \"{args.0}\" }\njoin = [\"r:{client.room}\"]\n"
-          "ack = [\"{client.room}\"]\n"
-          "[[event]]\non = \"start\"\nset = { room = \"none\" }\n");
+    begin(
+        "[[event]]\non = \"move\"\nleave = [\"r:{client.room}\"]\nset = { room = \"{args.0}\" }\njoin = [\"r:{client.room}\"]\n"
+        "ack = [\"{client.room}\"]\n"
+        "[[event]]\non = \"start\"\nset = { room = \"none\" }\n");
     says("42[\"start\"]");
     for (int i = 0; i < 2; i++) {
         const char *const packet = i == 0 ? "421[\"move\",\"a\"]" : "421[\"move\",\"b\"]";

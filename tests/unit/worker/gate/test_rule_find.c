@@ -108,8 +108,8 @@ Test(rule_find, clock_ids_and_names)
     static struct rc_rule_args args;
     uint8_t out[512];
     begin("ack = [\"{now}\", \"{now_ms}\", \"{uuid}\", \"{instance}\", \"at {now_ms}, {uuid}\"]", "[]", "");
-    cr_assert_eq(rc_rule_args(&values, &rc_event_operations(&config, &config.events[0])[0].args, out, sizeof(out), &args),
-                 0);
+    cr_assert_eq(
+        rc_rule_args(&values, &rc_event_operations(&config, &config.events[0])[0].args, out, sizeof(out), &args), 0);
     const struct rc_span expected =
         RC_SPAN("[\"2025-11-28T23:20:53.007Z\",1764372053007,\"ffffffff-ffff-4fff-8123-456789abcdef\",\"web1\","
                 "\"at 1764372053007, ffffffff-ffff-4fff-8123-456789abcdef\"]");
