@@ -16,6 +16,7 @@
 #include "common/config/event_rules.h"
 #include "common/config/identity.h"
 #include "common/config/key.h"
+#include "common/config/policies.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/text/template.h"
@@ -383,33 +384,10 @@ const char *rc_config_outsiders(const struct rc_config *config)
 
 const char *rc_config_who_name(enum rc_who who)
 {
-    static const char *const names[] = {[RC_WHO_DEFAULT] = "auto",
-                                        [RC_WHO_ANYONE] = "anyone",
-                                        [RC_WHO_USER] = "user",
-                                        [RC_WHO_OWNER] = "owner",
-                                        [RC_WHO_NONE] = "none"};
+    static const char *const names[] = {
+        [RC_WHO_DEFAULT] = "auto",  [RC_WHO_ANYONE] = "anyone", [RC_WHO_USER] = "user", [RC_WHO_OWNER] = "owner",
+        [RC_WHO_MEMBER] = "member", [RC_WHO_RULES] = "rules",   [RC_WHO_NONE] = "none"};
     return (size_t)who < RC_ARRAY_COUNT(names) ? names[who] : "?";
-}
-
-static void who_resolve(enum rc_who *who, enum rc_who otherwise)
-{
-    if (*who == RC_WHO_DEFAULT) {
-        *who = otherwise;
-    }
-}
-
-static void permissions_resolve(struct rc_config *config)
-{
-    const enum rc_who writer = rc_config_outsiders(config) == NULL ? RC_WHO_ANYONE : RC_WHO_NONE;
-    who_resolve(&config->permissions.broadcast, writer);
-    who_resolve(&config->permissions.direct, writer);
-    for (uint32_t i = 0; i < config->namespace_count; i++) {
-        struct rc_config_namespace *const space = &config->namespaces[i];
-        who_resolve(&space->subscribe, RC_WHO_ANYONE);
-        who_resolve(&space->publish, writer);
-        who_resolve(&space->presence_who, space->subscribe);
-        who_resolve(&space->history_who, space->subscribe);
-    }
 }
 
 static bool power_of_two(uint64_t number)
@@ -695,20 +673,23 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     if (rc == 0 && config->server.instance_id.text[0] == '\0') {
         rc = instance_id_make(config, err);
     }
-    if (rc == 0) {
-        permissions_resolve(config);
-    }
-    return rc;
+    return rc == 0 ? rc_config_policies_resolve(config, err) : rc;
 }
 
 /* At most RC_CONFIG_NAMESPACES_MAX short comparisons, most of them of one number. */
 const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name, size_t bytes)
 {
-    const char *const colon = memchr(name, ':', bytes);
-    const size_t prefix = colon != NULL ? (size_t)(colon - name) : 0;
-    for (uint32_t i = 1; prefix > 0 && i < config->namespace_count; i++) {
+    struct rc_span nsp;
+    struct rc_span room = rc_span_of(name, bytes);
+    if (bytes > 0 && name[0] == '/') {
+        (void)rc_channel_split(rc_span_of(name, bytes), &nsp, &room);
+    }
+    const uint8_t *const colon = room.count == 0 ? NULL : memchr(room.bytes, ':', room.count);
+    const bool whole = colon == NULL;
+    const size_t prefix = whole ? room.count : (size_t)(colon - room.bytes);
+    for (uint32_t i = 1; prefix > 0 && (!whole || config->whole_count > 0) && i < config->namespace_count; i++) {
         const struct rc_config_namespace *const space = &config->namespaces[i];
-        if (space->name_bytes == prefix && memcmp(space->name, name, prefix) == 0) {
+        if (space->name_bytes == prefix && space->whole == whole && memcmp(space->name, room.bytes, prefix) == 0) {
             return space;
         }
     }

@@ -66,8 +66,8 @@ const char *rc_config_outsiders(const struct rc_config *config);
 /* "anyone", "none", ... */
 const char *rc_config_who_name(enum rc_who who);
 
-/* The namespace policy of a channel name: the part before the first ':' looked up among the tables, else
- * namespaces[0]. */
+/* The namespace policy of a channel name (of one of a Socket.IO namespace, "/admin#room", of the part after the "#"): what stands before
+ * its first ':' looked up among the tables, else namespaces[0]. */
 const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name,
                                                          size_t bytes);
 

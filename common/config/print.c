@@ -305,6 +305,16 @@ void rc_config_print_permissions(FILE *out, const struct rc_config *config)
         const struct rc_config_namespace *const space = &config->namespaces[i];
         (void)fprintf(out, "%s %s in %s", i == 0 ? "" : ",", rc_config_who_name(space->publish), space->name);
     }
+    bool any = false;
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        const struct rc_config_namespace *const space = &config->namespaces[i];
+        if (space->subscribe == RC_WHO_RULES) {
+            (void)fprintf(out, "%s %s%s",
+                          any ? "," : "\n  subscribed to by [[event]] tables and backends alone:", space->name,
+                          space->whole ? "" : ":*");
+            any = true;
+        }
+    }
     (void)fputc('\n', out);
 }
 
@@ -481,6 +491,9 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
         char heading[80];
         heading_format(heading, sizeof(heading), section);
         for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
+            if (strcmp(section->name, "namespace") == 0 && config->namespaces[item].made) {
+                continue; /* it follows from the tables */
+            }
             (void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", heading);
             for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
                 if (key->kind == RC_CONFIG_RULE) {

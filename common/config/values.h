@@ -53,8 +53,17 @@ struct rc_config_list {
 };
 
 /* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while only this machine's clients come
- * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
-enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
+ * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`; policies.h says what of
+ * channels that [[event]] rows guard. */
+enum rc_who {
+    RC_WHO_DEFAULT,
+    RC_WHO_ANYONE,
+    RC_WHO_USER,
+    RC_WHO_OWNER,
+    RC_WHO_MEMBER, /* who is subscribed; not of subscribe */
+    RC_WHO_RULES,  /* [[event]] rows and backends alone; of subscribe and publish */
+    RC_WHO_NONE,
+};
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
@@ -245,6 +254,8 @@ struct rc_config_namespace {
     struct rc_config_text subscription_set; /* template; "" = none */
     bool compression;
     bool outbox; /* messages wait for Redis while it is away */
+    bool made;   /* no table of the file: what rows guard (policies.h) */
+    bool whole;  /* of channels without ':': this one name */
 };
 
 struct rc_config_endpoint {
@@ -504,6 +515,7 @@ struct rc_config {
     struct rc_config_log log;
     struct rc_config_debug debug;
     uint32_t namespace_count;
+    uint32_t whole_count; /* of them for whole names */
     uint32_t endpoint_count;
     uint32_t bridge_count;
     uint32_t event_count;

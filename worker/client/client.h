@@ -329,6 +329,8 @@ enum rc_carried {
 };
 enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
                                     const struct rc_operation *operation);
+/* Is the client subscribed to the channel? Not while the relay has not registered it. */
+bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 

@@ -89,13 +89,17 @@ static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc
     const struct rc_span user = rc_client_user(run->clients, run->client);
     struct rc_sid sid;
     if (rc_sid_read(&sid, rc_span_of(room->name, room->bytes))) {
-        if (type == RC_RULE_JOIN || !rc_permission_allows(config->permissions.direct, user, room_channel(room))) {
+        if (type == RC_RULE_JOIN ||
+            !rc_permission_allows(config->permissions.direct, user, room_channel(room), false)) {
             return rc_rule_run_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
         }
         return 0;
     }
     const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
-    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, room_channel(room))) {
+    /* What the row itself joins it is in once that is done. */
+    const bool member =
+        who == RC_WHO_MEMBER && (run->dry || rc_client_is_in(run->clients, run->client, room_channel(room)));
+    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, rc_span_of(room->name, room->bytes), member)) {
         return rc_rule_run_fail(run, rc_permission_refusal(who, user), "you may not use this room");
     }
     return 0;
