@@ -79,7 +79,7 @@ bool load_list(rule_reader &rules, const toml::source_position &at, const char *
         report(rules.load, at, "%s: expected a list of values, as in [\"{args.0}\", 1]", label);
         return false;
     }
-    rc_event_value_begin(rules.build.get());
+    rc_event_args_begin(rules.build.get());
     return load_value(rules, at, label, node);
 }
 
@@ -165,6 +165,23 @@ bool load_value(rule_reader &rules, const toml::source_position &around, const c
     return false;
 }
 
+using text_taker = int (*)(rc_event_build *build, const char *text, size_t bytes, rc_err *err);
+
+/* A key whose value is one text. */
+void load_one_text(rule_reader &rules, const toml::table &table, const char *label, const char *key, text_taker take)
+{
+    const auto found = table.find(key);
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    if (const auto *text = found->second.as_string()) {
+        told(rules, take(rules.build.get(), text->get().data(), text->get().size(), &rules.err), at, label);
+    } else {
+        report(rules.load, at, "%s: expected a text in quotes", label);
+    }
+}
+
 void load_emit(rule_reader &rules, const toml::table &table, const toml::source_position &at)
 {
     const size_t before = rules.load.problems.size();
@@ -190,6 +207,7 @@ void load_emit(rule_reader &rules, const toml::table &table, const toml::source_
             told(rules, rc_event_emit_args(rules.build.get(), &rules.err), where, "[[event.emit]] args");
         }
     }
+    load_one_text(rules, table, "[[event.emit]] when", "when", rc_event_emit_when);
     if (rules.load.problems.size() == before) {
         told(rules, rc_event_emit_end(rules.build.get(), &rules.err), at, "[[event.emit]]");
     }
@@ -208,23 +226,6 @@ void load_emits(rule_reader &rules, const toml::key &name, const toml::node &nod
         } else {
             report(rules.load, place(name, element), "[[event]] emit: expected tables: { to = \"…\" }");
         }
-    }
-}
-
-using text_taker = int (*)(rc_event_build *build, const char *text, size_t bytes, rc_err *err);
-
-/* A key whose value is one text. */
-void load_one_text(rule_reader &rules, const toml::table &table, const char *label, const char *key, text_taker take)
-{
-    const auto found = table.find(key);
-    if (found == table.end()) {
-        return;
-    }
-    const auto at = place(found->first, found->second);
-    if (const auto *text = found->second.as_string()) {
-        told(rules, take(rules.build.get(), text->get().data(), text->get().size(), &rules.err), at, label);
-    } else {
-        report(rules.load, at, "%s: expected a text in quotes", label);
     }
 }
 
@@ -329,6 +330,7 @@ void load_close(rule_reader &rules, const toml::table &table)
 
 void load_rules(rule_reader &rules, const toml::table &table)
 {
+    load_one_text(rules, table, "[[event]] each", "each", rc_event_build_each);
     load_guards(rules, table);
     load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
     load_set(rules, table);

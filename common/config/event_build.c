@@ -2,6 +2,7 @@
 #include "common/config/event_build.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -150,6 +151,36 @@ int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_ty
     return 0;
 }
 
+int rc_event_build_each(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    struct rc_config_event *const row = build->row;
+    const char *const open = memchr(text, '{', bytes);
+    const char *const close = open == NULL ? NULL : memchr(open, '}', bytes - (size_t)(open - text));
+    const char *const end = text + bytes;
+    if (bytes == 0) {
+        return 0;
+    }
+    if (!on_is(build, "disconnect")) {
+        return rc_err_set(err, -EINVAL, "it is of on = \"disconnect\" alone");
+    }
+    if (bytes > RC_CHANNEL_NAME_MAX || (open != NULL && (close == NULL || close == open + 1)) ||
+        (close != NULL && memchr(close + 1, '{', (size_t)(end - close) - 1) != NULL)) {
+        return rc_err_set(err, -EINVAL, "expected a room, or one with a name in its place: \"doc-{id}\", \"{any}\"");
+    }
+    row->each_count = 1;
+    row->each.bytes = (uint32_t)bytes;
+    row->each_head.bytes = (uint32_t)(open == NULL ? bytes : (size_t)(open - text));
+    int rc = rc_event_arena_put(build, text, bytes, &row->each.at, err);
+    row->each_head.at = row->each.at;
+    if (rc == 0 && open != NULL) {
+        row->each_name.bytes = (uint32_t)(close - open - 1);
+        row->each_name.at = row->each.at + row->each_head.bytes + 1;
+        row->each_tail.bytes = (uint32_t)(end - close - 1);
+        row->each_tail.at = row->each_name.at + row->each_name.bytes + 1;
+    }
+    return rc;
+}
+
 /* The rooms go to the arena, and the next operation has its own. */
 static int rooms_end(struct rc_event_build *build, struct rc_event_operation *operation, struct rc_err *err)
 {
@@ -285,6 +316,25 @@ int rc_event_emit_event(struct rc_event_build *build, const char *text, size_t b
     return rc_event_template_end(build, &build->emit.event, err);
 }
 
+int rc_event_emit_when(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    const struct rc_span when = rc_span_of(text, bytes);
+    if (bytes == 0) {
+        return 0;
+    }
+    const bool alone = rc_span_starts_with(when, RC_SPAN("alone:"));
+    const size_t head = alone ? strlen("alone:") : strlen("company:");
+    if (!alone && !rc_span_starts_with(when, RC_SPAN("company:"))) {
+        return rc_err_set(err, -EINVAL, "expected \"alone:ROOM\" or \"company:ROOM\"");
+    }
+    if (build->row->from == RC_EVENT_FROM_SERVER) {
+        return rc_err_set(err, -EINVAL, "a server's event comes from no client that could be alone");
+    }
+    build->emit.when = alone ? RC_EVENT_WHEN_ALONE : RC_EVENT_WHEN_COMPANY;
+    return rc_event_question_add(build, RC_QUESTION_OTHERS, rc_span_of(text + head, bytes - head),
+                                 &build->emit.when_question, err);
+}
+
 int rc_event_emit_args(struct rc_event_build *build, struct rc_err *err)
 {
     return rc_event_template_end(build, &build->emit.args, err);
@@ -323,7 +373,11 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
 
 int rc_event_emit_end(struct rc_event_build *build, struct rc_err *err)
 {
-    struct rc_event_operation operation = {.type = RC_RULE_EMIT, .event = build->emit.event, .args = build->emit.args};
+    struct rc_event_operation operation = {.type = RC_RULE_EMIT,
+                                           .when = build->emit.when,
+                                           .when_question = build->emit.when_question,
+                                           .event = build->emit.event,
+                                           .args = build->emit.args};
     int rc = operations_weigh(build, 1, err);
     if (rc == 0) {
         rc = emit_receivers(build, &operation, err);
@@ -363,6 +417,34 @@ static const struct rc_config_event *row_before(const struct rc_event_build *bui
     return rc_event_life_cycle(row) ? NULL : before;
 }
 
+/* The rooms that the row asks about. */
+static int questions_end(struct rc_event_build *build, struct rc_err *err)
+{
+    struct rc_event_question questions[RC_EVENT_QUESTIONS_MAX];
+    const uint32_t count = build->question_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_span text =
+            rc_event_text(build->config, build->questions[i].room.at, build->questions[i].room.bytes);
+        questions[i] = (struct rc_event_question){.kind = build->questions[i].kind,
+                                                  .everybody = rc_span_equal(text, RC_SPAN("*"))};
+        build->room_count = 0;
+        const int rc = questions[i].everybody != 0
+                           ? 0
+                           : rc_event_build_room(build, RC_RULE_JOIN, (const char *)text.bytes, text.count, err);
+        if (rc != 0) {
+            char why[RC_ERR_TEXT_MAX];
+            (void)snprintf(why, sizeof(why), "%s", err->text);
+            return rc_err_set(err, rc, "a question about the room \"%.*s\": %s", (int)text.count,
+                              (const char *)text.bytes, why);
+        }
+        questions[i].room = questions[i].everybody != 0 ? (struct rc_event_template){0} : build->rooms[0];
+    }
+    build->room_count = 0;
+    build->row->question_count = count;
+    return count == 0 ? 0
+                      : rc_event_arena_put(build, questions, count * sizeof(questions[0]), &build->row->questions, err);
+}
+
 int rc_event_build_end(struct rc_event_build *build, struct rc_err *err)
 {
     struct rc_config *const config = build->config;
@@ -379,6 +461,10 @@ int rc_event_build_end(struct rc_event_build *build, struct rc_err *err)
                           before->on.text, before->nsp.text);
     }
     int rc = rc_event_guards_check(build, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = questions_end(build, err);
     if (rc != 0) {
         return rc;
     }

@@ -4,6 +4,7 @@
  * Called by the reader of the file (acceptor/config/toml.cpp), which walks the table and names the places of what is wrong:
  *
  *   rc_event_build_begin
+ *   each          rc_event_build_each
  *   leave         rc_event_build_room for each, then rc_event_build_rooms
  *   set           a value that is a table, then rc_event_build_set
  *   join          as leave
@@ -48,6 +49,11 @@ struct rc_event_build {
     struct rc_event_template rooms[RC_EVENT_ROOMS_MAX];
     uint32_t condition_count;
     struct rc_event_condition conditions[RC_EVENT_CONDITIONS_MAX];
+    uint32_t question_count;
+    struct {
+        uint32_t kind;
+        struct rc_event_text room; /* as it was written; compiled at the end */
+    } questions[RC_EVENT_QUESTIONS_MAX];
     /* the template that is being read */
     uint32_t piece_count;
     uint32_t text_bytes;
@@ -74,6 +80,8 @@ void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config
 /* `type`: what the room is for, LEAVE, JOIN or EMIT. */
 int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_type type, const char *text, size_t bytes,
                         struct rc_err *err);
+/* Of a row of "disconnect": before what its templates say of the room. */
+int rc_event_build_each(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
 int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_type type, struct rc_err *err);
 /* `count`: attributes. */
 int rc_event_build_set(struct rc_event_build *build, uint32_t count, struct rc_err *err);
@@ -84,10 +92,14 @@ int rc_event_build_end(struct rc_event_build *build, struct rc_err *err);
 /* build->emit.others may be set in between. */
 void rc_event_emit_begin(struct rc_event_build *build);
 int rc_event_emit_event(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
+/* "alone:ROOM", "company:ROOM" */
+int rc_event_emit_when(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
 int rc_event_emit_args(struct rc_event_build *build, struct rc_err *err);
 int rc_event_emit_end(struct rc_event_build *build, struct rc_err *err);
 
 void rc_event_value_begin(struct rc_event_build *build);
+/* The same of an acknowledgement's or an emit's arguments, where rooms may be asked about. */
+void rc_event_args_begin(struct rc_event_build *build);
 /* '[' or '{' */
 int rc_event_value_open(struct rc_event_build *build, char opener, struct rc_err *err);
 int rc_event_value_key(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);

@@ -124,6 +124,28 @@ struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32
     return rc_span_of(config->event_rules.arena + at, bytes);
 }
 
+const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row)
+{
+    return (const struct rc_event_question *)(const void *)(config->event_rules.arena + row->questions);
+}
+
+bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_event *row, struct rc_span room,
+                        struct rc_span *part)
+{
+    const struct rc_span head = rc_event_text(config, row->each_head.at, row->each_head.bytes);
+    const struct rc_span tail = rc_event_text(config, row->each_tail.at, row->each_tail.bytes);
+    *part = (struct rc_span){0};
+    if (row->each_name.bytes == 0) {
+        return rc_span_equal(room, head);
+    }
+    if (room.count <= head.count + tail.count || !rc_span_starts_with(room, head) ||
+        !rc_span_equal(rc_span_of(room.bytes + room.count - tail.count, tail.count), tail)) {
+        return false;
+    }
+    *part = rc_span_of(room.bytes + head.count, room.count - head.count - tail.count);
+    return true;
+}
+
 const struct rc_event_condition *rc_event_conditions(const struct rc_config *config, uint32_t at)
 {
     return (const struct rc_event_condition *)(const void *)(config->event_rules.arena + at);

@@ -28,6 +28,11 @@ const struct rc_event_operation *rc_event_operations(const struct rc_config *con
 const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
                                                const struct rc_event_operation *operation);
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template);
+/* What a row asks about rooms (question_count). */
+const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row);
+/* Does a row's `each` go through this room? *part is what stands in the place of its name. */
+bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_event *row, struct rc_span room,
+                        struct rc_span *part);
 /* Conditions of `match` (match_count) or `who` (attribute_count), by where they are. */
 const struct rc_event_condition *rc_event_conditions(const struct rc_config *config, uint32_t at);
 struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes);

@@ -18,6 +18,7 @@ struct placeholder {
     enum rc_event_source source;
     uint16_t index;
     struct rc_span path;
+    bool text; /* ANSWER: it may stand in a text */
 };
 
 /* --- the arena --------------------------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ int rc_event_arena_put(struct rc_event_build *build, const void *bytes, size_t c
 
 void rc_event_template_begin(struct rc_event_build *build)
 {
+    build->sources &= ~RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ANSWER);
     build->piece_count = 0;
     build->text_bytes = 0;
     build->source_bytes = 0;
@@ -183,6 +185,15 @@ static bool argument_read(struct rc_span name, struct placeholder *out)
     return true;
 }
 
+/* {count:ROOM} and its like. */
+static const struct {
+    const char *head;
+    enum rc_event_question_kind kind;
+    bool number;
+} asked[] = {{"count:", RC_QUESTION_COUNT, true},
+             {"members:", RC_QUESTION_MEMBERS, false},
+             {"users:", RC_QUESTION_USERS, false}};
+
 /* What a placeholder begins with. */
 static const struct {
     const char *name;
@@ -199,6 +210,23 @@ static const struct {
     {"now", RC_EVENT_SOURCE_NOW, true},         {"now_ms", RC_EVENT_SOURCE_NOW_MS, true},
     {"uuid", RC_EVENT_SOURCE_UUID, true},       {"error", RC_EVENT_SOURCE_ERROR, true},
 };
+
+/* {room}, {room.NAME} with the name that `each` has. */
+static bool room_part_read(const struct rc_event_build *build, struct rc_span name, struct placeholder *out)
+{
+    const struct rc_config_event *const row = build->row;
+    *out = (struct placeholder){.source = RC_EVENT_SOURCE_ROOM};
+    if (row == NULL || row->each_count == 0) {
+        return false;
+    }
+    if (rc_span_equal(name, RC_SPAN("room"))) {
+        return true;
+    }
+    out->source = RC_EVENT_SOURCE_ROOM_PART;
+    return row->each_name.bytes > 0 && name.count > 5 &&
+           rc_span_equal(rc_span_of(name.bytes + 5, name.count - 5),
+                         rc_event_text(build->config, row->each_name.at, row->each_name.bytes));
+}
 
 static bool placeholder_known(struct rc_span name, struct placeholder *out)
 {
@@ -226,29 +254,63 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
 /* Is it text, whatever its value? */
 static bool placeholder_is_text(const struct placeholder *value)
 {
-    return value->source != RC_EVENT_SOURCE_REST &&
+    return value->source != RC_EVENT_SOURCE_REST && (value->source != RC_EVENT_SOURCE_ANSWER || value->text) &&
            !(rc_event_source_is_document((uint8_t)value->source) && value->path.count == 0);
 }
 
+/* `name` asks about a room: *question is what, and behind its head the room. */
+static bool name_asks(struct rc_span name, size_t *question)
+{
+    for (*question = 0; *question < RC_ARRAY_COUNT(asked); (*question)++) {
+        if (rc_span_starts_with(name, rc_span_text(asked[*question].head))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is there such a value here? */
+static int source_check(const struct rc_event_build *build, struct rc_span name, enum rc_event_source source,
+                        struct rc_err *err)
+{
+    const int shown = (int)(name.count < SHOWN_MAX ? name.count : SHOWN_MAX);
+    if ((build->sources & RC_EVENT_SOURCE_BIT(source)) != 0) {
+        return 0;
+    }
+    return build->row != NULL && build->row->from == RC_EVENT_FROM_SERVER
+               ? rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
+                            (const char *)name.bytes)
+               : rc_err_set(err, -EINVAL, "there is no {%.*s} here", shown, (const char *)name.bytes);
+}
+
 /* `name` without braces. */
-static int placeholder_read(const struct rc_event_build *build, struct rc_span name, struct placeholder *out,
+static int placeholder_read(struct rc_event_build *build, struct rc_span name, struct placeholder *out,
                             struct rc_err *err)
 {
     const int shown = (int)(name.count < SHOWN_MAX ? name.count : SHOWN_MAX);
+    size_t question;
+    if (name_asks(name, &question)) {
+        const size_t head = strlen(asked[question].head);
+        const int rc = source_check(build, name, RC_EVENT_SOURCE_ANSWER, err);
+        *out = (struct placeholder){.source = RC_EVENT_SOURCE_ANSWER, .text = asked[question].number};
+        return rc == 0 ? rc_event_question_add(build, asked[question].kind,
+                                               rc_span_of(name.bytes + head, name.count - head), &out->index, err)
+                       : rc;
+    }
+    if (rc_span_equal(name, RC_SPAN("room")) || rc_span_starts_with(name, RC_SPAN("room."))) {
+        return room_part_read(build, name, out)
+                   ? 0
+                   : rc_err_set(err, -EINVAL, "there is no {%.*s} here: each = \"doc-{id}\" gives {room} and {room.id}",
+                                shown, (const char *)name.bytes);
+    }
     if (!placeholder_known(name, out)) {
         return rc_err_set(err, -EINVAL,
                           "no such value: {%.*s}; there are {args.N}, {args.N.name}, {args.N..}, {args}, {auth.name}, "
-                          "{user.id}, {client.name}, {sid}, {nsp}, {event}, {address}, {instance}, {now}, {now_ms} and "
-                          "{uuid}, and \"{{\" is a brace",
+                          "{user.id}, {client.name}, {sid}, {nsp}, {event}, {address}, {instance}, {now}, {now_ms}, "
+                          "{uuid}, {count:ROOM}, {members:ROOM} and {users:ROOM}, and \"{{\" is a brace",
                           shown, (const char *)name.bytes);
     }
-    if ((build->sources & RC_EVENT_SOURCE_BIT(out->source)) == 0) {
-        return build->row != NULL && build->row->from == RC_EVENT_FROM_SERVER
-                   ? rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
-                                (const char *)name.bytes)
-                   : rc_err_set(err, -EINVAL, "there is no {%.*s} here", shown, (const char *)name.bytes);
-    }
-    return 0;
+    return source_check(build, name, out->source, err);
 }
 
 int rc_event_piece_named(struct rc_event_build *build, struct rc_span name, struct rc_event_piece *out,
@@ -272,10 +334,23 @@ int rc_event_piece_named(struct rc_event_build *build, struct rc_span name, stru
     return rc_event_arena_put(build, value.path.bytes, value.path.count, &out->at, err);
 }
 
+/* The "}" of the "{" at `at`, one level of others between; NULL: there is none. */
+static const char *placeholder_end(const char *text, size_t bytes, size_t at)
+{
+    uint32_t depth = 0;
+    for (size_t i = at; i < bytes; i++) {
+        depth += text[i] == '{' ? 1 : 0;
+        if (text[i] == '}' && --depth == 0) {
+            return text + i;
+        }
+    }
+    return NULL;
+}
+
 /* Is the whole text one placeholder? Then its name is *name. */
 static bool text_is_placeholder(const char *text, size_t bytes, struct rc_span *name)
 {
-    if (bytes < 2 || text[0] != '{' || text[1] == '{' || memchr(text, '}', bytes) != text + bytes - 1) {
+    if (bytes < 2 || text[0] != '{' || text[1] == '{' || placeholder_end(text, bytes, 0) != text + bytes - 1) {
         return false;
     }
     *name = rc_span_of(text + 1, bytes - 2);
@@ -294,7 +369,7 @@ static int text_pieces_add(struct rc_event_build *build, const char *text, size_
             at += text[at] == '{' ? 1 : 0;
             continue;
         }
-        const char *const end = memchr(text + at, '}', bytes - at);
+        const char *const end = placeholder_end(text, bytes, at);
         if (end == NULL) {
             return rc_err_set(err, -EINVAL, "\"{\" without \"}\"; \"{{\" is a brace");
         }
@@ -318,6 +393,14 @@ static int text_pieces_add(struct rc_event_build *build, const char *text, size_
 void rc_event_value_begin(struct rc_event_build *build)
 {
     rc_event_template_begin(build);
+}
+
+void rc_event_args_begin(struct rc_event_build *build)
+{
+    rc_event_template_begin(build);
+    if (build->row->from == RC_EVENT_FROM_CLIENT) {
+        build->sources |= RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ANSWER);
+    }
 }
 
 /* What stands before an element or a member; `spliced`: a splice, which writes its commas itself. */
@@ -438,6 +521,31 @@ int rc_event_value_close(struct rc_event_build *build, struct rc_err *err)
     const char closer = build->levels[--build->depth].closer;
     const int rc = literal_add(build, &closer, 1, err);
     return rc == 0 ? source_add(build, closer == ']' ? "]" : " }", err) : rc;
+}
+
+/* --- questions --------------------------------------------------------------------------------------------------- */
+
+int rc_event_question_add(struct rc_event_build *build, enum rc_event_question_kind kind, struct rc_span room,
+                          uint16_t *index, struct rc_err *err)
+{
+    for (*index = 0; *index < build->question_count; (*index)++) {
+        const struct rc_event_text *const other = &build->questions[*index].room;
+        if (build->questions[*index].kind == kind &&
+            rc_span_equal(rc_event_text(build->config, other->at, other->bytes), room)) {
+            return 0;
+        }
+    }
+    if (build->question_count == RC_EVENT_QUESTIONS_MAX) {
+        return rc_err_set(err, -EINVAL, "more than %d questions about rooms", RC_EVENT_QUESTIONS_MAX);
+    }
+    if (room.count == 0) {
+        return rc_err_set(err, -EINVAL, "a question needs a room, as in {count:lobby}, or \"*\"");
+    }
+    struct rc_event_text *const text = &build->questions[*index].room;
+    build->questions[*index].kind = kind;
+    text->bytes = (uint32_t)room.count;
+    build->question_count++;
+    return rc_event_arena_put(build, room.bytes, room.count, &text->at, err);
 }
 
 /* --- templates --------------------------------------------------------------------------------------------------- */

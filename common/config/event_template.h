@@ -21,6 +21,9 @@ int rc_event_template_end(struct rc_event_build *build, struct rc_event_template
 /* A template that is one value, as what is not given means. */
 int rc_event_template_value(struct rc_event_build *build, struct rc_event_template *out, enum rc_event_piece_type type,
                             enum rc_event_source source, struct rc_err *err);
+/* The index of a question of the row, which is made where there is none like it. */
+int rc_event_question_add(struct rc_event_build *build, enum rc_event_question_kind kind, struct rc_span room,
+                          uint16_t *index, struct rc_err *err);
 /* A value by its name without braces, as a VALUE whose path is in the arena: an argument, or a part of a document. */
 int rc_event_piece_named(struct rc_event_build *build, struct rc_span name, struct rc_event_piece *out,
                          struct rc_err *err);

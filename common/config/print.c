@@ -23,6 +23,7 @@ static const struct {
     {"namespace", "name", "prices"},
     {"endpoint", "path", "/live"},
     {"event", "on", "say"},
+    {"emit", "when", "\"company:room:{args.0}\""},
     {"event", "match", "{ \"args.2.kind\" = \"text\" }"},
     {"event", "rate", "\"100/1m\""},
     {"event", "rate_group", "\"talk\""},
@@ -336,7 +337,8 @@ static void rooms_print(FILE *out, const struct rc_config *config, const struct 
     (void)fputs("]\n", out);
 }
 
-static void emit_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+static void emit_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row,
+                       const struct rc_event_operation *operation)
 {
     (void)fputs("[[event.emit]]\nto = ", out);
     if (operation->room_count > 0) {
@@ -345,6 +347,18 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
         (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
+    if (operation->when != RC_EVENT_ALWAYS) {
+        const struct rc_event_question *const question = &rc_event_questions(config, row)[operation->when_question];
+        (void)fprintf(out, "when = \"%s:", operation->when == RC_EVENT_WHEN_ALONE ? "alone" : "company");
+        if (question->everybody != 0) {
+            (void)fputc('*', out);
+        } else { /* in quotes */
+            const struct rc_span room =
+                rc_event_text(config, question->room.source + 1, question->room.source_bytes - 2);
+            (void)fwrite(room.bytes, 1, room.count, out);
+        }
+        (void)fputs("\"\n", out);
+    }
     if (operation->event.source_bytes > 0) {
         (void)fputs("event = ", out);
         template_print(out, config, &operation->event);
@@ -387,7 +401,7 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
             (void)fputc('\n', out);
             break;
         case RC_RULE_EMIT:
-            emit_print(out, config, &operations[i]);
+            emit_print(out, config, row, &operations[i]);
             break;
         case RC_RULE_CLOSE:
             (void)fputs("close = ", out);
@@ -439,6 +453,11 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
     const struct rc_event_guards *const guards = &row->guards;
     bool any = false;
     conditions_print(out, config, "match", guards->match, guards->match_count);
+    if (row->each_count > 0) {
+        (void)fputs("each = ", out);
+        arena_text_print(out, config, &row->each);
+        (void)fputc('\n', out);
+    }
     if (guards->rate.count > 0) {
         (void)fputs("rate = ", out);
         arena_text_print(out, config, &guards->rate.text);

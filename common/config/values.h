@@ -37,6 +37,7 @@
 #define RC_EVENT_ARGUMENT_MAX 9999 /* N in {args.N} */
 #define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
 #define RC_EVENT_WANTED_MAX 255    /* bytes of a text that a value is compared with */
+#define RC_EVENT_QUESTIONS_MAX 16  /* that a row asks */
 #define RC_EVENT_SET_MAX 16        /* attributes that a row sets */
 #define RC_EVENT_BUCKETS 512u
 #define RC_EVENT_ARENA_BYTES (256u * 1024u)
@@ -321,7 +322,11 @@ enum rc_event_source {
     RC_EVENT_SOURCE_INSTANCE,
     RC_EVENT_SOURCE_NOW, /* ISO 8601, milliseconds, Z; like the two below the same in all of one event */
     RC_EVENT_SOURCE_UUID,
+    RC_EVENT_SOURCE_ROOM,      /* `each`: the room that is gone through; its whole name */
+    RC_EVENT_SOURCE_ROOM_PART, /* {room.NAME}: what stands in the place of {NAME} */
+    /* JSON */
     RC_EVENT_SOURCE_NOW_MS, /* a number */
+    RC_EVENT_SOURCE_ANSWER, /* {count:ROOM} and its like: of the row's question of that index */
 };
 #define RC_EVENT_SOURCE_BIT(source) (1u << (source))
 #define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_ERROR - RC_EVENT_SOURCE_AUTH + 1)
@@ -401,6 +406,22 @@ struct rc_event_guards {
     struct rc_event_template ack; /* a list; of 0 pieces: [{ error = { code, message } }] */
 };
 
+/* What a row asks about a room, of this host. */
+enum rc_event_question_kind {
+    RC_QUESTION_COUNT,   /* how many are in it */
+    RC_QUESTION_MEMBERS, /* ids of its sockets */
+    RC_QUESTION_USERS,   /* ids of their users, each once */
+    RC_QUESTION_OTHERS,  /* `when`: how many besides who sent the event */
+};
+
+struct rc_event_question {
+    uint32_t kind;      /* enum rc_event_question_kind */
+    uint32_t everybody; /* 1: of everybody in the namespace ("*"), and there is no room */
+    struct rc_event_template room;
+};
+
+enum rc_event_when { RC_EVENT_ALWAYS, RC_EVENT_WHEN_ALONE, RC_EVENT_WHEN_COMPANY };
+
 /* A row's operations are in this order. */
 enum rc_event_operation_type {
     RC_RULE_LEAVE,
@@ -421,6 +442,8 @@ struct rc_event_operation {
     uint32_t flags;
     uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
+    uint16_t when;                  /* EMIT: enum rc_event_when */
+    uint16_t when_question;         /* its index */
     struct rc_event_template event; /* EMIT: a text */
     struct rc_event_template args;  /* SET: a JSON object; ACK, EMIT: an array; CLOSE: a string */
 };
@@ -439,6 +462,13 @@ struct rc_config_event {
     uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
     uint32_t operations;  /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
+    uint32_t questions; /* where they are: struct rc_event_question[question_count] */
+    uint32_t question_count;
+    uint32_t each_count;       /* 1: it is carried out for each of the client's rooms that fit */
+    struct rc_event_text each; /* as the file has it: what stands before a name, the name, and what stands behind it */
+    struct rc_event_text each_head;
+    struct rc_event_text each_name; /* none: `each` is one room */
+    struct rc_event_text each_tail;
     uint32_t next; /* index + 1 of the next row for the same event, or, of a pattern, of the next pattern; 0: none */
 };
 
@@ -450,7 +480,10 @@ static inline bool rc_event_uses(const struct rc_config_event *row, enum rc_even
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
+    uint32_t when_count;
     bool others;
+    uint16_t when;
+    uint16_t when_question;
     struct rc_event_template event;
     struct rc_event_template args;
 };

@@ -214,3 +214,116 @@ testRules("nobody gets into a room that a row guards, or says anything in it", g
   assert.deepEqual(alice.heard.filter(([name]) => name !== "error"), [], "nothing forged arrived");
   assert.deepEqual(foreign.filter(([name]) => name !== "error"), []);
 });
+
+/* --- who is in a room ---------------------------------------------------------------------------------------------------- */
+
+// The official chat example's index.js, row by row.
+const chat = {
+  event: [
+    { on: "add user", set: { username: "{args.0}" }, join: ["#chat"], emit: [
+      { event: "login", args: [{ numUsers: "{count:#chat}" }] },
+      { to: "*", others: true, event: "user joined", args: [{ username: "{client.username}", numUsers: "{count:#chat}" }] }] },
+    { on: "new message", inside: "#chat", emit: [{ to: "*", others: true, args: [{ username: "{client.username}", message: "{args.0}" }] }] },
+    { on: "typing", emit: [{ to: "*", others: true, args: [{ username: "{client.username}" }] }] },
+    { on: "disconnect", each: "#chat", emit: [{ to: "*", event: "user left", args: [{ username: "{client.username}", numUsers: "{count:#chat}" }] }] },
+  ],
+};
+
+for (const workers of [1, 4]) {
+  testRules(`the official chat counts its users, on ${workers} workers`, chat, async (broker, client) => {
+    const sockets = [];
+    const onlooker = await client();
+    for (let i = 0; i < 16; i++) {
+      const socket = await client({ transports: [["websocket"], ["polling"]][i % 2], ...(i % 3 ? {} : { parser }) });
+      socket.emit("add user", `u${i}`);
+      assert.deepEqual(await hears(socket, "login"), [{ numUsers: i + 1 }]);
+      sockets.push(socket);
+      assert.deepEqual(await until("the onlooker hears of it", () => onlooker.heard.find(([name, told]) => name === "user joined" && told.username === `u${i}`)),
+        ["user joined", { username: `u${i}`, numUsers: i + 1 }]);
+    }
+    sockets[3].emit("typing");
+    assert.deepEqual(await hears(onlooker, "typing"), [{ username: "u3" }]);
+    for (let left = 15; left >= 0; left--) {
+      sockets[left].close();
+      assert.deepEqual(await until("the onlooker hears that it left", () => onlooker.heard.find(([name, told]) => name === "user left" && told.username === `u${left}`)),
+        ["user left", { username: `u${left}`, numUsers: left }]);
+    }
+  }, workers);
+}
+
+// excalidraw-room's, but for its volatile and binary events.
+const excalidraw = {
+  "permissions.direct": "anyone",
+  namespace: [{ name: "default", publish: "member", presence: true }],
+  event: [
+    { on: "connect", emit: [{ event: "init-room" }] },
+    { on: "join-room", join: ["{args.0}"], emit: [
+      { event: "first-in-room", args: [], when: "alone:{args.0}" },
+      { to: "{args.0}", others: true, event: "new-user", args: ["{sid}"], when: "company:{args.0}" },
+      { to: "{args.0}", event: "room-user-change", args: ["{members:{args.0}}"] }] },
+    { on: "server-broadcast", emit: [{ to: "{args.0}", others: true, event: "client-broadcast", args: ["{args.1}", "{args.2}"] }] },
+    { on: "user-follow", match: { "args.0.action": "FOLLOW" }, join: ["follow@{args.0.userToFollow.socketId}"],
+      emit: [{ to: "{args.0.userToFollow.socketId}", event: "user-follow-room-change", args: ["{members:follow@{args.0.userToFollow.socketId}}"] }] },
+    { on: "disconnect", each: "follow@{target}", emit: [{ to: "{room.target}", event: "broadcast-unfollow", when: "alone:{room}" }] },
+    { on: "disconnect", each: "{any}", emit: [{ to: "{room}", event: "room-user-change", args: ["{members:{room}}"] }] },
+  ],
+};
+
+testRules("excalidraw-room: first, members, followers, and who is left, on four workers", excalidraw, async (broker, client) => {
+  const sockets = [];
+  const members = () => sockets.map(({ id }) => id).sort();
+  const change = (socket, ids, name = "room-user-change") => until(`it hears of ${ids.length} in ${name}`, () =>
+    socket.heard.some(([event, list]) => event === name && JSON.stringify([...list].sort()) === JSON.stringify(ids)));
+  for (let i = 0; i < 8; i++) {
+    const socket = await client();
+    await hears(socket, "init-room");
+    sockets.push(socket);
+    socket.emit("join-room", "secret-room");
+    for (const one of sockets) await change(one, members());
+    if (i > 0) assert.deepEqual(await hears(sockets[0], "new-user") && sockets[0].heard.filter(([name]) => name === "new-user").at(-1)[1], socket.id);
+  }
+  assert.deepEqual(sockets.map(({ heard }) => heard.filter(([name]) => name === "first-in-room").length), [1, 0, 0, 0, 0, 0, 0, 0]);
+  const [a, b, c] = sockets;
+  const outsider = await client();
+  assert.ok(!outsider.heard.some(([name]) => name === "room-user-change"));
+  b.emit("user-follow", { action: "FOLLOW", userToFollow: { socketId: a.id, username: "a" } });
+  await change(a, [b.id], "user-follow-room-change");
+  c.emit("user-follow", { action: "FOLLOW", userToFollow: { socketId: a.id, username: "a" } });
+  await change(a, [b.id, c.id].sort(), "user-follow-room-change");
+  a.emit("server-broadcast", "secret-room", { big: 1 }, "iv");
+  assert.deepEqual(await hears(b, "client-broadcast"), [{ big: 1 }, "iv"]);
+  outsider.emit("server-broadcast", "secret-room", "forged", "iv");
+  assert.deepEqual(await hears(outsider, "error"), [{ code: 403, message: "you may not use this room" }]);
+  b.close();
+  sockets.splice(1, 1);
+  await change(a, members());
+  assert.ok(!a.heard.some(([name]) => name === "broadcast-unfollow"), "c still follows");
+  c.close();
+  sockets.splice(1, 1);
+  await change(a, members());
+  await hears(a, "broadcast-unfollow");
+}, 4);
+
+testRules("who names a room sees who is in it as its namespace says; users are told once each", {
+  namespace: [{ name: "closed", subscribe: "user", presence_who: "none" }, { name: "own", presence_who: "member" }],
+  event: [
+    { on: "join", join: ["{args.0}"], ack: ["in"] },
+    { on: "look", ack: ["{count:{args.0}}", "{users:{args.0}}"] },
+    { on: "all", ack: ["{count:*}", "there are {count:*}", { list: ["{users:lobby}"] }] },
+  ],
+}, async (broker, client) => {
+  const sockets = [await client({ user: "b" }), await client({ user: "a" }), await client({ user: "b" }), await client()];
+  for (const socket of sockets) for (const room of ["lobby", "own:x"]) assert.deepEqual(await ask(socket, "join", room), ["in"]);
+  assert.deepEqual(await ask(sockets[0], "join", "closed:x"), ["in"]);
+  const outsider = await client({ user: "c" });
+  assert.deepEqual(await ask(outsider, "look", "lobby"), [4, ["a", "b"]]);
+  assert.deepEqual(await ask(outsider, "look", "nowhere"), [0, []]);
+  assert.deepEqual(await ask(sockets[3], "look", "own:x"), [4, ["a", "b"]]);
+  assert.equal((await ask(outsider, "look", "own:x"))[0].error.code, 403);
+  assert.equal((await ask(sockets[0], "look", "closed:x"))[0].error.code, 403);
+  assert.equal((await ask(outsider, "look", "user:a"))[0].error.code, 403);
+  assert.deepEqual(await ask(outsider, "all"), [5, "there are 5", { list: [["a", "b"]] }]);
+  const native = await broker.connect();
+  await native.subscribe("lobby");
+  assert.deepEqual(await ask(outsider, "look", "lobby"), [5, ["a", "b"]], "clients of other protocols count");
+}, 4);

@@ -10,6 +10,8 @@
 #include "common/base/clock.h"
 #include "common/config/event_rules.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/rule_room.h"
+#include "worker/engine/rule_wait.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
 #include "worker/ws/frame.h"
@@ -97,8 +99,8 @@ static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc
     }
     const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
     /* What the row itself joins it is in once that is done. */
-    const bool member =
-        who == RC_WHO_MEMBER && (run->dry || rc_client_is_in(run->clients, run->client, room_channel(room)));
+    const bool member = who == RC_WHO_MEMBER &&
+                        ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, room_channel(room)));
     if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, rc_span_of(room->name, room->bytes), member)) {
         return rc_rule_run_fail(run, rc_permission_refusal(who, user), "you may not use this room");
     }
@@ -468,6 +470,34 @@ uint32_t rc_rule_steps(const struct rc_config_event *row, const struct rc_config
     return steps;
 }
 
+/* What it asks about rooms is known from here on. False: it has to wait. */
+static bool run_answers(struct rc_rule_run *run)
+{
+    if (run->row->question_count == 0 || run->dry || run->values.input.answers != NULL) {
+        return true;
+    }
+    struct rc_rule_wait *wait = run->ends ? run->departs : rc_rule_wait_keep(run);
+    if (wait == NULL || wait->failed) {
+        rc_rule_run_fail(run, RC_CODE_UNAVAILABLE, "the room cannot be asked about now: try again");
+        return true;
+    }
+    const enum rc_rule_asked asked = wait->asked ? RC_RULE_ASKS : rc_rule_room_ask(run, wait);
+    if (asked == RC_RULE_ASKS && !run->ends) {
+        run_client(run)->flags |= RC_CLIENT_WAITS_ANSWER;
+    }
+    return asked == RC_RULE_KNOWN || asked == RC_RULE_FAILED;
+}
+
+/* May an emit leave, by who is in a room? */
+static bool run_when(const struct rc_rule_run *run, const struct rc_event_operation *operation)
+{
+    if (operation->when == RC_EVENT_ALWAYS || run->dry || run->values.input.answers == NULL) {
+        return true;
+    }
+    const bool alone = rc_span_equal(run->values.input.answers[operation->when_question], RC_SPAN("0"));
+    return alone == (operation->when == RC_EVENT_WHEN_ALONE);
+}
+
 /* False: it has to wait. */
 static bool run_operation(struct rc_rule_run *run, const struct rc_event_operation *operation)
 {
@@ -480,13 +510,18 @@ static bool run_operation(struct rc_rule_run *run, const struct rc_event_operati
         run_set(run, operation);
         return true;
     case RC_RULE_ACK:
-        if (run_must_wait(run)) {
+        if (run_must_wait(run) || !run_answers(run)) {
             return false;
         }
-        run_ack(run, operation);
+        if (run->code == 0) {
+            run_ack(run, operation);
+        }
         return true;
     case RC_RULE_EMIT:
-        return !run_must_wait(run) && run_emit(run, operation);
+        if (run_must_wait(run) || !run_answers(run)) {
+            return false;
+        }
+        return run->code != 0 || !run_when(run, operation) || run_emit(run, operation);
     case RC_RULE_CLOSE:
         run_close(run, operation);
         return true;
@@ -513,7 +548,7 @@ bool rc_rule_run_row(struct rc_rule_run *run)
 bool rc_rule_run_could(struct rc_rule_run *run)
 {
     const struct rc_event_operation *operations = rc_event_operations(run->clients->config, run->row);
-    if (run->row->operation_count == 1 && operation_steps(&operations[0]) == 1) {
+    if (run->row->operation_count == 1 && operation_steps(&operations[0]) == 1 && run->row->question_count == 0) {
         return true; /* it is done or not: nothing is done before */
     }
     run->dry = true;
@@ -603,6 +638,7 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->code = 0;
     run->why = "";
     run->answer = NULL;
+    run->departs = NULL;
     run->guard = RC_GUARDS;
 }
 

@@ -34,6 +34,7 @@ struct rc_rule_run {
     bool dry;  /* only looks whether everything could be worked out */
     int code;  /* why not: 0 = it could */
     const char *why;
+    struct rc_rule_wait *departs;         /* of a client that is about to be no more: where it waits (rule_wait.h) */
     const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */
     enum rc_event_guard guard;            /* the one that refused; RC_GUARDS = none did */
     char sid[RC_SID_BYTES];

@@ -10,6 +10,8 @@
 #include "common/config/event_rules.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_run.h"
+#include "worker/engine/rule_wait.h"
+#include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
 
 /* rules: see rules.h. */
@@ -28,13 +30,15 @@
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
 
-/* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, of an event its row, and the steps. */
+/* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, of an event its row and DONE_PASSED, and the
+ * steps. */
 #define DONE_WAITS (1u << 31)
 #define DONE_RULES_AT 24u
 #define DONE_RULES_MAX 0x7fu
 #define DONE_STEPS ((1u << DONE_RULES_AT) - 1)
 #define DONE_ROW_AT 16u
-#define DONE_ROW_STEPS ((1u << DONE_ROW_AT) - 1) /* of one row */
+#define DONE_PASSED (1u << 15)           /* its guards have let it through */
+#define DONE_ROW_STEPS (DONE_PASSED - 1) /* of one row */
 _Static_assert(RC_CONFIG_EVENTS_MAX <= 1u << (DONE_RULES_AT - DONE_ROW_AT), "a row's index has room in *done");
 
 /* --- rows ------------------------------------------------------------------------------------------------------------ */
@@ -73,10 +77,14 @@ static void run_unknown(struct rc_rule_run *run)
     }
 }
 
-/* The row is the one that is carried out: its values are worked out from now on. */
+/* The row is the one that is carried out: its values are worked out from now on. If it has waited, as they were then. */
 static void run_take(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
 {
+    const struct rc_rule_wait *wait = rc_rule_wait_of(run->engines, run->client);
     rc_rule_run_ask(run, row, auth);
+    if (wait != NULL && wait->row == (uint32_t)(row - run->clients->config->events)) {
+        rc_rule_wait_apply(wait, run);
+    }
     rc_rule_values_begin(&run->values, run->clients->config, &run->input);
 }
 
@@ -118,6 +126,21 @@ static uint32_t event_done(const struct rc_engines *engines, const struct rc_con
     return rc_rules_done(engines, index << DONE_ROW_AT | steps);
 }
 
+/* It waits: what may change meanwhile is kept. False: there is no memory for it, and the client ends. */
+static bool run_keep(struct rc_rule_run *run)
+{
+    if (!rc_rule_wait_needed(run->row) || rc_rule_wait_keep(run) != NULL) {
+        return true;
+    }
+    rc_client_failed_memory(run->clients, run->client);
+    return false;
+}
+
+void rc_rules_forget(struct rc_engines *engines, uint32_t client)
+{
+    rc_rule_wait_end(rc_rule_wait_of(engines, client));
+}
+
 /* Its guards and, once they let it through, whether all of it could be done. RC_RULE_REFUSED: it was told why not. */
 static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
 {
@@ -128,6 +151,7 @@ static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
     if (guarded == RC_RULE_PASSES) {
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS, 1);
     } else if (guarded == RC_RULE_REFUSED) {
+        rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_REFUSED, run->guard < RC_GUARDS);
         rc_rule_run_tell(run);
     }
     return guarded;
@@ -144,6 +168,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     run.args = args;
     run.done = &steps;
     if (*done != 0 && rows_changed(engines, *done)) {
+        rc_rules_forget(engines, client);
         rc_rule_run_fail(&run, RC_CODE_UNAVAILABLE, "the server was reconfigured while this waited");
         rc_rule_run_tell(&run);
         return RC_ENGINE_DONE;
@@ -157,30 +182,44 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         return RC_ENGINE_DONE;
     }
     run_take(&run, run.row, auth);
-    const enum rc_rule_guarded guarded = steps == 0 ? event_begin(&run) : RC_RULE_PASSES;
-    if (guarded == RC_RULE_REFUSED) {
-        return RC_ENGINE_DONE;
+    const enum rc_rule_guarded guarded = (*done & DONE_PASSED) == 0 ? event_begin(&run) : RC_RULE_PASSES;
+    if (guarded == RC_RULE_WAITS || (guarded == RC_RULE_PASSES && !rc_rule_run_row(&run))) {
+        *done = event_done(engines, run.row, steps | (guarded == RC_RULE_PASSES ? DONE_PASSED : 0));
+        return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
     }
-    if (guarded == RC_RULE_WAITS || !rc_rule_run_row(&run)) {
-        *done = event_done(engines, run.row, steps);
-        return RC_ENGINE_LATER;
-    }
-    if (run.code != 0 && rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
+    if (guarded == RC_RULE_PASSES && run.code != 0 &&
+        rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
         rc_rule_run_tell(&run);
+    }
+    if (rc_engine_lives(engines, client, run.random)) {
+        rc_rules_forget(engines, client);
     }
     return RC_ENGINE_DONE;
 }
 
-/* One row of a socket's beginning or end, unless its guards do not hold. False: it has to wait. */
-static bool life_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+/* Does the row run for a socket's beginning or end: is it for it, and do its guards hold? */
+static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
 {
     run->row = row;
     run->code = 0;
-    if (*run->done == 0 && !run_matches(run, row, auth)) {
-        return true;
+    if (!run_matches(run, row, auth)) {
+        return RC_RULE_REFUSED;
     }
     run_take(run, row, auth);
-    const enum rc_rule_guarded guarded = *run->done == 0 ? rc_rule_run_guards(run) : RC_RULE_PASSES;
+    return rc_rule_run_guards(run);
+}
+
+/* One row of a socket's beginning, unless its guards do not hold. False: it has to wait. */
+static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+{
+    enum rc_rule_guarded guarded = RC_RULE_PASSES;
+    if (*run->done == 0) {
+        guarded = life_begin(run, row, auth);
+    } else {
+        run->row = row;
+        run->code = 0;
+        run_take(run, row, auth);
+    }
     if (guarded != RC_RULE_PASSES) {
         return guarded == RC_RULE_REFUSED;
     }
@@ -200,6 +239,7 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
     uint32_t its_done;
     struct rc_rule_run run;
     if (all > 1 && rows_changed(engines, *done)) {
+        rc_rules_forget(engines, client);
         rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 1, "connect_row_cut", "nsp=\"%.*s\" reason=\"the rows have changed\"",
                        (int)nsp.count, (const char *)nsp.bytes);
@@ -215,13 +255,85 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
          row = rc_event_next(config, row, nsp, run.event)) {
         const uint32_t steps = rc_rule_steps(row, config);
         its_done = all > before ? all - before : 0;
-        if (its_done < steps && !life_row(&run, row, auth)) {
+        if (its_done < steps && !connect_row(&run, row, auth)) {
             *done = rc_rules_done(engines, before + its_done);
-            return RC_ENGINE_LATER;
+            return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
+        }
+        if (rc_engine_lives(engines, client, run.random)) {
+            rc_rules_forget(engines, client);
         }
         before += steps;
     }
     return RC_ENGINE_DONE;
+}
+
+/* --- the end --------------------------------------------------------------------------------------------------------- */
+
+static void departure_cut(const struct rc_clients *clients, struct rc_span nsp, const char *why)
+{
+    rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "disconnect_row_cut", "nsp=\"%.*s\" reason=\"%s\"", (int)nsp.count,
+                   (const char *)nsp.bytes, why);
+}
+
+/* One row of a client's end, for one of its rooms or once. */
+static void end_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+{
+    uint32_t done = 0;
+    run->done = &done;
+    run->departs = NULL;
+    if (life_begin(run, row, auth) != RC_RULE_PASSES) {
+        return;
+    }
+    /* What asks about rooms goes on when its client is no more: whether it may is looked at now. */
+    if (row->question_count > 0 && rc_rule_run_could(run)) {
+        run->departs = rc_rule_wait_depart(run);
+    }
+    const bool whole = run->code != 0 || rc_rule_run_row(run);
+    if (run->departs != NULL && run->departs->open == 0) {
+        rc_rule_wait_end(run->departs);
+        run->departs = NULL;
+    }
+    if (run->code != 0) {
+        rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    } else if (!whole && run->departs == NULL) {
+        departure_cut(run->clients, run->nsp, "the up ring is full");
+    }
+}
+
+/* Does a row before this one go through the room? */
+static bool room_is_taken(const struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span room)
+{
+    const struct rc_config *config = run->clients->config;
+    struct rc_span part;
+    for (const struct rc_config_event *before = rc_event_first(config, RC_EVENT_FROM_CLIENT, run->nsp, run->event);
+         before != row; before = rc_event_next(config, before, run->nsp, run->event)) {
+        if (before->each_count > 0 && rc_event_each_fits(config, before, room, &part)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Once for each room of the client that fits. */
+static void end_rooms(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+{
+    const struct rc_clients *clients = run->clients;
+    const struct rc_truth *truth = clients->truth;
+    for (uint32_t i = rc_truth_client(truth, run->client)->subscriptions; i != 0;
+         i = rc_truth_subscription(truth, i)->next) {
+        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
+        struct rc_span nsp;
+        struct rc_span room;
+        (void)rc_channel_split(rc_hub_name(clients->hub, rc_truth_channel(truth, group->channel)), &nsp, &room);
+        if (!rc_span_equal(nsp, run->nsp) || room.count == 0 || rc_permission_reserved(room) ||
+            !rc_event_each_fits(clients->config, row, room, &run->input.room_part) || room_is_taken(run, row, room)) {
+            continue;
+        }
+        run->input.room = room;
+        end_row(run, row, auth);
+    }
+    run->input.room = run->input.room_part = (struct rc_span){0};
 }
 
 void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
@@ -231,6 +343,7 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
         rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, RC_SPAN("disconnect"));
     uint8_t text[RC_ARGS_BEFORE_MAX + 64];
     struct rc_rule_run run;
+    rc_rules_forget(engines, client);
     if (row == NULL) {
         return;
     }
@@ -243,14 +356,40 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
     run_args(&run);
     const struct rc_span auth = rc_engine_auth(engines, client, nsp);
     for (; row != NULL; row = rc_event_next(clients->config, row, nsp, run.event)) {
-        uint32_t done = 0;
-        run.done = &done;
-        if (!life_row(&run, row, auth)) {
-            rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-            rc_log_limited(RC_LOG_WARN, 1, "disconnect_row_cut", "nsp=\"%.*s\" reason=\"the up ring is full\"",
-                           (int)nsp.count, (const char *)nsp.bytes);
+        if (row->each_count > 0) {
+            end_rooms(&run, row, auth);
+        } else {
+            end_row(&run, row, auth);
         }
     }
+}
+
+void rc_rules_departed(struct rc_rule_wait *wait)
+{
+    struct rc_engines *engines = wait->engines;
+    uint32_t done = 0;
+    struct rc_rule_run run;
+    if (wait->failed || wait->rules != engines->rules) {
+        departure_cut(engines->clients, wait->input.nsp,
+                      wait->failed ? "a room could not be asked about" : "the rows have changed");
+        rc_rule_wait_end(wait);
+        return;
+    }
+    rc_rule_run_open(&run, engines, 0, wait->input.nsp, RC_SPAN("disconnect"));
+    run.ends = true;
+    run.done = &done;
+    run.row = &engines->clients->config->events[wait->row];
+    run.args = wait->args;
+    run.input = wait->input;
+    run_args(&run);
+    run.input.answers = wait->answers;
+    rc_rule_values_begin(&run.values, engines->clients->config, &run.input);
+    if (!rc_rule_run_row(&run)) {
+        departure_cut(engines->clients, run.nsp, "the up ring is full");
+    } else if (run.code != 0) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    }
+    rc_rule_wait_end(wait);
 }
 
 void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struct rc_span event, struct rc_span json,

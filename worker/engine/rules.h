@@ -19,6 +19,11 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
                                        struct rc_span auth, uint32_t *done);
 /* The rows of its end, which do not wait; what the full up ring cuts short is counted. */
 void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason);
+struct rc_rule_wait;
+/* The row of a client that is no more goes on: what it asked is answered, or never will be. It is over then. */
+void rc_rules_departed(struct rc_rule_wait *wait);
+/* What is kept of a row of the client that waits is not needed any more. */
+void rc_rules_forget(struct rc_engines *engines, uint32_t client);
 /* The row of an event, with its arguments as rc_args has them. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);

@@ -31,6 +31,9 @@ struct rc_poll_ops {
     void (*resumed)(void *context, uint32_t client);
 };
 
+struct rc_rule_wait;
+#define RC_RULE_WAIT_BUCKETS 256u
+
 struct rc_engines {
     struct rc_clients *clients; /* borrowed */
     struct rc_wheel wheel;      /* by client */
@@ -41,8 +44,10 @@ struct rc_engines {
     size_t result_capacity;
     uint8_t *decoded; /* owned: a binary message that came as base64 in text */
     size_t decoded_capacity;
-    uint8_t rules;   /* counts the reloads that changed [[event]] rows */
-    bool keeps_auth; /* some row but those of "connect" says {auth} */
+    uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth;                                  /* some row but those of "connect" says {auth} */
+    struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
+    struct rc_rule_wait *departed;                    /* owned: rows of clients that are no more */
 };
 
 /* What became of a packet. */

@@ -132,6 +132,11 @@ int rc_rule_find(struct rc_rule_values *values, const struct rc_event_piece *pie
         if (document.count > 0 && rc_json_scan(document, 0, value, NULL) != 0) {
             value->type = RC_JSON_NONE;
         }
+    } else if (piece->source == RC_EVENT_SOURCE_ANSWER) {
+        const struct rc_span answer =
+            values->input.answers != NULL ? values->input.answers[piece->index] : RC_SPAN("0");
+        *value = (struct rc_json_value){.raw = answer, .type = rc_json_peek(answer)};
+        return 0;
     } else if (piece->source == RC_EVENT_SOURCE_NOW_MS) {
         const int bytes =
             snprintf(values->text, sizeof(values->text), "%llu", (unsigned long long)values->input.now_ms);
@@ -203,6 +208,10 @@ struct rc_span rc_rule_name(struct rc_rule_values *values, const struct rc_event
         return values->input.sid;
     case RC_EVENT_SOURCE_NSP:
         return values->input.nsp;
+    case RC_EVENT_SOURCE_ROOM:
+        return values->input.room;
+    case RC_EVENT_SOURCE_ROOM_PART:
+        return values->input.room_part;
     default:
         return values->input.event;
     }
@@ -211,7 +220,7 @@ struct rc_span rc_rule_name(struct rc_rule_values *values, const struct rc_event
 bool rc_rule_piece_is_json(const struct rc_event_piece *piece)
 {
     return piece->source == RC_EVENT_SOURCE_ARGUMENT || piece->source == RC_EVENT_SOURCE_REST ||
-           piece->source == RC_EVENT_SOURCE_NOW_MS || rc_event_source_is_document(piece->source);
+           piece->source >= RC_EVENT_SOURCE_NOW_MS || rc_event_source_is_document(piece->source);
 }
 
 int rc_rule_find_scalar(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)

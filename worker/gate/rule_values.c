@@ -325,7 +325,7 @@ static int value_write(struct rc_rule_values *values, struct writer *writer, con
         return bytes_write(values, writer, RC_SPAN("null"));
     }
     return json_write(values, writer, value.raw,
-                      rc_event_source_is_document(piece->source) ? 0 : values->input.attachment_count, numbering);
+                      piece->source == RC_EVENT_SOURCE_ARGUMENT ? values->input.attachment_count : 0, numbering);
 }
 
 /* Within a JSON string. */

@@ -32,6 +32,10 @@ struct rc_rule_input {
     struct rc_span event; /* decoded, as these three are */
     struct rc_address address;
     struct rc_span instance;
+    struct rc_span room; /* of `each` */
+    struct rc_span room_part;
+    const struct rc_span
+        *answers; /* JSON, of each question of the row; NULL: they are not known yet, and numbers are 0, lists empty */
     uint64_t now_ms;    /* since 1970: when the event came */
     uint64_t random[2]; /* of {uuid}: RC_SID_TOKEN_BITS of each */
 };
