@@ -332,6 +332,10 @@ void load_rules(rule_reader &rules, const toml::table &table)
 {
     load_one_text(rules, table, "[[event]] each", "each", rc_event_build_each);
     load_guards(rules, table);
+    if (const auto found = table.find("schema"); found != table.end()) {
+        told(rules, rc_event_build_schema(rules.build.get(), &rules.err), place(found->first, found->second),
+             "[[event]] schema");
+    }
     load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
     load_set(rules, table);
     load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);

@@ -4,6 +4,7 @@
  * Called by the reader of the file (acceptor/config/toml.cpp), which walks the table and names the places of what is wrong:
  *
  *   rc_event_build_begin
+ *   schema        rc_event_build_schema
  *   each          rc_event_build_each
  *   leave         rc_event_build_room for each, then rc_event_build_rooms
  *   set           a value that is a table, then rc_event_build_set
@@ -77,6 +78,8 @@ int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t 
 int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err);
 
 void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config, struct rc_config_event *row);
+/* Finds the schema that the row names, after [schemas] has been read. */
+int rc_event_build_schema(struct rc_event_build *build, struct rc_err *err);
 /* `type`: what the room is for, LEAVE, JOIN or EMIT. */
 int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_type type, const char *text, size_t bytes,
                         struct rc_err *err);

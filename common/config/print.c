@@ -9,6 +9,7 @@
 #include "common/config/event_guards.h"
 #include "common/config/event_rules.h"
 #include "common/config/key.h"
+#include "common/config/schemas.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"
 
@@ -43,6 +44,11 @@ static const struct {
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
+
+/* A line of a section whose keys are names, switched off. */
+#define SCHEMA_EXAMPLE                                       \
+    "\n# JSON in a text, or { file = \"/path\" } (reload)\n" \
+    "#symbol = '{\"type\":\"object\",\"required\":[\"symbol\"],\"properties\":{\"symbol\":{\"type\":\"string\",\"maxLength\":16}}}'\n"
 
 /* The keys of a section in their order: the one after `last` (NULL: the first), NULL at the end. */
 static const struct rc_config_key *key_next(const struct rc_config_section *section, const struct rc_config_key *last)
@@ -177,7 +183,7 @@ static void wrapped_print(FILE *out, const char *margin, const char *text)
 
 static void heading_format(char *out, size_t capacity, const struct rc_config_section *section)
 {
-    (void)snprintf(out, capacity, section->repeated ? "[[%s%s%s]]" : "[%s%s%s]",
+    (void)snprintf(out, capacity, section->repeated && !section->named ? "[[%s%s%s]]" : "[%s%s%s]",
                    section->within != NULL ? section->within : "", section->within != NULL ? "." : "", section->name);
 }
 
@@ -222,6 +228,9 @@ void rc_config_print_document(FILE *out)
         (void)fputc('\n', out);
         wrapped_print(out, "# ", section->help);
         (void)fprintf(out, "%s%s\n", off, heading);
+        if (section->named) {
+            (void)fputs(SCHEMA_EXAMPLE, out);
+        }
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
             type_format(type, sizeof(type), key);
@@ -272,6 +281,10 @@ void rc_config_print_markdown(FILE *out)
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
         heading_format(heading, sizeof(heading), section);
+        if (section->named) {
+            (void)fprintf(out, "\n## %s\n\n%s\n", heading, section->help);
+            continue;
+        }
         (void)fprintf(out, "\n## %s\n\n%s\n\n| key | default | value | change | meaning |\n|---|---|---|---|---|\n",
                       heading, section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
@@ -347,6 +360,7 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
         (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
+    (void)fprintf(out, "volatile = %s\n", (operation->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
     if (operation->when != RC_EVENT_ALWAYS) {
         const struct rc_event_question *const question = &rc_event_questions(config, row)[operation->when_question];
         (void)fprintf(out, "when = \"%s:", operation->when == RC_EVENT_WHEN_ALONE ? "alone" : "company");
@@ -412,14 +426,20 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
     }
 }
 
-/* A text of the arena in quotes, as a key or a value. */
-static void arena_text_print(FILE *out, const struct rc_config *config, const struct rc_event_text *text)
+/* Any text as a TOML basic string, or a quoted key. */
+static void source_print(FILE *out, struct rc_span text)
 {
-    const struct rc_span bytes = rc_event_text(config, text->at, text->bytes);
     (void)fputc('"', out);
-    for (size_t i = 0; i < bytes.count; i++) {
-        const uint8_t byte = bytes.bytes[i];
-        (void)fprintf(out, byte < 0x20 || byte == 0x7f ? "\\u%04x" : byte == '"' || byte == '\\' ? "\\%c" : "%c", byte);
+    for (size_t i = 0; i < text.count; i++) {
+        const uint8_t byte = text.bytes[i];
+        if (byte < 0x20 || byte == 0x7f) {
+            (void)fprintf(out, "\\u%04x", byte);
+            continue;
+        }
+        if (byte == '"' || byte == '\\') {
+            (void)fputc('\\', out);
+        }
+        (void)fputc(byte, out);
     }
     (void)fputc('"', out);
 }
@@ -429,7 +449,7 @@ static void conditions_print(FILE *out, const struct rc_config *config, const ch
     const struct rc_event_condition *const conditions = rc_event_conditions(config, at);
     for (uint32_t i = 0; i < count; i++) {
         (void)fprintf(out, i == 0 ? "%s = { " : ", ", key);
-        arena_text_print(out, config, &conditions[i].key);
+        source_print(out, rc_event_text(config, conditions[i].key.at, conditions[i].key.bytes));
         (void)fputs(" = ", out);
         template_print(out, config, &conditions[i].wanted);
     }
@@ -455,17 +475,17 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
     conditions_print(out, config, "match", guards->match, guards->match_count);
     if (row->each_count > 0) {
         (void)fputs("each = ", out);
-        arena_text_print(out, config, &row->each);
+        source_print(out, rc_event_text(config, row->each.at, row->each.bytes));
         (void)fputc('\n', out);
     }
     if (guards->rate.count > 0) {
         (void)fputs("rate = ", out);
-        arena_text_print(out, config, &guards->rate.text);
+        source_print(out, rc_event_text(config, guards->rate.text.at, guards->rate.text.bytes));
         (void)fputc('\n', out);
     }
     if (guards->rate.group > 0) {
         (void)fputs("rate_group = ", out);
-        arena_text_print(out, config, &guards->rate.group_name);
+        source_print(out, rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes));
         (void)fputc('\n', out);
     }
     (void)fputs(guards->who == RC_EVENT_WHO_USER ? "who = \"user\"\n" : "", out);
@@ -486,6 +506,19 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
         any = true;
     }
     (void)fputs(any ? " }\n" : "", out);
+}
+
+static void schemas_print(FILE *out, const struct rc_config *config, const char *heading)
+{
+    if (config->schemas_count > 0) {
+        (void)fprintf(out, "\n%s\n", heading);
+    }
+    for (uint32_t i = 0; i < config->schemas_count; i++) {
+        (void)fprintf(out, "%s = ", config->schemas[i].name);
+        source_print(out,
+                     rc_span_of(rc_config_schema_source(config, &config->schemas[i]), config->schemas[i].source_bytes));
+        (void)fputc('\n', out);
+    }
 }
 
 static void identity_print(FILE *out, const struct rc_config *config, const struct rc_config_identity *row)
@@ -509,6 +542,10 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
         heading_format(heading, sizeof(heading), section);
+        if (section->named) {
+            schemas_print(out, config, heading);
+            continue;
+        }
         for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
             if (strcmp(section->name, "namespace") == 0 && config->namespaces[item].made) {
                 continue; /* it follows from the tables */

@@ -74,7 +74,7 @@ static bool may_verify(const struct rc_json_value *list)
 }
 
 /* `use`, `key_ops` and `alg`. */
-static enum rc_jwk_fate purpose(struct jwk *jwk, struct rc_err *err)
+static enum rc_jwk_fate purpose_read(struct jwk *jwk, struct rc_err *err)
 {
     uint8_t scratch[WORD_BYTES_MAX];
     struct rc_span word;
@@ -103,8 +103,8 @@ static enum rc_jwk_fate purpose(struct jwk *jwk, struct rc_err *err)
     return RC_JWK_ADDED;
 }
 
-static enum rc_jwk_fate keep(struct rc_jwt_material *material, const struct jwk *jwk, enum rc_jwt_key_type type,
-                             struct rc_span bytes, struct rc_err *err)
+static enum rc_jwk_fate key_keep(struct rc_jwt_material *material, const struct jwk *jwk, enum rc_jwt_key_type type,
+                                 struct rc_span bytes, struct rc_err *err)
 {
     const struct rc_jwt_key key = {
         .type = type, .algs = jwk->algs & rc_jwt_algs_of(type), .kid = jwk->kid, .key = bytes};
@@ -115,8 +115,8 @@ static enum rc_jwk_fate keep(struct rc_jwt_material *material, const struct jwk 
     return rc_jwt_material_append(material, &key, err) < 0 ? RC_JWK_NO_ROOM : RC_JWK_ADDED;
 }
 
-static enum rc_jwk_fate keep_public(struct rc_jwt_material *material, const struct jwk *jwk, EVP_PKEY *pkey,
-                                    struct rc_err *err)
+static enum rc_jwk_fate key_keep_public(struct rc_jwt_material *material, const struct jwk *jwk, EVP_PKEY *pkey,
+                                        struct rc_err *err)
 {
     enum rc_jwt_key_type type;
     struct rc_span der;
@@ -131,7 +131,7 @@ static enum rc_jwk_fate keep_public(struct rc_jwt_material *material, const stru
     if (rc_pkey_write(pkey, &bytes, &der, err) < 0) {
         return RC_JWK_WRONG;
     }
-    const enum rc_jwk_fate fate = keep(material, jwk, type, der, err);
+    const enum rc_jwk_fate fate = key_keep(material, jwk, type, der, err);
     OPENSSL_free(bytes);
     return fate;
 }
@@ -149,7 +149,7 @@ static enum rc_jwk_fate add_pair(struct rc_jwt_material *material, struct jwk *j
     EVP_PKEY *pkey = type == RC_JWT_KEY_RSA       ? rc_pkey_rsa(one, two)
                      : type == RC_JWT_KEY_ED25519 ? rc_pkey_ed25519(one)
                                                   : rc_pkey_ec(type, one, two);
-    const enum rc_jwk_fate fate = keep_public(material, jwk, pkey, err);
+    const enum rc_jwk_fate fate = key_keep_public(material, jwk, pkey, err);
     EVP_PKEY_free(pkey);
     return fate;
 }
@@ -165,7 +165,7 @@ static enum rc_jwk_fate add_secret(struct rc_jwt_material *material, struct jwk 
     if (number_take(&jwk->members[K], jwk->numbers[0], &secret) < 0) {
         rc_err_set(err, -EINVAL, "k is not in base64url, or too long");
     } else if (rc_jwt_secret_check(secret, err) == 0) {
-        fate = keep(material, jwk, RC_JWT_KEY_SECRET, secret, err);
+        fate = key_keep(material, jwk, RC_JWT_KEY_SECRET, secret, err);
     }
     return fate;
 }
@@ -237,7 +237,7 @@ enum rc_jwk_fate rc_jwk_add(struct rc_jwt_material *material, struct rc_span tex
         rc_err_set(err, -EINVAL, "kid is not a text of at most %u bytes", RC_JWT_KID_BYTES_MAX);
         return RC_JWK_WRONG;
     }
-    enum rc_jwk_fate fate = purpose(&jwk, err);
+    enum rc_jwk_fate fate = purpose_read(&jwk, err);
     if (fate == RC_JWK_ADDED) {
         fate = add_typed(material, &jwk, foreign, err);
     }

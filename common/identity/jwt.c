@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "common/base/check.h"
+#include "common/identity/jwks_url.h"
 #include "common/identity/members.h"
 #include "common/identity/pkey.h"
 #include "common/text/base64.h"
@@ -115,6 +116,11 @@ int rc_jwt_policy_check(const struct rc_identity_jwt *jwt, struct rc_err *err)
                               "and EdDSA are known",
                               name);
         }
+    }
+    struct rc_jwks_url url;
+    struct rc_err why = {{0}};
+    if (jwt->jwks_url.text[0] != '\0' && rc_jwks_url_parse(&url, jwt->jwks_url.text, jwt->jwks_insecure, &why) < 0) {
+        return rc_err_set(err, -EINVAL, "jwks_url: %.440s", why.text);
     }
     return 0;
 }
@@ -339,7 +345,7 @@ static bool date_read(const struct rc_json_value *value, bool up, int64_t *secon
     return true;
 }
 
-static bool listed(const struct rc_config_list *list, const struct rc_json_value *value)
+static bool list_has(const struct rc_config_list *list, const struct rc_json_value *value)
 {
     uint8_t scratch[RC_CONFIG_TEXT_MAX];
     struct rc_span text;
@@ -360,12 +366,12 @@ static bool audience_good(const struct rc_config_list *list, const struct rc_jso
     struct rc_json_cursor cursor;
     struct rc_json_value item;
     if (value->type != RC_JSON_ARRAY) {
-        return listed(list, value);
+        return list_has(list, value);
     }
     int got = rc_json_array_begin(&cursor, value->raw, 0);
     bool good = false;
     while (got >= 0 && (got = rc_json_array_next(&cursor, &item)) == 1) {
-        good = good || listed(list, &item);
+        good = good || list_has(list, &item);
     }
     return good;
 }
@@ -401,7 +407,7 @@ static enum rc_jwt_refusal claims_check(const struct rc_jwt_policy *policy, int6
     if (iat_s > now_s + policy->leeway_s) {
         return RC_JWT_FROM_FUTURE;
     }
-    if (policy->issuers != NULL && policy->issuers->count > 0 && !listed(policy->issuers, &members[ISS].value)) {
+    if (policy->issuers != NULL && policy->issuers->count > 0 && !list_has(policy->issuers, &members[ISS].value)) {
         return RC_JWT_ISSUER_WRONG;
     }
     if (policy->audiences != NULL && policy->audiences->count > 0 &&
@@ -411,8 +417,8 @@ static enum rc_jwt_refusal claims_check(const struct rc_jwt_policy *policy, int6
     return RC_JWT_GOOD;
 }
 
-static enum rc_jwt_refusal verify(const struct rc_jwt_policy *policy, const struct rc_jwt_keys *keys,
-                                  struct rc_span text, int64_t now_s, struct rc_jwt_result *result)
+static enum rc_jwt_refusal token_verify(const struct rc_jwt_policy *policy, const struct rc_jwt_keys *keys,
+                                        struct rc_span text, int64_t now_s, struct rc_jwt_result *result)
 {
     struct token token;
     token.has_kid = false;
@@ -442,7 +448,7 @@ int rc_jwt_verify(const struct rc_jwt_policy *policy, const struct rc_jwt_keys *
 {
     result->kid_unknown = false;
     result->claims_bytes = 0;
-    result->refusal = verify(policy, keys, token, now_s, result);
+    result->refusal = token_verify(policy, keys, token, now_s, result);
     /* What a wrong signature leaves there would be taken for an error of the next TLS connection. */
     ERR_clear_error();
     return result->refusal == RC_JWT_GOOD ? 0 : -EACCES;

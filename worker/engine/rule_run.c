@@ -12,6 +12,7 @@
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_wait.h"
+#include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
 #include "worker/ws/frame.h"
@@ -163,13 +164,14 @@ static enum rc_carried run_post(const struct rc_rule_run *run, const struct rc_o
     const bool direct = operation->type == RC_OPERATION_DIRECT;
     char everybody[RC_CHANNEL_NAME_MAX];
     struct rc_sid sid;
-    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
-                                             .origin = {.worker = (uint16_t)clients->worker},
-                                             .data_bytes = (uint32_t)operation->data.count,
-                                             .event_bytes = (uint8_t)operation->event.count,
-                                             .flags = RC_ENVELOPE_ARGS},
-                                    .event = (const char *)operation->event.bytes,
-                                    .data = operation->data.bytes};
+    struct rc_envelope_view view = {
+        .head = {.time_ns = clients->io->now_ns,
+                 .origin = {.worker = (uint16_t)clients->worker},
+                 .data_bytes = (uint32_t)operation->data.count,
+                 .event_bytes = (uint8_t)operation->event.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+        .event = (const char *)operation->event.bytes,
+        .data = operation->data.bytes};
     const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
     view.channel = (const char *)channel.bytes;
     view.head.channel_bytes = (uint8_t)channel.count;
@@ -196,8 +198,9 @@ static enum rc_carried run_carry_out(struct rc_rule_run *run, const struct rc_op
 
 /* A message for a room, a socket or everybody. */
 static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,
-                                struct rc_span event, struct rc_span args, bool others)
+                                struct rc_span event, struct rc_span args, uint32_t flags)
 {
+    const bool others = (flags & RC_EVENT_OTHERS) != 0;
     struct rc_operation operation;
     struct rc_sid sid;
     rc_operation_reset(&operation);
@@ -205,6 +208,7 @@ static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel,
     operation.data = args;
     operation.data_kind = RC_DATA_ARGS;
     operation.echo = !others;
+    operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
     operation.channel = channel;
     operation.type = RC_OPERATION_PUBLISH;
     if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
@@ -230,12 +234,30 @@ static bool run_emit_room(struct rc_rule_run *run, const struct rc_event_operati
     if (run_room(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
         return true;
     }
-    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args,
-                 (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args, operation->flags) ==
+        RC_CARRIED_LATER) {
         return false;
     }
     *run->done = run->step;
     return true;
+}
+
+/* To who sent the event: it does not go round by the relay. */
+static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_operation *operation, struct rc_span event,
+                            struct rc_span args)
+{
+    char everybody[RC_CHANNEL_NAME_MAX];
+    if (!run_step(run) || run_client(run)->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
+        run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                          .channel = run_everybody(run, everybody),
+                                          .event = event,
+                                          .data = args,
+                                          .data_kind = RC_DATA_ARGS});
+    }
+    *run->done = run->step;
 }
 
 /* False: it has to wait. */
@@ -255,20 +277,13 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
         return true;
     }
     if (operation->flags & RC_EVENT_TO_SENDER) {
-        if (run_step(run) && run_client(run)->state == RC_CLIENT_OPEN) {
-            run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
-                                              .channel = run_everybody(run, everybody),
-                                              .event = event,
-                                              .data = args,
-                                              .data_kind = RC_DATA_ARGS});
-            *run->done = run->step;
-        }
+        run_emit_sender(run, operation, event, args);
         return true;
     }
     if (operation->flags & RC_EVENT_TO_EVERYBODY) {
         if (run_step(run)) {
-            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args,
-                         (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args, operation->flags) ==
+                RC_CARRIED_LATER) {
                 return false;
             }
             *run->done = run->step;
@@ -580,6 +595,19 @@ static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
                : run_refuse(run, RC_GUARD_WHO, RC_CODE_FORBIDDEN, "you may not do this");
 }
 
+/* What an event says must be what its row's schema asks for. */
+static enum rc_rule_guarded guard_schema(struct rc_rule_run *run)
+{
+    const enum rc_json_schema_result result =
+        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
+    if (result == RC_JSON_SCHEMA_VALID) {
+        return RC_RULE_PASSES;
+    }
+    rc_metric_add(run->clients->metrics,
+                  result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
+    return run_refuse(run, RC_GUARD_SCHEMA, RC_CODE_BAD_REQUEST, run->values.err.text);
+}
+
 static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 {
     struct rc_hub *hub = run->clients->hub;
@@ -608,7 +636,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 
 enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)
 {
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_who, guard_inside};
+    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_who, guard_schema, guard_inside};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);
@@ -664,6 +692,11 @@ void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row,
     documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
     documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, run->client, run->user);
     documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, run->client);
+    for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
+        if (rc_event_uses(row, source)) {
+            documents[rc_rule_document(source)] = rc_client_request(clients, run->client, source);
+        }
+    }
     if (rc_event_uses(row, RC_EVENT_SOURCE_ADDRESS)) {
         const struct rc_client *its = rc_truth_client(clients->truth, run->client);
         input->address = its->socket == RC_SOCKET_NONE ? rc_engine_of(run->engines, run->client)->address

@@ -249,7 +249,7 @@ Test(sources, jwks_that_is_none)
 
 Test(sources, jwks_bounds)
 {
-    char *large = calloc(1, RC_JWKS_BYTES_MAX + 1024);
+    char *large = calloc(2, RC_JWKS_BYTES_MAX);
     strcpy(large, "{\"keys\":[");
     for (uint32_t i = 0; i < RC_JWT_KEYS_MAX; i++) {
         strcat(large, OCT ",");
