@@ -459,7 +459,8 @@ void load_event(loader &load, const rc_config_section &section, const toml::tabl
     rule_reader rules = {load, row->from, std::make_unique<rc_event_build>(), {}};
     rc_event_build_begin(rules.build.get(), load.config, row.get());
     load_rules(rules, table);
-    if (load.problems.size() == before) {
+    if (load.problems.size() == before &&
+        told(rules, rc_event_guards_check(rules.build.get(), &rules.err), at, "[[event]]")) {
         (void)told(rules, rc_event_build_end(rules.build.get(), &rules.err), at, "[[event]]");
     }
 }

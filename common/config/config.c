@@ -355,45 +355,6 @@ static int instance_id_make(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
-static bool listener_private(const char *text)
-{
-    struct rc_listen_address address;
-    return rc_listen_address_parse(&address, text, strlen(text), NULL) == 0 && address.loopback;
-}
-
-bool rc_config_listeners_private(const struct rc_config *config)
-{
-    const struct rc_config_list *const lists[] = {&config->server.listen, &config->tls.listen};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
-        for (uint32_t j = 0; j < lists[i]->count; j++) {
-            if (!listener_private(lists[i]->items[j].text)) {
-                return false;
-            }
-        }
-    }
-    return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
-}
-
-const char *rc_config_outsiders(const struct rc_config *config)
-{
-    if (!rc_config_listeners_private(config)) {
-        return "other hosts can reach a listener (server.listen, tls.listen or http.admin_listen)";
-    }
-    if (config->http.trusted_proxies.count > 0) {
-        return "http.trusted_proxies is set: who comes through a proxy may be anybody";
-    }
-    return config->server.proxy_protocol ? "server.proxy_protocol is set: who comes through a proxy may be anybody"
-                                         : NULL;
-}
-
-const char *rc_config_who_name(enum rc_who who)
-{
-    static const char *const names[] = {
-        [RC_WHO_DEFAULT] = "auto",  [RC_WHO_ANYONE] = "anyone", [RC_WHO_USER] = "user", [RC_WHO_OWNER] = "owner",
-        [RC_WHO_MEMBER] = "member", [RC_WHO_RULES] = "rules",   [RC_WHO_NONE] = "none"};
-    return (size_t)who < RC_ARRAY_COUNT(names) ? names[who] : "?";
-}
-
 static bool power_of_two(uint64_t number)
 {
     return number != 0 && (number & (number - 1)) == 0;
@@ -681,21 +642,3 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
 }
 
 /* At most RC_CONFIG_NAMESPACES_MAX short comparisons, most of them of one number. */
-const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name, size_t bytes)
-{
-    struct rc_span nsp;
-    struct rc_span room = rc_span_of(name, bytes);
-    if (bytes > 0 && name[0] == '/') {
-        (void)rc_channel_split(rc_span_of(name, bytes), &nsp, &room);
-    }
-    const uint8_t *const colon = room.count == 0 ? NULL : memchr(room.bytes, ':', room.count);
-    const bool whole = colon == NULL;
-    const size_t prefix = whole ? room.count : (size_t)(colon - room.bytes);
-    for (uint32_t i = 1; prefix > 0 && (!whole || config->whole_count > 0) && i < config->namespace_count; i++) {
-        const struct rc_config_namespace *const space = &config->namespaces[i];
-        if (space->name_bytes == prefix && space->whole == whole && memcmp(space->name, room.bytes, prefix) == 0) {
-            return space;
-        }
-    }
-    return &config->namespaces[0];
-}

@@ -7,9 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/span.h"
-#include "common/config/event_guards.h"
 #include "common/config/event_rules.h"
-#include "common/config/event_template.h"
 #include "common/config/schemas.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
@@ -41,6 +39,16 @@ void rc_event_build_begin_values(struct rc_event_build *build, struct rc_config 
     memset(build, 0, sizeof(*build));
     build->config = config;
     build->sources = sources;
+}
+
+int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    return rc_event_template_shown(build, text, bytes, err);
+}
+
+int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err)
+{
+    return rc_event_template_end(build, out, err);
 }
 
 static bool on_is(const struct rc_event_build *build, const char *name)
@@ -477,11 +485,7 @@ int rc_event_build_end(struct rc_event_build *build, struct rc_err *err)
                           "would never count",
                           before->on.text, before->nsp.text);
     }
-    int rc = rc_event_guards_check(build, err);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = questions_end(build, err);
+    int rc = questions_end(build, err);
     if (rc != 0) {
         return rc;
     }

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/span.h"
 #include "common/config/event_rules.h"
-#include "common/config/event_template.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/text/json_scan.h"

@@ -566,13 +566,8 @@ int rc_event_template_value(struct rc_event_build *build, struct rc_event_templa
     return rc == 0 ? rc_event_template_end(build, out, err) : rc;
 }
 
-int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+int rc_event_template_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
 {
     build->source_bytes = 0;
     return bytes_add(build->source, &build->source_bytes, text, bytes, err);
-}
-
-int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err)
-{
-    return rc_event_template_end(build, out, err);
 }

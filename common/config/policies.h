@@ -7,8 +7,26 @@
 #ifndef RC_COMMON_CONFIG_POLICIES_H
 #define RC_COMMON_CONFIG_POLICIES_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "common/base/err.h"
 #include "common/config/values.h"
+
+/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too. */
+bool rc_config_listeners_private(const struct rc_config *config);
+
+/* How clients of other machines may come, for people to read; NULL when none do: every listener is private and no proxy
+ * is believed to bring others. Then `anyone` is the default of all permissions. */
+const char *rc_config_outsiders(const struct rc_config *config);
+
+/* "anyone", "none", ... */
+const char *rc_config_who_name(enum rc_who who);
+
+/* The namespace policy of a channel name (of one of a Socket.IO namespace, "/admin#room", of the part after the "#"): what stands before
+ * its first ':' looked up among the tables, else namespaces[0]. */
+const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name,
+                                                         size_t bytes);
 
 /*
  * A row that joins a room whose channel namespace is constant ("portfolio:{user.id}"), and that has a guard or names the room by a value,

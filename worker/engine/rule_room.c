@@ -142,7 +142,7 @@ static void question_close(struct rc_rule_wait *wait, uint32_t index, bool answe
         return;
     }
     if (wait->client == 0) {
-        rc_rules_departed(wait);
+        wait->goes_on(wait);
     } else if (rc_truth_named(engines->clients->truth, wait->client, wait->random) != NULL) {
         rc_client_answered(engines->clients, wait->client);
     }
@@ -231,11 +231,11 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     size_t bytes = 0;
     const int code = question->everybody != 0 ? 0 : rc_rule_room(&run->values, &question->room, name, &bytes);
     if (code != 0) {
-        return rc_rule_run_fail(run, code, run->values.err.text);
+        return rc_rule_state_fail(run, code, run->values.err.text);
     }
     *channel = rc_span_of(out, rc_channel_of_room(out, RC_CHANNEL_NAME_MAX, run->nsp, rc_span_of(name, bytes)));
     if (channel->count == 0) {
-        return rc_rule_run_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
+        return rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
     }
     if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {
         return 0;
@@ -247,8 +247,8 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
         namespace->presence_who == RC_WHO_MEMBER && rc_client_is_in(run->clients, run->client, *channel);
     return rc_permission_allows(namespace->presence_who, user, rc_span_of(name, bytes), member)
                ? 0
-               : rc_rule_run_fail(run, rc_permission_refusal(namespace->presence_who, user),
-                                  "you may not see who is in this room");
+               : rc_rule_state_fail(run, rc_permission_refusal(namespace->presence_who, user),
+                                    "you may not see who is in this room");
 }
 
 /* Asks the others. 0, -EAGAIN: no room in the up ring, or another error. */
@@ -346,7 +346,7 @@ enum rc_rule_asked rc_rule_room_ask(struct rc_rule_run *run, struct rc_rule_wait
         return RC_RULE_FULL;
     }
     if (rc != -EPERM) {
-        rc_rule_run_fail(run, RC_CODE_UNAVAILABLE, "the room cannot be asked about now: try again");
+        rc_rule_state_fail(run, RC_CODE_UNAVAILABLE, "the room cannot be asked about now: try again");
     }
     return RC_RULE_FAILED;
 }

@@ -13,7 +13,7 @@
 
 enum rc_rule_asked {
     RC_RULE_KNOWN, /* run->values.input.answers are there */
-    RC_RULE_ASKS,  /* it waits: rc_client_answered comes when they are, or rc_rules_departed */
+    RC_RULE_ASKS,  /* it waits: rc_client_answered comes when they are, or wait->goes_on */
     RC_RULE_FULL,  /* there is no room in the up ring now */
     RC_RULE_FAILED /* run->code says why */
 };

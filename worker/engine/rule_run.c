@@ -17,13 +17,6 @@
 #include "worker/gate/rule_find.h"
 #include "worker/ws/frame.h"
 
-int rc_rule_run_fail(struct rc_rule_run *run, int code, const char *why)
-{
-    run->code = code;
-    run->why = why;
-    return code;
-}
-
 /* --- what is worked out ---------------------------------------------------------------------------------------------- */
 
 /* The template's buffer: arguments have room before them for what rc_args puts there. NULL: no memory. */
@@ -50,11 +43,11 @@ static int run_args(struct rc_rule_run *run, const struct rc_event_template *tem
     struct rc_rule_args args;
     uint8_t *json = run_buffer(run, &room);
     if (json == NULL) {
-        return rc_rule_run_fail(run, RC_CODE_UNAVAILABLE, "no memory");
+        return rc_rule_state_fail(run, RC_CODE_UNAVAILABLE, "no memory");
     }
     const int code = rc_rule_args(&run->values, template, json, room, &args);
     if (code != 0) {
-        return rc_rule_run_fail(run, code, run->values.err.text);
+        return rc_rule_state_fail(run, code, run->values.err.text);
     }
     if (args.json.bytes == run->its.json.bytes && args.attachment_count == run->its.attachment_count) {
         *out = run->args; /* just what came */
@@ -68,7 +61,7 @@ static int run_args(struct rc_rule_run *run, const struct rc_event_template *tem
         memcpy(json, args.json.bytes, args.json.count);
     }
     *out = rc_args_wrap(json, args.json.count, room - args.json.count, attachments, args.attachment_count);
-    return out->count == 0 ? rc_rule_run_fail(run, RC_CODE_TOO_LARGE, "the message is too large") : 0;
+    return out->count == 0 ? rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message is too large") : 0;
 }
 
 /* A room's channel, and whether it is one socket's. */
@@ -94,7 +87,7 @@ static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc
     if (rc_sid_read(&sid, rc_span_of(room->name, room->bytes))) {
         if (type == RC_RULE_JOIN ||
             !rc_permission_allows(config->permissions.direct, user, room_channel(room), false)) {
-            return rc_rule_run_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
+            return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
         }
         return 0;
     }
@@ -103,7 +96,7 @@ static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc
     const bool member = who == RC_WHO_MEMBER &&
                         ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, room_channel(room)));
     if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, rc_span_of(room->name, room->bytes), member)) {
-        return rc_rule_run_fail(run, rc_permission_refusal(who, user), "you may not use this room");
+        return rc_rule_state_fail(run, rc_permission_refusal(who, user), "you may not use this room");
     }
     return 0;
 }
@@ -113,12 +106,12 @@ static int run_room(struct rc_rule_run *run, const struct rc_event_template *tem
 {
     const int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
     if (code != 0) {
-        return rc_rule_run_fail(run, code, run->values.err.text);
+        return rc_rule_state_fail(run, code, run->values.err.text);
     }
     room->channel_bytes =
         rc_channel_of_room(room->channel, sizeof(room->channel), run->nsp, rc_span_of(room->name, room->bytes));
     if (room->channel_bytes == 0) {
-        return rc_rule_run_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
+        return rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
     }
     return (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0 ? run_permits(run, room, type) : 0;
 }
@@ -221,7 +214,7 @@ static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel,
     }
     const enum rc_carried carried = run_carry_out(run, &operation);
     if (carried == RC_CARRIED_REFUSED && operation.type == RC_OPERATION_PUBLISH) {
-        rc_rule_run_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
+        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
     }
     return carried; /* a socket that is not there any more is an empty room */
 }
@@ -270,7 +263,7 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
     struct rc_span args;
     const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
     if (code != 0) {
-        rc_rule_run_fail(run, code, run->values.err.text);
+        rc_rule_state_fail(run, code, run->values.err.text);
         return true;
     }
     if (run_args(run, &operation->args, &args) != 0) {
@@ -309,11 +302,11 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
     size_t bytes = 0;
     int code = rc_rule_args(&run->values, &operation->args, json, sizeof(json), &args);
     if (code == RC_CODE_BAD_REQUEST) {
-        rc_rule_run_fail(run, code, run->values.err.text);
+        rc_rule_state_fail(run, code, run->values.err.text);
         return;
     }
     if (code == 0 && args.attachment_count > 0) {
-        rc_rule_run_fail(run, RC_CODE_BAD_REQUEST, "what is kept of a connection is no binary");
+        rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "what is kept of a connection is no binary");
         return;
     }
     int rc = code != 0 ? -E2BIG : rc_client_set_merged(*client, args.json, run->set, &bytes);
@@ -322,8 +315,8 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
         *run->done = run->step;
     }
     if (rc != 0) {
-        rc_rule_run_fail(run, rc == -E2BIG ? RC_CODE_TOO_LARGE : RC_CODE_UNAVAILABLE,
-                         rc == -E2BIG ? "more than is kept of a connection" : "no memory");
+        rc_rule_state_fail(run, rc == -E2BIG ? RC_CODE_TOO_LARGE : RC_CODE_UNAVAILABLE,
+                           rc == -E2BIG ? "more than is kept of a connection" : "no memory");
         return;
     }
     *client = rc_span_of(run->set, bytes);
@@ -338,7 +331,7 @@ static void run_close(struct rc_rule_run *run, const struct rc_event_operation *
     does.close_code = RC_WS_CLOSE_NORMAL;
     const int code = rc_rule_text(&run->values, &operation->event, reason, &does.reason);
     if (code != 0) {
-        rc_rule_run_fail(run, code, run->values.err.text);
+        rc_rule_state_fail(run, code, run->values.err.text);
     } else if (run_step(run)) {
         *run->done = run->step;
         (void)run_carry_out(run, &does);
@@ -361,7 +354,7 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             const bool refused = run_carry_out(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
             *run->done = run->step;
             if (refused) {
-                rc_rule_run_fail(run, RC_CODE_LIMITED, "too many rooms, or no room for more on this server");
+                rc_rule_state_fail(run, RC_CODE_LIMITED, "too many rooms, or no room for more on this server");
                 return;
             }
         }
@@ -493,7 +486,7 @@ static bool run_answers(struct rc_rule_run *run)
     }
     struct rc_rule_wait *wait = run->ends ? run->departs : rc_rule_wait_keep(run);
     if (wait == NULL || wait->failed) {
-        rc_rule_run_fail(run, RC_CODE_UNAVAILABLE, "the room cannot be asked about now: try again");
+        rc_rule_state_fail(run, RC_CODE_UNAVAILABLE, "the room cannot be asked about now: try again");
         return true;
     }
     const enum rc_rule_asked asked = wait->asked ? RC_RULE_ASKS : rc_rule_room_ask(run, wait);
@@ -577,7 +570,7 @@ bool rc_rule_run_could(struct rc_rule_run *run)
 static enum rc_rule_guarded run_refuse(struct rc_rule_run *run, enum rc_event_guard guard, int code, const char *why)
 {
     run->guard = guard;
-    rc_rule_run_fail(run, code, why);
+    rc_rule_state_fail(run, code, why);
     return RC_RULE_REFUSED;
 }
 

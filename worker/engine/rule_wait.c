@@ -104,7 +104,7 @@ struct rc_rule_wait *rc_rule_wait_keep(struct rc_rule_run *run)
     return wait;
 }
 
-struct rc_rule_wait *rc_rule_wait_depart(struct rc_rule_run *run)
+struct rc_rule_wait *rc_rule_wait_depart(struct rc_rule_run *run, void (*goes_on)(struct rc_rule_wait *wait))
 {
     uint32_t count = 0;
     for (const struct rc_rule_wait *other = run->engines->departed; other != NULL; other = other->next) {
@@ -116,6 +116,7 @@ struct rc_rule_wait *rc_rule_wait_depart(struct rc_rule_run *run)
         return NULL;
     }
     wait->engines = run->engines;
+    wait->goes_on = goes_on;
     wait->next = run->engines->departed;
     run->engines->departed = wait;
     return wait;

@@ -9,7 +9,7 @@
 #define RC_WORKER_ENGINE_RULE_WAIT_H
 
 #include "common/records/call.h"
-#include "worker/engine/rule_run.h"
+#include "worker/engine/rule_state.h"
 
 #define RC_RULE_DEPARTED_MAX 4096u /* rows of clients that are no more, of a worker */
 
@@ -39,6 +39,7 @@ struct rc_rule_wait {
     bool asked;                 /* its questions were asked; `open` of them are not answered yet */
     bool failed;
     uint32_t open;
+    void (*goes_on)(struct rc_rule_wait *wait); /* of the departed: all are answered, or it has failed */
     uint32_t question_count;
     struct rc_rule_question questions[RC_EVENT_QUESTIONS_MAX];
     struct rc_span answers[RC_EVENT_QUESTIONS_MAX];
@@ -51,7 +52,7 @@ bool rc_rule_wait_needed(const struct rc_config_event *row);
 /* Keeps what the run knows, in place of what was kept before. NULL: no memory. */
 struct rc_rule_wait *rc_rule_wait_keep(struct rc_rule_run *run);
 /* The same of a row of a client that is about to be no more: all that it will need. NULL: no memory, or too many wait. */
-struct rc_rule_wait *rc_rule_wait_depart(struct rc_rule_run *run);
+struct rc_rule_wait *rc_rule_wait_depart(struct rc_rule_run *run, void (*goes_on)(struct rc_rule_wait *wait));
 /* The run goes on with what was kept: into run->input. */
 void rc_rule_wait_apply(const struct rc_rule_wait *wait, struct rc_rule_run *run);
 /* It is over: questions are not waited for. NULL is no mistake. */

@@ -72,7 +72,7 @@ static void run_unknown(struct rc_rule_run *run)
 {
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
     if (strcmp(run->clients->config->socketio.unknown_event.text, RC_UNKNOWN_EVENT_ERROR) == 0) {
-        rc_rule_run_fail(run, RC_CODE_NOT_FOUND, "no such event");
+        rc_rule_state_fail(run, RC_CODE_NOT_FOUND, "no such event");
         rc_rule_run_tell(run);
     }
 }
@@ -112,7 +112,7 @@ static const struct rc_config_event *run_select(struct rc_rule_run *run, enum rc
     return row;
 }
 
-static void run_args(struct rc_rule_run *run)
+static void args_take(struct rc_rule_run *run)
 {
     const int rc = rc_args_read(run->args, &run->its);
     RC_ASSERT(rc == 0); /* we wrote it */
@@ -169,11 +169,11 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     run.done = &steps;
     if (*done != 0 && rows_changed(engines, *done)) {
         rc_rules_forget(engines, client);
-        rc_rule_run_fail(&run, RC_CODE_UNAVAILABLE, "the server was reconfigured while this waited");
+        rc_rule_state_fail(&run, RC_CODE_UNAVAILABLE, "the server was reconfigured while this waited");
         rc_rule_run_tell(&run);
         return RC_ENGINE_DONE;
     }
-    run_args(&run);
+    args_take(&run);
     const struct rc_span auth = rc_engine_auth(engines, client, operation->nsp);
     run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT, auth)
                          : &clients->config->events[(*done & DONE_STEPS) >> DONE_ROW_AT];
@@ -276,6 +276,35 @@ static void departure_cut(const struct rc_clients *clients, struct rc_span nsp, 
                    (const char *)nsp.bytes, why);
 }
 
+/* What the row of a client that is no more has asked is answered, or never will be. It is over then. */
+static void departed_goes_on(struct rc_rule_wait *wait)
+{
+    struct rc_engines *engines = wait->engines;
+    uint32_t done = 0;
+    struct rc_rule_run run;
+    if (wait->failed || wait->rules != engines->rules) {
+        departure_cut(engines->clients, wait->input.nsp,
+                      wait->failed ? "a room could not be asked about" : "the rows have changed");
+        rc_rule_wait_end(wait);
+        return;
+    }
+    rc_rule_run_open(&run, engines, 0, wait->input.nsp, RC_SPAN("disconnect"));
+    run.ends = true;
+    run.done = &done;
+    run.row = &engines->clients->config->events[wait->row];
+    run.args = wait->args;
+    run.input = wait->input;
+    args_take(&run);
+    run.input.answers = wait->answers;
+    rc_rule_values_begin(&run.values, engines->clients->config, &run.input);
+    if (!rc_rule_run_row(&run)) {
+        departure_cut(engines->clients, run.nsp, "the up ring is full");
+    } else if (run.code != 0) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    }
+    rc_rule_wait_end(wait);
+}
+
 /* One row of a client's end, for one of its rooms or once. */
 static void end_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
 {
@@ -287,7 +316,7 @@ static void end_row(struct rc_rule_run *run, const struct rc_config_event *row, 
     }
     /* What asks about rooms goes on when its client is no more: whether it may is looked at now. */
     if (row->question_count > 0 && rc_rule_run_could(run)) {
-        run->departs = rc_rule_wait_depart(run);
+        run->departs = rc_rule_wait_depart(run, departed_goes_on);
     }
     const bool whole = run->code != 0 || rc_rule_run_row(run);
     if (run->departs != NULL && run->departs->open == 0) {
@@ -353,7 +382,7 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
     rc_rule_run_open(&run, engines, client, nsp, RC_SPAN("disconnect"));
     run.ends = true;
     run.args = rc_args_wrap(text + RC_ARGS_BEFORE_MAX, (size_t)bytes, 0, NULL, 0);
-    run_args(&run);
+    args_take(&run);
     const struct rc_span auth = rc_engine_auth(engines, client, nsp);
     for (; row != NULL; row = rc_event_next(clients->config, row, nsp, run.event)) {
         if (row->each_count > 0) {
@@ -362,34 +391,6 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
             end_row(&run, row, auth);
         }
     }
-}
-
-void rc_rules_departed(struct rc_rule_wait *wait)
-{
-    struct rc_engines *engines = wait->engines;
-    uint32_t done = 0;
-    struct rc_rule_run run;
-    if (wait->failed || wait->rules != engines->rules) {
-        departure_cut(engines->clients, wait->input.nsp,
-                      wait->failed ? "a room could not be asked about" : "the rows have changed");
-        rc_rule_wait_end(wait);
-        return;
-    }
-    rc_rule_run_open(&run, engines, 0, wait->input.nsp, RC_SPAN("disconnect"));
-    run.ends = true;
-    run.done = &done;
-    run.row = &engines->clients->config->events[wait->row];
-    run.args = wait->args;
-    run.input = wait->input;
-    run_args(&run);
-    run.input.answers = wait->answers;
-    rc_rule_values_begin(&run.values, engines->clients->config, &run.input);
-    if (!rc_rule_run_row(&run)) {
-        departure_cut(engines->clients, run.nsp, "the up ring is full");
-    } else if (run.code != 0) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-    }
-    rc_rule_wait_end(wait);
 }
 
 void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struct rc_span event, struct rc_span json,
@@ -412,7 +413,7 @@ void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struc
     }
     memcpy(copy + RC_ARGS_BEFORE_MAX, json.bytes, json.count);
     run.args = rc_args_wrap(copy + RC_ARGS_BEFORE_MAX, json.count, 0, NULL, 0);
-    run_args(&run);
+    args_take(&run);
     run.row = run_select(&run, RC_EVENT_FROM_SERVER, (struct rc_span){0});
     if (run.row == NULL) {
         rc_metric_add(clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
@@ -423,7 +424,7 @@ void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struc
     if (rc_rule_run_could(&run)) {
         rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
         if (!rc_rule_run_row(&run)) {
-            rc_rule_run_fail(&run, RC_CODE_UNAVAILABLE, "the up ring is full");
+            rc_rule_state_fail(&run, RC_CODE_UNAVAILABLE, "the up ring is full");
         }
     }
     if (run.code != 0) {

@@ -7,7 +7,54 @@
 #ifndef RC_WORKER_GATE_RULE_FIND_H
 #define RC_WORKER_GATE_RULE_FIND_H
 
-#include "worker/gate/rule_values.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/span.h"
+#include "common/config/event_rules.h"
+#include "common/config/values.h"
+#include "common/text/address.h"
+#include "common/text/json_scan.h"
+
+#define RC_RULE_TEXT_MAX 64u
+#define RC_RULE_INDEXED_MAX 16u /* arguments that are found at once; those behind are looked for */
+
+struct rc_rule_input {
+    struct rc_span args;       /* JSON array, with {"_placeholder":true,"num":n} for attachments; empty: no arguments */
+    uint32_t attachment_count; /* n is below it; at most RC_CONFIG_ATTACHMENTS_MAX */
+    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* JSON, by rc_rule_document; empty: there is none */
+    struct rc_span sid;
+    struct rc_span nsp;
+    struct rc_span event; /* decoded, as these three are */
+    struct rc_address address;
+    struct rc_span instance;
+    struct rc_span room; /* of `each` */
+    struct rc_span room_part;
+    const struct rc_span
+        *answers; /* JSON, of each question of the row; NULL: they are not known yet, and numbers are 0, lists empty */
+    uint64_t now_ms;    /* since 1970: when the event came */
+    uint64_t random[2]; /* of {uuid}: RC_SID_TOKEN_BITS of each */
+};
+
+/* Where a document stands in `documents`. */
+static inline uint32_t rc_rule_document(enum rc_event_source source)
+{
+    return (uint32_t)source - RC_EVENT_SOURCE_AUTH;
+}
+
+struct rc_rule_values {
+    const struct rc_config *config;
+    struct rc_rule_input input;
+    bool
+        indexed; /* true exactly when the four members below hold: not before somebody asks for a part of the arguments */
+    uint32_t arg_count;
+    struct rc_json_value args[RC_RULE_INDEXED_MAX];
+    struct rc_span last;         /* the last argument */
+    char text[RC_RULE_TEXT_MAX]; /* of the name or number that was asked for last */
+    struct rc_err err;
+};
 
 /* `code`, once `why` is noted. */
 int rc_rule_refuse(struct rc_rule_values *values, int code, const char *why);

@@ -1,5 +1,5 @@
 /* Values of [[event]] rows, and what they have to be: conditions of `match` and `who`, the clock, ids. */
-#include "worker/gate/rule_find.h"
+#include "worker/gate/rule_values.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
