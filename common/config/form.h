@@ -33,7 +33,10 @@ enum rc_config_form {
     RC_FORM_TRANSPORT,     /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
     RC_FORM_EVENT,         /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */
     RC_FORM_ON,            /* such a name, or a beginning and "*", or "connect" or "disconnect" */
-    RC_FORM_UNKNOWN_EVENT, /* "ignore", "error" or "backend:NAME" */
+    RC_FORM_BACKEND_URL,   /* rc_backend_url_parse */
+    RC_FORM_BACKEND_CALL,  /* rc_backend_call_of */
+    RC_FORM_UNKNOWN_EVENT, /* RC_UNKNOWN_EVENT_IGNORE, _ERROR, or _BACKEND and a name */
+    RC_FORM_BREAKER,       /* rc_backend_breaker_parse */
     RC_FORM_ROOMS,         /* RULE: a list of rooms */
     RC_FORM_TO,            /* RULE: a room or a list of rooms */
     RC_FORM_EVENT_NAME,    /* RULE: a text */

@@ -304,6 +304,24 @@ testRules("excalidraw-room: first, members, followers, and who is left, on four 
   await hears(a, "broadcast-unfollow");
 }, 4);
 
+// Several rows of connect, each of which waits for an answer, and one behind them that needs what they did not.
+testRules("rows of connect ask one after the other", {
+  event: [
+    { on: "connect", join: ["lobby"], emit: [{ event: "first", args: ["{count:lobby}", "{user.id}"] }] },
+    { on: "connect", set: { n: "{now_ms}" }, emit: [{ event: "second", args: ["{users:lobby}", "{client.n}"] }] },
+    { on: "connect", emit: [{ event: "third", args: ["{client.n}", "{count:*}"] }] },
+  ],
+}, async (broker, client) => {
+  for (let i = 1; i <= 6; i++) {
+    const socket = await client({ user: `u${i}`, transports: [["websocket"], ["polling"]][i % 2] });
+    assert.deepEqual(await hears(socket, "first"), [i, `u${i}`]);
+    const [users, n] = await hears(socket, "second");
+    assert.deepEqual(users, Array.from({ length: i }, (_, j) => `u${j + 1}`));
+    assert.deepEqual(await hears(socket, "third"), [n, i]);
+    assert.deepEqual(socket.heard.map(([name]) => name), ["first", "second", "third"]);
+  }
+}, 4);
+
 testRules("who names a room sees who is in it as its namespace says; users are told once each", {
   namespace: [{ name: "closed", subscribe: "user", presence_who: "none" }, { name: "own", presence_who: "member" }],
   event: [

@@ -668,6 +668,9 @@ void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row,
     struct rc_clients *clients = run->clients;
     struct rc_rule_input *input = &run->input;
     struct rc_span *documents = input->documents;
+    /* Those of a row before it may be gone. */
+    memset(documents, 0, sizeof(input->documents));
+    input->answers = NULL;
     input->instance = rc_span_text(clients->control->instance_id);
     if (rc_event_uses(row, RC_EVENT_SOURCE_NOW) || rc_event_uses(row, RC_EVENT_SOURCE_NOW_MS)) {
         input->now_ms = input->now_ms == 0 ? rc_clock_wall_ms() : input->now_ms;
@@ -679,20 +682,24 @@ void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row,
     if (run->client == 0) {
         return;
     }
-    rc_engine_nsp_sid(run->engines, run->client, run->nsp, run->sid);
-    input->sid = rc_span_of(run->sid, sizeof(run->sid));
+    if (rc_event_uses(row, RC_EVENT_SOURCE_SID)) {
+        rc_engine_nsp_sid(run->engines, run->client, run->nsp, run->sid);
+        input->sid = rc_span_of(run->sid, sizeof(run->sid));
+    }
     /* JSON in any case: who said nothing said an object without members. */
     documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
-    documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, run->client, run->user);
-    documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, run->client);
+    if (rc_event_uses(row, RC_EVENT_SOURCE_USER) || row->guards.who != RC_EVENT_WHO_ANYONE) {
+        documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, run->client, run->user);
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_CLIENT) || row->set_count > 0) {
+        documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, run->client);
+    }
     for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
         if (rc_event_uses(row, source)) {
             documents[rc_rule_document(source)] = rc_client_request(clients, run->client, source);
         }
     }
     if (rc_event_uses(row, RC_EVENT_SOURCE_ADDRESS)) {
-        const struct rc_client *its = rc_truth_client(clients->truth, run->client);
-        input->address = its->socket == RC_SOCKET_NONE ? rc_engine_of(run->engines, run->client)->address
-                                                       : clients->truth->peers[its->socket];
+        input->address = rc_engine_address(run->engines, run->client);
     }
 }

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_run.h"
 #include "worker/engine/rule_wait.h"
@@ -26,6 +27,7 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
@@ -68,10 +70,16 @@ bool rc_rules_use_auth(const struct rc_config *config)
 }
 
 /* An event without a row. */
-static void run_unknown(struct rc_rule_run *run)
+static void run_unknown(struct rc_rule_run *run, const struct rc_operation *operation)
 {
+    const char *unknown = run->clients->config->socketio.unknown_event.text;
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
+        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false);
+        return;
+    }
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
-    if (strcmp(run->clients->config->socketio.unknown_event.text, RC_UNKNOWN_EVENT_ERROR) == 0) {
+    if (strcmp(unknown, RC_UNKNOWN_EVENT_ERROR) == 0) {
         rc_rule_state_fail(run, RC_CODE_NOT_FOUND, "no such event");
         rc_rule_run_tell(run);
     }
@@ -178,7 +186,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT, auth)
                          : &clients->config->events[(*done & DONE_STEPS) >> DONE_ROW_AT];
     if (run.row == NULL) {
-        run_unknown(&run);
+        run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
     run_take(&run, run.row, auth);
@@ -187,12 +195,17 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         *done = event_done(engines, run.row, steps | (guarded == RC_RULE_PASSES ? DONE_PASSED : 0));
         return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
     }
-    if (guarded == RC_RULE_PASSES && run.code != 0 &&
-        rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
-        rc_rule_run_tell(&run);
+    if (!rc_engine_lives(engines, client, run.random)) {
+        return RC_ENGINE_DONE;
     }
-    if (rc_engine_lives(engines, client, run.random)) {
-        rc_rules_forget(engines, client);
+    rc_rules_forget(engines, client);
+    if (guarded == RC_RULE_REFUSED) {
+        return RC_ENGINE_DONE; /* it was told */
+    }
+    if (run.code != 0) { /* what no template could tell */
+        rc_rule_run_tell(&run);
+    } else if (run.row->ask.text[0] != '\0') {
+        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
     }
     return RC_ENGINE_DONE;
 }
@@ -255,12 +268,14 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
          row = rc_event_next(config, row, nsp, run.event)) {
         const uint32_t steps = rc_rule_steps(row, config);
         its_done = all > before ? all - before : 0;
-        if (its_done < steps && !connect_row(&run, row, auth)) {
-            *done = rc_rules_done(engines, before + its_done);
-            return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
-        }
-        if (rc_engine_lives(engines, client, run.random)) {
-            rc_rules_forget(engines, client);
+        if (its_done < steps) {
+            if (!connect_row(&run, row, auth)) {
+                *done = rc_rules_done(engines, before + its_done);
+                return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
+            }
+            if (rc_engine_lives(engines, client, run.random)) {
+                rc_rules_forget(engines, client);
+            }
         }
         before += steps;
     }
