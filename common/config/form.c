@@ -47,6 +47,39 @@ static bool is_credential(const char *text)
     return false;
 }
 
+/* What is wrong with a name of Socket.IO's, or what is done with events. */
+static const char *event_form_problem(enum rc_config_form form, const char *text, size_t bytes)
+{
+    switch (form) {
+    case RC_FORM_ON:
+        return !rc_config_event_reserved(rc_span_of(text, bytes)) || strcmp(text, "connect") == 0 ||
+                       strcmp(text, "disconnect") == 0
+                   ? NULL
+                   : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
+    case RC_FORM_UNKNOWN_EVENT:
+        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
+                        bytes > strlen(RC_UNKNOWN_EVENT_BACKEND) &&
+                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
+                   ? NULL
+                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
+    case RC_FORM_NSP_NAME:
+        return rc_config_nsp_valid(rc_span_of(text, bytes - (bytes > 1 && text[bytes - 1] == '*')))
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ? and #), or a beginning and *";
+    case RC_FORM_EVENT:
+        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
+                                                                 : NULL;
+    case RC_FORM_NSP:
+        return nsp_or_pattern(text, bytes)
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
+                     "(without commas, ?, # and other *)";
+    default:
+        return NULL;
+    }
+}
+
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     struct rc_listen_address address;
@@ -75,13 +108,6 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_backend_call_of(text) >= 0
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
-    case RC_FORM_UNKNOWN_EVENT:
-        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
-                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
-                        bytes > strlen(RC_UNKNOWN_EVENT_BACKEND) &&
-                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
-                   ? NULL
-                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
     case RC_FORM_BREAKER:
         return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_USER:
@@ -101,27 +127,10 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_NAMESPACE:
         return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
                                                                    : "expected a name without \":\" that is not \"*\"";
-    case RC_FORM_ON:
-        return !rc_config_event_reserved(rc_span_of(text, bytes)) || strcmp(text, "connect") == 0 ||
-                       strcmp(text, "disconnect") == 0
-                   ? NULL
-                   : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
-    case RC_FORM_NSP_NAME:
-        return rc_config_nsp_valid(rc_span_of(text, bytes - (bytes > 1 && text[bytes - 1] == '*')))
-                   ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ? and #), or a beginning and *";
-    case RC_FORM_NSP:
-        return nsp_or_pattern(text, bytes)
-                   ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
-                     "(without commas, ?, # and other *)";
     case RC_FORM_TRANSPORT:
         return strcmp(text, RC_CONFIG_POLLING) == 0 || strcmp(text, RC_CONFIG_WEBSOCKET) == 0
                    ? NULL
                    : "expected \"polling\" or \"websocket\"";
-    case RC_FORM_EVENT:
-        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
-                                                                 : NULL;
     case RC_FORM_CREDENTIAL:
         return is_credential(text) ? NULL
                                    : "expected where a credential is: \"auth.token\", \"query.token\", "
@@ -132,22 +141,13 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return visible_ascii(text) && (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0)
                    ? NULL
                    : "expected a URL that begins with https:// (or http://)";
-    case RC_FORM_CHANNEL:
-    case RC_FORM_CHANNEL_PART:
-    case RC_FORM_ORIGIN:
-    case RC_FORM_ROOMS:
-    case RC_FORM_TO:
-    case RC_FORM_EVENT_NAME:
-    case RC_FORM_VALUES:
-    case RC_FORM_MATCH:
-    case RC_FORM_RATE:
-    case RC_FORM_WHO:
-    case RC_FORM_REFUSE:
-    case RC_FORM_SET:
-    case RC_FORM_CLOSE:
-    case RC_FORM_VALUE:
-    case RC_FORM_MEMBERS:
-        break;
+    case RC_FORM_ON:
+    case RC_FORM_UNKNOWN_EVENT:
+    case RC_FORM_NSP_NAME:
+    case RC_FORM_EVENT:
+    case RC_FORM_NSP:
+        return event_form_problem(form, text, bytes);
+    default:
+        return NULL; /* no more than the kind of its key */
     }
-    return NULL;
 }
