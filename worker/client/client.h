@@ -270,8 +270,9 @@ struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t
 int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
-/* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
+/* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
  * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes);
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
@@ -378,6 +379,8 @@ enum rc_carried {
 };
 enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
                                     const struct rc_operation *operation);
+/* Is the client subscribed to the channel? Not while the relay has not registered it. */
+bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
 /* auth.c: {"type":"auth"}, the one operation of who has to say who it is. */

@@ -63,6 +63,12 @@ static void request_done(const struct request *request, enum rc_event_type type)
     }
 }
 
+bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span name)
+{
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    return channel != 0 && rc_hub_subscription(clients->hub, client, channel) != 0;
+}
+
 /* --- what each kind of author may ------------------------------------------------------------------------------------ */
 
 static enum rc_who who_subscribes(const struct request *request)
@@ -176,7 +182,9 @@ static bool request_may(const struct request *request)
     }
     const enum rc_who who = permitted[operation->type].who(request);
     const struct rc_span user = rc_client_user(request->clients, request->client);
-    if (!rc_permission_allows(who, user, operation->channel)) {
+    if (!rc_permission_allows(who, user, operation->channel,
+                              who == RC_WHO_MEMBER &&
+                                  rc_client_is_in(request->clients, request->client, operation->channel))) {
         request_refuse(request, who, rc_span_text(permitted[operation->type].refusal));
         return false;
     }
@@ -388,8 +396,7 @@ static enum rc_carried request_presence(const struct request *request)
     struct rc_clients *clients = request->clients;
     const struct rc_operation *operation = request->operation;
     const struct rc_span name = operation->channel;
-    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel == 0 || rc_hub_subscription(clients->hub, request->client, channel) == 0) {
+    if (!rc_client_is_in(clients, request->client, name)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
         return RC_CARRIED_REFUSED;
     }

@@ -231,10 +231,9 @@ static int members_copy(struct object *out, struct rc_span from, struct rc_span 
     return got < 0 ? -EBADMSG : 0;
 }
 
-int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes)
 {
     struct object object = {.bytes = 0};
-    const struct rc_span before = rc_client_set(clients, client);
     if (members.count > RC_CLIENT_SET_MAX) {
         return -E2BIG;
     }
@@ -242,12 +241,27 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     if (rc == 0) {
         rc = members_copy(&object, members, (struct rc_span){0});
     }
-    if (rc != 0 || object.members == 0) {
+    if (rc != 0) {
         return rc;
     }
-    object.text[object.bytes++] = '}';
+    if (object.members > 0) {
+        object.text[object.bytes++] = '}';
+    }
+    memcpy(out, object.text, object.bytes);
+    *bytes = object.bytes;
+    return 0;
+}
+
+int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    uint8_t text[RC_CLIENT_SET_MAX];
+    size_t bytes = 0;
+    const int rc = rc_client_set_merged(rc_client_set(clients, client), members, text, &bytes);
+    if (rc != 0 || bytes == 0) {
+        return rc;
+    }
     struct rc_user *user = user_need(clients, client);
-    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, object.text, object.bytes);
+    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
 }
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */

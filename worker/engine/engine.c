@@ -11,6 +11,7 @@
 #include "common/config/socketio.h"
 #include "common/text/base64.h"
 #include "worker/engine/asked.h"
+#include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/engine/upgrade.h"
@@ -331,6 +332,7 @@ void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *
 
 void rc_engines_close(struct rc_engines *engines)
 {
+    rc_rule_waits_close(engines);
     rc_wheel_close(&engines->wheel);
     free(engines->taken.bytes);
     free(engines->result);

@@ -31,6 +31,9 @@ struct rc_poll_ops {
     void (*resumed)(void *context, uint32_t client);
 };
 
+struct rc_rule_wait;
+#define RC_RULE_WAIT_BUCKETS 256u
+
 struct rc_engines {
     struct rc_clients *clients; /* borrowed */
     struct rc_wheel wheel;      /* by client */
@@ -46,6 +49,8 @@ struct rc_engines {
     struct rc_reply *reply; /* owned: the one that is being carried out */
     uint8_t rules;          /* counts the reloads that changed [[event]] rows */
     bool keeps_auth;        /* some row but those of "connect" says {auth} */
+    struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
+    struct rc_rule_wait *departed;                    /* owned: rows of clients that are no more */
 };
 
 /* What became of a packet. */

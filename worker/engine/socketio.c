@@ -342,6 +342,7 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
+    rc_rules_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
