@@ -180,6 +180,7 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->must_say = false;
     arrival->row = 0;
     arrival->expires_ms = 0;
+    arrival->session = 0;
     arrival->attributes_bytes = 0;
     arrival->user_bytes = (uint8_t)user.count;
     if (user.count > 0) {
@@ -204,6 +205,7 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
         memcpy(arrival->attributes, judgement->attributes.bytes, judgement->attributes.count);
     }
     arrival->expires_ms = judgement->expires_ms;
+    arrival->session = judgement->session;
     arrival->row = judgement->row;
 }
 
@@ -217,7 +219,7 @@ enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arri
     }
     const struct rc_identity_question question = {
         .moment = moment_of(arrival->codec),
-        .token = arrival->token,
+        .asker = {.index = exchange->connection, .token = arrival->token},
         .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
         .proxied = exchange->proxied,
         .request = rc_span_of(arrival->request, arrival->request_bytes),
@@ -251,6 +253,7 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
     *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
+                                     .session = arrival->session,
                                      .row = arrival->row};
     return arrival->user_bytes == 0 ? NULL : identity;
 }

@@ -13,7 +13,7 @@ void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identi
     static const struct rc_address nowhere;
     const struct rc_identity_question question = {
         .moment = moment,
-        .token = its->random,
+        .asker = {.is_client = true, .index = client, .token = its->random},
         .known = rc_client_user(clients, client).count > 0,
         .auth = auth,
         .request = rc_client_request_kept(clients, client),
@@ -30,6 +30,7 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
     const struct rc_identity identity = {.user = judgement->user,
                                          .attributes = judgement->attributes,
                                          .expires_ms = judgement->expires_ms,
+                                         .session = judgement->session,
                                          .row = judgement->row};
     RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
     const int rc = rc_client_identify(clients, client, &identity);

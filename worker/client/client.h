@@ -159,6 +159,7 @@ struct rc_identity {
     struct rc_span user;       /* the id */
     struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
     uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;          /* struct rc_judgement; 0 = none */
     uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
 };
 
@@ -304,6 +305,7 @@ struct rc_arrival {
     uint8_t user_bytes;  /* 0: anonymous */
     uint8_t row;         /* that told; 0 = none of [[identity]] */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;    /* until the loop goes on; 0 = none */
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
@@ -345,6 +347,8 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+/* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
+void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */

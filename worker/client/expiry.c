@@ -15,7 +15,15 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
         return;
     }
     const bool silent = (its->flags & RC_CLIENT_MUST_SAY) != 0;
-    const uint64_t at_ms = silent || its->user == 0 ? 0 : rc_truth_user(clients->truth, its->user)->expires_ms;
+    struct rc_user *user = silent || its->user == 0 ? NULL : rc_truth_user(clients->truth, its->user);
+    if (user != NULL && user->session != 0) {
+        const uint64_t until_ms = rc_session_renewed_until(&clients->identities->sessions, user->session);
+        user->expires_ms = until_ms == UINT64_MAX ? 0 : until_ms;
+        if (until_ms == UINT64_MAX) {
+            return;
+        }
+    }
+    const uint64_t at_ms = user == NULL ? 0 : user->expires_ms;
     if (at_ms > rc_clock_wall_ms()) { /* the clock was set back, or it is further away than a wheel counts */
         (void)rc_client_expires(clients, client, at_ms);
         return;

@@ -10,12 +10,42 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/config/identity.h"
+#include "common/metrics/backend_health.h"
 #include "common/records/channel_name.h"
 #include "common/text/json_path.h"
+#include "worker/identity/session_id.h"
 #include "worker/gate/rule_values.h"
+
+/* Index of the first table of sessions, which stands for them all: there is one Redis. RC_CONFIG_IDENTITIES_MAX: there is none. */
+static uint32_t first_session_row(const struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (config->identities[i].kind == RC_IDENTITY_SESSION) {
+            return i;
+        }
+    }
+    return RC_CONFIG_IDENTITIES_MAX;
+}
+
+_Static_assert(RC_CONFIG_IDENTITIES_MAX <= RC_BACKENDS_MAX, "a table's backend is at the table's index");
+
+static void configure_health(const struct rc_identities *identities)
+{
+    const struct rc_config *config = identities->config;
+    const uint32_t sessions = first_session_row(config);
+    for (uint32_t i = 0; i < RC_CONFIG_IDENTITIES_MAX; i++) {
+        if (i == sessions) {
+            const char *name = config->identities[i].name.text;
+            rc_backend_health_register(identities->control->own, i, name[0] == '\0' ? "sessions" : name);
+        } else {
+            rc_backend_health_retire(identities->control->own, i);
+        }
+    }
+}
 
 static void configure_keys(struct rc_identities *identities, uint32_t generation)
 {
+    configure_health(identities);
     rc_jwt_gate_configure(&identities->gate, generation);
     for (uint32_t i = 0; i < identities->config->identity_count; i++) {
         if (identities->config->identities[i].kind == RC_IDENTITY_JWT) {
@@ -27,7 +57,7 @@ static void configure_keys(struct rc_identities *identities, uint32_t generation
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics)
 {
-    memset(identities, 0, sizeof(*identities));
+    *identities = (struct rc_identities){.sessions = identities->sessions};
     identities->config = config;
     identities->control = control;
     identities->metrics = metrics;
@@ -38,6 +68,7 @@ void rc_identities_open(struct rc_identities *identities, const struct rc_config
 void rc_identities_close(struct rc_identities *identities)
 {
     rc_jwt_gate_close(&identities->gate);
+    rc_sessions_close(&identities->sessions);
 }
 
 void rc_identities_reconfigure(struct rc_identities *identities, const struct rc_config *config, uint32_t generation)
@@ -51,10 +82,17 @@ bool rc_identities_any(const struct rc_config *config)
     return config->identity_count > 0;
 }
 
+void rc_identities_heard(struct rc_identities *identities, bool answered)
+{
+    const uint32_t row = first_session_row(identities->config);
+    if (row < RC_CONFIG_IDENTITIES_MAX) {
+        rc_backend_health_note(identities->control->own, row, answered);
+    }
+}
+
 void rc_identities_forget(struct rc_identities *identities, uint64_t token)
 {
-    (void)identities;
-    (void)token;
+    rc_sessions_forget(&identities->sessions, token);
 }
 
 /* --- one judgement ------------------------------------------------------------------------------------------------ */
@@ -66,20 +104,24 @@ struct judge {
     struct rc_judgement *judgement;
     struct rc_span documents[RC_EVENT_DOCUMENTS];
     struct rc_span credential; /* decoded */
+    bool is_cookie;
 };
 
 static void judge_refuse(struct judge *judge, const char *why)
 {
+    struct rc_judgement *const judgement = judge->judgement;
     static const char *const kinds[] = {[RC_IDENTITY_JWT] = "jwt",
                                         [RC_IDENTITY_SESSION] = "session",
                                         [RC_IDENTITY_BACKEND] = "backend",
                                         [RC_IDENTITY_PROXY] = "proxy",
                                         [RC_IDENTITY_CERTIFICATE] = "certificate"};
     char address[RC_ADDRESS_TEXT_MAX];
-    judge->judgement->verdict = RC_IDENTITY_IS_REFUSED;
-    judge->judgement->refused = rc_span_text(judge->row->refused.text);
+    judgement->verdict = RC_IDENTITY_IS_REFUSED;
+    judgement->refused =
+        judgement->unavailable ? RC_SPAN("Service unavailable") : rc_span_text(judge->row->refused.text);
     (void)rc_address_format(address, &judge->question->address);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_REFUSED, 1);
+    rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, judgement->unavailable ? 1 : 0);
     rc_log_limited(RC_LOG_INFO, 10, "identity_refused", "address=%s kind=%s row=%u reason=\"%s\"", address,
                    kinds[judge->row->kind], (unsigned)judge->judgement->row, why);
 }
@@ -224,6 +266,56 @@ static void judge_jwt(struct judge *judge)
     accept_row(judge);
 }
 
+/* The key's value is a JSON object of who it is. */
+static void judge_value(struct judge *judge, const struct rc_session_view *session)
+{
+    struct rc_json_value value;
+    if (rc_json_scan(session->value, 0, &value, NULL) != 0 || value.type != RC_JSON_OBJECT) {
+        judge_refuse(judge, "the session is no JSON object");
+        return;
+    }
+    judge->documents[rc_rule_document(RC_EVENT_SOURCE_SESSION)] = value.raw;
+    judge->judgement->expires_ms = session->expires_ms;
+    judge->judgement->session = session->id;
+    accept_row(judge);
+}
+
+static void judge_session(struct judge *judge)
+{
+    char key[RC_QUERY_KEY_MAX];
+    struct rc_session_view session;
+    struct rc_span id;
+    const char *why;
+    if (rc_session_id(judge->row, judge->credential, judge->is_cookie, &id, &why) < 0) {
+        judge_refuse(judge, why);
+        return;
+    }
+    const int bytes = rc_session_key(judge->row, id, key);
+    if (bytes < 0) {
+        judge_refuse(judge, "the session's key is too long");
+        return;
+    }
+    rc_sessions_find(&judge->identities->sessions, rc_span_of(key, (size_t)bytes), &judge->question->asker, &session);
+    switch (session.state) {
+    case RC_SESSION_WAITS:
+        judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
+        return;
+    case RC_SESSION_THERE:
+        judge_value(judge, &session);
+        return;
+    case RC_SESSION_MISSING:
+        judge_refuse(judge, "there is no such session, or it has expired");
+        return;
+    case RC_SESSION_UNREADABLE:
+        judge_refuse(judge, "the session is no string in Redis, or has more than 32 KiB");
+        return;
+    case RC_SESSION_UNAVAILABLE:
+        judge->judgement->unavailable = true;
+        judge_refuse(judge, "Redis does not answer, or too many wait for it");
+        return;
+    }
+}
+
 /* --- tables ------------------------------------------------------------------------------------------------------- */
 
 /* "Bearer x" is x (RFC 6750 2.1). */
@@ -266,6 +358,7 @@ static bool find_credential(struct judge *judge)
             (value.type == RC_JSON_STRING && value.raw.count <= 2)) {
             continue;
         }
+        judge->is_cookie = source == RC_EVENT_SOURCE_COOKIE;
         const struct rc_span text = scalar_text(&value, identities->credential, sizeof(identities->credential));
         judge->credential = source == RC_EVENT_SOURCE_HEADER ? without_scheme(text) : text;
         return true; /* empty now: it is no text, or too long, and nobody's */
@@ -288,6 +381,8 @@ static void judge_row(struct judge *judge)
         accept_row(judge);
         return;
     case RC_IDENTITY_SESSION:
+        judge_session(judge);
+        return;
     case RC_IDENTITY_BACKEND:
         judge->judgement->unavailable = true;
         judge_refuse(judge, "nobody can be asked");
