@@ -465,6 +465,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
         rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
         w->clients.backends = w->backends;
+        w->identities.callers.backends = w->backends;
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);

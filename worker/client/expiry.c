@@ -1,4 +1,4 @@
-/* expiry: clients whose credential ends at some time are closed then, to the second. See client.h. */
+/* expiry: clients whose credential ends at some time are closed then, to the second, and those who log out. See client.h. */
 #include "worker/client/client.h"
 
 #include "common/base/check.h"
@@ -55,4 +55,20 @@ uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms)
     }
     const uint32_t ms = rc_wheel_sleep(&clients->expiry, most_ms / RC_WHEEL_TICK_MS + 1) * RC_WHEEL_TICK_MS;
     return ms < most_ms ? ms : most_ms;
+}
+
+void rc_clients_logged_out(struct rc_clients *clients, uint32_t session)
+{
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    uint32_t first;
+    while ((first = rc_session_first(sessions, session)) != 0) {
+        const uint32_t client = first - 1;
+        rc_client_session_left(clients, client);
+        if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+            continue;
+        }
+        rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_LOGGED_OUT, 1);
+        rc_named_log_client("identity_logged_out", clients->truth, client, "its session is no more", "");
+        rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
+    }
 }

@@ -6,9 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/text/json_scan.h"
-#include "worker/store/named.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
 {
@@ -54,20 +52,9 @@ static void session_link(struct rc_clients *clients, uint32_t client, struct rc_
     }
 }
 
-void rc_clients_logged_out(struct rc_clients *clients, uint32_t session)
+void rc_client_session_left(struct rc_clients *clients, uint32_t client)
 {
-    struct rc_sessions *sessions = &clients->identities->sessions;
-    uint32_t first;
-    while ((first = rc_session_first(sessions, session)) != 0) {
-        const uint32_t client = first - 1;
-        session_unlink(clients, user_of(clients, client));
-        if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
-            continue;
-        }
-        rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_LOGGED_OUT, 1);
-        rc_named_log_client("identity_logged_out", clients->truth, client, "its session is no more", "");
-        rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
-    }
+    session_unlink(clients, user_of(clients, client));
 }
 
 /* Makes it when there is none. NULL: no memory. */

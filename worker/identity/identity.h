@@ -21,6 +21,7 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
 #include "common/text/address.h"
+#include "worker/identity/callers.h"
 #include "worker/identity/credentials.h"
 #include "worker/identity/sessions.h"
 
@@ -45,6 +46,9 @@ struct rc_identity_question {
     bool proxied;                   /* its request came through one of http.trusted_proxies */
     struct rc_span auth;            /* JSON; empty: it said nothing yet */
     struct rc_span request;         /* rc_credentials_of */
+    struct rc_span nsp;             /* the Socket.IO namespace that it connects to; empty: of other protocols */
+    struct rc_span user;            /* JSON of who it is already; empty: nobody */
+    const char *transport;          /* "websocket", "polling" */
     struct rc_span certificate;     /* the name in its certificate, verified; empty: it has none */
     struct rc_address address;
 };
@@ -66,6 +70,10 @@ struct rc_judgement {
     uint32_t session;       /* KNOWN: names its session (rc_session_first), until the loop goes on; 0 = it has none */
     uint8_t row;            /* index of the table that decided, and 1; 0 = none did */
     struct rc_span refused; /* REFUSED: what the client is told */
+    struct rc_span data;    /* REFUSED: JSON, with it; empty: none */
+    struct rc_span set;     /* KNOWN, NOBODY: a JSON object to be set on the connection; empty: nothing */
+    struct rc_span reply;   /* likewise: a backend's, with operations for when it is connected; empty: there are none */
+    uint32_t backend;       /* with `reply`: whose */
     bool unavailable;       /* REFUSED: nobody could say; not now */
 };
 
@@ -74,6 +82,9 @@ struct rc_identities {
     struct rc_control *control;     /* borrowed: where new keys are asked for */
     struct rc_metrics *metrics;     /* borrowed */
     struct rc_sessions sessions;
+    struct rc_callers callers;
+    struct rc_backend_connect_reply answer; /* of the running judgement */
+    uint8_t *reply;                         /* owned: the body that it points into; NULL = none */
     struct rc_jwt_gate gate;
     struct rc_jwt_result token; /* of the running judgement */
     uint8_t user[RC_IDENTITY_USER_MAX];

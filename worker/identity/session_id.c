@@ -111,7 +111,7 @@ int rc_session_key(const struct rc_config_identity *row, struct rc_span id, char
 /* --- ends ------------------------------------------------------------------------------------------------------------ */
 
 /* `count` digits at `text`; negative: there are others. */
-static int64_t digits(const uint8_t *text, size_t count)
+static int64_t iso_digits(const uint8_t *text, size_t count)
 {
     int64_t number = 0;
     for (size_t i = 0; i < count; i++) {
@@ -147,18 +147,18 @@ static uint64_t iso_ms(struct rc_span text)
     }
     const size_t fraction = text.count - 1 - bytes;
     int64_t ms = fraction == 0 ? 0 : -1;
-    if (fraction >= 4 && at[bytes] == '.' && digits(at + bytes + 1, fraction - 1) >= 0 && fraction <= 10) {
-        ms = digits(at + bytes + 1, 3);
+    if (fraction >= 4 && at[bytes] == '.' && iso_digits(at + bytes + 1, fraction - 1) >= 0 && fraction <= 10) {
+        ms = iso_digits(at + bytes + 1, 3);
     }
-    const int64_t year = digits(at, 4);
-    const int64_t month = digits(at + 5, 2);
-    const int64_t day = digits(at + 8, 2);
+    const int64_t year = iso_digits(at, 4);
+    const int64_t month = iso_digits(at + 5, 2);
+    const int64_t day = iso_digits(at + 8, 2);
     if (ms < 0 || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31) {
         return 0;
     }
     const int64_t seconds =
-        ((days_since_1970(year, month, day) * 24 + digits(at + 11, 2)) * 60 + digits(at + 14, 2)) * 60 +
-        digits(at + 17, 2);
+        ((days_since_1970(year, month, day) * 24 + iso_digits(at + 11, 2)) * 60 + iso_digits(at + 14, 2)) * 60 +
+        iso_digits(at + 17, 2);
     const uint64_t at_ms = (uint64_t)seconds * 1000u + (uint64_t)ms;
     return at_ms == 0 ? 1 : at_ms;
 }
