@@ -83,7 +83,7 @@ withBackend("the application's server says who a client is, over every protocol"
   assert.equal(backend.calls.at(-1).headers_.cookie, "a=b; sid=s2", "as a header, too");
   assert.equal(await upgraded(broker, "/ws?sid=s9", {}), 401);
   const before = backend.calls.length;
-  assert.equal(await upgraded(broker, "/ws", {}), 401, "without a credential nobody is asked");
+  assert.equal(await upgraded(broker, "/ws", {}), 101, "it may still say who it is: nobody is asked");
   assert.equal(backend.calls.length, before);
   assert.match((await broker.get("/health/database")).body, /"backend":"app","status":"healthy"/);
 });
