@@ -324,6 +324,40 @@ static int map_shared(struct worker *w, struct rc_err *err)
     return rc_port_view_open(&w->port, port, bytes, err);
 }
 
+/* --- who clients are -------------------------------------------------------------------------------------------------- */
+
+static void to_identity_ready(void *context, const struct rc_identity_asker *asker)
+{
+    struct worker *w = context;
+    if (!asker->is_client) {
+        rc_waiters_add(&w->uplink.waiters, asker->index);
+    } else if (rc_truth_named(&w->truth, asker->index, asker->token) != NULL) {
+        rc_client_answered(&w->clients, asker->index);
+    }
+}
+
+static void to_session_gone(void *context, uint32_t session)
+{
+    struct worker *w = context;
+    rc_clients_logged_out(&w->clients, session);
+}
+
+static void to_session_heard(void *context, bool answered)
+{
+    struct worker *w = context;
+    rc_identities_heard(&w->identities, answered);
+}
+
+static void open_identities(struct worker *w)
+{
+    const struct rc_sessions_ops ops = {
+        .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
+    rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
+                     &ops);
+    rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
+    w->clients.identities = &w->identities;
+}
+
 static void adopt_config(struct worker *w, bool first)
 {
     const uint32_t generation = rc_control_config_generation(&w->control);
@@ -427,11 +461,11 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
-        rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
-        w->clients.identities = &w->identities;
+        open_identities(w);
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
         rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
         w->clients.backends = w->backends;
+        w->identities.callers.backends = w->backends;
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
@@ -472,10 +506,10 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t clients_ms = rc_clients_sleep_ms(&w->clients, io_ms);
+    const uint32_t clients_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
     const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
-    const uint32_t wait_ms = rc_backends_sleep_ms(
-        w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
+    const uint32_t wait_ms =
+        rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -530,6 +564,7 @@ static void worker_run(struct worker *w)
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
+        rc_sessions_work(&w->identities.sessions);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);
         rc_interests_ask_again(&w->interests);
@@ -594,12 +629,12 @@ int main(int argc, char **argv)
     rc_overload_close(&worker.overload);
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
-    rc_identities_close(&worker.identities);
     rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
+    rc_identities_close(&worker.identities);
     rc_io_close(&worker.io);
     rc_backends_close(worker.backends);
     rc_memberships_close(&worker.memberships);

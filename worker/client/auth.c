@@ -5,23 +5,38 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
-                     struct rc_judgement *judgement)
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
+                     struct rc_span auth, struct rc_judgement *judgement)
 {
     struct rc_client *its = rc_truth_client(clients->truth, client);
     static const struct rc_address nowhere;
+    uint8_t user[RC_CLIENT_USER_JSON_MAX];
     const struct rc_identity_question question = {
         .moment = moment,
-        .token = its->random,
+        .asker = {.is_client = true, .index = client, .token = its->random},
         .known = rc_client_user(clients, client).count > 0,
         .auth = auth,
         .request = rc_client_request_kept(clients, client),
+        .user = rc_client_user_json(clients, client, user),
+        .transport = its->socket == RC_SOCKET_NONE ? "polling" : "websocket",
+        .nsp = nsp,
         .address = its->socket == RC_SOCKET_NONE ? nowhere : clients->truth->peers[its->socket],
     };
     rc_identities_judge(clients->identities, &question, judgement);
     if (judgement->verdict == RC_IDENTITY_IS_WAITS) {
         its->flags |= RC_CLIENT_WAITS_ANSWER;
+    } else {
+        rc_client_set_by_backend(clients, client, judgement->set);
+    }
+}
+
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    if (members.count > 0 && rc_client_set_merge(clients, client, members) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
+                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
     }
 }
 
@@ -30,6 +45,7 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
     const struct rc_identity identity = {.user = judgement->user,
                                          .attributes = judgement->attributes,
                                          .expires_ms = judgement->expires_ms,
+                                         .session = judgement->session,
                                          .row = judgement->row};
     RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
     const int rc = rc_client_identify(clients, client, &identity);
@@ -63,7 +79,7 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
                      RC_SPAN("this server asks nobody who they are"));
         return RC_CARRIED_REFUSED;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_ALL, operation->data, &judgement);
+    rc_client_judge(clients, client, RC_IDENTITY_ALL, rc_span_of(NULL, 0), operation->data, &judgement);
     if (judgement.verdict == RC_IDENTITY_IS_WAITS) {
         return RC_CARRIED_LATER;
     }

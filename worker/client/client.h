@@ -159,6 +159,7 @@ struct rc_identity {
     struct rc_span user;       /* the id */
     struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
     uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;          /* struct rc_judgement; 0 = none */
     uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
 };
 
@@ -303,13 +304,17 @@ struct rc_arrival {
     uint64_t token;      /* names the judgement while somebody else is asked who it is */
     bool must_say;       /* it has to say who it is */
     uint8_t user_bytes;  /* 0: anonymous */
+    bool websocket;      /* how it comes; else by polling */
+    uint16_t set_bytes;  /* JSON that is to be set on the connection */
     uint8_t row;         /* that told; 0 = none of [[identity]] */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;    /* until the loop goes on; 0 = none */
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
     uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
     uint8_t request[RC_CREDENTIALS_BYTES_MAX]; /* rc_credentials_of */
+    uint8_t set[RC_CLIENT_SET_MAX];
 };
 enum rc_arrived {
     RC_ARRIVED,
@@ -339,13 +344,19 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client);
 void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 
 /* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
-                     struct rc_judgement *judgement);
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
+                     struct rc_span auth, struct rc_judgement *judgement);
+/* What a backend's answer to `connect` sets on it; more than there is room for is logged, and not kept. */
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* What it was found to be, a KNOWN one. -ENOMEM; -EEXIST: it is another user already. */
 int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+/* It is connected with a session no more; nothing else changes. */
+void rc_client_session_left(struct rc_clients *clients, uint32_t client);
+/* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
+void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */

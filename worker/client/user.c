@@ -14,6 +14,49 @@ static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client
     return user == 0 ? NULL : rc_truth_user(clients->truth, user);
 }
 
+/* --- the session that it is connected with ------------------------------------------------------------------------------ */
+
+static void session_unlink(struct rc_clients *clients, struct rc_user *user)
+{
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    if (user->session == 0) {
+        return;
+    }
+    if (user->session_previous == 0) {
+        rc_session_set_first(sessions, user->session, user->session_next);
+    } else {
+        user_of(clients, user->session_previous - 1)->session_next = user->session_next;
+    }
+    if (user->session_next != 0) {
+        user_of(clients, user->session_next - 1)->session_previous = user->session_previous;
+    }
+    user->session = 0;
+    user->session_next = 0;
+    user->session_previous = 0;
+}
+
+static void session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
+{
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    if (user->session == session) {
+        return;
+    }
+    session_unlink(clients, user);
+    if (session != 0) {
+        user->session = session;
+        user->session_next = rc_session_first(sessions, session);
+        if (user->session_next != 0) {
+            user_of(clients, user->session_next - 1)->session_previous = client + 1;
+        }
+        rc_session_set_first(sessions, session, client + 1);
+    }
+}
+
+void rc_client_session_left(struct rc_clients *clients, uint32_t client)
+{
+    session_unlink(clients, user_of(clients, client));
+}
+
 /* Makes it when there is none. NULL: no memory. */
 static struct rc_user *user_need(struct rc_clients *clients, uint32_t index)
 {
@@ -130,6 +173,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
     (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
     (void)rc_client_expires(clients, client, 0);
+    session_unlink(clients, user);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
     }
@@ -289,6 +333,7 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     }
     user->expires_ms = identity->expires_ms;
     user->identity = identity->row;
+    session_link(clients, client, user, identity->session);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/placeholders.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/proto/socketio.h"
@@ -136,15 +137,20 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
     }
 }
 
-/* Who is it? False: it was told that it is refused, or (RC_CLIENT_WAITS_ANSWER is set) somebody is asked. */
-static bool connect_as(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation)
+/* Who is it? False: it was told that it is refused, or (RC_CLIENT_WAITS_ANSWER is set) somebody is asked. *reply: what the backend wants
+ * done once it is connected, until the next judgement. */
+static bool connect_as(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+                       struct rc_span *reply, uint32_t *backend)
 {
     struct rc_clients *clients = engines->clients;
     struct rc_judgement judgement;
+    *reply = rc_span_of(NULL, 0);
     if (!rc_identities_any(clients->config)) {
         return true;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->data, &judgement);
+    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->nsp, operation->data, &judgement);
+    *reply = judgement.reply;
+    *backend = judgement.backend;
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return false;
@@ -152,7 +158,11 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     case RC_IDENTITY_IS_MISSING:
         return true;
     case RC_IDENTITY_IS_REFUSED:
-        refuse_connect(engines, client, operation->nsp, judgement.refused);
+        socketio_reply(engines, client,
+                       &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR,
+                                          .channel = everybody_in(operation->nsp),
+                                          .message = judgement.refused,
+                                          .data = judgement.data});
         return false;
     case RC_IDENTITY_IS_KNOWN:
         break;
@@ -201,7 +211,9 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
             return RC_ENGINE_DONE;
         }
-        if (!connect_as(engines, client, operation)) {
+        struct rc_span reply;
+        uint32_t backend;
+        if (!connect_as(engines, client, operation, &reply, &backend)) {
             return rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
                        ? RC_ENGINE_LATER
                        : RC_ENGINE_DONE;
@@ -223,6 +235,9 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
                                           .data = rc_span_of(sid, sizeof(sid))});
         if (!rc_engine_lives(engines, client, random)) {
             return RC_ENGINE_DONE;
+        }
+        if (reply.count > 0) {
+            rc_asked_connected(engines, client, backend, nsp, reply);
         }
         rc_client_await_join(clients, client);
         *done = rc_rules_done(engines, 1);
