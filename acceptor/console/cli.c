@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/console/token.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 #include "acceptor/watch/loop.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
+#include "common/config/log_settings.h"
 #include "common/base/log.h"
 
 static const char usage[] =
@@ -28,6 +30,7 @@ static const char usage[] =
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
     "  ringcast tune [--json]       compare this machine with what many connections need; changes nothing\n"
+    "  ringcast token make|verify|keys   JSON Web Tokens, for tests and to see why one is refused: `ringcast token --help`\n"
     "  ringcast version             the version of this program\n"
     "  ringcast --help-config       every configuration key with its default and meaning\n"
     "\n"
@@ -46,6 +49,7 @@ static const struct {
     {"reload", RC_CLI_RELOAD},
     {"stop", RC_CLI_STOP},
     {"tune", RC_CLI_TUNE},
+    {"token", RC_CLI_TOKEN},
     {"version", RC_CLI_VERSION},
     {"--version", RC_CLI_VERSION},
     {"-V", RC_CLI_VERSION},
@@ -116,6 +120,11 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
             }
         }
     }
+    if (cli->command == RC_CLI_TOKEN) {
+        cli->argc = argc - at;
+        cli->argv = argv + at;
+        return 0;
+    }
     for (; at < argc; at++) {
         const int rc = parse_option(cli, argc, argv, &at);
         if (rc != 0) {
@@ -163,6 +172,7 @@ static int command_run(const struct rc_cli *cli)
     rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
+    rc_log_settings_apply(&settings->config.log);
     const int exit_code = rc_acceptor_run(settings);
     rc_settings_free(settings);
     return exit_code;
@@ -305,6 +315,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_ask(cli, "reload");
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TOKEN:
+        return rc_token_run(cli->argc, cli->argv);
     case RC_CLI_TUNE:
         return command_tune(cli);
     case RC_CLI_VERSION:

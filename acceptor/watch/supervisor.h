@@ -20,6 +20,8 @@
 #include "acceptor/start/broker.h"
 #include "acceptor/console/console.h"
 #include "acceptor/watch/names.h"
+#include "acceptor/keys/keyring.h"
+#include "acceptor/watch/recent.h"
 #include "acceptor/watch/sdnotify.h"
 #include "acceptor/start/settings.h"
 
@@ -45,6 +47,7 @@ struct rc_reload {
 struct rc_supervisor {
     struct rc_broker broker;
     struct rc_settings *settings; /* borrowed: main's */
+    struct rc_keyring keyring;
     struct rc_sdnotify notify;
     struct rc_console console;
     bool console_open;
@@ -61,6 +64,7 @@ struct rc_supervisor {
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
     struct rc_names names;
+    struct rc_recent recent;
 };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor);

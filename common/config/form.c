@@ -35,7 +35,7 @@ static bool nsp_or_pattern(const char *text, size_t bytes)
 }
 
 /* Which part of what a client sends, and its name there. */
-static bool credential(const char *text)
+static bool credential_valid(const char *text)
 {
     static const char *const parts[] = {"auth.", "query.", "header.", "cookie."};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -47,14 +47,37 @@ static bool credential(const char *text)
     return false;
 }
 
+/* What has to do with a [[backend]]. */
+static const char *backend_problem(enum rc_config_form form, const char *text, struct rc_err *scratch)
+{
+    struct rc_backend_url backend;
+    uint32_t failures;
+    uint64_t within_ms;
+    switch (form) {
+    case RC_FORM_BACKEND_URL:
+        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_BACKEND_CALL:
+        return rc_backend_call_of(text) >= 0
+                   ? NULL
+                   : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+    case RC_FORM_UNKNOWN_EVENT:
+        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
+                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
+                   ? NULL
+                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
+    case RC_FORM_BREAKER:
+        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
+    default:
+        return NULL;
+    }
+}
+
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     struct rc_listen_address address;
     struct rc_network network;
     struct rc_redis_url redis;
-    struct rc_backend_url backend;
-    uint32_t failures;
-    uint64_t within_ms;
     switch (form) {
     case RC_FORM_LISTEN:
         return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
@@ -70,19 +93,10 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_QUERY:
         return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
     case RC_FORM_BACKEND_URL:
-        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_BACKEND_CALL:
-        return rc_backend_call_of(text) >= 0
-                   ? NULL
-                   : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
     case RC_FORM_UNKNOWN_EVENT:
-        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
-                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
-                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
-                   ? NULL
-                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
     case RC_FORM_BREAKER:
-        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
+        return backend_problem(form, text, scratch);
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:
@@ -122,9 +136,9 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
                                                                  : NULL;
     case RC_FORM_CREDENTIAL:
-        return credential(text) ? NULL
-                                : "expected where a credential is: \"auth.token\", \"query.token\", "
-                                  "\"header.authorization\" or \"cookie.session\"";
+        return credential_valid(text) ? NULL
+                                      : "expected where a credential is: \"auth.token\", \"query.token\", "
+                                        "\"header.authorization\" or \"cookie.session\"";
     case RC_FORM_ALGORITHM:
         return made_of(text, WORD_BYTES) ? NULL : "expected the name of an algorithm, such as \"RS256\"";
     case RC_FORM_URL:

@@ -114,6 +114,7 @@ static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
+    view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
     view.event = (const char *)event.name.bytes;
     view.head.event_bytes = (uint8_t)event.name.count;
     view.data = event.data.bytes;

@@ -60,6 +60,38 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
 }
 
+/* A map of flags; nothing, or anything else, is none. */
+static int adapter_take_flags(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader)
+{
+    struct rc_msgpack_value value;
+    struct rc_span raw;
+    int rc = rc_msgpack_skip(reader, &raw);
+    if (rc < 0) {
+        return rc;
+    }
+    struct rc_msgpack_reader flags = rc_msgpack_reader_of(raw);
+    uint32_t count;
+    broadcast->is_volatile = false;
+    if (rc_msgpack_map(&flags, &count) < 0) {
+        return 0;
+    }
+    for (; count > 0; count--) {
+        struct rc_span name;
+        if (rc_msgpack_string(&flags, &name) < 0) {
+            return 0; /* no key that JavaScript has */
+        }
+        rc = rc_msgpack_peek(&flags, &value);
+        if (rc == 0 && rc_span_equal(name, RC_SPAN("volatile"))) {
+            broadcast->is_volatile = value.type == RC_MSGPACK_BOOLEAN && value.boolean;
+        }
+        rc = rc == 0 ? rc_msgpack_skip(&flags, NULL) : rc;
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("rooms"))) {
@@ -68,7 +100,10 @@ static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     if (rc_span_equal(name, RC_SPAN("except"))) {
         return adapter_take_rooms(reader, &broadcast->except);
     }
-    return rc_msgpack_skip(reader, NULL); /* flags: what they ask for is the sender's business, or its client's */
+    if (rc_span_equal(name, RC_SPAN("flags"))) {
+        return adapter_take_flags(broadcast, reader);
+    }
+    return rc_msgpack_skip(reader, NULL);
 }
 
 typedef int adapter_take_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader,
@@ -246,6 +281,11 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     rc_msgpack_put_string(&writer, RC_SPAN("except"));
     rc_msgpack_put_array(&writer, 0);
     rc_msgpack_put_string(&writer, RC_SPAN("flags"));
-    rc_msgpack_put_map(&writer, 0);
+    const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
+    rc_msgpack_put_map(&writer, is_volatile ? 1 : 0);
+    if (is_volatile) {
+        rc_msgpack_put_string(&writer, RC_SPAN("volatile"));
+        rc_msgpack_put_boolean(&writer, true);
+    }
     return rc_msgpack_written(&writer);
 }

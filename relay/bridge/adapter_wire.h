@@ -32,6 +32,7 @@ struct rc_adapter_broadcast {
     struct rc_span data; /* msgpack: the event's name and its arguments */
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
+    bool is_volatile; /* of its flags; the others are the sender's business, or its client's */
 };
 
 /* Views of a message; they live as long as it does. */
