@@ -73,11 +73,19 @@ static const char *backend_problem(enum rc_config_form form, const char *text, s
     }
 }
 
+static const char *redis_problem(const char *text, struct rc_err *scratch)
+{
+    struct rc_redis_url redis;
+    if (!visible_ascii(text)) {
+        return "expected visible ASCII characters without spaces";
+    }
+    return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
+}
+
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     struct rc_listen_address address;
     struct rc_network network;
-    struct rc_redis_url redis;
     switch (form) {
     case RC_FORM_LISTEN:
         return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
@@ -103,10 +111,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_FILE:
         return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
     case RC_FORM_REDIS_URL:
-        if (!visible_ascii(text)) {
-            return "expected visible ASCII characters without spaces";
-        }
-        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
+        return redis_problem(text, scratch);
     case RC_FORM_SECRET:
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:

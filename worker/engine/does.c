@@ -234,7 +234,7 @@ static void does_disconnect(const struct rc_does *does, bool closes)
 static void does_ack(const struct rc_does *does, const struct rc_reply_operation *wanted)
 {
     char everybody[RC_CHANNEL_NAME_MAX];
-    const struct rc_span args = does->id.count == 0 ? (struct rc_span){0} : does_args(does, wanted);
+    const struct rc_span args = does->id.count == 0 ? rc_span_of(NULL, 0) : does_args(does, wanted);
     if (args.count > 0) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_ACK,
                                             .channel = does_channel(everybody, does->nsp, (struct rc_span){0}),
