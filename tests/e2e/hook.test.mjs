@@ -283,6 +283,44 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
   socket.close();
 });
 
+testHook("those who went are told of together, once the backend can be told", { config: { "socketio.namespaces": ["/", "/admin"], event: [{ on: "join", join: ["{args.0}"], ack: [] }] }, table: { calls: ["disconnect"], breaker: "" } }, async (broker, backend) => {
+  backend.answer = (call) => (call.calls ? {} : { status: 500, body: "" });
+  const told = () => backend.calls.flatMap((call) => call.calls ?? []);
+  const one = await client(broker.port);
+  const admin = await client(broker.port, { nsp: "/admin" });
+  const sids = [one.id, admin.id];
+  await within(5000, new Promise((done) => one.emit("join", "room", done)), "join");
+  const native = await broker.connect();
+  await native.subscribe("prices:x");
+  one.close(), admin.close(), native.terminate();
+  await until("three were told", () => told().length >= 3);
+  const by = Object.fromEntries(told().map((call) => [call.sid, call]));
+  assert.deepEqual([by[sids[0]].call, by[sids[0]].nsp, by[sids[0]].reason, by[sids[0]].rooms], ["disconnect", "/", "client namespace disconnect", ["room"]]);
+  assert.deepEqual([by[sids[1]].nsp, by[sids[1]].rooms], ["/admin", []]);
+  assert.deepEqual(told().find((call) => !call.nsp).rooms, ["prices:x"]);
+  assert.ok(backend.calls.length <= 3);
+  let refused = 0;
+  backend.answer = () => (refused++ === 0 ? { status: 503, body: "" } : {});
+  const before = told().length;
+  const late = await client(broker.port);
+  late.close();
+  await until("told again", () => told().length >= before + 2);
+  assert.equal(told().at(-1).id, told().at(-2).id);
+  const many = await Promise.all(Array.from({ length: 30 }, () => client(broker.port)));
+  const calls = backend.calls.length;
+  for (const socket of many) socket.close();
+  await until("all were told", () => told().length >= before + 2 + many.length);
+  assert.equal(new Set(told().slice(-many.length).map((call) => call.sid)).size, many.length);
+  assert.ok(backend.calls.length - calls < many.length / 2, "together");
+});
+
+testHook("clients that are sent away by a stop are told of, too", { table: { calls: ["disconnect"] } }, async (broker, backend) => {
+  const sockets = await Promise.all(Array.from({ length: 5 }, () => client(broker.port)));
+  await broker.stop();
+  assert.equal(backend.calls.flatMap((call) => call.calls ?? []).length, 5);
+  for (const socket of sockets) socket.close();
+});
+
 testHook("a call that is in flight when the broker is stopped is answered", { config: { "server.drain_timeout": "5s" } }, async (broker, backend) => {
   let release;
   const held = new Promise((done) => (release = done));

@@ -237,12 +237,21 @@ static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc
     }
 }
 
+/* Rows of "disconnect" run, and backends are told. */
+static void tell_gone(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
+{
+    char sid[RC_SID_BYTES];
+    rc_engine_nsp_sid(engines, client, nsp, sid);
+    rc_rules_disconnect(engines, client, nsp, reason);
+    rc_client_tell_gone(engines->clients, client, nsp, rc_span_of(sid, sizeof(sid)), reason);
+}
+
 /* The socket of a namespace is no more; the session stays. */
 static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
-    rc_rules_disconnect(engines, client, nsp, reason);
+    tell_gone(engines, client, nsp, reason);
     uint32_t next;
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
@@ -309,9 +318,8 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
         [RC_ENGINE_WHY_SERVER] = "forced close",
     };
     const uint8_t why = rc_engine_of(engines, client)->why;
-    rc_rules_disconnect(engines, client, nsp,
-                        why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down"
-                                                                                  : reasons[why]);
+    tell_gone(engines, client, nsp,
+              why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down" : reasons[why]);
 }
 
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
