@@ -430,7 +430,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     }
     if (rc == 0) {
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
-        w->batches = rc_batches_open(w->backends, w->control.own->backend_calls);
+        w->batches = rc_batches_open(w->backends, w->control.own->backends);
         rc = w->backends == NULL || w->batches == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
         w->clients.backends = w->backends;
         w->clients.batches = w->batches;

@@ -38,16 +38,16 @@
 #define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
 #define RC_EVENT_BUCKETS 512u
 #define RC_EVENT_ARENA_BYTES (256u * 1024u)
+#define RC_CONFIG_SCHEMAS_MAX 64     /* in [schemas] */
+#define RC_CONFIG_SCHEMA_NAME_MAX 63 /* bytes */
+#define RC_CONFIG_SCHEMA_BYTES_MAX (64u * 1024u)
+#define RC_SCHEMA_STORE_BYTES (256u * 1024u)
+#define RC_INSTANCE_ID_MAX 64        /* bytes of an instance id */
 #define RC_CONFIG_BACKENDS_MAX 16    /* [[backend]] tables */
 #define RC_CONFIG_BACKEND_URLS_MAX 8 /* of one of them */
 #define RC_CONFIG_BACKEND_SECRETS_MAX 4
 #define RC_CONFIG_BACKEND_FORWARD_MAX 16
 #define RC_CONFIG_BACKEND_CALLS_MAX 5
-#define RC_CONFIG_SCHEMAS_MAX 64     /* in [schemas] */
-#define RC_CONFIG_SCHEMA_NAME_MAX 63 /* bytes */
-#define RC_CONFIG_SCHEMA_BYTES_MAX (64u * 1024u)
-#define RC_SCHEMA_STORE_BYTES (256u * 1024u)
-#define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
 #define RC_WORKERS_MAX 128
 
 struct rc_config_text {
@@ -70,7 +70,7 @@ enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENG
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
-enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
+enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC, RC_ADAPTER_SHARDED, RC_ADAPTER_STREAMS };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 /* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
 enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
@@ -500,8 +500,8 @@ struct rc_config {
     uint32_t endpoint_count;
     uint32_t bridge_count;
     uint32_t event_count;
-    uint32_t backend_count;
     uint32_t schemas_count;
+    uint32_t backend_count;
     uint32_t identity_count;
     uint32_t handshake_name_count; /* rc_config_finish */
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */

@@ -140,7 +140,7 @@ size_t rc_instance_metrics_render(const struct rc_control *control, const struct
     backends_render(&to, control);
     const struct rc_backend_counters *calls[RC_WORKERS_MAX];
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        calls[i] = control->workers[i]->backend_calls;
+        calls[i] = control->workers[i]->backends;
     }
     rc_backend_calls_render(&to, config, calls, control->worker_count, control->instance_id);
     return to.bytes;

@@ -230,6 +230,24 @@ struct rc_config_segment {
     struct rc_config copies[2];
 };
 
+_Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for each");
+
+/*
+ * How it stands with one of the backends that tell who a client is (sessions in Redis, an HTTP service), as one process found it. In
+ * every report, at the same index for the same backend. W: that process, by common/metrics/backend_health.
+ */
+#define RC_BACKENDS_MAX 8u
+#define RC_BACKEND_NAME_MAX 32u
+struct rc_backend_health {
+    _Atomic uint32_t state; /* enum rc_backend_state */
+    uint32_t reserved0;
+    _Atomic uint64_t success_ms; /* CLOCK_MONOTONIC of the last answer; 0 = none */
+    _Atomic uint64_t failure_ms; /* of the last time that it did not answer, or not as it should; 0 = none */
+    _Atomic uint64_t failures;
+    char name[RC_BACKEND_NAME_MAX]; /* NUL-terminated; before `state` */
+};
+_Static_assert(sizeof(struct rc_backend_health) == 64, "backend health layout");
+
 /* What became of the calls of one [[backend]], in the order of config.backends. W: each worker its own, by worker/backend/count. */
 #define RC_BACKEND_KINDS 7u    /* enum rc_backend_call_kind */
 #define RC_BACKEND_REASONS 8u  /* enum rc_backend_reason */
@@ -254,32 +272,14 @@ struct rc_backend_counters {
     _Atomic uint64_t in_flight; /* gauges */
     _Atomic uint64_t waiting;
     _Atomic uint64_t connections;
-    _Atomic uint64_t breaker; /* 1 while it is not closed */
-    _Atomic uint64_t opened;  /* times that the breaker has opened */
-    _Atomic uint64_t again;   /* calls that were sent a second time */
-    _Atomic uint64_t shared;  /* answered by another call's answer */
-    _Atomic uint64_t dropped; /* of calls that nobody waits for: given up */
+    _Atomic uint64_t breaker;    /* 1 while it is not closed */
+    _Atomic uint64_t opened;     /* times that the breaker has opened */
+    _Atomic uint64_t again;      /* calls that were sent a second time */
+    _Atomic uint64_t shared;     /* answered by another call's answer */
+    _Atomic uint64_t dropped;    /* of calls that nobody waits for: given up */
     struct rc_backend_call_counters calls[RC_BACKEND_KINDS];
 };
 _Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");
-_Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for each");
-
-/*
- * How it stands with one of the backends that tell who a client is (sessions in Redis, an HTTP service), as one process found it. In
- * every report, at the same index for the same backend. W: that process, by common/metrics/backend_health.
- */
-#define RC_BACKENDS_MAX 24u
-#define RC_BACKENDS_HTTP 8u /* from here on those of [[backend]], in the order of config.backends */
-#define RC_BACKEND_NAME_MAX 32u
-struct rc_backend_health {
-    _Atomic uint32_t state; /* enum rc_backend_state */
-    uint32_t reserved0;
-    _Atomic uint64_t success_ms; /* CLOCK_MONOTONIC of the last answer; 0 = none */
-    _Atomic uint64_t failure_ms; /* of the last time that it did not answer, or not as it should; 0 = none */
-    _Atomic uint64_t failures;
-    char name[RC_BACKEND_NAME_MAX]; /* NUL-terminated; before `state` */
-};
-_Static_assert(sizeof(struct rc_backend_health) == 64, "backend health layout");
 
 /* What a process tells the others. W: that process. */
 struct rc_report {
@@ -290,8 +290,8 @@ struct rc_report {
     uint8_t pad[112];
     struct rc_process process;
     struct rc_metrics metrics;
-    struct rc_backend_counters backend_calls[RC_CONFIG_BACKENDS_MAX]; /* of workers */
-    struct rc_backend_health backends[RC_BACKENDS_MAX];
+    struct rc_backend_health backend_health[RC_BACKENDS_MAX];
+    struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
 };
 
 /* What the relay thinks of a worker. W: relay. */

@@ -207,7 +207,7 @@ struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc
                                      .io = io,
                                      .hub = hub,
                                      .control = control,
-                                     .counters = control->own->backend_calls,
+                                     .counters = control->own->backends,
                                      .worker = worker,
                                      .hosts_revision = rc_hosts_revision(&control->core->hosts),
                                      .flights = rc_flights_open()};

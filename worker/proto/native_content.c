@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
+#include "common/text/base64.h"
 #include "common/text/json_scan.h"
 #include "common/text/base64.h"
 

@@ -230,7 +230,7 @@ static void expect_told(uint32_t i, uint64_t token, enum rc_backend_outcome outc
 
 static uint64_t failures(enum rc_backend_call_kind kind, enum rc_backend_reason reason)
 {
-    return rig.shared->worker.backend_calls[0].calls[kind].failures[reason];
+    return rig.shared->worker.backends[0].calls[kind].failures[reason];
 }
 
 Test(backend, calls_share_a_kept_connection)
@@ -247,8 +247,8 @@ Test(backend, calls_share_a_kept_connection)
         expect_told(i, i, RC_BACKEND_ANSWERED, 200, "{}");
     }
     cr_expect_eq(server.count, 1);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].connections, 1);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].calls[RC_BACKEND_EVENT].calls, 3);
+    cr_expect_eq(rig.shared->worker.backends[0].connections, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].calls[RC_BACKEND_EVENT].calls, 3);
 }
 
 Test(backend, an_answer_may_be_chunked_or_end_with_the_connection)
@@ -340,7 +340,7 @@ Test(backend, what_changes_nothing_is_asked_again_when_its_kept_connection_was_c
     answer(run_until_asked(&server, 1), OK(5, "again"));
     run_until_told(2);
     expect_told(1, 2, RC_BACKEND_ANSWERED, 200, "again");
-    cr_expect_eq(rig.shared->worker.backend_calls[0].again, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].again, 1);
 }
 
 Test(backend, an_event_is_never_asked_again)
@@ -365,7 +365,7 @@ Test(backend, addresses_take_turns_and_a_dead_one_is_passed_over)
     answer(run_until_asked(&other, 0), OK(1, "b"));
     run_until_told(2);
     server_close(&server);
-    while (rig.shared->worker.backend_calls[0].connections > 1) {
+    while (rig.shared->worker.backends[0].connections > 1) {
         pass();
     }
     for (uint32_t i = 0; i < 4; i++) {
@@ -416,8 +416,8 @@ Test(backend, calls_beyond_the_bounds_are_refused_at_once)
     cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
     cr_expect_eq(call(RC_BACKEND_EVENT, 3), -EBUSY);
     cr_expect_eq(failures(RC_BACKEND_EVENT, RC_BACKEND_REASON_REFUSED), 1);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].waiting, 1);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].in_flight, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].waiting, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].in_flight, 1);
     answer(&server.peers[0], OK(1, "1"));
     answer(run_until_asked(&server, 0), OK(1, "2"));
     run_until_told(2);
@@ -436,8 +436,8 @@ Test(backend, the_breaker_opens_and_closes)
         expect_told(i, i, RC_BACKEND_ANSWERED, 500, "");
     }
     cr_expect_eq(call(RC_BACKEND_EVENT, 7), -ECONNREFUSED);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].breaker, 1);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].opened, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].breaker, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].opened, 1);
     const uint64_t opened = rc_clock_ms();
     while (rc_clock_ms() < opened + 1100) {
         pass();
@@ -449,7 +449,7 @@ Test(backend, the_breaker_opens_and_closes)
     cr_assert_eq(call(RC_BACKEND_EVENT, 10), 0);
     answer(run_until_asked(&server, 0), OK(1, "z"));
     run_until_told(4);
-    cr_expect_eq(rig.shared->worker.backend_calls[0].breaker, 0);
+    cr_expect_eq(rig.shared->worker.backends[0].breaker, 0);
 }
 
 Test(backend, who_waits_when_the_breaker_opens_is_told)
@@ -483,7 +483,7 @@ Test(backend, calls_with_one_key_are_one_call)
     cr_assert_eq(call_with(RC_BACKEND_CONNECT, 10, "key"), 0); /* kept for a second */
     run_until_told(7);
     expect_told(6, 10, RC_BACKEND_ANSWERED, 200, "{\"ttl\":1}");
-    cr_expect_eq(rig.shared->worker.backend_calls[0].shared, 5);
+    cr_expect_eq(rig.shared->worker.backends[0].shared, 5);
     cr_assert_eq(call_with(RC_BACKEND_CONNECT, 11, "another"), 0); /* that one was not */
     uint32_t asked = 0;
     while (!request_whole(&server.peers[0]) && !request_whole(&server.peers[1])) {
