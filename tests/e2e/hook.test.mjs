@@ -283,6 +283,43 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
   socket.close();
 });
 
+testHook("a backend decides who subscribes and publishes", { table: { calls: ["subscribe", "publish"], breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none", publish: "none" }], "debug.user_query": "user" } }, async (broker, backend) => {
+  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
+  const one = await broker.connect({ path: "/ws?user=7" });
+  const other = await broker.connect({ path: "/ws?user=7" });
+  await one.subscribe("closed:yes");
+  await other.subscribe("closed:yes");
+  assert.equal((await one.request({ type: "subscribe", channel: "closed:no" })).code, 403);
+  assert.equal((await backend.asked("subscribe")).filter((call) => call.channel === "closed:yes").length, 1, "the same for all clients of a user, for its ttl");
+  assert.deepEqual((await backend.asked("subscribe"))[0].user, { id: "7" });
+  await one.expect("published", { type: "publish", channel: "closed:yes", data: { x: 1.50 } });
+  await one.expect("published", { type: "publish", channel: "closed:yes", data: { replace: true } });
+  assert.equal((await one.request({ type: "publish", channel: "closed:no", data: 1 })).code, 403);
+  assert.deepEqual([(await other.next("message")).data, (await other.next("message")).data], [{ x: 1.5 }, { by: "backend" }]);
+  one.send([{ type: "subscribe", channel: "a:1", id: 100 }, { type: "publish", channel: "a:1", data: "order", id: 101 }]);
+  await one.next((message) => message.type === "message" && message.data === "order");
+  backend.answer = () => ({ status: 500, body: "" });
+  assert.equal((await one.request({ type: "subscribe", channel: "open:x" })).code, 503);
+  const gone = await broker.connect({});
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async () => (await held, { allow: true });
+  gone.send({ type: "subscribe", channel: "late:1", id: 1 });
+  await until("it was asked", () => backend.calls.some((call) => call.channel === "late:1"));
+  gone.terminate();
+  await delay(50);
+  release();
+  await one.subscribe("late:2");
+});
+
+testHook("without a backend the rules may decide", { table: { calls: ["subscribe", "publish"], on_failure: "allow", breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none" }] } }, async (broker, backend) => {
+  backend.answer = () => ({ status: 500, body: "" });
+  const one = await broker.connect();
+  await one.subscribe("open:x");
+  assert.equal((await one.request({ type: "subscribe", channel: "closed:x" })).code, 403);
+  assert.ok(backend.calls.length >= 2);
+});
+
 testHook("those who went are told of together, once the backend can be told", { config: { "socketio.namespaces": ["/", "/admin"], event: [{ on: "join", join: ["{args.0}"], ack: [] }] }, table: { calls: ["disconnect"], breaker: "" } }, async (broker, backend) => {
   backend.answer = (call) => (call.calls ? {} : { status: 500, body: "" });
   const told = () => backend.calls.flatMap((call) => call.calls ?? []);
