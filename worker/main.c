@@ -51,8 +51,9 @@ struct worker {
     struct rc_interests interests;
     struct rc_asks asks;
     struct rc_memberships memberships;
-    struct rc_identities identities;
     struct rc_backends *backends;
+    struct rc_batches *batches;
+    struct rc_identities identities;
     struct rc_clients clients;
     struct rc_handovers handovers;
     struct rc_engines engines;
@@ -371,6 +372,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_backends_reconfigure(w->backends, w->config);
+        rc_batches_reconfigure(w->batches, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
@@ -463,9 +465,14 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         open_identities(w);
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
-        rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
+        w->batches = rc_batches_open(w->backends, w->control.own->backends);
+        rc = w->backends == NULL || w->batches == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
         w->clients.backends = w->backends;
         w->identities.callers.backends = w->backends;
+        w->clients.batches = w->batches;
+        if (rc == 0) {
+            rc_batches_reconfigure(w->batches, w->config);
+        }
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
@@ -508,8 +515,9 @@ static uint32_t sleep_ms(struct worker *w)
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t clients_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
     const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
-    const uint32_t wait_ms =
-        rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
+    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
+    const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
+    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -545,7 +553,7 @@ static bool worker_ended(struct worker *w)
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
-            !rc_pipes_wanted(&w->handovers.pipes) && !rc_backends_busy(w->backends)) ||
+            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) && !rc_backends_busy(w->backends)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -565,6 +573,7 @@ static void worker_run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
         rc_sessions_work(&w->identities.sessions);
+        rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);
         rc_interests_ask_again(&w->interests);
@@ -636,6 +645,7 @@ int main(int argc, char **argv)
     rc_asks_close(&worker.asks);
     rc_identities_close(&worker.identities);
     rc_io_close(&worker.io);
+    rc_batches_close(worker.batches);
     rc_backends_close(worker.backends);
     rc_memberships_close(&worker.memberships);
     rc_uplink_close(&worker.uplink);

@@ -23,7 +23,7 @@
 #include "common/records/sid.h"
 #include "common/shm/control.h"
 #include "common/text/json_scan.h"
-#include "worker/backend/backend.h"
+#include "worker/backend/batch.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
@@ -88,6 +88,8 @@ struct rc_clients {
     struct rc_uplink *uplink;         /* borrowed */
     struct rc_interests *interests;   /* borrowed */
     struct rc_backends *backends;     /* borrowed: main() sets it */
+    struct rc_batches *batches;       /* borrowed: likewise; NULL in tests: nobody is told */
+    struct rc_decision **decisions;   /* owned, by client: decision.c; NULL until there is one */
     struct rc_asks *asks;             /* borrowed */
     struct rc_metrics *metrics;       /* borrowed */
     struct rc_exchanges exchanges;
@@ -283,6 +285,25 @@ int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
  * channels. -ENOMEM; -EEXIST: it is another user already. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
+
+/* decision.c: a subscribe or publish of a client, where a backend's `calls` say that it decides. */
+enum rc_decided {
+    RC_DECIDED_BY_RULES, /* no backend does, or one gave no answer whose on_failure is "allow" */
+    RC_DECIDED_LATER,    /* it is asked: RC_CLIENT_WAITS_ANSWER is set, the operation is to come again */
+    RC_DECIDED_GRANTED,  /* whatever the [[namespace]] says; *data, if it was set, is to be published instead */
+    RC_DECIDED_DENIED,
+    RC_DECIDED_FAILED, /* it gave no answer */
+};
+enum rc_decided rc_client_decide(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                                 struct rc_span *data);
+/* The operation is over with, or its client is. */
+void rc_client_decision_forget(struct rc_clients *clients, uint32_t client);
+void rc_client_decisions_close(struct rc_clients *clients);
+
+/* gone.c: the backends whose `calls` say so are told that it is no more, while all of it is still there: a socket of a namespace, or
+ * (nsp and sid empty) the client. */
+void rc_client_tell_gone(struct rc_clients *clients, uint32_t client, struct rc_span nsp, struct rc_span sid,
+                         const char *reason);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
 struct rc_address rc_socket_peer(const struct rc_clients *clients, uint32_t socket);

@@ -401,7 +401,11 @@ static void client_free(struct rc_clients *clients, uint32_t index)
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
+    } else {
+        rc_client_tell_gone(clients, index, (struct rc_span){0}, (struct rc_span){0},
+                            clients->draining ? "server shutting down" : "transport close");
     }
+    rc_client_decision_forget(clients, index);
     clients->connections--;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */

@@ -177,7 +177,14 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
-    if (permitted[operation->type].who == NULL) {
+    return true;
+}
+
+/* Do the rules of the configuration let the client have it done? */
+static bool request_permitted(const struct request *request)
+{
+    const struct rc_operation *operation = request->operation;
+    if (request->author == RC_AUTHOR_BACKEND || permitted[operation->type].who == NULL) {
         return true;
     }
     const enum rc_who who = permitted[operation->type].who(request);
@@ -424,14 +431,16 @@ static enum rc_carried request_disconnect(const struct request *request)
     return RC_CARRIED_OUT;
 }
 
-enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
-                                    const struct rc_operation *operation)
+static enum rc_carried carry_out(const struct request *asked, bool granted)
 {
-    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
-    if (!request_may(&request)) {
+    const struct request request = *asked;
+    struct rc_clients *clients = request.clients;
+    const uint32_t client = request.client;
+    const struct rc_operation *operation = request.operation;
+    if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }
-    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
+    if (request.author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
     switch (operation->type) {
@@ -469,6 +478,52 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         break;
     }
     return RC_CARRIED_REFUSED;
+}
+
+/* As a backend says, where one decides. */
+static enum rc_carried carry_out_decided(struct request *request)
+{
+    struct rc_operation replaced;
+    struct rc_span data = {0};
+    enum rc_carried carried = RC_CARRIED_REFUSED;
+    switch (rc_client_decide(request->clients, request->client, request->operation, &data)) {
+    case RC_DECIDED_BY_RULES:
+        carried = carry_out(request, false);
+        break;
+    case RC_DECIDED_LATER:
+        return RC_CARRIED_LATER;
+    case RC_DECIDED_GRANTED:
+        if (data.count > 0) {
+            replaced = *request->operation;
+            replaced.data = data;
+            replaced.data_kind = RC_DATA_JSON;
+            request->operation = &replaced;
+        }
+        carried = carry_out(request, true);
+        break;
+    case RC_DECIDED_DENIED:
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not do this in this channel"));
+        break;
+    case RC_DECIDED_FAILED:
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("the server could not be asked: try again later"));
+        break;
+    }
+    if (carried != RC_CARRIED_LATER) {
+        rc_client_decision_forget(request->clients, request->client);
+    }
+    return carried;
+}
+
+enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
+                                    const struct rc_operation *operation)
+{
+    struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
+    if (!request_may(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
+    const bool decidable = author == RC_AUTHOR_CLIENT &&
+                           (operation->type == RC_OPERATION_SUBSCRIBE || operation->type == RC_OPERATION_PUBLISH);
+    return decidable ? carry_out_decided(&request) : carry_out(&request, false);
 }
 
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,

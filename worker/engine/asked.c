@@ -9,7 +9,6 @@
 #include "common/records/args.h"
 #include "worker/backend/call.h"
 #include "worker/engine/does.h"
-#include "worker/engine/socketio.h"
 
 #define ASKED_RETRY_MS 2u
 
@@ -77,7 +76,7 @@ static void asked_end(struct rc_asked *asked)
 static bool asked_is_there(const struct rc_asked *asked)
 {
     return rc_engine_lives(asked->engines, asked->client, asked->random) &&
-           rc_socketio_is_joined(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
+           rc_engine_is_joined_as(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
 }
 
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)

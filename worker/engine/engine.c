@@ -301,7 +301,8 @@ static void ops_farewell(void *context, uint32_t client)
 
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
-    *engines = (struct rc_engines){.clients = clients, .keeps_auth = rc_rules_use_auth(clients->config)};
+    *engines = (struct rc_engines){
+        .clients = clients, .dismiss = rc_socketio_dismiss, .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
                                              .message = ops_message,
