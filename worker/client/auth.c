@@ -50,7 +50,7 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
     RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
     const int rc = rc_client_identify(clients, client, &identity);
     if (rc == 0) {
-        rc_truth_client(clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_MUST_SAY;
+        rc_truth_client(clients->truth, client)->must_say = false;
     }
     return rc;
 }
@@ -63,8 +63,7 @@ static void auth_refused(struct rc_clients *clients, uint32_t client, struct rc_
     if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
         rc_client_failed_memory(clients, client);
     }
-    if (rc_truth_named(clients->truth, client, random) != NULL &&
-        (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY)) {
+    if (rc_truth_named(clients->truth, client, random) != NULL && rc_truth_client(clients->truth, client)->must_say) {
         rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
     }
 }
@@ -72,7 +71,7 @@ static void auth_refused(struct rc_clients *clients, uint32_t client, struct rc_
 enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation)
 {
     struct rc_judgement judgement;
-    const bool first = (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY) != 0;
+    const bool first = rc_truth_client(clients->truth, client)->must_say;
     const bool anonymous = rc_client_user(clients, client).count == 0;
     if (!rc_identities_any(clients->config)) {
         auth_refused(clients, client, operation->id, RC_CODE_NOT_ENABLED,

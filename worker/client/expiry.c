@@ -14,7 +14,7 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
     if (its->state != RC_CLIENT_OPEN) {
         return;
     }
-    const bool silent = (its->flags & RC_CLIENT_MUST_SAY) != 0;
+    const bool silent = its->must_say;
     struct rc_user *user = silent || its->user == 0 ? NULL : rc_truth_user(clients->truth, its->user);
     if (user != NULL && user->session != 0) {
         const uint64_t until_ms = rc_session_renewed_until(&clients->identities->sessions, user->session);

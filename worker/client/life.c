@@ -419,6 +419,7 @@ static void client_free(struct rc_clients *clients, uint32_t index)
         clients->rates[index] = (struct rc_rate){0};
     }
     rc_client_forget_user(clients, index);
+    client->must_say = false;
     client->flags = 0; /* lists of the hub may still name it */
     rc_pool_free(&clients->truth->clients, index);
 }

@@ -160,8 +160,8 @@ static bool request_may(const struct request *request)
         return true;
     }
     const char *reserved = permitted[operation->type].reserved;
-    if ((rc_truth_client(request->clients->truth, request->client)->flags & RC_CLIENT_MUST_SAY) &&
-        operation->type != RC_OPERATION_AUTH && operation->type != RC_OPERATION_PING) {
+    if (rc_truth_client(request->clients->truth, request->client)->must_say && operation->type != RC_OPERATION_AUTH &&
+        operation->type != RC_OPERATION_PING) {
         request_error(request, RC_CODE_UNAUTHORIZED, RC_SPAN("say who you are first: {\"type\":\"auth\",...}"));
         return false;
     }

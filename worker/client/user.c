@@ -114,7 +114,7 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 {
     const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
-    rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_MUST_SAY;
+    rc_truth_client(clients->truth, client)->must_say = true;
     return rc_client_expires(clients, client, until_ms);
 }
 
@@ -236,7 +236,7 @@ static bool object_add(struct object *object, const struct rc_json_value *name, 
 /* Is there a member of that name behind `at`? 1, 0, -EBADMSG. */
 static int member_is_in(struct rc_span object, const struct rc_json_value *name, const uint8_t *at)
 {
-    uint8_t decoded[RC_CLIENT_SET_MAX];
+    uint8_t decoded[RC_EVENT_STEP_MAX]; /* longer ones could not be asked for */
     struct rc_span text;
     struct rc_json_cursor cursor;
     struct rc_json_value key;

@@ -154,14 +154,20 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
     RC_CLIENT_WAITS_ANSWER =
-        1u << 14,                  /* not read until a question that was asked for it is answered: rc_client_answered */
-    RC_CLIENT_MUST_SAY = 1u << 15, /* it has to say who it is before it may do anything, and before it hears anything */
-    RC_CLIENT_POLLED = 1u << 11,   /* nothing carries it, and a request waits for what there is to get */
+        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
 };
 
 /* Somebody else's answer, whose coming tells it to go on. */
 #define RC_CLIENT_WAITS_OTHERS (RC_CLIENT_WAITS_SUBSCRIBE | RC_CLIENT_WAITS_ANSWER)
 #define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_OTHERS)
+/* Their exclusive or is all of them only when no two share a bit. */
+#define RC_CLIENT_FLAGS(of)                                                                                            \
+    (RC_CLIENT_EVERYBODY of RC_CLIENT_CLOSE_QUEUED of RC_CLIENT_CLOSE_SENT of RC_CLIENT_DIRTY of RC_CLIENT_EXCLUDED of \
+         RC_CLIENT_CUT_OFF of RC_CLIENT_BROKEN of RC_CLIENT_READY of RC_CLIENT_LATE of RC_CLIENT_SELECTED of           \
+             RC_CLIENT_WAITS_JOIN of RC_CLIENT_WAITS_SUBSCRIBE of RC_CLIENT_CLOSE_RECEIVED of RC_CLIENT_PING_DUE of    \
+                 RC_CLIENT_WAITS_ANSWER of RC_CLIENT_POLLED)
+_Static_assert(RC_CLIENT_FLAGS(^) == RC_CLIENT_FLAGS(|) && RC_CLIENT_FLAGS(|) == UINT16_MAX, "a bit each");
 #define RC_CUT_DIRECT UINT32_MAX /* client.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* client.endpoint: server.path (native), not an [[endpoint]] table */
 
@@ -190,7 +196,7 @@ struct rc_client {
     uint8_t state;               /* client: enum rc_client_state */
     uint8_t encoding;            /* client: encoding.h */
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
-    uint8_t pad;
+    bool must_say;               /* client: who it is, before it may do anything, and before it hears anything */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
