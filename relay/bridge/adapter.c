@@ -133,6 +133,7 @@ static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter
     if (type == 0) {
         return;
     }
+    view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
     if (rc_targets_cut(&targets, type)) {
         rc_metric_add(adapter->bridge->wire->metrics, RC_METRIC_ADAPTER_DROPPED, 1);
         adapter_refused(adapter, message, -EINVAL, "too many rooms");
@@ -148,7 +149,6 @@ static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
-    view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
     rc_emission_deliver(emission, type, &view, event.name, event.data, RC_METRIC_ADAPTER_RECEIVED);
 }
 
