@@ -1,6 +1,7 @@
 /* form: see form.h. */
 #include "common/config/form.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/config/backend.h"
@@ -47,40 +48,8 @@ static bool is_credential(const char *text)
     return false;
 }
 
-/* What is wrong with a name of Socket.IO's, or what is done with events. */
-static const char *event_form_problem(enum rc_config_form form, const char *text, size_t bytes)
-{
-    switch (form) {
-    case RC_FORM_ON:
-        return !rc_config_event_reserved(rc_span_of(text, bytes)) || strcmp(text, "connect") == 0 ||
-                       strcmp(text, "disconnect") == 0
-                   ? NULL
-                   : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
-    case RC_FORM_UNKNOWN_EVENT:
-        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
-                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
-                        bytes > strlen(RC_UNKNOWN_EVENT_BACKEND) &&
-                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
-                   ? NULL
-                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
-    case RC_FORM_NSP_NAME:
-        return rc_config_nsp_valid(rc_span_of(text, bytes - (bytes > 1 && text[bytes - 1] == '*')))
-                   ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ? and #), or a beginning and *";
-    case RC_FORM_EVENT:
-        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
-                                                                 : NULL;
-    case RC_FORM_NSP:
-        return nsp_or_pattern(text, bytes)
-                   ? NULL
-                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
-                     "(without commas, ?, # and other *)";
-    default:
-        return NULL;
-    }
-}
-
-const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+/* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
+static int form_parse(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *err)
 {
     struct rc_listen_address address;
     struct rc_network network;
@@ -90,11 +59,48 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     uint64_t within_ms;
     switch (form) {
     case RC_FORM_LISTEN:
-        return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_listen_address_parse(&address, text, bytes, err);
     case RC_FORM_ADVERTISE:
-        return rc_advertise_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_advertise_address_parse(&address, text, bytes, err);
     case RC_FORM_NETWORK:
-        return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_network_parse(&network, text, bytes, err);
+    case RC_FORM_BACKEND_URL:
+        return rc_backend_url_parse(&backend, text, err);
+    case RC_FORM_BREAKER:
+        return rc_backend_breaker_parse(text, &failures, &within_ms, err);
+    case RC_FORM_REDIS_URL:
+        return visible_ascii(text) ? rc_redis_url_parse(&redis, text, err)
+                                   : rc_err_set(err, -EINVAL, "expected visible ASCII characters without spaces");
+    default:
+        return 1;
+    }
+}
+
+/* "ignore", "error" or "backend:NAME". */
+static const char *unknown_event_problem(const char *text, size_t bytes)
+{
+    return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                   (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
+                    bytes > strlen(RC_UNKNOWN_EVENT_BACKEND) &&
+                    made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
+               ? NULL
+               : "expected \"ignore\", \"error\" or \"backend:NAME\"";
+}
+
+const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+{
+    const int parsed = form_parse(form, text, bytes, scratch);
+    if (parsed <= 0) {
+        return parsed == 0 ? NULL : scratch->text;
+    }
+    switch (form) {
+    case RC_FORM_LISTEN: /* form_parse */
+    case RC_FORM_ADVERTISE:
+    case RC_FORM_NETWORK:
+    case RC_FORM_BACKEND_URL:
+    case RC_FORM_BREAKER:
+    case RC_FORM_REDIS_URL:
+        break;
     case RC_FORM_PATH:
         return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
                    ? NULL
@@ -102,24 +108,17 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_INSTANCE_ID:
     case RC_FORM_QUERY:
         return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
-    case RC_FORM_BACKEND_URL:
-        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_BACKEND_CALL:
         return rc_backend_call_of(text) >= 0
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
-    case RC_FORM_BREAKER:
-        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_UNKNOWN_EVENT:
+        return unknown_event_problem(text, bytes);
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:
     case RC_FORM_FILE:
         return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
-    case RC_FORM_REDIS_URL:
-        if (!visible_ascii(text)) {
-            return "expected visible ASCII characters without spaces";
-        }
-        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_SECRET:
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:
@@ -127,10 +126,27 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_NAMESPACE:
         return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
                                                                    : "expected a name without \":\" that is not \"*\"";
+    case RC_FORM_ON:
+        return !rc_config_event_reserved(rc_span_of(text, bytes)) || strcmp(text, "connect") == 0 ||
+                       strcmp(text, "disconnect") == 0
+                   ? NULL
+                   : "expected a name that Socket.IO does not reserve, \"connect\" or \"disconnect\"";
+    case RC_FORM_NSP_NAME:
+        return rc_config_nsp_valid(rc_span_of(text, bytes - (bytes > 1 && text[bytes - 1] == '*')))
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\" (without commas, ? and #), or a beginning and *";
+    case RC_FORM_NSP:
+        return nsp_or_pattern(text, bytes)
+                   ? NULL
+                   : "expected a namespace such as \"/\" or \"/admin\", or a beginning with a \"*\" such as \"/room-*\" "
+                     "(without commas, ?, # and other *)";
     case RC_FORM_TRANSPORT:
         return strcmp(text, RC_CONFIG_POLLING) == 0 || strcmp(text, RC_CONFIG_WEBSOCKET) == 0
                    ? NULL
                    : "expected \"polling\" or \"websocket\"";
+    case RC_FORM_EVENT:
+        return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
+                                                                 : NULL;
     case RC_FORM_CREDENTIAL:
         return is_credential(text) ? NULL
                                    : "expected where a credential is: \"auth.token\", \"query.token\", "
@@ -141,13 +157,11 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return visible_ascii(text) && (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0)
                    ? NULL
                    : "expected a URL that begins with https:// (or http://)";
-    case RC_FORM_ON:
-    case RC_FORM_UNKNOWN_EVENT:
-    case RC_FORM_NSP_NAME:
-    case RC_FORM_EVENT:
-    case RC_FORM_NSP:
-        return event_form_problem(form, text, bytes);
-    default:
-        return NULL; /* no more than the kind of its key */
+    case RC_FORM_CHANNEL:
+    case RC_FORM_CHANNEL_PART:
+    case RC_FORM_VALUES:
+    default: /* no more than the kind of its key asks for, or form_parse looks at it */
+        break;
     }
+    return NULL;
 }

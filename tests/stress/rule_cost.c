@@ -24,7 +24,7 @@
 static struct engine_rig r;
 
 /* Carries the message out; the record has gone up. */
-static void send(bool native, uint32_t client, const char *text)
+static void message_send(bool native, uint32_t client, const char *text)
 {
     static uint8_t bytes[1024];
     uint32_t done = 0;
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
     while (client_rig_up(&r.c, &type, &view)) {}
     const uint64_t began_ns = rc_clock_ns();
     for (uint32_t n = 0; n < messages; n++) {
-        send(native, client, text);
+        message_send(native, client, text);
     }
     printf("%-8s %u messages: %.0f ns each\n", mode, messages, (double)(rc_clock_ns() - began_ns) / messages);
     return 0; /* what is left is the process's */
