@@ -284,7 +284,7 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
 });
 
 testHook("a backend decides who subscribes and publishes", { table: { calls: ["subscribe", "publish"], breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none", publish: "none" }], "debug.user_query": "user" } }, async (broker, backend) => {
-  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
+  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace === true ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
   const one = await broker.connect({ path: "/ws?user=7" });
   const other = await broker.connect({ path: "/ws?user=7" });
   await one.subscribe("closed:yes");
