@@ -1,6 +1,7 @@
 /* form: see form.h. */
 #include "common/config/form.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/config/backend.h"
@@ -35,7 +36,7 @@ static bool nsp_or_pattern(const char *text, size_t bytes)
 }
 
 /* Which part of what a client sends, and its name there. */
-static bool credential_valid(const char *text)
+static bool is_credential(const char *text)
 {
     static const char *const parts[] = {"auth.", "query.", "header.", "cookie."};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -47,15 +48,55 @@ static bool credential_valid(const char *text)
     return false;
 }
 
-/* What has to do with a [[backend]]. */
-static const char *backend_problem(enum rc_config_form form, const char *text, struct rc_err *scratch)
+/* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
+static int form_parse(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *err)
 {
+    struct rc_listen_address address;
+    struct rc_network network;
+    struct rc_redis_url redis;
     struct rc_backend_url backend;
     uint32_t failures;
     uint64_t within_ms;
     switch (form) {
+    case RC_FORM_LISTEN:
+        return rc_listen_address_parse(&address, text, bytes, err);
+    case RC_FORM_ADVERTISE:
+        return rc_advertise_address_parse(&address, text, bytes, err);
+    case RC_FORM_NETWORK:
+        return rc_network_parse(&network, text, bytes, err);
     case RC_FORM_BACKEND_URL:
-        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
+        return rc_backend_url_parse(&backend, text, err);
+    case RC_FORM_BREAKER:
+        return rc_backend_breaker_parse(text, &failures, &within_ms, err);
+    case RC_FORM_REDIS_URL:
+        return visible_ascii(text) ? rc_redis_url_parse(&redis, text, err)
+                                   : rc_err_set(err, -EINVAL, "expected visible ASCII characters without spaces");
+    default:
+        return 1;
+    }
+}
+
+const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+{
+    const int parsed = form_parse(form, text, bytes, scratch);
+    if (parsed <= 0) {
+        return parsed == 0 ? NULL : scratch->text;
+    }
+    switch (form) {
+    case RC_FORM_LISTEN: /* form_parse */
+    case RC_FORM_ADVERTISE:
+    case RC_FORM_NETWORK:
+    case RC_FORM_BACKEND_URL:
+    case RC_FORM_BREAKER:
+    case RC_FORM_REDIS_URL:
+        break;
+    case RC_FORM_PATH:
+        return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
+                   ? NULL
+                   : "expected a path such as \"/live\" (begins with /, without spaces, ?, # and %)";
+    case RC_FORM_INSTANCE_ID:
+    case RC_FORM_QUERY:
+        return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
     case RC_FORM_BACKEND_CALL:
         return rc_backend_call_of(text) >= 0
                    ? NULL
@@ -66,52 +107,11 @@ static const char *backend_problem(enum rc_config_form form, const char *text, s
                         made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
                    ? NULL
                    : "expected \"ignore\", \"error\" or \"backend:NAME\"";
-    case RC_FORM_BREAKER:
-        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
-    default:
-        return NULL;
-    }
-}
-
-static const char *redis_problem(const char *text, struct rc_err *scratch)
-{
-    struct rc_redis_url redis;
-    if (!visible_ascii(text)) {
-        return "expected visible ASCII characters without spaces";
-    }
-    return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
-}
-
-const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
-{
-    struct rc_listen_address address;
-    struct rc_network network;
-    switch (form) {
-    case RC_FORM_LISTEN:
-        return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_ADVERTISE:
-        return rc_advertise_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_NETWORK:
-        return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
-    case RC_FORM_PATH:
-        return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
-                   ? NULL
-                   : "expected a path such as \"/live\" (begins with /, without spaces, ?, # and %)";
-    case RC_FORM_INSTANCE_ID:
-    case RC_FORM_QUERY:
-        return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
-    case RC_FORM_BACKEND_URL:
-    case RC_FORM_BACKEND_CALL:
-    case RC_FORM_UNKNOWN_EVENT:
-    case RC_FORM_BREAKER:
-        return backend_problem(form, text, scratch);
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:
     case RC_FORM_FILE:
         return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
-    case RC_FORM_REDIS_URL:
-        return redis_problem(text, scratch);
     case RC_FORM_SECRET:
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:
@@ -141,9 +141,9 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
                                                                  : NULL;
     case RC_FORM_CREDENTIAL:
-        return credential_valid(text) ? NULL
-                                      : "expected where a credential is: \"auth.token\", \"query.token\", "
-                                        "\"header.authorization\" or \"cookie.session\"";
+        return is_credential(text) ? NULL
+                                   : "expected where a credential is: \"auth.token\", \"query.token\", "
+                                     "\"header.authorization\" or \"cookie.session\"";
     case RC_FORM_ALGORITHM:
         return made_of(text, WORD_BYTES) ? NULL : "expected the name of an algorithm, such as \"RS256\"";
     case RC_FORM_URL:
