@@ -48,6 +48,13 @@ static bool is_credential(const char *text)
     return false;
 }
 
+static bool unknown_event_valid(const char *text)
+{
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+           (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, head) == 0 && made_of(text + head, WORD_BYTES "_.-"));
+}
+
 /* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
 static int form_parse(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *err)
 {
@@ -102,11 +109,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
     case RC_FORM_UNKNOWN_EVENT:
-        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
-                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
-                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
-                   ? NULL
-                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
+        return unknown_event_valid(text) ? NULL : "expected \"ignore\", \"error\" or \"backend:NAME\"";
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:
