@@ -415,6 +415,21 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     return rc;
 }
 
+static int open_backends(struct worker *w, struct rc_err *err)
+{
+    w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
+    w->batches = rc_batches_open(w->backends, w->control.own->backends);
+    if (w->backends == NULL || w->batches == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for backends");
+    }
+    rc_batches_reconfigure(w->batches, w->config);
+    w->clients.backends = w->backends;
+    w->identities.callers.backends = w->backends;
+    w->clients.batches = w->batches;
+    w->clients.answered = rc_client_answered;
+    return 0;
+}
+
 static int worker_start(struct worker *w, struct rc_err *err)
 {
     const uint32_t descriptors = w->control.direct_descriptors;
@@ -464,15 +479,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     }
     if (rc == 0) {
         open_identities(w);
-        w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
-        w->batches = rc_batches_open(w->backends, w->control.own->backends);
-        rc = w->backends == NULL || w->batches == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
-        w->clients.backends = w->backends;
-        w->identities.callers.backends = w->backends;
-        w->clients.batches = w->batches;
-        if (rc == 0) {
-            rc_batches_reconfigure(w->batches, w->config);
-        }
+        rc = open_backends(w, err);
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);

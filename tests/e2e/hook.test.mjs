@@ -1,11 +1,13 @@
 // The HTTP hook: events that a backend decides on, over real sockets, with real Socket.IO clients.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import test from "node:test";
 import { io as connectClient } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
 import { delay, freePort, until, within } from "./lib/util.mjs";
 
@@ -269,6 +271,16 @@ for (const [what, how] of [["whose certificate is another's", { backend: { tls: 
   });
 }
 
+test("TLS: authorities that cannot be read are told before the start", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-hook-"));
+  const file = join(folder, "ringcast.toml");
+  writeFileSync(file, `[[backend]]\nname = "app"\nurl = ["https://localhost/"]\ntls_ca = "${join(folder, "none.pem")}"\n`);
+  const { code, stdout, stderr } = await run(["check", file]);
+  rmSync(folder, { recursive: true });
+  assert.notEqual(code, 0);
+  assert.match(stdout + stderr, /\[\[backend\]\] tls_ca: cannot read .*none\.pem/);
+});
+
 testHook("a Unix socket", { backend: { path: join(tmpdir(), `ringcast-hook-${process.pid}.sock`) } }, async (broker, backend) => {
   backend.answer = (call) => ({ ack: call.args });
   const socket = await client(broker.port);
@@ -284,7 +296,7 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
 });
 
 testHook("a backend decides who subscribes and publishes", { table: { calls: ["subscribe", "publish"], breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none", publish: "none" }], "debug.user_query": "user" } }, async (broker, backend) => {
-  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
+  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace === true ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
   const one = await broker.connect({ path: "/ws?user=7" });
   const other = await broker.connect({ path: "/ws?user=7" });
   await one.subscribe("closed:yes");

@@ -90,8 +90,10 @@ struct rc_clients {
     struct rc_backends *backends;     /* borrowed: main() sets it */
     struct rc_batches *batches;       /* borrowed: likewise; NULL in tests: nobody is told */
     struct rc_decision **decisions;   /* owned, by client: decision.c; NULL until there is one */
-    struct rc_asks *asks;             /* borrowed */
-    struct rc_metrics *metrics;       /* borrowed */
+    /* rc_client_answered, for the files below it: main() sets it. */
+    void (*answered)(struct rc_clients *clients, uint32_t client);
+    struct rc_asks *asks;       /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
     struct rc_exchanges exchanges;
     struct rc_routes routes; /* of all rooms that answer requests */
     uint32_t worker;

@@ -101,7 +101,7 @@ static void on_decided(void *context, uint64_t token, const struct rc_backend_an
             decision->data_bytes = (uint32_t)reply.data.count;
         }
     }
-    rc_client_answered(clients, decision->client);
+    clients->answered(clients, decision->client);
 }
 
 /* Asks. -ENOMEM, or an error of rc_backend_call. */

@@ -104,12 +104,6 @@ uint64_t rc_clients_random(struct rc_clients *clients)
     }
 }
 
-struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
-{
-    return (struct rc_client_ref){
-        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
-}
-
 bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client)
 {
     return client->worker == (uint16_t)clients->worker &&

@@ -481,9 +481,8 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
 }
 
 /* As a backend says, where one decides. */
-static enum rc_carried carry_out_decided(struct request *request)
+static enum rc_carried carry_out_decided(const struct request *request)
 {
-    struct rc_operation replaced;
     struct rc_span data = {0};
     enum rc_carried carried = RC_CARRIED_REFUSED;
     switch (rc_client_decide(request->clients, request->client, request->operation, &data)) {
@@ -494,10 +493,13 @@ static enum rc_carried carry_out_decided(struct request *request)
         return RC_CARRIED_LATER;
     case RC_DECIDED_GRANTED:
         if (data.count > 0) {
-            replaced = *request->operation;
+            struct rc_operation replaced = *request->operation;
+            struct request its = *request;
             replaced.data = data;
             replaced.data_kind = RC_DATA_JSON;
-            request->operation = &replaced;
+            its.operation = &replaced;
+            carried = carry_out(&its, true);
+            break;
         }
         carried = carry_out(request, true);
         break;
@@ -517,7 +519,7 @@ static enum rc_carried carry_out_decided(struct request *request)
 enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
                                     const struct rc_operation *operation)
 {
-    struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
+    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }

@@ -118,6 +118,12 @@ int rc_client_must_say(struct rc_clients *clients, uint32_t client)
     return rc_client_expires(clients, client, until_ms);
 }
 
+struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
+{
+    return (struct rc_client_ref){
+        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
+}
+
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
 {
     const struct rc_user *user = user_of(clients, client);

@@ -63,7 +63,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t bytes)
 static int on_headers(http_parser *parser)
 {
     struct rc_http_answer *answer = answer_of(parser);
-    if (parser->upgrade || parser->status_code == 101 || parser->http_major != 1) {
+    if (parser->upgrade || parser->status_code == 101 || parser->http_major != 1 || parser->status_code < 100 ||
+        parser->status_code > 599) {
         return answer_stop(answer, RC_HTTP_ANSWER_GARBAGE); /* nobody asked for that */
     }
     if (parser->content_length != UINT64_MAX && !(parser->flags & F_CHUNKED) &&
