@@ -18,10 +18,10 @@ static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client
 
 static void session_unlink(struct rc_clients *clients, struct rc_user *user)
 {
-    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session == 0) {
         return;
     }
+    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session_previous == 0) {
         rc_session_set_first(sessions, user->session, user->session_next);
     } else {
@@ -37,12 +37,12 @@ static void session_unlink(struct rc_clients *clients, struct rc_user *user)
 
 static void session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
 {
-    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session == session) {
         return;
     }
     session_unlink(clients, user);
     if (session != 0) {
+        struct rc_sessions *sessions = &clients->identities->sessions;
         user->session = session;
         user->session_next = rc_session_first(sessions, session);
         if (user->session_next != 0) {
