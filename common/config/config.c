@@ -285,8 +285,10 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
     if (section->named) {
         return equal && rc_config_schemas_equal(a, b);
     }
-    const bool compiled = strcmp(section->name, "event") == 0 || strcmp(section->name, "identity") == 0;
-    return equal && (!compiled || rc_event_rules_equal(a, b));
+    if (equal && strcmp(section->name, "identity") == 0) {
+        return rc_config_identities_equal(a, b);
+    }
+    return equal && (strcmp(section->name, "event") != 0 || rc_event_rules_equal(a, b));
 }
 
 static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, struct rc_config *next,

@@ -37,7 +37,11 @@ static const struct rc_config_word identity_kinds[] = {
     {"proxy", RC_IDENTITY_PROXY}, {"certificate", RC_IDENTITY_CERTIFICATE}, {NULL, 0}};
 static const struct rc_config_word identity_ats[] = {
     {"connect", RC_IDENTITY_AT_CONNECT}, {"handshake", RC_IDENTITY_AT_HANDSHAKE}, {NULL, 0}};
-static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
+static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
+                                                 {"classic", RC_ADAPTER_CLASSIC},
+                                                 {"sharded", RC_ADAPTER_SHARDED},
+                                                 {"streams", RC_ADAPTER_STREAMS},
+                                                 {NULL, 0}};
 static const struct rc_config_word backend_failures[] = {
     {"deny", RC_BACKEND_FAILURE_DENY}, {"allow", RC_BACKEND_FAILURE_ALLOW}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};

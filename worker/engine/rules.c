@@ -477,7 +477,6 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
                                          struct rc_span auth, struct scratch *scratch)
 {
     const struct rc_clients *clients = engines->clients;
-    const struct rc_client *its = rc_truth_client(clients->truth, client);
     struct rc_rule_input input = {.nsp = nsp};
     rc_engine_nsp_sid(engines, client, nsp, scratch->sid);
     input.sid = rc_span_of(scratch->sid, sizeof(scratch->sid));
@@ -488,8 +487,7 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
         input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
     }
-    input.address =
-        its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
+    input.address = rc_engine_address(engines, client);
     return input;
 }
 

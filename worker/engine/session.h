@@ -54,6 +54,14 @@ enum rc_engine_result {
     RC_ENGINE_LATER, /* it waits: call again with the same packet and `*done` when the client is told to go on */
 };
 
+/* Where the client's session comes from, whether or not a socket carries it now. */
+static inline struct rc_address rc_engine_address(const struct rc_engines *engines, uint32_t client)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    const uint32_t socket = rc_truth_client(truth, client)->socket;
+    return socket == RC_SOCKET_NONE ? rc_truth_engine(truth, client)->address : truth->peers[socket];
+}
+
 static inline struct rc_engine *rc_engine_of(const struct rc_engines *engines, uint32_t client)
 {
     return rc_truth_engine(engines->clients->truth, client);

@@ -28,7 +28,8 @@ static void expect_event(struct rc_span data, const char *name, const char *args
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 1024];
     struct rc_adapter_event event;
     struct rc_args_view view;
-    cr_assert_eq(rc_adapter_event_read(&event, data, buffer, sizeof(buffer)), 0);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = data}, buffer, sizeof(buffer)),
+                 0);
     cr_assert(rc_span_equal(event.name, rc_span_text(name)));
     cr_assert_eq(rc_args_read(event.data, &view), 0);
     cr_assert(rc_span_equal(view.json, rc_span_text(args)), "%.*s", (int)view.json.count, view.json.bytes);
@@ -168,14 +169,17 @@ Test(adapter_wire, what_is_no_event_is_refused)
     };
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 64];
     struct rc_adapter_event event;
-    cr_assert_eq(rc_adapter_event_read(&event, (struct rc_span){0}, buffer, sizeof(buffer)), -EBADMSG,
-                 "no data at all");
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.type = 2}, buffer, sizeof(buffer)),
+                 -EBADMSG, "no data at all");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        cr_assert_eq(rc_adapter_event_read(&event, wrong[i].data, buffer, sizeof(buffer)), wrong[i].rc, "%zu", i);
+        cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = wrong[i].data}, buffer,
+                                           sizeof(buffer)),
+                     wrong[i].rc, "%zu", i);
     }
     const struct rc_span large =
         RC_SPAN("\x92\xa1x\xc4\x3e..............................................................");
-    cr_assert_eq(rc_adapter_event_read(&event, large, buffer, sizeof(buffer)), -EMSGSIZE);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = large}, buffer, sizeof(buffer)),
+                 -EMSGSIZE);
 }
 
 Test(adapter_wire, ours_is_what_a_server_would_write)
