@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/text/json_scan.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
@@ -292,6 +293,14 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     object.text[object.bytes++] = '}';
     struct rc_user *user = user_need(clients, client);
     return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, object.text, object.bytes);
+}
+
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    if (members.count > 0 && rc_client_set_merge(clients, client, members) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
+                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
+    }
 }
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */
