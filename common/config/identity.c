@@ -131,6 +131,10 @@ static int backend_names(struct rc_config *config, const struct rc_config_backen
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < backend->forward_count; i++) {
+        if (strlen(backend->forward[i].text) > RC_EVENT_STEP_MAX) {
+            return rc_err_set(err, -EINVAL, "[[backend]] \"%s\": forward: \"%s\" is longer than %d characters",
+                              backend->name.text, backend->forward[i].text, RC_EVENT_STEP_MAX);
+        }
         rc = name_add(config, RC_EVENT_SOURCE_HEADER, rc_span_text(backend->forward[i].text), err);
     }
     return rc;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/log.h"
 
 void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
                      struct rc_span auth, struct rc_judgement *judgement)
@@ -29,14 +28,6 @@ void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identi
         its->flags |= RC_CLIENT_WAITS_ANSWER;
     } else {
         rc_client_set_by_backend(clients, client, judgement->set);
-    }
-}
-
-void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
-{
-    if (members.count > 0 && rc_client_set_merge(clients, client, members) < 0) {
-        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
-                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
     }
 }
 

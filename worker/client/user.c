@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/text/json_scan.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
@@ -18,10 +19,10 @@ static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client
 
 static void session_unlink(struct rc_clients *clients, struct rc_user *user)
 {
-    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session == 0) {
         return;
     }
+    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session_previous == 0) {
         rc_session_set_first(sessions, user->session, user->session_next);
     } else {
@@ -37,12 +38,12 @@ static void session_unlink(struct rc_clients *clients, struct rc_user *user)
 
 static void session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
 {
-    struct rc_sessions *sessions = &clients->identities->sessions;
     if (user->session == session) {
         return;
     }
     session_unlink(clients, user);
     if (session != 0) {
+        struct rc_sessions *sessions = &clients->identities->sessions;
         user->session = session;
         user->session_next = rc_session_first(sessions, session);
         if (user->session_next != 0) {
@@ -312,6 +313,14 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     }
     struct rc_user *user = user_need(clients, client);
     return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
+}
+
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    if (members.count > 0 && rc_client_set_merge(clients, client, members) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
+                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
+    }
 }
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */

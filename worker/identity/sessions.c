@@ -27,6 +27,7 @@ struct rc_session {
     struct rc_sessions *owner;
     uint64_t hash;
     uint64_t known_ms;   /* CLOCK_MONOTONIC of the answer; 0 = none yet */
+    uint64_t wall_ms;    /* CLOCK_REALTIME of the answer */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
     uint64_t ask;        /* its token; 0 = nobody is asked */
     uint8_t *value;      /* owned; NULL = not there, or not kept */
@@ -308,6 +309,7 @@ static void session_known(struct rc_session *session, enum rc_session_state stat
     struct rc_sessions *sessions = session->owner;
     session->state = state;
     session->known_ms = now_ms(sessions);
+    session->wall_ms = rc_clock_wall_ms();
     session->ask = 0;
     session->tries = 0;
     sessions_heard(sessions, state != RC_SESSION_UNAVAILABLE);
@@ -488,8 +490,8 @@ uint64_t rc_session_renewed_until(struct rc_sessions *sessions, uint32_t id)
     if (session->expires_ms > wall_ms) {
         return session->expires_ms; /* it was made longer, and somebody has asked */
     }
-    if (session->ask == 0 && is_fresh(session)) {
-        return 0; /* it was asked after its time, and is not longer */
+    if (session->ask == 0 && session->wall_ms >= session->expires_ms) {
+        return 0; /* it was asked after its time, and is no longer than that */
     }
     return session->ask != 0 || session_ask(session) == 0 ? wall_ms + RENEWAL_MS : 0;
 }
