@@ -25,6 +25,7 @@
 #include "worker/client/overload.h"
 #include "worker/engine/requests.h"
 #include "worker/http/client_files.h"
+#include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -49,6 +50,7 @@ struct worker {
     struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_identities identities;
+    struct rc_limits limits;
     struct rc_clients clients;
     struct rc_handovers handovers;
     struct rc_engines engines;
@@ -250,6 +252,14 @@ static void to_subscribed(void *context, uint32_t client)
     rc_client_subscribed(&w->clients, client);
 }
 
+static void to_limit_ready(void *context, const struct rc_client_ref *client)
+{
+    struct worker *w = context;
+    if (rc_client_is_here(&w->clients, client)) {
+        rc_client_answered(&w->clients, client->slot);
+    }
+}
+
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
@@ -387,6 +397,9 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
         w->clients.identities = &w->identities;
+        rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns,
+                       w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+        w->clients.limits = &w->limits;
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
@@ -544,6 +557,7 @@ int main(int argc, char **argv)
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
     rc_identities_close(&worker.identities);
+    rc_limits_close(&worker.limits);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);

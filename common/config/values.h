@@ -67,6 +67,12 @@ enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
+/* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
+struct rc_config_rate {
+    uint32_t count;
+    uint32_t window_ms;
+};
+
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
@@ -135,6 +141,7 @@ struct rc_config_socketio {
     uint64_t connect_timeout_ms;
     uint64_t max_payload_bytes;
     uint32_t max_attachments;
+    struct rc_config_rate event_rate;
     enum rc_unknown_event unknown_event;
     struct rc_config_text message_event;
     struct rc_config_text error_event;
@@ -236,6 +243,9 @@ struct rc_config_namespace {
     enum rc_who publish;
     enum rc_who presence_who;
     enum rc_who history_who;
+    struct rc_config_rate publish_rate;
+    struct rc_config_rate subscribe_rate;
+    struct rc_config_rate unsubscribe_rate;
     uint32_t history;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;

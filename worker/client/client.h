@@ -34,6 +34,7 @@
 #include "worker/identity/identity.h"
 #include "worker/io/io.h"
 #include "worker/io/wheel.h"
+#include "worker/limits/limits.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 #include "worker/uplink/ask.h"
@@ -110,6 +111,7 @@ struct rc_clients {
     struct rc_engine_ops engine;
     struct rc_passage_ops passage;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
+    struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
     const struct rc_route *polling;   /* borrowed: the resource of end points that speak Engine.IO */
     void *polling_context;            /* borrowed */

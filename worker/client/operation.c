@@ -416,44 +416,94 @@ static enum rc_carried request_disconnect(const struct request *request)
     return RC_CARRIED_OUT;
 }
 
-enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
-                                    const struct rc_operation *operation)
+/* --- rates ----------------------------------------------------------------------------------------------------------- */
+
+/* The rate that the operation is one of. False: none. */
+static bool request_rate(const struct request *request, struct rc_limit_question *question, const char **what)
 {
-    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
-    if (!request_may(&request)) {
-        return RC_CARRIED_REFUSED;
+    const struct rc_clients *clients = request->clients;
+    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL) {
+        return false;
     }
-    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
-        return RC_CARRIED_LATER;
+    const struct rc_config_rate *rate;
+    const struct rc_config_namespace *namespace;
+    switch (request->operation->type) {
+    case RC_OPERATION_PUBLISH:
+        namespace
+        = request_namespace(request);
+        rate = &namespace->publish_rate;
+        question->kind = RC_LIMIT_PUBLISH;
+        *what = "messages";
+        break;
+    case RC_OPERATION_SUBSCRIBE:
+        namespace
+        = request_namespace(request);
+        rate = &namespace->subscribe_rate;
+        question->kind = RC_LIMIT_SUBSCRIBE;
+        *what = "subscribe requests";
+        break;
+    case RC_OPERATION_UNSUBSCRIBE:
+        namespace
+        = request_namespace(request);
+        rate = &namespace->unsubscribe_rate;
+        question->kind = RC_LIMIT_UNSUBSCRIBE;
+        *what = "unsubscribe requests";
+        break;
+    default:
+        return false;
     }
+    question->limit = (struct rc_window_limit){.count = rate->count, .window_ms = rate->window_ms};
+    question->name = rc_span_of(namespace->name, namespace->name_bytes);
+    question->user = rc_client_user(clients, request->client);
+    question->client = rc_client_ref(clients, request->client);
+    return rate->count > 0;
+}
+
+static enum rc_limit_answer request_within_rate(const struct request *request, const struct rc_limit_question *question,
+                                                const char *what)
+{
+    char text[RC_LIMIT_TEXT_MAX];
+    uint32_t retry_ms;
+    const enum rc_limit_answer answer = rc_limits_ask(request->clients->limits, question, &retry_ms);
+    if (answer == RC_LIMIT_WAITS) {
+        rc_truth_client(request->clients->truth, request->client)->flags |= RC_CLIENT_WAITS_ANSWER;
+    } else if (answer == RC_LIMIT_EXCEEDED) {
+        request_error(request, RC_CODE_LIMITED, rc_limit_text(text, what, retry_ms));
+    }
+    return answer;
+}
+
+static enum rc_carried request_carry_out(const struct request *request)
+{
+    const struct rc_operation *operation = request->operation;
     switch (operation->type) {
     case RC_OPERATION_SUBSCRIBE:
-        return request_subscribe(&request);
+        return request_subscribe(request);
     case RC_OPERATION_UNSUBSCRIBE:
-        return request_unsubscribe(&request);
+        return request_unsubscribe(request);
     case RC_OPERATION_PUBLISH:
-        return request_publish(&request, operation->channel, 0);
+        return request_publish(request, operation->channel, 0);
     case RC_OPERATION_BROADCAST:
-        return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
+        return request_publish(request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);
     case RC_OPERATION_DIRECT:
-        return request_direct(&request);
+        return request_direct(request);
     case RC_OPERATION_PRESENCE:
-        return request_presence(&request);
+        return request_presence(request);
     case RC_OPERATION_HISTORY:
-        request_error(&request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return RC_CARRIED_REFUSED;
     case RC_OPERATION_PING:
         /* A ping is a question by itself: it is answered with or without an id. */
-        request_reply(&request, &(struct rc_event){.type = RC_EVENT_PONG, .id = operation->id});
+        request_reply(request, &(struct rc_event){.type = RC_EVENT_PONG, .id = operation->id});
         return RC_CARRIED_OUT;
     case RC_OPERATION_ECHO:
-        request_reply(&request, &(struct rc_event){
-                                    .type = RC_EVENT_ECHO, .data = operation->data, .data_kind = operation->data_kind});
+        request_reply(request, &(struct rc_event){
+                                   .type = RC_EVENT_ECHO, .data = operation->data, .data_kind = operation->data_kind});
         return RC_CARRIED_OUT;
     case RC_OPERATION_DISCONNECT:
-        return request_disconnect(&request);
+        return request_disconnect(request);
     case RC_OPERATION_AUTH:
-        return rc_client_auth(clients, client, operation);
+        return rc_client_auth(request->clients, request->client, operation);
     case RC_OPERATION_CONNECT: /* worker/engine's */
     case RC_OPERATION_LEAVE:
     case RC_OPERATION_EVENT:
@@ -461,6 +511,30 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         break;
     }
     return RC_CARRIED_REFUSED;
+}
+
+enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
+                                    const struct rc_operation *operation)
+{
+    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
+    struct rc_limit_question question = {0};
+    const char *what = NULL;
+    if (!request_may(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
+    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
+        return RC_CARRIED_LATER;
+    }
+    const bool rated = request_rate(&request, &question, &what);
+    const enum rc_limit_answer answer = rated ? request_within_rate(&request, &question, what) : RC_LIMIT_ALLOWED;
+    if (answer != RC_LIMIT_ALLOWED) {
+        return answer == RC_LIMIT_WAITS ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
+    }
+    const enum rc_carried carried = request_carry_out(&request);
+    if (rated && carried == RC_CARRIED_LATER) {
+        rc_limits_unused(clients->limits, &question);
+    }
+    return carried;
 }
 
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,

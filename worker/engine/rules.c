@@ -528,6 +528,20 @@ static bool run_could(struct run *run)
     return run->code == 0;
 }
 
+void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, int code,
+                     const char *why)
+{
+    struct run run = {.engines = engines,
+                      .clients = engines->clients,
+                      .client = client,
+                      .random = rc_truth_client(engines->clients->truth, client)->random,
+                      .nsp = operation->nsp,
+                      .event = operation->event,
+                      .id = operation->id};
+    run_fail(&run, code, why);
+    run_tell_error(&run);
+}
+
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done)
 {

@@ -22,6 +22,9 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
 /* The row of an event, with its arguments as rc_args has them. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);
+/* The event's sender is told why nothing of it is done. */
+void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, int code,
+                     const char *why);
 
 /* Who wants what the row of a server's event acknowledges: a JSON array, valid within the call. */
 struct rc_rules_answer {

@@ -20,6 +20,7 @@
 #include "common/base/span.h"
 #include "common/metrics/metrics.h"
 #include "common/records/envelope.h"
+#include "common/shm/control.h"
 #include "common/shm/windows.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/uplink.h"
@@ -27,20 +28,21 @@
 #define RC_LIMIT_WAIT_MS 250u
 #define RC_LIMITS_WAITING 2048u
 
-/* What is counted, the first letter of its name in Redis too. */
+/* What is counted. */
 enum rc_limit_kind {
     RC_LIMIT_EVENTS,    /* all events of a user */
-    RC_LIMIT_EVENT,     /* of one event: `name` is its name */
+    RC_LIMIT_EVENT,     /* of one [[event]] row: `nsp` and `name` as the row has them */
     RC_LIMIT_GROUP,     /* of a rate_group: `name` is its name */
     RC_LIMIT_PUBLISH,   /* of a channel namespace: `name` is its name */
     RC_LIMIT_SUBSCRIBE, /* the same */
+    RC_LIMIT_UNSUBSCRIBE,
     RC_LIMIT_KINDS,
 };
 
 /* Spans are borrowed for the call. */
 struct rc_limit_question {
     enum rc_limit_kind kind;
-    struct rc_span nsp;           /* of EVENTS, EVENT and GROUP: the Socket.IO namespace */
+    struct rc_span nsp;           /* of EVENT; else empty */
     struct rc_span name;          /* at most 255 bytes */
     struct rc_span user;          /* whose; empty: of this connection */
     struct rc_client_ref client;  /* who asks; it is who `ready` names */
@@ -56,24 +58,32 @@ enum rc_limit_answer {
 struct rc_limit_wait; /* one question */
 
 struct rc_limits {
-    struct rc_windows *windows;    /* borrowed: shared */
-    struct rc_asks *asks;          /* borrowed */
-    struct rc_uplink *uplink;      /* borrowed */
-    struct rc_metrics *metrics;    /* borrowed */
-    const uint64_t *now_ns;        /* borrowed: CLOCK_MONOTONIC of this pass of the loop */
-    bool across;                   /* there are other instances, by way of Redis */
-    struct rc_limit_wait *waiting; /* owned: RC_LIMITS_WAITING; NULL until the first one */
+    const struct rc_control *control; /* borrowed */
+    struct rc_windows *windows;       /* borrowed: shared */
+    struct rc_asks *asks;             /* borrowed */
+    struct rc_uplink *uplink;         /* borrowed */
+    struct rc_metrics *metrics;       /* borrowed */
+    const uint64_t *now_ns;           /* borrowed: CLOCK_MONOTONIC of this pass of the loop */
+    bool across;                      /* there are other instances, by way of Redis */
+    struct rc_limit_wait *waiting;    /* owned: RC_LIMITS_WAITING; NULL until the first one */
     void (*ready)(void *context, const struct rc_client_ref *client);
     void *context; /* borrowed */
 };
 
 /* `across`: redis.url is set. `ready`: the client's question is answered; called from the loop, never by rc_limits_ask. */
-void rc_limits_open(struct rc_limits *limits, struct rc_windows *windows, struct rc_asks *asks,
+void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, struct rc_asks *asks,
                     struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, bool across,
                     void (*ready)(void *context, const struct rc_client_ref *client), void *context);
 void rc_limits_close(struct rc_limits *limits);
 
 enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_limit_question *question,
                                    uint32_t *retry_ms);
+
+/* What was allowed could not be done yet: the same question again is answered so, and not counted again. */
+void rc_limits_unused(struct rc_limits *limits, const struct rc_limit_question *question);
+
+#define RC_LIMIT_TEXT_MAX 96u
+/* What who exceeded it is told: "too many {what}: try again in 12 s". In `out`. */
+struct rc_span rc_limit_text(char out[RC_LIMIT_TEXT_MAX], const char *what, uint32_t retry_ms);
 
 #endif

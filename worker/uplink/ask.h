@@ -28,6 +28,7 @@
 enum rc_ask_kind {
     RC_ASK_CLIENT, /* questions of clients: the token travels in the record's head */
     RC_ASK_API,    /* calls of the HTTP API: it travels in a struct rc_call_tag */
+    RC_ASK_LIMIT,  /* limits that instances share: in the record's head */
     RC_ASK_KINDS,
 };
 
