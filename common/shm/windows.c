@@ -22,39 +22,39 @@ int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
         rc = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     }
     for (uint32_t i = 0; i < RC_WINDOW_SETS && rc == 0; i++) {
-        rc = pthread_mutex_init(&windows->sets[i].lock, &attributes);
+        rc = pthread_mutex_init(&windows->locks[i].mutex, &attributes);
     }
     (void)pthread_mutexattr_destroy(&attributes);
     if (rc != 0) {
         return rc_err_set(err, -rc, "locks of limits: %s", strerror(rc));
     }
     windows->build = RC_BUILD_ID;
-    /* N1 pairs with N2 in rc_windows_right: whoever sees it sees the locks. */
+    /* NW1 pairs with NW2 in rc_windows_right: whoever sees it sees the locks. */
     atomic_store_explicit(&windows->ready, RC_WINDOWS_READY, memory_order_release);
     return 0;
 }
 
 bool rc_windows_right(const struct rc_windows *windows)
 {
-    /* N2 pairs with N1 in rc_windows_open. */
+    /* NW2 pairs with NW1 in rc_windows_open. */
     return atomic_load_explicit(&windows->ready, memory_order_acquire) == RC_WINDOWS_READY &&
            windows->build == RC_BUILD_ID;
 }
 
 /* False: it was not to be had in time, or is damaged. */
-static bool set_lock(struct rc_window_set *set)
+static bool set_lock(struct rc_window_lock *lock)
 {
-    int rc = pthread_mutex_trylock(&set->lock);
+    int rc = pthread_mutex_trylock(&lock->mutex);
     if (rc == EBUSY) { /* for some hundred nanoseconds, unless who has it does not run */
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += RC_WINDOW_LOCK_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        rc = pthread_mutex_clocklock(&set->lock, CLOCK_MONOTONIC, &until);
+        rc = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
     }
     if (rc == EOWNERDEAD) { /* whatever it was in the middle of, each word of it is sound */
-        rc = pthread_mutex_consistent(&set->lock);
+        rc = pthread_mutex_consistent(&lock->mutex);
     }
     return rc == 0;
 }
@@ -168,11 +168,12 @@ static enum rc_window_answer windows_ask(struct rc_windows *windows, uint64_t ke
 {
     RC_ASSERT(key != 0 && limit->count > 0 && limit->count <= RC_WINDOW_COUNT_MAX && limit->window_ms > 0 &&
               limit->window_ms <= RC_WINDOW_MS_MAX && cost > 0 && cost <= limit->count);
+    struct rc_window_lock *lock = &windows->locks[key % RC_WINDOW_SETS];
     struct rc_window_set *set = &windows->sets[key % RC_WINDOW_SETS];
     enum rc_window_answer answer = RC_WINDOW_UNKNOWN;
     uint32_t way = 0;
     *retry_ms = 0;
-    if (!set_lock(set)) {
+    if (!set_lock(lock)) {
         return RC_WINDOW_UNKNOWN;
     }
     struct rc_window *window = set_find(set, key, now_ms, &way);
@@ -198,7 +199,7 @@ static enum rc_window_answer windows_ask(struct rc_windows *windows, uint64_t ke
         }
         answer = RC_WINDOW_TAKEN;
     }
-    (void)pthread_mutex_unlock(&set->lock);
+    (void)pthread_mutex_unlock(&lock->mutex);
     return answer;
 }
 

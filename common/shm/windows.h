@@ -53,20 +53,25 @@ struct rc_window {
 };
 _Static_assert(sizeof(struct rc_window) == 256, "window layout");
 
+struct rc_window_lock {
+    pthread_mutex_t mutex; /* robust, shared by processes: of the set of the same number */
+    uint8_t pad[64 - sizeof(pthread_mutex_t)];
+};
+_Static_assert(sizeof(struct rc_window_lock) == 64, "window lock layout");
+
 struct rc_window_set {
-    pthread_mutex_t lock; /* robust, shared by processes; of all below */
-    uint8_t pad0[64 - sizeof(pthread_mutex_t)];
     uint64_t keys[RC_WINDOW_WAYS]; /* 0 = free */
-    uint8_t pad1[208];
+    uint8_t pad[272];
     struct rc_window windows[RC_WINDOW_WAYS];
 };
 _Static_assert(sizeof(struct rc_window_set) == 8192, "window set layout");
 
-/* W: acceptor until it is ready, then whoever has a set's lock. Pages are touched with use only, but for those of the locks. */
+/* W: acceptor until it is ready, then whoever has a set's lock. Pages of sets are touched with use only. */
 struct rc_windows {
     _Atomic uint32_t ready; /* RC_WINDOWS_READY, stored last */
     uint32_t build;         /* RC_BUILD_ID */
     uint8_t pad[4088];
+    struct rc_window_lock locks[RC_WINDOW_SETS];
     struct rc_window_set sets[RC_WINDOW_SETS];
 };
 

@@ -52,7 +52,7 @@ struct rc_limit_flight {
     struct rc_cluster_limits *limits;
     struct rc_limit_flight *next; /* of the free ones */
     uint32_t worker;
-    bool loaded; /* the script went along */
+    bool whole; /* the script went along */
     struct rc_envelope asked;
     struct rc_limit_head head;
     size_t name_bytes;
@@ -94,8 +94,8 @@ static int flight_send(struct rc_limit_flight *flight)
     (void)snprintf(count, sizeof(count), "%u", flight->head.count);
     (void)snprintf(window, sizeof(window), "%u", flight->head.window_ms);
     const struct rc_span argv[] = {
-        flight->loaded ? RC_SPAN("EVAL") : RC_SPAN("EVALSHA"),
-        flight->loaded ? rc_span_text(script) : rc_span_text(limits->sha1),
+        flight->whole ? RC_SPAN("EVAL") : RC_SPAN("EVALSHA"),
+        flight->whole ? rc_span_text(script) : rc_span_text(limits->sha1),
         RC_SPAN("1"),
         rc_redis_key(limits->link, key, KEY_HEAD "%.*s", (int)flight->name_bytes, flight->name),
         rc_span_text(count),
@@ -106,9 +106,9 @@ static int flight_send(struct rc_limit_flight *flight)
 static void flight_replied(void *context, const redisReply *reply)
 {
     struct rc_limit_flight *flight = context;
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR && !flight->loaded &&
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR && !flight->whole &&
         strncmp(reply->str, "NOSCRIPT", 8) == 0) {
-        flight->loaded = true; /* a Redis that was started since, or another node */
+        flight->whole = true; /* another node, or one that was told to forget it */
         if (flight_send(flight) == 0) {
             return;
         }
@@ -119,6 +119,7 @@ static void flight_replied(void *context, const redisReply *reply)
                                                .retry_ms = wait_ms < 0            ? 0
                                                            : wait_ms > UINT32_MAX ? UINT32_MAX
                                                                                   : (uint32_t)wait_ms};
+        flight->limits->loaded = true;
         flight_end(flight, &result);
         return;
     }
@@ -178,10 +179,18 @@ void rc_cluster_limits_take(void *context, uint32_t worker, const struct rc_enve
         limits_send(limits, worker, &view->head, CODE_UNAVAILABLE, NULL);
         return;
     }
-    *flight = (struct rc_limit_flight){.limits = limits, .worker = worker, .asked = view->head, .head = head};
+    *flight = (struct rc_limit_flight){
+        .limits = limits, .worker = worker, .whole = !limits->loaded, .asked = view->head, .head = head};
     if (!flight_name(flight, name) || flight_send(flight) != 0) {
         flight_end(flight, NULL);
     }
+}
+
+static void limits_redis_changed(void *context, bool up)
+{
+    struct rc_cluster_limits *limits = context;
+    (void)up;
+    limits->loaded = false; /* it may be another one, or have been started anew */
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -192,6 +201,8 @@ int rc_cluster_limits_open(struct rc_cluster_limits *limits, struct rc_router *r
     if (link == NULL) {
         return 0;
     }
+    limits->observer = (struct rc_redis_observer){.changed = limits_redis_changed, .context = limits};
+    rc_redis_observe(link, &limits->observer);
     limits->all = calloc(RC_LIMIT_FLIGHTS_MAX, sizeof(*limits->all));
     return limits->all != NULL && sha1_text(script, sizeof(script) - 1, limits->sha1) ? 0 : -ENOMEM;
 }

@@ -1,7 +1,7 @@
 /*
  * limits: asks Redis for workers whether something may happen once more, on all instances together (common/records/limit.h).
  *
- *   worker ── RC_UP_LIMIT ──▶ router ──▶ limits ── EVALSHA, pipelined ──▶ Redis
+ *   worker ── RC_UP_LIMIT ──▶ router ──▶ limits ── EVALSHA (EVAL until it has the script), pipelined ──▶ Redis
  *   worker ◀── RC_DOWN_LIMIT ── router ◀── limits ◀── yes, or the time until it may; 503: Redis is away or has refused
  *
  * One key a call, `{prefix}rate:{what is counted}`, so that a Cluster has it where the key is; its time to live is the window. The script
@@ -13,6 +13,7 @@
 #ifndef RC_RELAY_CLUSTER_LIMITS_H
 #define RC_RELAY_CLUSTER_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "relay/redis/link.h"
@@ -30,6 +31,8 @@ struct rc_cluster_limits {
     struct rc_limit_flight *free;
     uint32_t used; /* of them up to here were ever used */
     char sha1[RC_LIMIT_SHA1_TEXT];
+    bool loaded; /* Redis has had the script since it is up */
+    struct rc_redis_observer observer;
 };
 
 /* 0 or -ENOMEM. */

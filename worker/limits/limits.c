@@ -12,7 +12,6 @@
 
 #define PROBES 8u
 #define KEPT_MS 60000u /* an answer that nobody came back for: its client has ended */
-#define ANONYMOUS "connection"
 
 /*
  * FREE ──asked──▶ ASKED ──answer──▶ ALLOWED, EXCEEDED ──told──▶ FREE
@@ -37,43 +36,43 @@ static uint64_t now_ms(const struct rc_limits *limits)
 
 /* --- what is counted ------------------------------------------------------------------------------------------------- */
 
-/* Its name, the same on all instances: what is limited, how, and whose. Lengths keep parts apart that clients choose. */
+/* The name of what is counted, the same on all instances: what is limited, how, and whose. Lengths keep parts apart that clients choose. */
 struct name {
-    char text[RC_LIMIT_NAME_MAX];
+    char *text; /* RC_LIMIT_NAME_MAX bytes */
     size_t bytes;
 };
 
 static void name_put(struct name *name, struct rc_span part)
 {
-    RC_ASSERT(part.count < sizeof(name->text) - name->bytes);
+    RC_ASSERT(part.count < RC_LIMIT_NAME_MAX - name->bytes);
     if (part.count > 0) {
         memcpy(name->text + name->bytes, part.bytes, part.count);
         name->bytes += part.count;
     }
 }
 
-static void name_make(struct name *name, const struct rc_limit_question *question)
+static struct rc_span name_of(const struct rc_limit_question *question, char out[RC_LIMIT_NAME_MAX])
 {
     static const char *const kinds[RC_LIMIT_KINDS] = {
         [RC_LIMIT_EVENTS] = "events",   [RC_LIMIT_EVENT] = "event",         [RC_LIMIT_GROUP] = "group",
         [RC_LIMIT_PUBLISH] = "publish", [RC_LIMIT_SUBSCRIBE] = "subscribe", [RC_LIMIT_UNSUBSCRIBE] = "unsubscribe"};
-    char own[sizeof(ANONYMOUS) + 17];
-    const int head =
-        snprintf(name->text, sizeof(name->text), "%s:%u/%u:%zu,%zu:", kinds[question->kind], question->limit.count,
-                 question->limit.window_ms, question->nsp.count, question->name.count);
-    RC_ASSERT(head > 0 && (size_t)head < sizeof(name->text));
-    name->bytes = (size_t)head;
-    name_put(name, question->nsp);
-    name_put(name, RC_SPAN(":"));
-    name_put(name, question->name);
+    const int head = snprintf(out, RC_LIMIT_NAME_MAX, "%s:%u/%u:%zu,%zu:", kinds[question->kind], question->limit.count,
+                              question->limit.window_ms, question->nsp.count, question->name.count);
+    RC_ASSERT(head > 0 && (size_t)head < RC_LIMIT_NAME_MAX);
+    struct name name = {.text = out, .bytes = (size_t)head};
+    name_put(&name, question->nsp);
+    name_put(&name, RC_SPAN(":"));
+    name_put(&name, question->name);
     if (question->user.count > 0) {
-        name_put(name, RC_SPAN(":u:"));
-        name_put(name, question->user);
+        name_put(&name, RC_SPAN(":user:"));
+        name_put(&name, question->user);
     } else {
-        (void)snprintf(own, sizeof(own), ANONYMOUS ":%016llx", (unsigned long long)question->client.random);
-        name_put(name, RC_SPAN(":c:"));
-        name_put(name, rc_span_text(own));
+        char own[17];
+        (void)snprintf(own, sizeof(own), "%016llx", (unsigned long long)question->client.random);
+        name_put(&name, RC_SPAN(":connection:"));
+        name_put(&name, rc_span_text(own));
     }
+    return rc_span_of(out, name.bytes);
 }
 
 /* --- who waits ------------------------------------------------------------------------------------------------------- */
@@ -154,8 +153,8 @@ static const struct rc_asker limit_asker = {.kind = RC_ASK_LIMIT,
                                             .unanswered = limit_unanswered};
 
 /* False: it cannot be asked. */
-static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_question *question,
-                             const struct name *name, uint64_t key)
+static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_question *question, struct rc_span name,
+                             uint64_t key)
 {
     const struct rc_limit_head head = {.count = question->limit.count, .window_ms = question->limit.window_ms};
     uint8_t data[sizeof(head) + RC_LIMIT_NAME_MAX];
@@ -166,11 +165,11 @@ static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_que
         return false;
     }
     memcpy(data, &head, sizeof(head));
-    memcpy(data + sizeof(head), name->text, name->bytes);
+    memcpy(data + sizeof(head), name.bytes, name.count);
     struct rc_envelope_view view = {.head = {.time_ns = *limits->now_ns,
                                              .origin = question->client,
                                              .token = token,
-                                             .data_bytes = (uint32_t)(sizeof(head) + name->bytes)},
+                                             .data_bytes = (uint32_t)(sizeof(head) + name.count)},
                                     .data = data};
     if (rc_uplink_write(limits->uplink, RC_UP_LIMIT, &view) < 0) {
         rc_asks_end(limits->asks, token);
@@ -241,13 +240,13 @@ static enum rc_limit_answer limits_end(struct rc_limits *limits, const struct rc
 enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_limit_question *question,
                                    uint32_t *retry_ms)
 {
-    struct name name;
+    char text[RC_LIMIT_NAME_MAX];
     *retry_ms = 0;
     if (question->limit.count == 0) {
         return RC_LIMIT_ALLOWED;
     }
-    name_make(&name, question);
-    const uint64_t key = rc_hash(name.text, name.bytes);
+    const struct rc_span name = name_of(question, text);
+    const uint64_t key = rc_hash(name.bytes, name.count);
     struct rc_limit_wait *wait = wait_find(limits, question->client.random, key);
     if (wait != NULL) {
         return limits_end(limits, question, wait, retry_ms);
@@ -259,7 +258,7 @@ enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_lim
         return limits_exceeded(limits); /* whatever the others have used */
     }
     const uint32_t redis = atomic_load_explicit(&limits->control->relay->redis_health.state, memory_order_relaxed);
-    if (redis == RC_REDIS_CONNECTED && limits_ask_relay(limits, question, &name, key)) {
+    if (redis == RC_REDIS_CONNECTED && limits_ask_relay(limits, question, name, key)) {
         rc_metric_add(limits->metrics, RC_METRIC_RATE_ASKED, 1);
         return RC_LIMIT_WAITS;
     }
@@ -268,12 +267,12 @@ enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_lim
 
 void rc_limits_unused(struct rc_limits *limits, const struct rc_limit_question *question)
 {
-    struct name name;
+    char text[RC_LIMIT_NAME_MAX];
     struct rc_limit_wait *wait = question->limit.count == 0 ? NULL : wait_place(limits, question->client.random);
     if (wait != NULL) { /* else it is counted twice */
-        name_make(&name, question);
+        const struct rc_span name = name_of(question, text);
         *wait = (struct rc_limit_wait){.random = question->client.random,
-                                       .key = rc_hash(name.text, name.bytes),
+                                       .key = rc_hash(name.bytes, name.count),
                                        .ended_ms = now_ms(limits),
                                        .state = UNUSED};
     }

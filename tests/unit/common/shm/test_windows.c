@@ -188,7 +188,7 @@ Test(windows, the_lock_of_one_that_died_is_taken_over)
     const pid_t pid = fork();
     cr_assert_geq(pid, 0);
     if (pid == 0) {
-        pthread_mutex_lock(&windows->sets[4].lock);
+        pthread_mutex_lock(&windows->locks[4].mutex);
         raise(SIGKILL);
     }
     int status;
@@ -208,7 +208,7 @@ Test(windows, a_lock_that_is_not_given_back_is_no_answer)
     const pid_t pid = fork();
     cr_assert_geq(pid, 0);
     if (pid == 0) {
-        pthread_mutex_lock(&windows->sets[4].lock);
+        pthread_mutex_lock(&windows->locks[4].mutex);
         (void)!write(ready[1], "", 1);
         for (;;) {
             pause();
