@@ -708,6 +708,7 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
                                     : "others: a server's event comes from no client that could be left out");
     }
     operation->flags |= build->emit.others ? RC_EVENT_OTHERS : 0;
+    operation->flags |= build->emit.is_volatile ? RC_EVENT_VOLATILE : 0;
     return 0;
 }
 

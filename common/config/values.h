@@ -42,7 +42,12 @@
 #define RC_CONFIG_SCHEMA_NAME_MAX 63 /* bytes */
 #define RC_CONFIG_SCHEMA_BYTES_MAX (64u * 1024u)
 #define RC_SCHEMA_STORE_BYTES (256u * 1024u)
-#define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
+#define RC_INSTANCE_ID_MAX 64        /* bytes of an instance id */
+#define RC_CONFIG_BACKENDS_MAX 16    /* [[backend]] tables */
+#define RC_CONFIG_BACKEND_URLS_MAX 8 /* of one of them */
+#define RC_CONFIG_BACKEND_SECRETS_MAX 4
+#define RC_CONFIG_BACKEND_FORWARD_MAX 16
+#define RC_CONFIG_BACKEND_CALLS_MAX 5
 #define RC_WORKERS_MAX 128
 
 struct rc_config_text {
@@ -62,9 +67,13 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
-enum rc_unknown_event { RC_UNKNOWN_EVENT_IGNORE, RC_UNKNOWN_EVENT_ERROR };
-enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
+#define RC_UNKNOWN_EVENT_IGNORE "ignore"
+#define RC_UNKNOWN_EVENT_ERROR "error"
+#define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
+enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC, RC_ADAPTER_SHARDED, RC_ADAPTER_STREAMS };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
+/* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
+enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 /* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
@@ -140,9 +149,10 @@ struct rc_config_socketio {
     uint64_t upgrade_timeout_ms;
     uint64_t connect_timeout_ms;
     uint64_t max_payload_bytes;
+    bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
     struct rc_config_rate event_rate;
-    enum rc_unknown_event unknown_event;
+    struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
     struct rc_config_text error_event;
     struct rc_config_text notification_event; /* "" = they have none */
@@ -181,9 +191,16 @@ struct rc_config_permissions {
     enum rc_who direct;
 };
 
+#define RC_LOG_REDACT_DEFAULT UINT32_MAX /* as `redact` */
 struct rc_config_log {
-    uint32_t level;  /* enum rc_log_level */
-    uint32_t format; /* enum rc_log_format */
+    uint32_t level;        /* enum rc_log_level */
+    uint32_t format;       /* enum rc_log_format */
+    uint32_t redact;       /* enum rc_log_redaction */
+    uint32_t redact_users; /* enum rc_log_redaction, or RC_LOG_REDACT_DEFAULT; these four */
+    uint32_t redact_names;
+    uint32_t redact_emails;
+    uint32_t redact_addresses;
+    struct rc_config_text redact_key;
 };
 
 struct rc_config_debug {
@@ -291,6 +308,27 @@ struct rc_config_bridge {
     struct rc_config_text event;
 };
 
+/* common/config/backend.h says what its texts mean. */
+struct rc_config_backend {
+    struct rc_config_text name;
+    uint32_t url_count;
+    struct rc_config_text urls[RC_CONFIG_BACKEND_URLS_MAX];
+    uint32_t secret_count;
+    struct rc_config_text secrets[RC_CONFIG_BACKEND_SECRETS_MAX]; /* the first signs */
+    uint64_t timeout_ms;
+    uint32_t connections; /* of a worker, to each address */
+    uint32_t max_waiting; /* calls of a worker */
+    uint32_t per_client;  /* calls in flight of one client */
+    uint32_t forward_count;
+    struct rc_config_text forward[RC_CONFIG_BACKEND_FORWARD_MAX]; /* names of request headers */
+    uint32_t call_count;
+    struct rc_config_text calls[RC_CONFIG_BACKEND_CALLS_MAX];
+    enum rc_backend_failure on_failure;
+    struct rc_config_text breaker; /* "" = never opens */
+    uint64_t max_body_bytes;       /* of an answer */
+    struct rc_config_text tls_ca;  /* "" = the system's */
+};
+
 /*
  * [[event]]: what is done when a client of Socket.IO, or a Node server, says something. Compiled once, when the file is read: rows,
  * and behind them an arena that holds their operations, templates and texts; places in it are offsets. common/config/event_rules.h
@@ -361,6 +399,7 @@ enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
 #define RC_EVENT_TO_EVERYBODY 2u /* no rooms: to all in the namespace */
 #define RC_EVENT_OTHERS 4u       /* but not to who sent the event */
+#define RC_EVENT_VOLATILE 8u     /* not to who cannot take it when it comes */
 
 struct rc_event_operation {
     uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
@@ -374,6 +413,7 @@ struct rc_event_operation {
 struct rc_config_event {
     struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
     struct rc_config_text nsp;
+    struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
     struct rc_config_text schema; /* its name, "": none */
     uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
@@ -403,6 +443,7 @@ struct rc_schema_store {
 struct rc_config_emit {
     uint32_t to_count;
     bool others;
+    bool is_volatile;
     struct rc_event_template event;
     struct rc_event_template args;
 };
@@ -470,12 +511,14 @@ struct rc_config {
     uint32_t bridge_count;
     uint32_t event_count;
     uint32_t schemas_count;
+    uint32_t backend_count;
     uint32_t identity_count;
     uint32_t handshake_name_count; /* rc_config_finish */
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
+    struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
     struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
     struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];

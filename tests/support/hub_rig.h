@@ -14,6 +14,7 @@
 
 #include "common/shm/layout.h"
 #include "common/base/span.h"
+#include "worker/backend/backend.h"
 #include "worker/hub/hub.h"
 
 struct hub_rig_peer {
@@ -32,6 +33,7 @@ struct hub_rig_shared {
     struct rc_core core;
     struct rc_config_segment configs;
     struct rc_relay_report relay;
+    struct rc_report acceptor;
     struct rc_report worker;
 };
 
@@ -51,8 +53,9 @@ struct hub_rig {
     uint32_t rounds;
     uint32_t joined; /* calls of the handler */
     uint32_t ready;
-    uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
-    uint64_t time_ns; /* origin time of what is published; 0 = not told */
+    uint64_t now_ns;        /* the hub's clock: stands still unless the test moves it */
+    uint64_t time_ns;       /* origin time of what is published; 0 = not told */
+    uint16_t message_flags; /* enum rc_envelope_flags of what is published */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t client, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);
@@ -61,6 +64,7 @@ struct hub_rig {
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
     void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
     void *context; /* borrowed: of all four */
+    struct rc_backends *backends; /* borrowed: what is told of sockets that are made here; NULL = none are */
 };
 
 struct hub_rig_options {

@@ -315,7 +315,8 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     view->head.request_id_bytes = (uint8_t)operation->id.count;
     view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
                                    (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
-                                   (operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u));
+                                   (operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
+                                   (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);

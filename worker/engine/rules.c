@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
@@ -190,13 +191,14 @@ static enum rc_carried run_post(const struct run *run, const struct rc_operation
     const bool direct = operation->type == RC_OPERATION_DIRECT;
     char everybody[RC_CHANNEL_NAME_MAX];
     struct rc_sid sid;
-    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
-                                             .origin = {.worker = (uint16_t)clients->worker},
-                                             .data_bytes = (uint32_t)operation->data.count,
-                                             .event_bytes = (uint8_t)operation->event.count,
-                                             .flags = RC_ENVELOPE_ARGS},
-                                    .event = (const char *)operation->event.bytes,
-                                    .data = operation->data.bytes};
+    struct rc_envelope_view view = {
+        .head = {.time_ns = clients->io->now_ns,
+                 .origin = {.worker = (uint16_t)clients->worker},
+                 .data_bytes = (uint32_t)operation->data.count,
+                 .event_bytes = (uint8_t)operation->event.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+        .event = (const char *)operation->event.bytes,
+        .data = operation->data.bytes};
     const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
     view.channel = (const char *)channel.bytes;
     view.head.channel_bytes = (uint8_t)channel.count;
@@ -223,8 +225,9 @@ static enum rc_carried run_carry_out(struct run *run, const struct rc_operation 
 
 /* A message for a room, a socket or everybody. */
 static enum rc_carried run_send(struct run *run, struct rc_span channel, struct rc_span name, struct rc_span event,
-                                struct rc_span args, bool others)
+                                struct rc_span args, uint32_t flags)
 {
+    const bool others = (flags & RC_EVENT_OTHERS) != 0;
     struct rc_operation operation;
     struct rc_sid sid;
     rc_operation_reset(&operation);
@@ -232,6 +235,7 @@ static enum rc_carried run_send(struct run *run, struct rc_span channel, struct 
     operation.data = args;
     operation.data_kind = RC_DATA_ARGS;
     operation.echo = !others;
+    operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
     operation.channel = channel;
     operation.type = RC_OPERATION_PUBLISH;
     if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
@@ -257,12 +261,30 @@ static bool run_emit_room(struct run *run, const struct rc_event_operation *oper
     if (run_room(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
         return true;
     }
-    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args,
-                 (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args, operation->flags) ==
+        RC_CARRIED_LATER) {
         return false;
     }
     *run->done = run->step;
     return true;
+}
+
+/* To who sent the event: it does not go round by the relay. */
+static void run_emit_sender(struct run *run, const struct rc_event_operation *operation, struct rc_span event,
+                            struct rc_span args)
+{
+    char everybody[RC_CHANNEL_NAME_MAX];
+    if (!run_step(run) || run_client(run)->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
+        run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                          .channel = run_everybody(run, everybody),
+                                          .event = event,
+                                          .data = args,
+                                          .data_kind = RC_DATA_ARGS});
+    }
+    *run->done = run->step;
 }
 
 /* False: it has to wait. */
@@ -282,20 +304,13 @@ static bool run_emit(struct run *run, const struct rc_event_operation *operation
         return true;
     }
     if (operation->flags & RC_EVENT_TO_SENDER) {
-        if (run_step(run) && run_client(run)->state == RC_CLIENT_OPEN) {
-            run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
-                                              .channel = run_everybody(run, everybody),
-                                              .event = event,
-                                              .data = args,
-                                              .data_kind = RC_DATA_ARGS});
-            *run->done = run->step;
-        }
+        run_emit_sender(run, operation, event, args);
         return true;
     }
     if (operation->flags & RC_EVENT_TO_EVERYBODY) {
         if (run_step(run)) {
-            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args,
-                         (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args, operation->flags) ==
+                RC_CARRIED_LATER) {
                 return false;
             }
             *run->done = run->step;
@@ -462,7 +477,6 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
                                          struct rc_span auth, struct scratch *scratch)
 {
     const struct rc_clients *clients = engines->clients;
-    const struct rc_client *its = rc_truth_client(clients->truth, client);
     struct rc_rule_input input = {.nsp = nsp};
     rc_engine_nsp_sid(engines, client, nsp, scratch->sid);
     input.sid = rc_span_of(scratch->sid, sizeof(scratch->sid));
@@ -473,8 +487,7 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
         input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
     }
-    input.address =
-        its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
+    input.address = rc_engine_address(engines, client);
     return input;
 }
 
@@ -502,10 +515,16 @@ static void run_tell_error(struct run *run)
 }
 
 /* An event without a row. */
-static void run_unknown(struct run *run)
+static void run_unknown(struct run *run, const struct rc_operation *operation)
 {
+    const char *unknown = run->clients->config->socketio.unknown_event.text;
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
+        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false);
+        return;
+    }
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
-    if (run->clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
+    if (strcmp(unknown, RC_UNKNOWN_EVENT_ERROR) == 0) {
         run_fail(run, RC_CODE_NOT_FOUND, "no such event");
         run_tell_error(run);
     }
@@ -566,7 +585,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     RC_ASSERT(rc == 0); /* we wrote it */
     run.row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, operation->nsp, operation->event);
     if (run.row == NULL || rc_event_life_cycle(run.row)) {
-        run_unknown(&run);
+        run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
     struct rc_rule_input input =
@@ -586,8 +605,13 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         *done = rc_rules_done(engines, steps);
         return RC_ENGINE_LATER;
     }
-    if (run.code != 0 && rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
+    if (!rc_engine_lives(engines, client, run.random)) {
+        return RC_ENGINE_DONE;
+    }
+    if (run.code != 0) { /* what no template could tell */
         run_tell_error(&run);
+    } else if (run.row->ask.text[0] != '\0') {
+        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
     }
     return RC_ENGINE_DONE;
 }

@@ -102,11 +102,13 @@ int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
     char from[RC_CLIENT_ID_MAX];
     struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, from);
     const uint32_t count = select_clients(hub, view);
+    const bool is_volatile = (view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
         const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
         if (client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
-            rc_codec_says(client->encoding, RC_EVENT_MESSAGE)) {
+            rc_codec_says(client->encoding, RC_EVENT_MESSAGE) &&
+            (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
             if (selected->channel != 0) {
                 event.channel = rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
             }

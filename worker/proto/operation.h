@@ -111,6 +111,7 @@ struct rc_operation {
     enum rc_operation_type type;
     enum rc_data_kind data_kind;            /* publish, broadcast, direct, echo */
     bool echo;                              /* publish, broadcast: does the sender get it too; true unless it said no */
+    bool is_volatile;                       /* publish, direct: not for who cannot take it when it comes */
     uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */

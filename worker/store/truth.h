@@ -78,6 +78,7 @@ enum rc_socket_flags {
     RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
+#define RC_SOCKET_MADE_HERE 0xffu  /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
@@ -105,7 +106,8 @@ struct rc_socket {
     uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
     uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
     union {                /* client */
-        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
+        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
+                              was made here: its connection to a backend (worker/backend), likewise */
         uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
@@ -113,7 +115,7 @@ struct rc_socket {
     uint16_t port;          /* io: of the peer, host order */
     uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
     uint8_t state;          /* enum rc_socket_state; those from HTTP to LINGER are client's, the others io's */
-    uint8_t listener;       /* io: index in control->listeners */
+    uint8_t listener;       /* io: index in control->listeners, or RC_SOCKET_MADE_HERE */
     uint8_t mode;           /* io: enum rc_io_mode */
     uint8_t inflight;       /* io: enum rc_io_inflight */
     uint8_t cancelled;      /* io: enum rc_io_inflight, of those in flight that are to be cancelled */
@@ -142,6 +144,7 @@ enum rc_client_flags {
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
+    RC_CLIENT_LATE = 1u << 15,        /* could not take what there was for it: what is volatile of that, it misses */
     RC_CLIENT_SELECTED = 1u << 13,    /* the message that is being looked at is for it */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
@@ -336,8 +339,8 @@ struct rc_channel_log {
     uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
-    uint32_t turn; /* the turn in which it is in the list of dirty groups */
-    uint32_t pad;
+    uint32_t turn;         /* the turn in which it is in the list of dirty groups */
+    uint32_t has_volatile; /* since it was made, some frame was RC_FRAME_VOLATILE */
 };
 _Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
@@ -345,6 +348,7 @@ enum rc_frame_flags {
     RC_FRAME_GAP = 1u << 0,        /* a gap notice */
     RC_FRAME_EXCLUDES = 1u << 1,   /* somebody is excluded from it */
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
+    RC_FRAME_VOLATILE = 1u << 3,   /* not for who could not take it when it came */
 };
 
 struct rc_frame {

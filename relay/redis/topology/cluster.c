@@ -35,7 +35,7 @@ static struct rc_redis_node *find_or_add(struct rc_redis_link *link, const struc
     if (node == NULL) {
         node = rc_redis_node_add(link, address);
         if (node == NULL) {
-            rc_log_limited(RC_LOG_ERROR, 1, "redis_cluster_node_refused", "address=\"%s:%u\" nodes_max=%u",
+            rc_log_limited(RC_LOG_ERROR, 1, "redis_cluster_node_refused", "address!=\"%s:%u\" nodes_max=%u",
                            address->host, address->port, RC_REDIS_NODES_MAX);
         }
     }
@@ -56,7 +56,7 @@ static void choose_home(struct rc_redis_link *link)
     for (uint16_t i = 0; i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
         if (is_ready(node) && node->known && !node->command.late) {
-            rc_log_info("redis_cluster_home", "address=\"%s:%u\"", node->address.host, node->address.port);
+            rc_log_info("redis_cluster_home", "address!=\"%s:%u\"", node->address.host, node->address.port);
             rc_redis_node_set_home(link, i);
             rc_redis_node_open(node, true);
             return;
@@ -121,10 +121,10 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     }
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL && link->nodes[i]->known) {
-            rc_redis_node_open(link->nodes[i], link->sharded);
+            rc_redis_node_open(link->nodes[i], link->by_shard);
         }
     }
-    for (uint32_t slot = 0; link->sharded && cluster->read && slot < RC_REDIS_SLOTS; slot++) {
+    for (uint32_t slot = 0; link->by_shard && cluster->read && slot < RC_REDIS_SLOTS; slot++) {
         const uint16_t owner = cluster->owners[slot];
         if (owner != RC_REDIS_NODE_NONE && owner != cluster->before[slot]) {
             link->nodes[owner]->outbox.hold_until_ms = rc_clock_ms() + SETTLE_MS;
@@ -266,7 +266,7 @@ struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, cons
     }
     struct rc_redis_node *node = find_or_add(link, &address);
     if (node != NULL) {
-        rc_redis_node_open(node, link->sharded);
+        rc_redis_node_open(node, link->by_shard);
     }
     return node;
 }

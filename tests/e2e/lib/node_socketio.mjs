@@ -6,8 +6,8 @@ import { Server } from "socket.io";
 import parser from "socket.io-msgpack-parser";
 
 const options = JSON.parse(process.argv[2]);
-const { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxPayload, transports, cookie, cors } = options;
-const settings = { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxHttpBufferSize: maxPayload, transports, cookie, cors };
+const { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxPayload, transports, httpCompression, cookie, cors } = options;
+const settings = { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxHttpBufferSize: maxPayload, transports, httpCompression, cookie, cors };
 for (const [name, value] of Object.entries(settings)) if (value === undefined) delete settings[name];
 
 /* --- the values of templates ------------------------------------------------------------------------------------------- */
@@ -70,7 +70,7 @@ function serve(io) {
       const rows = (options.rows ?? []).filter((row) => fits(row.nsp ?? "/", socket.nsp.name));
       for (const row of rows) {
         if (row.on === "connect") carryOut(socket, row, []);
-        else if (row.on === "disconnect") socket.on("disconnect", () => carryOut(socket, row, []));
+        else if (row.on === "disconnect") socket.on("disconnect", (reason) => carryOut(socket, row, [reason]));
         else socket.on(row.on, (...args) => carryOut(socket, row, args, typeof args.at(-1) === "function" ? args.pop() : undefined));
       }
     });

@@ -59,7 +59,7 @@ static void check_request(struct rc_span message)
         struct rc_span arguments;
         struct rc_json_value value;
         RC_ASSERT(args != NULL);
-        if (rc_adapter_request_event(&request, name, &event, args, &arguments) == 0) {
+        if (rc_adapter_event_split(request.data, name, &event, args, &arguments) == 0) {
             RC_ASSERT(arguments.count <= request.data.count);
             RC_ASSERT(rc_json_scan(arguments, 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
         }
@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     uint8_t *buffer = malloc(room);
     struct rc_adapter_event event;
     RC_ASSERT(buffer != NULL);
-    const int rc = rc_adapter_event_read(&event, broadcast.data, buffer, room);
+    const int rc = rc_adapter_event_read(&event, &broadcast, buffer, room);
     RC_ASSERT(rc != -EMSGSIZE || count > 1u << 17);
     if (rc == 0) {
         struct rc_args_view args;

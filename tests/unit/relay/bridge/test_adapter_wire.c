@@ -28,7 +28,8 @@ static void expect_event(struct rc_span data, const char *name, const char *args
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 1024];
     struct rc_adapter_event event;
     struct rc_args_view view;
-    cr_assert_eq(rc_adapter_event_read(&event, data, buffer, sizeof(buffer)), 0);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = data}, buffer, sizeof(buffer)),
+                 0);
     cr_assert(rc_span_equal(event.name, rc_span_text(name)));
     cr_assert_eq(rc_args_read(event.data, &view), 0);
     cr_assert(rc_span_equal(view.json, rc_span_text(args)), "%.*s", (int)view.json.count, view.json.bytes);
@@ -45,6 +46,39 @@ Test(adapter_wire, what_servers_and_emitters_send_is_read)
         cr_assert_eq(broadcast.type, RC_ADAPTER_EVENT);
         cr_assert_eq(broadcast.rooms.count + broadcast.except.count, 0);
         expect_event(broadcast.data, "hello", "[1]");
+    }
+}
+
+Test(adapter_wire, a_flag_says_that_it_is_volatile)
+{
+    static const struct {
+        struct rc_span flags;
+        bool is_volatile;
+    } cases[] = {
+        {RC_SPAN("\x80"), false},
+        {RC_SPAN("\x81\xa8volatile\xc3"), true},
+        {RC_SPAN("\x81\xa8volatile\xc2"), false},
+        {RC_SPAN("\x81\xa8volatile\x01"), false},
+        {RC_SPAN("\x82\xa8"
+                 "compress\xc2\xa8volatile\xc3"),
+         true},
+        {RC_SPAN("\x82\xa8volatile\xc3\xa7timeout\xcd\x03\xe8"), true},
+        {RC_SPAN("\x81\xa1x\x81\xa8volatile\xc3"), false},
+        {RC_SPAN("\x81\x01\xc3"), false},
+        {RC_SPAN("\xc0"), false},
+        {RC_SPAN("\x92\xa8volatile\xc3"), false},
+        {RC_SPAN("\xa8volatile"), false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[256];
+        struct rc_adapter_broadcast broadcast;
+        const int head = snprintf(text, sizeof(text),
+                                  "\x93\xa1u" PACKET "\x81\xa5"
+                                  "flags");
+        memcpy(text + head, cases[i].flags.bytes, cases[i].flags.count);
+        const struct rc_span message = rc_span_of(text, (size_t)head + cases[i].flags.count);
+        cr_assert_eq(rc_adapter_broadcast_read(&broadcast, message), 0, "%zu", i);
+        cr_expect_eq(broadcast.is_volatile, cases[i].is_volatile, "%zu", i);
     }
 }
 
@@ -135,14 +169,17 @@ Test(adapter_wire, what_is_no_event_is_refused)
     };
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 64];
     struct rc_adapter_event event;
-    cr_assert_eq(rc_adapter_event_read(&event, (struct rc_span){0}, buffer, sizeof(buffer)), -EBADMSG,
-                 "no data at all");
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.type = 2}, buffer, sizeof(buffer)),
+                 -EBADMSG, "no data at all");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        cr_assert_eq(rc_adapter_event_read(&event, wrong[i].data, buffer, sizeof(buffer)), wrong[i].rc, "%zu", i);
+        cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = wrong[i].data}, buffer,
+                                           sizeof(buffer)),
+                     wrong[i].rc, "%zu", i);
     }
     const struct rc_span large =
         RC_SPAN("\x92\xa1x\xc4\x3e..............................................................");
-    cr_assert_eq(rc_adapter_event_read(&event, large, buffer, sizeof(buffer)), -EMSGSIZE);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = large}, buffer, sizeof(buffer)),
+                 -EMSGSIZE);
 }
 
 Test(adapter_wire, ours_is_what_a_server_would_write)
@@ -198,4 +235,21 @@ Test(adapter_wire, ours_reads_back_with_room_and_any_data)
     const struct rc_adapter_message message = {.uid = RC_SPAN("u"), .nsp = RC_SPAN("/"), .view = &lies};
     uint8_t buffer[1024];
     cr_assert_eq(rc_adapter_message_write(&message, buffer, sizeof(buffer)).count, 0);
+}
+
+Test(adapter_wire, what_is_volatile_here_is_volatile_there)
+{
+    uint8_t data[64];
+    uint8_t buffer[1024];
+    rc_args_write(data, RC_SPAN("[1]"), NULL, 0);
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_ARGS | RC_ENVELOPE_VOLATILE, .data_bytes = (uint32_t)rc_args_bytes(3, 0, NULL)},
+        .data = data};
+    const struct rc_adapter_message message = {
+        .uid = RC_SPAN("u"), .nsp = RC_SPAN("/"), .event = RC_SPAN("e"), .view = &view};
+    const struct rc_span written = rc_adapter_message_write(&message, buffer, sizeof(buffer));
+    struct rc_adapter_broadcast broadcast;
+    cr_assert_eq(rc_adapter_broadcast_read(&broadcast, written), 0);
+    cr_assert(broadcast.is_volatile);
+    cr_assert_leq(written.count, rc_adapter_message_room(&message));
 }
