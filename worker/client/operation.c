@@ -2,6 +2,7 @@
 #include "worker/client/client.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "common/records/channel_name.h"
@@ -419,49 +420,40 @@ static enum rc_carried request_disconnect(const struct request *request)
 
 /* --- rates ----------------------------------------------------------------------------------------------------------- */
 
-/* The rate that the operation is one of. False: none. */
-static bool request_rate(const struct request *request, struct rc_limit_question *question, const char **what)
+/* Rates of a channel namespace. */
+static const struct {
+    const char *what; /* NULL: the operation has none */
+    size_t rate;      /* in struct rc_config_namespace */
+    enum rc_limit_kind kind;
+} rates[] = {
+    [RC_OPERATION_SUBSCRIBE] = {"subscribe requests", offsetof(struct rc_config_namespace, subscribe_rate),
+                                RC_LIMIT_SUBSCRIBE},
+    [RC_OPERATION_UNSUBSCRIBE] = {"unsubscribe requests", offsetof(struct rc_config_namespace, unsubscribe_rate),
+                                  RC_LIMIT_UNSUBSCRIBE},
+    [RC_OPERATION_PUBLISH] = {"messages", offsetof(struct rc_config_namespace, publish_rate), RC_LIMIT_PUBLISH},
+};
+
+/* Is there a rate for the operation? */
+static bool request_rate(const struct request *request, struct rc_limit_question *question)
 {
     const struct rc_clients *clients = request->clients;
-    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL) {
+    const enum rc_operation_type type = request->operation->type;
+    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL || type >= RC_ARRAY_COUNT(rates) ||
+        rates[type].what == NULL) {
         return false;
     }
-    const struct rc_config_rate *rate;
-    const struct rc_config_namespace *namespace;
-    switch (request->operation->type) {
-    case RC_OPERATION_PUBLISH:
-        namespace
-        = request_namespace(request);
-        rate = &namespace->publish_rate;
-        question->kind = RC_LIMIT_PUBLISH;
-        *what = "messages";
-        break;
-    case RC_OPERATION_SUBSCRIBE:
-        namespace
-        = request_namespace(request);
-        rate = &namespace->subscribe_rate;
-        question->kind = RC_LIMIT_SUBSCRIBE;
-        *what = "subscribe requests";
-        break;
-    case RC_OPERATION_UNSUBSCRIBE:
-        namespace
-        = request_namespace(request);
-        rate = &namespace->unsubscribe_rate;
-        question->kind = RC_LIMIT_UNSUBSCRIBE;
-        *what = "unsubscribe requests";
-        break;
-    default:
-        return false;
-    }
-    question->limit = (struct rc_window_limit){.count = rate->count, .window_ms = rate->window_ms};
-    question->name = rc_span_of(namespace->name, namespace->name_bytes);
+    const struct rc_config_namespace *policy = request_namespace(request);
+    struct rc_config_rate rate;
+    memcpy(&rate, (const uint8_t *)policy + rates[type].rate, sizeof(rate));
+    question->kind = rates[type].kind;
+    question->limit = (struct rc_window_limit){.count = rate.count, .window_ms = rate.window_ms};
+    question->name = rc_span_of(policy->name, policy->name_bytes);
     question->user = rc_client_user(clients, request->client);
     question->client = rc_client_ref(clients, request->client);
-    return rate->count > 0;
+    return rate.count > 0;
 }
 
-static enum rc_limit_answer request_within_rate(const struct request *request, const struct rc_limit_question *question,
-                                                const char *what)
+static enum rc_limit_answer request_within_rate(const struct request *request, const struct rc_limit_question *question)
 {
     char text[RC_LIMIT_TEXT_MAX];
     uint32_t retry_ms;
@@ -469,7 +461,7 @@ static enum rc_limit_answer request_within_rate(const struct request *request, c
     if (answer == RC_LIMIT_WAITS) {
         rc_truth_client(request->clients->truth, request->client)->flags |= RC_CLIENT_WAITS_ANSWER;
     } else if (answer == RC_LIMIT_EXCEEDED) {
-        request_error(request, RC_CODE_LIMITED, rc_limit_text(text, what, retry_ms));
+        request_error(request, RC_CODE_LIMITED, rc_limit_text(text, rates[request->operation->type].what, retry_ms));
     }
     return answer;
 }
@@ -519,15 +511,14 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
 {
     const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
     struct rc_limit_question question = {0};
-    const char *what = NULL;
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }
     if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
-    const bool rated = request_rate(&request, &question, &what);
-    const enum rc_limit_answer answer = rated ? request_within_rate(&request, &question, what) : RC_LIMIT_ALLOWED;
+    const bool rated = request_rate(&request, &question);
+    const enum rc_limit_answer answer = rated ? request_within_rate(&request, &question) : RC_LIMIT_ALLOWED;
     if (answer != RC_LIMIT_ALLOWED) {
         return answer == RC_LIMIT_WAITS ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
     }
