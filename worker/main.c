@@ -440,7 +440,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
         rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
         w->clients.identities = &w->identities;
         rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns,
-                       w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+                       (uint32_t)w->args.index, w->config->redis.url.text[0] != '\0', to_limit_ready, w);
         w->clients.limits = &w->limits;
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
         rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
@@ -487,8 +487,8 @@ static uint32_t sleep_ms(struct worker *w)
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t clients_ms = rc_clients_sleep_ms(&w->clients, io_ms);
     const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
-    const uint32_t wait_ms = rc_backends_sleep_ms(
-        w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
+    const uint32_t wait_ms =
+        rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||

@@ -114,6 +114,7 @@ struct rc_config_limits {
     /* per worker; 0 = no limit */
     uint32_t max_connections_per_address;
     uint32_t max_connections_per_network; /* IPv4 /24, IPv6 /64 */
+    uint32_t max_connections_per_user;    /* of all workers together */
     uint32_t accept_rate;                 /* connections a second */
     /* per connection; 0 = no limit */
     uint32_t message_rate; /* messages a second */

@@ -155,14 +155,14 @@ static int check_counts(const struct rc_control *control, const struct rc_spawn_
     return 0;
 }
 
-static int attach_windows(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+static int attach_limits(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
-    control->windows = fd_take(&args->windows_fd, true, sizeof(*control->windows), "windows", err);
-    if (control->windows == NULL) {
+    control->limits = fd_take(&args->limits_fd, true, sizeof(*control->limits), "limits", err);
+    if (control->limits == NULL) {
         return -EBADMSG;
     }
-    rc_segment_dump(control->windows, sizeof(*control->windows), false);
-    return rc_windows_right(control->windows) ? 0 : segment_refuse(err, "windows");
+    rc_segment_dump(control->limits, sizeof(*control->limits), false);
+    return rc_windows_right(&control->limits->windows) ? 0 : segment_refuse(err, "limits");
 }
 
 int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
@@ -198,7 +198,7 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
         rc_segment_dump((void *)(uintptr_t)control->keys, sizeof(*control->keys), false); /* secrets */
     }
     if (rc == 0 && args->index >= 0) {
-        rc = attach_windows(control, args, err);
+        rc = attach_limits(control, args, err);
     }
     for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
         control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);

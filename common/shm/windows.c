@@ -10,7 +10,7 @@
 
 /* --- locks ----------------------------------------------------------------------------------------------------------- */
 
-int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
+int rc_window_locks_open(struct rc_window_lock *locks, uint32_t count, struct rc_err *err)
 {
     pthread_mutexattr_t attributes;
     int rc = pthread_mutexattr_init(&attributes);
@@ -21,12 +21,18 @@ int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
     if (rc == 0) {
         rc = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     }
-    for (uint32_t i = 0; i < RC_WINDOW_SETS && rc == 0; i++) {
-        rc = pthread_mutex_init(&windows->locks[i].mutex, &attributes);
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        rc = pthread_mutex_init(&locks[i].mutex, &attributes);
     }
     (void)pthread_mutexattr_destroy(&attributes);
-    if (rc != 0) {
-        return rc_err_set(err, -rc, "locks of limits: %s", strerror(rc));
+    return rc == 0 ? 0 : rc_err_set(err, -rc, "locks of limits: %s", strerror(rc));
+}
+
+int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
+{
+    const int rc = rc_window_locks_open(windows->locks, RC_WINDOW_SETS, err);
+    if (rc < 0) {
+        return rc;
     }
     windows->build = RC_BUILD_ID;
     /* NW1 pairs with NW2 in rc_windows_right: whoever sees it sees the locks. */
@@ -41,8 +47,7 @@ bool rc_windows_right(const struct rc_windows *windows)
            windows->build == RC_BUILD_ID;
 }
 
-/* False: it was not to be had in time, or is damaged. */
-static bool set_lock(struct rc_window_lock *lock)
+bool rc_window_lock(struct rc_window_lock *lock)
 {
     int rc = pthread_mutex_trylock(&lock->mutex);
     if (rc == EBUSY) { /* for some hundred nanoseconds, unless who has it does not run */
@@ -57,6 +62,11 @@ static bool set_lock(struct rc_window_lock *lock)
         rc = pthread_mutex_consistent(&lock->mutex);
     }
     return rc == 0;
+}
+
+void rc_window_unlock(struct rc_window_lock *lock)
+{
+    (void)pthread_mutex_unlock(&lock->mutex);
 }
 
 /* --- one window ------------------------------------------------------------------------------------------------------ */
@@ -173,7 +183,7 @@ static enum rc_window_answer windows_ask(struct rc_windows *windows, uint64_t ke
     enum rc_window_answer answer = RC_WINDOW_UNKNOWN;
     uint32_t way = 0;
     *retry_ms = 0;
-    if (!set_lock(lock)) {
+    if (!rc_window_lock(lock)) {
         return RC_WINDOW_UNKNOWN;
     }
     struct rc_window *window = set_find(set, key, now_ms, &way);
@@ -199,7 +209,7 @@ static enum rc_window_answer windows_ask(struct rc_windows *windows, uint64_t ke
         }
         answer = RC_WINDOW_TAKEN;
     }
-    (void)pthread_mutex_unlock(&lock->mutex);
+    rc_window_unlock(lock);
     return answer;
 }
 

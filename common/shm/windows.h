@@ -81,6 +81,11 @@ enum rc_window_answer {
     RC_WINDOW_UNKNOWN, /* there is no room to count it, or its lock was not to be had */
 };
 
+/* Locks for others beside it: made in memory of zeros; false: it was not to be had in time, or is damaged. */
+int rc_window_locks_open(struct rc_window_lock *locks, uint32_t count, struct rc_err *err);
+bool rc_window_lock(struct rc_window_lock *lock);
+void rc_window_unlock(struct rc_window_lock *lock);
+
 /* In memory of zeros. Negative errno with `err`: the C library has no such locks. */
 int rc_windows_open(struct rc_windows *windows, struct rc_err *err);
 /* Is it one that rc_windows_open made? */

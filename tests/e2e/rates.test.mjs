@@ -70,6 +70,28 @@ testBroker("what a worker has counted outlives it", { workers: 2, config: { ...U
   assert.equal(await passed(await connections([broker], "u1", 4), 100, publish), 40);
 });
 
+testBroker("a user has so many connections on all workers together", {
+  workers: 3,
+  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/" },
+}, async (broker) => {
+  const tries = async (count) => (await Promise.allSettled(Array.from({ length: count }, () => broker.connect({ path: "/ws?user=u1" })))).filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  const clients = await tries(40);
+  assert.equal(clients.length, 10);
+  assert.equal(await metric(broker, "ringcast_connections_refused_user_total"), 30);
+  await assert.rejects(broker.connect({ path: "/ws?user=u1" }), /429/);
+  const polling = await broker.get("/socket.io/?EIO=4&transport=polling&user=u1");
+  assert.equal(polling.status, 429);
+  assert.match(polling.body, /you have too many connections: close one/);
+  await broker.connect({ path: "/ws?user=u2" });
+  await broker.connect();
+  await Promise.all(clients.slice(0, 4).map((client) => client.close()));
+  await until("they are gone", async () => (await metric(broker, "ws_connections_total")) === 8);
+  assert.equal((await tries(20)).length, 4);
+  for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
+  await until("all were replaced", async () => (await metric(broker, "ringcast_worker_restarts_total")) === 3);
+  assert.equal((await tries(30)).length, 10, "those of dead workers do not count");
+});
+
 testBroker("the window slides", { workers: 1, config: { ...USER, namespace: [{ name: "a", publish_rate: "10/1s" }] } }, async (broker) => {
   const [client] = await connections([broker], "u1", 1);
   const times = [];

@@ -52,6 +52,15 @@ async function bytesUntilOff(broker) {
   }
 }
 
+/* The status that answers a connection of the user. */
+async function refused(broker, user) {
+  const raw = await broker.raw();
+  raw.write(upgradeRequest(`/ws?user=${user}`, {}));
+  const answer = await raw.response();
+  raw.end();
+  return answer.status;
+}
+
 /* Five pass before the reload, fifty after it. */
 async function rated(broker, reload, operation) {
   const client = await open(broker);
@@ -175,6 +184,13 @@ const KEYS = {
     assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
     await Promise.all(Array.from({ length: 150 }, () => open(broker)));
   } }])),
+  "limits.max_connections_per_user": { from: 0, to: 3, config: { "debug.user_query": "user" }, see: async (broker, reload) => {
+    for (let i = 0; i < 2; i++) await broker.connect({ path: "/ws?user=u1" });
+    await reload();
+    await broker.connect({ path: "/ws?user=u1" });
+    assert.equal(await refused(broker, "u1"), 429, "those of before count");
+    await broker.connect({ path: "/ws?user=u2" });
+  } },
   "limits.accept_rate": { from: 0, to: 1, see: async (broker, reload) => {
     const many = async () => (await Promise.all(Array.from({ length: 20 }, () => status(broker, "/health")))).filter((code) => code === 200).length;
     assert.equal(await many(), 20);

@@ -162,6 +162,7 @@ struct rc_identity {
     struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
     uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
     uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
+    bool counted;              /* among its user's connections: who opens a client with it takes that over */
 };
 
 #define RC_SOCKET_LINGER_MS 300u
@@ -270,6 +271,11 @@ struct rc_span rc_client_request(const struct rc_clients *clients, uint32_t clie
 /* All of it, as it is kept; keeps it. -ENOMEM. */
 struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t client);
 int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials);
+/* One more connection of the user. False: there are limits.max_connections_per_user already. What was `*counted` is given back once. */
+bool rc_clients_user_add(struct rc_clients *clients, struct rc_span user, bool *counted);
+void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, bool counted);
+/* After a reload: who was not counted until now is. */
+void rc_clients_count_users(struct rc_clients *clients);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
 /* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
@@ -281,7 +287,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
 /* A client that is just being made is this user; nobody is told. -ENOMEM. */
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
- * channels. -ENOMEM; -EEXIST: it is another user already. */
+ * channels. -ENOMEM; -EEXIST: it is another user already; -EDQUOT: who has too many connections. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
@@ -301,10 +307,11 @@ uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const u
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
-    uint64_t token;      /* names the judgement while somebody else is asked who it is */
-    bool must_say;       /* it has to say who it is */
-    uint8_t user_bytes;  /* 0: anonymous */
-    uint8_t row;         /* that told; 0 = none of [[identity]] */
+    uint64_t token;     /* names the judgement while somebody else is asked who it is */
+    bool must_say;      /* it has to say who it is */
+    uint8_t user_bytes; /* 0: anonymous */
+    uint8_t row;        /* that told; 0 = none of [[identity]] */
+    bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
     uint32_t attributes_bytes;
     uint32_t request_bytes;
@@ -342,7 +349,7 @@ void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 /* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
 void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
                      struct rc_judgement *judgement);
-/* What it was found to be, a KNOWN one. -ENOMEM; -EEXIST: it is another user already. */
+/* What it was found to be, a KNOWN one. As rc_client_identify. */
 int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */

@@ -164,6 +164,8 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     }
     if (rc == -EEXIST) {
         refuse_connect(engines, client, operation->nsp, RC_SPAN("another user on this connection"));
+    } else if (rc == -EDQUOT) {
+        refuse_connect(engines, client, operation->nsp, RC_SPAN("you have too many connections: close one"));
     } else if (rc < 0) {
         rc_client_failed_memory(clients, client);
     }

@@ -1,6 +1,7 @@
 /* limits: see limits.h. */
 #include "worker/limits/limits.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,7 +192,7 @@ static enum rc_limit_answer limits_exceeded(struct rc_limits *limits)
 static enum rc_limit_answer limits_take(struct rc_limits *limits, const struct rc_limit_question *question,
                                         uint64_t key, uint32_t *retry_ms)
 {
-    switch (rc_windows_take(limits->windows, key, &question->limit, 1, now_ms(limits), retry_ms)) {
+    switch (rc_windows_take(&limits->shared->windows, key, &question->limit, 1, now_ms(limits), retry_ms)) {
     case RC_WINDOW_TAKEN:
         break;
     case RC_WINDOW_FULL:
@@ -233,7 +234,7 @@ static enum rc_limit_answer limits_end(struct rc_limits *limits, const struct rc
         return limits_exceeded(limits);
     }
     /* The host keeps what passed here, for when Redis is away. */
-    (void)rc_windows_take(limits->windows, was.key, &question->limit, 1, now_ms(limits), &ignored);
+    (void)rc_windows_take(&limits->shared->windows, was.key, &question->limit, 1, now_ms(limits), &ignored);
     return RC_LIMIT_ALLOWED;
 }
 
@@ -254,7 +255,8 @@ enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_lim
     if (!limits->across || question->user.count == 0) { /* a connection is of one host */
         return limits_take(limits, question, key, retry_ms);
     }
-    if (rc_windows_look(limits->windows, key, &question->limit, 1, now_ms(limits), retry_ms) == RC_WINDOW_FULL) {
+    if (rc_windows_look(&limits->shared->windows, key, &question->limit, 1, now_ms(limits), retry_ms) ==
+        RC_WINDOW_FULL) {
         return limits_exceeded(limits); /* whatever the others have used */
     }
     const uint32_t redis = atomic_load_explicit(&limits->control->relay->redis_health.state, memory_order_relaxed);
@@ -287,14 +289,32 @@ struct rc_span rc_limit_text(char out[RC_LIMIT_TEXT_MAX], const char *what, uint
     return rc_span_of(out, (size_t)bytes);
 }
 
+/* --- connections ----------------------------------------------------------------------------------------------------- */
+
+bool rc_limits_user_add(struct rc_limits *limits, struct rc_span user, uint32_t max, bool *counted)
+{
+    const int rc = rc_tallies_add(&limits->shared->tallies, rc_hash(user.bytes, user.count), limits->worker, max);
+    if (rc == -EAGAIN) {
+        rc_metric_add(limits->metrics, RC_METRIC_RATE_UNCOUNTED, 1);
+    }
+    *counted = rc == 0;
+    return rc != -EDQUOT;
+}
+
+void rc_limits_user_remove(struct rc_limits *limits, struct rc_span user)
+{
+    rc_tallies_remove(&limits->shared->tallies, rc_hash(user.bytes, user.count), limits->worker);
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, struct rc_asks *asks,
-                    struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, bool across,
-                    void (*ready)(void *context, const struct rc_client_ref *client), void *context)
+                    struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, uint32_t worker,
+                    bool across, void (*ready)(void *context, const struct rc_client_ref *client), void *context)
 {
     *limits = (struct rc_limits){.control = control,
-                                 .windows = control->windows,
+                                 .shared = control->limits,
+                                 .worker = worker,
                                  .asks = asks,
                                  .uplink = uplink,
                                  .metrics = metrics,
@@ -302,6 +322,7 @@ void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, 
                                  .across = across,
                                  .ready = ready,
                                  .context = context};
+    rc_tallies_clear(&control->limits->tallies, worker); /* a predecessor's */
 }
 
 void rc_limits_close(struct rc_limits *limits)

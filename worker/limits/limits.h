@@ -21,7 +21,6 @@
 #include "common/metrics/metrics.h"
 #include "common/records/envelope.h"
 #include "common/shm/control.h"
-#include "common/shm/windows.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/uplink.h"
 
@@ -59,21 +58,22 @@ struct rc_limit_wait; /* one question */
 
 struct rc_limits {
     const struct rc_control *control; /* borrowed */
-    struct rc_windows *windows;       /* borrowed: shared */
+    struct rc_limits_segment *shared; /* borrowed: shared */
     struct rc_asks *asks;             /* borrowed */
     struct rc_uplink *uplink;         /* borrowed */
     struct rc_metrics *metrics;       /* borrowed */
     const uint64_t *now_ns;           /* borrowed: CLOCK_MONOTONIC of this pass of the loop */
-    bool across;                      /* there are other instances, by way of Redis */
-    struct rc_limit_wait *waiting;    /* owned: RC_LIMITS_WAITING; NULL until the first one */
+    uint32_t worker;
+    bool across;                   /* there are other instances, by way of Redis */
+    struct rc_limit_wait *waiting; /* owned: RC_LIMITS_WAITING; NULL until the first one */
     void (*ready)(void *context, const struct rc_client_ref *client);
     void *context; /* borrowed */
 };
 
 /* `across`: redis.url is set. `ready`: the client's question is answered; called from the loop, never by rc_limits_ask. */
 void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, struct rc_asks *asks,
-                    struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, bool across,
-                    void (*ready)(void *context, const struct rc_client_ref *client), void *context);
+                    struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, uint32_t worker,
+                    bool across, void (*ready)(void *context, const struct rc_client_ref *client), void *context);
 void rc_limits_close(struct rc_limits *limits);
 
 enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_limit_question *question,
@@ -85,5 +85,10 @@ void rc_limits_unused(struct rc_limits *limits, const struct rc_limit_question *
 #define RC_LIMIT_TEXT_MAX 96u
 /* What who exceeded it is told: "too many {what}: try again in 12 s". In `out`. */
 struct rc_span rc_limit_text(char out[RC_LIMIT_TEXT_MAX], const char *what, uint32_t retry_ms);
+
+/* One more connection of a user, on all workers of the host together. False: there are `max` already; 0: no bound. What was `*counted` is
+ * removed once. */
+bool rc_limits_user_add(struct rc_limits *limits, struct rc_span user, uint32_t max, bool *counted);
+void rc_limits_user_remove(struct rc_limits *limits, struct rc_span user);
 
 #endif

@@ -78,7 +78,8 @@ enum rc_socket_flags {
     RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
-#define RC_SOCKET_MADE_HERE 0xffu  /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
+#define RC_SOCKET_MADE_HERE \
+    0xffu /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
@@ -103,12 +104,13 @@ struct rc_socket {
             leaving; /* LEAVING: the worker it goes to (RC_LEAVING_CROSSES: none), and 65536 for each time it was tried */
         uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
     };
-    uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
-    uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
-    union {                /* client */
-        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
+    uint32_t received_ds; /* io: when the last bytes came, 1/10 s since boot */
+    uint32_t blocked_ds;  /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
+    union {               /* client */
+        uint32_t
+            exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
                               was made here: its connection to a backend (worker/backend), likewise */
-        uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
+        uint32_t history; /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
     uint16_t flags;         /* enum rc_socket_flags */
@@ -425,6 +427,7 @@ struct rc_user {
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];
+    bool counted; /* in limits.max_connections_per_user */
 };
 
 struct rc_truth_layout {
