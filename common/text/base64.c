@@ -121,20 +121,3 @@ size_t rc_base64url_encode(char *out, const uint8_t *bytes, size_t count)
     }
     return at;
 }
-
-/* Backwards, as it grows. */
-size_t rc_base64_write(uint8_t *to, const uint8_t *from, size_t count)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t groups = (count + 2) / 3;
-    for (size_t i = groups; i-- > 0;) {
-        const size_t left = count - 3 * i;
-        const uint32_t bits = (uint32_t)from[3 * i] << 16 | (left > 1 ? (uint32_t)from[3 * i + 1] << 8 : 0u) |
-                              (left > 2 ? from[3 * i + 2] : 0u);
-        to[4 * i + 3] = left > 2 ? (uint8_t)alphabet[bits & 63] : '=';
-        to[4 * i + 2] = left > 1 ? (uint8_t)alphabet[bits >> 6 & 63] : '=';
-        to[4 * i + 1] = (uint8_t)alphabet[bits >> 12 & 63];
-        to[4 * i] = (uint8_t)alphabet[bits >> 18];
-    }
-    return 4 * groups;
-}

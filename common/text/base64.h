@@ -13,9 +13,6 @@ int rc_base64url_value(uint8_t character);
 
 /* With or without padding. `out` has room for three quarters of `count`, and may be `text`. The bytes; -EBADMSG: it is none. */
 int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count);
-/* With padding; `to` is elsewhere, or where they are. The bytes written: RC_BASE64_BYTES(count). */
-size_t rc_base64_write(uint8_t *to, const uint8_t *from, size_t count);
-#define RC_BASE64_BYTES(count) (((count) + 2) / 3 * 4)
 
 /* The one text of section 4: with padding, and no bits behind the last byte. As above; -EBADMSG also for what rc_base64_decode takes beside it. */
 int64_t rc_base64_decode_strict(uint8_t *out, const uint8_t *text, size_t count);

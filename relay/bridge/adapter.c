@@ -149,7 +149,6 @@ static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
-    view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
     rc_emission_deliver(emission, type, &view, event.name, event.data, RC_METRIC_ADAPTER_RECEIVED);
 }
 

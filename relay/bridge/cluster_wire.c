@@ -61,6 +61,15 @@ static int cluster_packet(struct rc_cluster_message *message, const struct rc_js
     return 0; /* "nsp" is the message's own */
 }
 
+static int cluster_flag(struct rc_cluster_message *message, const struct rc_json_value *name,
+                        const struct rc_json_value *value)
+{
+    if (rc_json_string_is(name, RC_SPAN("volatile"))) {
+        message->request.broadcast.is_volatile = value->type == RC_JSON_TRUE;
+    }
+    return 0; /* the others are the sender's business, or its client's */
+}
+
 static int cluster_option(struct rc_cluster_message *message, const struct rc_json_value *name,
                           const struct rc_json_value *value)
 {
@@ -68,8 +77,10 @@ static int cluster_option(struct rc_cluster_message *message, const struct rc_js
         message->request.rooms = cluster_array(value);
     } else if (rc_json_string_is(name, RC_SPAN("except"))) {
         message->request.except = cluster_array(value);
+    } else if (rc_json_string_is(name, RC_SPAN("flags")) && value->type == RC_JSON_OBJECT) {
+        return cluster_members(message, value->raw, 0, cluster_flag);
     }
-    return 0; /* flags: what they ask for is the sender's business, or its client's */
+    return 0;
 }
 
 static int cluster_data(struct rc_cluster_message *message, const struct rc_json_value *name,
@@ -322,7 +333,9 @@ static void out_data(struct text_out *out, const struct rc_adapter_message *mess
     if (message->room.count > 0) {
         out_string(out, message->room);
     }
-    out_put(out, RC_SPAN("],\"except\":[],\"flags\":{}}}"));
+    const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
+    out_put(out, is_volatile ? RC_SPAN("],\"except\":[],\"flags\":{\"volatile\":true}}}")
+                             : RC_SPAN("],\"except\":[],\"flags\":{}}}"));
 }
 
 static size_t text_room(const struct rc_adapter_message *message)
@@ -386,5 +399,5 @@ struct rc_span rc_cluster_write_entry(const struct rc_adapter_message *message, 
         return packed;
     }
     uint8_t *at = buffer + out.count;
-    return rc_span_of(at, rc_base64_write(at, packed.bytes, packed.count));
+    return rc_span_of(at, rc_base64_encode(at, packed.bytes, packed.count));
 }

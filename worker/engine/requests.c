@@ -15,7 +15,8 @@
 #include "worker/hub/hub.h"
 
 #define PART_BYTES 32768u             /* entries of one reply */
-#define SOCKET_BYTES_MAX (16u * 1024) /* of one socket with its rooms: rooms beyond are left out */
+#define SOCKET_BYTES_MAX (24u * 1024) /* of one socket with its rooms: rooms beyond are left out */
+#define SOCKET_REST_BYTES 1024u       /* of them, what comes behind an object of the client's own */
 
 /* Which sockets are meant: members of some channels, or single clients. */
 struct choice {
@@ -207,13 +208,14 @@ static void room_append(struct request *request, struct rc_span room)
     }
 }
 
-/* An object, or {} where there is none. */
+/* An object, or {} where there is none, or it does not fit. */
 static size_t put_object(struct request *request, size_t at, struct rc_span object)
 {
-    return put_text(request, at, object.count > 0 ? object : RC_SPAN("{}"));
+    const bool fits = object.count > 0 && at + object.count + SOCKET_REST_BYTES <= SOCKET_BYTES_MAX;
+    return put_text(request, at, fits ? object : RC_SPAN("{}"));
 }
 
-/* As RemoteSocket has it. Of the handshake there is what is kept: where it came from, and what it said who it is while a row asks for that;
+/* As RemoteSocket has it. Of the handshake there is what is kept: where it came from, and of query, headers and auth what rows ask for;
  * `data` is what rows have set on the connection. */
 static void socket_entry(struct request *request, uint32_t client)
 {
@@ -226,11 +228,15 @@ static void socket_entry(struct request *request, uint32_t client)
     rc_engine_nsp_sid(request->engines, client, request->nsp, sid);
     size_t at = put_text(request, 0, RC_SPAN("{\"id\":\""));
     at = put_text(request, at, rc_span_of(sid, sizeof(sid)));
-    at = put_text(request, at, RC_SPAN("\",\"handshake\":{\"headers\":{},\"time\":\"\",\"address\":\""));
+    at = put_text(request, at, RC_SPAN("\",\"handshake\":{\"headers\":"));
+    at = put_object(request, at, rc_client_request(clients, client, RC_EVENT_SOURCE_HEADER));
+    at = put_text(request, at, RC_SPAN(",\"time\":\"\",\"address\":\""));
     at = put_text(request, at, rc_span_of(text, rc_address_format(text, &address)));
     at = put_text(request, at, RC_SPAN("\",\"xdomain\":false,\"secure\":"));
     at = put_text(request, at, secure ? RC_SPAN("true") : RC_SPAN("false"));
-    at = put_text(request, at, RC_SPAN(",\"issued\":0,\"url\":\"\",\"query\":{},\"auth\":"));
+    at = put_text(request, at, RC_SPAN(",\"issued\":0,\"url\":\"\",\"query\":"));
+    at = put_object(request, at, rc_client_request(clients, client, RC_EVENT_SOURCE_QUERY));
+    at = put_text(request, at, RC_SPAN(",\"auth\":"));
     at = put_object(request, at, rc_engine_auth(request->engines, client, request->nsp));
     at = put_text(request, at, RC_SPAN("},\"data\":"));
     at = put_object(request, at, rc_client_set(clients, client));

@@ -80,8 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         RC_ASSERT(request->uid.count > 0 && request->uid.count <= RC_ADAPTER_ASKER_MAX);
         RC_ASSERT(message.nsp.count > 0 && message.nsp.count <= RC_NSP_MAX && rc_json_utf8_valid(message.nsp));
         RC_ASSERT(request->id.count <= RC_ADAPTER_REQUEST_ID_MAX + 2);
-        RC_ASSERT(request->id.count == 0 || request->type == RC_ADAPTER_FETCH || request->type == RC_ADAPTER_BROADCAST ||
-                  request->type == RC_ADAPTER_SERVER_EVENT);
+        RC_ASSERT(request->id.count == 0 || request->type == RC_ADAPTER_FETCH ||
+                  request->type == RC_ADAPTER_BROADCAST || request->type == RC_ADAPTER_SERVER_EVENT);
         check_rooms(rc_adapter_rooms_of(request->targets));
         if (request->type == RC_ADAPTER_BROADCAST) {
             check_rooms(request->broadcast.rooms);

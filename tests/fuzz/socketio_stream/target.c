@@ -26,7 +26,8 @@ static void check_again(const struct rc_cluster_message *message, const struct r
 {
     const struct rc_envelope_view view = {
         .head = {.flags = RC_ENVELOPE_ARGS, .data_bytes = (uint32_t)event->data.count}, .data = event->data.bytes};
-    const struct rc_adapter_message ours = {.uid = message->request.uid, .nsp = message->nsp, .event = event->name, .view = &view};
+    const struct rc_adapter_message ours = {
+        .uid = message->request.uid, .nsp = message->nsp, .event = event->name, .view = &view};
     const size_t room = rc_cluster_write_room(&ours);
     uint8_t *buffer = malloc(room);
     uint8_t *text;

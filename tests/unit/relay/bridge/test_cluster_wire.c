@@ -59,10 +59,16 @@ Test(cluster_wire, a_broadcast_has_its_event_and_its_rooms)
     cr_assert_eq(broadcast->rooms.count, 4, "null is named too: it is not everybody");
     expect_rooms(broadcast->rooms, "red;7;é;");
     expect_rooms(broadcast->except, "blue;");
+    cr_assert(!broadcast->is_volatile);
     cr_assert_eq(read_json(&message, HEAD "3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]}," OPTIONS
                                           ",\"requestId\":\"r1\"}}"),
                  0);
     expect(message.request.id, "\"r1\"");
+    cr_assert_eq(read_json(&message,
+                           HEAD "3,\"data\":{\"opts\":{\"flags\":{\"volatile\":true,\"timeout\":7}},\"packet\":{"
+                                "\"type\":2,\"data\":[\"e\"]}}}"),
+                 0);
+    cr_assert(message.request.broadcast.is_volatile);
 }
 
 Test(cluster_wire, what_is_asked_is_read_as_a_request)
@@ -178,7 +184,12 @@ Test(cluster_wire, events_without_binary_are_text_byte_for_byte)
         "{\"uid\":\"~ABCDE\",\"nsp\":\"/\",\"type\":3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\",1.0, \"\\u00e9\" "
         "]},\"opts\":{\"rooms\":[\"r\\\"d\"],\"except\":[],\"flags\":{}}}}");
     make_ours("[]", NULL, 0);
+    view.head.flags |= RC_ENVELOPE_VOLATILE;
     ours.room = (struct rc_span){0};
+    expect(
+        write_with(rc_cluster_write_entry),
+        "{\"packet\":{\"type\":2,\"data\":[\"e\"]},\"opts\":{\"rooms\":[],\"except\":[],\"flags\":{\"volatile\":true}}}");
+    view.head.flags &= (uint16_t)~RC_ENVELOPE_VOLATILE;
     expect(write_with(rc_cluster_write_entry),
            "{\"packet\":{\"type\":2,\"data\":[\"e\"]},\"opts\":{\"rooms\":[],\"except\":[],\"flags\":{}}}");
     view = (struct rc_envelope_view){.head = {.data_bytes = 5},
