@@ -389,6 +389,13 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     return rc;
 }
 
+static void open_limits(struct worker *w)
+{
+    rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns, (uint32_t)w->args.index,
+                   w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+    w->clients.limits = &w->limits;
+}
+
 static int worker_start(struct worker *w, struct rc_err *err)
 {
     const uint32_t descriptors = w->control.direct_descriptors;
@@ -439,9 +446,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
         w->clients.identities = &w->identities;
-        rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns,
-                       (uint32_t)w->args.index, w->config->redis.url.text[0] != '\0', to_limit_ready, w);
-        w->clients.limits = &w->limits;
+        open_limits(w);
         w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
         rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
         w->clients.backends = w->backends;

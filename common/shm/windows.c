@@ -8,6 +8,13 @@
 #include "build_id.h"
 #include "common/base/check.h"
 
+/* ThreadSanitizer does not see pthread_mutex_clocklock take a lock. */
+#if defined(__SANITIZE_THREAD__)
+#define LOCK_UNTIL(mutex, until) ((void)(until), pthread_mutex_lock(mutex))
+#else
+#define LOCK_UNTIL(mutex, until) pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, until)
+#endif
+
 /* --- locks ----------------------------------------------------------------------------------------------------------- */
 
 int rc_window_locks_open(struct rc_window_lock *locks, uint32_t count, struct rc_err *err)
@@ -56,7 +63,7 @@ bool rc_window_lock(struct rc_window_lock *lock)
         until.tv_nsec += RC_WINDOW_LOCK_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        rc = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
+        rc = LOCK_UNTIL(&lock->mutex, &until);
     }
     if (rc == EOWNERDEAD) { /* whatever it was in the middle of, each word of it is sound */
         rc = pthread_mutex_consistent(&lock->mutex);
