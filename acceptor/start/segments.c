@@ -196,6 +196,7 @@ void rc_segments_renew(struct rc_segments *segments, int index)
     port->overflow_bytes = segments->overflow_bytes;
     atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release); /* S1c */
     renew_report(segments->workers[index]);
+    rc_windows_renew(&segments->limits->windows);
 }
 
 void rc_segments_publish(struct rc_segments *segments)

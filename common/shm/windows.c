@@ -38,18 +38,22 @@ int rc_window_locks_open(struct rc_window_lock *locks, uint32_t count, struct rc
 int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
 {
     const int rc = rc_window_locks_open(windows->locks, RC_WINDOW_SETS, err);
-    if (rc < 0) {
-        return rc;
+    if (rc == 0) {
+        rc_windows_renew(windows);
     }
+    return rc;
+}
+
+void rc_windows_renew(struct rc_windows *windows)
+{
     windows->build = RC_BUILD_ID;
     /* NW1 pairs with NW2 in rc_windows_right: whoever sees it sees the locks. */
     atomic_store_explicit(&windows->ready, RC_WINDOWS_READY, memory_order_release);
-    return 0;
 }
 
 bool rc_windows_right(const struct rc_windows *windows)
 {
-    /* NW2 pairs with NW1 in rc_windows_open. */
+    /* NW2 pairs with NW1 in rc_windows_renew. */
     return atomic_load_explicit(&windows->ready, memory_order_acquire) == RC_WINDOWS_READY &&
            windows->build == RC_BUILD_ID;
 }

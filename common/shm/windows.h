@@ -88,6 +88,8 @@ void rc_window_unlock(struct rc_window_lock *lock);
 
 /* In memory of zeros. Negative errno with `err`: the C library has no such locks. */
 int rc_windows_open(struct rc_windows *windows, struct rc_err *err);
+/* Writes anew what it begins with, in case somebody damaged it. */
+void rc_windows_renew(struct rc_windows *windows);
 /* Is it one that rc_windows_open made? */
 bool rc_windows_right(const struct rc_windows *windows);
 
