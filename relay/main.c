@@ -20,6 +20,7 @@
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/route/port.h"
+#include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
 #include "relay/cluster/roster.h"
@@ -37,6 +38,7 @@ struct relay {
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
     struct rc_queries queries;
+    struct rc_cluster_limits limits;
     int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
@@ -214,6 +216,8 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .roster = &relay->roster,
         .query = rc_queries_take,
         .query_context = &relay->queries,
+        .limit = rc_cluster_limits_take,
+        .limit_context = &relay->limits,
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
@@ -308,6 +312,10 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = open_queries(relay, err);
     }
     if (rc == 0) {
+        rc = rc_cluster_limits_open(&relay->limits, &relay->router, relay->remote.link);
+        rc = rc == 0 ? 0 : rc_err_set(err, rc, "no memory for limits");
+    }
+    if (rc == 0) {
         rc = open_router(relay, err);
     }
     if (rc != 0) {
@@ -322,6 +330,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_remote_close(&relay->remote);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
+    rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
     rc_roster_close(&relay->roster);
     for (int i = 0; relay->ports != NULL && i < relay->args.port_count; i++) {

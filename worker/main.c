@@ -28,6 +28,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/requests.h"
 #include "worker/http/client_files.h"
+#include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -51,6 +52,7 @@ struct worker {
     struct rc_interests interests;
     struct rc_asks asks;
     struct rc_memberships memberships;
+    struct rc_limits limits;
     struct rc_backends *backends;
     struct rc_batches *batches;
     struct rc_identities identities;
@@ -289,6 +291,14 @@ static void to_subscribed(void *context, uint32_t client)
     rc_client_subscribed(&w->clients, client);
 }
 
+static void to_limit_ready(void *context, const struct rc_client_ref *client)
+{
+    struct worker *w = context;
+    if (rc_client_is_here(&w->clients, client)) {
+        rc_client_answered(&w->clients, client->slot);
+    }
+}
+
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
@@ -430,6 +440,13 @@ static int open_backends(struct worker *w, struct rc_err *err)
     return 0;
 }
 
+static void open_limits(struct worker *w)
+{
+    rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns, (uint32_t)w->args.index,
+                   w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+    w->clients.limits = &w->limits;
+}
+
 static int worker_start(struct worker *w, struct rc_err *err)
 {
     const uint32_t descriptors = w->control.direct_descriptors;
@@ -479,6 +496,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
     }
     if (rc == 0) {
         open_identities(w);
+        open_limits(w);
         rc = open_backends(w, err);
     }
     if (rc == 0) {
@@ -645,6 +663,7 @@ int main(int argc, char **argv)
     rc_overload_close(&worker.overload);
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
+    rc_limits_close(&worker.limits);
     rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);

@@ -86,6 +86,14 @@ static int open_shared(struct rc_segments *segments, struct rc_err *err)
     if (rc == 0) {
         rc = segment_open(&segments->keep_segment, "ringcast-keep", sizeof(struct rc_relay_keep), false, err);
     }
+    if (rc == 0) {
+        rc = segment_open(&segments->limits_segment, "ringcast-limits", sizeof(struct rc_limits_segment), false, err);
+    }
+    if (rc == 0) {
+        segments->limits = segments->limits_segment.memory;
+        rc_segment_dump(segments->limits, segments->limits_segment.bytes, false);
+        rc = rc_limits_segment_open(segments->limits, err);
+    }
     segments->core = segments->core_segment.memory;
     segments->configs = segments->config_segment.memory;
     segments->keys = segments->keys_segment.memory;
@@ -141,7 +149,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
     memset(segments, 0, sizeof(*segments));
     segments->core_segment = segments->config_segment = segments->keys_segment = segments->acceptor_segment =
-        segments->relay_segment = segments->keep_segment = no_segment;
+        segments->relay_segment = segments->keep_segment = segments->limits_segment = no_segment;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         segments->worker_segments[i] = segments->port_segments[i] = no_segment;
     }
@@ -188,6 +196,7 @@ void rc_segments_renew(struct rc_segments *segments, int index)
     port->overflow_bytes = segments->overflow_bytes;
     atomic_store_explicit(&port->ready, RC_PORT_READY, memory_order_release); /* S1c */
     renew_report(segments->workers[index]);
+    rc_windows_renew(&segments->limits->windows);
 }
 
 void rc_segments_publish(struct rc_segments *segments)
@@ -211,6 +220,7 @@ void rc_segments_args(const struct rc_segments *segments, struct rc_spawn_args *
         args->own_fd = segments->worker_segments[args->index].fd;
         args->relay_fd = segments->relay_segment.reader_fd;
         args->keys_fd = segments->keys_segment.reader_fd;
+        args->limits_fd = segments->limits_segment.fd;
         args->port_fds[args->port_count++] = segments->port_segments[args->index].fd;
         return;
     }
@@ -252,6 +262,7 @@ void rc_segments_close(struct rc_segments *segments)
         segment_close(&segments->acceptor_segment);
         segment_close(&segments->relay_segment);
         segment_close(&segments->keep_segment);
+        segment_close(&segments->limits_segment);
     }
     segments->worker_count = 0;
     segments->core = NULL;
@@ -260,4 +271,5 @@ void rc_segments_close(struct rc_segments *segments)
     segments->acceptor = NULL;
     segments->relay = NULL;
     segments->keep = NULL;
+    segments->limits = NULL;
 }

@@ -13,6 +13,7 @@
 #include "common/identity/key_board.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
+#include "common/shm/tallies.h"
 
 /* A segment that one process writes and the others have to read. */
 struct rc_segment {
@@ -32,6 +33,7 @@ struct rc_segments {
     struct rc_segment acceptor_segment;
     struct rc_segment relay_segment;
     struct rc_segment keep_segment;
+    struct rc_segment limits_segment; /* all workers write it */
     struct rc_segment worker_segments[RC_WORKERS_MAX];
     struct rc_segment port_segments[RC_WORKERS_MAX];
     /* The same memory. */
@@ -41,6 +43,7 @@ struct rc_segments {
     struct rc_report *acceptor;
     struct rc_relay_report *relay;
     struct rc_relay_keep *keep;
+    struct rc_limits_segment *limits;
     struct rc_report *workers[RC_WORKERS_MAX];
     struct rc_port *ports[RC_WORKERS_MAX];
 };

@@ -122,6 +122,7 @@ const size_t rc_config_section_count = RC_ARRAY_COUNT(rc_config_sections);
 #define KIND_WORKERS .kind = RC_CONFIG_WORKERS
 #define KIND_SIZE .kind = RC_CONFIG_SIZE
 #define KIND_DURATION .kind = RC_CONFIG_DURATION
+#define KIND_RATE .kind = RC_CONFIG_RATE
 #define KIND_INCOMING .kind = RC_CONFIG_INCOMING
 #define KIND_RULE(text_form) .kind = RC_CONFIG_RULE, .form = RC_FORM_##text_form
 #define KIND_WORD(table) .kind = RC_CONFIG_WORD, .words = table
@@ -562,6 +563,20 @@ static int word_set(const struct rc_config_key *key, void *item, const struct rc
     return 0;
 }
 
+static int rate_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
+                    struct rc_err *err)
+{
+    struct rc_config_rate rate = {0};
+    struct rc_err scratch;
+    const char *const text = value->type == RC_VALUE_TEXT ? value->text : "no rate";
+    const size_t bytes = value->type == RC_VALUE_TEXT ? value->bytes : strlen(text);
+    if (bytes > 0 && rc_config_rate_parse(text, bytes, &rate, &scratch) != 0) {
+        return wrong_value(err, key, value, "%s", scratch.text);
+    }
+    memcpy(member_of(key, item), &rate, sizeof(rate));
+    return 0;
+}
+
 int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
                       struct rc_err *err)
 {
@@ -583,6 +598,8 @@ int rc_config_key_set(const struct rc_config_key *key, void *item, const struct 
     case RC_CONFIG_SIZE:
     case RC_CONFIG_DURATION:
         return quantity_set(key, item, value, err);
+    case RC_CONFIG_RATE:
+        return rate_set(key, item, value, err);
     case RC_CONFIG_WORD:
         return word_set(key, item, value, err);
     case RC_CONFIG_TEXT:
@@ -713,6 +730,15 @@ static void url_print(FILE *out, const char *url)
     text_print(out, shown);
 }
 
+static void rate_print(FILE *out, const struct rc_config_rate *rate)
+{
+    char text[RC_CONFIG_VALUE_MAX] = "";
+    if (rate->count > 0) {
+        rc_config_rate_format(text, sizeof(text), rate);
+    }
+    text_print(out, text);
+}
+
 void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void *item)
 {
     char text[RC_CONFIG_VALUE_MAX];
@@ -735,6 +761,9 @@ void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void 
     case RC_CONFIG_DURATION:
         number_format(text, sizeof(text), key, number_load(key, item));
         text_print(out, text);
+        return;
+    case RC_CONFIG_RATE:
+        rate_print(out, member_of_const(key, item));
         return;
     case RC_CONFIG_WORD:
         text_print(out, rc_config_word_of(key->words, (uint32_t)number_load(key, item)));

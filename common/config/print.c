@@ -117,6 +117,9 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
         rc_config_duration_format(max, sizeof(max), key->max);
         (void)snprintf(out, capacity, "duration from %s to %s", min, max);
         return;
+    case RC_CONFIG_RATE:
+        (void)snprintf(out, capacity, "rate such as \"100/1m\"");
+        return;
     case RC_CONFIG_WORD:
         rc_config_words_format(words, sizeof(words), key->words);
         (void)snprintf(out, capacity, "one of %s", words);

@@ -11,6 +11,8 @@
 #include "common/base/log.h"
 
 #define DISTANCE_WORD_MAX 64
+#define RATE_WINDOW_MIN_MS 1000u
+#define RATE_WINDOW_MAX_MS 86400000u
 
 struct unit {
     const char *name;
@@ -147,6 +149,30 @@ int rc_config_duration_parse(const char *text, size_t bytes, uint64_t *duration_
     }
     *duration_ms = sum_ns / 1000000;
     return 0;
+}
+
+int rc_config_rate_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err)
+{
+    const char *const slash = memchr(text, '/', bytes);
+    uint64_t count = 0;
+    uint64_t window_ms = 0;
+    if (slash == NULL || rc_config_uint_parse(text, (size_t)(slash - text), &count, NULL) != 0 ||
+        rc_config_duration_parse(slash + 1, bytes - (size_t)(slash - text) - 1, &window_ms, NULL) != 0 || count == 0 ||
+        count > RC_CONFIG_RATE_COUNT_MAX || window_ms < RATE_WINDOW_MIN_MS || window_ms > RATE_WINDOW_MAX_MS) {
+        return rc_err_set(err, -EINVAL,
+                          "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in 1s "
+                          "to 24h",
+                          RC_CONFIG_RATE_COUNT_MAX);
+    }
+    *rate = (struct rc_config_rate){.count = (uint32_t)count, .window_ms = (uint32_t)window_ms};
+    return 0;
+}
+
+void rc_config_rate_format(char *out, size_t capacity, const struct rc_config_rate *rate)
+{
+    char window[RC_CONFIG_VALUE_MAX];
+    rc_config_duration_format(window, sizeof(window), rate->window_ms);
+    (void)snprintf(out, capacity, "%" PRIu32 "/%s", rate->count, window);
 }
 
 void rc_config_duration_format(char *out, size_t capacity, uint64_t duration_ms)

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 
 #include "common/base/err.h"
+#include "common/config/values.h"
 
 #define RC_CONFIG_VALUE_MAX 512 /* a formatted value */
 
@@ -29,6 +30,11 @@ void rc_config_size_format(char *out, size_t capacity, uint64_t size_bytes);
 int rc_config_duration_parse(const char *text, size_t bytes, uint64_t *duration_ms, struct rc_err *err);
 /* One unit where that is exact and short: 90000 is "90s", 5400000 is "90m", 90061001 is "1d1h1m1s1ms". */
 void rc_config_duration_format(char *out, size_t capacity, uint64_t duration_ms);
+
+/* "100/1m": so many in any such time, 1 to RC_CONFIG_RATE_COUNT_MAX in 1s to 24h. */
+#define RC_CONFIG_RATE_COUNT_MAX 1000000u
+int rc_config_rate_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err);
+void rc_config_rate_format(char *out, size_t capacity, const struct rc_config_rate *rate);
 
 /* A decimal number without sign. */
 int rc_config_uint_parse(const char *text, size_t bytes, uint64_t *number, struct rc_err *err);

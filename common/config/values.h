@@ -88,6 +88,12 @@ enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_S
 enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
+/* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
+struct rc_config_rate {
+    uint32_t count;
+    uint32_t window_ms;
+};
+
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
@@ -120,6 +126,7 @@ struct rc_config_limits {
     /* per worker; 0 = no limit */
     uint32_t max_connections_per_address;
     uint32_t max_connections_per_network; /* IPv4 /24, IPv6 /64 */
+    uint32_t max_connections_per_user;    /* of all workers together */
     uint32_t accept_rate;                 /* connections a second */
     /* per connection; 0 = no limit */
     uint32_t message_rate; /* messages a second */
@@ -157,6 +164,7 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
+    struct rc_config_rate event_rate;
     struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
     struct rc_config_text error_event;
@@ -265,6 +273,9 @@ struct rc_config_namespace {
     enum rc_who publish;
     enum rc_who presence_who;
     enum rc_who history_who;
+    struct rc_config_rate publish_rate;
+    struct rc_config_rate subscribe_rate;
+    struct rc_config_rate unsubscribe_rate;
     uint32_t history;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;

@@ -42,6 +42,7 @@ enum rc_record_type {
     RC_UP_MEMBERS_BEGIN = 11, /* token = relay generation: every membership follows as RC_UP_MEMBER_ADD */
     RC_UP_MEMBERS_END = 12,   /* token = relay generation: what was not told again is no more */
     RC_UP_QUERY = 13,         /* a question about the cluster (common/records/query.h) */
+    RC_UP_LIMIT = 14,         /* may this happen once more, on all instances? (common/records/limit.h) */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -51,6 +52,7 @@ enum rc_record_type {
     RC_DOWN_CALL = 37,     /* to be answered by an RC_UP_REPLY to the worker `origin.worker` */
     RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
     RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
+    RC_DOWN_LIMIT = 41,    /* the answer to an RC_UP_LIMIT */
     RC_DOWN_SELECT = 40,   /* a sequenced message for the members of several rooms (common/records/select.h) */
 };
 

@@ -155,6 +155,16 @@ static int check_counts(const struct rc_control *control, const struct rc_spawn_
     return 0;
 }
 
+static int attach_limits(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+{
+    control->limits = fd_take(&args->limits_fd, true, sizeof(*control->limits), "limits", err);
+    if (control->limits == NULL) {
+        return -EBADMSG;
+    }
+    rc_segment_dump(control->limits, sizeof(*control->limits), false);
+    return rc_windows_right(&control->limits->windows) ? 0 : segment_refuse(err, "limits");
+}
+
 int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
     memset(control, 0, sizeof(*control));
@@ -186,6 +196,9 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
     }
     if (rc == 0 && control->keys != NULL) {
         rc_segment_dump((void *)(uintptr_t)control->keys, sizeof(*control->keys), false); /* secrets */
+    }
+    if (rc == 0 && args->index >= 0) {
+        rc = attach_limits(control, args, err);
     }
     for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
         control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);

@@ -12,6 +12,7 @@
 #include "common/identity/key_board.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
+#include "common/shm/tallies.h"
 
 struct rc_control {
     /* Constants of the boot, as in struct rc_core. */
@@ -38,6 +39,7 @@ struct rc_control {
     struct rc_report *own;             /* its report; the relay's is the first member of own_relay */
     struct rc_relay_report *own_relay; /* relay only, else NULL */
     struct rc_relay_keep *keep;        /* relay only, else NULL */
+    struct rc_limits_segment *limits;  /* worker only, else NULL: all workers write it */
 };
 
 /* Maps what `args` names and takes the descriptors out of it, closed. Negative errno, with `err`, when something is not what this

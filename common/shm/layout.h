@@ -8,6 +8,7 @@
  *   keys        (1)            acceptor            RC_BUILD_ID                 struct rc_key_board: what tokens are verified with
  *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
+ *   limits      (1)            workers             RC_BUILD_ID                 struct rc_limits_segment: what limits have counted
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
  *
  * One writer for each, so that a stray write of a process can damage only what that process says: the others have its
@@ -16,6 +17,8 @@
  *   port     A ring has a cursor for each side and its records lie in between, so both map it writable. No third process
  *            does, neither believes what it reads there (common/shm/ring.h), and both copy the sizes at mapping.
  *   report   While a process does not run, the acceptor writes its report: STARTING, DOWN, and the head anew for a successor.
+ *   limits   Limits are of all workers together: each writes under the lock of a set (common/shm/windows.h). The worst a stray
+ *            write does is a wrong answer about a limit.
  *   steering The BPF map of loads (common/shm/spawn_args.h) is one page that all workers map: the kernel counts there, a
  *            worker takes off what it closed. The worst a stray write does is to send connections to the wrong worker;
  *            acceptor and workers set their words anew every few seconds.

@@ -182,6 +182,8 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
         return true;
     case RC_UP_QUERY:
         return head->origin.random != 0 || (head->flags & RC_ENVELOPE_API) != 0;
+    case RC_UP_LIMIT:
+        return head->data_bytes > 0;
     case RC_UP_MEMBER_ADD:
     case RC_UP_MEMBER_REMOVE:
         return head->channel_bytes > 0 && head->origin.random != 0 && head->data_bytes <= RC_CHANNEL_NAME_MAX;

@@ -292,6 +292,11 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
             router->setup.query(router->setup.query_context, port->index, &record->view);
         }
         break;
+    case RC_UP_LIMIT:
+        if (router->setup.limit != NULL) {
+            router->setup.limit(router->setup.limit_context, port->index, &record->view);
+        }
+        break;
     default: /* the port lets no other type through */
         take_snapshot(router, port, record);
         break;

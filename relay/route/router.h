@@ -44,6 +44,9 @@ struct rc_router_setup {
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
     void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
     void *query_context; /* borrowed */
+    /* An RC_UP_LIMIT, likewise. */
+    void (*limit)(void *context, uint32_t worker, const struct rc_envelope_view *view);
+    void *limit_context; /* borrowed */
     struct rc_remote_way remote;
 };
 

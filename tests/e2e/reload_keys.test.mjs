@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { startBackend } from "./lib/backend.mjs";
+import { io as connectSocketIo } from "socket.io-client";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
@@ -50,6 +51,27 @@ async function bytesUntilOff(broker) {
     assert.ok(bytes < 50e6, "it falls off some time");
     await publisher.publish("log:1", data);
   }
+}
+
+/* The status that answers a connection of the user. */
+async function refused(broker, user) {
+  const raw = await broker.raw();
+  raw.write(upgradeRequest(`/ws?user=${user}`, {}));
+  const answer = await raw.response();
+  raw.end();
+  return answer.status;
+}
+
+/* Five pass before the reload, fifty after it. */
+async function rated(broker, reload, operation) {
+  const client = await open(broker);
+  const passed = async () => {
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => client.request(operation(i))));
+    return answers.filter(({ type, code }) => type !== "error" || code !== 429).length;
+  };
+  assert.equal(await passed(), 5);
+  await reload();
+  assert.equal(await passed(), 50);
 }
 
 /* The most bytes of answers that wait for a connection that takes none, before it is not read any more. */
@@ -163,6 +185,13 @@ const KEYS = {
     assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
     await Promise.all(Array.from({ length: 150 }, () => open(broker)));
   } }])),
+  "limits.max_connections_per_user": { from: 0, to: 3, config: { "debug.user_query": "user" }, see: async (broker, reload) => {
+    for (let i = 0; i < 2; i++) await broker.connect({ path: "/ws?user=u1" });
+    await reload();
+    await broker.connect({ path: "/ws?user=u1" });
+    assert.equal(await refused(broker, "u1"), 429, "those of before count");
+    await broker.connect({ path: "/ws?user=u2" });
+  } },
   "limits.accept_rate": { from: 0, to: 1, see: async (broker, reload) => {
     const many = async () => (await Promise.all(Array.from({ length: 20 }, () => status(broker, "/health")))).filter((code) => code === 200).length;
     assert.equal(await many(), 20);
@@ -325,6 +354,20 @@ const KEYS = {
     await reload();
     assert.doesNotMatch(await extensions(broker), /client_no_context_takeover/);
   } },
+  "socketio.event_rate": { from: "5/1h", to: "50/1h", config: { "socketio.path": "/socket.io/", event: [{ on: "say", ack: ["done"] }] }, see: async (broker, reload) => {
+    const socket = connectSocketIo(`http://${broker.host}/`, { transports: ["websocket"], forceNew: true, reconnection: false });
+    const passed = async () => {
+      const answers = await Promise.all(Array.from({ length: 60 }, () => new Promise((done) => socket.emit("say", done))));
+      return answers.filter((answer) => answer === "done").length;
+    };
+    try {
+      assert.equal(await passed(), 5);
+      await reload();
+      assert.equal(await passed(), 50);
+    } finally {
+      socket.close();
+    }
+  } },
   "http.cors_max_age": { from: "10s", to: "1000s", config: { "http.allowed_origins": ["https://a.example"] }, see: async (broker, reload) => {
     const age = async () => (await broker.get("/health", { method: "OPTIONS", headers: { Origin: "https://a.example", "Access-Control-Request-Method": "GET" } })).headers["access-control-max-age"];
     assert.equal(await age(), "10");
@@ -378,6 +421,9 @@ const KEYS = {
     await client.ping();
     assert.deepEqual(client.inbox, [], "the others wait for their hour");
   } },
+  "namespace.publish_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "publish", channel: "ns:1", data: i })) },
+  "namespace.subscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "subscribe", channel: `ns:${i}` })) },
+  "namespace.unsubscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "unsubscribe", channel: `ns:${i}` })) },
   "namespace.max_keys": { from: 1, to: 100, namespace: { min_interval: "1h" }, see: async (broker, reload) => {
     const client = await open(broker);
     await client.subscribe("ns:1");
@@ -394,7 +440,7 @@ const KEYS = {
 
 test("every number that a reload changes has an entry", () => {
   const table = readFileSync(join(ROOT, "common/config/config.def"), "utf8");
-  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|WORKERS), .*, (RELOAD|RESTART),$/gm)];
+  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|RATE|WORKERS), .*, (RELOAD|RESTART),$/gm)];
   assert.ok(found.length > 40, "the table is read");
   const wanted = found.filter(([, , , , when]) => when === "RELOAD").map(([, section, key]) => `${section}.${key}`);
   assert.deepEqual(Object.keys(KEYS).sort(), wanted.sort());

@@ -154,6 +154,9 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
             rc_client_open_on(clients, socket, (uint8_t)upgrade->arrival.endpoint,
                               rc_encoding_of(upgrade->arrival.codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
                               rc_arrival_identity(&upgrade->arrival, &identity));
+    } else {
+        rc_clients_user_remove(clients, rc_span_of(upgrade->arrival.user, upgrade->arrival.user_bytes),
+                               upgrade->arrival.counted);
     }
     if (client == 0) {
         rc_socket_failed_memory(clients, socket);

@@ -178,6 +178,7 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     RC_ASSERT(user.count <= sizeof(arrival->user));
     arrival->token = rc_clients_random(clients);
     arrival->must_say = false;
+    arrival->counted = false;
     arrival->row = 0;
     arrival->expires_ms = 0;
     arrival->session = 0;
@@ -224,7 +225,7 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
     arrival->row = judgement->row;
 }
 
-enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival)
+static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
     char certificate[RC_IDENTITY_USER_MAX];
@@ -268,13 +269,27 @@ enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arri
     return RC_ARRIVED;
 }
 
+enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival)
+{
+    const enum rc_arrived arrived = arrival_judge(exchange, arrival);
+    if (arrived != RC_ARRIVED || arrival->user_bytes == 0 ||
+        rc_clients_user_add(clients_of(exchange), rc_span_of(arrival->user, arrival->user_bytes), &arrival->counted)) {
+        return arrived;
+    }
+    rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
+                                                            .retry_after_s = 10,
+                                                            .message = "you have too many connections: close one"});
+    return RC_ARRIVED_NOT;
+}
+
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity)
 {
     *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
                                      .session = arrival->session,
-                                     .row = arrival->row};
+                                     .row = arrival->row,
+                                     .counted = arrival->counted};
     return arrival->user_bytes == 0 ? NULL : identity;
 }
 

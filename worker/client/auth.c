@@ -85,6 +85,11 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
                      RC_SPAN("you are another user on this connection"));
         return RC_CARRIED_REFUSED;
     }
+    if (rc == -EDQUOT) {
+        auth_refused(clients, client, operation->id, RC_CODE_LIMITED,
+                     RC_SPAN("you have too many connections: close one"));
+        return RC_CARRIED_REFUSED;
+    }
     if (rc < 0) {
         rc_client_failed_memory(clients, client);
         return RC_CARRIED_REFUSED;

@@ -35,6 +35,7 @@
 #include "worker/identity/identity.h"
 #include "worker/io/io.h"
 #include "worker/io/wheel.h"
+#include "worker/limits/limits.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 #include "worker/uplink/ask.h"
@@ -116,6 +117,7 @@ struct rc_clients {
     struct rc_engine_ops engine;
     struct rc_passage_ops passage;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
+    struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
     const struct rc_route *polling;   /* borrowed: the resource of end points that speak Engine.IO */
     void *polling_context;            /* borrowed */
@@ -165,6 +167,7 @@ struct rc_identity {
     uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
     uint32_t session;          /* struct rc_judgement; 0 = none */
     uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
+    bool counted;              /* among its user's connections: who opens a client with it takes that over */
 };
 
 #define RC_SOCKET_LINGER_MS 300u
@@ -273,6 +276,11 @@ struct rc_span rc_client_request(const struct rc_clients *clients, uint32_t clie
 /* All of it, as it is kept; keeps it. -ENOMEM. */
 struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t client);
 int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials);
+/* One more connection of the user. False: there are limits.max_connections_per_user already. What was `*counted` is given back once. */
+bool rc_clients_user_add(struct rc_clients *clients, struct rc_span user, bool *counted);
+void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, bool counted);
+/* After a reload: who was not counted until now is. */
+void rc_clients_count_users(struct rc_clients *clients);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
 /* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
@@ -285,7 +293,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
 /* A client that is just being made is this user; nobody is told. -ENOMEM. */
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
- * channels. -ENOMEM; -EEXIST: it is another user already. */
+ * channels. -ENOMEM; -EEXIST: it is another user already; -EDQUOT: who has too many connections. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 
 /* decision.c: a subscribe or publish of a client, where a backend's `calls` say that it decides. */
@@ -330,6 +338,7 @@ struct rc_arrival {
     bool websocket;      /* how it comes; else by polling */
     uint16_t set_bytes;  /* JSON that is to be set on the connection */
     uint8_t row;         /* that told; 0 = none of [[identity]] */
+    bool counted;        /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
     uint32_t session;    /* until the loop goes on; 0 = none */
     uint32_t attributes_bytes;
@@ -371,7 +380,7 @@ void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identi
                      struct rc_span auth, struct rc_judgement *judgement);
 /* What a backend's answer to `connect` sets on it; more than there is room for is logged, and not kept. */
 void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members);
-/* What it was found to be, a KNOWN one. -ENOMEM; -EEXIST: it is another user already. */
+/* What it was found to be, a KNOWN one. As rc_client_identify. */
 int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */

@@ -131,6 +131,7 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
     clients->exchanges.config = config;
     rc_clients_trust(clients);
     clients_limits(clients);
+    rc_clients_count_users(clients);
     for (uint32_t i = 0; (count || retime) && i < clients->truth->socket_count; i++) {
         const struct rc_socket *socket = &clients->truth->sockets[i];
         if (count && socket->client != 0) {

@@ -61,7 +61,8 @@ static void answer_client(const struct rc_clients *clients, const struct rc_enve
 static void down_answered(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const struct rc_clients *clients = context;
-    if (type == RC_DOWN_QUERY || type == RC_DOWN_REPLY || (view->head.flags & RC_ENVELOPE_API)) {
+    if (type == RC_DOWN_QUERY || type == RC_DOWN_LIMIT || type == RC_DOWN_REPLY ||
+        (view->head.flags & RC_ENVELOPE_API)) {
         rc_asks_answered(clients->asks, type, view);
     } else {
         answer_client(clients, view);

@@ -320,12 +320,16 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     const struct rc_config_limits *limits = &clients->config->limits;
     const uint32_t index = rc_pool_alloc(&clients->truth->clients);
     if (index == 0) {
+        if (identity != NULL) {
+            rc_clients_user_remove(clients, identity->user, identity->counted);
+        }
         return 0;
     }
     struct rc_client *client = rc_truth_client(clients->truth, index);
     client->socket = RC_SOCKET_NONE;
     if (identity != NULL && rc_client_begin_as(clients, index, identity) < 0) {
         rc_client_forget_user(clients, index);
+        rc_clients_user_remove(clients, identity->user, identity->counted);
         rc_pool_free(&clients->truth->clients, index);
         return 0;
     }

@@ -2,12 +2,14 @@
 #include "worker/client/client.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "worker/gate/permission.h"
+#include "worker/limits/limits.h"
 #include "worker/ws/frame.h"
 
 /* One request being carried out. */
@@ -431,6 +433,54 @@ static enum rc_carried request_disconnect(const struct request *request)
     return RC_CARRIED_OUT;
 }
 
+/* --- rates ----------------------------------------------------------------------------------------------------------- */
+
+/* Rates of a channel namespace. */
+static const struct {
+    const char *what; /* NULL: the operation has none */
+    size_t rate;      /* in struct rc_config_namespace */
+    enum rc_limit_kind kind;
+} rates[] = {
+    [RC_OPERATION_SUBSCRIBE] = {"subscribe requests", offsetof(struct rc_config_namespace, subscribe_rate),
+                                RC_LIMIT_SUBSCRIBE},
+    [RC_OPERATION_UNSUBSCRIBE] = {"unsubscribe requests", offsetof(struct rc_config_namespace, unsubscribe_rate),
+                                  RC_LIMIT_UNSUBSCRIBE},
+    [RC_OPERATION_PUBLISH] = {"messages", offsetof(struct rc_config_namespace, publish_rate), RC_LIMIT_PUBLISH},
+};
+
+/* Is there a rate for the operation? */
+static bool request_rate(const struct request *request, struct rc_limit_question *question)
+{
+    const struct rc_clients *clients = request->clients;
+    const enum rc_operation_type type = request->operation->type;
+    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL || type >= RC_ARRAY_COUNT(rates) ||
+        rates[type].what == NULL) {
+        return false;
+    }
+    const struct rc_config_namespace *policy = request_namespace(request);
+    struct rc_config_rate rate;
+    memcpy(&rate, (const uint8_t *)policy + rates[type].rate, sizeof(rate));
+    question->kind = rates[type].kind;
+    question->limit = (struct rc_window_limit){.count = rate.count, .window_ms = rate.window_ms};
+    question->name = rc_span_of(policy->name, policy->name_bytes);
+    question->user = rc_client_user(clients, request->client);
+    question->client = rc_client_ref(clients, request->client);
+    return rate.count > 0;
+}
+
+static enum rc_limit_answer request_within_rate(const struct request *request, const struct rc_limit_question *question)
+{
+    char text[RC_LIMIT_TEXT_MAX];
+    uint32_t retry_ms;
+    const enum rc_limit_answer answer = rc_limits_ask(request->clients->limits, question, &retry_ms);
+    if (answer == RC_LIMIT_WAITS) {
+        rc_truth_client(request->clients->truth, request->client)->flags |= RC_CLIENT_WAITS_ANSWER;
+    } else if (answer == RC_LIMIT_EXCEEDED) {
+        request_error(request, RC_CODE_LIMITED, rc_limit_text(text, rates[request->operation->type].what, retry_ms));
+    }
+    return answer;
+}
+
 static enum rc_carried carry_out(const struct request *asked, bool granted)
 {
     const struct request request = *asked;
@@ -520,12 +570,22 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
                                     const struct rc_operation *operation)
 {
     const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
+    struct rc_limit_question question = {0};
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }
+    const bool rated = request_rate(&request, &question);
+    const enum rc_limit_answer answer = rated ? request_within_rate(&request, &question) : RC_LIMIT_ALLOWED;
+    if (answer != RC_LIMIT_ALLOWED) {
+        return answer == RC_LIMIT_WAITS ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
+    }
     const bool decidable = author == RC_AUTHOR_CLIENT &&
                            (operation->type == RC_OPERATION_SUBSCRIBE || operation->type == RC_OPERATION_PUBLISH);
-    return decidable ? carry_out_decided(&request) : carry_out(&request, false);
+    const enum rc_carried carried = decidable ? carry_out_decided(&request) : carry_out(&request, false);
+    if (rated && carried == RC_CARRIED_LATER) {
+        rc_limits_unused(clients->limits, &question);
+    }
+    return carried;
 }
 
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,

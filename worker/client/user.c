@@ -157,6 +157,37 @@ struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client)
                                           : rc_span_of(rc_heap_at(&clients->truth->heap, user->set), user->set_bytes);
 }
 
+bool rc_clients_user_add(struct rc_clients *clients, struct rc_span user, bool *counted)
+{
+    const uint32_t max = clients->config->limits.max_connections_per_user;
+    *counted = false;
+    if (clients->limits == NULL || max == 0 || rc_limits_user_add(clients->limits, user, max, counted)) {
+        return true;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_REFUSED_USER, 1);
+    return false;
+}
+
+void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, bool counted)
+{
+    if (counted) {
+        rc_limits_user_remove(clients->limits, user);
+    }
+}
+
+void rc_clients_count_users(struct rc_clients *clients)
+{
+    if (clients->limits == NULL || clients->config->limits.max_connections_per_user == 0) {
+        return;
+    }
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        struct rc_user *user = rc_truth_client(clients->truth, i)->random == 0 ? NULL : user_of(clients, i);
+        if (user != NULL && user->id_bytes > 0 && !user->counted) { /* all that are there, also beyond the limit */
+            (void)rc_limits_user_add(clients->limits, rc_span_of(user->id, user->id_bytes), 0, &user->counted);
+        }
+    }
+}
+
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span id)
 {
     struct rc_user *user = user_need(clients, client);
@@ -183,6 +214,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     session_unlink(clients, user);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
+        rc_clients_user_remove(clients, rc_span_of(user->id, user->id_bytes), user->counted);
     }
     rc_pool_free(&clients->truth->users, rc_truth_client(clients->truth, client)->user);
     rc_truth_client(clients->truth, client)->user = 0;
@@ -354,8 +386,14 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
 
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
 {
-    const int rc = rc_client_set_user(clients, client, identity->user);
-    return rc < 0 ? rc : keep_identity(clients, client, user_of(clients, client), identity);
+    int rc = rc_client_set_user(clients, client, identity->user);
+    if (rc == 0) {
+        rc = keep_identity(clients, client, user_of(clients, client), identity);
+    }
+    if (rc == 0) {
+        user_of(clients, client)->counted = identity->counted;
+    }
+    return rc;
 }
 
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
@@ -367,10 +405,16 @@ int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct
     if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {
         return -EEXIST;
     }
+    bool counted = false;
+    if (user->id_bytes == 0 && !rc_clients_user_add(clients, identity->user, &counted)) {
+        return -EDQUOT;
+    }
     const int rc = keep_identity(clients, client, user, identity);
     if (rc < 0 || user->id_bytes > 0) {
+        rc_clients_user_remove(clients, identity->user, counted);
         return rc;
     }
+    user->counted = counted;
     tell_members(clients, client, false);
     (void)rc_client_set_user(clients, client, identity->user); /* there is one */
     tell_members(clients, client, true);

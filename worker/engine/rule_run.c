@@ -574,6 +574,49 @@ static enum rc_rule_guarded run_refuse(struct rc_rule_run *run, enum rc_event_gu
     return RC_RULE_REFUSED;
 }
 
+/* Its rate, by the row's name: an event's own, where the row is for many, would be a way round it. */
+static struct rc_limit_question rate_question(const struct rc_rule_run *run)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_guards *guards = &run->row->guards;
+    const bool group = guards->rate.group != 0;
+    return (struct rc_limit_question){
+        .kind = group ? RC_LIMIT_GROUP : RC_LIMIT_EVENT,
+        .nsp = group ? rc_span_of(NULL, 0) : rc_span_text(run->row->nsp.text),
+        .name = group ? rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes)
+                      : rc_span_text(run->row->on.text),
+        .user = rc_client_user(run->clients, run->client),
+        .client = rc_client_ref(run->clients, run->client),
+        .limit = {.count = guards->rate.count, .window_ms = (uint32_t)guards->rate.window_ms},
+    };
+}
+
+static bool run_is_rated(const struct rc_rule_run *run)
+{
+    return run->row->guards.rate.count > 0 && run->client != 0 && run->clients->limits != NULL;
+}
+
+static enum rc_rule_guarded guard_rate(struct rc_rule_run *run)
+{
+    uint32_t retry_ms;
+    if (!run_is_rated(run)) {
+        return RC_RULE_PASSES;
+    }
+    const struct rc_limit_question question = rate_question(run);
+    switch (rc_limits_ask(run->clients->limits, &question, &retry_ms)) {
+    case RC_LIMIT_ALLOWED:
+        return RC_RULE_PASSES;
+    case RC_LIMIT_WAITS:
+        run_client(run)->flags |= RC_CLIENT_WAITS_ANSWER;
+        return RC_RULE_WAITS;
+    case RC_LIMIT_EXCEEDED:
+        break;
+    }
+    const struct rc_span text = rc_limit_text(run->rate_text, "events of this kind", retry_ms);
+    run->rate_text[text.count] = '\0';
+    return run_refuse(run, RC_GUARD_RATE, RC_CODE_LIMITED, run->rate_text);
+}
+
 static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
 {
     const struct rc_event_guards *guards = &run->row->guards;
@@ -629,10 +672,15 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 
 enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)
 {
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_who, guard_schema, guard_inside};
+    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
+                                                                               guard_inside};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);
+        if (result == RC_RULE_WAITS && i > 0 && run_is_rated(run)) {
+            const struct rc_limit_question question = rate_question(run);
+            rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
+        }
         if (result != RC_RULE_PASSES) {
             return result;
         }

@@ -9,6 +9,7 @@
 #include "common/records/args.h"
 #include "worker/engine/session.h"
 #include "worker/gate/rule_values.h"
+#include "worker/limits/limits.h"
 
 /* Who wants what the row of a server's event acknowledges: a JSON array, valid within the call. */
 struct rc_rules_answer {
@@ -38,6 +39,7 @@ struct rc_rule_run {
     struct rc_rule_wait *departs;         /* of a client that is about to be no more: where it waits (rule_wait.h) */
     const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */
     enum rc_event_guard guard;            /* the one that refused; RC_GUARDS = none did */
+    char rate_text[RC_LIMIT_TEXT_MAX + 1];
     char sid[RC_SID_BYTES];
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
     uint8_t set[RC_CLIENT_SET_MAX];

@@ -165,6 +165,16 @@ static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
     return guarded;
 }
 
+void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, int code,
+                     const char *why)
+{
+    struct rc_rule_run run;
+    rc_rule_run_open(&run, engines, client, operation->nsp, operation->event);
+    run.id = operation->id;
+    rc_rule_state_fail(&run, code, why);
+    rc_rule_run_tell(&run);
+}
+
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done)
 {

@@ -24,6 +24,9 @@ void rc_rules_forget(struct rc_engines *engines, uint32_t client);
 /* The row of an event, with its arguments as rc_args has them. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);
+/* The event's sender is told why nothing of it is done. */
+void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, int code,
+                     const char *why);
 
 /* The row of an event that a server beside this instance has sent, with the JSON array of its arguments. It does not wait: what the
  * full up ring cuts short is counted. `answer` may be NULL; it is not called where the row has no acknowledgement. */

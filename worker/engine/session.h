@@ -49,8 +49,8 @@ struct rc_engines {
     struct rc_reply *reply; /* owned: the one that is being carried out */
     /* rc_socketio_dismiss, for the files below it. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
-    uint8_t rules;          /* counts the reloads that changed [[event]] rows */
-    bool keeps_auth;        /* some row but those of "connect" says {auth} */
+    uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth;                                  /* some row but those of "connect" says {auth} */
     struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
     struct rc_rule_wait *departed;                    /* owned: rows of clients that are no more */
 };

@@ -156,6 +156,8 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     }
     if (rc == -EEXIST) {
         refuse_connect(engines, client, operation->nsp, RC_SPAN("another user on this connection"));
+    } else if (rc == -EDQUOT) {
+        refuse_connect(engines, client, operation->nsp, RC_SPAN("you have too many connections: close one"));
     } else if (rc < 0) {
         rc_client_failed_memory(clients, client);
     }
@@ -383,6 +385,31 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
     return rc_args_wrap(json, 1 + data.count, room, attachments, count);
 }
 
+/* Is it within socketio.event_rate? Else it was told, or (RC_CLIENT_WAITS_ANSWER is set) waits for the answer. */
+static enum rc_limit_answer event_within_rate(struct rc_engines *engines, uint32_t client,
+                                              const struct rc_operation *operation)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_config_rate *rate = &clients->config->socketio.event_rate;
+    const struct rc_limit_question question = {.kind = RC_LIMIT_EVENTS,
+                                               .user = rc_client_user(clients, client),
+                                               .client = rc_client_ref(clients, client),
+                                               .limit = {.count = rate->count, .window_ms = rate->window_ms}};
+    char text[RC_LIMIT_TEXT_MAX];
+    uint32_t retry_ms;
+    if (rate->count == 0 || clients->limits == NULL) {
+        return RC_LIMIT_ALLOWED;
+    }
+    const enum rc_limit_answer answer = rc_limits_ask(clients->limits, &question, &retry_ms);
+    if (answer == RC_LIMIT_WAITS) {
+        rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
+    } else if (answer == RC_LIMIT_EXCEEDED) {
+        const struct rc_span why = rc_limit_text(text, "events", retry_ms);
+        rc_rules_refuse(engines, client, operation, RC_CODE_LIMITED, (const char *)why.bytes);
+    }
+    return answer;
+}
+
 /* An event, whole: its operation, and its attachments as rc_args keeps them. */
 static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t client, struct rc_operation *operation,
                                        const struct incomplete *with, uint32_t *done)
@@ -410,6 +437,12 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
     }
     if (operation->type == RC_OPERATION_ACK) {
         return RC_ENGINE_DONE; /* nobody has asked */
+    }
+    if (*done == 0) { /* a row that waits has it not 0 */
+        const enum rc_limit_answer answer = event_within_rate(engines, client, operation);
+        if (answer != RC_LIMIT_ALLOWED) {
+            return answer == RC_LIMIT_WAITS ? RC_ENGINE_LATER : RC_ENGINE_DONE;
+        }
     }
     return rc_rules_event(engines, client, operation, args, done);
 }

@@ -436,6 +436,7 @@ struct rc_user {
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];
+    bool counted; /* in limits.max_connections_per_user */
 };
 
 struct rc_truth_layout {

@@ -179,6 +179,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
         break;
     case RC_DOWN_REPLY:
     case RC_DOWN_QUERY:
+    case RC_DOWN_LIMIT:
         to->answered(to->context, (enum rc_record_type)type, view);
         return 0;
     default:

@@ -32,7 +32,7 @@ struct rc_uplink_handlers {
     void (*call)(void *context, const struct rc_envelope_view *view);
     /* An RC_DOWN_DIRECT that was an API call's has been handled: the caller wants to know whether its target is here. */
     void (*direct_called)(void *context, const struct rc_envelope_view *view);
-    /* RC_DOWN_ANSWER, RC_DOWN_REPLY, RC_DOWN_QUERY, and what else has RC_ENVELOPE_ANSWER: for a client, or (RC_ENVELOPE_API) a call. */
+    /* RC_DOWN_ANSWER, RC_DOWN_REPLY, RC_DOWN_QUERY, RC_DOWN_LIMIT, and what else has RC_ENVELOPE_ANSWER: for a client, or (RC_ENVELOPE_API) a call. */
     void (*answered)(void *context, enum rc_record_type type, const struct rc_envelope_view *view);
 };
 

@@ -78,8 +78,8 @@ static void args_of(int index, struct rc_spawn_args *args)
 {
     rc_spawn_args_clear(args, index);
     rc_segments_args(&segments, args);
-    int *const singles[] = {&args->core_fd,  &args->config_fd, &args->own_fd, &args->acceptor_fd,
-                            &args->relay_fd, &args->keep_fd,   &args->keys_fd};
+    int *const singles[] = {&args->core_fd,  &args->config_fd, &args->own_fd,  &args->acceptor_fd,
+                            &args->relay_fd, &args->keep_fd,   &args->keys_fd, &args->limits_fd};
     for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
         *singles[i] = *singles[i] < 0 ? -1 : dup(*singles[i]);
     }
@@ -181,6 +181,7 @@ Test(segments, damaged_or_foreign_segments_are_refused)
     /* What a dead child left behind is no reason for its successor not to start. */
     segments.workers[1]->build = 0;
     segments.ports[1]->ring_bytes = 3;
+    segments.limits->windows.build = 0;
     atomic_store(&segments.workers[1]->ready, 0);
     rc_segments_renew(&segments, 1);
     args_of(1, &args);

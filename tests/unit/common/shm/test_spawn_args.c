@@ -25,6 +25,7 @@ static struct rc_spawn_args worker_args(void)
     args.worker_count = 4;
     args.keys_fd = 17;
     args.inbox_fd = 15;
+    args.limits_fd = 18;
     args.outbox_count = 4;
     args.listen_count = 2;
     args.port_count = 1;
@@ -128,7 +129,7 @@ static int parse(const char *line, struct rc_err *err)
 #define BOTH "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
-        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --inbox-fd 15 --outbox-fd 16"
+        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"
 #define RELAY BOTH "--keep-fd 11 --worker-bell-fd 12"
 
 Test(spawn_args, bad_arguments_are_named)
@@ -157,11 +158,14 @@ Test(spawn_args, bad_arguments_are_named)
         {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--keys-fd is missing"},
         {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17", "--inbox-fd is missing"},
         {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --inbox-fd 15",
+         "--limits-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --inbox-fd 15 --limits-fd 18",
          "--listen-fd is missing"},
         {WORKER " --outbox-fd 17", "one for each worker"},
         {WORKER " --worker-fd 17", "one for each worker"},
         {RELAY " --outbox-fd 17", "a relay none"},
         {RELAY " --inbox-fd 17", "--inbox-fd is not for a relay"},
+        {RELAY " --limits-fd 17", "--limits-fd is not for a relay"},
         {BOTH "--worker-bell-fd 12", "--keep-fd is missing"},
         {"", "--core-fd is missing"},
         {RELAY " --port-fd 8", "one of each per worker"},

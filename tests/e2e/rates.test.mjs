@@ -1,0 +1,173 @@
+// Rates that connections, workers and instances share: publish_rate, subscribe_rate, unsubscribe_rate and socketio.event_rate. Exact on a
+// host and over Redis; each host alone while Redis is away or silent, counted; nothing of it stands in the way of a message for long.
+import assert from "node:assert/strict";
+import { io as connectSocketIo } from "socket.io-client";
+import { testBroker } from "./lib/broker.mjs";
+import { redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
+import { until, within } from "./lib/util.mjs";
+
+const USER = { "debug.user_query": "user" };
+/* An hour: no test sees its end. */
+const NAMESPACES = { namespace: [{ name: "a", publish_rate: "100/1h", subscribe_rate: "100/1h", unsubscribe_rate: "100/1h" }] };
+const metric = async (broker, name) => (await broker.metrics())(name);
+
+/* Connections of one user, one after the other to each of these brokers. */
+async function connections(brokers, user, count) {
+  const clients = [];
+  for (let i = 0; i < count; i++) clients.push(await brokers[i % brokers.length].connect({ path: user ? `/ws?user=${user}` : "/ws" }));
+  return clients;
+}
+
+/* How many of `count` requests, spread over the clients and all under way at once, were done; the others were refused with 429. */
+async function passed(clients, count, operation) {
+  const answers = await Promise.all(Array.from({ length: count }, (_, i) => clients[i % clients.length].request(operation(i))));
+  const errors = answers.filter(({ type }) => type === "error");
+  for (const error of errors) {
+    assert.equal(error.code, 429, JSON.stringify(error));
+    assert.match(error.message, /^too many (messages|subscribe requests|unsubscribe requests): try again in \d+ (ms|s)$/);
+  }
+  return count - errors.length;
+}
+const publish = (i) => ({ type: "publish", channel: `a:${i % 3}`, data: i });
+const subscribe = (i) => ({ type: "subscribe", channel: `a:${i}` });
+const unsubscribe = (i) => ({ type: "unsubscribe", channel: `a:${i}` });
+
+/* A Socket.IO client that counts what it is told. */
+async function socketIo(broker, user) {
+  const socket = connectSocketIo(`http://${broker.host}/`, { transports: ["websocket"], forceNew: true, reconnection: false, query: { user } });
+  await within(5000, new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)), "connected");
+  return socket;
+}
+
+/* How many of `count` events were acknowledged by their row, the others with 429. */
+async function eventsPassed(sockets, count) {
+  const answers = await Promise.all(Array.from({ length: count }, (_, i) => new Promise((done) => sockets[i % sockets.length].emit("say", i, done))));
+  const errors = answers.filter((answer) => answer?.error !== undefined);
+  for (const { error } of errors) {
+    assert.equal(error.code, 429);
+    assert.match(error.message, /^too many events: try again in \d+ (ms|s)$/);
+  }
+  return count - errors.length;
+}
+
+testBroker("a user's connections on all workers share a rate, anonymous ones have their own", { workers: 3, config: { ...USER, ...NAMESPACES } }, async (broker) => {
+  const clients = await connections([broker], "u1", 9);
+  assert.equal(await passed(clients, 300, publish), 100);
+  assert.equal(await passed(clients, 300, subscribe), 100);
+  assert.equal(await passed(clients, 300, unsubscribe), 100);
+  assert.equal(await passed(await connections([broker], "u2", 2), 150, publish), 100, "another user");
+  assert.equal(await passed(await connections([broker], undefined, 2), 240, publish), 200, "100 for each connection");
+  assert.equal(await passed([clients[0]], 10, (i) => ({ type: "publish", channel: `b:${i}`, data: 1 })), 10, "another namespace has no rate");
+  assert.equal(await metric(broker, "ringcast_rate_asked_total"), 0, "there is nobody to ask");
+  assert.equal(await metric(broker, "ringcast_rate_fail_open_total"), 0);
+  assert.equal(await metric(broker, "ringcast_rate_exceeded_total"), 200 + 200 + 200 + 50 + 40);
+});
+
+testBroker("what a worker has counted outlives it", { workers: 2, config: { ...USER, ...NAMESPACES } }, async (broker) => {
+  assert.equal(await passed(await connections([broker], "u1", 4), 60, publish), 60);
+  for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
+  await until("both were replaced", async () => (await metric(broker, "ringcast_worker_restarts_total")) === 2);
+  assert.equal(await passed(await connections([broker], "u1", 4), 100, publish), 40);
+});
+
+testBroker("a user has so many connections on all workers together", {
+  workers: 3,
+  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/" },
+}, async (broker) => {
+  const tries = async (count) => (await Promise.allSettled(Array.from({ length: count }, () => broker.connect({ path: "/ws?user=u1" })))).filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  const clients = await tries(40);
+  assert.equal(clients.length, 10);
+  assert.equal(await metric(broker, "ringcast_connections_refused_user_total"), 30);
+  await assert.rejects(broker.connect({ path: "/ws?user=u1" }), /429/);
+  const polling = await broker.get("/socket.io/?EIO=4&transport=polling&user=u1");
+  assert.equal(polling.status, 429);
+  assert.match(polling.body, /you have too many connections: close one/);
+  await broker.connect({ path: "/ws?user=u2" });
+  await broker.connect();
+  await Promise.all(clients.slice(0, 4).map((client) => client.close()));
+  await until("they are gone", async () => (await metric(broker, "ws_connections_total")) === 8);
+  assert.equal((await tries(20)).length, 4);
+  for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
+  await until("all were replaced", async () => (await metric(broker, "ringcast_worker_restarts_total")) === 3);
+  assert.equal((await tries(30)).length, 10, "those of dead workers do not count");
+});
+
+testBroker("the window slides", { workers: 1, config: { ...USER, namespace: [{ name: "a", publish_rate: "10/1s" }] } }, async (broker) => {
+  const [client] = await connections([broker], "u1", 1);
+  const times = [];
+  const begun = performance.now();
+  while (times.length < 35) {
+    const sent = performance.now();
+    if ((await client.request(publish(0))).type === "published") times.push([sent, performance.now()]);
+  }
+  for (let i = 10; i < times.length; i++) {
+    // The server took the one after it was sent, and the other before it was answered; it reads its clock in whole milliseconds.
+    assert.ok(times[i][1] - times[i - 10][0] >= 999, `11 messages within ${times[i][1] - times[i - 10][0]} ms`);
+  }
+  assert.ok(performance.now() - begun < 20000, "room comes back");
+});
+
+testRedis("two instances share what a user may do; each goes on alone without Redis", { brokers: 2, workers: 2, config: { ...USER, ...NAMESPACES }, timeout: 90000 }, async ({ brokers, redis }) => {
+  const clients = await connections(brokers, "u1", 8);
+  assert.equal(await passed(clients, 300, subscribe), 100);
+  assert.equal(await passed(clients, 300, unsubscribe), 100);
+  assert.equal(await passed(clients, 300, publish), 100);
+  for (const broker of brokers) assert.equal(await metric(broker, "ringcast_rate_fail_open_total"), 0);
+  const keys = await redis.command("KEYS", "*rate:*");
+  assert.equal(keys.length, 3, keys.join(" "));
+  for (const key of keys) assert.ok((await redis.command("PTTL", key)) > 3500000, key);
+
+  await redis.kill();
+  await Promise.all(brokers.map((broker) => redisHealth(broker, 503)));
+  assert.equal(await passed(await connections(brokers, "u2", 8), 400, publish), 200, "100 on each host");
+  for (const broker of brokers) assert.ok((await metric(broker, "ringcast_rate_fail_open_total")) >= 100);
+  assert.equal(await passed(clients, 300, publish), 100, "a host remembers what passed through it while Redis was there");
+
+  await redis.start();
+  await Promise.all(brokers.map((broker) => redisHealth(broker, 200, 20000)));
+  assert.equal(await passed(await connections(brokers, "u3", 8), 300, publish), 100, "the script is loaded again, and both are one");
+});
+
+testRedis("a Redis that says nothing holds nobody up for long", { brokers: 2, config: { ...USER, ...NAMESPACES }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const clients = await connections(brokers, "u1", 4);
+  assert.equal(await passed(clients, 20, publish), 20);
+  redis.signal("SIGSTOP");
+  const begun = Date.now();
+  assert.equal(await passed(clients, 8, publish), 8);
+  assert.ok(Date.now() - begun < 5000, "two questions of each, 250 ms for each");
+  redis.signal("SIGCONT");
+  for (const broker of brokers) assert.ok((await metric(broker, "ringcast_rate_fail_open_total")) > 0);
+});
+
+testRedis("questions under way when the relay dies are answered", { brokers: 2, config: { ...USER, ...NAMESPACES }, timeout: 60000 }, async ({ brokers }) => {
+  const clients = await connections(brokers, "u1", 8);
+  const requests = passed(clients, 400, publish);
+  for (const broker of brokers) process.kill(broker.pids().relay, "SIGKILL");
+  const count = await requests;
+  assert.ok(count >= 100 && count <= 200, `${count}: 100 on all, and what the hosts let pass alone`);
+});
+
+testRedis("the rate of events of Socket.IO clients over two instances", {
+  brokers: 2,
+  config: { ...USER, "socketio.path": "/socket.io/", "socketio.event_rate": "1000/1h", event: [{ on: "say", ack: ["{args.0}"] }] },
+  timeout: 60000,
+}, async ({ brokers }) => {
+  const sockets = [];
+  try {
+    for (let i = 0; i < 4; i++) sockets.push(await socketIo(brokers[i % 2], "u1"));
+    assert.equal(await within(40000, eventsPassed(sockets, 1100), "all answers"), 1000);
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+});
+
+testRedis("in a Cluster each user's rate is where its key is", { brokers: 2, start: () => startCluster({ replicas: 0 }), config: { ...USER, ...NAMESPACES }, timeout: 90000 }, async ({ brokers, redis }) => {
+  for (const user of ["u1", "u2", "u3", "u4"]) {
+    assert.equal(await passed(await connections(brokers, user, 4), 150, publish), 100, user);
+  }
+  let nodes = 0;
+  for (const node of redis.nodes) nodes += (await node.command("KEYS", "*rate:*")).length > 0;
+  assert.ok(nodes > 1, "on more than one node");
+  for (const broker of brokers) assert.equal(await metric(broker, "ringcast_rate_fail_open_total"), 0);
+});
+
