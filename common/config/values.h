@@ -128,6 +128,7 @@ struct rc_config_socketio {
     uint64_t ping_timeout_ms;
     uint64_t upgrade_timeout_ms;
     uint64_t connect_timeout_ms;
+    uint64_t ack_timeout_ms;
     uint64_t max_payload_bytes;
     uint32_t max_attachments;
     enum rc_unknown_event unknown_event;

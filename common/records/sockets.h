@@ -15,6 +15,7 @@
  *   RC_CALL_SOCKETS_CLOSE   close_code 1: the connections too, 0: the namespace alone
  *   RC_CALL_SERVER_EVENT    to one worker. event: its name; data: JSON array of its arguments; close_code 1: an acknowledgement is wanted,
  *                           which is the one entry. For [[event]] rows from = "server"
+ *   RC_CALL_SOCKETS_EMIT    an event that the sockets are to answer (emit.h). No entries, `count` = sockets that got it
  *
  * Everything here comes out of another process's memory when it is read: checked, then believed.
  */
@@ -37,6 +38,7 @@ enum rc_sockets_operation {
     RC_CALL_SOCKETS_LEAVE,
     RC_CALL_SOCKETS_CLOSE,
     RC_CALL_SERVER_EVENT,
+    RC_CALL_SOCKETS_EMIT,
 };
 
 /* Writes an entry behind `used` bytes; the bytes then, or 0 when it does not fit `room`. */

@@ -41,6 +41,10 @@ struct rc_engines {
     size_t result_capacity;
     uint8_t *decoded; /* owned: a binary message that came as base64 in text */
     size_t decoded_capacity;
+    struct rc_wheel emits; /* by struct rc_emit: until when its clients' answers are waited for */
+    uint32_t *acks;        /* owned: first struct rc_ack of each client; 0 = none of whom something is waited for */
+    uint8_t *answer;       /* owned: an answer that is handed on */
+    size_t answer_capacity;
     uint8_t rules;   /* counts the reloads that changed [[event]] rows */
     bool keeps_auth; /* some row but those of "connect" says {auth} */
 };

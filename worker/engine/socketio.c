@@ -10,6 +10,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/placeholders.h"
+#include "worker/engine/acks.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/proto/socketio.h"
@@ -219,6 +220,7 @@ static void leave_namespace(struct rc_engines *engines, uint32_t client, struct 
         rc_hub_everybody_leave(clients->hub, client);
     }
     rc_engine_auth_forget(engines, client, nsp);
+    rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
     remove_namespace(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
 }
@@ -282,6 +284,7 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
     each_namespace(engines, client, run_disconnect);
+    rc_acks_forget(engines, client, RC_ACKS_ALL);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
     rc_socket_input_free(engines->clients, &engine->namespaces);
@@ -342,7 +345,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         return RC_ENGINE_DONE;
     }
     if (operation->type == RC_OPERATION_ACK) {
-        return RC_ENGINE_DONE; /* nobody has asked */
+        return rc_acks_answered(engines, client, operation, args);
     }
     return rc_rules_event(engines, client, operation, args, done);
 }
