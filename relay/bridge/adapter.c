@@ -10,7 +10,6 @@
 #include "common/base/log.h"
 #include "common/records/channel_name.h"
 #include "relay/bridge/foreign.h"
-#include "relay/bridge/targets.h"
 
 #define NAME_BYTES_MAX (RC_CONFIG_TEXT_MAX + 1 + RC_NSP_MAX + 1 + RC_CHANNEL_NAME_MAX + 1)
 
@@ -84,50 +83,57 @@ static enum rc_record_type adapter_targets(struct rc_adapter_broadcast *broadcas
     return rc_targets_view(targets, view);
 }
 
-static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
-                            struct rc_span message)
+void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                       struct rc_span message, size_t before, struct rc_adapter_record *record)
 {
     const struct rc_bridge *bridge = adapter->bridge;
-    struct rc_targets targets = {.bridge = bridge,
-                                 .instance = adapter->uid + 1,
-                                 .nsp = broadcast->nsp,
-                                 .refs = adapter->refs,
-                                 .select = {.text = adapter->names}};
-    struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(), .flags = RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS}};
-    struct rc_adapter_event event;
-    const enum rc_record_type type = adapter_targets(broadcast, &targets, &view);
+    struct rc_targets *targets = &record->targets;
+    struct rc_envelope_view *view = &record->view;
+    record->type = 0;
+    record->targets = (struct rc_targets){.bridge = bridge,
+                                          .instance = adapter->uid + 1,
+                                          .nsp = broadcast->nsp,
+                                          .refs = adapter->refs,
+                                          .select = {.text = adapter->names}};
+    record->view =
+        (struct rc_envelope_view){.head = {.time_ns = rc_clock_ns(), .flags = RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS}};
+    if (broadcast->type != RC_ADAPTER_EVENT || !rc_span_equal(broadcast->nsp, nsp)) {
+        return;
+    }
+    const enum rc_record_type type = adapter_targets(broadcast, targets, view);
     if (type == 0) {
         return;
     }
-    if (rc_targets_cut(&targets, type)) {
+    if (rc_targets_cut(targets, type)) {
         rc_metric_add(bridge->wire->metrics, RC_METRIC_ADAPTER_DROPPED, 1);
         adapter_refused(adapter, message, -EINVAL, "too many rooms");
         return;
     }
     const size_t room = rc_adapter_event_room(message.count, bridge->wire->message_bytes_max);
-    if (!adapter_grow(adapter, room)) {
+    if (!adapter_grow(adapter, before + room)) {
         adapter_refused(adapter, message, -ENOMEM, "no memory");
         return;
     }
-    const int rc = rc_adapter_event_read(&event, broadcast->data, adapter->buffer, room);
+    const int rc = rc_adapter_event_read(&record->event, broadcast->data, adapter->buffer + before, room);
     if (rc < 0) {
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
-    view.event = (const char *)event.name.bytes;
-    view.head.event_bytes = (uint8_t)event.name.count;
-    view.data = event.data.bytes;
-    view.head.data_bytes = (uint32_t)event.data.count;
+    view->event = (const char *)record->event.name.bytes;
+    view->head.event_bytes = (uint8_t)record->event.name.count;
+    view->data = record->event.data.bytes;
+    view->head.data_bytes = (uint32_t)record->event.data.count;
     rc_metric_add(bridge->wire->metrics, RC_METRIC_ADAPTER_RECEIVED, 1);
     rc_metric_add(bridge->wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
-    rc_metric_add(bridge->wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, event.data.count);
-    (void)bridge->host.deliver(bridge->host.context, type, &view);
+    rc_metric_add(bridge->wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, record->event.data.count);
+    record->type = type;
 }
 
 /* A message on KEY#`nsp`#… */
 static void adapter_broadcast(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span message)
 {
     struct rc_adapter_broadcast broadcast;
+    struct rc_adapter_record record;
     if (!rc_foreign_received(adapter->bridge, adapter->head, message)) {
         return;
     }
@@ -140,20 +146,15 @@ static void adapter_broadcast(struct rc_adapter_bridge *adapter, struct rc_span 
         rc_metric_add(adapter->bridge->wire->metrics, RC_METRIC_REDIS_ECHOES, 1);
         return; /* it came, or comes, in our own format */
     }
-    rc_adapter_take(adapter, nsp, &broadcast, message);
+    rc_adapter_record(adapter, nsp, &broadcast, message, 0, &record);
+    if (record.type != 0) {
+        (void)adapter->bridge->host.deliver(adapter->bridge->host.context, record.type, &record.view);
+    }
 }
 
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid)
 {
     return uid.count == RC_ADAPTER_UID_BYTES && uid.bytes[0] == (uint8_t)adapter->uid[0];
-}
-
-void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
-                     struct rc_span message)
-{
-    if (broadcast->type == RC_ADAPTER_EVENT && rc_span_equal(broadcast->nsp, nsp)) {
-        adapter_deliver(adapter, broadcast, message);
-    }
 }
 
 /* Namespace and room of a channel behind KEY#; false: it is none of these channels. */

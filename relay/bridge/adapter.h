@@ -24,6 +24,7 @@
 #include "common/records/sid.h"
 #include "relay/bridge/adapter_wire.h"
 #include "relay/bridge/bridge.h"
+#include "relay/bridge/targets.h"
 
 #define RC_ADAPTER_UID_BYTES (1 + RC_SID_INSTANCE_BYTES)
 
@@ -71,9 +72,17 @@ struct rc_span rc_adapter_channel(const struct rc_adapter_bridge *adapter, const
                                   char *out);
 /* Is this uid an instance's of ringcast? */
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid);
-/* A broadcast that came another way, in `message`, whose size bounds what it holds. */
-void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
-                     struct rc_span message);
+/* A broadcast as this host's workers get it: views of itself, of the adapter's buffers, and of the message. */
+struct rc_adapter_record {
+    enum rc_record_type type; /* 0: it is for nobody here, or was refused */
+    struct rc_targets targets;
+    struct rc_adapter_event event;
+    struct rc_envelope_view view;
+};
+/* Makes it of a broadcast on the namespace's channel that came in `message`, whose size bounds what it holds. `before` bytes in front
+ * of the data are free. Counted, and refused when it is no event. */
+void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                       struct rc_span message, size_t before, struct rc_adapter_record *record);
 
 /* The first worker wants a channel, or the last one does not any more. */
 void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);

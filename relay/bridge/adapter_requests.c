@@ -10,7 +10,9 @@
 #include "common/records/channel_name.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
+#include "common/text/decimal.h"
 #include "common/text/json_scan.h"
+#include "relay/bridge/adapter_ack.h"
 #include "relay/bridge/foreign.h"
 
 #define OF_NOBODY UINT32_MAX /* index of a call whose replies nobody waits for */
@@ -32,10 +34,12 @@ static void answer_publish(struct rc_adapter_requests *requests, struct rc_span 
     (void)rc_redis_publish(requests->adapter->bridge->link, channel, parts, ANSWER_PARTS, RC_REDIS_PUBLISH_FLEETING);
 }
 
+/* `clients`: of a broadcast; others have entries. */
 static void answer_write(struct rc_adapter_requests *requests, enum rc_adapter_request_type type, struct rc_span nsp,
-                         struct rc_span id, struct rc_span entries)
+                         struct rc_span id, struct rc_span entries, uint64_t clients)
 {
     const bool none = entries.count == 0;
+    char digits[RC_DECIMAL_BYTES_MAX];
     struct rc_span parts[ANSWER_PARTS] = {RC_SPAN("{\"requestId\":"), id, RC_SPAN("}"), {0}, {0}};
     switch (type) {
     case RC_ADAPTER_SOCKETS:
@@ -57,7 +61,9 @@ static void answer_write(struct rc_adapter_requests *requests, enum rc_adapter_r
         break;
     case RC_ADAPTER_BROADCAST:
         parts[0] = RC_SPAN("{\"type\":8,\"requestId\":");
-        parts[2] = RC_SPAN(",\"clientCount\":0}");
+        parts[2] = RC_SPAN(",\"clientCount\":");
+        parts[3] = rc_span_of(digits, (size_t)(rc_decimal_write(digits, clients) - digits));
+        parts[4] = RC_SPAN("}");
         break;
     case RC_ADAPTER_JOIN:
     case RC_ADAPTER_LEAVE:
@@ -68,12 +74,22 @@ static void answer_write(struct rc_adapter_requests *requests, enum rc_adapter_r
     answer_publish(requests, nsp, parts);
 }
 
+static void answer_nothing(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
+                           struct rc_span nsp)
+{
+    if (request->id.count > 0) {
+        answer_write(requests, request->type, nsp, request->id, (struct rc_span){0}, 0);
+    }
+}
+
 static void served_finish(struct rc_adapter_requests *requests, struct rc_adapter_served *served)
 {
     answer_write(requests, served->type, rc_span_of(served->nsp, served->nsp_bytes),
-                 rc_span_of(served->id, served->id_bytes), rc_span_of(served->text, served->text_bytes));
+                 rc_span_of(served->id, served->id_bytes), rc_span_of(served->text, served->text_bytes),
+                 served->clients);
     free(served->text);
-    *served = (struct rc_adapter_served){.used = false};
+    *served = (struct rc_adapter_served){.next = requests->served_free};
+    requests->served_free = (uint32_t)(served - requests->served) + 1;
 }
 
 /* False: it would be too large, or there is no memory. */
@@ -114,7 +130,7 @@ static void requests_due(void *context, uint64_t now_ms)
 {
     struct rc_adapter_requests *requests = context;
     uint64_t next_ms = RC_TIMER_NEVER;
-    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < requests->served_high; i++) {
         struct rc_adapter_served *served = &requests->served[i];
         if (served->used && served->due_ms <= now_ms) {
             rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_INCOMPLETE, 1);
@@ -136,15 +152,21 @@ bool rc_adapter_requests_replied(struct rc_adapter_requests *requests, uint32_t 
     if (requests->served == NULL || !rc_call_tag_read(view, &tag) || tag.nonce != requests->nonce) {
         return false;
     }
+    if (rc_asking_is_answer(view)) {
+        rc_adapter_ack_answered(requests->adapter, view);
+        return true;
+    }
     if (tag.index >= RC_ADAPTER_REQUESTS_MAX || worker >= RC_WORKERS_MAX || view->head.data_bytes < sizeof(head)) {
         return true; /* nobody waits for it */
     }
     struct rc_adapter_served *served = &requests->served[tag.index];
     const uint64_t bit = UINT64_C(1) << (worker % 64);
     if (!served->used || served->serial != tag.serial || (served->replied.bits[worker / 64] & bit) != 0) {
+        rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_LATE, 1);
         return true; /* too late, or told twice */
     }
     memcpy(&head, view->data, sizeof(head));
+    served->clients += head.count;
     struct rc_span rest = rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head));
     struct rc_span entry;
     while (rc_sockets_entry_next(&rest, &entry) && (served->type != RC_ADAPTER_SERVER_EVENT || served->entries == 0)) {
@@ -309,30 +331,51 @@ static bool requests_call(struct rc_adapter_requests *requests, const struct rc_
 
 static struct rc_adapter_served *served_place(struct rc_adapter_requests *requests)
 {
-    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
-        if (!requests->served[i].used) {
-            return &requests->served[i];
-        }
+    if (requests->served_free != 0) {
+        struct rc_adapter_served *served = &requests->served[requests->served_free - 1];
+        requests->served_free = served->next;
+        return served;
     }
-    return NULL;
+    return requests->served_high < RC_ADAPTER_REQUESTS_MAX ? &requests->served[requests->served_high++] : NULL;
 }
 
-static void requests_serve(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
-                           struct rc_span nsp)
+/* Gives a place back that was not used. */
+static void served_spare(struct rc_adapter_requests *requests, struct rc_adapter_served *served)
+{
+    if (served != NULL) {
+        served->next = requests->served_free;
+        requests->served_free = (uint32_t)(served - requests->served) + 1;
+    }
+}
+
+/* Asks the workers; false: nobody was asked. */
+static bool requests_ask(struct rc_adapter_requests *requests, struct rc_adapter_request *request, struct rc_span nsp,
+                         struct rc_span message, const struct rc_call_tag *tag, struct rc_call_asked *asked)
+{
+    if (request->type != RC_ADAPTER_BROADCAST) {
+        return requests_call(requests, request, nsp, tag, asked);
+    }
+    rc_adapter_ack_call(requests->adapter, request, nsp, message, tag, asked);
+    return (asked->bits[0] | asked->bits[1]) != 0;
+}
+
+static void requests_serve(struct rc_adapter_requests *requests, struct rc_adapter_request *request, struct rc_span nsp,
+                           struct rc_span message)
 {
     struct rc_adapter_served *served = request->id.count > 0 ? served_place(requests) : NULL;
     struct rc_call_tag tag = {.nonce = requests->nonce, .index = OF_NOBODY, .serial = ++requests->serial};
     struct rc_call_asked asked = {0};
     if (request->id.count > 0 && served == NULL) {
         rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_DROPPED, 1);
-        answer_write(requests, request->type, nsp, request->id, (struct rc_span){0});
+        if (request->type != RC_ADAPTER_BROADCAST) {
+            answer_nothing(requests, request, nsp);
+        }
         return;
     }
     tag.index = served != NULL ? (uint32_t)(served - requests->served) : OF_NOBODY;
-    if (!requests_call(requests, request, nsp, &tag, &asked)) {
-        if (request->id.count > 0) {
-            answer_write(requests, request->type, nsp, request->id, (struct rc_span){0});
-        }
+    if (!requests_ask(requests, request, nsp, message, &tag, &asked)) {
+        served_spare(requests, served);
+        answer_nothing(requests, request, nsp);
         return;
     }
     if (served == NULL) {
@@ -377,12 +420,7 @@ static void request_received(void *context, struct rc_span nsp, struct rc_span m
         return;
     }
     rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_REQUESTS, 1);
-    if (request.type == RC_ADAPTER_BROADCAST) {
-        answer_write(requests, request.type, nsp, request.id, (struct rc_span){0});
-        rc_adapter_take(adapter, nsp, &request.broadcast, message);
-        return;
-    }
-    requests_serve(requests, &request, nsp);
+    requests_serve(requests, &request, nsp, message);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -406,7 +444,7 @@ int rc_adapter_requests_open(struct rc_adapter_requests *requests, struct rc_ada
 
 void rc_adapter_requests_close(struct rc_adapter_requests *requests)
 {
-    for (uint32_t i = 0; requests->served != NULL && i < RC_ADAPTER_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < requests->served_high; i++) {
         free(requests->served[i].text);
     }
     if (requests->served != NULL) {

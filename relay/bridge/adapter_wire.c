@@ -60,6 +60,34 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
 }
 
+/* {timeout: milliseconds, …}; what is no such map, or no such number, says nothing. */
+static uint32_t flags_timeout_ms(struct rc_span flags)
+{
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(flags);
+    uint32_t count;
+    if (rc_msgpack_map(&reader, &count) < 0) {
+        return 0;
+    }
+    for (; count > 0; count--) {
+        struct rc_msgpack_value value;
+        struct rc_span name;
+        if (rc_msgpack_string(&reader, &name) < 0 || rc_msgpack_peek(&reader, &value) < 0 ||
+            rc_msgpack_skip(&reader, NULL) < 0) {
+            return 0;
+        }
+        if (!rc_span_equal(name, RC_SPAN("timeout"))) {
+            continue;
+        }
+        if (value.type == RC_MSGPACK_UNSIGNED) {
+            return value.whole < UINT32_MAX ? (uint32_t)value.whole : UINT32_MAX;
+        }
+        if (value.type == RC_MSGPACK_FLOAT && value.number > 0) { /* not NaN */
+            return value.number < (double)UINT32_MAX ? (uint32_t)value.number : UINT32_MAX;
+        }
+    }
+    return 0;
+}
+
 static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader, struct rc_span name)
 {
     if (rc_span_equal(name, RC_SPAN("rooms"))) {
@@ -68,7 +96,13 @@ static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     if (rc_span_equal(name, RC_SPAN("except"))) {
         return adapter_take_rooms(reader, &broadcast->except);
     }
-    return rc_msgpack_skip(reader, NULL); /* flags: what they ask for is the sender's business, or its client's */
+    if (rc_span_equal(name, RC_SPAN("flags"))) { /* what else they ask for is the sender's business, or its client's */
+        struct rc_span flags;
+        const int rc = rc_msgpack_skip(reader, &flags);
+        broadcast->timeout_ms = rc == 0 ? flags_timeout_ms(flags) : 0;
+        return rc;
+    }
+    return rc_msgpack_skip(reader, NULL);
 }
 
 typedef int adapter_take_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader,
@@ -247,5 +281,39 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     rc_msgpack_put_array(&writer, 0);
     rc_msgpack_put_string(&writer, RC_SPAN("flags"));
     rc_msgpack_put_map(&writer, 0);
+    return rc_msgpack_written(&writer);
+}
+
+size_t rc_adapter_answer_room(const struct rc_adapter_answer *answer)
+{
+    return AROUND_BYTES + answer->id.count +
+           RC_JSON_MSGPACK_BYTES_MAX(answer->args.json.count, answer->args.attachments.count,
+                                     answer->args.attachment_count);
+}
+
+struct rc_span rc_adapter_answer_write(const struct rc_adapter_answer *answer, uint8_t *buffer, size_t room)
+{
+    struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_json_cursor cursor;
+    struct rc_json_value first;
+    uint32_t count = 0;
+    size_t offset = 0;
+    if (rc_json_array_begin(&cursor, answer->args.json, 0) < 0) {
+        return (struct rc_span){0};
+    }
+    const int got = rc_json_array_next(&cursor, &first);
+    rc_msgpack_put_map(&writer, got == 1 ? 3 : 2);
+    rc_msgpack_put_string(&writer, RC_SPAN("type"));
+    rc_msgpack_put_unsigned(&writer, RC_ADAPTER_BROADCAST_ACK);
+    rc_msgpack_put_string(&writer, RC_SPAN("requestId"));
+    rc_msgpack_put_string(&writer, answer->id);
+    if (got == 1) {
+        rc_msgpack_put_string(&writer, RC_SPAN("packet"));
+        while (count < RC_ARGS_ATTACHMENTS_MAX && rc_args_next(&answer->args, &count, &offset, &attachments[count])) {}
+    }
+    if (got < 0 || (got == 1 && rc_json_to_msgpack(&writer, first.raw, attachments, count) < 0)) {
+        return (struct rc_span){0};
+    }
     return rc_msgpack_written(&writer);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/base/span.h"
+#include "common/records/args.h"
 #include "common/records/envelope.h"
 #include "common/text/msgpack.h"
 
@@ -32,6 +33,7 @@ struct rc_adapter_broadcast {
     struct rc_span data; /* msgpack: the event's name and its arguments */
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
+    uint32_t timeout_ms; /* flags.timeout: how long acknowledgements are waited for; 0 = it says none */
 };
 
 /* Views of a message; they live as long as it does. */
@@ -70,5 +72,17 @@ struct rc_adapter_message {
 size_t rc_adapter_message_room(const struct rc_adapter_message *message);
 /* Writes it. An empty span: its data is not what its flags say. */
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+
+/* What a client answers to a broadcast of which acknowledgements are wanted: {type: 9, requestId, packet: its first argument}. */
+struct rc_adapter_answer {
+    struct rc_span id;
+    struct rc_args_view args; /* without arguments there is no packet in it, as notepack leaves undefined out */
+};
+
+#define RC_ADAPTER_BROADCAST_ACK 9u
+/* Bytes of a buffer in which it fits, unless it names an attachment more than once. */
+size_t rc_adapter_answer_room(const struct rc_adapter_answer *answer);
+/* Writes it. An empty span: it does not fit, or its arguments are none. */
+struct rc_span rc_adapter_answer_write(const struct rc_adapter_answer *answer, uint8_t *buffer, size_t room);
 
 #endif
