@@ -92,7 +92,7 @@ CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
 # One list for all: --as-needed leaves each program with what it uses. Only ringcast and tests see libstdc++.
-LIBS := $(HIREDIS_LIBS) $(URING_LIBS) -lbpf -lelf -lhttp_parser -ljwt -ljansson -lxxhash -lssl -lcrypto -lz -lm
+LIBS := $(HIREDIS_LIBS) $(URING_LIBS) -lbpf -lelf -lhttp_parser -ljansson -lxxhash -lssl -lcrypto -lz -lm
 
 B := build/$(FLAVOUR)
 BIN := $(if $(filter release,$(FLAVOUR)),build,$(B))
@@ -125,7 +125,7 @@ STRESSES := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(STRESS_SRC))
 FUZZES := $(addprefix $(B)/fuzz/,$(FUZZ_NAMES))
 
 # What clang-format and lint look at; bench/ and deploy/ included.
-FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.cpp' \))
+FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -name '*.[ch]pp' \))
 
 # --- rules -----------------------------------------------------------------------------------------------------------
 
@@ -153,6 +153,7 @@ $(B)/sources: FORCE
 
 # Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
 BUILD_ID_SRC := common/shm/layout.h common/shm/doorbell.h common/config/config.def common/config/values.h \
+                common/identity/key_board.h common/identity/material.h \
                 common/metrics/metrics.def common/metrics/metrics.h common/base/histogram.h
 build/gen/build_id.h: $(BUILD_ID_SRC)
 	@mkdir -p $(@D)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/console/token.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 #include "acceptor/watch/loop.h"
@@ -28,6 +29,7 @@ static const char usage[] =
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
     "  ringcast tune [--json]       compare this machine with what many connections need; changes nothing\n"
+    "  ringcast token make|verify|keys   JSON Web Tokens, for tests and to see why one is refused: `ringcast token --help`\n"
     "  ringcast version             the version of this program\n"
     "  ringcast --help-config       every configuration key with its default and meaning\n"
     "\n"
@@ -46,6 +48,7 @@ static const struct {
     {"reload", RC_CLI_RELOAD},
     {"stop", RC_CLI_STOP},
     {"tune", RC_CLI_TUNE},
+    {"token", RC_CLI_TOKEN},
     {"version", RC_CLI_VERSION},
     {"--version", RC_CLI_VERSION},
     {"-V", RC_CLI_VERSION},
@@ -115,6 +118,11 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
                 at = 2;
             }
         }
+    }
+    if (cli->command == RC_CLI_TOKEN) {
+        cli->argc = argc - at;
+        cli->argv = argv + at;
+        return 0;
     }
     for (; at < argc; at++) {
         const int rc = parse_option(cli, argc, argv, &at);
@@ -305,6 +313,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_ask(cli, "reload");
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TOKEN:
+        return rc_token_run(cli->argc, cli->argv);
     case RC_CLI_TUNE:
         return command_tune(cli);
     case RC_CLI_VERSION:

@@ -1,5 +1,5 @@
 /*
- * cli: what a person types: `ringcast [run] [-c FILE]`, `check FILE`, `status`, `reload`, `stop`, `tune`, `version`, `help`.
+ * cli: what a person types: `ringcast [run] [-c FILE]`, `check FILE`, `status`, `reload`, `stop`, `tune`, `token`, `version`, `help`.
  *
  * Called by main() alone. Output for people goes to standard output, errors to standard error.
  */
@@ -15,6 +15,7 @@ enum rc_cli_command {
     RC_CLI_RELOAD,
     RC_CLI_STOP,
     RC_CLI_TUNE,
+    RC_CLI_TOKEN,
     RC_CLI_VERSION,
     RC_CLI_HELP,
     RC_CLI_HELP_CONFIG,
@@ -24,6 +25,8 @@ struct rc_cli {
     enum rc_cli_command command;
     const char *config; /* borrowed from argv: -c FILE, or check's FILE; NULL = none */
     const char *socket; /* borrowed from argv: --socket PATH; NULL = find it */
+    int argc;           /* of `token`: what follows */
+    char **argv;
     bool json;
     bool now;
 };

@@ -58,6 +58,15 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
         files_add(files, "redis.tls_certificate", config->redis.tls_certificate.text, "");
         files_add(files, "redis.tls_key", config->redis.tls_key.text, "");
     }
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        const struct rc_identity_jwt *jwt = &config->identities[i].jwt;
+        files_add(files, "identity.secret_file", jwt->secret_file.text, "");
+        for (uint32_t key = 0; key < jwt->key_file.count; key++) {
+            files_add(files, "identity.key_file", jwt->key_file.items[key].text, "");
+        }
+        files_add(files, "identity.jwks_file", jwt->jwks_file.text, "");
+        files_add(files, "identity.jwks_ca", jwt->jwks_ca.text, "");
+    }
     char *buffer = malloc(FILE_BYTES_MAX);
     for (uint32_t i = 0; i < files->count; i++) {
         files->items[i].digest = buffer != NULL ? digest_of(files->items[i].path, buffer) : 0;

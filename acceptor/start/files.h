@@ -9,7 +9,7 @@
 
 #include "common/config/config.h"
 
-#define RC_FILES_MAX (2 * RC_CONFIG_LIST_MAX + 4)
+#define RC_FILES_MAX (2 * RC_CONFIG_LIST_MAX + 4 + RC_CONFIG_IDENTITIES_MAX * (RC_CONFIG_LIST_MAX + 3))
 
 struct rc_file {
     const char *key; /* static: "tls.certificates" */
@@ -22,7 +22,7 @@ struct rc_files {
     struct rc_file items[RC_FILES_MAX];
 };
 
-/* Reads them all, each up to 1 MiB: certificates with their OCSP responses, authorities, what Redis is spoken to with. */
+/* Reads them all, each up to 1 MiB: certificates with their OCSP responses, authorities, what Redis is spoken to with, keys of tokens. */
 void rc_files_read(struct rc_files *files, const struct rc_config *config);
 
 /* Paths, separated by ", " and cut to `capacity`, of those that both have, and whose contents differ. Returns their number. */

@@ -56,17 +56,26 @@ static int segment_open(struct rc_segment *segment, const char *name, uint64_t b
     return read && segment->reader_fd < 0 ? segment->reader_fd : 0;
 }
 
+/* One that this mapping alone writes, and that holds keys or passwords. */
+static int segment_open_sealed(struct rc_segment *segment, const char *name, uint64_t bytes, struct rc_err *err)
+{
+    segment->bytes = bytes;
+    segment->memory = rc_segment_create_for_reading(name, bytes, &segment->reader_fd, err);
+    if (segment->memory == NULL) {
+        return -ENOMEM;
+    }
+    rc_segment_dump(segment->memory, segment->bytes, false);
+    return 0;
+}
+
 static int open_shared(struct rc_segments *segments, struct rc_err *err)
 {
     int rc = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
     if (rc == 0) {
-        struct rc_segment *config = &segments->config_segment;
-        config->bytes = sizeof(struct rc_config_segment);
-        config->memory = rc_segment_create_for_reading("ringcast-config", config->bytes, &config->reader_fd, err);
-        rc = config->memory == NULL ? -ENOMEM : 0;
+        rc = segment_open_sealed(&segments->config_segment, "ringcast-config", sizeof(struct rc_config_segment), err);
     }
     if (rc == 0) {
-        rc_segment_dump(segments->config_segment.memory, segments->config_segment.bytes, false); /* keys, passwords */
+        rc = segment_open_sealed(&segments->keys_segment, "ringcast-keys", sizeof(struct rc_key_board), err);
     }
     if (rc == 0) {
         rc = segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
@@ -79,6 +88,7 @@ static int open_shared(struct rc_segments *segments, struct rc_err *err)
     }
     segments->core = segments->core_segment.memory;
     segments->configs = segments->config_segment.memory;
+    segments->keys = segments->keys_segment.memory;
     segments->acceptor = segments->acceptor_segment.memory;
     segments->relay = segments->relay_segment.memory;
     segments->keep = segments->keep_segment.memory;
@@ -130,8 +140,8 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
 {
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
     memset(segments, 0, sizeof(*segments));
-    segments->core_segment = segments->config_segment = segments->acceptor_segment = segments->relay_segment =
-        segments->keep_segment = no_segment;
+    segments->core_segment = segments->config_segment = segments->keys_segment = segments->acceptor_segment =
+        segments->relay_segment = segments->keep_segment = no_segment;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         segments->worker_segments[i] = segments->port_segments[i] = no_segment;
     }
@@ -200,6 +210,7 @@ void rc_segments_args(const struct rc_segments *segments, struct rc_spawn_args *
     if (args->index >= 0) {
         args->own_fd = segments->worker_segments[args->index].fd;
         args->relay_fd = segments->relay_segment.reader_fd;
+        args->keys_fd = segments->keys_segment.reader_fd;
         args->port_fds[args->port_count++] = segments->port_segments[args->index].fd;
         return;
     }
@@ -237,6 +248,7 @@ void rc_segments_close(struct rc_segments *segments)
     if (segments->worker_count > 0) { /* else nothing was ever made */
         segment_close(&segments->core_segment);
         segment_close(&segments->config_segment);
+        segment_close(&segments->keys_segment);
         segment_close(&segments->acceptor_segment);
         segment_close(&segments->relay_segment);
         segment_close(&segments->keep_segment);
@@ -244,6 +256,7 @@ void rc_segments_close(struct rc_segments *segments)
     segments->worker_count = 0;
     segments->core = NULL;
     segments->configs = NULL;
+    segments->keys = NULL;
     segments->acceptor = NULL;
     segments->relay = NULL;
     segments->keep = NULL;

@@ -10,6 +10,7 @@
 
 #include "common/config/config.h"
 #include "common/base/err.h"
+#include "common/identity/key_board.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 
@@ -27,6 +28,7 @@ struct rc_segments {
     uint64_t overflow_bytes;
     struct rc_segment core_segment;
     struct rc_segment config_segment; /* without a writable descriptor: only the mapping writes */
+    struct rc_segment keys_segment;   /* the same */
     struct rc_segment acceptor_segment;
     struct rc_segment relay_segment;
     struct rc_segment keep_segment;
@@ -35,6 +37,7 @@ struct rc_segments {
     /* The same memory. */
     struct rc_core *core;
     struct rc_config_segment *configs;
+    struct rc_key_board *keys;
     struct rc_report *acceptor;
     struct rc_relay_report *relay;
     struct rc_relay_keep *keep;

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "acceptor/config/toml.h"
+#include "common/identity/jwt.h"
+#include "common/identity/sources.h"
 #include "common/base/check.h"
 #include "common/config/client_files.h"
 #include "common/config/key.h"
@@ -113,6 +115,31 @@ static int settings_identify(struct rc_settings *settings, const struct rc_confi
     return rc;
 }
 
+/* Can tokens of every [[identity]] be verified with what it names? */
+static int check_identities(const struct rc_config *config, struct rc_err *err)
+{
+    struct rc_jwt_material *material = malloc(sizeof(*material));
+    struct rc_err why = {{0}};
+    int rc = material != NULL ? 0 : rc_err_set(err, -ENOMEM, "no memory for keys");
+    for (uint32_t i = 0; rc == 0 && i < config->identity_count; i++) {
+        const struct rc_config_identity *row = &config->identities[i];
+        if (row->kind != RC_IDENTITY_JWT) {
+            continue;
+        }
+        rc = rc_jwt_policy_check(&row->jwt, &why);
+        if (rc == 0) {
+            rc = rc_jwt_sources_load(material, &row->jwt, &why);
+        }
+        if (rc < 0) {
+            (void)rc_err_set(err, rc, "[[identity]] %s%s%.400s", row->name.text, row->name.text[0] != '\0' ? ": " : "",
+                             why.text);
+        }
+        rc_jwt_material_clear(material);
+    }
+    free(material);
+    return rc;
+}
+
 int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
                             struct rc_config_errors *errors)
 {
@@ -133,6 +160,9 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     rc_files_read(files, config);
     if (borrowed) {
         rc_identity_return(&own);
+    }
+    if (rc == 0) {
+        rc = check_identities(config, &err); /* with the acceptor's own rights: nobody else reads these */
     }
     if (rc != 0) {
         add_error(settings, errors, err.text);

@@ -152,6 +152,19 @@ static bool end_progress(struct rc_supervisor *supervisor)
     return workers_alive(supervisor) == 0 && relay->pid == 0;
 }
 
+/* What workers missed, all together. */
+static void keys_tick(struct rc_supervisor *supervisor)
+{
+    uint32_t missed[RC_CONFIG_IDENTITIES_MAX] = {0};
+    for (uint32_t i = 0; i < supervisor->broker.worker_count; i++) {
+        struct rc_process *process = supervisor->broker.workers[i].process;
+        for (uint32_t row = 0; row < RC_CONFIG_IDENTITIES_MAX; row++) {
+            missed[row] += atomic_load_explicit(&process->keys_missed[row], memory_order_relaxed);
+        }
+    }
+    rc_keyring_tick(&supervisor->keyring, missed, supervisor->now_ms);
+}
+
 /* Everything that depends on time or on words in shared memory. True when the broker has ended. */
 static bool broker_advance(struct rc_supervisor *supervisor)
 {
@@ -169,6 +182,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
         atomic_store_explicit(&supervisor->broker.segments.acceptor->process.heartbeat_ms, supervisor->now_ms,
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
+        keys_tick(supervisor);
     }
     rc_log_catch_up();
     rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
@@ -265,9 +279,16 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
         rc = rc_broker_open(&supervisor->broker, &supervisor->settings->config, err);
     }
     if (rc == 0) {
-        rc = open_console(supervisor, err);
+        struct rc_broker *broker = &supervisor->broker;
+        rc_keyring_open(&supervisor->keyring, broker->segments.keys, &broker->identity,
+                        rc_supervisor_metrics(supervisor));
+        rc = rc_keyring_configure(&supervisor->keyring, 0, &supervisor->settings->config, supervisor->now_ms, err);
+        if (rc == 0) {
+            rc = open_console(supervisor, err);
+        }
         if (rc != 0) {
-            rc_broker_close(&supervisor->broker);
+            rc_keyring_close(&supervisor->keyring);
+            rc_broker_close(broker);
         }
     }
     return rc;
@@ -316,6 +337,7 @@ int rc_acceptor_run(struct rc_settings *settings)
     rc_request_ended(supervisor);
     rc_log_count_dropped(NULL);
     rc_log_count_suppressed(NULL);
+    rc_keyring_close(&supervisor->keyring);
     rc_broker_close(&supervisor->broker);
     tear_down(supervisor);
     free(supervisor);

@@ -127,7 +127,17 @@ static void reload_begin(struct rc_supervisor *supervisor)
         return;
     }
     rc_sdnotify_reloading(&supervisor->notify);
-    if (rc_settings_reload(supervisor->settings, next, files, &needs_restart, &errors) == 0) {
+    struct rc_err err = {{0}};
+    int rc = rc_settings_reload(supervisor->settings, next, files, &needs_restart, &errors);
+    if (rc == 0) {
+        const uint32_t generation =
+            atomic_load_explicit(&supervisor->broker.segments.configs->generation, memory_order_relaxed) + 1;
+        rc = rc_keyring_configure(&supervisor->keyring, generation, next, supervisor->now_ms, &err);
+        if (rc < 0) {
+            rc_config_errors_add(&errors, "%s", err.text);
+        }
+    }
+    if (rc == 0) {
         reload_apply(supervisor, next, files, &needs_restart);
     } else {
         reload_refuse(supervisor, &errors);

@@ -19,6 +19,7 @@
 
 #include "acceptor/start/broker.h"
 #include "acceptor/console/console.h"
+#include "acceptor/keys/keyring.h"
 #include "acceptor/watch/sdnotify.h"
 #include "acceptor/start/settings.h"
 
@@ -44,6 +45,7 @@ struct rc_reload {
 struct rc_supervisor {
     struct rc_broker broker;
     struct rc_settings *settings; /* borrowed: main's */
+    struct rc_keyring keyring;
     struct rc_sdnotify notify;
     struct rc_console console;
     bool console_open;

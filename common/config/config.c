@@ -14,6 +14,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/config/event_rules.h"
+#include "common/config/identity.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
@@ -279,7 +280,8 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
         const size_t offset = section->offset + i * section->item_bytes;
         equal = items_equal(index, (const char *)a + offset, (const char *)b + offset);
     }
-    return equal && (strcmp(section->name, "event") != 0 || rc_event_rules_equal(a, b));
+    const bool compiled = strcmp(section->name, "event") == 0 || strcmp(section->name, "identity") == 0;
+    return equal && (!compiled || rc_event_rules_equal(a, b));
 }
 
 static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, struct rc_config *next,
@@ -680,6 +682,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = templates_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_identity_finish(config, err);
     }
     if (rc == 0) {
         rc = cors_check(&config->http, err);

@@ -11,6 +11,15 @@
 #include "common/config/text.h"
 #include "common/records/channel_name.h"
 
+/* What every event has; what a client says and is. */
+#define SOURCES_OF_EVENT                                                                         \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ARGUMENT) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_REST) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NSP) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_EVENT))
+#define SOURCES_OF_CLIENT                                                                        \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_AUTH) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_QUERY) |    \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_HEADER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_COOKIE) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ADDRESS))
+
 #define SHOWN_MAX 60 /* bytes of a placeholder that a message shows */
 
 /* What stands between braces. */
@@ -182,31 +191,49 @@ static bool argument_read(struct rc_span name, struct placeholder *out)
     return true;
 }
 
+/* What a placeholder begins with. */
+static const struct {
+    const char *name;
+    enum rc_event_source source;
+    bool whole; /* it may stand alone, without a path */
+} named[] = {
+    {"args", RC_EVENT_SOURCE_REST, true},       {"auth", RC_EVENT_SOURCE_AUTH, true},
+    {"user", RC_EVENT_SOURCE_USER, true},       {"client", RC_EVENT_SOURCE_CLIENT, true},
+    {"query", RC_EVENT_SOURCE_QUERY, false},    {"header", RC_EVENT_SOURCE_HEADER, false},
+    {"cookie", RC_EVENT_SOURCE_COOKIE, false},  {"claims", RC_EVENT_SOURCE_CLAIMS, true},
+    {"session", RC_EVENT_SOURCE_SESSION, true}, {"sid", RC_EVENT_SOURCE_SID, true},
+    {"nsp", RC_EVENT_SOURCE_NSP, true},         {"event", RC_EVENT_SOURCE_EVENT, true},
+    {"address", RC_EVENT_SOURCE_ADDRESS, true},
+};
+
 static bool placeholder_known(struct rc_span name, struct placeholder *out)
 {
-    static const struct {
-        const char *name;
-        enum rc_event_source source;
-    } plain[] = {{"args", RC_EVENT_SOURCE_REST},
-                 {"auth", RC_EVENT_SOURCE_AUTH},
-                 {"sid", RC_EVENT_SOURCE_SID},
-                 {"nsp", RC_EVENT_SOURCE_NSP},
-                 {"event", RC_EVENT_SOURCE_EVENT}};
+    const uint8_t *const dot = memchr(name.bytes, '.', name.count);
+    const struct rc_span head = rc_span_of(name.bytes, dot != NULL ? (size_t)(dot - name.bytes) : name.count);
     *out = (struct placeholder){.source = RC_EVENT_SOURCE_AUTH};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(plain); i++) {
-        if (rc_span_equal(name, rc_span_text(plain[i].name))) {
-            out->source = plain[i].source;
-            return true;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(named); i++) {
+        if (!rc_span_equal(head, rc_span_text(named[i].name))) {
+            continue;
         }
-    }
-    if (rc_span_starts_with(name, RC_SPAN("args."))) {
-        return argument_read(rc_span_of(name.bytes + 5, name.count - 5), out);
-    }
-    if (rc_span_starts_with(name, RC_SPAN("auth."))) {
-        out->path = rc_span_of(name.bytes + 5, name.count - 5);
-        return path_valid(out->path);
+        out->source = named[i].source;
+        if (dot == NULL) {
+            return named[i].whole;
+        }
+        const struct rc_span path = rc_span_of(dot + 1, name.count - head.count - 1);
+        if (out->source == RC_EVENT_SOURCE_REST) {
+            return argument_read(path, out);
+        }
+        out->path = path;
+        return rc_event_source_is_document((uint8_t)out->source) && path_valid(path);
     }
     return false;
+}
+
+/* Is it text, whatever its value? */
+static bool placeholder_is_text(const struct placeholder *value)
+{
+    return value->source != RC_EVENT_SOURCE_REST &&
+           !(rc_event_source_is_document((uint8_t)value->source) && value->path.count == 0);
 }
 
 /* `name` without braces. */
@@ -216,14 +243,15 @@ static int placeholder_read(const struct rc_event_build *build, struct rc_span n
     const int shown = (int)(name.count < SHOWN_MAX ? name.count : SHOWN_MAX);
     if (!placeholder_known(name, out)) {
         return rc_err_set(err, -EINVAL,
-                          "no such value: {%.*s}; there are {args.N}, {args.N.name}, {args.N..}, {args}, {auth}, "
-                          "{auth.name}, {sid}, {nsp} and {event}, and \"{{\" is a brace",
+                          "no such value: {%.*s}; there are {args.N}, {args.N.name}, {args.N..}, {args}, {auth.name}, "
+                          "{user.id}, {client.name}, {sid}, {nsp}, {event} and {address}, and \"{{\" is a brace",
                           shown, (const char *)name.bytes);
     }
-    if (build->row->from == RC_EVENT_FROM_SERVER &&
-        (out->source == RC_EVENT_SOURCE_SID || out->source == RC_EVENT_SOURCE_AUTH)) {
-        return rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
-                          (const char *)name.bytes);
+    if ((build->sources & RC_EVENT_SOURCE_BIT(out->source)) == 0) {
+        return build->row != NULL && build->row->from == RC_EVENT_FROM_SERVER
+                   ? rc_err_set(err, -EINVAL, "a server's event comes from no client: it has no {%.*s}", shown,
+                                (const char *)name.bytes)
+                   : rc_err_set(err, -EINVAL, "there is no {%.*s} here", shown, (const char *)name.bytes);
     }
     return 0;
 }
@@ -257,8 +285,7 @@ static int text_pieces_add(struct rc_event_build *build, const char *text, size_
         const struct rc_span name = rc_span_of(text + at + 1, (size_t)(end - text) - at - 1);
         struct placeholder value;
         rc = placeholder_read(build, name, &value, err);
-        if (rc == 0 &&
-            (value.source == RC_EVENT_SOURCE_REST || (value.source == RC_EVENT_SOURCE_AUTH && value.path.count == 0))) {
+        if (rc == 0 && !placeholder_is_text(&value)) {
             return rc_err_set(err, -EINVAL, "{%.*s} is no text: name a part of it",
                               (int)(name.count < SHOWN_MAX ? name.count : SHOWN_MAX), (const char *)name.bytes);
         }
@@ -404,6 +431,28 @@ void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config
     memset(build, 0, sizeof(*build));
     build->config = config;
     build->row = row;
+    build->sources = row->from == RC_EVENT_FROM_SERVER
+                         ? SOURCES_OF_EVENT
+                         : SOURCES_OF_EVENT | SOURCES_OF_CLIENT | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_SID) |
+                               RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_USER) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_CLIENT);
+}
+
+void rc_event_build_begin_values(struct rc_event_build *build, struct rc_config *config, uint32_t sources)
+{
+    memset(build, 0, sizeof(*build));
+    build->config = config;
+    build->sources = sources;
+}
+
+int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    build->source_bytes = 0;
+    return bytes_add(build->source, &build->source_bytes, text, bytes, err);
+}
+
+int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err)
+{
+    return template_end(build, out, err);
 }
 
 static bool on_is(const struct rc_event_build *build, const char *name)
@@ -445,6 +494,13 @@ static int room_texts_check(const struct rc_event_build *build, struct rc_err *e
     return 0;
 }
 
+/* A document in which the client has written what it wanted. What rows set may come from it. */
+static bool source_is_said(uint8_t source)
+{
+    return source == RC_EVENT_SOURCE_AUTH || source == RC_EVENT_SOURCE_CLIENT || source == RC_EVENT_SOURCE_QUERY ||
+           source == RC_EVENT_SOURCE_HEADER || source == RC_EVENT_SOURCE_COOKIE;
+}
+
 /* Does the client say what stands before the first ":"? */
 static bool client_chooses(const struct rc_event_build *build)
 {
@@ -454,7 +510,7 @@ static bool client_chooses(const struct rc_event_build *build)
             if (memchr(build->text + piece->at, ':', piece->bytes) != NULL) {
                 return false;
             }
-        } else if (piece->source == RC_EVENT_SOURCE_ARGUMENT || piece->source == RC_EVENT_SOURCE_AUTH) {
+        } else if (piece->source == RC_EVENT_SOURCE_ARGUMENT || source_is_said(piece->source)) {
             return true;
         }
     }

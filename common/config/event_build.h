@@ -29,9 +29,11 @@
 
 /* Owned by the caller; about 40 KiB. */
 struct rc_event_build {
-    struct rc_config *config;    /* borrowed */
-    struct rc_config_event *row; /* borrowed: `on`, `nsp` and `from` are set */
-    struct rc_config_emit emit;  /* that is being read */
+    struct rc_config *config; /* borrowed */
+    struct rc_config_event
+        *row;         /* borrowed: `on`, `nsp` and `from` are set; NULL: the templates are of something else */
+    uint32_t sources; /* which values there are: bits by enum rc_event_source */
+    struct rc_config_emit emit; /* that is being read */
     uint32_t operation_count;
     uint32_t weight; /* rooms, ack and emits: what RC_EVENT_OPERATIONS_MAX is about */
     struct rc_event_operation operations[RC_EVENT_OPERATIONS_MAX];
@@ -52,6 +54,13 @@ struct rc_event_build {
     uint8_t text[RC_EVENT_TEMPLATE_MAX + 64];   /* literals and paths, as the pieces name them by place */
     uint8_t source[RC_EVENT_TEMPLATE_MAX + 64]; /* in TOML */
 };
+
+/* Templates of something else than a row: afterwards rc_event_value_begin and so on, and rc_event_build_value, for each. */
+void rc_event_build_begin_values(struct rc_event_build *build, struct rc_config *config, uint32_t sources);
+/* How the value that was walked stands in the file, where that is not as it was handed over. */
+int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
+/* The value that was walked. */
+int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err);
 
 void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config, struct rc_config_event *row);
 /* `type`: what the room is for, LEAVE, JOIN or EMIT. */

@@ -6,6 +6,7 @@
 #include "common/config/redis_url.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
+#include "common/config/values.h"
 
 #define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -30,6 +31,19 @@ static bool nsp_or_pattern(const char *text, size_t bytes)
 {
     const size_t name = bytes > 1 && text[bytes - 1] == '*' ? bytes - 1 : bytes;
     return rc_config_nsp_valid(rc_span_of(text, name));
+}
+
+/* Which part of what a client sends, and its name there. */
+static bool credential(const char *text)
+{
+    static const char *const parts[] = {"auth.", "query.", "header.", "cookie."};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        const size_t bytes = strlen(parts[i]);
+        if (strncmp(text, parts[i], bytes) == 0) {
+            return text[bytes] != '\0' && strlen(text + bytes) <= RC_EVENT_STEP_MAX && visible_ascii(text);
+        }
+    }
+    return false;
 }
 
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
@@ -89,6 +103,16 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_EVENT:
         return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
                                                                  : NULL;
+    case RC_FORM_CREDENTIAL:
+        return credential(text) ? NULL
+                                : "expected where a credential is: \"auth.token\", \"query.token\", "
+                                  "\"header.authorization\" or \"cookie.session\"";
+    case RC_FORM_ALGORITHM:
+        return made_of(text, WORD_BYTES) ? NULL : "expected the name of an algorithm, such as \"RS256\"";
+    case RC_FORM_URL:
+        return visible_ascii(text) && (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0)
+                   ? NULL
+                   : "expected a URL that begins with https:// (or http://)";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
     case RC_FORM_ORIGIN:
@@ -96,6 +120,8 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_TO:
     case RC_FORM_EVENT_NAME:
     case RC_FORM_VALUES:
+    case RC_FORM_VALUE:
+    case RC_FORM_MEMBERS:
         break;
     }
     return NULL;

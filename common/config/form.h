@@ -37,6 +37,11 @@ enum rc_config_form {
     RC_FORM_TO,           /* RULE: a room or a list of rooms */
     RC_FORM_EVENT_NAME,   /* RULE: a text */
     RC_FORM_VALUES,       /* RULE: a list of any values */
+    RC_FORM_VALUE,        /* RULE: a text that may hold placeholders */
+    RC_FORM_MEMBERS,      /* RULE: a table of any values */
+    RC_FORM_CREDENTIAL,   /* "auth.x", "query.x", "header.x", "cookie.x" */
+    RC_FORM_ALGORITHM,    /* of a JWT */
+    RC_FORM_URL,          /* begins with http:// or https:// */
 };
 
 /* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.

@@ -32,6 +32,11 @@ static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOIN
                                                            {NULL, 0}};
 static const struct rc_config_word event_froms[] = {
     {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
+static const struct rc_config_word identity_kinds[] = {
+    {"jwt", RC_IDENTITY_JWT},     {"session", RC_IDENTITY_SESSION},         {"backend", RC_IDENTITY_BACKEND},
+    {"proxy", RC_IDENTITY_PROXY}, {"certificate", RC_IDENTITY_CERTIFICATE}, {NULL, 0}};
+static const struct rc_config_word identity_ats[] = {
+    {"connect", RC_IDENTITY_AT_CONNECT}, {"handshake", RC_IDENTITY_AT_HANDSHAKE}, {NULL, 0}};
 static const struct rc_config_word unknown_events[] = {
     {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
 static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
@@ -45,7 +50,8 @@ static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3",
 _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && sizeof(enum rc_priority) == 4 &&
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
                    sizeof(enum rc_unknown_event) == 4 && sizeof(enum rc_adapter) == 4 &&
-                   sizeof(enum rc_event_from) == 4,
+                   sizeof(enum rc_event_from) == 4 && sizeof(enum rc_identity_kind) == 4 &&
+                   sizeof(enum rc_identity_at) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

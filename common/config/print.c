@@ -28,6 +28,11 @@ static const struct {
     {"emit", "to", "\"room:{args.0}\""},
     {"emit", "event", "\"said\""},
     {"emit", "args", "[{ by = \"{sid}\", text = \"{args.1}\" }]"},
+    {"identity", "from", "auth.token,header.authorization"},
+    {"identity", "user", "\"{claims.sub}\""},
+    {"identity", "attributes", "{ name = \"{claims.name}\" }"},
+    {"identity", "same", "{ \"auth.userId\" = \"{claims.sub}\" }"},
+    {"identity", "jwks_file", "/etc/ringcast/keys.json"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
@@ -84,10 +89,11 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
         return;
     case RC_CONFIG_RULE:
         (void)snprintf(out, capacity, "%s",
-                       key->form == RC_FORM_ROOMS        ? "list of rooms"
-                       : key->form == RC_FORM_TO         ? "room, or list of at most 16"
-                       : key->form == RC_FORM_EVENT_NAME ? "text"
-                                                         : "list of values");
+                       key->form == RC_FORM_ROOMS                                      ? "list of rooms"
+                       : key->form == RC_FORM_TO                                       ? "room, or list of at most 16"
+                       : key->form == RC_FORM_EVENT_NAME || key->form == RC_FORM_VALUE ? "text"
+                       : key->form == RC_FORM_MEMBERS                                  ? "table of values"
+                                                                                       : "list of values");
         return;
     }
 }
@@ -98,11 +104,11 @@ static bool must_be_given(const struct rc_config_key *key)
     return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
 }
 
-/* The default (or the example of a key that has none, or is a rule) in TOML. */
-static void initial_print(FILE *out, const struct rc_config_key *key)
+/* The default in TOML; `example`: of a key that has one, its example. */
+static void initial_print(FILE *out, const struct rc_config_key *key, bool example)
 {
     const char *text = key->initial;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(examples); i++) {
+    for (size_t i = 0; example && i < RC_ARRAY_COUNT(examples); i++) {
         if (strcmp(examples[i].section, rc_config_sections[key->section].name) == 0 &&
             strcmp(examples[i].key, key->name) == 0) {
             text = examples[i].value;
@@ -161,7 +167,7 @@ void rc_config_print_help(FILE *out)
             char type[320];
             type_format(type, sizeof(type), key);
             (void)fprintf(out, "\n  %s = ", key->name);
-            initial_print(out, key);
+            initial_print(out, key, true);
             (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? "; must be given" : "");
             wrapped_print(out, "      ", key->help);
@@ -193,7 +199,7 @@ void rc_config_print_document(FILE *out)
             wrapped_print(out, "# ", key->help);
             (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? ", must be given" : "", off, key->name);
-            initial_print(out, key);
+            initial_print(out, key, true);
             (void)fputc('\n', out);
         }
     }
@@ -246,11 +252,7 @@ void rc_config_print_markdown(FILE *out)
                 (void)fputs("must be given", out);
             } else {
                 (void)fputc('`', out);
-                if (key->kind == RC_CONFIG_RULE) {
-                    (void)fputs(key->initial, out); /* the file has an example in its place */
-                } else {
-                    initial_print(out, key);
-                }
+                initial_print(out, key, false);
                 (void)fputc('`', out);
             }
             (void)fputs(" | ", out);
@@ -338,6 +340,21 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
     }
 }
 
+static void identity_print(FILE *out, const struct rc_config *config, const struct rc_config_identity *row)
+{
+    const struct {
+        const char *key;
+        const struct rc_event_template *template;
+    } templates[] = {{"user", &row->user}, {"attributes", &row->attributes}, {"same", &row->same}};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(templates); i++) {
+        if (templates[i].template->source_bytes > 0) {
+            (void)fprintf(out, "%s = ", templates[i].key);
+            template_print(out, config, templates[i].template);
+            (void)fputc('\n', out);
+        }
+    }
+}
+
 void rc_config_print_toml(FILE *out, const struct rc_config *config)
 {
     for (size_t i = 0; i < rc_config_section_count; i++) {
@@ -356,6 +373,8 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
             }
             if (strcmp(section->name, "event") == 0) {
                 operations_print(out, config, &config->events[item]);
+            } else if (strcmp(section->name, "identity") == 0) {
+                identity_print(out, config, &config->identities[item]);
             }
         }
     }

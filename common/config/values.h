@@ -16,6 +16,7 @@
 #define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
 #define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
 #define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
+#define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
 #define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
 #define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
 #define RC_CONFIG_TRANSPORTS_MAX 2
@@ -253,6 +254,24 @@ struct rc_config_endpoint {
     char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
 };
 
+/* What an [[identity]] row of kind "jwt" says: config.def's keys of these names. The acceptor alone reads the files and the URL
+ * (common/identity/material.h); what workers check signatures with is in the segment of keys (common/identity/key_board.h). */
+struct rc_identity_jwt {
+    struct rc_config_text secret;      /* TEXT: HMAC, its bytes as they stand; "" = none */
+    struct rc_config_text secret_file; /* TEXT(PATH of a file): the same, without line breaks at its end */
+    struct rc_config_list key_file;    /* LIST: PEM public keys and certificates */
+    struct rc_config_text jwks_file;   /* TEXT: RFC 7517, a JWK Set or one JWK */
+    struct rc_config_text jwks_url;    /* TEXT: https://…, or http:// on loopback */
+    struct rc_config_text jwks_ca;     /* TEXT: PEM of the authorities of jwks_url; "" = the system's */
+    uint64_t jwks_refresh_ms; /* DURATION "1h", 1m to 24h: how old keys of jwks_url become; less by Cache-Control */
+    bool jwks_insecure;       /* BOOL false: http:// to other machines too */
+    struct rc_config_list algorithms; /* LIST: "RS256", …; none = those that fit the keys */
+    struct rc_config_list issuer;     /* LIST: `iss` must be one of them; none = it is not looked at */
+    struct rc_config_list audience;   /* LIST: `aud` must be, or have, one of them; none = it is not looked at */
+    uint64_t leeway_ms;               /* DURATION "60s", 0 to 10m */
+    bool require_exp;                 /* BOOL true */
+};
+
 struct rc_config_bridge {
     struct rc_config_text redis;
     struct rc_config_text room;
@@ -271,11 +290,29 @@ enum rc_event_from { RC_EVENT_FROM_CLIENT, RC_EVENT_FROM_SERVER };
 enum rc_event_source {
     RC_EVENT_SOURCE_ARGUMENT, /* {args.N}, {args.N.a.b} */
     RC_EVENT_SOURCE_REST,     /* {args.N..}, the list from the Nth on; {args} is from the first on */
-    RC_EVENT_SOURCE_AUTH,     /* {auth}, {auth.a.b}: what the client sent when it connected */
+    /* documents: {auth}, {auth.a.b} */
+    RC_EVENT_SOURCE_AUTH,   /* what the client sent when it connected */
+    RC_EVENT_SOURCE_USER,   /* who it is: attributes, and `id` */
+    RC_EVENT_SOURCE_CLIENT, /* what rows have set on its connection */
+    RC_EVENT_SOURCE_QUERY,  /* of its handshake's request */
+    RC_EVENT_SOURCE_HEADER,
+    RC_EVENT_SOURCE_COOKIE,
+    RC_EVENT_SOURCE_CLAIMS,  /* [[identity]]: of its token */
+    RC_EVENT_SOURCE_SESSION, /* [[identity]]: its session */
+    /* names */
     RC_EVENT_SOURCE_SID,
     RC_EVENT_SOURCE_NSP,
     RC_EVENT_SOURCE_EVENT,
+    RC_EVENT_SOURCE_ADDRESS, /* the client's, behind trusted proxies */
 };
+#define RC_EVENT_SOURCE_BIT(source) (1u << (source))
+#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_SESSION - RC_EVENT_SOURCE_AUTH + 1)
+
+/* Is it a document: JSON, whose parts a path leads to? */
+static inline bool rc_event_source_is_document(uint8_t source)
+{
+    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_SESSION;
+}
 
 enum rc_event_piece_type {
     RC_EVENT_PIECE_LITERAL, /* its text, which is JSON in a message */
@@ -289,7 +326,8 @@ struct rc_event_piece {
     uint8_t type;   /* enum rc_event_piece_type */
     uint8_t source; /* enum rc_event_source, unless LITERAL or COMMA */
     uint16_t index; /* N of ARGUMENT and REST */
-    uint32_t at; /* LITERAL: its bytes; ARGUMENT and AUTH: names with dots between, of 0 bytes for the value itself */
+    uint32_t
+        at; /* LITERAL: its bytes; ARGUMENT and documents: names with dots between, of 0 bytes for the value itself */
     uint32_t bytes;
 };
 
@@ -341,6 +379,42 @@ struct rc_config_emit {
     struct rc_event_template args;
 };
 
+/*
+ * [[identity]]: who a client is. Its templates lie in the same arena as those of rows.
+ */
+enum rc_identity_kind {
+    RC_IDENTITY_JWT,
+    RC_IDENTITY_SESSION,
+    RC_IDENTITY_BACKEND,
+    RC_IDENTITY_PROXY,
+    RC_IDENTITY_CERTIFICATE
+};
+enum rc_identity_at { RC_IDENTITY_AT_CONNECT, RC_IDENTITY_AT_HANDSHAKE };
+
+struct rc_config_identity {
+    struct rc_config_text name; /* "" = none */
+    struct rc_config_list from; /* "auth.token", "query.token", "header.authorization", "cookie.session" */
+    enum rc_identity_kind kind;
+    enum rc_identity_at at;
+    bool required;
+    struct rc_config_text refused;
+    struct rc_event_template user;       /* a JSON value; of 0 pieces: the kind's own */
+    struct rc_event_template attributes; /* a JSON object; of 0 pieces: none */
+    struct rc_event_template same;       /* a JSON array: pairs of values that must read alike; of 0 pieces: none */
+    struct rc_config_text key;           /* SESSION: template of the Redis key, with {id} */
+    struct rc_config_list secrets;       /* SESSION: of signed cookies; none = they are not signed */
+    struct rc_config_text backend;       /* BACKEND: its name */
+    struct rc_identity_jwt jwt;
+};
+
+/* What is kept of handshakes' requests, because some template or `from` names it. */
+#define RC_HANDSHAKE_NAMES_MAX 32
+struct rc_handshake_name {
+    uint8_t source; /* enum rc_event_source: QUERY, HEADER, COOKIE */
+    uint8_t bytes;
+    char text[RC_EVENT_STEP_MAX + 1]; /* of a header, in whatever case */
+};
+
 struct rc_event_rules {
     uint32_t arena_bytes;               /* in use */
     bool patterns;                      /* a row's namespace is one: rows are looked through in their order */
@@ -367,11 +441,15 @@ struct rc_config {
     uint32_t endpoint_count;
     uint32_t bridge_count;
     uint32_t event_count;
+    uint32_t identity_count;
+    uint32_t handshake_name_count; /* rc_config_finish */
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
+    struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
+    struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];
     struct rc_event_rules event_rules;
 };
 

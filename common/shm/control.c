@@ -179,6 +179,14 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
         control->acceptor = take_report(&args->acceptor_fd, sizeof(struct rc_report), err);
         rc = control->acceptor == NULL ? -EBADMSG : 0;
     }
+    if (rc == 0 && args->index >= 0) {
+        /* Of the configuration's build, which was looked at. */
+        control->keys = fd_take(&args->keys_fd, false, sizeof(*control->keys), "keys", err);
+        rc = control->keys == NULL ? -EBADMSG : 0;
+    }
+    if (rc == 0 && control->keys != NULL) {
+        rc_segment_dump((void *)(uintptr_t)control->keys, sizeof(*control->keys), false); /* secrets */
+    }
     for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
         control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);
         rc = control->workers[i] == NULL ? -EBADMSG : 0;

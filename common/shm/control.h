@@ -9,6 +9,7 @@
 #define RC_COMMON_SHM_CONTROL_H
 
 #include "common/base/err.h"
+#include "common/identity/key_board.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 
@@ -28,6 +29,7 @@ struct rc_control {
     /* Mapped until exit. What is read there changes at any time and may be anything: numbers to show, never bounds. */
     const struct rc_core *core;
     const struct rc_config_segment *configs;
+    const struct rc_key_board *keys; /* worker only, else NULL */
     const struct rc_report *acceptor;
     const struct rc_relay_report *relay;
     const struct rc_report *workers[RC_WORKERS_MAX];

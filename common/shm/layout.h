@@ -5,6 +5,7 @@
  *   segment     of             written by          numbers                     what is in it
  *   core        (1)            acceptor            RC_CORE_ABI                 identity, listeners, state, table of processes
  *   config      (1)            acceptor            RC_BUILD_ID                 two copies of the configuration, which is in force
+ *   keys        (1)            acceptor            RC_BUILD_ID                 struct rc_key_board: what tokens are verified with
  *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
@@ -71,7 +72,9 @@ struct rc_process {
     _Atomic uint32_t config_generation; /* the configuration it has taken over */
     _Atomic uint64_t heartbeat_ms;      /* every loop, at least once a second (CLOCK_MONOTONIC) */
     _Atomic uint64_t connections;       /* worker: its true load, for the reconciliation of the steering map */
-    uint8_t pad[104];
+    /* worker: tokens of each [[identity]] row that named a key which is not there: the acceptor looks for newer ones */
+    _Atomic uint32_t keys_missed[RC_CONFIG_IDENTITIES_MAX];
+    uint8_t pad[72];
     struct rc_doorbell_shared bell; /* it sleeps here; others read, and ring by eventfd */
 };
 _Static_assert(sizeof(struct rc_process) == 256, "process layout");

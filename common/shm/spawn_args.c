@@ -55,6 +55,7 @@ static const struct {
     {"--truth-fd", offsetof(struct rc_spawn_args, truth_fd), FOR_WORKER},
     {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
+    {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
 };
 #define SINGLES (sizeof(singles) / sizeof(singles[0]))

@@ -2,7 +2,7 @@
  * spawn_args: how the acceptor hands descriptors to a child, one format for both sides.
  *
  *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
- *                   --life-fd N --bell-fd N --relay-bell-fd N --steer-fd N --inbox-fd N
+ *                   --life-fd N --bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
  *                   --outbox-fd N (to each worker's inbox, in order)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
@@ -34,6 +34,7 @@ struct rc_spawn_args {
     int truth_fd;      /* worker only */
     int relay_bell_fd; /* worker only */
     int steer_fd;      /* worker only, -1 = none */
+    int keys_fd;       /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */
     int worker_count;
     int worker_fds[RC_WORKERS_MAX];

@@ -34,10 +34,8 @@ void client_rig_open(struct client_rig *c, uint32_t slots)
 void client_rig_close(struct client_rig *c)
 {
     for (uint32_t i = 1; i < c->rig.truth.clients.high; i++) {
-        struct rc_client *client = rc_truth_client(&c->rig.truth, i);
-        if (client->state != RC_CLIENT_FREE && client->user != 0) {
-            rc_pool_free(&c->rig.truth.users, client->user);
-            client->user = 0;
+        if (rc_truth_client(&c->rig.truth, i)->state != RC_CLIENT_FREE) {
+            rc_client_forget_user(&c->clients, i);
         }
     }
     rc_clients_close(&c->clients);
@@ -50,13 +48,8 @@ void client_rig_close(struct client_rig *c)
 
 void client_rig_user(struct client_rig *c, uint32_t client, const char *id)
 {
-    struct rc_client *its = rc_truth_client(&c->rig.truth, client);
-    RC_ASSERT(its->user == 0 && strlen(id) <= RC_CHANNEL_NAME_MAX);
-    its->user = rc_pool_alloc(&c->rig.truth.users);
-    RC_ASSERT(its->user != 0);
-    struct rc_user *user = rc_truth_user(&c->rig.truth, its->user);
-    user->id_bytes = (uint8_t)strlen(id);
-    memcpy(user->id, id, user->id_bytes);
+    const int rc = rc_client_set_user(&c->clients, client, rc_span_text(id));
+    RC_ASSERT(rc == 0);
 }
 
 uint32_t client_rig_fill(struct client_rig *c, uint32_t bytes)

@@ -40,6 +40,7 @@ void supervisor_rig_open(struct supervisor_rig *rig, const char *config)
     supervisor->now_ms = supervisor->started_ms = rc_clock_ms();
     broker->worker_count = WORKERS;
     RC_ASSERT(rc_segments_create(&broker->segments, &supervisor->settings->config, WORKERS, &err) == 0);
+    rc_keyring_open(&supervisor->keyring, broker->segments.keys, NULL, rc_supervisor_metrics(supervisor));
     for (uint32_t i = 0; i < WORKERS; i++) {
         rc_child_init(&broker->workers[i], (int)i, &broker->segments.core->workers[i],
                       &broker->segments.workers[i]->process);
@@ -66,6 +67,7 @@ void supervisor_rig_close(struct supervisor_rig *rig)
     for (uint32_t i = 0; i <= WORKERS; i++) {
         (void)close(rc_broker_child(&supervisor->broker, i)->bell_fd);
     }
+    rc_keyring_close(&supervisor->keyring);
     rc_segments_close(&supervisor->broker.segments);
     rc_settings_free(supervisor->settings);
     (void)unlink(rig->config_path);

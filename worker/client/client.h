@@ -22,6 +22,7 @@
 #include "common/records/channel_name.h"
 #include "common/records/sid.h"
 #include "common/shm/control.h"
+#include "common/text/json_scan.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
@@ -152,7 +153,6 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 /* life.c */
 /* As many random bits as a sid has; never 0. */
 uint64_t rc_clients_random(struct rc_clients *clients);
-struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client);
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client);
 /* Is the client still who it was? */
 bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client);
@@ -233,6 +233,40 @@ bool rc_socket_message(struct rc_clients *clients, uint32_t socket, uint8_t opco
                        uint32_t done);
 /* Reads on after a pause. */
 void rc_socket_resume(void *context, uint32_t socket);
+
+/* The question that was asked for a client is answered: who is RC_CLIENT_WAITS_ANSWER goes on. */
+void rc_client_answered(struct rc_clients *clients, uint32_t client);
+
+/* user.c: who a client is, and what is known of it */
+#define RC_CLIENT_ATTRIBUTES_MAX 4096u /* bytes of what an identity tells of a user, as JSON */
+#define RC_CLIENT_SET_MAX 1024u        /* bytes of what rows have set, as JSON */
+#define RC_CLIENT_SET_MEMBERS_MAX 16u
+#define RC_CLIENT_USER_JSON_MAX (sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX))
+/* Its user's id, empty: it is anonymous. */
+struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client);
+/* The user as a JSON object: `id`, and its attributes; empty: it is anonymous. In `scratch`, or valid until it changes. */
+struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t client,
+                                   uint8_t scratch[RC_CLIENT_USER_JSON_MAX]);
+/* What rows have set on its connection, a JSON object; empty: nothing. Valid until it changes. */
+struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
+/* The user of a client that is just being made. -ENOMEM. */
+int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
+/* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
+ * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
+int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
+/* The client is no more. */
+void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
+
+/* Somebody who was found to be who they say. Spans are borrowed. */
+struct rc_identity {
+    struct rc_span user;       /* the id */
+    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
+    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
+    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
+};
+/* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
+ * channels. -ENOMEM; -EEXIST: it is another user already. */
+int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
 struct rc_address rc_socket_peer(const struct rc_clients *clients, uint32_t socket);

@@ -20,7 +20,7 @@ bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcod
         !rc_socket_is_open(clients, socket)) {
         return true;
     }
-    const bool for_uplink = !(rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS_SUBSCRIBE);
+    const bool for_uplink = !(rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS_OTHERS);
     struct rc_input *input = rc_socket_input(clients, index);
     if (input == NULL) {
         rc_socket_failed_memory(clients, index);
@@ -193,18 +193,27 @@ void rc_client_joined(void *context, uint32_t client_index)
     }
 }
 
-void rc_client_subscribed(void *context, uint32_t client_index)
+/* Goes on with those that waited for room, in this pass of the loop: who tells is in the middle of something. */
+static void client_goes_on(struct rc_clients *clients, uint32_t client_index, uint16_t waited_for)
 {
-    struct rc_clients *clients = context;
     struct rc_client *client = rc_truth_client(clients->truth, client_index);
     const struct rc_socket *socket = rc_truth_socket_of(clients->truth, client);
-    client->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
-    /* Goes on with those that waited for room, in this pass of the loop: the channel is just being settled. */
+    client->flags &= (uint16_t)~waited_for;
     if (socket != NULL && rc_socket_carries(socket)) {
         rc_waiters_add(&clients->uplink->waiters, client->socket);
     } else if (socket == NULL && clients->engine.resumed != NULL) {
         clients->engine.resumed(clients->engine.context, client_index);
     }
+}
+
+void rc_client_subscribed(void *context, uint32_t client)
+{
+    client_goes_on(context, client, RC_CLIENT_WAITS_SUBSCRIBE);
+}
+
+void rc_client_answered(struct rc_clients *clients, uint32_t client)
+{
+    client_goes_on(clients, client, RC_CLIENT_WAITS_ANSWER);
 }
 
 void rc_clients_uplink_room(struct rc_clients *clients)

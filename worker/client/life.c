@@ -104,16 +104,6 @@ uint64_t rc_clients_random(struct rc_clients *clients)
     }
 }
 
-struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
-{
-    const uint32_t user = rc_truth_client(clients->truth, client)->user;
-    if (user == 0) {
-        return (struct rc_span){0};
-    }
-    const struct rc_user *object = rc_truth_user(clients->truth, user);
-    return rc_span_of(object->id, object->id_bytes);
-}
-
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
 {
     return (struct rc_client_ref){
@@ -330,21 +320,6 @@ void rc_socket_plain_on_tls(void *context, uint32_t index)
 
 /* --- a client's life --- */
 
-/* Its user; false: no memory. */
-static bool client_set_user(struct rc_clients *clients, struct rc_client *client, struct rc_span user)
-{
-    client->user = rc_pool_alloc(&clients->truth->users);
-    if (client->user == 0) {
-        return false;
-    }
-    struct rc_user *object = rc_truth_user(clients->truth, client->user);
-    object->id_bytes = (uint8_t)user.count;
-    memcpy(object->id, user.bytes, user.count);
-    clients->users++;
-    rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
-    return true;
-}
-
 uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user)
 {
     const struct rc_config_limits *limits = &clients->config->limits;
@@ -354,7 +329,7 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     }
     struct rc_client *client = rc_truth_client(clients->truth, index);
     client->socket = RC_SOCKET_NONE;
-    if (user.count > 0 && !client_set_user(clients, client, user)) {
+    if (user.count > 0 && rc_client_set_user(clients, index, user) < 0) {
         rc_pool_free(&clients->truth->clients, index);
         return 0;
     }
@@ -434,12 +409,7 @@ static void client_free(struct rc_clients *clients, uint32_t index)
     if (clients->rates != NULL) {
         clients->rates[index] = (struct rc_rate){0};
     }
-    if (client->user != 0) {
-        rc_pool_free(&clients->truth->users, client->user);
-        client->user = 0;
-        clients->users--;
-        rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
-    }
+    rc_client_forget_user(clients, index);
     client->flags = 0; /* lists of the hub may still name it */
     rc_pool_free(&clients->truth->clients, index);
 }
@@ -476,8 +446,8 @@ static void client_closing(struct rc_clients *clients, struct rc_client *client)
     }
     struct rc_socket *socket = &clients->truth->sockets[client->socket];
     rc_socket_deadline(clients, client->socket, clients->config->limits.close_timeout_ms);
-    if ((client->flags & RC_CLIENT_WAITS_SUBSCRIBE) || (socket->flags & RC_SOCKET_WAITS_RATE)) {
-        client->flags &= (uint16_t)~RC_CLIENT_WAITS_SUBSCRIBE;
+    if ((client->flags & RC_CLIENT_WAITS_OTHERS) || (socket->flags & RC_SOCKET_WAITS_RATE)) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_OTHERS;
         socket->flags &= (uint16_t)~RC_SOCKET_WAITS_RATE;
         rc_waiters_add(&clients->uplink->waiters, client->socket);
     }

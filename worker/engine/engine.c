@@ -32,8 +32,7 @@ static bool engine_unread(const struct rc_engines *engines, uint32_t client)
         return rc_engine_of(engines, client)->post != 0 &&
                rc_hub_unsent(clients->hub, client) <= clients->config->limits.max_reply_bytes;
     }
-    return (its->flags & RC_CLIENT_WAITS_SUBSCRIBE) ||
-           (socket->flags & (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_RATE));
+    return (its->flags & RC_CLIENT_WAITS_OTHERS) || (socket->flags & (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_RATE));
 }
 
 static void engine_ping_due(struct rc_engines *engines, uint32_t client)

@@ -450,10 +450,28 @@ bool rc_rules_use_auth(const struct rc_config *config)
     return false;
 }
 
-/* JSON in any case: who said nothing said an object without members. */
-static struct rc_span auth_or_none(struct rc_span auth)
+/* Where what a row asks of its client lies, where that is nowhere else. */
+struct scratch {
+    char sid[RC_SID_BYTES];
+    uint8_t user[RC_CLIENT_USER_JSON_MAX];
+};
+
+/* What a row may ask of a client, of a namespace's socket. */
+static struct rc_rule_input client_input(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                                         struct rc_span auth, struct scratch *scratch)
 {
-    return auth.count > 0 ? auth : RC_SPAN("{}");
+    const struct rc_clients *clients = engines->clients;
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    struct rc_rule_input input = {.nsp = nsp};
+    rc_engine_nsp_sid(engines, client, nsp, scratch->sid);
+    input.sid = rc_span_of(scratch->sid, sizeof(scratch->sid));
+    /* JSON in any case: who said nothing said an object without members. */
+    input.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
+    input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, client, scratch->user);
+    input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, client);
+    input.address =
+        its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
+    return input;
 }
 
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
@@ -502,7 +520,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
                                      struct rc_span args, uint32_t *done)
 {
     struct rc_clients *clients = engines->clients;
-    char sid[RC_SID_BYTES];
+    struct scratch scratch;
     uint32_t steps = *done & DONE_STEPS;
     struct run run = {.engines = engines,
                       .clients = clients,
@@ -525,13 +543,11 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         run_unknown(&run);
         return RC_ENGINE_DONE;
     }
-    rc_engine_nsp_sid(engines, client, operation->nsp, sid);
-    const struct rc_rule_input input = {.args = run.its.json,
-                                        .attachment_count = run.its.attachment_count,
-                                        .auth = auth_or_none(rc_engine_auth(engines, client, operation->nsp)),
-                                        .sid = rc_span_of(sid, sizeof(sid)),
-                                        .nsp = operation->nsp,
-                                        .event = operation->event};
+    struct rc_rule_input input =
+        client_input(engines, client, operation->nsp, rc_engine_auth(engines, client, operation->nsp), &scratch);
+    input.args = run.its.json;
+    input.attachment_count = run.its.attachment_count;
+    input.event = operation->event;
     rc_rule_values_begin(&run.values, clients->config, &input);
     if (steps == 0) {
         if (!run_could(&run)) {
@@ -584,16 +600,15 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const uint32_t all = *done & DONE_STEPS;
     uint32_t before = 1; /* steps of what came before: its CONNECT, rows before this one */
-    char sid[RC_SID_BYTES];
+    struct scratch scratch;
     if (rows_changed(engines, *done, 1)) {
         rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 1, "connect_row_cut", "nsp=\"%.*s\" reason=\"the rows have changed\"",
                        (int)nsp.count, (const char *)nsp.bytes);
         return RC_ENGINE_DONE;
     }
-    rc_engine_nsp_sid(engines, client, nsp, sid);
-    const struct rc_rule_input input = {
-        .auth = auth_or_none(auth), .sid = rc_span_of(sid, sizeof(sid)), .nsp = nsp, .event = RC_SPAN("connect")};
+    struct rc_rule_input input = client_input(engines, client, nsp, auth, &scratch);
+    input.event = RC_SPAN("connect");
     for (const struct rc_config_event *row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, input.event);
          row != NULL && rc_engine_lives(engines, client, random); row = rc_event_next(clients->config, row, nsp)) {
         uint32_t its_done = all > before ? all - before : 0;
@@ -613,7 +628,7 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
     const struct rc_config_event *row =
         rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, RC_SPAN("disconnect"));
     uint8_t text[RC_ARGS_BEFORE_MAX + 64];
-    char sid[RC_SID_BYTES];
+    struct scratch scratch;
     if (row == NULL) {
         return;
     }
@@ -621,12 +636,9 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
         snprintf((char *)text + RC_ARGS_BEFORE_MAX, sizeof(text) - RC_ARGS_BEFORE_MAX, "[\"%s\"]", reason);
     RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(text) - RC_ARGS_BEFORE_MAX);
     const struct rc_span args = rc_args_wrap(text + RC_ARGS_BEFORE_MAX, (size_t)bytes, 0, NULL, 0);
-    rc_engine_nsp_sid(engines, client, nsp, sid);
-    const struct rc_rule_input input = {.args = rc_span_of(text + RC_ARGS_BEFORE_MAX, (size_t)bytes),
-                                        .auth = auth_or_none(rc_engine_auth(engines, client, nsp)),
-                                        .sid = rc_span_of(sid, sizeof(sid)),
-                                        .nsp = nsp,
-                                        .event = RC_SPAN("disconnect")};
+    struct rc_rule_input input = client_input(engines, client, nsp, rc_engine_auth(engines, client, nsp), &scratch);
+    input.args = rc_span_of(text + RC_ARGS_BEFORE_MAX, (size_t)bytes);
+    input.event = RC_SPAN("disconnect");
     for (; row != NULL; row = rc_event_next(clients->config, row, nsp)) {
         uint32_t done = 0;
         uint32_t steps;

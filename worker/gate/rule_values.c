@@ -48,14 +48,20 @@ static int rule_refuse(struct rc_rule_values *values, int code, const char *why)
 /* "args.0.name is missing" */
 static int piece_refuse(struct rc_rule_values *values, const struct rc_event_piece *piece, const char *why)
 {
+    static const char *const names[] = {
+        [RC_EVENT_SOURCE_ARGUMENT] = "args",   [RC_EVENT_SOURCE_REST] = "args",     [RC_EVENT_SOURCE_AUTH] = "auth",
+        [RC_EVENT_SOURCE_USER] = "user",       [RC_EVENT_SOURCE_CLIENT] = "client", [RC_EVENT_SOURCE_QUERY] = "query",
+        [RC_EVENT_SOURCE_HEADER] = "header",   [RC_EVENT_SOURCE_COOKIE] = "cookie", [RC_EVENT_SOURCE_CLAIMS] = "claims",
+        [RC_EVENT_SOURCE_SESSION] = "session",
+    };
     const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
     char index[16] = "";
     if (piece->source == RC_EVENT_SOURCE_ARGUMENT) {
         (void)snprintf(index, sizeof(index), ".%u", piece->index);
     }
-    (void)snprintf(values->err.text, sizeof(values->err.text), "%s%s%s%.*s %s",
-                   piece->source == RC_EVENT_SOURCE_ARGUMENT ? "args" : "auth", index, path.count > 0 ? "." : "",
-                   (int)(path.count < 200 ? path.count : 200), (const char *)path.bytes, why);
+    (void)snprintf(values->err.text, sizeof(values->err.text), "%s%s%s%.*s %s", names[piece->source], index,
+                   path.count > 0 ? "." : "", (int)(path.count < 200 ? path.count : 200), (const char *)path.bytes,
+                   why);
     return RC_CODE_BAD_REQUEST;
 }
 
@@ -147,12 +153,13 @@ static struct rc_json_value path_walk(struct rc_json_value value, struct rc_span
     return value;
 }
 
-/* The JSON value of ARGUMENT or AUTH; its type is NONE when it is missing. */
+/* The JSON value of ARGUMENT or a document; its type is NONE when it is missing. */
 static int value_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
 {
     *value = (struct rc_json_value){.type = RC_JSON_NONE};
-    if (piece->source == RC_EVENT_SOURCE_AUTH) {
-        if (values->input.auth.count > 0 && rc_json_scan(values->input.auth, 0, value, NULL) != 0) {
+    if (rc_event_source_is_document(piece->source)) {
+        const struct rc_span document = values->input.documents[rc_rule_document((enum rc_event_source)piece->source)];
+        if (document.count > 0 && rc_json_scan(document, 0, value, NULL) != 0) {
             value->type = RC_JSON_NONE;
         }
     } else {
@@ -184,8 +191,11 @@ static int rest_find(struct rc_rule_values *values, uint32_t first, struct rc_sp
 }
 
 /* What is no JSON: the sid and the names. */
-static struct rc_span name_of(const struct rc_rule_values *values, const struct rc_event_piece *piece)
+static struct rc_span name_of(struct rc_rule_values *values, const struct rc_event_piece *piece)
 {
+    if (piece->source == RC_EVENT_SOURCE_ADDRESS) {
+        return rc_span_of(values->address, rc_address_format(values->address, &values->input.address));
+    }
     return piece->source == RC_EVENT_SOURCE_SID   ? values->input.sid
            : piece->source == RC_EVENT_SOURCE_NSP ? values->input.nsp
                                                   : values->input.event;
@@ -194,7 +204,7 @@ static struct rc_span name_of(const struct rc_rule_values *values, const struct 
 static bool piece_is_json(const struct rc_event_piece *piece)
 {
     return piece->source == RC_EVENT_SOURCE_ARGUMENT || piece->source == RC_EVENT_SOURCE_REST ||
-           piece->source == RC_EVENT_SOURCE_AUTH;
+           rc_event_source_is_document(piece->source);
 }
 
 /* A value that may stand within a text. */
@@ -491,7 +501,7 @@ static int value_write(struct rc_rule_values *values, struct writer *writer, con
         return bytes_write(values, writer, RC_SPAN("null"));
     }
     return json_write(values, writer, value.raw,
-                      piece->source == RC_EVENT_SOURCE_AUTH ? 0 : values->input.attachment_count, numbering);
+                      rc_event_source_is_document(piece->source) ? 0 : values->input.attachment_count, numbering);
 }
 
 /* Within a JSON string. */

@@ -17,6 +17,7 @@
 #include "common/base/span.h"
 #include "common/config/event_rules.h"
 #include "common/config/values.h"
+#include "common/text/address.h"
 #include "common/text/json_scan.h"
 
 #define RC_RULE_INDEXED_MAX 16u /* arguments that are found at once; those behind are looked for */
@@ -24,11 +25,18 @@
 struct rc_rule_input {
     struct rc_span args;       /* JSON array, with {"_placeholder":true,"num":n} for attachments; empty: no arguments */
     uint32_t attachment_count; /* n is below it; at most RC_CONFIG_ATTACHMENTS_MAX */
-    struct rc_span auth;       /* JSON, as it came with CONNECT; empty: nothing came */
+    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* JSON, by rc_rule_document; empty: there is none */
     struct rc_span sid;
     struct rc_span nsp;
     struct rc_span event; /* decoded, as these three are */
+    struct rc_address address;
 };
+
+/* Where a document stands in `documents`. */
+static inline uint32_t rc_rule_document(enum rc_event_source source)
+{
+    return (uint32_t)source - RC_EVENT_SOURCE_AUTH;
+}
 
 struct rc_rule_values {
     const struct rc_config *config;
@@ -37,7 +45,8 @@ struct rc_rule_values {
         indexed; /* true exactly when the four members below hold: not before somebody asks for a part of the arguments */
     uint32_t arg_count;
     struct rc_json_value args[RC_RULE_INDEXED_MAX];
-    struct rc_span last; /* the last argument */
+    struct rc_span last;               /* the last argument */
+    char address[RC_ADDRESS_TEXT_MAX]; /* once it was asked for */
     struct rc_err err;
 };
 

@@ -149,10 +149,14 @@ enum rc_client_flags {
     RC_CLIENT_WAITS_SUBSCRIBE = 1u << 7, /* not read until none of its subscribe requests waits (pending_count) */
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
-    RC_CLIENT_POLLED = 1u << 11,         /* nothing carries it, and a request waits for what there is to get */
+    RC_CLIENT_WAITS_ANSWER =
+        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
 };
 
-#define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_SUBSCRIBE)
+/* Somebody else's answer, whose coming tells it to go on. */
+#define RC_CLIENT_WAITS_OTHERS (RC_CLIENT_WAITS_SUBSCRIBE | RC_CLIENT_WAITS_ANSWER)
+#define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_OTHERS)
 #define RC_CUT_DIRECT UINT32_MAX /* client.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* client.endpoint: server.path (native), not an [[endpoint]] table */
 
@@ -171,7 +175,7 @@ struct rc_client {
     uint32_t output;        /* hub: struct rc_output; 0 = nothing of its own to send */
     uint32_t direct_log;    /* hub: log of direct messages; 0 = none pending */
     uint32_t excluded_turn; /* hub: with EXCLUDED: the turn counted last when it was excluded last */
-    uint32_t user;          /* client: struct rc_user; 0 = anonymous */
+    uint32_t user;          /* client: struct rc_user; 0 = anonymous, and nothing is known of it */
     uint32_t active_ds;     /* client: its last message, for the idle timeout */
     uint32_t ping_ds;       /* client: next ping, or the pong's deadline when RC_CLIENT_PING_DUE; 1/10 s since boot */
     uint16_t flags;         /* enum rc_client_flags */
@@ -404,8 +408,16 @@ struct rc_input {
     uint8_t pad[7];
 };
 
+/* Who a client is, and what is known of it. Written by worker/client. */
 struct rc_user {
-    uint8_t id_bytes;
+    uint64_t expires_ms; /* CLOCK_REALTIME: until then it is who it says; 0 = for ever */
+    uint32_t
+        attributes; /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
+    uint32_t set;   /* heap block: a JSON object of what rows have set; 0 = nothing */
+    uint16_t attributes_bytes;
+    uint16_t set_bytes;
+    uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
+    uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];
 };
 

@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes)
         struct rc_rule_values values;
         const struct rc_rule_input given = {.args = args,
                                             .attachment_count = input[0] % 16u,
-                                            .auth = auth,
+                                            .documents = {auth},
                                             .sid = RC_SPAN("abcdefghijklmnopqrst"),
                                             .nsp = RC_SPAN("/"),
                                             .event = RC_SPAN("on")};

@@ -27,7 +27,15 @@ static int load(const char *rows)
 /* Pieces as <source index path>, literals as they are; "!" before what is text, "*" before a splice, "~" for a comma. */
 static void template_show(FILE *out, const struct rc_event_template *template)
 {
-    static const char *const sources[] = {"arg", "rest", "auth", "sid", "nsp", "event"};
+    static const char *const sources[] = {
+        [RC_EVENT_SOURCE_ARGUMENT] = "arg",  [RC_EVENT_SOURCE_REST] = "rest",
+        [RC_EVENT_SOURCE_AUTH] = "auth",     [RC_EVENT_SOURCE_USER] = "user",
+        [RC_EVENT_SOURCE_CLIENT] = "client", [RC_EVENT_SOURCE_QUERY] = "query",
+        [RC_EVENT_SOURCE_HEADER] = "header", [RC_EVENT_SOURCE_COOKIE] = "cookie",
+        [RC_EVENT_SOURCE_CLAIMS] = "claims", [RC_EVENT_SOURCE_SESSION] = "session",
+        [RC_EVENT_SOURCE_SID] = "sid",       [RC_EVENT_SOURCE_NSP] = "nsp",
+        [RC_EVENT_SOURCE_EVENT] = "event",   [RC_EVENT_SOURCE_ADDRESS] = "address",
+    };
     const struct rc_event_piece *const pieces = rc_event_pieces(&config, template);
     for (uint32_t i = 0; i < template->piece_count; i++) {
         const struct rc_span text = rc_event_text(&config, pieces[i].at, pieces[i].bytes);

@@ -23,6 +23,7 @@ static struct rc_spawn_args worker_args(void)
     args.truth_fd = 13;
     args.relay_bell_fd = 14;
     args.worker_count = 4;
+    args.keys_fd = 17;
     args.inbox_fd = 15;
     args.outbox_count = 4;
     args.listen_count = 2;
@@ -127,7 +128,7 @@ static int parse(const char *line, struct rc_err *err)
 #define BOTH "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
-        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --inbox-fd 15 --outbox-fd 16"
+        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --inbox-fd 15 --outbox-fd 16"
 #define RELAY BOTH "--keep-fd 11 --worker-bell-fd 12"
 
 Test(spawn_args, bad_arguments_are_named)
@@ -153,8 +154,9 @@ Test(spawn_args, bad_arguments_are_named)
         {"--index -1", "--index -1"},
         {"--steer-fd -2", "--steer-fd -2"},
         {BOTH "--index 0 --relay-fd 12 --relay-bell-fd 13 --listen-fd 14", "--truth-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--inbox-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --inbox-fd 15", "--listen-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--keys-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17", "--inbox-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --inbox-fd 15", "--listen-fd is missing"},
         {WORKER " --outbox-fd 17", "one for each worker"},
         {WORKER " --worker-fd 17", "one for each worker"},
         {RELAY " --outbox-fd 17", "a relay none"},

@@ -45,3 +45,33 @@ Test(base64, anything_else_is_refused)
     refuses("AQ\nI");
     refuses("__-_");
 }
+
+static void url(const char *text, const char *bytes, size_t count)
+{
+    uint8_t out[64];
+    char again[64];
+    cr_assert_eq(rc_base64url_decode(out, (const uint8_t *)text, strlen(text)), (int64_t)count, "%s", text);
+    cr_assert_arr_eq(out, bytes, count);
+    cr_assert_eq(rc_base64url_encode(again, (const uint8_t *)bytes, count), strlen(text));
+    cr_assert_arr_eq(again, text, strlen(text));
+}
+
+Test(base64, url_safe_both_ways)
+{
+    url("", "", 0);
+    url("AQ", "\1", 1);
+    url("AQI", "\1\2", 2);
+    url("AQID", "\1\2\3", 3);
+    url("AQIDBA", "\1\2\3\4", 4);
+    url("__-_", "\xff\xff\xbf", 3);
+}
+
+Test(base64, url_safe_bytes_have_one_text)
+{
+    static const char *const wrong[] = {"A", "AQ==", "AQI=", "AR", "AQJ", "AB", "//+/", "A Q", "AAAAA"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        uint8_t out[64];
+        cr_assert_eq(rc_base64url_decode(out, (const uint8_t *)wrong[i], strlen(wrong[i])), -EBADMSG, "%s", wrong[i]);
+    }
+    takes("AR", "\1", 1); /* where it does not matter */
+}

@@ -43,7 +43,7 @@ static void begin(const char *arguments)
 {
     const struct rc_rule_input input = {.args = rc_span_text(arguments),
                                         .attachment_count = attachments,
-                                        .auth = rc_span_text(auth),
+                                        .documents = {rc_span_text(auth)},
                                         .sid = RC_SPAN("sid-of-twenty-chars."),
                                         .nsp = RC_SPAN("/admin"),
                                         .event = RC_SPAN("say \"it\"")};

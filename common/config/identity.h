@@ -1,0 +1,29 @@
+/*
+ * identity: what [[identity]] tables mean, beyond single keys.
+ *
+ * Any process may call; the configuration is only read, but by rc_config_identity_finish.
+ */
+#ifndef RC_COMMON_CONFIG_IDENTITY_H
+#define RC_COMMON_CONFIG_IDENTITY_H
+
+#include <stdbool.h>
+
+#include "common/base/err.h"
+#include "common/config/values.h"
+
+struct rc_span; /* C++ reads this file, too */
+
+/* Which values its templates may have, as bits by enum rc_event_source. */
+uint32_t rc_config_identity_sources(enum rc_identity_kind kind);
+/* The `user` of a table that has none; NULL: it is the credential itself, or comes with the answer. */
+const char *rc_config_identity_user(enum rc_identity_kind kind);
+
+/* Where an entry of `from` leads: AUTH, QUERY, HEADER or COOKIE, and the name there. */
+enum rc_event_source rc_config_credential(const struct rc_config_text *from, struct rc_span *name);
+/* May its credential come later than the handshake: is it looked for in what the client says when it connects? */
+bool rc_config_identity_said_later(const struct rc_config_identity *identity);
+
+/* What must hold across keys, and config->handshake_names: all that is named of a request. -EINVAL with the remedy in `err`. */
+int rc_config_identity_finish(struct rc_config *config, struct rc_err *err);
+
+#endif

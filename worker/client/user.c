@@ -1,0 +1,237 @@
+/* user: who a client is, and what is known of it. See client.h. */
+#include "worker/client/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/text/json_scan.h"
+
+static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
+{
+    const uint32_t user = rc_truth_client(clients->truth, client)->user;
+    return user == 0 ? NULL : rc_truth_user(clients->truth, user);
+}
+
+/* Makes it when there is none. NULL: no memory. */
+static struct rc_user *user_need(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    if (client->user == 0) {
+        client->user = rc_pool_alloc(&clients->truth->users);
+    }
+    return user_of(clients, index);
+}
+
+static void user_count(struct rc_clients *clients, int more)
+{
+    clients->users = (uint32_t)((int64_t)clients->users + more);
+    rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
+}
+
+/* A block with these bytes in place of the one there; `count` 0: none. It counts as what clients have sent, from whom it is. -ENOMEM:
+ * unchanged. */
+static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *bytes, const void *text, size_t count)
+{
+    struct rc_heap *heap = &clients->truth->heap;
+    uint32_t made = 0;
+    if (count > 0) {
+        if (clients->hub->input_bytes + count > clients->config->limits.worker_log_bytes ||
+            (made = rc_heap_alloc(heap, count)) == 0) {
+            return -ENOMEM;
+        }
+        memcpy(rc_heap_at(heap, made), text, count);
+        clients->hub->input_bytes += rc_heap_block_bytes(heap, made);
+    }
+    rc_socket_input_free(clients, block);
+    *block = made;
+    rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
+    *bytes = (uint16_t)count;
+    return 0;
+}
+
+struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    return user == NULL ? rc_span_of(NULL, 0) : rc_span_of(user->id, user->id_bytes);
+}
+
+struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t client,
+                                   uint8_t scratch[RC_CLIENT_USER_JSON_MAX])
+{
+    static const char head[] = "{\"id\":";
+    const struct rc_user *user = user_of(clients, client);
+    if (user == NULL || user->id_bytes == 0) {
+        return (struct rc_span){0};
+    }
+    if (user->attributes != 0) {
+        return rc_span_of(rc_heap_at(&clients->truth->heap, user->attributes), user->attributes_bytes);
+    }
+    size_t bytes = sizeof(head) - 1;
+    memcpy(scratch, head, bytes);
+    bytes += rc_json_string_encode(scratch + bytes, RC_CLIENT_USER_JSON_MAX - bytes - 1,
+                                   rc_span_of(user->id, user->id_bytes));
+    scratch[bytes++] = '}';
+    return rc_span_of(scratch, bytes);
+}
+
+struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    return user == NULL || user->set == 0 ? rc_span_of(NULL, 0)
+                                          : rc_span_of(rc_heap_at(&clients->truth->heap, user->set), user->set_bytes);
+}
+
+int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span id)
+{
+    struct rc_user *user = user_need(clients, client);
+    if (user == NULL) {
+        return -ENOMEM;
+    }
+    RC_ASSERT(user->id_bytes == 0 && id.count > 0 && id.count <= sizeof(user->id));
+    user->id_bytes = (uint8_t)id.count;
+    memcpy(user->id, id.bytes, id.count);
+    user_count(clients, 1);
+    return 0;
+}
+
+void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
+{
+    struct rc_user *user = user_of(clients, client);
+    if (user == NULL) {
+        return;
+    }
+    (void)block_replace(clients, &user->attributes, &user->attributes_bytes, NULL, 0);
+    (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
+    if (user->id_bytes > 0) {
+        user_count(clients, -1);
+    }
+    rc_pool_free(&clients->truth->users, rc_truth_client(clients->truth, client)->user);
+    rc_truth_client(clients->truth, client)->user = 0;
+}
+
+/* --- what rows set --------------------------------------------------------------------------------------------------- */
+
+/* A JSON object that is put together. */
+struct object {
+    uint8_t text[RC_CLIENT_SET_MAX];
+    size_t bytes;
+    uint32_t members;
+};
+
+/* False: there is no room. */
+static bool object_put(struct object *object, const void *bytes, size_t count)
+{
+    if (count > sizeof(object->text) - 1 - object->bytes) { /* its end has room in any case */
+        return false;
+    }
+    memcpy(object->text + object->bytes, bytes, count);
+    object->bytes += count;
+    return true;
+}
+
+static bool object_add(struct object *object, const struct rc_json_value *name, const struct rc_json_value *value)
+{
+    return object->members++ < RC_CLIENT_SET_MEMBERS_MAX && object_put(object, object->members > 1 ? "," : "{", 1) &&
+           object_put(object, name->raw.bytes, name->raw.count) && object_put(object, ":", 1) &&
+           object_put(object, value->raw.bytes, value->raw.count);
+}
+
+/* Is there a member of that name behind `at`? 1, 0, -EBADMSG. */
+static int member_is_in(struct rc_span object, const struct rc_json_value *name, const uint8_t *at)
+{
+    uint8_t decoded[RC_CLIENT_SET_MAX];
+    struct rc_span text;
+    struct rc_json_cursor cursor;
+    struct rc_json_value key;
+    struct rc_json_value value;
+    if (rc_json_string_decode(name, decoded, sizeof(decoded), &text) != 0 ||
+        rc_json_object_begin(&cursor, object, 0) != 0) {
+        return -EBADMSG;
+    }
+    int got;
+    while ((got = rc_json_object_next(&cursor, &key, &value)) == 1) {
+        if (key.raw.bytes > at && rc_json_string_is(&key, text)) {
+            return 1;
+        }
+    }
+    return got < 0 ? -EBADMSG : 0;
+}
+
+/* The members of an object that neither it itself nor `others` has again. 0, -EBADMSG, -E2BIG. */
+static int members_copy(struct object *out, struct rc_span from, struct rc_span others)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value value;
+    int got = rc_json_object_begin(&cursor, from, 0);
+    while (got == 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        const int again = others.count == 0 ? 0 : member_is_in(others, &name, NULL);
+        const int later = member_is_in(from, &name, name.raw.bytes);
+        if (again < 0 || later < 0) {
+            return -EBADMSG;
+        }
+        if (again == 0 && later == 0 && !object_add(out, &name, &value)) {
+            return -E2BIG;
+        }
+        got = 0;
+    }
+    return got < 0 ? -EBADMSG : 0;
+}
+
+int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    struct object object = {.bytes = 0};
+    const struct rc_span before = rc_client_set(clients, client);
+    if (members.count > RC_CLIENT_SET_MAX) {
+        return -E2BIG;
+    }
+    int rc = before.count == 0 ? 0 : members_copy(&object, before, members);
+    if (rc == 0) {
+        rc = members_copy(&object, members, (struct rc_span){0});
+    }
+    if (rc != 0 || object.members == 0) {
+        return rc;
+    }
+    object.text[object.bytes++] = '}';
+    struct rc_user *user = user_need(clients, client);
+    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, object.text, object.bytes);
+}
+
+/* --- who it is ------------------------------------------------------------------------------------------------------- */
+
+/* Tells the relay of a client in all its channels, before and after it becomes somebody. */
+static void tell_members(struct rc_clients *clients, uint32_t client, bool joined)
+{
+    const struct rc_truth *truth = clients->truth;
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
+         i = rc_truth_subscription(truth, i)->next) {
+        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
+        clients->hub->handlers.member_changed(clients->hub->handlers.context, client, group->channel, joined);
+    }
+}
+
+int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
+{
+    struct rc_user *user = user_need(clients, client);
+    RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_CLIENT_ATTRIBUTES_MAX);
+    if (user == NULL) {
+        return -ENOMEM;
+    }
+    if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {
+        return -EEXIST;
+    }
+    if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
+                      identity->attributes.count) < 0) {
+        return -ENOMEM;
+    }
+    user->expires_ms = identity->expires_ms;
+    user->identity = identity->row;
+    if (user->id_bytes > 0) {
+        return 0;
+    }
+    tell_members(clients, client, false);
+    (void)rc_client_set_user(clients, client, identity->user); /* there is one */
+    tell_members(clients, client, true);
+    return 0;
+}
