@@ -12,6 +12,8 @@
  * With RC_EMIT_TELL_END the last reply has RC_REPLY_LAST: the last answer, or, when no more come, a reply with `count` 0; and
  * RC_REPLY_INCOMPLETE when some socket has not answered. A `count` of 0 in the first reply is the end.
  *
+ * A worker may ask as well, by an RC_UP_CALL with a tag of its own: of this host's sockets, other instances are not asked.
+ *
  * Everything here comes out of another process's memory when it is read: checked, then believed. Pure; any process may call.
  */
 #ifndef RC_COMMON_RECORDS_EMIT_H
@@ -26,6 +28,7 @@
 #include "common/records/args.h"
 #include "common/records/call.h"
 #include "common/records/sid.h"
+#include "common/records/sockets.h"
 
 #define RC_EMIT_ASKER_MAX 512u /* bytes */
 
@@ -60,6 +63,22 @@ static inline bool rc_emit_take(struct rc_span *rest, size_t count, struct rc_sp
     *part = rc_span_of(rest->bytes, count);
     *rest = rc_span_of(rest->bytes + count, rest->count - count);
     return true;
+}
+
+/* Writes what stands before the arguments of a call, right before them: RC_EMIT_BEFORE_MAX bytes are free there. Where the call's data begins.
+ * head->asker_bytes is the asker's count. */
+static inline uint8_t *rc_emit_put(uint8_t *args, const struct rc_emit_head *head, struct rc_span asker)
+{
+    const struct rc_call_head call = {.operation = RC_CALL_SOCKETS_EMIT};
+    uint8_t *at = args - asker.count;
+    if (asker.count > 0) {
+        memcpy(at, asker.bytes, asker.count);
+    }
+    at -= sizeof(*head);
+    memcpy(at, head, sizeof(*head));
+    at -= sizeof(call);
+    memcpy(at, &call, sizeof(call));
+    return at;
 }
 
 /* What stands behind struct rc_call_head. -EBADMSG. */

@@ -5,24 +5,15 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/records/sockets.h"
 
 void rc_asking_call(const struct rc_bridge_host *host, const struct rc_targets *targets, enum rc_record_type type,
                     const struct rc_envelope_view *view, const struct rc_asking *asking, struct rc_call_asked *asked)
 {
-    const struct rc_call_head head = {.operation = RC_CALL_SOCKETS_EMIT};
     const struct rc_emit_head emit = {.timeout_ms = asking->timeout_ms, .asker_bytes = (uint16_t)asking->asker.count};
-    const size_t before = sizeof(head) + sizeof(emit) + asking->asker.count;
-    RC_ASSERT(asking->asker.count <= RC_EMIT_ASKER_MAX);
-    uint8_t *data = (uint8_t *)(uintptr_t)view->data - before;
-    memcpy(data, &head, sizeof(head));
-    memcpy(data + sizeof(head), &emit, sizeof(emit));
-    if (asking->asker.count > 0) {
-        memcpy(data + sizeof(head) + sizeof(emit), asking->asker.bytes, asking->asker.count);
-    }
     struct rc_envelope_view call = *view;
-    call.data = data;
-    call.head.data_bytes += (uint32_t)before;
+    RC_ASSERT(asking->asker.count <= RC_EMIT_ASKER_MAX);
+    call.data = rc_emit_put((uint8_t *)(uintptr_t)view->data, &emit, asking->asker);
+    call.head.data_bytes += (uint32_t)(view->data - call.data);
     call.head.flags = 0;
     call.channel = targets->everybody;
     call.head.channel_bytes = (uint8_t)(targets->nsp.count + 1);

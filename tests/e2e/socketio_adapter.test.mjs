@@ -303,6 +303,21 @@ testRedis("a question comes behind the broadcasts before it", { brokers: 1, work
   });
 });
 
+testRedis("native clients in the room hear a question, and are not waited for", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    await a.joined("red");
+    questioned(a);
+    const native = await broker.connect();
+    await native.subscribe("red");
+    assert.deepEqual(await node.io.to("red").timeout(5000).emitWithAck("question", 1), [{ by: a.id, args: [1] }]);
+    const { channel, event, args } = await native.next("message");
+    assert.deepEqual([channel, event, args], ["red", "question", [1]]);
+    native.close();
+  });
+});
+
 testRedis("who answers twice, wrongly, late, or leaves instead harms nobody and is counted", { brokers: 1, workers: 1, config: { ...CONFIG, "socketio.ack_timeout": "400ms" } }, async ({ brokers: [broker], redis }) => {
   await both(redis, broker, async (node, connect) => {
     await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
