@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include "common/records/emit.h"
-#include "common/records/sockets.h"
 #include "tests/support/engine_rig.h"
 #include "worker/engine/acks.h"
-#include "worker/engine/requests.h"
 
 static struct engine_rig r;
 static struct engine_rig_wire *post;
@@ -46,40 +44,10 @@ static uint64_t counted(enum rc_metric_id id)
 /* Asks everybody in the namespace, [1]; what the first reply says. -1: none went up. */
 static int64_t ask_in(const char *nsp, uint32_t timeout_ms, uint32_t flags)
 {
-    uint8_t data[256];
-    char channel[64];
-    char names[] = ""; /* no rooms: everybody; no exceptions */
-    const struct rc_call_head head = {.operation = RC_CALL_SOCKETS_EMIT};
-    const struct rc_emit_head emit = {.timeout_ms = timeout_ms, .asker_bytes = 3, .flags = (uint16_t)flags};
-    const struct rc_call_tag tag = {.nonce = 5, .index = 6, .serial = 7};
-    const struct rc_span json = RC_SPAN("[1]");
-    size_t bytes = 0;
-    memcpy(data, &head, sizeof(head));
-    bytes += sizeof(head);
-    memcpy(data + bytes, &emit, sizeof(emit));
-    bytes += sizeof(emit);
-    memcpy(data + bytes, "who", 3);
-    bytes += 3;
-    rc_args_write(data + bytes, json, NULL, 0);
-    bytes += rc_args_bytes(json.count, 0, NULL);
-    const int channel_bytes = snprintf(channel, sizeof(channel), "%s#", nsp);
-    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API,
-                                                   .origin = {.worker = 9},
-                                                   .channel_bytes = (uint8_t)channel_bytes,
-                                                   .event_bytes = 1,
-                                                   .exclude_text_bytes = sizeof(names),
-                                                   .request_id_bytes = sizeof(tag),
-                                                   .data_bytes = (uint32_t)bytes},
-                                          .channel = channel,
-                                          .event = "q",
-                                          .request_id = (const uint8_t *)&tag,
-                                          .exclude_text = names,
-                                          .data = data};
     struct rc_envelope_view up;
     struct rc_reply_head reply;
     uint32_t type;
-    cr_assert(rc_requests_mine(&view));
-    rc_requests_serve(&r.engines, &view);
+    engine_rig_ask(&r, nsp, timeout_ms, flags);
     if (!client_rig_up(&r.c, &type, &up)) {
         return -1;
     }
