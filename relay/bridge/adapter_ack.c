@@ -51,8 +51,11 @@ static int ack_publish(struct rc_adapter_bridge *adapter, const struct rc_adapte
     }
     const struct rc_span bytes = rc_adapter_answer_write(answer, buffer, room);
     const struct rc_span channel = rc_adapter_channel(adapter, "-response#", nsp, name);
-    /* Kept while Redis is away: who asked may wait for a minute. */
-    const int rc = bytes.count == 0 ? -EMSGSIZE : rc_redis_publish(adapter->bridge->link, channel, &bytes, 1, 0);
+    /* Kept while Redis is away: who asked may wait for a minute. Only servers listen there: when all are gone, it counts as a failed
+     * delivery. */
+    const int rc = bytes.count == 0
+                       ? -EMSGSIZE
+                       : rc_redis_publish(adapter->bridge->link, channel, &bytes, 1, RC_REDIS_PUBLISH_TO_ONE);
     free(buffer);
     return rc < 0 ? rc : 0;
 }

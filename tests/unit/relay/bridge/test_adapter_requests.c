@@ -49,7 +49,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     size_t used = 0;
     (void)link;
     if (part_count == 1) { /* an answer of a client: it is kept while Redis is away */
-        cr_assert(flags == 0 && parts[0].count <= sizeof(published));
+        cr_assert(flags == RC_REDIS_PUBLISH_TO_ONE && parts[0].count <= sizeof(published));
         memcpy(published, parts[0].bytes, parts[0].count);
         published_bytes = parts[0].count;
         published_count++;
