@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 #include "common/shm/control.h"
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
@@ -56,7 +57,7 @@ static uint64_t interest_max(const struct relay *relay)
 static void take_config(struct relay *relay)
 {
     relay->config_generation = rc_control_config_generation(&relay->control);
-    rc_log_set_level((enum rc_log_level)config_of(relay)->log.level);
+    rc_log_settings_apply(&config_of(relay)->log);
 }
 
 /* RM1 pairs with the acquire in acceptor/watch/reload.c: the acknowledgement lets the other copy be written again. */

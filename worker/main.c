@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
 #include "worker/carrier/crossing.h"
@@ -48,6 +49,7 @@ struct worker {
     struct rc_interests interests;
     struct rc_asks asks;
     struct rc_memberships memberships;
+    struct rc_identities identities;
     struct rc_clients clients;
     struct rc_handovers handovers;
     struct rc_engines engines;
@@ -294,10 +296,11 @@ static void adopt_config(struct worker *w, bool first)
     w->config_generation = generation;
     w->config = rc_control_config(&w->control, generation);
     if (!first) {
-        rc_log_set_level((enum rc_log_level)w->config->log.level);
+        rc_log_settings_apply(&w->config->log);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
+        rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
@@ -317,6 +320,9 @@ static void reset_gauges(struct rc_metrics *metrics)
 #undef RC_COUNTER
 #undef RC_GAUGE
 #undef RC_HISTOGRAM
+    for (uint32_t i = 0; i < RC_METRIC_NAMESPACES_MAX; i++) {
+        atomic_store_explicit(&metrics->subscriptions[i], 0, memory_order_relaxed);
+    }
 }
 
 /* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
@@ -383,6 +389,8 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
+        rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
+        w->clients.identities = &w->identities;
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
@@ -421,8 +429,9 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
+    const uint32_t clients_ms = rc_clients_sleep_ms(&w->clients, io_ms);
     const uint32_t wait_ms =
-        rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_engines_sleep_ms(&w->engines, io_ms)));
+        rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_engines_sleep_ms(&w->engines, clients_ms)));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -473,6 +482,7 @@ static void worker_run(struct worker *w)
         adopt_config(w, false);
         rc_io_timers(&w->io);
         rc_engines_timers(&w->engines);
+        rc_clients_expire(&w->clients);
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
@@ -516,6 +526,7 @@ int main(int argc, char **argv)
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
+    rc_log_settings_apply(&worker.config->log);
     reset_gauges(worker.metrics);
     worker.state = RC_PROCESS_STARTING;
     worker_beat(&worker);
@@ -537,6 +548,8 @@ int main(int argc, char **argv)
     rc_overload_close(&worker.overload);
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
+    rc_identities_close(&worker.identities);
+    rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);

@@ -32,6 +32,11 @@ struct loader {
 /* toml.cpp */
 __attribute__((format(printf, 3, 4))) void report(loader &load, const toml::source_position &at, const char *format,
                                                   ...);
+/* A name from the file as a message shows it: the file is UTF-8, but a quoted key may be long or hold control
+ * characters. */
+std::string shown(std::string_view name);
+/* Appends a file, opened with these flags, too; once more than `bytes_max` are there it stops. 0 or a negative errno. */
+int read_text(const char *path, int flags, std::string &text, size_t bytes_max);
 /* The place of a value; of its key where the library has none for the value (tables made by dotted keys). */
 toml::source_position place(const toml::key &key, const toml::node &node);
 /* All keys but those of rules. */
@@ -45,6 +50,9 @@ void load_event(loader &load, const rc_config_section &section, const toml::tabl
                 const toml::source_position &at);
 void load_identity(loader &load, const rc_config_section &section, const toml::table &table,
                    const toml::source_position &at);
+
+/* schemas.cpp: [schemas] */
+void load_schemas(loader &load, const toml::key &name, const toml::node &node);
 
 } /* namespace rc_toml */
 

@@ -207,6 +207,10 @@ void load_emits(rule_reader &rules, const toml::key &name, const toml::node &nod
 
 void load_rules(rule_reader &rules, const toml::table &table)
 {
+    if (const auto found = table.find("schema"); found != table.end()) {
+        told(rules, rc_event_build_schema(rules.build.get(), &rules.err), place(found->first, found->second),
+             "[[event]] schema");
+    }
     load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
     load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);
     if (const auto found = table.find("ack"); found != table.end()) {

@@ -41,11 +41,29 @@ toml::source_position place(const toml::key &key, const toml::node &node)
     return node.source().begin ? node.source().begin : key.source().begin;
 }
 
-namespace
+int read_text(const char *path, int flags, std::string &text, size_t bytes_max)
 {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = 0;
+    while (text.size() <= bytes_max) {
+        char chunk[16384];
+        const ssize_t count = read(fd, chunk, sizeof(chunk));
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            rc = count < 0 ? -errno : 0;
+            break;
+        }
+        text.append(chunk, static_cast<size_t>(count));
+    }
+    (void)close(fd);
+    return rc;
+}
 
-/* A name from the file as a message shows it: the file is UTF-8, but a quoted key may be long or hold control
- * characters. */
 std::string shown(std::string_view name)
 {
     std::string text;
@@ -57,6 +75,9 @@ std::string shown(std::string_view name)
     }
     return name.size() > 60 ? text + "..." : text;
 }
+
+namespace
+{
 
 rc_config_value value_of(const toml::node &node)
 {
@@ -240,9 +261,15 @@ void load_section(loader &load, const rc_config_section &section, const toml::ke
 
 void load_root(loader &load, const toml::table &root)
 {
+    if (const auto found = root.find("schemas"); found != root.end()) {
+        load_schemas(load, found->first, found->second); /* before the rows that name them */
+    }
     for (auto &&[name, node] : root) {
         const std::string_view text = name.str();
         const rc_config_section *const section = rc_config_section_find(text.data(), text.size());
+        if (section != nullptr && section->named) {
+            continue;
+        }
         if (section != nullptr && section->within == nullptr) {
             load_section(load, *section, name, node);
             continue;
@@ -380,35 +407,13 @@ int parse(rc_config *config, std::string_view text, const char *name, rc_config_
     return -EINVAL;
 }
 
-/* Reads at most RC_CONFIG_FILE_MAX bytes. */
+/* Reads at most RC_CONFIG_FILE_MAX bytes and a little; rc_config_load_text refuses more. */
 int read_file(const char *path, std::string &text, rc_config_errors *errors)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        const int rc = -errno;
-        rc_config_errors_add(errors, "%s: cannot open the configuration: %s", path, strerror(-rc));
-        return rc;
+    const int rc = read_text(path, 0, text, RC_CONFIG_FILE_MAX);
+    if (rc != 0) {
+        rc_config_errors_add(errors, "%s: cannot read the configuration: %s", path, strerror(-rc));
     }
-    int rc = 0;
-    for (;;) {
-        char chunk[16384];
-        const ssize_t count = read(fd, chunk, sizeof(chunk));
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            rc = -errno;
-            rc_config_errors_add(errors, "%s: cannot read the configuration: %s", path, strerror(-rc));
-        }
-        if (count <= 0) {
-            break;
-        }
-        text.append(chunk, static_cast<size_t>(count));
-        if (text.size() > RC_CONFIG_FILE_MAX) {
-            break; /* rc_config_load_text says so */
-        }
-    }
-    (void)close(fd);
     return rc;
 }
 

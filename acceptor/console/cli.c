@@ -18,6 +18,7 @@
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
+#include "common/config/log_settings.h"
 #include "common/base/log.h"
 
 static const char usage[] =
@@ -171,6 +172,7 @@ static int command_run(const struct rc_cli *cli)
     rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
+    rc_log_settings_apply(&settings->config.log);
     const int exit_code = rc_acceptor_run(settings);
     rc_settings_free(settings);
     return exit_code;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/procfs.h"
 #include "common/metrics/redis_health.h"
 
 #define RC_STATUS_HEARTBEAT_NONE UINT64_MAX
@@ -45,31 +46,10 @@ void rc_status_format_age(char *text, size_t capacity, uint64_t age_ms)
     }
 }
 
-/* CPU time and resident memory from /proc/PID/stat: fields 14, 15 and 24, counted after the name, which may hold
- * anything. */
 static void read_usage(uint32_t pid, double *cpu_seconds, uint64_t *memory_bytes)
 {
-    char path[48];
-    char text[1024];
-    unsigned long user_ticks = 0;
-    unsigned long system_ticks = 0;
-    long pages = 0;
-    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return;
-    }
-    const size_t bytes = fread(text, 1, sizeof(text) - 1, file);
-    fclose(file);
-    text[bytes] = '\0';
-    const char *after_name = strrchr(text, ')');
-    if (after_name != NULL &&
-        sscanf(after_name + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld", &user_ticks,
-               &system_ticks, &pages) == 3) {
-        *cpu_seconds = (double)(user_ticks + system_ticks) / (double)sysconf(_SC_CLK_TCK);
-        *memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-    }
+    *cpu_seconds = (double)rc_procfs_cpu_ms(pid) / 1000.0;
+    *memory_bytes = rc_procfs_sizes(pid).resident_bytes;
 }
 
 static void fill_row(struct row *row, const struct rc_supervisor *supervisor, const struct rc_child *child)

@@ -285,7 +285,8 @@ unsigned rc_settings_changed(const struct rc_config *old, const struct rc_config
     text[0] = '\0';
     for (uint32_t i = 0; i < rc_config_section_count; i++) {
         if (rc_config_sections[i].repeated && !rc_config_section_equal(old, next, i)) {
-            add_name(&names, "[[", rc_config_sections[i].name, "]]", "");
+            const bool named = rc_config_sections[i].named;
+            add_name(&names, named ? "[" : "[[", rc_config_sections[i].name, named ? "]" : "]]", "");
         }
     }
     for (size_t i = 0; i < rc_config_key_count; i++) {

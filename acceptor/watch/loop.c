@@ -21,6 +21,8 @@
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/base/procfs.h"
+#include "common/records/sid.h"
 
 #define LOOP_TICK_MS 1000u
 #define LOOP_LATE_MS 1500u        /* a tick this much after the last one says that this process was held up */
@@ -69,14 +71,17 @@ static void now_running(struct rc_supervisor *supervisor)
 {
     const struct rc_broker *broker = &supervisor->broker;
     const struct rc_config *config = &supervisor->settings->config;
+    char sids[RC_SID_INSTANCE_BYTES];
     rc_supervisor_enter(supervisor, RC_BROKER_RUNNING);
+    rc_sid_instance(sids, config->server.instance_id.text);
     rc_log_info("running",
-                "version=%s instance=%s workers=%u connections_max=%" PRIu64 " steering=%s control=%s took_ms=%" PRIu64,
-                RC_VERSION, config->server.instance_id.text, broker->worker_count, broker->plan.connections_max,
-                broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
+                "version=%s instance=%s sids=%.*s workers=%u connections_max=%" PRIu64
+                " steering=%s control=%s took_ms=%" PRIu64,
+                RC_VERSION, config->server.instance_id.text, (int)sizeof(sids), sids, broker->worker_count,
+                broker->plan.connections_max, broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
                 supervisor->now_ms - supervisor->started_ms);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
-        rc_log_info("listening", "address=%s kind=%s", broker->listens[i].text,
+        rc_log_info("listening", "address!=%s kind=%s", broker->listens[i].text,
                     rc_listen_kind_name(broker->listens[i].kind));
     }
     rc_reload_warn(supervisor, NULL, 0);
@@ -165,6 +170,21 @@ static void keys_tick(struct rc_supervisor *supervisor)
     rc_keyring_tick(&supervisor->keyring, missed, supervisor->now_ms);
 }
 
+/* What /api/stats says of the last seconds. */
+static void take_recent(struct rc_supervisor *supervisor)
+{
+    const struct rc_segments *segments = &supervisor->broker.segments;
+    struct rc_recent_sample *sample = rc_recent_next(&supervisor->recent, supervisor->now_ms);
+    sample->cpu_ms = rc_procfs_cpu_ms((uint32_t)getpid());
+    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
+        sample->cpu_ms += rc_procfs_cpu_ms((uint32_t)rc_broker_child(&supervisor->broker, i)->pid);
+    }
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        rc_recent_add(sample, &segments->workers[i]->metrics);
+    }
+    rc_recent_tell(&supervisor->recent, rc_supervisor_metrics(supervisor));
+}
+
 /* Everything that depends on time or on words in shared memory. True when the broker has ended. */
 static bool broker_advance(struct rc_supervisor *supervisor)
 {
@@ -183,6 +203,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
         keys_tick(supervisor);
+        take_recent(supervisor);
     }
     rc_log_catch_up();
     rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
@@ -331,6 +352,7 @@ int rc_acceptor_run(struct rc_settings *settings)
         }
     }
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
+    take_recent(supervisor);
     loop_run(supervisor);
     const int exit_code = supervisor->exit_code;
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);

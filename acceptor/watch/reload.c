@@ -10,6 +10,7 @@
 
 #include "acceptor/watch/watch.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 
 #define RC_RELOAD_WARN_MS 5000u
 #define RC_RELOAD_TEXT_MAX 2048
@@ -82,7 +83,7 @@ static void reload_apply(struct rc_supervisor *supervisor, const struct rc_confi
     supervisor->settings->files = *files;
     supervisor->settings->config = *next;
     const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);
-    rc_log_set_level((enum rc_log_level)next->log.level);
+    rc_log_settings_apply(&next->log);
     rc_broker_ring_all(&supervisor->broker);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_RELOADS, 1);
     rc_log_info("reloaded", "generation=%u changed=%u keys=\"%s\"", generation, count, changed);

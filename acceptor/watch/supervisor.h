@@ -20,6 +20,7 @@
 #include "acceptor/start/broker.h"
 #include "acceptor/console/console.h"
 #include "acceptor/keys/keyring.h"
+#include "acceptor/watch/recent.h"
 #include "acceptor/watch/sdnotify.h"
 #include "acceptor/start/settings.h"
 
@@ -61,6 +62,7 @@ struct rc_supervisor {
     uint32_t stop_waiter_count;
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
+    struct rc_recent recent;
 };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor);

@@ -14,8 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/sink.h"
 #include "common/text/utf8_char.h"
 
@@ -25,6 +29,8 @@
 #define KEY_MAX_BYTES 64
 #define SPEC_MAX_BYTES 24 /* one conversion specification */
 #define RC_LOG_TRY_MS 1000u
+#define REDACT_KEY_MAX_BYTES 256
+#define HASH_BYTES 8u /* of the HMAC, shown in twice as many digits */
 
 /* Counts into memory that may come later and go earlier than this module. */
 struct log_counter {
@@ -42,6 +48,9 @@ struct logger {
     uint64_t try_ms;  /* rc_log_catch_up does nothing before */
     struct log_counter dropped_counter;
     struct log_counter suppressed_counter;
+    enum rc_log_redaction redaction[RC_LOG_KINDS];
+    size_t redact_key_bytes;
+    uint8_t redact_key[REDACT_KEY_MAX_BYTES];
 };
 
 static struct logger logger = {.process = "ringcast",
@@ -90,6 +99,16 @@ void rc_log_set_level(enum rc_log_level level)
 {
     logger.level = level;
 }
+
+void rc_log_redact(const enum rc_log_redaction how[RC_LOG_KINDS], const char *key)
+{
+    const bool own = key[0] != '\0';
+    const void *bytes = own ? (const void *)key : rc_hash_secret();
+    logger.redact_key_bytes = own ? strnlen(key, sizeof(logger.redact_key)) : RC_HASH_SECRET_BYTES;
+    memcpy(logger.redact_key, bytes, logger.redact_key_bytes);
+    memcpy(logger.redaction, how, sizeof(logger.redaction));
+}
+_Static_assert(RC_HASH_SECRET_BYTES <= REDACT_KEY_MAX_BYTES, "the secret fits");
 
 bool rc_log_enabled(enum rc_log_level level)
 {
@@ -231,6 +250,77 @@ static void field_add(struct field *field, const char *bytes, size_t count)
     field->value_bytes += count;
 }
 
+/* --- personal data ----------------------------------------------------------------------------------------------- */
+
+/* What the keys of fields say about their values. `shown` are values that name nobody. */
+static const struct {
+    const char *key;
+    enum rc_log_kind kind;
+    bool rest; /* only what stands behind the first colon: a channel's name may hold a user's id there */
+    const char *shown[2];
+} personal[] = {
+    {.key = "user", .kind = RC_LOG_USER},
+    {.key = "user_id", .kind = RC_LOG_USER},
+    {.key = "channel", .kind = RC_LOG_USER, .rest = true},
+    {.key = "set", .kind = RC_LOG_USER, .rest = true},
+    {.key = "user_name", .kind = RC_LOG_NAME},
+    {.key = "email", .kind = RC_LOG_EMAIL},
+    {.key = "address", .kind = RC_LOG_ADDRESS, .shown = {"unix", "none"}},
+    {.key = "peer", .kind = RC_LOG_ADDRESS, .shown = {"unix", "none"}},
+};
+
+static void field_add_hash(struct field *field, const char *value, size_t bytes)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    char text[2 * HASH_BYTES + 2] = "#";
+    if (HMAC(EVP_sha256(), logger.redact_key, (int)logger.redact_key_bytes, (const uint8_t *)value, bytes, digest,
+             NULL) == NULL) {
+        return; /* no memory: the value is left out, which is what it is about */
+    }
+    for (size_t i = 0; i < HASH_BYTES; i++) {
+        (void)snprintf(text + 1 + 2 * i, 3, "%02x", digest[i]);
+    }
+    field_add(field, text, strlen(text));
+}
+
+static bool value_equals(const char *value, size_t bytes, const char *text)
+{
+    return text != NULL && strlen(text) == bytes && memcmp(value, text, bytes) == 0;
+}
+
+/* The value as it may be shown. False: nothing of it may. */
+static bool field_redact(struct field *field)
+{
+    if (field->key_bytes > 0 && field->key[field->key_bytes - 1] == '!') {
+        field->key_bytes--;
+        return true;
+    }
+    size_t at = 0;
+    while (at < RC_ARRAY_COUNT(personal) && !value_equals(field->key, field->key_bytes, personal[at].key)) {
+        at++;
+    }
+    if (at == RC_ARRAY_COUNT(personal) || logger.redaction[personal[at].kind] == RC_LOG_KEEP ||
+        field->texts + field->numbers == 0 || value_equals(field->value, field->value_bytes, personal[at].shown[0]) ||
+        value_equals(field->value, field->value_bytes, personal[at].shown[1])) {
+        return true;
+    }
+    const char *colon = personal[at].rest ? memchr(field->value, ':', field->value_bytes) : NULL;
+    const size_t head_bytes = colon != NULL ? (size_t)(colon - field->value) + 1 : 0;
+    const size_t rest_bytes = field->value_bytes - head_bytes;
+    if ((personal[at].rest && colon == NULL) || rest_bytes == 0) {
+        return true;
+    }
+    char rest[VALUE_MAX_BYTES];
+    memcpy(rest, field->value + head_bytes, rest_bytes);
+    field->value_bytes = head_bytes;
+    field->numbers = 0;
+    field->texts = 1;
+    if (logger.redaction[personal[at].kind] == RC_LOG_HASH) {
+        field_add_hash(field, rest, rest_bytes);
+    }
+    return field->value_bytes > 0;
+}
+
 /* Writes the finished field and makes room for the next. A word without `=` has the key "text". */
 static void field_end(struct field *field, struct line *line)
 {
@@ -245,8 +335,9 @@ static void field_end(struct field *field, struct line *line)
         field->key_bytes = (size_t)snprintf(field->key, sizeof(field->key), "text");
     }
     /* rc_log_limited always passes its count; only a count says something. */
-    if (field->key_bytes == 10 && memcmp(field->key, "suppressed", 10) == 0 && field->value_bytes == 1 &&
-        field->value[0] == '0') {
+    if ((value_equals(field->key, field->key_bytes, "suppressed") &&
+         value_equals(field->value, field->value_bytes, "0")) ||
+        !field_redact(field)) {
         field_reset(field);
         return;
     }

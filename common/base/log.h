@@ -3,7 +3,8 @@
  *
  * Each process owns one logger, set up once in main() before anything else logs (that is the one file-level state the
  * style allows outside main.c, because a log line must be possible anywhere). One write a line, so that lines of several
- * processes never mix. Never payloads, never credentials. A line that stderr does not take at once is dropped and counted, never
+ * processes never mix. Never payloads, never credentials. Fields that tell who somebody is are known by their keys (log.c) and can be
+ * replaced by a keyed hash or left out (rc_log_redact). A line that stderr does not take at once is dropped and counted, never
  * waited for (common/base/sink.h); when there is room again a line `log_dropped lines=N` says so.
  */
 #ifndef RC_COMMON_BASE_LOG_H
@@ -36,12 +37,24 @@ void rc_log_catch_up(void);
 void rc_log_raw(const char *text, size_t bytes);
 
 void rc_log_set_level(enum rc_log_level level);
+
+/* What personal data a field holds, and what becomes of it. */
+enum rc_log_kind { RC_LOG_USER, RC_LOG_NAME, RC_LOG_EMAIL, RC_LOG_ADDRESS, RC_LOG_KINDS };
+enum rc_log_redaction { RC_LOG_KEEP, RC_LOG_HASH, RC_LOG_REMOVE };
+
+/*
+ * From now on fields of each kind are written as they are, as `#` and 16 hexadecimal digits, or not at all. The digits are the first
+ * eight bytes of HMAC-SHA256 (RFC 2104) under `key`, so that one user's lines can be found together and nobody can try names and
+ * addresses out; "": under the secret of this boot (common/base/hash.h), which all processes of a broker share.
+ */
+void rc_log_redact(const enum rc_log_redaction how[RC_LOG_KINDS], const char *key);
 bool rc_log_enabled(enum rc_log_level level);
 
 /*
  * One line: `event` is a short stable word pair ("worker_started"), then key=value pairs formatted by `format`, written
  * as `key=%s other=%d`: each space-separated `key=` outside of quotes starts a field; values with spaces stand in
- * double quotes in the format, as in `reason="%s"`. Control characters and quotes inside values are escaped. Use the macros.
+ * double quotes in the format, as in `reason="%s"`. Control characters and quotes inside values are escaped. A `!` behind a key,
+ * as in `address!=%s`, is not written: the value is the operator's own and never redacted. Use the macros.
  */
 void rc_log_write(enum rc_log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -14,6 +14,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/config/event_rules.h"
+#include "common/config/schemas.h"
 #include "common/config/identity.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
@@ -279,6 +280,9 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
     for (uint32_t i = 0; equal && i < count; i++) {
         const size_t offset = section->offset + i * section->item_bytes;
         equal = items_equal(index, (const char *)a + offset, (const char *)b + offset);
+    }
+    if (section->named) {
+        return equal && rc_config_schemas_equal(a, b);
     }
     const bool compiled = strcmp(section->name, "event") == 0 || strcmp(section->name, "identity") == 0;
     return equal && (!compiled || rc_event_rules_equal(a, b));

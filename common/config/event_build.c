@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/span.h"
 #include "common/config/event_rules.h"
+#include "common/config/schemas.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/records/channel_name.h"
@@ -469,6 +470,21 @@ static int operations_weigh(struct rc_event_build *build, uint32_t more, struct 
                             RC_EVENT_OPERATIONS_MAX);
 }
 
+int rc_event_build_schema(struct rc_event_build *build, struct rc_err *err)
+{
+    struct rc_config_event *const row = build->row;
+    if (row->schema.text[0] == '\0') {
+        return 0;
+    }
+    row->schema_at = rc_config_schema_find(build->config, row->schema.text);
+    if (row->schema_at == 0) {
+        return rc_err_set(err, -EINVAL, "there is no \"%s\" in [schemas]", row->schema.text);
+    }
+    return rc_event_life_cycle(row)
+               ? rc_err_set(err, -EINVAL, "with \"%s\" a client says nothing that could be checked", row->on.text)
+               : 0;
+}
+
 /* The texts of a room's name that do not depend on anything. */
 static int room_texts_check(const struct rc_event_build *build, struct rc_err *err)
 {
@@ -692,6 +708,7 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
                                     : "others: a server's event comes from no client that could be left out");
     }
     operation->flags |= build->emit.others ? RC_EVENT_OTHERS : 0;
+    operation->flags |= build->emit.is_volatile ? RC_EVENT_VOLATILE : 0;
     return 0;
 }
 

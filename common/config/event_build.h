@@ -4,6 +4,7 @@
  * Called by the reader of the file (acceptor/config/toml.cpp), which walks the table and names the places of what is wrong:
  *
  *   rc_event_build_begin
+ *   schema        rc_event_build_schema
  *   leave, join   rc_event_build_room for each, then rc_event_build_rooms
  *   ack           a value that is a list, then rc_event_build_ack
  *   emit          for each: rc_event_emit_begin; rc_event_build_room for each of `to`; rc_event_emit_event;
@@ -63,6 +64,8 @@ int rc_event_build_shown(struct rc_event_build *build, const char *text, size_t 
 int rc_event_build_value(struct rc_event_build *build, struct rc_event_template *out, struct rc_err *err);
 
 void rc_event_build_begin(struct rc_event_build *build, struct rc_config *config, struct rc_config_event *row);
+/* Finds the schema that the row names, after [schemas] has been read. */
+int rc_event_build_schema(struct rc_event_build *build, struct rc_err *err);
 /* `type`: what the room is for, LEAVE, JOIN or EMIT. */
 int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_type type, const char *text, size_t bytes,
                         struct rc_err *err);

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/config/schemas.h"
 
 _Static_assert((RC_EVENT_BUCKETS & (RC_EVENT_BUCKETS - 1)) == 0 && RC_EVENT_BUCKETS >= 2 * RC_CONFIG_EVENTS_MAX,
                "probes end: at least half of the buckets are empty");
@@ -127,7 +128,8 @@ void rc_event_index_last(struct rc_config *config)
 bool rc_event_rules_equal(const struct rc_config *a, const struct rc_config *b)
 {
     /* The same rows compile to the same bytes: nothing in them depends on anything else. */
-    return a->event_count == b->event_count && a->event_rules.arena_bytes == b->event_rules.arena_bytes &&
+    return rc_config_schemas_equal(a, b) && a->event_count == b->event_count &&
+           a->event_rules.arena_bytes == b->event_rules.arena_bytes &&
            memcmp(a->events, b->events, a->event_count * sizeof(a->events[0])) == 0 &&
            memcmp(a->event_rules.arena, b->event_rules.arena, a->event_rules.arena_bytes) == 0;
 }

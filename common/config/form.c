@@ -34,7 +34,7 @@ static bool nsp_or_pattern(const char *text, size_t bytes)
 }
 
 /* Which part of what a client sends, and its name there. */
-static bool credential(const char *text)
+static bool is_credential(const char *text)
 {
     static const char *const parts[] = {"auth.", "query.", "header.", "cookie."};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -104,9 +104,9 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_config_event_reserved(rc_span_of(text, bytes)) ? "expected a name that Socket.IO does not reserve"
                                                                  : NULL;
     case RC_FORM_CREDENTIAL:
-        return credential(text) ? NULL
-                                : "expected where a credential is: \"auth.token\", \"query.token\", "
-                                  "\"header.authorization\" or \"cookie.session\"";
+        return is_credential(text) ? NULL
+                                   : "expected where a credential is: \"auth.token\", \"query.token\", "
+                                     "\"header.authorization\" or \"cookie.session\"";
     case RC_FORM_ALGORITHM:
         return made_of(text, WORD_BYTES) ? NULL : "expected the name of an algorithm, such as \"RS256\"";
     case RC_FORM_URL:

@@ -41,6 +41,13 @@ static const struct rc_config_word unknown_events[] = {
     {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
 static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
+static const struct rc_config_word log_redactions[] = {
+    {"none", RC_LOG_KEEP}, {"hash", RC_LOG_HASH}, {"remove", RC_LOG_REMOVE}, {NULL, 0}};
+static const struct rc_config_word log_redactions_of[] = {{"default", RC_LOG_REDACT_DEFAULT},
+                                                          {"none", RC_LOG_KEEP},
+                                                          {"hash", RC_LOG_HASH},
+                                                          {"remove", RC_LOG_REMOVE},
+                                                          {NULL, 0}};
 static const struct rc_config_word subscription_sets[] = {
     {"clients", RC_SUBSCRIPTION_SETS_CLIENTS}, {"instances", RC_SUBSCRIPTION_SETS_INSTANCES}, {NULL, 0}};
 static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3", RC_TLS_13}, {NULL, 0}};
@@ -69,14 +76,17 @@ enum section_index {
 #define PLACE_WITHIN_1 NULL
 #define PLACE_WITHIN_2 NULL
 #define PLACE_WITHIN_3 "event"
+#define PLACE_WITHIN_4 NULL
 #define PLACE_COUNT_1(section) offsetof(struct rc_config, section##_count)
+#define PLACE_COUNT_4(section) PLACE_COUNT_1(section)
 #define PLACE_MAX(place) (sizeof(((struct rc_config *)0)->place))
 
 const struct rc_config_section rc_config_sections[] = {
 #define RC_CONFIG_SECTION(section, repeats, place, text) \
     {.name = #section,                                   \
      .help = (text),                                     \
-     .repeated = (repeats) == 1 || (repeats) == 3,       \
+     .repeated = (repeats) == 1 || (repeats) >= 3,       \
+     .named = (repeats) == 4,                            \
      .optional = (repeats) == 2,                         \
      .within = PLACE_WITHIN_##repeats,                   \
      .offset = offsetof(struct rc_config, place),        \

@@ -51,6 +51,7 @@ struct rc_config_section {
     const char *name;
     const char *help;
     bool repeated;       /* [[name]] */
+    bool named;          /* [name] whose keys are names of items: `repeated`, too */
     bool optional;       /* its `path` is empty unless the file has it */
     const char *within;  /* name of the section whose items have it as [[within.name]], NULL: none */
     size_t offset;       /* of the struct, or of the array, in struct rc_config */

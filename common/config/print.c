@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/config/event_rules.h"
 #include "common/config/key.h"
+#include "common/config/schemas.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"
 
@@ -36,6 +37,11 @@ static const struct {
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
 };
+
+/* A line of a section whose keys are names, switched off. */
+#define SCHEMA_EXAMPLE                                       \
+    "\n# JSON in a text, or { file = \"/path\" } (reload)\n" \
+    "#symbol = '{\"type\":\"object\",\"required\":[\"symbol\"],\"properties\":{\"symbol\":{\"type\":\"string\",\"maxLength\":16}}}'\n"
 
 /* The keys of a section in their order: the one after `last` (NULL: the first), NULL at the end. */
 static const struct rc_config_key *key_next(const struct rc_config_section *section, const struct rc_config_key *last)
@@ -147,7 +153,7 @@ static void wrapped_print(FILE *out, const char *margin, const char *text)
 
 static void heading_format(char *out, size_t capacity, const struct rc_config_section *section)
 {
-    (void)snprintf(out, capacity, section->repeated ? "[[%s%s%s]]" : "[%s%s%s]",
+    (void)snprintf(out, capacity, section->repeated && !section->named ? "[[%s%s%s]]" : "[%s%s%s]",
                    section->within != NULL ? section->within : "", section->within != NULL ? "." : "", section->name);
 }
 
@@ -192,6 +198,9 @@ void rc_config_print_document(FILE *out)
         (void)fputc('\n', out);
         wrapped_print(out, "# ", section->help);
         (void)fprintf(out, "%s%s\n", off, heading);
+        if (section->named) {
+            (void)fputs(SCHEMA_EXAMPLE, out);
+        }
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
             type_format(type, sizeof(type), key);
@@ -242,6 +251,10 @@ void rc_config_print_markdown(FILE *out)
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
         heading_format(heading, sizeof(heading), section);
+        if (section->named) {
+            (void)fprintf(out, "\n## %s\n\n%s\n", heading, section->help);
+            continue;
+        }
         (void)fprintf(out, "\n## %s\n\n%s\n\n| key | default | value | change | meaning |\n|---|---|---|---|---|\n",
                       heading, section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
@@ -306,6 +319,7 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
         (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
+    (void)fprintf(out, "volatile = %s\n", (operation->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
     if (operation->event.source_bytes > 0) {
         (void)fputs("event = ", out);
         template_print(out, config, &operation->event);
@@ -340,6 +354,37 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
     }
 }
 
+/* Any text as a TOML basic string. */
+static void source_print(FILE *out, struct rc_span text)
+{
+    (void)fputc('"', out);
+    for (size_t i = 0; i < text.count; i++) {
+        const uint8_t byte = text.bytes[i];
+        if (byte < 0x20 || byte == 0x7f) {
+            (void)fprintf(out, "\\u%04x", byte);
+            continue;
+        }
+        if (byte == '"' || byte == '\\') {
+            (void)fputc('\\', out);
+        }
+        (void)fputc(byte, out);
+    }
+    (void)fputc('"', out);
+}
+
+static void schemas_print(FILE *out, const struct rc_config *config, const char *heading)
+{
+    if (config->schemas_count > 0) {
+        (void)fprintf(out, "\n%s\n", heading);
+    }
+    for (uint32_t i = 0; i < config->schemas_count; i++) {
+        (void)fprintf(out, "%s = ", config->schemas[i].name);
+        source_print(out,
+                     rc_span_of(rc_config_schema_source(config, &config->schemas[i]), config->schemas[i].source_bytes));
+        (void)fputc('\n', out);
+    }
+}
+
 static void identity_print(FILE *out, const struct rc_config *config, const struct rc_config_identity *row)
 {
     const struct {
@@ -361,6 +406,10 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
         heading_format(heading, sizeof(heading), section);
+        if (section->named) {
+            schemas_print(out, config, heading);
+            continue;
+        }
         for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
             (void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", heading);
             for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {

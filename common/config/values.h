@@ -38,6 +38,10 @@
 #define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
 #define RC_EVENT_BUCKETS 512u
 #define RC_EVENT_ARENA_BYTES (256u * 1024u)
+#define RC_CONFIG_SCHEMAS_MAX 64     /* in [schemas] */
+#define RC_CONFIG_SCHEMA_NAME_MAX 63 /* bytes */
+#define RC_CONFIG_SCHEMA_BYTES_MAX (64u * 1024u)
+#define RC_SCHEMA_STORE_BYTES (256u * 1024u)
 #define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
 #define RC_WORKERS_MAX 128
 
@@ -131,6 +135,7 @@ struct rc_config_socketio {
     uint64_t connect_timeout_ms;
     uint64_t ack_timeout_ms;
     uint64_t max_payload_bytes;
+    bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
     enum rc_unknown_event unknown_event;
     struct rc_config_text message_event;
@@ -171,9 +176,16 @@ struct rc_config_permissions {
     enum rc_who direct;
 };
 
+#define RC_LOG_REDACT_DEFAULT UINT32_MAX /* as `redact` */
 struct rc_config_log {
-    uint32_t level;  /* enum rc_log_level */
-    uint32_t format; /* enum rc_log_format */
+    uint32_t level;        /* enum rc_log_level */
+    uint32_t format;       /* enum rc_log_format */
+    uint32_t redact;       /* enum rc_log_redaction */
+    uint32_t redact_users; /* enum rc_log_redaction, or RC_LOG_REDACT_DEFAULT; these four */
+    uint32_t redact_names;
+    uint32_t redact_emails;
+    uint32_t redact_addresses;
+    struct rc_config_text redact_key;
 };
 
 struct rc_config_debug {
@@ -348,6 +360,7 @@ enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
 #define RC_EVENT_TO_EVERYBODY 2u /* no rooms: to all in the namespace */
 #define RC_EVENT_OTHERS 4u       /* but not to who sent the event */
+#define RC_EVENT_VOLATILE 8u     /* not to who cannot take it when it comes */
 
 struct rc_event_operation {
     uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
@@ -362,19 +375,35 @@ struct rc_config_event {
     struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
     struct rc_config_text nsp;
     enum rc_event_from from;
-    uint32_t leave_count; /* rooms */
-    uint32_t join_count;  /* rooms */
-    uint32_t ack_count;   /* 1: it is acknowledged */
+    struct rc_config_text schema; /* its name, "": none */
+    uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
+    uint32_t leave_count;         /* rooms */
+    uint32_t join_count;          /* rooms */
+    uint32_t ack_count;           /* 1: it is acknowledged */
     uint32_t emit_count;
     uint32_t operations; /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
     uint32_t next; /* index + 1 of the next row for the same event, 0: none */
 };
 
+/* One of [schemas]; common/config/schemas.h. */
+struct rc_config_schemas {
+    char name[RC_CONFIG_SCHEMA_NAME_MAX + 1];
+    uint32_t at; /* in the store: what it was compiled to (common/text/json_schema.h) */
+    uint32_t source;
+    uint32_t source_bytes;
+};
+
+struct rc_schema_store {
+    uint32_t bytes; /* in use; the first ones are nobody's */
+    uint8_t memory[RC_SCHEMA_STORE_BYTES] __attribute__((aligned(8)));
+};
+
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
     bool others;
+    bool is_volatile;
     struct rc_event_template event;
     struct rc_event_template args;
 };
@@ -441,6 +470,7 @@ struct rc_config {
     uint32_t endpoint_count;
     uint32_t bridge_count;
     uint32_t event_count;
+    uint32_t schemas_count;
     uint32_t identity_count;
     uint32_t handshake_name_count; /* rc_config_finish */
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
@@ -451,6 +481,8 @@ struct rc_config {
     struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
     struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];
     struct rc_event_rules event_rules;
+    struct rc_config_schemas schemas[RC_CONFIG_SCHEMAS_MAX];
+    struct rc_schema_store schema_store;
 };
 
 #endif

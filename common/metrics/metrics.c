@@ -2,16 +2,14 @@
 #include "common/metrics/metrics.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/metrics/exposition.h"
 
 #define BOUNDS_MAX 19 /* `le` bounds of a histogram, +Inf not counted */
 #define INSTANCE_TEXT_MAX 512
-#define LINE_MAX_BYTES 2048 /* a HELP and TYPE pair is the longest */
 
 enum value_kind { KIND_COUNTER, KIND_GAUGE };
 
@@ -47,48 +45,8 @@ static const struct {
 };
 
 /* Families that workers never write: a line of zeros for each worker would say nothing. */
-static const char *const not_of_workers[] = {"ringcast_relay_", "ringcast_redis_", "ringcast_worker_",
-                                             "ringcast_stuck_", "ringcast_reloads_"};
-
-/* Counts what was wanted, keeps what fits. */
-struct writer {
-    char *out;
-    size_t capacity;
-    size_t bytes; /* wanted so far; may exceed capacity */
-};
-
-static void metrics_put(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void metrics_put(struct writer *w, const char *format, ...)
-{
-    char line[LINE_MAX_BYTES];
-    va_list list;
-    va_start(list, format);
-    const int bytes = vsnprintf(line, sizeof(line), format, list);
-    va_end(list);
-    RC_ASSERT(bytes >= 0 && (size_t)bytes < sizeof(line)); /* names and texts are ours, the instance is bounded */
-    const size_t room = w->bytes < w->capacity ? w->capacity - w->bytes : 0;
-    if (room != 0) {
-        memcpy(w->out + w->bytes, line, (size_t)bytes < room ? (size_t)bytes : room);
-    }
-    w->bytes += (size_t)bytes;
-}
-
-/* A label's value: backslash, double quote and line feed are escaped (exposition format, "Comments, help text, and
- * type"). */
-static void label_escape(char *out, size_t out_bytes, const char *text)
-{
-    size_t used = 0;
-    for (; *text != '\0' && used + 3 <= out_bytes; text++) {
-        const char *escaped = *text == '\\' ? "\\\\" : *text == '"' ? "\\\"" : *text == '\n' ? "\\n" : NULL;
-        if (escaped != NULL) {
-            out[used++] = escaped[0];
-            out[used++] = escaped[1];
-        } else {
-            out[used++] = *text;
-        }
-    }
-    out[used] = '\0';
-}
+static const char *const not_of_workers[] = {"ringcast_relay_", "ringcast_redis_",   "ringcast_worker_",
+                                             "ringcast_stuck_", "ringcast_reloads_", "ringcast_recent_"};
 
 static bool worker_writes(const char *name)
 {
@@ -101,23 +59,23 @@ static bool worker_writes(const char *name)
 }
 
 /* A gauge may be off by what a crash lost; as a signed number that is -1 and not 18446744073709551615. */
-static void value_put(struct writer *w, enum value_kind kind, uint64_t value)
+static void value_put(struct rc_exposition *w, enum value_kind kind, uint64_t value)
 {
     if (kind == KIND_GAUGE) {
-        metrics_put(w, "%" PRId64 "\n", (int64_t)value);
+        rc_exposition_put(w, "%" PRId64 "\n", (int64_t)value);
     } else {
-        metrics_put(w, "%" PRIu64 "\n", value);
+        rc_exposition_put(w, "%" PRIu64 "\n", value);
     }
 }
 
-static void family_put(struct writer *w, const char *prefix, const char *name, const char *help, const char *suffix,
-                       const char *type)
+static void family_put(struct rc_exposition *w, const char *prefix, const char *name, const char *help,
+                       const char *suffix, const char *type)
 {
-    metrics_put(w, "# HELP %s%s %s%s\n# TYPE %s%s %s\n", prefix, name, help, suffix, prefix, name, type);
+    rc_exposition_put(w, "# HELP %s%s %s%s\n# TYPE %s%s %s\n", prefix, name, help, suffix, prefix, name, type);
 }
 
-static void value_render(struct writer *w, enum rc_metric_id id, const struct rc_metrics_source *sources, size_t count,
-                         const char *instance, bool per_worker)
+static void value_render(struct rc_exposition *w, enum rc_metric_id id, const struct rc_metrics_source *sources,
+                         size_t count, const char *instance, bool per_worker)
 {
     const char *name = values[id].name;
     const char *type = values[id].kind == KIND_GAUGE ? "gauge" : "counter";
@@ -126,7 +84,7 @@ static void value_render(struct writer *w, enum rc_metric_id id, const struct rc
         sum += rc_metric_get(sources[i].metrics, id);
     }
     family_put(w, "", name, values[id].help, "", type);
-    metrics_put(w, "%s{instance=\"%s\"} ", name, instance);
+    rc_exposition_put(w, "%s{instance=\"%s\"} ", name, instance);
     value_put(w, values[id].kind, sum);
 
     if (!per_worker || !worker_writes(name)) {
@@ -139,7 +97,8 @@ static void value_render(struct writer *w, enum rc_metric_id id, const struct rc
     family_put(w, "ringcast_worker_", rest, values[id].help, " (each worker)", type);
     for (size_t i = 0; i < count; i++) {
         if (sources[i].worker >= 0) {
-            metrics_put(w, "ringcast_worker_%s{instance=\"%s\",worker=\"%d\"} ", rest, instance, sources[i].worker);
+            rc_exposition_put(w, "ringcast_worker_%s{instance=\"%s\",worker=\"%d\"} ", rest, instance,
+                              sources[i].worker);
             value_put(w, values[id].kind, rc_metric_get(sources[i].metrics, id));
         }
     }
@@ -165,7 +124,7 @@ static uint32_t bounds_of(uint64_t scale, uint64_t bounds[BOUNDS_MAX])
     return BOUNDS_MAX;
 }
 
-static void histogram_render(struct writer *w, enum rc_histogram_id id, const struct rc_metrics_source *sources,
+static void histogram_render(struct rc_exposition *w, enum rc_histogram_id id, const struct rc_metrics_source *sources,
                              size_t count, const char *instance)
 {
     const char *name = histograms[id].name;
@@ -178,24 +137,24 @@ static void histogram_render(struct writer *w, enum rc_histogram_id id, const st
     const uint32_t bound_count = bounds_of(histograms[id].scale, bounds);
     family_put(w, "", name, histograms[id].help, "", "histogram");
     for (uint32_t i = 0; i < bound_count; i++) {
-        metrics_put(w, "%s_bucket{instance=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, instance,
-                    (double)bounds[i] / scale, rc_histogram_count_to(&all, bounds[i]));
+        rc_exposition_put(w, "%s_bucket{instance=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, instance,
+                          (double)bounds[i] / scale, rc_histogram_count_to(&all, bounds[i]));
     }
     /* Everything is counted from the buckets: `count` may be an observation ahead of them, and +Inf must not be below
      * `le`. */
     const uint64_t total = rc_histogram_count_to(&all, UINT64_MAX);
-    metrics_put(w, "%s_bucket{instance=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, instance, total);
-    metrics_put(w, "%s_sum{instance=\"%s\"} %.9g\n", name, instance,
-                (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
-    metrics_put(w, "%s_count{instance=\"%s\"} %" PRIu64 "\n", name, instance, total);
+    rc_exposition_put(w, "%s_bucket{instance=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, instance, total);
+    rc_exposition_put(w, "%s_sum{instance=\"%s\"} %.9g\n", name, instance,
+                      (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
+    rc_exposition_put(w, "%s_count{instance=\"%s\"} %" PRIu64 "\n", name, instance, total);
 }
 
 size_t rc_metrics_render(const struct rc_metrics_source *sources, size_t count, const char *instance, char *out,
                          size_t capacity)
 {
-    struct writer w = {.out = out, .capacity = capacity};
+    struct rc_exposition w = {.out = out, .capacity = capacity};
     char label[INSTANCE_TEXT_MAX];
-    label_escape(label, sizeof(label), instance);
+    (void)rc_exposition_label(label, sizeof(label), instance);
 
     size_t workers = 0;
     for (size_t i = 0; i < count; i++) {

@@ -36,9 +36,13 @@ enum rc_histogram_id {
     RC_HISTOGRAM_COUNT
 };
 
+/* Of the namespaces that a configuration may have; what is counted by namespace stands at its index in config.namespaces. */
+#define RC_METRIC_NAMESPACES_MAX 64
+
 struct rc_metrics {
     _Atomic uint64_t values[RC_METRIC_COUNT];
     struct rc_histogram histograms[RC_HISTOGRAM_COUNT];
+    _Atomic uint64_t subscriptions[RC_METRIC_NAMESPACES_MAX]; /* RC_METRIC_SUBSCRIPTIONS by namespace; workers */
 };
 
 static inline void rc_metric_add(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
@@ -55,6 +59,13 @@ static inline void rc_metric_sub(struct rc_metrics *metrics, enum rc_metric_id i
 static inline void rc_metric_set(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
 {
     atomic_store_explicit(&metrics->values[id], n, memory_order_relaxed);
+}
+
+/* A subscription more or less in a namespace. */
+static inline void rc_metric_subscribed(struct rc_metrics *metrics, uint32_t namespace, int64_t n)
+{
+    _Atomic uint64_t *value = &metrics->subscriptions[namespace];
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + (uint64_t)n, memory_order_relaxed);
 }
 
 static inline uint64_t rc_metric_get(const struct rc_metrics *metrics, enum rc_metric_id id)

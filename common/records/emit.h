@@ -34,6 +34,7 @@
 
 enum rc_emit_flags {
     RC_EMIT_TELL_END = 1u << 0,
+    RC_EMIT_VOLATILE = 1u << 1, /* who could not take it now counts, and does not get it */
 };
 
 struct rc_emit_head {

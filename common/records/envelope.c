@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "common/records/args.h"
+#include "common/text/base64.h"
 
 #define ID_BYTES 18u /* nonce 4, worker 2, slot 4, random 8 */
 #define ID_TEXT_BYTES 24u
@@ -69,8 +70,6 @@ void rc_envelope_write(void *record, const struct rc_envelope_view *view)
     envelope_put(out, view->data, head->data_bytes);
 }
 
-static const char base64url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 static void put_be(uint8_t *out, uint64_t value, size_t bytes)
 {
     for (size_t i = bytes; i > 0; i--) {
@@ -99,37 +98,17 @@ size_t rc_client_id_write(char *out, const char *instance_id, uint32_t boot_nonc
     size_t count = strnlen(instance_id, RC_INSTANCE_ID_MAX);
     memcpy(out, instance_id, count);
     out[count++] = '~';
-    for (size_t i = 0; i < ID_BYTES; i += 3) { /* 18 bytes are 6 whole groups: no padding */
-        const uint32_t group = (uint32_t)get_be(raw + i, 3);
-        for (int shift = 18; shift >= 0; shift -= 6) {
-            out[count++] = base64url[group >> shift & 63];
-        }
-    }
-    return count;
+    return count + rc_base64url_encode(out + count, raw, sizeof(raw)); /* 18 bytes are 6 whole groups */
 }
 
 /* 0..63, or -1. */
-static int base64_sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
 static bool instance_id_valid(const char *id, size_t bytes)
 {
     if (bytes == 0 || bytes > RC_INSTANCE_ID_MAX) {
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {
-        if (base64_sextet(id[i]) < 0 && id[i] != '.') { /* [A-Za-z0-9_.-] */
+        if (rc_base64url_value((uint8_t)id[i]) < 0 && id[i] != '.') { /* [A-Za-z0-9_.-] */
             return false;
         }
     }
@@ -147,17 +126,8 @@ enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const cha
         return RC_CLIENT_ID_INVALID;
     }
     uint8_t raw[ID_BYTES];
-    const char *text = id + instance_bytes + 1;
-    for (size_t i = 0; i < ID_BYTES / 3; i++) {
-        uint32_t group = 0;
-        for (size_t j = 0; j < 4; j++) {
-            const int six = base64_sextet(text[i * 4 + j]);
-            if (six < 0) {
-                return RC_CLIENT_ID_INVALID;
-            }
-            group = group << 6 | (uint32_t)six;
-        }
-        put_be(raw + i * 3, group, 3);
+    if (rc_base64url_decode(raw, (const uint8_t *)id + instance_bytes + 1, ID_TEXT_BYTES) != ID_BYTES) {
+        return RC_CLIENT_ID_INVALID;
     }
     const struct rc_client_ref found = {
         .worker = (uint16_t)get_be(raw + 4, 2),

@@ -66,6 +66,7 @@ enum rc_envelope_flags {
     RC_ENVELOPE_PRESENCE = 1u << 9,    /* RC_UP_MEMBER_ADD: of a namespace with presence */
     RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
     RC_ENVELOPE_ARGS = 1u << 10,       /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
+    RC_ENVELOPE_VOLATILE = 1u << 11,   /* not for who cannot take it when it comes */
 };
 
 /* As rc_client_ref.worker: not of this host. */

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/text/base64.h"
 
 #define SID_SLOT_BITS 20u
 #define SID_CHARACTER_BITS 6u
@@ -13,28 +14,11 @@
 
 _Static_assert(RC_WORKERS_MAX <= 256, "a worker's index has 8 bits");
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/* -1: not of the alphabet. */
-static int value_of(uint8_t character)
-{
-    if (character >= 'A' && character <= 'Z') {
-        return character - 'A';
-    }
-    if (character >= 'a' && character <= 'z') {
-        return character - 'a' + 26;
-    }
-    if (character >= '0' && character <= '9') {
-        return character - '0' + 52;
-    }
-    return character == '-' ? 62 : character == '_' ? 63 : -1;
-}
-
 /* The lowest `count` characters' worth of bits. */
 static void write_bits(char *out, unsigned __int128 bits, uint32_t count)
 {
     while (count-- > 0) {
-        out[count] = alphabet[(uint32_t)bits & 63u];
+        out[count] = rc_base64url_character((uint32_t)bits);
         bits >>= SID_CHARACTER_BITS;
     }
 }
@@ -62,7 +46,7 @@ bool rc_sid_read(struct rc_sid *sid, struct rc_span text)
         return false;
     }
     for (uint32_t i = 0; i < RC_SID_BYTES; i++) {
-        const int value = value_of(text.bytes[i]);
+        const int value = rc_base64url_value(text.bytes[i]);
         if (value < 0) {
             return false;
         }

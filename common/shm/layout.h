@@ -218,6 +218,24 @@ struct rc_config_segment {
     struct rc_config copies[2];
 };
 
+_Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for each");
+
+/*
+ * How it stands with one of the backends that tell who a client is (sessions in Redis, an HTTP service), as one process found it. In
+ * every report, at the same index for the same backend. W: that process, by common/metrics/backend_health.
+ */
+#define RC_BACKENDS_MAX 8u
+#define RC_BACKEND_NAME_MAX 32u
+struct rc_backend_health {
+    _Atomic uint32_t state; /* enum rc_backend_state */
+    uint32_t reserved0;
+    _Atomic uint64_t success_ms; /* CLOCK_MONOTONIC of the last answer; 0 = none */
+    _Atomic uint64_t failure_ms; /* of the last time that it did not answer, or not as it should; 0 = none */
+    _Atomic uint64_t failures;
+    char name[RC_BACKEND_NAME_MAX]; /* NUL-terminated; before `state` */
+};
+_Static_assert(sizeof(struct rc_backend_health) == 64, "backend health layout");
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
@@ -227,6 +245,7 @@ struct rc_report {
     uint8_t pad[112];
     struct rc_process process;
     struct rc_metrics metrics;
+    struct rc_backend_health backends[RC_BACKENDS_MAX];
 };
 
 /* What the relay thinks of a worker. W: relay. */

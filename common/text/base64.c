@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <stdbool.h>
 
-/* What stands for 62 and 63. */
-static const char standard[] = "+/";
-static const char url_safe[] = "-_";
+/* The characters of 0 to 61 are the same in both. */
+static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char url_safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* -1: not of the alphabet. */
-static int base64_value(uint8_t character, const char *last)
+static int base64_value(uint8_t character, const char *alphabet)
 {
     if (character >= 'A' && character <= 'Z') {
         return character - 'A';
@@ -20,11 +20,21 @@ static int base64_value(uint8_t character, const char *last)
     if (character >= '0' && character <= '9') {
         return character - '0' + 52;
     }
-    return character == (uint8_t)last[0] ? 62 : character == (uint8_t)last[1] ? 63 : -1;
+    return character == (uint8_t)alphabet[62] ? 62 : character == (uint8_t)alphabet[63] ? 63 : -1;
+}
+
+char rc_base64url_character(uint32_t bits)
+{
+    return url_safe[bits & 63u];
+}
+
+int rc_base64url_value(uint8_t character)
+{
+    return base64_value(character, url_safe);
 }
 
 /* `strict`: bits behind the last byte must be 0. */
-static int64_t text_decode(uint8_t *out, const uint8_t *text, size_t count, const char *last, bool strict)
+static int64_t base64_decode(uint8_t *out, const uint8_t *text, size_t count, const char *alphabet, bool strict)
 {
     static const uint32_t behind[4] = {0, 0, 0xf, 0x3};
     if (count % 4 == 1) {
@@ -33,7 +43,7 @@ static int64_t text_decode(uint8_t *out, const uint8_t *text, size_t count, cons
     size_t bytes = 0;
     uint32_t bits = 0;
     for (size_t i = 0; i < count; i++) {
-        const int value = base64_value(text[i], last);
+        const int value = base64_value(text[i], alphabet);
         if (value < 0) {
             return -EBADMSG;
         }
@@ -55,33 +65,59 @@ static int64_t text_decode(uint8_t *out, const uint8_t *text, size_t count, cons
     return strict && (bits & behind[count % 4]) != 0 ? -EBADMSG : (int64_t)bytes;
 }
 
-int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count)
+/* Without the padding at its end. */
+static size_t base64_unpadded(const uint8_t *text, size_t count)
 {
     if (count > 0 && count % 4 == 0 && text[count - 1] == '=') {
         count -= text[count - 2] == '=' ? 2 : 1;
     }
-    return text_decode(out, text, count, standard, false);
+    return count;
+}
+
+int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count)
+{
+    return base64_decode(out, text, base64_unpadded(text, count), standard, false);
+}
+
+int64_t rc_base64_decode_strict(uint8_t *out, const uint8_t *text, size_t count)
+{
+    return count % 4 != 0 ? -EBADMSG : base64_decode(out, text, base64_unpadded(text, count), standard, true);
+}
+
+/* Backwards, as it grows. */
+size_t rc_base64_encode(uint8_t *to, const uint8_t *bytes, size_t count)
+{
+    const size_t groups = (count + 2) / 3;
+    for (size_t i = groups; i-- > 0;) {
+        const size_t left = count - 3 * i;
+        const uint32_t bits = (uint32_t)bytes[3 * i] << 16 | (left > 1 ? (uint32_t)bytes[3 * i + 1] << 8 : 0u) |
+                              (left > 2 ? bytes[3 * i + 2] : 0u);
+        to[4 * i + 3] = left > 2 ? (uint8_t)standard[bits & 63] : '=';
+        to[4 * i + 2] = left > 1 ? (uint8_t)standard[bits >> 6 & 63] : '=';
+        to[4 * i + 1] = (uint8_t)standard[bits >> 12 & 63];
+        to[4 * i] = (uint8_t)standard[bits >> 18];
+    }
+    return RC_BASE64_BYTES(count);
 }
 
 int64_t rc_base64url_decode(uint8_t *out, const uint8_t *text, size_t count)
 {
-    return text_decode(out, text, count, url_safe, true);
+    return base64_decode(out, text, count, url_safe, true);
 }
 
 size_t rc_base64url_encode(char *out, const uint8_t *bytes, size_t count)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     size_t at = 0;
     uint32_t bits = 0;
     for (size_t i = 0; i < count; i++) {
         bits = bits << 8 | bytes[i];
-        out[at++] = alphabet[bits >> (2 + 2 * (i % 3)) & 0x3f];
+        out[at++] = rc_base64url_character(bits >> (2 + 2 * (i % 3)));
         if (i % 3 == 2) {
-            out[at++] = alphabet[bits & 0x3f];
+            out[at++] = rc_base64url_character(bits);
         }
     }
     if (count % 3 != 0) {
-        out[at++] = alphabet[bits << (count % 3 == 1 ? 4 : 2) & 0x3f];
+        out[at++] = rc_base64url_character(bits << (count % 3 == 1 ? 4 : 2));
     }
     return at;
 }

@@ -544,10 +544,10 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
         return -EINVAL;
     }
     *at += 5;
+    *point = (uint32_t)unit;
     if (unit >= 0xdc00 && unit <= 0xdfff) {
         return -EILSEQ;
     }
-    *point = (uint32_t)unit;
     if (unit >= 0xd800 && unit <= 0xdbff) {
         int low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4_read(*at + 2, end) : -1;
 
@@ -560,8 +560,7 @@ static int unescape_unicode(const uint8_t **at, const uint8_t *end, uint32_t *po
     return 0;
 }
 
-/* The character behind a backslash, `*at` moved behind it. */
-static int string_unescape(const uint8_t **at, const uint8_t *end, uint32_t *point)
+int rc_json_unescape(const uint8_t **at, const uint8_t *end, uint32_t *point)
 {
     if (*at == end) {
         return -EINVAL;
@@ -628,7 +627,7 @@ static int string_decode(const struct rc_json_value *value, bool repair, uint8_t
             break;
         }
         at++;
-        rc = string_unescape(&at, end, &point);
+        rc = rc_json_unescape(&at, end, &point);
         if (rc == -EILSEQ && repair) { /* taken, as one unit */
             point = 0xfffd;
         } else if (rc < 0) {

@@ -105,6 +105,10 @@ int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, s
 /* The same, but a lone surrogate is U+FFFD, as JavaScript's TextEncoder has it. */
 int rc_json_string_repair(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out);
 
+/* The character of an escape that the scanner has let through, `*at` (behind the backslash) moved behind it. 0; -EILSEQ a
+ * lone surrogate, which `*point` then is; -EINVAL no escape. */
+int rc_json_unescape(const uint8_t **at, const uint8_t *end, uint32_t *point);
+
 /* True when the string value, decoded, is exactly `text`, which must be shorter than 64 bytes. */
 bool rc_json_string_is(const struct rc_json_value *value, struct rc_span text);
 

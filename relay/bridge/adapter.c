@@ -119,6 +119,7 @@ void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, st
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
+    view->head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
     view->event = (const char *)record->event.name.bytes;
     view->head.event_bytes = (uint8_t)record->event.name.count;
     view->data = record->event.data.bytes;

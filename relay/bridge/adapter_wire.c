@@ -60,29 +60,48 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
 }
 
-/* {timeout: milliseconds, …}; what is no such map, or no such number, says nothing. */
-static uint32_t flags_timeout_ms(struct rc_span flags)
+/* A number of milliseconds; what is none says nothing. */
+static uint32_t flag_ms(const struct rc_msgpack_value *value)
 {
-    struct rc_msgpack_reader reader = rc_msgpack_reader_of(flags);
+    if (value->type == RC_MSGPACK_UNSIGNED) {
+        return value->whole < UINT32_MAX ? (uint32_t)value->whole : UINT32_MAX;
+    }
+    if (value->type == RC_MSGPACK_FLOAT && value->number > 0) { /* not NaN */
+        return value->number < (double)UINT32_MAX ? (uint32_t)value->number : UINT32_MAX;
+    }
+    return 0;
+}
+
+/* A map of flags; nothing, or anything else, is none. */
+static int adapter_take_flags(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader)
+{
+    struct rc_msgpack_value value;
+    struct rc_span raw;
+    int rc = rc_msgpack_skip(reader, &raw);
+    if (rc < 0) {
+        return rc;
+    }
+    struct rc_msgpack_reader flags = rc_msgpack_reader_of(raw);
     uint32_t count;
-    if (rc_msgpack_map(&reader, &count) < 0) {
+    broadcast->is_volatile = false;
+    broadcast->timeout_ms = 0;
+    if (rc_msgpack_map(&flags, &count) < 0) {
         return 0;
     }
     for (; count > 0; count--) {
-        struct rc_msgpack_value value;
         struct rc_span name;
-        if (rc_msgpack_string(&reader, &name) < 0 || rc_msgpack_peek(&reader, &value) < 0 ||
-            rc_msgpack_skip(&reader, NULL) < 0) {
-            return 0;
+        if (rc_msgpack_string(&flags, &name) < 0) {
+            return 0; /* no key that JavaScript has */
         }
-        if (!rc_span_equal(name, RC_SPAN("timeout"))) {
-            continue;
+        rc = rc_msgpack_peek(&flags, &value);
+        if (rc == 0 && rc_span_equal(name, RC_SPAN("volatile"))) {
+            broadcast->is_volatile = value.type == RC_MSGPACK_BOOLEAN && value.boolean;
+        } else if (rc == 0 && rc_span_equal(name, RC_SPAN("timeout"))) {
+            broadcast->timeout_ms = flag_ms(&value);
         }
-        if (value.type == RC_MSGPACK_UNSIGNED) {
-            return value.whole < UINT32_MAX ? (uint32_t)value.whole : UINT32_MAX;
-        }
-        if (value.type == RC_MSGPACK_FLOAT && value.number > 0) { /* not NaN */
-            return value.number < (double)UINT32_MAX ? (uint32_t)value.number : UINT32_MAX;
+        rc = rc == 0 ? rc_msgpack_skip(&flags, NULL) : rc;
+        if (rc < 0) {
+            return rc;
         }
     }
     return 0;
@@ -96,11 +115,8 @@ static int option_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     if (rc_span_equal(name, RC_SPAN("except"))) {
         return adapter_take_rooms(reader, &broadcast->except);
     }
-    if (rc_span_equal(name, RC_SPAN("flags"))) { /* what else they ask for is the sender's business, or its client's */
-        struct rc_span flags;
-        const int rc = rc_msgpack_skip(reader, &flags);
-        broadcast->timeout_ms = rc == 0 ? flags_timeout_ms(flags) : 0;
-        return rc;
+    if (rc_span_equal(name, RC_SPAN("flags"))) {
+        return adapter_take_flags(broadcast, reader);
     }
     return rc_msgpack_skip(reader, NULL);
 }
@@ -280,7 +296,12 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     rc_msgpack_put_string(&writer, RC_SPAN("except"));
     rc_msgpack_put_array(&writer, 0);
     rc_msgpack_put_string(&writer, RC_SPAN("flags"));
-    rc_msgpack_put_map(&writer, 0);
+    const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
+    rc_msgpack_put_map(&writer, is_volatile ? 1 : 0);
+    if (is_volatile) {
+        rc_msgpack_put_string(&writer, RC_SPAN("volatile"));
+        rc_msgpack_put_boolean(&writer, true);
+    }
     return rc_msgpack_written(&writer);
 }
 

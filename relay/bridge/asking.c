@@ -9,7 +9,9 @@
 void rc_asking_call(const struct rc_bridge_host *host, const struct rc_targets *targets, enum rc_record_type type,
                     const struct rc_envelope_view *view, const struct rc_asking *asking, struct rc_call_asked *asked)
 {
-    const struct rc_emit_head emit = {.timeout_ms = asking->timeout_ms, .asker_bytes = (uint16_t)asking->asker.count};
+    const struct rc_emit_head emit = {.timeout_ms = asking->timeout_ms,
+                                      .asker_bytes = (uint16_t)asking->asker.count,
+                                      .flags = (view->head.flags & RC_ENVELOPE_VOLATILE) ? RC_EMIT_VOLATILE : 0};
     struct rc_envelope_view call = *view;
     RC_ASSERT(asking->asker.count <= RC_EMIT_ASKER_MAX);
     call.data = rc_emit_put((uint8_t *)(uintptr_t)view->data, &emit, asking->asker);

@@ -56,6 +56,7 @@ struct parsed {
     bool has_payload;
     bool binary;
     bool args; /* the payload is the JSON text, an array */
+    bool is_volatile;
     uint32_t attachment_count;
     struct rc_span sizes;       /* of the attachments, big endian */
     struct rc_span attachments; /* back to back */
@@ -129,6 +130,8 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         (void)rc_json_string_decode(value, wire->event, sizeof(wire->event), &parsed->event);
     } else if (rc_json_string_is(name, RC_SPAN("args"))) {
         parsed->args = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("volatile"))) {
+        parsed->is_volatile = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
@@ -228,7 +231,8 @@ static int read_binary_payload(struct parsed *parsed, struct rc_span rest, uint6
 
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
 {
-    const uint64_t known = RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS;
+    const uint64_t known =
+        RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS | RC_WIRE_FLAG_VOLATILE;
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
@@ -252,6 +256,7 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
         (!take_counted_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
         return -EBADMSG;
     }
+    parsed->is_volatile = (flags & RC_WIRE_FLAG_VOLATILE) != 0;
     return read_binary_payload(parsed, rest, flags);
 }
 
@@ -299,7 +304,10 @@ static struct rc_span wire_args(struct rc_wire *wire, const struct parsed *parse
 static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_span data,
                       struct rc_envelope_view *view)
 {
-    const uint32_t kind = parsed->args ? RC_ENVELOPE_ARGS : parsed->binary ? RC_ENVELOPE_BINARY : 0u;
+    const uint32_t kind = (parsed->args     ? RC_ENVELOPE_ARGS
+                           : parsed->binary ? RC_ENVELOPE_BINARY
+                                            : 0u) |
+                          (parsed->is_volatile ? RC_ENVELOPE_VOLATILE : 0u);
     *view = (struct rc_envelope_view){
         .head = {.time_ns = rc_clock_ns(),
                  .data_bytes = (uint32_t)data.count,
@@ -436,7 +444,8 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
     const bool has_event = view->head.event_bytes > 0;
     *out++ = RC_WIRE_BINARY;
     *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
-                    (writing->is_args ? RC_WIRE_FLAG_ARGS : 0));
+                    (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) |
+                    ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_WIRE_FLAG_VOLATILE : 0));
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
     out = put_number(out, view->head.sequence, 8);
@@ -506,6 +515,9 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
     }
     if (writing->is_args) {
         out = put_text(out, ",\"args\":true");
+    }
+    if ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0) {
+        out = put_text(out, ",\"volatile\":true");
     }
     out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
     out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);

@@ -11,6 +11,7 @@
  *   key             of up to 64 bytes: a newer message of the channel and key may replace this one (docs/protocol.md)
  *   event           what the event is called, up to 255 bytes
  *   args            true: the payload is the array of the event's arguments
+ *   volatile        true: not for clients that cannot take it when it comes
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
@@ -18,7 +19,8 @@
  *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | n, event | payload
  *
  *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; bit 2 = there is an event; bit 3 = the payload is arguments with
- *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; others are 0. seq 0 = none.
+ *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; others are 0.
+ *   seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
  * -EMSGSIZE), never asserted.
@@ -40,6 +42,7 @@
 #define RC_WIRE_FLAG_KEY 0x02u
 #define RC_WIRE_FLAG_EVENT 0x04u
 #define RC_WIRE_FLAG_ARGS 0x08u
+#define RC_WIRE_FLAG_VOLATILE 0x10u
 #define RC_WIRE_PARTS 3u
 
 struct rc_wire {

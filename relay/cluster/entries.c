@@ -204,7 +204,7 @@ static void index_replied(void *context, const redisReply *reply)
     entries->asking--;
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
         if (reply != NULL) {
-            rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" of=index reason=\"%s\"", one->name,
+            rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "set=\"%s\" of=index reason=\"%s\"", one->name,
                            reply->str);
         }
         index_later(entries, one);
@@ -518,7 +518,7 @@ static void retry_later(struct rc_entries *entries)
 /* Redis is full, read-only, or has something else under that name: others go on meanwhile. */
 static void entries_refused(struct rc_entries *entries, struct slot *slot, const char *why)
 {
-    rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "name=\"%s\" reason=\"%s\"",
+    rc_log_limited(RC_LOG_WARN, 1, "redis_entry_refused", "set=\"%s\" reason=\"%s\"",
                    collection_at(entries, slot->collection)->name, why);
     slot->flags |= RETRY;
     retry_later(entries);

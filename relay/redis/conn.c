@@ -131,7 +131,7 @@ void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
         conn->failures = 0;
     }
     if (was_ready || strcmp(text, conn->logged) != 0) {
-        rc_log_warn("redis_connection_lost", "role=\"%s\" address=\"%s:%u\" ready=%d reason=\"%s\"", conn->role,
+        rc_log_warn("redis_connection_lost", "role=\"%s\" address!=\"%s:%u\" ready=%d reason=\"%s\"", conn->role,
                     conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, was_ready, text);
         memcpy(conn->logged, text, sizeof(text));
     }
@@ -330,7 +330,7 @@ static void became_ready(struct rc_redis_conn *conn)
     conn->logged[0] = '\0';
     rc_timer_cancel(conn->wire->timers, &conn->timer);
     rc_timer_set(conn->wire->timers, &conn->ping_timer, now_ms + RC_REDIS_PING_MS, ping_due, conn);
-    rc_log_info("redis_connected", "role=\"%s\" address=\"%s:%u\" resp=%d tls=%d", conn->role,
+    rc_log_info("redis_connected", "role=\"%s\" address!=\"%s:%u\" resp=%d tls=%d", conn->role,
                 conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, conn->resp3 ? 3 : 2,
                 conn->wire->tls != NULL);
     if (conn->connected++ > 0) {
@@ -503,6 +503,7 @@ static bool conn_handle_all(struct rc_redis_conn *conn)
         if (reply == NULL) {
             return true;
         }
+        rc_redis_error_shorten(reply);
         const bool same = conn_handle_one(conn, reply);
         freeReplyObject(reply);
         if (!same) {

@@ -35,3 +35,12 @@ enum rc_redis_error rc_redis_error_of(const redisReply *reply)
     }
     return RC_REDIS_ERROR_FINAL;
 }
+
+void rc_redis_error_shorten(redisReply *reply)
+{
+    char *quoted = reply->type == REDIS_REPLY_ERROR ? strstr(reply->str, ", with args") : NULL;
+    if (quoted != NULL) {
+        *quoted = '\0';
+        reply->len = (size_t)(quoted - reply->str);
+    }
+}

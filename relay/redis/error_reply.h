@@ -29,6 +29,13 @@ enum rc_redis_error {
 
 enum rc_redis_error rc_redis_error_of(const redisReply *reply);
 
+/*
+ * Takes off an error's text what the server quotes of the command. Servers that do not know a command answer "ERR unknown command `HELLO`,
+ * with args beginning with: `3`, `AUTH`, ..." (Redis' server.c, "rejectCommandUnknown"), and what follows is the password, or channels
+ * that hold users' ids. Before the text is kept, shown or logged anywhere.
+ */
+void rc_redis_error_shorten(redisReply *reply);
+
 /* Is it worth sending the same again, here or elsewhere? */
 static inline bool rc_redis_error_passes(enum rc_redis_error error)
 {

@@ -27,7 +27,8 @@
 #define RC_ROUTE_UNAVAILABLE 503
 
 /* What a worker may set in a record; the rest is the relay's to say. */
-#define RC_FANOUT_FLAGS (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS | RC_ENVELOPE_BROADCAST)
+#define RC_FANOUT_FLAGS \
+    (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS | RC_ENVELOPE_BROADCAST | RC_ENVELOPE_VOLATILE)
 
 struct rc_fanout {
     struct rc_relay_port *ports; /* borrowed: opened */

@@ -34,7 +34,7 @@ testBroker("the page, the client, health and metrics are served", {}, async (bro
   assert.equal(metrics("ringcast_publishes_total", 0) + metrics("ringcast_publishes_total", 1), 1);
   assert.match(metrics.text, /^ws_connections_total\{instance="test"\} 1$/m);
   assert.match(metrics.text, /^# TYPE ringcast_publish_to_send_seconds histogram$/m);
-  for (const line of metrics.text.split("\n")) assert.match(line, /^(#.*|[a-z_]+(\{[^}]*\})? [0-9.e+-]+(Inf)?|)$/i, line);
+  for (const line of metrics.text.split("\n")) assert.match(line, /^(#.*|[a-z_][a-z0-9_]*(\{[^}]*\})? [0-9.e+-]+(Inf)?|)$/i, line);
   const head = await broker.get("/", { method: "HEAD" });
   assert.deepEqual([head.status, head.body, Number(head.headers["content-length"]) > 1000], [200, "", true]);
 });

@@ -24,7 +24,7 @@ const rows = [
   { on: "message", nsp: "/room-*", emit: [{ event: "message-back", args: ["{nsp}", "{args}"] }] },
 ];
 const options = { pingInterval: 300, pingTimeout: 200, upgradeTimeout: 700, connectTimeout: CONNECT_TIMEOUT, namespaces: ["/", "/custom", "/room-*"], rows };
-const targets = await targetsOf("socketio");
+const targets = targetsOf("socketio");
 
 const event = (name, ...args) => `42${JSON.stringify([name, ...args])}`;
 const placeholder = (num) => ({ _placeholder: true, num });

@@ -197,6 +197,15 @@ testBroker("quiet connections are pinged, dead ones closed, idle ones too", {
   assert.ok((await broker.metrics())("ringcast_pong_timeouts_total") >= 1);
 });
 
+testBroker("one that never said anything is found dead too, also of the broker's first second", {
+  config: { "limits.ping_interval": "300ms", "limits.pong_timeout": "400ms" },
+}, async (broker) => {
+  const raw = await broker.frames("/ws");
+  let next;
+  do next = await raw.frame(); while (next.opcode === OP.PING);
+  assert.deepEqual([next.opcode, next.code], [OP.CLOSE, 4002]);
+});
+
 testBroker("an idle connection is closed with 4003", { config: { ...CONFIG, "limits.idle_timeout": "500ms" } }, async (broker) => {
   const raw = await echo(broker);
   raw.send({ payload: "x" });

@@ -128,6 +128,7 @@ void engine_rig_close(struct engine_rig *r)
     RC_ASSERT(r->c.rig.hub.input_bytes == 0 && r->c.clients.connections == 0);
     RC_ASSERT(r->c.clients.exchanges.kept == 0 && r->c.clients.exchanges.bytes == 0);
     client_rig_close(&r->c);
+    rc_polling_close(&r->polling);
     rc_engines_close(&r->engines);
     rc_websockets_close(&r->websockets);
 }
@@ -174,6 +175,15 @@ void engine_rig_request(struct engine_rig *r, struct engine_rig_wire *wire, cons
         text, sizeof(text), "%s /s/?EIO=4&transport=polling%s%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
         body == NULL ? "GET" : "POST", sid == NULL ? "" : "&sid=", sid == NULL ? "" : sid,
         body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
+    RC_ASSERT(count > 0 && (size_t)count < sizeof(text));
+    engine_rig_bytes(r, wire, text, (size_t)count);
+}
+
+void engine_rig_poll(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *headers)
+{
+    char text[1024];
+    const int count = snprintf(text, sizeof(text),
+                               "GET /s/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: a\r\n%s\r\n", sid, headers);
     RC_ASSERT(count > 0 && (size_t)count < sizeof(text));
     engine_rig_bytes(r, wire, text, (size_t)count);
 }

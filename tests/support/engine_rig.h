@@ -51,6 +51,8 @@ struct engine_rig_wire *engine_rig_wire(struct engine_rig *r);
 void engine_rig_bytes(struct engine_rig *r, struct engine_rig_wire *wire, const void *bytes, size_t count);
 /* A request of the session `sid` (NULL: of none). `body` NULL: a GET. */
 void engine_rig_request(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *body);
+/* A GET of the session `sid` with further header lines. */
+void engine_rig_poll(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *headers);
 /* Lets the worker's loop run; the status of the one answer that has come, its body in wire->text. 0: none has. */
 int engine_rig_answer(struct engine_rig *r, struct engine_rig_wire *wire);
 /* A new session by polling: r->sid and r->session. With `connected`: it has joined "/". */

@@ -186,6 +186,7 @@ static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options
     rig->control->core = &rig->shared->core;
     rig->control->configs = &rig->shared->configs;
     rig->control->relay = &rig->shared->relay;
+    rig->control->acceptor = &rig->shared->acceptor;
     rig->control->own = &rig->shared->worker;
     rig->control->workers[0] = &rig->shared->worker;
     rig->config = &rig->shared->configs.copies[0];
@@ -457,6 +458,7 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .key_bytes = (uint8_t)(key == NULL ? 0 : strlen(key)),
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count,
+                                                   .flags = rig->message_flags,
                                                    .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
@@ -478,6 +480,7 @@ int hub_rig_direct(struct hub_rig *rig, const struct rc_client_ref *target, stru
     const struct rc_envelope_view view = {.head = {.sequence = rig->sequence + 1,
                                                    .target = *target,
                                                    .data_bytes = (uint32_t)data.count,
+                                                   .flags = rig->message_flags,
                                                    .time_ns = rig->time_ns},
                                           .data = data.bytes};
     const int rc = rc_hub_direct(&rig->hub, &view);

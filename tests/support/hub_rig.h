@@ -32,6 +32,7 @@ struct hub_rig_shared {
     struct rc_core core;
     struct rc_config_segment configs;
     struct rc_relay_report relay;
+    struct rc_report acceptor;
     struct rc_report worker;
 };
 
@@ -51,8 +52,9 @@ struct hub_rig {
     uint32_t rounds;
     uint32_t joined; /* calls of the handler */
     uint32_t ready;
-    uint64_t now_ns;  /* the hub's clock: stands still unless the test moves it */
-    uint64_t time_ns; /* origin time of what is published; 0 = not told */
+    uint64_t now_ns;        /* the hub's clock: stands still unless the test moves it */
+    uint64_t time_ns;       /* origin time of what is published; 0 = not told */
+    uint16_t message_flags; /* enum rc_envelope_flags of what is published */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t client, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);

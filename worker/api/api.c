@@ -226,6 +226,5 @@ void rc_api_open(struct rc_api *api, struct rc_clients *clients)
                                      .admit = api_admit};
     *api = (struct rc_api){.clients = clients, .asks = clients->asks};
     rc_api_reconfigure(api);
-    rc_api_take_sample(api, &api->sample);
     rc_routes_add(&clients->routes, &set);
 }

@@ -128,14 +128,6 @@ struct rc_api_call {
 
 struct rc_api_scan;
 
-/* Where the rates of /metrics and /api/stats are counted from. */
-struct rc_api_sample {
-    uint64_t time_ms;
-    uint64_t events;
-    uint64_t errors;
-    uint64_t cpu_ticks;
-};
-
 struct rc_api {
     struct rc_clients *clients; /* borrowed */
     struct rc_asks *asks;       /* borrowed */
@@ -145,10 +137,6 @@ struct rc_api {
     uint32_t digest_count;
     struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
     uint32_t scan_count;
-    struct rc_api_sample sample;
-    double event_rate; /* since the sample before, each */
-    double error_rate;
-    double cpu_share;
 };
 
 /* --- api.c --- */
@@ -261,9 +249,7 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
 bool rc_api_work(struct rc_api *api);
 void rc_api_scans_free(struct rc_api *api);
 /* stats.c */
-void rc_api_take_sample(struct rc_api *api, struct rc_api_sample *sample);
-/* For /metrics: the answer if the client wants JSON. */
-bool rc_api_wants_json(const struct rc_http_request *request);
+/* /metrics for clients that want JSON; negative: no memory. */
 int rc_api_metrics_json(struct rc_api *api, struct rc_text *text);
 
 #endif

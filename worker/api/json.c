@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/text/base64.h"
 
 static const char *const member_names[RC_API_MEMBER_COUNT] = {
     [RC_API_CHANNEL] = "channel",
@@ -126,48 +127,6 @@ int rc_api_channel(struct rc_api_call *call, const struct rc_json_value *value, 
     return 0;
 }
 
-static int base64_value(uint8_t letter)
-{
-    if (letter >= 'A' && letter <= 'Z') {
-        return letter - 'A';
-    }
-    if (letter >= 'a' && letter <= 'z') {
-        return letter - 'a' + 26;
-    }
-    if (letter >= '0' && letter <= '9') {
-        return letter - '0' + 52;
-    }
-    return letter == '+' ? 62 : letter == '/' ? 63 : -1;
-}
-
-/* The decoded bytes, or -EINVAL. `out` may be `in`: it is written behind what was read. */
-static long base64_decode(const uint8_t *in, size_t count, uint8_t *out)
-{
-    size_t used = 0;
-    if (count % 4 != 0) {
-        return -EINVAL;
-    }
-    for (size_t i = 0; i < count; i += 4) {
-        const bool last = i + 4 == count;
-        const uint32_t padding = last && in[i + 3] == '=' ? (in[i + 2] == '=' ? 2 : 1) : 0;
-        uint32_t group = 0;
-        for (uint32_t k = 0; k < 4 - padding; k++) {
-            const int value = base64_value(in[i + k]);
-            if (value < 0) {
-                return -EINVAL;
-            }
-            group |= (uint32_t)value << (18 - 6 * k);
-        }
-        if ((padding == 2 && (group & 0xffff) != 0) || (padding == 1 && (group & 0xff) != 0)) {
-            return -EINVAL; /* bits that belong to no byte */
-        }
-        for (uint32_t k = 0; k < 3 - padding; k++) {
-            out[used++] = (uint8_t)(group >> (16 - 8 * k));
-        }
-    }
-    return (long)used;
-}
-
 int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
                   struct rc_api_fault *fault)
 {
@@ -180,8 +139,9 @@ int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, s
         return -EINVAL;
     }
     uint8_t *to = call->arena + call->arena_used;
-    const long bytes =
-        text.count > call->arena_size - call->arena_used ? -EINVAL : base64_decode(text.bytes, text.count, to);
+    const int64_t bytes = text.count > call->arena_size - call->arena_used
+                              ? -EINVAL
+                              : rc_base64_decode_strict(to, text.bytes, text.count);
     if (bytes < 0) {
         return rc_api_fault(fault, 400, "data_base64 is not base64 (RFC 4648, with padding)");
     }

@@ -7,9 +7,12 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/metrics/backend_health.h"
 #include "common/metrics/bridges.h"
+#include "common/metrics/instance.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
+#include "worker/http/accept.h"
 #include "worker/http/assets.h"
 
 #define JSON_QUOTED_MAX (RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1)
@@ -25,6 +28,11 @@ static void resource_answer(struct rc_exchange *exchange, uint16_t status, const
 {
     rc_exchange_answer(exchange, &(struct rc_exchange_answer){
                                      .status = status, .content_type = type, .body = body, .body_bytes = body_bytes});
+}
+
+static void no_memory(struct rc_exchange *exchange)
+{
+    rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503, .retry_after_s = 1, .message = "no memory"});
 }
 
 /* --- health ---------------------------------------------------------------------------------------------------------- */
@@ -120,12 +128,54 @@ static void health_redis(void *context, struct rc_exchange *exchange, const stru
     resource_answer(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
 }
 
-/* --- metrics --------------------------------------------------------------------------------------------------------- */
-
-static void no_memory(struct rc_exchange *exchange)
+static void put_ago(struct rc_text *text, const char *name, uint64_t time_ms, uint64_t now_ms)
 {
-    rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503, .retry_after_s = 1, .message = "no memory"});
+    if (time_ms == 0) {
+        rc_text_put(text, ",\"%s\":null", name);
+    } else {
+        rc_text_put(text, ",\"%s\":%llu", name, (unsigned long long)(now_ms > time_ms ? now_ms - time_ms : 0));
+    }
 }
+
+/* The backends that tell who a client is, as the processes that ask them found them at the last call. */
+static void health_database(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    struct rc_text list = {0};
+    struct rc_text text = {0};
+    struct rc_backend_summary one;
+    uint32_t count = 0;
+    bool good = true;
+    (void)route;
+    for (uint32_t i = 0; i < RC_BACKENDS_MAX; i++) {
+        if (!rc_backend_health_get(control_of(context), i, &one)) {
+            continue;
+        }
+        rc_text_put(&list, "%s{\"backend\":", count++ == 0 ? "" : ",");
+        rc_text_put_json(&list, rc_span_text(one.name));
+        rc_text_put(&list, ",\"status\":\"%s\",\"failures\":%llu", one.failing ? "unhealthy" : "healthy",
+                    (unsigned long long)one.failures);
+        put_ago(&list, "last_success_ms", one.success_ms, now_ms);
+        put_ago(&list, "last_failure_ms", one.failure_ms, now_ms);
+        rc_text_put(&list, "}");
+        good = good && !one.failing;
+    }
+    rc_text_put(
+        &text, "{\"healthy\":%s,\"status\":\"%s\",\"backends\":[%.*s],\"timestamp\":%llu}\n", good ? "true" : "false",
+        count == 0 ? "not_configured"
+        : good     ? "healthy"
+                   : "unhealthy",
+        (int)list.count, list.bytes == NULL ? "" : (const char *)list.bytes, (unsigned long long)rc_clock_wall_ms());
+    if (list.failed || text.failed) {
+        no_memory(exchange);
+    } else {
+        resource_answer(exchange, good ? 200 : 503, "application/json", text.bytes, text.count);
+    }
+    rc_text_free(&list);
+    rc_text_free(&text);
+}
+
+/* --- metrics --------------------------------------------------------------------------------------------------------- */
 
 static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
 {
@@ -143,7 +193,8 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
     const struct rc_control *control = control_of(context);
     const struct rc_config *config = exchange->exchanges->config;
     (void)route;
-    if (rc_api_wants_json(exchange->request)) {
+    static const char *const types[] = {"text/plain", "application/json"};
+    if (rc_accept_choose(exchange->request, types, RC_ARRAY_COUNT(types)) == 1) {
         metrics_as_json(context, exchange);
         return;
     }
@@ -156,7 +207,8 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
     sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
     const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
-                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) + 4096;
+                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) +
+                        rc_instance_metrics_render(control, config, NULL, 0) + 4096;
     char *text = malloc(room);
     if (text == NULL) {
         no_memory(exchange);
@@ -166,6 +218,8 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
     bytes = bytes < room ? bytes : room;
     bytes +=
         rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
+    bytes = bytes < room ? bytes : room;
+    bytes += rc_instance_metrics_render(control, config, text + bytes, room - bytes);
     resource_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }
@@ -207,6 +261,7 @@ static const struct rc_route resource_routes[] = {
     {.path = "/health", READ_ONLY, .run = resource_health},
     {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
     {.path = "/health/redis", READ_ONLY, .run = health_redis},
+    {.path = "/health/database", READ_ONLY, .run = health_database},
     {.path = "/metrics",
      READ_ONLY,
      .run = resource_metrics,

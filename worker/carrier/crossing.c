@@ -22,7 +22,7 @@ static int crossing_failed(struct rc_clients *clients, const struct rc_listen_ad
     }
     rc_metric_add(clients->metrics, RC_METRIC_CROSSINGS_FAILED, 1);
     rc_log_limited(RC_LOG_WARN, 1, "instance_unreachable",
-                   "address=\"%s\" error=\"%s\" remedy=\"see cluster.advertise of that instance\"", text,
+                   "address!=\"%s\" error=\"%s\" remedy=\"see cluster.advertise of that instance\"", text,
                    error == -ECANCELED ? "no connection in time" : strerror(-error));
     return error;
 }

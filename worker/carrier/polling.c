@@ -63,51 +63,65 @@ static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *ex
                : rc_crossing_begin(polling->handovers, exchange, query->sid.instance) == 0;
 }
 
-bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
-                      struct rc_engine_query *query)
+/* What engine.io verifies of a request that names a session, beyond that there is one. -1: it may go on. */
+static int session_refusal(const struct rc_engine_query *query, bool upgrade)
 {
-    struct rc_engines *engines = polling->engines;
-    const struct rc_config_socketio *settings = &engines->clients->config->socketio;
+    return upgrade != query->websocket || !query->revision_4 ? RC_EIO_BAD_REQUEST : -1;
+}
+
+/* The same of one that begins a session, in engine.io's order. */
+static int handshake_refusal(const struct rc_exchange *exchange, const struct rc_engine_query *query, bool upgrade)
+{
+    return exchange->request->method != RC_HTTP_GET ? RC_EIO_BAD_HANDSHAKE_METHOD
+           : upgrade != query->websocket            ? RC_EIO_BAD_REQUEST
+           : !query->revision_4                     ? RC_EIO_UNSUPPORTED_VERSION
+                                                    : -1;
+}
+
+/* Reads the query. False: it names no transport that is allowed. */
+static bool query_read(const struct rc_engines *engines, const struct rc_exchange *exchange,
+                       struct rc_engine_query *query)
+{
     char transport[QUERY_VALUE_MAX + 1];
     char sid[QUERY_VALUE_MAX + 1];
     char revision[QUERY_VALUE_MAX + 1];
     *query = (struct rc_engine_query){0};
-    if (query_value(exchange, "transport", transport) == 0 || !rc_config_transport_allowed(settings, transport)) {
-        polling_refuse(exchange, RC_EIO_UNKNOWN_TRANSPORT, upgrade);
+    if (query_value(exchange, "transport", transport) == 0 ||
+        !rc_config_transport_allowed(rc_engine_settings(engines), transport)) {
         return false;
     }
     query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
+    query->revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
     const size_t sid_bytes = query_value(exchange, "sid", sid);
-    const bool revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
     query->has_sid = sid_bytes > 0;
     if (query->has_sid) {
         query->session = rc_engine_find(engines, rc_span_of(sid, sid_bytes), &query->sid, &query->known);
-        if (query->session == 0) {
-            if (!polling_hand_over(polling, exchange, query)) {
-                polling_refuse(exchange, RC_EIO_UNKNOWN_SID, upgrade);
-            }
-            return false;
-        }
-        if (upgrade != query->websocket || !revision_4) {
-            polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
-            return false;
-        }
-        return true;
-    }
-    if (exchange->request->method != RC_HTTP_GET) {
-        polling_refuse(exchange, RC_EIO_BAD_HANDSHAKE_METHOD, upgrade);
-        return false;
-    }
-    if (upgrade != query->websocket) {
-        polling_refuse(exchange, RC_EIO_BAD_REQUEST, upgrade);
-        return false;
-    }
-    if (!revision_4) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED, 1);
-        polling_refuse(exchange, RC_EIO_UNSUPPORTED_VERSION, upgrade);
-        return false;
     }
     return true;
+}
+
+bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
+                      struct rc_engine_query *query)
+{
+    int error = RC_EIO_UNKNOWN_TRANSPORT;
+    if (query_read(polling->engines, exchange, query)) {
+        if (!query->has_sid) {
+            error = handshake_refusal(exchange, query, upgrade);
+        } else if (query->session != 0) {
+            error = session_refusal(query, upgrade);
+        } else if (polling_hand_over(polling, exchange, query)) {
+            return false;
+        } else {
+            error = RC_EIO_UNKNOWN_SID;
+        }
+    }
+    if (error < 0) {
+        return true;
+    }
+    rc_metric_add(polling->engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED,
+                  error == RC_EIO_UNSUPPORTED_VERSION);
+    polling_refuse(exchange, (enum rc_eio_error)error, upgrade);
+    return false;
 }
 
 /* --- a session's requests -------------------------------------------------------------------------------------------- */
@@ -132,6 +146,28 @@ static void answer_text(struct rc_exchange *exchange, const char *type, const vo
 
 #define PAYLOAD_TYPE "text/plain; charset=UTF-8"
 
+/* The answer to a GET, compressed if its client and the size are such. */
+static void answer_payload(struct rc_polling *polling, struct rc_exchange *exchange, struct rc_span payload)
+{
+    struct rc_metrics *metrics = polling->engines->clients->metrics;
+    const enum rc_content_coding coding = exchange->coding;
+    bool again;
+    char headers[64] = "";
+    const struct rc_span coded = rc_coder_code(&polling->coder, coding, payload, &again);
+    if (coded.count > 0) {
+        (void)snprintf(headers, sizeof(headers), "Content-Encoding: %s\r\n", rc_content_coding_name(coding));
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED, 1);
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED_AGAIN, again);
+        rc_metric_add(metrics, RC_METRIC_POLLS_CODED_SAVED, payload.count - coded.count);
+        payload = coded;
+    }
+    rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = 200,
+                                                              .content_type = PAYLOAD_TYPE,
+                                                              .body = payload.bytes,
+                                                              .body_bytes = payload.count,
+                                                              .headers = headers});
+}
+
 /* The GET of a session is over, however. */
 static void poll_over(struct rc_engines *engines, uint32_t client)
 {
@@ -141,14 +177,14 @@ static void poll_over(struct rc_engines *engines, uint32_t client)
 
 static void poll_answer(void *context, uint32_t client, const uint8_t *payload, size_t count)
 {
-    const struct rc_polling *polling = context;
+    struct rc_polling *polling = context;
     struct rc_exchange *exchange = exchange_at(polling->engines, rc_engine_of(polling->engines, client)->poll);
     RC_ASSERT(exchange != NULL);
     struct rc_clients *clients = polling->engines->clients;
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const uint32_t socket = exchange->connection;
     poll_over(polling->engines, client);
-    answer_text(exchange, PAYLOAD_TYPE, payload, count);
+    answer_payload(polling, exchange, rc_span_of(payload, count));
     if (clients->truth->sockets[socket].state >= RC_SOCKET_TERMINATING &&
         rc_engine_lives(polling->engines, client, random)) {
         rc_client_end(clients,
@@ -189,6 +225,9 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
         return;
     }
     exchange->user = &poll_user;
+    exchange->coding =
+        (uint8_t)(rc_engine_settings(engines)->http_compression ? rc_content_coding_choose(exchange->request)
+                                                                : RC_CODING_IDENTITY);
     exchange->context = (void *)(uintptr_t)client;
     const bool probed = engine->other != 0 && (rc_engine_of(engines, engine->other)->flags & RC_ENGINE_PROBED) != 0;
     if (rc_exchange_wait(exchange, probed ? POLL_UPGRADING_MS : 0) < 0) {
@@ -445,34 +484,33 @@ static void polls_resumed(void *context, uint32_t client)
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
 
-static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+/* Who has asked for a session, while somebody else is asked who that is. */
+struct handshake {
+    bool counted; /* in the limits of its address */
+    struct rc_arrival arrival;
+};
+
+static void handshake_uncount(struct rc_clients *clients, const struct rc_exchange *exchange, bool counted)
+{
+    if (counted) {
+        rc_address_limit_remove(&clients->addresses, &exchange->client);
+    }
+}
+
+/* Answers with a new session. */
+static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                             bool counted)
 {
     struct rc_clients *clients = engines->clients;
-    struct rc_arrival arrival;
-    uint32_t at = 0;
-    bool counted;
-    const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
-    if (!rc_arrival_begin(exchange, path, &arrival) ||
-        (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
-        return;
-    }
-    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
-        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
-                                                                .retry_after_s = 10,
-                                                                .message = "too many connections from your address"});
-        return;
-    }
-    rc_arrival_identify(exchange, &arrival);
+    struct rc_identity identity;
     const uint32_t client =
-        rc_client_open(clients, (uint8_t)arrival.endpoint, rc_encoding_of(arrival.codec, RC_FRAMING_POLLING, 0),
-                       rc_span_of(arrival.user, arrival.user_bytes));
+        rc_client_open(clients, (uint8_t)arrival->endpoint, rc_encoding_of(arrival->codec, RC_FRAMING_POLLING, 0),
+                       rc_arrival_identity(arrival, &identity));
     if (client == 0 || !rc_engine_begin(engines, client)) {
         if (client != 0) {
             rc_client_end(clients, client);
         }
-        if (counted) {
-            rc_address_limit_remove(&clients->addresses, &exchange->client);
-        }
+        handshake_uncount(clients, exchange, counted);
         rc_exchange_error(exchange, (struct rc_exchange_answer){
                                         .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
         return;
@@ -490,11 +528,87 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
         (void)snprintf(cookie, sizeof(cookie), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
                        (int)sizeof(sid), sid);
     }
-    rc_arrival_greet(clients, client, &arrival);
+    rc_arrival_greet(clients, client, arrival);
     rc_exchange_answer(
         exchange,
         &(struct rc_exchange_answer){
             .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = cookie});
+}
+
+static void handshake_go_on(struct rc_exchange *exchange)
+{
+    struct handshake *handshake = exchange->context;
+    struct rc_engines *engines = polling_engines(exchange);
+    if (rc_arrival_identify(exchange, &handshake->arrival) == RC_ARRIVED) {
+        exchange->user = NULL; /* its end is the session's beginning */
+        exchange->context = NULL;
+        handshake_finish(engines, exchange, &handshake->arrival, handshake->counted);
+        free(handshake);
+    }
+}
+
+static void handshake_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct rc_clients *clients = polling_engines(exchange)->clients;
+    struct handshake *handshake = exchange->context;
+    (void)status;
+    rc_identities_forget(clients->identities, handshake->arrival.token);
+    handshake_uncount(clients, exchange, handshake->counted);
+    free(handshake);
+}
+
+static const struct rc_exchange_user handshake_user = {
+    .half_closed_is_gone = true, .room = handshake_go_on, .ended = handshake_ended};
+
+static void handshake_wait(struct rc_exchange *exchange, const struct handshake *handshake)
+{
+    struct rc_clients *clients = polling_engines(exchange)->clients;
+    struct handshake *kept = malloc(sizeof(*kept));
+    if (kept == NULL || rc_exchange_wait(exchange, RC_ARRIVAL_WAIT_MS) < 0) {
+        free(kept);
+        rc_identities_forget(clients->identities, handshake->arrival.token);
+        handshake_uncount(clients, exchange, handshake->counted);
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    *kept = *handshake;
+    exchange->user = &handshake_user;
+    exchange->context = kept;
+}
+
+static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+{
+    struct rc_clients *clients = engines->clients;
+    struct handshake handshake;
+    uint32_t at = 0;
+    const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
+    if (!rc_arrival_begin(exchange, path, &handshake.arrival) ||
+        (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
+        return;
+    }
+    if (!rc_clients_admit(clients, &exchange->client,
+                          &handshake.counted)) { /* whatever connections its requests come on */
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
+                                                                .retry_after_s = 10,
+                                                                .message = "too many connections from your address"});
+        return;
+    }
+    if (!rc_arrival_take_request(exchange, &handshake.arrival)) {
+        handshake_uncount(clients, exchange, handshake.counted);
+        return;
+    }
+    switch (rc_arrival_identify(exchange, &handshake.arrival)) {
+    case RC_ARRIVED:
+        handshake_finish(engines, exchange, &handshake.arrival, handshake.counted);
+        return;
+    case RC_ARRIVED_LATER:
+        handshake_wait(exchange, &handshake);
+        return;
+    case RC_ARRIVED_NOT:
+        handshake_uncount(clients, exchange, handshake.counted);
+        return;
+    }
 }
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
@@ -530,9 +644,15 @@ void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, str
 {
     static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
     *polling = (struct rc_polling){.engines = engines, .handovers = handovers};
+    rc_coder_open(&polling->coder, &engines->clients->hub->compressor.deflater);
     engines->clients->polling = &route;
     engines->clients->polling_context = polling;
     rc_engines_set_polls(
         engines, &(struct rc_poll_ops){
                      .context = polling, .answer = poll_answer, .ended = polls_ended, .resumed = polls_resumed});
+}
+
+void rc_polling_close(struct rc_polling *polling)
+{
+    rc_coder_close(&polling->coder);
 }

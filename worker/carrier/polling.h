@@ -10,18 +10,22 @@
 
 #include "worker/carrier/handover.h"
 #include "worker/engine/engine.h"
+#include "worker/http/coding.h"
 
 struct rc_polling {
     struct rc_engines *engines;     /* borrowed */
     struct rc_handovers *handovers; /* borrowed */
+    struct rc_coder coder;
 };
 
 /* Wires itself to the sessions and to the routes of their clients. */
 void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers);
+void rc_polling_close(struct rc_polling *polling);
 
 /* What a request asks for by its query, after what engine.io verifies of every request. */
 struct rc_engine_query {
-    bool websocket; /* transport=websocket; else polling */
+    bool websocket;  /* transport=websocket; else polling */
+    bool revision_4; /* EIO=4 */
     bool has_sid;
     uint32_t session;  /* the session's client; 0: none of this worker, or no sid */
     struct rc_sid sid; /* of a sid that is one */

@@ -8,6 +8,7 @@
  */
 #include "worker/carrier/websocket.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/carrier/polling.h"
@@ -106,7 +107,8 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
         return false;
     }
     agree_on_deflate(websockets, &upgrade, &agreement);
-    if (!rc_arrival_admit(exchange, &out->arrival, session_counts(websockets, exchange, out->session))) {
+    if (!rc_arrival_admit(exchange, session_counts(websockets, exchange, out->session)) ||
+        !rc_arrival_take_request(exchange, &out->arrival)) {
         return false;
     }
     out->server_window_bits = agreement.server_window_bits;
@@ -144,13 +146,14 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
     struct rc_clients *clients = clients_of(exchange);
     const uint32_t socket = exchange->connection;
     const bool later = rc_exchange_upgraded(exchange);
+    struct rc_identity identity;
     uint32_t client = 0;
     if (upgrade->response_bytes > 0 &&
         rc_hub_answer(clients->hub, socket, upgrade->response, upgrade->response_bytes) == 0) {
         client =
             rc_client_open_on(clients, socket, (uint8_t)upgrade->arrival.endpoint,
                               rc_encoding_of(upgrade->arrival.codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
-                              rc_span_of(upgrade->arrival.user, upgrade->arrival.user_bytes));
+                              rc_arrival_identity(&upgrade->arrival, &identity));
     }
     if (client == 0) {
         rc_socket_failed_memory(clients, socket);
@@ -165,10 +168,62 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
     }
 }
 
+/* --- while somebody is asked who it is ------------------------------------------------------------------------------- */
+
+/* `upgrade` is the exchange's own: it is given up. */
+static void upgrade_go_on(struct rc_exchange *exchange)
+{
+    struct upgrade *upgrade = exchange->context;
+    const enum rc_arrived arrived = rc_arrival_identify(exchange, &upgrade->arrival);
+    if (arrived == RC_ARRIVED) {
+        exchange->user = NULL; /* its end is the upgrade */
+        exchange->context = NULL;
+        upgrade_finish(exchange, upgrade);
+        free(upgrade);
+    }
+}
+
+static void upgrade_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct rc_clients *clients = clients_of(exchange);
+    struct upgrade *upgrade = exchange->context;
+    (void)status;
+    rc_identities_forget(clients->identities, upgrade->arrival.token);
+    free(upgrade);
+}
+
+static const struct rc_exchange_user upgrade_user = {
+    .half_closed_is_gone = true, .room = upgrade_go_on, .ended = upgrade_ended};
+
+static void upgrade_wait(struct rc_exchange *exchange, const struct upgrade *upgrade)
+{
+    struct upgrade *kept = malloc(sizeof(*kept));
+    if (kept == NULL || rc_exchange_wait(exchange, RC_ARRIVAL_WAIT_MS) < 0) {
+        free(kept);
+        rc_identities_forget(clients_of(exchange)->identities, upgrade->arrival.token);
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    *kept = *upgrade;
+    exchange->user = &upgrade_user;
+    exchange->context = kept;
+}
+
 void rc_websocket_upgrade(void *context, struct rc_exchange *exchange, const char *path)
 {
     struct upgrade upgrade;
-    if (upgrade_judge(context, exchange, path, &upgrade)) {
+    if (!upgrade_judge(context, exchange, path, &upgrade)) {
+        return;
+    }
+    switch (upgrade.session != 0 ? RC_ARRIVED : rc_arrival_identify(exchange, &upgrade.arrival)) {
+    case RC_ARRIVED:
         upgrade_finish(exchange, &upgrade);
+        return;
+    case RC_ARRIVED_LATER:
+        upgrade_wait(exchange, &upgrade);
+        return;
+    case RC_ARRIVED_NOT:
+        return;
     }
 }

@@ -164,18 +164,98 @@ static void note_client(const struct rc_exchange *exchange)
     }
 }
 
-void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival)
+/* Can clients of this kind say who they are later, or have they their connect? */
+static enum rc_identity_moment moment_of(enum rc_codec_id codec)
+{
+    return codec == RC_CODEC_SOCKETIO ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
+}
+
+bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
     char text[sizeof(arrival->user)];
+    struct rc_clients *clients = clients_of(exchange);
     const struct rc_span user = find_user(exchange, text, sizeof(text));
     RC_ASSERT(user.count <= sizeof(arrival->user));
+    arrival->token = rc_clients_random(clients);
+    arrival->must_say = false;
+    arrival->row = 0;
+    arrival->expires_ms = 0;
+    arrival->attributes_bytes = 0;
     arrival->user_bytes = (uint8_t)user.count;
     if (user.count > 0) {
         memcpy(arrival->user, user.bytes, user.count);
     }
+    const int bytes = rc_credentials_of(clients->config, exchange->request, arrival->request, sizeof(arrival->request));
+    if (bytes < 0) {
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 431, .message = "the headers that say who you are are too large"});
+        return false;
+    }
+    arrival->request_bytes = (uint32_t)bytes;
+    return true;
 }
 
-bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival, bool counted)
+static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement *judgement)
+{
+    arrival->user_bytes = (uint8_t)judgement->user.count;
+    memcpy(arrival->user, judgement->user.bytes, judgement->user.count);
+    arrival->attributes_bytes = (uint32_t)judgement->attributes.count;
+    if (judgement->attributes.count > 0) {
+        memcpy(arrival->attributes, judgement->attributes.bytes, judgement->attributes.count);
+    }
+    arrival->expires_ms = judgement->expires_ms;
+    arrival->row = judgement->row;
+}
+
+enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival)
+{
+    struct rc_clients *clients = clients_of(exchange);
+    char certificate[RC_IDENTITY_USER_MAX];
+    struct rc_judgement judgement;
+    if (!rc_identities_any(clients->config) || arrival->user_bytes > 0) {
+        return RC_ARRIVED; /* a proxy that is trusted, or a certificate, has said it */
+    }
+    const struct rc_identity_question question = {
+        .moment = moment_of(arrival->codec),
+        .token = arrival->token,
+        .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
+        .proxied = exchange->proxied,
+        .request = rc_span_of(arrival->request, arrival->request_bytes),
+        .certificate = rc_span_of(
+            certificate, rc_io_tls_identity(clients->io, exchange->connection, certificate, sizeof(certificate))),
+        .address = exchange->client,
+    };
+    rc_identities_judge(clients->identities, &question, &judgement);
+    switch (judgement.verdict) {
+    case RC_IDENTITY_IS_WAITS:
+        return RC_ARRIVED_LATER;
+    case RC_IDENTITY_IS_REFUSED:
+        rc_exchange_error(exchange, (struct rc_exchange_answer){.status = judgement.unavailable ? 503 : 401,
+                                                                .retry_after_s = judgement.unavailable ? 1 : 0,
+                                                                .message = (const char *)judgement.refused.bytes});
+        return RC_ARRIVED_NOT;
+    case RC_IDENTITY_IS_MISSING:
+        arrival->must_say = true;
+        return RC_ARRIVED;
+    case RC_IDENTITY_IS_KNOWN:
+        arrival_known(arrival, &judgement);
+        return RC_ARRIVED;
+    case RC_IDENTITY_IS_NOBODY:
+        return RC_ARRIVED;
+    }
+    return RC_ARRIVED;
+}
+
+const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity)
+{
+    *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
+                                     .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
+                                     .expires_ms = arrival->expires_ms,
+                                     .row = arrival->row};
+    return arrival->user_bytes == 0 ? NULL : identity;
+}
+
+bool rc_arrival_admit(struct rc_exchange *exchange, bool counted)
 {
     note_client(exchange);
     if (!counted && !rc_socket_admit(clients_of(exchange), exchange->connection)) {
@@ -185,7 +265,6 @@ bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival, 
                                                                 .message = "too many connections from your address"});
         return false;
     }
-    rc_arrival_identify(exchange, arrival);
     return true;
 }
 
@@ -209,6 +288,23 @@ static void arrival_welcome(struct rc_clients *clients, uint32_t client)
     }
 }
 
+void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span name)
+{
+    if (rc_span_equal(name, RC_SPAN("*"))) {
+        rc_hub_everybody_join(clients->hub, client);
+        return;
+    }
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    case RC_SUBSCRIBED:
+    case RC_SUBSCRIBE_WAITS:
+        return;
+    case RC_SUBSCRIBE_LIMITED:
+    case RC_SUBSCRIBE_NO_ROOM:
+        rc_hub_break(clients->hub, client); /* it would never hear what it relies on, without a word */
+        return;
+    }
+}
+
 void rc_client_await_join(struct rc_clients *clients, uint32_t index)
 {
     const struct rc_client *client = rc_truth_client(clients->truth, index);
@@ -220,25 +316,45 @@ void rc_client_await_join(struct rc_clients *clients, uint32_t index)
     }
 }
 
-void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival)
+void rc_client_hears_user(struct rc_clients *clients, uint32_t client)
 {
-    const struct rc_codec *codec = rc_codec_of(arrival->codec);
-    arrival_welcome(clients, client);
     const struct rc_span user = rc_client_user(clients, client);
-    if (codec->hears_everybody) {
-        rc_client_join(clients, client, RC_SPAN("*"));
-    }
+    const struct rc_codec *codec = rc_codec_of(rc_encoding_codec(rc_truth_client(clients->truth, client)->encoding));
     if (codec->hears_user && user.count > 0) {
         char name[RC_CHANNEL_NAME_MAX + 1];
         const int bytes =
             snprintf(name, sizeof(name), RC_USER_CHANNEL_HEAD "%.*s", (int)user.count, (const char *)user.bytes);
         rc_client_join(clients, client, rc_span_of(name, (size_t)bytes));
     }
-    if (codec->hears_channels && arrival->endpoint != RC_ENDPOINT_PATH) {
-        const struct rc_config_endpoint *its = &clients->config->endpoints[arrival->endpoint];
-        for (uint32_t i = 0; i < its->join_count; i++) {
-            rc_client_join(clients, client, rc_span_text(its->join[i]));
+}
+
+void rc_client_hears(struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    const struct rc_codec *codec = rc_codec_of(rc_encoding_codec(its->encoding));
+    const uint8_t endpoint = its->endpoint;
+    if (codec->hears_everybody) {
+        rc_client_join(clients, client, RC_SPAN("*"));
+    }
+    rc_client_hears_user(clients, client);
+    if (codec->hears_channels && endpoint != RC_ENDPOINT_PATH) {
+        const struct rc_config_endpoint *on = &clients->config->endpoints[endpoint];
+        for (uint32_t i = 0; i < on->join_count; i++) {
+            rc_client_join(clients, client, rc_span_text(on->join[i]));
         }
+    }
+}
+
+void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival)
+{
+    arrival_welcome(clients, client);
+    if (rc_client_keep_request(clients, client, rc_span_of(arrival->request, arrival->request_bytes)) < 0 ||
+        (arrival->must_say && rc_client_must_say(clients, client) < 0)) {
+        rc_client_failed_memory(clients, client);
+        return;
+    }
+    if (!arrival->must_say) {
+        rc_client_hears(clients, client);
     }
     rc_hub_opened(clients->hub, client);
     rc_client_await_join(clients, client);

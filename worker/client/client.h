@@ -31,7 +31,9 @@
 #include "worker/http/respond.h"
 #include "worker/http/route.h"
 #include "worker/hub/hub.h"
+#include "worker/identity/identity.h"
 #include "worker/io/io.h"
+#include "worker/io/wheel.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 #include "worker/uplink/ask.h"
@@ -107,8 +109,10 @@ struct rc_clients {
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
     struct rc_passage_ops passage;
-    const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
-    void *polling_context;          /* borrowed */
+    struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
+    struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
+    const struct rc_route *polling;   /* borrowed: the resource of end points that speak Engine.IO */
+    void *polling_context;            /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -148,6 +152,14 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 
 /* --- shared by the files of worker/client --- */
 
+/* Somebody who was found to be who they say. Spans are borrowed. */
+struct rc_identity {
+    struct rc_span user;       /* the id */
+    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
+    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
+    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
+};
+
 #define RC_SOCKET_LINGER_MS 300u
 
 /* life.c */
@@ -167,8 +179,9 @@ void rc_socket_deadline(struct rc_clients *clients, uint32_t socket, uint64_t in
 /* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of
  * connections: half a step sooner or later. */
 uint32_t rc_client_next_ping(const struct rc_clients *clients, uint64_t in_ms);
-/* A new client that nothing carries yet; 0: no memory. */
-uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user);
+/* A new client that nothing carries yet, as somebody (NULL: anonymous); 0: no memory. */
+uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding,
+                        const struct rc_identity *identity);
 /* The socket, an HTTP connection until now, carries the client: what it still has to send leaves first. -ENOMEM. */
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
 /* The socket of one client carries another one from here on, which had none and has nothing left to send; the first has none. */
@@ -177,7 +190,7 @@ void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
 void rc_client_detach(struct rc_clients *clients, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
 uint32_t rc_client_open_on(struct rc_clients *clients, uint32_t socket, uint8_t endpoint, uint8_t encoding,
-                           struct rc_span user);
+                           const struct rc_identity *identity);
 /* Does it carry a client that is open? Is it not read for now, for its own sake or its client's? */
 bool rc_socket_is_open(const struct rc_clients *clients, const struct rc_socket *socket);
 bool rc_socket_waits(const struct rc_clients *clients, const struct rc_socket *socket);
@@ -238,8 +251,7 @@ void rc_socket_resume(void *context, uint32_t socket);
 void rc_client_answered(struct rc_clients *clients, uint32_t client);
 
 /* user.c: who a client is, and what is known of it */
-#define RC_CLIENT_ATTRIBUTES_MAX 4096u /* bytes of what an identity tells of a user, as JSON */
-#define RC_CLIENT_SET_MAX 1024u        /* bytes of what rows have set, as JSON */
+#define RC_CLIENT_SET_MAX 1024u /* bytes of what rows have set, as JSON */
 #define RC_CLIENT_SET_MEMBERS_MAX 16u
 #define RC_CLIENT_USER_JSON_MAX (sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX))
 /* Its user's id, empty: it is anonymous. */
@@ -249,6 +261,11 @@ struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t cl
                                    uint8_t scratch[RC_CLIENT_USER_JSON_MAX]);
 /* What rows have set on its connection, a JSON object; empty: nothing. Valid until it changes. */
 struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
+/* What is kept of its first request: QUERY, HEADER or COOKIE, a JSON object; empty: nothing. Valid until the client changes. */
+struct rc_span rc_client_request(const struct rc_clients *clients, uint32_t client, enum rc_event_source source);
+/* All of it, as it is kept; keeps it. -ENOMEM. */
+struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t client);
+int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
 /* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
@@ -257,13 +274,8 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
 
-/* Somebody who was found to be who they say. Spans are borrowed. */
-struct rc_identity {
-    struct rc_span user;       /* the id */
-    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
-    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
-    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
-};
+/* A client that is just being made is this user; nobody is told. -ENOMEM. */
+int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
  * channels. -ENOMEM; -EEXIST: it is another user already. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
@@ -285,9 +297,23 @@ uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const u
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
-    uint8_t user_bytes;
-    char user[RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES];
+    uint64_t token;      /* names the judgement while somebody else is asked who it is */
+    bool must_say;       /* it has to say who it is */
+    uint8_t user_bytes;  /* 0: anonymous */
+    uint8_t row;         /* that told; 0 = none of [[identity]] */
+    uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
+    uint32_t attributes_bytes;
+    uint32_t request_bytes;
+    char user[RC_IDENTITY_USER_MAX];
+    uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
+    uint8_t request[RC_CREDENTIALS_BYTES_MAX]; /* rc_credentials_of */
 };
+enum rc_arrived {
+    RC_ARRIVED,
+    RC_ARRIVED_NOT, /* the request was answered instead */
+    RC_ARRIVED_LATER, /* somebody is asked: rc_exchange_wait, and rc_arrival_identify again when there is room (user.room) */
+};
+#define RC_ARRIVAL_WAIT_MS 15000u
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
 /* In this order, each false when the request was answered instead: may anybody become a client there now; from that origin (of who
@@ -295,11 +321,33 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
  * is `counted` already, and as whom. */
 bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival);
 bool rc_arrival_from(struct rc_exchange *exchange, struct rc_span origin);
-bool rc_arrival_admit(struct rc_exchange *exchange, struct rc_arrival *arrival, bool counted);
-/* As whom alone: of requests whose connection stays anybody's. */
-void rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
-/* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins. */
+bool rc_arrival_admit(struct rc_exchange *exchange, bool counted);
+/* What of the request is kept. False: answered. */
+bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* As whom. */
+enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* The same as the new client is opened with; NULL: anonymous. In `identity`, borrowed from the arrival. */
+const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity);
+/* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to
+ * say who it is that comes later (rc_client_hears). */
 void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival);
+void rc_client_hears(struct rc_clients *clients, uint32_t client);
+/* Its user's channel alone. */
+void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
+
+/* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
+                     struct rc_judgement *judgement);
+/* What it was found to be, a KNOWN one. -ENOMEM; -EEXIST: it is another user already. */
+int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
+
+/* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
+int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+/* Who has to say who it is has so long for it. -ENOMEM. */
+int rc_client_must_say(struct rc_clients *clients, uint32_t client);
+/* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
+void rc_clients_expire(struct rc_clients *clients);
+uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms);
 /* Nothing leaves before the relay knows what the server joined for a client: it is not read until then, nor longer than a handshake
  * may take. */
 void rc_client_await_join(struct rc_clients *clients, uint32_t client);
@@ -328,6 +376,10 @@ enum rc_carried {
 };
 enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
                                     const struct rc_operation *operation);
+/* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
+void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
+/* auth.c: {"type":"auth"}, the one operation of who has to say who it is. */
+enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 

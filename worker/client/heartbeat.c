@@ -11,7 +11,8 @@ static void heartbeat_ping(struct rc_clients *clients, const struct rc_socket *s
     const struct rc_config_limits *limits = &clients->config->limits;
     if (client->flags & RC_CLIENT_PING_DUE) {
         const uint32_t asked_ds = client->ping_ds - (uint32_t)(limits->pong_timeout_ms / RC_WHEEL_TICK_MS);
-        if (socket->received_ds < asked_ds && !rc_socket_waits(clients, socket)) {
+        /* By their difference: what lies before the boot (a connection of its first second, a longer timeout after a reload) wraps. */
+        if ((int32_t)(socket->received_ds - asked_ds) < 0 && !rc_socket_waits(clients, socket)) {
             rc_metric_add(clients->metrics, RC_METRIC_PONG_TIMEOUTS, 1);
             rc_named_log_client("pong_timeout", clients->truth, index, "no pong, and nothing else", "");
             rc_client_close(clients, index, RC_CLOSE_PONG_TIMEOUT, rc_close_reason(RC_CLOSE_PONG_TIMEOUT), true);

@@ -320,7 +320,8 @@ void rc_socket_plain_on_tls(void *context, uint32_t index)
 
 /* --- a client's life --- */
 
-uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding, struct rc_span user)
+uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t encoding,
+                        const struct rc_identity *identity)
 {
     const struct rc_config_limits *limits = &clients->config->limits;
     const uint32_t index = rc_pool_alloc(&clients->truth->clients);
@@ -329,7 +330,8 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     }
     struct rc_client *client = rc_truth_client(clients->truth, index);
     client->socket = RC_SOCKET_NONE;
-    if (user.count > 0 && rc_client_set_user(clients, index, user) < 0) {
+    if (identity != NULL && rc_client_begin_as(clients, index, identity) < 0) {
+        rc_client_forget_user(clients, index);
         rc_pool_free(&clients->truth->clients, index);
         return 0;
     }
@@ -350,9 +352,9 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
 }
 
 uint32_t rc_client_open_on(struct rc_clients *clients, uint32_t socket, uint8_t endpoint, uint8_t encoding,
-                           struct rc_span user)
+                           const struct rc_identity *identity)
 {
-    const uint32_t client = rc_client_open(clients, endpoint, encoding, user);
+    const uint32_t client = rc_client_open(clients, endpoint, encoding, identity);
     if (client != 0) {
         const int rc = rc_client_attach(clients, client, socket);
         RC_ASSERT(rc == 0); /* it has no output of its own yet */
@@ -403,6 +405,9 @@ static void client_free(struct rc_clients *clients, uint32_t index)
     clients->connections--;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */
+    if (client->flags & RC_CLIENT_WAITS_ANSWER) {
+        rc_identities_forget(clients->identities, client->random);
+    }
     client->random = 0;
     client->state = RC_CLIENT_FREE;
     rc_hub_ended(clients->hub, index);
@@ -467,6 +472,15 @@ void rc_client_close(struct rc_clients *clients, uint32_t index, uint16_t code, 
     if (client->state == RC_CLIENT_OPEN && now) { /* else it ended at once for want of memory */
         client_closing(clients, client);
     }
+}
+
+void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason)
+{
+    if (rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)) {
+        clients->engine.farewell(clients->engine.context, client);
+    }
+    /* After what was sent to it before: a last message with the why is usual. */
+    rc_client_close(clients, client, code, reason, false);
 }
 
 void rc_socket_linger(struct rc_clients *clients, uint32_t index)

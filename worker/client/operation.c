@@ -116,6 +116,7 @@ static const struct {
     [RC_OPERATION_PING] = {NULL, "", NULL, false},
     [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
+    [RC_OPERATION_AUTH] = {NULL, "", NULL, false},
     [RC_OPERATION_CONNECT] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_LEAVE] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_EVENT] = {who_is_nobody, "", NULL, false},
@@ -153,6 +154,11 @@ static bool request_may(const struct request *request)
         return true;
     }
     const char *reserved = permitted[operation->type].reserved;
+    if ((rc_truth_client(request->clients->truth, request->client)->flags & RC_CLIENT_MUST_SAY) &&
+        operation->type != RC_OPERATION_AUTH && operation->type != RC_OPERATION_PING) {
+        request_error(request, RC_CODE_UNAUTHORIZED, RC_SPAN("say who you are first: {\"type\":\"auth\",...}"));
+        return false;
+    }
     if (reserved != NULL && !request_channel_ok(request)) {
         return false;
     }
@@ -309,7 +315,8 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     view->head.request_id_bytes = (uint8_t)operation->id.count;
     view->head.flags |= (uint16_t)((operation->id.count > 0 ? RC_ENVELOPE_WANT_ANSWER : 0u) |
                                    (operation->data_kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
-                                   (operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u));
+                                   (operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
+                                   (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
@@ -406,11 +413,7 @@ static enum rc_carried request_disconnect(const struct request *request)
     const size_t bytes = text.count < sizeof(reason) - 1 ? text.count : sizeof(reason) - 1;
     memcpy(reason, text.bytes, bytes);
     reason[bytes] = '\0';
-    if (rc_encoding_is_engine(rc_truth_client(request->clients->truth, request->client)->encoding)) {
-        request->clients->engine.farewell(request->clients->engine.context, request->client);
-    }
-    /* After what was sent to it before: a last message with the why is usual. */
-    rc_client_close(request->clients, request->client, request->operation->close_code, reason, false);
+    rc_client_send_away(request->clients, request->client, request->operation->close_code, reason);
     return RC_CARRIED_OUT;
 }
 
@@ -450,6 +453,8 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         return RC_CARRIED_OUT;
     case RC_OPERATION_DISCONNECT:
         return request_disconnect(&request);
+    case RC_OPERATION_AUTH:
+        return rc_client_auth(clients, client, operation);
     case RC_OPERATION_CONNECT: /* worker/engine's */
     case RC_OPERATION_LEAVE:
     case RC_OPERATION_EVENT:
@@ -500,21 +505,4 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
     return rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)
                ? clients->engine.message(clients->engine.context, client, kind, bytes, count, done)
                : rc_client_operations(clients, client, kind, bytes, count, done);
-}
-
-void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span name)
-{
-    if (rc_span_equal(name, RC_SPAN("*"))) {
-        rc_hub_everybody_join(clients->hub, client);
-        return;
-    }
-    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
-    case RC_SUBSCRIBED:
-    case RC_SUBSCRIBE_WAITS:
-        return;
-    case RC_SUBSCRIBE_LIMITED:
-    case RC_SUBSCRIBE_NO_ROOM:
-        rc_hub_break(clients->hub, client); /* it would never hear what it relies on, without a word */
-        return;
-    }
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/procfs.h"
 
 #define OVERLOAD_READ_NS UINT64_C(1000000000) /* memory, while nothing is wrong */
 #define OVERLOAD_SAMPLE_NS (UINT64_C(1000000) * RC_PRESSURE_SAMPLE_MS)
@@ -46,20 +47,6 @@ void rc_overload_reconfigure(struct rc_overload *overload, const struct rc_confi
     overload->read_ns = 0;
 }
 
-uint64_t rc_overload_meminfo(const char *text, const char *name)
-{
-    const size_t bytes = strlen(name);
-    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, bytes) == 0 && line[bytes] == ':') {
-            char *end;
-            const unsigned long long value = strtoull(line + bytes + 1, &end, 10);
-            return end == line + bytes + 1 || value > UINT64_MAX / 1024 ? UINT64_MAX : (uint64_t)value * 1024;
-        }
-    }
-    return UINT64_MAX;
-}
-
 static bool overload_read(int fd, char *text, size_t capacity)
 {
     const ssize_t got = fd < 0 ? -1 : pread(fd, text, capacity - 1, 0);
@@ -79,7 +66,7 @@ static void overload_read_memory(struct rc_overload *overload)
             resident == NULL ? 0 : (uint64_t)strtoull(resident + 1, NULL, 10) * overload->page_bytes;
     }
     if (overload->limits.available_bytes > 0 && overload_read(overload->meminfo_fd, text, sizeof(text))) {
-        overload->available_bytes = rc_overload_meminfo(text, "MemAvailable");
+        overload->available_bytes = rc_procfs_memory(text, "MemAvailable");
     }
 }
 

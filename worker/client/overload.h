@@ -52,7 +52,4 @@ static inline uint32_t rc_overload_sleep_ms(const struct rc_overload *overload, 
                                                                                            : most_ms;
 }
 
-/* The value in kilobytes after `name` in the text of /proc/meminfo, as bytes; UINT64_MAX when it is not there. */
-uint64_t rc_overload_meminfo(const char *text, const char *name);
-
 #endif

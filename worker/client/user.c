@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/text/json_scan.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
@@ -48,6 +49,30 @@ static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *
     rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
     *bytes = (uint16_t)count;
     return 0;
+}
+
+int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms)
+{
+    if (at_ms == 0) {
+        if (clients->expiry.nodes != NULL) {
+            rc_wheel_clear(&clients->expiry, client);
+        }
+        return 0;
+    }
+    if (clients->expiry.nodes == NULL &&
+        rc_wheel_open(&clients->expiry, clients->truth->clients.count_max, clients->io->now_ds) < 0) {
+        return -ENOMEM;
+    }
+    const uint64_t now_ms = rc_clock_wall_ms();
+    rc_wheel_set(&clients->expiry, client, rc_io_deadline(clients->io, at_ms > now_ms ? at_ms - now_ms : 0));
+    return 0;
+}
+
+int rc_client_must_say(struct rc_clients *clients, uint32_t client)
+{
+    const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
+    rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_MUST_SAY;
+    return rc_client_expires(clients, client, until_ms);
 }
 
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
@@ -103,11 +128,38 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     }
     (void)block_replace(clients, &user->attributes, &user->attributes_bytes, NULL, 0);
     (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
+    (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
+    (void)rc_client_expires(clients, client, 0);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
     }
     rc_pool_free(&clients->truth->users, rc_truth_client(clients->truth, client)->user);
     rc_truth_client(clients->truth, client)->user = 0;
+}
+
+struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    return user == NULL || user->request == 0
+               ? rc_span_of(NULL, 0)
+               : rc_span_of(rc_heap_at(&clients->truth->heap, user->request), user->request_bytes);
+}
+
+struct rc_span rc_client_request(const struct rc_clients *clients, uint32_t client, enum rc_event_source source)
+{
+    return rc_credentials_part(rc_client_request_kept(clients, client), source);
+}
+
+int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials)
+{
+    RC_ASSERT(credentials.count <= RC_CREDENTIALS_BYTES_MAX);
+    if (credentials.count == 0) {
+        return 0;
+    }
+    struct rc_user *user = user_need(clients, client);
+    return user == NULL
+               ? -ENOMEM
+               : block_replace(clients, &user->request, &user->request_bytes, credentials.bytes, credentials.count);
 }
 
 /* --- what rows set --------------------------------------------------------------------------------------------------- */
@@ -211,24 +263,39 @@ static void tell_members(struct rc_clients *clients, uint32_t client, bool joine
     }
 }
 
+/* What comes with who it is. -ENOMEM. */
+static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_user *user,
+                         const struct rc_identity *identity)
+{
+    RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_IDENTITY_ATTRIBUTES_MAX);
+    if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
+                      identity->attributes.count) < 0 ||
+        rc_client_expires(clients, client, identity->expires_ms) < 0) {
+        return -ENOMEM;
+    }
+    user->expires_ms = identity->expires_ms;
+    user->identity = identity->row;
+    return 0;
+}
+
+int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
+{
+    const int rc = rc_client_set_user(clients, client, identity->user);
+    return rc < 0 ? rc : keep_identity(clients, client, user_of(clients, client), identity);
+}
+
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
 {
     struct rc_user *user = user_need(clients, client);
-    RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_CLIENT_ATTRIBUTES_MAX);
     if (user == NULL) {
         return -ENOMEM;
     }
     if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {
         return -EEXIST;
     }
-    if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
-                      identity->attributes.count) < 0) {
-        return -ENOMEM;
-    }
-    user->expires_ms = identity->expires_ms;
-    user->identity = identity->row;
-    if (user->id_bytes > 0) {
-        return 0;
+    const int rc = keep_identity(clients, client, user, identity);
+    if (rc < 0 || user->id_bytes > 0) {
+        return rc;
     }
     tell_members(clients, client, false);
     (void)rc_client_set_user(clients, client, identity->user); /* there is one */

@@ -98,9 +98,6 @@ static struct rc_span emitting_asked(void *context, uint32_t client, uint64_t to
     if (index == 0) {
         rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_REFUSED, 1);
         rc_log_limited(RC_LOG_WARN, 1, "acks_full", "waiting=%u client=%u", truth->acks.used, client);
-        if (emitting->emit != 0) {
-            rc_truth_emit(truth, emitting->emit)->unanswered++;
-        }
         return (struct rc_span){0};
     }
     ack_link(engines, index, emitting->emit, client, token);
@@ -157,13 +154,15 @@ uint32_t rc_acks_emit(struct rc_engines *engines, const struct rc_envelope_view 
         const char *end = rc_decimal_write(emitting.id, rc_truth_emit(truth, emitting.emit)->id);
         emitting.id_bytes = (uint32_t)(end - emitting.id);
     }
-    const struct rc_hub_asking asking = {.context = &emitting, .asked = emitting_asked};
+    const struct rc_hub_asking asking = {
+        .context = &emitting, .is_volatile = (head.flags & RC_EMIT_VOLATILE) != 0, .asked = emitting_asked};
     const uint32_t count = rc_hub_ask(engines->clients->hub, view, args, &asking);
     rc_metric_set(acks_metrics(engines), RC_METRIC_ACKS, truth->acks.used);
     if (emitting.emit == 0) {
         return count;
     }
-    const struct rc_emit *emit = rc_truth_emit(truth, emitting.emit);
+    struct rc_emit *emit = rc_truth_emit(truth, emitting.emit);
+    emit->unanswered = count - emit->waiting;
     const bool tells_end = (emit->flags & RC_EMIT_TELL_END) != 0;
     if (emit->waiting > 0) {
         rc_wheel_set(&engines->emits, emitting.emit, emit->deadline_ds);

@@ -11,6 +11,7 @@
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
 #include "worker/engine/auth.h"
+#include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
 
@@ -189,13 +190,14 @@ static enum rc_carried run_post(const struct run *run, const struct rc_operation
     const bool direct = operation->type == RC_OPERATION_DIRECT;
     char everybody[RC_CHANNEL_NAME_MAX];
     struct rc_sid sid;
-    struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
-                                             .origin = {.worker = (uint16_t)clients->worker},
-                                             .data_bytes = (uint32_t)operation->data.count,
-                                             .event_bytes = (uint8_t)operation->event.count,
-                                             .flags = RC_ENVELOPE_ARGS},
-                                    .event = (const char *)operation->event.bytes,
-                                    .data = operation->data.bytes};
+    struct rc_envelope_view view = {
+        .head = {.time_ns = clients->io->now_ns,
+                 .origin = {.worker = (uint16_t)clients->worker},
+                 .data_bytes = (uint32_t)operation->data.count,
+                 .event_bytes = (uint8_t)operation->event.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+        .event = (const char *)operation->event.bytes,
+        .data = operation->data.bytes};
     const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
     view.channel = (const char *)channel.bytes;
     view.head.channel_bytes = (uint8_t)channel.count;
@@ -222,8 +224,9 @@ static enum rc_carried run_carry_out(struct run *run, const struct rc_operation 
 
 /* A message for a room, a socket or everybody. */
 static enum rc_carried run_send(struct run *run, struct rc_span channel, struct rc_span name, struct rc_span event,
-                                struct rc_span args, bool others)
+                                struct rc_span args, uint32_t flags)
 {
+    const bool others = (flags & RC_EVENT_OTHERS) != 0;
     struct rc_operation operation;
     struct rc_sid sid;
     rc_operation_reset(&operation);
@@ -231,6 +234,7 @@ static enum rc_carried run_send(struct run *run, struct rc_span channel, struct 
     operation.data = args;
     operation.data_kind = RC_DATA_ARGS;
     operation.echo = !others;
+    operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
     operation.channel = channel;
     operation.type = RC_OPERATION_PUBLISH;
     if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
@@ -256,12 +260,30 @@ static bool run_emit_room(struct run *run, const struct rc_event_operation *oper
     if (run_room(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
         return true;
     }
-    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args,
-                 (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args, operation->flags) ==
+        RC_CARRIED_LATER) {
         return false;
     }
     *run->done = run->step;
     return true;
+}
+
+/* To who sent the event: it does not go round by the relay. */
+static void run_emit_sender(struct run *run, const struct rc_event_operation *operation, struct rc_span event,
+                            struct rc_span args)
+{
+    char everybody[RC_CHANNEL_NAME_MAX];
+    if (!run_step(run) || run_client(run)->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
+        run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                          .channel = run_everybody(run, everybody),
+                                          .event = event,
+                                          .data = args,
+                                          .data_kind = RC_DATA_ARGS});
+    }
+    *run->done = run->step;
 }
 
 /* False: it has to wait. */
@@ -281,20 +303,13 @@ static bool run_emit(struct run *run, const struct rc_event_operation *operation
         return true;
     }
     if (operation->flags & RC_EVENT_TO_SENDER) {
-        if (run_step(run) && run_client(run)->state == RC_CLIENT_OPEN) {
-            run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
-                                              .channel = run_everybody(run, everybody),
-                                              .event = event,
-                                              .data = args,
-                                              .data_kind = RC_DATA_ARGS});
-            *run->done = run->step;
-        }
+        run_emit_sender(run, operation, event, args);
         return true;
     }
     if (operation->flags & RC_EVENT_TO_EVERYBODY) {
         if (run_step(run)) {
-            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args,
-                         (operation->flags & RC_EVENT_OTHERS) != 0) == RC_CARRIED_LATER) {
+            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args, operation->flags) ==
+                RC_CARRIED_LATER) {
                 return false;
             }
             *run->done = run->step;
@@ -469,6 +484,9 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     input.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
     input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, client, scratch->user);
     input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)] = rc_client_set(clients, client);
+    for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
+        input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
+    }
     input.address =
         its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
     return input;
@@ -477,8 +495,8 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */
 static void run_tell_error(struct run *run)
 {
-    char text[256];
-    char escaped[192];
+    char text[768];
+    char escaped[704]; /* more than twice what a schema's fault may be */
     char everybody[RC_CHANNEL_NAME_MAX];
     const size_t bytes = rc_json_string_encode((uint8_t *)escaped, sizeof(escaped) - 1, rc_span_text(run->why));
     escaped[bytes] = '\0';
@@ -510,6 +528,14 @@ static void run_unknown(struct run *run)
 /* Looks whether everything could be worked out: all or nothing, what cannot stops a row before its first step. */
 static bool run_could(struct run *run)
 {
+    const enum rc_json_schema_result result =
+        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
+    if (result != RC_JSON_SCHEMA_VALID) {
+        rc_metric_add(run->clients->metrics,
+                      result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
+        run_fail(run, RC_CODE_BAD_REQUEST, run->values.err.text);
+        return false;
+    }
     run->dry = true;
     (void)run_row(run);
     run->dry = false;

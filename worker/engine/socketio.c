@@ -103,15 +103,8 @@ static void refuse_connect(struct rc_engines *engines, uint32_t client, struct r
         &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR, .channel = everybody_in(nsp), .message = message});
 }
 
-/* What a socket hears from the start: everybody in its namespace; in "/" also "*" and its user. */
-static void join_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+static void join_user(struct rc_clients *clients, uint32_t client)
 {
-    struct rc_clients *clients = engines->clients;
-    rc_client_join(clients, client, everybody_in(nsp));
-    if (!is_root(nsp)) {
-        return;
-    }
-    rc_client_join(clients, client, RC_SPAN("*"));
     const struct rc_span user = rc_client_user(clients, client);
     if (user.count > 0) {
         char name[RC_CHANNEL_NAME_MAX];
@@ -120,6 +113,51 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
         memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
         rc_client_join(clients, client, rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count));
     }
+}
+
+/* What a socket hears from the start: everybody in its namespace; in "/" also "*" and its user. */
+static void join_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_clients *clients = engines->clients;
+    rc_client_join(clients, client, everybody_in(nsp));
+    if (is_root(nsp)) {
+        rc_client_join(clients, client, RC_SPAN("*"));
+        join_user(clients, client);
+    }
+}
+
+/* Who is it? False: it was told that it is refused, or (RC_CLIENT_WAITS_ANSWER is set) somebody is asked. */
+static bool connect_as(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_judgement judgement;
+    if (!rc_identities_any(clients->config)) {
+        return true;
+    }
+    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->data, &judgement);
+    switch (judgement.verdict) {
+    case RC_IDENTITY_IS_WAITS:
+        return false;
+    case RC_IDENTITY_IS_NOBODY:
+    case RC_IDENTITY_IS_MISSING:
+        return true;
+    case RC_IDENTITY_IS_REFUSED:
+        refuse_connect(engines, client, operation->nsp, judgement.refused);
+        return false;
+    case RC_IDENTITY_IS_KNOWN:
+        break;
+    }
+    const bool anonymous = rc_client_user(clients, client).count == 0;
+    const int rc = rc_client_become(clients, client, &judgement);
+    if (rc == 0 && anonymous && has_joined(engines, client, RC_SPAN("/"))) {
+        join_user(clients, client); /* it was in "/" as nobody */
+    }
+    if (rc == -EEXIST) {
+        refuse_connect(engines, client, operation->nsp, RC_SPAN("another user on this connection"));
+    } else if (rc < 0) {
+        rc_client_failed_memory(clients, client);
+    }
+    return rc == 0;
 }
 
 /* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
@@ -145,6 +183,11 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
         if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
             refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
             return RC_ENGINE_DONE;
+        }
+        if (!connect_as(engines, client, operation)) {
+            return rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
+                       ? RC_ENGINE_LATER
+                       : RC_ENGINE_DONE;
         }
         if (add_namespace(engines, client, nsp) < 0 || rc_engine_auth_keep(engines, client, nsp, operation->data) < 0) {
             rc_client_failed_memory(clients, client);

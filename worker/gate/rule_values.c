@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
+#include "common/text/json_path.h"
 #include "worker/proto/operation.h"
 
 _Static_assert(RC_CHANNEL_NAME_MAX == RC_EVENT_NAME_MAX, "one bound for both kinds of names");
@@ -89,70 +90,6 @@ static int args_index(struct rc_rule_values *values)
     return 0;
 }
 
-/* The `index`th element; NONE when there are not so many. */
-static struct rc_json_value element_of(struct rc_span array, uint64_t index)
-{
-    struct rc_json_cursor cursor;
-    struct rc_json_value value = {.type = RC_JSON_NONE};
-    uint64_t at = 0;
-    if (rc_json_array_begin(&cursor, array, 0) == 0) {
-        while (rc_json_array_next(&cursor, &value) == 1) {
-            if (at++ == index) {
-                return value;
-            }
-        }
-    }
-    return (struct rc_json_value){.type = RC_JSON_NONE};
-}
-
-/* The member of that name; of several the last, as in JavaScript. */
-static struct rc_json_value member_of(struct rc_span object, struct rc_span name)
-{
-    struct rc_json_cursor cursor;
-    struct rc_json_value found = {.type = RC_JSON_NONE};
-    struct rc_json_value key;
-    struct rc_json_value value;
-    if (rc_json_object_begin(&cursor, object, 0) == 0) {
-        while (rc_json_object_next(&cursor, &key, &value) == 1) {
-            if (rc_json_string_is(&key, name)) {
-                found = value;
-            }
-        }
-    }
-    return found;
-}
-
-/* A step of a path as an element's number: digits alone, without a leading 0 that JavaScript would not take either. */
-static bool step_is_index(struct rc_span step, uint64_t *index)
-{
-    const struct rc_json_value number = {.raw = step, .type = RC_JSON_NUMBER};
-    for (size_t i = 0; i < step.count; i++) {
-        if (step.bytes[i] < '0' || step.bytes[i] > '9') {
-            return false;
-        }
-    }
-    return (step.count == 1 || step.bytes[0] != '0') && rc_json_uint64(&number, index) == 0;
-}
-
-static struct rc_json_value path_walk(struct rc_json_value value, struct rc_span path)
-{
-    while (path.count > 0 && value.type != RC_JSON_NONE) {
-        const uint8_t *const dot = memchr(path.bytes, '.', path.count);
-        const struct rc_span step = rc_span_of(path.bytes, dot != NULL ? (size_t)(dot - path.bytes) : path.count);
-        const size_t passed = dot != NULL ? step.count + 1 : step.count;
-        path = rc_span_of(path.bytes + passed, path.count - passed);
-        uint64_t index = 0;
-        if (value.type == RC_JSON_OBJECT) {
-            value = member_of(value.raw, step);
-        } else if (value.type == RC_JSON_ARRAY && step_is_index(step, &index)) {
-            value = element_of(value.raw, index);
-        } else {
-            value.type = RC_JSON_NONE;
-        }
-    }
-    return value;
-}
-
 /* The JSON value of ARGUMENT or a document; its type is NONE when it is missing. */
 static int value_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
 {
@@ -169,10 +106,14 @@ static int value_find(struct rc_rule_values *values, const struct rc_event_piece
         }
         if (piece->index < values->arg_count) {
             *value = piece->index < RC_RULE_INDEXED_MAX ? values->args[piece->index]
-                                                        : element_of(values->input.args, piece->index);
+                                                        : rc_json_element(values->input.args, piece->index);
         }
     }
-    *value = path_walk(*value, rc_event_text(values->config, piece->at, piece->bytes));
+    const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
+    *value = piece->source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(value->raw, path)
+             : piece->source == RC_EVENT_SOURCE_QUERY || piece->source == RC_EVENT_SOURCE_COOKIE
+                 ? rc_json_member(value->raw, path) /* names may have dots */
+                 : rc_json_path(*value, path);
     return 0;
 }
 
@@ -185,7 +126,7 @@ static int rest_find(struct rc_rule_values *values, uint32_t first, struct rc_sp
         return rc;
     }
     const struct rc_json_value from =
-        first < RC_RULE_INDEXED_MAX ? values->args[first] : element_of(values->input.args, first);
+        first < RC_RULE_INDEXED_MAX ? values->args[first] : rc_json_element(values->input.args, first);
     *rest = rc_span_of(from.raw.bytes, (size_t)(values->last.bytes + values->last.count - from.raw.bytes));
     return 0;
 }

@@ -54,7 +54,7 @@ static struct rc_exchange *open_exchange(struct rc_exchanges *exchanges, uint32_
             return NULL;
         }
     }
-    memset(exchange, 0, offsetof(struct rc_exchange, cors) + 1);
+    *exchange = (struct rc_exchange){0};
     for (uint32_t tries = 0; exchanges->items[exchanges->next] != NULL; tries++) {
         RC_ASSERT(tries <= exchanges->kept_max);
         exchanges->next = (exchanges->next + 1) % (exchanges->kept_max + 1);
@@ -84,6 +84,10 @@ static void end_exchange(struct rc_exchange *exchange, uint16_t status)
         exchange->user->ended(exchange, status);
     }
     rc_exchange_release_body(exchange);
+    if (exchange->kept) {
+        free((char *)(uintptr_t)exchange->cors);
+    }
+    exchange->cors = NULL;
     *place_of(exchanges, exchange->connection) = 0;
     exchanges->items[exchange->index] = NULL;
     exchanges->kept -= exchange->kept;
@@ -109,7 +113,7 @@ void rc_exchanges_close(struct rc_exchanges *exchanges)
     exchanges->spare = NULL;
 }
 
-/* One more that is not answered at once. */
+/* One more that is not answered at once. -ENOBUFS, also without memory. */
 static int exchange_keep(struct rc_exchange *exchange)
 {
     struct rc_exchanges *exchanges = exchange->exchanges;
@@ -119,6 +123,13 @@ static int exchange_keep(struct rc_exchange *exchange)
     if (exchanges->kept == exchanges->kept_max) {
         rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_WAITING_FULL, 1);
         return -ENOBUFS;
+    }
+    if (exchange->cors != NULL) {
+        exchange->cors = strdup(exchange->cors);
+        if (exchange->cors == NULL) {
+            rc_metric_add(exchanges->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+            return -ENOBUFS;
+        }
     }
     exchange->kept = true;
     exchanges->kept++;
@@ -176,7 +187,8 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     const uint32_t connection = exchange->connection;
     const bool keep_alive = exchange->keep_alive && !exchange->unread && !exchanges->draining;
     char headers[512 + RC_CORS_HEADERS_BYTES_MAX];
-    (void)snprintf(headers, sizeof(headers), "%s%s", answer->headers == NULL ? "" : answer->headers, exchange->cors);
+    (void)snprintf(headers, sizeof(headers), "%s%s", answer->headers == NULL ? "" : answer->headers,
+                   exchange->cors == NULL ? "" : exchange->cors);
     const struct rc_http_response response = {
         .status = answer->status,
         .content_type = answer->content_type,

@@ -16,7 +16,8 @@
  *   (none) ◀── rc_exchanges_gone                    the client went away: user.ended with status 0
  *
  * READING and WAITING have a deadline (rc_exchanges_expired). Those two are bounded in number (kept_max, counted when full)
- * and in the memory of their bodies (limits.worker_log); who is RUNNING is answered in the call that began it, or becomes one of them.
+ * and in the memory of their bodies (limits.worker_log); who is RUNNING is answered in the call that began it, or becomes one of them,
+ * which costs it a copy of what it said about CORS.
  */
 #ifndef RC_WORKER_HTTP_EXCHANGE_H
 #define RC_WORKER_HTTP_EXCHANGE_H
@@ -89,12 +90,14 @@ struct rc_exchange {
     bool unread;              /* it has a body that nobody has read (to its end) */
     bool local;               /* it comes from this machine, or through an admin listener */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
+    uint8_t coding;           /* enum rc_content_coding: what its answer may be coded by, once its user has looked */
     struct rc_address client; /* who asks, behind trusted proxies */
     struct rc_http_body body;
     uint8_t *bytes; /* owned: the body as far as it has come */
     size_t byte_count;
     size_t byte_capacity;
-    char cors[RC_CORS_HEADERS_BYTES_MAX]; /* header lines of the answer; "" before they are known */
+    const char
+        *cors; /* CORS header lines of the answer: in exchanges->cors, or (`kept`) owned; NULL = none are known */
 };
 
 struct rc_exchanges {
@@ -110,9 +113,10 @@ struct rc_exchanges {
     uint32_t feeding; /* connection + 1 whose owner goes on by itself; 0 = none */
     uint32_t *later;  /* owned, kept_max + 1: connections that were answered while another one was fed */
     uint32_t later_count;
-    bool put_back;  /* the request that has just begun counts as not consumed */
-    uint64_t bytes; /* of bodies, and what else was charged */
-    bool draining;  /* no connection is kept after its answer */
+    bool put_back;                        /* the request that has just begun counts as not consumed */
+    uint64_t bytes;                       /* of bodies, and what else was charged */
+    bool draining;                        /* no connection is kept after its answer */
+    char cors[RC_CORS_HEADERS_BYTES_MAX]; /* of the one that is RUNNING and not kept */
     struct rc_http_date date;
 };
 

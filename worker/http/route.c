@@ -152,8 +152,10 @@ void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchang
                                                  : NULL;
     enum rc_cors_verdict verdict = RC_CORS_NONE;
     if (!upgrade) {
-        verdict = rc_cors_judge_configured(&exchange->exchanges->config->http, request, methods == NULL ? "" : methods,
-                                           exchange->cors, sizeof(exchange->cors));
+        struct rc_exchanges *exchanges = exchange->exchanges;
+        verdict = rc_cors_judge_configured(&exchanges->config->http, request, methods == NULL ? "" : methods,
+                                           exchanges->cors, sizeof(exchanges->cors));
+        exchange->cors = exchanges->cors;
     }
     const bool below = set != NULL && set->below[0] != '\0';
     if (below && !upgrade && request->method != RC_HTTP_OPTIONS) {

@@ -425,6 +425,9 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     struct rc_compressor *compressor = append_compresses(hub, group->channel) ? &hub->compressor : NULL;
     const size_t bytes = rc_event_unit_write(encoding, compressor, event, bytes_max, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
+    if (view != NULL && (view->head.flags & RC_ENVELOPE_VOLATILE)) {
+        flags |= RC_FRAME_VOLATILE;
+    }
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
     }
@@ -704,7 +707,9 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
     if (view->head.channel_bytes > 0 && !(view->head.flags & (RC_ENVELOPE_ANSWER | RC_ENVELOPE_API))) {
         event.id = rc_span_of(view->request_id, view->head.request_id_bytes); /* an acknowledgement is wanted */
     }
-    rc_hub_append_own(hub, view->head.target.slot, &event);
+    if (!(view->head.flags & RC_ENVELOPE_VOLATILE) || rc_hub_takes_volatile(hub, view->head.target.slot)) {
+        rc_hub_append_own(hub, view->head.target.slot, &event);
+    }
     rc_hub_note_time(&hub->times, view->head.time_ns);
     return 0;
 }

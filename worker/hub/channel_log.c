@@ -95,6 +95,7 @@ void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *hea
     RC_ASSERT(rc_channel_log_room(log) >= rc_channel_log_need(frame_bytes));
     *rc_channel_log_frame(log, heap, log->frames) =
         (struct rc_frame){.order = order, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
+    log->has_volatile |= (flags & RC_FRAME_VOLATILE) != 0;
     log->frames++;
     log->head += frame_bytes;
 }

@@ -53,7 +53,11 @@ void rc_hub_clear_cursor(struct rc_hub *hub, uint32_t index)
         subscription->flags &= ~(uint32_t)(RC_SUBSCRIPTION_CURSOR | RC_SUBSCRIPTION_LATEST);
         struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
         group->behind--;
-        rc_truth_client(hub->truth, subscription->client)->cursor_count--;
+        struct rc_client *client = rc_truth_client(hub->truth, subscription->client);
+        client->cursor_count--;
+        if (client->cursor_count == 0) {
+            client->flags &= (uint16_t)~RC_CLIENT_LATE;
+        }
         rc_metric_sub(hub->metrics, RC_METRIC_BEHIND, 1);
         if (group->behind == 0 && group->log != 0) {
             if (!hub->in_turn) {

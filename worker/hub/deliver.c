@@ -17,6 +17,7 @@ struct deliver_source {
     const struct rc_channel_log *log;
     uint64_t position;
     uint64_t end;
+    uint64_t missed;       /* volatile frames before it came when the client could take nothing */
     uint32_t frame;        /* of `position` */
     uint32_t subscription; /* 0 = "*" without a cursor, or the direct log */
     enum rc_piece_kind kind;
@@ -87,6 +88,10 @@ static bool deliver_make_source(struct rc_hub *hub, uint32_t index, struct deliv
     }
     *source = (struct deliver_source){
         .log = log, .position = position, .end = end, .subscription = index, .kind = RC_PIECE_LOG};
+    if (RC_UNLIKELY(log->has_volatile && position < log->served) &&
+        (rc_truth_client(truth, subscription->client)->flags & RC_CLIENT_LATE)) {
+        source->missed = log->served;
+    }
     if (RC_UNLIKELY(subscription->flags & RC_SUBSCRIPTION_LATEST)) {
         rc_hub_conflate_mark(hub, subscription->group, log);
         source->kind = RC_PIECE_LATEST;
@@ -230,12 +235,15 @@ static void deliver_fill_one(struct deliver_packet *p, struct deliver_source *so
     }
     deliver_add(p, source, source->position, to);
     p->frames += frames;
-    p->more |= to < source->end;
+    if (to < source->end) {
+        p->more = true;
+        p->client->flags |= RC_CLIENT_LATE;
+    }
     deliver_advance(p, source, to);
 }
 
 /* Without a cursor, a source that does not get its turn would move on with everybody else. */
-static void deliver_keep_places(struct deliver_packet *p, const struct deliver_source *sources, uint32_t count)
+static void deliver_keep_places(struct deliver_packet *p, struct deliver_source *sources, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (sources[i].position < sources[i].end) {
@@ -247,23 +255,68 @@ static void deliver_keep_places(struct deliver_packet *p, const struct deliver_s
 
 static bool deliver_superseded(const struct deliver_packet *p, const struct deliver_source *source)
 {
-    return (rc_channel_log_frame(source->log, &p->hub->truth->heap, source->frame)->flags & RC_FRAME_SUPERSEDED) != 0;
+    return source->kind == RC_PIECE_LATEST &&
+           (rc_channel_log_frame(source->log, &p->hub->truth->heap, source->frame)->flags & RC_FRAME_SUPERSEDED) != 0;
 }
 
-/* Passes superseded frames over. False: the next one is not. */
+static bool deliver_missed(const struct deliver_packet *p, const struct deliver_source *source)
+{
+    const struct rc_heap *heap = &p->hub->truth->heap;
+    return source->missed > 0 && rc_channel_log_frame_position(source->log, heap, source->frame) < source->missed &&
+           rc_turn_misses(source->log, heap, source->frame, p->client);
+}
+
+/* Has the source frames that are not for this client, beside those that exclude it? */
+static inline bool deliver_sieves(const struct deliver_source *source)
+{
+    return source->kind == RC_PIECE_LATEST || source->missed > 0;
+}
+
+/* Passes over what is superseded, or was missed. False: the next one is neither. */
 static bool deliver_pass_over(struct deliver_packet *p, struct deliver_source *source)
 {
     const uint32_t first = source->frame;
-    while (source->position < source->end && deliver_superseded(p, source)) {
+    while (source->position < source->end) {
+        if (deliver_superseded(p, source)) {
+            p->hub->conflated++;
+        } else if (deliver_missed(p, source)) {
+            p->hub->missed++;
+        } else {
+            break;
+        }
         source->frame++;
         source->position = rc_channel_log_frame_position(source->log, &p->hub->truth->heap, source->frame);
     }
     if (source->frame == first) {
         return false;
     }
-    p->hub->conflated += source->frame - first;
     deliver_advance(p, source, source->position);
     return true;
+}
+
+/* As deliver_keep_places, of a client that can be given nothing now: what is volatile it misses, so that a stream of that alone keeps no log. */
+static void deliver_hold_places(struct deliver_packet *p, struct deliver_source *sources, uint32_t count)
+{
+    struct rc_hub *hub = p->hub;
+    const struct rc_heap *heap = &hub->truth->heap;
+    const uint64_t before = hub->missed;
+    for (uint32_t i = 0; i < count; i++) {
+        struct deliver_source *source = &sources[i];
+        if (RC_UNLIKELY(source->log->has_volatile)) {
+            source->frame = rc_channel_log_find(source->log, heap, source->position);
+            source->missed = source->end;
+            (void)deliver_pass_over(p, source);
+        }
+        if (source->position < source->end) {
+            p->client->flags |= RC_CLIENT_LATE;
+        }
+    }
+    if (hub->missed > before) { /* nothing of it is put back, and there may be no batch to count it */
+        rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, hub->missed - before);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->missed - before);
+        hub->missed = before;
+    }
+    deliver_keep_places(p, sources, count);
 }
 
 /* Several sources, or frames that leave somebody out: runs of frames in the order in which they were taken. */
@@ -296,9 +349,11 @@ static void deliver_fill_merged(struct deliver_packet *p, struct deliver_source 
         }
         if (rc_io_packet_full(p->packet)) {
             deliver_keep_places(p, sources, count);
+            p->client->flags |= p->client->cursor_count > 0 ? RC_CLIENT_LATE : 0; /* direct messages have no cursor */
             return;
         }
-        if (RC_UNLIKELY(next->kind == RC_PIECE_LATEST) && deliver_pass_over(p, next)) {
+        const bool sieves = RC_UNLIKELY(deliver_sieves(next));
+        if (sieves && deliver_pass_over(p, next)) {
             continue;
         }
         const uint64_t from = next->position;
@@ -306,7 +361,7 @@ static void deliver_fill_merged(struct deliver_packet *p, struct deliver_source 
         bool skip = false;
         while (to < next->end && (to == from || rc_channel_log_frame(next->log, heap, next->frame)->order < limit) &&
                (to == from || p->packet->bytes + (to - from) < p->packet->bytes_max) &&
-               (next->kind != RC_PIECE_LATEST || !deliver_superseded(p, next))) {
+               (!sieves || (!deliver_superseded(p, next) && !deliver_missed(p, next)))) {
             if (excluded && (rc_channel_log_frame(next->log, heap, next->frame)->flags & RC_FRAME_EXCLUDES) &&
                 rc_channel_log_excluded(next->log, heap, rc_channel_log_frame_position(next->log, heap, next->frame),
                                         p->client->random)) {
@@ -448,14 +503,16 @@ static inline bool deliver_writable(const struct rc_hub *hub, const struct rc_cl
 /* Nothing may be sent, but the client must remember where it stood in the logs that move on now. */
 static __attribute__((noinline)) void deliver_hold(struct deliver_packet *p, enum rc_turn_scope scope, uint32_t only)
 {
+    void (*const hold)(struct deliver_packet *, struct deliver_source *, uint32_t) =
+        p->client->flags & RC_CLIENT_POLLED ? deliver_keep_places : deliver_hold_places;
     if (deliver_narrow(p->client, scope)) {
         struct deliver_source source;
         if (deliver_source_of(p->hub, p->client_index, only, true, &source)) {
-            deliver_keep_places(p, &source, 1);
+            hold(p, &source, 1);
         }
     } else {
         const uint32_t count = deliver_collect(p, true);
-        deliver_keep_places(p, p->hub->sources, count);
+        hold(p, p->hub->sources, count);
     }
 }
 
@@ -463,7 +520,7 @@ static __attribute__((noinline)) void deliver_hold(struct deliver_packet *p, enu
 static inline __attribute__((always_inline)) void deliver_fill(struct deliver_packet *p, struct deliver_source *sources,
                                                                uint32_t count)
 {
-    if (count == 1 && !(p->client->flags & RC_CLIENT_EXCLUDED) && sources->kind != RC_PIECE_LATEST) {
+    if (count == 1 && !(p->client->flags & RC_CLIENT_EXCLUDED) && !deliver_sieves(sources)) {
         deliver_fill_one(p, sources);
     } else if (count > 0) {
         deliver_fill_merged(p, sources, count);
@@ -542,6 +599,7 @@ bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken 
         rc_truth_log(hub->truth, client->direct_log)->base == rc_truth_log(hub->truth, client->direct_log)->head) {
         rc_hub_log_free(hub, &client->direct_log);
     }
+    rc_turn_count_passed(hub); /* nothing of it is put back */
     rc_hub_output_settle(hub, client_index);
     return p.more;
 }

@@ -109,7 +109,9 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
     uint32_t index;
     while ((index = rc_hashmap_each(&hub->names, &cursor)) != RC_HASHMAP_NONE) {
         struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+        rc_metric_subscribed(hub->metrics, channel->namespace, -(int64_t)channel->subscriber_count);
         channel->namespace = rc_hub_namespace(hub, rc_hub_name(hub, channel));
+        rc_metric_subscribed(hub->metrics, channel->namespace, channel->subscriber_count);
     }
     rc_hub_throttle_sort(hub);
 }

@@ -142,6 +142,7 @@ struct rc_hub {
     uint32_t conflate_slots;
     uint32_t conflate_kept_capacity;
     uint64_t conflated;          /* frames that the running batch passes over */
+    uint64_t missed;             /* the same, of those that are volatile */
     uint64_t held_bytes;         /* heap bytes in throttled messages */
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
@@ -190,6 +191,8 @@ bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
 /* Puts the client, or whatever is to leave on the socket, into the next turn; one that is RC_CLIENT_POLLED is marked ready. */
 void rc_hub_touch(struct rc_hub *hub, uint32_t client);
 void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket);
+/* Is the client to get something volatile that is for it alone? Not when it cannot be given it now, which is counted. */
+bool rc_hub_takes_volatile(struct rc_hub *hub, uint32_t client);
 /* What the client was to get next is lost for want of memory: the next turn begins with its end. */
 void rc_hub_break(struct rc_hub *hub, uint32_t client);
 /* The client is a slow consumer, or cannot be told that it is closed: gets nothing more, and the turn's next step closes it. */
@@ -277,7 +280,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view);
 /* An event that each of its receivers with a socket in the namespace is to acknowledge; others get it as any message. */
 struct rc_hub_asking {
-    void *context; /* borrowed */
+    void *context;    /* borrowed */
+    bool is_volatile; /* who cannot take it now is not asked, and counts all the same */
     /* The client's socket with this token (rc_truth_sid_token) gets it: the id, decimal digits valid until the next call, with which it is
      * to answer; empty: it is not asked. */
     struct rc_span (*asked)(void *context, uint32_t client, uint64_t token);

@@ -59,6 +59,19 @@ void rc_hub_touch_socket(struct rc_hub *hub, uint32_t socket_index)
     }
 }
 
+bool rc_hub_takes_volatile(struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    const struct rc_socket *socket = rc_truth_socket_of(hub->truth, client);
+    const bool takes = !(client->flags & RC_CLIENT_LATE) && (socket == NULL ? (client->flags & RC_CLIENT_POLLED) != 0
+                                                                            : !(socket->flags & RC_SOCKET_BLOCKED));
+    if (!takes) {
+        rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
+    }
+    return takes;
+}
+
 static void mark_ending(struct rc_hub *hub, uint32_t client_index, uint16_t flag)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);

@@ -116,10 +116,11 @@ int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
     char from[RC_CLIENT_ID_MAX];
     struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, from);
     const uint32_t count = select_clients(hub, view);
+    const bool is_volatile = (view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
         const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
-        if (select_takes(client)) {
+        if (select_takes(client) && (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
             event.channel = select_channel(hub, selected, rc_span_of(view->channel, view->head.channel_bytes));
             rc_hub_append_own(hub, selected->client, &event);
         }
@@ -154,10 +155,13 @@ uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, str
         if (!select_takes(rc_truth_client(truth, selected->client))) {
             continue;
         }
+        sent += token != 0;
+        if (asking->is_volatile && !rc_hub_takes_volatile(hub, selected->client)) {
+            continue;
+        }
         event.id = token != 0 ? asking->asked(asking->context, selected->client, token) : (struct rc_span){0};
         event.channel = select_channel(hub, selected, everybody);
         rc_hub_append_own(hub, selected->client, &event);
-        sent += token != 0;
     }
     rc_hub_note_time(&hub->times, view->head.time_ns);
     return sent;

@@ -26,13 +26,29 @@ static uint64_t settle_position(const struct rc_hub *hub, const struct rc_client
     return rc_turn_end(hub, rc_truth_log(truth, rc_truth_group(truth, group)->log));
 }
 
+void rc_turn_count_passed(struct rc_hub *hub)
+{
+    if (RC_UNLIKELY(hub->conflated + hub->missed > 0)) {
+        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, hub->conflated);
+        rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, hub->missed);
+        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->conflated + hub->missed);
+        hub->conflated = 0;
+        hub->missed = 0;
+    }
+}
+
 /* Frames of [from, to) that were passed over will be looked at once more: they do not count yet. */
-static void settle_unconflate(struct rc_hub *hub, const struct rc_channel_log *log, uint64_t from, uint64_t to)
+static void settle_unpass(struct rc_hub *hub, const struct rc_channel_log *log, uint64_t from, uint64_t to,
+                          const struct rc_client *client, bool latest)
 {
     const struct rc_heap *heap = &hub->truth->heap;
     const uint32_t end = rc_channel_log_find(log, heap, to);
     for (uint32_t i = rc_channel_log_find(log, heap, from) + 1; i < end; i++) {
-        hub->conflated -= (rc_channel_log_frame(log, heap, i)->flags & RC_FRAME_SUPERSEDED) != 0;
+        if (latest && (rc_channel_log_frame(log, heap, i)->flags & RC_FRAME_SUPERSEDED)) {
+            hub->conflated--;
+        } else if (rc_channel_log_frame_position(log, heap, i) < log->served && rc_turn_misses(log, heap, i, client)) {
+            hub->missed--;
+        }
     }
 }
 
@@ -67,7 +83,8 @@ static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const stru
     case RC_PIECE_LATEST:
     case RC_PIECE_LOG: {
         uint32_t index = piece->source;
-        const uint64_t before = piece->kind == RC_PIECE_LATEST ? settle_position(hub, client, index) : 0;
+        const uint64_t before = settle_position(hub, client, index);
+        client->flags |= RC_CLIENT_LATE;
         if (index == 0) {
             if (client->everybody != 0 && rc_truth_subscription(truth, client->everybody)->cursor <= position) {
                 return 0; /* an earlier piece was put back already */
@@ -84,12 +101,16 @@ static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const stru
             rc_hub_set_cursor(hub, index, position);
         }
         const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, index)->group);
-        if (piece->kind == RC_PIECE_LATEST) {
-            settle_unconflate(hub, rc_truth_log(truth, group->log), position, before);
+        const struct rc_channel_log *log = rc_truth_log(truth, group->log);
+        const bool latest = piece->kind == RC_PIECE_LATEST;
+        if (latest || log->has_volatile) {
+            settle_unpass(hub, log, position, before, client, latest);
+        }
+        if (latest) {
             rc_truth_subscription(truth, index)->flags |= RC_SUBSCRIPTION_LATEST;
         }
         /* Also when nothing left: the wire may have stood inside this frame before. */
-        if (settle_inside(hub, rc_truth_log(truth, group->log), position)) {
+        if (settle_inside(hub, log, position)) {
             client->cut = index;
         }
         return 0;

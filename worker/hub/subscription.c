@@ -83,6 +83,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
     client->subscriptions = index;
     client->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
+    rc_metric_subscribed(hub->metrics, rc_truth_channel(truth, channel_index)->namespace, 1);
     if (hub->handlers.member_changed != NULL) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
     }
@@ -117,6 +118,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     rc_pool_free(&truth->subscriptions, index);
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
     channel->subscriber_count--;
+    rc_metric_subscribed(hub->metrics, channel->namespace, -1);
     if (channel->subscriber_count == 0 && channel->throttles != 0) {
         rc_hub_throttle_drop(hub, channel_index);
     }

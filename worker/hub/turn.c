@@ -44,11 +44,7 @@ static void turn_flush(struct rc_hub *hub)
 {
     const uint32_t count = hub->io->packet_count;
     rc_io_flush(hub->io);
-    if (hub->conflated > 0) {
-        rc_metric_add(hub->metrics, RC_METRIC_SLOW_CONFLATED, hub->conflated);
-        rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, hub->conflated);
-        hub->conflated = 0;
-    }
+    rc_turn_count_passed(hub);
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_packet *packet = &hub->io->packets[i];
         struct rc_socket *socket = &hub->truth->sockets[packet->socket];

@@ -35,6 +35,21 @@ static inline void rc_turn_block(const struct rc_hub *hub, struct rc_socket *soc
     }
 }
 
+/* Is the frame, which was there before the client could take it, one that it misses? Not one that it is excluded from. */
+static inline bool rc_turn_misses(const struct rc_channel_log *log, const struct rc_heap *heap, uint32_t frame,
+                                  const struct rc_client *client)
+{
+    const uint32_t flags = rc_channel_log_frame(log, heap, frame)->flags;
+    return (flags & RC_FRAME_VOLATILE) &&
+           !((client->flags & RC_CLIENT_EXCLUDED) && (flags & RC_FRAME_EXCLUDES) &&
+             rc_channel_log_excluded(log, heap, rc_channel_log_frame_position(log, heap, frame), client->random));
+}
+
+/* --- settle.c --- */
+
+/* Counts what was passed over, once it is sure that it will not be looked at again. */
+void rc_turn_count_passed(struct rc_hub *hub);
+
 /* --- deliver.c --- */
 
 enum rc_turn_scope {

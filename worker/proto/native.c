@@ -67,6 +67,7 @@ static const struct {
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
     {"ping", RC_OPERATION_PING, 0, 0},
+    {"auth", RC_OPERATION_AUTH, 0, 0}, /* its members are the configuration's to name: data is the whole object */
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
     {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
 };
@@ -344,6 +345,9 @@ static int operation_read(struct rc_reader *reader, struct rc_span text, struct 
         return index;
     }
     operation->type = operations[index].type;
+    if (operation->type == RC_OPERATION_AUTH) {
+        operation->data = text;
+    }
 
     for (int member = 0; member < MEMBER_COUNT; member++) {
         if (members[member].type != RC_JSON_NONE) {
@@ -642,6 +646,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_PONG:
         out = put_id(PUT(out, "{\"type\":\"pong\""), event->id);
+        break;
+    case RC_EVENT_AUTHENTICATED:
+        out = put_id(PUT(out, "{\"type\":\"authenticated\""), event->id);
+        out = put_string(PUT(out, ",\"user\":"), event->from);
         break;
     case RC_EVENT_PRESENCE:
         out = put_presence(out, event);

@@ -7,6 +7,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/text/json_scan.h"
+#include "common/text/base64.h"
 
 int rc_native_event_check(struct rc_span name, struct rc_operation_error *error)
 {
@@ -70,7 +71,7 @@ static uint8_t *content_put_attachments(uint8_t *out, const struct rc_args_view 
     out = content_put(out, RC_SPAN(",\"attachments\":["));
     while (rc_args_next(view, &index, &offset, &attachment)) {
         out = index > 1 ? content_put(out, RC_SPAN(",\"")) : content_put(out, RC_SPAN("\""));
-        out += rc_base64_write(out, attachment.bytes, attachment.count);
+        out += rc_base64_encode(out, attachment.bytes, attachment.count);
         out = content_put(out, RC_SPAN("\""));
     }
     return content_put(out, RC_SPAN("]"));

@@ -85,6 +85,7 @@ enum rc_operation_type {
     RC_OPERATION_PING,
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
+    RC_OPERATION_AUTH,       /* who the client is; data: the JSON object in which it says so */
     /* Of Socket.IO sessions, which worker/engine carries out: */
     RC_OPERATION_CONNECT, /* to `nsp`; data: an object, or nothing */
     RC_OPERATION_LEAVE,   /* `nsp` */
@@ -110,6 +111,7 @@ struct rc_operation {
     enum rc_operation_type type;
     enum rc_data_kind data_kind;            /* publish, broadcast, direct, echo */
     bool echo;                              /* publish, broadcast: does the sender get it too; true unless it said no */
+    bool is_volatile;                       /* publish, direct: not for who cannot take it when it comes */
     uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
@@ -118,7 +120,7 @@ struct rc_operation {
     struct rc_span to;                      /* direct: client id */
     uint16_t close_code;                    /* disconnect */
     struct rc_span reason;                  /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data;                    /* publish, broadcast, direct, echo: as the sender wrote it; connect; event,
+    struct rc_span data;                    /* publish, broadcast, direct, echo, auth: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
     struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
@@ -156,6 +158,7 @@ enum rc_event_type {
     RC_EVENT_MESSAGE, /* deliveries */
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
+    RC_EVENT_AUTHENTICATED, /* answer; from: the user */
     RC_EVENT_ECHO, /* debug.echo */
     /* Of Socket.IO sessions; `channel` is the namespace's: "{nsp}#". */
     RC_EVENT_CONNECTED,     /* data: the sid */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/text/base64.h"
 #include "worker/ws/frame.h"
 
 uint8_t rc_part_opcode(enum rc_part_kind kind)
@@ -44,23 +45,6 @@ const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
     [RC_FRAMING_POLLING] = {1, 1, 2, true, polling_head_write},
 };
 
-/* Backwards, as it grows. */
-size_t rc_base64_write(uint8_t *to, const uint8_t *from, size_t count)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t groups = (count + 2) / 3;
-    for (size_t i = groups; i-- > 0;) {
-        const size_t left = count - 3 * i;
-        const uint32_t bits = (uint32_t)from[3 * i] << 16 | (left > 1 ? (uint32_t)from[3 * i + 1] << 8 : 0u) |
-                              (left > 2 ? from[3 * i + 2] : 0u);
-        to[4 * i + 3] = left > 2 ? (uint8_t)alphabet[bits & 63] : '=';
-        to[4 * i + 2] = left > 1 ? (uint8_t)alphabet[bits >> 6 & 63] : '=';
-        to[4 * i + 1] = (uint8_t)alphabet[bits >> 12 & 63];
-        to[4 * i] = (uint8_t)alphabet[bits >> 18];
-    }
-    return 4 * groups;
-}
-
 /* The end of a part whose framing carries text alone. */
 static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
 {
@@ -69,7 +53,7 @@ static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t b
     uint8_t *payload = unit->out + unit->payload;
     if (kind == RC_PART_BINARY) {
         memmove(out + head, payload, bytes);
-        bytes = rc_base64_write(out + head, out + head, bytes);
+        bytes = rc_base64_encode(out + head, out + head, bytes);
     } else if (payload != out + head) {
         memmove(out + head, payload, bytes);
     }

@@ -93,9 +93,6 @@ static inline uint8_t *rc_unit_part(struct rc_unit *unit, size_t bytes_max)
 }
 /* The part is whole: `bytes` of payload were written. */
 void rc_unit_part_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes);
-/* Writes the base64 (RFC 4648 4) of bytes; `to` is elsewhere, or where they are. The bytes written: RC_BASE64_BYTES(count). */
-size_t rc_base64_write(uint8_t *to, const uint8_t *from, size_t count);
-#define RC_BASE64_BYTES(count) (((count) + 2) / 3 * 4)
 /* The number under which a framing sends a kind of part, for those that read it back: the WebSocket opcode. */
 uint8_t rc_part_opcode(enum rc_part_kind kind);
 

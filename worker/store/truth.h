@@ -143,6 +143,7 @@ enum rc_client_flags {
     RC_CLIENT_CUT_OFF = 1u << 10,     /* a slow consumer: gets nothing more, the turn's next step says good-bye to it */
     RC_CLIENT_BROKEN = 1u << 5,       /* what it was to get next was lost for want of memory: must end */
     RC_CLIENT_READY = 1u << 12,       /* in the list of those that are POLLED and have something to get */
+    RC_CLIENT_LATE = 1u << 15,        /* could not take what there was for it: what is volatile of that, it misses */
     RC_CLIENT_SELECTED = 1u << 13,    /* the message that is being looked at is for it */
     RC_CLIENT_WAITS_JOIN = 1u << 6,   /* neither read nor written until the relay knows what the server joined for it */
     /* client */
@@ -150,8 +151,9 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
     RC_CLIENT_WAITS_ANSWER =
-        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
-    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
+        1u << 14,                  /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_MUST_SAY = 1u << 15, /* it has to say who it is before it may do anything, and before it hears anything */
+    RC_CLIENT_POLLED = 1u << 11,   /* nothing carries it, and a request waits for what there is to get */
 };
 
 /* Somebody else's answer, whose coming tells it to go on. */
@@ -336,8 +338,8 @@ struct rc_channel_log {
     uint32_t exclusions; /* heap block of struct rc_exclusion[]; 0 = none */
     uint32_t exclusion_count;
     uint32_t exclusion_capacity;
-    uint32_t turn; /* the turn in which it is in the list of dirty groups */
-    uint32_t pad;
+    uint32_t turn;         /* the turn in which it is in the list of dirty groups */
+    uint32_t has_volatile; /* since it was made, some frame was RC_FRAME_VOLATILE */
 };
 _Static_assert(sizeof(struct rc_channel_log) == 80, "log layout");
 
@@ -345,6 +347,7 @@ enum rc_frame_flags {
     RC_FRAME_GAP = 1u << 0,        /* a gap notice */
     RC_FRAME_EXCLUDES = 1u << 1,   /* somebody is excluded from it */
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
+    RC_FRAME_VOLATILE = 1u << 3,   /* not for who could not take it when it came */
 };
 
 struct rc_frame {
@@ -412,10 +415,12 @@ struct rc_input {
 struct rc_user {
     uint64_t expires_ms; /* CLOCK_REALTIME: until then it is who it says; 0 = for ever */
     uint32_t
-        attributes; /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
-    uint32_t set;   /* heap block: a JSON object of what rows have set; 0 = nothing */
+        attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
+    uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
+    uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
+    uint16_t request_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];

@@ -109,6 +109,48 @@ int64_t rc_deflate(struct rc_deflater *deflater, unsigned window_bits, const uin
     return (int64_t)(made - TAIL_BYTES);
 }
 
+static void put_u32(uint8_t *out, uint32_t value, bool little_endian)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(value >> 8 * (little_endian ? i : 3 - i));
+    }
+}
+
+int64_t rc_deflate_whole(struct rc_deflater *deflater, enum rc_deflate_wrap wrap, const uint8_t *in, size_t n,
+                         uint8_t *out, size_t capacity)
+{
+    /* RFC 1950 2.2: window of 32 KiB, no dictionary, "fastest"; RFC 1952 2.3: no name, no time, of no system. */
+    static const uint8_t zlib_head[] = {0x78, 0x01};
+    static const uint8_t gzip_head[] = {0x1f, 0x8b, Z_DEFLATED, 0, 0, 0, 0, 0, 0, 255};
+    const bool gzip = wrap == RC_DEFLATE_GZIP;
+    const size_t head = gzip ? sizeof(gzip_head) : sizeof(zlib_head);
+    const size_t tail = gzip ? 8 : 4; /* CRC-32 and size; or Adler-32 */
+    RC_ASSERT(capacity >= n);
+    if (n <= head + tail + 1 || n > RC_DEFLATE_MESSAGE_BYTES_MAX) {
+        return 0;
+    }
+    z_stream *stream = deflate_stream(deflater, RC_DEFLATE_WINDOW_BITS_MAX);
+    if (stream == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(out, gzip ? gzip_head : zlib_head, head);
+    stream->next_in = (Bytef *)(uintptr_t)in;
+    stream->avail_in = (uInt)n;
+    stream->next_out = out + head;
+    stream->avail_out = (uInt)(n - head - tail - 1);
+    if (deflate(stream, Z_FINISH) != Z_STREAM_END) {
+        return 0; /* there is more than fits */
+    }
+    uint8_t *at = stream->next_out;
+    if (gzip) {
+        put_u32(at, (uint32_t)crc32(0, in, (uInt)n), true);
+        put_u32(at + 4, (uint32_t)n, true);
+    } else {
+        put_u32(at, (uint32_t)adler32(1, in, (uInt)n), false);
+    }
+    return (int64_t)((size_t)(at - out) + tail);
+}
+
 /* Does `in` inflate to `expected` in a window of 256 bytes? One byte at a time: within a call zlib would look further
  * back, into its output. */
 static bool inflates_in_256(const uint8_t *in, size_t n, const uint8_t *expected, size_t expected_bytes)

@@ -1,5 +1,6 @@
 /*
- * Compressing messages for permessage-deflate (RFC 7692 7.2.1), always from an empty window.
+ * Compressing messages for permessage-deflate (RFC 7692 7.2.1), always from an empty window; and bodies of HTTP answers, with the
+ * same states.
  *
  * Since no message refers to an earlier one (which is allowed whatever was agreed upon, see worker/http/deflate_offer.h), one
  * compressed payload serves every client with the same window bits, and a connection costs nothing. A worker owns one deflater: a zlib state for each window size in use, made at its first message and
@@ -60,6 +61,16 @@ static inline bool rc_deflate_wanted(size_t bytes, size_t threshold_bytes)
  */
 int64_t rc_deflate(struct rc_deflater *deflater, unsigned window_bits, const uint8_t *in, size_t n, uint8_t *out,
                    size_t capacity);
+
+/* What a compressed body is wrapped in. */
+enum rc_deflate_wrap {
+    RC_DEFLATE_ZLIB, /* RFC 1950: Content-Encoding "deflate" */
+    RC_DEFLATE_GZIP, /* RFC 1952 */
+};
+/* Compresses a body whole, with a window of 15 bits, into `out` of at least `n` bytes. Returns its bytes, always fewer than `n`; 0 when
+ * it does not become smaller; or -ENOMEM. */
+int64_t rc_deflate_whole(struct rc_deflater *deflater, enum rc_deflate_wrap wrap, const uint8_t *in, size_t n,
+                         uint8_t *out, size_t capacity);
 
 /*
  * Whether what this zlib makes for window_bits = 8 really never refers back further than 256 bytes. Tried out once,

@@ -35,7 +35,7 @@ static struct rc_redis_node *find_or_add(struct rc_redis_link *link, const struc
     if (node == NULL) {
         node = rc_redis_node_add(link, address);
         if (node == NULL) {
-            rc_log_limited(RC_LOG_ERROR, 1, "redis_cluster_node_refused", "address=\"%s:%u\" nodes_max=%u",
+            rc_log_limited(RC_LOG_ERROR, 1, "redis_cluster_node_refused", "address!=\"%s:%u\" nodes_max=%u",
                            address->host, address->port, RC_REDIS_NODES_MAX);
         }
     }
@@ -56,7 +56,7 @@ static void choose_home(struct rc_redis_link *link)
     for (uint16_t i = 0; i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
         if (is_ready(node) && node->known && !node->command.late) {
-            rc_log_info("redis_cluster_home", "address=\"%s:%u\"", node->address.host, node->address.port);
+            rc_log_info("redis_cluster_home", "address!=\"%s:%u\"", node->address.host, node->address.port);
             rc_redis_node_set_home(link, i);
             rc_redis_node_open(node, true);
             return;

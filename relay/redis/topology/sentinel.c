@@ -49,7 +49,7 @@ void rc_redis_sentinel_follow(struct rc_redis_link *link, const redisReply *repl
         rc_redis_node_open(node, true); /* nothing happens to what is open */
         return;
     }
-    rc_log_info("redis_master", "master=\"%s\" address=\"%s:%u\"", link->url.master, address.host, address.port);
+    rc_log_info("redis_master", "master=\"%s\" address!=\"%s:%u\"", link->url.master, address.host, address.port);
     sentinel_of(link)->found = true;
     rc_redis_node_close(node);
     node->address = address;

@@ -6,8 +6,8 @@ import { Server } from "socket.io";
 import parser from "socket.io-msgpack-parser";
 
 const options = JSON.parse(process.argv[2]);
-const { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxPayload, transports, cookie, cors } = options;
-const settings = { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxHttpBufferSize: maxPayload, transports, cookie, cors };
+const { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxPayload, transports, httpCompression, cookie, cors } = options;
+const settings = { pingInterval, pingTimeout, upgradeTimeout, connectTimeout, maxHttpBufferSize: maxPayload, transports, httpCompression, cookie, cors };
 for (const [name, value] of Object.entries(settings)) if (value === undefined) delete settings[name];
 
 /* --- the values of templates ------------------------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else {
             uint8_t *text = malloc(RC_BASE64_BYTES(packet.count) + 1);
             RC_ASSERT(text != NULL);
-            const size_t bytes = rc_base64_write(text, packet.bytes, packet.count);
+            const size_t bytes = rc_base64_encode(text, packet.bytes, packet.count);
             RC_ASSERT(rc_base64_decode(text, text, bytes) == (int64_t)packet.count);
             RC_ASSERT(packet.count == 0 || memcmp(text, packet.bytes, packet.count) == 0);
             free(text);

@@ -1,5 +1,6 @@
 /*
- * Headers that say who a client is and whose page asks: forwarded addresses, Origin and CORS, on any head that parses.
+ * Headers that say who a client is, whose page asks and what it accepts: forwarded addresses, Origin and CORS, Accept,
+ * Accept-Encoding, on any head that parses.
  *
  * Input: a byte that picks policies, then header lines that follow "Host: example.com".
  */
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/http/accept.h"
+#include "worker/http/coding.h"
 #include "worker/http/cors.h"
 #include "worker/http/forwarded.h"
 
@@ -74,6 +77,37 @@ static void check_cors(const struct rc_http_request *request, uint8_t picks)
     free(out);
 }
 
+static void check_accept(const struct rc_http_request *request)
+{
+    static const char *const types[] = {"text/plain", "application/json"};
+    uint32_t specific[2];
+    uint32_t quality[2];
+    for (size_t i = 0; i < 2; i++) {
+        quality[i] = rc_accept_quality(request, types[i], &specific[i]);
+        RC_ASSERT(quality[i] <= RC_ACCEPT_QUALITY_MAX && specific[i] <= 3 &&
+                  (quality[i] == 0 || specific[i] > 0 || rc_http_header(request, "Accept") == NULL));
+    }
+    RC_ASSERT(rc_accept_choose(request, types, 2) ==
+              (quality[1] > quality[0] || (quality[1] == quality[0] && quality[1] > 0 && specific[1] > specific[0])));
+}
+
+/* A coding is only chosen if it, or any, is named, and one that is named alone behind everything else is the one. */
+static void check_coding(const struct rc_http_request *request)
+{
+    static const char *const names[] = {"identity;q=1, gzip;q=0, deflate;q=0, x-gzip;q=0",
+                                        "identity;q=0, gzip, deflate;q=0", "identity;q=0, gzip;q=0, deflate"};
+    const enum rc_content_coding chosen = rc_content_coding_choose(request);
+    RC_ASSERT(chosen <= RC_CODING_DEFLATE);
+    RC_ASSERT(chosen == RC_CODING_IDENTITY || rc_http_header(request, "accept-encoding") != NULL);
+    struct rc_http_request appended = *request;
+    for (size_t i = 0; i < 3 && request->header_count < RC_HTTP_HEADERS_MAX; i++) {
+        appended.headers[request->header_count] =
+            (struct rc_http_header){{"Accept-Encoding", 15}, {names[i], strlen(names[i])}};
+        appended.header_count = request->header_count + 1;
+        RC_ASSERT(rc_content_coding_choose(&appended) == (enum rc_content_coding)i);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -97,6 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rc_http_request_parse((const uint8_t *)head, n, &scanned, &limits, &request, &why) > 0) {
         check_forwarded(&request, data[0] & 7, data[0] & 128);
         check_cors(&request, data[0]);
+        check_accept(&request);
+        check_coding(&request);
     }
     free(head);
     return 0;

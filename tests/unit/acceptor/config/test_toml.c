@@ -364,6 +364,22 @@ static const struct {
     {"[[event]]\non = \"a\"\n[[event]]\non = \"b\"\n[[event]]\non = \"a\"\n",
      "x.toml:5:1: [[event]]: there is another [[event]] for \"a\" in /: this one would never count"},
     {"[[event]]\non = \"connect\"\nfrom = \"server\"\n", "x.toml:1:1: [[event]]: on = \"connect\" is about clients"},
+    {"[[event]]\non = \"a\"\nschema = \"b\"\n", "x.toml:3:10: [[event]] schema: there is no \"b\" in [schemas]"},
+    {"[[event]]\non = \"connect\"\nschema = \"b\"\n[schemas]\nb = \"true\"\n",
+     "x.toml:3:10: [[event]] schema: with \"connect\" a client says nothing"},
+    {"[schemas]\nb = '{\"properties\":{\"a\":{\"typ\":1}}}'\n",
+     "x.toml:2:5: [schemas] b: at \"/properties/a/typ\" of the schema: unknown keyword"},
+    {"[schemas]\nb = ''\n", "x.toml:2:5: [schemas] b: at \"\" of the schema: not JSON, at byte 0"},
+    {"[schemas]\n\"a b\" = 'true'\n", "x.toml:2:9: [schemas] a b: a schema's name has 1 to 63 letters"},
+    {"[schemas]\nb = 1\n", "x.toml:2:5: [schemas] b: expected a JSON Schema in a text, or { file = \"/path\" }"},
+    {"[schemas]\nb = { file = \"x\" }\n", "x.toml:2:5: [schemas] b: expected { file = \"/path\" } and nothing else"},
+    {"[schemas]\nb = { file = \"/x\", c = 1 }\n", "x.toml:2:5: [schemas] b: expected { file = \"/path\" } and nothing"},
+    {"[schemas]\nb = { file = \"/nonexistent/x\" }\n",
+     "x.toml:2:5: [schemas] b: cannot read /nonexistent/x: No such file or directory"},
+    {"[schemas]\nb = { file = \"/\" }\n", "x.toml:2:5: [schemas] b: cannot read /: Is a directory"},
+    {"[schemas]\nb = { file = \"/dev/zero\" }\n",
+     "x.toml:2:5: [schemas] b: at \"\" of the schema: a schema of more than"},
+    {"[[schemas]]\nb = 1\n", "x.toml:1:3: expected a section [schemas]"},
     {"[[event]]\non = \"a\"\njoin = \"a\"\n", "x.toml:3:8: [[event]] join: expected a list of rooms"},
     {"[[event]]\non = \"a\"\njoin = [\"a\", 1]\n", "x.toml:3:14: [[event]] join: expected a room's name in quotes"},
     {"[[event]]\non = \"a\"\njoin = [\"a\", \"\"]\n", "x.toml:3:14: [[event]] join: a room has a name"},
@@ -549,7 +565,7 @@ Test(config_toml, file_that_cannot_be_read_is_told)
 {
     cr_expect_eq(rc_config_load_file(&config, "/nonexistent/x.toml", &errors), -ENOENT);
     cr_expect_str_eq(errors.lines[0].text,
-                     "/nonexistent/x.toml: cannot open the configuration: No such file or directory");
+                     "/nonexistent/x.toml: cannot read the configuration: No such file or directory");
     errors.count = 0;
     cr_expect_eq(rc_config_load_file(&config, "/", &errors), -EISDIR);
     cr_expect_str_eq(errors.lines[0].text, "/: cannot read the configuration: Is a directory");
@@ -669,7 +685,8 @@ Test(config_toml, printed_configuration_reads_back_the_same)
             "[[bridge]]\nredis = \"a b\"\nroom = \"{json.x}\"\n"
             "[[event]]\non = \"a\\\"b\"\njoin = [\"r{args.0}\", \"\\\"{{\"]\nack = [{ \"z \\n\" = 1.0, a = [\"{args.1..}\", 1e22, {}] }, -0.0]\n"
             "emit = [{ to = [\"*\"] }, { event = \"e{nsp}\" }, { to = \"x\", others = true, args = [] }]\n"
-            "[[event]]\non = \"a\"\nnsp = \"/b\"\nfrom = \"server\"\nleave = []\n"),
+            "[[event]]\non = \"a\"\nnsp = \"/b\"\nfrom = \"server\"\nleave = []\nschema = \"z\"\n"
+            "[schemas]\nz = '''{\n\t\"pattern\":\"^\\\\d'$\"}'''\na-1 = \"true\"\n"),
         0, "%s", errors.lines[0].text);
     memcpy(&other, &config, sizeof(other));
     char *const text = printed(print_effective);

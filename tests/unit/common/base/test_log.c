@@ -293,3 +293,74 @@ Test(log, limited_lines_say_how_many_are_missing)
     cr_expect_null(strstr(lines, "i=1"));
     cr_expect_not_null(strstr(lines, "w once\n"), "%s", lines);
 }
+
+/* One line with a field of each kind. */
+static const char *personal_line(enum rc_log_format format)
+{
+    rc_log_open("w", -1, RC_LOG_INFO, format);
+    capture();
+    rc_log_info("ended",
+                "slot=%d address=%s peer=%s user=\"%s\" user_name=\"%s\" email=%s channel=\"%.*s\" reason=\"%s\"", 3,
+                "192.0.2.7", "unix", "anna", "Anna A.", "anna@example.com", 9, "user:anna...", "left");
+    return captured();
+}
+
+static void redact(enum rc_log_redaction user, enum rc_log_redaction name, enum rc_log_redaction email,
+                   enum rc_log_redaction address, const char *key)
+{
+    const enum rc_log_redaction how[RC_LOG_KINDS] = {
+        [RC_LOG_USER] = user, [RC_LOG_NAME] = name, [RC_LOG_EMAIL] = email, [RC_LOG_ADDRESS] = address};
+    rc_log_redact(how, key);
+}
+
+Test(log, personal_data_is_shown_unless_it_is_to_be_redacted)
+{
+    redact(RC_LOG_KEEP, RC_LOG_KEEP, RC_LOG_KEEP, RC_LOG_KEEP, "");
+    cr_expect_str_eq(
+        fields(personal_line(RC_LOG_TEXT), "ended "),
+        "slot=3 address=192.0.2.7 peer=unix user=\"anna\" user_name=\"Anna A.\" email=anna@example.com channel=\"user:anna\" "
+        "reason=\"left\"\n");
+}
+
+Test(log, personal_data_is_left_out)
+{
+    redact(RC_LOG_REMOVE, RC_LOG_REMOVE, RC_LOG_REMOVE, RC_LOG_REMOVE, "");
+    cr_expect_str_eq(fields(personal_line(RC_LOG_TEXT), "ended "),
+                     "slot=3 peer=unix channel=\"user:\" reason=\"left\"\n");
+    cr_expect_str_eq(fields(personal_line(RC_LOG_JSON), "\"ended\","),
+                     "\"slot\":3,\"peer\":\"unix\",\"channel\":\"user:\",\"reason\":\"left\"}\n");
+}
+
+/* HMAC-SHA256 by another implementation: python3 -c "import hmac; print(hmac.digest(b'key of the test', b'anna', 'sha256').hex()[:16])" */
+Test(log, a_hash_is_the_same_wherever_the_value_is_the_same)
+{
+    redact(RC_LOG_HASH, RC_LOG_HASH, RC_LOG_KEEP, RC_LOG_HASH, "key of the test");
+    cr_expect_str_eq(
+        fields(personal_line(RC_LOG_TEXT), "ended "),
+        "slot=3 address=#854d7ae8f775cc39 peer=unix user=\"#c43972869536e048\" user_name=\"#705f2e5a81625cb5\" "
+        "email=anna@example.com channel=\"user:#c43972869536e048\" reason=\"left\"\n");
+}
+
+Test(log, without_a_key_the_hash_is_of_this_boot)
+{
+    char first[512];
+    redact(RC_LOG_HASH, RC_LOG_KEEP, RC_LOG_KEEP, RC_LOG_KEEP, "");
+    (void)snprintf(first, sizeof(first), "%s", fields(personal_line(RC_LOG_TEXT), "ended "));
+    cr_expect_str_eq(fields(personal_line(RC_LOG_TEXT), "ended "), first);
+    cr_expect_null(strstr(first, "anna\""), "%s", first);
+    redact(RC_LOG_HASH, RC_LOG_KEEP, RC_LOG_KEEP, RC_LOG_KEEP, "another key");
+    cr_expect_str_neq(fields(personal_line(RC_LOG_TEXT), "ended "), first);
+}
+
+Test(log, what_is_the_operators_own_is_not_redacted)
+{
+    redact(RC_LOG_REMOVE, RC_LOG_REMOVE, RC_LOG_REMOVE, RC_LOG_REMOVE, "");
+    rc_log_open("w", -1, RC_LOG_INFO, RC_LOG_TEXT);
+    capture();
+    rc_log_info("listening", "address!=%s user=\"%s\" channel=\"ws:instance:*:heartbeat\"", "127.0.0.1:1", "");
+    rc_log_info("other", "channel=\"%s\" users=%d", "news", 7);
+    const char *const lines = captured();
+    cr_expect_not_null(strstr(lines, "listening address=127.0.0.1:1 user=\"\" channel=\"ws:instance:*:heartbeat\"\n"),
+                       "%s", lines);
+    cr_expect_not_null(strstr(lines, "other channel=\"news\" users=7\n"), "%s", lines);
+}

@@ -64,6 +64,7 @@ static void operation_show(FILE *out, const struct rc_event_operation *operation
     (void)fputs((operation->flags & RC_EVENT_TO_SENDER) != 0 ? " sender" : "", out);
     (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? " everybody" : "", out);
     (void)fputs((operation->flags & RC_EVENT_OTHERS) != 0 ? " others" : "", out);
+    (void)fputs((operation->flags & RC_EVENT_VOLATILE) != 0 ? " volatile" : "", out);
     for (uint32_t i = 0; i < operation->room_count; i++) {
         (void)fputs((rooms[i].flags & RC_EVENT_CLIENT_CHOOSES) != 0 ? " ?" : " ", out);
         template_show(out, &rooms[i]);
@@ -122,6 +123,8 @@ Test(event_build, rooms_are_texts)
     expect("join = [\"a{{b\", \"room:{args.0}\", \"{args.12.a.b}:x\", \"{sid}\", \"x{auth.user.id}y{nsp}\"]",
            "join a{b room:!<arg 0> ?!<arg 12 a.b>:x !<sid> ?x!<auth user.id>y!<nsp>");
     expect("[[event.emit]]\nto = \"ü {event}\"\nothers = true\n", "emit others ü !<event> \"!<event>\" <rest 0>");
+    expect("emit = [{ volatile = true }, { to = \"*\", volatile = true }]\n",
+           "emit sender volatile \"!<event>\" <rest 0>; emit everybody volatile \"!<event>\" <rest 0>");
     expect("[[event.emit]]\nto = [\"a\", \"{sid}\"]\n", "emit a !<sid> \"!<event>\" <rest 0>");
     expect("[[event.emit]]\nto = [\"{sid}\"]\nevent = \"e\"\n", "emit sender \"e\" <rest 0>");
     expect("[[event.emit]]\nto = [\"*\"]\nevent = \"re:{event}\"\n", "emit everybody \"re:!<event>\" <rest 0>");

@@ -75,3 +75,35 @@ Test(base64, url_safe_bytes_have_one_text)
     }
     takes("AR", "\1", 1); /* where it does not matter */
 }
+
+Test(base64, strict_has_one_text_for_bytes)
+{
+    static const char *const refused[] = {"AQI", "AA", "AB==", "AQJ=", "A", "AA=A", "====", "__-_", "AQ\nI"};
+    uint8_t out[64];
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        cr_expect_eq(rc_base64_decode_strict(out, (const uint8_t *)refused[i], strlen(refused[i])), -EBADMSG, "%s",
+                     refused[i]);
+    }
+    for (size_t count = 0; count <= 40; count++) {
+        uint8_t bytes[RC_BASE64_BYTES(40)];
+        uint8_t text[RC_BASE64_BYTES(40)];
+        for (size_t i = 0; i < count; i++) {
+            bytes[i] = (uint8_t)(i * 37 + count);
+        }
+        cr_assert_eq(rc_base64_encode(text, bytes, count), RC_BASE64_BYTES(count));
+        cr_assert_eq(rc_base64_decode_strict(out, text, RC_BASE64_BYTES(count)), (int64_t)count);
+        cr_assert_arr_eq(out, bytes, count);
+        cr_assert_eq(rc_base64_encode(bytes, bytes, count), RC_BASE64_BYTES(count), "in place");
+        cr_assert_arr_eq(bytes, text, RC_BASE64_BYTES(count));
+    }
+}
+
+Test(base64, url_safe_characters_one_by_one)
+{
+    for (uint32_t bits = 0; bits < 64; bits++) {
+        cr_assert_eq(rc_base64url_value((uint8_t)rc_base64url_character(bits)), (int)bits);
+    }
+    cr_assert_eq(rc_base64url_value('+'), -1);
+    cr_assert_eq(rc_base64url_value(0), -1);
+    cr_assert_eq(rc_base64url_value(0xff), -1);
+}

@@ -48,6 +48,39 @@ Test(adapter_wire, what_servers_and_emitters_send_is_read)
     }
 }
 
+Test(adapter_wire, a_flag_says_that_it_is_volatile)
+{
+    static const struct {
+        struct rc_span flags;
+        bool is_volatile;
+    } cases[] = {
+        {RC_SPAN("\x80"), false},
+        {RC_SPAN("\x81\xa8volatile\xc3"), true},
+        {RC_SPAN("\x81\xa8volatile\xc2"), false},
+        {RC_SPAN("\x81\xa8volatile\x01"), false},
+        {RC_SPAN("\x82\xa8"
+                 "compress\xc2\xa8volatile\xc3"),
+         true},
+        {RC_SPAN("\x82\xa8volatile\xc3\xa7timeout\xcd\x03\xe8"), true},
+        {RC_SPAN("\x81\xa1x\x81\xa8volatile\xc3"), false},
+        {RC_SPAN("\x81\x01\xc3"), false},
+        {RC_SPAN("\xc0"), false},
+        {RC_SPAN("\x92\xa8volatile\xc3"), false},
+        {RC_SPAN("\xa8volatile"), false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[256];
+        struct rc_adapter_broadcast broadcast;
+        const int head = snprintf(text, sizeof(text),
+                                  "\x93\xa1u" PACKET "\x81\xa5"
+                                  "flags");
+        memcpy(text + head, cases[i].flags.bytes, cases[i].flags.count);
+        const struct rc_span message = rc_span_of(text, (size_t)head + cases[i].flags.count);
+        cr_assert_eq(rc_adapter_broadcast_read(&broadcast, message), 0, "%zu", i);
+        cr_expect_eq(broadcast.is_volatile, cases[i].is_volatile, "%zu", i);
+    }
+}
+
 Test(adapter_wire, every_cut_is_refused)
 {
     for (size_t cut = 0; cut < server.count; cut++) {
@@ -257,4 +290,21 @@ Test(adapter_wire, what_a_client_answers)
                           "b\xc4\x02\x01\x02"));
     expect_answer("[{\"_placeholder\":true,\"num\":1}]", &attachment, (struct rc_span){0});
     expect_answer("{}", NULL, (struct rc_span){0});
+}
+
+Test(adapter_wire, what_is_volatile_here_is_volatile_there)
+{
+    uint8_t data[64];
+    uint8_t buffer[1024];
+    rc_args_write(data, RC_SPAN("[1]"), NULL, 0);
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_ARGS | RC_ENVELOPE_VOLATILE, .data_bytes = (uint32_t)rc_args_bytes(3, 0, NULL)},
+        .data = data};
+    const struct rc_adapter_message message = {
+        .uid = RC_SPAN("u"), .nsp = RC_SPAN("/"), .event = RC_SPAN("e"), .view = &view};
+    const struct rc_span written = rc_adapter_message_write(&message, buffer, sizeof(buffer));
+    struct rc_adapter_broadcast broadcast;
+    cr_assert_eq(rc_adapter_broadcast_read(&broadcast, written), 0);
+    cr_assert(broadcast.is_volatile);
+    cr_assert_leq(written.count, rc_adapter_message_room(&message));
 }

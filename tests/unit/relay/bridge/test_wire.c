@@ -249,6 +249,28 @@ Test(bridge_wire, event_of_a_message_goes_there_and_back)
     }
 }
 
+Test(bridge_wire, what_is_volatile_stays_volatile)
+{
+    static const enum rc_wire_form forms[] = {RC_WIRE_BROADCAST, RC_WIRE_CHANNEL, RC_WIRE_DIRECT};
+    uint64_t sequence = 0;
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t kind = 0; kind < 2; kind++) {
+            const uint16_t flags = (uint16_t)(RC_ENVELOPE_VOLATILE | (kind == 1 ? RC_ENVELOPE_BINARY : 0u));
+            const struct rc_envelope_view view = {.head = {.sequence = ++sequence, .data_bytes = 1, .flags = flags},
+                                                  .data = (const uint8_t *)"1"};
+            struct rc_span parts[RC_WIRE_PARTS];
+            struct rc_envelope_view got;
+            char text[1024];
+            cr_assert(rc_wire_write(&other, forms[i], &view, parts));
+            cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+            cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | flags);
+        }
+    }
+    struct rc_envelope_view got;
+    cr_assert_eq(read_text("{\"payload\":1,\"volatile\":1}", &got), RC_WIRE_GOOD);
+    cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE);
+}
+
 /* Members of these names meant nothing before. */
 Test(bridge_wire, what_is_no_event_is_ignored)
 {

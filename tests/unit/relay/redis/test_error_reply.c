@@ -43,3 +43,28 @@ Test(relay_redis_error_reply, what_may_be_sent_again)
     cr_assert(rc_redis_error_ends(of("NOAUTH x")));
     cr_assert_not(rc_redis_error_ends(of("BUSY x")));
 }
+
+Test(relay_redis_error_reply, what_is_quoted_of_a_command_is_taken_off)
+{
+    static const struct {
+        const char *text;
+        const char *shown;
+    } of_servers[] = {
+        {"ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `secret`, ",
+         "ERR unknown command `HELLO`"},
+        {"ERR unknown command 'SSUBSCRIBE', with args beginning with: 'user:42' ", "ERR unknown command 'SSUBSCRIBE'"},
+        {"NOAUTH Authentication required.", "NOAUTH Authentication required."},
+    };
+    for (size_t i = 0; i < sizeof(of_servers) / sizeof(of_servers[0]); i++) {
+        char copy[128];
+        (void)strcpy(copy, of_servers[i].text);
+        redisReply reply = {.type = REDIS_REPLY_ERROR, .str = copy, .len = strlen(copy)};
+        rc_redis_error_shorten(&reply);
+        cr_expect_str_eq(reply.str, of_servers[i].shown);
+        cr_expect_eq(reply.len, strlen(of_servers[i].shown));
+    }
+    char text[] = "a, with args";
+    redisReply other = {.type = REDIS_REPLY_STRING, .str = text, .len = sizeof(text) - 1};
+    rc_redis_error_shorten(&other);
+    cr_expect_str_eq(other.str, "a, with args", "only errors");
+}

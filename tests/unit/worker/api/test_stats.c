@@ -26,6 +26,13 @@ static void open_all(void)
         rc_metric_set(c.rig.metrics, i, 1000 + i);
         rc_metric_set(&c.rig.shared->relay.report.metrics, i, 5000 + i);
     }
+    struct rc_metrics *recent = &c.rig.shared->acceptor.metrics;
+    rc_metric_set(recent, RC_METRIC_RECENT_P50, 1500);
+    rc_metric_set(recent, RC_METRIC_RECENT_P95, 2500);
+    rc_metric_set(recent, RC_METRIC_RECENT_P99, 3500);
+    rc_metric_set(recent, RC_METRIC_RECENT_MESSAGES, 123);
+    rc_metric_set(recent, RC_METRIC_RECENT_ERRORS, 7);
+    rc_metric_set(recent, RC_METRIC_RECENT_CPU, 15000);
 }
 
 static void close_all(void)
@@ -72,21 +79,33 @@ Test(api_stats, each_counter_stands_where_it_belongs)
     expect(&at, ",\"delivered\":", 1000 + RC_METRIC_DELIVERIES);
     expect(&at, ",\"failed\":", 6000 + 2 * RC_METRIC_FAILED_DELIVERIES);
     expect(&at, "},\"bytes\":{\"received\":", 1000 + RC_METRIC_BYTES_IN);
-    cr_assert(strncmp(at, ",\"sent\":", 8) == 0 && strstr(at, "},\"latency_ms\":{\"p50\":") != NULL, "%s", at);
+    cr_assert(strncmp(at, ",\"sent\":", 8) == 0, "%s", at);
+    cr_assert(
+        strstr(
+            at,
+            "},\"latency_ms\":{\"p50\":1.500,\"p95\":2.500,\"p99\":3.500},\"throughput\":12.3,\"errors_per_minute\":7,"
+            "\"cpu_percent\":150.0,") != NULL,
+        "%s", at);
 }
 
 Test(api_stats, metrics_as_json)
 {
     struct rc_text text = {0};
+    rc_metric_subscribed(c.rig.metrics, 0, 7);
     cr_assert_eq(rc_api_metrics_json(&api, &text), 0);
     const char *at = (const char *)text.bytes;
     expect(&at, "{\"websocket\":{\"totalConnections\":", 1000 + RC_METRIC_CONNECTIONS);
     expect(&at, ",\"userConnections\":", 1000 + RC_METRIC_USERS);
     expect(&at, ",\"uniqueUsers\":", 5000 + RC_METRIC_INTEREST_USERS);
-    expect(&at, ",\"subscriptions\":{\"total\":", 1000 + RC_METRIC_SUBSCRIPTIONS);
+    expect(&at, ",\"totalSubscriptions\":", 1000 + RC_METRIC_SUBSCRIPTIONS);
     expect(&at, ",\"channels\":", 5000 + RC_METRIC_INTEREST_CHANNELS);
-    expect(&at, "},\"events\":{\"received\":", 1000 + RC_METRIC_FRAMES_IN);
+    expect(&at, ",\"events\":{\"received\":", 1000 + RC_METRIC_FRAMES_IN);
     expect(&at, ",\"emitted\":", 1000 + RC_METRIC_DELIVERIES);
-    cr_assert_eq(strncmp(at, "}},\"performance\":{\"latency\":{\"p50\":", 34), 0, "%s", at);
+    expect(&at, "},\"subscriptions\":{\"default\":", 7);
+    static const char performance[] =
+        "}},\"performance\":{\"latency\":{\"p50\":1.500,\"p95\":2.500,\"p99\":3.500},\"throughput\":12.3,"
+        "\"errorRate\":7},\"resources\":{\"memory\":{\"heapUsed\":\"";
+    cr_assert_eq(strncmp(at, performance, sizeof(performance) - 1), 0, "%s", at);
+    cr_assert_not_null(strstr(at, "},\"cpu\":150.0,\"uptime\":"));
     rc_text_free(&text);
 }

@@ -72,6 +72,45 @@ Test(polling, a_get_waits_for_what_there_is_and_takes_all_of_it)
            "42[\"message\",3]");
 }
 
+static uint64_t counted(enum rc_metric_id metric)
+{
+    return rc_metric_get(r.c.rig.metrics, metric);
+}
+
+Test(polling, what_a_room_gets_is_compressed_once_for_polls_that_accept_it)
+{
+    char text[3000];
+    struct engine_rig_wire *gets[3];
+    char sids[3][RC_SID_BYTES + 1];
+    memset(text, 'x', sizeof(text));
+    text[0] = text[sizeof(text) - 2] = '"';
+    text[sizeof(text) - 1] = '\0';
+    for (size_t i = 0; i < 3; i++) {
+        engine_rig_begin(&r, true);
+        memcpy(sids[i], r.sid, sizeof(sids[i]));
+        gets[i] = engine_rig_wire(&r);
+        engine_rig_poll(&r, gets[i], sids[i], "Accept-Encoding: gzip\r\n");
+    }
+    say(text);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(engine_rig_answer(&r, gets[i]), 200);
+        cr_assert_eq((uint8_t)gets[i]->text[0], 0x1f, "gzip");
+    }
+    cr_assert_eq(counted(RC_METRIC_POLLS_CODED), 3);
+    cr_assert_eq(counted(RC_METRIC_POLLS_CODED_AGAIN), 2);
+    cr_assert_gt(counted(RC_METRIC_POLLS_CODED_SAVED), 3 * 2500);
+    engine_rig_poll(&r, gets[0], sids[0], "Accept-Encoding: gzip;q=0\r\n");
+    say(text);
+    cr_assert_eq(engine_rig_answer(&r, gets[0]), 200);
+    cr_assert_eq(gets[0]->text[0], '4');
+    r.c.rig.config->socketio.http_compression = false;
+    engine_rig_poll(&r, gets[0], sids[0], "Accept-Encoding: gzip\r\n");
+    say(text);
+    cr_assert_eq(engine_rig_answer(&r, gets[0]), 200);
+    cr_assert_eq(gets[0]->text[0], '4');
+    cr_assert_eq(counted(RC_METRIC_POLLS_CODED), 3);
+}
+
 Test(polling, a_second_get_ends_the_session)
 {
     struct engine_rig_wire *second = engine_rig_wire(&r);

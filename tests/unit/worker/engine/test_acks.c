@@ -242,6 +242,23 @@ Test(acks, a_client_owes_so_many_and_gets_the_others_without_an_id)
     cr_assert_eq(counted(RC_METRIC_ACKS_REFUSED), 1, "there is a place again");
 }
 
+/* Between two polls it takes nothing that is volatile. */
+Test(acks, a_volatile_question_counts_who_cannot_take_it_and_does_not_wait_for_them)
+{
+    cr_assert_eq(ask(0, 0), 1);
+    cr_assert_eq(ask(0, RC_EMIT_VOLATILE | RC_EMIT_TELL_END), 1);
+    cr_assert_eq(counted(RC_METRIC_ACKS), 1);
+    engine_rig_wait(&r, 20);
+    cr_assert_str_eq(went_up(), "ack last incomplete");
+    cr_assert_str_eq(asked_with(), "1073741824", "the first");
+    engine_rig_request(&r, get, r.sid, NULL);
+    engine_rig_pass(&r);
+    cr_assert_eq(ask(0, RC_EMIT_VOLATILE), 1);
+    cr_assert_eq(counted(RC_METRIC_ACKS), 2);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_not_null(strstr(get->text, "1073741826[\"q\",1]"));
+}
+
 Test(acks, without_a_place_for_it_nobody_is_waited_for)
 {
     struct rc_pool *emits = &r.c.rig.truth.emits;

@@ -178,17 +178,3 @@ Test(pressure, without_limits_nothing_is_too_much)
     }
     cr_expect_eq(pressure.level, RC_PRESSURE_NONE);
 }
-
-Test(overload, meminfo_is_read_by_name)
-{
-    static const char text[] =
-        "MemTotal:       24643456 kB\nMemFree:        20000000 kB\nMemAvailable:       123 kB\nX: y\n";
-    cr_expect_eq(rc_overload_meminfo(text, "MemAvailable"), 123u * 1024);
-    cr_expect_eq(rc_overload_meminfo(text, "MemTotal"), 24643456ull * 1024);
-    cr_expect_eq(rc_overload_meminfo(text, "Mem"), UINT64_MAX);
-    cr_expect_eq(rc_overload_meminfo(text, "X"), UINT64_MAX);
-    cr_expect_eq(rc_overload_meminfo(text, "Y"), UINT64_MAX);
-    cr_expect_eq(rc_overload_meminfo("", "MemAvailable"), UINT64_MAX);
-    cr_expect_eq(rc_overload_meminfo("MemAvailable:", "MemAvailable"), UINT64_MAX);
-    cr_expect_eq(rc_overload_meminfo("MemAvailable: 99999999999999999999 kB", "MemAvailable"), UINT64_MAX);
-}

@@ -32,6 +32,7 @@ static void publish(const char *names, const char *data)
     const struct rc_envelope_view view = {.head = {.sequence = ++rig.sequence,
                                                    .channel_bytes = 2,
                                                    .exclude_text_bytes = select.bytes,
+                                                   .flags = rig.message_flags,
                                                    .data_bytes = (uint32_t)strlen(data)},
                                           .channel = "/#",
                                           .exclude_text = text,
@@ -96,5 +97,25 @@ Test(select, without_rooms_it_is_for_everybody_in_the_namespace)
     cr_assert_str_eq(got(one), " 1 2");
     cr_assert_str_eq(got(other), " 1");
     hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}
+
+Test(select, what_is_volatile_is_not_for_who_cannot_take_it)
+{
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
+    const uint32_t takes = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    const uint32_t blocked = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    hub_rig_subscribe(&rig, takes, "a");
+    hub_rig_subscribe(&rig, blocked, "a");
+    hub_rig_its_socket(&rig, blocked)->flags |= RC_SOCKET_BLOCKED;
+    rig.message_flags = RC_ENVELOPE_VOLATILE;
+    publish("a b", "1");
+    rig.message_flags = 0;
+    publish("a b", "2");
+    hub_rig_its_socket(&rig, blocked)->flags &= (uint16_t)~RC_SOCKET_BLOCKED;
+    rc_hub_touch(&rig.hub, blocked);
+    cr_assert_str_eq(got(takes), " 1 2");
+    cr_assert_str_eq(got(blocked), " 2");
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_VOLATILE_DROPPED), 1);
     hub_rig_close(&rig);
 }

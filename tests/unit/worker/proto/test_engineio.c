@@ -81,7 +81,7 @@ Test(engineio, base64_of_every_length_comes_back)
         bytes[i] = (uint8_t)(i * 7 + 250);
     }
     for (size_t count = 0; count < sizeof(bytes); count++) {
-        const size_t written = rc_base64_write(text, bytes, count);
+        const size_t written = rc_base64_encode(text, bytes, count);
         cr_assert_eq(written, RC_BASE64_BYTES(count));
         size_t bare = written; /* without padding */
         while (bare > 0 && text[bare - 1] == '=') {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text/base64.h"
 #include "worker/proto/unit.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/inflate.h"
@@ -122,7 +123,7 @@ Test(unit, polling_takes_text_and_base64_of_every_length)
     for (size_t count = 0; count <= sizeof(bytes); count++) {
         for (size_t slack = 0; slack < 200; slack += 67) { /* a bound above what is written moves the payload */
             uint8_t base64[RC_BASE64_BYTES(sizeof(bytes))];
-            const size_t base64_bytes = rc_base64_write(base64, bytes, count);
+            const size_t base64_bytes = rc_base64_encode(base64, bytes, count);
             const size_t room = rc_unit_bytes_max(encoding, 3, 2 * count + slack + 1);
             uint8_t *out = malloc(room);
             struct rc_unit unit = rc_unit_of(encoding, NULL, out);

@@ -371,6 +371,54 @@ Test(ws_deflate, each_message_stands_for_itself_and_states_are_reused)
     rc_deflater_close(&deflater);
 }
 
+/* As a client would: "deflate" is zlib's format (15), gzip its own (15 + 16). */
+static void expect_whole(const uint8_t *packed, size_t n, int window_bits, const uint8_t *bytes, size_t count)
+{
+    uint8_t *out = malloc(count + 1);
+    z_stream stream = {
+        .next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)(count + 1)};
+    cr_assert_eq(inflateInit2(&stream, window_bits), Z_OK);
+    cr_assert_eq(inflate(&stream, Z_FINISH), Z_STREAM_END, "checksums are looked at");
+    cr_assert_eq(stream.avail_in, 0);
+    cr_assert_eq(stream.total_out, count);
+    cr_assert(memcmp(out, bytes, count) == 0);
+    (void)inflateEnd(&stream);
+    free(out);
+}
+
+Test(ws_deflate, a_body_is_compressed_whole_as_clients_read_it)
+{
+    static const size_t sizes[] = {1, 18, 19, 20, 60, 1024, 5000, 70000, 300000};
+    struct rc_deflater deflater;
+    cr_assert_eq(rc_deflater_open(&deflater, &(struct rc_deflate_settings){.level = 1, .memory_level = 5}), 0);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (int sort = 0; sort < 3; sort++) {
+            uint8_t *bytes = sample(sizes[i], sort);
+            uint8_t *packed = malloc(sizes[i]);
+            for (int gzip = 0; gzip < 2; gzip++) {
+                const int64_t n = rc_deflate_whole(&deflater, gzip ? RC_DEFLATE_GZIP : RC_DEFLATE_ZLIB, bytes, sizes[i],
+                                                   packed, sizes[i]);
+                cr_assert(n >= 0 && (size_t)n < sizes[i]);
+                cr_assert(n > 0 || sort == 0 || sizes[i] <= 60, "%zu bytes of sort %d become smaller", sizes[i], sort);
+                cr_assert(n == 0 || sort != 0, "noise does not");
+                if (n > 0) {
+                    expect_whole(packed, (size_t)n, gzip ? 31 : 15, bytes, sizes[i]);
+                }
+            }
+            free(packed);
+            free(bytes);
+        }
+    }
+    const uint64_t allocations = deflater.allocations;
+    uint8_t *bytes = sample(3000, 1);
+    uint8_t packed[3004];
+    cr_assert_gt(rc_deflate(&deflater, 15, bytes, 3000, packed, sizeof(packed)), 0);
+    cr_assert_gt(rc_deflate_whole(&deflater, RC_DEFLATE_GZIP, bytes, 3000, packed, sizeof(packed)), 0);
+    cr_assert_eq(deflater.allocations, allocations, "one state serves messages and bodies");
+    free(bytes);
+    rc_deflater_close(&deflater);
+}
+
 Test(ws_deflate, thresholds_and_settings_are_judged)
 {
     struct rc_deflater deflater;

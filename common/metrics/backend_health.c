@@ -1,0 +1,72 @@
+/* backend_health: see backend_health.h. */
+#include "common/metrics/backend_health.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+
+void rc_backend_health_register(struct rc_report *own, uint32_t index, const char *name)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    struct rc_backend_health *health = &own->backends[index];
+    char kept[RC_BACKEND_NAME_MAX] = "";
+    memcpy(kept, name, strnlen(name, sizeof(kept) - 1));
+    if (strncmp(kept, health->name, sizeof(kept)) != 0) {
+        rc_backend_health_retire(own, index);
+        atomic_store_explicit(&health->success_ms, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->failure_ms, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->failures, 0, memory_order_relaxed);
+        memcpy(health->name, kept, sizeof(kept));
+    }
+    /* BH1 pairs with BH2: who sees it registered sees its name. */
+    atomic_store_explicit(&health->state, RC_BACKEND_REGISTERED, memory_order_release);
+}
+
+void rc_backend_health_retire(struct rc_report *own, uint32_t index)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    atomic_store_explicit(&own->backends[index].state, RC_BACKEND_UNUSED, memory_order_relaxed);
+}
+
+void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    struct rc_backend_health *health = &own->backends[index];
+    if (!answered) {
+        const uint64_t failures = atomic_load_explicit(&health->failures, memory_order_relaxed);
+        atomic_store_explicit(&health->failures, failures + 1, memory_order_relaxed);
+    }
+    atomic_store_explicit(answered ? &health->success_ms : &health->failure_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+static void summary_add(struct rc_backend_summary *summary, const struct rc_backend_health *health, bool *found)
+{
+    /* BH2 pairs with BH1. */
+    if (atomic_load_explicit(&health->state, memory_order_acquire) != RC_BACKEND_REGISTERED) {
+        return;
+    }
+    const uint64_t success_ms = atomic_load_explicit(&health->success_ms, memory_order_relaxed);
+    const uint64_t failure_ms = atomic_load_explicit(&health->failure_ms, memory_order_relaxed);
+    *found = true;
+    memcpy(summary->name, health->name, sizeof(summary->name) - 1); /* another process's bytes: the last stays NUL */
+    for (char *c = summary->name; *c != '\0'; c++) {
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+    }
+    summary->success_ms = success_ms > summary->success_ms ? success_ms : summary->success_ms;
+    summary->failure_ms = failure_ms > summary->failure_ms ? failure_ms : summary->failure_ms;
+    summary->failures += atomic_load_explicit(&health->failures, memory_order_relaxed);
+}
+
+bool rc_backend_health_get(const struct rc_control *control, uint32_t index, struct rc_backend_summary *summary)
+{
+    bool found = false;
+    *summary = (struct rc_backend_summary){.failures = 0};
+    summary_add(summary, &control->relay->report.backends[index], &found);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        summary_add(summary, &control->workers[i]->backends[index], &found);
+    }
+    /* In the same millisecond: the worse. */
+    summary->failing = summary->failure_ms != 0 && summary->failure_ms >= summary->success_ms;
+    return found;
+}

@@ -1,0 +1,36 @@
+/*
+ * backend_health: whether the backends answer that tell who a client is, for /health/database and /metrics.
+ *
+ * Each process that asks backends registers them in its own report and notes how each answer went; any process reads all reports. One
+ * writer for each report; nothing blocks and nothing fails.
+ */
+#ifndef RC_COMMON_METRICS_BACKEND_HEALTH_H
+#define RC_COMMON_METRICS_BACKEND_HEALTH_H
+
+#include <stdbool.h>
+
+#include "common/shm/control.h"
+#include "common/shm/layout.h"
+
+enum rc_backend_state { RC_BACKEND_UNUSED, RC_BACKEND_REGISTERED };
+
+/* The backend at `index` (below RC_BACKENDS_MAX, the same in every process) has this name, of which 31 bytes are kept, and is going to be
+ * asked. Again after a reload: what is known stays if the name does. */
+void rc_backend_health_register(struct rc_report *own, uint32_t index, const char *name);
+/* It is not configured any more. */
+void rc_backend_health_retire(struct rc_report *own, uint32_t index);
+/* It answered (that nobody has this session is an answer), or it did not. */
+void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered);
+
+/* A backend as all processes together found it. */
+struct rc_backend_summary {
+    char name[RC_BACKEND_NAME_MAX];
+    uint64_t success_ms; /* CLOCK_MONOTONIC, of the last anywhere; 0 = none */
+    uint64_t failure_ms;
+    uint64_t failures;
+    bool failing; /* the last that anybody heard of it was a failure */
+};
+/* False: there is none at this index. */
+bool rc_backend_health_get(const struct rc_control *control, uint32_t index, struct rc_backend_summary *summary);
+
+#endif

@@ -1,0 +1,73 @@
+/* Backends as several processes found them. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/metrics/backend_health.h"
+
+static struct rc_relay_report relay;
+static struct rc_report workers[2];
+static struct rc_control control = {.worker_count = 2, .relay = &relay, .workers = {&workers[0], &workers[1]}};
+
+Test(backend_health, none_is_there_until_it_is_registered)
+{
+    struct rc_backend_summary one;
+    for (uint32_t i = 0; i < RC_BACKENDS_MAX; i++) {
+        cr_expect_not(rc_backend_health_get(&control, i, &one));
+    }
+    rc_backend_health_register(&workers[1], 3, "sessions");
+    cr_assert(rc_backend_health_get(&control, 3, &one));
+    cr_expect_str_eq(one.name, "sessions");
+    cr_expect_not(one.failing, "nothing is known against it");
+    cr_expect_eq(one.success_ms + one.failure_ms + one.failures, 0u);
+    cr_expect_not(rc_backend_health_get(&control, 2, &one));
+    rc_backend_health_retire(&workers[1], 3);
+    cr_expect_not(rc_backend_health_get(&control, 3, &one));
+}
+
+Test(backend_health, the_last_that_anybody_heard_counts)
+{
+    struct rc_backend_summary one;
+    rc_backend_health_register(&relay.report, 0, "a");
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_register(&workers[1], 0, "a");
+    rc_backend_health_note(&workers[0], 0, true);
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect(one.success_ms > 0 && one.failure_ms == 0 && !one.failing);
+    workers[0].backends[0].success_ms = 1000;
+    workers[1].backends[0].failure_ms = 1001;
+    workers[1].backends[0].failures = 3;
+    relay.report.backends[0].failures = 2;
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect(one.failing && one.failures == 5 && one.success_ms == 1000 && one.failure_ms == 1001);
+    relay.report.backends[0].success_ms = 1002;
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect_not(one.failing);
+    rc_backend_health_note(&workers[1], 0, false);
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect(one.failing && one.failures == 6 && one.failure_ms <= rc_clock_ms());
+}
+
+Test(backend_health, a_reload_forgets_what_was_anothers)
+{
+    struct rc_backend_summary one;
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_note(&workers[0], 0, false);
+    rc_backend_health_register(&workers[0], 0, "a");
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect_eq(one.failures, 1u);
+    rc_backend_health_register(&workers[0], 0, "a name that is longer than thirty-one bytes");
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect_eq(one.failures, 0u);
+    cr_expect_str_eq(one.name, "a name that is longer than thir");
+}
+
+Test(backend_health, the_name_in_anothers_memory_may_be_anything)
+{
+    struct rc_backend_summary one;
+    rc_backend_health_register(&workers[0], 0, "a");
+    memset(workers[0].backends[0].name, 0xff, sizeof(workers[0].backends[0].name));
+    workers[0].backends[0].name[0] = '"';
+    cr_assert(rc_backend_health_get(&control, 0, &one));
+    cr_expect_str_eq(one.name, "\"??????????????????????????????");
+}

@@ -1,0 +1,100 @@
+/* What /metrics tells beside counters: a broker whose every process is this one. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/config/config.h"
+#include "common/metrics/backend_health.h"
+#include "common/metrics/instance.h"
+
+static struct rc_core core;
+static struct rc_relay_report relay;
+static struct rc_report workers[2];
+static struct rc_control control = {
+    .worker_count = 2, .instance_id = "i", .core = &core, .relay = &relay, .workers = {&workers[0], &workers[1]}};
+static struct rc_config *config;
+
+static const char *render(void)
+{
+    static char text[16384];
+    const size_t bytes = rc_instance_metrics_render(&control, config, text, sizeof(text) - 1);
+    cr_assert_lt(bytes, sizeof(text) - 1);
+    cr_assert_eq(rc_instance_metrics_render(&control, config, NULL, 0) / 100, bytes / 100,
+                 "about the same a moment later");
+    text[bytes] = '\0';
+    return text;
+}
+
+static void open_all(void)
+{
+    config = calloc(1, sizeof(*config));
+    cr_assert_not_null(config);
+    rc_config_defaults(config);
+    control.boot_ms = rc_clock_ms();
+    for (uint32_t i = 0; i < rc_instance_process_count(&control); i++) {
+        struct rc_life *life = i == 0 ? &core.acceptor : i == 1 ? &core.relay : &core.workers[i - 2];
+        cr_assert_eq(rc_instance_life(&control, i), life);
+        life->pid = i == 1 ? 0 : (uint32_t)getpid();
+        life->generation = i + 1;
+    }
+}
+
+static void close_all(void)
+{
+    free(config);
+}
+
+TestSuite(instance, .init = open_all, .fini = close_all);
+
+#define expect_text(text, part) cr_expect_not_null(strstr(text, part), "%s is not in:\n%s", part, text)
+
+Test(instance, subscriptions_are_summed_by_namespace)
+{
+    config->namespace_count = 2;
+    strcpy(config->namespaces[1].name, "a\"b");
+    rc_metric_subscribed(&workers[0].metrics, 0, 3);
+    rc_metric_subscribed(&workers[1].metrics, 0, 4);
+    rc_metric_subscribed(&workers[1].metrics, 1, 6);
+    rc_metric_subscribed(&workers[1].metrics, 1, -1);
+    const char *text = render();
+    expect_text(
+        text,
+        "# TYPE ringcast_namespace_subscriptions gauge\nringcast_namespace_subscriptions{instance=\"i\",namespace=\"default\"} 7\n"
+        "ringcast_namespace_subscriptions{instance=\"i\",namespace=\"a\\\"b\"} 5\n");
+}
+
+Test(instance, processes_are_as_the_kernel_sees_them)
+{
+    const char *text = render();
+    expect_text(text, "ringcast_process_resident_memory_bytes{instance=\"i\",process=\"relay\"} 0\n");
+    expect_text(text, "ringcast_process_cpu_seconds_total{instance=\"i\",process=\"relay\"} 0.000\n");
+    expect_text(text, "ringcast_process_starts_total{instance=\"i\",process=\"worker\",worker=\"1\"} 4\n");
+    static const char name[] =
+        "ringcast_process_resident_memory_bytes{instance=\"i\",process=\"worker\",worker=\"0\"} ";
+    const char *at = strstr(text, name);
+    cr_assert_not_null(at);
+    cr_expect_gt(strtoull(at + sizeof(name) - 1, NULL, 10), 100000u);
+    expect_text(text, "ringcast_uptime_seconds{instance=\"i\"} 0\n");
+    expect_text(text, "ringcast_memory_limit_bytes{instance=\"i\"} ");
+    expect_text(text, "ringcast_memory_used_bytes{instance=\"i\"} ");
+}
+
+Test(instance, backends_are_told)
+{
+    const char *text = render();
+    expect_text(text, "ringcast_session_backends{instance=\"i\"} 0\n");
+    expect_text(text, "ringcast_session_backends_failing{instance=\"i\"} 0\n");
+    expect_text(text, "ringcast_session_backend_failures_total{instance=\"i\"} 0\n");
+    rc_backend_health_register(&workers[0], 0, "sessions");
+    rc_backend_health_register(&workers[0], 1, "web");
+    rc_backend_health_note(&workers[0], 1, false);
+    text = render();
+    expect_text(text, "ringcast_session_backends{instance=\"i\"} 2\n");
+    expect_text(text, "ringcast_session_backends_failing{instance=\"i\"} 1\n");
+    expect_text(text, "ringcast_session_backend_failures_total{instance=\"i\"} 1\n");
+    expect_text(
+        text,
+        "ringcast_session_backend_up{instance=\"i\",backend=\"sessions\"} 1\nringcast_session_backend_up{instance=\"i\",backend=\"web\"} 0\n");
+}

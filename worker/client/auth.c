@@ -1,0 +1,100 @@
+/* auth: what a client says who it is, when it connects or later. See client.h. */
+#include "worker/client/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
+                     struct rc_judgement *judgement)
+{
+    struct rc_client *its = rc_truth_client(clients->truth, client);
+    static const struct rc_address nowhere;
+    const struct rc_identity_question question = {
+        .moment = moment,
+        .token = its->random,
+        .known = rc_client_user(clients, client).count > 0,
+        .auth = auth,
+        .request = rc_client_request_kept(clients, client),
+        .address = its->socket == RC_SOCKET_NONE ? nowhere : clients->truth->peers[its->socket],
+    };
+    rc_identities_judge(clients->identities, &question, judgement);
+    if (judgement->verdict == RC_IDENTITY_IS_WAITS) {
+        its->flags |= RC_CLIENT_WAITS_ANSWER;
+    }
+}
+
+int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement)
+{
+    const struct rc_identity identity = {.user = judgement->user,
+                                         .attributes = judgement->attributes,
+                                         .expires_ms = judgement->expires_ms,
+                                         .row = judgement->row};
+    RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
+    const int rc = rc_client_identify(clients, client, &identity);
+    if (rc == 0) {
+        rc_truth_client(clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_MUST_SAY;
+    }
+    return rc;
+}
+
+static void auth_refused(struct rc_clients *clients, uint32_t client, struct rc_span id, enum rc_code code,
+                         struct rc_span message)
+{
+    const struct rc_event event = {.type = RC_EVENT_ERROR, .code = code, .id = id, .message = message};
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
+        rc_client_failed_memory(clients, client);
+    }
+    if (rc_truth_named(clients->truth, client, random) != NULL &&
+        (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY)) {
+        rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
+    }
+}
+
+enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation)
+{
+    struct rc_judgement judgement;
+    const bool first = (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY) != 0;
+    const bool anonymous = rc_client_user(clients, client).count == 0;
+    if (!rc_identities_any(clients->config)) {
+        auth_refused(clients, client, operation->id, RC_CODE_NOT_ENABLED,
+                     RC_SPAN("this server asks nobody who they are"));
+        return RC_CARRIED_REFUSED;
+    }
+    rc_client_judge(clients, client, RC_IDENTITY_ALL, operation->data, &judgement);
+    if (judgement.verdict == RC_IDENTITY_IS_WAITS) {
+        return RC_CARRIED_LATER;
+    }
+    if (judgement.verdict != RC_IDENTITY_IS_KNOWN) {
+        auth_refused(clients, client, operation->id, judgement.unavailable ? RC_CODE_UNAVAILABLE : RC_CODE_UNAUTHORIZED,
+                     judgement.verdict == RC_IDENTITY_IS_REFUSED ? judgement.refused
+                                                                 : RC_SPAN("there is no credential in it"));
+        return RC_CARRIED_REFUSED;
+    }
+    const int rc = rc_client_become(clients, client, &judgement);
+    if (rc == -EEXIST) {
+        auth_refused(clients, client, operation->id, RC_CODE_CONFLICT,
+                     RC_SPAN("you are another user on this connection"));
+        return RC_CARRIED_REFUSED;
+    }
+    if (rc < 0) {
+        rc_client_failed_memory(clients, client);
+        return RC_CARRIED_REFUSED;
+    }
+    const struct rc_event event = {
+        .type = RC_EVENT_AUTHENTICATED, .id = operation->id, .from = rc_client_user(clients, client)};
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
+        rc_client_failed_memory(clients, client);
+    } else if (first) {
+        rc_client_hears(clients, client);
+    } else if (anonymous) {
+        rc_client_hears_user(clients, client);
+    }
+    if (rc_truth_named(clients->truth, client, random) != NULL) {
+        rc_client_await_join(clients, client);
+    }
+    return RC_CARRIED_OUT;
+}

@@ -1,0 +1,50 @@
+/* expiry: clients whose credential ends at some time are closed then, to the second. See client.h. */
+#include "worker/client/client.h"
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/store/named.h"
+
+#define EXPIRED_AT_ONCE_MAX 256u /* that a pass of the loop closes */
+
+static void client_expired(struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    if (its->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    const bool silent = (its->flags & RC_CLIENT_MUST_SAY) != 0;
+    const uint64_t at_ms = silent || its->user == 0 ? 0 : rc_truth_user(clients->truth, its->user)->expires_ms;
+    if (at_ms > rc_clock_wall_ms()) { /* the clock was set back, or it is further away than a wheel counts */
+        (void)rc_client_expires(clients, client, at_ms);
+        return;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_EXPIRED, 1);
+    rc_named_log_client("identity_expired", clients->truth, client,
+                        silent ? "it did not say who it is" : "its credential has expired", "");
+    rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
+}
+
+void rc_clients_expire(struct rc_clients *clients)
+{
+    for (uint32_t i = 0; clients->expiry.nodes != NULL && i < EXPIRED_AT_ONCE_MAX; i++) {
+        const uint32_t client = rc_wheel_expire(&clients->expiry, clients->io->now_ds);
+        if (client == RC_WHEEL_NONE) {
+            return;
+        }
+        client_expired(clients, client);
+    }
+}
+
+uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms)
+{
+    if (clients->expiry.nodes == NULL || clients->expiry.pending == 0) {
+        return most_ms;
+    }
+    if (clients->expiry.now_ds < clients->io->now_ds) {
+        return 0; /* more are due than one pass takes */
+    }
+    const uint32_t ms = rc_wheel_sleep(&clients->expiry, most_ms / RC_WHEEL_TICK_MS + 1) * RC_WHEEL_TICK_MS;
+    return ms < most_ms ? ms : most_ms;
+}

@@ -1,0 +1,349 @@
+/* identity: see identity.h. */
+#include "worker/identity/identity.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/config/event_rules.h"
+#include "common/config/identity.h"
+#include "common/records/channel_name.h"
+#include "common/text/json_path.h"
+#include "worker/gate/rule_values.h"
+
+static void configure_keys(struct rc_identities *identities, uint32_t generation)
+{
+    rc_jwt_gate_configure(&identities->gate, generation);
+    for (uint32_t i = 0; i < identities->config->identity_count; i++) {
+        if (identities->config->identities[i].kind == RC_IDENTITY_JWT) {
+            rc_jwt_gate_row(&identities->gate, i, &identities->config->identities[i].jwt);
+        }
+    }
+}
+
+void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
+                        struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics)
+{
+    memset(identities, 0, sizeof(*identities));
+    identities->config = config;
+    identities->control = control;
+    identities->metrics = metrics;
+    rc_jwt_gate_open(&identities->gate, board);
+    configure_keys(identities, generation);
+}
+
+void rc_identities_close(struct rc_identities *identities)
+{
+    rc_jwt_gate_close(&identities->gate);
+}
+
+void rc_identities_reconfigure(struct rc_identities *identities, const struct rc_config *config, uint32_t generation)
+{
+    identities->config = config;
+    configure_keys(identities, generation);
+}
+
+bool rc_identities_any(const struct rc_config *config)
+{
+    return config->identity_count > 0;
+}
+
+void rc_identities_forget(struct rc_identities *identities, uint64_t token)
+{
+    (void)identities;
+    (void)token;
+}
+
+/* --- one judgement ------------------------------------------------------------------------------------------------ */
+
+struct judge {
+    struct rc_identities *identities;
+    const struct rc_identity_question *question;
+    const struct rc_config_identity *row;
+    struct rc_judgement *judgement;
+    struct rc_span documents[RC_EVENT_DOCUMENTS];
+    struct rc_span credential; /* decoded */
+};
+
+static void judge_refuse(struct judge *judge, const char *why)
+{
+    static const char *const kinds[] = {[RC_IDENTITY_JWT] = "jwt",
+                                        [RC_IDENTITY_SESSION] = "session",
+                                        [RC_IDENTITY_BACKEND] = "backend",
+                                        [RC_IDENTITY_PROXY] = "proxy",
+                                        [RC_IDENTITY_CERTIFICATE] = "certificate"};
+    char address[RC_ADDRESS_TEXT_MAX];
+    judge->judgement->verdict = RC_IDENTITY_IS_REFUSED;
+    judge->judgement->refused = rc_span_text(judge->row->refused.text);
+    (void)rc_address_format(address, &judge->question->address);
+    rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_REFUSED, 1);
+    rc_log_limited(RC_LOG_INFO, 10, "identity_refused", "address=%s kind=%s row=%u reason=\"%s\"", address,
+                   kinds[judge->row->kind], (unsigned)judge->judgement->row, why);
+}
+
+/* A template's JSON; empty: it cannot be worked out. */
+static struct rc_span judge_evaluate(struct judge *judge, const struct rc_event_template *template, uint8_t *out,
+                                     size_t room)
+{
+    struct rc_rule_input input = {.address = judge->question->address};
+    struct rc_rule_values values;
+    struct rc_rule_args args;
+    memcpy(input.documents, judge->documents, sizeof(input.documents));
+    rc_rule_values_begin(&values, judge->identities->config, &input);
+    return rc_rule_args(&values, template, out, room, &args) == 0 ? args.json : rc_span_of(NULL, 0);
+}
+
+/* What a JSON string, number or boolean reads as, in `out` or where it stands; empty: it is none of them. */
+static struct rc_span scalar_text(const struct rc_json_value *value, uint8_t *out, size_t room)
+{
+    struct rc_span text;
+    if (value->type == RC_JSON_STRING) {
+        return rc_json_string_decode(value, out, room, &text) == 0 ? text : rc_span_of(NULL, 0);
+    }
+    return value->type == RC_JSON_NUMBER || value->type == RC_JSON_TRUE || value->type == RC_JSON_FALSE
+               ? value->raw
+               : rc_span_of(NULL, 0);
+}
+
+/* Do the pairs of `same` read alike? What is missing is like nothing. */
+static bool judge_same(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    uint8_t left[RC_IDENTITY_USER_MAX];
+    uint8_t right[RC_IDENTITY_USER_MAX];
+    struct rc_json_cursor cursor;
+    struct rc_json_value value;
+    if (judge->row->same.piece_count == 0) {
+        return true;
+    }
+    const struct rc_span pairs =
+        judge_evaluate(judge, &judge->row->same, identities->values, sizeof(identities->values));
+    if (pairs.count == 0 || rc_json_array_begin(&cursor, pairs, 0) != 0) {
+        return false;
+    }
+    while (rc_json_array_next(&cursor, &value) == 1) {
+        const struct rc_span one = scalar_text(&value, left, sizeof(left));
+        if (rc_json_array_next(&cursor, &value) != 1) {
+            return false;
+        }
+        const struct rc_span other = scalar_text(&value, right, sizeof(right));
+        if (one.count == 0 || !rc_span_equal(one, other)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The id: what `user` says, or the credential itself. */
+static struct rc_span user_of(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_json_value value;
+    if (judge->row->user.piece_count == 0) {
+        return judge->credential;
+    }
+    const struct rc_span json =
+        judge_evaluate(judge, &judge->row->user, identities->values, sizeof(identities->values));
+    if (json.count == 0 || rc_json_scan(json, 0, &value, NULL) != 0) {
+        return rc_span_of(NULL, 0);
+    }
+    return scalar_text(&value, identities->values, sizeof(identities->values));
+}
+
+/* {"id":"42","name":…}: `id` and what the template of attributes says. False: it is too large. */
+static bool put_attributes(struct judge *judge)
+{
+    static const char head[] = "{\"id\":";
+    struct rc_identities *identities = judge->identities;
+    uint8_t *const out = identities->attributes;
+    size_t used = sizeof(head) - 1;
+    judge->judgement->attributes = rc_span_of(NULL, 0);
+    if (judge->row->attributes.piece_count == 0) {
+        return true; /* the id alone: nothing has to be kept beside it */
+    }
+    memcpy(out, head, used);
+    const size_t id = rc_json_string_encode(out + used, RC_IDENTITY_ATTRIBUTES_MAX - used, judge->judgement->user);
+    const struct rc_span members =
+        judge_evaluate(judge, &judge->row->attributes, identities->values, sizeof(identities->values));
+    used += id;
+    if (id == 0 || members.count < 2 || members.count > RC_IDENTITY_ATTRIBUTES_MAX - used) {
+        return false;
+    }
+    const bool any = members.count > 2;
+    out[used] = any ? ',' : '}';
+    memcpy(out + used + 1, members.bytes + 1, any ? members.count - 1 : 0);
+    judge->judgement->attributes = rc_span_of(out, used + (any ? members.count : 1));
+    return true;
+}
+
+/* The credential is good: who is it? */
+static void accept_row(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    if (!judge_same(judge)) {
+        judge_refuse(judge, "same: values differ");
+        return;
+    }
+    const struct rc_span user = user_of(judge);
+    if (user.count == 0 || user.count > sizeof(identities->user) ||
+        rc_channel_name_check((const char *)user.bytes, user.count, sizeof(identities->user)) != 0) {
+        judge_refuse(judge,
+                     user.count == 0 ? "user: there is none" : "user: too long, control characters, or no UTF-8");
+        return;
+    }
+    memcpy(identities->user, user.bytes, user.count);
+    judge->judgement->user = rc_span_of(identities->user, user.count);
+    if (!put_attributes(judge)) {
+        judge_refuse(judge, "attributes: more than 4 KiB, or a value that is no text");
+        return;
+    }
+    judge->judgement->verdict = RC_IDENTITY_IS_KNOWN;
+    rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_ACCEPTED, 1);
+}
+
+static void judge_jwt(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_jwt_result *const token = &identities->token;
+    const uint32_t row = judge->judgement->row - 1u;
+    const int rc = rc_jwt_gate_verify(&identities->gate, row, judge->credential, (int64_t)time(NULL), token);
+    if (token->kid_unknown) {
+        atomic_fetch_add_explicit(&identities->control->own->process.keys_missed[row], 1, memory_order_relaxed);
+    }
+    if (rc != 0) {
+        judge_refuse(judge, rc_jwt_refusal_text(token->refusal));
+        return;
+    }
+    judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)] = rc_span_of(token->claims, token->claims_bytes);
+    if (token->exp_s != RC_JWT_FOREVER) {
+        judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u;
+    }
+    accept_row(judge);
+}
+
+/* --- tables ------------------------------------------------------------------------------------------------------- */
+
+/* "Bearer x" is x (RFC 6750 2.1). */
+static struct rc_span without_scheme(struct rc_span text)
+{
+    static const char scheme[] = "bearer ";
+    const size_t bytes = sizeof(scheme) - 1;
+    return text.count > bytes && strncasecmp((const char *)text.bytes, scheme, bytes) == 0
+               ? rc_span_of(text.bytes + bytes, text.count - bytes)
+               : text;
+}
+
+/* Names in requests may have dots, and those of headers are in any case. */
+static struct rc_json_value find_value(const struct judge *judge, enum rc_event_source source, struct rc_span name)
+{
+    const struct rc_span document = judge->documents[rc_rule_document(source)];
+    const struct rc_json_value whole = {.type = RC_JSON_OBJECT, .raw = document};
+    return source == RC_EVENT_SOURCE_AUTH     ? rc_json_path(whole, name)
+           : source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(document, name)
+                                              : rc_json_member(document, name);
+}
+
+/* The table's credential, where the client has it: the first of `from`. An empty one, or null, is none. */
+static bool find_credential(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    const struct rc_identity_question *question = judge->question;
+    if (judge->row->kind == RC_IDENTITY_CERTIFICATE) {
+        judge->credential = question->certificate;
+        return question->certificate.count > 0;
+    }
+    if (judge->row->kind == RC_IDENTITY_PROXY && !question->proxied) {
+        return false; /* anybody could write such a header */
+    }
+    for (uint32_t i = 0; i < judge->row->from.count; i++) {
+        struct rc_span name;
+        const enum rc_event_source source = rc_config_credential(&judge->row->from.items[i], &name);
+        const struct rc_json_value value = find_value(judge, source, name);
+        if (value.type == RC_JSON_NONE || value.type == RC_JSON_NULL ||
+            (value.type == RC_JSON_STRING && value.raw.count <= 2)) {
+            continue;
+        }
+        const struct rc_span text = scalar_text(&value, identities->credential, sizeof(identities->credential));
+        judge->credential = source == RC_EVENT_SOURCE_HEADER ? without_scheme(text) : text;
+        return true; /* empty now: it is no text, or too long, and nobody's */
+    }
+    return false;
+}
+
+static void judge_row(struct judge *judge)
+{
+    if (judge->credential.count == 0) {
+        judge_refuse(judge, "the credential is no text, or longer than 8 KiB");
+        return;
+    }
+    switch (judge->row->kind) {
+    case RC_IDENTITY_JWT:
+        judge_jwt(judge);
+        return;
+    case RC_IDENTITY_PROXY:
+    case RC_IDENTITY_CERTIFICATE:
+        accept_row(judge);
+        return;
+    case RC_IDENTITY_SESSION:
+    case RC_IDENTITY_BACKEND:
+        judge->judgement->unavailable = true;
+        judge_refuse(judge, "nobody can be asked");
+        return;
+    }
+}
+
+static bool is_asked(const struct rc_identity_question *question, const struct rc_config_identity *row, uint32_t index)
+{
+    switch (question->moment) {
+    case RC_IDENTITY_HANDSHAKE:
+        return row->at == RC_IDENTITY_AT_HANDSHAKE;
+    case RC_IDENTITY_CONNECT:
+        return row->at == RC_IDENTITY_AT_CONNECT;
+    case RC_IDENTITY_ALL:
+        return true;
+    case RC_IDENTITY_ROW:
+        return index == question->row;
+    }
+    return false;
+}
+
+void rc_identities_judge(struct rc_identities *identities, const struct rc_identity_question *question,
+                         struct rc_judgement *judgement)
+{
+    struct judge judge = {.identities = identities, .question = question, .judgement = judgement};
+    const struct rc_config *config = identities->config;
+    uint32_t required = 0; /* index of the first table that is, and 1 */
+    bool later = false;    /* one of them may still get its credential */
+    *judgement = (struct rc_judgement){.verdict = RC_IDENTITY_IS_NOBODY};
+    judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
+    for (enum rc_event_source i = RC_EVENT_SOURCE_QUERY; i <= RC_EVENT_SOURCE_COOKIE; i++) {
+        judge.documents[rc_rule_document(i)] = rc_credentials_part(question->request, i);
+    }
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        judge.row = &config->identities[i];
+        if (!is_asked(question, judge.row, i)) {
+            continue;
+        }
+        judgement->row = (uint8_t)(i + 1);
+        if (find_credential(&judge)) {
+            judge_row(&judge);
+            return;
+        }
+        later |= question->later && rc_config_identity_said_later(judge.row);
+        required = required == 0 && judge.row->required ? i + 1 : required;
+    }
+    judgement->row = 0;
+    if (question->known) {
+        return;
+    }
+    if (required > 0 && later) {
+        judgement->verdict = RC_IDENTITY_IS_MISSING;
+    } else if (required > 0) {
+        judge.row = &config->identities[required - 1];
+        judgement->row = (uint8_t)required;
+        judge_refuse(&judge, "no credential");
+    }
+}
