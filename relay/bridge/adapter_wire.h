@@ -34,7 +34,7 @@ struct rc_adapter_broadcast {
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
     uint32_t timeout_ms; /* flags.timeout: how long acknowledgements are waited for; 0 = it says none */
-    bool is_volatile; /* of its flags; the others are the sender's business, or its client's */
+    bool is_volatile;    /* of its flags; the others are the sender's business, or its client's */
 };
 
 /* Views of a message; they live as long as it does. */
