@@ -5,7 +5,7 @@
  *   RC_DOWN_CALL   event: its name; exclude refs: sockets that do not get it; data behind struct rc_call_head:
  *                  struct rc_emit_head | asker | arguments (args.h)
  *   RC_UP_REPLY    at once, without entries: `count` sockets got it
- *   RC_UP_REPLY    for each answer one, its reply head with RC_REPLY_ACK; data behind struct rc_reply_head:
+ *   RC_UP_REPLY    for each answer one, its reply head with RC_REPLY_CLIENT; data behind struct rc_reply_head:
  *                  struct rc_answer_head | asker | arguments of the answer (args.h)
  *
  * `asker` is whatever who asks wants back with each answer: the worker does not look at it, and who asks need not remember anything.
@@ -99,7 +99,7 @@ static inline int rc_emit_read(struct rc_span data, struct rc_emit_head *head, s
     return rc_args_read(data, &view);
 }
 
-/* The data of a reply with RC_REPLY_ACK and a `count` of 1. -EBADMSG. */
+/* The data of a reply with RC_REPLY_CLIENT and a `count` of 1. -EBADMSG. */
 static inline int rc_answer_read(struct rc_span data, struct rc_answer_head *head, struct rc_span *asker,
                                  struct rc_args_view *args)
 {

@@ -42,7 +42,7 @@ static bool reply_head(const struct rc_envelope_view *view, struct rc_reply_head
 bool rc_asking_is_answer(const struct rc_envelope_view *view)
 {
     struct rc_reply_head head;
-    return reply_head(view, &head) && (head.flags & RC_REPLY_ACK) != 0;
+    return reply_head(view, &head) && (head.flags & RC_REPLY_CLIENT) != 0;
 }
 
 int rc_asking_answer(const struct rc_envelope_view *view, struct rc_span *asker, struct rc_args_view *args)

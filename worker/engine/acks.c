@@ -182,7 +182,7 @@ static int emit_reply(struct rc_engines *engines, const struct rc_emit *emit, co
 {
     struct rc_uplink *uplink = engines->clients->uplink;
     const uint32_t end = (uint32_t)RC_REPLY_LAST | (emit->unanswered > 0 ? (uint32_t)RC_REPLY_INCOMPLETE : 0);
-    const struct rc_reply_head head = {.flags = (uint32_t)RC_REPLY_ACK | (last ? end : 0), .count = args.count > 0};
+    const struct rc_reply_head head = {.flags = (uint32_t)RC_REPLY_CLIENT | (last ? end : 0), .count = args.count > 0};
     const size_t before = sizeof(head) + sizeof(*answer) + emit->asker_bytes;
     const size_t bytes = before + args.count;
     if (bytes > UINT32_MAX) {

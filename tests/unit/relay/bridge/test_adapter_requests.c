@@ -320,7 +320,7 @@ static void count_of(uint32_t worker, uint32_t count)
 static void answer_of(struct rc_span args)
 {
     uint8_t data[512];
-    const struct rc_reply_head head = {.flags = RC_REPLY_ACK, .count = 1};
+    const struct rc_reply_head head = {.flags = RC_REPLY_CLIENT, .count = 1};
     const struct rc_answer_head answer = {.asker_bytes = (uint16_t)kept_asker_bytes};
     memcpy(data, &head, sizeof(head));
     memcpy(data + sizeof(head), &answer, sizeof(answer));

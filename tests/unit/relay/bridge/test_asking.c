@@ -89,7 +89,7 @@ static struct rc_envelope_view view_of(const uint8_t *data, size_t bytes)
 Test(asking, an_answer_is_believed_when_it_is_whole)
 {
     uint8_t data[128];
-    const size_t bytes = answer_put(data, RC_REPLY_ACK, 1);
+    const size_t bytes = answer_put(data, RC_REPLY_CLIENT, 1);
     struct rc_span asker;
     struct rc_args_view args;
     for (size_t cut = 0; cut <= bytes; cut++) {
@@ -110,7 +110,7 @@ Test(asking, the_end_and_the_number_of_clients_are_no_answers)
     uint8_t data[128];
     struct rc_span asker;
     struct rc_args_view args;
-    const size_t bytes = answer_put(data, RC_REPLY_ACK | RC_REPLY_LAST, 0);
+    const size_t bytes = answer_put(data, RC_REPLY_CLIENT | RC_REPLY_LAST, 0);
     const struct rc_envelope_view last = view_of(data, bytes);
     cr_assert(rc_asking_is_answer(&last));
     cr_assert_eq(rc_asking_answer(&last, &asker, &args), -ENOENT);

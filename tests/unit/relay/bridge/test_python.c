@@ -286,7 +286,7 @@ static void answer_of(const char *json, uint32_t attachment_count)
 {
     uint8_t data[512];
     const struct rc_span asker = RC_SPAN(ASKER);
-    const struct rc_reply_head head = {.flags = RC_REPLY_ACK, .count = 1};
+    const struct rc_reply_head head = {.flags = RC_REPLY_CLIENT, .count = 1};
     const struct rc_answer_head answer = {.asker_bytes = (uint16_t)asker.count};
     const struct rc_span attachment = {0};
     const uint32_t size = 0;

@@ -98,7 +98,7 @@ static const char *went_up(void)
     cr_assert(rc_call_tag_read(&up, &tag) && tag.nonce == 5 && tag.index == 6 && tag.serial == 7);
     cr_assert_eq(up.head.target.worker, 9);
     memcpy(&reply, up.data, sizeof(reply));
-    size_t used = (size_t)snprintf(text, sizeof(text), "%s%s%s", reply.flags & RC_REPLY_ACK ? "ack" : "?",
+    size_t used = (size_t)snprintf(text, sizeof(text), "%s%s%s", reply.flags & RC_REPLY_CLIENT ? "ack" : "?",
                                    reply.flags & RC_REPLY_LAST ? " last" : "",
                                    reply.flags & RC_REPLY_INCOMPLETE ? " incomplete" : "");
     if (reply.count == 0) {
