@@ -18,12 +18,14 @@
 #include "common/config/log_settings.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/backend/backend_io.h"
 #include "worker/carrier/crossing.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/requests.h"
 #include "worker/http/client_files.h"
 #include "worker/uplink/ask.h"
@@ -50,6 +52,7 @@ struct worker {
     struct rc_asks asks;
     struct rc_memberships memberships;
     struct rc_identities identities;
+    struct rc_backends *backends;
     struct rc_clients clients;
     struct rc_handovers handovers;
     struct rc_engines engines;
@@ -130,9 +133,19 @@ static bool to_accepted(void *context, uint32_t socket, uint32_t listener)
     return rc_socket_accepted(&w->clients, socket, listener);
 }
 
+/* Made from here, to a backend: no client's. */
+static bool made_here(const struct worker *w, uint32_t socket)
+{
+    return w->truth.sockets[socket].listener == RC_SOCKET_MADE_HERE;
+}
+
 static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct worker *w = context;
+    if (made_here(w, socket)) {
+        rc_backend_received(w->backends, socket, bytes, count);
+        return;
+    }
     rc_socket_received(&w->clients, socket, bytes, count);
 }
 
@@ -145,6 +158,10 @@ static int to_preface(void *context, uint32_t socket, const uint8_t *bytes, uint
 static void to_ended(void *context, uint32_t socket, int error)
 {
     struct worker *w = context;
+    if (made_here(w, socket)) {
+        rc_backend_ended(w->backends, socket, error);
+        return;
+    }
     rc_socket_ended(&w->clients, socket, error);
 }
 
@@ -164,6 +181,10 @@ static void to_short_send(void *context, const struct rc_packet *packet, const s
 static void to_timer(void *context, uint32_t socket)
 {
     struct worker *w = context;
+    if (made_here(w, socket)) {
+        rc_backend_timer(w->backends, socket);
+        return;
+    }
     rc_socket_timer(&w->clients, socket);
 }
 
@@ -176,6 +197,10 @@ static void to_plain_on_tls(void *context, uint32_t socket)
 static void to_terminated(void *context, uint32_t socket)
 {
     struct worker *w = context;
+    if (made_here(w, socket)) {
+        rc_backend_terminated(w->backends, socket);
+        return;
+    }
     rc_socket_terminated(&w->clients, socket);
 }
 
@@ -188,12 +213,20 @@ static void to_given(void *context, uint32_t socket, int fd)
 static void to_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
 {
     struct worker *w = context;
+    if (connect->token & RC_BACKEND_TOKEN) {
+        rc_backend_connected(w->backends, connect, fd, error);
+        return;
+    }
     rc_crossing_connected(&w->handovers, connect, fd, error);
 }
 
 static void to_placed(void *context, const struct rc_io_place *place, uint32_t socket)
 {
     struct worker *w = context;
+    if (place->from.listener == RC_SOCKET_MADE_HERE) {
+        rc_backend_placed(w->backends, place, socket);
+        return;
+    }
     rc_handover_placed(&w->handovers, place, socket);
 }
 
@@ -218,7 +251,9 @@ static void to_flushed(void *context, uint32_t client)
 static void to_answered(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_socket_answered(&w->clients, socket);
+    if (!made_here(w, socket)) { /* a request has left: its answer is waited for anyway */
+        rc_socket_answered(&w->clients, socket);
+    }
 }
 
 static void to_ready(void *context, uint32_t client)
@@ -236,7 +271,9 @@ static void to_end(void *context, uint32_t client)
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
-    rc_socket_replies_drained(&w->clients, socket);
+    if (!made_here(w, socket)) {
+        rc_socket_replies_drained(&w->clients, socket);
+    }
 }
 
 static void to_joined(void *context, uint32_t client)
@@ -299,6 +336,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_log_settings_apply(&w->config->log);
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
+        rc_backends_reconfigure(w->backends, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
@@ -391,6 +429,11 @@ static int worker_start(struct worker *w, struct rc_err *err)
     if (rc == 0) {
         rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
         w->clients.identities = &w->identities;
+        w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
+        rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
+        w->clients.backends = w->backends;
+    }
+    if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
         rc = rc_websockets_open(&w->websockets, &w->clients);
     }
@@ -430,8 +473,9 @@ static uint32_t sleep_ms(struct worker *w)
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t clients_ms = rc_clients_sleep_ms(&w->clients, io_ms);
-    const uint32_t wait_ms =
-        rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, rc_engines_sleep_ms(&w->engines, clients_ms)));
+    const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
+    const uint32_t wait_ms = rc_backends_sleep_ms(
+        w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -467,7 +511,7 @@ static bool worker_ended(struct worker *w)
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
-            !rc_pipes_wanted(&w->handovers.pipes)) ||
+            !rc_pipes_wanted(&w->handovers.pipes) && !rc_backends_busy(w->backends)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -486,6 +530,8 @@ static void worker_run(struct worker *w)
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
+        rc_backends_work(w->backends);
+        rc_asked_work(&w->engines);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);
@@ -555,6 +601,7 @@ int main(int argc, char **argv)
     rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
     rc_io_close(&worker.io);
+    rc_backends_close(worker.backends);
     rc_memberships_close(&worker.memberships);
     rc_uplink_close(&worker.uplink);
     rc_hub_close(&worker.hub);

@@ -164,8 +164,9 @@ bool complete(loader &load, const rc_config_section &section, const toml::table 
     bool all = true;
     for (size_t i = 0; i < rc_config_key_count; i++) {
         const rc_config_key &key = rc_config_keys[i];
-        if (&rc_config_sections[key.section] == &section && key.kind == RC_CONFIG_TEXT && key.min > 0 &&
-            key.initial[0] == '\0' && !table.contains(key.name)) {
+        if (&rc_config_sections[key.section] == &section &&
+            (key.kind == RC_CONFIG_TEXT || key.kind == RC_CONFIG_LIST) && key.min > 0 && key.initial[0] == '\0' &&
+            !table.contains(key.name)) {
             report(load, at, "this [[%s]] needs a %s", section.name, key.name);
             all = false;
         }

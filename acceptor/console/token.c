@@ -97,8 +97,8 @@ static const struct {
     {"--leeway", offsetof(struct options, leeway), VERIFY},
 };
 
-static int failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int failed(int code, const char *format, ...)
+static int token_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int token_failed(int code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -109,9 +109,9 @@ static int failed(int code, const char *format, ...)
     return code;
 }
 
-static int usage_wrong(const char *what, const char *word)
+static int token_misused(const char *what, const char *word)
 {
-    return failed(EXIT_USAGE, "%s: %s; `ringcast token --help` lists what there is", what, word);
+    return token_failed(EXIT_USAGE, "%s: %s; `ringcast token --help` lists what there is", what, word);
 }
 
 /* One option; *at is moved over its value. */
@@ -130,7 +130,7 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
     }
     if (place == NULL && who == MAKE && strcmp(word, "--claim") == 0) {
         if (options->claim_count == CLAIMS_MAX) {
-            return usage_wrong("too many claims", word);
+            return token_misused("too many claims", word);
         }
         place = &options->claims[options->claim_count++];
     }
@@ -139,11 +139,11 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
         return 0;
     }
     if (place == NULL) {
-        return usage_wrong("unknown argument", word);
+        return token_misused("unknown argument", word);
     }
     *at += 1;
     if (*at >= argc || argv[*at][0] == '\0') {
-        return usage_wrong("a value is missing after", word);
+        return token_misused("a value is missing after", word);
     }
     *place = argv[*at];
     return 0;
@@ -152,7 +152,7 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
 static int text_set(struct rc_config_text *to, const char *option, const char *text)
 {
     if (text != NULL && snprintf(to->text, sizeof(to->text), "%s", text) >= (int)sizeof(to->text)) {
-        return usage_wrong("too long", option);
+        return token_misused("too long", option);
     }
     return 0;
 }
@@ -180,9 +180,9 @@ static int row_find(const struct options *options, struct rc_identity_jwt *row)
     }
     rc_settings_free(settings);
     if (count != 1) {
-        return failed(EXIT_USAGE, "%s has %u [[identity]] of kind \"jwt\"%s%s; --identity NAME says which",
-                      options->config, count, options->identity != NULL ? " named " : "",
-                      options->identity != NULL ? options->identity : "");
+        return token_failed(EXIT_USAGE, "%s has %u [[identity]] of kind \"jwt\"%s%s; --identity NAME says which",
+                            options->config, count, options->identity != NULL ? " named " : "",
+                            options->identity != NULL ? options->identity : "");
     }
     return 0;
 }
@@ -220,7 +220,7 @@ static int row_make(const struct options *options, int who, struct rc_identity_j
     struct rc_err err = {{0}};
     if (rc == 0 && options->leeway != NULL &&
         rc_config_duration_parse(options->leeway, strlen(options->leeway), &row->leeway_ms, &err) < 0) {
-        rc = failed(EXIT_USAGE, "--leeway: %s", err.text);
+        rc = token_failed(EXIT_USAGE, "--leeway: %s", err.text);
     }
     return rc;
 }
@@ -234,18 +234,18 @@ static int url_fetch(const struct rc_identity_jwt *row, struct rc_jwt_material *
     struct rc_err err = {{0}};
     uint32_t at = 0;
     if (rc_fetch_start(&fetch, row, NULL, rc_clock_ms(), &err) < 0) {
-        return failed(EXIT_REFUSED, "%s", err.text);
+        return token_failed(EXIT_REFUSED, "%s", err.text);
     }
     while (!rc_fetch_done(&fetch, rc_clock_ms())) {
         struct pollfd wait = {.fd = fetch.fd, .events = POLLIN};
         (void)poll(&wait, 1, 1000);
     }
     if (fetch.answer.rc < 0) {
-        return failed(EXIT_REFUSED, "%s: %s", row->jwks_url.text, fetch.answer.err.text);
+        return token_failed(EXIT_REFUSED, "%s: %s", row->jwks_url.text, fetch.answer.err.text);
     }
     while (rc_jwt_material_next(&fetch.answer.material, &at, &key) == 1) {
         if (rc_jwt_material_append(material, &key, &err) < 0) {
-            return failed(EXIT_REFUSED, "%s", err.text);
+            return token_failed(EXIT_REFUSED, "%s", err.text);
         }
     }
     return 0;
@@ -255,10 +255,10 @@ static int keys_load(const struct rc_identity_jwt *row, struct rc_jwt_material *
 {
     struct rc_err err = {{0}};
     if (rc_jwt_policy_check(row, &err) < 0) {
-        return failed(EXIT_USAGE, "%s", err.text);
+        return token_failed(EXIT_USAGE, "%s", err.text);
     }
     if (rc_jwt_sources_load(material, row, &err) < 0) {
-        return failed(EXIT_REFUSED, "%s", err.text);
+        return token_failed(EXIT_REFUSED, "%s", err.text);
     }
     return row->jwks_url.text[0] != '\0' ? url_fetch(row, material) : 0;
 }
@@ -306,7 +306,7 @@ static int token_verify(const struct options *options, const struct rc_identity_
     struct rc_err err = {{0}};
     int rc = keys_load(row, &material);
     if (rc == 0 && rc_jwt_keys_open(&keys, &material, &err) < 0) {
-        rc = failed(EXIT_REFUSED, "%s", err.text);
+        rc = token_failed(EXIT_REFUSED, "%s", err.text);
     }
     rc_jwt_material_clear(&material);
     if (rc != 0) {
@@ -318,7 +318,7 @@ static int token_verify(const struct options *options, const struct rc_identity_
         (void)fwrite(result.claims, 1, result.claims_bytes, stdout);
         (void)fputc('\n', stdout);
     } else {
-        rc = failed(EXIT_REFUSED, "refused: %s", rc_jwt_refusal_text(result.refusal));
+        rc = token_failed(EXIT_REFUSED, "refused: %s", rc_jwt_refusal_text(result.refusal));
     }
     rc_jwt_keys_close(keys);
     return rc;
@@ -382,7 +382,7 @@ static int claims_make(const struct options *options, const struct rc_identity_j
     uint64_t ttl_ms = TTL_DEFAULT_MS;
     struct rc_err err = {{0}};
     if (options->ttl != NULL && rc_config_duration_parse(options->ttl, strlen(options->ttl), &ttl_ms, &err) < 0) {
-        return failed(EXIT_USAGE, "--ttl: %s", err.text);
+        return token_failed(EXIT_USAGE, "--ttl: %s", err.text);
     }
     if (options->user != NULL) {
         json_member(json, RC_SPAN("sub"), rc_span_text(options->user), true);
@@ -403,14 +403,14 @@ static int claims_make(const struct options *options, const struct rc_identity_j
         const char *equals = strchr(options->claims[i], '=');
         struct rc_json_value value;
         if (equals == NULL || equals == options->claims[i]) {
-            return usage_wrong("--claim is NAME=VALUE", options->claims[i]);
+            return token_misused("--claim is NAME=VALUE", options->claims[i]);
         }
         const bool text = rc_json_scan(rc_span_text(equals + 1), RC_JSON_CHECK_UTF8, &value, NULL) < 0;
         json_member(json, rc_span_of(options->claims[i], (size_t)(equals - options->claims[i])),
                     rc_span_text(equals + 1), text);
     }
     json_put(json, RC_SPAN("}"), false);
-    return json->full ? failed(EXIT_REFUSED, "the claims are longer than a token can be") : 0;
+    return json->full ? token_failed(EXIT_REFUSED, "the claims are longer than a token can be") : 0;
 }
 
 /* The file's private key, and its usual algorithm. */
@@ -420,16 +420,16 @@ static int signer_open(const char *path, struct rc_jwt_signer *signer, enum rc_j
     struct rc_err err = {{0}};
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        return failed(EXIT_REFUSED, "--key: %s: cannot be read: %s", path, strerror(errno));
+        return token_failed(EXIT_REFUSED, "--key: %s: cannot be read: %s", path, strerror(errno));
     }
     signer->pkey = PEM_read_PrivateKey(file, NULL, NULL, NULL);
     (void)fclose(file);
     ERR_clear_error();
     if (signer->pkey == NULL) {
-        return failed(EXIT_REFUSED, "--key: %s: no private key in PEM", path);
+        return token_failed(EXIT_REFUSED, "--key: %s: no private key in PEM", path);
     }
     if (rc_pkey_type(signer->pkey, &type, &err) < 0) {
-        return failed(EXIT_REFUSED, "--key: %s: %s", path, err.text);
+        return token_failed(EXIT_REFUSED, "--key: %s: %s", path, err.text);
     }
     *alg = (enum rc_jwt_alg)__builtin_ctz(rc_jwt_algs_of(type));
     return 0;
@@ -442,7 +442,7 @@ static int secret_find(const struct rc_identity_jwt *row, struct rc_jwt_material
     struct rc_err err = {{0}};
     uint32_t at = 0;
     if (rc_jwt_sources_load(material, row, &err) < 0) {
-        return failed(EXIT_REFUSED, "%s", err.text);
+        return token_failed(EXIT_REFUSED, "%s", err.text);
     }
     while (rc_jwt_material_next(material, &at, &key) == 1) {
         if (key.type == RC_JWT_KEY_SECRET) {
@@ -450,7 +450,7 @@ static int secret_find(const struct rc_identity_jwt *row, struct rc_jwt_material
             return 0;
         }
     }
-    return failed(EXIT_USAGE, "nothing to sign with: give --secret-file, or --key with a private key");
+    return token_failed(EXIT_USAGE, "nothing to sign with: give --secret-file, or --key with a private key");
 }
 
 static int token_make(const struct options *options, const struct rc_identity_jwt *row)
@@ -464,7 +464,7 @@ static int token_make(const struct options *options, const struct rc_identity_jw
     int rc = options->key != NULL ? signer_open(options->key, &signer, &alg) : secret_find(row, &material, &signer);
     if (rc == 0 && options->alg != NULL) {
         alg = rc_jwt_alg_find(rc_span_text(options->alg));
-        rc = alg == RC_JWT_ALG_COUNT ? usage_wrong("unknown algorithm", options->alg) : 0;
+        rc = alg == RC_JWT_ALG_COUNT ? token_misused("unknown algorithm", options->alg) : 0;
     }
     if (rc == 0) {
         json_member(&header, RC_SPAN("alg"), rc_span_text(rc_jwt_algs[alg].name), true);
@@ -478,7 +478,7 @@ static int token_make(const struct options *options, const struct rc_identity_jw
     if (rc == 0) {
         if (rc_jwt_sign(alg, &signer, rc_span_of(header.text, header.bytes), rc_span_of(claims.text, claims.bytes),
                         token, sizeof(token)) < 0) {
-            rc = failed(EXIT_REFUSED, "the key is not one for %s", rc_jwt_algs[alg].name);
+            rc = token_failed(EXIT_REFUSED, "the key is not one for %s", rc_jwt_algs[alg].name);
         } else {
             printf("%s\n", token);
         }
@@ -505,7 +505,7 @@ int rc_token_run(int argc, char **argv)
         who |= strcmp(argv[0], words[i]) == 0 ? 1 << i : 0;
     }
     if (who == 0) {
-        return usage_wrong("make, verify or keys is expected", argc > 0 ? argv[0] : "nothing was given");
+        return token_misused("make, verify or keys is expected", argc > 0 ? argv[0] : "nothing was given");
     }
     for (int at = 1; rc == 0 && at < argc; at++) {
         rc = option_parse(&options, who, argc, argv, &at);

@@ -265,12 +265,12 @@ static int answer_read(const struct line *line, struct rc_http_body *body, struc
         if (answer.too_long || whole > sizeof(body->bytes) + HEAD_BYTES_MAX + sizeof(body->bytes) / 4) {
             return rc_err_set(err, -EFBIG, "the answer is longer than %zu KiB", sizeof(body->bytes) / 1024);
         }
+        if (got == 0 && !answer.complete) {
+            return rc_err_set(err, -EPIPE, "the answer ended before it was complete");
+        }
         if (HTTP_PARSER_ERRNO(&parser) != HPE_OK && HTTP_PARSER_ERRNO(&parser) != HPE_PAUSED) {
             return rc_err_set(err, -EBADMSG, "the answer is not HTTP: %s",
                               http_errno_description(HTTP_PARSER_ERRNO(&parser)));
-        }
-        if (got == 0 && !answer.complete) {
-            return rc_err_set(err, -EPIPE, "the answer ended before it was complete");
         }
     }
     if (parser.status_code >= 300 && parser.status_code < 400) {

@@ -193,6 +193,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
         now_running(supervisor);
     }
     rc_reload_progress(supervisor);
+    rc_names_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= LOOP_TICK_MS) {
         /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
         const bool late =
@@ -216,6 +217,7 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
         supervisor->tick_ms + LOOP_TICK_MS,
         rc_watch_due_ms(supervisor),
         rc_reload_due_ms(supervisor),
+        rc_names_due_ms(supervisor),
         supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
         rc_console_due_ms(&supervisor->console),
         ending_due_ms(supervisor),
@@ -320,6 +322,7 @@ static void tear_down(struct rc_supervisor *supervisor)
     if (supervisor->console_open) {
         rc_console_close(&supervisor->console);
     }
+    rc_names_close(supervisor);
     rc_sdnotify_close(&supervisor->notify);
     if (supervisor->signal_fd >= 0) {
         close(supervisor->signal_fd);

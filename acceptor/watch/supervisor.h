@@ -21,6 +21,7 @@
 #include "acceptor/console/console.h"
 #include "acceptor/keys/keyring.h"
 #include "acceptor/watch/recent.h"
+#include "acceptor/watch/names.h"
 #include "acceptor/watch/sdnotify.h"
 #include "acceptor/start/settings.h"
 
@@ -63,6 +64,7 @@ struct rc_supervisor {
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
     struct rc_recent recent;
+    struct rc_names names;
 };
 
 enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor);

@@ -13,6 +13,7 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
+#include "common/config/backend.h"
 #include "common/config/event_rules.h"
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
@@ -284,8 +285,10 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
     if (section->named) {
         return equal && rc_config_schemas_equal(a, b);
     }
-    const bool compiled = strcmp(section->name, "event") == 0 || strcmp(section->name, "identity") == 0;
-    return equal && (!compiled || rc_event_rules_equal(a, b));
+    if (equal && strcmp(section->name, "identity") == 0) {
+        return rc_config_identities_equal(a, b);
+    }
+    return equal && (strcmp(section->name, "event") != 0 || rc_event_rules_equal(a, b));
 }
 
 static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, struct rc_config *next,
@@ -680,6 +683,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = rc_config_socketio_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_backends_check(config, err);
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/config/backend.h"
 #include "common/config/redis_url.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
@@ -51,6 +52,9 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     struct rc_listen_address address;
     struct rc_network network;
     struct rc_redis_url redis;
+    struct rc_backend_url backend;
+    uint32_t failures;
+    uint64_t within_ms;
     switch (form) {
     case RC_FORM_LISTEN:
         return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
@@ -65,6 +69,20 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_INSTANCE_ID:
     case RC_FORM_QUERY:
         return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
+    case RC_FORM_BACKEND_URL:
+        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
+    case RC_FORM_BACKEND_CALL:
+        return rc_backend_call_of(text) >= 0
+                   ? NULL
+                   : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+    case RC_FORM_UNKNOWN_EVENT:
+        return strcmp(text, RC_UNKNOWN_EVENT_IGNORE) == 0 || strcmp(text, RC_UNKNOWN_EVENT_ERROR) == 0 ||
+                       (strncmp(text, RC_UNKNOWN_EVENT_BACKEND, strlen(RC_UNKNOWN_EVENT_BACKEND)) == 0 &&
+                        made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
+                   ? NULL
+                   : "expected \"ignore\", \"error\" or \"backend:NAME\"";
+    case RC_FORM_BREAKER:
+        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:

@@ -138,6 +138,30 @@ static int identity_names(struct rc_config *config, const struct rc_config_ident
     return rc;
 }
 
+/* --- reload ---------------------------------------------------------------------------------------------------------- */
+
+/* As it stands in the file: what compiles alike from other texts has the same meaning, but it was changed. */
+static bool template_equal(const struct rc_config *a, const struct rc_event_template *one, const struct rc_config *b,
+                           const struct rc_event_template *other)
+{
+    return (one->piece_count == 0) == (other->piece_count == 0) &&
+           rc_span_equal(rc_event_text(a, one->source, one->source_bytes),
+                         rc_event_text(b, other->source, other->source_bytes));
+}
+
+bool rc_config_identities_equal(const struct rc_config *a, const struct rc_config *b)
+{
+    bool equal = a->identity_count == b->identity_count;
+    for (uint32_t i = 0; equal && i < a->identity_count; i++) {
+        const struct rc_config_identity *const one = &a->identities[i];
+        const struct rc_config_identity *const other = &b->identities[i];
+        equal = template_equal(a, &one->user, b, &other->user) &&
+                template_equal(a, &one->attributes, b, &other->attributes) &&
+                template_equal(a, &one->same, b, &other->same);
+    }
+    return equal;
+}
+
 /* --- checks ---------------------------------------------------------------------------------------------------------- */
 
 static bool jwt_has_keys(const struct rc_identity_jwt *jwt)

@@ -23,6 +23,9 @@ enum rc_event_source rc_config_credential(const struct rc_config_text *from, str
 /* May its credential come later than the handshake: is it looked for in what the client says when it connects? */
 bool rc_config_identity_said_later(const struct rc_config_identity *identity);
 
+/* Do the templates of as many tables say the same? */
+bool rc_config_identities_equal(const struct rc_config *a, const struct rc_config *b);
+
 /* What must hold across keys, and config->handshake_names: all that is named of a request. -EINVAL with the remedy in `err`. */
 int rc_config_identity_finish(struct rc_config *config, struct rc_err *err);
 

@@ -37,9 +37,13 @@ static const struct rc_config_word identity_kinds[] = {
     {"proxy", RC_IDENTITY_PROXY}, {"certificate", RC_IDENTITY_CERTIFICATE}, {NULL, 0}};
 static const struct rc_config_word identity_ats[] = {
     {"connect", RC_IDENTITY_AT_CONNECT}, {"handshake", RC_IDENTITY_AT_HANDSHAKE}, {NULL, 0}};
-static const struct rc_config_word unknown_events[] = {
-    {"ignore", RC_UNKNOWN_EVENT_IGNORE}, {"error", RC_UNKNOWN_EVENT_ERROR}, {NULL, 0}};
-static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE}, {"classic", RC_ADAPTER_CLASSIC}, {NULL, 0}};
+static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
+                                                 {"classic", RC_ADAPTER_CLASSIC},
+                                                 {"sharded", RC_ADAPTER_SHARDED},
+                                                 {"streams", RC_ADAPTER_STREAMS},
+                                                 {NULL, 0}};
+static const struct rc_config_word backend_failures[] = {
+    {"deny", RC_BACKEND_FAILURE_DENY}, {"allow", RC_BACKEND_FAILURE_ALLOW}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word log_redactions[] = {
     {"none", RC_LOG_KEEP}, {"hash", RC_LOG_HASH}, {"remove", RC_LOG_REMOVE}, {NULL, 0}};
@@ -56,8 +60,8 @@ static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3",
 /* Words and kinds are written as four bytes. */
 _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && sizeof(enum rc_priority) == 4 &&
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
-                   sizeof(enum rc_unknown_event) == 4 && sizeof(enum rc_adapter) == 4 &&
-                   sizeof(enum rc_event_from) == 4 && sizeof(enum rc_identity_kind) == 4 &&
+                   sizeof(enum rc_adapter) == 4 && sizeof(enum rc_event_from) == 4 &&
+                   sizeof(enum rc_backend_failure) == 4 && sizeof(enum rc_identity_kind) == 4 &&
                    sizeof(enum rc_identity_at) == 4,
                "enum size");
 
@@ -138,6 +142,14 @@ _Static_assert(offsetof(struct rc_config_socketio, namespaces) ==
                    offsetof(struct rc_config_socketio, transports) ==
                        offsetof(struct rc_config_socketio, transport_count) + sizeof(uint32_t),
                "socketio layout");
+#define LIST_BEHIND(list, count)                                                     \
+    _Static_assert(offsetof(struct rc_config_backend, list) ==                       \
+                       offsetof(struct rc_config_backend, count) + sizeof(uint32_t), \
+                   "backend layout")
+LIST_BEHIND(urls, url_count);
+LIST_BEHIND(secrets, secret_count);
+LIST_BEHIND(forward, forward_count);
+LIST_BEHIND(calls, call_count);
 _Static_assert(RC_CHANNEL_NAME_MAX + 1 == RC_CONFIG_TEXT_MAX, "channel names are kept like texts");
 
 const struct rc_config_section *rc_config_section_find(const char *name, size_t bytes)

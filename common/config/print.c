@@ -29,6 +29,8 @@ static const struct {
     {"emit", "to", "\"room:{args.0}\""},
     {"emit", "event", "\"said\""},
     {"emit", "args", "[{ by = \"{sid}\", text = \"{args.1}\" }]"},
+    {"backend", "name", "app"},
+    {"backend", "url", "http://127.0.0.1:3000/ringcast"},
     {"identity", "from", "auth.token,header.authorization"},
     {"identity", "user", "\"{claims.sub}\""},
     {"identity", "attributes", "{ name = \"{claims.name}\" }"},
@@ -107,7 +109,7 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
 /* True for a text that has no default and must not be empty. */
 static bool must_be_given(const struct rc_config_key *key)
 {
-    return key->kind == RC_CONFIG_TEXT && key->min > 0 && key->initial[0] == '\0';
+    return (key->kind == RC_CONFIG_TEXT || key->kind == RC_CONFIG_LIST) && key->min > 0 && key->initial[0] == '\0';
 }
 
 /* The default in TOML; `example`: of a key that has one, its example. */

@@ -42,7 +42,12 @@
 #define RC_CONFIG_SCHEMA_NAME_MAX 63 /* bytes */
 #define RC_CONFIG_SCHEMA_BYTES_MAX (64u * 1024u)
 #define RC_SCHEMA_STORE_BYTES (256u * 1024u)
-#define RC_INSTANCE_ID_MAX 64 /* bytes of an instance id */
+#define RC_INSTANCE_ID_MAX 64        /* bytes of an instance id */
+#define RC_CONFIG_BACKENDS_MAX 16    /* [[backend]] tables */
+#define RC_CONFIG_BACKEND_URLS_MAX 8 /* of one of them */
+#define RC_CONFIG_BACKEND_SECRETS_MAX 4
+#define RC_CONFIG_BACKEND_FORWARD_MAX 16
+#define RC_CONFIG_BACKEND_CALLS_MAX 5
 #define RC_WORKERS_MAX 128
 
 struct rc_config_text {
@@ -62,9 +67,13 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
 enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
-enum rc_unknown_event { RC_UNKNOWN_EVENT_IGNORE, RC_UNKNOWN_EVENT_ERROR };
-enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC };
+#define RC_UNKNOWN_EVENT_IGNORE "ignore"
+#define RC_UNKNOWN_EVENT_ERROR "error"
+#define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
+enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC, RC_ADAPTER_SHARDED, RC_ADAPTER_STREAMS };
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
+/* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
+enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 struct rc_config_server {
@@ -137,7 +146,7 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
-    enum rc_unknown_event unknown_event;
+    struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
     struct rc_config_text error_event;
     struct rc_config_text notification_event; /* "" = they have none */
@@ -290,6 +299,27 @@ struct rc_config_bridge {
     struct rc_config_text event;
 };
 
+/* common/config/backend.h says what its texts mean. */
+struct rc_config_backend {
+    struct rc_config_text name;
+    uint32_t url_count;
+    struct rc_config_text urls[RC_CONFIG_BACKEND_URLS_MAX];
+    uint32_t secret_count;
+    struct rc_config_text secrets[RC_CONFIG_BACKEND_SECRETS_MAX]; /* the first signs */
+    uint64_t timeout_ms;
+    uint32_t connections; /* of a worker, to each address */
+    uint32_t max_waiting; /* calls of a worker */
+    uint32_t per_client;  /* calls in flight of one client */
+    uint32_t forward_count;
+    struct rc_config_text forward[RC_CONFIG_BACKEND_FORWARD_MAX]; /* names of request headers */
+    uint32_t call_count;
+    struct rc_config_text calls[RC_CONFIG_BACKEND_CALLS_MAX];
+    enum rc_backend_failure on_failure;
+    struct rc_config_text breaker; /* "" = never opens */
+    uint64_t max_body_bytes;       /* of an answer */
+    struct rc_config_text tls_ca;  /* "" = the system's */
+};
+
 /*
  * [[event]]: what is done when a client of Socket.IO, or a Node server, says something. Compiled once, when the file is read: rows,
  * and behind them an arena that holds their operations, templates and texts; places in it are offsets. common/config/event_rules.h
@@ -374,6 +404,7 @@ struct rc_event_operation {
 struct rc_config_event {
     struct rc_config_text on; /* "connect" and "disconnect" of clients are the life cycle */
     struct rc_config_text nsp;
+    struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
     struct rc_config_text schema; /* its name, "": none */
     uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
@@ -471,12 +502,14 @@ struct rc_config {
     uint32_t bridge_count;
     uint32_t event_count;
     uint32_t schemas_count;
+    uint32_t backend_count;
     uint32_t identity_count;
     uint32_t handshake_name_count; /* rc_config_finish */
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
+    struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
     struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
     struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];

@@ -9,7 +9,7 @@
 void rc_backend_health_register(struct rc_report *own, uint32_t index, const char *name)
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
-    struct rc_backend_health *health = &own->backends[index];
+    struct rc_backend_health *health = &own->backend_health[index];
     char kept[RC_BACKEND_NAME_MAX] = "";
     memcpy(kept, name, strnlen(name, sizeof(kept) - 1));
     if (strncmp(kept, health->name, sizeof(kept)) != 0) {
@@ -26,13 +26,13 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
 void rc_backend_health_retire(struct rc_report *own, uint32_t index)
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
-    atomic_store_explicit(&own->backends[index].state, RC_BACKEND_UNUSED, memory_order_relaxed);
+    atomic_store_explicit(&own->backend_health[index].state, RC_BACKEND_UNUSED, memory_order_relaxed);
 }
 
 void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered)
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
-    struct rc_backend_health *health = &own->backends[index];
+    struct rc_backend_health *health = &own->backend_health[index];
     if (!answered) {
         const uint64_t failures = atomic_load_explicit(&health->failures, memory_order_relaxed);
         atomic_store_explicit(&health->failures, failures + 1, memory_order_relaxed);
@@ -62,9 +62,9 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
 {
     bool found = false;
     *summary = (struct rc_backend_summary){.failures = 0};
-    summary_add(summary, &control->relay->report.backends[index], &found);
+    summary_add(summary, &control->relay->report.backend_health[index], &found);
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        summary_add(summary, &control->workers[i]->backends[index], &found);
+        summary_add(summary, &control->workers[i]->backend_health[index], &found);
     }
     /* In the same millisecond: the worse. */
     summary->failing = summary->failure_ms != 0 && summary->failure_ms >= summary->success_ms;

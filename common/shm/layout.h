@@ -161,6 +161,17 @@ struct rc_neighbours {
 };
 _Static_assert(sizeof(struct rc_neighbours) == 64 + 8192, "neighbours layout");
 
+/* What the names of backends' URLs were resolved to. W: acceptor, by common/shm/hosts. */
+#define RC_HOSTS_MAX (RC_CONFIG_BACKENDS_MAX * RC_CONFIG_BACKEND_URLS_MAX)
+#define RC_HOST_WORDS 48u
+struct rc_hosts {
+    _Atomic uint32_t revision; /* odd while it is being written */
+    _Atomic uint32_t count;
+    uint8_t pad[56];
+    _Atomic uint64_t entries[RC_HOSTS_MAX][RC_HOST_WORDS]; /* struct rc_host of each */
+};
+_Static_assert(sizeof(struct rc_hosts) == 64 + 49152, "hosts layout");
+
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {
@@ -200,10 +211,11 @@ struct rc_core {
     struct rc_life acceptor;
     struct rc_life relay;
     struct rc_life workers[RC_WORKERS_MAX];
+    struct rc_hosts hosts;
 };
 _Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
                "what everybody looks at has lines of its own");
-_Static_assert(sizeof(struct rc_core) == 12928, "core layout: raise RC_CORE_ABI when a member moves");
+_Static_assert(sizeof(struct rc_core) == 12928 + 49216, "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
  * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds
@@ -236,6 +248,39 @@ struct rc_backend_health {
 };
 _Static_assert(sizeof(struct rc_backend_health) == 64, "backend health layout");
 
+/* What became of the calls of one [[backend]], in the order of config.backends. W: each worker its own, by worker/backend/count. */
+#define RC_BACKEND_KINDS 7u    /* enum rc_backend_call_kind */
+#define RC_BACKEND_REASONS 8u  /* enum rc_backend_reason */
+#define RC_BACKEND_BUCKETS 13u /* rc_backend_bounds_ms, and what is above the last of them */
+enum rc_backend_reason {
+    RC_BACKEND_REASON_LATE,
+    RC_BACKEND_REASON_UNREACHABLE,
+    RC_BACKEND_REASON_LOST,
+    RC_BACKEND_REASON_GARBAGE,
+    RC_BACKEND_REASON_TOO_LARGE,
+    RC_BACKEND_REASON_REFUSED, /* by our own bounds */
+    RC_BACKEND_REASON_STATUS,  /* 5xx */
+    RC_BACKEND_REASON_REPLY,   /* 200, but it is no reply to what was asked */
+};
+struct rc_backend_call_counters {
+    _Atomic uint64_t calls; /* that have ended; those of `failures` among them */
+    _Atomic uint64_t failures[RC_BACKEND_REASONS];
+    _Atomic uint64_t microseconds; /* that all of `buckets` took together */
+    _Atomic uint64_t buckets[RC_BACKEND_BUCKETS];
+};
+struct rc_backend_counters {
+    _Atomic uint64_t in_flight; /* gauges */
+    _Atomic uint64_t waiting;
+    _Atomic uint64_t connections;
+    _Atomic uint64_t breaker;    /* 1 while it is not closed */
+    _Atomic uint64_t opened;     /* times that the breaker has opened */
+    _Atomic uint64_t again;      /* calls that were sent a second time */
+    _Atomic uint64_t shared;     /* answered by another call's answer */
+    _Atomic uint64_t dropped;    /* of calls that nobody waits for: given up */
+    struct rc_backend_call_counters calls[RC_BACKEND_KINDS];
+};
+_Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
@@ -245,7 +290,8 @@ struct rc_report {
     uint8_t pad[112];
     struct rc_process process;
     struct rc_metrics metrics;
-    struct rc_backend_health backends[RC_BACKENDS_MAX];
+    struct rc_backend_health backend_health[RC_BACKENDS_MAX];
+    struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
 };
 
 /* What the relay thinks of a worker. W: relay. */

@@ -219,3 +219,33 @@ int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err)
     }
     return 0;
 }
+
+int rc_tls_client_context_open(SSL_CTX **out, const char *key, const char *ca, struct rc_err *err)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    *out = NULL;
+    if (ca[0] != '\0') {
+        const int rc = rc_tls_file_readable(key, ca, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    ERR_clear_error();
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_alpn_protos(context, ours, sizeof(ours) - 1) != 0) {
+        SSL_CTX_free(context);
+        return context_error(err, key, "OpenSSL makes no context", ca);
+    }
+    if (ca[0] != '\0' ? SSL_CTX_load_verify_file(context, ca) != 1 : SSL_CTX_set_default_verify_paths(context) != 1) {
+        SSL_CTX_free(context);
+        return context_error(err, key, "no certificates of authorities can be read from it", ca);
+    }
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_clear_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    *out = context;
+    return 0;
+}

@@ -21,6 +21,10 @@
 int rc_tls_context_open(SSL_CTX **context, const struct rc_config_tls *config, const char *file,
                         const uint8_t *ticket_keys, struct rc_err *err);
 
+/* A context for connections to others, who are verified by the authorities of the PEM file `ca`, or the system's when it is "". -EINVAL
+ * with a sentence that names `key`. */
+int rc_tls_client_context_open(SSL_CTX **context, const char *key, const char *ca, struct rc_err *err);
+
 /* Is `file`, which the configuration's `key` names, a file that this user may read? Negative with what to do. */
 int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err);
 

@@ -1,8 +1,8 @@
 /*
- * adapter_ack: broadcasts of Socket.IO servers with the Redis adapter whose clients are to answer (types 7, 8 and 9 of adapter_request.h).
+ * adapter_ack: broadcasts of Socket.IO servers with an adapter for Redis whose clients are to answer.
  *
- *   KEY-request#NSP# type 7 ──▶ RC_CALL_SOCKETS_EMIT to the workers ──▶ how many got it ──▶ adapter_requests sums up: type 8, once
- *                                                              └──▶ an answer of a client ──▶ type 9 on KEY-response#NSP#
+ *   a request for it (adapter.h) ──▶ RC_CALL_SOCKETS_EMIT to the workers ──▶ how many got it ──▶ adapter_requests sums up, says it once
+ *                                                              └──▶ an answer of a client ──▶ rc_adapter_acknowledge
  *
  * Nothing is kept here of what is asked: whose answer it is comes back with it, also to a relay that has been started since. Owned by
  * relay/remote; one thread.

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/config/socketio.h"
 #include "common/text/json_scan.h"
 
 /* --- JSON ------------------------------------------------------------------------------------------------------------ */
@@ -44,7 +43,9 @@ static int request_member(struct rc_adapter_request *request, const struct rc_js
     if (rc_json_string_is(name, RC_SPAN("uid"))) {
         const struct rc_span text = request_text(value);
         request->uid = text.count > 0 ? rc_span_of(text.bytes + 1, text.count - 2) : (struct rc_span){0};
-    } else if (rc_json_string_is(name, RC_SPAN("requestId"))) {
+        return request->uid.count <= RC_ADAPTER_ASKER_MAX ? 0 : -EINVAL;
+    }
+    if (rc_json_string_is(name, RC_SPAN("requestId"))) {
         request->id = request_text(value);
         return request->id.count > 0 && request->id.count <= RC_ADAPTER_REQUEST_ID_MAX + 2 ? 0 : -EINVAL;
     } else if (rc_json_string_is(name, RC_SPAN("opts"))) {
@@ -97,28 +98,6 @@ static int request_json(struct rc_adapter_request *request, struct rc_span messa
     }
 }
 
-int rc_adapter_request_event(const struct rc_adapter_request *request, uint8_t out[RC_EVENT_NAME_MAX],
-                             struct rc_span *name, uint8_t *args, struct rc_span *arguments)
-{
-    struct rc_json_cursor cursor;
-    struct rc_json_value value;
-    if (rc_json_array_begin(&cursor, request->data, 0) < 0 || rc_json_array_next(&cursor, &value) != 1 ||
-        rc_json_string_decode(&value, out, RC_EVENT_NAME_MAX, name) < 0 || rc_config_event_reserved(*name)) {
-        return -EINVAL;
-    }
-    const uint8_t *end = request->data.bytes + request->data.count - 1; /* "]" */
-    const uint8_t *at = value.raw.bytes + value.raw.count;
-    const uint8_t *comma = memchr(at, ',', (size_t)(end - at)); /* white space alone may be before it */
-    const size_t rest = comma != NULL ? (size_t)(end - comma - 1) : 0;
-    args[0] = '[';
-    if (rest > 0) {
-        memcpy(args + 1, comma + 1, rest);
-    }
-    args[1 + rest] = ']';
-    *arguments = rc_span_of(args, rest + 2);
-    return 0;
-}
-
 /* --- msgpack --------------------------------------------------------------------------------------------------------- */
 
 /* The id as JSON: it is made of letters that need no escape, or it is refused. */
@@ -151,6 +130,7 @@ static int request_msgpack(struct rc_adapter_request *request, struct rc_span me
             type = value.type == RC_MSGPACK_UNSIGNED ? value.whole : UINT64_MAX;
         } else if (rc == 0 && rc_span_equal(name, RC_SPAN("uid"))) {
             rc = rc_msgpack_string(&reader, &request->uid);
+            rc = rc == 0 && request->uid.count > RC_ADAPTER_ASKER_MAX ? -EINVAL : rc;
         } else if (rc == 0 && rc_span_equal(name, RC_SPAN("requestId"))) {
             rc = rc_msgpack_string(&reader, &id);
         } else if (rc == 0) {

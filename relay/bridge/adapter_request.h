@@ -27,9 +27,11 @@ enum rc_adapter_request_type {
     RC_ADAPTER_SERVER_EVENT = 6,
     RC_ADAPTER_BROADCAST = 7,    /* clients answer */
     RC_ADAPTER_CLIENT_COUNT = 8, /* response: how many will */
+    RC_ADAPTER_NOTHING = 255,    /* for others, or of a version to come */
 };
 
 #define RC_ADAPTER_REQUEST_ID_MAX 64u /* bytes, as it stands in JSON */
+#define RC_ADAPTER_ASKER_MAX 64u      /* bytes of an asker's uid */
 
 /* Views of the request; they live as long as it does. */
 struct rc_adapter_request {
@@ -44,15 +46,10 @@ struct rc_adapter_request {
     struct rc_span data; /* JSON array: event and arguments */
     bool close;
     struct rc_span id_text;                      /* of RC_ADAPTER_BROADCAST: its id, decoded */
-    struct rc_adapter_broadcast broadcast;       /* likewise */
+    struct rc_adapter_broadcast broadcast;       /* likewise; its attachments: of `data` too */
     char scratch[RC_ADAPTER_REQUEST_ID_MAX + 2]; /* its id */
 };
 
 int rc_adapter_request_read(struct rc_adapter_request *request, struct rc_span message);
-
-/* Takes the event's name off `data` (which is valid JSON): the name decoded into `out`, and the arguments as a JSON array, written to
- * `args`, which has data.count bytes. -EINVAL: it has none. */
-int rc_adapter_request_event(const struct rc_adapter_request *request, uint8_t out[RC_EVENT_NAME_MAX],
-                             struct rc_span *name, uint8_t *args, struct rc_span *arguments);
 
 #endif

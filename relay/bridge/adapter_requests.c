@@ -13,11 +13,9 @@
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/adapter_ack.h"
-#include "relay/bridge/foreign.h"
 
 #define OF_NOBODY UINT32_MAX /* index of a call whose replies nobody waits for */
 #define TEXT_FIRST 1024u
-#define ANSWER_PARTS 5u
 
 static struct rc_metrics *requests_metrics(const struct rc_adapter_requests *requests)
 {
@@ -26,67 +24,26 @@ static struct rc_metrics *requests_metrics(const struct rc_adapter_requests *req
 
 /* --- the answer ------------------------------------------------------------------------------------------------------ */
 
-static void answer_publish(struct rc_adapter_requests *requests, struct rc_span nsp, const struct rc_span *parts)
+static void answer_none(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
+                        struct rc_span nsp)
 {
-    char name[RC_REDIS_NAME_MAX];
-    const struct rc_span channel = rc_adapter_channel(requests->adapter, "-response#", nsp, name);
-    /* Worth nothing later: who asked gives up after five seconds. */
-    (void)rc_redis_publish(requests->adapter->bridge->link, channel, parts, ANSWER_PARTS, RC_REDIS_PUBLISH_FLEETING);
-}
-
-/* `clients`: of a broadcast; others have entries. */
-static void answer_write(struct rc_adapter_requests *requests, enum rc_adapter_request_type type, struct rc_span nsp,
-                         struct rc_span id, struct rc_span entries, uint64_t clients)
-{
-    const bool none = entries.count == 0;
-    char digits[RC_DECIMAL_BYTES_MAX];
-    struct rc_span parts[ANSWER_PARTS] = {RC_SPAN("{\"requestId\":"), id, RC_SPAN("}"), {0}, {0}};
-    switch (type) {
-    case RC_ADAPTER_SOCKETS:
-    case RC_ADAPTER_FETCH:
-        parts[2] = RC_SPAN(",\"sockets\":[");
-        parts[3] = entries;
-        parts[4] = RC_SPAN("]}");
-        break;
-    case RC_ADAPTER_ALL_ROOMS:
-        parts[2] = RC_SPAN(",\"rooms\":[");
-        parts[3] = entries;
-        parts[4] = RC_SPAN("]}");
-        break;
-    case RC_ADAPTER_SERVER_EVENT: /* no row that answers: null, or the asker would wait for us */
-        parts[0] = RC_SPAN("{\"type\":6,\"requestId\":");
-        parts[2] = RC_SPAN(",\"data\":");
-        parts[3] = none ? RC_SPAN("null") : entries;
-        parts[4] = RC_SPAN("}");
-        break;
-    case RC_ADAPTER_BROADCAST:
-        parts[0] = RC_SPAN("{\"type\":8,\"requestId\":");
-        parts[2] = RC_SPAN(",\"clientCount\":");
-        parts[3] = rc_span_of(digits, (size_t)(rc_decimal_write(digits, clients) - digits));
-        parts[4] = RC_SPAN("}");
-        break;
-    case RC_ADAPTER_JOIN:
-    case RC_ADAPTER_LEAVE:
-    case RC_ADAPTER_DISCONNECT:
-    case RC_ADAPTER_CLIENT_COUNT:
-        break;
-    }
-    answer_publish(requests, nsp, parts);
-}
-
-static void answer_nothing(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
-                           struct rc_span nsp)
-{
+    const struct rc_adapter_asker asker = {.nsp = nsp, .uid = request->uid, .id = request->id};
     if (request->id.count > 0) {
-        answer_write(requests, request->type, nsp, request->id, (struct rc_span){0}, 0);
+        rc_adapter_answer(requests->adapter, &asker, request->type, (struct rc_span){0});
     }
 }
 
 static void served_finish(struct rc_adapter_requests *requests, struct rc_adapter_served *served)
 {
-    answer_write(requests, served->type, rc_span_of(served->nsp, served->nsp_bytes),
-                 rc_span_of(served->id, served->id_bytes), rc_span_of(served->text, served->text_bytes),
-                 served->clients);
+    const struct rc_adapter_asker asker = {.nsp = rc_span_of(served->nsp, served->nsp_bytes),
+                                           .uid = rc_span_of(served->uid, served->uid_bytes),
+                                           .id = rc_span_of(served->id, served->id_bytes)};
+    char digits[RC_DECIMAL_BYTES_MAX];
+    struct rc_span values = rc_span_of(served->text, served->text_bytes);
+    if (served->type == RC_ADAPTER_BROADCAST) {
+        values = rc_span_of(digits, (size_t)(rc_decimal_write(digits, served->clients) - digits));
+    }
+    rc_adapter_answer(requests->adapter, &asker, served->type, values);
     free(served->text);
     *served = (struct rc_adapter_served){.next = requests->served_free};
     requests->served_free = (uint32_t)(served - requests->served) + 1;
@@ -193,24 +150,14 @@ static const enum rc_sockets_operation operations[] = {
     [RC_ADAPTER_SERVER_EVENT] = RC_CALL_SERVER_EVENT,
 };
 
-/* Appends each room of a JSON array; numbers are their text, anything else is no room. */
+/* Appends each room of a JSON array. */
 static void select_rooms(struct rc_select *select, struct rc_span nsp, struct rc_span list)
 {
-    struct rc_json_cursor cursor;
-    struct rc_json_value value;
-    uint8_t text[RC_CHANNEL_NAME_MAX];
+    struct rc_adapter_rooms rooms = rc_adapter_rooms_of(list);
+    char scratch[RC_ADAPTER_SCRATCH_BYTES];
     struct rc_span room;
-    if (list.count == 0 || rc_json_array_begin(&cursor, list, 0) < 0) {
-        return;
-    }
-    while (rc_json_array_next(&cursor, &value) == 1) {
-        room = value.raw;
-        if (value.type == RC_JSON_STRING ? rc_json_string_decode(&value, text, sizeof(text), &room) == 0
-                                         : value.type == RC_JSON_NUMBER) {
-            if (rc_channel_name_check((const char *)room.bytes, room.count, RC_CHANNEL_NAME_MAX) == 0) {
-                rc_select_put(select, nsp, room);
-            }
-        }
+    while (rc_adapter_room_next(&rooms, scratch, &room) == 1) {
+        rc_select_put(select, nsp, room);
     }
 }
 
@@ -242,19 +189,6 @@ static bool select_sockets(const struct rc_adapter_request *request, struct rc_s
     return !select->full;
 }
 
-static bool requests_grow(struct rc_adapter_requests *requests, size_t bytes)
-{
-    if (bytes > requests->data_room) {
-        uint8_t *more = realloc(requests->data, bytes);
-        if (more == NULL) {
-            return false;
-        }
-        requests->data = more;
-        requests->data_room = bytes;
-    }
-    return true;
-}
-
 /* What follows the head: rooms to join or leave, or the arguments of an event, whose name goes to `name`. The bytes; 0: it cannot be
  * made. */
 static size_t call_data(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
@@ -263,15 +197,18 @@ static size_t call_data(struct rc_adapter_requests *requests, const struct rc_ad
     const struct rc_call_head head = {.operation = (uint8_t)operations[request->type],
                                       .close_code = request->type == RC_ADAPTER_SERVER_EVENT ? request->id.count > 0
                                                                                              : request->close};
-    if (!requests_grow(requests, sizeof(head) + RC_EXCLUDE_TEXT_MAX + request->data.count)) {
+    if (!rc_scratch_room(&requests->data, sizeof(head) + RC_EXCLUDE_TEXT_MAX + request->data.count)) {
         return 0;
     }
-    uint8_t *at = requests->data + sizeof(head);
-    memcpy(requests->data, &head, sizeof(head));
+    uint8_t *at = requests->data.bytes + sizeof(head);
+    memcpy(requests->data.bytes, &head, sizeof(head));
+    if (request->type == RC_ADAPTER_SERVER_EVENT && request->broadcast.attachment_count > 0) {
+        return 0; /* rows have no place for binary */
+    }
     if (request->type == RC_ADAPTER_SERVER_EVENT) {
         struct rc_span event;
         struct rc_span args;
-        if (rc_adapter_request_event(request, name, &event, at, &args) < 0) {
+        if (rc_adapter_event_split(request->data, name, &event, at, &args) < 0) {
             return 0;
         }
         view->event = (const char *)event.bytes;
@@ -300,7 +237,7 @@ static bool requests_call(struct rc_adapter_requests *requests, const struct rc_
 {
     struct rc_adapter_bridge *adapter = requests->adapter;
     const struct rc_bridge_host *host = &adapter->bridge->host;
-    struct rc_select select = {.text = adapter->names};
+    struct rc_select select = {.text = adapter->emission.names};
     uint8_t event[RC_EVENT_NAME_MAX];
     char everybody[RC_NSP_MAX + 1];
     struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(), .request_id_bytes = sizeof(*tag)},
@@ -309,11 +246,11 @@ static bool requests_call(struct rc_adapter_requests *requests, const struct rc_
     if (!select_sockets(request, nsp, &select)) {
         return false;
     }
-    view.exclude_text = adapter->names;
+    view.exclude_text = adapter->emission.names;
     view.head.exclude_text_bytes = select.bytes;
     view.head.channel_bytes = (uint8_t)rc_channel_of_room(everybody, sizeof(everybody), nsp, (struct rc_span){0});
     view.head.data_bytes = (uint32_t)call_data(requests, request, nsp, event, &view);
-    view.data = requests->data;
+    view.data = requests->data.bytes;
     if (view.head.data_bytes == 0) {
         return false;
     }
@@ -368,14 +305,14 @@ static void requests_serve(struct rc_adapter_requests *requests, struct rc_adapt
     if (request->id.count > 0 && served == NULL) {
         rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_DROPPED, 1);
         if (request->type != RC_ADAPTER_BROADCAST) {
-            answer_nothing(requests, request, nsp);
+            answer_none(requests, request, nsp);
         }
         return;
     }
     tag.index = served != NULL ? (uint32_t)(served - requests->served) : OF_NOBODY;
     if (!requests_ask(requests, request, nsp, message, &tag, &asked)) {
         served_spare(requests, served);
-        answer_nothing(requests, request, nsp);
+        answer_none(requests, request, nsp);
         return;
     }
     if (served == NULL) {
@@ -387,8 +324,12 @@ static void requests_serve(struct rc_adapter_requests *requests, struct rc_adapt
                                          .due_ms = rc_clock_ms() + RC_ADAPTER_REQUEST_MS,
                                          .asked = asked,
                                          .id_bytes = (uint8_t)request->id.count,
+                                         .uid_bytes = (uint8_t)request->uid.count,
                                          .nsp_bytes = (uint8_t)nsp.count};
     memcpy(served->id, request->id.bytes, request->id.count);
+    if (request->uid.count > 0) { /* the bytes of a zero count may be NULL */
+        memcpy(served->uid, request->uid.bytes, request->uid.count);
+    }
     memcpy(served->nsp, nsp.bytes, nsp.count);
     if (!requests->timer.set) {
         rc_timer_set(requests->adapter->bridge->timers, &requests->timer, served->due_ms, requests_due, requests);
@@ -400,27 +341,18 @@ static bool requests_is_for_other(const struct rc_adapter_requests *requests, co
 {
     struct rc_sid sid;
     return request->sid.count > 0 && !(rc_sid_read(&sid, rc_span_of(request->sid.bytes + 1, request->sid.count - 2)) &&
-                                       rc_sid_is_of(&sid, requests->adapter->uid + 1));
+                                       rc_sid_is_of(&sid, requests->adapter->emission.instance));
 }
 
-static void request_received(void *context, struct rc_span nsp, struct rc_span message)
+static void request_received(void *context, struct rc_span nsp, struct rc_adapter_request *request,
+                             struct rc_span message)
 {
     struct rc_adapter_requests *requests = context;
-    struct rc_adapter_bridge *adapter = requests->adapter;
-    struct rc_adapter_request request;
-    if (!rc_foreign_received(adapter->bridge, "-request#", message)) {
-        return;
-    }
-    const int rc = rc_adapter_request_read(&request, message);
-    if (rc < 0) {
-        rc_foreign_refused(adapter->bridge, "-request#", message, rc, "not a request");
-        return;
-    }
-    if (rc_adapter_is_ringcast(adapter, request.uid) || requests_is_for_other(requests, &request)) {
+    if (requests_is_for_other(requests, request)) {
         return;
     }
     rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_REQUESTS, 1);
-    requests_serve(requests, &request, nsp, message);
+    requests_serve(requests, request, nsp, message);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -451,6 +383,6 @@ void rc_adapter_requests_close(struct rc_adapter_requests *requests)
         rc_timer_cancel(requests->adapter->bridge->timers, &requests->timer);
     }
     free(requests->served);
-    free(requests->data);
+    free(requests->data.bytes);
     *requests = (struct rc_adapter_requests){.served = NULL};
 }

@@ -1,7 +1,7 @@
 /*
  * adapter_requests: answers what Socket.IO servers beside this instance ask of its sockets (adapter_request.h).
  *
- *   KEY-request#NSP#  ──▶  RC_DOWN_CALL to all workers (common/records/sockets.h)  ──▶  RC_UP_REPLY of each  ──▶  KEY-response#NSP#
+ *   request (adapter.h)  ──▶  RC_DOWN_CALL to all workers (common/records/sockets.h)  ──▶  RC_UP_REPLY of each  ──▶  rc_adapter_answer
  *
  * The others count the subscribers of the request channel and wait for as many answers: whatever wants one gets exactly one, when all
  * workers have replied, or with what there is after RC_ADAPTER_REQUEST_MS. What wants none (join, leave, disconnect, events of servers) is
@@ -36,8 +36,10 @@ struct rc_adapter_served {
     struct rc_call_asked asked;
     struct rc_call_asked replied;
     uint8_t id_bytes;
+    uint8_t uid_bytes;
     uint8_t nsp_bytes;
     char id[RC_ADAPTER_REQUEST_ID_MAX + 2]; /* JSON */
+    char uid[RC_ADAPTER_ASKER_MAX];
     char nsp[RC_NSP_MAX];
     uint8_t *text; /* owner: entries with commas between them */
     size_t text_bytes;
@@ -52,8 +54,7 @@ struct rc_adapter_requests {
     struct rc_adapter_served *served; /* owner: RC_ADAPTER_REQUESTS_MAX; NULL = the adapter is off */
     uint32_t served_high;             /* places that have ever been used */
     uint32_t served_free;             /* first of those that are free again; 0 = none */
-    uint8_t *data;                    /* owner: of the call that is being made; grows */
-    size_t data_room;
+    struct rc_scratch data;           /* owner: of the call that is being made */
 };
 
 /* Behind rc_adapter_open. -ENOMEM. */

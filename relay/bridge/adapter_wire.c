@@ -188,8 +188,46 @@ static bool text_of(const struct rc_msgpack_value *value, char scratch[RC_ADAPTE
     return true;
 }
 
+static bool room_fits(struct rc_span room)
+{
+    return rc_channel_name_check((const char *)room.bytes, room.count, RC_CHANNEL_NAME_MAX) == 0;
+}
+
+struct rc_adapter_rooms rc_adapter_rooms_of(struct rc_span array)
+{
+    struct rc_adapter_rooms rooms = {.is_json = true};
+    struct rc_json_value value;
+    if (array.count == 0 || rc_json_array_begin(&rooms.cursor, array, 0) < 0) {
+        return (struct rc_adapter_rooms){.count = 0};
+    }
+    struct rc_json_cursor walk = rooms.cursor;
+    while (rc_json_array_next(&walk, &value) == 1) {
+        rooms.count++;
+    }
+    return rooms;
+}
+
+static int room_next_json(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *room)
+{
+    struct rc_json_value value;
+    while (rooms->count > 0 && rc_json_array_next(&rooms->cursor, &value) == 1) {
+        rooms->count--;
+        *room = value.raw;
+        if ((value.type == RC_JSON_NUMBER ||
+             rc_json_string_decode(&value, (uint8_t *)scratch, RC_CHANNEL_NAME_MAX, room) == 0) &&
+            room_fits(*room)) {
+            return 1;
+        }
+    }
+    rooms->count = 0;
+    return 0;
+}
+
 int rc_adapter_room_next(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *room)
 {
+    if (rooms->is_json) {
+        return room_next_json(rooms, scratch, room);
+    }
     while (rooms->count > 0) {
         struct rc_msgpack_value value;
         struct rc_span raw;
@@ -199,8 +237,7 @@ int rc_adapter_room_next(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER
             rooms->count = 0; /* adapter_take_rooms has looked */
             return 0;
         }
-        if (text_of(&value, scratch, room) &&
-            rc_channel_name_check((const char *)room->bytes, room->count, RC_CHANNEL_NAME_MAX) == 0) {
+        if (text_of(&value, scratch, room) && room_fits(*room)) {
             return 1;
         }
     }
@@ -213,8 +250,56 @@ size_t rc_adapter_event_room(size_t message_bytes, size_t data_bytes_max)
     return RC_ARGS_BEFORE_MAX + (text < data_bytes_max ? text : data_bytes_max);
 }
 
-int rc_adapter_event_read(struct rc_adapter_event *event, struct rc_span data, uint8_t *buffer, size_t room)
+int rc_adapter_event_split(struct rc_span data, uint8_t out[RC_EVENT_NAME_MAX], struct rc_span *name, uint8_t *args,
+                           struct rc_span *arguments)
 {
+    struct rc_json_cursor cursor;
+    struct rc_json_value value;
+    if (rc_json_array_begin(&cursor, data, 0) < 0 || rc_json_array_next(&cursor, &value) != 1) {
+        return -EINVAL;
+    }
+    *name = value.raw;
+    if ((value.type != RC_JSON_NUMBER && rc_json_string_decode(&value, out, RC_EVENT_NAME_MAX, name) < 0) ||
+        name->count > RC_EVENT_NAME_MAX || rc_config_event_reserved(*name)) {
+        return -EINVAL;
+    }
+    const uint8_t *end = data.bytes + data.count - 1; /* "]" */
+    const uint8_t *at = value.raw.bytes + value.raw.count;
+    const uint8_t *comma = memchr(at, ',', (size_t)(end - at)); /* white space alone may be before it */
+    const size_t rest = comma != NULL ? (size_t)(end - comma - 1) : 0;
+    args[0] = '[';
+    if (rest > 0) {
+        memcpy(args + 1, comma + 1, rest);
+    }
+    args[1 + rest] = ']';
+    *arguments = rc_span_of(args, rest + 2);
+    return 0;
+}
+
+static int event_read_json(struct rc_adapter_event *event, const struct rc_adapter_broadcast *broadcast,
+                           uint8_t *buffer, size_t room)
+{
+    struct rc_span args;
+    if (room < RC_ARGS_BEFORE_MAX + broadcast->data.count) {
+        return -EMSGSIZE;
+    }
+    room -= RC_ARGS_BEFORE_MAX;
+    if (rc_adapter_event_split(broadcast->data, (uint8_t *)event->scratch, &event->name, buffer + RC_ARGS_BEFORE_MAX,
+                               &args) < 0) {
+        return -EBADMSG;
+    }
+    event->data = rc_args_wrap(buffer + RC_ARGS_BEFORE_MAX, args.count, room - args.count, broadcast->attachments,
+                               broadcast->attachment_count);
+    return event->data.count > 0 ? 0 : -EMSGSIZE;
+}
+
+int rc_adapter_event_read(struct rc_adapter_event *event, const struct rc_adapter_broadcast *broadcast, uint8_t *buffer,
+                          size_t room)
+{
+    if (broadcast->is_json) {
+        return event_read_json(event, broadcast, buffer, room);
+    }
+    const struct rc_span data = broadcast->data;
     struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
     struct rc_msgpack_reader reader = rc_msgpack_reader_of(data);
     struct rc_msgpack_value name;
@@ -305,14 +390,14 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     return rc_msgpack_written(&writer);
 }
 
-size_t rc_adapter_answer_room(const struct rc_adapter_answer *answer)
+size_t rc_adapter_ack_room(const struct rc_adapter_ack *answer)
 {
     return AROUND_BYTES + answer->id.count +
            RC_JSON_MSGPACK_BYTES_MAX(answer->args.json.count, answer->args.attachments.count,
                                      answer->args.attachment_count);
 }
 
-struct rc_span rc_adapter_answer_write(const struct rc_adapter_answer *answer, uint8_t *buffer, size_t room)
+struct rc_span rc_adapter_ack_write(const struct rc_adapter_ack *answer, uint8_t *buffer, size_t room)
 {
     struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
     struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];

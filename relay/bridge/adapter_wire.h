@@ -16,21 +16,27 @@
 #include "common/base/span.h"
 #include "common/records/args.h"
 #include "common/records/envelope.h"
+#include "common/text/json_scan.h"
 #include "common/text/msgpack.h"
 
 #define RC_ADAPTER_EVENT 2u /* type of the packet, with binary arguments too */
 
-/* Rooms of a broadcast, in msgpack. */
+/* Rooms, in msgpack or JSON. */
 struct rc_adapter_rooms {
     struct rc_msgpack_reader reader;
-    uint32_t count;
+    struct rc_json_cursor cursor;
+    bool is_json;
+    uint32_t count; /* that are left */
 };
 
 struct rc_adapter_broadcast {
-    struct rc_span uid;  /* of the server that sent it */
-    struct rc_span nsp;  /* "/" when it says none */
-    uint64_t type;       /* of the packet */
-    struct rc_span data; /* msgpack: the event's name and its arguments */
+    struct rc_span uid;                /* of the server that sent it */
+    struct rc_span nsp;                /* "/" when it says none */
+    uint64_t type;                     /* of the packet */
+    struct rc_span data;               /* the event's name and its arguments: msgpack, or */
+    bool is_json;                      /* JSON, in which placeholders stand for */
+    const struct rc_span *attachments; /* borrowed */
+    uint32_t attachment_count;
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
     uint32_t timeout_ms; /* flags.timeout: how long acknowledgements are waited for; 0 = it says none */
@@ -42,9 +48,13 @@ int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_
 /* The same of a packet and its options that stand elsewhere; the uid stays empty. */
 int rc_adapter_parts_read(struct rc_adapter_broadcast *broadcast, struct rc_span packet, struct rc_span options);
 
+/* Rooms in JSON that has been looked at; an empty span is none. */
+struct rc_adapter_rooms rc_adapter_rooms_of(struct rc_span array);
 /* Takes the next room. 1; 0 at the end; a room that no client of ours can be in (too long, control characters, no text) is passed over. A
- * number is its text, written to `scratch`. */
-#define RC_ADAPTER_SCRATCH_BYTES 32u
+ * number is its text. What does not stand in the message as it is, is written to `scratch`. */
+#define RC_ADAPTER_SCRATCH_BYTES 256u
+_Static_assert(RC_ADAPTER_SCRATCH_BYTES >= RC_CHANNEL_NAME_MAX && RC_ADAPTER_SCRATCH_BYTES >= RC_EVENT_NAME_MAX,
+               "any name fits");
 int rc_adapter_room_next(struct rc_adapter_rooms *rooms, char scratch[RC_ADAPTER_SCRATCH_BYTES], struct rc_span *room);
 
 /* An event as a record has it: arguments laid out as common/records/args.h says. */
@@ -57,8 +67,14 @@ struct rc_adapter_event {
 /* Bytes of a buffer in which the event of a message of `message_bytes` surely fits, unless it has more than `data_bytes_max` of text
  * and attachments. */
 size_t rc_adapter_event_room(size_t message_bytes, size_t data_bytes_max);
-/* Lays an event out in `buffer`. -EMSGSIZE: it does not fit; -EBADMSG also when it has no name, or one that is kept for the library. */
-int rc_adapter_event_read(struct rc_adapter_event *event, struct rc_span data, uint8_t *buffer, size_t room);
+/* Lays the event of a broadcast out in `buffer`, in which nothing of the broadcast lies. -EMSGSIZE: it does not fit; -EBADMSG also when it
+ * has no name, or one that is kept for the library. */
+int rc_adapter_event_read(struct rc_adapter_event *event, const struct rc_adapter_broadcast *broadcast, uint8_t *buffer,
+                          size_t room);
+/* Takes the event's name off [name, ...args], which is valid JSON: the name decoded into `out`, and the arguments as a JSON array, written to
+ * `args`, which has data.count bytes. -EINVAL: it has none, or one that is kept for the library. */
+int rc_adapter_event_split(struct rc_span data, uint8_t out[RC_EVENT_NAME_MAX], struct rc_span *name, uint8_t *args,
+                           struct rc_span *arguments);
 
 /* What a broadcast of ours says. */
 struct rc_adapter_message {
@@ -75,15 +91,17 @@ size_t rc_adapter_message_room(const struct rc_adapter_message *message);
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
 
 /* What a client answers to a broadcast of which acknowledgements are wanted: {type: 9, requestId, packet: its first argument}. */
-struct rc_adapter_answer {
+struct rc_adapter_ack {
+    struct rc_span uid; /* of who says it, and */
+    struct rc_span nsp; /* where: cluster_wire.h has them */
     struct rc_span id;
     struct rc_args_view args; /* without arguments there is no packet in it, as notepack leaves undefined out */
 };
 
 #define RC_ADAPTER_BROADCAST_ACK 9u
 /* Bytes of a buffer in which it fits, unless it names an attachment more than once. */
-size_t rc_adapter_answer_room(const struct rc_adapter_answer *answer);
+size_t rc_adapter_ack_room(const struct rc_adapter_ack *answer);
 /* Writes it. An empty span: it does not fit, or its arguments are none. */
-struct rc_span rc_adapter_answer_write(const struct rc_adapter_answer *answer, uint8_t *buffer, size_t room);
+struct rc_span rc_adapter_ack_write(const struct rc_adapter_ack *answer, uint8_t *buffer, size_t room);
 
 #endif

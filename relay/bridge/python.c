@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -14,30 +13,15 @@
 #include "relay/bridge/asking.h"
 #include "relay/bridge/foreign.h"
 #include "relay/bridge/python_wire.h"
-#include "relay/bridge/targets.h"
 
 static struct rc_metrics *python_metrics(const struct rc_python_bridge *python)
 {
-    return python->bridge->wire->metrics;
+    return python->emission.bridge->wire->metrics;
 }
 
 static void python_refused(const struct rc_python_bridge *python, struct rc_span text, int rc, const char *why)
 {
-    rc_foreign_refused(python->bridge, python->channel, text, rc, why);
-}
-
-/* A buffer of so many bytes; false: no memory. */
-static bool python_grow(struct rc_python_bridge *python, size_t bytes)
-{
-    if (bytes > python->buffer_room) {
-        uint8_t *more = realloc(python->buffer, bytes);
-        if (more == NULL) {
-            return false;
-        }
-        python->buffer = more;
-        python->buffer_room = bytes;
-    }
-    return true;
+    rc_foreign_refused(python->emission.bridge, python->channel, text, rc, why);
 }
 
 /* --- emit ------------------------------------------------------------------------------------------------------------ */
@@ -73,14 +57,10 @@ static enum rc_record_type emit_targets(const struct rc_python_message *message,
 
 static void python_emit(struct rc_python_bridge *python, const struct rc_python_message *message, struct rc_span text)
 {
-    const struct rc_bridge *bridge = python->bridge;
-    const size_t data_bytes_max = bridge->wire->message_bytes_max;
-    struct rc_targets targets = {.bridge = bridge,
-                                 .instance = python->instance,
-                                 .nsp = message->nsp,
-                                 .refs = python->refs,
-                                 .select = {.text = python->names}};
-    struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(), .flags = RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS}};
+    struct rc_emission *emission = &python->emission;
+    const size_t data_bytes_max = emission->bridge->wire->message_bytes_max;
+    struct rc_targets targets = rc_emission_targets(emission, message->nsp);
+    struct rc_envelope_view view = rc_emission_view();
     struct rc_span args;
     uint8_t asker[RC_EMIT_ASKER_MAX];
     const int64_t asker_bytes = rc_python_callback(message, asker, sizeof(asker));
@@ -92,33 +72,27 @@ static void python_emit(struct rc_python_bridge *python, const struct rc_python_
         python_refused(python, text, -EINVAL, "too many rooms");
         return;
     }
-    if (!python_grow(python, RC_EMIT_BEFORE_MAX + rc_python_args_room(text.count, data_bytes_max))) {
+    if (!rc_scratch_room(&emission->buffer, RC_EMIT_BEFORE_MAX + rc_python_args_room(text.count, data_bytes_max))) {
         python_refused(python, text, -ENOMEM, "no memory");
         return;
     }
-    const int rc = rc_python_args(message, python->buffer + RC_EMIT_BEFORE_MAX, data_bytes_max, &args);
+    const int rc = rc_python_args(message, emission->buffer.bytes + RC_EMIT_BEFORE_MAX, data_bytes_max, &args);
     if (rc < 0) {
         python_refused(python, text, rc, "not the arguments of an event");
         return;
     }
-    view.event = (const char *)message->event.bytes;
-    view.head.event_bytes = (uint8_t)message->event.count;
-    view.data = args.bytes;
-    view.head.data_bytes = (uint32_t)args.count;
-    rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_RECEIVED, 1);
-    rc_metric_add(python_metrics(python), RC_METRIC_CROSS_INSTANCE, 1);
-    rc_metric_add(python_metrics(python), RC_METRIC_CROSS_INSTANCE_BYTES, args.count);
     if (asker_bytes < 0) { /* the event is as good without */
         rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_ANSWERS_DROPPED, 1);
     }
     if (asker_bytes <= 0) {
-        (void)bridge->host.deliver(bridge->host.context, type, &view);
+        rc_emission_deliver(emission, type, &view, message->event, args, RC_METRIC_PYTHON_RECEIVED);
         return;
     }
+    rc_emission_fill(emission, &view, message->event, args, RC_METRIC_PYTHON_RECEIVED);
     struct rc_call_asked asked;
     const struct rc_asking asking = {.tag = {.nonce = python->nonce, .index = UINT32_MAX, .serial = ++python->serial},
                                      .asker = rc_span_of(asker, (size_t)asker_bytes)};
-    rc_asking_call(&bridge->host, &targets, type, &view, &asking, &asked);
+    rc_asking_call(&emission->bridge->host, &targets, type, &view, &asking, &asked);
 }
 
 /* What a client answers to an emit with a callback. */
@@ -135,7 +109,8 @@ static void python_answered(const struct rc_python_bridge *python, const struct 
     }
     if (rc == 0) {
         const struct rc_span parts[] = {asker, args.json, RC_SPAN("}")};
-        rc = rc_redis_publish(python->bridge->link, rc_span_text(python->channel), parts, RC_ARRAY_COUNT(parts), 0);
+        rc = rc_redis_publish(python->emission.bridge->link, rc_span_text(python->channel), parts,
+                              RC_ARRAY_COUNT(parts), 0);
     }
     if (rc < 0) {
         rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_ANSWERS_DROPPED, 1);
@@ -169,7 +144,7 @@ static bool put_sockets(const struct rc_python_bridge *python, const struct rc_p
     struct rc_sid sid;
     if (message->method == RC_PYTHON_CLOSE_ROOM) {
         put_rooms(select, message);
-    } else if (rc_targets_is_own(python->instance, message->sid, &sid)) {
+    } else if (rc_targets_is_own(python->emission.instance, message->sid, &sid)) {
         rc_select_put(select, message->nsp, message->sid);
     }
     if (select->bytes == 0) {
@@ -185,21 +160,22 @@ static void python_call(struct rc_python_bridge *python, const struct rc_python_
                                          [RC_PYTHON_ENTER_ROOM] = RC_CALL_SOCKETS_JOIN,
                                          [RC_PYTHON_LEAVE_ROOM] = RC_CALL_SOCKETS_LEAVE,
                                          [RC_PYTHON_CLOSE_ROOM] = RC_CALL_SOCKETS_LEAVE};
-    const struct rc_bridge_host *host = &python->bridge->host;
+    struct rc_emission *emission = &python->emission;
+    const struct rc_bridge_host *host = &emission->bridge->host;
     const struct rc_call_head head = {.operation = operations[message->method]};
     const struct rc_call_tag tag = {.nonce = python->nonce, .index = UINT32_MAX, .serial = ++python->serial};
-    struct rc_select sockets = {.text = python->names};
+    struct rc_select sockets = {.text = emission->names};
     struct rc_call_asked asked = {0};
     char everybody[RC_NSP_MAX + 1];
     if (!put_sockets(python, message, &sockets)) {
         return;
     }
-    if (!python_grow(python, sizeof(head) + RC_EXCLUDE_TEXT_MAX)) {
+    if (!rc_scratch_room(&emission->buffer, sizeof(head) + RC_EXCLUDE_TEXT_MAX)) {
         python_refused(python, text, -ENOMEM, "no memory");
         return;
     }
-    memcpy(python->buffer, &head, sizeof(head));
-    struct rc_select rooms = {.text = (char *)python->buffer + sizeof(head)};
+    memcpy(emission->buffer.bytes, &head, sizeof(head));
+    struct rc_select rooms = {.text = (char *)emission->buffer.bytes + sizeof(head)};
     if (message->method != RC_PYTHON_DISCONNECT) {
         put_rooms(&rooms, message);
         if (rooms.bytes == 0) {
@@ -218,8 +194,8 @@ static void python_call(struct rc_python_bridge *python, const struct rc_python_
                                                    .data_bytes = (uint32_t)sizeof(head) + rooms.bytes},
                                           .channel = everybody,
                                           .request_id = (const uint8_t *)&tag,
-                                          .exclude_text = python->names,
-                                          .data = python->buffer};
+                                          .exclude_text = emission->names,
+                                          .data = emission->buffer.bytes};
     rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_RECEIVED, 1);
     (void)host->call(host->context, &view, &asked);
 }
@@ -227,7 +203,7 @@ static void python_call(struct rc_python_bridge *python, const struct rc_python_
 bool rc_python_replied(const struct rc_python_bridge *python, const struct rc_envelope_view *view)
 {
     struct rc_call_tag tag;
-    if (python->bridge == NULL || !rc_call_tag_read(view, &tag) || tag.nonce != python->nonce) {
+    if (python->emission.bridge == NULL || !rc_call_tag_read(view, &tag) || tag.nonce != python->nonce) {
         return false;
     }
     if (rc_asking_is_answer(view)) {
@@ -243,7 +219,7 @@ static void python_received(void *context, struct rc_span channel, struct rc_spa
     struct rc_python_bridge *python = context;
     struct rc_python_message message;
     (void)channel;
-    if (!rc_foreign_received_base64(python->bridge, python->channel, text)) {
+    if (!rc_foreign_received_base64(python->emission.bridge, python->channel, text)) {
         return;
     }
     if (rc_json_peek(text) != RC_JSON_OBJECT) {
@@ -277,17 +253,15 @@ static void python_received(void *context, struct rc_span channel, struct rc_spa
 int rc_python_open(struct rc_python_bridge *python, const struct rc_bridge *bridge,
                    const struct rc_config_socketio *config)
 {
-    *python = (struct rc_python_bridge){.bridge = NULL};
+    *python = (struct rc_python_bridge){.serial = 0};
     if (config->python_channel.text[0] == '\0') {
         return 0;
     }
-    python->names = malloc(RC_EXCLUDE_TEXT_MAX);
-    if (python->names == NULL) {
-        return -ENOMEM;
+    const int rc = rc_emission_open(&python->emission, bridge);
+    if (rc != 0) {
+        return rc;
     }
-    python->bridge = bridge;
     (void)snprintf(python->channel, sizeof(python->channel), "%s", config->python_channel.text);
-    rc_sid_instance(python->instance, bridge->wire->instance_id);
     /* Calls of other instances have their boot nonce alone, those of adapter_requests the next bit. */
     python->nonce = UINT64_C(2) << 32 | bridge->wire->boot_nonce;
     python->subscription =
@@ -298,7 +272,5 @@ int rc_python_open(struct rc_python_bridge *python, const struct rc_bridge *brid
 
 void rc_python_close(struct rc_python_bridge *python)
 {
-    free(python->names);
-    free(python->buffer);
-    *python = (struct rc_python_bridge){.bridge = NULL};
+    rc_emission_close(&python->emission);
 }

@@ -16,20 +16,14 @@
 #define RC_RELAY_BRIDGE_PYTHON_H
 
 #include "common/config/values.h"
-#include "common/records/sid.h"
-#include "relay/bridge/bridge.h"
+#include "relay/bridge/emission.h"
 
 struct rc_python_bridge {
-    const struct rc_bridge *bridge; /* borrowed; NULL = off */
+    struct rc_emission emission; /* its bridge NULL = off */
     char channel[RC_CONFIG_TEXT_MAX];
-    char instance[RC_SID_INSTANCE_BYTES]; /* what our sids begin with */
-    uint64_t nonce;                       /* of our calls, whose replies nobody waits for */
+    uint64_t nonce; /* of our calls, whose replies nobody waits for */
     uint32_t serial;
     struct rc_redis_subscription subscription;
-    uint8_t *buffer; /* owner: of what goes down; grows */
-    size_t buffer_room;
-    char *names;                                /* owner: RC_EXCLUDE_TEXT_MAX bytes, rooms of the message that comes */
-    struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* likewise, the clients that do not get it */
 };
 
 /* Subscribes for the life of the link, unless socketio.python_channel is empty. -ENOMEM. */

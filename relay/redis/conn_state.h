@@ -13,7 +13,7 @@
 #include <hiredis/hiredis.h>
 
 #include "common/config/redis_url.h"
-#include "relay/redis/resolve.h"
+#include "common/base/resolve.h"
 #include "relay/redis/wire.h"
 #include "relay/timer.h"
 

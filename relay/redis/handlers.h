@@ -74,7 +74,11 @@ struct rc_redis_foreign_ops {
     /* A message of a wanted channel: its name without prefix. */
     void (*message)(void *context, struct rc_span name, struct rc_span message);
     void *context; /* borrowed */
-    /* Borrowed: what their names begin with, and no other channel's. */
+    /* A shard's connection was lost and the subscription is confirmed again: what was published there in between was missed. Of sharded
+     * ones only: with the others' connection everything is lost (rc_redis_channel_ops.missed). May be NULL. */
+    void (*missed)(void *context, struct rc_span name);
+    bool sharded; /* SSUBSCRIBE (Redis 7), in a Cluster at the slot's owner, whatever redis.sharded says */
+    /* Borrowed: what their names begin with, and no other channel's; NULL = none. */
     const char *heads[RC_REDIS_FOREIGN_HEADS];
 };
 enum rc_redis_want {

@@ -14,6 +14,7 @@
 #include "common/metrics/redis_health.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/node.h"
+#include "relay/redis/stream.h"
 #include "relay/redis/tls.h"
 #include "relay/redis/topology/topology.h"
 
@@ -142,11 +143,11 @@ void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription
     rc_redis_pubsub_add_fixed(&link->pubsub, subscription);
 }
 
-static uint16_t node_of(void *context, struct rc_span redis_name)
+static uint16_t node_of(void *context, struct rc_span redis_name, bool sharded)
 {
     const struct rc_redis_link *link = context;
-    if (!link->sharded) {
-        return link->home;
+    if (!sharded || link->topology->owner == NULL) {
+        return link->home; /* one server has all shards */
     }
     const struct rc_redis_node *owner = link->topology->owner(link, redis_name);
     return owner != NULL ? owner->index : RC_REDIS_NODE_NONE;
@@ -171,6 +172,7 @@ void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct r
 
 void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_ops *ops)
 {
+    link->by_shard |= ops->sharded && link->topology->outbox != NULL;
     rc_redis_pubsub_set_foreign(&link->pubsub, ops);
 }
 
@@ -204,6 +206,9 @@ void rc_redis_link_turn(struct rc_redis_link *link)
             rc_redis_conn_flush(&link->nodes[i]->subscriber);
         }
     }
+    if (link->stream != NULL) {
+        rc_redis_stream_turn(link->stream);
+    }
     if (link->topology->flush != NULL) {
         link->topology->flush(link);
     }
@@ -217,7 +222,7 @@ bool rc_redis_link_pending(const struct rc_redis_link *link)
             return true;
         }
     }
-    return false;
+    return link->stream != NULL && rc_redis_conn_pending(&link->stream->conn);
 }
 
 bool rc_redis_link_drained(const struct rc_redis_link *link)
@@ -281,7 +286,7 @@ static int link_prepare(struct rc_redis_link *link, const struct rc_redis_setup 
     }
     link->topology = topologies[link->url.kind];
     link->outbox_ops = rc_redis_outbox_ops_of(link);
-    link->sharded = link->config.sharded && link->topology->outbox != NULL;
+    link->sharded = link->by_shard = link->config.sharded && link->topology->outbox != NULL;
     rc_redis_outbox_init(&link->outbox, link->config.outbox_bytes, link->config.outbox_max_age_ms, setup->metrics,
                          &link->outbox_ops);
     if (link->config.sharded && !link->sharded) {
@@ -333,6 +338,9 @@ void rc_redis_link_close(struct rc_redis_link *link)
         if (link->nodes[i] != NULL) {
             rc_redis_node_free(link->nodes[i]);
         }
+    }
+    if (link->stream != NULL) {
+        rc_redis_stream_close(link->stream);
     }
     rc_timer_cancel(link->wire.timers, &link->aging);
     rc_redis_outbox_free(&link->outbox);

@@ -104,8 +104,9 @@ void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct r
 
 /* --- channels of another format that come and go (one user: bridge/adapter) --- */
 
+/* Right behind rc_redis_link_open. */
 void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_ops *ops);
-/* As above, without an answer: asked for before a channel that is wanted after it, it is confirmed before it. `name` with prefix is at
+/* As above, without an answer: asked for before a channel that is wanted after it, it is confirmed before it on the same connection. `name` with prefix is at
  * most RC_REDIS_NAME_MAX bytes. */
 void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name);
 void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name);

@@ -16,6 +16,7 @@
 #include "relay/redis/outbox.h"
 #include "relay/redis/pubsub.h"
 
+struct rc_redis_stream;
 struct rc_redis_topology;
 
 struct rc_redis_node {
@@ -42,8 +43,9 @@ struct rc_redis_link {
     uint64_t order;   /* of the message published last */
     uint64_t lost_ms; /* when `up` ended, or the start */
     bool active;      /* true exactly after the start: ops of connections count */
-    bool sharded;
-    bool refused; /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
+    bool sharded;     /* channels of ours are (redis.sharded) */
+    bool by_shard; /* some are, or streams are written: every master of the Cluster has its outbox and subscriptions */
+    bool refused;  /* true exactly while Redis has refused a subscription (rights) and not confirmed all since */
     char error[RC_REDIS_ERROR_MAX];  /* why it is not good, or was not last: the first that went wrong */
     char latest[RC_REDIS_ERROR_MAX]; /* what went wrong last since then; "" = nothing */
     struct rc_redis_outbox outbox;   /* everything but sharded channels */
@@ -51,6 +53,7 @@ struct rc_redis_link {
     struct rc_redis_loss_ops loss_ops;
     uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;
+    struct rc_redis_stream *stream;      /* borrowed; NULL = none */
     struct rc_redis_observer *observers; /* borrowed, a list */
     const struct rc_redis_topology *topology;
     void *topology_state; /* owner: the topology's own */

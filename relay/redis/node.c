@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "relay/redis/error_reply.h"
+#include "relay/redis/stream.h"
 #include "relay/redis/topology/topology.h"
 
 #define HOME_MS 300u
@@ -21,10 +22,11 @@
 static bool hears_all(const struct rc_redis_link *link)
 {
     const struct rc_redis_node *home = rc_redis_link_home(link);
-    if (home == NULL || link->refused || !rc_redis_conn_up(&home->subscriber)) {
+    if (home == NULL || link->refused || !rc_redis_conn_up(&home->subscriber) ||
+        (link->stream != NULL && !rc_redis_conn_up(&link->stream->conn))) {
         return false;
     }
-    for (uint16_t i = 0; link->sharded && i < link->node_count; i++) {
+    for (uint16_t i = 0; link->by_shard && i < link->node_count; i++) {
         if (link->nodes[i] != NULL && link->nodes[i]->known && !rc_redis_conn_up(&link->nodes[i]->subscriber)) {
             return false;
         }
@@ -126,6 +128,14 @@ static void node_look(struct rc_redis_link *link)
     for (struct rc_redis_observer *one = link->observers; one != NULL; one = one->next) {
         one->changed(one->context, up);
     }
+}
+
+void rc_redis_node_changed(struct rc_redis_link *link, const char *why)
+{
+    if (why != NULL) {
+        node_note(link, why);
+    }
+    node_look(link);
 }
 
 /* --- what connections tell ------------------------------------------------------------------------------------------- */
@@ -243,6 +253,15 @@ static const struct rc_redis_conn_ops subscriber_ops = {
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
+struct rc_redis_login rc_redis_node_login(const struct rc_redis_link *link)
+{
+    return (struct rc_redis_login){.user = link->url.user,
+                                   .password = link->url.password,
+                                   .database = link->url.database,
+                                   .master = link->topology->one_master,
+                                   .strict = link->topology->strict};
+}
+
 struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct rc_redis_address *address)
 {
     uint16_t index = 0;
@@ -253,11 +272,7 @@ struct rc_redis_node *rc_redis_node_add(struct rc_redis_link *link, const struct
     if (node == NULL) {
         return NULL;
     }
-    const struct rc_redis_login login = {.user = link->url.user,
-                                         .password = link->url.password,
-                                         .database = link->url.database,
-                                         .master = link->topology->one_master,
-                                         .strict = link->topology->strict};
+    const struct rc_redis_login login = rc_redis_node_login(link);
     node->link = link;
     node->index = index;
     node->address = *address;
@@ -326,7 +341,7 @@ void rc_redis_node_set_home(struct rc_redis_link *link, uint16_t home)
         /* Others may have had the same home, and have to subscribe elsewhere before they hear anything. */
         link->outbox.hold_until_ms = rc_clock_ms() + HOME_MS;
     }
-    if (before != NULL && !link->sharded) {
+    if (before != NULL && !link->by_shard) {
         close_subscriber(before); /* one subscription connection is what classic messages need */
     }
     rc_redis_pubsub_place(&link->pubsub, home);

@@ -19,6 +19,10 @@ void rc_redis_node_open(struct rc_redis_node *node, bool subscriber);
 void rc_redis_node_close(struct rc_redis_node *node);
 /* A closed one that is not home, not inside of handlers. */
 void rc_redis_node_free(struct rc_redis_node *node);
+/* Who logs in on connections to a master, and what the server must be. */
+struct rc_redis_login rc_redis_node_login(const struct rc_redis_link *link);
+/* A connection of the link that is no node's changed; `why` it is worse than before, NULL: it is not. */
+void rc_redis_node_changed(struct rc_redis_link *link, const char *why);
 /* Classic traffic goes to this node from now on. */
 void rc_redis_node_set_home(struct rc_redis_link *link, uint16_t home);
 

@@ -2,8 +2,10 @@
 #include "relay/redis/publish.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "relay/redis/link_state.h"
@@ -59,14 +61,76 @@ static int make_entry(struct rc_redis_link *link, struct rc_span channel, const 
     return 0;
 }
 
+/* XADD of an entry. The same results. */
+static int make_append(struct rc_redis_link *link, struct rc_span stream, uint32_t entries_max,
+                       const struct rc_span *fields, uint32_t field_count, struct rc_redis_entry **made)
+{
+    char name[RC_REDIS_NAME_MAX];
+    char most[16];
+    const size_t prefix = strlen(link->config.prefix.text);
+    if (prefix + stream.count >= RC_REDIS_NAME_MAX) {
+        return -EMSGSIZE;
+    }
+    (void)publish_put(publish_put(name, link->config.prefix.text, prefix), stream.bytes, stream.count);
+    (void)snprintf(most, sizeof(most), "%u", entries_max);
+    struct rc_span argv[6 + RC_REDIS_FIELDS_MAX] = {RC_SPAN("XADD"),    rc_span_of(name, prefix + stream.count),
+                                                    RC_SPAN("MAXLEN"),  RC_SPAN("~"),
+                                                    rc_span_text(most), RC_SPAN("*")};
+    RC_ASSERT(field_count <= RC_REDIS_FIELDS_MAX);
+    memcpy(argv + 6, fields, field_count * sizeof(*fields));
+    const size_t bytes = rc_redis_format_bytes(6 + field_count, argv);
+    if (bytes > UINT32_MAX / 2) {
+        return -EMSGSIZE;
+    }
+    struct rc_redis_entry *entry = rc_redis_entry_new(bytes, rc_redis_slot(argv[1]), rc_clock_ms());
+    if (entry == NULL) {
+        return -ENOMEM;
+    }
+    char head[96];
+    char *end = rc_redis_format_head(head, '*', 6 + field_count);
+    end = rc_redis_format_head(publish_put(end, "$4\r\nXADD\r\n", 10), '$', argv[1].count);
+    rc_redis_format(entry->command, 6 + field_count, argv);
+    entry->order = ++link->order;
+    entry->name_at = (uint16_t)((size_t)(end - head) + prefix);
+    entry->name_bytes = (uint16_t)stream.count;
+    *made = entry;
+    return 0;
+}
+
+/* Is it dropped at once? */
+static bool publish_in_vain(struct rc_redis_link *link, uint32_t flags)
+{
+    if ((flags & RC_REDIS_PUBLISH_FLEETING) == 0 || rc_redis_link_up(link)) {
+        return false;
+    }
+    rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+    return true;
+}
+
+int rc_redis_append(struct rc_redis_link *link, struct rc_span stream, uint32_t entries_max,
+                    const struct rc_span *fields, uint32_t field_count, uint32_t flags)
+{
+    struct rc_redis_entry *entry;
+    if (publish_in_vain(link, flags)) {
+        return -ENOTCONN;
+    }
+    const int rc = make_append(link, stream, entries_max, fields, field_count, &entry);
+    if (rc != 0) {
+        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+        return rc;
+    }
+    struct rc_redis_outbox *outbox = link->by_shard ? link->topology->outbox(link, entry->slot) : &link->outbox;
+    return rc_redis_outbox_put(outbox, entry) ? 0 : -ENOBUFS;
+}
+
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
                      uint32_t part_count, uint32_t flags)
 {
-    const bool sharded = (flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded;
+    const bool sharded =
+        ((flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded) || (flags & RC_REDIS_PUBLISH_SHARD) != 0;
     const bool told = (flags & RC_REDIS_PUBLISH_TOLD) != 0;
     struct rc_redis_entry *entry;
-    if ((flags & RC_REDIS_PUBLISH_FLEETING) != 0 && !rc_redis_link_up(link)) {
-        rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+    if (publish_in_vain(link, flags)) {
         return -ENOTCONN;
     }
     const int rc = make_entry(link, channel, parts, part_count, sharded, &entry);
@@ -80,7 +144,8 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     /* A Cluster's node knows only of its own subscribers. */
     entry->to_one = (flags & RC_REDIS_PUBLISH_TO_ONE) != 0 && link->topology->one_master;
     entry->told = told;
-    struct rc_redis_outbox *outbox = sharded ? link->topology->outbox(link, entry->slot) : &link->outbox;
+    struct rc_redis_outbox *outbox =
+        sharded && link->by_shard ? link->topology->outbox(link, entry->slot) : &link->outbox;
     return rc_redis_outbox_put(outbox, entry) ? 0 : -ENOBUFS;
 }
 
@@ -177,7 +242,7 @@ void rc_redis_outboxes_pump(struct rc_redis_link *link, uint64_t now_ms)
     if (home != NULL) {
         rc_redis_outbox_pump(&link->outbox, &home->command, now_ms);
     }
-    for (uint16_t i = 0; link->sharded && i < link->node_count; i++) {
+    for (uint16_t i = 0; link->by_shard && i < link->node_count; i++) {
         struct rc_redis_node *node = link->nodes[i];
         if (node == NULL) {
             continue;

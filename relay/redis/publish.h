@@ -17,6 +17,7 @@ struct rc_redis_outbox_ops;
 
 enum rc_redis_publish_flags {
     RC_REDIS_PUBLISH_SHARDED = 1u << 0,  /* SPUBLISH where redis.sharded says so */
+    RC_REDIS_PUBLISH_SHARD = 1u << 4,    /* SPUBLISH (rc_redis_foreign_ops.sharded) */
     RC_REDIS_PUBLISH_TO_ONE = 1u << 2,   /* somebody must be there: counted as a failed delivery when nobody is */
     RC_REDIS_PUBLISH_FLEETING = 1u << 1, /* worth nothing later: dropped instead of kept while Redis is away */
     RC_REDIS_PUBLISH_TOLD = 1u << 3,     /* should it be lost, other instances are told: rc_redis_tell_losses */
@@ -29,6 +30,14 @@ enum rc_redis_publish_flags {
  */
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
                      uint32_t part_count, uint32_t flags);
+
+/*
+ * XADDs an entry of pairs of field and value to a stream, `stream` without prefix, which is cut to about `entries_max`. Kept as a message is: after
+ * a reconnect it may stand there twice. The same flags and results.
+ */
+int rc_redis_append(struct rc_redis_link *link, struct rc_span stream, uint32_t entries_max,
+                    const struct rc_span *fields, uint32_t field_count, uint32_t flags);
+#define RC_REDIS_FIELDS_MAX 8u /* of an entry: names and values */
 
 /* What was given up (outbox full, too old, refused by Redis) is told to the other instances when they can hear it, before what is left in
  * the outbox goes out, and at most once in RC_REDIS_LOSSES_MS. */

@@ -30,12 +30,19 @@ static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_r
     return before + entry->name_bytes;
 }
 
+static bool pubsub_is_sharded(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry)
+{
+    return entry->foreign ? pubsub->ops.foreign.sharded : pubsub->sharded;
+}
+
 /* The node where it belongs; RC_REDIS_NODE_NONE = none is known now. */
 static uint16_t pubsub_place_of(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry)
 {
     char name[RC_REDIS_NAME_MAX];
-    return entry->foreign ? pubsub->home
-                          : pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)));
+    const bool sharded = pubsub_is_sharded(pubsub, entry);
+    return entry->foreign && !sharded
+               ? pubsub->home
+               : pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)), sharded);
 }
 
 /* Every change of an entry's state: keeps count of the missed ones that are on their way. */
@@ -73,8 +80,8 @@ static void pubsub_enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
 
 static const char *verb_of(const struct rc_redis_pubsub *pubsub, uint32_t index, bool subscribe)
 {
-    const bool sharded = pubsub->sharded && !pubsub->entries[index].foreign;
-    return sharded ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE") : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
+    return pubsub_is_sharded(pubsub, &pubsub->entries[index]) ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE")
+                                                              : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
 }
 
 static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn, bool subscribe,
@@ -100,10 +107,12 @@ static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn
     return rc;
 }
 
-/* Keys of one command must share a slot in a Cluster: sharded channels go one by one, pipelined all the same. */
-static uint32_t batch_max(const struct rc_redis_pubsub *pubsub)
+/* May it be in one command with those of a batch? Keys of one command must share a slot in a Cluster: sharded channels go one by one,
+ * pipelined all the same. */
+static bool fits_batch(const struct rc_redis_pubsub *pubsub, const uint32_t *batch, uint32_t count, uint32_t index)
 {
-    return pubsub->sharded ? 1 : RC_REDIS_BATCH_MAX;
+    return count == 0 || (count < RC_REDIS_BATCH_MAX && !pubsub_is_sharded(pubsub, &pubsub->entries[batch[0]]) &&
+                          !pubsub_is_sharded(pubsub, &pubsub->entries[index]));
 }
 
 static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_node *node)
@@ -112,7 +121,7 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
     while (node->queue_first != 0 && node->asked < RC_REDIS_ASKED_MAX) {
         uint32_t count = 0;
         uint32_t index = node->queue_first;
-        for (; index != 0 && count < batch_max(pubsub); index = pubsub->entries[index].next) {
+        for (; index != 0 && fits_batch(pubsub, batch, count, index); index = pubsub->entries[index].next) {
             batch[count++] = index;
         }
         if (send_batch(pubsub, node->conn, true, batch, count) != 0) {
@@ -145,6 +154,18 @@ static void say_missed(struct rc_redis_pubsub *pubsub, struct rc_span name)
     rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_MISSED, 1);
     if (pubsub->ops.channel.missed != NULL) {
         pubsub->ops.channel.missed(pubsub->ops.channel.context, name);
+    }
+}
+
+/* An entry is confirmed again of which messages were missed. */
+static void entry_missed(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)
+{
+    const struct rc_redis_foreign_ops *foreign = &pubsub->ops.foreign;
+    if (!key->foreign) {
+        say_missed(pubsub, key->name);
+    } else if (foreign->sharded && foreign->missed != NULL) {
+        rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_MISSED, 1);
+        foreign->missed(foreign->context, key->name);
     }
 }
 
@@ -244,7 +265,7 @@ static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct re
         rc_redis_pubsub_entry_free(pubsub, index);
         return;
     case RC_REDIS_ENTRY_CONFIRMED:
-        if (removal->count == batch_max(pubsub) || removal->node != entry->node) {
+        if (!fits_batch(pubsub, removal->batch, removal->count, index) || removal->node != entry->node) {
             remove_batch(pubsub, removal);
         }
         removal->node = entry->node;
@@ -537,8 +558,8 @@ static struct rc_span pubsub_text_of(const redisReply *reply)
 /* The name behind `head`; count 0 when it does not begin so. */
 static struct rc_span pubsub_behind(struct rc_span text, const char *head, size_t head_bytes)
 {
-    if (!rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
-        return (struct rc_span){0};
+    if (text.count == 0 || !rc_span_starts_with(text, rc_span_of(head, head_bytes))) {
+        return (struct rc_span){0}; /* the bytes of a zero count may be NULL */
     }
     return rc_span_of(text.bytes + head_bytes, text.count - head_bytes);
 }
@@ -554,7 +575,8 @@ static bool pubsub_is_foreign(const struct rc_redis_pubsub *pubsub, struct rc_sp
 {
     const struct rc_span name = pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes);
     for (uint32_t i = 0; pubsub->ops.foreign.message != NULL && i < RC_REDIS_FOREIGN_HEADS; i++) {
-        if (rc_span_starts_with(name, rc_span_text(pubsub->ops.foreign.heads[i]))) {
+        const char *head = pubsub->ops.foreign.heads[i];
+        if (head != NULL && rc_span_starts_with(name, rc_span_text(head))) {
             return true;
         }
     }
@@ -585,8 +607,8 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
             node->confirmed++;
             pubsub->confirmed++;
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
-            if (missed && !pubsub->missed_all && !key.foreign) {
-                say_missed(pubsub, key.name);
+            if (missed && !pubsub->missed_all) {
+                entry_missed(pubsub, &key);
             }
             pubsub_set_gauge(pubsub);
             return;

@@ -49,7 +49,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
                                         uint32_t worker, uint64_t token);
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);
 
-/* Channels of another format (rc_redis_foreign_ops): nobody waits for them, and what is missed of them is not said by name. */
+/* Channels of another format (rc_redis_foreign_ops): nobody waits for them. */
 void rc_redis_pubsub_set_foreign(struct rc_redis_pubsub *pubsub, const struct rc_redis_foreign_ops *ops);
 void rc_redis_pubsub_want_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name);
 void rc_redis_pubsub_unwant_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name);

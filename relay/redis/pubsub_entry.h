@@ -31,7 +31,7 @@ struct rc_redis_pubsub_entry {
     uint16_t node;    /* where it is QUEUED, ASKED or CONFIRMED */
     uint16_t name_bytes;
     uint8_t state; /* enum rc_redis_entry_state */
-    bool foreign;  /* its name in Redis has no head of ours, and it is never sharded */
+    bool foreign;  /* its name in Redis has no head of ours */
     bool wanted;
     bool damped; /* true exactly while it is in the list of those that nobody wants */
     bool missed; /* true exactly while it is wanted, was confirmed once and is not now: its messages are being missed */

@@ -44,7 +44,7 @@ struct rc_redis_pubsub_ops {
     struct rc_redis_channel_ops channel;
     struct rc_redis_foreign_ops foreign; /* message NULL: there are none */
     /* The node on which a channel (its Redis name) is subscribed; RC_REDIS_NODE_NONE = none is known now. */
-    uint16_t (*node_of)(void *context, struct rc_span redis_name);
+    uint16_t (*node_of)(void *context, struct rc_span redis_name, bool sharded);
     void *context; /* borrowed: of node_of */
 };
 
@@ -55,7 +55,7 @@ struct rc_redis_pubsub {
     uint32_t head_bytes;
     const char *prefix; /* borrowed */
     uint32_t prefix_bytes;
-    bool sharded;
+    bool sharded; /* channels of ours; foreign ones: ops.foreign.sharded */
     struct rc_hashmap map;
     struct rc_redis_pubsub_entry *entries; /* owner; [0] is never used */
     uint32_t entry_max;

@@ -14,6 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker/backend/backend_io.h"
 #include "worker/ws/frame.h"
 
 static void rig_must(int rc, const struct rc_err *err)
@@ -34,9 +35,18 @@ static bool rig_accepted(void *context, uint32_t socket, uint32_t listener)
     return true;
 }
 
+static bool rig_made_here(const struct hub_rig *rig, uint32_t socket)
+{
+    return rig->backends != NULL && rig->truth.sockets[socket].listener == RC_SOCKET_MADE_HERE;
+}
+
 static void rig_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct hub_rig *rig = context;
+    if (rig_made_here(rig, socket)) {
+        rc_backend_received(rig->backends, socket, bytes, count);
+        return;
+    }
     if (rig->received != NULL) {
         const uint32_t client = rig->truth.sockets[socket].client;
         rig->received(rig->context, client != 0 ? client : socket, bytes, count);
@@ -46,7 +56,10 @@ static void rig_received(void *context, uint32_t socket, uint8_t *bytes, uint32_
 static void rig_ended(void *context, uint32_t socket, int error)
 {
     struct hub_rig *rig = context;
-    (void)error;
+    if (rig_made_here(rig, socket)) {
+        rc_backend_ended(rig->backends, socket, error);
+        return;
+    }
     rc_io_terminate(&rig->io, socket);
 }
 
@@ -84,6 +97,10 @@ static void rig_terminated(void *context, uint32_t socket)
 {
     struct hub_rig *rig = context;
     const uint32_t client = rig->truth.sockets[socket].client;
+    if (rig_made_here(rig, socket)) {
+        rc_backend_terminated(rig->backends, socket);
+        return;
+    }
     if (client != 0) {
         rc_hub_detach(&rig->hub, client);
         if (rig->peers[client].stays) {
@@ -108,6 +125,10 @@ static void rig_given(void *context, uint32_t socket, int fd)
 static void rig_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
 {
     struct hub_rig *rig = context;
+    if (rig->backends != NULL && (connect->token & RC_BACKEND_TOKEN) != 0) {
+        rc_backend_connected(rig->backends, connect, fd, error);
+        return;
+    }
     RC_ASSERT(rig->connected != NULL);
     rig->connected(rig->context, connect, fd, error);
 }
@@ -115,8 +136,18 @@ static void rig_connected(void *context, const struct rc_io_connect *connect, in
 static void rig_placed(void *context, const struct rc_io_place *place, uint32_t socket)
 {
     struct hub_rig *rig = context;
-    if (rig->placed != NULL) {
+    if (rig->backends != NULL && place->from.listener == RC_SOCKET_MADE_HERE) {
+        rc_backend_placed(rig->backends, place, socket);
+    } else if (rig->placed != NULL) {
         rig->placed(rig->context, place, socket);
+    }
+}
+
+static void rig_timer(void *context, uint32_t socket)
+{
+    struct hub_rig *rig = context;
+    if (rig_made_here(rig, socket)) {
+        rc_backend_timer(rig->backends, socket);
     }
 }
 
@@ -242,7 +273,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .ended = rig_ended,
                                                .writable = rig_writable,
                                                .short_send = rig_short_send,
-                                               .timer = rig_index,
+                                               .timer = rig_timer,
                                                .given = rig_given,
                                                .placed = rig_placed,
                                                .connected = rig_connected,

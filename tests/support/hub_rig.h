@@ -14,6 +14,7 @@
 
 #include "common/shm/layout.h"
 #include "common/base/span.h"
+#include "worker/backend/backend.h"
 #include "worker/hub/hub.h"
 
 struct hub_rig_peer {
@@ -63,6 +64,7 @@ struct hub_rig {
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
     void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
     void *context; /* borrowed: of all four */
+    struct rc_backends *backends; /* borrowed: what is told of sockets that are made here; NULL = none are */
 };
 
 struct hub_rig_options {

@@ -23,6 +23,7 @@
 #include "common/records/sid.h"
 #include "common/shm/control.h"
 #include "common/text/json_scan.h"
+#include "worker/backend/backend.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
@@ -86,6 +87,7 @@ struct rc_clients {
     struct rc_hub *hub;               /* borrowed */
     struct rc_uplink *uplink;         /* borrowed */
     struct rc_interests *interests;   /* borrowed */
+    struct rc_backends *backends;     /* borrowed: main() sets it */
     struct rc_asks *asks;             /* borrowed */
     struct rc_metrics *metrics;       /* borrowed */
     struct rc_exchanges exchanges;

@@ -11,6 +11,7 @@
 #include "common/config/socketio.h"
 #include "common/text/base64.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/engine/upgrade.h"
@@ -343,4 +344,5 @@ void rc_engines_close(struct rc_engines *engines)
     free(engines->taken.bytes);
     free(engines->result);
     free(engines->decoded);
+    rc_asked_close(engines);
 }

@@ -10,12 +10,14 @@
 #include "common/records/sockets.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/hub/hub.h"
 
 #define PART_BYTES 32768u             /* entries of one reply */
-#define SOCKET_BYTES_MAX (16u * 1024) /* of one socket with its rooms: rooms beyond are left out */
+#define SOCKET_BYTES_MAX (24u * 1024) /* of one socket with its rooms: rooms beyond are left out */
+#define SOCKET_REST_BYTES 1024u       /* of them, what comes behind an object of the client's own */
 
 /* Which sockets are meant: members of some channels, or single clients. */
 struct choice {
@@ -228,20 +230,41 @@ static void room_append(struct request *request, struct rc_span room)
     }
 }
 
-/* As RemoteSocket has it. Nothing is known here of what an application keeps in `data`. */
+/* An object, or {} where there is none, or it does not fit. */
+static size_t put_object(struct request *request, size_t at, struct rc_span object)
+{
+    const bool fits = object.count > 0 && at + object.count + SOCKET_REST_BYTES <= SOCKET_BYTES_MAX;
+    return put_text(request, at, fits ? object : RC_SPAN("{}"));
+}
+
+/* As RemoteSocket has it. Of the handshake there is what is kept: where it came from, and of query, headers and auth what rows ask for;
+ * `data` is what rows have set on the connection. */
 static void socket_entry(struct request *request, uint32_t client)
 {
+    const struct rc_clients *clients = request->engines->clients;
+    const uint32_t socket = rc_truth_client(clients->truth, client)->socket;
+    const struct rc_address address = rc_engine_address(request->engines, client);
+    const bool secure = socket != RC_SOCKET_NONE && rc_io_is_tls(clients->io, socket);
+    char text[RC_ADDRESS_TEXT_MAX];
     char sid[RC_SID_BYTES];
     rc_engine_nsp_sid(request->engines, client, request->nsp, sid);
     size_t at = put_text(request, 0, RC_SPAN("{\"id\":\""));
     at = put_text(request, at, rc_span_of(sid, sizeof(sid)));
-    at = put_text(request, at,
-                  RC_SPAN("\",\"handshake\":{\"headers\":{},\"time\":\"\",\"address\":\"\",\"xdomain\":false,"
-                          "\"secure\":false,\"issued\":0,\"url\":\"\",\"query\":{},\"auth\":{}},\"rooms\":["));
-    request->at = at;
+    at = put_text(request, at, RC_SPAN("\",\"handshake\":{\"headers\":"));
+    at = put_object(request, at, rc_client_request(clients, client, RC_EVENT_SOURCE_HEADER));
+    at = put_text(request, at, RC_SPAN(",\"time\":\"\",\"address\":\""));
+    at = put_text(request, at, rc_span_of(text, rc_address_format(text, &address)));
+    at = put_text(request, at, RC_SPAN("\",\"xdomain\":false,\"secure\":"));
+    at = put_text(request, at, secure ? RC_SPAN("true") : RC_SPAN("false"));
+    at = put_text(request, at, RC_SPAN(",\"issued\":0,\"url\":\"\",\"query\":"));
+    at = put_object(request, at, rc_client_request(clients, client, RC_EVENT_SOURCE_QUERY));
+    at = put_text(request, at, RC_SPAN(",\"auth\":"));
+    at = put_object(request, at, rc_engine_auth(request->engines, client, request->nsp));
+    at = put_text(request, at, RC_SPAN("},\"data\":"));
+    at = put_object(request, at, rc_client_set(clients, client));
+    request->at = put_text(request, at, RC_SPAN(",\"rooms\":["));
     each_room(request, client, room_append);
-    at = put_text(request, request->at - 1, /* the last comma: there is one room at least */
-                  RC_SPAN("],\"data\":{}}"));
+    at = put_text(request, request->at - 1, RC_SPAN("]}")); /* the last comma: there is one room at least */
     request_put(request, rc_span_of(request->socket, at));
 }
 

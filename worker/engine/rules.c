@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/records/args.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
@@ -476,7 +477,6 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
                                          struct rc_span auth, struct scratch *scratch)
 {
     const struct rc_clients *clients = engines->clients;
-    const struct rc_client *its = rc_truth_client(clients->truth, client);
     struct rc_rule_input input = {.nsp = nsp};
     rc_engine_nsp_sid(engines, client, nsp, scratch->sid);
     input.sid = rc_span_of(scratch->sid, sizeof(scratch->sid));
@@ -487,8 +487,7 @@ static struct rc_rule_input client_input(const struct rc_engines *engines, uint3
     for (enum rc_event_source source = RC_EVENT_SOURCE_QUERY; source <= RC_EVENT_SOURCE_COOKIE; source++) {
         input.documents[rc_rule_document(source)] = rc_client_request(clients, client, source);
     }
-    input.address =
-        its->socket == RC_SOCKET_NONE ? rc_engine_of(engines, client)->address : clients->truth->peers[its->socket];
+    input.address = rc_engine_address(engines, client);
     return input;
 }
 
@@ -516,10 +515,16 @@ static void run_tell_error(struct run *run)
 }
 
 /* An event without a row. */
-static void run_unknown(struct run *run)
+static void run_unknown(struct run *run, const struct rc_operation *operation)
 {
+    const char *unknown = run->clients->config->socketio.unknown_event.text;
+    const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
+        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false);
+        return;
+    }
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
-    if (run->clients->config->socketio.unknown_event == RC_UNKNOWN_EVENT_ERROR) {
+    if (strcmp(unknown, RC_UNKNOWN_EVENT_ERROR) == 0) {
         run_fail(run, RC_CODE_NOT_FOUND, "no such event");
         run_tell_error(run);
     }
@@ -566,7 +571,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     RC_ASSERT(rc == 0); /* we wrote it */
     run.row = rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, operation->nsp, operation->event);
     if (run.row == NULL || rc_event_life_cycle(run.row)) {
-        run_unknown(&run);
+        run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
     struct rc_rule_input input =
@@ -586,8 +591,13 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         *done = rc_rules_done(engines, steps);
         return RC_ENGINE_LATER;
     }
-    if (run.code != 0 && rc_engine_lives(engines, client, run.random)) { /* what no template could tell */
+    if (!rc_engine_lives(engines, client, run.random)) {
+        return RC_ENGINE_DONE;
+    }
+    if (run.code != 0) { /* what no template could tell */
         run_tell_error(&run);
+    } else if (run.row->ask.text[0] != '\0') {
+        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
     }
     return RC_ENGINE_DONE;
 }

@@ -45,8 +45,11 @@ struct rc_engines {
     uint32_t *acks;        /* owned: first struct rc_ack of each client; 0 = none of whom something is waited for */
     uint8_t *answer;       /* owned: an answer that is handed on */
     size_t answer_capacity;
-    uint8_t rules;   /* counts the reloads that changed [[event]] rows */
-    bool keeps_auth; /* some row but those of "connect" says {auth} */
+    struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
+    uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
+    struct rc_reply *reply; /* owned: the one that is being carried out */
+    uint8_t rules;          /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth;        /* some row but those of "connect" says {auth} */
 };
 
 /* What became of a packet. */
@@ -54,6 +57,14 @@ enum rc_engine_result {
     RC_ENGINE_DONE,  /* the session may have ended by it */
     RC_ENGINE_LATER, /* it waits: call again with the same packet and `*done` when the client is told to go on */
 };
+
+/* Where the client's session comes from, whether or not a socket carries it now. */
+static inline struct rc_address rc_engine_address(const struct rc_engines *engines, uint32_t client)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    const uint32_t socket = rc_truth_client(truth, client)->socket;
+    return socket == RC_SOCKET_NONE ? rc_truth_engine(truth, client)->address : truth->peers[socket];
+}
 
 static inline struct rc_engine *rc_engine_of(const struct rc_engines *engines, uint32_t client)
 {

@@ -38,6 +38,17 @@ static bool has_joined(const struct rc_engines *engines, uint32_t client, struct
                         : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
 }
 
+bool rc_socketio_is_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                           const char sid[RC_SID_BYTES])
+{
+    char its[RC_SID_BYTES];
+    if (!has_joined(engines, client, nsp)) {
+        return false;
+    }
+    rc_engine_nsp_sid(engines, client, nsp, its);
+    return memcmp(its, sid, sizeof(its)) == 0;
+}
+
 /* -ENOMEM. */
 static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
@@ -160,6 +171,13 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     return rc == 0;
 }
 
+/* What is no packet of Socket.IO: a Node server closes the connection itself then, and says so to its handlers. */
+static void socketio_broken(struct rc_engines *engines, uint32_t client, const char *why)
+{
+    rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
+    rc_engine_broken(engines, client, why);
+}
+
 /* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
 static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client,
                                          const struct rc_operation *operation, uint32_t *done)
@@ -172,7 +190,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             return RC_ENGINE_DONE;
         }
         if (has_joined(engines, client, nsp)) {
-            rc_engine_broken(engines, client, "a second CONNECT for a namespace");
+            socketio_broken(engines, client, "a second CONNECT for a namespace");
             return RC_ENGINE_DONE;
         }
         const struct rc_client *its = rc_truth_client(clients->truth, client);
@@ -367,7 +385,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
                                        const struct incomplete *with, uint32_t *done)
 {
     if (!has_joined(engines, client, operation->nsp)) {
-        rc_engine_broken(engines, client, "a packet for a namespace that it has not joined");
+        socketio_broken(engines, client, "a packet for a namespace that it has not joined");
         return RC_ENGINE_DONE;
     }
     const struct rc_span args =
@@ -380,11 +398,11 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
     const int rc = rc_args_read(args, &its);
     RC_ASSERT(rc == 0); /* we wrote it */
     if (its.attachment_count > engines->clients->config->socketio.max_attachments) {
-        rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
+        socketio_broken(engines, client, "more attachments than socketio.max_attachments");
         return RC_ENGINE_DONE;
     }
     if (its.attachment_count > 0 && rc_placeholders_check(its.json, its.attachment_count) < 0) {
-        rc_engine_broken(engines, client, "a placeholder without its attachment");
+        socketio_broken(engines, client, "a placeholder without its attachment");
         return RC_ENGINE_DONE;
     }
     if (operation->type == RC_OPERATION_ACK) {
@@ -423,7 +441,7 @@ static bool add_attachment(struct rc_engines *engines, uint32_t client, const ui
     const uint64_t need = (uint64_t)head->bytes + sizeof(size) + count;
     uint32_t capacity = (uint32_t)rc_heap_block_bytes(heap, engine->packet);
     if (need > clients->config->limits.max_message_size_bytes + sizeof(*head)) {
-        rc_engine_broken(engines, client, "an event with its attachments is larger than limits.max_message_size");
+        socketio_broken(engines, client, "an event with its attachments is larger than limits.max_message_size");
         return false;
     }
     if (need > capacity && rc_socket_input_grow(clients, &engine->packet, &capacity, need, head->bytes) < 0) {
@@ -471,12 +489,12 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
         return RC_ENGINE_DONE;
     }
     if (rc_reader_next(&reader, &operation, &error) != 1) {
-        rc_engine_broken(engines, client, error.message);
+        socketio_broken(engines, client, error.message);
         return RC_ENGINE_DONE;
     }
     if (with == NULL && operation.attachment_count > 0) {
         if (operation.attachment_count > clients->config->socketio.max_attachments) {
-            rc_engine_broken(engines, client, "more attachments than socketio.max_attachments");
+            socketio_broken(engines, client, "more attachments than socketio.max_attachments");
         } else {
             keep_incomplete(engines, client, bytes, count, operation.attachment_count);
         }
@@ -489,14 +507,14 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
         if (has_joined(engines, client, operation.nsp)) {
             leave_namespace(engines, client, operation.nsp, "client namespace disconnect");
         } else {
-            rc_engine_broken(engines, client, "it leaves a namespace that it has not joined");
+            socketio_broken(engines, client, "it leaves a namespace that it has not joined");
         }
         return RC_ENGINE_DONE;
     case RC_OPERATION_EVENT:
     case RC_OPERATION_ACK:
         return run_event(engines, client, &operation, with, done);
     default:
-        rc_engine_broken(engines, client, "no packet of a client");
+        socketio_broken(engines, client, "no packet of a client");
         return RC_ENGINE_DONE;
     }
 }
@@ -517,7 +535,7 @@ enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t c
         const struct incomplete *head = rc_heap_at(&engines->clients->truth->heap, engine->packet);
         if (head->got < head->wanted) {
             if (kind != RC_PART_BINARY) {
-                rc_engine_broken(engines, client, "text in the place of an attachment");
+                socketio_broken(engines, client, "text in the place of an attachment");
                 return RC_ENGINE_DONE;
             }
             if (!add_attachment(engines, client, bytes, count)) {
@@ -531,7 +549,7 @@ enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t c
         its->encoding = rc_encoding_of(RC_CODEC_SOCKETIO_MSGPACK, rc_encoding_framing(its->encoding),
                                        rc_encoding_window_bits(its->encoding));
     } else if ((kind == RC_PART_BINARY) != msgpack) {
-        rc_engine_broken(engines, client, msgpack ? "text of a client that speaks msgpack" : "a stray binary message");
+        socketio_broken(engines, client, msgpack ? "text of a client that speaks msgpack" : "a stray binary message");
         return RC_ENGINE_DONE;
     }
     return packet_run(engines, client, kind, bytes, count, NULL, done);

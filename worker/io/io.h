@@ -11,6 +11,7 @@
 #define RC_WORKER_IO_IO_H
 
 #include <liburing.h>
+#include <openssl/types.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +40,7 @@
 #define RC_IO_PEERNAMES_MAX 4096u    /* asked for and not answered yet */
 #define RC_IO_ACCEPTS_MAX 64u        /* accepts in flight for a listener where each brings one connection */
 #define RC_IO_PLACES_MAX 128u        /* sockets on their way into the direct table */
-#define RC_IO_CONNECTS_MAX 256u      /* connections to other instances that are being made */
+#define RC_IO_CONNECTS_MAX 256u      /* connections to other instances and backends that are being made */
 #define RC_IO_CONNECT_FIRST_MAX 64u  /* bytes that a caller may leave with one, for when it is made */
 #define RC_IO_INBOX_MAX 64u          /* connections of other workers that a pass takes: 3 us each */
 #define RC_IO_FULL_RESERVE 64u       /* table slots kept for 503 answers: a full table ends the multishot accept */
@@ -293,6 +294,9 @@ static inline bool rc_io_can_place(const struct rc_io *io)
  * made; another error of socket(2). */
 int rc_io_connect(struct rc_io *io, const struct sockaddr *name, socklen_t name_bytes, uint32_t in_ms, uint64_t token,
                   const uint8_t *first, uint32_t first_bytes);
+/* A socket that was placed just now (handlers.placed) speaks TLS, and its peer is to be `host` (rc_tls_connect). -ENOMEM. Until the
+ * handshake is over (mode) nothing of what it is to send has left. */
+int rc_io_tls_connect(struct rc_io *io, uint32_t socket, SSL_CTX *context, const char *host);
 /* Shuts the writing end, once: the peer reads an end of file behind what was sent. */
 void rc_io_shut(struct rc_io *io, uint32_t socket);
 /* Begins the end: terminate -> join -> close. */

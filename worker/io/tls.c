@@ -139,7 +139,7 @@ static void contexts_adopt(struct rc_tls *tls)
     }
 }
 
-int rc_tls_open(struct rc_tls **out, const struct rc_config_tls *config, const uint8_t *ticket_keys, struct rc_err *err)
+int rc_tls_open_without(struct rc_tls **out, struct rc_err *err)
 {
     struct rc_tls *tls = calloc(1, sizeof(*tls));
     *out = NULL;
@@ -153,14 +153,23 @@ int rc_tls_open(struct rc_tls **out, const struct rc_config_tls *config, const u
         rc_tls_close(tls);
         return rc_err_set(err, -ENOMEM, "no memory for TLS");
     }
-    const int rc = contexts_open(tls, config, ticket_keys, err);
-    if (rc < 0) {
-        rc_tls_close(tls);
-        return rc;
-    }
-    contexts_adopt(tls);
     *out = tls;
     return 0;
+}
+
+int rc_tls_open(struct rc_tls **out, const struct rc_config_tls *config, const uint8_t *ticket_keys, struct rc_err *err)
+{
+    int rc = rc_tls_open_without(out, err);
+    if (rc == 0) {
+        rc = contexts_open(*out, config, ticket_keys, err);
+        if (rc < 0) {
+            rc_tls_close(*out);
+            *out = NULL;
+            return rc;
+        }
+        contexts_adopt(*out);
+    }
+    return rc;
 }
 
 void rc_tls_close(struct rc_tls *tls)
@@ -180,6 +189,9 @@ int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const 
                   struct rc_err *err)
 {
     struct rc_tls fresh = {0};
+    if (tls->count == 0) {
+        return 0;
+    }
     const int rc = contexts_open(&fresh, config, ticket_keys, err);
     if (rc < 0) {
         return rc;
@@ -193,10 +205,10 @@ int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const 
 
 /* --- connections --- */
 
-struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)
+static struct rc_tls_conn *conn_new(struct rc_tls *tls, SSL_CTX *context)
 {
     struct rc_tls_conn *conn = malloc(sizeof(*conn));
-    SSL *ssl = conn == NULL ? NULL : SSL_new(tls->contexts[0]);
+    SSL *ssl = conn == NULL ? NULL : SSL_new(context);
     if (ssl == NULL) {
         ERR_clear_error();
         free(conn);
@@ -207,7 +219,35 @@ struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)
     BIO_up_ref(tls->sink);
     SSL_set0_rbio(ssl, tls->source);
     SSL_set0_wbio(ssl, tls->sink);
-    SSL_set_accept_state(ssl);
+    return conn;
+}
+
+struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)
+{
+    struct rc_tls_conn *conn = conn_new(tls, tls->contexts[0]);
+    if (conn != NULL) {
+        SSL_set_accept_state(conn->ssl);
+    }
+    return conn;
+}
+
+struct rc_tls_conn *rc_tls_connect(struct rc_tls *tls, SSL_CTX *context, const char *host)
+{
+    struct rc_tls_conn *conn = conn_new(tls, context);
+    if (conn == NULL) {
+        return NULL;
+    }
+    X509_VERIFY_PARAM *param = SSL_get0_param(conn->ssl);
+    /* An address is looked for among the certificate's addresses, and never sent as a name (RFC 6066 3). */
+    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1) {
+        ERR_clear_error();
+        if (SSL_set1_host(conn->ssl, host) != 1 || SSL_set_tlsext_host_name(conn->ssl, host) != 1) {
+            ERR_clear_error();
+            rc_tls_free(conn);
+            return NULL;
+        }
+    }
+    SSL_set_connect_state(conn->ssl);
     return conn;
 }
 
@@ -266,7 +306,9 @@ enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uin
         if (rc != 1) {
             return tls_judge(tls, conn, rc);
         }
-        rc_tls_staple_drop(conn->ssl);
+        if (SSL_is_server(conn->ssl)) {
+            rc_tls_staple_drop(conn->ssl);
+        }
     }
     const int rc = SSL_read_ex(conn->ssl, plain, capacity, count);
     return rc == 1 ? RC_TLS_PLAIN : tls_judge(tls, conn, rc);

@@ -25,13 +25,19 @@ struct rc_tls_conn; /* one connection */
  * are chosen by SNI). `ticket_keys` (RC_TLS_TICKET_KEYS_BYTES) as for rc_tls_context_open. */
 int rc_tls_open(struct rc_tls **tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
                 struct rc_err *err);
+/* One without certificates, for connections that are made from here only. */
+int rc_tls_open_without(struct rc_tls **tls, struct rc_err *err);
 void rc_tls_close(struct rc_tls *tls);
-/* Loads the files again; connections keep what they were accepted with. On an error everything stays as it was. */
+/* Loads the files again; connections keep what they were accepted with. On an error everything stays as it was. One without
+ * certificates stays so. */
 int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
                   struct rc_err *err);
 
 /* A connection that has sent nothing yet. NULL: no memory. It keeps what it needs of `tls`. */
 struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls);
+/* The same for one that was made from here, whose peer is to prove that it is `host` (a name or an address, NUL-terminated), as the
+ * authorities of `context` say (RFC 9110 4.3.4). */
+struct rc_tls_conn *rc_tls_connect(struct rc_tls *tls, SSL_CTX *context, const char *host);
 void rc_tls_free(struct rc_tls_conn *conn);
 
 /* What became of ciphertext that was fed in. */

@@ -36,18 +36,53 @@ static struct rc_io_tls *tls_of(const struct rc_io *io, uint32_t index)
     return io->tls_sockets == NULL ? NULL : io->tls_sockets[index];
 }
 
-bool rc_io_tls_accept(struct rc_io *io, uint32_t index)
+/* The connection, NULL: no memory for it, is the socket's. */
+static bool tls_begin(struct rc_io *io, uint32_t index, struct rc_tls_conn *conn)
 {
-    struct rc_io_tls *tls = calloc(1, sizeof(*tls));
-    if (tls == NULL || (tls->conn = rc_tls_accept(io->tls)) == NULL) {
-        free(tls);
+    struct rc_io_tls *tls = conn == NULL ? NULL : calloc(1, sizeof(*tls));
+    if (tls == NULL) {
+        rc_tls_free(conn);
         return false;
     }
+    tls->conn = conn;
     io->tls_sockets[index] = tls;
     io->truth->sockets[index].mode = RC_IO_TLS_HANDSHAKE;
     io->tls_count++;
     rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     return true;
+}
+
+bool rc_io_tls_accept(struct rc_io *io, uint32_t index)
+{
+    return tls_begin(io, index, rc_tls_accept(io->tls));
+}
+
+/* What there is one of for all TLS connections of the worker. */
+static int tls_index_open(struct rc_io *io)
+{
+    if (io->tls_sockets == NULL) {
+        io->tls_sockets = calloc(io->truth->socket_count, sizeof(struct rc_io_tls *));
+    }
+    if (io->tls_plain == NULL) {
+        io->tls_plain = malloc(RC_TLS_RECORD_MAX);
+    }
+    return io->tls_sockets == NULL || io->tls_plain == NULL ? -ENOMEM : 0;
+}
+
+int rc_io_tls_connect(struct rc_io *io, uint32_t index, SSL_CTX *context, const char *host)
+{
+    struct rc_err err;
+    int rc = tls_index_open(io);
+    if (rc == 0 && io->tls == NULL) {
+        rc = rc_tls_open_without(&io->tls, &err);
+    }
+    if (rc == 0 && !tls_begin(io, index, rc_tls_connect(io->tls, context, host))) {
+        rc = -ENOMEM;
+    }
+    if (rc == 0) {
+        rc_io_tls_received(io, index, NULL, 0); /* the client speaks first */
+    }
+    return rc;
 }
 
 void rc_io_tls_freed(struct rc_io *io, uint32_t index)
@@ -309,9 +344,7 @@ int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const str
     if (!wanted) {
         return 0;
     }
-    io->tls_sockets = calloc(io->truth->socket_count, sizeof(struct rc_io_tls *));
-    io->tls_plain = malloc(RC_TLS_RECORD_MAX);
-    if (io->tls_sockets == NULL || io->tls_plain == NULL) {
+    if (tls_index_open(io) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the index of TLS connections");
     }
     return rc_tls_open(&io->tls, &config->tls, control->tls_ticket_keys, err);

@@ -6,8 +6,8 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
-#include "common/text/json_scan.h"
 #include "common/text/base64.h"
+#include "common/text/json_scan.h"
 
 int rc_native_event_check(struct rc_span name, struct rc_operation_error *error)
 {

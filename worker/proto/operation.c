@@ -12,6 +12,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->type = 0;
     operation->data_kind = RC_DATA_JSON;
     operation->echo = true;
+    operation->is_volatile = false;
     operation->limit = 0;
     operation->id = rc_span_of(NULL, 0);
     operation->channel = rc_span_of(NULL, 0);

@@ -79,6 +79,7 @@ enum rc_socket_flags {
     RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
+#define RC_SOCKET_MADE_HERE 0xffu  /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
@@ -106,7 +107,8 @@ struct rc_socket {
     uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
     uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
     union {                /* client */
-        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none */
+        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
+                              was made here: its connection to a backend (worker/backend), likewise */
         uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
@@ -114,7 +116,7 @@ struct rc_socket {
     uint16_t port;          /* io: of the peer, host order */
     uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
     uint8_t state;          /* enum rc_socket_state; those from HTTP to LINGER are client's, the others io's */
-    uint8_t listener;       /* io: index in control->listeners */
+    uint8_t listener;       /* io: index in control->listeners, or RC_SOCKET_MADE_HERE */
     uint8_t mode;           /* io: enum rc_io_mode */
     uint8_t inflight;       /* io: enum rc_io_inflight */
     uint8_t cancelled;      /* io: enum rc_io_inflight, of those in flight that are to be cancelled */

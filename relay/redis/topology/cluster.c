@@ -121,10 +121,10 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     }
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL && link->nodes[i]->known) {
-            rc_redis_node_open(link->nodes[i], link->sharded);
+            rc_redis_node_open(link->nodes[i], link->by_shard);
         }
     }
-    for (uint32_t slot = 0; link->sharded && cluster->read && slot < RC_REDIS_SLOTS; slot++) {
+    for (uint32_t slot = 0; link->by_shard && cluster->read && slot < RC_REDIS_SLOTS; slot++) {
         const uint16_t owner = cluster->owners[slot];
         if (owner != RC_REDIS_NODE_NONE && owner != cluster->before[slot]) {
             link->nodes[owner]->outbox.hold_until_ms = rc_clock_ms() + SETTLE_MS;
@@ -266,7 +266,7 @@ struct rc_redis_node *rc_redis_cluster_redirect(struct rc_redis_link *link, cons
     }
     struct rc_redis_node *node = find_or_add(link, &address);
     if (node != NULL) {
-        rc_redis_node_open(node, link->sharded);
+        rc_redis_node_open(node, link->by_shard);
     }
     return node;
 }

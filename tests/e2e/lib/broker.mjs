@@ -140,7 +140,7 @@ export class Broker {
       "server.workers": workers,
       "server.instance_id": "test",
       "server.control_socket": join(this.folder, "control.sock"),
-      ...(typeof config === "function" ? config(this.host) : config),
+      ...(typeof config === "function" ? await config(this.host) : config),
     };
     this.writeConfig(this.config);
     // `prefix`: a program that executes the rest of its arguments in its own place, as env(1).

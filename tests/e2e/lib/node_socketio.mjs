@@ -70,7 +70,7 @@ function serve(io) {
       const rows = (options.rows ?? []).filter((row) => fits(row.nsp ?? "/", socket.nsp.name));
       for (const row of rows) {
         if (row.on === "connect") carryOut(socket, row, []);
-        else if (row.on === "disconnect") socket.on("disconnect", () => carryOut(socket, row, []));
+        else if (row.on === "disconnect") socket.on("disconnect", (reason) => carryOut(socket, row, [reason]));
         else socket.on(row.on, (...args) => carryOut(socket, row, args, typeof args.at(-1) === "function" ? args.pop() : undefined));
       }
     });

@@ -49,9 +49,10 @@ static void wanted(void *context, uint64_t hash, struct rc_span name, uint32_t w
     world->answered++;
 }
 
-static uint16_t node_of(void *context, struct rc_span redis_name)
+static uint16_t node_of(void *context, struct rc_span redis_name, bool sharded)
 {
     (void)context;
+    (void)sharded;
     RC_ASSERT(redis_name.count > 0);
     return 0;
 }

@@ -61,7 +61,7 @@ static void check_request(struct rc_span message)
         struct rc_span arguments;
         struct rc_json_value value;
         RC_ASSERT(args != NULL);
-        if (rc_adapter_request_event(&request, name, &event, args, &arguments) == 0) {
+        if (rc_adapter_event_split(request.data, name, &event, args, &arguments) == 0) {
             RC_ASSERT(arguments.count <= request.data.count);
             RC_ASSERT(rc_json_scan(arguments, 0, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
         }
@@ -71,11 +71,11 @@ static void check_request(struct rc_span message)
 
 static void check_answer(const struct rc_args_view *args)
 {
-    const struct rc_adapter_answer answer = {.id = RC_SPAN("abc123"), .args = *args};
-    const size_t room = rc_adapter_answer_room(&answer);
+    const struct rc_adapter_ack answer = {.id = RC_SPAN("abc123"), .args = *args};
+    const size_t room = rc_adapter_ack_room(&answer);
     uint8_t *buffer = malloc(room);
     RC_ASSERT(buffer != NULL);
-    const struct rc_span written = rc_adapter_answer_write(&answer, buffer, room);
+    const struct rc_span written = rc_adapter_ack_write(&answer, buffer, room);
     struct rc_msgpack_reader reader = rc_msgpack_reader_of(written);
     struct rc_span whole;
     RC_ASSERT(written.count == 0 || (rc_msgpack_skip(&reader, &whole) == 0 && rc_msgpack_left(&reader) == 0));
@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     uint8_t *buffer = malloc(room);
     struct rc_adapter_event event;
     RC_ASSERT(buffer != NULL);
-    const int rc = rc_adapter_event_read(&event, broadcast.data, buffer, room);
+    const int rc = rc_adapter_event_read(&event, &broadcast, buffer, room);
     RC_ASSERT(rc != -EMSGSIZE || count > 1u << 17);
     if (rc == 0) {
         struct rc_args_view args;

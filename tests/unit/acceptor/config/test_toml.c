@@ -183,7 +183,7 @@ Test(config_toml, socketio_is_on_where_the_file_has_its_section)
     cr_expect_eq(config.socketio.namespace_count, 3u);
     cr_expect_str_eq(config.socketio.namespaces[1].text, "/room-*");
     cr_expect_eq(config.socketio.transport_count, 1u);
-    cr_expect_eq(config.socketio.unknown_event, RC_UNKNOWN_EVENT_ERROR);
+    cr_expect_str_eq(config.socketio.unknown_event.text, RC_UNKNOWN_EVENT_ERROR);
     cr_expect_eq(config.endpoints[0].protocol, RC_ENDPOINT_ENGINEIO);
     cr_expect_eq(config.endpoints[1].protocol, RC_ENDPOINT_SOCKETIO);
     struct rc_err err = {""};
@@ -320,6 +320,14 @@ static const struct {
     {"[[namespace]]\nname = \"a\"\nhistory = -1\n",
      "x.toml:3:11: [[namespace]] history: expected a number from 0 to 1000000, found -1"},
     {"[[endpoint]]\nprotocol = \"raw\"\n", "x.toml:1:1: this [[endpoint]] needs a path"},
+    {"[[backend]]\nname = \"app\"\n", "x.toml:1:1: this [[backend]] needs a url"},
+    {"[[backend]]\nname = \"a\"\nurl = [\"ftp://a/\"]\n", "x.toml:3:8: [[backend]] url: expected \"http://"},
+    {"[[backend]]\nname = \"a b\"\nurl = [\"http://a/\"]\n",
+     "x.toml:2:8: [[backend]] name: expected letters, digits, _, . and -"},
+    {"[[backend]]\nname = \"a\"\nurl = [\"http://a/\"]\nbreaker = \"5\"\n",
+     "x.toml:4:11: [[backend]] breaker: expected failures (1 to 1000)"},
+    {"[[backend]]\nname = \"a\"\nurl = [\"http://a/\"]\ncalls = [\"event\"]\n",
+     "x.toml:4:10: [[backend]] calls: expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\""},
     {"[[endpoint]]\npath = \"/a\"\njoin = [\"a\", \"\\u0007\"]\n",
      "x.toml:3:14: [[endpoint]] join: expected text without control characters, found \"\\x07\""},
     {"[[endpoint]]\npath = \"/a\"\njoin = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]\n",
@@ -347,9 +355,10 @@ static const struct {
     {"[socketio]\nping_timeout = \"0s\"\n", "x.toml:2:16: socketio.ping_timeout: expected a duration from 10ms to 1d"},
     {"[socketio]\nping_interval = 25000\n", "x.toml:2:17: socketio.ping_interval: expected a duration with its unit"},
     {"[socketio]\nmax_attachments = 257\n", "x.toml:2:19: socketio.max_attachments: expected a number from 0 to 256"},
-    {"[socketio]\nadapter = \"streams\"\n",
-     "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found \"streams\""},
-    {"[socketio]\nadapter = 1\n", "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", found 1"},
+    {"[socketio]\nadapter = \"postgres\"\n",
+     "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", \"sharded\", \"streams\", found \"postgres\""},
+    {"[socketio]\nadapter = 1\n",
+     "x.toml:2:11: socketio.adapter: expected one of \"\", \"classic\", \"sharded\", \"streams\", found 1"},
     {"[socketio]\nerror_event = \"disconnect\"\n",
      "x.toml:2:15: socketio.error_event: expected a name that Socket.IO does not reserve, found \"disconnect\""},
     {"[socketio]\nmessage_event = \"\"\n", "x.toml:2:17: socketio.message_event: must not be empty"},
@@ -653,6 +662,7 @@ Test(config_toml, documented_examples_work)
     cr_expect_eq(config.namespace_count, 2u);
     cr_expect_eq(config.endpoint_count, 1u);
     cr_expect_eq(config.bridge_count, 1u);
+    cr_expect_eq(config.backend_count, 1u);
     cr_expect_str_eq(config.socketio.path.text, "/socket.io/");
     struct rc_err err = {""};
     cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);

@@ -61,6 +61,7 @@ Test(segments, ports_have_their_sizes)
 Test(segments, core_dumps_hold_neither_messages_nor_passwords)
 {
     cr_assert_not(smaps_dumped(segments.configs));
+    cr_assert_not(smaps_dumped(segments.keys));
     cr_assert(smaps_dumped(segments.core) && smaps_dumped(segments.keep));
     for (uint32_t i = 0; i < 3; i++) {
         const uint8_t *port = (const uint8_t *)segments.ports[i];
@@ -77,8 +78,8 @@ static void args_of(int index, struct rc_spawn_args *args)
 {
     rc_spawn_args_clear(args, index);
     rc_segments_args(&segments, args);
-    int *const singles[] = {&args->core_fd,     &args->config_fd, &args->own_fd,
-                            &args->acceptor_fd, &args->relay_fd,  &args->keep_fd};
+    int *const singles[] = {&args->core_fd,  &args->config_fd, &args->own_fd, &args->acceptor_fd,
+                            &args->relay_fd, &args->keep_fd,   &args->keys_fd};
     for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
         *singles[i] = *singles[i] < 0 ? -1 : dup(*singles[i]);
     }
@@ -109,8 +110,8 @@ Test(segments, child_can_write_its_own_and_nothing_else)
     rc_segments_publish(&segments);
     args_of(1, &args);
     cr_assert(maps_writable(args.own_fd));
-    const int others[] = {args.core_fd,       args.config_fd,     args.acceptor_fd,  args.relay_fd,
-                          args.worker_fds[0], args.worker_fds[1], args.worker_fds[2]};
+    const int others[] = {args.core_fd,       args.config_fd,     args.acceptor_fd,   args.relay_fd,
+                          args.worker_fds[0], args.worker_fds[1], args.worker_fds[2], args.keys_fd};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         cr_assert_not(maps_writable(others[i]), "%zu", i);
     }
@@ -122,6 +123,7 @@ Test(segments, child_can_write_its_own_and_nothing_else)
     cr_assert_not(maps_writable(args.config_fd));
     cr_assert_not(maps_writable(args.worker_fds[0]));
     cr_assert_eq(args.relay_fd, -1);
+    cr_assert_lt(args.keys_fd, 0, "secrets are for those who verify");
 }
 
 Test(segments, attached_child_has_copies_and_read_only_mappings)
@@ -143,8 +145,8 @@ Test(segments, attached_child_has_copies_and_read_only_mappings)
     rc_metric_add(&control.own->metrics, RC_METRIC_TURNS, 5);
     cr_assert_eq(rc_metric_get(&control.workers[1]->metrics, RC_METRIC_TURNS), 5);
     cr_assert_eq(rc_metric_get(&control.workers[2]->metrics, RC_METRIC_TURNS), 0);
-    const void *const shared[] = {control.core,  control.configs,    control.acceptor,
-                                  control.relay, control.workers[0], control.workers[1]};
+    const void *const shared[] = {control.core,       control.configs,    control.acceptor, control.relay,
+                                  control.workers[0], control.workers[1], control.keys};
     for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
         cr_assert_neq(mprotect((void *)(uintptr_t)shared[i], 4096, PROT_READ | PROT_WRITE), 0, "%zu", i);
     }

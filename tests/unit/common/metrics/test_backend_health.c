@@ -34,13 +34,13 @@ Test(backend_health, the_last_that_anybody_heard_counts)
     rc_backend_health_note(&workers[0], 0, true);
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect(one.success_ms > 0 && one.failure_ms == 0 && !one.failing);
-    workers[0].backends[0].success_ms = 1000;
-    workers[1].backends[0].failure_ms = 1001;
-    workers[1].backends[0].failures = 3;
-    relay.report.backends[0].failures = 2;
+    workers[0].backend_health[0].success_ms = 1000;
+    workers[1].backend_health[0].failure_ms = 1001;
+    workers[1].backend_health[0].failures = 3;
+    relay.report.backend_health[0].failures = 2;
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect(one.failing && one.failures == 5 && one.success_ms == 1000 && one.failure_ms == 1001);
-    relay.report.backends[0].success_ms = 1002;
+    relay.report.backend_health[0].success_ms = 1002;
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect_not(one.failing);
     rc_backend_health_note(&workers[1], 0, false);
@@ -66,8 +66,8 @@ Test(backend_health, the_name_in_anothers_memory_may_be_anything)
 {
     struct rc_backend_summary one;
     rc_backend_health_register(&workers[0], 0, "a");
-    memset(workers[0].backends[0].name, 0xff, sizeof(workers[0].backends[0].name));
-    workers[0].backends[0].name[0] = '"';
+    memset(workers[0].backend_health[0].name, 0xff, sizeof(workers[0].backend_health[0].name));
+    workers[0].backend_health[0].name[0] = '"';
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect_str_eq(one.name, "\"??????????????????????????????");
 }

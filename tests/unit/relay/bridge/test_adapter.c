@@ -15,6 +15,7 @@ static struct rc_redis_subscription *pattern;
 static char published_on[256];
 static uint8_t published[1024];
 static size_t published_bytes;
+static uint32_t published_flags;
 
 void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription *subscription)
 {
@@ -50,12 +51,39 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
                      uint32_t part_count, uint32_t flags)
 {
     (void)link;
-    (void)flags;
+    published_flags = flags;
     cr_assert_eq(part_count, 1);
     (void)snprintf(published_on, sizeof(published_on), "%.*s", (int)channel.count, (const char *)channel.bytes);
     memcpy(published, parts[0].bytes, parts[0].count);
     published_bytes = parts[0].count;
     return 0;
+}
+
+int rc_redis_append(struct rc_redis_link *link, struct rc_span stream, uint32_t entries_max,
+                    const struct rc_span *fields, uint32_t field_count, uint32_t flags)
+{
+    (void)link;
+    (void)flags;
+    cr_assert_eq(entries_max, 10000);
+    size_t used = 0;
+    (void)snprintf(published_on, sizeof(published_on), "%.*s", (int)stream.count, (const char *)stream.bytes);
+    for (uint32_t i = 0; i < field_count; i++) {
+        used += (size_t)snprintf((char *)published + used, sizeof(published) - used, "%.*s ", (int)fields[i].count,
+                                 (const char *)fields[i].bytes);
+    }
+    published_bytes = used;
+    return 0;
+}
+
+static struct rc_redis_stream_ops stream;
+
+void rc_redis_stream_open(struct rc_redis_stream *opened, struct rc_redis_link *link, struct rc_span name,
+                          const struct rc_redis_stream_ops *ops)
+{
+    (void)opened;
+    (void)link;
+    ask('>', name);
+    stream = *ops;
 }
 
 /* In place of the router: who is wanted, and the last record as text. */
@@ -74,6 +102,14 @@ static bool host_known(void *context)
 {
     (void)context;
     return true;
+}
+
+static char missed[256];
+
+static void host_missed(void *context, struct rc_span name)
+{
+    (void)context;
+    (void)snprintf(missed, sizeof(missed), "gap %.*s", (int)name.count, (const char *)name.bytes);
 }
 
 static bool host_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
@@ -100,18 +136,22 @@ static bool host_deliver(void *context, enum rc_record_type type, const struct r
 
 static struct rc_metrics metrics;
 static struct rc_wire wire = {.instance_id = "here", .message_bytes_max = 1000, .metrics = &metrics};
-static const struct rc_bridge bridge = {.wire = &wire,
-                                        .host = {.deliver = host_deliver, .wanted = host_wanted, .known = host_known}};
+static const struct rc_bridge bridge = {
+    .wire = &wire,
+    .host = {.deliver = host_deliver, .wanted = host_wanted, .known = host_known, .missed = host_missed}};
 static struct rc_adapter_bridge adapter;
 static char own_sid[RC_SID_BYTES + 1];
 static char other_sid[RC_SID_BYTES + 1];
 
-static void open_adapter(void)
+static void open_kind(enum rc_adapter kind)
 {
     static struct rc_config_socketio config;
     const struct rc_client_ref client = {.random = 77, .slot = 5, .worker = 1};
     char instance[RC_SID_INSTANCE_BYTES];
-    config.adapter = RC_ADAPTER_CLASSIC;
+    config.adapter = kind;
+    config.namespace_count = 2;
+    (void)snprintf(config.namespaces[0].text, sizeof(config.namespaces[0].text), "/");
+    (void)snprintf(config.namespaces[1].text, sizeof(config.namespaces[1].text), "/x*");
     (void)snprintf(config.adapter_key.text, sizeof(config.adapter_key.text), "socket*io");
     (void)snprintf(config.message_event.text, sizeof(config.message_event.text), "message");
     cr_assert_eq(rc_adapter_open(&adapter, &bridge, &config), 0);
@@ -119,6 +159,11 @@ static void open_adapter(void)
     rc_sid_write(own_sid, instance, &client);
     rc_sid_instance(instance, "there");
     rc_sid_write(other_sid, instance, &client);
+}
+
+static void open_adapter(void)
+{
+    open_kind(RC_ADAPTER_CLASSIC);
 }
 
 static void close_adapter(void)
@@ -299,4 +344,176 @@ Test(adapter, off_unless_configured)
     rc_adapter_interest(&off, RC_SPAN("red"), true);
     cr_assert_str_eq(asked, "");
     rc_adapter_close(&off);
+}
+
+/* --- the adapters of clusters ---------------------------------------------------------------------------------------- */
+
+static char requested[512];
+
+static void was_requested(void *context, struct rc_span nsp, struct rc_adapter_request *request, struct rc_span message)
+{
+    (void)context;
+    (void)message;
+    (void)snprintf(requested, sizeof(requested), "%u in %.*s of %.*s id %.*s", request->type, (int)nsp.count,
+                   (const char *)nsp.bytes, (int)request->uid.count, (const char *)request->uid.bytes,
+                   (int)request->id.count, (const char *)request->id.bytes);
+}
+
+static void open_sharded(void)
+{
+    open_kind(RC_ADAPTER_SHARDED);
+}
+
+static void open_streams(void)
+{
+    open_kind(RC_ADAPTER_STREAMS);
+}
+
+TestSuite(adapter_sharded, .init = open_sharded, .fini = close_adapter);
+TestSuite(adapter_streams, .init = open_streams, .fini = close_adapter);
+
+Test(adapter_sharded, a_named_namespace_is_heard_for_good_a_room_while_wanted)
+{
+    cr_assert_null(pattern);
+    cr_assert(foreign.sharded);
+    rc_adapter_set_requests(&adapter, was_requested, NULL);
+    cr_assert_str_eq(asked, "+socket*io#/# ");
+    interest("red", true, "+socket*io#/#red# ");
+    interest("/xy#red", true, "+socket*io#/xy#red# +socket*io#/xy# ");
+    interest(own_sid, true, "");
+    interest("red", false, "-socket*io#/#red# ");
+    interest("/xy#red", false, "-socket*io#/xy#red# -socket*io#/xy# ");
+    interest(own_sid, false, "");
+}
+
+#define BROADCAST(uid, nsp, rooms)                                                  \
+    RC_SPAN("{\"uid\":\"" uid "\",\"nsp\":\"" nsp                                   \
+            "\",\"type\":3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\",1.0]}," \
+            "\"opts\":{\"rooms\":[" rooms "],\"except\":[],\"flags\":{}}}}")
+
+Test(adapter_sharded, broadcasts_are_delivered_as_they_are_meant)
+{
+    char text[512];
+    char expected[256];
+    wanted_names = " red ";
+    receive("socket*io#/#red#", BROADCAST("u", "/", "\"red\""), "message red e[1.0] not:0");
+    receive("socket*io#/#", BROADCAST("u", "/", ""), "message /# e[1.0] not:0");
+    receive("socket*io#/#blue#", BROADCAST("u", "/", "\"blue\""), "");
+    receive("socket*io#/#", BROADCAST("u", "/y", ""), "");
+    receive("socket*io#/#", BROADCAST("~abcde", "/", ""), "");
+    receive("socket*io#/#", RC_SPAN("{\"uid\":\"u\",\"nsp\":\"/\",\"type\":2}"), "");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), 0);
+    receive("socket*io#/#", RC_SPAN("{\"type\":3}"), "");
+    receive("socket*io#/#", RC_SPAN("\xdd\xff\xff\xff\xff"), "");
+    receive("socket*io#/#", RC_SPAN(""), "");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), 3);
+    (void)snprintf(
+        text, sizeof(text),
+        "{\"uid\":\"u\",\"nsp\":\"/\",\"type\":3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]},\"opts\":{"
+        "\"rooms\":[\"%s\"],\"except\":[]}}}",
+        own_sid);
+    (void)snprintf(expected, sizeof(expected), "direct /# e[] not:0");
+    receive("socket*io#/#", rc_span_text(text), expected);
+}
+
+Test(adapter_sharded, what_is_asked_is_handed_on)
+{
+    rc_adapter_set_requests(&adapter, was_requested, NULL);
+    receive("socket*io#/#",
+            RC_SPAN("{\"uid\":\"u1\",\"nsp\":\"/\",\"type\":7,\"data\":{\"opts\":{},\"requestId\":\"r\"}}"), "");
+    cr_assert_str_eq(requested, "5 in / of u1 id \"r\"");
+    requested[0] = '\0';
+    receive("socket*io#/#",
+            RC_SPAN("{\"uid\":\"~abcde\",\"nsp\":\"/\",\"type\":7,\"data\":{\"opts\":{},\"requestId\":\"r\"}}"), "");
+    cr_assert_str_eq(requested, "", "ringcast's own");
+}
+
+static void emit_number(const char *channel)
+{
+    static const uint8_t number[] = "1.0";
+    const struct rc_envelope_view view = {
+        .head = {.channel_bytes = (uint8_t)strlen(channel), .event_bytes = 1, .data_bytes = 3},
+        .channel = channel,
+        .event = "e",
+        .data = number};
+    memset(published, 0, sizeof(published));
+    published_on[0] = '\0';
+    rc_adapter_publish(&adapter, &view, 0);
+}
+
+Test(adapter_sharded, a_room_has_its_channel_and_what_may_be_a_client_the_namespaces)
+{
+    char expected[512];
+    emit_number("red");
+    cr_assert_str_eq(published_on, "socket*io#/#red#");
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_SHARD);
+    (void)snprintf(
+        expected, sizeof(expected),
+        "{\"uid\":\"~%.5s\",\"nsp\":\"/\",\"type\":3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\",1.0]},\"opts\":{"
+        "\"rooms\":[\"red\"],\"except\":[],\"flags\":{}}}}",
+        own_sid);
+    cr_assert_str_eq((const char *)published, expected);
+    emit_number("0123456789012345678\xc3\xa9"); /* 20 characters */
+    cr_assert_str_eq(published_on, "socket*io#/#");
+    emit_number("012345678901234567\xf0\x9f\x98\x80"); /* 19 of Unicode, 20 of JavaScript */
+    cr_assert_str_eq(published_on, "socket*io#/#");
+    emit_number("012345678901234567\xc3\xa9");
+    cr_assert_str_eq(published_on, "socket*io#/#012345678901234567\xc3\xa9#");
+    emit_number("/xy#");
+    cr_assert_str_eq(published_on, "socket*io#/xy#");
+}
+
+Test(adapter_sharded, a_lost_shard_is_told_to_whom_it_concerns)
+{
+    foreign.missed(foreign.context, RC_SPAN("socket*io#/#red#"));
+    cr_assert_str_eq(missed, "gap red");
+    foreign.missed(foreign.context, RC_SPAN("socket*io#/xy#red#"));
+    cr_assert_str_eq(missed, "gap /xy#red");
+    foreign.missed(foreign.context, RC_SPAN("socket*io#/xy#"));
+    cr_assert_str_eq(missed, "gap /xy#");
+}
+
+/* An entry, as the stream hands it on. */
+static void enter(const char *type, const char *text, const char *expected)
+{
+    const struct rc_span values[] = {RC_SPAN("uid"),  RC_SPAN("u1"),      RC_SPAN("nsp"),  RC_SPAN("/"),
+                                     RC_SPAN("type"), rc_span_text(type), RC_SPAN("data"), rc_span_text(text)};
+    delivered[0] = requested[0] = '\0';
+    stream.entry(stream.context, values, 8);
+    cr_assert_str_eq(delivered[0] != '\0' ? delivered : requested, expected);
+}
+
+Test(adapter_streams, broadcasts_come_from_the_stream_and_rooms_have_no_channels)
+{
+    cr_assert_null(pattern);
+    cr_assert(!foreign.sharded);
+    cr_assert_str_eq(asked, ">socket*io ");
+    asked[0] = '\0';
+    rc_adapter_set_requests(&adapter, was_requested, NULL);
+    cr_assert_str_eq(asked, "+socket*io#/# ");
+    interest("red", true, "");
+    interest("/xy#red", true, "+socket*io#/xy# ");
+    wanted_names = " red ";
+    enter("3", "{\"packet\":{\"type\":2,\"data\":[\"e\",1]},\"opts\":{\"rooms\":[\"red\"],\"except\":[]}}",
+          "message red e[1] not:0");
+    enter("4", "{\"opts\":{\"rooms\":[],\"except\":[]},\"rooms\":[\"a\"]}", "2 in / of u1 id ");
+    enter("3", "{", "");
+    enter("3", "!", "");
+    enter("13", "", "");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), 2);
+    stream.missed(stream.context);
+    cr_assert_str_eq(missed, "gap ");
+}
+
+Test(adapter_streams, what_clients_emit_is_added_to_the_stream)
+{
+    char expected[512];
+    emit_number("/xy#red");
+    cr_assert_str_eq(published_on, "socket*io");
+    (void)snprintf(
+        expected, sizeof(expected),
+        "uid ~%.5s nsp /xy type 3 data {\"packet\":{\"type\":2,\"data\":[\"e\",1.0]},\"opts\":{\"rooms\":[\"red\"],"
+        "\"except\":[],\"flags\":{}}} ",
+        own_sid);
+    cr_assert_str_eq((const char *)published, expected);
 }

@@ -78,7 +78,7 @@ static void expect_server_event(const char *text, const char *name, const char *
     struct rc_span arguments;
     cr_assert_eq(read_text(&request, text), 0);
     uint8_t *place = malloc(request.data.count);
-    cr_assert_eq(rc_adapter_request_event(&request, out, &event, place, &arguments), 0, "%s", text);
+    cr_assert_eq(rc_adapter_event_split(request.data, out, &event, place, &arguments), 0, "%s", text);
     expect_span(event, name);
     expect_span(arguments, args);
     free(place);
@@ -88,15 +88,16 @@ Test(adapter_request, events_of_servers_are_taken_apart)
 {
     expect_server_event("{\"type\":6,\"data\":[\"e\"]}", "e", "[]");
     expect_server_event("{\"type\":6,\"data\":[ \"e,\" ]}", "e,", "[]");
+    expect_server_event("{\"type\":6,\"data\":[7,8]}", "7", "[8]");
     expect_server_event("{\"type\":6,\"data\":[\"\\u00e9\" , 1, [2] ]}", "é", "[ 1, [2] ]");
     struct rc_adapter_request request;
     uint8_t out[RC_EVENT_NAME_MAX];
     uint8_t place[64];
     struct rc_span event;
-    cr_assert_eq(read_text(&request, "{\"type\":6,\"data\":[7]}"), 0);
-    cr_assert_eq(rc_adapter_request_event(&request, out, &event, place, &event), -EINVAL);
+    cr_assert_eq(read_text(&request, "{\"type\":6,\"data\":[null]}"), 0);
+    cr_assert_eq(rc_adapter_event_split(request.data, out, &event, place, &event), -EINVAL);
     cr_assert_eq(read_text(&request, "{\"type\":6,\"data\":[]}"), 0);
-    cr_assert_eq(rc_adapter_request_event(&request, out, &event, place, &event), -EINVAL);
+    cr_assert_eq(rc_adapter_event_split(request.data, out, &event, place, &event), -EINVAL);
 }
 
 /* As notepack writes it. */

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/emit.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
+#include "common/text/msgpack_json.h"
 #include "relay/bridge/adapter_requests.h"
 
 /* In place of the link. */
@@ -14,8 +16,10 @@ static struct rc_redis_foreign_ops foreign;
 static char wanted_channels[512];
 static char published_on[256];
 static char published[4096];
-static size_t published_bytes; /* of an answer, which is not text */
 static uint32_t published_count;
+static uint32_t published_flags;
+static uint8_t published_raw[4096];
+static size_t published_bytes;
 
 void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription *subscription)
 {
@@ -48,22 +52,44 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
 {
     size_t used = 0;
     (void)link;
-    if (part_count == 1) { /* an answer of a client: it is kept while Redis is away */
-        cr_assert(flags == RC_REDIS_PUBLISH_TO_ONE && parts[0].count <= sizeof(published));
-        memcpy(published, parts[0].bytes, parts[0].count);
-        published_bytes = parts[0].count;
-        published_count++;
-        return 0;
-    }
-    cr_assert_eq(flags, RC_REDIS_PUBLISH_FLEETING);
+    published_flags = flags;
     (void)snprintf(published_on, sizeof(published_on), "%.*s", (int)channel.count, (const char *)channel.bytes);
     published[0] = '\0';
     for (uint32_t i = 0; i < part_count; i++) {
         used += (size_t)snprintf(published + used, sizeof(published) - used, "%.*s", (int)parts[i].count,
                                  (const char *)parts[i].bytes);
     }
+    published_bytes = 0;
+    for (uint32_t i = 0; i < part_count; i++) {
+        if (parts[i].count == 0) {
+            continue;
+        }
+        memcpy(published_raw + published_bytes, parts[i].bytes, parts[i].count);
+        published_bytes += parts[i].count;
+    }
     published_count++;
     return 0;
+}
+
+int rc_redis_append(struct rc_redis_link *link, struct rc_span stream, uint32_t entries_max,
+                    const struct rc_span *fields, uint32_t field_count, uint32_t flags)
+{
+    (void)link;
+    (void)stream;
+    (void)entries_max;
+    (void)fields;
+    (void)field_count;
+    (void)flags;
+    return 0;
+}
+
+void rc_redis_stream_open(struct rc_redis_stream *stream, struct rc_redis_link *link, struct rc_span name,
+                          const struct rc_redis_stream_ops *ops)
+{
+    (void)stream;
+    (void)link;
+    (void)name;
+    (void)ops;
 }
 
 /* In place of the router: two workers, and the last call as text. */
@@ -152,14 +178,20 @@ static const struct rc_bridge bridge = {
 static struct rc_adapter_bridge adapter;
 static struct rc_adapter_requests requests;
 
-static void open_requests(void)
+static void open_kind(enum rc_adapter kind)
 {
-    static struct rc_config_socketio config = {.adapter = RC_ADAPTER_CLASSIC, .namespace_count = 2};
+    static struct rc_config_socketio config = {.namespace_count = 2};
+    config.adapter = kind;
     (void)snprintf(config.adapter_key.text, sizeof(config.adapter_key.text), "socket.io");
     (void)snprintf(config.namespaces[0].text, sizeof(config.namespaces[0].text), "/");
     (void)snprintf(config.namespaces[1].text, sizeof(config.namespaces[1].text), "/x*");
     cr_assert_eq(rc_adapter_open(&adapter, &bridge, &config), 0);
     cr_assert_eq(rc_adapter_requests_open(&requests, &adapter), 0);
+}
+
+static void open_requests(void)
+{
+    open_kind(RC_ADAPTER_CLASSIC);
 }
 
 static void close_requests(void)
@@ -219,6 +251,7 @@ Test(adapter_requests, one_answer_when_all_workers_have_replied)
     reply(0, 0, NULL, NULL);
     cr_assert_eq(published_count, 1);
     cr_assert_str_eq(published_on, "socket.io-response#/#");
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_FLEETING);
     cr_assert_str_eq(published, "{\"requestId\":\"r1\",\"sockets\":[{\"id\":1},{\"id\":2},{\"id\":3}]}");
     reply(0, 0, "{\"id\":5}", NULL);
     rc_timers_run(&timers, rc_clock_ms() + RC_ADAPTER_REQUEST_MS + 1);
@@ -363,7 +396,9 @@ Test(adapter_requests, clients_are_asked_counted_once_and_their_answers_go_on)
     answer_of(rc_span_of(args, rc_args_bytes(json.count, 1, &size)));
     static const char expected[] = "\x83\xa4type\x09\xa9requestId\xa2r1\xa6packet\xc4\x01\xff";
     cr_assert_eq(published_bytes, sizeof(expected) - 1);
-    cr_assert_eq(memcmp(published, expected, published_bytes), 0);
+    cr_assert_eq(memcmp(published_raw, expected, published_bytes), 0);
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE, "kept while Redis is away");
+    cr_assert_str_eq(published_on, "socket.io-response#/#");
     cr_assert_eq(published_count, 1);
     cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS), 1);
     answer_of((struct rc_span){0});
@@ -444,4 +479,165 @@ Test(adapter_requests, what_is_ours_or_no_request_is_not_answered)
                                           .request_id = (const uint8_t *)&tag};
     cr_assert_not(rc_adapter_requests_replied(&requests, 0, &view), "a call of another instance");
     cr_assert_eq(published_count, 0);
+}
+
+/* --- servers of clusters --------------------------------------------------------------------------------------------- */
+
+static void open_sharded(void)
+{
+    open_kind(RC_ADAPTER_SHARDED);
+}
+
+static void open_streams(void)
+{
+    open_kind(RC_ADAPTER_STREAMS);
+}
+
+TestSuite(adapter_requests_sharded, .init = open_sharded, .fini = close_requests);
+TestSuite(adapter_requests_streams, .init = open_streams, .fini = close_requests);
+
+static void ask_cluster(const char *type_and_data)
+{
+    char text[512];
+    (void)snprintf(text, sizeof(text), "{\"uid\":\"0123456789abcdef\",\"nsp\":\"/\",\"type\":%s}", type_and_data);
+    called[0] = '\0';
+    foreign.message(foreign.context, RC_SPAN("socket.io#/#"), rc_span_text(text));
+}
+
+static void expect_answer(const char *before)
+{
+    char expected[512];
+    (void)snprintf(expected, sizeof(expected), "%s,\"uid\":\"%.6s\",\"nsp\":\"/\"}", before, adapter.uid);
+    cr_assert_str_eq(published, expected);
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+}
+
+Test(adapter_requests_sharded, the_asker_is_answered_on_its_own_channel)
+{
+    cr_assert_str_eq(wanted_channels, "socket.io#/# ");
+    ask_cluster("7,\"data\":{\"opts\":{\"rooms\":[\"a\",42],\"except\":[\"b\"],\"flags\":{}},\"requestId\":\"r1\"}");
+    cr_assert_str_eq(called, "16/0 /#  a 42 | b");
+    reply(0, 0, "{\"id\":1}", "{\"id\":2}");
+    reply(1, 0, NULL, NULL);
+    cr_assert_eq(published_count, 1);
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_FLEETING | RC_REDIS_PUBLISH_SHARD);
+    expect_answer("{\"type\":8,\"data\":{\"requestId\":\"r1\",\"sockets\":[{\"id\":1},{\"id\":2}]}");
+    ask_cluster("9,\"data\":{\"packet\":[\"e\",1],\"requestId\":\"r2\"}");
+    cr_assert_str_eq(called, "22/1 /# e |[1]");
+    reply(0, 0, "7", NULL);
+    expect_answer("{\"type\":10,\"data\":{\"requestId\":\"r2\",\"packet\":7}");
+    ask_cluster("9,\"data\":{\"packet\":[\"disconnect\"],\"requestId\":\"r3\"}");
+    expect_answer("{\"type\":10,\"data\":{\"requestId\":\"r3\",\"packet\":null}");
+    cr_assert_eq(published_count, 3);
+}
+
+Test(adapter_requests_sharded, what_wants_no_answer_gets_none)
+{
+    ask_cluster("4,\"data\":{\"opts\":{\"rooms\":[\"a\"]},\"rooms\":[\"b\",\"c\"],\"requestId\":\"r\"}");
+    cr_assert_str_eq(called, "19/0 /#  a |b;c;");
+    ask_cluster("6,\"data\":{\"opts\":{\"rooms\":[\"a\"]},\"close\":true,\"requestId\":\"r\"}");
+    cr_assert_str_eq(called, "21/1 /#  a |");
+    ask_cluster("9,\"data\":{\"packet\":[\"e\"]}");
+    cr_assert_str_eq(called, "22/0 /# e |[]");
+    ask_cluster("5,\"data\":{\"opts\":{\"rooms\":[null]},\"rooms\":[\"b\"]}");
+    cr_assert_str_eq(called, "", "rooms that nobody can be in are not everybody");
+    rc_timers_run(&timers, rc_clock_ms() + RC_ADAPTER_REQUEST_MS + 1);
+    cr_assert_eq(published_count, 0);
+}
+
+#define ASK_CLUSTER_CLIENTS \
+    "3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\",1]},\"opts\":{\"rooms\":[\"a\"],\"flags\":{\"timeout\":500}},\"requestId\":\"r1\"}"
+
+static void answer_with(struct rc_span json, const struct rc_span *attachment)
+{
+    uint8_t args[128];
+    const uint32_t size = attachment != NULL ? (uint32_t)attachment->count : 0;
+    rc_args_write(args, json, attachment, attachment != NULL);
+    answer_of(rc_span_of(args, rc_args_bytes(json.count, attachment != NULL, &size)));
+}
+
+/* What was packed, as text. */
+static void expect_packed(const char *expected)
+{
+    uint8_t text[512];
+    struct rc_span attachments[2];
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(rc_span_of(published_raw, published_bytes));
+    struct rc_msgpack_json json = {
+        .text = text, .room = sizeof(text), .attachments = attachments, .attachment_max = RC_ARRAY_COUNT(attachments)};
+    cr_assert_eq(rc_msgpack_to_json(&reader, &json), 0);
+    (void)snprintf(published, sizeof(published), "%.*s", (int)json.count, (const char *)text);
+    cr_assert_str_eq(published, expected);
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+}
+
+/* {"uid":ours,…} */
+static const char *from_us(char out[256], const char *rest)
+{
+    (void)snprintf(out, 256, "{\"uid\":\"%.6s\",\"nsp\":\"/\",\"type\":12,\"data\":{\"requestId\":\"r1\"%s}}",
+                   adapter.uid, rest);
+    return out;
+}
+
+Test(adapter_requests_sharded, clients_are_asked_and_the_asker_hears_them)
+{
+    static const struct rc_span attachment = RC_SPAN("\xff\xfe");
+    char expected[256];
+    ask_cluster(ASK_CLUSTER_CLIENTS);
+    cr_assert_str_eq(called, "23/0 /# e a | 500 ms not:0 to:0 [1]+0");
+    count_of(0, 2);
+    cr_assert_eq(published_count, 0);
+    count_of(1, 3);
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_FLEETING | RC_REDIS_PUBLISH_SHARD);
+    expect_answer("{\"type\":11,\"data\":{\"requestId\":\"r1\",\"clientCount\":5}");
+    answer_with(RC_SPAN("[{\"b\":[1.0]},2]"), NULL);
+    cr_assert_str_eq(published, from_us(expected, ",\"packet\":{\"b\":[1.0]}"));
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE | RC_REDIS_PUBLISH_SHARD);
+    answer_with(RC_SPAN("[]"), NULL);
+    cr_assert_str_eq(published, from_us(expected, ""));
+    answer_with(RC_SPAN("[{\"_placeholder\":true,\"num\":0}]"), &attachment);
+    expect_packed(from_us(expected, ",\"packet\":{\"_placeholder\":true,\"num\":0}"));
+    cr_assert(memmem(published_raw, published_bytes, "\xc4\x02\xff\xfe", 4) != NULL);
+    answer_with(RC_SPAN("[{\"_placeholder\":true,\"num\":1}]"), &attachment);
+    cr_assert_eq(published_count, 0, "there is no such attachment");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS), 3);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS_DROPPED), 1);
+    kept_asker[1] = UINT8_MAX; /* a uid of which there are not so many bytes */
+    answer_with(RC_SPAN("[1]"), NULL);
+    cr_assert_eq(published_count, 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS_DROPPED), 2);
+}
+
+Test(adapter_requests_streams, clients_answers_are_packed)
+{
+    char expected[256];
+    ask_cluster(ASK_CLUSTER_CLIENTS);
+    count_of(0, 1);
+    count_of(1, 0);
+    char count[256];
+    (void)snprintf(count, sizeof(count),
+                   "{\"type\":11,\"data\":{\"requestId\":\"r1\",\"clientCount\":1},\"uid\":\"%.6s\",\"nsp\":\"/\"}",
+                   adapter.uid);
+    expect_packed(count);
+    answer_with(RC_SPAN("[7]"), NULL);
+    expect_packed(from_us(expected, ",\"packet\":7"));
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE);
+    answer_with(RC_SPAN("[]"), NULL);
+    expect_packed(from_us(expected, ""));
+}
+
+Test(adapter_requests_streams, answers_are_packed)
+{
+    ask_cluster("7,\"data\":{\"opts\":{},\"requestId\":\"r1\"}");
+    reply(0, 0, "{\"id\":\"a\"}", NULL);
+    reply(1, 0, NULL, NULL);
+    cr_assert_eq(published_count, 1);
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_FLEETING);
+    uint8_t text[512];
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(rc_span_of(published_raw, published_bytes));
+    struct rc_msgpack_json json = {.text = text, .room = sizeof(text)};
+    cr_assert_eq(rc_msgpack_to_json(&reader, &json), 0);
+    (void)snprintf(published, sizeof(published), "%.*s", (int)json.count, (const char *)text);
+    expect_answer("{\"type\":8,\"data\":{\"requestId\":\"r1\",\"sockets\":[{\"id\":\"a\"}]}");
 }

@@ -28,7 +28,8 @@ static void expect_event(struct rc_span data, const char *name, const char *args
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 1024];
     struct rc_adapter_event event;
     struct rc_args_view view;
-    cr_assert_eq(rc_adapter_event_read(&event, data, buffer, sizeof(buffer)), 0);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = data}, buffer, sizeof(buffer)),
+                 0);
     cr_assert(rc_span_equal(event.name, rc_span_text(name)));
     cr_assert_eq(rc_args_read(event.data, &view), 0);
     cr_assert(rc_span_equal(view.json, rc_span_text(args)), "%.*s", (int)view.json.count, view.json.bytes);
@@ -168,14 +169,17 @@ Test(adapter_wire, what_is_no_event_is_refused)
     };
     uint8_t buffer[RC_ARGS_BEFORE_MAX + 64];
     struct rc_adapter_event event;
-    cr_assert_eq(rc_adapter_event_read(&event, (struct rc_span){0}, buffer, sizeof(buffer)), -EBADMSG,
-                 "no data at all");
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.type = 2}, buffer, sizeof(buffer)),
+                 -EBADMSG, "no data at all");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        cr_assert_eq(rc_adapter_event_read(&event, wrong[i].data, buffer, sizeof(buffer)), wrong[i].rc, "%zu", i);
+        cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = wrong[i].data}, buffer,
+                                           sizeof(buffer)),
+                     wrong[i].rc, "%zu", i);
     }
     const struct rc_span large =
         RC_SPAN("\x92\xa1x\xc4\x3e..............................................................");
-    cr_assert_eq(rc_adapter_event_read(&event, large, buffer, sizeof(buffer)), -EMSGSIZE);
+    cr_assert_eq(rc_adapter_event_read(&event, &(struct rc_adapter_broadcast){.data = large}, buffer, sizeof(buffer)),
+                 -EMSGSIZE);
 }
 
 Test(adapter_wire, ours_is_what_a_server_would_write)
@@ -261,15 +265,15 @@ Test(adapter_wire, how_long_answers_are_waited_for)
 static void expect_answer(const char *json, const struct rc_span *attachment, struct rc_span expected)
 {
     uint8_t buffer[4096];
-    struct rc_adapter_answer answer = {.id = RC_SPAN("abc")};
+    struct rc_adapter_ack answer = {.id = RC_SPAN("abc")};
     uint8_t data[128];
     const uint32_t size = attachment != NULL ? (uint32_t)attachment->count : 0;
     const uint32_t count = attachment != NULL;
     rc_args_write(data, rc_span_text(json), attachment, count);
     cr_assert_eq(rc_args_read(rc_span_of(data, rc_args_bytes(strlen(json), count, &size)), &answer.args), 0);
-    const size_t room = rc_adapter_answer_room(&answer);
+    const size_t room = rc_adapter_ack_room(&answer);
     cr_assert_leq(room, sizeof(buffer));
-    const struct rc_span written = rc_adapter_answer_write(&answer, buffer, room);
+    const struct rc_span written = rc_adapter_ack_write(&answer, buffer, room);
     cr_assert(rc_span_equal(written, expected), "%s", json);
 }
 

@@ -167,6 +167,34 @@ Test(relay_redis_link, what_was_not_answered_is_sent_again)
     cr_assert_geq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_RESENT), 1);
 }
 
+static char commands[512];
+static const char *note_commands(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "XADD") || begins(command, "SPUBLISH")) {
+        const size_t used = strlen(commands);
+        (void)snprintf(commands + used, sizeof(commands) - used, "%s;", command);
+        return begins(command, "XADD") ? "$3\r\n1-0\r\n" : ":1\r\n";
+    }
+    return note_publish(f, peer, command);
+}
+
+Test(relay_redis_link, entries_of_streams_and_sharded_messages_wait_in_the_outbox_too)
+{
+    const struct rc_span fields[] = {RC_SPAN("uid"), RC_SPAN("~"), RC_SPAN("data"), RC_SPAN("{}")};
+    const struct rc_span message = RC_SPAN("hi");
+    struct rc_span long_name = {.bytes = (const uint8_t *)commands, .count = RC_REDIS_NAME_MAX};
+    fixture.script = note_commands;
+    (void)snprintf(fixture.config.prefix.text, sizeof(fixture.config.prefix.text), "p:");
+    open_link("redis://127.0.0.1:", "");
+    cr_assert_eq(rc_redis_append(fixture.link, RC_SPAN("s"), 10000, fields, 4, 0), 0);
+    cr_assert_eq(rc_redis_append(fixture.link, RC_SPAN("s"), 10000, fields, 4, RC_REDIS_PUBLISH_FLEETING), -ENOTCONN);
+    cr_assert_eq(rc_redis_append(fixture.link, long_name, 10000, fields, 4, 0), -EMSGSIZE);
+    cr_assert_eq(rc_redis_publish(fixture.link, RC_SPAN("ch"), &message, 1, RC_REDIS_PUBLISH_SHARD), 0);
+    publish("a");
+    run_until(outbox_empty, 5000);
+    cr_assert_str_eq(commands, "XADD p:s MAXLEN ~ 10000 * uid ~ data {};SPUBLISH p:ch hi;");
+}
+
 static int loading;
 static const char *first_loading(struct fixture *f, int peer, const char *command)
 {

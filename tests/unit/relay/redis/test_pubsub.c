@@ -57,9 +57,10 @@ static bool known(void *context)
     return all_known;
 }
 
-static uint16_t node_of(void *context, struct rc_span redis_name)
+static uint16_t node_of(void *context, struct rc_span redis_name, bool sharded)
 {
     (void)context;
+    (void)sharded;
     (void)redis_name;
     return place;
 }
@@ -238,6 +239,44 @@ Test(relay_redis_pubsub, foreign_channels_come_and_go_beside_the_others)
     cr_assert_eq(pubsub.confirmed, 1);
     rc_redis_pubsub_unwant_foreign(&pubsub, RC_SPAN("socket.io#/#r#"));
     cr_assert_eq(pubsub.damped_count, 1);
+}
+
+static void foreign_missed(void *context, struct rc_span name)
+{
+    (void)context;
+    (void)snprintf(foreign_got, sizeof(foreign_got), "missed %.*s", (int)name.count, (const char *)name.bytes);
+}
+
+/* Sharded ones beside classic ones of ours: each in its own command, where the slot is, and told when its shard alone was away. */
+Test(relay_redis_pubsub, foreign_channels_may_be_sharded)
+{
+    const struct rc_redis_foreign_ops ops = {
+        .message = foreign_message, .missed = foreign_missed, .sharded = true, .heads = {"socket.io#"}};
+    rc_redis_pubsub_set_foreign(&pubsub, &ops);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)sent();
+    place = 0;
+    (void)want("a");
+    rc_redis_pubsub_want_foreign(&pubsub, RC_SPAN("socket.io#/#a#"));
+    rc_redis_pubsub_want_foreign(&pubsub, RC_SPAN("socket.io#/#b#"));
+    (void)want("b");
+    cr_assert_str_eq(sent(),
+                     "SUBSCRIBE p*:ws:channel:a;SSUBSCRIBE p*:socket.io#/#a#;SSUBSCRIBE p*:socket.io#/#b#;SUBSCRIBE "
+                     "p*:ws:channel:b;");
+    push("subscribe", "p*:ws:channel:a", "1");
+    push("ssubscribe", "p*:socket.io#/#a#", "1");
+    push("smessage", "p*:socket.io#/#a#", "hi");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=hi");
+    push("sunsubscribe", "p*:socket.io#/#a#", "0"); /* its slot went elsewhere */
+    rc_redis_pubsub_place(&pubsub, 0);
+    cr_assert_str_eq(sent(), "SSUBSCRIBE p*:socket.io#/#a#;");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=hi", "not before it is heard again");
+    push("ssubscribe", "p*:socket.io#/#a#", "1");
+    cr_assert_str_eq(foreign_got, "missed socket.io#/#a#");
+    rc_redis_pubsub_unwant_foreign(&pubsub, RC_SPAN("socket.io#/#a#"));
+    unwant("a");
+    later(RC_REDIS_DAMPING_MS + 1);
+    cr_assert_str_eq(sent(), "SUNSUBSCRIBE p*:socket.io#/#a#;UNSUBSCRIBE p*:ws:channel:a;");
 }
 
 Test(relay_redis_pubsub, unsubscribing_is_damped_and_subscribing_is_not)

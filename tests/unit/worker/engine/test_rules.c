@@ -158,6 +158,10 @@ Test(rules, disconnect_rows_are_told_why)
     cr_assert_eq(engine_rig_answer(&r, post), 400);
     cr_assert_str_eq(went_up(), "[\"parse error\"]");
     engine_rig_begin(&r, true);
+    engine_rig_request(&r, post, r.sid, "42{}");
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    cr_assert_str_eq(went_up(), "[\"forced close\"]", "a packet of Engine.IO, but none of Socket.IO");
+    engine_rig_begin(&r, true);
     engine_rig_wait(&r, r.c.rig.config->socketio.ping_interval_ms);
     engine_rig_wait(&r, r.c.rig.config->socketio.ping_timeout_ms);
     cr_assert_str_eq(went_up(), "[\"ping timeout\"]");

@@ -210,3 +210,18 @@ Test(codec, operations_begin_empty)
         cr_assert(operation.echo);
     }
 }
+
+/* Whatever lay there: members that an operation does not have are zero. */
+Test(codec, an_operation_begins_with_nothing_left_of_another)
+{
+    struct rc_operation operation;
+    memset(&operation, 0x73, sizeof(operation));
+    rc_operation_reset(&operation);
+    bool is_volatile;
+    memset(&is_volatile, 0, sizeof(is_volatile));
+    cr_expect_eq(memcmp(&operation.is_volatile, &is_volatile, sizeof(is_volatile)), 0);
+    cr_expect(operation.echo && operation.limit == 0 && operation.close_code == 0 && operation.attachment_count == 0);
+    cr_expect_eq(operation.id.count + operation.channel.count + operation.event.count + operation.key.count +
+                     operation.to.count + operation.reason.count + operation.data.count + operation.nsp.count,
+                 0u);
+}

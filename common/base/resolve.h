@@ -1,12 +1,12 @@
 /*
- * resolve: names to addresses without blocking the relay.
+ * resolve: names to addresses without blocking who asks.
  *
  * Numeric addresses are turned at once; a name is looked up by a thread of its own that only calls getaddrinfo and ends, because
  * a resolver that does not answer holds its caller for many seconds. The result is announced through an eventfd that the caller
  * watches. One rc_resolve per lookup; who gives it up before the end leaves it to the thread, which frees it.
  */
-#ifndef RC_RELAY_REDIS_RESOLVE_H
-#define RC_RELAY_REDIS_RESOLVE_H
+#ifndef RC_COMMON_BASE_RESOLVE_H
+#define RC_COMMON_BASE_RESOLVE_H
 
 #include <stdbool.h>
 #include <stddef.h>

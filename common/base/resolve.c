@@ -1,5 +1,5 @@
 /* resolve: see resolve.h. */
-#include "relay/redis/resolve.h"
+#include "common/base/resolve.h"
 
 #include <netdb.h>
 #include <pthread.h>

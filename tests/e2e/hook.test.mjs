@@ -1,0 +1,300 @@
+// The HTTP hook: events that a backend decides on, over real sockets, with real Socket.IO clients.
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { io as connectClient } from "socket.io-client";
+import { startBackend, table } from "./lib/backend.mjs";
+import { testBroker } from "./lib/broker.mjs";
+import { CA_FILE, certificate } from "./lib/tls.mjs";
+import { delay, freePort, until, within } from "./lib/util.mjs";
+
+const ASK = [{ on: "ask", ask: "app" }, { on: "both", ask: "app", emit: [{ event: "row", args: ["{args}"] }] }, { on: "local", emit: [{ event: "here", args: ["{args}"] }] }];
+
+/* A client that is connected and keeps what it is told. */
+async function client(port, options = {}) {
+  const socket = connectClient(`http://127.0.0.1:${port}${options.nsp ?? "/"}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
+  socket.heard = [];
+  socket.onAny((...args) => socket.heard.push(args));
+  await within(5000, new Promise((done, failed) => (socket.once("connect", done), socket.once("connect_error", failed))), "connect");
+  return socket;
+}
+
+/* A test with a broker that knows a backend; both are ended. */
+function testHook(name, { backend: how = {}, table: more = {}, config = {}, ...options }, body) {
+  const state = {};
+  testBroker(name, {
+    workers: 1,
+    ...options,
+    config: async () => {
+      state.backend = await startBackend(how);
+      return { "socketio.path": "/socket.io/", backend: [table(state.backend, typeof more === "function" ? more(state.backend) : more)], event: ASK, ...config };
+    },
+  }, async (broker) => {
+    try {
+      await body(broker, state.backend);
+    } finally {
+      await state.backend.stop();
+    }
+  });
+}
+
+const failed = async (broker) => Object.fromEntries(
+  [...(await broker.get("/metrics")).body.matchAll(/^ringcast_backend_failures_total\{.*reason="(\w+)"\} (\d+)$/gm)].map(([, reason, count]) => [reason, Number(count)]).filter(([, count]) => count > 0));
+
+testHook("an event is asked about, and what the reply says is done", {}, async (broker, backend) => {
+  backend.answer = (call) => ({
+    join: ["room:1"], set: { color: "red" }, ack: [{ ok: true }, call.args[0]], unknown: 1,
+    emit: [{ event: "mine", args: [call.sid] }, { event: "theirs", to: "room:1", args: [1, "zwei"] }, { event: "everybody", to: "*", others: true }],
+  });
+  const [one, other] = [await client(broker.port), await client(broker.port)];
+  const acked = new Promise((done) => one.emit("ask", "x", { y: [1, 2.5] }, (...args) => done(args)));
+  assert.deepEqual(await within(5000, acked, "ack"), [{ ok: true }, "x"]);
+  await until("all was heard", () => one.heard.length >= 2 && other.heard.length >= 1);
+  assert.deepEqual(one.heard, [["mine", one.id], ["theirs", 1, "zwei"]]);
+  assert.deepEqual(other.heard, [["everybody"]]);
+  const [call] = await backend.asked("event");
+  assert.equal(call.event, "ask");
+  assert.deepEqual(call.args, ["x", { y: [1, 2.5] }]);
+  assert.deepEqual([call.nsp, call.sid, call.user, call.client, call.ack], ["/", one.id, null, {}, true]);
+  assert.ok(call.id.startsWith(`${call.instance}~`));
+  one.emit("ask", "again");
+  const [, second] = await backend.asked("event", 2);
+  assert.deepEqual(second.client, { color: "red" });
+  assert.equal(second.ack, false);
+  assert.notEqual(second.id, call.id);
+  const { body } = await broker.get("/metrics");
+  assert.match(body, /^ringcast_backend_calls_total\{instance="test",backend="app",call="event"\} [12]$/m);
+  assert.match(body, /^ringcast_backend_seconds_count\{instance="test",backend="app",call="event"\} [12]$/m);
+  one.close(), other.close();
+});
+
+testHook("a row does its own first, and an unknown event may be the backend's", { config: { "socketio.unknown_event": "backend:app" } }, async (broker, backend) => {
+  backend.answer = (call) => ({ emit: { event: `answer to ${call.event}`, args: call.args } });
+  for (const transports of [["websocket"], ["polling"]]) {
+    const socket = await client(broker.port, { transports });
+    socket.emit("both", 1);
+    socket.emit("never heard of", 2);
+    await until("three events", () => socket.heard.length >= 3);
+    assert.deepEqual(socket.heard, [["row", 1], ["answer to both", 1], ["answer to never heard of", 2]]);
+    socket.close();
+  }
+});
+
+testHook("`do` has its own order; user, leave, error and disconnect", {}, async (broker, backend) => {
+  const replies = {
+    order: { do: [{ emit: [{ event: "first" }] }, { join: ["r"] }, { emit: [{ event: "second", to: "r" }] }], ack: ["done"] },
+    leave: { do: [{ leave: ["r"] }, { emit: [{ event: "unheard", to: "r" }] }], ack: ["left"] },
+    login: { user: { id: "42", name: "Ada" }, ack: [] },
+    fail: { error: { code: 4711, message: "not \"today\"" } },
+    off: { disconnect: true },
+    close: { disconnect: "close" },
+  };
+  backend.answer = (call) => replies[call.args[0]] ?? {};
+  const socket = await client(broker.port);
+  const ask = (...args) => within(5000, new Promise((done) => socket.emit("ask", ...args, (...its) => done(its))), `ack of ${args}`);
+  assert.deepEqual(await ask("order"), ["done"]);
+  await until("the second", () => socket.heard.length === 2);
+  assert.deepEqual(await ask("leave"), ["left"]);
+  assert.deepEqual(await ask("login"), []);
+  assert.deepEqual(socket.heard, [["first"], ["second"]]);
+  assert.deepEqual(await ask("fail"), [{ error: { code: 4711, message: 'not "today"' } }]);
+  socket.emit("ask", "fail");
+  await until("the error", () => socket.heard.length >= 3);
+  assert.deepEqual(socket.heard[2], ["error", { code: 4711, message: 'not "today"' }]);
+  socket.emit("ask", "nothing");
+  assert.deepEqual((await backend.asked("event", 6)).at(-1).user, { id: "42", name: "Ada" });
+  const gone = new Promise((done) => socket.once("disconnect", done));
+  socket.emit("ask", "off");
+  assert.equal(await within(5000, gone, "disconnect"), "io server disconnect");
+  const other = await client(broker.port);
+  const closed = new Promise((done) => other.once("disconnect", done));
+  other.emit("ask", "close");
+  await within(5000, closed, "close");
+  socket.close(), other.close();
+});
+
+testHook("attachments go and come as base64", {}, async (broker, backend) => {
+  backend.answer = (call) => ({ ack: call.args, attachments: call.attachments, emit: [{ event: "back", args: [{ _placeholder: true, num: 0 }], attachments: [call.attachments[1]] }] });
+  const socket = await client(broker.port);
+  const bytes = [Buffer.from([0, 1, 254, 255]), Buffer.from("abcde")];
+  const answer = await within(5000, new Promise((done) => socket.emit("ask", bytes[0], "x", { deep: bytes[1] }, (...args) => done(args))), "ack");
+  assert.deepEqual(answer, [bytes[0], "x", { deep: bytes[1] }]);
+  await until("the event", () => socket.heard.length > 0);
+  assert.deepEqual(socket.heard, [["back", bytes[1]]]);
+  assert.deepEqual((await backend.asked("event"))[0].attachments, ["AAH+/w==", "YWJjZGU="]);
+  socket.close();
+});
+
+testHook("the next packets of a client wait for the answer, those of others do not", {}, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async (call) => (call.args[0] === "slow" && (await held), { emit: [{ event: "answer", args: call.args }] });
+  const [one, other] = [await client(broker.port), await client(broker.port)];
+  one.emit("ask", "slow");
+  one.emit("ask", "fast");
+  for (let i = 0; i < 20; i++) one.emit("local", i);
+  await backend.asked("event");
+  other.emit("ask", "other");
+  await until("the other's answer", () => other.heard.length > 0);
+  assert.equal(backend.calls.length, 2);
+  assert.deepEqual(one.heard, []);
+  release();
+  await until("all", () => one.heard.length >= 22);
+  assert.deepEqual(one.heard, [["answer", "slow"], ["answer", "fast"], ...Array.from({ length: 20 }, (_, i) => ["here", i])]);
+  one.close(), other.close();
+});
+
+testHook("a client may have more in flight if the backend says so", { table: { per_client: 2 } }, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async () => (await held, { ack: [] });
+  const socket = await client(broker.port);
+  for (let i = 0; i < 3; i++) socket.emit("ask", i, () => {});
+  await backend.asked("event", 2);
+  await delay(100);
+  assert.equal(backend.calls.length, 2);
+  release();
+  await backend.asked("event", 3);
+  socket.close();
+});
+
+testHook("what a join of the reply promises holds for what follows it", { workers: 2, timeout: 60000 }, async (broker, backend) => {
+  backend.answer = (call) => ({ join: [`room:${call.args[0]}`], emit: [{ event: "in", to: `room:${call.args[0]}`, args: [call.args[0]] }] });
+  const sockets = await Promise.all(Array.from({ length: 20 }, () => client(broker.port)));
+  sockets.forEach((socket, i) => socket.emit("ask", i));
+  await until("each has heard its room", () => sockets.every((socket) => socket.heard.length === 1));
+  assert.deepEqual(sockets.map((socket) => socket.heard[0]), sockets.map((_, i) => ["in", i]));
+  for (const socket of sockets) socket.close();
+});
+
+testHook("a backend that answers no reply at all is told apart, and the client hears of it", { table: { timeout: "300ms", breaker: "" } }, async (broker, backend) => {
+  const socket = await client(broker.port);
+  const ask = () => within(5000, new Promise((done) => socket.emit("ask", (answer) => done(answer.error.code))), "ack");
+  const cases = [
+    [() => ({ status: 500, body: "no" }), 503, "status"],
+    [() => ({ status: 302, body: "" }), 503],
+    [() => ({ body: "not JSON" }), 502, "reply"],
+    [() => ({ join: "room" }), 502, "reply"],
+    [() => ({ emit: [{ event: 5 }] }), 502, "reply"],
+    [() => ({ join: Array.from({ length: 300 }, (_, i) => `r${i}`) }), 502, "reply"],
+    [() => ({ body: `{"ack":["${"x".repeat(300000)}"]}` }), 503, "size"],
+    [(call, request) => void request.socket.destroy(), 503, "lost"],
+    [(call, request) => void request.socket.end("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), 503, "lost"],
+    [(call, request) => void request.socket.end("what?\r\n\r\n"), 503, "garbage"],
+    [() => void 0, 503, "timeout"],
+  ];
+  const before = { status: 0, reply: 0, size: 0, lost: 0, garbage: 0, timeout: 0 };
+  for (const [answer, code, reason] of cases) {
+    backend.answer = answer;
+    assert.equal(await ask(), code, String(answer));
+    if (reason) assert.deepEqual(await failed(broker), Object.fromEntries(Object.entries({ ...before, [reason]: ++before[reason] }).filter(([, n]) => n)));
+  }
+  backend.answer = () => ({ status: 204, body: "" });
+  socket.emit("ask");
+  socket.emit("local", 1);
+  await until("it goes on", () => socket.heard.length > 0);
+  assert.deepEqual(socket.heard, [["here", 1]]);
+  socket.close();
+});
+
+/* A server that never stops sending. */
+testBroker("an endless answer costs no memory, and others are served meanwhile", {
+  workers: 1,
+  config: async () => {
+    const port = await freePort();
+    endless.server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        const more = () => {
+          while (!socket.destroyed && socket.write("x".repeat(65536)));
+        };
+        socket.on("drain", more);
+        more();
+      });
+    });
+    await new Promise((done) => endless.server.listen(port, "127.0.0.1", done));
+    return { "socketio.path": "/socket.io/", event: ASK, backend: [{ name: "app", url: [`http://127.0.0.1:${port}/`] }] };
+  },
+}, async (broker) => {
+  const [one, other] = [await client(broker.port), await client(broker.port)];
+  const answer = within(10000, new Promise((done) => one.emit("ask", (its) => done(its))), "ack");
+  other.emit("local", 1);
+  await until("the other's answer", () => other.heard.length > 0);
+  assert.equal((await answer).error.code, 503);
+  one.close(), other.close();
+  endless.server.close();
+});
+const endless = {};
+
+testHook("a breaker opens, and closes when the backend is back", { table: { breaker: "2/10s", timeout: "300ms" } }, async (broker, backend) => {
+  const socket = await client(broker.port);
+  const ask = () => within(5000, new Promise((done) => socket.emit("ask", (answer) => done(answer))), "ack");
+  backend.answer = () => ({ status: 503, body: "" });
+  for (let i = 0; i < 2; i++) assert.equal((await ask()).error.code, 503);
+  const asked = backend.calls.length;
+  for (let i = 0; i < 10; i++) assert.equal((await ask()).error.code, 503);
+  assert.equal(backend.calls.length, asked, "it is left alone");
+  assert.match((await broker.get("/metrics")).body, /^ringcast_backend_breaker_open\{.*\} 1$/m);
+  backend.answer = () => ({ ack: ["back"] });
+  await until("it is back", async () => (await ask()) === "back", { every: 100 });
+  assert.match((await broker.get("/metrics")).body, /^ringcast_backend_breaker_open\{.*\} 0$/m);
+  assert.ok(broker.log.some((line) => line.includes("backend_breaker_opened")) && broker.log.some((line) => line.includes("backend_breaker_closed")));
+  socket.close();
+});
+
+const server = certificate("hook");
+const stranger = certificate("elsewhere", { names: ["DNS:elsewhere.example"] });
+
+testHook("TLS: a backend that proves who it is", { backend: { tls: server }, table: { tls_ca: CA_FILE } }, async (broker, backend) => {
+  backend.answer = (call) => ({ ack: [call.args[0].length, "y".repeat(100000)] });
+  const socket = await client(broker.port);
+  for (const bytes of [1, 200000, 3]) {
+    const answer = await within(10000, new Promise((done) => socket.emit("ask", "x".repeat(bytes), (...args) => done(args))), "ack");
+    assert.deepEqual([answer[0], answer[1].length], [bytes, 100000]);
+  }
+  assert.equal(backend.connections, 1);
+  socket.close();
+});
+
+for (const [what, how] of [["whose certificate is another's", { backend: { tls: stranger }, table: { tls_ca: CA_FILE } }], ["whose authority is not known", { backend: { tls: server } }]]) {
+  testHook(`TLS: a backend ${what} is not asked`, how, async (broker, backend) => {
+    const socket = await client(broker.port);
+    const answer = await within(10000, new Promise((done) => socket.emit("ask", "secret", (its) => done(its))), "ack");
+    assert.equal(answer.error.code, 503);
+    assert.deepEqual(backend.calls, []);
+    assert.deepEqual(await failed(broker), { unreachable: 1 });
+    socket.close();
+  });
+}
+
+testHook("a Unix socket", { backend: { path: join(tmpdir(), `ringcast-hook-${process.pid}.sock`) } }, async (broker, backend) => {
+  backend.answer = (call) => ({ ack: call.args });
+  const socket = await client(broker.port);
+  assert.equal(await within(5000, new Promise((done) => socket.emit("ask", 7, done)), "ack"), 7);
+  socket.close();
+});
+
+testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`http://localhost:${backend.port}/ringcast`] }) }, async (broker, backend) => {
+  backend.answer = (call) => ({ ack: call.args });
+  const socket = await client(broker.port);
+  await until("the name has its address", async () => (await within(5000, new Promise((done) => socket.emit("ask", 7, done)), "ack")) === 7, { every: 100 });
+  socket.close();
+});
+
+testHook("a call that is in flight when the broker is stopped is answered", { config: { "server.drain_timeout": "5s" } }, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  let answered = false;
+  backend.answer = async (call, request, response) => (await held, response.on("finish", () => (answered = true)), { ack: [] });
+  const socket = await client(broker.port);
+  socket.emit("ask", 1, () => {});
+  await backend.asked("event");
+  const stopped = broker.stop();
+  await delay(200);
+  release();
+  await stopped;
+  assert.ok(answered);
+  socket.close();
+});

@@ -1,0 +1,561 @@
+/* Calls over a real ring to servers of the test's own, whose every byte it decides. */
+#include "worker/backend/backend.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/config/key.h"
+#include "tests/support/hub_rig.h"
+#include "worker/backend/backend_io.h"
+
+#define PEERS_MAX 16u
+#define TOLD_MAX 64u
+#define PATIENCE_MS 10000u
+
+struct peer {
+    int fd;
+    char text[65536];
+    size_t bytes;
+};
+
+struct server {
+    int fd;
+    uint16_t port;
+    struct peer peers[PEERS_MAX];
+    uint32_t count; /* connections that ever came */
+};
+
+struct told {
+    uint64_t token;
+    enum rc_backend_outcome outcome;
+    uint16_t status;
+    char body[256];
+};
+
+static struct hub_rig rig;
+static struct rc_backends *backends;
+static struct server server;
+static struct server other;
+static struct told told[TOLD_MAX];
+static uint32_t told_count;
+
+static void server_open(struct server *s)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(name);
+    *s = (struct server){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    cr_assert(bind(s->fd, (struct sockaddr *)&name, sizeof(name)) == 0 && listen(s->fd, 64) == 0);
+    cr_assert_eq(getsockname(s->fd, (struct sockaddr *)&name, &bytes), 0);
+    s->port = ntohs(name.sin_port);
+}
+
+static void server_close(struct server *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->peers[i].fd >= 0) {
+            (void)close(s->peers[i].fd);
+        }
+    }
+    if (s->fd >= 0) {
+        (void)close(s->fd);
+    }
+    s->fd = -1;
+    s->count = 0;
+}
+
+/* Takes new connections, and what came on those that are there. */
+static void server_look(struct server *s)
+{
+    while (s->fd >= 0 && s->count < PEERS_MAX) {
+        const int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            break;
+        }
+        s->peers[s->count++] = (struct peer){.fd = fd};
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct peer *peer = &s->peers[i];
+        const ssize_t got =
+            peer->fd < 0 ? 0 : read(peer->fd, peer->text + peer->bytes, sizeof(peer->text) - 1 - peer->bytes);
+        peer->bytes += got > 0 ? (size_t)got : 0;
+        peer->text[peer->bytes] = '\0';
+        if (got == 0 && peer->fd >= 0) {
+            (void)close(peer->fd);
+            peer->fd = -1;
+        }
+    }
+}
+
+static void pass(void)
+{
+    rc_io_run(&rig.io, rc_backends_sleep_ms(backends, 5));
+    rc_io_timers(&rig.io);
+    rc_backends_work(backends);
+    if (rc_hub_pending(&rig.hub)) {
+        rc_hub_turn(&rig.hub);
+    }
+    server_look(&server);
+    server_look(&other);
+}
+
+/* Until that many answers were told. */
+static void run_until_told(uint32_t count)
+{
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    while (told_count < count) {
+        cr_assert_lt(rc_clock_ms(), end, "only %u of %u answers", told_count, count);
+        pass();
+    }
+}
+
+/* Is there a whole request in what came? */
+static bool request_whole(const struct peer *peer)
+{
+    const char *end = strstr(peer->text, "\r\n\r\n");
+    const char *length = strstr(peer->text, "content-length: ");
+    return end != NULL && length != NULL &&
+           peer->bytes >= (size_t)(end + 4 - peer->text) + strtoul(length + 16, NULL, 10);
+}
+
+static struct peer *run_until_asked(struct server *s, uint32_t connection)
+{
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    while (s->count <= connection || !request_whole(&s->peers[connection])) {
+        cr_assert_lt(rc_clock_ms(), end, "no request on connection %u", connection);
+        pass();
+    }
+    return &s->peers[connection];
+}
+
+static void answer(struct peer *peer, const char *text)
+{
+    peer->bytes = 0;
+    peer->text[0] = '\0';
+    cr_assert_eq(write(peer->fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+#define OK(body_bytes, body) "HTTP/1.1 200 OK\r\nContent-Length: " #body_bytes "\r\n\r\n" body
+
+static void on_answer(void *context, uint64_t token, const struct rc_backend_answer *its)
+{
+    cr_assert_eq(context, &rig);
+    cr_assert_lt(told_count, TOLD_MAX);
+    struct told *to = &told[told_count++];
+    *to = (struct told){.token = token, .outcome = its->outcome, .status = its->status};
+    (void)snprintf(to->body, sizeof(to->body), "%.*s", (int)its->body.count, (const char *)its->body.bytes);
+    if (its->outcome != RC_BACKEND_ANSWERED) {
+        cr_expect_gt(strlen(its->why), 5);
+    }
+}
+
+static int call_with(enum rc_backend_call_kind kind, uint64_t token, const char *key)
+{
+    struct rc_backend_request request = {.kind = kind,
+                                         .body = rc_span_text("{\"call\":\"x\"}"),
+                                         .headers = rc_span_text("cookie: a=b\r\n"),
+                                         .shared = key != NULL};
+    if (key != NULL) {
+        memcpy(request.key, key, strlen(key));
+    }
+    rc_backend_next_id(backends, request.id);
+    const uint32_t before = told_count;
+    const int rc = rc_backend_call(backends, 0, &request,
+                                   (struct rc_backend_waiter){.context = &rig, .answered = on_answer, .token = token});
+    cr_expect_eq(told_count, before, "told at once");
+    return rc;
+}
+
+static int call(enum rc_backend_call_kind kind, uint64_t token)
+{
+    return call_with(kind, token, NULL);
+}
+
+static struct rc_config_backend *table(struct rc_config *config)
+{
+    struct rc_config_backend *made = &config->backends[0];
+    memset(made, 0, sizeof(*made));
+    rc_config_item_defaults(rc_config_section_find("backend", 7), made);
+    config->backend_count = 1;
+    (void)snprintf(made->name.text, sizeof(made->name.text), "app");
+    made->url_count = 1;
+    (void)snprintf(made->urls[0].text, sizeof(made->urls[0].text), "http://127.0.0.1:%u/ringcast", server.port);
+    return made;
+}
+
+static void backends_begin(void)
+{
+    backends = rc_backends_open(rig.control, &rig.truth, &rig.io, &rig.hub, rig.config, 0);
+    cr_assert_not_null(backends);
+    rig.backends = backends;
+    rc_io_run(&rig.io, 0); /* the clock */
+}
+
+static void begin(void)
+{
+    told_count = 0;
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 64});
+    server_open(&server);
+    other = (struct server){.fd = -1};
+    (void)table(rig.config);
+}
+
+static void finish(void)
+{
+    cr_expect_not(rc_backends_busy(backends));
+    server_close(&server);
+    server_close(&other);
+    hub_rig_close(&rig); /* sees that no socket and no output is left */
+    rc_backends_close(backends);
+}
+
+TestSuite(backend, .init = begin, .fini = finish);
+
+static void expect_told(uint32_t i, uint64_t token, enum rc_backend_outcome outcome, uint16_t status, const char *body)
+{
+    cr_expect_eq(told[i].token, token, "%u", i);
+    cr_expect_eq(told[i].outcome, outcome, "%u: %d", i, told[i].outcome);
+    cr_expect_eq(told[i].status, status, "%u: %d", i, told[i].status);
+    cr_expect_str_eq(told[i].body, body);
+}
+
+static uint64_t failures(enum rc_backend_call_kind kind, enum rc_backend_reason reason)
+{
+    return rig.shared->worker.backends[0].calls[kind].failures[reason];
+}
+
+Test(backend, calls_share_a_kept_connection)
+{
+    backends_begin();
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(call(RC_BACKEND_EVENT, i), 0);
+        struct peer *peer = run_until_asked(&server, 0);
+        cr_expect_eq(strncmp(peer->text, "POST /ringcast HTTP/1.1\r\n", 25), 0, "%s", peer->text);
+        cr_expect_not_null(strstr(peer->text, "\r\ncookie: a=b\r\n"));
+        cr_expect_not_null(strstr(peer->text, "\r\n\r\n{\"call\":\"x\"}"));
+        answer(peer, OK(2, "{}"));
+        run_until_told(i + 1);
+        expect_told(i, i, RC_BACKEND_ANSWERED, 200, "{}");
+    }
+    cr_expect_eq(server.count, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].connections, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].calls[RC_BACKEND_EVENT].calls, 3);
+}
+
+Test(backend, an_answer_may_be_chunked_or_end_with_the_connection)
+{
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 0), "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                                        "chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_ANSWERED, 200, "abc");
+    cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
+    struct peer *peer = run_until_asked(&server, 0);
+    answer(peer, "HTTP/1.0 403 No\r\n\r\nto the end");
+    (void)shutdown(peer->fd, SHUT_WR);
+    run_until_told(2);
+    expect_told(1, 2, RC_BACKEND_ANSWERED, 403, "to the end");
+}
+
+Test(backend, a_redirect_is_an_answer_and_not_followed)
+{
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 0),
+           "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_ANSWERED, 302, "");
+    cr_expect_eq(server.count, 1);
+}
+
+Test(backend, what_is_no_answer_is_told_and_counted)
+{
+    static const struct {
+        const char *text;
+        enum rc_backend_outcome outcome;
+        enum rc_backend_reason reason;
+        bool closes;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", RC_BACKEND_LOST, RC_BACKEND_REASON_LOST, true},
+        {"", RC_BACKEND_LOST, RC_BACKEND_REASON_LOST, true},
+        {"SSH-2.0-x\r\n", RC_BACKEND_GARBAGE, RC_BACKEND_REASON_GARBAGE, false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", RC_BACKEND_TOO_LARGE, RC_BACKEND_REASON_TOO_LARGE,
+         false},
+    };
+    rig.config->backends[0].breaker.text[0] = '\0';
+    backends_begin();
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        cr_assert_eq(call(RC_BACKEND_EVENT, i), 0);
+        struct peer *peer = run_until_asked(&server, i); /* a connection of its own each time */
+        answer(peer, cases[i].text);
+        if (cases[i].closes) {
+            (void)shutdown(peer->fd, SHUT_RDWR);
+        }
+        run_until_told(i + 1);
+        expect_told(i, i, cases[i].outcome, 0, "");
+        cr_expect_geq(failures(RC_BACKEND_EVENT, cases[i].reason), 1, "%u", i);
+    }
+}
+
+Test(backend, a_late_answer_is_not_the_next_calls)
+{
+    rig.config->backends[0].timeout_ms = 150;
+    rig.config->backends[0].connections = 1;
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    (void)run_until_asked(&server, 0);
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_LATE, 0, "");
+    cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
+    answer(run_until_asked(&server, 1), OK(1, "2"));
+    run_until_told(2);
+    expect_told(1, 2, RC_BACKEND_ANSWERED, 200, "2");
+}
+
+/* A kept connection that is closed while a call is on its way. */
+static void close_under(enum rc_backend_call_kind kind)
+{
+    cr_assert_eq(call(kind, 1), 0);
+    answer(run_until_asked(&server, 0), OK(1, "1"));
+    run_until_told(1);
+    cr_assert_eq(call(kind, 2), 0);
+    struct peer *peer = run_until_asked(&server, 0);
+    (void)shutdown(peer->fd, SHUT_RDWR);
+}
+
+Test(backend, what_changes_nothing_is_asked_again_when_its_kept_connection_was_closed)
+{
+    backends_begin();
+    close_under(RC_BACKEND_CONNECT);
+    answer(run_until_asked(&server, 1), OK(5, "again"));
+    run_until_told(2);
+    expect_told(1, 2, RC_BACKEND_ANSWERED, 200, "again");
+    cr_expect_eq(rig.shared->worker.backends[0].again, 1);
+}
+
+Test(backend, an_event_is_never_asked_again)
+{
+    backends_begin();
+    close_under(RC_BACKEND_EVENT);
+    run_until_told(2);
+    expect_told(1, 2, RC_BACKEND_LOST, 0, "");
+    cr_expect_eq(server.count, 1);
+}
+
+Test(backend, addresses_take_turns_and_a_dead_one_is_passed_over)
+{
+    server_open(&other);
+    struct rc_config_backend *its = table(rig.config);
+    its->url_count = 2;
+    (void)snprintf(its->urls[1].text, sizeof(its->urls[1].text), "http://127.0.0.1:%u/other", other.port);
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
+    answer(run_until_asked(&server, 0), OK(1, "a"));
+    answer(run_until_asked(&other, 0), OK(1, "b"));
+    run_until_told(2);
+    server_close(&server);
+    while (rig.shared->worker.backends[0].connections > 1) {
+        pass();
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(call(RC_BACKEND_EVENT, 10 + i), 0);
+        answer(run_until_asked(&other, 0), OK(1, "c"));
+        run_until_told(3 + i);
+        expect_told(2 + i, 10 + i, RC_BACKEND_ANSWERED, 200, "c");
+    }
+}
+
+Test(backend, without_anybody_there_it_is_unreachable)
+{
+    server_close(&server);
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_UNREACHABLE, 0, "");
+    cr_expect_eq(failures(RC_BACKEND_EVENT, RC_BACKEND_REASON_UNREACHABLE), 1);
+}
+
+Test(backend, a_unix_socket_is_an_address)
+{
+    char path[64];
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    (void)snprintf(path, sizeof(path), "/tmp/ringcast-backend-%d.sock", (int)getpid());
+    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+    server_close(&server);
+    server = (struct server){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    cr_assert(bind(server.fd, (struct sockaddr *)&name, sizeof(name)) == 0 && listen(server.fd, 8) == 0);
+    (void)snprintf(rig.config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "unix:%s:/r", path);
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    struct peer *peer = run_until_asked(&server, 0);
+    (void)unlink(path);
+    cr_expect_eq(strncmp(peer->text, "POST /r HTTP/1.1\r\nhost: localhost\r\n", 35), 0, "%s", peer->text);
+    answer(peer, OK(1, "u"));
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_ANSWERED, 200, "u");
+}
+
+Test(backend, calls_beyond_the_bounds_are_refused_at_once)
+{
+    rig.config->backends[0].connections = 1;
+    rig.config->backends[0].max_waiting = 1;
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    (void)run_until_asked(&server, 0);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
+    cr_expect_eq(call(RC_BACKEND_EVENT, 3), -EBUSY);
+    cr_expect_eq(failures(RC_BACKEND_EVENT, RC_BACKEND_REASON_REFUSED), 1);
+    cr_expect_eq(rig.shared->worker.backends[0].waiting, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].in_flight, 1);
+    answer(&server.peers[0], OK(1, "1"));
+    answer(run_until_asked(&server, 0), OK(1, "2"));
+    run_until_told(2);
+    expect_told(1, 2, RC_BACKEND_ANSWERED, 200, "2");
+    cr_expect_eq(server.count, 1);
+}
+
+Test(backend, the_breaker_opens_and_closes)
+{
+    (void)snprintf(rig.config->backends[0].breaker.text, RC_CONFIG_TEXT_MAX, "2/10s");
+    backends_begin();
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(call(RC_BACKEND_EVENT, i), 0);
+        answer(run_until_asked(&server, 0), "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n");
+        run_until_told(i + 1);
+        expect_told(i, i, RC_BACKEND_ANSWERED, 500, "");
+    }
+    cr_expect_eq(call(RC_BACKEND_EVENT, 7), -ECONNREFUSED);
+    cr_expect_eq(rig.shared->worker.backends[0].breaker, 1);
+    cr_expect_eq(rig.shared->worker.backends[0].opened, 1);
+    const uint64_t opened = rc_clock_ms();
+    while (rc_clock_ms() < opened + 1100) {
+        pass();
+    }
+    cr_assert_eq(call(RC_BACKEND_EVENT, 8), 0);
+    cr_expect_eq(call(RC_BACKEND_EVENT, 9), -ECONNREFUSED); /* one at a time */
+    answer(run_until_asked(&server, 0), OK(1, "y"));
+    run_until_told(3);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 10), 0);
+    answer(run_until_asked(&server, 0), OK(1, "z"));
+    run_until_told(4);
+    cr_expect_eq(rig.shared->worker.backends[0].breaker, 0);
+}
+
+Test(backend, who_waits_when_the_breaker_opens_is_told)
+{
+    (void)snprintf(rig.config->backends[0].breaker.text, RC_CONFIG_TEXT_MAX, "1/10s");
+    rig.config->backends[0].connections = 1;
+    backends_begin();
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(call(RC_BACKEND_EVENT, i), 0);
+    }
+    answer(run_until_asked(&server, 0), "HTTP/1.1 503 Oh\r\nContent-Length: 0\r\n\r\n");
+    run_until_told(3);
+    expect_told(0, 0, RC_BACKEND_ANSWERED, 503, "");
+    expect_told(1, 1, RC_BACKEND_REFUSED, 0, "");
+    expect_told(2, 2, RC_BACKEND_REFUSED, 0, "");
+}
+
+Test(backend, calls_with_one_key_are_one_call)
+{
+    backends_begin();
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(call_with(RC_BACKEND_CONNECT, i, "key"), 0);
+    }
+    cr_assert_eq(call_with(RC_BACKEND_CONNECT, 9, "another"), 0);
+    answer(run_until_asked(&server, 0), OK(9, "{\"ttl\":1}"));
+    answer(run_until_asked(&server, 1), OK(2, "{}"));
+    run_until_told(6);
+    for (uint32_t i = 0; i < 5; i++) {
+        expect_told(i, i, RC_BACKEND_ANSWERED, 200, "{\"ttl\":1}");
+    }
+    cr_assert_eq(call_with(RC_BACKEND_CONNECT, 10, "key"), 0); /* kept for a second */
+    run_until_told(7);
+    expect_told(6, 10, RC_BACKEND_ANSWERED, 200, "{\"ttl\":1}");
+    cr_expect_eq(rig.shared->worker.backends[0].shared, 5);
+    cr_assert_eq(call_with(RC_BACKEND_CONNECT, 11, "another"), 0); /* that one was not */
+    uint32_t asked = 0;
+    while (!request_whole(&server.peers[0]) && !request_whole(&server.peers[1])) {
+        pass();
+    }
+    asked = request_whole(&server.peers[0]) ? 0 : 1;
+    answer(&server.peers[asked], OK(2, "{}"));
+    run_until_told(8);
+    const uint64_t kept = rc_clock_ms();
+    while (rc_clock_ms() < kept + 1100) {
+        pass();
+    }
+    cr_assert_eq(call_with(RC_BACKEND_CONNECT, 12, "key"), 0);
+    while (!request_whole(&server.peers[0]) && !request_whole(&server.peers[1])) {
+        pass();
+    }
+    answer(&server.peers[request_whole(&server.peers[0]) ? 0 : 1], OK(1, "3"));
+    run_until_told(9);
+    expect_told(8, 12, RC_BACKEND_ANSWERED, 200, "3");
+}
+
+Test(backend, a_failure_is_shared_and_not_kept)
+{
+    backends_begin();
+    cr_assert_eq(call_with(RC_BACKEND_SUBSCRIBE, 1, "key"), 0);
+    cr_assert_eq(call_with(RC_BACKEND_SUBSCRIBE, 2, "key"), 0);
+    answer(run_until_asked(&server, 0), "HTTP/1.1 500 Oh\r\nContent-Length: 10\r\n\r\n{\"ttl\":10}");
+    run_until_told(2);
+    cr_assert_eq(call_with(RC_BACKEND_SUBSCRIBE, 3, "key"), 0);
+    answer(run_until_asked(&server, 0), OK(2, "{}"));
+    run_until_told(3);
+    expect_told(2, 3, RC_BACKEND_ANSWERED, 200, "{}");
+}
+
+Test(backend, a_reload_lets_calls_in_flight_end)
+{
+    rig.config->backends[0].connections = 1;
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 2), 0);
+    struct peer *peer = run_until_asked(&server, 0);
+    server_open(&other);
+    struct rc_config *next = malloc(sizeof(*next));
+    *next = *rig.config;
+    (void)snprintf(next->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "http://127.0.0.1:%u/new", other.port);
+    rc_backends_reconfigure(backends, next);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 3), 0);
+    struct peer *new_peer = run_until_asked(&other, 0);
+    cr_expect_eq(strncmp(new_peer->text, "POST /new ", 10), 0);
+    answer(new_peer, OK(1, "3"));
+    answer(peer, OK(1, "1"));
+    run_until_told(2);
+    answer(run_until_asked(&server, 0), OK(1, "2"));
+    run_until_told(3);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_expect_eq(told[i].outcome, RC_BACKEND_ANSWERED);
+    }
+    free(next);
+    rc_backends_reconfigure(backends, rig.config);
+}
+
+Test(backend, a_connection_that_is_idle_is_closed_before_the_backend_does)
+{
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 0), "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n");
+    run_until_told(1);
+    const uint64_t began = rc_clock_ms();
+    while (server.peers[0].fd >= 0) {
+        cr_assert_lt(rc_clock_ms(), began + PATIENCE_MS);
+        pass();
+    }
+    cr_expect_geq(rc_clock_ms() - began, 800);
+    cr_expect_lt(rc_clock_ms() - began, 2000);
+}

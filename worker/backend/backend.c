@@ -1,0 +1,690 @@
+/* backend: calls: begun, waiting, ended, and who is told. See backend.h and backend_io.h. */
+#include "worker/backend/backend.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/shm/hosts.h"
+#include "common/tls/context.h"
+#include "worker/backend/backend_io.h"
+#include "worker/backend/count.h"
+#include "worker/backend/flight.h"
+#include "worker/backend/pool.h"
+
+#define WAITING_BYTES_MAX (4u << 20) /* of a backend's calls that wait, together */
+
+static uint64_t calls_now_ms(const struct rc_backends *backends)
+{
+    return backends->io->now_ns / 1000000u;
+}
+
+static struct rc_backend_counters *calls_counters(const struct rc_backends *backends, const struct rc_backend *backend)
+{
+    return backend->retired ? NULL : &backends->counters[backend->index];
+}
+
+/* --- addresses --- */
+
+/* Adds what is not there yet; what is there stays. */
+static void address_add(struct rc_backend *backend, uint32_t url, const void *name, socklen_t bytes)
+{
+    uint32_t place = backend->address_count;
+    for (uint32_t i = 0; i < backend->address_count; i++) {
+        struct rc_backend_address *address = &backend->addresses[i];
+        if (address->url == url && address->name_bytes == bytes && memcmp(&address->name, name, bytes) == 0) {
+            address->gone = false;
+            return;
+        }
+        if (address->gone && address->conns == 0) {
+            place = i;
+        }
+    }
+    if (place == RC_BACKEND_ADDRESSES_MAX) {
+        return; /* enough to choose from */
+    }
+    struct rc_backend_address *address = &backend->addresses[place];
+    *address = (struct rc_backend_address){.name_bytes = bytes, .url = url};
+    memcpy(&address->name, name, bytes);
+    backend->address_count += place == backend->address_count;
+}
+
+static void address_add_ip(struct rc_backend *backend, uint32_t url, const struct rc_address *ip)
+{
+    const in_port_t port = htons(backend->urls[url].port);
+    if (rc_address_is_v4(ip)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = port};
+        memcpy(&v4.sin_addr, ip->bytes + 12, 4);
+        address_add(backend, url, &v4, sizeof(v4));
+    } else {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = port};
+        memcpy(&v6.sin6_addr, ip->bytes, 16);
+        address_add(backend, url, &v6, sizeof(v6));
+    }
+}
+
+/* As the names are known now. */
+static void backend_find_addresses(struct rc_backends *backends, struct rc_backend *backend)
+{
+    for (uint32_t i = 0; i < backend->address_count; i++) {
+        backend->addresses[i].gone = true;
+    }
+    for (uint32_t i = 0; i < backend->config.url_count; i++) {
+        const struct rc_backend_url *url = &backend->urls[i];
+        struct rc_address found[RC_HOST_ADDRESSES_MAX];
+        struct sockaddr_un local = {.sun_family = AF_UNIX};
+        if (url->scheme == RC_BACKEND_UNIX) {
+            memcpy(local.sun_path, url->host.bytes, url->host.count);
+            address_add(backend, i, &local, sizeof(local));
+            continue;
+        }
+        if (rc_address_parse(&found[0], (const char *)url->host.bytes, url->host.count)) {
+            address_add_ip(backend, i, &found[0]);
+            continue;
+        }
+        const int count = rc_hosts_find(&backends->control->core->hosts, url->host, found);
+        for (int n = 0; n < count; n++) {
+            address_add_ip(backend, i, &found[n]);
+        }
+    }
+    rc_pool_trim(backends, backend, false);
+}
+
+/* --- backends --- */
+
+static void backend_free(struct rc_backend *backend)
+{
+    SSL_CTX_free(backend->tls);
+    rc_backend_signer_close(backend->signer);
+    free(backend);
+}
+
+static bool backend_needs_tls(const struct rc_backend *backend)
+{
+    for (uint32_t i = 0; i < backend->config.url_count; i++) {
+        if (backend->urls[i].scheme == RC_BACKEND_HTTPS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NULL: no memory, or its authorities cannot be read (logged): it is as one that cannot be reached. */
+static struct rc_backend *backend_new(struct rc_backends *backends, const struct rc_config_backend *config,
+                                      uint32_t index)
+{
+    struct rc_backend *backend = calloc(1, sizeof(*backend));
+    struct rc_err err = {.text = "no memory"};
+    uint32_t failures = 0;
+    uint64_t within_ms = 0;
+    bool good = backend != NULL;
+    if (good) {
+        backend->config = *config;
+        backend->index = index;
+    }
+    for (uint32_t i = 0; good && i < config->url_count; i++) {
+        good = rc_backend_url_parse(&backend->urls[i], backend->config.urls[i].text, &err) == 0;
+    }
+    good = good && rc_backend_breaker_parse(config->breaker.text, &failures, &within_ms, &err) == 0;
+    if (good && config->secret_count > 0) {
+        backend->signer = rc_backend_signer_open(config->secrets[0].text);
+        good = backend->signer != NULL;
+    }
+    if (good && backend_needs_tls(backend)) {
+        good = rc_tls_client_context_open(&backend->tls, "tls_ca", config->tls_ca.text, &err) == 0;
+    }
+    if (!good) {
+        rc_log_error("backend_not_opened", "backend=\"%s\" reason=\"%s\" effect=\"it is not asked\"", config->name.text,
+                     err.text);
+        if (backend != NULL) {
+            backend_free(backend);
+        }
+        return NULL;
+    }
+    rc_breaker_open(&backend->breaker, failures, within_ms);
+    backend_find_addresses(backends, backend);
+    backend->next = backends->all;
+    backends->all = backend;
+    return backend;
+}
+
+/* The one of the same table, if nothing of it has changed. */
+static struct rc_backend *backend_same(const struct rc_backends *backends, const struct rc_config_backend *config)
+{
+    for (uint32_t i = 0; i < backends->count; i++) {
+        if (backends->current[i] != NULL && memcmp(&backends->current[i]->config, config, sizeof(*config)) == 0) {
+            return backends->current[i];
+        }
+    }
+    return NULL;
+}
+
+static void backends_adopt(struct rc_backends *backends, const struct rc_config *config)
+{
+    struct rc_backend *next[RC_CONFIG_BACKENDS_MAX] = {0};
+    struct rc_config_text names[RC_CONFIG_BACKENDS_MAX];
+    backends->config = config;
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        names[i] = config->backends[i].name;
+        next[i] = backend_same(backends, &config->backends[i]);
+        if (next[i] == NULL) {
+            next[i] = backend_new(backends, &config->backends[i], i);
+        }
+    }
+    rc_backend_count_reorder(backends->counters, backends->names, backends->count, names, config->backend_count);
+    for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        backend->retired = true;
+    }
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        if (next[i] != NULL) {
+            next[i]->retired = false;
+            next[i]->index = i;
+        }
+        backends->current[i] = next[i];
+        backends->names[i] = names[i];
+    }
+    backends->count = config->backend_count;
+    backends->room = true; /* those that are over with are freed */
+}
+
+struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc_truth *truth, struct rc_io *io,
+                                     struct rc_hub *hub, const struct rc_config *config, uint32_t worker)
+{
+    struct rc_backends *backends = calloc(1, sizeof(*backends));
+    if (backends == NULL) {
+        return NULL;
+    }
+    *backends = (struct rc_backends){.truth = truth,
+                                     .io = io,
+                                     .hub = hub,
+                                     .control = control,
+                                     .counters = control->own->backends,
+                                     .worker = worker,
+                                     .hosts_revision = rc_hosts_revision(&control->core->hosts),
+                                     .flights = rc_flights_open()};
+    const ssize_t got = getrandom(&backends->run, sizeof(backends->run), 0);
+    if (backends->flights == NULL || got != (ssize_t)sizeof(backends->run)) {
+        rc_flights_close(backends->flights);
+        free(backends);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < config->backend_count; i++) { /* a predecessor's counters go on, its gauges do not */
+        struct rc_backend_counters *counters = &backends->counters[i];
+        backends->names[i] = config->backends[i].name;
+        rc_backend_count_set(&counters->in_flight, 0);
+        rc_backend_count_set(&counters->waiting, 0);
+        rc_backend_count_set(&counters->connections, 0);
+        rc_backend_count_set(&counters->breaker, 0);
+    }
+    backends->count = config->backend_count;
+    backends_adopt(backends, config);
+    return backends;
+}
+
+static void calling_free(struct rc_calling *call)
+{
+    free(call->answer);
+    free(call);
+}
+
+void rc_backends_close(struct rc_backends *backends)
+{
+    if (backends == NULL) {
+        return;
+    }
+    while (backends->all != NULL) {
+        struct rc_backend *backend = backends->all;
+        backends->all = backend->next;
+        while (backend->oldest != NULL) {
+            struct rc_calling *call = backend->oldest;
+            backend->oldest = call->newer;
+            calling_free(call);
+        }
+        backend_free(backend);
+    }
+    rc_pool_close(backends);
+    rc_flights_close(backends->flights);
+    free(backends);
+}
+
+void rc_backends_reconfigure(struct rc_backends *backends, const struct rc_config *config)
+{
+    backends_adopt(backends, config);
+    rc_flights_forget(backends->flights);
+}
+
+/* --- a call's life --- */
+
+static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
+{
+    struct rc_backend_counters *counters = calls_counters(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_set(&counters->in_flight, backend->taken);
+        rc_backend_count_set(&counters->waiting, backend->waiting);
+        rc_backend_count_set(&counters->breaker, backend->breaker.state != RC_BREAKER_CLOSED);
+    }
+}
+
+static void waiting_add(struct rc_backend *backend, struct rc_calling *call, bool front)
+{
+    call->state = RC_CALLING_WAITS;
+    call->next = front ? backend->first_waiting : NULL;
+    if (backend->first_waiting == NULL) {
+        backend->first_waiting = backend->last_waiting = call;
+    } else if (front) {
+        backend->first_waiting = call;
+    } else {
+        backend->last_waiting->next = call;
+        backend->last_waiting = call;
+    }
+    backend->waiting++;
+    backend->waiting_bytes += call->headers_bytes + call->body_bytes;
+}
+
+static void waiting_remove(struct rc_backend *backend, struct rc_calling *call)
+{
+    struct rc_calling *before = NULL;
+    struct rc_calling **link = &backend->first_waiting;
+    while (*link != call) {
+        before = *link;
+        link = &(*link)->next;
+    }
+    *link = call->next;
+    if (backend->last_waiting == call) {
+        backend->last_waiting = before;
+    }
+    backend->waiting--;
+    backend->waiting_bytes -= call->headers_bytes + call->body_bytes;
+}
+
+/* Those that wait find connections, in their order. */
+static void backend_dispatch(struct rc_backends *backends, struct rc_backend *backend)
+{
+    while (backend->first_waiting != NULL) {
+        struct rc_calling *call = backend->first_waiting;
+        waiting_remove(backend, call); /* it is the first: no search */
+        const enum rc_pool_taken taken = rc_pool_take(backends, call);
+        if (taken == RC_POOL_FULL) {
+            waiting_add(backend, call, true);
+            break;
+        }
+        if (taken == RC_POOL_NONE) {
+            const bool lost = call->again && call->outcome == RC_BACKEND_LOST;
+            rc_calling_end(backends, call, RC_CALLING_ENDED, lost ? RC_BACKEND_LOST : RC_BACKEND_UNREACHABLE,
+                           backend->address_count == 0 ? "its name has no address (yet)"
+                           : call->why[0] != '\0'      ? call->why
+                                                       : "none of its addresses can be connected to");
+        }
+    }
+    gauges_set(backends, backend);
+}
+
+/* A call that was not made, or was: what it counts as. -1: no failure. */
+static int reason_of(const struct rc_calling *call)
+{
+    static const int reasons[] = {[RC_BACKEND_ANSWERED] = -1,
+                                  [RC_BACKEND_LATE] = RC_BACKEND_REASON_LATE,
+                                  [RC_BACKEND_UNREACHABLE] = RC_BACKEND_REASON_UNREACHABLE,
+                                  [RC_BACKEND_LOST] = RC_BACKEND_REASON_LOST,
+                                  [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,
+                                  [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
+                                  [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
+    return call->outcome == RC_BACKEND_ANSWERED && call->status >= 500 ? RC_BACKEND_REASON_STATUS
+                                                                       : reasons[call->outcome];
+}
+
+static void backend_log(struct rc_backend *backend, const struct rc_calling *call, bool failed)
+{
+    const char *name = backend->config.name.text;
+    const char *kind = rc_backend_call_name((enum rc_backend_call_kind)call->kind);
+    if (failed && !backend->failing) {
+        rc_log_warn("backend_failed", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"", name, kind,
+                    call->id, call->status, call->outcome == RC_BACKEND_ANSWERED ? "it says so" : call->why);
+    } else if (failed) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_fails", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"",
+                       name, kind, call->id, call->status,
+                       call->outcome == RC_BACKEND_ANSWERED ? "it says so" : call->why);
+    } else if (backend->failing) {
+        rc_log_info("backend_answers", "backend=\"%s\" call=\"%s\"", name, kind);
+    }
+    backend->failing = failed;
+}
+
+/* Our own bounds say nothing about the backend. */
+static void backend_judge(struct rc_backends *backends, struct rc_backend *backend, const struct rc_calling *call,
+                          int reason)
+{
+    struct rc_backend_counters *counters = calls_counters(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_call(counters, (enum rc_backend_call_kind)call->kind, reason,
+                              (backends->io->now_ns - call->begun_ns) / 1000);
+    }
+    if (reason == RC_BACKEND_REASON_REFUSED) {
+        return;
+    }
+    backend_log(backend, call, reason >= 0);
+    if (!rc_breaker_note(&backend->breaker, calls_now_ms(backends), reason >= 0, call->probe)) {
+        return;
+    }
+    if (backend->breaker.state == RC_BREAKER_CLOSED) {
+        rc_log_info("backend_breaker_closed", "backend=\"%s\"", backend->config.name.text);
+    } else {
+        rc_log_warn("backend_breaker_opened", "backend=\"%s\" effect=\"it is asked once a second until it answers\"",
+                    backend->config.name.text);
+        if (counters != NULL) {
+            rc_backend_count_add(&counters->opened, 1);
+        }
+    }
+}
+
+/* Nobody waits longer for who does not answer. */
+static void backend_refuse_waiting(struct rc_backends *backends, struct rc_backend *backend)
+{
+    while (backend->breaker.state == RC_BREAKER_OPEN && backend->first_waiting != NULL) {
+        struct rc_calling *call = backend->first_waiting;
+        waiting_remove(backend, call);
+        rc_calling_end(backends, call, RC_CALLING_ENDED, RC_BACKEND_REFUSED, "its breaker has opened");
+    }
+}
+
+static void calling_unlink(struct rc_calling *call)
+{
+    struct rc_backend *backend = call->backend;
+    *(call->older != NULL ? &call->older->newer : &backend->oldest) = call->newer;
+    *(call->newer != NULL ? &call->newer->older : &backend->newest) = call->older;
+}
+
+/* One that is over with. */
+static void calling_tell(struct rc_backends *backends, struct rc_calling *call)
+{
+    struct rc_backend *backend = call->backend;
+    if (!call->kept) {
+        backend_judge(backends, backend, call, reason_of(call));
+        backend_refuse_waiting(backends, backend);
+        calling_unlink(call);
+        gauges_set(backends, backend);
+    }
+    const struct rc_backend_answer answer = {.outcome = (enum rc_backend_outcome)call->outcome,
+                                             .status = call->status,
+                                             .body = rc_span_of(call->answer, call->answer_bytes),
+                                             .why = call->why};
+    call->waiter.answered(call->waiter.context, call->waiter.token, &answer);
+    calling_free(call);
+}
+
+/* Takes the calls that are over with out, those that are there now: each may bring others. */
+static void backends_settle(struct rc_backends *backends)
+{
+    struct rc_calling *call = backends->ended;
+    backends->ended = backends->ended_last = NULL;
+    while (call != NULL) {
+        struct rc_calling *next = call->next;
+        if (call->state == RC_CALLING_UNSENT) {
+            waiting_add(call->backend, call, true);
+            backends->room = true;
+        } else {
+            calling_tell(backends, call);
+        }
+        call = next;
+    }
+}
+
+static void backend_expire(struct rc_backends *backends, struct rc_backend *backend)
+{
+    const uint64_t now = calls_now_ms(backends);
+    struct rc_calling *next;
+    for (struct rc_calling *call = backend->oldest; call != NULL && call->deadline_ms <= now; call = next) {
+        next = call->newer;
+        if (call->state == RC_CALLING_TAKEN) {
+            rc_pool_drop(backends, call);
+        } else if (call->state == RC_CALLING_WAITS) {
+            waiting_remove(backend, call);
+        } else {
+            continue; /* it has ended just now */
+        }
+        rc_calling_end(backends, call, RC_CALLING_ENDED, RC_BACKEND_LATE, "no answer within its timeout");
+    }
+}
+
+static void backends_free_retired(struct rc_backends *backends)
+{
+    struct rc_backend **link = &backends->all;
+    while (*link != NULL) {
+        struct rc_backend *backend = *link;
+        if (backend->retired && backend->oldest == NULL) {
+            rc_pool_trim(backends, backend, true);
+        }
+        if (backend->retired && backend->oldest == NULL && backend->conns == 0) {
+            *link = backend->next;
+            backend_free(backend);
+        } else {
+            link = &backend->next;
+        }
+    }
+}
+
+void rc_backends_work(struct rc_backends *backends)
+{
+    if (backends->all == NULL) {
+        backends_settle(backends);
+        return;
+    }
+    const uint32_t revision = rc_hosts_revision(&backends->control->core->hosts);
+    if (revision != backends->hosts_revision) {
+        backends->hosts_revision = revision;
+        for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+            backend_find_addresses(backends, backend);
+        }
+        backends->room = true;
+    }
+    for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        backend_expire(backends, backend);
+    }
+    backends_settle(backends);
+    if (backends->room) {
+        backends->room = false;
+        for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+            backend_dispatch(backends, backend);
+        }
+        backends_free_retired(backends);
+    }
+}
+
+uint32_t rc_backends_sleep_ms(const struct rc_backends *backends, uint32_t wait_ms)
+{
+    if (backends->ended != NULL || (backends->room && backends->all != NULL)) {
+        return 0;
+    }
+    const uint64_t now = calls_now_ms(backends);
+    for (const struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        if (backend->oldest != NULL) {
+            const uint64_t due = backend->oldest->deadline_ms;
+            const uint64_t left = due > now ? due - now : 0;
+            wait_ms = left < wait_ms ? (uint32_t)left : wait_ms;
+        }
+    }
+    return wait_ms;
+}
+
+bool rc_backends_busy(const struct rc_backends *backends)
+{
+    for (const struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        if (backend->oldest != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- asking --- */
+
+void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX])
+{
+    (void)snprintf(id, RC_BACKEND_ID_MAX, "%.64s~%" PRIx32 "-%" PRIx32 "-%" PRIx64, backends->control->instance_id,
+                   backends->worker, backends->run, ++backends->next_id & UINT64_C(0xffffffffff));
+}
+
+static int call_refuse(struct rc_backends *backends, const struct rc_backend *backend,
+                       const struct rc_backend_request *request, int error)
+{
+    struct rc_backend_counters *counters = backend == NULL ? NULL : calls_counters(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_call(counters, request->kind, RC_BACKEND_REASON_REFUSED, 0);
+    }
+    return error;
+}
+
+static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
+                      const struct rc_backend_request *request, struct rc_backend_waiter waiter)
+{
+    bool probe;
+    const uint64_t bytes = request->headers.count + request->body.count;
+    if (!rc_breaker_allows(&backend->breaker, calls_now_ms(backends), &probe)) {
+        return -ECONNREFUSED;
+    }
+    if (backend->first_waiting != NULL &&
+        (backend->waiting >= backend->config.max_waiting || backend->waiting_bytes + bytes > WAITING_BYTES_MAX)) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
+                       backend->config.name.text, backend->waiting, backend->waiting_bytes);
+        return -EBUSY;
+    }
+    struct rc_calling *call = bytes > UINT32_MAX / 2 ? NULL : calloc(1, sizeof(*call) + bytes);
+    if (call == NULL) {
+        return -ENOMEM;
+    }
+    call->backend = backend;
+    call->waiter = waiter;
+    call->kind = (uint8_t)request->kind;
+    call->probe = probe;
+    call->why = "";
+    call->begun_ns = backends->io->now_ns;
+    call->deadline_ms = calls_now_ms(backends) + backend->config.timeout_ms;
+    call->headers_bytes = (uint32_t)request->headers.count;
+    call->body_bytes = (uint32_t)request->body.count;
+    memcpy(call->id, request->id, sizeof(call->id));
+    call->id[sizeof(call->id) - 1] = '\0';
+    if (request->headers.count > 0) {
+        memcpy(call->bytes, request->headers.bytes, request->headers.count);
+    }
+    if (request->body.count > 0) {
+        memcpy(call->bytes + call->headers_bytes, request->body.bytes, request->body.count);
+    }
+    call->older = backend->newest;
+    *(backend->newest != NULL ? &backend->newest->newer : &backend->oldest) = call;
+    backend->newest = call;
+    waiting_add(backend, call, false);
+    backend_dispatch(backends, backend);
+    return 0;
+}
+
+/* --- asked once for many --- */
+
+/* Tells all who wait for it, the first of them included. */
+static void flight_answered(void *context, uint64_t token, const struct rc_backend_answer *answer)
+{
+    struct rc_backends *backends = context;
+    struct rc_flight_waiter *next;
+    for (struct rc_flight_waiter *each =
+             rc_flight_end(backends->flights, (uint32_t)token, answer, calls_now_ms(backends));
+         each != NULL; each = next) {
+        next = each->next;
+        each->waiter.answered(each->waiter.context, each->waiter.token, answer);
+        free(each);
+    }
+}
+
+/* The first of a flight. An error is told to the caller alone: nobody else can have joined. */
+static int flight_begin(struct rc_backends *backends, struct rc_backend *backend,
+                        const struct rc_backend_request *request, uint32_t flight)
+{
+    const int rc =
+        call_begin(backends, backend, request,
+                   (struct rc_backend_waiter){.context = backends, .answered = flight_answered, .token = flight});
+    if (rc < 0) {
+        const struct rc_backend_answer none = {.outcome = RC_BACKEND_REFUSED, .why = ""};
+        free(rc_flight_end(backends->flights, flight, &none, calls_now_ms(backends)));
+    }
+    return rc;
+}
+
+/* The answer is there already; told with those that come, never at once. */
+static int call_kept(struct rc_backends *backends, struct rc_backend_waiter waiter, struct rc_span body)
+{
+    struct rc_calling *call = calloc(1, sizeof(*call));
+    uint8_t *copy = call == NULL ? NULL : malloc(body.count > 0 ? body.count : 1);
+    if (copy == NULL) {
+        free(call);
+        return -ENOMEM;
+    }
+    if (body.count > 0) {
+        memcpy(copy, body.bytes, body.count);
+    }
+    call->waiter = waiter;
+    call->answer = copy;
+    call->answer_bytes = body.count;
+    call->status = 200;
+    call->kept = true;
+    rc_calling_end(backends, call, RC_CALLING_ENDED, RC_BACKEND_ANSWERED, "");
+    return 0;
+}
+
+static void count_shared(struct rc_backends *backends, const struct rc_backend *backend)
+{
+    struct rc_backend_counters *counters = calls_counters(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_add(&counters->shared, 1);
+    }
+}
+
+static int call_shared(struct rc_backends *backends, struct rc_backend *backend, uint32_t index,
+                       const struct rc_backend_request *request, struct rc_backend_waiter waiter)
+{
+    uint32_t flight = RC_FLIGHT_NONE;
+    struct rc_span body;
+    switch (rc_flight_begin(backends->flights, request->kind, index, request->key, calls_now_ms(backends), waiter,
+                            &flight, &body)) {
+    case RC_FLIGHT_FIRST:
+        return flight_begin(backends, backend, request, flight);
+    case RC_FLIGHT_JOINED:
+        count_shared(backends, backend);
+        return 0;
+    case RC_FLIGHT_KEPT:
+        count_shared(backends, backend);
+        return call_kept(backends, waiter, body);
+    case RC_FLIGHT_ALONE:
+        break;
+    }
+    return call_begin(backends, backend, request, waiter);
+}
+
+int rc_backend_call(struct rc_backends *backends, uint32_t index, const struct rc_backend_request *request,
+                    struct rc_backend_waiter waiter)
+{
+    struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
+    if (backend == NULL) {
+        return -ENOENT;
+    }
+    const int rc = request->shared ? call_shared(backends, backend, index, request, waiter)
+                                   : call_begin(backends, backend, request, waiter);
+    return rc < 0 ? call_refuse(backends, backend, request, rc) : 0;
+}
+
+void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum rc_backend_call_kind kind,
+                              const char *id, const char *why)
+{
+    struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
+    if (backend != NULL) {
+        rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
+        rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
+                       backend->config.name.text, rc_backend_call_name(kind), id, why);
+    }
+}

@@ -1,0 +1,260 @@
+/* asked: see asked.h. */
+#include "worker/engine/asked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/records/args.h"
+#include "worker/backend/call.h"
+#include "worker/engine/does.h"
+#include "worker/engine/socketio.h"
+
+#define ASKED_RETRY_MS 2u
+
+struct rc_asked {
+    struct rc_asked *previous;
+    struct rc_asked *next;
+    struct rc_engines *engines;
+    uint64_t random; /* of the client */
+    uint32_t client;
+    uint32_t backend;
+    uint32_t step;       /* of the reply, while it waits */
+    uint32_t body_bytes; /* likewise */
+    uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
+    uint8_t nsp_bytes;
+    uint8_t id_bytes;
+    char nsp[RC_NSP_MAX];
+    char sid[RC_SID_BYTES]; /* of its socket there */
+    uint8_t id[RC_REQUEST_ID_TOKEN_BYTES_MAX];
+    char call[RC_BACKEND_ID_MAX];
+};
+
+static struct rc_does does_of(const struct rc_asked *asked)
+{
+    return (struct rc_does){.engines = asked->engines,
+                            .client = asked->client,
+                            .random = asked->random,
+                            .nsp = rc_span_of(asked->nsp, asked->nsp_bytes),
+                            .id = rc_span_of(asked->id, asked->id_bytes)};
+}
+
+static uint32_t asked_of_client(const struct rc_engines *engines, uint32_t client, uint64_t random)
+{
+    uint32_t count = 0;
+    for (const struct rc_asked *asked = engines->asked; asked != NULL; asked = asked->next) {
+        count += asked->client == client && asked->random == random;
+    }
+    return count;
+}
+
+static void asked_free(struct rc_asked *asked)
+{
+    *(asked->previous != NULL ? &asked->previous->next : &asked->engines->asked) = asked->next;
+    if (asked->next != NULL) {
+        asked->next->previous = asked->previous;
+    }
+    free(asked->body);
+    free(asked);
+}
+
+/* It is over with: its client is read on. */
+static void asked_end(struct rc_asked *asked)
+{
+    struct rc_engines *engines = asked->engines;
+    const uint32_t client = asked->client;
+    const uint64_t random = asked->random;
+    asked_free(asked);
+    if (rc_engine_lives(engines, client, random) &&
+        (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0) {
+        rc_client_answered(engines->clients, client);
+    }
+}
+
+/* Is who said it still the same, in the same namespace? */
+static bool asked_is_there(const struct rc_asked *asked)
+{
+    return rc_engine_lives(asked->engines, asked->client, asked->random) &&
+           rc_socketio_is_joined(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
+}
+
+static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
+{
+    if (asked_is_there(asked)) {
+        const struct rc_does does = does_of(asked);
+        rc_does_error(&does, code, rc_span_text(message));
+    }
+    asked_end(asked);
+}
+
+/* Its operations, from asked->step on. False: they have to wait. */
+static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **why)
+{
+    struct rc_engines *engines = asked->engines;
+    struct rc_err err;
+    *why = NULL;
+    if (engines->reply == NULL && (engines->reply = malloc(sizeof(*engines->reply))) == NULL) {
+        *why = "no memory";
+        return true;
+    }
+    if (rc_reply_read(engines->reply, body, &err) < 0) {
+        rc_backend_reply_refused(engines->clients->backends, asked->backend, RC_BACKEND_EVENT, asked->call, err.text);
+        *why = "the server's answer cannot be understood";
+        return true;
+    }
+    const struct rc_does does = does_of(asked);
+    return rc_does(&does, engines->reply, &asked->step);
+}
+
+/* The reply is carried out, or kept until it can be. */
+static void asked_go_on(struct rc_asked *asked, struct rc_span body)
+{
+    const char *why;
+    if (!asked_do(asked, body, &why)) {
+        if (asked->body == NULL) {
+            asked->body = malloc(body.count);
+            if (asked->body == NULL) {
+                asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
+                return;
+            }
+            memcpy(asked->body, body.bytes, body.count);
+            asked->body_bytes = (uint32_t)body.count;
+            asked->engines->asked_waiting++;
+        }
+        return;
+    }
+    asked->engines->asked_waiting -= asked->body != NULL;
+    if (why != NULL) {
+        asked_fail(asked, RC_CODE_BAD_GATEWAY, why);
+    } else {
+        asked_end(asked);
+    }
+}
+
+static void on_answered(void *context, uint64_t token, const struct rc_backend_answer *answer)
+{
+    struct rc_asked *asked = (struct rc_asked *)(uintptr_t)token;
+    (void)context;
+    if (!asked_is_there(asked)) {
+        asked_end(asked);
+    } else if (answer->outcome != RC_BACKEND_ANSWERED || (answer->status != 200 && answer->status != 204)) {
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+    } else {
+        asked_go_on(asked, answer->status == 200 ? answer->body : (struct rc_span){0});
+    }
+}
+
+void rc_asked_work(struct rc_engines *engines)
+{
+    struct rc_asked *next;
+    for (struct rc_asked *asked = engines->asked_waiting == 0 ? NULL : engines->asked; asked != NULL; asked = next) {
+        next = asked->next;
+        if (asked->body == NULL) {
+            continue;
+        }
+        if (asked_is_there(asked)) {
+            asked_go_on(asked, rc_span_of(asked->body, asked->body_bytes));
+        } else {
+            engines->asked_waiting--;
+            asked_end(asked);
+        }
+    }
+}
+
+uint32_t rc_asked_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
+{
+    return engines->asked_waiting > 0 && most_ms > ASKED_RETRY_MS ? ASKED_RETRY_MS : most_ms;
+}
+
+void rc_asked_close(struct rc_engines *engines)
+{
+    while (engines->asked != NULL) {
+        asked_free(engines->asked);
+    }
+    free(engines->reply);
+}
+
+/* The frame of `event`. */
+static void event_write(struct rc_backend_frame *frame, const struct rc_asked *asked,
+                        const struct rc_operation *operation, const struct rc_args_view *its)
+{
+    const struct rc_clients *clients = asked->engines->clients;
+    uint8_t user[RC_CLIENT_USER_JSON_MAX];
+    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
+    uint32_t count = 0;
+    size_t offset = 0;
+    uint32_t index = 0;
+    const struct rc_backend_caller caller = {.nsp = operation->nsp,
+                                             .sid = rc_span_of(asked->sid, sizeof(asked->sid)),
+                                             .user = rc_client_user_json(clients, asked->client, user),
+                                             .client = rc_client_set(clients, asked->client)};
+    while (count < RC_CONFIG_ATTACHMENTS_MAX && rc_args_next(its, &index, &offset, &attachments[count])) {
+        count++;
+    }
+    rc_backend_frame_begin(frame, clients->backends, RC_BACKEND_EVENT, &caller);
+    rc_backend_frame_text(frame, "event", operation->event);
+    rc_backend_frame_json(frame, "args", its->json);
+    rc_backend_frame_base64(frame, "attachments", attachments, count);
+    rc_backend_frame_bool(frame, "ack", asked->id_bytes > 0);
+}
+
+static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
+                                  const struct rc_operation *operation, bool acked)
+{
+    struct rc_asked *asked = calloc(1, sizeof(*asked));
+    if (asked == NULL) {
+        return NULL;
+    }
+    RC_ASSERT(operation->nsp.count <= sizeof(asked->nsp) && operation->id.count <= sizeof(asked->id));
+    asked->engines = engines;
+    asked->client = client;
+    asked->random = rc_truth_client(engines->clients->truth, client)->random;
+    asked->backend = backend;
+    asked->nsp_bytes = (uint8_t)operation->nsp.count;
+    memcpy(asked->nsp, operation->nsp.bytes, operation->nsp.count);
+    if (!acked && operation->id.count > 0) {
+        asked->id_bytes = (uint8_t)operation->id.count;
+        memcpy(asked->id, operation->id.bytes, operation->id.count);
+    }
+    rc_engine_nsp_sid(engines, client, operation->nsp, asked->sid);
+    asked->next = engines->asked;
+    if (engines->asked != NULL) {
+        engines->asked->previous = asked;
+    }
+    engines->asked = asked;
+    return asked;
+}
+
+void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,
+                    const struct rc_operation *operation, struct rc_span args, bool acked)
+{
+    struct rc_clients *clients = engines->clients;
+    struct rc_client *its = rc_truth_client(clients->truth, client);
+    const int backend = rc_backend_find(clients->config, name);
+    struct rc_backend_frame frame;
+    struct rc_args_view view;
+    RC_ASSERT(backend >= 0); /* rc_config_backends_check */
+    const int read = rc_args_read(args, &view);
+    RC_ASSERT(read == 0); /* we wrote it */
+    struct rc_asked *asked = asked_new(engines, client, (uint32_t)backend, operation, acked);
+    if (asked == NULL) {
+        rc_client_failed_memory(clients, client);
+        return;
+    }
+    event_write(&frame, asked, operation, &view);
+    memcpy(asked->call, frame.request.id, sizeof(asked->call));
+    const struct rc_backend_waiter waiter = {
+        .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
+    if (rc_backend_frame_call(&frame, clients->backends, (uint32_t)backend, waiter) < 0) {
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+        return;
+    }
+    const uint32_t most = clients->config->backends[backend].per_client;
+    if (most == 1 || asked_of_client(engines, client, its->random) >= most) {
+        its->flags |= RC_CLIENT_WAITS_ANSWER;
+        if (its->socket != RC_SOCKET_NONE) {
+            rc_io_pause(clients->io, its->socket);
+        }
+    }
+}

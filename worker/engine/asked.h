@@ -1,0 +1,27 @@
+/*
+ * asked: events that a backend decides on: [[event]] `ask`, and those without a row where socketio.unknown_event names a backend.
+ *
+ *   event ─▶ call ─▶ answered: its operations, in order ─▶ the client goes on
+ *             │          └─ wait for a join before them, or for room: tried again in the next passes
+ *             └─ no answer: the client is told 503, once
+ *
+ * The client is not read until then (RC_CLIENT_WAITS_ANSWER), or until fewer than the backend's `per_client` are in flight. An
+ * event is never asked twice. Owned as all of worker/engine, one thread; what is asked ends with the process.
+ */
+#ifndef RC_WORKER_ENGINE_ASKED_H
+#define RC_WORKER_ENGINE_ASKED_H
+
+#include "worker/engine/session.h"
+
+/* Asks the backend of that name about an event, with its arguments as rc_args has them; `acked`: its acknowledgement was given already.
+ * It is over with, as far as the packet goes. */
+void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span backend,
+                    const struct rc_operation *operation, struct rc_span args, bool acked);
+
+/* Goes on with those that wait. */
+void rc_asked_work(struct rc_engines *engines);
+/* How long the loop may sleep, at most `most_ms`. */
+uint32_t rc_asked_sleep_ms(const struct rc_engines *engines, uint32_t most_ms);
+void rc_asked_close(struct rc_engines *engines);
+
+#endif

@@ -1,0 +1,300 @@
+/* does: see does.h. */
+#include "worker/engine/does.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/config/socketio.h"
+#include "common/records/args.h"
+#include "worker/engine/socketio.h"
+
+static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
+{
+    return rc_span_of(out, rc_channel_of_room(out, RC_CHANNEL_NAME_MAX, nsp, room));
+}
+
+static void does_reply(const struct rc_does *does, const struct rc_event *event)
+{
+    if (rc_truth_client(does->engines->clients->truth, does->client)->state == RC_CLIENT_OPEN &&
+        rc_hub_reply_event(does->engines->clients->hub, does->client, event) < 0) {
+        rc_client_failed_memory(does->engines->clients, does->client);
+    }
+}
+
+void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span message)
+{
+    char text[RC_JSON_STRING_BYTES_MAX(RC_REPLY_MESSAGE_MAX) + 64];
+    uint8_t escaped[RC_JSON_STRING_BYTES_MAX(RC_REPLY_MESSAGE_MAX)];
+    char everybody[RC_CHANNEL_NAME_MAX];
+    const size_t bytes = rc_json_string_encode(escaped, sizeof(escaped), message);
+    const bool ack = does->id.count > 0;
+    const int count = snprintf(text, sizeof(text),
+                               ack ? "{\"error\":{\"code\":%u,\"message\":%.*s}}" : "{\"code\":%u,\"message\":%.*s}",
+                               code, (int)bytes, (const char *)escaped);
+    RC_ASSERT(bytes > 0 && count > 0 && (size_t)count < sizeof(text));
+    rc_metric_add(does->engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    does_reply(does,
+               &(struct rc_event){.type = ack ? RC_EVENT_ACK : RC_EVENT_DIRECT,
+                                  .channel = does_channel(everybody, does->nsp, (struct rc_span){0}),
+                                  .id = does->id,
+                                  .event = rc_span_text(does->engines->clients->config->socketio.error_event.text),
+                                  .data = rc_span_of(text, (size_t)count)});
+}
+
+/* --- what is sent --- */
+
+/* Arguments with their attachments as rc_args has them; count 0: no memory. Valid until the next are made. */
+static struct rc_span does_args(const struct rc_does *does, const struct rc_reply_operation *operation)
+{
+    struct rc_engines *engines = does->engines;
+    const struct rc_span json = operation->value.count > 0 ? operation->value : RC_SPAN("[]");
+    const size_t decoded = operation->attachments.count; /* base64 only shrinks */
+    const size_t need = RC_ARGS_BEFORE_MAX + json.count + 2 * decoded;
+    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
+    if (engines->result_capacity < need) {
+        uint8_t *larger = realloc(engines->result, need);
+        if (larger == NULL) {
+            return (struct rc_span){0};
+        }
+        engines->result = larger;
+        engines->result_capacity = need;
+    }
+    uint8_t *at = engines->result + RC_ARGS_BEFORE_MAX;
+    memcpy(at, json.bytes, json.count);
+    const uint32_t count =
+        rc_reply_attachments(operation->attachments, at + json.count + decoded, attachments, RC_CONFIG_ATTACHMENTS_MAX);
+    return rc_args_wrap(at, json.count, decoded, attachments, count);
+}
+
+static enum rc_carried does_carry(const struct rc_does *does, const struct rc_operation *operation)
+{
+    return rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
+}
+
+/* The ids of the sockets among `except`, in `ids`; rooms cannot be left out here. */
+static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_operation *to,
+                        char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX])
+{
+    const struct rc_control *control = does->engines->clients->control;
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    struct rc_reply_rooms rooms;
+    struct rc_span name;
+    struct rc_sid sid;
+    rc_reply_rooms_begin(&rooms, except);
+    while (to->exclude_count < RC_EXCLUDE_MAX && rc_reply_rooms_next(&rooms, scratch, &name)) {
+        if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, does->engines->instance)) {
+            char *id = ids[to->exclude_count];
+            const size_t bytes = rc_client_id_write(id, control->instance_id, control->boot_nonce, &sid.client);
+            to->exclude[to->exclude_count++] = rc_span_of(id, bytes);
+        }
+    }
+}
+
+/* To one room, one socket ("*": everybody). */
+static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_reply_operation *wanted,
+                                    struct rc_span nsp, struct rc_span to, struct rc_span event, struct rc_span args)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX];
+    struct rc_operation operation;
+    struct rc_sid sid;
+    const bool everybody = rc_span_equal(to, RC_SPAN("*"));
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_PUBLISH;
+    operation.event = event;
+    operation.data = args;
+    operation.data_kind = RC_DATA_ARGS;
+    operation.echo = !wanted->others;
+    operation.channel = does_channel(channel, nsp, everybody ? (struct rc_span){0} : to);
+    if (operation.channel.count == 0) {
+        return RC_CARRIED_REFUSED; /* with its namespace the name is too long */
+    }
+    if (rc_sid_read(&sid, to) && rc_sid_is_of(&sid, does->engines->instance)) {
+        operation.type = RC_OPERATION_DIRECT;
+        operation.to = to;
+        operation.nsp = nsp;
+    } else {
+        does_except(does, &wanted->except, &operation, ids);
+    }
+    return does_carry(does, &operation);
+}
+
+/* The rooms of one emit from the `*done`th on. False: it has to wait. */
+static bool does_emit(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *done)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t event_scratch[RC_EVENT_NAME_MAX];
+    uint8_t nsp_scratch[RC_NSP_MAX];
+    const struct rc_span event = rc_reply_text(&wanted->name, event_scratch, sizeof(event_scratch));
+    const struct rc_span nsp =
+        wanted->nsp.type == RC_JSON_STRING ? rc_reply_text(&wanted->nsp, nsp_scratch, sizeof(nsp_scratch)) : does->nsp;
+    const struct rc_span args = does_args(does, wanted);
+    struct rc_reply_rooms rooms;
+    struct rc_span to;
+    uint32_t seen = 0;
+    if (args.count == 0) {
+        rc_metric_add(does->engines->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return true;
+    }
+    if (!rc_config_nsp_valid(nsp)) {
+        return true; /* nobody is there */
+    }
+    if (wanted->to.type == RC_JSON_NONE) {
+        does_reply(does, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                            .channel = does_channel(channel, nsp, (struct rc_span){0}),
+                                            .event = event,
+                                            .data = args,
+                                            .data_kind = RC_DATA_ARGS});
+        return true;
+    }
+    rc_reply_rooms_begin(&rooms, &wanted->to);
+    while (rc_reply_rooms_next(&rooms, scratch, &to)) {
+        if (seen++ < *done) {
+            continue;
+        }
+        if (does_emit_to(does, wanted, nsp, to, event, args) == RC_CARRIED_LATER) {
+            return false;
+        }
+        *done = seen;
+    }
+    return true;
+}
+
+/* --- what is done --- */
+
+static void does_room(const struct rc_does *does, const struct rc_reply_operation *wanted)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = wanted->type == RC_REPLY_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
+    operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
+    if (operation.channel.count == 0 ||
+        (does_carry(does, &operation) == RC_CARRIED_REFUSED && wanted->type == RC_REPLY_JOIN)) {
+        rc_does_error(does, RC_CODE_LIMITED, RC_SPAN("too many rooms, or no room for more on this server"));
+    }
+}
+
+static void does_user(const struct rc_does *does, struct rc_span user)
+{
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value value;
+    struct rc_identity identity = {.attributes = user};
+    int got = rc_json_object_begin(&cursor, user, 0);
+    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        if (rc_json_string_is(&name, RC_SPAN("id")) && value.type == RC_JSON_STRING) {
+            identity.user = rc_reply_text(&value, scratch, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES);
+        }
+    }
+    if (identity.user.count == 0 ||
+        rc_channel_name_check((const char *)identity.user.bytes, identity.user.count, sizeof(scratch)) < 0 ||
+        user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
+        rc_does_error(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
+        return;
+    }
+    const int rc = rc_client_identify(does->engines->clients, does->client, &identity);
+    if (rc < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_user_refused", "reason=\"%s\"",
+                       rc == -EEXIST ? "the client is another user already" : "no memory");
+        rc_does_error(does, RC_CODE_CONFLICT, RC_SPAN("this connection is another user's already"));
+    }
+}
+
+static void does_set(const struct rc_does *does, struct rc_span members)
+{
+    if (rc_client_set_merge(does->engines->clients, does->client, members) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
+                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
+    }
+}
+
+static void does_disconnect(const struct rc_does *does, bool closes)
+{
+    if (!closes) {
+        rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+        rc_socketio_dismiss(does->engines, does->client, does->nsp);
+        return;
+    }
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_DISCONNECT;
+    operation.close_code = RC_CLOSE_NORMAL;
+    operation.reason = RC_SPAN("");
+    rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+    (void)does_carry(does, &operation);
+}
+
+static void does_ack(const struct rc_does *does, const struct rc_reply_operation *wanted)
+{
+    char everybody[RC_CHANNEL_NAME_MAX];
+    const struct rc_span args = does->id.count == 0 ? (struct rc_span){0} : does_args(does, wanted);
+    if (args.count > 0) {
+        does_reply(does, &(struct rc_event){.type = RC_EVENT_ACK,
+                                            .channel = does_channel(everybody, does->nsp, (struct rc_span){0}),
+                                            .id = does->id,
+                                            .data = args,
+                                            .data_kind = RC_DATA_ARGS});
+    }
+}
+
+/* What follows a join is a promise: the relay must know of it before. */
+static bool does_must_wait(const struct rc_does *does)
+{
+    return rc_truth_client(does->engines->clients->truth, does->client)->pending_count > 0;
+}
+
+/* Steps: the operation in the upper half, rooms of an emit in the lower. */
+#define STEP_ROOMS 0xffffu
+
+static bool does_one(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *rooms)
+{
+    switch ((enum rc_reply_type)wanted->type) {
+    case RC_REPLY_USER:
+        does_user(does, wanted->value);
+        return true;
+    case RC_REPLY_SET:
+        does_set(does, wanted->value);
+        return true;
+    case RC_REPLY_LEAVE:
+    case RC_REPLY_JOIN:
+        does_room(does, wanted);
+        return true;
+    case RC_REPLY_ACK:
+        if (does_must_wait(does)) {
+            return false;
+        }
+        does_ack(does, wanted);
+        return true;
+    case RC_REPLY_EMIT:
+        return !does_must_wait(does) && does_emit(does, wanted, rooms);
+    case RC_REPLY_ERROR: {
+        uint8_t scratch[RC_REPLY_MESSAGE_MAX];
+        rc_does_error(does, wanted->code, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
+        return true;
+    }
+    case RC_REPLY_DISCONNECT:
+        does_disconnect(does, wanted->closes);
+        return true;
+    }
+    return true;
+}
+
+bool rc_does(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step)
+{
+    while (*step >> 16 < reply->count && rc_engine_lives(does->engines, does->client, does->random)) {
+        uint32_t rooms = *step & STEP_ROOMS;
+        if (!does_one(does, &reply->operations[*step >> 16], &rooms)) {
+            *step = (*step & ~STEP_ROOMS) | rooms;
+            return false;
+        }
+        *step = ((*step >> 16) + 1) << 16;
+    }
+    return true;
+}
