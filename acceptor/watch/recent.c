@@ -40,7 +40,7 @@ static const struct rc_recent_sample *recent_before(const struct rc_recent *rece
 }
 
 /* A sum over processes falls when one is started again and its counter begins anew: nothing goes below 0. */
-static uint64_t grown(uint64_t now, uint64_t before)
+static uint64_t sum_grown(uint64_t now, uint64_t before)
 {
     return now > before ? now - before : 0;
 }
@@ -60,7 +60,7 @@ static void tell_latency(const struct rc_recent_sample *now, const struct rc_rec
     } wanted[] = {{RC_METRIC_RECENT_P50, 0.5}, {RC_METRIC_RECENT_P95, 0.95}, {RC_METRIC_RECENT_P99, 0.99}};
     struct rc_histogram recent = {.max = now->latency.max};
     for (uint32_t i = 0; i < RC_HISTOGRAM_BUCKETS; i++) {
-        const uint64_t count = grown(now->latency.buckets[i], before->latency.buckets[i]);
+        const uint64_t count = sum_grown(now->latency.buckets[i], before->latency.buckets[i]);
         recent.buckets[i] = count;
         recent.count += count;
     }
@@ -75,9 +75,9 @@ void rc_recent_tell(const struct rc_recent *recent, struct rc_metrics *own)
     const struct rc_recent_sample *now = recent_newest(recent);
     const struct rc_recent_sample *before = recent_before(recent, RC_RECENT_RATE_MS);
     const uint64_t over_ms = now->time_ms - before->time_ms;
-    rc_metric_set(own, RC_METRIC_RECENT_MESSAGES, to_rate(grown(now->messages, before->messages), over_ms));
-    rc_metric_set(own, RC_METRIC_RECENT_CPU, to_rate(grown(now->cpu_ms, before->cpu_ms), over_ms));
+    rc_metric_set(own, RC_METRIC_RECENT_MESSAGES, to_rate(sum_grown(now->messages, before->messages), over_ms));
+    rc_metric_set(own, RC_METRIC_RECENT_CPU, to_rate(sum_grown(now->cpu_ms, before->cpu_ms), over_ms));
     before = recent_before(recent, RC_RECENT_LONG_MS);
-    rc_metric_set(own, RC_METRIC_RECENT_ERRORS, grown(now->errors, before->errors));
+    rc_metric_set(own, RC_METRIC_RECENT_ERRORS, sum_grown(now->errors, before->errors));
     tell_latency(now, before, own);
 }

@@ -1,6 +1,7 @@
 /* form: see form.h. */
 #include "common/config/form.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/config/backend.h"
@@ -47,7 +48,8 @@ static bool is_credential(const char *text)
     return false;
 }
 
-const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+/* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
+static int form_parse(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *err)
 {
     struct rc_listen_address address;
     struct rc_network network;
@@ -57,11 +59,37 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     uint64_t within_ms;
     switch (form) {
     case RC_FORM_LISTEN:
-        return rc_listen_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_listen_address_parse(&address, text, bytes, err);
     case RC_FORM_ADVERTISE:
-        return rc_advertise_address_parse(&address, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_advertise_address_parse(&address, text, bytes, err);
     case RC_FORM_NETWORK:
-        return rc_network_parse(&network, text, bytes, scratch) == 0 ? NULL : scratch->text;
+        return rc_network_parse(&network, text, bytes, err);
+    case RC_FORM_BACKEND_URL:
+        return rc_backend_url_parse(&backend, text, err);
+    case RC_FORM_BREAKER:
+        return rc_backend_breaker_parse(text, &failures, &within_ms, err);
+    case RC_FORM_REDIS_URL:
+        return visible_ascii(text) ? rc_redis_url_parse(&redis, text, err)
+                                   : rc_err_set(err, -EINVAL, "expected visible ASCII characters without spaces");
+    default:
+        return 1;
+    }
+}
+
+const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
+{
+    const int parsed = form_parse(form, text, bytes, scratch);
+    if (parsed <= 0) {
+        return parsed == 0 ? NULL : scratch->text;
+    }
+    switch (form) {
+    case RC_FORM_LISTEN: /* form_parse */
+    case RC_FORM_ADVERTISE:
+    case RC_FORM_NETWORK:
+    case RC_FORM_BACKEND_URL:
+    case RC_FORM_BREAKER:
+    case RC_FORM_REDIS_URL:
+        break;
     case RC_FORM_PATH:
         return text[0] == '/' && visible_ascii(text) && strpbrk(text, "?#%") == NULL
                    ? NULL
@@ -69,8 +97,6 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_INSTANCE_ID:
     case RC_FORM_QUERY:
         return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
-    case RC_FORM_BACKEND_URL:
-        return rc_backend_url_parse(&backend, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_BACKEND_CALL:
         return rc_backend_call_of(text) >= 0
                    ? NULL
@@ -81,18 +107,11 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                         made_of(text + strlen(RC_UNKNOWN_EVENT_BACKEND), WORD_BYTES "_.-"))
                    ? NULL
                    : "expected \"ignore\", \"error\" or \"backend:NAME\"";
-    case RC_FORM_BREAKER:
-        return rc_backend_breaker_parse(text, &failures, &within_ms, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_USER:
         return made_of(text, WORD_BYTES "_.-") && text[0] != '-' ? NULL : "expected a user's name";
     case RC_FORM_SOCKET_PATH:
     case RC_FORM_FILE:
         return text[0] == '/' ? NULL : "expected an absolute path (one that begins with /)";
-    case RC_FORM_REDIS_URL:
-        if (!visible_ascii(text)) {
-            return "expected visible ASCII characters without spaces";
-        }
-        return rc_redis_url_parse(&redis, text, scratch) == 0 ? NULL : scratch->text;
     case RC_FORM_SECRET:
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:

@@ -20,7 +20,7 @@ struct rc_json_value rc_json_element(struct rc_span array, uint64_t index)
 }
 
 /* The member whose name `is` says to be that one. */
-static struct rc_json_value member_find(struct rc_span object, struct rc_span name,
+static struct rc_json_value member_pick(struct rc_span object, struct rc_span name,
                                         bool (*is)(const struct rc_json_value *key, struct rc_span name))
 {
     struct rc_json_cursor cursor;
@@ -39,7 +39,7 @@ static struct rc_json_value member_find(struct rc_span object, struct rc_span na
 
 struct rc_json_value rc_json_member(struct rc_span object, struct rc_span name)
 {
-    return member_find(object, name, rc_json_string_is);
+    return member_pick(object, name, rc_json_string_is);
 }
 
 static bool is_nocase(const struct rc_json_value *key, struct rc_span name)
@@ -50,7 +50,7 @@ static bool is_nocase(const struct rc_json_value *key, struct rc_span name)
 
 struct rc_json_value rc_json_member_nocase(struct rc_span object, struct rc_span name)
 {
-    return member_find(object, name, is_nocase);
+    return member_pick(object, name, is_nocase);
 }
 
 /* A step of a path as an element's number: digits alone, without a leading 0 that JavaScript would not take either. */

@@ -63,7 +63,7 @@ struct hub_rig {
     void (*given)(void *context, uint32_t socket, int fd);
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
     void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
-    void *context; /* borrowed: of all four */
+    void *context;                /* borrowed: of all four */
     struct rc_backends *backends; /* borrowed: what is told of sockets that are made here; NULL = none are */
 };
 

@@ -17,25 +17,26 @@ static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id 
 
 /* --- the last seconds, as the acceptor counts them (acceptor/watch/recent.h) --- */
 
-static double recent(const struct rc_control *control, enum rc_metric_id id)
+static double stats_recent(const struct rc_control *control, enum rc_metric_id id)
 {
     return (double)rc_metric_get(&control->acceptor->metrics, id);
 }
 
 static void put_latency(struct rc_text *text, const struct rc_control *control)
 {
-    rc_text_put(text, "{\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f}", recent(control, RC_METRIC_RECENT_P50) / 1000.0,
-                recent(control, RC_METRIC_RECENT_P95) / 1000.0, recent(control, RC_METRIC_RECENT_P99) / 1000.0);
+    rc_text_put(text, "{\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f}", stats_recent(control, RC_METRIC_RECENT_P50) / 1000.0,
+                stats_recent(control, RC_METRIC_RECENT_P95) / 1000.0,
+                stats_recent(control, RC_METRIC_RECENT_P99) / 1000.0);
 }
 
-static double throughput(const struct rc_control *control) /* messages a second */
+static double stats_throughput(const struct rc_control *control) /* messages a second */
 {
-    return recent(control, RC_METRIC_RECENT_MESSAGES) / 10.0;
+    return stats_recent(control, RC_METRIC_RECENT_MESSAGES) / 10.0;
 }
 
 static double cpu_percent(const struct rc_control *control)
 {
-    return recent(control, RC_METRIC_RECENT_CPU) / 100.0; /* milliseconds in ten seconds */
+    return stats_recent(control, RC_METRIC_RECENT_CPU) / 100.0; /* milliseconds in ten seconds */
 }
 
 /* --- the counters of both documents --- */
@@ -119,7 +120,7 @@ int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
     rc_text_put(&text, "},\"latency_ms\":");
     put_latency(&text, control);
     rc_text_put(&text, ",\"throughput\":%.1f,\"errors_per_minute\":%.0f,\"cpu_percent\":%.1f,\"processes\":[",
-                throughput(control), recent(control, RC_METRIC_RECENT_ERRORS), cpu_percent(control));
+                stats_throughput(control), stats_recent(control, RC_METRIC_RECENT_ERRORS), cpu_percent(control));
     for (uint32_t i = 0; i < rc_instance_process_count(control); i++) {
         put_process(&text, control, i);
     }
@@ -172,8 +173,8 @@ int rc_api_metrics_json(struct rc_api *api, struct rc_text *text)
     put_subscriptions(text, control, api->clients->config);
     rc_text_put(text, "},\"performance\":{\"latency\":");
     put_latency(text, control);
-    rc_text_put(text, ",\"throughput\":%.1f,\"errorRate\":%.0f},\"resources\":{\"memory\":{", throughput(control),
-                recent(control, RC_METRIC_RECENT_ERRORS));
+    rc_text_put(text, ",\"throughput\":%.1f,\"errorRate\":%.0f},\"resources\":{\"memory\":{", stats_throughput(control),
+                stats_recent(control, RC_METRIC_RECENT_ERRORS));
     put_memory(text, control);
     rc_text_put(text, "},\"cpu\":%.1f,\"uptime\":%llu}}\n", cpu_percent(control),
                 (unsigned long long)uptime_s(control));

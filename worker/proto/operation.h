@@ -109,23 +109,23 @@ enum rc_data_kind {
  * no control characters in a channel's name, data that is valid JSON); permission has not. */
 struct rc_operation {
     enum rc_operation_type type;
-    enum rc_data_kind data_kind;            /* publish, broadcast, direct, echo */
-    bool echo;                              /* publish, broadcast: does the sender get it too; true unless it said no */
-    bool is_volatile;                       /* publish, direct: not for who cannot take it when it comes */
-    uint32_t limit;                         /* presence, history: at most so many entries; 0 = not given */
-    struct rc_span id;                      /* JSON token (number, or string with its quotes) to echo; empty = none */
-    struct rc_span channel;                 /* subscribe, unsubscribe, publish, presence, history */
-    struct rc_span event;                   /* publish, broadcast, direct: what it is called; empty = no name */
-    struct rc_span key;                     /* publish: newer messages of the same key may replace it; empty = none */
-    struct rc_span to;                      /* direct: client id */
-    uint16_t close_code;                    /* disconnect */
-    struct rc_span reason;                  /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data;                    /* publish, broadcast, direct, echo, auth: as the sender wrote it; connect; event,
+    enum rc_data_kind data_kind; /* publish, broadcast, direct, echo */
+    bool echo;                   /* publish, broadcast: does the sender get it too; true unless it said no */
+    bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
+    uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
+    struct rc_span id;           /* JSON token (number, or string with its quotes) to echo; empty = none */
+    struct rc_span channel;      /* subscribe, unsubscribe, publish, presence, history */
+    struct rc_span event;        /* publish, broadcast, direct: what it is called; empty = no name */
+    struct rc_span key;          /* publish: newer messages of the same key may replace it; empty = none */
+    struct rc_span to;           /* direct: client id */
+    uint16_t close_code;         /* disconnect */
+    struct rc_span reason;       /* disconnect: of the close frame, UTF-8 */
+    struct rc_span data;         /* publish, broadcast, direct, echo, auth: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
-    struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
-    uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
-    uint32_t exclude_count;                 /* publish, broadcast */
+    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
+    uint32_t attachment_count;   /* event, ack: so many are to come; 0 also when they are in `data` */
+    uint32_t exclude_count;      /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
 };
 
@@ -159,7 +159,7 @@ enum rc_event_type {
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
     RC_EVENT_AUTHENTICATED, /* answer; from: the user */
-    RC_EVENT_ECHO, /* debug.echo */
+    RC_EVENT_ECHO,          /* debug.echo */
     /* Of Socket.IO sessions; `channel` is the namespace's: "{nsp}#". */
     RC_EVENT_CONNECTED,     /* data: the sid */
     RC_EVENT_CONNECT_ERROR, /* message; data: JSON, or nothing */
