@@ -51,8 +51,9 @@ struct worker {
     struct rc_interests interests;
     struct rc_asks asks;
     struct rc_memberships memberships;
-    struct rc_identities identities;
     struct rc_backends *backends;
+    struct rc_batches *batches;
+    struct rc_identities identities;
     struct rc_clients clients;
     struct rc_handovers handovers;
     struct rc_engines engines;
@@ -324,6 +325,40 @@ static int map_shared(struct worker *w, struct rc_err *err)
     return rc_port_view_open(&w->port, port, bytes, err);
 }
 
+/* --- who clients are -------------------------------------------------------------------------------------------------- */
+
+static void to_identity_ready(void *context, const struct rc_identity_asker *asker)
+{
+    struct worker *w = context;
+    if (!asker->is_client) {
+        rc_waiters_add(&w->uplink.waiters, asker->index);
+    } else if (rc_truth_named(&w->truth, asker->index, asker->token) != NULL) {
+        rc_client_answered(&w->clients, asker->index);
+    }
+}
+
+static void to_session_gone(void *context, uint32_t session)
+{
+    struct worker *w = context;
+    rc_clients_logged_out(&w->clients, session);
+}
+
+static void to_session_heard(void *context, bool answered)
+{
+    struct worker *w = context;
+    rc_identities_heard(&w->identities, answered);
+}
+
+static void open_identities(struct worker *w)
+{
+    const struct rc_sessions_ops ops = {
+        .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
+    rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
+                     &ops);
+    rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
+    w->clients.identities = &w->identities;
+}
+
 static void adopt_config(struct worker *w, bool first)
 {
     const uint32_t generation = rc_control_config_generation(&w->control);
@@ -337,6 +372,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_hub_reconfigure(&w->hub, w->config);
         rc_memberships_reconfigure(&w->memberships, w->config);
         rc_backends_reconfigure(w->backends, w->config);
+        rc_batches_reconfigure(w->batches, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
@@ -377,6 +413,21 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     rc_memberships_open(&w->memberships, &w->uplink, &w->truth, &w->hub.clients_high, (uint32_t)w->args.index,
                         w->config);
     return rc;
+}
+
+static int open_backends(struct worker *w, struct rc_err *err)
+{
+    w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
+    w->batches = rc_batches_open(w->backends, w->control.own->backends);
+    if (w->backends == NULL || w->batches == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for backends");
+    }
+    rc_batches_reconfigure(w->batches, w->config);
+    w->clients.backends = w->backends;
+    w->identities.callers.backends = w->backends;
+    w->clients.batches = w->batches;
+    w->clients.answered = rc_client_answered;
+    return 0;
 }
 
 static int worker_start(struct worker *w, struct rc_err *err)
@@ -427,11 +478,8 @@ static int worker_start(struct worker *w, struct rc_err *err)
                              &w->asks, w->metrics, (uint32_t)w->args.index);
     }
     if (rc == 0) {
-        rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
-        w->clients.identities = &w->identities;
-        w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
-        rc = w->backends == NULL ? rc_err_set(err, -ENOMEM, "no memory for backends") : 0;
-        w->clients.backends = w->backends;
+        open_identities(w);
+        rc = open_backends(w, err);
     }
     if (rc == 0) {
         rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
@@ -472,10 +520,11 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t clients_ms = rc_clients_sleep_ms(&w->clients, io_ms);
+    const uint32_t clients_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
     const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
-    const uint32_t wait_ms = rc_backends_sleep_ms(
-        w->backends, rc_asks_sleep_ms(&w->asks, rc_hub_sleep_ms(&w->hub, engines_ms)));
+    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
+    const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
+    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -511,7 +560,7 @@ static bool worker_ended(struct worker *w)
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
-            !rc_pipes_wanted(&w->handovers.pipes) && !rc_backends_busy(w->backends)) ||
+            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) && !rc_backends_busy(w->backends)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -530,6 +579,8 @@ static void worker_run(struct worker *w)
         const bool settled = rc_hub_timers(&w->hub);
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
+        rc_sessions_work(&w->identities.sessions);
+        rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);
         rc_interests_ask_again(&w->interests);
@@ -594,13 +645,14 @@ int main(int argc, char **argv)
     rc_overload_close(&worker.overload);
     rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
     rc_engines_close(&worker.engines);
-    rc_identities_close(&worker.identities);
     rc_polling_close(&worker.polling);
     rc_websockets_close(&worker.websockets);
     rc_api_close(&worker.api);
     rc_client_files_close(&worker.client_files);
     rc_asks_close(&worker.asks);
+    rc_identities_close(&worker.identities);
     rc_io_close(&worker.io);
+    rc_batches_close(worker.batches);
     rc_backends_close(worker.backends);
     rc_memberships_close(&worker.memberships);
     rc_uplink_close(&worker.uplink);

@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "common/config/event_build.h"
+#include "common/config/event_guards.h"
 #include "common/config/identity.h"
 }
 
@@ -78,7 +79,7 @@ bool load_list(rule_reader &rules, const toml::source_position &at, const char *
         report(rules.load, at, "%s: expected a list of values, as in [\"{args.0}\", 1]", label);
         return false;
     }
-    rc_event_value_begin(rules.build.get());
+    rc_event_args_begin(rules.build.get());
     return load_value(rules, at, label, node);
 }
 
@@ -109,7 +110,7 @@ bool load_floating(rule_reader &rules, const toml::source_position &at, const ch
 }
 
 /* In the order of the file, which the library does not keep. */
-bool load_members(rule_reader &rules, const toml::source_position &at, const char *label, const toml::table &table)
+std::vector<std::pair<const toml::key *, const toml::node *>> in_order(const toml::table &table)
 {
     std::vector<std::pair<const toml::key *, const toml::node *>> order;
     for (auto &&[name, node] : table) {
@@ -120,8 +121,13 @@ bool load_members(rule_reader &rules, const toml::source_position &at, const cha
         const auto &right = b.first->source().begin;
         return left.line != right.line ? left.line < right.line : left.column < right.column;
     });
+    return order;
+}
+
+bool load_members(rule_reader &rules, const toml::source_position &at, const char *label, const toml::table &table)
+{
     bool fine = told(rules, rc_event_value_open(rules.build.get(), '{', &rules.err), at, label);
-    for (const auto &[name, node] : order) {
+    for (const auto &[name, node] : in_order(table)) {
         const std::string_view key = name->str();
         fine = fine &&
                told(rules, rc_event_value_key(rules.build.get(), key.data(), key.size(), &rules.err), at, label) &&
@@ -159,6 +165,23 @@ bool load_value(rule_reader &rules, const toml::source_position &around, const c
     return false;
 }
 
+using text_taker = int (*)(rc_event_build *build, const char *text, size_t bytes, rc_err *err);
+
+/* A key whose value is one text. */
+void load_one_text(rule_reader &rules, const toml::table &table, const char *label, const char *key, text_taker take)
+{
+    const auto found = table.find(key);
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    if (const auto *text = found->second.as_string()) {
+        told(rules, take(rules.build.get(), text->get().data(), text->get().size(), &rules.err), at, label);
+    } else {
+        report(rules.load, at, "%s: expected a text in quotes", label);
+    }
+}
+
 void load_emit(rule_reader &rules, const toml::table &table, const toml::source_position &at)
 {
     const size_t before = rules.load.problems.size();
@@ -184,6 +207,7 @@ void load_emit(rule_reader &rules, const toml::table &table, const toml::source_
             told(rules, rc_event_emit_args(rules.build.get(), &rules.err), where, "[[event.emit]] args");
         }
     }
+    load_one_text(rules, table, "[[event.emit]] when", "when", rc_event_emit_when);
     if (rules.load.problems.size() == before) {
         told(rules, rc_event_emit_end(rules.build.get(), &rules.err), at, "[[event.emit]]");
     }
@@ -205,13 +229,115 @@ void load_emits(rule_reader &rules, const toml::key &name, const toml::node &nod
     }
 }
 
+/* A table each member of which is compiled by itself; false: something was wrong, and told. */
+bool load_each(rule_reader &rules, const toml::key &name, const toml::node &node, const char *label,
+               const char *expected, void (*begin)(rc_event_build *build), text_taker end)
+{
+    const auto *const members = node.as_table();
+    if (members == nullptr) {
+        report(rules.load, place(name, node), "%s: expected %s", label, expected);
+        return false;
+    }
+    const size_t before = rules.load.problems.size();
+    for (const auto &[key, value] : in_order(*members)) {
+        const auto at = place(*key, *value);
+        const std::string_view text = key->str();
+        const std::string inner = std::string(label) + "." + std::string(text);
+        begin(rules.build.get());
+        const bool list = inner == "[[event]] refuse.ack" && !value->is_array();
+        if (list) {
+            report(rules.load, at, "%s: expected a list of values", inner.c_str());
+        } else if (load_value(rules, at, inner.c_str(), *value)) {
+            told(rules, end(rules.build.get(), text.data(), text.size(), &rules.err), at, inner.c_str());
+        }
+    }
+    return rules.load.problems.size() == before;
+}
+
+void load_match(rule_reader &rules, const toml::table &table)
+{
+    const auto found = table.find("match");
+    if (found != table.end() &&
+        load_each(rules, found->first, found->second, "[[event]] match", "a table, as in { \"args.0.type\" = \"x\" }",
+                  rc_event_value_begin, rc_event_match_add)) {
+        told(rules, rc_event_match_end(rules.build.get(), &rules.err), place(found->first, found->second),
+             "[[event]] match");
+    }
+}
+
+void load_who(rule_reader &rules, const toml::table &table)
+{
+    const auto found = table.find("who");
+    if (found == table.end() || found->second.is_string()) {
+        load_one_text(rules, table, "[[event]] who", "who", rc_event_who_word);
+    } else if (load_each(rules, found->first, found->second, "[[event]] who",
+                         "\"anyone\", \"user\" or attributes, as in { tier = [\"premium\"] }", rc_event_value_begin,
+                         rc_event_who_add)) {
+        told(rules, rc_event_who_end(rules.build.get(), &rules.err), place(found->first, found->second),
+             "[[event]] who");
+    }
+}
+
+void load_guards(rule_reader &rules, const toml::table &table)
+{
+    load_match(rules, table);
+    load_one_text(rules, table, "[[event]] rate", "rate", rc_event_build_rate);
+    load_one_text(rules, table, "[[event]] rate_group", "rate_group", rc_event_build_rate_group);
+    load_who(rules, table);
+    load_one_text(rules, table, "[[event]] inside", "inside", rc_event_build_inside);
+    if (const auto found = table.find("refuse"); found != table.end()) {
+        load_each(rules, found->first, found->second, "[[event]] refuse", "a table, as in { code = \"NO\" }",
+                  rc_event_refuse_begin, rc_event_refuse_end);
+    }
+}
+
+void load_set(rule_reader &rules, const toml::table &table)
+{
+    const auto found = table.find("set");
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    const auto *const members = found->second.as_table();
+    if (members == nullptr) {
+        report(rules.load, at, "[[event]] set: expected a table, as in { name = \"{args.0}\" }");
+        return;
+    }
+    rc_event_value_begin(rules.build.get());
+    for (auto &&[name, node] : *members) {
+        if (name.str().empty() || name.str().size() > RC_EVENT_STEP_MAX) {
+            report(rules.load, at, "[[event]] set: the name of an attribute has 1 to %d bytes", RC_EVENT_STEP_MAX);
+            return;
+        }
+    }
+    if (load_members(rules, at, "[[event]] set", *members)) {
+        told(rules, rc_event_build_set(rules.build.get(), static_cast<uint32_t>(members->size()), &rules.err), at,
+             "[[event]] set");
+    }
+}
+
+void load_close(rule_reader &rules, const toml::table &table)
+{
+    const auto found = table.find("close");
+    const auto *const flag = found == table.end() ? nullptr : found->second.as_boolean();
+    if (flag == nullptr) {
+        load_one_text(rules, table, "[[event]] close", "close", rc_event_build_close);
+    } else if (flag->get()) {
+        told(rules, rc_event_build_close(rules.build.get(), "", 0, &rules.err), place(found->first, found->second),
+             "[[event]] close");
+    }
+}
+
 void load_rules(rule_reader &rules, const toml::table &table)
 {
+    load_one_text(rules, table, "[[event]] each", "each", rc_event_build_each);
+    load_guards(rules, table);
     if (const auto found = table.find("schema"); found != table.end()) {
         told(rules, rc_event_build_schema(rules.build.get(), &rules.err), place(found->first, found->second),
              "[[event]] schema");
     }
     load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
+    load_set(rules, table);
     load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);
     if (const auto found = table.find("ack"); found != table.end()) {
         if (load_list(rules, place(found->first, found->second), "[[event]] ack", found->second)) {
@@ -222,6 +348,7 @@ void load_rules(rule_reader &rules, const toml::table &table)
     if (const auto found = table.find("emit"); found != table.end()) {
         load_emits(rules, found->first, found->second);
     }
+    load_close(rules, table);
 }
 
 /* The template of an [[identity]]'s key; a table is walked as it is, but for `same`, whose pairs become a list. */
@@ -332,7 +459,8 @@ void load_event(loader &load, const rc_config_section &section, const toml::tabl
     rule_reader rules = {load, row->from, std::make_unique<rc_event_build>(), {}};
     rc_event_build_begin(rules.build.get(), load.config, row.get());
     load_rules(rules, table);
-    if (load.problems.size() == before) {
+    if (load.problems.size() == before &&
+        told(rules, rc_event_guards_check(rules.build.get(), &rules.err), at, "[[event]]")) {
         (void)told(rules, rc_event_build_end(rules.build.get(), &rules.err), at, "[[event]]");
     }
 }

@@ -154,6 +154,9 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
     const bool borrowed = rc == 0 && rc_identity_borrow(&identity, &own) == 0;
     rc = rc_tls_context_check(&config->tls, &err);
+    if (rc == 0) {
+        rc = rc_tls_backends_check(config, &err);
+    }
     if (rc == 0 && config->socketio.client_files.text[0] != '\0') {
         rc = rc_client_files_check(config->socketio.client_files.text, &err);
     }

@@ -18,6 +18,7 @@
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
 #include "common/config/key.h"
+#include "common/config/policies.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/text/template.h"
@@ -357,68 +358,6 @@ static int instance_id_make(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
-static bool listener_private(const char *text)
-{
-    struct rc_listen_address address;
-    return rc_listen_address_parse(&address, text, strlen(text), NULL) == 0 && address.loopback;
-}
-
-bool rc_config_listeners_private(const struct rc_config *config)
-{
-    const struct rc_config_list *const lists[] = {&config->server.listen, &config->tls.listen};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
-        for (uint32_t j = 0; j < lists[i]->count; j++) {
-            if (!listener_private(lists[i]->items[j].text)) {
-                return false;
-            }
-        }
-    }
-    return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
-}
-
-const char *rc_config_outsiders(const struct rc_config *config)
-{
-    if (!rc_config_listeners_private(config)) {
-        return "other hosts can reach a listener (server.listen, tls.listen or http.admin_listen)";
-    }
-    if (config->http.trusted_proxies.count > 0) {
-        return "http.trusted_proxies is set: who comes through a proxy may be anybody";
-    }
-    return config->server.proxy_protocol ? "server.proxy_protocol is set: who comes through a proxy may be anybody"
-                                         : NULL;
-}
-
-const char *rc_config_who_name(enum rc_who who)
-{
-    static const char *const names[] = {[RC_WHO_DEFAULT] = "auto",
-                                        [RC_WHO_ANYONE] = "anyone",
-                                        [RC_WHO_USER] = "user",
-                                        [RC_WHO_OWNER] = "owner",
-                                        [RC_WHO_NONE] = "none"};
-    return (size_t)who < RC_ARRAY_COUNT(names) ? names[who] : "?";
-}
-
-static void who_resolve(enum rc_who *who, enum rc_who otherwise)
-{
-    if (*who == RC_WHO_DEFAULT) {
-        *who = otherwise;
-    }
-}
-
-static void permissions_resolve(struct rc_config *config)
-{
-    const enum rc_who writer = rc_config_outsiders(config) == NULL ? RC_WHO_ANYONE : RC_WHO_NONE;
-    who_resolve(&config->permissions.broadcast, writer);
-    who_resolve(&config->permissions.direct, writer);
-    for (uint32_t i = 0; i < config->namespace_count; i++) {
-        struct rc_config_namespace *const space = &config->namespaces[i];
-        who_resolve(&space->subscribe, RC_WHO_ANYONE);
-        who_resolve(&space->publish, writer);
-        who_resolve(&space->presence_who, space->subscribe);
-        who_resolve(&space->history_who, space->subscribe);
-    }
-}
-
 static bool power_of_two(uint64_t number)
 {
     return number != 0 && (number & (number - 1)) == 0;
@@ -705,22 +644,7 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     if (rc == 0 && config->server.instance_id.text[0] == '\0') {
         rc = instance_id_make(config, err);
     }
-    if (rc == 0) {
-        permissions_resolve(config);
-    }
-    return rc;
+    return rc == 0 ? rc_config_policies_resolve(config, err) : rc;
 }
 
 /* At most RC_CONFIG_NAMESPACES_MAX short comparisons, most of them of one number. */
-const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name, size_t bytes)
-{
-    const char *const colon = memchr(name, ':', bytes);
-    const size_t prefix = colon != NULL ? (size_t)(colon - name) : 0;
-    for (uint32_t i = 1; prefix > 0 && i < config->namespace_count; i++) {
-        const struct rc_config_namespace *const space = &config->namespaces[i];
-        if (space->name_bytes == prefix && memcmp(space->name, name, prefix) == 0) {
-            return space;
-        }
-    }
-    return &config->namespaces[0];
-}

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/config/policies.h"
 #include "common/config/values.h"
 
 /* What was wrong with a file, one sentence a line, with its place. Owned by the caller. */
@@ -55,20 +56,5 @@ bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *
 /* After defaults + TOML + environment: cross-key checks (ring size against message size, patterns), resolution of
  * RC_WHO_DEFAULT, instance id made up when empty. -EINVAL with the remedy in `err`. */
 int rc_config_finish(struct rc_config *config, struct rc_err *err);
-
-/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too. */
-bool rc_config_listeners_private(const struct rc_config *config);
-
-/* How clients of other machines may come, for people to read; NULL when none do: every listener is private and no proxy
- * is believed to bring others. Then `anyone` is the default of all permissions. */
-const char *rc_config_outsiders(const struct rc_config *config);
-
-/* "anyone", "none", ... */
-const char *rc_config_who_name(enum rc_who who);
-
-/* The namespace policy of a channel name: the part before the first ':' looked up among the tables, else
- * namespaces[0]. */
-const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name,
-                                                         size_t bytes);
 
 #endif

@@ -15,9 +15,9 @@
 /* The first row for an event in the order of the file, NULL: none. "connect" and "disconnect" from clients: their life cycle. */
 const struct rc_config_event *rc_event_first(const struct rc_config *config, enum rc_event_from from,
                                              struct rc_span nsp, struct rc_span event);
-/* The row for the same event of that namespace behind `row`, NULL: none. Only a life cycle has several. */
+/* The next row behind `row` for the same event, NULL: none. */
 const struct rc_config_event *rc_event_next(const struct rc_config *config, const struct rc_config_event *row,
-                                            struct rc_span nsp);
+                                            struct rc_span nsp, struct rc_span event);
 
 /* "connect" or "disconnect" of clients? */
 bool rc_event_life_cycle(const struct rc_config_event *row);
@@ -28,6 +28,13 @@ const struct rc_event_operation *rc_event_operations(const struct rc_config *con
 const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
                                                const struct rc_event_operation *operation);
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template);
+/* What a row asks about rooms (question_count). */
+const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row);
+/* Does a row's `each` go through this room? *part is what stands in the place of its name. */
+bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_event *row, struct rc_span room,
+                        struct rc_span *part);
+/* Conditions of `match` (match_count) or `who` (attribute_count), by where they are. */
+const struct rc_event_condition *rc_event_conditions(const struct rc_config *config, uint32_t at);
 struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes);
 
 /* Makes the last row (events[event_count - 1]) one that is found. */

@@ -32,7 +32,7 @@ enum rc_config_form {
     RC_FORM_NSP,           /* such a name, or the beginning of one and "*" */
     RC_FORM_TRANSPORT,     /* RC_CONFIG_POLLING, RC_CONFIG_WEBSOCKET */
     RC_FORM_EVENT,         /* a name of a Socket.IO event that is not reserved (rc_config_event_reserved) */
-    RC_FORM_ON,            /* such a name, "connect" or "disconnect" */
+    RC_FORM_ON,            /* such a name, or a beginning and "*", or "connect" or "disconnect" */
     RC_FORM_BACKEND_URL,   /* rc_backend_url_parse */
     RC_FORM_BACKEND_CALL,  /* rc_backend_call_of */
     RC_FORM_UNKNOWN_EVENT, /* RC_UNKNOWN_EVENT_IGNORE, _ERROR, or _BACKEND and a name */
@@ -41,11 +41,17 @@ enum rc_config_form {
     RC_FORM_TO,            /* RULE: a room or a list of rooms */
     RC_FORM_EVENT_NAME,    /* RULE: a text */
     RC_FORM_VALUES,        /* RULE: a list of any values */
-    RC_FORM_VALUE,         /* RULE: a text that may hold placeholders */
-    RC_FORM_MEMBERS,       /* RULE: a table of any values */
-    RC_FORM_CREDENTIAL,    /* "auth.x", "query.x", "header.x", "cookie.x" */
-    RC_FORM_ALGORITHM,     /* of a JWT */
-    RC_FORM_URL,           /* begins with http:// or https:// */
+    RC_FORM_MATCH,         /* RULE: tables, see event_guards.h */
+    RC_FORM_RATE,
+    RC_FORM_WHO,
+    RC_FORM_REFUSE,
+    RC_FORM_SET, /* RULE: a table of any values */
+    RC_FORM_CLOSE,
+    RC_FORM_VALUE,      /* RULE: a text that may hold placeholders */
+    RC_FORM_MEMBERS,    /* RULE: a table of any values */
+    RC_FORM_CREDENTIAL, /* "auth.x", "query.x", "header.x", "cookie.x" */
+    RC_FORM_ALGORITHM,  /* of a JWT */
+    RC_FORM_URL,        /* begins with http:// or https:// */
 };
 
 /* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/span.h"
+#include "common/config/backend.h"
 #include "common/config/event_rules.h"
 
 #define SAID                                                                                  \
@@ -125,6 +126,20 @@ static int row_names(struct rc_config *config, const struct rc_config_event *row
     return rc;
 }
 
+/* Headers that the backend is sent: clients may be asked about when their request is long over. */
+static int backend_names(struct rc_config *config, const struct rc_config_backend *backend, struct rc_err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < backend->forward_count; i++) {
+        if (strlen(backend->forward[i].text) > RC_EVENT_STEP_MAX) {
+            return rc_err_set(err, -EINVAL, "[[backend]] \"%s\": forward: \"%s\" is longer than %d characters",
+                              backend->name.text, backend->forward[i].text, RC_EVENT_STEP_MAX);
+        }
+        rc = name_add(config, RC_EVENT_SOURCE_HEADER, rc_span_text(backend->forward[i].text), err);
+    }
+    return rc;
+}
+
 static int identity_names(struct rc_config *config, const struct rc_config_identity *identity, struct rc_err *err)
 {
     int rc = template_names(config, &identity->user, err);
@@ -134,6 +149,10 @@ static int identity_names(struct rc_config *config, const struct rc_config_ident
         struct rc_span name;
         const enum rc_event_source source = rc_config_credential(&identity->from.items[i], &name);
         rc = source_is_of_request((uint8_t)source) ? name_add(config, source, name, err) : 0;
+    }
+    if (rc == 0 && identity->kind == RC_IDENTITY_BACKEND) {
+        rc = backend_names(config, &config->backends[rc_backend_find(config, rc_span_text(identity->backend.text))],
+                           err);
     }
     return rc;
 }
@@ -189,12 +208,12 @@ static int kind_check(const struct rc_config *config, const struct rc_config_ide
                    ? 0
                    : rc_err_set(err, -EINVAL, "[[identity]] %u: key needs {id}, the session's id", number);
     case RC_IDENTITY_BACKEND:
-        return identity->backend.text[0] != '\0'
+        return rc_backend_find(config, rc_span_text(identity->backend.text)) >= 0
                    ? 0
                    : rc_err_set(err, -EINVAL,
                                 "[[identity]] %u: kind \"backend\" needs backend, the name of a "
-                                "[[backend]]",
-                                number);
+                                "[[backend]]; there is none named \"%s\"",
+                                number, identity->backend.text);
     case RC_IDENTITY_PROXY:
         for (uint32_t i = 0; i < identity->from.count; i++) {
             struct rc_span name;

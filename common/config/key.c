@@ -15,8 +15,23 @@
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-static const struct rc_config_word who[] = {{"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER},
-                                            {"owner", RC_WHO_OWNER},  {"none", RC_WHO_NONE},     {NULL, 0}};
+static const struct rc_config_word who_subscribes[] = {{"auto", RC_WHO_DEFAULT},
+                                                       {"anyone", RC_WHO_ANYONE},
+                                                       {"user", RC_WHO_USER},
+                                                       {"owner", RC_WHO_OWNER},
+                                                       {"rules", RC_WHO_RULES},
+                                                       {"none", RC_WHO_NONE},
+                                                       {NULL, 0}};
+static const struct rc_config_word who_publishes[] = {
+    {"auto", RC_WHO_DEFAULT},  {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"owner", RC_WHO_OWNER},
+    {"member", RC_WHO_MEMBER}, {"rules", RC_WHO_RULES},   {"none", RC_WHO_NONE}, {NULL, 0}};
+static const struct rc_config_word who_sees[] = {{"auto", RC_WHO_DEFAULT},
+                                                 {"anyone", RC_WHO_ANYONE},
+                                                 {"user", RC_WHO_USER},
+                                                 {"owner", RC_WHO_OWNER},
+                                                 {"member", RC_WHO_MEMBER},
+                                                 {"none", RC_WHO_NONE},
+                                                 {NULL, 0}};
 /* Outside of channels nothing has an owner. */
 static const struct rc_config_word who_client[] = {
     {"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"none", RC_WHO_NONE}, {NULL, 0}};

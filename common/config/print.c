@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/event_guards.h"
 #include "common/config/event_rules.h"
 #include "common/config/key.h"
 #include "common/config/schemas.h"
@@ -23,6 +24,12 @@ static const struct {
     {"namespace", "name", "prices"},
     {"endpoint", "path", "/live"},
     {"event", "on", "say"},
+    {"emit", "when", "\"company:room:{args.0}\""},
+    {"event", "match", "{ \"args.2.kind\" = \"text\" }"},
+    {"event", "rate", "\"100/1m\""},
+    {"event", "rate_group", "\"talk\""},
+    {"event", "inside", "\"room:{args.0}\""},
+    {"event", "set", "{ last = \"{args.1}\" }"},
     {"event", "leave", "[\"lobby\"]"},
     {"event", "join", "[\"room:{args.0}\"]"},
     {"event", "ack", "[\"ok\"]"},
@@ -55,6 +62,34 @@ static const struct rc_config_key *key_next(const struct rc_config_section *sect
         }
     }
     return NULL;
+}
+
+/* What a key of an [[event]] takes. */
+static const char *rule_type(enum rc_config_form form)
+{
+    switch (form) {
+    case RC_FORM_ROOMS:
+        return "list of rooms";
+    case RC_FORM_TO:
+        return "room, or list of at most 16";
+    case RC_FORM_EVENT_NAME:
+    case RC_FORM_VALUE:
+        return "text";
+    case RC_FORM_RATE:
+        return "number and duration, as \"100/1m\"";
+    case RC_FORM_WHO:
+        return "\"anyone\", \"user\", or table of attributes";
+    case RC_FORM_MATCH:
+    case RC_FORM_REFUSE:
+    case RC_FORM_SET:
+        return "table";
+    case RC_FORM_MEMBERS:
+        return "table of values";
+    case RC_FORM_CLOSE:
+        return "true, false or text of at most 123 bytes";
+    default:
+        return "list of values";
+    }
 }
 
 /* "size from 64KiB to 1GiB", "one of "a", "b"". */
@@ -96,12 +131,7 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
         (void)snprintf(out, capacity, "\"ignore\", \"broadcast\" or \"publish:<channel>\"");
         return;
     case RC_CONFIG_RULE:
-        (void)snprintf(out, capacity, "%s",
-                       key->form == RC_FORM_ROOMS                                      ? "list of rooms"
-                       : key->form == RC_FORM_TO                                       ? "room, or list of at most 16"
-                       : key->form == RC_FORM_EVENT_NAME || key->form == RC_FORM_VALUE ? "text"
-                       : key->form == RC_FORM_MEMBERS                                  ? "table of values"
-                                                                                       : "list of values");
+        (void)snprintf(out, capacity, "%s", rule_type(key->form));
         return;
     }
 }
@@ -291,6 +321,16 @@ void rc_config_print_permissions(FILE *out, const struct rc_config *config)
         const struct rc_config_namespace *const space = &config->namespaces[i];
         (void)fprintf(out, "%s %s in %s", i == 0 ? "" : ",", rc_config_who_name(space->publish), space->name);
     }
+    bool any = false;
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        const struct rc_config_namespace *const space = &config->namespaces[i];
+        if (space->subscribe == RC_WHO_RULES) {
+            (void)fprintf(out, "%s %s%s",
+                          any ? "," : "\n  subscribed to by [[event]] tables and backends alone:", space->name,
+                          space->whole ? "" : ":*");
+            any = true;
+        }
+    }
     (void)fputc('\n', out);
 }
 
@@ -312,7 +352,8 @@ static void rooms_print(FILE *out, const struct rc_config *config, const struct 
     (void)fputs("]\n", out);
 }
 
-static void emit_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+static void emit_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row,
+                       const struct rc_event_operation *operation)
 {
     (void)fputs("[[event.emit]]\nto = ", out);
     if (operation->room_count > 0) {
@@ -322,6 +363,18 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
     (void)fprintf(out, "volatile = %s\n", (operation->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
+    if (operation->when != RC_EVENT_ALWAYS) {
+        const struct rc_event_question *const question = &rc_event_questions(config, row)[operation->when_question];
+        (void)fprintf(out, "when = \"%s:", operation->when == RC_EVENT_WHEN_ALONE ? "alone" : "company");
+        if (question->everybody != 0) {
+            (void)fputc('*', out);
+        } else { /* in quotes */
+            const struct rc_span room =
+                rc_event_text(config, question->room.source + 1, question->room.source_bytes - 2);
+            (void)fwrite(room.bytes, 1, room.count, out);
+        }
+        (void)fputs("\"\n", out);
+    }
     if (operation->event.source_bytes > 0) {
         (void)fputs("event = ", out);
         template_print(out, config, &operation->event);
@@ -334,15 +387,29 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
     }
 }
 
-static void operations_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row)
+static void set_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+{
+    (void)fputs("set = ", out);
+    template_print(out, config, &operation->args);
+    (void)fputc('\n', out);
+}
+
+static void operations_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row,
+                             enum rc_event_operation_type first, enum rc_event_operation_type last)
 {
     const struct rc_event_operation *const operations = rc_event_operations(config, row);
     for (uint32_t i = 0; i < row->operation_count; i++) {
+        if (operations[i].type < first || operations[i].type > last) {
+            continue;
+        }
         switch ((enum rc_event_operation_type)operations[i].type) {
         case RC_RULE_LEAVE:
         case RC_RULE_JOIN:
             (void)fputs(operations[i].type == RC_RULE_JOIN ? "join = " : "leave = ", out);
             rooms_print(out, config, &operations[i]);
+            break;
+        case RC_RULE_SET:
+            set_print(out, config, &operations[i]);
             break;
         case RC_RULE_ACK:
             (void)fputs("ack = ", out);
@@ -350,13 +417,18 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
             (void)fputc('\n', out);
             break;
         case RC_RULE_EMIT:
-            emit_print(out, config, &operations[i]);
+            emit_print(out, config, row, &operations[i]);
+            break;
+        case RC_RULE_CLOSE:
+            (void)fputs("close = ", out);
+            template_print(out, config, &operations[i].event);
+            (void)fputc('\n', out);
             break;
         }
     }
 }
 
-/* Any text as a TOML basic string. */
+/* Any text as a TOML basic string, or a quoted key. */
 static void source_print(FILE *out, struct rc_span text)
 {
     (void)fputc('"', out);
@@ -372,6 +444,70 @@ static void source_print(FILE *out, struct rc_span text)
         (void)fputc(byte, out);
     }
     (void)fputc('"', out);
+}
+
+static void conditions_print(FILE *out, const struct rc_config *config, const char *key, uint32_t at, uint32_t count)
+{
+    const struct rc_event_condition *const conditions = rc_event_conditions(config, at);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)fprintf(out, i == 0 ? "%s = { " : ", ", key);
+        source_print(out, rc_event_text(config, conditions[i].key.at, conditions[i].key.bytes));
+        (void)fputs(" = ", out);
+        template_print(out, config, &conditions[i].wanted);
+    }
+    (void)fputs(count > 0 ? " }\n" : "", out);
+}
+
+/* A member of `refuse`, whose JSON is TOML as well. */
+static void refuse_member_print(FILE *out, const struct rc_config *config, const char *key,
+                                const struct rc_event_text *json, bool *any)
+{
+    if (json->bytes > 0) {
+        const struct rc_span text = rc_event_text(config, json->at, json->bytes);
+        (void)fprintf(out, "%s%s = ", *any ? ", " : "refuse = { ", key);
+        (void)fwrite(text.bytes, 1, text.count, out);
+        *any = true;
+    }
+}
+
+static void guards_print(FILE *out, const struct rc_config *config, const struct rc_config_event *row)
+{
+    const struct rc_event_guards *const guards = &row->guards;
+    bool any = false;
+    conditions_print(out, config, "match", guards->match, guards->match_count);
+    if (row->each_count > 0) {
+        (void)fputs("each = ", out);
+        source_print(out, rc_event_text(config, row->each.at, row->each.bytes));
+        (void)fputc('\n', out);
+    }
+    if (guards->rate.count > 0) {
+        (void)fputs("rate = ", out);
+        source_print(out, rc_event_text(config, guards->rate.text.at, guards->rate.text.bytes));
+        (void)fputc('\n', out);
+    }
+    if (guards->rate.group > 0) {
+        (void)fputs("rate_group = ", out);
+        source_print(out, rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes));
+        (void)fputc('\n', out);
+    }
+    (void)fputs(guards->who == RC_EVENT_WHO_USER ? "who = \"user\"\n" : "", out);
+    conditions_print(out, config, "who", guards->attributes, guards->attribute_count);
+    if (guards->inside_count > 0) {
+        (void)fputs("inside = ", out);
+        template_print(out, config, &guards->inside);
+        (void)fputc('\n', out);
+    }
+    refuse_member_print(out, config, "code", &guards->code, &any);
+    for (uint32_t i = 0; i < RC_GUARDS; i++) {
+        refuse_member_print(out, config, rc_event_guard_name((enum rc_event_guard)i), &guards->texts[i], &any);
+    }
+    refuse_member_print(out, config, "event", &guards->event, &any);
+    if (guards->ack.piece_count > 0) {
+        (void)fputs(any ? ", ack = " : "refuse = { ack = ", out);
+        template_print(out, config, &guards->ack);
+        any = true;
+    }
+    (void)fputs(any ? " }\n" : "", out);
 }
 
 static void schemas_print(FILE *out, const struct rc_config *config, const char *heading)
@@ -413,6 +549,9 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
             continue;
         }
         for (uint32_t item = 0; item < rc_config_item_count(config, section); item++) {
+            if (strcmp(section->name, "namespace") == 0 && config->namespaces[item].made) {
+                continue; /* it follows from the tables */
+            }
             (void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", heading);
             for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
                 if (key->kind == RC_CONFIG_RULE) {
@@ -423,7 +562,11 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
                 (void)fputc('\n', out);
             }
             if (strcmp(section->name, "event") == 0) {
-                operations_print(out, config, &config->events[item]);
+                const struct rc_config_event *const row = &config->events[item];
+                guards_print(out, config, row);
+                operations_print(out, config, row, RC_RULE_CLOSE,
+                                 RC_RULE_CLOSE); /* behind a [[event.emit]] it is its */
+                operations_print(out, config, row, RC_RULE_LEAVE, RC_RULE_EMIT);
             } else if (strcmp(section->name, "identity") == 0) {
                 identity_print(out, config, &config->identities[item]);
             }

@@ -36,6 +36,9 @@
 #define RC_EVENT_TEMPLATE_MAX 4096 /* bytes of a template */
 #define RC_EVENT_ARGUMENT_MAX 9999 /* N in {args.N} */
 #define RC_EVENT_STEP_MAX 63       /* bytes of a name in {args.0.name} */
+#define RC_EVENT_WANTED_MAX 255    /* bytes of a text that a value is compared with */
+#define RC_EVENT_QUESTIONS_MAX 16  /* that a row asks */
+#define RC_EVENT_SET_MAX 16        /* attributes that a row sets */
 #define RC_EVENT_BUCKETS 512u
 #define RC_EVENT_ARENA_BYTES (256u * 1024u)
 #define RC_CONFIG_SCHEMAS_MAX 64     /* in [schemas] */
@@ -60,8 +63,17 @@ struct rc_config_list {
 };
 
 /* Who may do a thing (design: "who may"). RC_WHO_DEFAULT resolves at load: `anyone` while only this machine's clients come
- * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`. */
-enum rc_who { RC_WHO_DEFAULT, RC_WHO_ANYONE, RC_WHO_USER, RC_WHO_OWNER, RC_WHO_NONE };
+ * (rc_config_outsiders); else subscribe stays `anyone` and publish, broadcast and direct become `none`; policies.h says what of
+ * channels that [[event]] rows guard. */
+enum rc_who {
+    RC_WHO_DEFAULT,
+    RC_WHO_ANYONE,
+    RC_WHO_USER,
+    RC_WHO_OWNER,
+    RC_WHO_MEMBER, /* who is subscribed; not of subscribe */
+    RC_WHO_RULES,  /* [[event]] rows and backends alone; of subscribe and publish */
+    RC_WHO_NONE,
+};
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
@@ -264,6 +276,8 @@ struct rc_config_namespace {
     struct rc_config_text subscription_set; /* template; "" = none */
     bool compression;
     bool outbox; /* messages wait for Redis while it is away */
+    bool made;   /* no table of the file: what rows guard (policies.h) */
+    bool whole;  /* of channels without ':': this one name */
 };
 
 struct rc_config_endpoint {
@@ -341,19 +355,28 @@ enum rc_event_source {
     RC_EVENT_SOURCE_COOKIE,
     RC_EVENT_SOURCE_CLAIMS,  /* [[identity]]: of its token */
     RC_EVENT_SOURCE_SESSION, /* [[identity]]: its session */
+    RC_EVENT_SOURCE_ERROR,   /* of refuse.ack: `code` and `message` */
     /* names */
     RC_EVENT_SOURCE_SID,
     RC_EVENT_SOURCE_NSP,
     RC_EVENT_SOURCE_EVENT,
     RC_EVENT_SOURCE_ADDRESS, /* the client's, behind trusted proxies */
+    RC_EVENT_SOURCE_INSTANCE,
+    RC_EVENT_SOURCE_NOW, /* ISO 8601, milliseconds, Z; like the two below the same in all of one event */
+    RC_EVENT_SOURCE_UUID,
+    RC_EVENT_SOURCE_ROOM,      /* `each`: the room that is gone through; its whole name */
+    RC_EVENT_SOURCE_ROOM_PART, /* {room.NAME}: what stands in the place of {NAME} */
+    /* JSON */
+    RC_EVENT_SOURCE_NOW_MS, /* a number */
+    RC_EVENT_SOURCE_ANSWER, /* {count:ROOM} and its like: of the row's question of that index */
 };
 #define RC_EVENT_SOURCE_BIT(source) (1u << (source))
-#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_SESSION - RC_EVENT_SOURCE_AUTH + 1)
+#define RC_EVENT_DOCUMENTS (RC_EVENT_SOURCE_ERROR - RC_EVENT_SOURCE_AUTH + 1)
 
 /* Is it a document: JSON, whose parts a path leads to? */
 static inline bool rc_event_source_is_document(uint8_t source)
 {
-    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_SESSION;
+    return source >= RC_EVENT_SOURCE_AUTH && source <= RC_EVENT_SOURCE_ERROR;
 }
 
 enum rc_event_piece_type {
@@ -373,6 +396,12 @@ struct rc_event_piece {
     uint32_t bytes;
 };
 
+/* Bytes of the arena; none: it was not given. */
+struct rc_event_text {
+    uint32_t at;
+    uint32_t bytes;
+};
+
 /* A room of which the client says in what channel namespace it is: what stands before its first ":" comes from the client. */
 #define RC_EVENT_CLIENT_CHOOSES 1u
 
@@ -384,7 +413,66 @@ struct rc_event_template {
     uint32_t source_bytes;
 };
 
-enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE_EMIT };
+/* Of `match`, and of `who` by attributes: a value that has to be one of some. */
+struct rc_event_condition {
+    struct rc_event_piece value;     /* a VALUE */
+    struct rc_event_template wanted; /* a constant: a string, number or boolean, or a list of them */
+    struct rc_event_text key;        /* as the file has it */
+};
+
+enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBUTES };
+
+/* What may keep an event from being carried out, in the order in which it is looked at. */
+enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARDS };
+
+struct rc_event_guards {
+    uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
+    uint32_t match_count;
+    enum rc_event_who who;
+    uint32_t attributes; /* ATTRIBUTES: struct rc_event_condition[attribute_count] */
+    uint32_t attribute_count;
+    uint32_t inside_count;           /* 1: there is one */
+    struct rc_event_template inside; /* a room */
+    struct {
+        uint32_t count; /* events; 0 = no limit */
+        uint32_t group; /* index + 1 of the rate that rows share; 0: it is the event's own */
+        uint64_t window_ms;
+        struct rc_event_text text; /* as the file has it */
+        struct rc_event_text group_name;
+    } rate;
+    /* how it is told: JSON, where it was given */
+    uint32_t refuse_count; /* keys that were given */
+    struct rc_event_text code;
+    struct rc_event_text texts[RC_GUARDS];
+    struct rc_event_text event;
+    struct rc_event_template ack; /* a list; of 0 pieces: [{ error = { code, message } }] */
+};
+
+/* What a row asks about a room, of this host. */
+enum rc_event_question_kind {
+    RC_QUESTION_COUNT,   /* how many are in it */
+    RC_QUESTION_MEMBERS, /* ids of its sockets */
+    RC_QUESTION_USERS,   /* ids of their users, each once */
+    RC_QUESTION_OTHERS,  /* `when`: how many besides who sent the event */
+};
+
+struct rc_event_question {
+    uint32_t kind;      /* enum rc_event_question_kind */
+    uint32_t everybody; /* 1: of everybody in the namespace ("*"), and there is no room */
+    struct rc_event_template room;
+};
+
+enum rc_event_when { RC_EVENT_ALWAYS, RC_EVENT_WHEN_ALONE, RC_EVENT_WHEN_COMPANY };
+
+/* A row's operations are in this order. */
+enum rc_event_operation_type {
+    RC_RULE_LEAVE,
+    RC_RULE_SET, /* args: a JSON object of what is set on the connection */
+    RC_RULE_JOIN,
+    RC_RULE_ACK,
+    RC_RULE_EMIT,
+    RC_RULE_CLOSE, /* args: the reason, a JSON string */
+};
 
 /* Flags of EMIT. */
 #define RC_EVENT_TO_SENDER 1u    /* no rooms: to who sent the event */
@@ -393,12 +481,14 @@ enum rc_event_operation_type { RC_RULE_LEAVE, RC_RULE_JOIN, RC_RULE_ACK, RC_RULE
 #define RC_EVENT_VOLATILE 8u     /* not to who cannot take it when it comes */
 
 struct rc_event_operation {
-    uint32_t type; /* enum rc_event_operation_type: a row's are in this order */
+    uint32_t type; /* enum rc_event_operation_type */
     uint32_t flags;
     uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
+    uint16_t when;                  /* EMIT: enum rc_event_when */
+    uint16_t when_question;         /* its index */
     struct rc_event_template event; /* EMIT: a text */
-    struct rc_event_template args;  /* ACK, EMIT: a JSON array */
+    struct rc_event_template args;  /* SET: a JSON object; ACK, EMIT: an array; CLOSE: a string */
 };
 
 struct rc_config_event {
@@ -408,14 +498,30 @@ struct rc_config_event {
     enum rc_event_from from;
     struct rc_config_text schema; /* its name, "": none */
     uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
-    uint32_t leave_count;         /* rooms */
-    uint32_t join_count;          /* rooms */
-    uint32_t ack_count;           /* 1: it is acknowledged */
+    struct rc_event_guards guards;
+    uint32_t leave_count; /* rooms */
+    uint32_t set_count;   /* attributes */
+    uint32_t join_count;  /* rooms */
+    uint32_t ack_count;   /* 1: it is acknowledged */
     uint32_t emit_count;
-    uint32_t operations; /* where they are: struct rc_event_operation[operation_count] */
+    uint32_t close_count; /* 1: it closes the connection */
+    uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
+    uint32_t operations;  /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
-    uint32_t next; /* index + 1 of the next row for the same event, 0: none */
+    uint32_t questions; /* where they are: struct rc_event_question[question_count] */
+    uint32_t question_count;
+    uint32_t each_count;       /* 1: it is carried out for each of the client's rooms that fit */
+    struct rc_event_text each; /* as the file has it: what stands before a name, the name, and what stands behind it */
+    struct rc_event_text each_head;
+    struct rc_event_text each_name; /* none: `each` is one room */
+    struct rc_event_text each_tail;
+    uint32_t next; /* index + 1 of the next row for the same event, or, of a pattern, of the next pattern; 0: none */
 };
+
+static inline bool rc_event_uses(const struct rc_config_event *row, enum rc_event_source source)
+{
+    return (row->uses & RC_EVENT_SOURCE_BIT(source)) != 0;
+}
 
 /* One of [schemas]; common/config/schemas.h. */
 struct rc_config_schemas {
@@ -433,7 +539,10 @@ struct rc_schema_store {
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
+    uint32_t when_count;
     bool others;
+    uint16_t when;
+    uint16_t when_question;
     bool is_volatile;
     struct rc_event_template event;
     struct rc_event_template args;
@@ -476,8 +585,9 @@ struct rc_handshake_name {
 };
 
 struct rc_event_rules {
-    uint32_t arena_bytes;               /* in use */
-    bool patterns;                      /* a row's namespace is one: rows are looked through in their order */
+    uint32_t arena_bytes; /* in use */
+    uint32_t rate_group_count;
+    uint32_t first_pattern;             /* index + 1 of the first row whose namespace or event is a pattern; 0: none */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */
     uint8_t arena[RC_EVENT_ARENA_BYTES] __attribute__((aligned(8)));
 };
@@ -498,6 +608,7 @@ struct rc_config {
     struct rc_config_log log;
     struct rc_config_debug debug;
     uint32_t namespace_count;
+    uint32_t whole_count; /* of them for whole names */
     uint32_t endpoint_count;
     uint32_t bridge_count;
     uint32_t event_count;

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/procfs.h"
+#include "common/metrics/backend_calls.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/exposition.h"
 
@@ -137,5 +138,10 @@ size_t rc_instance_metrics_render(const struct rc_control *control, const struct
                "How much of ringcast_memory_limit_bytes is in use and could not be had by dropping caches",
                room.used_bytes);
     backends_render(&to, control);
+    const struct rc_backend_counters *calls[RC_WORKERS_MAX];
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        calls[i] = control->workers[i]->backends;
+    }
+    rc_backend_calls_render(&to, config, calls, control->worker_count, control->instance_id);
     return to.bytes;
 }

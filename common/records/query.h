@@ -29,6 +29,8 @@ enum rc_query_kind {
     RC_QUERY_USER,        /* the envelope's channel is `user:{id}`: on which instances the user is */
     RC_QUERY_USERS,       /* how many users are online */
     RC_QUERY_INSTANCES,
+    RC_QUERY_VALUE, /* a key of somebody else's in Redis. Data: head | the key; answer: struct rc_query_value | its value */
+    RC_QUERY_KEYS, /* which of these keys are there. Data: head | keys (rc_query_key_put); answer: a byte a key, 1 = it is */
 };
 
 struct rc_query_head {
@@ -50,6 +52,54 @@ struct rc_query_answer {
     uint32_t flags;   /* enum rc_query_flags */
 };
 _Static_assert(sizeof(struct rc_query_answer) == 24, "query answer layout");
+
+/* The two about keys have no answer of this host: 503 when Redis is away, or has too much to do. They are taken in the order in which
+ * they come, and are nobody's but the worker's: the origin is not a client's. */
+#define RC_QUERY_KEY_MAX 384u
+#define RC_QUERY_KEYS_MAX 128u          /* in one question */
+#define RC_QUERY_VALUE_BYTES_MAX 32768u /* larger ones are RC_QUERY_VALUE_TOO_LARGE */
+
+enum rc_query_value_state {
+    RC_QUERY_VALUE_MISSING,
+    RC_QUERY_VALUE_THERE,
+    RC_QUERY_VALUE_TOO_LARGE,
+    RC_QUERY_VALUE_NO_TEXT, /* it is a hash, a list, … */
+};
+
+struct rc_query_value {
+    uint64_t lives_ms; /* from now; UINT64_MAX = for ever */
+    uint32_t state;    /* enum rc_query_value_state */
+    uint32_t bytes;    /* of the value that follows */
+};
+_Static_assert(sizeof(struct rc_query_value) == 16, "query value layout");
+
+/* Writes a key behind `used` bytes: its length in two, and it. The bytes then, or 0 when it does not fit `room`. */
+static inline uint32_t rc_query_key_put(uint8_t *out, uint32_t used, uint32_t room, struct rc_span key)
+{
+    const uint16_t bytes = (uint16_t)key.count;
+    if (key.count > RC_QUERY_KEY_MAX || sizeof(bytes) + key.count > room - used) {
+        return 0;
+    }
+    memcpy(out + used, &bytes, sizeof(bytes));
+    memcpy(out + used + sizeof(bytes), key.bytes, key.count);
+    return used + (uint32_t)sizeof(bytes) + bytes;
+}
+
+/* Takes the first key off; false when there is none, or only a part of one. */
+static inline bool rc_query_key_next(struct rc_span *rest, struct rc_span *key)
+{
+    uint16_t bytes;
+    if (rest->count < sizeof(bytes)) {
+        return false;
+    }
+    memcpy(&bytes, rest->bytes, sizeof(bytes));
+    if (bytes == 0 || bytes > RC_QUERY_KEY_MAX || rest->count - sizeof(bytes) < bytes) {
+        return false;
+    }
+    *key = rc_span_of(rest->bytes + sizeof(bytes), bytes);
+    *rest = rc_span_of(key->bytes + bytes, rest->count - sizeof(bytes) - bytes);
+    return true;
+}
 
 /* Of a channel: a user (empty = the anonymous together) with the instances where it is; of a user: its one entry, if it is online
  * anywhere. */

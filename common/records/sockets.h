@@ -17,6 +17,12 @@
  *                           which is the one entry. For [[event]] rows from = "server"
  *   RC_CALL_SOCKETS_EMIT    an event that the sockets are to answer (emit.h). No entries, `count` = sockets that got it
  *
+ * Workers ask each other, too, by RC_UP_CALL, which the relay hands to those workers besides it that have somebody in the channel:
+ *
+ *   RC_CALL_ROOM_COUNT      channel: the room's. No entries, `count` = who is in it
+ *   RC_CALL_ROOM_MEMBERS    entries: ids of its sockets
+ *   RC_CALL_ROOM_USERS      entries: ids of their users; may repeat
+ *
  * Everything here comes out of another process's memory when it is read: checked, then believed.
  */
 #ifndef RC_COMMON_RECORDS_SOCKETS_H
@@ -39,7 +45,17 @@ enum rc_sockets_operation {
     RC_CALL_SOCKETS_CLOSE,
     RC_CALL_SERVER_EVENT,
     RC_CALL_SOCKETS_EMIT,
+    RC_CALL_ROOM_COUNT,
+    RC_CALL_ROOM_MEMBERS,
+    RC_CALL_ROOM_USERS,
 };
+
+/* Is it a question about a room, of a worker's row? Its first byte is struct rc_call_head's. */
+static inline bool rc_sockets_of_room(const struct rc_envelope_view *view)
+{
+    return view->head.data_bytes >= sizeof(struct rc_call_head) && view->data[0] >= RC_CALL_ROOM_COUNT &&
+           view->data[0] <= RC_CALL_ROOM_USERS;
+}
 
 /* Writes an entry behind `used` bytes; the bytes then, or 0 when it does not fit `room`. */
 static inline uint32_t rc_sockets_entry_put(uint8_t *out, uint32_t used, uint32_t room, struct rc_span json)

@@ -272,11 +272,11 @@ struct rc_backend_counters {
     _Atomic uint64_t in_flight; /* gauges */
     _Atomic uint64_t waiting;
     _Atomic uint64_t connections;
-    _Atomic uint64_t breaker;    /* 1 while it is not closed */
-    _Atomic uint64_t opened;     /* times that the breaker has opened */
-    _Atomic uint64_t again;      /* calls that were sent a second time */
-    _Atomic uint64_t shared;     /* answered by another call's answer */
-    _Atomic uint64_t dropped;    /* of calls that nobody waits for: given up */
+    _Atomic uint64_t breaker; /* 1 while it is not closed */
+    _Atomic uint64_t opened;  /* times that the breaker has opened */
+    _Atomic uint64_t again;   /* calls that were sent a second time */
+    _Atomic uint64_t shared;  /* answered by another call's answer */
+    _Atomic uint64_t dropped; /* of calls that nobody waits for: given up */
     struct rc_backend_call_counters calls[RC_BACKEND_KINDS];
 };
 _Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");

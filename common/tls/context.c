@@ -249,3 +249,22 @@ int rc_tls_client_context_open(SSL_CTX **out, const char *key, const char *ca, s
     *out = context;
     return 0;
 }
+
+int rc_tls_backends_check(const struct rc_config *config, struct rc_err *err)
+{
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        const struct rc_config_backend *backend = &config->backends[i];
+        bool wanted = false;
+        for (uint32_t url = 0; url < backend->url_count; url++) {
+            wanted |= strncmp(backend->urls[url].text, "https://", 8) == 0;
+        }
+        SSL_CTX *context = NULL;
+        const int rc =
+            wanted ? rc_tls_client_context_open(&context, "[[backend]] tls_ca", backend->tls_ca.text, err) : 0;
+        SSL_CTX_free(context);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}

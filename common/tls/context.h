@@ -25,6 +25,9 @@ int rc_tls_context_open(SSL_CTX **context, const struct rc_config_tls *config, c
  * with a sentence that names `key`. */
 int rc_tls_client_context_open(SSL_CTX **context, const char *key, const char *ca, struct rc_err *err);
 
+/* Could the authorities of every [[backend]] with an https URL be read now, by this user? */
+int rc_tls_backends_check(const struct rc_config *config, struct rc_err *err);
+
 /* Is `file`, which the configuration's `key` names, a file that this user may read? Negative with what to do. */
 int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err);
 

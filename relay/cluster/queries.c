@@ -235,6 +235,9 @@ static void answer_here(struct rc_query *query)
     case RC_QUERY_INSTANCES:
         used = put_instances(query, &answer, used);
         break;
+    case RC_QUERY_VALUE:
+    case RC_QUERY_KEYS:
+        break; /* are not taken here */
     }
     queries_finish(query, &answer, used);
 }
@@ -471,6 +474,12 @@ static void queries_due(void *context, uint64_t now_ms)
 
 /* --- questions ------------------------------------------------------------------------------------------------------- */
 
+static bool is_about_keys(const struct rc_envelope_view *view)
+{
+    return view->head.data_bytes >= sizeof(struct rc_query_head) &&
+           (view->data[0] == RC_QUERY_VALUE || view->data[0] == RC_QUERY_KEYS);
+}
+
 /* 0, or the code of the refusal. */
 static uint16_t queries_read(struct rc_query *query, const struct rc_envelope_view *view)
 {
@@ -512,6 +521,10 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     struct rc_queries *queries = context;
     struct rc_query query = {.owner = queries, .worker = worker};
     rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_TAKEN, 1);
+    if (is_about_keys(view)) {
+        rc_keys_take(&queries->keys, worker, view);
+        return;
+    }
     const uint16_t code = queries_read(&query, view);
     if (code != 0) {
         queries_refuse(&query, code);
@@ -551,6 +564,7 @@ int rc_queries_open(struct rc_queries *queries, struct rc_control *control, cons
                                    .timers = timers,
                                    .link = link,
                                    .registry = registry,
+                                   .keys = {.router = router, .link = link},
                                    .all = calloc(RC_QUERIES_MAX, sizeof(struct rc_query))};
     if (queries->all == NULL) {
         return -ENOMEM;

@@ -16,6 +16,7 @@
 
 #include "common/records/query.h"
 #include "common/shm/control.h"
+#include "relay/cluster/keys.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
@@ -36,6 +37,7 @@ struct rc_queries {
     uint32_t used;                      /* of them: waiting, or their commands are */
     uint64_t next_number;               /* the order in which they came */
     struct rc_timer timer;              /* sends what is new, ends what takes too long */
+    struct rc_keys keys;                /* questions about keys are its */
     uint8_t bytes[RC_QUERY_BYTES_MAX];  /* of the answer that is being made */
 };
 

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/records/sockets.h"
 
 /* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
 static void answer_call(struct rc_route_calls *calls, struct rc_relay_port *port, const struct rc_envelope_view *up,
@@ -60,19 +61,11 @@ static int pass_on(struct rc_route_calls *calls, struct rc_relay_port *to, enum 
     return rc;
 }
 
-/* To the workers that it is for; false when one of them did not get it. `asker` as its replies name it. */
-static bool pass_call(struct rc_route_calls *calls, struct rc_envelope_view view, uint32_t asker,
-                      struct rc_call_asked *asked)
+/* To these workers; false when one of them did not get it. `asker` as its replies name it. */
+static bool pass_call_to(struct rc_route_calls *calls, struct rc_envelope_view view, uint32_t asker,
+                         struct rc_worker_set targets, struct rc_call_asked *asked)
 {
-    struct rc_worker_set targets = calls->fanout->live;
     bool all = true;
-    if (view.head.target.random != 0) {
-        const struct rc_relay_port *only = rc_fanout_target(calls->fanout, &view.head.target);
-        targets = (struct rc_worker_set){0};
-        if (only != NULL) {
-            rc_worker_set_put(&targets, only->index, true);
-        }
-    }
     view.head.sequence = 0;
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)asker};
     view.head.flags = RC_ENVELOPE_API;
@@ -87,6 +80,34 @@ static bool pass_call(struct rc_route_calls *calls, struct rc_envelope_view view
         }
     }
     return all;
+}
+
+/* To the workers that it is for. */
+static bool pass_call(struct rc_route_calls *calls, struct rc_envelope_view view, uint32_t asker,
+                      struct rc_call_asked *asked)
+{
+    struct rc_worker_set targets = calls->fanout->live;
+    if (view.head.target.random != 0) {
+        const struct rc_relay_port *only = rc_fanout_target(calls->fanout, &view.head.target);
+        targets = (struct rc_worker_set){0};
+        if (only != NULL) {
+            rc_worker_set_put(&targets, only->index, true);
+        }
+    }
+    return pass_call_to(calls, view, asker, targets, asked);
+}
+
+/* Who asks about a room knows itself what it has. */
+static void take_room_call(struct rc_route_calls *calls, struct rc_relay_port *port,
+                           const struct rc_envelope_view *view)
+{
+    struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
+    struct rc_call_asked asked = {0};
+    struct rc_worker_set targets = rc_fanout_interested(calls->fanout, view->head.channel_hash,
+                                                        rc_span_of(view->channel, view->head.channel_bytes));
+    rc_worker_set_put(&targets, port->index, false);
+    answer.code = pass_call_to(calls, *view, port->index, targets, &asked) ? 0 : RC_ROUTE_UNAVAILABLE;
+    answer_call(calls, port, view, &answer, &asked);
 }
 
 /* Other instances first: when they cannot be asked for want of room, nothing is done here either. */
@@ -115,6 +136,10 @@ static uint16_t ask_others(struct rc_route_calls *calls, const struct rc_relay_p
 
 void rc_route_calls_take(struct rc_route_calls *calls, struct rc_relay_port *port, const struct rc_port_record *record)
 {
+    if (rc_sockets_of_room(&record->view)) {
+        take_room_call(calls, port, &record->view);
+        return;
+    }
     const struct rc_client_ref *target = &record->view.head.target;
     const bool theirs = target->random != 0 && target->worker == RC_WORKER_FOREIGN;
     struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};

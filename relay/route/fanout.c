@@ -183,6 +183,11 @@ void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_byt
     }
 }
 
+struct rc_worker_set rc_fanout_interested(const struct rc_fanout *fanout, uint64_t hash, struct rc_span channel)
+{
+    return fanout_targets(fanout, hash, (const char *)channel.bytes, (uint32_t)channel.count);
+}
+
 bool rc_fanout_wanted(const struct rc_fanout *fanout, struct rc_span channel)
 {
     const struct rc_worker_set wanted =

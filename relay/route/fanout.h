@@ -105,6 +105,8 @@ static inline struct rc_relay_port *rc_fanout_asker(const struct rc_fanout *fano
     const bool wants = record->current && (record->view.head.flags & RC_ENVELOPE_WANT_ANSWER) != 0;
     return wants && rc_worker_set_has(&fanout->live, port->index) ? port : NULL;
 }
+/* The workers that have somebody in the channel, or may have. */
+struct rc_worker_set rc_fanout_interested(const struct rc_fanout *fanout, uint64_t hash, struct rc_span channel);
 /* Does some worker want the channel? */
 bool rc_fanout_wanted(const struct rc_fanout *fanout, struct rc_span channel);
 

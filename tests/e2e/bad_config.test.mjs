@@ -48,7 +48,7 @@ test("syntax, types, unknown keys and ranges have a file, a line and a column", 
   await refuses('[server]\npath = "/ws"\npath = "/x"\n', at(3, "\\d+", ""));
   await refuses('[socketio]\ntransports = ["webtransport"]\n', at(2, 15, "polling"));
   await refuses('[[event]]\non = "a"\njoin = ["ok",\n  "{arg.0}"]\n', at(4, 3, "no such value: \\{arg\\.0\\}"));
-  await refuses('[[event]]\non = "a"\n[[event.emit]]\nto = "*"\nargs = [{ a = [1, "{user.id}"] }]\n', at(5, 19, "user\\.id"));
+  await refuses('[[event]]\non = "a"\n[[event.emit]]\nto = "*"\nargs = [{ a = [1, "{usr.id}"] }]\n', at(5, 19, "usr\\.id"));
   // All at once, one line each.
   await refuses("[server]\nworkers = 0\n[limits]\nmax_channels = 0\n[log]\nlevel = \"loud\"\n", at(2, 11, ""), at(4, 16, ""), at(6, 9, ""));
 });

@@ -1,11 +1,13 @@
 // The HTTP hook: events that a backend decides on, over real sockets, with real Socket.IO clients.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import test from "node:test";
 import { io as connectClient } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
 import { delay, freePort, until, within } from "./lib/util.mjs";
 
@@ -269,6 +271,16 @@ for (const [what, how] of [["whose certificate is another's", { backend: { tls: 
   });
 }
 
+test("TLS: authorities that cannot be read are told before the start", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-hook-"));
+  const file = join(folder, "ringcast.toml");
+  writeFileSync(file, `[[backend]]\nname = "app"\nurl = ["https://localhost/"]\ntls_ca = "${join(folder, "none.pem")}"\n`);
+  const { code, stdout, stderr } = await run(["check", file]);
+  rmSync(folder, { recursive: true });
+  assert.notEqual(code, 0);
+  assert.match(stdout + stderr, /\[\[backend\]\] tls_ca: cannot read .*none\.pem/);
+});
+
 testHook("a Unix socket", { backend: { path: join(tmpdir(), `ringcast-hook-${process.pid}.sock`) } }, async (broker, backend) => {
   backend.answer = (call) => ({ ack: call.args });
   const socket = await client(broker.port);
@@ -281,6 +293,81 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
   const socket = await client(broker.port);
   await until("the name has its address", async () => (await within(5000, new Promise((done) => socket.emit("ask", 7, done)), "ack")) === 7, { every: 100 });
   socket.close();
+});
+
+testHook("a backend decides who subscribes and publishes", { table: { calls: ["subscribe", "publish"], breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none", publish: "none" }], "debug.user_query": "user" } }, async (broker, backend) => {
+  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace === true ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
+  const one = await broker.connect({ path: "/ws?user=7" });
+  const other = await broker.connect({ path: "/ws?user=7" });
+  await one.subscribe("closed:yes");
+  await other.subscribe("closed:yes");
+  assert.equal((await one.request({ type: "subscribe", channel: "closed:no" })).code, 403);
+  assert.equal((await backend.asked("subscribe")).filter((call) => call.channel === "closed:yes").length, 1, "the same for all clients of a user, for its ttl");
+  assert.deepEqual((await backend.asked("subscribe"))[0].user, { id: "7" });
+  await one.expect("published", { type: "publish", channel: "closed:yes", data: { x: 1.50 } });
+  await one.expect("published", { type: "publish", channel: "closed:yes", data: { replace: true } });
+  assert.equal((await one.request({ type: "publish", channel: "closed:no", data: 1 })).code, 403);
+  assert.deepEqual([(await other.next("message")).data, (await other.next("message")).data], [{ x: 1.5 }, { by: "backend" }]);
+  one.send([{ type: "subscribe", channel: "a:1", id: 100 }, { type: "publish", channel: "a:1", data: "order", id: 101 }]);
+  await one.next((message) => message.type === "message" && message.data === "order");
+  backend.answer = () => ({ status: 500, body: "" });
+  assert.equal((await one.request({ type: "subscribe", channel: "open:x" })).code, 503);
+  const gone = await broker.connect({});
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async () => (await held, { allow: true });
+  gone.send({ type: "subscribe", channel: "late:1", id: 1 });
+  await until("it was asked", () => backend.calls.some((call) => call.channel === "late:1"));
+  gone.terminate();
+  await delay(50);
+  release();
+  await one.subscribe("late:2");
+});
+
+testHook("without a backend the rules may decide", { table: { calls: ["subscribe", "publish"], on_failure: "allow", breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none" }] } }, async (broker, backend) => {
+  backend.answer = () => ({ status: 500, body: "" });
+  const one = await broker.connect();
+  await one.subscribe("open:x");
+  assert.equal((await one.request({ type: "subscribe", channel: "closed:x" })).code, 403);
+  assert.ok(backend.calls.length >= 2);
+});
+
+testHook("those who went are told of together, once the backend can be told", { config: { "socketio.namespaces": ["/", "/admin"], event: [{ on: "join", join: ["{args.0}"], ack: [] }] }, table: { calls: ["disconnect"], breaker: "" } }, async (broker, backend) => {
+  backend.answer = (call) => (call.calls ? {} : { status: 500, body: "" });
+  const told = () => backend.calls.flatMap((call) => call.calls ?? []);
+  const one = await client(broker.port);
+  const admin = await client(broker.port, { nsp: "/admin" });
+  const sids = [one.id, admin.id];
+  await within(5000, new Promise((done) => one.emit("join", "room", done)), "join");
+  const native = await broker.connect();
+  await native.subscribe("prices:x");
+  one.close(), admin.close(), native.terminate();
+  await until("three were told", () => told().length >= 3);
+  const by = Object.fromEntries(told().map((call) => [call.sid, call]));
+  assert.deepEqual([by[sids[0]].call, by[sids[0]].nsp, by[sids[0]].reason, by[sids[0]].rooms], ["disconnect", "/", "client namespace disconnect", ["room"]]);
+  assert.deepEqual([by[sids[1]].nsp, by[sids[1]].rooms], ["/admin", []]);
+  assert.deepEqual(told().find((call) => !call.nsp).rooms, ["prices:x"]);
+  assert.ok(backend.calls.length <= 3);
+  let refused = 0;
+  backend.answer = () => (refused++ === 0 ? { status: 503, body: "" } : {});
+  const before = told().length;
+  const late = await client(broker.port);
+  late.close();
+  await until("told again", () => told().length >= before + 2);
+  assert.equal(told().at(-1).id, told().at(-2).id);
+  const many = await Promise.all(Array.from({ length: 30 }, () => client(broker.port)));
+  const calls = backend.calls.length;
+  for (const socket of many) socket.close();
+  await until("all were told", () => told().length >= before + 2 + many.length);
+  assert.equal(new Set(told().slice(-many.length).map((call) => call.sid)).size, many.length);
+  assert.ok(backend.calls.length - calls < many.length / 2, "together");
+});
+
+testHook("clients that are sent away by a stop are told of, too", { table: { calls: ["disconnect"] } }, async (broker, backend) => {
+  const sockets = await Promise.all(Array.from({ length: 5 }, () => client(broker.port)));
+  await broker.stop();
+  assert.equal(backend.calls.flatMap((call) => call.calls ?? []).length, 5);
+  for (const socket of sockets) socket.close();
 });
 
 testHook("a call that is in flight when the broker is stopped is answered", { config: { "server.drain_timeout": "5s" } }, async (broker, backend) => {

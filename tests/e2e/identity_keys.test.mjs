@@ -67,6 +67,6 @@ test("check finds keys that are missing or wrong", async () => {
   };
   assert.match(await check({}), /secret, secret_file, key_file, jwks_file or jwks_url/);
   assert.match(await check({ secret_file: "/nonexistent" }), /app: secret_file: \/nonexistent: cannot be read/);
-  assert.match(await check({ secret: "short" }), /app: secret: the secret has 5 bytes/);
+  assert.match(await check({ secret: "too-short" }), /app: secret: the secret has 9 bytes/);
   assert.match(await check({ jwks_url: "http://a.example/" }), /https:\/\//);
 });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
+import { startBackend } from "./lib/backend.mjs";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
@@ -330,6 +331,39 @@ const KEYS = {
     await reload();
     assert.equal(await age(), "1000");
   } },
+  "backend.timeout": { from: "1h", to: "200ms", see: async (broker, reload, redis, backend) => {
+    backend.answer = () => new Promise(() => {});
+    await reload();
+    assert.equal((await (await open(broker)).request({ type: "subscribe", channel: "a" })).code, 503);
+  } },
+  "backend.connections": { from: 1, to: 8, see: async (broker, reload, redis, backend) => {
+    backend.answer = () => new Promise(() => {});
+    const asked = async (count, channels) => {
+      for (const channel of channels) (await open(broker)).send({ type: "subscribe", channel, id: 1 });
+      await until(`${count} were asked`, () => backend.calls.length >= count);
+    };
+    await asked(1, ["a", "b"]);
+    assert.equal(backend.calls.length, 1, "the other one waits");
+    await reload();
+    await asked(3, ["c", "d"]);
+  } },
+  "backend.max_waiting": { from: 1024, to: 1, backend: { connections: 1 }, see: async (broker, reload, redis, backend) => {
+    backend.answer = () => new Promise(() => {});
+    await reload();
+    const clients = await Promise.all(["a", "b", "c"].map(() => open(broker)));
+    const codes = [];
+    clients.forEach((client, i) => client.request({ type: "subscribe", channel: `c${i}` }).then((answer) => codes.push(answer.code), () => {}));
+    await until("one is refused", () => codes.length === 1);
+    assert.deepEqual(codes, [503]);
+  } },
+  "backend.max_body": { from: "1MiB", to: "128B", see: async (broker, reload, redis, backend) => {
+    backend.answer = () => ({ allow: true, padding: "x".repeat(1000) });
+    const client = await open(broker);
+    await client.subscribe("a");
+    await reload();
+    assert.equal((await client.request({ type: "subscribe", channel: "b" })).code, 503);
+  } },
+  "backend.per_client": { not: "by itself: a table that has changed is opened anew as a whole, as the other numbers show" },
   "namespace.history": { not: "built: a request is answered 501 whatever it is" },
   "namespace.min_interval": { from: "0s", to: "1h", see: async (broker, reload) => {
     const client = await open(broker);
@@ -371,7 +405,9 @@ for (const [key, entry] of Object.entries(KEYS)) {
   test(`${key}: ${entry.from} to ${entry.to}`, { skip: entry.redis && NO_REDIS }, async () => {
     const redis = entry.redis ? await startRedis() : null;
     const own = key.startsWith("namespace.");
-    const value = (what) => (own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
+    const backend = key.startsWith("backend.") ? await startBackend({ secret: "" }) : null;
+    const app = (what) => ({ name: "app", url: [backend.url], calls: ["subscribe"], breaker: "", ...entry.backend, [key.split(".")[1]]: what });
+    const value = (what) => (backend ? { backend: [app(what)] } : own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
     let broker;
     try {
       broker = await startBroker({ workers: 1, config: { ...(redis ? { "redis.url": redis.url } : {}), ...entry.config, ...value(entry.from) } });
@@ -382,7 +418,7 @@ for (const [key, entry] of Object.entries(KEYS)) {
         assert.equal(result.code, 0, result.stderr);
         assert.doesNotMatch(result.stdout, /restart/);
       };
-      await within(30000, entry.see(broker, reload, redis), `the effect of ${key}`);
+      await within(30000, entry.see(broker, reload, redis, backend), `the effect of ${key}`);
       broker.killAll();
     } catch (error) {
       console.error(`--- ${key} failed. The broker's log:\n${broker?.log.slice(-30).join("\n")}\n---`);
@@ -390,6 +426,7 @@ for (const [key, entry] of Object.entries(KEYS)) {
     } finally {
       await broker?.destroy();
       await redis?.destroy?.();
+      await backend?.stop();
     }
   });
 }

@@ -194,6 +194,9 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     case RC_QUERY_INSTANCES:
         put_instances(&text, call->api, &answer, entries);
         break;
+    case RC_QUERY_VALUE:
+    case RC_QUERY_KEYS:
+        break; /* the API asks neither */
     }
     rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");
     rc_api_finish(call, &text);

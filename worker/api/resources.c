@@ -8,7 +8,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/metrics/backend_health.h"
-#include "common/metrics/backends.h"
 #include "common/metrics/bridges.h"
 #include "common/metrics/instance.h"
 #include "common/metrics/redis_health.h"
@@ -207,15 +206,9 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
     sources[count++] = (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = -1};
     sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
-    const struct rc_backend_counters *backends[RC_WORKERS_MAX];
-    for (uint32_t i = 0; i < control->worker_count; i++) {
-        backends[i] = control->workers[i]->backends;
-    }
     const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
                         rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) +
-                        rc_instance_metrics_render(control, config, NULL, 0) +
-                        rc_backend_metrics_render(config, backends, control->worker_count, control->instance_id, NULL, 0) +
-                        16384;
+                        rc_instance_metrics_render(control, config, NULL, 0) + 4096;
     char *text = malloc(room);
     if (text == NULL) {
         no_memory(exchange);
@@ -227,9 +220,6 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
         rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
     bytes = bytes < room ? bytes : room;
     bytes += rc_instance_metrics_render(control, config, text + bytes, room - bytes);
-    bytes = bytes < room ? bytes : room;
-    bytes += rc_backend_metrics_render(config, backends, control->worker_count, control->instance_id, text + bytes,
-                                       room - bytes);
     resource_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }

@@ -11,10 +11,9 @@
 #include <stdint.h>
 
 #include "worker/backend/backend.h"
+#include "worker/backend/pool_io.h"
 #include "worker/hub/hub.h"
 #include "worker/io/io.h"
-
-#define RC_BACKEND_TOKEN 0x80000000u /* in the lower half of a token; a socket's index never has it */
 
 /* NULL: no memory. */
 struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc_truth *truth, struct rc_io *io,
@@ -29,13 +28,5 @@ void rc_backends_work(struct rc_backends *backends);
 uint32_t rc_backends_sleep_ms(const struct rc_backends *backends, uint32_t wait_ms);
 /* Calls are waiting or in flight: a draining worker stays for them, at most for their timeout. */
 bool rc_backends_busy(const struct rc_backends *backends);
-
-/* Handlers of io. */
-void rc_backend_connected(struct rc_backends *backends, const struct rc_io_connect *connect, int fd, int error);
-void rc_backend_placed(struct rc_backends *backends, const struct rc_io_place *place, uint32_t socket);
-void rc_backend_received(struct rc_backends *backends, uint32_t socket, const uint8_t *bytes, uint32_t count);
-void rc_backend_ended(struct rc_backends *backends, uint32_t socket, int error);
-void rc_backend_terminated(struct rc_backends *backends, uint32_t socket);
-void rc_backend_timer(struct rc_backends *backends, uint32_t socket);
 
 #endif

@@ -112,6 +112,25 @@ void rc_backend_frame_base64(struct rc_backend_frame *frame, const char *name, c
     frame_put(frame, "]", 1);
 }
 
+void rc_backend_frame_list_begin(struct rc_backend_frame *frame, const char *name)
+{
+    frame_name(frame, name);
+    frame_put(frame, "[", 1);
+}
+
+void rc_backend_frame_list_text(struct rc_backend_frame *frame, struct rc_span text)
+{
+    if (!frame->failed && frame->bytes[frame->count - 1] != '[') {
+        frame_put(frame, ",", 1);
+    }
+    frame_put_text(frame, text);
+}
+
+void rc_backend_frame_list_end(struct rc_backend_frame *frame)
+{
+    frame_put(frame, "]", 1);
+}
+
 void rc_backend_frame_begin(struct rc_backend_frame *frame, struct rc_backends *backends,
                             enum rc_backend_call_kind kind, const struct rc_backend_caller *caller)
 {

@@ -41,6 +41,10 @@ void rc_backend_frame_json(struct rc_backend_frame *frame, const char *name, str
 void rc_backend_frame_bool(struct rc_backend_frame *frame, const char *name, bool value);
 void rc_backend_frame_base64(struct rc_backend_frame *frame, const char *name, const struct rc_span *bytes,
                              uint32_t count);
+/* An array of texts, one after the other. */
+void rc_backend_frame_list_begin(struct rc_backend_frame *frame, const char *name);
+void rc_backend_frame_list_text(struct rc_backend_frame *frame, struct rc_span text);
+void rc_backend_frame_list_end(struct rc_backend_frame *frame);
 /* Ends the frame, asks, and gives its memory back. As rc_backend_call. */
 int rc_backend_frame_call(struct rc_backend_frame *frame, struct rc_backends *backends, uint32_t backend,
                           struct rc_backend_waiter waiter);

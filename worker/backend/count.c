@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/metrics/backends.h"
+#include "common/metrics/backend_calls.h"
 
 _Static_assert(RC_BACKEND_KINDS == RC_BACKEND_CALL_KINDS, "as many counters as calls");
 

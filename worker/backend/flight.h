@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "worker/backend/backend.h"
+#include "worker/backend/question.h"
 
 #define RC_FLIGHTS_MAX 65536u
 #define RC_FLIGHT_BYTES_MAX (16u << 20)

@@ -11,8 +11,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/backend/backend_io.h"
 #include "worker/backend/count.h"
+#include "worker/backend/pool_io.h"
 
 #define POOL_CONNECT_MS 1000u /* at most: there may be another address */
 #define POOL_DOWN_MS 1000u    /* an address that could not be connected to is left alone for so long */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "worker/backend/backend.h"
+#include "worker/backend/question.h"
 #include "worker/backend/breaker.h"
 #include "worker/backend/request.h"
 #include "worker/http/answer.h"

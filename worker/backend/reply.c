@@ -145,11 +145,27 @@ static int take_rooms(struct rc_reply *reply, enum rc_reply_type type, const str
     return 0;
 }
 
-enum emit_member { EMIT_EVENT, EMIT_ARGS, EMIT_ATTACHMENTS, EMIT_TO, EMIT_EXCEPT, EMIT_NSP, EMIT_OTHERS, EMIT_COUNT };
+static bool flag_ok(const struct rc_json_value *value)
+{
+    return value->type == RC_JSON_NONE || value->type == RC_JSON_TRUE || value->type == RC_JSON_FALSE;
+}
+
+enum emit_member {
+    EMIT_EVENT,
+    EMIT_ARGS,
+    EMIT_ATTACHMENTS,
+    EMIT_TO,
+    EMIT_EXCEPT,
+    EMIT_NSP,
+    EMIT_OTHERS,
+    EMIT_VOLATILE,
+    EMIT_COUNT
+};
 
 static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
 {
-    static const char *const names[EMIT_COUNT] = {"event", "args", "attachments", "to", "except", "nsp", "others"};
+    static const char *const names[EMIT_COUNT] = {"event",  "args", "attachments", "to",
+                                                  "except", "nsp",  "others",      "volatile"};
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_json_value member;
@@ -176,9 +192,8 @@ static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, 
     if (its[EMIT_NSP].type != RC_JSON_NONE && !text_ok(&its[EMIT_NSP], RC_NSP_MAX)) {
         return reply_refuse(err, "nsp is no namespace");
     }
-    const enum rc_json_type others = its[EMIT_OTHERS].type;
-    if (others != RC_JSON_NONE && others != RC_JSON_TRUE && others != RC_JSON_FALSE) {
-        return reply_refuse(err, "others is no boolean");
+    if (!flag_ok(&its[EMIT_OTHERS]) || !flag_ok(&its[EMIT_VOLATILE])) {
+        return reply_refuse(err, "others and volatile are true or false");
     }
     struct rc_reply_operation *operation = reply_add(reply, RC_REPLY_EMIT);
     if (operation == NULL) {
@@ -188,7 +203,8 @@ static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, 
     operation->to = its[EMIT_TO];
     operation->except = its[EMIT_EXCEPT];
     operation->nsp = its[EMIT_NSP];
-    operation->others = others == RC_JSON_TRUE;
+    operation->others = its[EMIT_OTHERS].type == RC_JSON_TRUE;
+    operation->is_volatile = its[EMIT_VOLATILE].type == RC_JSON_TRUE;
     return args_take(operation, &its[EMIT_ARGS], &its[EMIT_ATTACHMENTS], err);
 }
 
@@ -292,8 +308,8 @@ static int take_do(struct rc_reply *reply, const struct rc_json_value *value, ui
     return rc;
 }
 
-static int take(struct rc_reply *reply, enum member which, const struct rc_json_value *its, uint32_t depth,
-                struct rc_err *err)
+static int member_take(struct rc_reply *reply, enum member which, const struct rc_json_value *its, uint32_t depth,
+                       struct rc_err *err)
 {
     const struct rc_json_value *value = &its[which];
     switch (which) {
@@ -344,7 +360,7 @@ static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t dep
     for (uint32_t i = 0; i < MEMBER_COUNT && rc == 0; i++) {
         /* null is a member that is not there: languages write it so. */
         if (its[i].type != RC_JSON_NONE && its[i].type != RC_JSON_NULL) {
-            rc = take(reply, (enum member)i, its, depth, err);
+            rc = member_take(reply, (enum member)i, its, depth, err);
         }
     }
     return rc;

@@ -18,7 +18,7 @@
 #include "common/base/span.h"
 #include "common/config/values.h"
 #include "common/text/json_scan.h"
-#include "worker/backend/backend.h"
+#include "worker/backend/question.h"
 
 #define RC_REPLY_OPERATIONS_MAX 256u
 #define RC_REPLY_MESSAGE_MAX 256u /* bytes of an error's message, decoded */
@@ -35,9 +35,10 @@ enum rc_reply_type {
 };
 
 struct rc_reply_operation {
-    uint8_t type; /* enum rc_reply_type */
-    bool others;  /* EMIT: not to who sent the event */
-    bool closes;  /* DISCONNECT */
+    uint8_t type;     /* enum rc_reply_type */
+    bool others;      /* EMIT: not to who sent the event */
+    bool is_volatile; /* EMIT: not for who cannot take it when it comes */
+    bool closes;      /* DISCONNECT */
     uint32_t code;
     struct rc_json_value name;   /* a string */
     struct rc_span value;        /* JSON: ACK, EMIT: an array of arguments; empty: none */

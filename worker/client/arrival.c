@@ -180,6 +180,9 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->must_say = false;
     arrival->row = 0;
     arrival->expires_ms = 0;
+    arrival->session = 0;
+    arrival->set_bytes = 0;
+    arrival->websocket = rc_http_header_has_token(exchange->request, "upgrade", "websocket");
     arrival->attributes_bytes = 0;
     arrival->user_bytes = (uint8_t)user.count;
     if (user.count > 0) {
@@ -195,6 +198,19 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     return true;
 }
 
+/* What a backend wants to be known of the connection, whoever it is. */
+static void arrival_set(struct rc_arrival *arrival, const struct rc_judgement *judgement)
+{
+    if (judgement->set.count > sizeof(arrival->set)) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %zu bytes\"", sizeof(arrival->set));
+        return;
+    }
+    arrival->set_bytes = (uint16_t)judgement->set.count;
+    if (judgement->set.count > 0) {
+        memcpy(arrival->set, judgement->set.bytes, judgement->set.count);
+    }
+}
+
 static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement *judgement)
 {
     arrival->user_bytes = (uint8_t)judgement->user.count;
@@ -204,6 +220,7 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
         memcpy(arrival->attributes, judgement->attributes.bytes, judgement->attributes.count);
     }
     arrival->expires_ms = judgement->expires_ms;
+    arrival->session = judgement->session;
     arrival->row = judgement->row;
 }
 
@@ -211,28 +228,33 @@ enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arri
 {
     struct rc_clients *clients = clients_of(exchange);
     char certificate[RC_IDENTITY_USER_MAX];
+    char refused[RC_BACKEND_MESSAGE_MAX + 1];
     struct rc_judgement judgement;
     if (!rc_identities_any(clients->config) || arrival->user_bytes > 0) {
         return RC_ARRIVED; /* a proxy that is trusted, or a certificate, has said it */
     }
     const struct rc_identity_question question = {
         .moment = moment_of(arrival->codec),
-        .token = arrival->token,
+        .asker = {.index = exchange->connection, .token = arrival->token},
         .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
         .proxied = exchange->proxied,
         .request = rc_span_of(arrival->request, arrival->request_bytes),
         .certificate = rc_span_of(
             certificate, rc_io_tls_identity(clients->io, exchange->connection, certificate, sizeof(certificate))),
+        .transport = arrival->websocket ? "websocket" : "polling",
         .address = exchange->client,
     };
     rc_identities_judge(clients->identities, &question, &judgement);
+    arrival_set(arrival, &judgement);
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return RC_ARRIVED_LATER;
     case RC_IDENTITY_IS_REFUSED:
+        (void)snprintf(refused, sizeof(refused), "%.*s", (int)judgement.refused.count,
+                       (const char *)judgement.refused.bytes);
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = judgement.unavailable ? 503 : 401,
                                                                 .retry_after_s = judgement.unavailable ? 1 : 0,
-                                                                .message = (const char *)judgement.refused.bytes});
+                                                                .message = refused});
         return RC_ARRIVED_NOT;
     case RC_IDENTITY_IS_MISSING:
         arrival->must_say = true;
@@ -251,6 +273,7 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
     *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
+                                     .session = arrival->session,
                                      .row = arrival->row};
     return arrival->user_bytes == 0 ? NULL : identity;
 }
@@ -348,6 +371,7 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client)
 void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival)
 {
     arrival_welcome(clients, client);
+    rc_client_set_by_backend(clients, client, rc_span_of(arrival->set, arrival->set_bytes));
     if (rc_client_keep_request(clients, client, rc_span_of(arrival->request, arrival->request_bytes)) < 0 ||
         (arrival->must_say && rc_client_must_say(clients, client) < 0)) {
         rc_client_failed_memory(clients, client);

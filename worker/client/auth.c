@@ -6,22 +6,28 @@
 
 #include "common/base/check.h"
 
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
-                     struct rc_judgement *judgement)
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
+                     struct rc_span auth, struct rc_judgement *judgement)
 {
     struct rc_client *its = rc_truth_client(clients->truth, client);
     static const struct rc_address nowhere;
+    uint8_t user[RC_CLIENT_USER_JSON_MAX];
     const struct rc_identity_question question = {
         .moment = moment,
-        .token = its->random,
+        .asker = {.is_client = true, .index = client, .token = its->random},
         .known = rc_client_user(clients, client).count > 0,
         .auth = auth,
         .request = rc_client_request_kept(clients, client),
+        .user = rc_client_user_json(clients, client, user),
+        .transport = its->socket == RC_SOCKET_NONE ? "polling" : "websocket",
+        .nsp = nsp,
         .address = its->socket == RC_SOCKET_NONE ? nowhere : clients->truth->peers[its->socket],
     };
     rc_identities_judge(clients->identities, &question, judgement);
     if (judgement->verdict == RC_IDENTITY_IS_WAITS) {
         its->flags |= RC_CLIENT_WAITS_ANSWER;
+    } else {
+        rc_client_set_by_backend(clients, client, judgement->set);
     }
 }
 
@@ -30,11 +36,12 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
     const struct rc_identity identity = {.user = judgement->user,
                                          .attributes = judgement->attributes,
                                          .expires_ms = judgement->expires_ms,
+                                         .session = judgement->session,
                                          .row = judgement->row};
     RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
     const int rc = rc_client_identify(clients, client, &identity);
     if (rc == 0) {
-        rc_truth_client(clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_MUST_SAY;
+        rc_truth_client(clients->truth, client)->must_say = false;
     }
     return rc;
 }
@@ -47,8 +54,7 @@ static void auth_refused(struct rc_clients *clients, uint32_t client, struct rc_
     if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
         rc_client_failed_memory(clients, client);
     }
-    if (rc_truth_named(clients->truth, client, random) != NULL &&
-        (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY)) {
+    if (rc_truth_named(clients->truth, client, random) != NULL && rc_truth_client(clients->truth, client)->must_say) {
         rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
     }
 }
@@ -56,14 +62,14 @@ static void auth_refused(struct rc_clients *clients, uint32_t client, struct rc_
 enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation)
 {
     struct rc_judgement judgement;
-    const bool first = (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_MUST_SAY) != 0;
+    const bool first = rc_truth_client(clients->truth, client)->must_say;
     const bool anonymous = rc_client_user(clients, client).count == 0;
     if (!rc_identities_any(clients->config)) {
         auth_refused(clients, client, operation->id, RC_CODE_NOT_ENABLED,
                      RC_SPAN("this server asks nobody who they are"));
         return RC_CARRIED_REFUSED;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_ALL, operation->data, &judgement);
+    rc_client_judge(clients, client, RC_IDENTITY_ALL, rc_span_of(NULL, 0), operation->data, &judgement);
     if (judgement.verdict == RC_IDENTITY_IS_WAITS) {
         return RC_CARRIED_LATER;
     }

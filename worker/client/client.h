@@ -23,7 +23,7 @@
 #include "common/records/sid.h"
 #include "common/shm/control.h"
 #include "common/text/json_scan.h"
-#include "worker/backend/backend.h"
+#include "worker/backend/batch.h"
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
@@ -88,8 +88,12 @@ struct rc_clients {
     struct rc_uplink *uplink;         /* borrowed */
     struct rc_interests *interests;   /* borrowed */
     struct rc_backends *backends;     /* borrowed: main() sets it */
-    struct rc_asks *asks;             /* borrowed */
-    struct rc_metrics *metrics;       /* borrowed */
+    struct rc_batches *batches;       /* borrowed: likewise; NULL in tests: nobody is told */
+    struct rc_decision **decisions;   /* owned, by client: decision.c; NULL until there is one */
+    /* rc_client_answered, for the files below it: main() sets it. */
+    void (*answered)(struct rc_clients *clients, uint32_t client);
+    struct rc_asks *asks;       /* borrowed */
+    struct rc_metrics *metrics; /* borrowed */
     struct rc_exchanges exchanges;
     struct rc_routes routes; /* of all rooms that answer requests */
     uint32_t worker;
@@ -159,6 +163,7 @@ struct rc_identity {
     struct rc_span user;       /* the id */
     struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
     uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;          /* struct rc_judgement; 0 = none */
     uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
 };
 
@@ -270,8 +275,9 @@ struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t
 int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct rc_span credentials);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
-/* Takes members over into what was set, the latter of one name. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
+/* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
  * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes);
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
@@ -281,6 +287,25 @@ int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
  * channels. -ENOMEM; -EEXIST: it is another user already. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
+
+/* decision.c: a subscribe or publish of a client, where a backend's `calls` say that it decides. */
+enum rc_decided {
+    RC_DECIDED_BY_RULES, /* no backend does, or one gave no answer whose on_failure is "allow" */
+    RC_DECIDED_LATER,    /* it is asked: RC_CLIENT_WAITS_ANSWER is set, the operation is to come again */
+    RC_DECIDED_GRANTED,  /* whatever the [[namespace]] says; *data, if it was set, is to be published instead */
+    RC_DECIDED_DENIED,
+    RC_DECIDED_FAILED, /* it gave no answer */
+};
+enum rc_decided rc_client_decide(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                                 struct rc_span *data);
+/* The operation is over with, or its client is. */
+void rc_client_decision_forget(struct rc_clients *clients, uint32_t client);
+void rc_client_decisions_close(struct rc_clients *clients);
+
+/* gone.c: the backends whose `calls` say so are told that it is no more, while all of it is still there: a socket of a namespace, or
+ * (nsp and sid empty) the client. */
+void rc_client_tell_gone(struct rc_clients *clients, uint32_t client, struct rc_span nsp, struct rc_span sid,
+                         const char *reason);
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
 struct rc_address rc_socket_peer(const struct rc_clients *clients, uint32_t socket);
@@ -302,13 +327,17 @@ struct rc_arrival {
     uint64_t token;      /* names the judgement while somebody else is asked who it is */
     bool must_say;       /* it has to say who it is */
     uint8_t user_bytes;  /* 0: anonymous */
+    bool websocket;      /* how it comes; else by polling */
+    uint16_t set_bytes;  /* JSON that is to be set on the connection */
     uint8_t row;         /* that told; 0 = none of [[identity]] */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;    /* until the loop goes on; 0 = none */
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
     uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
     uint8_t request[RC_CREDENTIALS_BYTES_MAX]; /* rc_credentials_of */
+    uint8_t set[RC_CLIENT_SET_MAX];
 };
 enum rc_arrived {
     RC_ARRIVED,
@@ -338,13 +367,19 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client);
 void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 
 /* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span auth,
-                     struct rc_judgement *judgement);
+void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
+                     struct rc_span auth, struct rc_judgement *judgement);
+/* What a backend's answer to `connect` sets on it; more than there is room for is logged, and not kept. */
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* What it was found to be, a KNOWN one. -ENOMEM; -EEXIST: it is another user already. */
 int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+/* It is connected with a session no more; nothing else changes. */
+void rc_client_session_left(struct rc_clients *clients, uint32_t client);
+/* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
+void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
@@ -378,6 +413,8 @@ enum rc_carried {
 };
 enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
                                     const struct rc_operation *operation);
+/* Is the client subscribed to the channel? Not while the relay has not registered it. */
+bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
 /* auth.c: {"type":"auth"}, the one operation of who has to say who it is. */

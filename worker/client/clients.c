@@ -57,6 +57,7 @@ void rc_clients_close(struct rc_clients *clients)
     rc_address_limit_close(&clients->addresses);
     free(clients->rates);
     free(clients->room);
+    rc_client_decisions_close(clients);
 }
 
 bool rc_clients_answering(const struct rc_clients *clients)

@@ -1,4 +1,4 @@
-/* expiry: clients whose credential ends at some time are closed then, to the second. See client.h. */
+/* expiry: clients whose credential ends at some time are closed then, to the second, and those who log out. See client.h. */
 #include "worker/client/client.h"
 
 #include "common/base/check.h"
@@ -14,8 +14,16 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
     if (its->state != RC_CLIENT_OPEN) {
         return;
     }
-    const bool silent = (its->flags & RC_CLIENT_MUST_SAY) != 0;
-    const uint64_t at_ms = silent || its->user == 0 ? 0 : rc_truth_user(clients->truth, its->user)->expires_ms;
+    const bool silent = its->must_say;
+    struct rc_user *user = silent || its->user == 0 ? NULL : rc_truth_user(clients->truth, its->user);
+    if (user != NULL && user->session != 0) {
+        const uint64_t until_ms = rc_session_renewed_until(&clients->identities->sessions, user->session);
+        user->expires_ms = until_ms == UINT64_MAX ? 0 : until_ms;
+        if (until_ms == UINT64_MAX) {
+            return;
+        }
+    }
+    const uint64_t at_ms = user == NULL ? 0 : user->expires_ms;
     if (at_ms > rc_clock_wall_ms()) { /* the clock was set back, or it is further away than a wheel counts */
         (void)rc_client_expires(clients, client, at_ms);
         return;
@@ -47,4 +55,20 @@ uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms)
     }
     const uint32_t ms = rc_wheel_sleep(&clients->expiry, most_ms / RC_WHEEL_TICK_MS + 1) * RC_WHEEL_TICK_MS;
     return ms < most_ms ? ms : most_ms;
+}
+
+void rc_clients_logged_out(struct rc_clients *clients, uint32_t session)
+{
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    uint32_t first;
+    while ((first = rc_session_first(sessions, session)) != 0) {
+        const uint32_t client = first - 1;
+        rc_client_session_left(clients, client);
+        if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+            continue;
+        }
+        rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_LOGGED_OUT, 1);
+        rc_named_log_client("identity_logged_out", clients->truth, client, "its session is no more", "");
+        rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
+    }
 }

@@ -104,12 +104,6 @@ uint64_t rc_clients_random(struct rc_clients *clients)
     }
 }
 
-struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
-{
-    return (struct rc_client_ref){
-        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
-}
-
 bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client)
 {
     return client->worker == (uint16_t)clients->worker &&
@@ -401,7 +395,11 @@ static void client_free(struct rc_clients *clients, uint32_t index)
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
+    } else {
+        rc_client_tell_gone(clients, index, (struct rc_span){0}, (struct rc_span){0},
+                            clients->draining ? "server shutting down" : "transport close");
     }
+    rc_client_decision_forget(clients, index);
     clients->connections--;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */
@@ -415,6 +413,7 @@ static void client_free(struct rc_clients *clients, uint32_t index)
         clients->rates[index] = (struct rc_rate){0};
     }
     rc_client_forget_user(clients, index);
+    client->must_say = false;
     client->flags = 0; /* lists of the hub may still name it */
     rc_pool_free(&clients->truth->clients, index);
 }

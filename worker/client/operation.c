@@ -63,6 +63,12 @@ static void request_done(const struct request *request, enum rc_event_type type)
     }
 }
 
+bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span name)
+{
+    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    return channel != 0 && rc_hub_subscription(clients->hub, client, channel) != 0;
+}
+
 /* --- what each kind of author may ------------------------------------------------------------------------------------ */
 
 static enum rc_who who_subscribes(const struct request *request)
@@ -154,8 +160,8 @@ static bool request_may(const struct request *request)
         return true;
     }
     const char *reserved = permitted[operation->type].reserved;
-    if ((rc_truth_client(request->clients->truth, request->client)->flags & RC_CLIENT_MUST_SAY) &&
-        operation->type != RC_OPERATION_AUTH && operation->type != RC_OPERATION_PING) {
+    if (rc_truth_client(request->clients->truth, request->client)->must_say && operation->type != RC_OPERATION_AUTH &&
+        operation->type != RC_OPERATION_PING) {
         request_error(request, RC_CODE_UNAUTHORIZED, RC_SPAN("say who you are first: {\"type\":\"auth\",...}"));
         return false;
     }
@@ -171,12 +177,21 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
-    if (permitted[operation->type].who == NULL) {
+    return true;
+}
+
+/* Do the rules of the configuration let the client have it done? */
+static bool request_permitted(const struct request *request)
+{
+    const struct rc_operation *operation = request->operation;
+    if (request->author == RC_AUTHOR_BACKEND || permitted[operation->type].who == NULL) {
         return true;
     }
     const enum rc_who who = permitted[operation->type].who(request);
     const struct rc_span user = rc_client_user(request->clients, request->client);
-    if (!rc_permission_allows(who, user, operation->channel)) {
+    if (!rc_permission_allows(who, user, operation->channel,
+                              who == RC_WHO_MEMBER &&
+                                  rc_client_is_in(request->clients, request->client, operation->channel))) {
         request_refuse(request, who, rc_span_text(permitted[operation->type].refusal));
         return false;
     }
@@ -388,8 +403,7 @@ static enum rc_carried request_presence(const struct request *request)
     struct rc_clients *clients = request->clients;
     const struct rc_operation *operation = request->operation;
     const struct rc_span name = operation->channel;
-    const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel == 0 || rc_hub_subscription(clients->hub, request->client, channel) == 0) {
+    if (!rc_client_is_in(clients, request->client, name)) {
         request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("subscribe to this channel to see who is in it"));
         return RC_CARRIED_REFUSED;
     }
@@ -417,14 +431,16 @@ static enum rc_carried request_disconnect(const struct request *request)
     return RC_CARRIED_OUT;
 }
 
-enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
-                                    const struct rc_operation *operation)
+static enum rc_carried carry_out(const struct request *asked, bool granted)
 {
-    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
-    if (!request_may(&request)) {
+    const struct request request = *asked;
+    struct rc_clients *clients = request.clients;
+    const uint32_t client = request.client;
+    const struct rc_operation *operation = request.operation;
+    if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }
-    if (author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
+    if (request.author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
     switch (operation->type) {
@@ -462,6 +478,54 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         break;
     }
     return RC_CARRIED_REFUSED;
+}
+
+/* As a backend says, where one decides. */
+static enum rc_carried carry_out_decided(const struct request *request)
+{
+    struct rc_span data = {0};
+    enum rc_carried carried = RC_CARRIED_REFUSED;
+    switch (rc_client_decide(request->clients, request->client, request->operation, &data)) {
+    case RC_DECIDED_BY_RULES:
+        carried = carry_out(request, false);
+        break;
+    case RC_DECIDED_LATER:
+        return RC_CARRIED_LATER;
+    case RC_DECIDED_GRANTED:
+        if (data.count > 0) {
+            struct rc_operation replaced = *request->operation;
+            struct request its = *request;
+            replaced.data = data;
+            replaced.data_kind = RC_DATA_JSON;
+            its.operation = &replaced;
+            carried = carry_out(&its, true);
+            break;
+        }
+        carried = carry_out(request, true);
+        break;
+    case RC_DECIDED_DENIED:
+        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN("you may not do this in this channel"));
+        break;
+    case RC_DECIDED_FAILED:
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("the server could not be asked: try again later"));
+        break;
+    }
+    if (carried != RC_CARRIED_LATER) {
+        rc_client_decision_forget(request->clients, request->client);
+    }
+    return carried;
+}
+
+enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client, enum rc_author author,
+                                    const struct rc_operation *operation)
+{
+    const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
+    if (!request_may(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
+    const bool decidable = author == RC_AUTHOR_CLIENT &&
+                           (operation->type == RC_OPERATION_SUBSCRIBE || operation->type == RC_OPERATION_PUBLISH);
+    return decidable ? carry_out_decided(&request) : carry_out(&request, false);
 }
 
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,

@@ -6,12 +6,56 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/text/json_scan.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
 {
     const uint32_t user = rc_truth_client(clients->truth, client)->user;
     return user == 0 ? NULL : rc_truth_user(clients->truth, user);
+}
+
+/* --- the session that it is connected with ------------------------------------------------------------------------------ */
+
+static void session_unlink(struct rc_clients *clients, struct rc_user *user)
+{
+    if (user->session == 0) {
+        return;
+    }
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    if (user->session_previous == 0) {
+        rc_session_set_first(sessions, user->session, user->session_next);
+    } else {
+        user_of(clients, user->session_previous - 1)->session_next = user->session_next;
+    }
+    if (user->session_next != 0) {
+        user_of(clients, user->session_next - 1)->session_previous = user->session_previous;
+    }
+    user->session = 0;
+    user->session_next = 0;
+    user->session_previous = 0;
+}
+
+static void session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
+{
+    if (user->session == session) {
+        return;
+    }
+    session_unlink(clients, user);
+    if (session != 0) {
+        struct rc_sessions *sessions = &clients->identities->sessions;
+        user->session = session;
+        user->session_next = rc_session_first(sessions, session);
+        if (user->session_next != 0) {
+            user_of(clients, user->session_next - 1)->session_previous = client + 1;
+        }
+        rc_session_set_first(sessions, session, client + 1);
+    }
+}
+
+void rc_client_session_left(struct rc_clients *clients, uint32_t client)
+{
+    session_unlink(clients, user_of(clients, client));
 }
 
 /* Makes it when there is none. NULL: no memory. */
@@ -71,8 +115,14 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 {
     const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
-    rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_MUST_SAY;
+    rc_truth_client(clients->truth, client)->must_say = true;
     return rc_client_expires(clients, client, until_ms);
+}
+
+struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
+{
+    return (struct rc_client_ref){
+        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
 }
 
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
@@ -130,6 +180,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
     (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
     (void)rc_client_expires(clients, client, 0);
+    session_unlink(clients, user);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
     }
@@ -192,7 +243,7 @@ static bool object_add(struct object *object, const struct rc_json_value *name, 
 /* Is there a member of that name behind `at`? 1, 0, -EBADMSG. */
 static int member_is_in(struct rc_span object, const struct rc_json_value *name, const uint8_t *at)
 {
-    uint8_t decoded[RC_CLIENT_SET_MAX];
+    uint8_t decoded[RC_EVENT_STEP_MAX]; /* longer ones could not be asked for */
     struct rc_span text;
     struct rc_json_cursor cursor;
     struct rc_json_value key;
@@ -231,10 +282,9 @@ static int members_copy(struct object *out, struct rc_span from, struct rc_span 
     return got < 0 ? -EBADMSG : 0;
 }
 
-int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes)
 {
     struct object object = {.bytes = 0};
-    const struct rc_span before = rc_client_set(clients, client);
     if (members.count > RC_CLIENT_SET_MAX) {
         return -E2BIG;
     }
@@ -242,12 +292,35 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
     if (rc == 0) {
         rc = members_copy(&object, members, (struct rc_span){0});
     }
-    if (rc != 0 || object.members == 0) {
+    if (rc != 0) {
         return rc;
     }
-    object.text[object.bytes++] = '}';
+    if (object.members > 0) {
+        object.text[object.bytes++] = '}';
+    }
+    memcpy(out, object.text, object.bytes);
+    *bytes = object.bytes;
+    return 0;
+}
+
+int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    uint8_t text[RC_CLIENT_SET_MAX];
+    size_t bytes = 0;
+    const int rc = rc_client_set_merged(rc_client_set(clients, client), members, text, &bytes);
+    if (rc != 0 || bytes == 0) {
+        return rc;
+    }
     struct rc_user *user = user_need(clients, client);
-    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, object.text, object.bytes);
+    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
+}
+
+void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
+{
+    if (members.count > 0 && rc_client_set_merge(clients, client, members) < 0) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
+                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
+    }
 }
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */
@@ -275,6 +348,7 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     }
     user->expires_ms = identity->expires_ms;
     user->identity = identity->row;
+    session_link(clients, client, user, identity->session);
     return 0;
 }
 

@@ -9,7 +9,6 @@
 #include "common/records/args.h"
 #include "worker/backend/call.h"
 #include "worker/engine/does.h"
-#include "worker/engine/socketio.h"
 
 #define ASKED_RETRY_MS 2u
 
@@ -23,6 +22,7 @@ struct rc_asked {
     uint32_t step;       /* of the reply, while it waits */
     uint32_t body_bytes; /* likewise */
     uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
+    bool connected;      /* the reply is that to `connect` */
     uint8_t nsp_bytes;
     uint8_t id_bytes;
     char nsp[RC_NSP_MAX];
@@ -76,7 +76,7 @@ static void asked_end(struct rc_asked *asked)
 static bool asked_is_there(const struct rc_asked *asked)
 {
     return rc_engine_lives(asked->engines, asked->client, asked->random) &&
-           rc_socketio_is_joined(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
+           rc_engine_is_joined_as(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
 }
 
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
@@ -86,6 +86,15 @@ static void asked_fail(struct rc_asked *asked, uint32_t code, const char *messag
         rc_does_error(&does, code, rc_span_text(message));
     }
     asked_end(asked);
+}
+
+/* Who it is was known before. */
+static void user_drop(struct rc_reply *reply)
+{
+    if (reply->count > 0 && reply->operations[0].type == RC_REPLY_USER) {
+        reply->count--;
+        memmove(reply->operations, reply->operations + 1, reply->count * sizeof(reply->operations[0]));
+    }
 }
 
 /* Its operations, from asked->step on. False: they have to wait. */
@@ -102,6 +111,9 @@ static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **w
         rc_backend_reply_refused(engines->clients->backends, asked->backend, RC_BACKEND_EVENT, asked->call, err.text);
         *why = "the server's answer cannot be understood";
         return true;
+    }
+    if (asked->connected) {
+        user_drop(engines->reply);
     }
     const struct rc_does does = does_of(asked);
     return rc_does(&does, engines->reply, &asked->step);
@@ -224,6 +236,28 @@ static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, u
     }
     engines->asked = asked;
     return asked;
+}
+
+void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
+                        struct rc_span reply)
+{
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.nsp = nsp;
+    struct rc_asked *asked = asked_new(engines, client, backend, &operation, true);
+    uint8_t *body = asked == NULL ? NULL : malloc(reply.count);
+    if (body == NULL) {
+        if (asked != NULL) {
+            asked_free(asked);
+        }
+        rc_client_failed_memory(engines->clients, client);
+        return;
+    }
+    memcpy(body, reply.bytes, reply.count);
+    asked->connected = true;
+    asked->body = body;
+    asked->body_bytes = (uint32_t)reply.count;
+    engines->asked_waiting++;
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,

@@ -18,6 +18,10 @@
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span backend,
                     const struct rc_operation *operation, struct rc_span args, bool acked);
 
+/* The backend's reply to `connect`, for a socket that has just connected: what it wants done besides `user` is done in the next passes. */
+void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
+                        struct rc_span reply);
+
 /* Goes on with those that wait. */
 void rc_asked_work(struct rc_engines *engines);
 /* How long the loop may sleep, at most `most_ms`. */

@@ -9,7 +9,6 @@
 #include "common/base/log.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
-#include "worker/engine/socketio.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -101,14 +100,15 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
     char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX];
     struct rc_operation operation;
     struct rc_sid sid;
-    const bool everybody = rc_span_equal(to, RC_SPAN("*"));
+    const struct rc_span room = rc_span_equal(to, RC_SPAN("*")) ? rc_span_of(NULL, 0) : to;
     rc_operation_reset(&operation);
     operation.type = RC_OPERATION_PUBLISH;
     operation.event = event;
     operation.data = args;
     operation.data_kind = RC_DATA_ARGS;
     operation.echo = !wanted->others;
-    operation.channel = does_channel(channel, nsp, everybody ? (struct rc_span){0} : to);
+    operation.is_volatile = wanted->is_volatile;
+    operation.channel = does_channel(channel, nsp, room);
     if (operation.channel.count == 0) {
         return RC_CARRIED_REFUSED; /* with its namespace the name is too long */
     }
@@ -219,7 +219,7 @@ static void does_disconnect(const struct rc_does *does, bool closes)
 {
     if (!closes) {
         rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
-        rc_socketio_dismiss(does->engines, does->client, does->nsp);
+        does->engines->dismiss(does->engines, does->client, does->nsp);
         return;
     }
     struct rc_operation operation;
@@ -234,7 +234,7 @@ static void does_disconnect(const struct rc_does *does, bool closes)
 static void does_ack(const struct rc_does *does, const struct rc_reply_operation *wanted)
 {
     char everybody[RC_CHANNEL_NAME_MAX];
-    const struct rc_span args = does->id.count == 0 ? (struct rc_span){0} : does_args(does, wanted);
+    const struct rc_span args = does->id.count == 0 ? rc_span_of(NULL, 0) : does_args(does, wanted);
     if (args.count > 0) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_ACK,
                                             .channel = does_channel(everybody, does->nsp, (struct rc_span){0}),

@@ -12,6 +12,7 @@
 #include "common/text/base64.h"
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
+#include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/engine/upgrade.h"
@@ -307,7 +308,8 @@ static void ops_farewell(void *context, uint32_t client)
 
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
-    *engines = (struct rc_engines){.clients = clients, .keeps_auth = rc_rules_use_auth(clients->config)};
+    *engines = (struct rc_engines){
+        .clients = clients, .dismiss = rc_socketio_dismiss, .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
                                              .message = ops_message,
@@ -339,6 +341,7 @@ void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *
 
 void rc_engines_close(struct rc_engines *engines)
 {
+    rc_rule_waits_close(engines);
     rc_wheel_close(&engines->wheel);
     rc_acks_close(engines);
     free(engines->taken.bytes);

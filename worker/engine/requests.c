@@ -11,6 +11,7 @@
 #include "common/text/json_scan.h"
 #include "worker/engine/acks.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/room.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
 #include "worker/hub/hub.h"
@@ -342,6 +343,23 @@ static void server_event(struct request *request)
                           request->data, request->head.close_code != 0 ? &answer : NULL);
 }
 
+static void room_told(void *context, struct rc_span json)
+{
+    request_put(context, json);
+}
+
+/* A row on another worker asks about a room. */
+static void room_tell(struct request *request)
+{
+    const struct rc_span channel = rc_span_of(request->view->channel, request->view->head.channel_bytes);
+    const struct rc_room_listener listener = {.context = request, .entry = room_told};
+    const uint32_t count =
+        rc_room_tell(request->engines, (enum rc_sockets_operation)request->head.operation, channel, 0, &listener);
+    if (request->head.operation == RC_CALL_ROOM_COUNT) {
+        request->reply.count = count;
+    }
+}
+
 bool rc_requests_mine(const struct rc_envelope_view *view)
 {
     return view->head.data_bytes >= sizeof(struct rc_call_head) && view->data[0] >= RC_CALL_SOCKETS;
@@ -372,7 +390,10 @@ void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view
         server_event(request);
     } else if (request->head.operation == RC_CALL_SOCKETS_EMIT && request->nsp.count > 0) {
         request->reply.count = rc_acks_emit(engines, view, request->data);
-    } else if (request->head.operation < RC_ARRAY_COUNT(what) && request->nsp.count > 0) {
+    } else if (rc_sockets_of_room(view)) {
+        room_tell(request);
+    } else if (request->head.operation < RC_ARRAY_COUNT(what) && what[request->head.operation] != NULL &&
+               request->nsp.count > 0) {
         request_choose(request);
         request_run(request, what[request->head.operation]);
     }

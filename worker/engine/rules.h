@@ -7,7 +7,7 @@
 #ifndef RC_WORKER_ENGINE_RULES_H
 #define RC_WORKER_ENGINE_RULES_H
 
-#include "worker/engine/session.h"
+#include "worker/engine/rule_state.h"
 
 /* Does some row but those of "connect" say {auth}? */
 bool rc_rules_use_auth(const struct rc_config *config);
@@ -19,15 +19,11 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
                                        struct rc_span auth, uint32_t *done);
 /* The rows of its end, which do not wait; what the full up ring cuts short is counted. */
 void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason);
+/* What is kept of a row of the client that waits is not needed any more. */
+void rc_rules_forget(struct rc_engines *engines, uint32_t client);
 /* The row of an event, with its arguments as rc_args has them. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, uint32_t *done);
-
-/* Who wants what the row of a server's event acknowledges: a JSON array, valid within the call. */
-struct rc_rules_answer {
-    void *context;
-    void (*put)(void *context, struct rc_span values);
-};
 
 /* The row of an event that a server beside this instance has sent, with the JSON array of its arguments. It does not wait: what the
  * full up ring cuts short is counted. `answer` may be NULL; it is not called where the row has no acknowledgement. */

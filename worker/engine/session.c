@@ -77,6 +77,24 @@ void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct
     rc_sid_write(out, engines->instance, &ref);
 }
 
+bool rc_engine_has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    const struct rc_engine *engine = rc_engine_of(engines, client);
+    return nsp.count == 1 ? (engine->flags & RC_ENGINE_ROOT) != 0
+                          : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
+}
+
+bool rc_engine_is_joined_as(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                            const char sid[RC_SID_BYTES])
+{
+    char its[RC_SID_BYTES];
+    if (!rc_engine_has_joined(engines, client, nsp)) {
+        return false;
+    }
+    rc_engine_nsp_sid(engines, client, nsp, its);
+    return memcmp(its, sid, sizeof(its)) == 0;
+}
+
 size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX])
 {
     const struct rc_config_socketio *settings = rc_engine_settings(engines);

@@ -31,6 +31,9 @@ struct rc_poll_ops {
     void (*resumed)(void *context, uint32_t client);
 };
 
+struct rc_rule_wait;
+#define RC_RULE_WAIT_BUCKETS 256u
+
 struct rc_engines {
     struct rc_clients *clients; /* borrowed */
     struct rc_wheel wheel;      /* by client */
@@ -48,8 +51,12 @@ struct rc_engines {
     struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
     uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
     struct rc_reply *reply; /* owned: the one that is being carried out */
+    /* rc_socketio_dismiss, for the files below it. */
+    void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
     uint8_t rules;          /* counts the reloads that changed [[event]] rows */
     bool keeps_auth;        /* some row but those of "connect" says {auth} */
+    struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
+    struct rc_rule_wait *departed;                    /* owned: rows of clients that are no more */
 };
 
 /* What became of a packet. */
@@ -100,6 +107,10 @@ bool rc_engine_begin(struct rc_engines *engines, uint32_t client);
 /* The session's id; that of the client's socket in a Socket.IO namespace. */
 void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[RC_SID_BYTES]);
 void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES]);
+/* Is the client in the namespace; and still with this socket? */
+bool rc_engine_has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+bool rc_engine_is_joined_as(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
+                            const char sid[RC_SID_BYTES]);
 /* The handshake's packet, "0{…}"; its bytes, no NUL. */
 #define RC_ENGINE_OPEN_BYTES_MAX 256u
 size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX]);

@@ -11,6 +11,7 @@
 #include "common/records/args.h"
 #include "common/records/placeholders.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
 #include "worker/proto/socketio.h"
@@ -29,24 +30,6 @@ struct incomplete {
 static bool is_root(struct rc_span nsp)
 {
     return nsp.count == 1;
-}
-
-static bool has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    const struct rc_engine *engine = rc_engine_of(engines, client);
-    return is_root(nsp) ? (engine->flags & RC_ENGINE_ROOT) != 0
-                        : rc_truth_find_nsp(engines->clients->truth, engine, nsp) < engine->namespaces_bytes;
-}
-
-bool rc_socketio_is_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
-                           const char sid[RC_SID_BYTES])
-{
-    char its[RC_SID_BYTES];
-    if (!has_joined(engines, client, nsp)) {
-        return false;
-    }
-    rc_engine_nsp_sid(engines, client, nsp, its);
-    return memcmp(its, sid, sizeof(its)) == 0;
 }
 
 /* -ENOMEM. */
@@ -137,15 +120,20 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
     }
 }
 
-/* Who is it? False: it was told that it is refused, or (RC_CLIENT_WAITS_ANSWER is set) somebody is asked. */
-static bool connect_as(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation)
+/* Who is it? False: it was told that it is refused, or (RC_CLIENT_WAITS_ANSWER is set) somebody is asked. *reply: what the backend wants
+ * done once it is connected, until the next judgement. */
+static bool connect_as(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+                       struct rc_span *reply, uint32_t *backend)
 {
     struct rc_clients *clients = engines->clients;
     struct rc_judgement judgement;
+    *reply = rc_span_of(NULL, 0);
     if (!rc_identities_any(clients->config)) {
         return true;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->data, &judgement);
+    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->nsp, operation->data, &judgement);
+    *reply = judgement.reply;
+    *backend = judgement.backend;
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return false;
@@ -153,14 +141,18 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     case RC_IDENTITY_IS_MISSING:
         return true;
     case RC_IDENTITY_IS_REFUSED:
-        refuse_connect(engines, client, operation->nsp, judgement.refused);
+        socketio_reply(engines, client,
+                       &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR,
+                                          .channel = everybody_in(operation->nsp),
+                                          .message = judgement.refused,
+                                          .data = judgement.data});
         return false;
     case RC_IDENTITY_IS_KNOWN:
         break;
     }
     const bool anonymous = rc_client_user(clients, client).count == 0;
     const int rc = rc_client_become(clients, client, &judgement);
-    if (rc == 0 && anonymous && has_joined(engines, client, RC_SPAN("/"))) {
+    if (rc == 0 && anonymous && rc_engine_has_joined(engines, client, RC_SPAN("/"))) {
         join_user(clients, client); /* it was in "/" as nobody */
     }
     if (rc == -EEXIST) {
@@ -189,7 +181,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             refuse_connect(engines, client, nsp, RC_SPAN("Invalid namespace"));
             return RC_ENGINE_DONE;
         }
-        if (has_joined(engines, client, nsp)) {
+        if (rc_engine_has_joined(engines, client, nsp)) {
             socketio_broken(engines, client, "a second CONNECT for a namespace");
             return RC_ENGINE_DONE;
         }
@@ -202,7 +194,9 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
             return RC_ENGINE_DONE;
         }
-        if (!connect_as(engines, client, operation)) {
+        struct rc_span reply;
+        uint32_t backend;
+        if (!connect_as(engines, client, operation, &reply, &backend)) {
             return rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
                        ? RC_ENGINE_LATER
                        : RC_ENGINE_DONE;
@@ -224,6 +218,9 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
                                           .data = rc_span_of(sid, sizeof(sid))});
         if (!rc_engine_lives(engines, client, random)) {
             return RC_ENGINE_DONE;
+        }
+        if (reply.count > 0) {
+            rc_asked_connected(engines, client, backend, nsp, reply);
         }
         rc_client_await_join(clients, client);
         *done = rc_rules_done(engines, 1);
@@ -263,12 +260,21 @@ static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc
     }
 }
 
+/* Rows of "disconnect" run, and backends are told. */
+static void tell_gone(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
+{
+    char sid[RC_SID_BYTES];
+    rc_engine_nsp_sid(engines, client, nsp, sid);
+    rc_rules_disconnect(engines, client, nsp, reason);
+    rc_client_tell_gone(engines->clients, client, nsp, rc_span_of(sid, sizeof(sid)), reason);
+}
+
 /* The socket of a namespace is no more; the session stays. */
 static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
-    rc_rules_disconnect(engines, client, nsp, reason);
+    tell_gone(engines, client, nsp, reason);
     uint32_t next;
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
@@ -336,14 +342,14 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
         [RC_ENGINE_WHY_SERVER] = "forced close",
     };
     const uint8_t why = rc_engine_of(engines, client)->why;
-    rc_rules_disconnect(engines, client, nsp,
-                        why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down"
-                                                                                  : reasons[why]);
+    tell_gone(engines, client, nsp,
+              why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down" : reasons[why]);
 }
 
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
+    rc_rules_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
     rc_acks_forget(engines, client, RC_ACKS_ALL);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
@@ -384,7 +390,7 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
 static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t client, struct rc_operation *operation,
                                        const struct incomplete *with, uint32_t *done)
 {
-    if (!has_joined(engines, client, operation->nsp)) {
+    if (!rc_engine_has_joined(engines, client, operation->nsp)) {
         socketio_broken(engines, client, "a packet for a namespace that it has not joined");
         return RC_ENGINE_DONE;
     }
@@ -504,7 +510,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
     case RC_OPERATION_CONNECT:
         return run_connect(engines, client, &operation, done);
     case RC_OPERATION_LEAVE:
-        if (has_joined(engines, client, operation.nsp)) {
+        if (rc_engine_has_joined(engines, client, operation.nsp)) {
             leave_namespace(engines, client, operation.nsp, "client namespace disconnect");
         } else {
             socketio_broken(engines, client, "it leaves a namespace that it has not joined");

@@ -11,9 +11,6 @@
 /* A message of the session, as rc_engine_packet. */
 enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
                                           uint8_t *bytes, size_t count, uint32_t *done);
-/* Is the client in the namespace, with this socket? */
-bool rc_socketio_is_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
-                           const char sid[RC_SID_BYTES]);
 /* The client's socket in a namespace is sent away; the session stays. */
 void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
 /* The client is sent away: tells all its namespaces. */

@@ -10,7 +10,7 @@ bool rc_permission_reserved(struct rc_span channel)
     return rc_span_equal(channel, RC_SPAN("*")) || rc_span_starts_with(channel, RC_SPAN(RC_USER_CHANNEL_HEAD));
 }
 
-bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel)
+bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel, bool member)
 {
     switch (who) {
     case RC_WHO_ANYONE:
@@ -24,6 +24,9 @@ bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span c
         }
         return rc_span_equal(user, rc_span_of(colon + 1, channel.count - (size_t)(colon + 1 - channel.bytes)));
     }
+    case RC_WHO_MEMBER:
+        return member;
+    case RC_WHO_RULES:   /* a row or a backend does not ask */
     case RC_WHO_DEFAULT: /* resolved when the configuration was loaded */
     case RC_WHO_NONE:
         return false;

@@ -8,7 +8,7 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
-#include "common/text/json_path.h"
+#include "worker/gate/rule_find.h"
 #include "worker/proto/operation.h"
 
 _Static_assert(RC_CHANNEL_NAME_MAX == RC_EVENT_NAME_MAX, "one bound for both kinds of names");
@@ -38,132 +38,6 @@ void rc_rule_values_begin(struct rc_rule_values *values, const struct rc_config 
     values->err.text[0] = '\0';
 }
 
-/* --- finding ----------------------------------------------------------------------------------------------------- */
-
-static int rule_refuse(struct rc_rule_values *values, int code, const char *why)
-{
-    (void)snprintf(values->err.text, sizeof(values->err.text), "%s", why);
-    return code;
-}
-
-/* "args.0.name is missing" */
-static int piece_refuse(struct rc_rule_values *values, const struct rc_event_piece *piece, const char *why)
-{
-    static const char *const names[] = {
-        [RC_EVENT_SOURCE_ARGUMENT] = "args",   [RC_EVENT_SOURCE_REST] = "args",     [RC_EVENT_SOURCE_AUTH] = "auth",
-        [RC_EVENT_SOURCE_USER] = "user",       [RC_EVENT_SOURCE_CLIENT] = "client", [RC_EVENT_SOURCE_QUERY] = "query",
-        [RC_EVENT_SOURCE_HEADER] = "header",   [RC_EVENT_SOURCE_COOKIE] = "cookie", [RC_EVENT_SOURCE_CLAIMS] = "claims",
-        [RC_EVENT_SOURCE_SESSION] = "session",
-    };
-    const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
-    char index[16] = "";
-    if (piece->source == RC_EVENT_SOURCE_ARGUMENT) {
-        (void)snprintf(index, sizeof(index), ".%u", piece->index);
-    }
-    (void)snprintf(values->err.text, sizeof(values->err.text), "%s%s%s%.*s %s", names[piece->source], index,
-                   path.count > 0 ? "." : "", (int)(path.count < 200 ? path.count : 200), (const char *)path.bytes,
-                   why);
-    return RC_CODE_BAD_REQUEST;
-}
-
-/* Where the arguments are. */
-static int args_index(struct rc_rule_values *values)
-{
-    if (values->indexed) {
-        return 0;
-    }
-    struct rc_json_cursor cursor;
-    struct rc_json_value value;
-    int got = values->input.args.count == 0 ? 0 : rc_json_array_begin(&cursor, values->input.args, 0);
-    values->arg_count = 0;
-    while (got >= 0 && values->input.args.count > 0 && (got = rc_json_array_next(&cursor, &value)) == 1) {
-        if (values->arg_count < RC_RULE_INDEXED_MAX) {
-            values->args[values->arg_count] = value;
-        }
-        values->arg_count++;
-        values->last = value.raw;
-    }
-    if (got < 0) {
-        return rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
-    }
-    values->indexed = true;
-    return 0;
-}
-
-/* The JSON value of ARGUMENT or a document; its type is NONE when it is missing. */
-static int value_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
-{
-    *value = (struct rc_json_value){.type = RC_JSON_NONE};
-    if (rc_event_source_is_document(piece->source)) {
-        const struct rc_span document = values->input.documents[rc_rule_document((enum rc_event_source)piece->source)];
-        if (document.count > 0 && rc_json_scan(document, 0, value, NULL) != 0) {
-            value->type = RC_JSON_NONE;
-        }
-    } else {
-        const int rc = args_index(values);
-        if (rc != 0) {
-            return rc;
-        }
-        if (piece->index < values->arg_count) {
-            *value = piece->index < RC_RULE_INDEXED_MAX ? values->args[piece->index]
-                                                        : rc_json_element(values->input.args, piece->index);
-        }
-    }
-    const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
-    *value = piece->source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(value->raw, path)
-             : piece->source == RC_EVENT_SOURCE_QUERY || piece->source == RC_EVENT_SOURCE_COOKIE
-                 ? rc_json_member(value->raw, path) /* names may have dots */
-                 : rc_json_path(*value, path);
-    return 0;
-}
-
-/* The arguments from the `first`th on, as the client wrote them, commas between included; empty when there are none. */
-static int rest_find(struct rc_rule_values *values, uint32_t first, struct rc_span *rest)
-{
-    const int rc = args_index(values);
-    *rest = rc_span_of(NULL, 0);
-    if (rc != 0 || first >= values->arg_count) {
-        return rc;
-    }
-    const struct rc_json_value from =
-        first < RC_RULE_INDEXED_MAX ? values->args[first] : rc_json_element(values->input.args, first);
-    *rest = rc_span_of(from.raw.bytes, (size_t)(values->last.bytes + values->last.count - from.raw.bytes));
-    return 0;
-}
-
-/* What is no JSON: the sid and the names. */
-static struct rc_span name_of(struct rc_rule_values *values, const struct rc_event_piece *piece)
-{
-    if (piece->source == RC_EVENT_SOURCE_ADDRESS) {
-        return rc_span_of(values->address, rc_address_format(values->address, &values->input.address));
-    }
-    return piece->source == RC_EVENT_SOURCE_SID   ? values->input.sid
-           : piece->source == RC_EVENT_SOURCE_NSP ? values->input.nsp
-                                                  : values->input.event;
-}
-
-static bool piece_is_json(const struct rc_event_piece *piece)
-{
-    return piece->source == RC_EVENT_SOURCE_ARGUMENT || piece->source == RC_EVENT_SOURCE_REST ||
-           rc_event_source_is_document(piece->source);
-}
-
-/* A value that may stand within a text. */
-static int scalar_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
-{
-    const int rc = value_find(values, piece, value);
-    if (rc != 0) {
-        return rc;
-    }
-    if (value->type == RC_JSON_NONE) {
-        return piece_refuse(values, piece, "is missing");
-    }
-    return value->type == RC_JSON_STRING || value->type == RC_JSON_NUMBER || value->type == RC_JSON_TRUE ||
-                   value->type == RC_JSON_FALSE
-               ? 0
-               : piece_refuse(values, piece, "is no text");
-}
-
 /* --- names ------------------------------------------------------------------------------------------------------- */
 
 /* Fills in a template of texts, at most RC_CHANNEL_NAME_MAX bytes. */
@@ -175,22 +49,22 @@ static int name_fill(struct rc_rule_values *values, const struct rc_event_templa
     for (uint32_t i = 0; i < template->piece_count; i++) {
         const struct rc_event_piece *const piece = &pieces[i];
         struct rc_span text = rc_event_text(values->config, piece->at, piece->bytes);
-        if (piece->type != RC_EVENT_PIECE_LITERAL && !piece_is_json(piece)) {
-            text = name_of(values, piece);
+        if (piece->type != RC_EVENT_PIECE_LITERAL && !rc_rule_piece_is_json(piece)) {
+            text = rc_rule_name(values, piece);
         } else if (piece->type != RC_EVENT_PIECE_LITERAL) {
             struct rc_json_value value;
-            int rc = scalar_find(values, piece, &value);
+            int rc = rc_rule_find_scalar(values, piece, &value);
             if (rc != 0) {
                 return rc;
             }
             text = value.raw;
             rc = value.type == RC_JSON_STRING ? rc_json_string_decode(&value, scratch, sizeof(scratch), &text) : 0;
             if (rc != 0) {
-                return piece_refuse(values, piece, rc == -EMSGSIZE ? "is too long" : "is no text");
+                return rc_rule_refuse_piece(values, piece, rc == -EMSGSIZE ? "is too long" : "is no text");
             }
         }
         if (text.count > RC_CHANNEL_NAME_MAX - *bytes) {
-            return rule_refuse(values, RC_CODE_BAD_REQUEST, "a name of more than 255 bytes");
+            return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a name of more than 255 bytes");
         }
         if (text.count > 0) {
             memcpy(out + *bytes, text.bytes, text.count);
@@ -209,15 +83,25 @@ int rc_rule_room(struct rc_rule_values *values, const struct rc_event_template *
     }
     const struct rc_span room = rc_span_of(out, *bytes);
     if (rc_channel_name_check(out, *bytes, RC_CHANNEL_NAME_MAX) != 0) {
-        return rule_refuse(values, RC_CODE_BAD_REQUEST, "a room's name has 1 to 255 bytes and no control characters");
+        return rc_rule_refuse(values, RC_CODE_BAD_REQUEST,
+                              "a room's name has 1 to 255 bytes and no control characters");
     }
     if (rc_span_equal(room, RC_SPAN("*")) || (out[0] == '/' && memchr(out, '#', *bytes) != NULL)) {
-        return rule_refuse(values, RC_CODE_FORBIDDEN, "no room of this namespace");
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "no room of this namespace");
     }
     if ((template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && rc_span_starts_with(room, RC_SPAN(RC_USER_CHANNEL_HEAD))) {
-        return rule_refuse(values, RC_CODE_FORBIDDEN, "a user's own room");
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a user's own room");
     }
     return 0;
+}
+
+int rc_rule_text(struct rc_rule_values *values, const struct rc_event_template *template,
+                 char scratch[RC_EVENT_NAME_MAX], struct rc_span *text)
+{
+    size_t bytes = 0;
+    const int rc = name_fill(values, template, scratch, &bytes);
+    *text = rc_span_of(scratch, bytes);
+    return rc;
 }
 
 int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template *template,
@@ -229,17 +113,15 @@ int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template 
         *event = values->input.event;
         return 0;
     }
-    size_t bytes = 0;
-    const int rc = name_fill(values, template, scratch, &bytes);
+    const int rc = rc_rule_text(values, template, scratch, event);
     if (rc != 0) {
         return rc;
     }
-    *event = rc_span_of(scratch, bytes);
-    if (bytes == 0) {
-        return rule_refuse(values, RC_CODE_BAD_REQUEST, "an event has a name");
+    if (event->count == 0) {
+        return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "an event has a name");
     }
     return rc_config_event_reserved(*event)
-               ? rule_refuse(values, RC_CODE_BAD_REQUEST, "a name that Socket.IO reserves for itself")
+               ? rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a name that Socket.IO reserves for itself")
                : 0;
 }
 
@@ -316,7 +198,7 @@ static int placeholder_renumber(struct rc_rule_values *values, struct walk *walk
 {
     struct writer *const writer = walk->writer;
     if (!level->numbered || level->number >= walk->attachment_count) {
-        return rule_refuse(values, RC_CODE_BAD_REQUEST, "a placeholder of no attachment");
+        return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a placeholder of no attachment");
     }
     uint16_t *const number_plus = &numbering->number_plus[level->number];
     if (*number_plus == 0) {
@@ -326,7 +208,7 @@ static int placeholder_renumber(struct rc_rule_values *values, struct walk *walk
     char digits[8];
     const size_t bytes = (size_t)snprintf(digits, sizeof(digits), "%u", (unsigned)(*number_plus - 1));
     if (bytes > level->number_bytes && bytes - level->number_bytes > writer->room - writer->used) {
-        return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+        return rc_rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
     }
     uint8_t *const place = writer->out + level->number_at;
     const size_t behind = level->number_at + level->number_bytes;
@@ -349,13 +231,14 @@ static int attachments_renumber(struct rc_rule_values *values, struct writer *wr
             level->marked = level->marked && level->key != KEY_PLACEHOLDER;
             level->numbered = level->numbered && level->key != KEY_NUM;
             if (++walk.depth > RC_JSON_DEPTH_MAX) {
-                return rule_refuse(values, RC_CODE_BAD_REQUEST, "more lists and objects in each other than are taken");
+                return rc_rule_refuse(values, RC_CODE_BAD_REQUEST,
+                                      "more lists and objects in each other than are taken");
             }
             walk.levels[walk.depth] = (struct level){.object = byte == '{', .awaits_key = true};
             walk.at++;
         } else if (byte == '}' || byte == ']') {
             if (walk.depth-- == 0) {
-                return rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
+                return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
             }
             walk.at++;
             const int rc = level->object && level->marked ? placeholder_renumber(values, &walk, level, numbering) : 0;
@@ -379,7 +262,7 @@ static int attachments_renumber(struct rc_rule_values *values, struct writer *wr
 static int bytes_write(struct rc_rule_values *values, struct writer *writer, struct rc_span bytes)
 {
     if (bytes.count > writer->room - writer->used) {
-        return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+        return rc_rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
     }
     if (bytes.count > 0) {
         memcpy(writer->out + writer->used, bytes.bytes, bytes.count);
@@ -411,7 +294,7 @@ static int name_write(struct rc_rule_values *values, struct writer *writer, stru
     uint8_t encoded[RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX)];
     const size_t bytes = rc_json_string_encode(encoded, sizeof(encoded), name);
     if (bytes == 0) {
-        return rule_refuse(values, RC_CODE_TOO_LARGE, "a name of more than 255 bytes");
+        return rc_rule_refuse(values, RC_CODE_TOO_LARGE, "a name of more than 255 bytes");
     }
     return bytes_write(values, writer, quotes ? rc_span_of(encoded, bytes) : rc_span_of(encoded + 1, bytes - 2));
 }
@@ -419,12 +302,12 @@ static int name_write(struct rc_rule_values *values, struct writer *writer, stru
 static int value_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece,
                        struct numbering *numbering)
 {
-    if (!piece_is_json(piece)) {
-        return name_write(values, writer, name_of(values, piece), true);
+    if (!rc_rule_piece_is_json(piece)) {
+        return name_write(values, writer, rc_rule_name(values, piece), true);
     }
     if (piece->source == RC_EVENT_SOURCE_REST) {
         struct rc_span rest;
-        int rc = rest_find(values, piece->index, &rest);
+        int rc = rc_rule_find_rest(values, piece->index, &rest);
         if (rc == 0) {
             rc = bytes_write(values, writer, RC_SPAN("["));
         }
@@ -434,7 +317,7 @@ static int value_write(struct rc_rule_values *values, struct writer *writer, con
         return rc == 0 ? bytes_write(values, writer, RC_SPAN("]")) : rc;
     }
     struct rc_json_value value;
-    const int rc = value_find(values, piece, &value);
+    const int rc = rc_rule_find(values, piece, &value);
     if (rc != 0) {
         return rc;
     }
@@ -442,17 +325,17 @@ static int value_write(struct rc_rule_values *values, struct writer *writer, con
         return bytes_write(values, writer, RC_SPAN("null"));
     }
     return json_write(values, writer, value.raw,
-                      rc_event_source_is_document(piece->source) ? 0 : values->input.attachment_count, numbering);
+                      piece->source == RC_EVENT_SOURCE_ARGUMENT ? values->input.attachment_count : 0, numbering);
 }
 
 /* Within a JSON string. */
 static int text_write(struct rc_rule_values *values, struct writer *writer, const struct rc_event_piece *piece)
 {
-    if (!piece_is_json(piece)) {
-        return name_write(values, writer, name_of(values, piece), false);
+    if (!rc_rule_piece_is_json(piece)) {
+        return name_write(values, writer, rc_rule_name(values, piece), false);
     }
     struct rc_json_value value;
-    const int rc = scalar_find(values, piece, &value);
+    const int rc = rc_rule_find_scalar(values, piece, &value);
     if (rc != 0) {
         return rc;
     }
@@ -464,7 +347,7 @@ static int splice_write(struct rc_rule_values *values, struct writer *writer, co
                         struct numbering *numbering)
 {
     struct rc_span rest;
-    int rc = rest_find(values, piece->index, &rest);
+    int rc = rc_rule_find_rest(values, piece->index, &rest);
     if (rc != 0 || rest.count == 0) {
         return rc;
     }
@@ -512,7 +395,7 @@ int rc_rule_args(struct rc_rule_values *values, const struct rc_event_template *
     if (template_is_all(template, pieces)) {
         args->json = values->input.args.count > 0 ? values->input.args : RC_SPAN("[]");
         if (args->json.count > room) {
-            return rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
+            return rc_rule_refuse(values, RC_CODE_TOO_LARGE, "the arguments are too large");
         }
         for (uint32_t i = 0; i < values->input.attachment_count; i++) {
             args->attachments[args->attachment_count++] = (uint8_t)i;

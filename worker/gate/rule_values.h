@@ -13,42 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/base/err.h"
-#include "common/base/span.h"
-#include "common/config/event_rules.h"
-#include "common/config/values.h"
-#include "common/text/address.h"
-#include "common/text/json_scan.h"
-
-#define RC_RULE_INDEXED_MAX 16u /* arguments that are found at once; those behind are looked for */
-
-struct rc_rule_input {
-    struct rc_span args;       /* JSON array, with {"_placeholder":true,"num":n} for attachments; empty: no arguments */
-    uint32_t attachment_count; /* n is below it; at most RC_CONFIG_ATTACHMENTS_MAX */
-    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* JSON, by rc_rule_document; empty: there is none */
-    struct rc_span sid;
-    struct rc_span nsp;
-    struct rc_span event; /* decoded, as these three are */
-    struct rc_address address;
-};
-
-/* Where a document stands in `documents`. */
-static inline uint32_t rc_rule_document(enum rc_event_source source)
-{
-    return (uint32_t)source - RC_EVENT_SOURCE_AUTH;
-}
-
-struct rc_rule_values {
-    const struct rc_config *config;
-    struct rc_rule_input input;
-    bool
-        indexed; /* true exactly when the four members below hold: not before somebody asks for a part of the arguments */
-    uint32_t arg_count;
-    struct rc_json_value args[RC_RULE_INDEXED_MAX];
-    struct rc_span last;               /* the last argument */
-    char address[RC_ADDRESS_TEXT_MAX]; /* once it was asked for */
-    struct rc_err err;
-};
+#include "worker/gate/rule_find.h"
 
 /* Arguments of a message. */
 struct rc_rule_args {
@@ -70,7 +35,11 @@ int rc_rule_room(struct rc_rule_values *values, const struct rc_event_template *
 int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template *template,
                   char scratch[RC_EVENT_NAME_MAX], struct rc_span *event);
 
-/* The arguments of an ack or an emit. BAD_REQUEST: a value within a text that is missing or no string, number or boolean; the
+/* Any other text of at most RC_EVENT_NAME_MAX bytes, likewise. */
+int rc_rule_text(struct rc_rule_values *values, const struct rc_event_template *template,
+                 char scratch[RC_EVENT_NAME_MAX], struct rc_span *text);
+
+/* The arguments of an ack or an emit, or what is set. BAD_REQUEST: a value within a text that is missing or no string, number or boolean; the
  * arguments are no JSON. TOO_LARGE: more than `room` bytes. */
 int rc_rule_args(struct rc_rule_values *values, const struct rc_event_template *template, uint8_t *out, size_t room,
                  struct rc_rule_args *args);

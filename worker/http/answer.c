@@ -63,7 +63,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t bytes)
 static int on_headers(http_parser *parser)
 {
     struct rc_http_answer *answer = answer_of(parser);
-    if (parser->upgrade || parser->status_code == 101 || parser->http_major != 1) {
+    if (parser->upgrade || parser->status_code == 101 || parser->http_major != 1 || parser->status_code < 100 ||
+        parser->status_code > 599) {
         return answer_stop(answer, RC_HTTP_ANSWER_GARBAGE); /* nobody asked for that */
     }
     if (parser->content_length != UINT64_MAX && !(parser->flags & F_CHUNKED) &&
@@ -96,7 +97,7 @@ static int on_body(http_parser *parser, const char *at, size_t bytes)
     return 0;
 }
 
-static int on_complete(http_parser *parser)
+static int on_whole(http_parser *parser)
 {
     struct rc_http_answer *answer = answer_of(parser);
     if (parser->status_code / 100 == 1) {
@@ -129,7 +130,7 @@ static const http_parser_settings answer_settings = {
     .on_header_value = on_header_value,
     .on_headers_complete = on_headers,
     .on_body = on_body,
-    .on_message_complete = on_complete,
+    .on_message_complete = on_whole,
 };
 
 static size_t answer_run(struct rc_http_answer *answer, const uint8_t *bytes, size_t count)

@@ -159,13 +159,11 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel_in
     return true;
 }
 
-/* The server's own request is settled. A client that does not hear what it relies on must not believe that it does. */
-static void pending_joined(struct rc_hub *hub, uint32_t client_index, uint32_t code)
+/* A request is settled: who waited for what the server itself asked for goes on after the last one, whoever asked for that. */
+static void pending_joined(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (code != 0) {
-        rc_hub_break(hub, client_index);
-    } else if (client->pending_count == 0) {
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(hub, client_index);
         hub->handlers.joined(hub->handlers.context, client_index);
@@ -182,11 +180,12 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         rc_hub_subscribe(hub, pending->client, channel_index) == 0) {
         code = RC_CODE_UNAVAILABLE;
     }
-    if (pending->joins != 0) {
-        pending_joined(hub, pending->client, code);
+    if (pending->joins != 0 && code != 0) {
+        rc_hub_break(hub, pending->client); /* it must not believe that it hears what it relies on */
         return;
     }
-    if (!goes_on || (code == 0 && pending->id_bytes == 0)) {
+    pending_joined(hub, pending->client);
+    if (pending->joins != 0 || !goes_on || (code == 0 && pending->id_bytes == 0)) {
         return;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);

@@ -2,20 +2,55 @@
 #include "worker/identity/identity.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/backend.h"
 #include "common/config/event_rules.h"
 #include "common/config/identity.h"
+#include "common/metrics/backend_health.h"
 #include "common/records/channel_name.h"
 #include "common/text/json_path.h"
+#include "worker/identity/session_id.h"
 #include "worker/gate/rule_values.h"
+
+/* Index of the first table of sessions, which stands for them all: there is one Redis. RC_CONFIG_IDENTITIES_MAX: there is none. */
+static uint32_t first_session_row(const struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (config->identities[i].kind == RC_IDENTITY_SESSION) {
+            return i;
+        }
+    }
+    return RC_CONFIG_IDENTITIES_MAX;
+}
+
+_Static_assert(RC_CONFIG_IDENTITIES_MAX <= RC_BACKENDS_MAX, "a table's backend is at the table's index");
+
+static void configure_health(const struct rc_identities *identities)
+{
+    const struct rc_config *config = identities->config;
+    const uint32_t sessions = first_session_row(config);
+    for (uint32_t i = 0; i < RC_CONFIG_IDENTITIES_MAX; i++) {
+        const bool asks = i < config->identity_count && config->identities[i].kind == RC_IDENTITY_BACKEND;
+        if (asks) {
+            rc_backend_health_register(identities->control->own, i, config->identities[i].backend.text);
+        } else if (i == sessions) {
+            const char *name = config->identities[i].name.text;
+            rc_backend_health_register(identities->control->own, i, name[0] == '\0' ? "sessions" : name);
+        } else {
+            rc_backend_health_retire(identities->control->own, i);
+        }
+    }
+}
 
 static void configure_keys(struct rc_identities *identities, uint32_t generation)
 {
+    configure_health(identities);
     rc_jwt_gate_configure(&identities->gate, generation);
     for (uint32_t i = 0; i < identities->config->identity_count; i++) {
         if (identities->config->identities[i].kind == RC_IDENTITY_JWT) {
@@ -27,7 +62,10 @@ static void configure_keys(struct rc_identities *identities, uint32_t generation
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics)
 {
-    memset(identities, 0, sizeof(*identities));
+    *identities = (struct rc_identities){.sessions = identities->sessions,
+                                         .callers = {.metrics = metrics,
+                                                     .context = identities->sessions.ops.context,
+                                                     .ready = identities->sessions.ops.ready}};
     identities->config = config;
     identities->control = control;
     identities->metrics = metrics;
@@ -38,6 +76,10 @@ void rc_identities_open(struct rc_identities *identities, const struct rc_config
 void rc_identities_close(struct rc_identities *identities)
 {
     rc_jwt_gate_close(&identities->gate);
+    rc_sessions_close(&identities->sessions);
+    rc_callers_close(&identities->callers);
+    free(identities->reply);
+    identities->reply = NULL;
 }
 
 void rc_identities_reconfigure(struct rc_identities *identities, const struct rc_config *config, uint32_t generation)
@@ -51,10 +93,18 @@ bool rc_identities_any(const struct rc_config *config)
     return config->identity_count > 0;
 }
 
+void rc_identities_heard(struct rc_identities *identities, bool answered)
+{
+    const uint32_t row = first_session_row(identities->config);
+    if (row < RC_CONFIG_IDENTITIES_MAX) {
+        rc_backend_health_note(identities->control->own, row, answered);
+    }
+}
+
 void rc_identities_forget(struct rc_identities *identities, uint64_t token)
 {
-    (void)identities;
-    (void)token;
+    rc_sessions_forget(&identities->sessions, token);
+    rc_caller_forget(&identities->callers, token);
 }
 
 /* --- one judgement ------------------------------------------------------------------------------------------------ */
@@ -66,20 +116,24 @@ struct judge {
     struct rc_judgement *judgement;
     struct rc_span documents[RC_EVENT_DOCUMENTS];
     struct rc_span credential; /* decoded */
+    bool is_cookie;
 };
 
 static void judge_refuse(struct judge *judge, const char *why)
 {
+    struct rc_judgement *const judgement = judge->judgement;
     static const char *const kinds[] = {[RC_IDENTITY_JWT] = "jwt",
                                         [RC_IDENTITY_SESSION] = "session",
                                         [RC_IDENTITY_BACKEND] = "backend",
                                         [RC_IDENTITY_PROXY] = "proxy",
                                         [RC_IDENTITY_CERTIFICATE] = "certificate"};
     char address[RC_ADDRESS_TEXT_MAX];
-    judge->judgement->verdict = RC_IDENTITY_IS_REFUSED;
-    judge->judgement->refused = rc_span_text(judge->row->refused.text);
+    judgement->verdict = RC_IDENTITY_IS_REFUSED;
+    judgement->refused =
+        judgement->unavailable ? RC_SPAN("Service unavailable") : rc_span_text(judge->row->refused.text);
     (void)rc_address_format(address, &judge->question->address);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_REFUSED, 1);
+    rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, judgement->unavailable ? 1 : 0);
     rc_log_limited(RC_LOG_INFO, 10, "identity_refused", "address=%s kind=%s row=%u reason=\"%s\"", address,
                    kinds[judge->row->kind], (unsigned)judge->judgement->row, why);
 }
@@ -179,15 +233,10 @@ static bool put_attributes(struct judge *judge)
     return true;
 }
 
-/* The credential is good: who is it? */
-static void accept_row(struct judge *judge)
+/* It is `user`, whom something has vouched for. */
+static void accept_user(struct judge *judge, struct rc_span user)
 {
     struct rc_identities *identities = judge->identities;
-    if (!judge_same(judge)) {
-        judge_refuse(judge, "same: values differ");
-        return;
-    }
-    const struct rc_span user = user_of(judge);
     if (user.count == 0 || user.count > sizeof(identities->user) ||
         rc_channel_name_check((const char *)user.bytes, user.count, sizeof(identities->user)) != 0) {
         judge_refuse(judge,
@@ -202,6 +251,16 @@ static void accept_row(struct judge *judge)
     }
     judge->judgement->verdict = RC_IDENTITY_IS_KNOWN;
     rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_ACCEPTED, 1);
+}
+
+/* The credential is good: who is it? */
+static void accept_row(struct judge *judge)
+{
+    if (!judge_same(judge)) {
+        judge_refuse(judge, "same: values differ");
+        return;
+    }
+    accept_user(judge, user_of(judge));
 }
 
 static void judge_jwt(struct judge *judge)
@@ -222,6 +281,219 @@ static void judge_jwt(struct judge *judge)
         judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u;
     }
     accept_row(judge);
+}
+
+/* The key's value is a JSON object of who it is. */
+static void judge_value(struct judge *judge, const struct rc_session_view *session)
+{
+    struct rc_json_value value;
+    if (rc_json_scan(session->value, 0, &value, NULL) != 0 || value.type != RC_JSON_OBJECT) {
+        judge_refuse(judge, "the session is no JSON object");
+        return;
+    }
+    judge->documents[rc_rule_document(RC_EVENT_SOURCE_SESSION)] = value.raw;
+    judge->judgement->expires_ms = session->expires_ms;
+    judge->judgement->session = session->id;
+    accept_row(judge);
+}
+
+static void judge_session(struct judge *judge)
+{
+    char key[RC_QUERY_KEY_MAX];
+    struct rc_session_view session;
+    struct rc_span id;
+    const char *why;
+    if (rc_session_id(judge->row, judge->credential, judge->is_cookie, &id, &why) < 0) {
+        judge_refuse(judge, why);
+        return;
+    }
+    const int bytes = rc_session_key(judge->row, id, key);
+    if (bytes < 0) {
+        judge_refuse(judge, "the session's key is too long");
+        return;
+    }
+    rc_sessions_find(&judge->identities->sessions, rc_span_of(key, (size_t)bytes), &judge->question->asker, &session);
+    switch (session.state) {
+    case RC_SESSION_WAITS:
+        judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
+        return;
+    case RC_SESSION_THERE:
+        judge_value(judge, &session);
+        return;
+    case RC_SESSION_MISSING:
+        judge_refuse(judge, "there is no such session, or it has expired");
+        return;
+    case RC_SESSION_UNREADABLE:
+        judge_refuse(judge, "the session is no string in Redis, or has more than 32 KiB");
+        return;
+    case RC_SESSION_UNAVAILABLE:
+        judge->judgement->unavailable = true;
+        judge_refuse(judge, "Redis does not answer, or too many wait for it");
+        return;
+    }
+}
+
+/* --- a backend is asked ----------------------------------------------------------------------------------------------- */
+
+/* What of the request's headers the backend's `forward` lists, as lines and as a JSON object. */
+struct forwarded {
+    char lines[RC_CREDENTIALS_BYTES_MAX];
+    size_t lines_bytes;
+    uint8_t json[RC_CREDENTIALS_BYTES_MAX];
+    size_t json_bytes;
+};
+
+static void forwarded_put(struct forwarded *forwarded, const char *name, const struct rc_json_value *value)
+{
+    uint8_t scratch[RC_JWT_TOKEN_BYTES_MAX];
+    const struct rc_span text = scalar_text(value, scratch, sizeof(scratch));
+    const size_t name_bytes = strlen(name);
+    const size_t line = name_bytes + 2 + text.count + 2;
+    const size_t member = 1 + name_bytes + 3 + value->raw.count;
+    if (text.count == 0 || line > sizeof(forwarded->lines) - forwarded->lines_bytes ||
+        member > sizeof(forwarded->json) - 1 - forwarded->json_bytes) {
+        return;
+    }
+    char *to = forwarded->lines + forwarded->lines_bytes;
+    memcpy(to, name, name_bytes);
+    memcpy(to + name_bytes, ": ", 2);
+    memcpy(to + name_bytes + 2, text.bytes, text.count);
+    memcpy(to + line - 2, "\r\n", 2);
+    forwarded->lines_bytes += line;
+    uint8_t *json = forwarded->json + forwarded->json_bytes;
+    json[0] = forwarded->json_bytes == 0 ? '{' : ',';
+    json[1] = '"';
+    memcpy(json + 2, name, name_bytes); /* RC_FORM_HEADER: nothing to be escaped */
+    memcpy(json + 2 + name_bytes, "\":", 2);
+    memcpy(json + 4 + name_bytes, value->raw.bytes, value->raw.count);
+    forwarded->json_bytes += member;
+}
+
+static void forwarded_find(const struct judge *judge, const struct rc_config_backend *backend,
+                           struct forwarded *forwarded)
+{
+    const struct rc_span headers = judge->documents[rc_rule_document(RC_EVENT_SOURCE_HEADER)];
+    forwarded->lines_bytes = 0;
+    forwarded->json_bytes = 0;
+    for (uint32_t i = 0; i < backend->forward_count; i++) {
+        const struct rc_json_value value = rc_json_member_nocase(headers, rc_span_text(backend->forward[i].text));
+        if (value.type == RC_JSON_STRING) {
+            forwarded_put(forwarded, backend->forward[i].text, &value);
+        }
+    }
+    if (forwarded->json_bytes > 0) {
+        forwarded->json[forwarded->json_bytes++] = '}';
+    }
+}
+
+/* Everything that the backend is told of who it is makes the answer what it is: who says the same gets the same. */
+static int backend_ask(struct judge *judge, uint32_t backend)
+{
+    static struct forwarded forwarded;
+    char address[RC_ADDRESS_TEXT_MAX];
+    const struct rc_identity_question *question = judge->question;
+    forwarded_find(judge, &judge->identities->config->backends[backend], &forwarded);
+    const struct rc_span headers = rc_span_of(forwarded.json, forwarded.json_bytes);
+    const struct rc_span query = judge->documents[rc_rule_document(RC_EVENT_SOURCE_QUERY)];
+    const struct rc_span credentials[] = {question->nsp, question->user, question->auth, query, headers};
+    (void)rc_address_format(address, &question->address);
+    const struct rc_backend_connect connect = {
+        .caller = {.nsp = question->nsp, .user = question->user},
+        .auth = question->auth,
+        .query = query,
+        .headers = headers,
+        .forwarded = rc_span_of(forwarded.lines, forwarded.lines_bytes),
+        .address = rc_span_text(address),
+        .transport = question->transport,
+        .credentials = credentials,
+        .credential_count = RC_ARRAY_COUNT(credentials),
+    };
+    return rc_caller_call(&judge->identities->callers, &question->asker, backend, &connect);
+}
+
+static void backend_heard(const struct judge *judge, bool answered)
+{
+    rc_backend_health_note(judge->identities->control->own, judge->judgement->row - 1u, answered);
+}
+
+/* Nobody said anything that counts. */
+static void backend_silent(struct judge *judge, uint32_t backend, const char *why)
+{
+    backend_heard(judge, false);
+    judge->judgement->reply = rc_span_of(NULL, 0);
+    if (judge->identities->config->backends[backend].on_failure == RC_BACKEND_FAILURE_ALLOW) {
+        rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, 1);
+        return; /* NOBODY */
+    }
+    judge->judgement->unavailable = true;
+    judge_refuse(judge, why);
+}
+
+static void backend_accepted(struct judge *judge, const struct rc_backend_connect_reply *answer)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_judgement *const judgement = judge->judgement;
+    uint8_t scratch[RC_IDENTITY_USER_MAX];
+    if (answer->expire_at_s > UINT64_MAX / 1000u || answer->user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
+        judge_refuse(judge,
+                     answer->user.count > RC_IDENTITY_ATTRIBUTES_MAX ? "user: more than 4 KiB" : "expire_at: no time");
+        return;
+    }
+    if (answer->user.count > 0) {
+        accept_user(judge, rc_reply_text(&answer->user_id, scratch, sizeof(scratch)));
+        judgement->attributes = answer->user;
+    }
+    judgement->expires_ms = answer->expire_at_s * 1000u;
+    judgement->set = answer->client;
+    if (identities->callers.operations->count == 0) {
+        judgement->reply = rc_span_of(NULL, 0);
+    }
+}
+
+/* It was answered. */
+static void backend_judged(struct judge *judge, struct rc_caller *caller)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_judgement *const judgement = judge->judgement;
+    const struct rc_backend_connect_reply *answer = &identities->answer;
+    const uint32_t backend = caller->backend;
+    const int rc = rc_caller_read(&identities->callers, caller, &identities->answer);
+    identities->reply = caller->body; /* until the next judgement */
+    caller->body = NULL;
+    judgement->reply = caller->answer.body;
+    judgement->backend = backend;
+    rc_caller_end(&identities->callers, caller);
+    if (rc < 0 || answer->verdict == RC_BACKEND_NO_ANSWER) {
+        backend_silent(judge, backend, rc < 0 ? "no memory" : answer->why);
+        return;
+    }
+    backend_heard(judge, true);
+    if (answer->verdict == RC_BACKEND_ACCEPTED) {
+        backend_accepted(judge, answer);
+        return;
+    }
+    judge_refuse(judge, "the backend says no");
+    judgement->data = answer->data;
+    if (answer->message.count > 0) {
+        judgement->refused = answer->message;
+    }
+}
+
+static void judge_backend(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_caller *caller = rc_caller_find(&identities->callers, judge->question->asker.token);
+    if (caller != NULL && caller->answered) {
+        backend_judged(judge, caller);
+        return;
+    }
+    const int backend = rc_backend_find(identities->config, rc_span_text(judge->row->backend.text));
+    RC_ASSERT(backend >= 0); /* rc_config_identity_finish */
+    if (caller == NULL && backend_ask(judge, (uint32_t)backend) < 0) {
+        backend_silent(judge, (uint32_t)backend, "the backend cannot be asked");
+        return;
+    }
+    judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */
@@ -266,6 +538,7 @@ static bool find_credential(struct judge *judge)
             (value.type == RC_JSON_STRING && value.raw.count <= 2)) {
             continue;
         }
+        judge->is_cookie = source == RC_EVENT_SOURCE_COOKIE;
         const struct rc_span text = scalar_text(&value, identities->credential, sizeof(identities->credential));
         judge->credential = source == RC_EVENT_SOURCE_HEADER ? without_scheme(text) : text;
         return true; /* empty now: it is no text, or too long, and nobody's */
@@ -288,9 +561,10 @@ static void judge_row(struct judge *judge)
         accept_row(judge);
         return;
     case RC_IDENTITY_SESSION:
+        judge_session(judge);
+        return;
     case RC_IDENTITY_BACKEND:
-        judge->judgement->unavailable = true;
-        judge_refuse(judge, "nobody can be asked");
+        judge_backend(judge);
         return;
     }
 }
@@ -318,6 +592,8 @@ void rc_identities_judge(struct rc_identities *identities, const struct rc_ident
     uint32_t required = 0; /* index of the first table that is, and 1 */
     bool later = false;    /* one of them may still get its credential */
     *judgement = (struct rc_judgement){.verdict = RC_IDENTITY_IS_NOBODY};
+    free(identities->reply);
+    identities->reply = NULL;
     judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
     for (enum rc_event_source i = RC_EVENT_SOURCE_QUERY; i <= RC_EVENT_SOURCE_COOKIE; i++) {
         judge.documents[rc_rule_document(i)] = rc_credentials_part(question->request, i);

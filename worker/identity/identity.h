@@ -4,7 +4,7 @@
  *   what it said ──▶ rc_identities_judge ──▶ tables in their order; the first whose credential is there decides
  *                          │                    jwt: verified here · proxy, certificate: taken as they are
  *                          │                    session, backend: somebody else is asked ──▶ RC_IDENTITY_IS_WAITS
- *                          ◀── waiter.decided ──┘   later, once; or rc_identities_forget
+ *                          ◀──────── ready ─────┘   later, once; or rc_identities_forget
  *
  * A client is judged with its first request and, where it may say who it is later, once more then. Owned by the worker's main(), one
  * thread; it knows no clients. Nothing of a credential goes to a log.
@@ -21,7 +21,9 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
 #include "common/text/address.h"
+#include "worker/identity/callers.h"
 #include "worker/identity/credentials.h"
+#include "worker/identity/sessions.h"
 
 #define RC_IDENTITY_ATTRIBUTES_MAX 4096u                /* bytes of a user as JSON */
 #define RC_IDENTITY_USER_MAX (RC_CHANNEL_NAME_MAX - 5u) /* bytes of an id: it is part of the channel user:{id} */
@@ -37,14 +39,17 @@ enum rc_identity_moment {
 /* What a client said, for one judgement. Spans are borrowed for the call. */
 struct rc_identity_question {
     enum rc_identity_moment moment;
-    uint64_t token;             /* names the judgement, whatever is waited for in it; not 0 */
-    bool known;                 /* it is somebody already: nothing is missing */
-    uint32_t row;               /* ROW: its index */
-    bool later;                 /* it may still say something: a table that wants auth.NAME is not missing it yet */
-    bool proxied;               /* its request came through one of http.trusted_proxies */
-    struct rc_span auth;        /* JSON; empty: it said nothing yet */
-    struct rc_span request;     /* rc_credentials_of */
-    struct rc_span certificate; /* the name in its certificate, verified; empty: it has none */
+    struct rc_identity_asker asker; /* who wants to know; its token names the judgement, whatever is waited for in it */
+    bool known;                     /* it is somebody already: nothing is missing */
+    uint32_t row;                   /* ROW: its index */
+    bool later;                     /* it may still say something: a table that wants auth.NAME is not missing it yet */
+    bool proxied;                   /* its request came through one of http.trusted_proxies */
+    struct rc_span auth;            /* JSON; empty: it said nothing yet */
+    struct rc_span request;         /* rc_credentials_of */
+    struct rc_span nsp;             /* the Socket.IO namespace that it connects to; empty: of other protocols */
+    struct rc_span user;            /* JSON of who it is already; empty: nobody */
+    const char *transport;          /* "websocket", "polling" */
+    struct rc_span certificate;     /* the name in its certificate, verified; empty: it has none */
     struct rc_address address;
 };
 
@@ -62,15 +67,24 @@ struct rc_judgement {
     struct rc_span user;       /* KNOWN: the id */
     struct rc_span attributes; /* KNOWN: a JSON object, `id` first */
     uint64_t expires_ms;       /* KNOWN: CLOCK_REALTIME; 0 = never */
-    uint8_t row;               /* index of the table that decided, and 1; 0 = none did */
-    struct rc_span refused;    /* REFUSED: what the client is told */
-    bool unavailable;          /* REFUSED: nobody could say; not now */
+    uint32_t session;       /* KNOWN: names its session (rc_session_first), until the loop goes on; 0 = it has none */
+    uint8_t row;            /* index of the table that decided, and 1; 0 = none did */
+    struct rc_span refused; /* REFUSED: what the client is told */
+    struct rc_span data;    /* REFUSED: JSON, with it; empty: none */
+    struct rc_span set;     /* KNOWN, NOBODY: a JSON object to be set on the connection; empty: nothing */
+    struct rc_span reply;   /* likewise: a backend's, with operations for when it is connected; empty: there are none */
+    uint32_t backend;       /* with `reply`: whose */
+    bool unavailable;       /* REFUSED: nobody could say; not now */
 };
 
 struct rc_identities {
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_control *control;     /* borrowed: where new keys are asked for */
     struct rc_metrics *metrics;     /* borrowed */
+    struct rc_sessions sessions;
+    struct rc_callers callers;
+    struct rc_backend_connect_reply answer; /* of the running judgement */
+    uint8_t *reply;                         /* owned: the body that it points into; NULL = none */
     struct rc_jwt_gate gate;
     struct rc_jwt_result token; /* of the running judgement */
     uint8_t user[RC_IDENTITY_USER_MAX];
@@ -82,10 +96,14 @@ struct rc_identities {
 /* Nobody wants to know any more. */
 void rc_identities_forget(struct rc_identities *identities, uint64_t token);
 
+/* rc_sessions_open is the caller's; rc_identities_close closes them, too. */
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics);
 void rc_identities_close(struct rc_identities *identities);
 void rc_identities_reconfigure(struct rc_identities *identities, const struct rc_config *config, uint32_t generation);
+
+/* Redis answered about sessions, or it did not: for /health/database. */
+void rc_identities_heard(struct rc_identities *identities, bool answered);
 
 /* Is there anything to be asked at all? */
 bool rc_identities_any(const struct rc_config *config);

@@ -79,7 +79,8 @@ enum rc_socket_flags {
     RC_SOCKET_HERE = 1u << 15,          /* its request is answered here, then it ends: no other instance is asked */
 };
 
-#define RC_SOCKET_MADE_HERE 0xffu  /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
+#define RC_SOCKET_MADE_HERE \
+    0xffu /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 
@@ -104,12 +105,13 @@ struct rc_socket {
             leaving; /* LEAVING: the worker it goes to (RC_LEAVING_CROSSES: none), and 65536 for each time it was tried */
         uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
     };
-    uint32_t received_ds;  /* io: when the last bytes came, 1/10 s since boot */
-    uint32_t blocked_ds;   /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
-    union {                /* client */
-        uint32_t exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
+    uint32_t received_ds; /* io: when the last bytes came, 1/10 s since boot */
+    uint32_t blocked_ds;  /* hub: with RC_SOCKET_BLOCKED: since when it takes nothing */
+    union {               /* client */
+        uint32_t
+            exchange; /* HTTP: the request in progress (http/exchange.h), private to this process; 0 = none. Of a socket that
                               was made here: its connection to a backend (worker/backend), likewise */
-        uint32_t history;  /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
+        uint32_t history; /* CARRYING: heap block: what the client's compression refers back to; 0 = nothing */
     };
     uint16_t history_bytes; /* client: in it */
     uint16_t flags;         /* enum rc_socket_flags */
@@ -153,14 +155,20 @@ enum rc_client_flags {
     RC_CLIENT_CLOSE_RECEIVED = 1u << 8,  /* the peer's close frame has come */
     RC_CLIENT_PING_DUE = 1u << 9,        /* a ping was sent and its pong has not come */
     RC_CLIENT_WAITS_ANSWER =
-        1u << 14,                  /* not read until a question that was asked for it is answered: rc_client_answered */
-    RC_CLIENT_MUST_SAY = 1u << 15, /* it has to say who it is before it may do anything, and before it hears anything */
-    RC_CLIENT_POLLED = 1u << 11,   /* nothing carries it, and a request waits for what there is to get */
+        1u << 14,                /* not read until a question that was asked for it is answered: rc_client_answered */
+    RC_CLIENT_POLLED = 1u << 11, /* nothing carries it, and a request waits for what there is to get */
 };
 
 /* Somebody else's answer, whose coming tells it to go on. */
 #define RC_CLIENT_WAITS_OTHERS (RC_CLIENT_WAITS_SUBSCRIBE | RC_CLIENT_WAITS_ANSWER)
 #define RC_CLIENT_WAITS (RC_CLIENT_WAITS_JOIN | RC_CLIENT_WAITS_OTHERS)
+/* Their exclusive or is all of them only when no two share a bit. */
+#define RC_CLIENT_FLAGS(of)                                                                                            \
+    (RC_CLIENT_EVERYBODY of RC_CLIENT_CLOSE_QUEUED of RC_CLIENT_CLOSE_SENT of RC_CLIENT_DIRTY of RC_CLIENT_EXCLUDED of \
+         RC_CLIENT_CUT_OFF of RC_CLIENT_BROKEN of RC_CLIENT_READY of RC_CLIENT_LATE of RC_CLIENT_SELECTED of           \
+             RC_CLIENT_WAITS_JOIN of RC_CLIENT_WAITS_SUBSCRIBE of RC_CLIENT_CLOSE_RECEIVED of RC_CLIENT_PING_DUE of    \
+                 RC_CLIENT_WAITS_ANSWER of RC_CLIENT_POLLED)
+_Static_assert(RC_CLIENT_FLAGS(^) == RC_CLIENT_FLAGS(|) && RC_CLIENT_FLAGS(|) == UINT16_MAX, "a bit each");
 #define RC_CUT_DIRECT UINT32_MAX /* client.cut: the wire is in the middle of a direct message */
 #define RC_ENDPOINT_PATH 255u    /* client.endpoint: server.path (native), not an [[endpoint]] table */
 
@@ -189,7 +197,7 @@ struct rc_client {
     uint8_t state;               /* client: enum rc_client_state */
     uint8_t encoding;            /* client: encoding.h */
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
-    uint8_t pad;
+    bool must_say;               /* client: who it is, before it may do anything, and before it hears anything */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
@@ -420,6 +428,9 @@ struct rc_user {
         attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
     uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
     uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
+    uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
+    uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
+    uint32_t session_previous;
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;

@@ -170,7 +170,7 @@ void rc_asks_answered(struct rc_asks *asks, enum rc_record_type type, const stru
         token = (uint64_t)tag.serial << 32 | tag.index;
     }
     struct rc_ask *ask = ask_find(asks, token);
-    if (ask == NULL || (ask->asker->kind == RC_ASK_API) != tagged) {
+    if (ask == NULL || (ask->asker->kind != RC_ASK_CLIENT) != tagged) {
         return; /* too late, or a relay answered what its predecessor had answered already */
     }
     if (ask->asker->once) {

@@ -26,8 +26,10 @@
 #include "common/shm/control.h"
 
 enum rc_ask_kind {
-    RC_ASK_CLIENT, /* questions of clients: the token travels in the record's head */
-    RC_ASK_API,    /* calls of the HTTP API: it travels in a struct rc_call_tag */
+    RC_ASK_CLIENT,   /* questions of clients: the token travels in the record's head */
+    RC_ASK_API,      /* calls of the HTTP API: it travels in a struct rc_call_tag */
+    RC_ASK_RULES,    /* questions of rows about rooms: likewise */
+    RC_ASK_IDENTITY, /* who a client is: as those of clients */
     RC_ASK_KINDS,
 };
 

@@ -28,13 +28,17 @@ static int load(const char *rows)
 static void template_show(FILE *out, const struct rc_event_template *template)
 {
     static const char *const sources[] = {
-        [RC_EVENT_SOURCE_ARGUMENT] = "arg",  [RC_EVENT_SOURCE_REST] = "rest",
-        [RC_EVENT_SOURCE_AUTH] = "auth",     [RC_EVENT_SOURCE_USER] = "user",
-        [RC_EVENT_SOURCE_CLIENT] = "client", [RC_EVENT_SOURCE_QUERY] = "query",
-        [RC_EVENT_SOURCE_HEADER] = "header", [RC_EVENT_SOURCE_COOKIE] = "cookie",
-        [RC_EVENT_SOURCE_CLAIMS] = "claims", [RC_EVENT_SOURCE_SESSION] = "session",
-        [RC_EVENT_SOURCE_SID] = "sid",       [RC_EVENT_SOURCE_NSP] = "nsp",
-        [RC_EVENT_SOURCE_EVENT] = "event",   [RC_EVENT_SOURCE_ADDRESS] = "address",
+        [RC_EVENT_SOURCE_ARGUMENT] = "arg",   [RC_EVENT_SOURCE_REST] = "rest",
+        [RC_EVENT_SOURCE_AUTH] = "auth",      [RC_EVENT_SOURCE_USER] = "user",
+        [RC_EVENT_SOURCE_CLIENT] = "client",  [RC_EVENT_SOURCE_QUERY] = "query",
+        [RC_EVENT_SOURCE_HEADER] = "header",  [RC_EVENT_SOURCE_COOKIE] = "cookie",
+        [RC_EVENT_SOURCE_CLAIMS] = "claims",  [RC_EVENT_SOURCE_SESSION] = "session",
+        [RC_EVENT_SOURCE_SID] = "sid",        [RC_EVENT_SOURCE_NSP] = "nsp",
+        [RC_EVENT_SOURCE_EVENT] = "event",    [RC_EVENT_SOURCE_ADDRESS] = "address",
+        [RC_EVENT_SOURCE_ERROR] = "error",    [RC_EVENT_SOURCE_INSTANCE] = "instance",
+        [RC_EVENT_SOURCE_NOW] = "now",        [RC_EVENT_SOURCE_UUID] = "uuid",
+        [RC_EVENT_SOURCE_NOW_MS] = "now_ms",  [RC_EVENT_SOURCE_ROOM] = "room",
+        [RC_EVENT_SOURCE_ROOM_PART] = "part", [RC_EVENT_SOURCE_ANSWER] = "answer",
     };
     const struct rc_event_piece *const pieces = rc_event_pieces(&config, template);
     for (uint32_t i = 0; i < template->piece_count; i++) {
@@ -58,7 +62,7 @@ static void template_show(FILE *out, const struct rc_event_template *template)
 
 static void operation_show(FILE *out, const struct rc_event_operation *operation)
 {
-    static const char *const types[] = {"leave", "join", "ack", "emit"};
+    static const char *const types[] = {"leave", "set", "join", "ack", "emit", "close"};
     const struct rc_event_template *const rooms = rc_event_rooms(&config, operation);
     (void)fputs(types[operation->type], out);
     (void)fputs((operation->flags & RC_EVENT_TO_SENDER) != 0 ? " sender" : "", out);
@@ -69,12 +73,12 @@ static void operation_show(FILE *out, const struct rc_event_operation *operation
         (void)fputs((rooms[i].flags & RC_EVENT_CLIENT_CHOOSES) != 0 ? " ?" : " ", out);
         template_show(out, &rooms[i]);
     }
-    if (operation->type == RC_RULE_EMIT) {
+    if (operation->type >= RC_RULE_EMIT) {
         (void)fputs(" \"", out);
         template_show(out, &operation->event);
         (void)fputc('"', out);
     }
-    if (operation->type >= RC_RULE_ACK) {
+    if (operation->type == RC_RULE_SET || operation->type == RC_RULE_ACK || operation->type == RC_RULE_EMIT) {
         (void)fputc(' ', out);
         template_show(out, &operation->args);
     }
@@ -164,6 +168,102 @@ Test(event_build, servers_have_rules_of_their_own)
 {
     expect("from = \"server\"\nack = [\"{args.0}\"]\n[[event.emit]]\nto = \"*\"\n",
            "ack [<arg 0>]; emit everybody \"!<event>\" <rest 0>");
+}
+
+Test(event_build, attributes_are_set_before_rooms_are_joined_and_the_end_comes_last)
+{
+    expect(
+        "close = true\nemit = [{}]\njoin = [\"a\"]\nset = { n = \"{args.0}\", \"x y\" = [1, \"{now}\"] }\nleave = [\"b\"]\n",
+        "leave b; set {\"n\":<arg 0>,\"x y\":[1,<now>]}; join a; emit sender \"!<event>\" <rest 0>; close \"\"");
+    cr_expect_eq(config.events[0].set_count, 2u);
+    cr_expect_eq(config.events[0].close_count, 1u);
+    cr_expect(rc_event_uses(&config.events[0], RC_EVENT_SOURCE_NOW));
+    cr_expect_not(rc_event_uses(&config.events[0], RC_EVENT_SOURCE_UUID));
+    expect("close = \"b{{ye\"\nset = {}\n", "close \"b{ye\"");
+    expect("close = false\n", "");
+}
+
+static const char *question_shown(uint32_t index)
+{
+    static char text[256];
+    const struct rc_event_question *const question = &rc_event_questions(&config, &config.events[0])[index];
+    char *room = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&room, &bytes);
+    cr_assert_not_null(out);
+    template_show(out, &question->room);
+    cr_assert_eq(fclose(out), 0);
+    (void)snprintf(text, sizeof(text), "%u%s%s %s", question->kind, question->everybody ? "*" : "",
+                   question->room.flags & RC_EVENT_CLIENT_CHOOSES ? "?" : "", room);
+    free(room);
+    return text;
+}
+
+/* A question that stands twice is asked once. */
+Test(event_build, rooms_are_asked_about_in_arguments)
+{
+    expect("ack = [\"{count:a}\", \"{members:b:{args.0}}\", \"{count:a} of {count:{args.0}}\", \"{users:*}\"]\n"
+           "emit = [{ when = \"alone:a\", args = [\"{count:a}\"] }]\n",
+           "ack [<answer>,<answer>,\"!<answer> of !<answer>\",<answer>]; emit sender \"!<event>\" [<answer>]");
+    cr_assert_eq(config.events[0].question_count, 5u);
+    cr_expect_str_eq(question_shown(0), "0 a");
+    cr_expect_str_eq(question_shown(1), "1 b:!<arg 0>");
+    cr_expect_str_eq(question_shown(2), "0? !<arg 0>");
+    cr_expect_str_eq(question_shown(3), "2* ");
+    cr_expect_str_eq(question_shown(4), "3 a");
+    const struct rc_event_operation *const operations = rc_event_operations(&config, &config.events[0]);
+    cr_expect_eq(operations[1].when, RC_EVENT_WHEN_ALONE);
+    cr_expect_eq(operations[1].when_question, 4u);
+}
+
+Test(event_build, each_goes_through_rooms)
+{
+    struct rc_span part;
+    cr_assert_eq(
+        load("[[event]]\non = \"disconnect\"\neach = \"doc-{id}:x\"\nemit = [{ to = \"{room}\", event = \"e\", "
+             "args = [\"{room.id}\", \"{count:{room}}\"] }]\n"
+             "[[event]]\non = \"disconnect\"\neach = \"#chat\"\n[[event]]\non = \"disconnect\"\neach = \"{any}\"\n"),
+        0, "%s", errors.lines[0].text);
+    cr_expect(rc_event_each_fits(&config, &config.events[0], RC_SPAN("doc-1:x"), &part));
+    cr_expect(rc_span_equal(part, RC_SPAN("1")));
+    cr_expect_not(rc_event_each_fits(&config, &config.events[0], RC_SPAN("doc-:x"), &part));
+    cr_expect_not(rc_event_each_fits(&config, &config.events[0], RC_SPAN("doc-1:y"), &part));
+    cr_expect_not(rc_event_each_fits(&config, &config.events[0], RC_SPAN("dog-1:x"), &part));
+    cr_expect(rc_event_each_fits(&config, &config.events[1], RC_SPAN("#chat"), &part));
+    cr_expect_eq(part.count, 0u);
+    cr_expect_not(rc_event_each_fits(&config, &config.events[1], RC_SPAN("#chats"), &part));
+    cr_expect(rc_event_each_fits(&config, &config.events[2], RC_SPAN("x"), &part));
+    cr_expect(rc_span_equal(part, RC_SPAN("x")));
+}
+
+Test(event_build, guards_are_kept_with_what_they_compare)
+{
+    expect("match = { \"args.0.a\" = [\"x\", 1], \"user.b\" = true }\nwho = { tier = \"p\" }\nrate = \"100/1m\"\n"
+           "inside = \"r:{args.0}\"\nrefuse = { code = \"NO\", who = \"W\", ack = [false, \"{error.message}\"] }\n",
+           "");
+    const struct rc_event_guards *const guards = &config.events[0].guards;
+    const struct rc_event_condition *const match = rc_event_conditions(&config, guards->match);
+    cr_assert_eq(guards->match_count, 2u);
+    cr_expect_eq(match[0].value.source, RC_EVENT_SOURCE_ARGUMENT);
+    cr_expect_eq(match[1].value.source, RC_EVENT_SOURCE_USER);
+    const struct rc_event_piece *const wanted = rc_event_pieces(&config, &match[0].wanted);
+    cr_expect(rc_span_equal(rc_event_text(&config, wanted->at, wanted->bytes), RC_SPAN("[\"x\",1]")));
+    cr_expect_eq(guards->who, RC_EVENT_WHO_ATTRIBUTES);
+    cr_expect_eq(guards->attribute_count, 1u);
+    cr_expect_eq(guards->rate.count, 100u);
+    cr_expect_eq(guards->rate.window_ms, 60000u);
+    cr_expect_eq(guards->rate.group, 0u);
+    cr_expect_eq(guards->inside_count, 1u);
+    cr_expect(rc_span_equal(rc_event_text(&config, guards->code.at, guards->code.bytes), RC_SPAN("\"NO\"")));
+    cr_expect_eq(guards->texts[RC_GUARD_RATE].bytes, 0u);
+    cr_expect_gt(guards->ack.piece_count, 0);
+    cr_expect_eq(
+        load("[[event]]\non = \"a\"\nrate = \"1/1s\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\nrate = \"2/1s\"\n"
+             "rate_group = \"h\"\n[[event]]\non = \"c\"\nrate = \"1/1s\"\nrate_group = \"g\"\n"),
+        0);
+    cr_expect_eq(config.events[0].guards.rate.group, 1u);
+    cr_expect_eq(config.events[1].guards.rate.group, 2u);
+    cr_expect_eq(config.events[2].guards.rate.group, 1u);
 }
 
 Test(event_build, a_row_has_sixteen_operations)

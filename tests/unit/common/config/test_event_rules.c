@@ -72,15 +72,43 @@ Test(event_rules, rows_of_a_life_cycle_follow_in_the_files_order)
     add(RC_EVENT_FROM_CLIENT, "/", "connect");
     const struct rc_config_event *row = rc_event_first(&config, RC_EVENT_FROM_CLIENT, RC_SPAN("/"), RC_SPAN("connect"));
     cr_expect_eq(row, &config.events[0]);
-    row = rc_event_next(&config, row, RC_SPAN("/"));
+    row = rc_event_next(&config, row, RC_SPAN("/"), RC_SPAN("connect"));
     cr_expect_eq(row, &config.events[2]);
-    row = rc_event_next(&config, row, RC_SPAN("/"));
+    row = rc_event_next(&config, row, RC_SPAN("/"), RC_SPAN("connect"));
     cr_expect_eq(row, &config.events[4]);
-    cr_expect_null(rc_event_next(&config, row, RC_SPAN("/")));
+    cr_expect_null(rc_event_next(&config, row, RC_SPAN("/"), RC_SPAN("connect")));
     cr_expect(rc_event_life_cycle(row));
     cr_expect_not(rc_event_life_cycle(&config.events[1]));
     add(RC_EVENT_FROM_SERVER, "/", "connect");
     cr_expect_not(rc_event_life_cycle(&config.events[5]));
+}
+
+/* The first in the file's order wins, whether it is a name or a pattern; with `match` there may be several. */
+Test(event_rules, names_and_patterns_are_tried_in_the_files_order)
+{
+    add(RC_EVENT_FROM_CLIENT, "/", "a:*");
+    add(RC_EVENT_FROM_CLIENT, "/", "a:b");
+    add(RC_EVENT_FROM_CLIENT, "/", "c");
+    add(RC_EVENT_FROM_CLIENT, "/x*", "c");
+    add(RC_EVENT_FROM_CLIENT, "/", "c");
+    add(RC_EVENT_FROM_CLIENT, "/*", "*");
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/", "a:"), 0);
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/", "a"), 5);
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/", "c"), 2);
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/xyz", "c"), 3);
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/y", "c"), 5);
+    cr_expect_eq(find(RC_EVENT_FROM_SERVER, "/", "c"), -1);
+    cr_expect_eq(find(RC_EVENT_FROM_CLIENT, "/", "connect"), -1, "a pattern is not for the life cycle");
+    const struct rc_span nsp = RC_SPAN("/");
+    const struct rc_config_event *row = &config.events[0];
+    row = rc_event_next(&config, row, nsp, RC_SPAN("a:b"));
+    cr_expect_eq(row, &config.events[1]);
+    row = rc_event_next(&config, row, nsp, RC_SPAN("a:b"));
+    cr_expect_eq(row, &config.events[5]);
+    cr_expect_null(rc_event_next(&config, row, nsp, RC_SPAN("a:b")));
+    row = rc_event_next(&config, &config.events[2], nsp, RC_SPAN("c"));
+    cr_expect_eq(row, &config.events[4]);
+    cr_expect_eq(rc_event_next(&config, row, nsp, RC_SPAN("c")), &config.events[5]);
 }
 
 Test(event_rules, differences_anywhere_are_seen)

@@ -46,6 +46,11 @@ Test(identity, what_does_not_go_together_is_told)
          "[[identity]] 1: key needs {id}"},
         {"[[identity]]\nkind = \"backend\"\nfrom = [\"cookie.sid\"]\n",
          "[[identity]] 1: kind \"backend\" needs backend"},
+        {"[[identity]]\nkind = \"backend\"\nbackend = \"app\"\nfrom = [\"cookie.sid\"]\n",
+         "[[identity]] 1: kind \"backend\" needs backend, the name of a [[backend]]; there is none named \"app\""},
+        {"[[backend]]\nname = \"app\"\nurl = [\"http://127.0.0.1:1/\"]\nforward = [\"x-0123456789012345678901234567890123456789012345678901234567890123456789\"]\n"
+         "[[identity]]\nkind = \"backend\"\nbackend = \"app\"\nfrom = [\"cookie.sid\"]\n",
+         "[[backend]] \"app\": forward: \"x-0123456789012345678901234567890123456789012345678901234567890123456789\" is longer"},
         {"[[identity]]\nkind = \"proxy\"\nfrom = [\"query.user\"]\n",
          "[[identity]] 1: kind \"proxy\" is about headers"},
         {"[[identity]]\nkind = \"proxy\"\nfrom = [\"header.x-user\"]\n",

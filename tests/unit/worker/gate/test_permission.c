@@ -25,18 +25,23 @@ Test(permission, who)
         const char *channel;
         bool allowed;
     } rows[] = {
-        {RC_WHO_ANYONE, "", "a", true},       {RC_WHO_ANYONE, "u", "a", true},      {RC_WHO_USER, "", "a", false},
-        {RC_WHO_USER, "u", "a", true},        {RC_WHO_NONE, "u", "a:u", false},     {RC_WHO_NONE, "", "a", false},
-        {RC_WHO_OWNER, "u", "a:u", true},     {RC_WHO_OWNER, "u", "a:v", false},    {RC_WHO_OWNER, "u", "a", false},
-        {RC_WHO_OWNER, "", "a:", false},      {RC_WHO_OWNER, "", "a:u", false},     {RC_WHO_OWNER, "u", "a:u:x", false},
-        {RC_WHO_OWNER, "u:x", "a:u:x", true}, {RC_WHO_OWNER, "u", "a:uu", false},   {RC_WHO_OWNER, "uu", "a:u", false},
-        {RC_WHO_OWNER, "u", "u", false},      {RC_WHO_DEFAULT, "u", "a:u", false},  {RC_WHO_OWNER, "U", "a:u", false},
-        {RC_WHO_OWNER, "u", "", false},       {(enum rc_who)77, "u", "a:u", false},
+        {RC_WHO_ANYONE, "", "a", true},       {RC_WHO_ANYONE, "u", "a", true},     {RC_WHO_USER, "", "a", false},
+        {RC_WHO_USER, "u", "a", true},        {RC_WHO_NONE, "u", "a:u", false},    {RC_WHO_NONE, "", "a", false},
+        {RC_WHO_OWNER, "u", "a:u", true},     {RC_WHO_OWNER, "u", "a:v", false},   {RC_WHO_OWNER, "u", "a", false},
+        {RC_WHO_OWNER, "", "a:", false},      {RC_WHO_OWNER, "", "a:u", false},    {RC_WHO_OWNER, "u", "a:u:x", false},
+        {RC_WHO_OWNER, "u:x", "a:u:x", true}, {RC_WHO_OWNER, "u", "a:uu", false},  {RC_WHO_OWNER, "uu", "a:u", false},
+        {RC_WHO_OWNER, "u", "u", false},      {RC_WHO_DEFAULT, "u", "a:u", false}, {RC_WHO_OWNER, "U", "a:u", false},
+        {RC_WHO_OWNER, "u", "", false},       {RC_WHO_MEMBER, "u", "a", false},    {RC_WHO_RULES, "u", "a:u", false},
+        {(enum rc_who)77, "u", "a:u", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        cr_assert_eq(rc_permission_allows(rows[i].who, rc_span_text(rows[i].user), rc_span_text(rows[i].channel)),
-                     rows[i].allowed, "row %zu", i);
+        cr_assert_eq(
+            rc_permission_allows(rows[i].who, rc_span_text(rows[i].user), rc_span_text(rows[i].channel), false),
+            rows[i].allowed, "row %zu", i);
     }
-    cr_assert_not(rc_permission_allows(RC_WHO_OWNER, RC_SPAN("u"), NOBODY));
-    cr_assert_not(rc_permission_allows(RC_WHO_USER, NOBODY, NOBODY));
+    cr_assert_not(rc_permission_allows(RC_WHO_OWNER, RC_SPAN("u"), NOBODY, false));
+    cr_assert_not(rc_permission_allows(RC_WHO_USER, NOBODY, NOBODY, false));
+    cr_assert(rc_permission_allows(RC_WHO_MEMBER, NOBODY, RC_SPAN("a"), true));
+    cr_assert_not(rc_permission_allows(RC_WHO_RULES, RC_SPAN("u"), RC_SPAN("a"), true));
+    cr_assert_not(rc_permission_allows(RC_WHO_NONE, RC_SPAN("u"), RC_SPAN("a"), true));
 }

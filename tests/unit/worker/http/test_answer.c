@@ -106,6 +106,8 @@ Test(answer, garbage_is_told_apart)
         "SSH-2.0-OpenSSH_9.2\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "HTTP/9.9 200 OK\r\n\r\n\r\n",
+        "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 abc\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -65,3 +65,19 @@ Test(subscription, there_is_no_room_for_more_channels)
     hub_rig_check(&rig);
     hub_rig_close(&rig);
 }
+
+Test(subscription, who_waits_for_the_servers_joins_goes_on_after_the_last_request_whoever_made_it)
+{
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 2});
+    const uint32_t joined = rig.joined;
+    const uint32_t client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    cr_assert_eq(by_name(client, "user:1", RC_SUBSCRIBER_SERVER), RC_SUBSCRIBE_WAITS);
+    cr_assert_eq(by_name(client, "room", RC_SUBSCRIBER_CLIENT), RC_SUBSCRIBE_WAITS);
+    acknowledge("user:1", false);
+    cr_assert(rc_truth_client(&rig.truth, client)->flags & RC_CLIENT_WAITS_JOIN);
+    acknowledge("room", false);
+    cr_assert_not(rc_truth_client(&rig.truth, client)->flags & RC_CLIENT_WAITS_JOIN);
+    cr_assert_eq(rig.joined, joined + 1);
+    hub_rig_check(&rig);
+    hub_rig_close(&rig);
+}

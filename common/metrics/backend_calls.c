@@ -1,14 +1,10 @@
-/* backends: see backends.h. */
-#include "common/metrics/backends.h"
+/* backend_calls: see backend_calls.h. */
+#include "common/metrics/backend_calls.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "common/base/check.h"
-
-#define LINE_MAX_BYTES 1024u
 
 const uint32_t rc_backend_bounds_ms[RC_BACKEND_BUCKETS - 1] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
 
@@ -46,34 +42,16 @@ static const struct {
      offsetof(struct rc_backend_counters, dropped)},
 };
 
-struct writer {
+struct summing {
+    struct rc_exposition *to;
     const struct rc_config *config;
     const struct rc_backend_counters *const *counters;
     size_t count;
     const char *instance;
-    char *out;
-    size_t capacity;
-    size_t bytes;
 };
 
-static void put(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct writer *w, const char *format, ...)
-{
-    char line[LINE_MAX_BYTES];
-    va_list list;
-    va_start(list, format);
-    const int bytes = vsnprintf(line, sizeof(line), format, list);
-    va_end(list);
-    RC_ASSERT(bytes >= 0 && (size_t)bytes < sizeof(line)); /* names are bounded */
-    const size_t room = w->bytes < w->capacity ? w->capacity - w->bytes : 0;
-    if (room != 0) {
-        memcpy(w->out + w->bytes, line, (size_t)bytes < room ? (size_t)bytes : room);
-    }
-    w->bytes += (size_t)bytes;
-}
-
 /* The sum over all processes of the number at `offset` of backend `i`'s counters. */
-static uint64_t sum_of(const struct writer *w, uint32_t i, size_t offset)
+static uint64_t sum_of(const struct summing *w, uint32_t i, size_t offset)
 {
     uint64_t sum = 0;
     for (size_t n = 0; n < w->count; n++) {
@@ -83,13 +61,13 @@ static uint64_t sum_of(const struct writer *w, uint32_t i, size_t offset)
     return sum;
 }
 
-static void plain_render(struct writer *w)
+static void plain_counters_render(const struct summing *w)
 {
     for (size_t n = 0; n < RC_ARRAY_COUNT(plain); n++) {
-        put(w, "# HELP %s %s\n# TYPE %s %s\n", plain[n].name, plain[n].help, plain[n].name, plain[n].type);
+        rc_exposition_family(w->to, plain[n].name, plain[n].help, plain[n].type);
         for (uint32_t i = 0; i < w->config->backend_count; i++) {
-            put(w, "%s{instance=\"%s\",backend=\"%s\"} %" PRId64 "\n", plain[n].name, w->instance,
-                w->config->backends[i].name.text, (int64_t)sum_of(w, i, plain[n].offset));
+            rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\"} %" PRId64 "\n", plain[n].name, w->instance,
+                              w->config->backends[i].name.text, (int64_t)sum_of(w, i, plain[n].offset));
         }
     }
 }
@@ -100,41 +78,41 @@ static size_t call_offset(uint32_t call, size_t offset)
 }
 
 /* Calls that were never made have no lines, so that a page does not grow by what is not used. */
-static uint64_t calls_of(const struct writer *w, uint32_t i, uint32_t call)
+static uint64_t calls_of(const struct summing *w, uint32_t i, uint32_t call)
 {
     return sum_of(w, i, call_offset(call, offsetof(struct rc_backend_call_counters, calls)));
 }
 
-static void calls_render(struct writer *w)
+static void calls_render(const struct summing *w)
 {
     static const char name[] = "ringcast_backend_calls_total";
-    put(w, "# HELP %s Calls of a backend that have ended\n# TYPE %s counter\n", name, name);
+    rc_exposition_family(w->to, name, "Calls of a backend that have ended", "counter");
     for (uint32_t i = 0; i < w->config->backend_count; i++) {
         for (uint32_t call = 0; call < RC_BACKEND_KINDS; call++) {
             const uint64_t made = calls_of(w, i, call);
             if (made > 0) {
-                put(w, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name, w->instance,
-                    w->config->backends[i].name.text, calls[call], made);
+                rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name,
+                                  w->instance, w->config->backends[i].name.text, calls[call], made);
             }
         }
     }
     static const char failed[] = "ringcast_backend_failures_total";
-    put(w, "# HELP %s Calls of a backend that failed\n# TYPE %s counter\n", failed, failed);
+    rc_exposition_family(w->to, failed, "Calls of a backend that failed", "counter");
     for (uint32_t i = 0; i < w->config->backend_count; i++) {
         for (uint32_t at = 0; at < RC_BACKEND_KINDS * RC_BACKEND_REASONS; at++) {
             const uint32_t call = at / RC_BACKEND_REASONS;
             const uint32_t reason = at % RC_BACKEND_REASONS;
             const size_t offset = offsetof(struct rc_backend_call_counters, failures) + reason * sizeof(uint64_t);
             if (calls_of(w, i, call) > 0) {
-                put(w, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\",reason=\"%s\"} %" PRIu64 "\n", failed,
-                    w->instance, w->config->backends[i].name.text, calls[call], reasons[reason],
-                    sum_of(w, i, call_offset(call, offset)));
+                rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                                  failed, w->instance, w->config->backends[i].name.text, calls[call], reasons[reason],
+                                  sum_of(w, i, call_offset(call, offset)));
             }
         }
     }
 }
 
-static void histogram_render(struct writer *w, uint32_t i, uint32_t call)
+static void latency_render(const struct summing *w, uint32_t i, uint32_t call)
 {
     static const char name[] = "ringcast_backend_seconds";
     const char *backend = w->config->backends[i].name.text;
@@ -146,32 +124,29 @@ static void histogram_render(struct writer *w, uint32_t i, uint32_t call)
         }
         below += sum_of(
             w, i, call_offset(call, offsetof(struct rc_backend_call_counters, buckets) + bucket * sizeof(uint64_t)));
-        put(w, "%s_bucket{instance=\"%s\",backend=\"%s\",call=\"%s\",le=\"%s\"} %" PRIu64 "\n", name, w->instance,
-            backend, calls[call], bound, below);
+        rc_exposition_put(w->to, "%s_bucket{instance=\"%s\",backend=\"%s\",call=\"%s\",le=\"%s\"} %" PRIu64 "\n", name,
+                          w->instance, backend, calls[call], bound, below);
     }
     const uint64_t us = sum_of(w, i, call_offset(call, offsetof(struct rc_backend_call_counters, microseconds)));
-    put(w, "%s_sum{instance=\"%s\",backend=\"%s\",call=\"%s\"} %.6f\n", name, w->instance, backend, calls[call],
-        (double)us / 1e6);
-    put(w, "%s_count{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name, w->instance, backend,
-        calls[call], below);
+    rc_exposition_put(w->to, "%s_sum{instance=\"%s\",backend=\"%s\",call=\"%s\"} %.6f\n", name, w->instance, backend,
+                      calls[call], (double)us / 1e6);
+    rc_exposition_put(w->to, "%s_count{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name, w->instance,
+                      backend, calls[call], below);
 }
 
-size_t rc_backend_metrics_render(const struct rc_config *config, const struct rc_backend_counters *const *counters,
-                                 size_t count, const char *instance, char *out, size_t capacity)
+void rc_backend_calls_render(struct rc_exposition *to, const struct rc_config *config,
+                             const struct rc_backend_counters *const *counters, size_t count, const char *instance)
 {
-    struct writer w = {
-        .config = config, .counters = counters, .count = count, .instance = instance, .out = out, .capacity = capacity};
+    const struct summing w = {.to = to, .config = config, .counters = counters, .count = count, .instance = instance};
     if (config->backend_count == 0) {
-        return 0;
+        return;
     }
-    plain_render(&w);
+    plain_counters_render(&w);
     calls_render(&w);
-    put(&w,
-        "# HELP ringcast_backend_seconds How long calls of a backend took\n# TYPE ringcast_backend_seconds histogram\n");
+    rc_exposition_family(to, "ringcast_backend_seconds", "How long calls of a backend took", "histogram");
     for (uint32_t at = 0; at < config->backend_count * RC_BACKEND_KINDS; at++) {
         if (calls_of(&w, at / RC_BACKEND_KINDS, at % RC_BACKEND_KINDS) > 0) {
-            histogram_render(&w, at / RC_BACKEND_KINDS, at % RC_BACKEND_KINDS);
+            latency_render(&w, at / RC_BACKEND_KINDS, at % RC_BACKEND_KINDS);
         }
     }
-    return w.bytes;
 }

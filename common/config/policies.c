@@ -1,0 +1,197 @@
+/* policies: see policies.h. */
+#include "common/config/policies.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/config/event_rules.h"
+#include "common/config/text.h"
+#include "common/records/channel_name.h"
+
+static bool listener_private(const char *text)
+{
+    struct rc_listen_address address;
+    return rc_listen_address_parse(&address, text, strlen(text), NULL) == 0 && address.loopback;
+}
+
+bool rc_config_listeners_private(const struct rc_config *config)
+{
+    const struct rc_config_list *const lists[] = {&config->server.listen, &config->tls.listen};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
+        for (uint32_t j = 0; j < lists[i]->count; j++) {
+            if (!listener_private(lists[i]->items[j].text)) {
+                return false;
+            }
+        }
+    }
+    return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
+}
+
+const char *rc_config_outsiders(const struct rc_config *config)
+{
+    if (!rc_config_listeners_private(config)) {
+        return "other hosts can reach a listener (server.listen, tls.listen or http.admin_listen)";
+    }
+    if (config->http.trusted_proxies.count > 0) {
+        return "http.trusted_proxies is set: who comes through a proxy may be anybody";
+    }
+    return config->server.proxy_protocol ? "server.proxy_protocol is set: who comes through a proxy may be anybody"
+                                         : NULL;
+}
+
+const char *rc_config_who_name(enum rc_who who)
+{
+    static const char *const names[] = {
+        [RC_WHO_DEFAULT] = "auto",  [RC_WHO_ANYONE] = "anyone", [RC_WHO_USER] = "user", [RC_WHO_OWNER] = "owner",
+        [RC_WHO_MEMBER] = "member", [RC_WHO_RULES] = "rules",   [RC_WHO_NONE] = "none"};
+    return (size_t)who < RC_ARRAY_COUNT(names) ? names[who] : "?";
+}
+
+const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config *config, const char *name, size_t bytes)
+{
+    struct rc_span nsp;
+    struct rc_span room = rc_span_of(name, bytes);
+    if (bytes > 0 && name[0] == '/') {
+        (void)rc_channel_split(rc_span_of(name, bytes), &nsp, &room);
+    }
+    const uint8_t *const colon = room.count == 0 ? NULL : memchr(room.bytes, ':', room.count);
+    const bool whole = colon == NULL;
+    const size_t prefix = whole ? room.count : (size_t)(colon - room.bytes);
+    for (uint32_t i = 1; prefix > 0 && (!whole || config->whole_count > 0) && i < config->namespace_count; i++) {
+        const struct rc_config_namespace *const space = &config->namespaces[i];
+        if (space->name_bytes == prefix && space->whole == whole && memcmp(space->name, room.bytes, prefix) == 0) {
+            return space;
+        }
+    }
+    return &config->namespaces[0];
+}
+
+/* --- what rows guard ------------------------------------------------------------------------------------------------- */
+
+static void who_resolve(enum rc_who *who, enum rc_who otherwise)
+{
+    if (*who == RC_WHO_DEFAULT) {
+        *who = otherwise;
+    }
+}
+
+/* The constant part of a room's name that says where it is: what stands before its first colon, or, `*whole`, all of it. Empty: it comes
+ * from a value. */
+static struct rc_span room_namespace(const struct rc_config *config, const struct rc_event_template *room, bool *whole)
+{
+    const struct rc_event_piece *const piece = rc_event_pieces(config, room);
+    if (room->piece_count == 0 || piece->type != RC_EVENT_PIECE_LITERAL) {
+        return (struct rc_span){0};
+    }
+    const struct rc_span text = rc_event_text(config, piece->at, piece->bytes);
+    const uint8_t *const colon = memchr(text.bytes, ':', text.count);
+    *whole = colon == NULL;
+    if (colon != NULL) {
+        return rc_span_of(text.bytes, (size_t)(colon - text.bytes));
+    }
+    return room->piece_count == 1 ? text : (struct rc_span){0};
+}
+
+/* The one of that name, made where there is none. NULL: there are too many. */
+static struct rc_config_namespace *namespace_need(struct rc_config *config, struct rc_span name, bool whole)
+{
+    for (uint32_t i = 1; i < config->namespace_count; i++) {
+        struct rc_config_namespace *const space = &config->namespaces[i];
+        if (space->whole == whole && rc_span_equal(rc_span_of(space->name, space->name_bytes), name)) {
+            return space;
+        }
+    }
+    if (config->namespace_count == RC_CONFIG_NAMESPACES_MAX) {
+        return NULL;
+    }
+    struct rc_config_namespace *const made = &config->namespaces[config->namespace_count++];
+    *made = config->namespaces[0];
+    made->made = true;
+    made->subscribe = made->publish = made->presence_who = made->history_who = RC_WHO_DEFAULT;
+    made->whole = whole;
+    made->name_bytes = (uint32_t)name.count;
+    memset(made->name, 0, sizeof(made->name));
+    memcpy(made->name, name.bytes, name.count);
+    config->whole_count += whole ? 1 : 0;
+    return made;
+}
+
+static int room_guard(struct rc_config *config, const struct rc_config_event *row, const struct rc_event_template *room,
+                      struct rc_err *err)
+{
+    const struct rc_event_guards *const guards = &row->guards;
+    const bool guarded = guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || row->schema_at != 0 ||
+                         row->ask.text[0] != '\0';
+    bool whole = false;
+    const struct rc_span name = room_namespace(config, room, &whole);
+    if (name.count == 0 || (!guarded && room->piece_count == 1)) {
+        return 0;
+    }
+    struct rc_config_namespace *const space = namespace_need(config, name, whole);
+    if (space == NULL) {
+        return rc_err_set(err, -EINVAL,
+                          "[[event]] on = \"%s\": there are more than %d channel namespaces, with those that tables "
+                          "guard by joining their rooms",
+                          row->on.text, RC_CONFIG_NAMESPACES_MAX);
+    }
+    if (space->subscribe == RC_WHO_DEFAULT) {
+        space->subscribe = RC_WHO_RULES;
+    }
+    return 0;
+}
+
+static int rows_guard(struct rc_config *config, struct rc_err *err)
+{
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const struct rc_config_event *const row = &config->events[i];
+        const struct rc_event_operation *const operations = rc_event_operations(config, row);
+        for (uint32_t j = 0; j < row->operation_count; j++) {
+            const struct rc_event_template *const rooms = rc_event_rooms(config, &operations[j]);
+            for (uint32_t k = 0; operations[j].type == RC_RULE_JOIN && k < operations[j].room_count; k++) {
+                const int rc = room_guard(config, row, &rooms[k], err);
+                if (rc != 0) {
+                    return rc;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+static int endpoints_check(const struct rc_config *config, struct rc_err *err)
+{
+    for (uint32_t i = 0; i < config->endpoint_count; i++) {
+        const struct rc_config_endpoint *const endpoint = &config->endpoints[i];
+        for (uint32_t j = 0; j < endpoint->join_count; j++) {
+            const char *const channel = endpoint->join[j];
+            if (rc_config_namespace_of(config, channel, strlen(channel))->subscribe == RC_WHO_RULES) {
+                return rc_err_set(err, -EINVAL,
+                                  "[[endpoint]] \"%s\": join = \"%s\" would let everybody in where [[event]] tables "
+                                  "guard who is: give its [[namespace]] another subscribe than \"rules\" or \"auto\"",
+                                  endpoint->path.text, channel);
+            }
+        }
+    }
+    return 0;
+}
+
+int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
+{
+    const enum rc_who writer = rc_config_outsiders(config) == NULL ? RC_WHO_ANYONE : RC_WHO_NONE;
+    who_resolve(&config->permissions.broadcast, writer);
+    who_resolve(&config->permissions.direct, writer);
+    const int rc = rows_guard(config, err);
+    if (rc != 0) {
+        return rc;
+    }
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        struct rc_config_namespace *const space = &config->namespaces[i];
+        who_resolve(&space->subscribe, RC_WHO_ANYONE);
+        const bool rules = space->subscribe == RC_WHO_RULES;
+        who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);
+        who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);
+        who_resolve(&space->history_who, rules ? RC_WHO_MEMBER : space->subscribe);
+    }
+    return endpoints_check(config, err);
+}

@@ -1,0 +1,109 @@
+/* Who may do what where [[event]] rows guard rooms: "auto" must leave no way round them. */
+#include "common/config/policies.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "acceptor/config/toml.h"
+#include "common/config/config.h"
+
+static struct rc_config config;
+static struct rc_err err;
+
+static int finish(const char *text)
+{
+    struct rc_config_errors errors = {0};
+    rc_config_defaults(&config);
+    cr_assert_eq(rc_config_load_text(&config, text, strlen(text), "x", &errors), 0, "%s", errors.lines[0].text);
+    return rc_config_finish(&config, &err);
+}
+
+static const char *of(const char *channel)
+{
+    static char text[128];
+    const struct rc_config_namespace *const space = rc_config_namespace_of(&config, channel, strlen(channel));
+    (void)snprintf(text, sizeof(text), "%s %s %s %s", rc_config_who_name(space->subscribe),
+                   rc_config_who_name(space->publish), rc_config_who_name(space->presence_who),
+                   rc_config_who_name(space->history_who));
+    return text;
+}
+
+#define OPEN "anyone anyone anyone anyone"
+#define CLOSED "rules none member member"
+
+Test(policies, rooms_that_rows_guard_or_name_by_values_are_theirs)
+{
+    cr_assert_eq(
+        finish(
+            "[[event]]\non = \"a\"\njoin = [\"mine:{user.id}\", \"open:x\", \"watch:{args.0}\", \"{args.0}\"]\n"
+            "[[event]]\non = \"b\"\nwho = \"user\"\njoin = [\"vip\", \"board:global\"]\n"
+            "[[event]]\non = \"c\"\ninside = \"x\"\njoin = [\"deep:a\"]\n"
+            "[[event]]\non = \"d\"\nrate = \"1/1s\"\njoin = [\"plain\", \"plain:a\"]\nleave = [\"left:{args.0}\"]\n"),
+        0);
+    cr_expect_str_eq(of("mine:1"), CLOSED);
+    cr_expect_str_eq(of("mine:"), CLOSED);
+    cr_expect_str_eq(of("watch:a:b"), CLOSED);
+    cr_expect_str_eq(of("vip"), CLOSED);
+    cr_expect_str_eq(of("board:global"), CLOSED);
+    cr_expect_str_eq(of("board:other"), CLOSED);
+    cr_expect_str_eq(of("deep:b"), CLOSED);
+    cr_expect_str_eq(of("/admin#mine:1"), CLOSED, "a room of any namespace");
+    cr_expect_str_eq(of("/admin#vip"), CLOSED);
+    for (const char *const *name = (const char *const[]){"open:x", "plain", "plain:a", "left:1", "mine", "vip:x", "vi",
+                                                         "vipp", "Mine:1", "default", "/admin#open:x", NULL};
+         *name != NULL; name++) {
+        cr_expect_str_eq(of(*name), OPEN, "%s: %s", *name, of(*name));
+    }
+}
+
+Test(policies, what_a_table_says_counts)
+{
+    cr_assert_eq(finish("[[event]]\non = \"a\"\njoin = [\"a:{args.0}\", \"b:{args.0}\", \"c:{args.0}\"]\n"
+                        "[[namespace]]\nname = \"a\"\nsubscribe = \"user\"\n"
+                        "[[namespace]]\nname = \"b\"\npublish = \"member\"\nhistory_who = \"none\"\npresence = true\n"
+                        "[[namespace]]\nname = \"d\"\nsubscribe = \"rules\"\n"),
+                 0);
+    cr_expect_str_eq(of("a:1"), "user anyone user user");
+    cr_expect_str_eq(of("b:1"), "rules member member none");
+    cr_expect_str_eq(of("c:1"), CLOSED);
+    cr_expect_str_eq(of("d:1"), CLOSED);
+    cr_expect(rc_config_namespace_of(&config, "b:1", 3)->presence);
+    cr_expect_eq(config.namespace_count, 5u);
+}
+
+/* Who may is not `default`'s: what it says of all names was not said of these. */
+Test(policies, a_namespace_that_is_made_is_like_default_but_for_who_may)
+{
+    cr_assert_eq(finish("[[event]]\non = \"a\"\njoin = [\"a:{args.0}\"]\n"
+                        "[[namespace]]\nname = \"default\"\nsubscribe = \"user\"\nslow_consumer = \"skip\"\n"),
+                 0);
+    cr_expect_str_eq(of("a:1"), CLOSED);
+    cr_expect_str_eq(of("b:1"), "user anyone user user");
+    cr_expect_eq(rc_config_namespace_of(&config, "a:1", 3)->slow_consumer, RC_SLOW_SKIP);
+}
+
+Test(policies, an_end_point_does_not_join_what_is_guarded)
+{
+    cr_expect_eq(
+        finish("[[event]]\non = \"a\"\njoin = [\"a:{args.0}\"]\n[[endpoint]]\npath = \"/x\"\njoin = [\"a:1\"]\n"),
+        -EINVAL);
+    cr_expect_not_null(strstr(err.text, "would let everybody in"), "%s", err.text);
+    cr_expect_eq(
+        finish(
+            "[[event]]\non = \"a\"\njoin = [\"a:{args.0}\"]\n[[endpoint]]\npath = \"/x\"\njoin = [\"b:1\", \"*\"]\n"),
+        0);
+}
+
+Test(policies, there_are_only_so_many_namespaces)
+{
+    static char text[16384];
+    size_t used = 0;
+    for (int i = 0; i < RC_CONFIG_NAMESPACES_MAX; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used,
+                                 "[[event]]\non = \"e%d\"\njoin = [\"n%d:{args.0}\"]\n", i, i);
+    }
+    cr_expect_eq(finish(text), -EINVAL);
+    cr_expect_not_null(strstr(err.text, "more than 64 channel namespaces"), "%s", err.text);
+}

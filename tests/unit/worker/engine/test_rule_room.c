@@ -1,0 +1,247 @@
+/* What rows ask about rooms: the test is the relay, and the other workers. What waits goes on with what it knew. */
+#include "worker/engine/rule_room.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/records/sockets.h"
+#include "tests/support/engine_rig.h"
+
+static struct engine_rig r;
+static struct engine_rig_wire *get;
+static struct engine_rig_wire *post;
+static struct rc_call_tag tag; /* of the question that went up last */
+static char asked[RC_CHANNEL_NAME_MAX + 1];
+
+static void open_all(void)
+{
+    engine_rig_open(&r);
+    r.c.rig.control->worker_count = 4;
+}
+
+static void close_all(void)
+{
+    engine_rig_close(&r);
+}
+
+TestSuite(rule_room, .init = open_all, .fini = close_all, .timeout = 20);
+
+static void begin(const char *rows)
+{
+    engine_rig_rows(&r, rows);
+    engine_rig_begin(&r, true);
+    get = engine_rig_wire(&r);
+    post = engine_rig_wire(&r);
+}
+
+static void asks(const char *packet)
+{
+    engine_rig_request(&r, post, r.sid, packet);
+    cr_assert_eq(engine_rig_answer(&r, post), 0, "it waits");
+}
+
+static void expect(const char *packets)
+{
+    cr_assert_eq(engine_rig_answer(&r, post), 200);
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, packets);
+}
+
+/* The next question that went up; its operation, 0: none has. */
+static uint32_t went_up(void)
+{
+    uint32_t type;
+    struct rc_envelope_view view;
+    while (client_rig_up(&r.c, &type, &view)) {
+        if (type == RC_UP_CALL) {
+            cr_assert(rc_sockets_of_room(&view));
+            cr_assert(rc_call_tag_read(&view, &tag));
+            (void)snprintf(asked, sizeof(asked), "%.*s", view.head.channel_bytes, view.channel);
+            return view.data[0];
+        }
+    }
+    return 0;
+}
+
+static void comes_down(enum rc_record_type type, uint32_t worker, uint16_t code, const void *data, size_t bytes)
+{
+    const struct rc_envelope_view view = {.head = {.origin = {.worker = (uint16_t)worker},
+                                                   .flags = RC_ENVELOPE_API,
+                                                   .code = code,
+                                                   .data_bytes = (uint32_t)bytes,
+                                                   .request_id_bytes = sizeof(tag)},
+                                          .request_id = (const uint8_t *)&tag,
+                                          .data = data};
+    rc_asks_answered(&r.c.asks, type, &view);
+    engine_rig_pass(&r);
+}
+
+/* The relay says whom it asked: a bit for each worker. */
+static void were_asked(uint64_t workers)
+{
+    const struct rc_call_asked given = {.bits = {workers}};
+    comes_down(RC_DOWN_ANSWER, 0, 0, &given, sizeof(given));
+}
+
+/* A worker's answer, with JSON strings separated by blanks. */
+static void replies(uint32_t worker, uint32_t count, const char *entries, uint32_t flags)
+{
+    uint8_t data[512];
+    const struct rc_reply_head head = {.flags = flags, .count = count};
+    uint32_t used = sizeof(head);
+    memcpy(data, &head, sizeof(head));
+    while (*entries != '\0') {
+        const size_t bytes = strcspn(entries, " ");
+        used = rc_sockets_entry_put(data, used, sizeof(data), rc_span_of(entries, bytes));
+        entries += bytes + (entries[bytes] == ' ' ? 1 : 0);
+    }
+    comes_down(RC_DOWN_REPLY, worker, 0, data, used);
+}
+
+#define COUNTS "[[event]]\non = \"how many\"\nack = [\"{count:{args.0}}\"]\n"
+
+Test(rule_room, a_count_is_that_of_all_workers)
+{
+    begin(COUNTS);
+    asks("421[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    cr_assert_str_eq(asked, "a");
+    replies(2, 5, "", 0); /* may be faster than the relay's own answer */
+    were_asked(1u << 1 | 1u << 2);
+    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    replies(2, 100, "", 0); /* told twice */
+    replies(1, 7, "", 0);
+    expect("431[12]");
+    replies(1, 7, "", 0); /* too late */
+}
+
+Test(rule_room, nobody_elsewhere_is_answered_at_once)
+{
+    begin(COUNTS);
+    asks("421[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    were_asked(0);
+    expect("431[0]");
+}
+
+Test(rule_room, without_an_answer_it_is_503)
+{
+    begin(COUNTS);
+    asks("421[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    were_asked(1u << 1);
+    engine_rig_wait(&r, RC_RULE_ROOM_MS - 50);
+    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    engine_rig_wait(&r, 100);
+    rc_asks_expire(&r.c.asks);
+    engine_rig_pass(&r);
+    expect("431[{\"error\":{\"code\":503,\"message\":\"the room cannot be asked about now: try again\"}}]");
+    asks("421[\"how many\",\"a\"]"); /* nothing of it stays */
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    comes_down(RC_DOWN_ANSWER, 0, 1, NULL, 0); /* the relay could not */
+    expect("431[{\"error\":{\"code\":503,\"message\":\"the room cannot be asked about now: try again\"}}]");
+}
+
+Test(rule_room, lists_are_put_together_and_users_told_once)
+{
+    begin("[[event]]\non = \"who\"\nack = [\"{members:a}\", \"{users:a}\"]\n");
+    asks("421[\"who\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_MEMBERS);
+    were_asked(1u << 1 | 1u << 3);
+    replies(1, 2, "\"x\" \"y\"", RC_REPLY_PART);
+    replies(3, 1, "\"w\"", 0);
+    replies(1, 1, "\"z\"", 0);
+    cr_assert_eq(engine_rig_answer(&r, post), 0, "the other question is not answered");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_USERS);
+    were_asked(1u << 1 | 1u << 3);
+    replies(1, 2, "\"u\" \"a\"", 0);
+    replies(3, 2, "\"a\" \"u\"", 0);
+    expect("431[[\"x\",\"y\",\"w\",\"z\"],[\"a\",\"u\"]]");
+}
+
+Test(rule_room, what_another_worker_sends_is_looked_at)
+{
+    begin("[[event]]\non = \"who\"\nack = [\"{members:a}\"]\n");
+    asks("421[\"who\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_MEMBERS);
+    were_asked(1u << 1);
+    replies(1, 1, "\"x\",1", 0);
+    expect("431[{\"error\":{\"code\":503,\"message\":\"the room cannot be asked about now: try again\"}}]");
+}
+
+/* What changes while it waits is not the event's any more. */
+Test(rule_room, a_row_that_waits_goes_on_with_what_was_known)
+{
+    static char first[256];
+    begin(
+        "[[event]]\non = \"start\"\nset = { n = \"{args.0}\" }\nack = [\"{client.n}\", \"{uuid}\", \"{now_ms}\", \"{count:a}\"]\n"
+        "emit = [{ event = \"again\", args = [\"{client.n}\", \"{uuid}\", \"{now_ms}\"] }]\n");
+    asks("421[\"start\",1]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    cr_assert_eq(rc_client_set_merge(&r.c.clients, r.session, RC_SPAN("{\"n\":2}")), 0);
+    engine_rig_wait(&r, 20);
+    were_asked(0);
+    cr_assert_eq(engine_rig_answer(&r, post), 200);
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    char *const second = strchr(get->text, '\x1e');
+    cr_assert_not_null(second, "%s", get->text);
+    *second = '\0';
+    cr_assert_eq(strncmp(get->text, "431[1,\"", 7), 0, "%s", get->text);
+    const size_t bytes = strlen(get->text) - strlen("431[") - strlen(",0]");
+    (void)snprintf(first, sizeof(first), "42[\"again\",%.*s]", (int)bytes, get->text + strlen("431["));
+    cr_assert_str_eq(second + 1, first);
+}
+
+Test(rule_room, a_client_that_ends_waits_for_nothing)
+{
+    begin(COUNTS);
+    asks("421[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    rc_client_end(&r.c.clients, r.session);
+    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    were_asked(0); /* nobody asks any more */
+    cr_assert_null(rc_rule_wait_of(&r.engines, r.session));
+}
+
+/* Arguments of the next message that went up, "": none has. */
+static const char *message_up(void)
+{
+    static char text[256];
+    uint32_t type;
+    struct rc_envelope_view view;
+    while (client_rig_up(&r.c, &type, &view)) {
+        struct rc_args_view args;
+        if (type == RC_UP_PUBLISH && rc_args_read(rc_span_of(view.data, view.head.data_bytes), &args) == 0) {
+            (void)snprintf(text, sizeof(text), "%.*s", (int)args.json.count, (const char *)args.json.bytes);
+            return text;
+        }
+    }
+    return "";
+}
+
+Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
+{
+    begin("[[event]]\non = \"name\"\nset = { n = \"{args.0}\" }\njoin = [\"a\", \"doc-7\"]\n"
+          "[[event]]\non = \"disconnect\"\neach = \"doc-{id}\"\nemit = [{ to = \"{room}\", event = \"gone\", "
+          "args = [\"{client.n}\", \"{room.id}\", \"{count:{room}}\", \"{sid}\", \"{args.0}\"] }]\n");
+    engine_rig_request(&r, post, r.sid, "42[\"name\",\"J\"]");
+    engine_rig_settle(&r);
+    cr_assert_eq(engine_rig_answer(&r, post), 200);
+    char sid[RC_SID_BYTES];
+    char expected[256];
+    rc_engine_nsp_sid(&r.engines, r.session, RC_SPAN("/"), sid);
+    rc_client_end(&r.c.clients, r.session);
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    cr_assert_str_eq(asked, "doc-7");
+    were_asked(1u << 1);
+    cr_assert_str_eq(message_up(), "");
+    replies(1, 3, "", 0);
+    (void)snprintf(expected, sizeof(expected), "[\"J\",\"7\",3,\"%.*s\",\"transport close\"]", RC_SID_BYTES, sid);
+    cr_assert_str_eq(message_up(), expected);
+    cr_assert_str_eq(message_up(), "", "once, and for that room alone");
+    cr_assert_null(r.engines.departed);
+}

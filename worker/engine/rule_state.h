@@ -1,0 +1,54 @@
+/*
+ * rule_state: the state of a row that is being carried out, as the files of worker/engine share it. See rule_run.h.
+ *
+ * Owned by the run's caller, on its stack; one thread.
+ */
+#ifndef RC_WORKER_ENGINE_RULE_STATE_H
+#define RC_WORKER_ENGINE_RULE_STATE_H
+
+#include "common/records/args.h"
+#include "worker/engine/session.h"
+#include "worker/gate/rule_values.h"
+
+/* Who wants what the row of a server's event acknowledges: a JSON array, valid within the call. */
+struct rc_rules_answer {
+    void *context;
+    void (*put)(void *context, struct rc_span values);
+};
+
+struct rc_rule_run {
+    struct rc_engines *engines;
+    struct rc_clients *clients;
+    uint32_t client; /* 0: a server said it */
+    uint64_t random; /* the client's: it may end by what is done */
+    struct rc_span nsp;
+    struct rc_span event;
+    struct rc_span id;       /* of the acknowledgement that is asked for; empty = none */
+    struct rc_span args;     /* as rc_args has them; empty = none */
+    struct rc_args_view its; /* of them */
+    const struct rc_config_event *row;
+    struct rc_rule_input input; /* as it was when the event came: a row that sets attributes has others in `values` */
+    struct rc_rule_values values;
+    uint32_t step; /* the next one */
+    uint32_t *done;
+    bool ends; /* it is the client's end that is being told of */
+    bool dry;  /* only looks whether everything could be worked out */
+    int code;  /* why not: 0 = it could */
+    const char *why;
+    struct rc_rule_wait *departs;         /* of a client that is about to be no more: where it waits (rule_wait.h) */
+    const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */
+    enum rc_event_guard guard;            /* the one that refused; RC_GUARDS = none did */
+    char sid[RC_SID_BYTES];
+    uint8_t user[RC_CLIENT_USER_JSON_MAX];
+    uint8_t set[RC_CLIENT_SET_MAX];
+};
+
+/* `code`, once it is noted. */
+static inline int rc_rule_state_fail(struct rc_rule_run *run, int code, const char *why)
+{
+    run->code = code;
+    run->why = why;
+    return code;
+}
+
+#endif
