@@ -161,6 +161,7 @@ struct rc_config_socketio {
     uint64_t ping_timeout_ms;
     uint64_t upgrade_timeout_ms;
     uint64_t connect_timeout_ms;
+    uint64_t ack_timeout_ms;
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;

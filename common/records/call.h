@@ -65,6 +65,7 @@ enum rc_reply_flags {
     RC_REPLY_LOCAL = 1u << 4,      /* nobody was asked: Redis went away */
     RC_REPLY_INCOMPLETE = 1u << 5, /* not everybody who was asked has answered in time */
     RC_REPLY_PART = 1u << 7,       /* sockets: another reply with further entries follows */
+    RC_REPLY_CLIENT = 1u << 8,     /* sockets: a client's answer to what the call has sent it (emit.h) */
     /* Of the relay, subscribe: Redis has not confirmed in time, or is away: what other hosts publish arrives when it has. */
     RC_REPLY_UNCONFIRMED = 1u << 6,
 };

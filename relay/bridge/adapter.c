@@ -40,6 +40,9 @@ struct rc_adapter_kind {
     /* A broadcast of ours in emission.buffer. */
     size_t (*write_room)(const struct rc_adapter_message *message);
     struct rc_span (*write)(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+    /* What a client of ours answers, likewise. */
+    size_t (*ack_room)(const struct rc_adapter_ack *ack);
+    struct rc_span (*ack_write)(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room);
     struct adapter_answers {
         const char
             *mark; /* of the channel that answers go to; NULL: the base channel of the namespace and the asker's uid */
@@ -122,34 +125,49 @@ static enum rc_record_type adapter_targets(struct rc_adapter_broadcast *broadcas
     return rc_targets_view(targets, view);
 }
 
-static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_adapter_broadcast *broadcast,
-                            struct rc_span message)
+void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                       struct rc_span message, size_t before, struct rc_adapter_record *record)
 {
     struct rc_emission *emission = &adapter->emission;
-    struct rc_targets targets = rc_emission_targets(emission, broadcast->nsp);
-    struct rc_envelope_view view = rc_emission_view();
-    struct rc_adapter_event event;
-    const enum rc_record_type type = adapter_targets(broadcast, &targets, &view);
+    struct rc_targets *targets = &record->targets;
+    record->type = 0;
+    record->targets = rc_emission_targets(emission, broadcast->nsp);
+    record->view = rc_emission_view();
+    if (broadcast->type != RC_ADAPTER_EVENT || !rc_span_equal(broadcast->nsp, nsp)) {
+        return;
+    }
+    const enum rc_record_type type = adapter_targets(broadcast, targets, &record->view);
     if (type == 0) {
         return;
     }
-    view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
-    if (rc_targets_cut(&targets, type)) {
+    record->view.head.flags |= broadcast->is_volatile ? RC_ENVELOPE_VOLATILE : 0u;
+    if (rc_targets_cut(targets, type)) {
         rc_metric_add(adapter->bridge->wire->metrics, RC_METRIC_ADAPTER_DROPPED, 1);
         adapter_refused(adapter, message, -EINVAL, "too many rooms");
         return;
     }
     const size_t room = rc_adapter_event_room(message.count, adapter->bridge->wire->message_bytes_max);
-    if (!rc_scratch_room(&emission->buffer, room)) {
+    if (!rc_scratch_room(&emission->buffer, before + room)) {
         adapter_refused(adapter, message, -ENOMEM, "no memory");
         return;
     }
-    const int rc = rc_adapter_event_read(&event, broadcast, emission->buffer.bytes, room);
+    const int rc = rc_adapter_event_read(&record->event, broadcast, emission->buffer.bytes + before, room);
     if (rc < 0) {
         adapter_refused(adapter, message, rc, "not an event");
         return;
     }
-    rc_emission_deliver(emission, type, &view, event.name, event.data, RC_METRIC_ADAPTER_RECEIVED);
+    rc_emission_fill(emission, &record->view, record->event.name, record->event.data, RC_METRIC_ADAPTER_RECEIVED);
+    record->type = type;
+}
+
+static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_span nsp,
+                            struct rc_adapter_broadcast *broadcast, struct rc_span message)
+{
+    struct rc_adapter_record record;
+    rc_adapter_record(adapter, nsp, broadcast, message, 0, &record);
+    if (record.type != 0) {
+        (void)adapter->bridge->host.deliver(adapter->bridge->host.context, record.type, &record.view);
+    }
 }
 
 /* A message of the classic adapter on KEY#`nsp`#… */
@@ -167,7 +185,7 @@ static void classic_received(struct rc_adapter_bridge *adapter, struct rc_span n
     if (adapter_is_echo(adapter, broadcast.uid)) {
         return;
     }
-    rc_adapter_take(adapter, nsp, &broadcast, message);
+    adapter_deliver(adapter, nsp, &broadcast, message);
 }
 
 /* A request of the classic adapter on KEY-request#`nsp`# */
@@ -198,7 +216,7 @@ static void cluster_take(struct rc_adapter_bridge *adapter, struct rc_cluster_me
         adapter_refused(adapter, message, rc, "not a message of a cluster's server");
     } else if (!adapter_is_echo(adapter, request->uid) && request->type != RC_ADAPTER_NOTHING) {
         if (request->type == RC_ADAPTER_BROADCAST && request->id.count == 0) {
-            rc_adapter_take(adapter, cluster->nsp, &request->broadcast, message);
+            adapter_deliver(adapter, cluster->nsp, &request->broadcast, message);
         } else if (adapter->requested != NULL) {
             adapter->requested(adapter->requested_context, cluster->nsp, request, message);
         }
@@ -259,14 +277,6 @@ static void stream_missed(void *context)
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid)
 {
     return uid.count == RC_ADAPTER_UID_BYTES && uid.bytes[0] == (uint8_t)adapter->uid[0];
-}
-
-void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
-                     struct rc_span message)
-{
-    if (broadcast->type == RC_ADAPTER_EVENT && rc_span_equal(broadcast->nsp, nsp)) {
-        adapter_deliver(adapter, broadcast, message);
-    }
 }
 
 /* Namespace and room of a channel behind KEY#; false: it is none of these channels. */
@@ -583,12 +593,20 @@ static struct rc_span answer_pack(const struct rc_span *parts, uint8_t **memory)
     return rc == 0 ? rc_msgpack_written(&writer) : (struct rc_span){0};
 }
 
+/* Where it listens for answers. */
+static struct rc_span answer_channel(const struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
+                                     char name[NAME_BYTES_MAX])
+{
+    const char *mark = adapter->kind->answers.mark;
+    return mark != NULL ? rc_adapter_channel(adapter, mark, asker->nsp, name)
+                        : adapter_name(adapter, asker->nsp, asker->uid, name);
+}
+
 void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
                        enum rc_adapter_request_type type, struct rc_span values)
 {
     const struct adapter_answers *answers = &adapter->kind->answers;
     const struct adapter_answer *answer = &answers->of[type];
-    const bool to_all = answers->mark != NULL;
     /* Worth nothing later: who asked gives up after five seconds. */
     const uint32_t flags = adapter_flags(adapter, RC_REDIS_PUBLISH_FLEETING);
     char name[NAME_BYTES_MAX];
@@ -598,15 +616,14 @@ void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapte
     struct rc_span parts[ANSWER_PARTS] = {rc_span_text(answer->head), asker->id, rc_span_text(answer->middle),
                                           values.count > 0 ? values : rc_span_text(answer->none),
                                           rc_span_text(answer->tail)};
-    if (!to_all) {
+    if (answers->mark == NULL) {
         parts[5] = RC_SPAN(",\"uid\":\"");
         parts[6] = rc_span_of(adapter->uid, sizeof(adapter->uid));
         parts[7] = RC_SPAN("\",\"nsp\":");
         parts[8] = rc_span_of(nsp, rc_json_string_encode(nsp, sizeof(nsp), asker->nsp));
         parts[9] = RC_SPAN("}");
     }
-    const struct rc_span channel = to_all ? rc_adapter_channel(adapter, answers->mark, asker->nsp, name)
-                                          : adapter_name(adapter, asker->nsp, asker->uid, name);
+    const struct rc_span channel = answer_channel(adapter, asker, name);
     if (answers->packed) {
         const struct rc_span packed = answer_pack(parts, &memory);
         if (packed.count > 0) {
@@ -617,6 +634,29 @@ void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapte
     }
     (void)rc_redis_publish(adapter->bridge->link, channel, parts, ANSWER_PARTS, flags);
 }
+
+int rc_adapter_acknowledge(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
+                           const struct rc_args_view *args)
+{
+    const struct rc_adapter_ack ack = {
+        .uid = rc_span_of(adapter->uid, sizeof(adapter->uid)), .nsp = asker->nsp, .id = asker->id, .args = *args};
+    struct rc_scratch *buffer = &adapter->emission.buffer;
+    const size_t room = adapter->kind->ack_room(&ack);
+    char name[NAME_BYTES_MAX];
+    if (!rc_scratch_room(buffer, room)) {
+        return -ENOMEM;
+    }
+    const struct rc_span bytes = adapter->kind->ack_write(&ack, buffer->bytes, room);
+    if (bytes.count == 0) {
+        return -EMSGSIZE;
+    }
+    /* Kept while Redis is away: who asked may wait for a minute. Only servers listen there: when all are gone, it counts as a failed
+     * delivery. */
+    const int rc = rc_redis_publish(adapter->bridge->link, answer_channel(adapter, asker, name), &bytes, 1,
+                                    adapter_flags(adapter, RC_REDIS_PUBLISH_TO_ONE));
+    return rc < 0 ? rc : 0;
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 /* KEY#/ANY#IIIII and any: the key's own characters are not a pattern's. */
@@ -639,6 +679,8 @@ static const struct rc_adapter_kind kinds[] = {
                             .received = classic_received,
                             .write_room = rc_adapter_message_room,
                             .write = rc_adapter_message_write,
+                            .ack_room = rc_adapter_ack_room,
+                            .ack_write = rc_adapter_ack_write,
                             .answers = {.mark = "-response#", .of = classic_answers}},
     [RC_ADAPTER_SHARDED] = {.marks = {{.mark = "#", .lasting = true}},
                             .rooms = true,
@@ -647,12 +689,16 @@ static const struct rc_adapter_kind kinds[] = {
                             .received = cluster_received,
                             .write_room = rc_cluster_write_room,
                             .write = rc_cluster_write,
+                            .ack_room = rc_cluster_ack_room,
+                            .ack_write = rc_cluster_ack_write,
                             .answers = {.of = cluster_answers}},
     [RC_ADAPTER_STREAMS] = {.marks = {{.mark = "#", .lasting = true}},
                             .stream = true,
                             .received = cluster_received,
                             .write_room = rc_cluster_write_room,
                             .write = rc_cluster_write_entry,
+                            .ack_room = rc_cluster_ack_room,
+                            .ack_write = rc_cluster_ack_pack,
                             .answers = {.of = cluster_answers, .packed = true}},
 };
 

@@ -93,11 +93,23 @@ struct rc_adapter_asker {
 };
 void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
                        enum rc_adapter_request_type type, struct rc_span values);
+/* Passes on what a client has answered to a broadcast of an asker, whose `id` is the text here, not JSON. 0; -EMSGSIZE: it cannot be written as
+ * the adapter has it; -ENOMEM; or why it was not published. */
+int rc_adapter_acknowledge(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
+                           const struct rc_args_view *args);
 /* Is this uid an instance's of ringcast? */
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid);
-/* A broadcast that came another way, in `message`, whose size bounds what it holds. */
-void rc_adapter_take(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
-                     struct rc_span message);
+/* A broadcast as this host's workers get it: views of itself, of the adapter's buffers, and of the message. */
+struct rc_adapter_record {
+    enum rc_record_type type; /* 0: it is for nobody here, or was refused */
+    struct rc_targets targets;
+    struct rc_adapter_event event;
+    struct rc_envelope_view view;
+};
+/* Makes it of a broadcast on the namespace's channel that came in `message`, whose size bounds what it holds. `before` bytes in front
+ * of the data are free. Counted, and refused when it is no event. */
+void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
+                       struct rc_span message, size_t before, struct rc_adapter_record *record);
 
 /* The first worker wants a channel, or the last one does not any more. */
 void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);

@@ -106,6 +106,7 @@ static int request_keep_id(struct rc_adapter_request *request, struct rc_span id
     if (id.count == 0 || id.count > RC_ADAPTER_REQUEST_ID_MAX || !rc_json_utf8_valid(id)) {
         return -EINVAL;
     }
+    request->id_text = id;
     const size_t bytes = rc_json_string_encode((uint8_t *)request->scratch, sizeof(request->scratch), id);
     request->id = rc_span_of(request->scratch, bytes);
     return bytes > 0 ? 0 : -EINVAL;

@@ -2,9 +2,9 @@
  * adapter_request: what servers with @socket.io/redis-adapter ask one another, as JSON on Redis.
  *
  *   KEY-request#NSP#    {"uid","requestId","type","opts":{"rooms","except"},"rooms","close","data"}, older ones {"sid","room"}
- *   KEY-response#NSP#   {"requestId","sockets"}, {"requestId","rooms"}, {"requestId"}, {"type":6,"requestId","data"}, {"type":8,…}
+ *   KEY-response#NSP#   {"requestId","sockets"}, {"requestId","rooms"}, {"requestId"}, {"type":6,"requestId","data"}, {"type":8,"requestId","clientCount"}
  *
- * A broadcast whose clients answer (type 7) is msgpack: [uid, …] as adapter_wire.h has it, in a map. Pure; anybody who can publish to
+ * A broadcast whose clients answer (type 7) is msgpack: [uid, …] as adapter_wire.h has it, in a map; so is each answer. Pure; anybody who can publish to
  * Redis may have written it: everything is checked before anything is believed, unknown members are passed over. Errors: those of
  * json_scan and msgpack; -EINVAL: it is none of these.
  */
@@ -45,7 +45,8 @@ struct rc_adapter_request {
     struct rc_span room;
     struct rc_span data; /* JSON array: event and arguments */
     bool close;
-    struct rc_adapter_broadcast broadcast;       /* of RC_ADAPTER_BROADCAST; its attachments: of `data` too */
+    struct rc_span id_text;                      /* of RC_ADAPTER_BROADCAST: its id, decoded */
+    struct rc_adapter_broadcast broadcast;       /* likewise; its attachments: of `data` too */
     char scratch[RC_ADAPTER_REQUEST_ID_MAX + 2]; /* its id */
 };
 

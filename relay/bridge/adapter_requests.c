@@ -10,7 +10,9 @@
 #include "common/records/channel_name.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
+#include "common/text/decimal.h"
 #include "common/text/json_scan.h"
+#include "relay/bridge/adapter_ack.h"
 
 #define OF_NOBODY UINT32_MAX /* index of a call whose replies nobody waits for */
 #define TEXT_FIRST 1024u
@@ -26,7 +28,9 @@ static void answer_none(struct rc_adapter_requests *requests, const struct rc_ad
                         struct rc_span nsp)
 {
     const struct rc_adapter_asker asker = {.nsp = nsp, .uid = request->uid, .id = request->id};
-    rc_adapter_answer(requests->adapter, &asker, request->type, (struct rc_span){0});
+    if (request->id.count > 0) {
+        rc_adapter_answer(requests->adapter, &asker, request->type, (struct rc_span){0});
+    }
 }
 
 static void served_finish(struct rc_adapter_requests *requests, struct rc_adapter_served *served)
@@ -34,9 +38,15 @@ static void served_finish(struct rc_adapter_requests *requests, struct rc_adapte
     const struct rc_adapter_asker asker = {.nsp = rc_span_of(served->nsp, served->nsp_bytes),
                                            .uid = rc_span_of(served->uid, served->uid_bytes),
                                            .id = rc_span_of(served->id, served->id_bytes)};
-    rc_adapter_answer(requests->adapter, &asker, served->type, rc_span_of(served->text, served->text_bytes));
+    char digits[RC_DECIMAL_BYTES_MAX];
+    struct rc_span values = rc_span_of(served->text, served->text_bytes);
+    if (served->type == RC_ADAPTER_BROADCAST) {
+        values = rc_span_of(digits, (size_t)(rc_decimal_write(digits, served->clients) - digits));
+    }
+    rc_adapter_answer(requests->adapter, &asker, served->type, values);
     free(served->text);
-    *served = (struct rc_adapter_served){.used = false};
+    *served = (struct rc_adapter_served){.next = requests->served_free};
+    requests->served_free = (uint32_t)(served - requests->served) + 1;
 }
 
 /* False: it would be too large, or there is no memory. */
@@ -77,7 +87,7 @@ static void requests_due(void *context, uint64_t now_ms)
 {
     struct rc_adapter_requests *requests = context;
     uint64_t next_ms = RC_TIMER_NEVER;
-    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < requests->served_high; i++) {
         struct rc_adapter_served *served = &requests->served[i];
         if (served->used && served->due_ms <= now_ms) {
             rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_INCOMPLETE, 1);
@@ -99,15 +109,21 @@ bool rc_adapter_requests_replied(struct rc_adapter_requests *requests, uint32_t 
     if (requests->served == NULL || !rc_call_tag_read(view, &tag) || tag.nonce != requests->nonce) {
         return false;
     }
+    if (rc_asking_is_answer(view)) {
+        rc_adapter_ack_answered(requests->adapter, view);
+        return true;
+    }
     if (tag.index >= RC_ADAPTER_REQUESTS_MAX || worker >= RC_WORKERS_MAX || view->head.data_bytes < sizeof(head)) {
         return true; /* nobody waits for it */
     }
     struct rc_adapter_served *served = &requests->served[tag.index];
     const uint64_t bit = UINT64_C(1) << (worker % 64);
     if (!served->used || served->serial != tag.serial || (served->replied.bits[worker / 64] & bit) != 0) {
+        rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_LATE, 1);
         return true; /* too late, or told twice */
     }
     memcpy(&head, view->data, sizeof(head));
+    served->clients += head.count;
     struct rc_span rest = rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head));
     struct rc_span entry;
     while (rc_sockets_entry_next(&rest, &entry) && (served->type != RC_ADAPTER_SERVER_EVENT || served->entries == 0)) {
@@ -252,30 +268,51 @@ static bool requests_call(struct rc_adapter_requests *requests, const struct rc_
 
 static struct rc_adapter_served *served_place(struct rc_adapter_requests *requests)
 {
-    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
-        if (!requests->served[i].used) {
-            return &requests->served[i];
-        }
+    if (requests->served_free != 0) {
+        struct rc_adapter_served *served = &requests->served[requests->served_free - 1];
+        requests->served_free = served->next;
+        return served;
     }
-    return NULL;
+    return requests->served_high < RC_ADAPTER_REQUESTS_MAX ? &requests->served[requests->served_high++] : NULL;
 }
 
-static void requests_serve(struct rc_adapter_requests *requests, const struct rc_adapter_request *request,
-                           struct rc_span nsp)
+/* Gives a place back that was not used. */
+static void served_spare(struct rc_adapter_requests *requests, struct rc_adapter_served *served)
+{
+    if (served != NULL) {
+        served->next = requests->served_free;
+        requests->served_free = (uint32_t)(served - requests->served) + 1;
+    }
+}
+
+/* Asks the workers; false: nobody was asked. */
+static bool requests_ask(struct rc_adapter_requests *requests, struct rc_adapter_request *request, struct rc_span nsp,
+                         struct rc_span message, const struct rc_call_tag *tag, struct rc_call_asked *asked)
+{
+    if (request->type != RC_ADAPTER_BROADCAST) {
+        return requests_call(requests, request, nsp, tag, asked);
+    }
+    rc_adapter_ack_call(requests->adapter, request, nsp, message, tag, asked);
+    return (asked->bits[0] | asked->bits[1]) != 0;
+}
+
+static void requests_serve(struct rc_adapter_requests *requests, struct rc_adapter_request *request, struct rc_span nsp,
+                           struct rc_span message)
 {
     struct rc_adapter_served *served = request->id.count > 0 ? served_place(requests) : NULL;
     struct rc_call_tag tag = {.nonce = requests->nonce, .index = OF_NOBODY, .serial = ++requests->serial};
     struct rc_call_asked asked = {0};
     if (request->id.count > 0 && served == NULL) {
         rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_DROPPED, 1);
-        answer_none(requests, request, nsp);
+        if (request->type != RC_ADAPTER_BROADCAST) {
+            answer_none(requests, request, nsp);
+        }
         return;
     }
     tag.index = served != NULL ? (uint32_t)(served - requests->served) : OF_NOBODY;
-    if (!requests_call(requests, request, nsp, &tag, &asked)) {
-        if (request->id.count > 0) {
-            answer_none(requests, request, nsp);
-        }
+    if (!requests_ask(requests, request, nsp, message, &tag, &asked)) {
+        served_spare(requests, served);
+        answer_none(requests, request, nsp);
         return;
     }
     if (served == NULL) {
@@ -315,12 +352,7 @@ static void request_received(void *context, struct rc_span nsp, struct rc_adapte
         return;
     }
     rc_metric_add(requests_metrics(requests), RC_METRIC_ADAPTER_REQUESTS, 1);
-    if (request->type == RC_ADAPTER_BROADCAST) {
-        answer_none(requests, request, nsp);
-        rc_adapter_take(requests->adapter, nsp, &request->broadcast, message);
-        return;
-    }
-    requests_serve(requests, request, nsp);
+    requests_serve(requests, request, nsp, message);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -344,7 +376,7 @@ int rc_adapter_requests_open(struct rc_adapter_requests *requests, struct rc_ada
 
 void rc_adapter_requests_close(struct rc_adapter_requests *requests)
 {
-    for (uint32_t i = 0; requests->served != NULL && i < RC_ADAPTER_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < requests->served_high; i++) {
         free(requests->served[i].text);
     }
     if (requests->served != NULL) {

@@ -60,6 +60,18 @@ static int packet_member(struct rc_adapter_broadcast *broadcast, struct rc_msgpa
     return rc_msgpack_skip(reader, rc_span_equal(name, RC_SPAN("data")) ? &broadcast->data : NULL);
 }
 
+/* A number of milliseconds; what is none says nothing. */
+static uint32_t flag_ms(const struct rc_msgpack_value *value)
+{
+    if (value->type == RC_MSGPACK_UNSIGNED) {
+        return value->whole < UINT32_MAX ? (uint32_t)value->whole : UINT32_MAX;
+    }
+    if (value->type == RC_MSGPACK_FLOAT && value->number > 0) { /* not NaN */
+        return value->number < (double)UINT32_MAX ? (uint32_t)value->number : UINT32_MAX;
+    }
+    return 0;
+}
+
 /* A map of flags; nothing, or anything else, is none. */
 static int adapter_take_flags(struct rc_adapter_broadcast *broadcast, struct rc_msgpack_reader *reader)
 {
@@ -72,6 +84,7 @@ static int adapter_take_flags(struct rc_adapter_broadcast *broadcast, struct rc_
     struct rc_msgpack_reader flags = rc_msgpack_reader_of(raw);
     uint32_t count;
     broadcast->is_volatile = false;
+    broadcast->timeout_ms = 0;
     if (rc_msgpack_map(&flags, &count) < 0) {
         return 0;
     }
@@ -83,6 +96,8 @@ static int adapter_take_flags(struct rc_adapter_broadcast *broadcast, struct rc_
         rc = rc_msgpack_peek(&flags, &value);
         if (rc == 0 && rc_span_equal(name, RC_SPAN("volatile"))) {
             broadcast->is_volatile = value.type == RC_MSGPACK_BOOLEAN && value.boolean;
+        } else if (rc == 0 && rc_span_equal(name, RC_SPAN("timeout"))) {
+            broadcast->timeout_ms = flag_ms(&value);
         }
         rc = rc == 0 ? rc_msgpack_skip(&flags, NULL) : rc;
         if (rc < 0) {
@@ -371,6 +386,40 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     if (is_volatile) {
         rc_msgpack_put_string(&writer, RC_SPAN("volatile"));
         rc_msgpack_put_boolean(&writer, true);
+    }
+    return rc_msgpack_written(&writer);
+}
+
+size_t rc_adapter_ack_room(const struct rc_adapter_ack *answer)
+{
+    return AROUND_BYTES + answer->id.count +
+           RC_JSON_MSGPACK_BYTES_MAX(answer->args.json.count, answer->args.attachments.count,
+                                     answer->args.attachment_count);
+}
+
+struct rc_span rc_adapter_ack_write(const struct rc_adapter_ack *answer, uint8_t *buffer, size_t room)
+{
+    struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_json_cursor cursor;
+    struct rc_json_value first;
+    uint32_t count = 0;
+    size_t offset = 0;
+    if (rc_json_array_begin(&cursor, answer->args.json, 0) < 0) {
+        return (struct rc_span){0};
+    }
+    const int got = rc_json_array_next(&cursor, &first);
+    rc_msgpack_put_map(&writer, got == 1 ? 3 : 2);
+    rc_msgpack_put_string(&writer, RC_SPAN("type"));
+    rc_msgpack_put_unsigned(&writer, RC_ADAPTER_BROADCAST_ACK);
+    rc_msgpack_put_string(&writer, RC_SPAN("requestId"));
+    rc_msgpack_put_string(&writer, answer->id);
+    if (got == 1) {
+        rc_msgpack_put_string(&writer, RC_SPAN("packet"));
+        while (count < RC_ARGS_ATTACHMENTS_MAX && rc_args_next(&answer->args, &count, &offset, &attachments[count])) {}
+    }
+    if (got < 0 || (got == 1 && rc_json_to_msgpack(&writer, first.raw, attachments, count) < 0)) {
+        return (struct rc_span){0};
     }
     return rc_msgpack_written(&writer);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/base/span.h"
+#include "common/records/args.h"
 #include "common/records/envelope.h"
 #include "common/text/json_scan.h"
 #include "common/text/msgpack.h"
@@ -38,7 +39,8 @@ struct rc_adapter_broadcast {
     uint32_t attachment_count;
     struct rc_adapter_rooms rooms;
     struct rc_adapter_rooms except;
-    bool is_volatile; /* of its flags; the others are the sender's business, or its client's */
+    uint32_t timeout_ms; /* flags.timeout: how long acknowledgements are waited for; 0 = it says none */
+    bool is_volatile;    /* of its flags; the others are the sender's business, or its client's */
 };
 
 /* Views of a message; they live as long as it does. */
@@ -87,5 +89,19 @@ struct rc_adapter_message {
 size_t rc_adapter_message_room(const struct rc_adapter_message *message);
 /* Writes it. An empty span: its data is not what its flags say. */
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+
+/* What a client answers to a broadcast of which acknowledgements are wanted: {type: 9, requestId, packet: its first argument}. */
+struct rc_adapter_ack {
+    struct rc_span uid; /* of who says it, and */
+    struct rc_span nsp; /* where: cluster_wire.h has them */
+    struct rc_span id;
+    struct rc_args_view args; /* without arguments there is no packet in it, as notepack leaves undefined out */
+};
+
+#define RC_ADAPTER_BROADCAST_ACK 9u
+/* Bytes of a buffer in which it fits, unless it names an attachment more than once. */
+size_t rc_adapter_ack_room(const struct rc_adapter_ack *answer);
+/* Writes it. An empty span: it does not fit, or its arguments are none. */
+struct rc_span rc_adapter_ack_write(const struct rc_adapter_ack *answer, uint8_t *buffer, size_t room);
 
 #endif

@@ -61,11 +61,24 @@ static int cluster_packet(struct rc_cluster_message *message, const struct rc_js
     return 0; /* "nsp" is the message's own */
 }
 
+/* A whole number of milliseconds; what is none says nothing. */
+static uint32_t cluster_ms(const struct rc_json_value *value)
+{
+    uint64_t whole;
+    if (rc_json_uint64(value, &whole) != 0) {
+        return 0;
+    }
+    return whole < UINT32_MAX ? (uint32_t)whole : UINT32_MAX;
+}
+
 static int cluster_flag(struct rc_cluster_message *message, const struct rc_json_value *name,
                         const struct rc_json_value *value)
 {
+    struct rc_adapter_broadcast *broadcast = &message->request.broadcast;
     if (rc_json_string_is(name, RC_SPAN("volatile"))) {
-        message->request.broadcast.is_volatile = value->type == RC_JSON_TRUE;
+        broadcast->is_volatile = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("timeout"))) {
+        broadcast->timeout_ms = cluster_ms(value);
     }
     return 0; /* the others are the sender's business, or its client's */
 }
@@ -138,6 +151,16 @@ static int cluster_envelope(struct rc_cluster_message *message, const struct rc_
     return 0;
 }
 
+/* Its text. */
+static int cluster_keep_id(struct rc_adapter_request *request)
+{
+    struct rc_json_value value;
+    const int rc = rc_json_scan(request->id, 0, &value, NULL);
+    return rc < 0 ? rc
+                  : rc_json_string_decode(&value, (uint8_t *)request->scratch, sizeof(request->scratch),
+                                          &request->id_text);
+}
+
 /* Is everything there that its type takes? */
 static int cluster_check(struct rc_cluster_message *message)
 {
@@ -154,7 +177,10 @@ static int cluster_check(struct rc_cluster_message *message)
         broadcast->is_json = true;
         broadcast->rooms = rc_adapter_rooms_of(request->rooms);
         broadcast->except = rc_adapter_rooms_of(request->except);
-        return broadcast->data.count > 0 && broadcast->type != UINT64_MAX ? 0 : -EINVAL;
+        if (broadcast->data.count == 0 || broadcast->type == UINT64_MAX) {
+            return -EINVAL;
+        }
+        return request->id.count > 0 ? cluster_keep_id(request) : 0;
     case RC_ADAPTER_FETCH:
         return request->id.count > 0 ? 0 : -EINVAL;
     case RC_ADAPTER_JOIN:
@@ -355,16 +381,19 @@ size_t rc_cluster_write_room(const struct rc_adapter_message *message)
     return text_room(message) + RC_BASE64_BYTES(packed_room(message));
 }
 
-/* What was written as text, packed behind it when it has attachments. */
-static struct rc_span cluster_pack(const struct text_out *text, const struct cluster_args *args, size_t room)
+/* What was written as text, packed behind it. */
+static struct rc_span text_pack(const struct text_out *text, const struct cluster_args *args, size_t room)
 {
-    if (args->attachment_count == 0) {
-        return rc_span_of(text->bytes, text->count);
-    }
     struct rc_msgpack_writer writer = rc_msgpack_writer_of(text->bytes + text->count, room - text->count);
     const int rc =
         rc_json_to_msgpack(&writer, rc_span_of(text->bytes, text->count), args->attachments, args->attachment_count);
     return rc == 0 ? rc_msgpack_written(&writer) : (struct rc_span){0};
+}
+
+/* The text, or packed when it has attachments. */
+static struct rc_span cluster_pack(const struct text_out *text, const struct cluster_args *args, size_t room)
+{
+    return args->attachment_count == 0 ? rc_span_of(text->bytes, text->count) : text_pack(text, args, room);
 }
 
 struct rc_span rc_cluster_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
@@ -400,4 +429,60 @@ struct rc_span rc_cluster_write_entry(const struct rc_adapter_message *message, 
     }
     uint8_t *at = buffer + out.count;
     return rc_span_of(at, rc_base64_encode(at, packed.bytes, packed.count));
+}
+
+static size_t ack_text_room(const struct rc_adapter_ack *ack)
+{
+    return AROUND_BYTES + RC_JSON_STRING_BYTES_MAX(ack->uid.count) + RC_JSON_STRING_BYTES_MAX(ack->nsp.count) +
+           RC_JSON_STRING_BYTES_MAX(ack->id.count) + ack->args.json.count;
+}
+
+size_t rc_cluster_ack_room(const struct rc_adapter_ack *ack)
+{
+    const size_t text = ack_text_room(ack);
+    return text + RC_JSON_MSGPACK_BYTES_MAX(text, ack->args.attachments.count, ack->args.attachment_count);
+}
+
+/* {"uid","nsp","type":12,"data":{"requestId"[,"packet"]}}, its attachments apart. False: its arguments are none. */
+static bool ack_text(const struct rc_adapter_ack *ack, struct text_out *out, struct cluster_args *args)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value first;
+    size_t offset = 0;
+    args->attachment_count = 0;
+    if (rc_json_array_begin(&cursor, ack->args.json, 0) < 0) {
+        return false;
+    }
+    const int got = rc_json_array_next(&cursor, &first);
+    out_put(out, RC_SPAN("{\"uid\":"));
+    out_string(out, ack->uid);
+    out_put(out, RC_SPAN(",\"nsp\":"));
+    out_string(out, ack->nsp);
+    out_put(out, RC_SPAN(",\"type\":12,\"data\":{\"requestId\":"));
+    out_string(out, ack->id);
+    if (got == 1) {
+        out_put(out, RC_SPAN(",\"packet\":"));
+        out_put(out, first.raw);
+        while (args->attachment_count < RC_ARGS_ATTACHMENTS_MAX &&
+               rc_args_next(&ack->args, &args->attachment_count, &offset, &args->attachments[args->attachment_count])) {
+        }
+    }
+    out_put(out, RC_SPAN("}}"));
+    return got >= 0;
+}
+
+struct rc_span rc_cluster_ack_write(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room)
+{
+    struct cluster_args args;
+    struct text_out out = {.bytes = buffer, .room = ack_text_room(ack)};
+    RC_ASSERT(room >= rc_cluster_ack_room(ack));
+    return ack_text(ack, &out, &args) ? cluster_pack(&out, &args, room) : (struct rc_span){0};
+}
+
+struct rc_span rc_cluster_ack_pack(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room)
+{
+    struct cluster_args args;
+    struct text_out out = {.bytes = buffer, .room = ack_text_room(ack)};
+    RC_ASSERT(room >= rc_cluster_ack_room(ack));
+    return ack_text(ack, &out, &args) ? text_pack(&out, &args, room) : (struct rc_span){0};
 }

@@ -59,6 +59,12 @@ size_t rc_cluster_write_room(const struct rc_adapter_message *message);
 struct rc_span rc_cluster_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
 /* The same, `data` of a stream's entry alone. */
 struct rc_span rc_cluster_write_entry(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+/* Bytes of a buffer in which a client's answer to a broadcast (12) fits, in either form, unless it names an attachment more than once. */
+size_t rc_cluster_ack_room(const struct rc_adapter_ack *ack);
+/* Writes it: as text, or as msgpack when it has binary. An empty span: it does not fit, or its arguments are none. */
+struct rc_span rc_cluster_ack_write(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room);
+/* The same, as msgpack. */
+struct rc_span rc_cluster_ack_pack(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room);
 #define RC_CLUSTER_BROADCAST RC_SPAN("3") /* its type, as text */
 
 #endif

@@ -39,8 +39,8 @@ struct rc_envelope_view rc_emission_view(void)
         .head = {.time_ns = rc_clock_ns(), .flags = RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS}};
 }
 
-void rc_emission_deliver(struct rc_emission *emission, enum rc_record_type type, struct rc_envelope_view *view,
-                         struct rc_span event, struct rc_span data, enum rc_metric_id received)
+void rc_emission_fill(const struct rc_emission *emission, struct rc_envelope_view *view, struct rc_span event,
+                      struct rc_span data, enum rc_metric_id received)
 {
     const struct rc_bridge *bridge = emission->bridge;
     view->event = (const char *)event.bytes;
@@ -50,5 +50,12 @@ void rc_emission_deliver(struct rc_emission *emission, enum rc_record_type type,
     rc_metric_add(bridge->wire->metrics, received, 1);
     rc_metric_add(bridge->wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
     rc_metric_add(bridge->wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
+}
+
+void rc_emission_deliver(struct rc_emission *emission, enum rc_record_type type, struct rc_envelope_view *view,
+                         struct rc_span event, struct rc_span data, enum rc_metric_id received)
+{
+    const struct rc_bridge *bridge = emission->bridge;
+    rc_emission_fill(emission, view, event, data, received);
     (void)bridge->host.deliver(bridge->host.context, type, view);
 }

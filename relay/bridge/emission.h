@@ -2,6 +2,7 @@
  * emission: an event of another Socket.IO server or backend on its way to this host's clients: what the bridges to them have in common.
  *
  *   rc_emission_targets ──▶ rc_targets_… (targets.h) ──▶ the event's data is laid out in `buffer` ──▶ rc_emission_deliver
+ *                                                                                                       └──▶ rc_emission_fill, asking.h
  *
  * Owned by a bridge; one thread. Room for one event at a time; it grows to the largest.
  */
@@ -32,7 +33,10 @@ void rc_emission_close(struct rc_emission *emission);
 struct rc_targets rc_emission_targets(struct rc_emission *emission, struct rc_span nsp);
 /* A record of an event with arguments, to be filled in. */
 struct rc_envelope_view rc_emission_view(void);
-/* Hands it to the workers; `data` is laid out as common/records/args.h says. `received`: the bridge's counter. */
+/* Fills the event in and counts it; `data` is laid out as common/records/args.h says. `received`: the bridge's counter. */
+void rc_emission_fill(const struct rc_emission *emission, struct rc_envelope_view *view, struct rc_span event,
+                      struct rc_span data, enum rc_metric_id received);
+/* The same, and hands it to the workers. */
 void rc_emission_deliver(struct rc_emission *emission, enum rc_record_type type, struct rc_envelope_view *view,
                          struct rc_span event, struct rc_span data, enum rc_metric_id received);
 

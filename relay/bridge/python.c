@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
+#include "relay/bridge/asking.h"
 #include "relay/bridge/foreign.h"
 #include "relay/bridge/python_wire.h"
 
@@ -59,6 +62,8 @@ static void python_emit(struct rc_python_bridge *python, const struct rc_python_
     struct rc_targets targets = rc_emission_targets(emission, message->nsp);
     struct rc_envelope_view view = rc_emission_view();
     struct rc_span args;
+    uint8_t asker[RC_EMIT_ASKER_MAX];
+    const int64_t asker_bytes = rc_python_callback(message, asker, sizeof(asker));
     const enum rc_record_type type = emit_targets(message, &targets, &view);
     if (type == 0) {
         return;
@@ -67,16 +72,53 @@ static void python_emit(struct rc_python_bridge *python, const struct rc_python_
         python_refused(python, text, -EINVAL, "too many rooms");
         return;
     }
-    if (!rc_scratch_room(&emission->buffer, rc_python_args_room(text.count, data_bytes_max))) {
+    if (!rc_scratch_room(&emission->buffer, RC_EMIT_BEFORE_MAX + rc_python_args_room(text.count, data_bytes_max))) {
         python_refused(python, text, -ENOMEM, "no memory");
         return;
     }
-    const int rc = rc_python_args(message, emission->buffer.bytes, data_bytes_max, &args);
+    const int rc = rc_python_args(message, emission->buffer.bytes + RC_EMIT_BEFORE_MAX, data_bytes_max, &args);
     if (rc < 0) {
         python_refused(python, text, rc, "not the arguments of an event");
         return;
     }
-    rc_emission_deliver(emission, type, &view, message->event, args, RC_METRIC_PYTHON_RECEIVED);
+    if (asker_bytes < 0) { /* the event is as good without */
+        rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_ANSWERS_DROPPED, 1);
+    }
+    if (asker_bytes <= 0) {
+        rc_emission_deliver(emission, type, &view, message->event, args, RC_METRIC_PYTHON_RECEIVED);
+        return;
+    }
+    rc_emission_fill(emission, &view, message->event, args, RC_METRIC_PYTHON_RECEIVED);
+    struct rc_call_asked asked;
+    const struct rc_asking asking = {.tag = {.nonce = python->nonce, .index = UINT32_MAX, .serial = ++python->serial},
+                                     .asker = rc_span_of(asker, (size_t)asker_bytes)};
+    rc_asking_call(&emission->bridge->host, &targets, type, &view, &asking, &asked);
+}
+
+/* What a client answers to an emit with a callback. */
+static void python_answered(const struct rc_python_bridge *python, const struct rc_envelope_view *view)
+{
+    struct rc_span asker;
+    struct rc_args_view args;
+    int rc = rc_asking_answer(view, &asker, &args);
+    if (rc == -ENOENT) {
+        return;
+    }
+    if (rc == 0 && args.attachment_count > 0) {
+        rc = -ENOTSUP; /* json.dumps of bytes fails in python-socketio, too */
+    }
+    if (rc == 0) {
+        const struct rc_span parts[] = {asker, args.json, RC_SPAN("}")};
+        rc = rc_redis_publish(python->emission.bridge->link, rc_span_text(python->channel), parts,
+                              RC_ARRAY_COUNT(parts), 0);
+    }
+    if (rc < 0) {
+        rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_ANSWERS_DROPPED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "python_answer_dropped", "bytes=%u reason=\"%s\"", view->head.data_bytes,
+                       rc == -ENOTSUP ? "it has binary arguments" : "it could not be published");
+        return;
+    }
+    rc_metric_add(python_metrics(python), RC_METRIC_PYTHON_ANSWERS, 1);
 }
 
 /* --- sockets --------------------------------------------------------------------------------------------------------- */
@@ -161,7 +203,13 @@ static void python_call(struct rc_python_bridge *python, const struct rc_python_
 bool rc_python_replied(const struct rc_python_bridge *python, const struct rc_envelope_view *view)
 {
     struct rc_call_tag tag;
-    return python->emission.bridge != NULL && rc_call_tag_read(view, &tag) && tag.nonce == python->nonce;
+    if (python->emission.bridge == NULL || !rc_call_tag_read(view, &tag) || tag.nonce != python->nonce) {
+        return false;
+    }
+    if (rc_asking_is_answer(view)) {
+        python_answered(python, view);
+    }
+    return true;
 }
 
 /* --- what comes in --------------------------------------------------------------------------------------------------- */

@@ -4,8 +4,10 @@
  *   RedisManager(url, write_only=True).emit(…) ──▶ one Redis channel ──▶ every instance ──▶ RC_DOWN_MESSAGE, _DIRECT, _SELECT
  *   enter_room, leave_room, close_room, disconnect of Python servers ─────────────────────▶ RC_DOWN_CALL (common/records/sockets.h)
  *
- * An emit goes to whom targets.h says. Everything is done by each instance for its own clients and nothing is published: a callback, which
- * only a Python server can ask for, is never called. What is no JSON object is refused before a byte of it is interpreted: versions before
+ *   callback of a Python server ◀── what clients answer to an emit with one ◀── RC_UP_REPLY (common/records/emit.h)
+ *
+ * An emit goes to whom targets.h says. Everything is done by each instance for its own clients; nothing is published but what is for a
+ * callback, as often as a client answers: the server takes the first. What is no JSON object is refused before a byte of it is interpreted: versions before
  * 5.14 publish pickles, which are programs.
  *
  * Owned by relay/remote; one thread.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
 #include "common/records/placeholders.h"
@@ -61,6 +62,10 @@ static void python_member(struct rc_python_message *message, struct python_membe
         message->room = *value;
     } else if (rc_json_string_is(name, RC_SPAN("skip_sid"))) {
         message->skip_sid = *value;
+    } else if (rc_json_string_is(name, RC_SPAN("callback"))) {
+        message->callback = *value;
+    } else if (rc_json_string_is(name, RC_SPAN("host_id"))) {
+        message->host_id = *value;
     } else if (rc_json_string_is(name, RC_SPAN("binary"))) {
         message->binary = value->type == RC_JSON_TRUE;
     }
@@ -104,6 +109,7 @@ int rc_python_read(struct rc_python_message *message, struct rc_span text)
     message->binary = false;
     message->nsp = message->event = message->sid = (struct rc_span){0};
     message->data = message->room = message->skip_sid = (struct rc_json_value){.type = RC_JSON_NONE};
+    message->callback = message->host_id = message->data;
     int got = rc_json_object_begin(&cursor, text, RC_JSON_CHECK_UTF8);
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
         python_member(message, &members, &name, &value);
@@ -238,4 +244,42 @@ int rc_python_args(const struct rc_python_message *message, uint8_t *buffer, siz
     }
     *args = rc_args_wrap(json, (size_t)bytes, room - (size_t)bytes, attachments, count);
     return args->count > 0 ? 0 : -EMSGSIZE;
+}
+
+/* --- callbacks ------------------------------------------------------------------------------------------------------- */
+
+static bool python_put(uint8_t *out, size_t room, size_t *used, struct rc_span text)
+{
+    if (text.count > room - *used) {
+        return false;
+    }
+    memcpy(out + *used, text.bytes, text.count);
+    *used += text.count;
+    return true;
+}
+
+int64_t rc_python_callback(const struct rc_python_message *message, uint8_t *out, size_t room)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value parts[4]; /* room, namespace, id; no more */
+    uint32_t count = 0;
+    size_t used = 0;
+    if (message->callback.type != RC_JSON_ARRAY || rc_json_array_begin(&cursor, message->callback.raw, 0) < 0) {
+        return 0;
+    }
+    while (count < RC_ARRAY_COUNT(parts) && rc_json_array_next(&cursor, &parts[count]) == 1) {
+        count++;
+    }
+    if (count != 3) {
+        return 0;
+    }
+    if (message->host_id.type != RC_JSON_STRING ||
+        !python_put(out, room, &used, RC_SPAN("{\"method\":\"callback\",\"host_id\":")) ||
+        !python_put(out, room, &used, message->host_id.raw) || !python_put(out, room, &used, RC_SPAN(",\"sid\":")) ||
+        !python_put(out, room, &used, parts[0].raw) || !python_put(out, room, &used, RC_SPAN(",\"namespace\":")) ||
+        !python_put(out, room, &used, parts[1].raw) || !python_put(out, room, &used, RC_SPAN(",\"id\":")) ||
+        !python_put(out, room, &used, parts[2].raw) || !python_put(out, room, &used, RC_SPAN(",\"args\":"))) {
+        return -EINVAL;
+    }
+    return (int64_t)used;
 }

@@ -9,6 +9,10 @@
  * arguments, and python-socketio does not either); null alone is no argument. With binary (5.14.2 and later) it is [that, base64, …]
  * with placeholders. Before 5.14 it is a pickle: nothing that could be read safely.
  *
+ * `callback` is null or [room, namespace, id]: what each client that acknowledges the event answers is wanted by the server `host_id`:
+ *
+ *   {"method":"callback","host_id":…,"sid":room,"namespace":…,"id":…,"args":[…]}
+ *
  * Pure; anybody who can publish to Redis may have written it: everything is checked before anything is believed, unknown members are
  * passed over. Errors are those of json_scan; -EINVAL: it is none of these.
  */
@@ -44,12 +48,18 @@ struct rc_python_message {
     struct rc_json_value data; /* of an emit */
     struct rc_json_value room;
     struct rc_json_value skip_sid;
+    struct rc_json_value callback; /* of an emit */
+    struct rc_json_value host_id;
     uint8_t nsp_text[RC_NSP_MAX];
     uint8_t event_text[RC_EVENT_NAME_MAX];
     uint8_t sid_text[RC_SID_BYTES];
 };
 
 int rc_python_read(struct rc_python_message *message, struct rc_span text);
+
+/* Writes the message of an answer up to its arguments, which are a JSON array and "}". Its bytes; 0: no callback is wanted, as Python
+ * looks at it; -EINVAL: its server has no name, or it does not fit `room`. */
+int64_t rc_python_callback(const struct rc_python_message *message, uint8_t *out, size_t room);
 
 /* Names of rooms: a text, a number, null, or a list of such. */
 struct rc_python_names {

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/records/sockets.h"
 #include "relay/bridge/call_wire.h"
 #include "relay/bridge/foreign.h"
 
@@ -248,6 +249,9 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
     struct rc_call_sent *sent = NULL;
     struct rc_call_tag tag;
     size_t bytes;
+    if (view->head.data_bytes > 0 && view->data[0] >= RC_CALL_SOCKETS) {
+        return -ENOSYS; /* of this host's sockets (common/records/sockets.h): it has no form between instances */
+    }
     if (!calls_connected(calls)) {
         return -ENOTCONN;
     }

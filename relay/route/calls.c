@@ -177,6 +177,7 @@ static void pass_reply(struct rc_route_calls *calls, uint32_t worker, struct rc_
         remote->replied(calls->remote->context, worker, &view);
     }
     if (asker >= calls->fanout->port_count || !rc_worker_set_has(&calls->fanout->live, asker)) {
+        rc_metric_add(calls->fanout->metrics, RC_METRIC_API_REPLIES_UNWANTED, asker != RC_WORKER_FOREIGN);
         return; /* it died meanwhile */
     }
     view.head.sequence = 0;

@@ -6,6 +6,7 @@ import { Emitter } from "@socket.io/redis-emitter";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 import { io as connectClient } from "socket.io-client";
+import parser from "socket.io-msgpack-parser";
 import { subscribers, testRedis, until } from "./lib/redis.mjs";
 import { freePort, within } from "./lib/util.mjs";
 
@@ -48,8 +49,8 @@ async function startNode(redis, options = {}) {
 }
 
 /* A client that is connected and keeps what it is told. */
-async function client(port, nsp = "/") {
-  const socket = connectClient(`http://127.0.0.1:${port}${nsp}`, { transports: ["websocket"], forceNew: true, reconnection: false });
+async function client(port, nsp = "/", options = {}) {
+  const socket = connectClient(`http://127.0.0.1:${port}${nsp}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
   socket.got = [];
   socket.onAny((...all) => socket.got.push(all));
   await within(5000, new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)), "connected");
@@ -217,15 +218,185 @@ testRedis("a Node's requests are answered for all sockets of ringcast, exactly o
   });
 });
 
-testRedis("an event between servers and a broadcast with acknowledgements do not wait for ringcast", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+testRedis("an event between servers does not wait for ringcast", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const responses = await within(4000, node.io.serverSideEmitWithAck("ping", 1), "the answer of ringcast");
+    assert.deepEqual(responses, [null]);
+  });
+});
+
+/* A Node that asks, another one, two brokers of two workers each, and clients of every kind at all of them, in "red" and "asked". */
+async function asking({ brokers, redis }, body) {
+  const other = await startNode(redis);
+  try {
+    await both(redis, brokers[0], async (node, connect) => {
+      await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === brokers.length + 2);
+      const kinds = [{}, { transports: ["polling"] }, { parser }, { parser, transports: ["polling"] }];
+      const sockets = await Promise.all([
+        ...brokers.flatMap(({ port }) => kinds.map((options) => connect(port, "/", options))),
+        connect(node.port), connect(other.port),
+      ]);
+      for (const socket of sockets) await socket.joined("red");
+      await body(node, sockets, connect);
+    });
+  } finally {
+    await other.stop();
+  }
+}
+
+const questioned = (socket) => socket.on("question", (...args) => args.pop()({ by: socket.id, args }));
+const answered = (answers) => answers.sort((one, two) => (one.by < two.by ? -1 : 1));
+
+testRedis("a Node asks all, a room, one socket, and hears every client's answer once", { brokers: 2, workers: 2, config: CONFIG }, async (setting) => {
+  await asking(setting, async (node, sockets, connect) => {
+    const [first, second] = sockets;
+    const all = sockets.map((socket) => socket.id).sort();
+    for (const socket of sockets) questioned(socket);
+    const bytes = Buffer.from([1, 2, 3]);
+    const expected = (list, ...args) => [...list].sort().map((by) => ({ by, args }));
+    // Binary both ways: the argument goes out to each parser and comes back in its answer.
+    assert.deepEqual(answered(await node.io.timeout(5000).emitWithAck("question", "é", bytes, { deep: [bytes] })), expected(all, "é", bytes, { deep: [bytes] }));
+    assert.deepEqual(answered(await node.io.to("red").except(first.id).timeout(5000).emitWithAck("question", 1)), expected(all.filter((id) => id !== first.id), 1));
+    await second.joined("blue");
+    assert.deepEqual(answered(await node.io.to(["blue", first.id]).timeout(5000).emitWithAck("question", 2)), expected([first.id, second.id], 2));
+    assert.deepEqual(answered(await node.io.to("red").except("blue").timeout(5000).emitWithAck("question", 3)), expected(all.filter((id) => id !== second.id), 3));
+    for (const { id } of sockets) assert.deepEqual(await node.io.to(id).timeout(5000).emitWithAck("question", 4), [{ by: id, args: [4] }]);
+    for (const remote of await node.io.fetchSockets()) {
+      assert.deepEqual(await remote.timeout(5000).emitWithAck("question", bytes), { by: remote.id, args: [bytes] });
+    }
+    const started = Date.now();
+    assert.deepEqual(await node.io.to("nobody").timeout(5000).emitWithAck("question", 5), []);
+    assert.ok(Date.now() - started < 4000, "nobody was waited for");
+    // A callback, and a namespace of its own.
+    const admin = await connect(setting.brokers[0].port, "/admin", { parser });
+    admin.on("question", (answer) => answer());
+    const [error, answers] = await within(6000, new Promise((done) => node.io.of("/admin").timeout(5000).emit("question", (...what) => done(what))), "the callback");
+    assert.deepEqual([error, answers], [null, [undefined]]);
+    for (const { metrics } of [{ metrics: await setting.brokers[0].metrics() }, { metrics: await setting.brokers[1].metrics() }]) {
+      assert.equal(metrics("ringcast_socketio_acks_waiting"), 0);
+      assert.ok(metrics("ringcast_socketio_adapter_answers_total") >= 12);
+    }
+  });
+});
+
+testRedis("many questions at once, each heard by the one who asked", { brokers: 1, workers: 2, config: CONFIG }, async (setting) => {
+  await asking(setting, async (node, sockets) => {
+    for (const socket of sockets) questioned(socket);
+    const asked = Array.from({ length: 300 }, (_, n) => node.io.to(sockets[n % sockets.length].id).timeout(10000).emitWithAck("question", n));
+    (await Promise.all(asked)).forEach((answers, n) => assert.deepEqual(answers, [{ by: sockets[n % sockets.length].id, args: [n] }]));
+    const large = "x".repeat(300000);
+    assert.deepEqual((await node.io.to("red").timeout(10000).emitWithAck("question", large)).map(({ args }) => args[0] === large), sockets.map(() => true));
+  });
+});
+
+testRedis("a question comes behind the broadcasts before it", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
   await both(redis, broker, async (node, connect) => {
     await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
     const a = await connect(broker.port);
     await a.joined("red");
-    const responses = await within(4000, node.io.serverSideEmitWithAck("ping", 1), "the answer of ringcast");
-    assert.deepEqual(responses, [null]);
-    assert.deepEqual(await within(4000, node.io.to("red").timeout(4500).emitWithAck("question", 1), "nobody to wait for"), []);
-    assert.deepEqual(await a.next(), ["question", 1]);
+    a.on("question", (n, answer) => answer(a.got.length));
+    for (let i = 0; i < 50; i++) {
+      node.io.to("red").emit("before", i);
+      assert.deepEqual(await node.io.to("red").timeout(5000).emitWithAck("question", i), [2 * i + 2], "itself among them");
+    }
+  });
+});
+
+testRedis("native clients in the room hear a question, and are not waited for", { brokers: 1, workers: 2, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    await a.joined("red");
+    questioned(a);
+    const native = await broker.connect();
+    await native.subscribe("red");
+    assert.deepEqual(await node.io.to("red").timeout(5000).emitWithAck("question", 1), [{ by: a.id, args: [1] }]);
+    const { channel, event, args } = await native.next("message");
+    assert.deepEqual([channel, event, args], ["red", "question", [1]]);
+    native.close();
+  });
+});
+
+testRedis("who answers twice, wrongly, late, or leaves instead harms nobody and is counted", { brokers: 1, workers: 1, config: { ...CONFIG, "socketio.ack_timeout": "400ms" } }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const sockets = await Promise.all([1, 2, 3, 4].map(() => connect(broker.port)));
+    const [good, twice, wrong, leaves] = sockets;
+    for (const socket of sockets) await socket.joined("red");
+    let late; // how the client that leaves would have answered
+    const ACK = 3;
+    questioned(good);
+    const idOf = (socket) => within(5000, new Promise((done) => {
+      const taken = socket.onevent.bind(socket);
+      socket.onevent = (packet) => {
+        if (packet.data[0] === "question") done(packet.id);
+        taken(packet);
+      };
+    }), "the question's id");
+    const ids = [twice, wrong, leaves].map(idOf);
+    const asked = node.io.to("red").timeout(1500).emitWithAck("question", 1);
+    asked.catch(() => {}); // awaited below
+    const [id, , its] = await Promise.all(ids);
+    assert.ok(id >= 2 ** 30 && id < 2 ** 31, `${id} is one that clients with 32 bits can keep`);
+    twice.packet({ type: ACK, id, data: [{ by: "twice" }] });
+    twice.packet({ type: ACK, id, data: [{ by: "doubled" }] });
+    wrong.packet({ type: ACK, id: id + 1, data: [{ by: "wrong" }] });
+    wrong.packet({ type: ACK, id: 7, data: [{ by: "wrong" }] });
+    wrong.packet({ type: ACK, data: [{ by: "wrong" }] });
+    leaves.disconnect();
+    await assert.rejects(asked, (error) => {
+      assert.deepEqual(error.responses.map(({ by }) => by).sort(), [good.id, "twice"].sort());
+      return true;
+    });
+    wrong.packet({ type: ACK, id, data: [{ by: "late" }] });
+    await wrong.joined("blue"); // it is still there, and what it said before was looked at
+    const metrics = await broker.metrics();
+    assert.deepEqual(
+      ["waiting", "asked_total", "answered_total", "late_total", "unknown_total", "gone_total", "expired_total", "refused_total", "dropped_total"].map((name) => metrics(`ringcast_socketio_acks_${name}`)),
+      [0, 4, 2, 2, 3, 1, 1, 0, 0],
+    );
+    assert.equal(its, id, "one emit is one id");
+  });
+});
+
+testRedis("of one client no more answers are waited for than it may owe", { brokers: 1, workers: 1, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    const answers = [];
+    a.on("question", (n, answer) => answers.push([n, answer]));
+    const asked = Array.from({ length: 70 }, (_, n) => node.io.to(a.id).timeout(3000).emitWithAck("question", n).then(([answer]) => answer, () => "timeout"));
+    await until("all were asked", () => a.got.length === 70);
+    for (const [n, answer] of answers) if (answer) answer(n);
+    const heard = await Promise.all(asked);
+    assert.deepEqual(heard.slice(0, 64), Array.from({ length: 64 }, (_, n) => n));
+    assert.deepEqual(heard.slice(64), Array(6).fill("timeout"), "who asks in vain is not told that nobody is there");
+    assert.equal((await broker.metrics())("ringcast_socketio_acks_refused_total"), 6);
+  });
+});
+
+testRedis("answers find their way through another relay", { brokers: 1, workers: 1, config: CONFIG }, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const a = await connect(broker.port);
+    let answer;
+    const told = within(5000, new Promise((done) => a.on("question", (its) => done((answer = its)))), "the question");
+    const counted = within(5000, new Promise((done) => {
+      const adapter = node.io.of("/").adapter;
+      const taken = adapter.onresponse.bind(adapter);
+      adapter.onresponse = (...what) => {
+        done();
+        taken(...what);
+      };
+    }), "how many were asked");
+    const asked = node.io.to(a.id).timeout(20000).emitWithAck("question");
+    await Promise.all([told, counted]);
+    const before = broker.kill("SIGKILL", "relay");
+    await until("another relay", () => (broker.pids().relay ?? before) !== before);
+    await until("it hears requests", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    answer("after all");
+    assert.deepEqual(await asked, ["after all"]);
   });
 });
 
@@ -248,6 +419,9 @@ testRedis("an event of a server is carried out by its row, once", { brokers: 1, 
     assert.deepEqual(await b.next(), ["told", { x: "y" }, "/"]);
     assert.deepEqual(await b.next(), ["all", b.id, { x: "y" }]);
     assert.deepEqual(await a.next(), ["all", b.id, { x: "y" }]);
+    const large = "y".repeat(50000);
+    assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("tell", "nobody", large), "a large answer"), [large]);
+    for (const socket of [a, b]) assert.deepEqual(await socket.next(), ["all", "nobody", large]);
     assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("mute", 1), "a row without ack"), [null]);
     assert.deepEqual(await a.next(), ["mute", 1]);
     assert.deepEqual(await b.next(), ["mute", 1]);

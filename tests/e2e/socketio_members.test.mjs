@@ -56,6 +56,7 @@ async function story(nodes, thirdPort) {
     for (const [name, where] of Object.entries(names)) {
       clients[name] = await memberClient(...where);
       clients[name].nsp = where[1] ?? "/";
+      clients[name].on("question", (...args) => args.pop()({ by: name, args }));
       clients[name].sid = clients[name].id; // it has none any more when it is away
     }
     const all = Object.values(clients);
@@ -99,6 +100,12 @@ async function story(nodes, thirdPort) {
     for (const [i, io] of [a, b].entries()) {
       results[`fetch ${i}`] = [await sockets(io), await sockets(io.in("red").except("blue")), await sockets(io.in(c.id)), await sockets(io.of("/admin")), await sockets(io.in("nobody"))];
       results[`ack ${i}`] = comparable(clients, await within(4000, io.serverSideEmitWithAck("tell", c.id, { x: i }), "all servers' answers"));
+      const bytes = Buffer.from([5, i]);
+      const asked = async (operator, ...args) => comparable(clients, await within(6000, operator.timeout(5000).emitWithAck("question", ...args), "all clients' answers"));
+      results[`clients ${i}`] = [
+        await asked(io, i, "é"), await asked(io.in("red").except("blue"), bytes, { deep: [bytes] }), await asked(io.to(c.id), i),
+        await asked(io.of("/admin"), i), await asked(io.to("nobody"), i),
+      ];
       io.serverSideEmit("tell", clients.b.id, `22 told by ${i}`, [i]);
     }
     results.remote = comparable(clients, await Promise.all((await a.in(d.id).fetchSockets()).map(async (remote) => {

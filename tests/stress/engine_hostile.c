@@ -26,9 +26,10 @@ int main(void)
     for (uint64_t done = 0; done < inputs; done += ROUND, seed++) {
         const struct engine_storm_result result = engine_storm(inputs - done < ROUND ? inputs - done : ROUND, seed);
         printf(
-            "engine_hostile: seed %llu: %llu inputs, %llu requests answered, %llu upgrades, %llu events, %llu errors\n",
+            "engine_hostile: seed %llu: %llu inputs, %llu requests answered, %llu upgrades, %llu events, %llu answers, %llu errors\n",
             (unsigned long long)seed, (unsigned long long)result.inputs, (unsigned long long)result.requests,
-            (unsigned long long)result.upgrades, (unsigned long long)result.events, (unsigned long long)result.errors);
+            (unsigned long long)result.upgrades, (unsigned long long)result.events, (unsigned long long)result.answers,
+            (unsigned long long)result.errors);
         (void)fflush(stdout);
     }
     printf("engine_hostile: ok, %llu inputs\n", (unsigned long long)inputs);

@@ -8,6 +8,8 @@
 
 #include "acceptor/config/toml.h"
 #include "common/base/check.h"
+#include "common/records/emit.h"
+#include "worker/engine/requests.h"
 #include "worker/ws/frame.h"
 
 /* --- wiring, as the worker's main() does it -------------------------------------------------------------------------- */
@@ -327,4 +329,33 @@ bool engine_rig_lives(const struct engine_rig *r, uint32_t session)
 {
     return (rc_engine_of(&r->engines, session)->flags & RC_ENGINE_SESSION) != 0 &&
            rc_truth_client(&r->c.rig.truth, session)->state == RC_CLIENT_OPEN;
+}
+
+void engine_rig_ask(struct engine_rig *r, const char *nsp, uint32_t timeout_ms, uint32_t flags)
+{
+    uint8_t data[RC_EMIT_BEFORE_MAX + 64];
+    char channel[64];
+    static const char names[] = ""; /* no rooms: everybody; no exceptions */
+    const struct rc_emit_head head = {.timeout_ms = timeout_ms, .asker_bytes = 3, .flags = (uint16_t)flags};
+    const struct rc_call_tag tag = {.nonce = 5, .index = 6, .serial = 7};
+    const struct rc_span json = RC_SPAN("[1]");
+    uint8_t *args = data + RC_EMIT_BEFORE_MAX;
+    rc_args_write(args, json, NULL, 0);
+    const uint8_t *begin = rc_emit_put(args, &head, RC_SPAN("who"));
+    const int channel_bytes = snprintf(channel, sizeof(channel), "%s#", nsp);
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_API,
+                 .origin = {.worker = 9},
+                 .channel_bytes = (uint8_t)channel_bytes,
+                 .event_bytes = 1,
+                 .exclude_text_bytes = sizeof(names),
+                 .request_id_bytes = sizeof(tag),
+                 .data_bytes = (uint32_t)((size_t)(args - begin) + rc_args_bytes(json.count, 0, NULL))},
+        .channel = channel,
+        .event = "q",
+        .request_id = (const uint8_t *)&tag,
+        .exclude_text = names,
+        .data = begin};
+    RC_ASSERT(rc_requests_mine(&view));
+    rc_requests_serve(&r->engines, &view);
 }

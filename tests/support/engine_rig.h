@@ -63,6 +63,10 @@ void engine_rig_frame(struct engine_rig *r, struct engine_rig_wire *wire, const 
 /* All text frames that came, with a blank between them; "close" stands for a close frame. */
 const char *engine_rig_frames(struct engine_rig *r, struct engine_rig_wire *wire);
 
+/* Everybody in the namespace is asked "q" with 1, on behalf of "who" at worker 9 with the tag 5, 6, 7 (common/records/emit.h); its first reply has
+ * gone up. */
+void engine_rig_ask(struct engine_rig *r, const char *nsp, uint32_t timeout_ms, uint32_t flags);
+
 /* One pass of the loop without the clock's: what is due now, room in the up ring, a turn, who is ready. */
 void engine_rig_pass(struct engine_rig *r);
 /* So many milliseconds pass, and what is due happens. */

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/records/emit.h"
 #include "tests/support/engine_rig.h"
+#include "worker/engine/acks.h"
 
 #define STORM_WIRES 20u
 #define STORM_SIDS 12u
@@ -49,6 +51,9 @@ static const char *const PACKETS[] = {
     "42abc[\"x\"]",
     "43",
     "431[1]",
+    "439999999999999999[1]",
+    "461-1073741824[{\"_placeholder\":true,\"num\":0}]",
+    "43/n,1073741824[]",
     "451-[\"say\",{\"_placeholder\":true,\"num\":0}]",
     "452-[\"say\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]",
     "451-[\"say\",{\"_placeholder\":true,\"num\":7}]",
@@ -93,10 +98,33 @@ static uint64_t draw(uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
+/* An answer to what some client, not surely the one that sends it, is waited for; or to what was asked lately, in one namespace or the other. */
+static size_t storm_answer(char out[256])
+{
+    const struct rc_truth *truth = &r.c.rig.truth;
+    const uint32_t given = truth->layout->emit_count;
+    const uint32_t back = 1 + (uint32_t)draw(4);
+    uint32_t id = RC_ACKS_ID_FIRST + (given >= back ? given - back : 0);
+    bool root = draw(3) != 0;
+    const uint32_t first = 1 + (uint32_t)draw(truth->clients.high);
+    for (uint32_t client = first; draw(8) != 0 && client < truth->clients.high; client++) {
+        if (r.engines.acks[client] != 0) {
+            const struct rc_ack *ack = rc_truth_ack(truth, r.engines.acks[client]);
+            id = rc_truth_emit(truth, ack->emit)->id;
+            root = ack->token == rc_truth_sid_token(truth, client, RC_SPAN("/"));
+            break;
+        }
+    }
+    return (size_t)snprintf(out, 256, "43%s%u[7]", root ? "" : "/n,", id);
+}
+
 /* Most are whole packets; the others are cut, or have a byte changed. */
 static size_t storm_packet(char out[256])
 {
     const bool good = draw(8) != 0;
+    if (good && draw(3) == 0) {
+        return storm_answer(out);
+    }
     const char *packet = good ? GOOD[draw(RC_ARRAY_COUNT(GOOD))] : PACKETS[draw(RC_ARRAY_COUNT(PACKETS))];
     size_t count = strlen(packet);
     memcpy(out, packet, count + 1);
@@ -249,10 +277,40 @@ static void storm_probe(struct engine_rig_wire *wire)
     }
 }
 
+static void storm_ask(void)
+{
+    static const uint32_t timeouts_ms[] = {1, 1000, 20000, 0};
+    const char *nsp = draw(3) == 0 ? "/n" : "/";
+    engine_rig_ask(&r, nsp, timeouts_ms[draw(RC_ARRAY_COUNT(timeouts_ms))], draw(2) == 0 ? RC_EMIT_TELL_END : 0);
+}
+
+/* Whom something is waited for, looked at by client and as a whole. */
+static void storm_check_acks(void)
+{
+    const struct rc_truth *truth = &r.c.rig.truth;
+    uint32_t count = 0;
+    for (uint32_t client = 1; client < truth->clients.high; client++) {
+        uint32_t before = 0;
+        for (uint32_t i = r.engines.acks[client]; i != 0; i = rc_truth_ack(truth, i)->next_of_client) {
+            const struct rc_ack *ack = rc_truth_ack(truth, i);
+            RC_ASSERT(ack->client == client && ack->previous_of_client == before);
+            RC_ASSERT(rc_truth_client(truth, client)->state != RC_CLIENT_FREE);
+            RC_ASSERT(rc_truth_emit(truth, ack->emit)->waiting > 0);
+            before = i;
+            count++;
+        }
+    }
+    RC_ASSERT(count == truth->acks.used);
+}
+
 static void storm_relay(void)
 {
     uint32_t type;
     struct rc_envelope_view view;
+    if (draw(4) == 0) {
+        storm_ask();
+        return;
+    }
     switch (draw(16)) { /* mostly it answers and takes */
     case 0:
     case 1:
@@ -350,6 +408,7 @@ struct engine_storm_result engine_storm(uint64_t inputs, uint64_t seed)
     strcpy(r.c.rig.config->socketio.namespaces[0].text, "/");
     strcpy(r.c.rig.config->socketio.namespaces[1].text, "/n*");
     r.c.rig.config->limits.max_reply_bytes = 2048;
+    r.c.rig.config->socketio.ack_timeout_ms = 20000;
     engine_rig_rows(&r, ROWS[0]);
     for (uint64_t i = 0; i < inputs; i++) {
         storm_input();
@@ -359,11 +418,20 @@ struct engine_storm_result engine_storm(uint64_t inputs, uint64_t seed)
         if (i % 4096 == 0) {
             hub_rig_check(&r.c.rig);
         }
+        if (i % 512 == 0) {
+            storm_check_acks();
+        }
     }
+    uint32_t type;
+    struct rc_envelope_view view;
+    while (client_rig_up(&r.c, &type, &view)) {}
+    engine_rig_wait(&r, 21000);
+    RC_ASSERT(r.c.rig.truth.acks.used == 0 && r.c.rig.truth.emits.used == 0);
     const struct rc_metrics *metrics = r.c.rig.metrics;
     const struct engine_storm_result result = {.inputs = inputs,
                                                .requests = rc_metric_get(metrics, RC_METRIC_HTTP_REQUESTS),
                                                .upgrades = rc_metric_get(metrics, RC_METRIC_ENGINE_UPGRADES),
+                                               .answers = rc_metric_get(metrics, RC_METRIC_ACKS_ANSWERED),
                                                .events = rc_metric_get(metrics, RC_METRIC_EVENTS),
                                                .errors = rc_metric_get(metrics, RC_METRIC_PROTOCOL_ERRORS)};
     engine_rig_close(&r);

@@ -13,7 +13,8 @@ struct engine_storm_result {
     uint64_t requests; /* that were answered */
     uint64_t upgrades;
     uint64_t events;
-    uint64_t errors; /* of the protocol */
+    uint64_t answers; /* to what clients were asked */
+    uint64_t errors;  /* of the protocol */
 };
 
 struct engine_storm_result engine_storm(uint64_t inputs, uint64_t seed);

@@ -10,6 +10,7 @@
 #include "common/config/event_rules.h"
 #include "common/config/socketio.h"
 #include "common/text/base64.h"
+#include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
@@ -82,6 +83,7 @@ static void engine_deadline_due(struct rc_engines *engines, uint32_t client)
 void rc_engines_timers(struct rc_engines *engines)
 {
     const uint32_t now = rc_engine_now(engines);
+    rc_acks_timers(engines);
     for (uint32_t i = 0; i < ENGINE_TIMERS_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&engines->wheel, now);
         if (client == RC_WHEEL_NONE) {
@@ -101,16 +103,21 @@ void rc_engines_timers(struct rc_engines *engines)
     }
 }
 
-uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
+static uint32_t wheel_sleep_ms(const struct rc_engines *engines, const struct rc_wheel *wheel, uint32_t most_ms)
 {
-    if (engines->wheel.pending == 0) {
+    if (wheel->pending == 0) {
         return most_ms;
     }
-    if (engines->wheel.now_ds < rc_engine_now(engines)) {
+    if (wheel->now_ds < rc_engine_now(engines)) {
         return 0; /* more are due than one pass takes */
     }
-    const uint32_t ms = rc_wheel_sleep(&engines->wheel, most_ms / RC_ENGINE_TICK_MS) * RC_ENGINE_TICK_MS;
+    const uint32_t ms = rc_wheel_sleep(wheel, most_ms / RC_ENGINE_TICK_MS) * RC_ENGINE_TICK_MS;
     return ms < most_ms ? ms : most_ms;
+}
+
+uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
+{
+    return wheel_sleep_ms(engines, &engines->emits, wheel_sleep_ms(engines, &engines->wheel, most_ms));
 }
 
 /* --- a session's end ---------------------------------------------------------------------------------------------- */
@@ -323,7 +330,8 @@ void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *
 int rc_engines_start(struct rc_engines *engines)
 {
     const struct rc_clients *clients = engines->clients;
-    return rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    const int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    return rc < 0 ? rc : rc_acks_open(engines);
 }
 
 void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *ops)
@@ -335,6 +343,7 @@ void rc_engines_close(struct rc_engines *engines)
 {
     rc_rule_waits_close(engines);
     rc_wheel_close(&engines->wheel);
+    rc_acks_close(engines);
     free(engines->taken.bytes);
     free(engines->result);
     free(engines->decoded);

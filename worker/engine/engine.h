@@ -4,7 +4,8 @@
  *   engine.c ─▶ upgrade.c   a WebSocket takes a polling session over ─────────────────────────────┐
  *      │                                                                                           ▼
  *      └──────▶ socketio.c  namespaces, events, acknowledgements ─▶ rules.c  [[event]] rows ─▶ session.c  ids, clock, the end
- *   packets, timers, wiring       └──▶ auth.c  what clients said who they are
+ *   packets, timers, wiring       ├──▶ auth.c  what clients said who they are
+ *                                 └──▶ acks.c  what clients are asked, and answer ◀── requests.c  servers beside this instance
  *
  * A session is a client (worker/client) whose struct rc_engine is in use. Whatever brings its packets (worker/carrier: WebSocket
  * messages, POST bodies) hands them to rc_engine_packet; what leaves, leaves through the hub in the encoding of the client: as frames

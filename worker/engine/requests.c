@@ -9,6 +9,7 @@
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "common/text/json_scan.h"
+#include "worker/engine/acks.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/room.h"
 #include "worker/engine/rules.h"
@@ -121,24 +122,45 @@ static bool is_chosen(const struct request *request, uint32_t client)
 
 /* --- the reply ------------------------------------------------------------------------------------------------------- */
 
-static void request_send(struct request *request, uint32_t flags)
+/* Sends `bytes` of `part`, which begins with room for the head. */
+static void request_write(struct request *request, uint8_t *part, uint32_t bytes, uint32_t flags)
 {
     struct rc_clients *clients = request->engines->clients;
     const struct rc_envelope_view *view = request->view;
     request->reply.flags = flags;
-    memcpy(request->part, &request->reply, sizeof(request->reply));
+    memcpy(part, &request->reply, sizeof(request->reply));
     struct rc_envelope_view up = {.head = {.target = {.worker = view->head.origin.worker},
                                            .flags = RC_ENVELOPE_API,
-                                           .data_bytes = request->used,
+                                           .data_bytes = bytes,
                                            .request_id_bytes = sizeof(struct rc_call_tag)},
                                   .request_id = view->request_id,
-                                  .data = request->part};
+                                  .data = part};
     if (request->cut || rc_uplink_write(clients->uplink, RC_UP_REPLY, &up) < 0) {
         rc_metric_add(clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
         request->cut = true;
     }
     request->used = sizeof(request->reply);
     request->reply.count = 0;
+}
+
+static void request_send(struct request *request, uint32_t flags)
+{
+    request_write(request, request->part, request->used, flags);
+}
+
+/* An answer to a server's event that is larger than a part: a reply of its own. */
+static void request_put_alone(struct request *request, struct rc_span json)
+{
+    const size_t bytes = sizeof(request->reply) + 4 + json.count;
+    uint8_t *part = bytes < UINT32_MAX ? malloc(bytes) : NULL;
+    if (part == NULL) {
+        rc_metric_add(request->engines->clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+        return;
+    }
+    const uint32_t used = rc_sockets_entry_put(part, sizeof(request->reply), (uint32_t)bytes, json);
+    request->reply.count = 1;
+    request_write(request, part, used, RC_REPLY_PART);
+    free(part);
 }
 
 static void request_put(struct request *request, struct rc_span json)
@@ -149,7 +171,7 @@ static void request_put(struct request *request, struct rc_span json)
         used = rc_sockets_entry_put(request->part, request->used, PART_BYTES, json);
     }
     if (used == 0) { /* SOCKET_BYTES_MAX fits an empty part: it is an answer to a server's event */
-        rc_metric_add(request->engines->clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
+        request_put_alone(request, json);
         return;
     }
     request->used = used;
@@ -366,6 +388,8 @@ void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view
     (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &request->nsp, &room);
     if (request->head.operation == RC_CALL_SERVER_EVENT && request->nsp.count > 0) {
         server_event(request);
+    } else if (request->head.operation == RC_CALL_SOCKETS_EMIT && request->nsp.count > 0) {
+        request->reply.count = rc_acks_emit(engines, view, request->data);
     } else if (rc_sockets_of_room(view)) {
         room_tell(request);
     } else if (request->head.operation < RC_ARRAY_COUNT(what) && what[request->head.operation] != NULL &&

@@ -44,6 +44,10 @@ struct rc_engines {
     size_t result_capacity;
     uint8_t *decoded; /* owned: a binary message that came as base64 in text */
     size_t decoded_capacity;
+    struct rc_wheel emits; /* by struct rc_emit: until when its clients' answers are waited for */
+    uint32_t *acks;        /* owned: first struct rc_ack of each client; 0 = none of whom something is waited for */
+    uint8_t *answer;       /* owned: an answer that is handed on */
+    size_t answer_capacity;
     struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
     uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
     struct rc_reply *reply; /* owned: the one that is being carried out */

@@ -10,6 +10,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/placeholders.h"
+#include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
@@ -288,6 +289,7 @@ static void leave_namespace(struct rc_engines *engines, uint32_t client, struct 
         rc_hub_everybody_leave(clients->hub, client);
     }
     rc_engine_auth_forget(engines, client, nsp);
+    rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
     remove_namespace(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
 }
@@ -351,6 +353,7 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
     struct rc_engine *engine = rc_engine_of(engines, client);
     rc_rules_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
+    rc_acks_forget(engines, client, RC_ACKS_ALL);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
     rc_socket_input_free(engines->clients, &engine->namespaces);
@@ -436,7 +439,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         return RC_ENGINE_DONE;
     }
     if (operation->type == RC_OPERATION_ACK) {
-        return RC_ENGINE_DONE; /* nobody has asked */
+        return rc_acks_answered(engines, client, operation, args);
     }
     if (*done == 0) { /* a row that waits has it not 0 */
         const enum rc_limit_answer answer = event_within_rate(engines, client, operation);

@@ -278,6 +278,17 @@ void rc_hub_tell_gaps(struct rc_hub *hub);
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
 /* A sequenced message for the members of several rooms, once each (common/records/select.h). 0. */
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view);
+/* An event that each of its receivers with a socket in the namespace is to acknowledge; others get it as any message. */
+struct rc_hub_asking {
+    void *context;    /* borrowed */
+    bool is_volatile; /* who cannot take it now is not asked, and counts all the same */
+    /* The client's socket with this token (rc_truth_sid_token) gets it: the id, decimal digits valid until the next call, with which it is
+     * to answer; empty: it is not asked. */
+    struct rc_span (*asked)(void *context, uint32_t client, uint64_t token);
+};
+/* Sends it to whom the record selects, which has names as an RC_DOWN_SELECT; how many sockets of the namespace. `args`: its arguments. */
+uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, struct rc_span args,
+                    const struct rc_hub_asking *asking);
 
 /* --- hold.c --- */
 

@@ -97,6 +97,20 @@ static uint32_t select_clients(struct rc_hub *hub, const struct rc_envelope_view
     return count;
 }
 
+/* The channel by which it is for a client, as those are told that hear channels. */
+static struct rc_span select_channel(const struct rc_hub *hub, const struct rc_selected *selected,
+                                     struct rc_span everybody)
+{
+    return selected->channel == 0 ? everybody : rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
+}
+
+/* May the client be sent a message, and has its protocol words for it? */
+static bool select_takes(const struct rc_client *client)
+{
+    return client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
+           rc_codec_says(client->encoding, RC_EVENT_MESSAGE);
+}
+
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     char from[RC_CLIENT_ID_MAX];
@@ -106,12 +120,8 @@ int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
         const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
-        if (client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
-            rc_codec_says(client->encoding, RC_EVENT_MESSAGE) &&
-            (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
-            if (selected->channel != 0) {
-                event.channel = rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
-            }
+        if (select_takes(client) && (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
+            event.channel = select_channel(hub, selected, rc_span_of(view->channel, view->head.channel_bytes));
             rc_hub_append_own(hub, selected->client, &event);
         }
     }
@@ -120,4 +130,39 @@ int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
     }
     rc_hub_note_time(&hub->times, view->head.time_ns);
     return 0;
+}
+
+uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, struct rc_span args,
+                    const struct rc_hub_asking *asking)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_span everybody = rc_span_of(view->channel, view->head.channel_bytes);
+    struct rc_event event = {
+        .type = RC_EVENT_MESSAGE,
+        .data_kind = RC_DATA_ARGS,
+        .unnamed = hub->unnamed,
+        .event = rc_span_of(view->event, view->head.event_bytes),
+        .data = args,
+    };
+    const uint32_t count = select_clients(hub, view);
+    struct rc_span nsp;
+    struct rc_span room;
+    uint32_t sent = 0;
+    (void)rc_channel_split(everybody, &nsp, &room);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rc_selected *selected = &hub->selected.items[i];
+        const uint64_t token = rc_truth_sid_token(truth, selected->client, nsp);
+        if (!select_takes(rc_truth_client(truth, selected->client))) {
+            continue;
+        }
+        sent += token != 0;
+        if (asking->is_volatile && !rc_hub_takes_volatile(hub, selected->client)) {
+            continue;
+        }
+        event.id = token != 0 ? asking->asked(asking->context, selected->client, token) : (struct rc_span){0};
+        event.channel = select_channel(hub, selected, everybody);
+        rc_hub_append_own(hub, selected->client, &event);
+    }
+    rc_hub_note_time(&hub->times, view->head.time_ns);
+    return sent;
 }

@@ -14,6 +14,10 @@
 #define RC_TRUTH_SUBSCRIPTIONS_ROOM (1u << 24)
 #define RC_TRUTH_PENDING_ROOM (1u << 22)
 
+/* Events that clients are to answer, and those of whom it is waited for: two each, and some more. */
+#define RC_TRUTH_EMITS 16384u
+#define RC_TRUTH_ACKS(clients) (2 * (uint64_t)(clients) + 65536u)
+
 static uint64_t page_up(uint64_t bytes)
 {
     return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
@@ -58,6 +62,8 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
         {&truth->outputs, sizeof(struct rc_output), 2 * (uint64_t)socket_count + 1},
         {&truth->inputs, sizeof(struct rc_input), (uint64_t)socket_count + 1},
         {&truth->users, sizeof(struct rc_user), (uint64_t)socket_count + 1},
+        {&truth->emits, sizeof(struct rc_emit), RC_TRUTH_EMITS},
+        {&truth->acks, sizeof(struct rc_ack), RC_TRUTH_ACKS(socket_count)},
     };
     /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
     const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);

@@ -5,7 +5,7 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users, emits, acks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/records/emit.h"
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
@@ -439,6 +440,34 @@ struct rc_user {
     bool counted; /* in limits.max_connections_per_user */
 };
 
+/* An event that some clients are to answer: who wants to hear of it (common/records/emit.h). */
+struct rc_emit {
+    struct rc_call_tag tag;
+    uint32_t id;          /* of the acknowledgement that its packets ask for */
+    uint32_t deadline_ds; /* in 1/100 s since boot: until then answers are waited for */
+    uint32_t first;       /* struct rc_ack; 0 = nobody is waited for */
+    uint32_t waiting;     /* how many */
+    uint32_t unanswered;  /* clients that got it and are not waited for any more, or never were */
+    uint16_t worker;      /* that asks, or RC_WORKER_FOREIGN: the relay does */
+    uint16_t flags;       /* enum rc_emit_flags */
+    uint16_t asker_bytes;
+    uint8_t pad[6];
+    uint8_t asker[RC_EMIT_ASKER_MAX];
+};
+_Static_assert(sizeof(struct rc_emit) == 584, "emit layout");
+
+/* A client whose answer is waited for. */
+struct rc_ack {
+    uint64_t token; /* of its sid in the namespace: who has left it and come back is another */
+    uint32_t emit;
+    uint32_t client;
+    uint32_t next_of_client; /* in no order; 0 = end */
+    uint32_t previous_of_client;
+    uint32_t next_of_emit; /* likewise */
+    uint32_t previous_of_emit;
+};
+_Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
+
 struct rc_truth_layout {
     _Atomic uint32_t ready;
     uint32_t version;
@@ -453,7 +482,8 @@ struct rc_truth_layout {
     uint64_t heap_offset;
     uint64_t io_offset;
     _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint8_t reserved[112];
+    uint32_t emit_count;            /* counts what clients were asked to answer: the next one's id */
+    uint8_t reserved[108];
 };
 
 struct rc_truth {
@@ -472,6 +502,8 @@ struct rc_truth {
     struct rc_pool outputs;
     struct rc_pool inputs;
     struct rc_pool users;
+    struct rc_pool emits;
+    struct rc_pool acks;
     struct rc_heap heap;
     uint8_t *io; /* receive buffers and ring memory */
     uint64_t io_bytes;
@@ -550,6 +582,16 @@ static inline struct rc_engine *rc_truth_engine(const struct rc_truth *truth, ui
 {
     RC_ASSERT_HOT(client > 0 && client < truth->clients.high);
     return &truth->engines[client];
+}
+
+static inline struct rc_emit *rc_truth_emit(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_emit *)rc_pool_at(&truth->emits, index);
+}
+
+static inline struct rc_ack *rc_truth_ack(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_ack *)rc_pool_at(&truth->acks, index);
 }
 
 /* Token of the sid that the client has in a Socket.IO namespace; 0: it has not joined it. */

@@ -1,7 +1,8 @@
 /* Messages of python-socketio (relay/bridge/python_wire): whatever the bytes, they are refused or yield views inside of them; arguments
- * that were taken are ones that a record may carry. */
+ * that were taken are ones that a record may carry, and whose callback they are is JSON. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/records/channel_name.h"
@@ -43,6 +44,20 @@ static void check_args(const struct rc_python_message *message, size_t count, si
     free(buffer);
 }
 
+/* What is published with an answer is JSON again. */
+static void check_callback(const struct rc_python_message *message)
+{
+    uint8_t text[512 + 4];
+    struct rc_json_value value;
+    const int64_t used = rc_python_callback(message, text, 512);
+    RC_ASSERT(used == -EINVAL || (used >= 0 && used <= 512));
+    if (used > 0) {
+        memcpy(text + used, "[1]}", 4);
+        RC_ASSERT(rc_json_scan(rc_span_of(text, (size_t)used + 4), RC_JSON_CHECK_UTF8, &value, NULL) == 0);
+        RC_ASSERT(value.type == RC_JSON_OBJECT);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     struct rc_python_message message;
@@ -55,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     check_names(&message.skip_sid);
     if (message.method == RC_PYTHON_EMIT) {
         RC_ASSERT(message.event.count > 0);
+        check_callback(&message);
         check_args(&message, count, 1u << 20);
         check_args(&message, count, 16);
     }

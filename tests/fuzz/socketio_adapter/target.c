@@ -1,5 +1,6 @@
 /* Broadcasts and requests of Socket.IO's Redis adapter (relay/bridge/adapter_wire, adapter_request): whatever the bytes, they are refused or yield views inside of
- * them; an event that was taken is one that a record may carry, and what is published of it is taken again. */
+ * them; an event that was taken is one that a record may carry, and what is published of it is taken again. The same bytes as a worker's
+ * reply: an answer of a client is refused, or becomes msgpack. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "common/text/json_scan.h"
 #include "relay/bridge/adapter_request.h"
 #include "relay/bridge/adapter_wire.h"
+#include "relay/bridge/asking.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -67,9 +69,34 @@ static void check_request(struct rc_span message)
     }
 }
 
+static void check_answer(const struct rc_args_view *args)
+{
+    const struct rc_adapter_ack answer = {.id = RC_SPAN("abc123"), .args = *args};
+    const size_t room = rc_adapter_ack_room(&answer);
+    uint8_t *buffer = malloc(room);
+    RC_ASSERT(buffer != NULL);
+    const struct rc_span written = rc_adapter_ack_write(&answer, buffer, room);
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(written);
+    struct rc_span whole;
+    RC_ASSERT(written.count == 0 || (rc_msgpack_skip(&reader, &whole) == 0 && rc_msgpack_left(&reader) == 0));
+    free(buffer);
+}
+
+static void check_reply(struct rc_span bytes)
+{
+    const struct rc_envelope_view view = {.head = {.data_bytes = (uint32_t)bytes.count}, .data = bytes.bytes};
+    struct rc_span asker;
+    struct rc_args_view args;
+    if (rc_asking_is_answer(&view) && rc_asking_answer(&view, &asker, &args) == 0) {
+        RC_ASSERT(asker.count <= RC_EMIT_ASKER_MAX);
+        check_answer(&args);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     check_request(rc_span_of(bytes, count));
+    check_reply(rc_span_of(bytes, count));
     struct rc_adapter_broadcast broadcast;
     if (rc_adapter_broadcast_read(&broadcast, rc_span_of(bytes, count)) < 0) {
         return 0;
@@ -89,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         RC_ASSERT(rc_json_scan(args.json, RC_JSON_CHECK_UTF8, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
         RC_ASSERT(event.name.count <= RC_EVENT_NAME_MAX && rc_json_utf8_valid(event.name));
         check_again(&event);
+        check_answer(&args);
     }
     free(buffer);
     return 0;

@@ -1,5 +1,6 @@
 /* Messages of servers with the sharded or streams adapter (relay/bridge/cluster_wire): whatever the bytes, they are refused or yield views
- * inside of them; an event that was taken is one that a record may carry, and what is published of it is taken again. */
+ * inside of them; an event that was taken is one that a record may carry, and what is published of it is taken again. The event's
+ * arguments as a client's answer: refused, or what servers can read. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -52,7 +53,27 @@ static void check_again(const struct rc_adapter_event *event)
     free(buffer);
 }
 
-static void check_event(const struct rc_adapter_broadcast *broadcast, size_t count)
+/* As a client's answer. */
+static void check_ack(const struct rc_args_view *args, struct rc_span id)
+{
+    const struct rc_adapter_ack ack = {.uid = RC_SPAN("~ABCDE"), .nsp = RC_SPAN("/admin"), .id = id, .args = *args};
+    const size_t room = rc_cluster_ack_room(&ack);
+    uint8_t *buffer = malloc(room);
+    struct rc_json_value value;
+    struct rc_span whole;
+    RC_ASSERT(buffer != NULL);
+    const struct rc_span written = rc_cluster_ack_write(&ack, buffer, room);
+    if (written.count > 0 && written.bytes[0] == '{') {
+        const int rc = rc_json_scan(written, RC_JSON_CHECK_UTF8, &value, NULL);
+        RC_ASSERT(rc == 0 || rc == -EOVERFLOW); /* a level or two around it */
+    }
+    const struct rc_span packed = rc_cluster_ack_pack(&ack, buffer, room);
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(packed);
+    RC_ASSERT(packed.count == 0 || (rc_msgpack_skip(&reader, &whole) == 0 && rc_msgpack_left(&reader) == 0));
+    free(buffer);
+}
+
+static void check_event(const struct rc_adapter_broadcast *broadcast, struct rc_span id, size_t count)
 {
     const size_t room = rc_adapter_event_room(count, TEXT_MAX);
     uint8_t *buffer = malloc(room);
@@ -65,6 +86,7 @@ static void check_event(const struct rc_adapter_broadcast *broadcast, size_t cou
         RC_ASSERT(rc_json_scan(args.json, RC_JSON_CHECK_UTF8, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
         RC_ASSERT(event.name.count <= RC_EVENT_NAME_MAX && rc_json_utf8_valid(event.name));
         check_again(&event);
+        check_ack(&args, id);
     }
     free(buffer);
 }
@@ -86,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         if (request->type == RC_ADAPTER_BROADCAST) {
             check_rooms(request->broadcast.rooms);
             check_rooms(request->broadcast.except);
-            check_event(&request->broadcast, count);
+            RC_ASSERT(rc_json_utf8_valid(request->id_text) && request->id_text.count <= RC_ADAPTER_REQUEST_ID_MAX);
+            check_event(&request->broadcast, request->id_text, count);
         }
     }
     free(text);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/records/emit.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "common/text/msgpack_json.h"
@@ -93,12 +95,17 @@ void rc_redis_stream_open(struct rc_redis_stream *stream, struct rc_redis_link *
 /* In place of the router: two workers, and the last call as text. */
 static uint64_t live = 3;
 static char called[1024];
+static uint32_t calls;
 static struct rc_call_tag tag;
+
+static uint8_t kept_asker[RC_EMIT_ASKER_MAX];
+static uint32_t kept_asker_bytes;
 
 static bool host_call(void *context, const struct rc_envelope_view *view, struct rc_call_asked *asked)
 {
     struct rc_call_head head;
     (void)context;
+    calls++;
     if (view->head.target.random != 0 && (live >> view->head.target.worker & 1) == 0) {
         return true;
     }
@@ -114,6 +121,22 @@ static bool host_call(void *context, const struct rc_envelope_view *view, struct
         used += (size_t)snprintf(called + used, sizeof(called) - used, more ? " %.*s" : " |", (int)name.count,
                                  (const char *)name.bytes);
     }
+    if (head.operation == RC_CALL_SOCKETS_EMIT) {
+        struct rc_emit_head emit;
+        struct rc_span asker;
+        struct rc_span args;
+        struct rc_args_view its;
+        cr_assert_eq(rc_emit_read(rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head)), &emit,
+                                  &asker, &args),
+                     0);
+        cr_assert_eq(rc_args_read(args, &its), 0);
+        (void)snprintf(called + used, sizeof(called) - used, " %u ms not:%u to:%u %.*s+%u", emit.timeout_ms,
+                       view->head.exclude_count, view->head.target.slot, (int)its.json.count, its.json.bytes,
+                       its.attachment_count);
+        kept_asker_bytes = (uint32_t)asker.count;
+        memcpy(kept_asker, asker.bytes, asker.count);
+        return true;
+    }
     for (uint32_t i = sizeof(head); i < view->head.data_bytes; i++) {
         const uint8_t c = view->data[i];
         used += (size_t)snprintf(called + used, sizeof(called) - used, "%c", c == 0 ? ';' : c);
@@ -127,20 +150,21 @@ static bool host_known(void *context)
     return true;
 }
 
+static bool wanted = true;
+
 static bool host_wanted(void *context, struct rc_span name)
 {
     (void)context;
     (void)name;
-    return true;
+    return wanted;
 }
 
-static uint32_t delivered;
 static bool host_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     (void)context;
+    (void)type;
     (void)view;
-    cr_assert_eq(type, RC_DOWN_MESSAGE);
-    delivered++;
+    cr_assert_fail("a request is a call");
     return true;
 }
 
@@ -301,14 +325,135 @@ Test(adapter_requests, events_of_servers_go_to_one_worker)
     cr_assert_eq(published_count, 2);
 }
 
-Test(adapter_requests, a_broadcast_that_is_answered_is_delivered_and_counts_no_client)
+/* {requestId: "r1", type: 7, packet: {type: 2, data: ["e", <bytes>]}, opts: {…}} with these options in msgpack. */
+static void ask_clients(const char *options, size_t count)
 {
-    static const char message[] = "\x84\xa9requestId\xa2r1\xa4type\x07\xa6packet\x82\xa4type\x02\xa4"
-                                  "data\x91\xa1"
-                                  "e\xa4opts\x80";
-    foreign.message(foreign.context, RC_SPAN("socket.io-request#/#"), rc_span_of(message, sizeof(message) - 1));
+    static const char head[] = "\x84\xa9requestId\xa2r1\xa4type\x07\xa6packet\x82\xa4type\x02\xa4"
+                               "data\x92\xa1"
+                               "e\xc4\x01\x07\xa4opts";
+    uint8_t message[256];
+    memcpy(message, head, sizeof(head) - 1);
+    memcpy(message + sizeof(head) - 1, options, count);
+    called[0] = published[0] = '\0';
+    foreign.message(foreign.context, RC_SPAN("socket.io-request#/#"), rc_span_of(message, sizeof(head) - 1 + count));
+}
+#define ASK_CLIENTS(options) ask_clients(options, sizeof(options) - 1)
+
+static void count_of(uint32_t worker, uint32_t count)
+{
+    const struct rc_reply_head head = {.count = count};
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_API, .data_bytes = sizeof(head), .request_id_bytes = sizeof(tag)},
+        .request_id = (const uint8_t *)&tag,
+        .data = (const uint8_t *)&head};
+    cr_assert(rc_adapter_requests_replied(&requests, worker, &view));
+}
+
+/* A client's answer, with the asker of the last call. */
+static void answer_of(struct rc_span args)
+{
+    uint8_t data[512];
+    const struct rc_reply_head head = {.flags = RC_REPLY_CLIENT, .count = 1};
+    const struct rc_answer_head answer = {.asker_bytes = (uint16_t)kept_asker_bytes};
+    memcpy(data, &head, sizeof(head));
+    memcpy(data + sizeof(head), &answer, sizeof(answer));
+    memcpy(data + sizeof(head) + sizeof(answer), kept_asker, kept_asker_bytes);
+    const size_t before = sizeof(head) + sizeof(answer) + kept_asker_bytes;
+    if (args.count > 0) {
+        memcpy(data + before, args.bytes, args.count);
+    }
+    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API,
+                                                   .data_bytes = (uint32_t)(before + args.count),
+                                                   .request_id_bytes = sizeof(tag)},
+                                          .request_id = (const uint8_t *)&tag,
+                                          .data = data};
+    published_count = 0;
+    cr_assert(rc_adapter_requests_replied(&requests, 0, &view));
+}
+
+Test(adapter_requests, clients_are_asked_counted_once_and_their_answers_go_on)
+{
+    ASK_CLIENTS("\x82\xa5rooms\x92\xa3red\xa4"
+                "blue\xa5"
+                "flags\x82\xa8volatile\xc3\xa7timeout\xcd\x01\xf4");
+    cr_assert_str_eq(called, "23/0 /# e red blue | 500 ms not:0 to:0 [{\"_placeholder\":true,\"num\":0}]+1");
+    cr_assert_eq(published_count, 0, "not before all workers have said how many");
+    count_of(0, 2);
+    count_of(0, 9);
+    cr_assert_eq(published_count, 0);
+    count_of(1, 3);
+    cr_assert_str_eq(published, "{\"type\":8,\"requestId\":\"r1\",\"clientCount\":5}");
+    cr_assert_str_eq(published_on, "socket.io-response#/#");
+    cr_assert_eq(published_count, 1);
+    count_of(1, 3);
+    cr_assert_eq(published_count, 1);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_LATE), 2);
+    uint8_t args[64];
+    const uint32_t size = 1;
+    const struct rc_span attachment = RC_SPAN("\xff");
+    const struct rc_span json = RC_SPAN("[{\"_placeholder\":true,\"num\":0},2]");
+    rc_args_write(args, json, &attachment, 1);
+    answer_of(rc_span_of(args, rc_args_bytes(json.count, 1, &size)));
+    static const char expected[] = "\x83\xa4type\x09\xa9requestId\xa2r1\xa6packet\xc4\x01\xff";
+    cr_assert_eq(published_bytes, sizeof(expected) - 1);
+    cr_assert_eq(memcmp(published_raw, expected, published_bytes), 0);
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE, "kept while Redis is away");
+    cr_assert_str_eq(published_on, "socket.io-response#/#");
+    cr_assert_eq(published_count, 1);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS), 1);
+    answer_of((struct rc_span){0});
+    cr_assert_eq(published_count, 0);
+    kept_asker[0] = 200; /* of which there are not so many */
+    answer_of(rc_span_of(args, rc_args_bytes(json.count, 1, &size)));
+    cr_assert_eq(published_count, 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS_DROPPED), 2);
+}
+
+Test(adapter_requests, one_client_is_asked_by_its_worker)
+{
+    char options[64];
+    char sid[RC_SID_BYTES + 1] = "";
+    const struct rc_client_ref client = {.random = 77, .slot = 5, .worker = 1};
+    wanted = false;
+    rc_sid_write(sid, adapter.uid + 1, &client);
+    const int bytes = snprintf(options, sizeof(options), "\x81\xa5rooms\x91\xb4%s", sid);
+    ask_clients(options, (size_t)bytes);
+    char expected[128];
+    (void)snprintf(expected, sizeof(expected), "23/0 /# e %s | 0 ms not:0 to:5 [{\"_placeholder\":true,\"num\":0}]+1",
+                   sid);
+    cr_assert_str_eq(called, expected);
+    count_of(1, 1);
+    cr_assert_str_eq(published, "{\"type\":8,\"requestId\":\"r1\",\"clientCount\":1}");
+}
+
+Test(adapter_requests, a_question_that_is_for_nobody_here_is_answered_at_once)
+{
+    wanted = false;
+    ASK_CLIENTS("\x81\xa5rooms\x91\xa3red");
+    cr_assert_str_eq(called, "");
     cr_assert_str_eq(published, "{\"type\":8,\"requestId\":\"r1\",\"clientCount\":0}");
-    cr_assert_eq(delivered, 1);
+    wanted = true;
+    live = 0;
+    ASK_CLIENTS("\x80");
+    cr_assert_str_eq(published, "{\"type\":8,\"requestId\":\"r1\",\"clientCount\":0}");
+    cr_assert_eq(requests.served_high, 1, "its place is free again");
+}
+
+Test(adapter_requests, a_question_beyond_the_bound_is_neither_asked_nor_answered)
+{
+    for (uint32_t i = 0; i < RC_ADAPTER_REQUESTS_MAX; i++) {
+        ASK_CLIENTS("\x80");
+    }
+    cr_assert_eq(calls, RC_ADAPTER_REQUESTS_MAX);
+    ASK_CLIENTS("\x80");
+    cr_assert_eq(calls, RC_ADAPTER_REQUESTS_MAX);
+    cr_assert_eq(published_count, 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_DROPPED), 1);
+    count_of(0, 1);
+    count_of(1, 1);
+    cr_assert_eq(published_count, 1);
+    ASK_CLIENTS("\x80");
+    cr_assert_eq(calls, RC_ADAPTER_REQUESTS_MAX + 1);
 }
 
 Test(adapter_requests, beyond_the_bound_they_are_answered_empty)
@@ -398,6 +543,87 @@ Test(adapter_requests_sharded, what_wants_no_answer_gets_none)
     cr_assert_str_eq(called, "", "rooms that nobody can be in are not everybody");
     rc_timers_run(&timers, rc_clock_ms() + RC_ADAPTER_REQUEST_MS + 1);
     cr_assert_eq(published_count, 0);
+}
+
+#define ASK_CLUSTER_CLIENTS \
+    "3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\",1]},\"opts\":{\"rooms\":[\"a\"],\"flags\":{\"timeout\":500}},\"requestId\":\"r1\"}"
+
+static void answer_with(struct rc_span json, const struct rc_span *attachment)
+{
+    uint8_t args[128];
+    const uint32_t size = attachment != NULL ? (uint32_t)attachment->count : 0;
+    rc_args_write(args, json, attachment, attachment != NULL);
+    answer_of(rc_span_of(args, rc_args_bytes(json.count, attachment != NULL, &size)));
+}
+
+/* What was packed, as text. */
+static void expect_packed(const char *expected)
+{
+    uint8_t text[512];
+    struct rc_span attachments[2];
+    struct rc_msgpack_reader reader = rc_msgpack_reader_of(rc_span_of(published_raw, published_bytes));
+    struct rc_msgpack_json json = {
+        .text = text, .room = sizeof(text), .attachments = attachments, .attachment_max = RC_ARRAY_COUNT(attachments)};
+    cr_assert_eq(rc_msgpack_to_json(&reader, &json), 0);
+    (void)snprintf(published, sizeof(published), "%.*s", (int)json.count, (const char *)text);
+    cr_assert_str_eq(published, expected);
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+}
+
+/* {"uid":ours,…} */
+static const char *from_us(char out[256], const char *rest)
+{
+    (void)snprintf(out, 256, "{\"uid\":\"%.6s\",\"nsp\":\"/\",\"type\":12,\"data\":{\"requestId\":\"r1\"%s}}",
+                   adapter.uid, rest);
+    return out;
+}
+
+Test(adapter_requests_sharded, clients_are_asked_and_the_asker_hears_them)
+{
+    static const struct rc_span attachment = RC_SPAN("\xff\xfe");
+    char expected[256];
+    ask_cluster(ASK_CLUSTER_CLIENTS);
+    cr_assert_str_eq(called, "23/0 /# e a | 500 ms not:0 to:0 [1]+0");
+    count_of(0, 2);
+    cr_assert_eq(published_count, 0);
+    count_of(1, 3);
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_FLEETING | RC_REDIS_PUBLISH_SHARD);
+    expect_answer("{\"type\":11,\"data\":{\"requestId\":\"r1\",\"clientCount\":5}");
+    answer_with(RC_SPAN("[{\"b\":[1.0]},2]"), NULL);
+    cr_assert_str_eq(published, from_us(expected, ",\"packet\":{\"b\":[1.0]}"));
+    cr_assert_str_eq(published_on, "socket.io#/#0123456789abcdef#");
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE | RC_REDIS_PUBLISH_SHARD);
+    answer_with(RC_SPAN("[]"), NULL);
+    cr_assert_str_eq(published, from_us(expected, ""));
+    answer_with(RC_SPAN("[{\"_placeholder\":true,\"num\":0}]"), &attachment);
+    expect_packed(from_us(expected, ",\"packet\":{\"_placeholder\":true,\"num\":0}"));
+    cr_assert(memmem(published_raw, published_bytes, "\xc4\x02\xff\xfe", 4) != NULL);
+    answer_with(RC_SPAN("[{\"_placeholder\":true,\"num\":1}]"), &attachment);
+    cr_assert_eq(published_count, 0, "there is no such attachment");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS), 3);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS_DROPPED), 1);
+    kept_asker[1] = UINT8_MAX; /* a uid of which there are not so many bytes */
+    answer_with(RC_SPAN("[1]"), NULL);
+    cr_assert_eq(published_count, 0);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ANSWERS_DROPPED), 2);
+}
+
+Test(adapter_requests_streams, clients_answers_are_packed)
+{
+    char expected[256];
+    ask_cluster(ASK_CLUSTER_CLIENTS);
+    count_of(0, 1);
+    count_of(1, 0);
+    char count[256];
+    (void)snprintf(count, sizeof(count),
+                   "{\"type\":11,\"data\":{\"requestId\":\"r1\",\"clientCount\":1},\"uid\":\"%.6s\",\"nsp\":\"/\"}",
+                   adapter.uid);
+    expect_packed(count);
+    answer_with(RC_SPAN("[7]"), NULL);
+    expect_packed(from_us(expected, ",\"packet\":7"));
+    cr_assert_eq(published_flags, RC_REDIS_PUBLISH_TO_ONE);
+    answer_with(RC_SPAN("[]"), NULL);
+    expect_packed(from_us(expected, ""));
 }
 
 Test(adapter_requests_streams, answers_are_packed)

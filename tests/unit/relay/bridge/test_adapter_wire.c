@@ -237,6 +237,65 @@ Test(adapter_wire, ours_reads_back_with_room_and_any_data)
     cr_assert_eq(rc_adapter_message_write(&message, buffer, sizeof(buffer)).count, 0);
 }
 
+static uint32_t timeout_of(const char *flags, size_t count)
+{
+    struct rc_adapter_broadcast broadcast;
+    uint8_t options[64] = "\x81\xa5"
+                          "flags";
+    memcpy(options + 7, flags, count);
+    cr_assert_eq(rc_adapter_parts_read(&broadcast, RC_SPAN("\x81\xa4type\x02"), rc_span_of(options, 7 + count)), 0);
+    return broadcast.timeout_ms;
+}
+#define TIMEOUT_OF(flags) timeout_of(flags, sizeof(flags) - 1)
+
+Test(adapter_wire, how_long_answers_are_waited_for)
+{
+    cr_assert_eq(TIMEOUT_OF("\x80"), 0);
+    cr_assert_eq(TIMEOUT_OF("\xc0"), 0);
+    cr_assert_eq(TIMEOUT_OF("\x82\xa8volatile\xc3\xa7timeout\xcd\x13\x88"), 5000);
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xcf\x00\x00\x00\x01\x00\x00\x00\x00"), UINT32_MAX);
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xcb\x40\x59\x20\x00\x00\x00\x00\x00"), 100, "100.5");
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"), UINT32_MAX, "Infinity");
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"), 0, "NaN");
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xff"), 0, "-1");
+    cr_assert_eq(TIMEOUT_OF("\x81\xa7timeout\xa1x"), 0);
+    cr_assert_eq(TIMEOUT_OF("\x82\x01\x02\xa7timeout\x05"), 0, "a map that JavaScript does not make");
+}
+
+static void expect_answer(const char *json, const struct rc_span *attachment, struct rc_span expected)
+{
+    uint8_t buffer[4096];
+    struct rc_adapter_ack answer = {.id = RC_SPAN("abc")};
+    uint8_t data[128];
+    const uint32_t size = attachment != NULL ? (uint32_t)attachment->count : 0;
+    const uint32_t count = attachment != NULL;
+    rc_args_write(data, rc_span_text(json), attachment, count);
+    cr_assert_eq(rc_args_read(rc_span_of(data, rc_args_bytes(strlen(json), count, &size)), &answer.args), 0);
+    const size_t room = rc_adapter_ack_room(&answer);
+    cr_assert_leq(room, sizeof(buffer));
+    const struct rc_span written = rc_adapter_ack_write(&answer, buffer, room);
+    cr_assert(rc_span_equal(written, expected), "%s", json);
+}
+
+Test(adapter_wire, what_a_client_answers)
+{
+    static const struct rc_span attachment = RC_SPAN("\x01\x02");
+#define ANSWER                      \
+    "\xa4type\x09\xa9requestId\xa3" \
+    "abc"
+    expect_answer("[]", NULL, RC_SPAN("\x82" ANSWER));
+    expect_answer("[ 7 , 8]", NULL, RC_SPAN("\x83" ANSWER "\xa6packet\x07"));
+    expect_answer("[null]", NULL, RC_SPAN("\x83" ANSWER "\xa6packet\xc0"));
+    expect_answer("[{\"a\":[\"\\u00e9\"]}]", NULL,
+                  RC_SPAN("\x83" ANSWER "\xa6packet\x81\xa1"
+                          "a\x91\xa2\xc3\xa9"));
+    expect_answer("[{\"b\":{\"_placeholder\":true,\"num\":0}}]", &attachment,
+                  RC_SPAN("\x83" ANSWER "\xa6packet\x81\xa1"
+                          "b\xc4\x02\x01\x02"));
+    expect_answer("[{\"_placeholder\":true,\"num\":1}]", &attachment, (struct rc_span){0});
+    expect_answer("{}", NULL, (struct rc_span){0});
+}
+
 Test(adapter_wire, what_is_volatile_here_is_volatile_there)
 {
     uint8_t data[64];

@@ -71,6 +71,34 @@ Test(cluster_wire, a_broadcast_has_its_event_and_its_rooms)
     cr_assert(message.request.broadcast.is_volatile);
 }
 
+static uint32_t timeout_of(const char *flags)
+{
+    struct rc_cluster_message message;
+    char text[512];
+    (void)snprintf(text, sizeof(text),
+                   HEAD "3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]},\"opts\":{\"flags\":%s},"
+                        "\"requestId\":\"r\\u0022\"}}",
+                   flags);
+    cr_assert_eq(read_json(&message, text), 0, "%s", text);
+    expect(message.request.id, "\"r\\u0022\"");
+    expect(message.request.id_text, "r\"");
+    return message.request.broadcast.timeout_ms;
+}
+
+Test(cluster_wire, a_broadcast_that_is_answered_says_to_whom_and_how_long)
+{
+    cr_assert_eq(timeout_of("{}"), 0);
+    cr_assert_eq(timeout_of("{\"volatile\":true,\"timeout\":5000}"), 5000);
+    cr_assert_eq(timeout_of("{\"timeout\":4294967296}"), UINT32_MAX);
+    cr_assert_eq(timeout_of("{\"timeout\":null}"), 0);
+    cr_assert_eq(timeout_of("{\"timeout\":-1}"), 0);
+    cr_assert_eq(timeout_of("{\"timeout\":\"5\"}"), 0);
+    struct rc_cluster_message message;
+    cr_assert_lt(
+        read_json(&message, HEAD "3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]},\"requestId\":\"\\ud800\"}}"), 0,
+        "an id that is no text");
+}
+
 Test(cluster_wire, what_is_asked_is_read_as_a_request)
 {
     static const struct {

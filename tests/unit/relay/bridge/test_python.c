@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/records/args.h"
+#include "common/records/emit.h"
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "relay/bridge/python.h"
@@ -15,6 +16,22 @@ void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription
 {
     (void)link;
     subscribed = subscription;
+}
+
+static char published[512];
+
+int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                     uint32_t part_count, uint32_t flags)
+{
+    size_t used = 0;
+    (void)link;
+    cr_assert(rc_span_equal(channel, RC_SPAN("socketio")));
+    cr_assert_eq(flags, 0);
+    for (uint32_t i = 0; i < part_count; i++) {
+        used += (size_t)snprintf(published + used, sizeof(published) - used, "%.*s", (int)parts[i].count,
+                                 (const char *)parts[i].bytes);
+    }
+    return 0;
 }
 
 /* In place of the router: who is wanted, and the last record as text. */
@@ -74,6 +91,20 @@ static bool host_call(void *context, const struct rc_envelope_view *view, struct
     size_t used = (size_t)snprintf(done, sizeof(done), "%u/%u %.*s", head.operation, head.close_code,
                                    view->head.channel_bytes, view->channel);
     used = show_names(used, view);
+    if (head.operation == RC_CALL_SOCKETS_EMIT) {
+        struct rc_emit_head emit;
+        struct rc_span asker;
+        struct rc_span args;
+        struct rc_args_view its;
+        cr_assert_eq(rc_emit_read(rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head)), &emit,
+                                  &asker, &args),
+                     0);
+        cr_assert_eq(rc_args_read(args, &its), 0);
+        cr_assert_eq(emit.timeout_ms, 0);
+        (void)snprintf(done + used, sizeof(done) - used, " %.*s %.*s not:%u %.*s", view->head.event_bytes, view->event,
+                       (int)its.json.count, its.json.bytes, view->head.exclude_count, (int)asker.count, asker.bytes);
+        return true;
+    }
     for (uint32_t i = sizeof(head); i < view->head.data_bytes; i++) {
         const uint8_t c = view->data[i];
         used += (size_t)snprintf(done + used, sizeof(done) - used, "%c", c == 0 ? ';' : c);
@@ -236,6 +267,67 @@ Test(python, replies_to_its_calls_are_its_own)
     cr_assert(rc_python_replied(&python, &reply));
     tag.nonce ^= 1;
     cr_assert_not(rc_python_replied(&python, &reply));
+}
+
+#define ASKER "{\"method\":\"callback\",\"host_id\":\"h\",\"sid\":\"red\",\"namespace\":\"/\",\"id\":7,\"args\":"
+
+static void emit_asking(const char *callback, const char *expected)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof(text),
+                   "{\"method\":\"emit\",\"event\":\"e\",\"data\":[1],\"binary\":false,\"namespace\":\"/\","
+                   "\"room\":\"red\",\"skip_sid\":\"$\",\"callback\":%s,\"host_id\":\"h\"}",
+                   callback);
+    call(text, expected);
+}
+
+/* A client's answer to the last call. */
+static void answer_of(const char *json, uint32_t attachment_count)
+{
+    uint8_t data[512];
+    const struct rc_span asker = RC_SPAN(ASKER);
+    const struct rc_reply_head head = {.flags = RC_REPLY_CLIENT, .count = 1};
+    const struct rc_answer_head answer = {.asker_bytes = (uint16_t)asker.count};
+    const struct rc_span attachment = {0};
+    const uint32_t size = 0;
+    memcpy(data, &head, sizeof(head));
+    memcpy(data + sizeof(head), &answer, sizeof(answer));
+    memcpy(data + sizeof(head) + sizeof(answer), asker.bytes, asker.count);
+    const size_t before = sizeof(head) + sizeof(answer) + asker.count;
+    rc_args_write(data + before, rc_span_text(json), &attachment, attachment_count);
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_API,
+                 .data_bytes = (uint32_t)(before + rc_args_bytes(strlen(json), attachment_count, &size)),
+                 .request_id_bytes = sizeof(tag)},
+        .request_id = (const uint8_t *)&tag,
+        .data = data};
+    published[0] = '\0';
+    cr_assert(rc_python_replied(&python, &view));
+}
+
+Test(python, answers_are_the_callbacks_of_their_server)
+{
+    wanted_names = " red ";
+    emit_asking("[\"red\",\"/\",7]", "23/0 /# red | e [1] not:1 " ASKER);
+    answer_of("[\"yes\",{}]", 0);
+    cr_assert_str_eq(published, ASKER "[\"yes\",{}]}");
+    answer_of("[{\"_placeholder\":true,\"num\":0}]", 1);
+    cr_assert_str_eq(published, "", "JSON has no binary");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_PYTHON_ANSWERS), 1);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_PYTHON_ANSWERS_DROPPED), 1);
+}
+
+Test(python, what_is_no_callback_is_an_emit_without)
+{
+    char long_room[700];
+    wanted_names = " red ";
+    emit_asking("[]", "message red e[1] not:1");
+    emit_asking("[\"red\",\"/\",7,8]", "message red e[1] not:1");
+    emit_asking("\"abc\"", "message red e[1] not:1");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_PYTHON_ANSWERS_DROPPED), 0);
+    (void)snprintf(long_room, sizeof(long_room), "[\"%0600d\",\"/\",7]", 1);
+    emit_asking(long_room, "message red e[1] not:1");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_PYTHON_ANSWERS_DROPPED), 1);
 }
 
 Test(python, what_makes_no_sense_is_refused_and_counted)

@@ -1,7 +1,10 @@
 /* Calls between instances: who is waited for and how long, what workers and other instances are told, what is refused. */
 #include "tests/support/fake_redis.h"
 
+#include <errno.h>
+
 #include "common/base/clock.h"
+#include "common/records/sockets.h"
 #include "relay/cluster/calls.h"
 #include "tests/support/relay_host.h"
 
@@ -150,6 +153,19 @@ Test(cluster_calls, a_list_larger_than_the_ring_is_told_in_parts)
     }
     cr_assert_eq(count, COUNT);
     cr_assert(parts == 2 && more);
+}
+
+/* The router asks the workers of this host alone. */
+Test(cluster_calls, what_is_asked_of_sockets_stays_on_its_host)
+{
+    const struct rc_call_head head = {.operation = RC_CALL_SOCKETS_EMIT};
+    const struct rc_envelope_view view = {
+        .head = {.flags = RC_ENVELOPE_API, .request_id_bytes = sizeof(tag), .data_bytes = sizeof(head)},
+        .channel = "",
+        .request_id = (const uint8_t *)&tag,
+        .data = (const uint8_t *)&head};
+    cr_assert_eq(rc_calls_send(&calls, 1, &view), -ENOSYS);
+    nothing();
 }
 
 Test(cluster_calls, nobody_else_is_there)

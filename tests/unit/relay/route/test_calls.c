@@ -138,6 +138,7 @@ Test(relay_calls, a_reply_goes_back_to_the_asker)
     relay_host_run(&host);
     nothing(1);
     nothing(2);
+    cr_assert_eq(relay_host_metric(&host, RC_METRIC_API_REPLIES_UNWANTED), 2);
 }
 
 Test(relay_calls, records_without_the_flag_of_the_api_are_refused)

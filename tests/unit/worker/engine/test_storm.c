@@ -11,6 +11,7 @@ Test(storm, hostile_clients_leave_nothing_behind, .timeout = 120)
         const struct engine_storm_result result = engine_storm(8000, seed);
         cr_assert_gt(result.upgrades, 0);
         cr_assert_gt(result.events, 100);
+        cr_assert_gt(result.answers, 5);
         cr_assert_gt(result.errors, 100);
     }
 }
