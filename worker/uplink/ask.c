@@ -154,6 +154,12 @@ struct rc_call_tag rc_asks_tag(const struct rc_asks *asks, uint64_t token, uint3
 
 /* --- what comes back ------------------------------------------------------------------------------------------------- */
 
+/* Does the token travel in a struct rc_call_tag, not in the record's head? */
+static bool kind_is_tagged(enum rc_ask_kind kind)
+{
+    return kind == RC_ASK_API || kind == RC_ASK_RULES;
+}
+
 void rc_asks_answered(struct rc_asks *asks, enum rc_record_type type, const struct rc_envelope_view *view)
 {
     const bool tagged = (view->head.flags & RC_ENVELOPE_API) != 0;
@@ -170,7 +176,7 @@ void rc_asks_answered(struct rc_asks *asks, enum rc_record_type type, const stru
         token = (uint64_t)tag.serial << 32 | tag.index;
     }
     struct rc_ask *ask = ask_find(asks, token);
-    if (ask == NULL || (ask->asker->kind != RC_ASK_CLIENT) != tagged) {
+    if (ask == NULL || kind_is_tagged(ask->asker->kind) != tagged) {
         return; /* too late, or a relay answered what its predecessor had answered already */
     }
     if (ask->asker->once) {
