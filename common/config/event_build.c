@@ -462,7 +462,8 @@ static int questions_end(struct rc_event_build *build, struct rc_err *err)
             return rc_err_set(err, rc, "a question about the room \"%.*s\": %s", (int)text.count,
                               (const char *)text.bytes, why);
         }
-        questions[i].room = questions[i].everybody != 0 ? (struct rc_event_template){0} : build->rooms[0];
+        static const struct rc_event_template nowhere;
+        questions[i].room = questions[i].everybody != 0 ? nowhere : build->rooms[0];
     }
     build->room_count = 0;
     build->row->question_count = count;

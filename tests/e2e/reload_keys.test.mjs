@@ -2,6 +2,7 @@
 // seen, from one value to another that is far away; a key without an entry, and an entry without a key, fails the first test.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
 import { startBackend } from "./lib/backend.mjs";
@@ -11,6 +12,8 @@ import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
 import { ROOT, SLOWER, until, within } from "./lib/util.mjs";
 
+const jwt = createRequire(import.meta.url)("jsonwebtoken");
+const IDENTITY_SECRET = "a-secret-of-at-least-thirty-two-bytes";
 const API_KEY = "key-of-the-tests";
 const NEVER = "24h";
 
@@ -374,6 +377,15 @@ const KEYS = {
     await reload();
     assert.equal(await age(), "1000");
   } },
+  "socketio.ack_timeout": { not: "seen here, where no Node server asks: tests/unit/worker/engine/test_acks.c has a clock of its own" },
+  "identity.leeway": { from: "10m", to: "0s", see: async (broker, reload) => {
+    const token = jwt.sign({ sub: "1", nbf: Math.floor(Date.now() / 1000) + 300 }, IDENTITY_SECRET, { algorithm: "HS256", expiresIn: "1h" });
+    const answer = () => upgraded(broker, { Authorization: `Bearer ${token}` });
+    assert.equal((await answer()).status, 101);
+    await reload();
+    assert.equal((await answer()).status, 401, "it is not valid yet");
+  } },
+  "identity.jwks_refresh": { not: "seen here, where nobody waits for a minute: tests/unit/acceptor/keys/test_keyring.c has a clock of its own" },
   "backend.timeout": { from: "1h", to: "200ms", see: async (broker, reload, redis, backend) => {
     backend.answer = () => new Promise(() => {});
     await reload();
@@ -451,9 +463,10 @@ for (const [key, entry] of Object.entries(KEYS)) {
   test(`${key}: ${entry.from} to ${entry.to}`, { skip: entry.redis && NO_REDIS }, async () => {
     const redis = entry.redis ? await startRedis() : null;
     const own = key.startsWith("namespace.");
+    const identity = key.startsWith("identity.");
     const backend = key.startsWith("backend.") ? await startBackend({ secret: "" }) : null;
     const app = (what) => ({ name: "app", url: [backend.url], calls: ["subscribe"], breaker: "", ...entry.backend, [key.split(".")[1]]: what });
-    const value = (what) => (backend ? { backend: [app(what)] } : own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
+    const value = (what) => (backend ? { backend: [app(what)] } : identity ? { identity: [{ from: ["header.authorization"], secret: IDENTITY_SECRET, [key.split(".")[1]]: what }] } : own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
     let broker;
     try {
       broker = await startBroker({ workers: 1, config: { ...(redis ? { "redis.url": redis.url } : {}), ...entry.config, ...value(entry.from) } });

@@ -332,13 +332,13 @@ uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const u
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
-    uint64_t token;      /* names the judgement while somebody else is asked who it is */
-    bool must_say;       /* it has to say who it is */
-    uint8_t user_bytes;  /* 0: anonymous */
-    bool websocket;      /* how it comes; else by polling */
-    uint16_t set_bytes;  /* JSON that is to be set on the connection */
-    uint8_t row;         /* that told; 0 = none of [[identity]] */
-    bool counted;        /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
+    uint64_t token;     /* names the judgement while somebody else is asked who it is */
+    bool must_say;      /* it has to say who it is */
+    uint8_t user_bytes; /* 0: anonymous */
+    bool websocket;     /* how it comes; else by polling */
+    uint16_t set_bytes; /* JSON that is to be set on the connection */
+    uint8_t row;        /* that told; 0 = none of [[identity]] */
+    bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
     uint32_t session;    /* until the loop goes on; 0 = none */
     uint32_t attributes_bytes;

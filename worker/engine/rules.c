@@ -333,8 +333,7 @@ static void departed_goes_on(struct rc_rule_wait *wait)
 /* One row of a client's end, for one of its rooms or once. */
 static void end_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
 {
-    uint32_t done = 0;
-    run->done = &done;
+    *run->done = 0;
     run->departs = NULL;
     if (life_begin(run, row, auth) != RC_RULE_PASSES) {
         return;
@@ -397,6 +396,7 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
         rc_event_first(clients->config, RC_EVENT_FROM_CLIENT, nsp, RC_SPAN("disconnect"));
     uint8_t text[RC_ARGS_BEFORE_MAX + 64];
     struct rc_rule_run run;
+    uint32_t done = 0; /* of the row that runs */
     rc_rules_forget(engines, client);
     if (row == NULL) {
         return;
@@ -405,6 +405,7 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
         snprintf((char *)text + RC_ARGS_BEFORE_MAX, sizeof(text) - RC_ARGS_BEFORE_MAX, "[\"%s\"]", reason);
     RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(text) - RC_ARGS_BEFORE_MAX);
     rc_rule_run_open(&run, engines, client, nsp, RC_SPAN("disconnect"));
+    run.done = &done;
     run.ends = true;
     run.args = rc_args_wrap(text + RC_ARGS_BEFORE_MAX, (size_t)bytes, 0, NULL, 0);
     args_take(&run);
