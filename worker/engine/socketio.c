@@ -197,7 +197,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
             return RC_ENGINE_DONE;
         }
         struct rc_span reply;
-        uint32_t backend;
+        uint32_t backend = 0;
         if (!connect_as(engines, client, operation, &reply, &backend)) {
             return rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
                        ? RC_ENGINE_LATER

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/backend.h"
 #include "common/config/event_rules.h"
@@ -278,7 +279,9 @@ static void judge_jwt(struct judge *judge)
     }
     judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)] = rc_span_of(token->claims, token->claims_bytes);
     if (token->exp_s != RC_JWT_FOREVER) {
-        judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u;
+        /* One that is taken although it has just expired, since clocks differ, is not sent away at once. */
+        const bool late = (uint64_t)token->exp_s * 1000u <= rc_clock_wall_ms();
+        judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u + (late ? judge->row->jwt.leeway_ms : 0);
     }
     accept_row(judge);
 }
