@@ -16,6 +16,7 @@
 EVP_PKEY *jwt_maker_key(enum rc_jwt_key_type type)
 {
     static EVP_PKEY *keys[RC_JWT_KEY_TYPE_COUNT];
+    RC_ASSERT(type < RC_JWT_KEY_TYPE_COUNT);
     if (type != RC_JWT_KEY_SECRET && keys[type] == NULL) {
         keys[type] = type == RC_JWT_KEY_RSA       ? EVP_RSA_gen(2048)
                      : type == RC_JWT_KEY_P256    ? EVP_EC_gen("P-256")
