@@ -97,7 +97,7 @@ static struct rc_span emitting_asked(void *context, uint32_t client, uint64_t to
     const uint32_t index = room ? rc_pool_alloc(&truth->acks) : 0;
     if (index == 0) {
         rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_REFUSED, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "acks_full", "waiting=%u client=%u", truth->acks.used, client);
+        rc_log_limited(RC_LOG_WARN, 1, "acks_full", "waiting=%u slot=%u", truth->acks.used, client);
         return (struct rc_span){0};
     }
     ack_link(engines, index, emitting->emit, client, token);
