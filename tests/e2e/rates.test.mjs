@@ -171,3 +171,26 @@ testRedis("in a Cluster each user's rate is where its key is", { brokers: 2, sta
   for (const broker of brokers) assert.equal(await metric(broker, "ringcast_rate_fail_open_total"), 0);
 });
 
+
+testBroker("a row's rate is its own, or its group's, whatever the event is called", {
+  workers: 2,
+  config: {
+    ...USER, "socketio.path": "/socket.io/",
+    event: [
+      { on: "sub:one", rate: "3/1h", rate_group: "g", ack: [1] }, { on: "sub:two", rate: "3/1h", rate_group: "g", ack: [1] },
+      { on: "own*", rate: "2/1h", ack: [1], refuse: { code: "SUBSCRIPTION_ERROR", rate: "Rate limit exceeded" } },
+    ],
+  },
+}, async (broker) => {
+  const sockets = [await socketIo(broker, "u1"), await socketIo(broker, "u1"), await socketIo(broker, "u2")];
+  const ask = (socket, name) => within(5000, socket.emitWithAck(name), name);
+  try {
+    for (const [i, name] of ["sub:one", "sub:two", "sub:one"].entries()) assert.equal(await ask(sockets[i % 2], name), 1);
+    for (const name of ["sub:one", "sub:two"]) assert.equal((await ask(sockets[1], name)).error.code, 429);
+    for (const name of ["own:a", "own:b"]) assert.equal(await ask(sockets[0], name), 1);
+    assert.deepEqual(await ask(sockets[1], "own:c"), { error: { code: "SUBSCRIPTION_ERROR", message: "Rate limit exceeded" } });
+    for (const name of ["sub:one", "own:a"]) assert.equal(await ask(sockets[2], name), 1, "another user");
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+});
