@@ -103,7 +103,8 @@ static const char *application_pass(const struct rc_application_bridge *one, str
     const struct rc_span channel = rc_span_of(room, (size_t)room_bytes);
     const bool everybody = rc_span_equal(channel, RC_SPAN("*"));
     const int rc = rc_foreign_deliver(application->bridge, channel, rc_span_of(event, (size_t)event_bytes), json,
-                                      everybody ? RC_ENVELOPE_BROADCAST : 0);
+                                      (everybody ? RC_ENVELOPE_BROADCAST : 0u) |
+                                          (one->config->retain && !everybody ? RC_ENVELOPE_RETAIN : 0u));
     return rc == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;
 }
 
