@@ -205,7 +205,7 @@ static struct rc_span user_of(struct judge *judge)
     if (json.count == 0 || rc_json_scan(json, 0, &value, NULL) != 0) {
         return rc_span_of(NULL, 0);
     }
-    return scalar_text(&value, identities->values, sizeof(identities->values));
+    return scalar_text(&value, identities->attributes, sizeof(identities->attributes)); /* they are made later */
 }
 
 /* {"id":"42","name":…}: `id` and what the template of attributes says. False: it is too large. */
