@@ -27,6 +27,7 @@
 #include "worker/client/overload.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/requests.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
@@ -271,6 +272,12 @@ static void to_end(void *context, uint32_t client)
     rc_client_end(&w->clients, client);
 }
 
+static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
+{
+    struct worker *w = context;
+    rc_rule_retained_came(&w->engines, client, channel, values);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -479,6 +486,7 @@ static int worker_start(struct worker *w, struct rc_err *err)
                                                  .member_changed = to_member_changed,
                                                  .joined = to_joined,
                                                  .subscribed = to_subscribed,
+                                                 .values = to_values,
                                                  .replies_drained = to_replies_drained,
                                                  .flushed = to_flushed,
                                                  .answered = to_answered,

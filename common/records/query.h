@@ -31,6 +31,7 @@ enum rc_query_kind {
     RC_QUERY_INSTANCES,
     RC_QUERY_VALUE, /* a key of somebody else's in Redis. Data: head | the key; answer: struct rc_query_value | its value */
     RC_QUERY_KEYS, /* which of these keys are there. Data: head | keys (rc_query_key_put); answer: a byte a key, 1 = it is */
+    RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 
 struct rc_query_head {

@@ -196,6 +196,7 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
+    case RC_QUERY_RETAINED:
         break; /* the API asks neither */
     }
     rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");

@@ -42,12 +42,17 @@ static enum rc_carried send_post(const struct rc_rule_run *run, const struct rc_
     if (direct && rc_sid_read(&sid, operation->to)) {
         view.head.target = sid.client;
     }
-    const int rc = rc_uplink_queued(clients->uplink)
-                       ? -EAGAIN
-                       : rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    const bool keeps = operation->type == RC_OPERATION_RETAIN;
+    const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN
+                                                     : rc_uplink_write(clients->uplink,
+                                                                       direct  ? RC_UP_DIRECT
+                                                                       : keeps ? RC_UP_RETAIN
+                                                                               : RC_UP_PUBLISH,
+                                                                       &view);
     rc_metric_add(clients->metrics,
                   rc != 0  ? RC_METRIC_FAILED_DELIVERIES
                   : direct ? RC_METRIC_DIRECTS
+                  : keeps  ? RC_METRIC_RETAINED
                            : RC_METRIC_PUBLISHES,
                   1);
     return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
@@ -57,6 +62,27 @@ enum rc_carried rc_rule_send_operation(struct rc_rule_run *run, const struct rc_
 {
     return run->client == 0 ? send_post(run, operation)
                             : rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
+}
+
+static enum rc_carried send_or_fail(struct rc_rule_run *run, const struct rc_operation *operation)
+{
+    const enum rc_carried carried = rc_rule_send_operation(run, operation);
+    if (carried == RC_CARRIED_REFUSED && operation->type != RC_OPERATION_DIRECT) {
+        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
+    }
+    return carried;
+}
+
+enum rc_carried rc_rule_send_kept(struct rc_rule_run *run, struct rc_span channel)
+{
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_RETAIN;
+    operation.channel = channel;
+    operation.event = run->event;
+    operation.data = run->args;
+    operation.data_kind = RC_DATA_ARGS;
+    return send_or_fail(run, &operation);
 }
 
 /* A message for a room, a socket or everybody. */
@@ -82,9 +108,5 @@ enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span cha
             return RC_CARRIED_OUT; /* to nobody */
         }
     }
-    const enum rc_carried carried = rc_rule_send_operation(run, &operation);
-    if (carried == RC_CARRIED_REFUSED && operation.type == RC_OPERATION_PUBLISH) {
-        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
-    }
-    return carried; /* a socket that is not there any more is an empty room */
+    return send_or_fail(run, &operation); /* a socket that is not there any more is an empty room */
 }
