@@ -384,6 +384,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
@@ -404,6 +405,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);

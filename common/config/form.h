@@ -51,6 +51,7 @@ enum rc_config_form {
     RC_FORM_MEMBERS,    /* RULE: a table of any values */
     RC_FORM_CREDENTIAL, /* "auth.x", "query.x", "header.x", "cookie.x" */
     RC_FORM_ALGORITHM,  /* of a JWT */
+    RC_FORM_BRIDGE,     /* a text with fields of rc_config_bridge_field */
     RC_FORM_URL,        /* begins with http:// or https:// */
 };
 
