@@ -194,6 +194,10 @@ static int kind_check(const struct rc_config *config, const struct rc_config_ide
 {
     switch (identity->kind) {
     case RC_IDENTITY_JWT:
+        if (identity->jwt.revocation != RC_REVOCATION_OFF && config->redis.url.text[0] == '\0') {
+            return rc_err_set(err, -EINVAL, "[[identity]] %u: revocation needs redis.url: what is revoked stands there",
+                              number);
+        }
         return jwt_has_keys(&identity->jwt) ? 0
                                             : rc_err_set(err, -EINVAL,
                                                          "[[identity]] %u: kind \"jwt\" needs keys: secret, "

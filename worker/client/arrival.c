@@ -182,6 +182,7 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->row = 0;
     arrival->expires_ms = 0;
     arrival->session = 0;
+    arrival->identity_token.revocable = false;
     arrival->set_bytes = 0;
     arrival->websocket = rc_http_header_has_token(exchange->request, "upgrade", "websocket");
     arrival->attributes_bytes = 0;
@@ -222,6 +223,9 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
     }
     arrival->expires_ms = judgement->expires_ms;
     arrival->session = judgement->session;
+    if (judgement->token != NULL) {
+        arrival->identity_token = *judgement->token;
+    }
     arrival->row = judgement->row;
 }
 
@@ -288,6 +292,7 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
                                      .session = arrival->session,
+                                     .token = arrival->identity_token.revocable ? &arrival->identity_token : NULL,
                                      .row = arrival->row,
                                      .counted = arrival->counted};
     return arrival->user_bytes == 0 ? NULL : identity;

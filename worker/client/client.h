@@ -162,12 +162,13 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 
 /* Somebody who was found to be who they say. Spans are borrowed. */
 struct rc_identity {
-    struct rc_span user;       /* the id */
-    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
-    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
-    uint32_t session;          /* struct rc_judgement; 0 = none */
-    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
-    bool counted;              /* among its user's connections: who opens a client with it takes that over */
+    struct rc_span user;                   /* the id */
+    struct rc_span attributes;             /* JSON object with `id`; empty: there is nothing beside it */
+    uint64_t expires_ms;                   /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;                      /* struct rc_judgement; 0 = none */
+    const struct rc_identity_token *token; /* that it came with; NULL: none that may be revoked */
+    uint8_t row;                           /* index of the [[identity]], and 1; 0 = none */
+    bool counted; /* among its user's connections: who opens a client with it takes that over */
 };
 
 #define RC_SOCKET_LINGER_MS 300u
@@ -341,6 +342,7 @@ struct rc_arrival {
     bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
     uint32_t session;    /* until the loop goes on; 0 = none */
+    struct rc_identity_token identity_token;
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
@@ -389,6 +391,10 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
 void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
+/* Whose token may be revoked: the client's `random`, and what names the token, until the heap is touched. 0: nobody's. */
+uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token);
+/* Its token is revoked: it is sent away, if it is still that client. */
+void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */

@@ -51,19 +51,23 @@ static void configure_health(const struct rc_identities *identities)
 
 static void configure_keys(struct rc_identities *identities, uint32_t generation)
 {
+    bool revocation = false;
     configure_health(identities);
     rc_jwt_gate_configure(&identities->gate, generation);
     for (uint32_t i = 0; i < identities->config->identity_count; i++) {
         if (identities->config->identities[i].kind == RC_IDENTITY_JWT) {
             rc_jwt_gate_row(&identities->gate, i, &identities->config->identities[i].jwt);
+            revocation |= identities->config->identities[i].jwt.revocation != RC_REVOCATION_OFF;
         }
     }
+    rc_revocations_configure(&identities->revocations, identities->config->redis.prefix.text, revocation);
 }
 
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics)
 {
     *identities = (struct rc_identities){.sessions = identities->sessions,
+                                         .revocations = identities->revocations,
                                          .callers = {.metrics = metrics,
                                                      .context = identities->sessions.ops.context,
                                                      .ready = identities->sessions.ops.ready}};
@@ -78,6 +82,7 @@ void rc_identities_close(struct rc_identities *identities)
 {
     rc_jwt_gate_close(&identities->gate);
     rc_sessions_close(&identities->sessions);
+    rc_revocations_close(&identities->revocations);
     rc_callers_close(&identities->callers);
     free(identities->reply);
     identities->reply = NULL;
@@ -105,6 +110,7 @@ void rc_identities_heard(struct rc_identities *identities, bool answered)
 void rc_identities_forget(struct rc_identities *identities, uint64_t token)
 {
     rc_sessions_forget(&identities->sessions, token);
+    rc_revocations_forget(&identities->revocations, token);
     rc_caller_forget(&identities->callers, token);
 }
 
@@ -254,6 +260,63 @@ static void accept_user(struct judge *judge, struct rc_span user)
     rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_ACCEPTED, 1);
 }
 
+/* The token's name, as far as it has one. False: it cannot be looked for, and so it is refused. */
+static bool token_name(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_identity_token *const name = &identities->token_name;
+    const struct rc_json_value jti =
+        rc_json_member(judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)], RC_SPAN("jti"));
+    struct rc_span text = {0};
+    name->revocable = true;
+    name->issued_s = (uint64_t)identities->token.iat_s;
+    if (jti.type != RC_JSON_NONE &&
+        (jti.type != RC_JSON_STRING || rc_json_string_decode(&jti, name->id, sizeof(name->id), &text) != 0)) {
+        judge_refuse(judge, "jti is no text, or longer than 255 bytes");
+        return false;
+    }
+    name->id_bytes = (uint16_t)text.count;
+    if (text.count > 0 && text.bytes != name->id) {
+        memcpy(name->id, text.bytes, text.count);
+    }
+    return true;
+}
+
+/* Is the token not revoked, as far as Redis says? Else it is judged: refused, or it waits. */
+static bool token_stands(struct judge *judge, struct rc_span user)
+{
+    struct rc_identities *identities = judge->identities;
+    const struct rc_identity_token *name = &identities->token_name;
+    if (user.count > RC_IDENTITY_USER_MAX) {
+        return true; /* accept_user refuses it */
+    }
+    if (!token_name(judge)) {
+        return false;
+    }
+    const struct rc_revocable token = {
+        .id = rc_span_of(name->id, name->id_bytes), .user = user, .issued_s = name->issued_s};
+    switch (rc_revocations_find(&identities->revocations, &token, &judge->question->asker)) {
+    case RC_REVOCATION_WAITS:
+        judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
+        return false;
+    case RC_REVOCATION_REVOKED:
+        rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_REVOKED, 1);
+        judge_refuse(judge, "the token is revoked");
+        return false;
+    case RC_REVOCATION_UNKNOWN:
+        if (judge->row->jwt.revocation == RC_REVOCATION_STRICT) {
+            judge->judgement->unavailable = true;
+            judge_refuse(judge, "Redis does not say whether the token is revoked");
+            return false;
+        }
+        break;
+    case RC_REVOCATION_VALID:
+        break;
+    }
+    judge->judgement->token = name;
+    return true;
+}
+
 /* The credential is good: who is it? */
 static void accept_row(struct judge *judge)
 {
@@ -261,7 +324,11 @@ static void accept_row(struct judge *judge)
         judge_refuse(judge, "same: values differ");
         return;
     }
-    accept_user(judge, user_of(judge));
+    const struct rc_span user = user_of(judge);
+    if (user.count == 0 || judge->row->kind != RC_IDENTITY_JWT || judge->row->jwt.revocation == RC_REVOCATION_OFF ||
+        token_stands(judge, user)) {
+        accept_user(judge, user);
+    }
 }
 
 static void judge_jwt(struct judge *judge)
