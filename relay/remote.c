@@ -6,12 +6,28 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "common/records/channel_name.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
+#include "relay/bridge/adapter_interest.h"
 
 #define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
+
+/* Is it for the room of a socket of another instance? Nobody there is subscribed to it. */
+static bool publish_to_socket(struct rc_remote *remote, const struct rc_envelope_view *view)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room);
+    const char *instance = rc_sid_read(&sid, room) ? rc_registry_of_socket(&remote->registry, &sid) : NULL;
+    if (instance != NULL) {
+        rc_direct_publish_socket(&remote->direct, instance, view);
+    }
+    return instance != NULL;
+}
 
 static void remote_publish(void *context, const struct rc_envelope_view *view)
 {
@@ -20,6 +36,9 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
         rc_config_namespace_of(remote->config, view->channel, view->head.channel_bytes);
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
+    }
+    if (publish_to_socket(remote, view)) {
+        return;
     }
     const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
@@ -232,7 +251,7 @@ static void remote_reachable(void *context)
         const struct rc_registry_instance *one = &remote->registry.instances[i];
         if (one->address[0] != '\0') {
             all[count] = (struct rc_neighbour){0};
-            rc_sid_instance(all[count].sids, one->id);
+            memcpy(all[count].sids, one->sids, sizeof(all[count].sids));
             memcpy(all[count].address, one->address, sizeof(all[count].address));
             count++;
         }

@@ -146,12 +146,18 @@ static bool request_channel_ok(const struct request *request)
     return true;
 }
 
-/* Is it the name of a room of a Socket.IO namespace? Those are not for other clients while there is Socket.IO. */
-static bool request_of_namespace(const struct request *request, struct rc_span channel)
+bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room)
+{
+    return rc_permission_socket(room, clients->hub->instance, clients->config->redis.url.text[0] != '\0');
+}
+
+/* Is it the name of a room of a Socket.IO namespace, or a socket's own room? Those are not for other clients while there is Socket.IO. */
+static bool request_of_socketio(const struct request *request, struct rc_span channel)
 {
     struct rc_span nsp;
     struct rc_span room;
-    return rc_channel_split(channel, &nsp, &room) && rc_config_engineio_on(request->clients->config);
+    return (rc_channel_split(channel, &nsp, &room) || rc_client_room_is_socket(request->clients, channel)) &&
+           rc_config_engineio_on(request->clients->config);
 }
 
 /* May the author have it done? Who may not is answered. What a backend's call may was judged with the call. */
@@ -175,7 +181,7 @@ static bool request_may(const struct request *request)
         return false;
     }
     if (reserved != NULL &&
-        (rc_permission_reserved(operation->channel) || request_of_namespace(request, operation->channel))) {
+        (rc_permission_reserved(operation->channel) || request_of_socketio(request, operation->channel))) {
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -211,7 +210,7 @@ static struct rc_span user_of(struct judge *judge)
     if (json.count == 0 || rc_json_scan(json, 0, &value, NULL) != 0) {
         return rc_span_of(NULL, 0);
     }
-    return scalar_text(&value, identities->values, sizeof(identities->values));
+    return scalar_text(&value, identities->attributes, sizeof(identities->attributes)); /* they are made later */
 }
 
 /* {"id":"42","name":…}: `id` and what the template of attributes says. False: it is too large. */
@@ -336,7 +335,9 @@ static void judge_jwt(struct judge *judge)
     struct rc_identities *identities = judge->identities;
     struct rc_jwt_result *const token = &identities->token;
     const uint32_t row = judge->judgement->row - 1u;
-    const int rc = rc_jwt_gate_verify(&identities->gate, row, judge->credential, (int64_t)time(NULL), token);
+    const uint64_t now_ms =
+        rc_clock_wall_ms(); /* time() is behind it by a tick: a token of this second would be of the next */
+    const int rc = rc_jwt_gate_verify(&identities->gate, row, judge->credential, (int64_t)(now_ms / 1000u), token);
     if (token->kid_unknown) {
         atomic_fetch_add_explicit(&identities->control->own->process.keys_missed[row], 1, memory_order_relaxed);
     }
@@ -347,7 +348,7 @@ static void judge_jwt(struct judge *judge)
     judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)] = rc_span_of(token->claims, token->claims_bytes);
     if (token->exp_s != RC_JWT_FOREVER) {
         /* One that is taken although it has just expired, since clocks differ, is not sent away at once. */
-        const bool late = (uint64_t)token->exp_s * 1000u <= rc_clock_wall_ms();
+        const bool late = (uint64_t)token->exp_s * 1000u <= now_ms;
         judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u + (late ? judge->row->jwt.leeway_ms : 0);
     }
     accept_row(judge);

@@ -112,6 +112,18 @@ Test(identity, a_session_is_waited_for_and_says_who_it_is)
     cr_assert(refused_as("Unauthorized"), "what is missing is like nothing");
 }
 
+/* Decoding a text over itself is no decoding: what stands before an escape would be copied onto its neighbour. */
+Test(identity, a_user_whose_id_is_written_with_escapes)
+{
+    open_with(
+        "[[identity]]\nkind = \"session\"\nfrom = [\"auth.sessionID\"]\nattributes = { name = \"{session.name}\" }\n");
+    cr_assert_eq(judge("{\"sessionID\":\"abc\"}", ""), RC_IDENTITY_IS_WAITS);
+    answer_session("{\"userId\":\"a\\u00e9 longer than a word, \\\"quoted\\\" \\/ and so on\",\"name\":\"\\u0041nn\"}");
+    cr_assert_eq(judge("{\"sessionID\":\"abc\"}", ""), RC_IDENTITY_IS_KNOWN);
+    cr_assert(rc_span_equal(judgement.user, RC_SPAN("a\xc3\xa9 longer than a word, \"quoted\" / and so on")), "%.*s",
+              (int)judgement.user.count, (const char *)judgement.user.bytes);
+}
+
 Test(identity, what_is_no_session_is_refused)
 {
     static const char *const values[] = {NULL,
