@@ -9,7 +9,10 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/config/event_rules.h"
+#include "common/records/select.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/post.h"
+#include "worker/engine/rule_identify.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/gate/event_schema.h"
@@ -150,42 +153,9 @@ static bool run_step(struct rc_rule_run *run)
     return run->step++ >= *run->done && !run->dry;
 }
 
-/* A server's message: it has no origin, and nobody is to wait for room in the up ring. */
-static enum rc_carried run_post(const struct rc_rule_run *run, const struct rc_operation *operation)
-{
-    struct rc_clients *clients = run->clients;
-    const bool direct = operation->type == RC_OPERATION_DIRECT;
-    char everybody[RC_CHANNEL_NAME_MAX];
-    struct rc_sid sid;
-    struct rc_envelope_view view = {
-        .head = {.time_ns = clients->io->now_ns,
-                 .origin = {.worker = (uint16_t)clients->worker},
-                 .data_bytes = (uint32_t)operation->data.count,
-                 .event_bytes = (uint8_t)operation->event.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
-        .event = (const char *)operation->event.bytes,
-        .data = operation->data.bytes};
-    const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
-    view.channel = (const char *)channel.bytes;
-    view.head.channel_bytes = (uint8_t)channel.count;
-    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
-    if (direct && rc_sid_read(&sid, operation->to)) {
-        view.head.target = sid.client;
-    }
-    const int rc = rc_uplink_queued(clients->uplink)
-                       ? -EAGAIN
-                       : rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
-    rc_metric_add(clients->metrics,
-                  rc != 0  ? RC_METRIC_FAILED_DELIVERIES
-                  : direct ? RC_METRIC_DIRECTS
-                           : RC_METRIC_PUBLISHES,
-                  1);
-    return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
-}
-
 static enum rc_carried run_carry_out(struct rc_rule_run *run, const struct rc_operation *operation)
 {
-    return run->client == 0 ? run_post(run, operation)
+    return run->client == 0 ? rc_engine_post(run->engines, run->nsp, operation)
                             : rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
 }
 
@@ -203,6 +173,7 @@ static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel,
     operation.echo = !others;
     operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
     operation.channel = channel;
+    operation.except = run->except;
     operation.type = RC_OPERATION_PUBLISH;
     if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
         operation.type = RC_OPERATION_DIRECT;
@@ -253,14 +224,36 @@ static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
     *run->done = run->step;
 }
 
+/* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
+static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation *operation, char *names)
+{
+    const struct rc_event_template *rooms = rc_event_excepts(run->clients->config, operation);
+    char name[RC_CHANNEL_NAME_MAX];
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < operation->except_count; i++) {
+        size_t count;
+        const int code = rc_rule_room(&run->values, &rooms[i], name, &count);
+        if (code != 0) {
+            return rc_rule_state_fail(run, code, run->values.err.text);
+        }
+        (void)rc_select_except_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
+    }
+    run->except = rc_span_of(names, bytes);
+    return 0;
+}
+
 /* False: it has to wait. */
 static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *operation)
 {
     const struct rc_config *config = run->clients->config;
     char scratch[RC_EVENT_NAME_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
+    char except[RC_EVENT_ROOMS_MAX * (RC_CHANNEL_NAME_MAX + 1)];
     struct rc_span event;
     struct rc_span args;
+    if (run_excepts(run, operation, except) != 0) {
+        return true;
+    }
     const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);
@@ -673,7 +666,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)
 {
     static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
-                                                                               guard_inside};
+                                                                               guard_inside, rc_rule_identify};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);
