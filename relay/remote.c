@@ -9,6 +9,7 @@
 #include "common/records/select.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
+#include "relay/bridge/adapter_interest.h"
 
 #define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
 

@@ -46,6 +46,11 @@ struct rc_rule_run {
     uint8_t set[RC_CLIENT_SET_MAX];
 };
 
+static inline struct rc_client *rc_rule_state_client(const struct rc_rule_run *run)
+{
+    return rc_truth_client(run->clients->truth, run->client);
+}
+
 /* `code`, once it is noted. */
 static inline int rc_rule_state_fail(struct rc_rule_run *run, int code, const char *why)
 {
