@@ -445,7 +445,7 @@ struct rc_event_condition {
 enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBUTES };
 
 /* What may keep an event from being carried out, in the order in which it is looked at. */
-enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARDS };
+enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARD_IDENTIFY, RC_GUARDS };
 
 struct rc_event_guards {
     uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
@@ -507,6 +507,8 @@ struct rc_event_operation {
     uint32_t flags;
     uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
+    uint32_t excepts; /* EMIT: likewise, rooms whose members do not get it: except_count */
+    uint32_t except_count;
     uint16_t when;                  /* EMIT: enum rc_event_when */
     uint16_t when_question;         /* its index */
     struct rc_event_template event; /* EMIT: a text */
@@ -518,8 +520,10 @@ struct rc_config_event {
     struct rc_config_text nsp;
     struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
-    struct rc_config_text schema; /* its name, "": none */
-    uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text schema;   /* its name, "": none */
+    uint32_t schema_at;             /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text identify; /* name of an [[identity]], "": none */
+    uint32_t identify_at;           /* its index + 1, 0: none */
     struct rc_event_guards guards;
     uint32_t leave_count; /* rooms */
     uint32_t set_count;   /* attributes */
@@ -561,6 +565,8 @@ struct rc_schema_store {
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
+    uint32_t excepts; /* where they are: struct rc_event_template[except_count] */
+    uint32_t except_count;
     uint32_t when_count;
     bool others;
     uint16_t when;
