@@ -361,7 +361,7 @@ void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span 
         rc_hub_everybody_join(clients->hub, client);
         return;
     }
-    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0}, 0)) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return;
