@@ -620,6 +620,7 @@ struct rc_handshake_name {
 
 struct rc_event_rules {
     uint32_t arena_bytes; /* in use */
+    uint32_t rows_bytes;  /* of them, those of rows: templates of [[identity]] come behind */
     uint32_t rate_group_count;
     uint32_t first_pattern;             /* index + 1 of the first row whose namespace or event is a pattern; 0: none */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */
