@@ -359,12 +359,37 @@ static void to_session_heard(void *context, bool answered)
     rc_identities_heard(&w->identities, answered);
 }
 
+static uint32_t to_revocable_clients(void *context)
+{
+    const struct worker *w = context;
+    return w->hub.clients_high;
+}
+
+static uint64_t to_revocable_client(void *context, uint32_t client, struct rc_revocable *token)
+{
+    const struct worker *w = context;
+    return rc_client_token(&w->clients, client, token);
+}
+
+static void to_revoked(void *context, uint32_t client, uint64_t random)
+{
+    struct worker *w = context;
+    rc_clients_revoked(&w->clients, client, random);
+}
+
 static void open_identities(struct worker *w)
 {
     const struct rc_sessions_ops ops = {
         .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
     rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
                      &ops);
+    const struct rc_revocations_ops revocations = {.context = w,
+                                                   .ready = to_identity_ready,
+                                                   .clients = to_revocable_clients,
+                                                   .client = to_revocable_client,
+                                                   .revoked = to_revoked};
+    rc_revocations_open(&w->identities.revocations, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index,
+                        &w->io.now_ns, &revocations);
     rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
     w->clients.identities = &w->identities;
 }
@@ -538,7 +563,8 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t clients_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
+    const uint32_t expiry_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
+    const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
     const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
@@ -598,6 +624,7 @@ static void worker_run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
         rc_sessions_work(&w->identities.sessions);
+        rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);

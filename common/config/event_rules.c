@@ -115,6 +115,12 @@ const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
     return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->rooms);
 }
 
+const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
+                                                 const struct rc_event_operation *operation)
+{
+    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->excepts);
+}
+
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template)
 {
     return (const struct rc_event_piece *)(const void *)(config->event_rules.arena + template->pieces);

@@ -27,6 +27,9 @@ bool rc_event_life_cycle(const struct rc_config_event *row);
 const struct rc_event_operation *rc_event_operations(const struct rc_config *config, const struct rc_config_event *row);
 const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
                                                const struct rc_event_operation *operation);
+/* Rooms of an emit whose members do not get it (except_count). */
+const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
+                                                 const struct rc_event_operation *operation);
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template);
 /* What a row asks about rooms (question_count). */
 const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row);

@@ -12,6 +12,7 @@
 #include "common/records/envelope.h"
 #include "common/base/log.h"
 #include "relay/redis/pubsub.h"
+#include "relay/redis/pubsub_fixed.h"
 
 static struct rc_metrics metrics;
 static struct rc_timers timers;
@@ -80,8 +81,8 @@ static void open_pubsub(void)
         .channel = {.message = message, .wanted = wanted, .missed = missed, .known = known, .head = "ws:channel:"},
         .node_of = node_of};
     rc_redis_pubsub_set_ops(&pubsub, &ops);
-    rc_redis_pubsub_add_fixed(&pubsub, &fixed);
-    rc_redis_pubsub_add_fixed(&pubsub, &pattern);
+    rc_redis_fixed_add(&pubsub, &fixed);
+    rc_redis_fixed_add(&pubsub, &pattern);
     rc_redis_pubsub_place(&pubsub, 0);
 }
 
