@@ -127,7 +127,7 @@ static int room_guard(struct rc_config *config, const struct rc_config_event *ro
 {
     const struct rc_event_guards *const guards = &row->guards;
     const bool guarded = guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || row->schema_at != 0 ||
-                         row->ask.text[0] != '\0';
+                         row->identify.text[0] != '\0' || row->ask.text[0] != '\0';
     bool whole = false;
     const struct rc_span name = room_namespace(config, row, room, &whole);
     if (name.count == 0 || (!guarded && room->piece_count == 1)) {

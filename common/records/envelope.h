@@ -42,9 +42,10 @@ enum rc_record_type {
     RC_UP_MEMBERS_BEGIN = 11, /* token = relay generation: every membership follows as RC_UP_MEMBER_ADD */
     RC_UP_MEMBERS_END = 12,   /* token = relay generation: what was not told again is no more */
     RC_UP_QUERY = 13,         /* a question about the cluster (common/records/query.h) */
+    RC_UP_LIMIT = 14,         /* may this happen once more, on all instances? (common/records/limit.h) */
+    RC_UP_SELECT = 15, /* like RC_UP_PUBLISH, with whom it is for as an RC_DOWN_SELECT says it: one room at most */
     RC_UP_RETAIN =
         16, /* as RC_UP_PUBLISH, but kept as the retained value and not sent; no data: there is none any more */
-    RC_UP_LIMIT = 14, /* may this happen once more, on all instances? (common/records/limit.h) */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -103,7 +104,7 @@ struct rc_envelope {
     struct rc_client_ref target; /* direct: receiver */
     uint32_t generation;         /* up: the writing worker's generation */
     uint32_t data_bytes;
-    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_DOWN_SELECT: names of rooms */
+    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_..._SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */
     uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
     uint16_t exclude_count;

@@ -43,7 +43,7 @@ struct rc_fanout {
 
 /* A message on its way down. */
 struct rc_fanout_message {
-    enum rc_record_type type;          /* RC_DOWN_MESSAGE or RC_DOWN_DIRECT */
+    enum rc_record_type type;          /* RC_DOWN_MESSAGE, RC_DOWN_DIRECT or RC_DOWN_SELECT */
     const struct rc_envelope_view *up; /* as it came */
     struct rc_envelope_view copy;      /* as other workers than the publisher's get it */
     struct rc_relay_port *asker;       /* who wants an answer; NULL = nobody, or it has it by now */

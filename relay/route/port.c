@@ -181,6 +181,8 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
     case RC_UP_MEMBERS_BEGIN:
     case RC_UP_MEMBERS_END:
         return true;
+    case RC_UP_SELECT:
+        return head->channel_bytes > 0 && head->exclude_text_bytes > 0;
     case RC_UP_QUERY:
         return head->origin.random != 0 || (head->flags & RC_ENVELOPE_API) != 0;
     case RC_UP_LIMIT:

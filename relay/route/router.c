@@ -173,6 +173,18 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
+/* A message with rooms whose members do not get it. */
+static void route_select(struct rc_router *router, const struct rc_port_record *record, uint64_t sequence)
+{
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_SELECT, &record->view, sequence, RC_FANOUT_FLAGS, NULL);
+    (void)rc_fanout_to_rooms(&router->fanout, &message);
+    if (remote != NULL && remote->select != NULL) {
+        remote->select(router->setup.remote.context, &message.copy);
+    }
+}
+
 /* Kept, and sent to nobody. */
 static void route_retain(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
@@ -348,7 +360,8 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     struct rc_envelope *head = &record->view.head;
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
-    if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT || record->type == RC_UP_RETAIN) {
+    if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT || record->type == RC_UP_SELECT ||
+        record->type == RC_UP_RETAIN) {
         if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) &&
             rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
             return;
@@ -361,6 +374,8 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         }
         if (record->type == RC_UP_PUBLISH) {
             route_publish(router, port, record, sequence);
+        } else if (record->type == RC_UP_SELECT) {
+            route_select(router, record, sequence);
         } else if (record->type == RC_UP_RETAIN) {
             route_retain(router, port, record, sequence);
         } else {

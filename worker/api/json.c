@@ -23,6 +23,9 @@ static const char *const member_names[RC_API_MEMBER_COUNT] = {
     [RC_API_KEY] = "key",
     [RC_API_EVENT] = "event",
     [RC_API_ARGS] = "args",
+    [RC_API_JTI] = "jti",
+    [RC_API_ISSUED_BEFORE] = "issued_before",
+    [RC_API_TTL] = "ttl",
     [RC_API_RETAIN] = "retain",
 };
 

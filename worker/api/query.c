@@ -197,7 +197,9 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
     case RC_QUERY_RETAINED:
-        break; /* the API asks neither */
+    case RC_QUERY_MARKS:
+    case RC_QUERY_SET:
+        break; /* not asked here */
     }
     rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");
     rc_api_finish(call, &text);

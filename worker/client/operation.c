@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/records/select.h"
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "worker/gate/permission.h"
@@ -126,6 +127,7 @@ static const struct {
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
     [RC_OPERATION_RETAIN] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_AUTH] = {NULL, "", NULL, false},
+    [RC_OPERATION_REFRESH] = {NULL, "", NULL, false},
     [RC_OPERATION_CONNECT] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_LEAVE] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_EVENT] = {who_is_nobody, "", NULL, false},
@@ -375,6 +377,15 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     return RC_CARRIED_OUT;
 }
 
+/* With rooms whose members do not get it. */
+static __attribute__((noinline)) enum rc_carried request_select(const struct request *request, struct rc_span channel,
+                                                                struct rc_envelope_view *view)
+{
+    char text[RC_SELECT_ONE_BYTES];
+    rc_select_one(view, channel, request->operation->except, text);
+    return request_send_up(request, RC_UP_SELECT, view, RC_METRIC_PUBLISHES);
+}
+
 static enum rc_carried request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
 {
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
@@ -389,6 +400,9 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
     request_excludes(request, refs, text, &view);
     if (request->operation->type == RC_OPERATION_RETAIN) {
         return request_send_up(request, RC_UP_RETAIN, &view, RC_METRIC_RETAINED);
+    }
+    if (request->operation->except.count > 0) {
+        return request_select(request, channel, &view);
     }
     return request_send_up(request, RC_UP_PUBLISH, &view,
                            (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
@@ -555,6 +569,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     case RC_OPERATION_DISCONNECT:
         return request_disconnect(&request);
     case RC_OPERATION_AUTH:
+    case RC_OPERATION_REFRESH:
         return rc_client_auth(clients, client, operation);
     case RC_OPERATION_CONNECT: /* worker/engine's */
     case RC_OPERATION_LEAVE:

@@ -77,6 +77,7 @@ static const struct {
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
     {"ping", RC_OPERATION_PING, 0, 0},
     {"auth", RC_OPERATION_AUTH, 0, 0}, /* its members are the configuration's to name: data is the whole object */
+    {"refresh", RC_OPERATION_REFRESH, 0, 0},
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
     {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
 };
@@ -365,7 +366,7 @@ static int operation_read(struct rc_reader *reader, struct rc_span text, struct 
         return index;
     }
     operation->type = operations[index].type;
-    if (operation->type == RC_OPERATION_AUTH) {
+    if (operation->type == RC_OPERATION_AUTH || operation->type == RC_OPERATION_REFRESH) {
         operation->data = text;
     }
 
@@ -672,6 +673,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_AUTHENTICATED:
         out = put_id(PUT(out, "{\"type\":\"authenticated\""), event->id);
+        out = put_string(PUT(out, ",\"user\":"), event->from);
+        break;
+    case RC_EVENT_REFRESHED:
+        out = put_id(PUT(out, "{\"type\":\"refreshed\""), event->id);
         out = put_string(PUT(out, ",\"user\":"), event->from);
         break;
     case RC_EVENT_PRESENCE:

@@ -49,6 +49,7 @@ static const struct {
                                   RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
     [RC_NATIVE_BINARY_PING] = {RC_OPERATION_PING, 0, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_AUTH] = {RC_OPERATION_AUTH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
+    [RC_NATIVE_BINARY_REFRESH] = {RC_OPERATION_REFRESH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
 };
 
 /* The rest of one operation. */
@@ -495,6 +496,7 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
         return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
                strlen(rc_code_reason(event->code)) + event->message.count;
     case RC_EVENT_AUTHENTICATED:
+    case RC_EVENT_REFRESHED:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->from.count;
     case RC_EVENT_PRESENCE:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 3 * VARINT_BYTES_MAX +
@@ -634,6 +636,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         break;
     case RC_EVENT_AUTHENTICATED:
         out = put_answer(out, RC_NATIVE_BINARY_AUTHENTICATED, 0, event->id);
+        out = put_counted(out, event->from);
+        break;
+    case RC_EVENT_REFRESHED:
+        out = put_answer(out, RC_NATIVE_BINARY_REFRESHED, 0, event->id);
         out = put_counted(out, event->from);
         break;
     case RC_EVENT_PRESENCE:

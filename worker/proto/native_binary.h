@@ -29,7 +29,8 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_HISTORY = 0x07,
     RC_NATIVE_BINARY_PING = 0x08,
     RC_NATIVE_BINARY_AUTH = 0x09,
-    RC_NATIVE_BINARY_RETAIN = 0x0a, /* a publish, and the channel's retained value from now on */
+    RC_NATIVE_BINARY_REFRESH = 0x0a,
+    RC_NATIVE_BINARY_RETAIN = 0x0b, /* a publish, and the channel's retained value from now on */
     RC_NATIVE_BINARY_BATCH = 0x0f,
 
     RC_NATIVE_BINARY_SUBSCRIBED = 0x41,
@@ -40,6 +41,7 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_PRESENT = 0x46,
     RC_NATIVE_BINARY_PONG = 0x48,
     RC_NATIVE_BINARY_AUTHENTICATED = 0x49,
+    RC_NATIVE_BINARY_REFRESHED = 0x4a,
     RC_NATIVE_BINARY_WELCOME = 0x50,
     RC_NATIVE_BINARY_ERROR = 0x51,
 

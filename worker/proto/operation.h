@@ -86,7 +86,8 @@ enum rc_operation_type {
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
     RC_OPERATION_RETAIN, /* as publish, but kept as the channel's retained value and not sent; no data: there is none any more */
-    RC_OPERATION_AUTH, /* who the client is; data: the JSON object in which it says so */
+    RC_OPERATION_AUTH,       /* who the client is; data: the JSON object in which it says so */
+    RC_OPERATION_REFRESH,    /* the same, of who is somebody: a credential in place of the one that ends */
     /* Of Socket.IO sessions, which worker/engine carries out: */
     RC_OPERATION_CONNECT, /* to `nsp`; data: an object, or nothing */
     RC_OPERATION_LEAVE,   /* `nsp` */
@@ -123,12 +124,14 @@ struct rc_operation {
     struct rc_span to;           /* direct: client id */
     uint16_t close_code;         /* disconnect */
     struct rc_span reason;       /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data;         /* publish, broadcast, direct, echo, auth: as the sender wrote it; connect; event,
+    struct rc_span data; /* publish, broadcast, direct, echo, auth, refresh: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
-    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
-    uint32_t attachment_count;   /* event, ack: so many are to come; 0 also when they are in `data` */
-    uint32_t exclude_count;      /* publish, broadcast */
+    struct rc_span nsp;  /* connect, leave, event, ack: the namespace */
+    struct rc_span
+        except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
+    uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
+    uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
 };
 
@@ -162,6 +165,7 @@ enum rc_event_type {
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
     RC_EVENT_AUTHENTICATED, /* answer; from: the user */
+    RC_EVENT_REFRESHED,     /* likewise */
     RC_EVENT_ECHO,          /* debug.echo */
     /* Of Socket.IO sessions; `channel` is the namespace's: "{nsp}#". */
     RC_EVENT_CONNECTED,     /* data: the sid */

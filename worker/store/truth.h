@@ -436,12 +436,14 @@ struct rc_user {
         attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
     uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
     uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
+    uint32_t token;   /* heap block: `iat` in eight bytes, then `jti`, of a token that may be revoked; 0 = none */
     uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
     uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
     uint32_t session_previous;
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;
+    uint16_t token_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];

@@ -48,6 +48,8 @@ static void open_with(const char *tables)
     cr_assert_eq(rc_config_load_text(&config, text, strlen(text), "x", &errors), 0, "%s", errors.lines[0].text);
     client_rig_open(&c, 8);
     rc_sessions_open(&identities.sessions, &c.asks, &c.uplink, c.rig.metrics, 0, &c.rig.io.now_ns, &ops);
+    rc_revocations_open(&identities.revocations, &c.asks, &c.uplink, c.rig.metrics, 0, &c.rig.io.now_ns,
+                        &(struct rc_revocations_ops){.ready = on_ready});
     rc_identities_open(&identities, &config, 1, c.rig.control, NULL, c.rig.metrics);
     question = (struct rc_identity_question){.moment = RC_IDENTITY_ALL, .asker = {.index = 1, .token = 77}};
 }
