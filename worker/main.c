@@ -439,7 +439,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .member_changed = to_member_changed,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
-                                                 .values = to_values,
+                                             .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
