@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "common/records/channel_name.h"
 #include "common/records/select.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
@@ -15,6 +16,20 @@
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
 
+/* Is it for the room of a socket of another instance? Nobody there is subscribed to it. */
+static bool publish_to_socket(struct rc_remote *remote, const struct rc_envelope_view *view)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room);
+    const char *instance = rc_sid_read(&sid, room) ? rc_registry_of_socket(&remote->registry, &sid) : NULL;
+    if (instance != NULL) {
+        rc_direct_publish_socket(&remote->direct, instance, view);
+    }
+    return instance != NULL;
+}
+
 static void remote_publish(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
@@ -22,6 +37,9 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
         rc_config_namespace_of(remote->config, view->channel, view->head.channel_bytes);
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
+    }
+    if (publish_to_socket(remote, view)) {
+        return;
     }
     const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
@@ -259,7 +277,7 @@ static void remote_reachable(void *context)
         const struct rc_registry_instance *one = &remote->registry.instances[i];
         if (one->address[0] != '\0') {
             all[count] = (struct rc_neighbour){0};
-            rc_sid_instance(all[count].sids, one->id);
+            memcpy(all[count].sids, one->sids, sizeof(all[count].sids));
             memcpy(all[count].address, one->address, sizeof(all[count].address));
             count++;
         }
@@ -411,6 +429,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
@@ -431,6 +450,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);

@@ -6,10 +6,12 @@
 #include <strings.h>
 
 #include "common/config/backend.h"
+#include "common/config/bridge.h"
 #include "common/config/redis_url.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/config/values.h"
+#include "common/text/template.h"
 
 #define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -47,6 +49,17 @@ static bool is_credential(const char *text)
         }
     }
     return false;
+}
+
+static int bridge_text_parse(const char *text, struct rc_err *err)
+{
+    struct rc_template template;
+    struct rc_err why;
+    return rc_template_compile(&template, text, rc_config_bridge_field, &why) == 0
+               ? 0
+               : rc_err_set(err, -EINVAL,
+                            "%s; write {json.field}, {json.field.field}, or {match.1} where there is a pattern",
+                            why.text);
 }
 
 /*
@@ -90,6 +103,8 @@ static int form_parse(enum rc_config_form form, const char *text, size_t bytes, 
         return rc_backend_url_parse(&backend, text, err);
     case RC_FORM_BREAKER:
         return rc_backend_breaker_parse(text, &failures, &within_ms, err);
+    case RC_FORM_BRIDGE:
+        return bridge_text_parse(text, err);
     case RC_FORM_REDIS_URL:
         return visible_ascii(text) ? rc_redis_url_parse(&redis, text, err)
                                    : rc_err_set(err, -EINVAL, "expected visible ASCII characters without spaces");
@@ -121,6 +136,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_NETWORK:
     case RC_FORM_BACKEND_URL:
     case RC_FORM_BREAKER:
+    case RC_FORM_BRIDGE:
     case RC_FORM_REDIS_URL:
         break;
     case RC_FORM_PATH:
@@ -183,6 +199,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    : "expected a URL that begins with https:// (or http://)";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
+    case RC_FORM_PHRASE:
     case RC_FORM_VALUES:
     default: /* no more than the kind of its key asks for, or form_parse looks at it */
         break;

@@ -98,15 +98,36 @@ static bool source_is_of_request(uint8_t source)
     return source == RC_EVENT_SOURCE_QUERY || source == RC_EVENT_SOURCE_HEADER || source == RC_EVENT_SOURCE_COOKIE;
 }
 
+static int piece_names(struct rc_config *config, const struct rc_event_piece *piece, struct rc_err *err)
+{
+    return piece->type != RC_EVENT_PIECE_LITERAL && source_is_of_request(piece->source)
+               ? name_add(config, (enum rc_event_source)piece->source, rc_event_text(config, piece->at, piece->bytes),
+                          err)
+               : 0;
+}
+
 static int template_names(struct rc_config *config, const struct rc_event_template *template, struct rc_err *err)
 {
     const struct rc_event_piece *const pieces = rc_event_pieces(config, template);
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < template->piece_count; i++) {
-        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && source_is_of_request(pieces[i].source)) {
-            rc = name_add(config, (enum rc_event_source)pieces[i].source,
-                          rc_event_text(config, pieces[i].at, pieces[i].bytes), err);
-        }
+        rc = piece_names(config, &pieces[i], err);
+    }
+    return rc;
+}
+
+/* What a row looks at before it does anything. */
+static int guard_names(struct rc_config *config, const struct rc_config_event *row, struct rc_err *err)
+{
+    const struct rc_event_condition *const match = rc_event_conditions(config, row->guards.match);
+    const struct rc_event_question *const questions = rc_event_questions(config, row);
+    int rc = template_names(config, &row->guards.inside, err);
+    rc = rc == 0 ? template_names(config, &row->guards.ack, err) : rc;
+    for (uint32_t i = 0; rc == 0 && i < row->guards.match_count; i++) {
+        rc = piece_names(config, &match[i].value, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < row->question_count; i++) {
+        rc = template_names(config, &questions[i].room, err);
     }
     return rc;
 }
@@ -114,7 +135,7 @@ static int template_names(struct rc_config *config, const struct rc_event_templa
 static int row_names(struct rc_config *config, const struct rc_config_event *row, struct rc_err *err)
 {
     const struct rc_event_operation *const operations = rc_event_operations(config, row);
-    int rc = 0;
+    int rc = guard_names(config, row, err);
     for (uint32_t i = 0; rc == 0 && i < row->operation_count; i++) {
         const struct rc_event_template *const rooms = rc_event_rooms(config, &operations[i]);
         rc = template_names(config, &operations[i].event, err);
@@ -219,6 +240,10 @@ static int kind_check(const struct rc_config *config, const struct rc_config_ide
 {
     switch (identity->kind) {
     case RC_IDENTITY_JWT:
+        if (identity->jwt.revocation != RC_REVOCATION_OFF && config->redis.url.text[0] == '\0') {
+            return rc_err_set(err, -EINVAL, "[[identity]] %u: revocation needs redis.url: what is revoked stands there",
+                              number);
+        }
         return jwt_has_keys(&identity->jwt) ? 0
                                             : rc_err_set(err, -EINVAL,
                                                          "[[identity]] %u: kind \"jwt\" needs keys: secret, "

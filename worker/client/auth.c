@@ -39,6 +39,7 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
                                          .attributes = judgement->attributes,
                                          .expires_ms = judgement->expires_ms,
                                          .session = judgement->session,
+                                         .token = judgement->token,
                                          .row = judgement->row};
     RC_ASSERT(judgement->verdict == RC_IDENTITY_IS_KNOWN);
     const int rc = rc_client_identify(clients, client, &identity);

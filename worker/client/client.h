@@ -171,12 +171,13 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 
 /* Somebody who was found to be who they say. Spans are borrowed. */
 struct rc_identity {
-    struct rc_span user;       /* the id */
-    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
-    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
-    uint32_t session;          /* struct rc_judgement; 0 = none */
-    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
-    bool counted;              /* among its user's connections: who opens a client with it takes that over */
+    struct rc_span user;                   /* the id */
+    struct rc_span attributes;             /* JSON object with `id`; empty: there is nothing beside it */
+    uint64_t expires_ms;                   /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;                      /* struct rc_judgement; 0 = none */
+    const struct rc_identity_token *token; /* that it came with; NULL: none that may be revoked */
+    uint8_t row;                           /* index of the [[identity]], and 1; 0 = none */
+    bool counted; /* among its user's connections: who opens a client with it takes that over */
 };
 
 #define RC_SOCKET_LINGER_MS 300u
@@ -339,7 +340,8 @@ void rc_socket_set_peer(const struct rc_clients *clients, uint32_t socket, const
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket));
 uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count);
 
-/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. */
+/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. Texts come last: who
+ * waits keeps what is used of them. */
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
@@ -354,6 +356,7 @@ struct rc_arrival {
     uint32_t session;     /* until the loop goes on; 0 = none */
     uint32_t backend;     /* whose `reply` it is */
     struct rc_span reply; /* with operations that it wants done; until the loop goes on; empty = none */
+    struct rc_identity_token identity_token;
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
@@ -363,10 +366,9 @@ struct rc_arrival {
 };
 enum rc_arrived {
     RC_ARRIVED,
-    RC_ARRIVED_NOT, /* the request was answered instead */
-    RC_ARRIVED_LATER, /* somebody is asked: rc_exchange_wait, and rc_arrival_identify again when there is room (user.room) */
+    RC_ARRIVED_NOT,   /* the request was answered instead */
+    RC_ARRIVED_LATER, /* somebody is asked: rc_arrival_wait */
 };
-#define RC_ARRIVAL_WAIT_MS 15000u
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
 /* In this order, each false when the request was answered instead: may anybody become a client there now; from that origin (of who
@@ -379,6 +381,16 @@ bool rc_arrival_admit(struct rc_exchange *exchange, bool counted);
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival);
 /* As whom. */
 enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* A carrier whose request waits, with `own` bytes that it needs then. Static. */
+struct rc_arrival_waiter {
+    /* It is known who it is: the exchange is to be answered. */
+    void (*arrived)(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own);
+    /* It was answered otherwise, or its client is gone. NULL: of no interest. */
+    void (*gone)(struct rc_exchange *exchange, const void *own);
+};
+/* After RC_ARRIVED_LATER: waits until the answer is there, 15 s at most, and goes on then. Without memory it is answered with 503. */
+void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                     const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes);
 /* The same as the new client is opened with; NULL: anonymous. In `identity`, borrowed from the arrival. */
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to
@@ -425,6 +437,10 @@ void rc_client_refreshes_close(struct rc_clients *clients);
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
 void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
+/* Whose token may be revoked: the client's `random`, and what names the token, until the heap is touched. 0: nobody's. */
+uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token);
+/* Its token is revoked: it is sent away, if it is still that client. */
+void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
@@ -460,6 +476,8 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
                                     const struct rc_operation *operation);
 /* Is the client subscribed to the channel? Not while the relay has not registered it. */
 bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
+/* Is it a socket's own room (rc_permission_socket)? */
+bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
 /* auth.c: {"type":"auth"}, the one operation of who has to say who it is, and {"type":"refresh"}, of who is somebody. */

@@ -72,3 +72,14 @@ void rc_clients_logged_out(struct rc_clients *clients, uint32_t session)
         rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
     }
 }
+
+void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random)
+{
+    if (rc_truth_named(clients->truth, client, random) == NULL ||
+        rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_REVOKED, 1);
+    rc_named_log_client("identity_revoked", clients->truth, client, "its token is revoked", "");
+    rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
+}

@@ -235,6 +235,7 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     }
     (void)block_replace(clients, &user->attributes, &user->attributes_bytes, NULL, 0);
     (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
+    (void)block_replace(clients, &user->token, &user->token_bytes, NULL, 0);
     (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
     (void)rc_client_expires(clients, client, 0);
     if (clients->refreshes != NULL) {
@@ -432,13 +433,40 @@ static void tell_members(struct rc_clients *clients, uint32_t client, bool joine
     }
 }
 
+/* -ENOMEM. */
+static int keep_token(struct rc_clients *clients, struct rc_user *user, const struct rc_identity_token *token)
+{
+    uint8_t text[sizeof(token->issued_s) + sizeof(token->id)];
+    if (token == NULL) {
+        return block_replace(clients, &user->token, &user->token_bytes, NULL, 0);
+    }
+    memcpy(text, &token->issued_s, sizeof(token->issued_s));
+    memcpy(text + sizeof(token->issued_s), token->id, token->id_bytes);
+    return block_replace(clients, &user->token, &user->token_bytes, text, sizeof(token->issued_s) + token->id_bytes);
+}
+
+uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token)
+{
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    const struct rc_user *user = its->random == 0 || its->state != RC_CLIENT_OPEN ? NULL : user_of(clients, client);
+    if (user == NULL || user->token == 0 || user->id_bytes == 0) {
+        return 0;
+    }
+    const uint8_t *text = rc_heap_at(&clients->truth->heap, user->token);
+    memcpy(&token->issued_s, text, sizeof(token->issued_s));
+    token->id = rc_span_of(text + sizeof(token->issued_s), user->token_bytes - sizeof(token->issued_s));
+    token->user = rc_span_of(user->id, user->id_bytes);
+    return its->random;
+}
+
 /* What comes with who it is. -ENOMEM. */
 static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_user *user,
                          const struct rc_identity *identity)
 {
     RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_IDENTITY_ATTRIBUTES_MAX);
     if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
-                      identity->attributes.count) < 0) {
+                      identity->attributes.count) < 0 ||
+        keep_token(clients, user, identity->token) < 0) {
         return -ENOMEM;
     }
     user->expires_ms = identity->expires_ms;

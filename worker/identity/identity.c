@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -43,19 +42,23 @@ static void configure_health(const struct rc_identities *identities)
 
 static void configure_keys(struct rc_identities *identities, uint32_t generation)
 {
+    bool revocation = false;
     configure_health(identities);
     rc_jwt_gate_configure(&identities->gate, generation);
     for (uint32_t i = 0; i < identities->config->identity_count; i++) {
         if (identities->config->identities[i].kind == RC_IDENTITY_JWT) {
             rc_jwt_gate_row(&identities->gate, i, &identities->config->identities[i].jwt);
+            revocation |= identities->config->identities[i].jwt.revocation != RC_REVOCATION_OFF;
         }
     }
+    rc_revocations_configure(&identities->revocations, identities->config->redis.prefix.text, revocation);
 }
 
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics)
 {
     *identities = (struct rc_identities){.sessions = identities->sessions,
+                                         .revocations = identities->revocations,
                                          .callers = {.metrics = metrics,
                                                      .context = identities->sessions.ops.context,
                                                      .ready = identities->sessions.ops.ready}};
@@ -70,6 +73,7 @@ void rc_identities_close(struct rc_identities *identities)
 {
     rc_jwt_gate_close(&identities->gate);
     rc_sessions_close(&identities->sessions);
+    rc_revocations_close(&identities->revocations);
     rc_callers_close(&identities->callers);
     free(identities->reply);
     identities->reply = NULL;
@@ -96,6 +100,7 @@ void rc_identities_heard(struct rc_identities *identities, bool answered)
 void rc_identities_forget(struct rc_identities *identities, uint64_t token)
 {
     rc_sessions_forget(&identities->sessions, token);
+    rc_revocations_forget(&identities->revocations, token);
     rc_caller_forget(&identities->callers, token);
 }
 
@@ -106,10 +111,23 @@ struct judge {
     const struct rc_identity_question *question;
     const struct rc_config_identity *row;
     struct rc_judgement *judgement;
-    struct rc_span documents[RC_EVENT_DOCUMENTS];
-    struct rc_span credential; /* decoded */
+    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* those of the request as they are asked for: judge_document */
+    uint32_t found;                               /* of the request: RC_EVENT_SOURCE_BIT of those that were */
+    struct rc_span credential;                    /* decoded */
     bool is_cookie;
 };
+
+/* What the client said there, its `request` being looked through for a part of it when somebody asks; empty: nothing. */
+static struct rc_span judge_document(struct judge *judge, enum rc_event_source source)
+{
+    struct rc_span *document = &judge->documents[rc_rule_document(source)];
+    if (source >= RC_EVENT_SOURCE_QUERY && source <= RC_EVENT_SOURCE_COOKIE &&
+        (judge->found & RC_EVENT_SOURCE_BIT(source)) == 0) {
+        *document = rc_credentials_part(judge->question->request, source);
+        judge->found |= RC_EVENT_SOURCE_BIT(source);
+    }
+    return *document;
+}
 
 static void judge_refuse(struct judge *judge, const char *why)
 {
@@ -135,11 +153,18 @@ static void judge_refuse(struct judge *judge, const char *why)
 static struct rc_span judge_evaluate(struct judge *judge, const struct rc_event_template *template, uint8_t *out,
                                      size_t room)
 {
+    const struct rc_config *config = judge->identities->config;
+    const struct rc_event_piece *const pieces = rc_event_pieces(config, template);
     struct rc_rule_input input = {.address = judge->question->address};
     struct rc_rule_values values;
     struct rc_rule_args args;
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && rc_event_source_is_document(pieces[i].source)) {
+            (void)judge_document(judge, (enum rc_event_source)pieces[i].source);
+        }
+    }
     memcpy(input.documents, judge->documents, sizeof(input.documents));
-    rc_rule_values_begin(&values, judge->identities->config, &input);
+    rc_rule_values_begin(&values, config, &input);
     return rc_rule_args(&values, template, out, room, &args) == 0 ? args.json : rc_span_of(NULL, 0);
 }
 
@@ -197,7 +222,7 @@ static struct rc_span user_of(struct judge *judge)
     if (json.count == 0 || rc_json_scan(json, 0, &value, NULL) != 0) {
         return rc_span_of(NULL, 0);
     }
-    return scalar_text(&value, identities->values, sizeof(identities->values));
+    return scalar_text(&value, identities->attributes, sizeof(identities->attributes)); /* they are made later */
 }
 
 /* {"id":"42","name":…}: `id` and what the template of attributes says. False: it is too large. */
@@ -245,6 +270,63 @@ static void accept_user(struct judge *judge, struct rc_span user)
     judge->judgement->verdict = RC_IDENTITY_IS_KNOWN;
 }
 
+/* The token's name, as far as it has one. False: it cannot be looked for, and so it is refused. */
+static bool token_name(struct judge *judge)
+{
+    struct rc_identities *identities = judge->identities;
+    struct rc_identity_token *const name = &identities->token_name;
+    const struct rc_json_value jti =
+        rc_json_member(judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)], RC_SPAN("jti"));
+    struct rc_span text = {0};
+    name->revocable = true;
+    name->issued_s = (uint64_t)identities->token.iat_s;
+    if (jti.type != RC_JSON_NONE &&
+        (jti.type != RC_JSON_STRING || rc_json_string_decode(&jti, name->id, sizeof(name->id), &text) != 0)) {
+        judge_refuse(judge, "jti is no text, or longer than 255 bytes");
+        return false;
+    }
+    name->id_bytes = (uint16_t)text.count;
+    if (text.count > 0 && text.bytes != name->id) {
+        memcpy(name->id, text.bytes, text.count);
+    }
+    return true;
+}
+
+/* Is the token not revoked, as far as Redis says? Else it is judged: refused, or it waits. */
+static bool token_stands(struct judge *judge, struct rc_span user)
+{
+    struct rc_identities *identities = judge->identities;
+    const struct rc_identity_token *name = &identities->token_name;
+    if (user.count > RC_IDENTITY_USER_MAX) {
+        return true; /* accept_user refuses it */
+    }
+    if (!token_name(judge)) {
+        return false;
+    }
+    const struct rc_revocable token = {
+        .id = rc_span_of(name->id, name->id_bytes), .user = user, .issued_s = name->issued_s};
+    switch (rc_revocations_find(&identities->revocations, &token, &judge->question->asker)) {
+    case RC_REVOCATION_WAITS:
+        judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
+        return false;
+    case RC_REVOCATION_REVOKED:
+        rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_REVOKED, 1);
+        judge_refuse(judge, "the token is revoked");
+        return false;
+    case RC_REVOCATION_UNKNOWN:
+        if (judge->row->jwt.revocation == RC_REVOCATION_STRICT) {
+            judge->judgement->unavailable = true;
+            judge_refuse(judge, "Redis does not say whether the token is revoked");
+            return false;
+        }
+        break;
+    case RC_REVOCATION_VALID:
+        break;
+    }
+    judge->judgement->token = name;
+    return true;
+}
+
 /* The credential is good: who is it? */
 static void accept_row(struct judge *judge)
 {
@@ -252,7 +334,11 @@ static void accept_row(struct judge *judge)
         judge_refuse(judge, "same: values differ");
         return;
     }
-    accept_user(judge, user_of(judge));
+    const struct rc_span user = user_of(judge);
+    if (user.count == 0 || judge->row->kind != RC_IDENTITY_JWT || judge->row->jwt.revocation == RC_REVOCATION_OFF ||
+        token_stands(judge, user)) {
+        accept_user(judge, user);
+    }
 }
 
 static void judge_jwt(struct judge *judge)
@@ -260,7 +346,9 @@ static void judge_jwt(struct judge *judge)
     struct rc_identities *identities = judge->identities;
     struct rc_jwt_result *const token = &identities->token;
     const uint32_t row = judge->judgement->row - 1u;
-    const int rc = rc_jwt_gate_verify(&identities->gate, row, judge->credential, (int64_t)time(NULL), token);
+    const uint64_t now_ms =
+        rc_clock_wall_ms(); /* time() is behind it by a tick: a token of this second would be of the next */
+    const int rc = rc_jwt_gate_verify(&identities->gate, row, judge->credential, (int64_t)(now_ms / 1000u), token);
     if (token->kid_unknown) {
         atomic_fetch_add_explicit(&identities->control->own->process.keys_missed[row], 1, memory_order_relaxed);
     }
@@ -271,7 +359,7 @@ static void judge_jwt(struct judge *judge)
     judge->documents[rc_rule_document(RC_EVENT_SOURCE_CLAIMS)] = rc_span_of(token->claims, token->claims_bytes);
     if (token->exp_s != RC_JWT_FOREVER) {
         /* One that is taken although it has just expired, since clocks differ, is not sent away at once. */
-        const bool late = (uint64_t)token->exp_s * 1000u <= rc_clock_wall_ms();
+        const bool late = (uint64_t)token->exp_s * 1000u <= now_ms;
         judge->judgement->expires_ms = (uint64_t)token->exp_s * 1000u + (late ? judge->row->jwt.leeway_ms : 0);
     }
     accept_row(judge);
@@ -363,10 +451,9 @@ static void forwarded_put(struct forwarded *forwarded, const char *name, const s
     forwarded->json_bytes += member;
 }
 
-static void forwarded_find(const struct judge *judge, const struct rc_config_backend *backend,
-                           struct forwarded *forwarded)
+static void forwarded_find(struct judge *judge, const struct rc_config_backend *backend, struct forwarded *forwarded)
 {
-    const struct rc_span headers = judge->documents[rc_rule_document(RC_EVENT_SOURCE_HEADER)];
+    const struct rc_span headers = judge_document(judge, RC_EVENT_SOURCE_HEADER);
     forwarded->lines_bytes = 0;
     forwarded->json_bytes = 0;
     for (uint32_t i = 0; i < backend->forward_count; i++) {
@@ -406,7 +493,7 @@ static int backend_ask(struct judge *judge, uint32_t backend)
     const struct rc_span user = judged_user(judge, scratch, sizeof(scratch));
     forwarded_find(judge, &judge->identities->config->backends[backend], &forwarded);
     const struct rc_span headers = rc_span_of(forwarded.json, forwarded.json_bytes);
-    const struct rc_span query = judge->documents[rc_rule_document(RC_EVENT_SOURCE_QUERY)];
+    const struct rc_span query = judge_document(judge, RC_EVENT_SOURCE_QUERY);
     const struct rc_span credentials[] = {question->nsp, user, question->auth, query, headers};
     (void)rc_address_format(address, &question->address);
     const struct rc_backend_connect connect = {
@@ -555,9 +642,9 @@ static struct rc_span without_scheme(struct rc_span text)
 }
 
 /* Names in requests may have dots, and those of headers are in any case. */
-static struct rc_json_value find_value(const struct judge *judge, enum rc_event_source source, struct rc_span name)
+static struct rc_json_value find_value(struct judge *judge, enum rc_event_source source, struct rc_span name)
 {
-    const struct rc_span document = judge->documents[rc_rule_document(source)];
+    const struct rc_span document = judge_document(judge, source);
     const struct rc_json_value whole = {.type = RC_JSON_OBJECT, .raw = document};
     return source == RC_EVENT_SOURCE_AUTH     ? rc_json_path(whole, name)
            : source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(document, name)
@@ -689,9 +776,6 @@ void rc_identities_judge(struct rc_identities *identities, const struct rc_ident
     free(identities->reply);
     identities->reply = NULL;
     judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
-    for (enum rc_event_source i = RC_EVENT_SOURCE_QUERY; i <= RC_EVENT_SOURCE_COOKIE; i++) {
-        judge.documents[rc_rule_document(i)] = rc_credentials_part(question->request, i);
-    }
     judge_rows(&judge);
     if (question->connects &&
         (judgement->verdict == RC_IDENTITY_IS_KNOWN || judgement->verdict == RC_IDENTITY_IS_NOBODY)) {

@@ -26,6 +26,7 @@
 #include "common/text/address.h"
 #include "worker/identity/callers.h"
 #include "worker/identity/credentials.h"
+#include "worker/identity/revocations.h"
 #include "worker/identity/sessions.h"
 
 #define RC_IDENTITY_ATTRIBUTES_MAX 4096u                /* bytes of a user as JSON */
@@ -66,20 +67,29 @@ enum rc_identity_verdict {
     RC_IDENTITY_IS_WAITS,
 };
 
+/* Of a token that may be revoked while its client is there: by what it is looked for. */
+struct rc_identity_token {
+    uint64_t issued_s;
+    uint16_t id_bytes;
+    bool revocable; /* else nothing here counts */
+    uint8_t id[RC_TOKEN_ID_MAX];
+};
+
 /* Valid until the next judgement. */
 struct rc_judgement {
     enum rc_identity_verdict verdict;
     struct rc_span user;       /* KNOWN: the id */
     struct rc_span attributes; /* KNOWN: a JSON object, `id` first */
     uint64_t expires_ms;       /* KNOWN: CLOCK_REALTIME; 0 = never */
-    uint32_t session;       /* KNOWN: names its session (rc_session_first), until the loop goes on; 0 = it has none */
-    uint8_t row;            /* index of the table that decided, and 1; 0 = none did */
-    struct rc_span refused; /* REFUSED: what the client is told */
-    struct rc_span data;    /* REFUSED: JSON, with it; empty: none */
-    struct rc_span set;     /* KNOWN, NOBODY: a JSON object to be set on the connection; empty: nothing */
-    struct rc_span reply;   /* likewise: a backend's, with operations for when it is connected; empty: there are none */
-    uint32_t backend;       /* with `reply`: whose */
-    bool unavailable;       /* REFUSED: nobody could say; not now */
+    uint32_t session; /* KNOWN: names its session (rc_session_first), until the loop goes on; 0 = it has none */
+    uint8_t row;      /* index of the table that decided, and 1; 0 = none did */
+    const struct rc_identity_token *token; /* KNOWN: that it came with; NULL: none that may be revoked */
+    struct rc_span refused;                /* REFUSED: what the client is told */
+    struct rc_span data;                   /* REFUSED: JSON, with it; empty: none */
+    struct rc_span set;   /* KNOWN, NOBODY: a JSON object to be set on the connection; empty: nothing */
+    struct rc_span reply; /* likewise: a backend's, with operations for when it is connected; empty: there are none */
+    uint32_t backend;     /* with `reply`: whose */
+    bool unavailable;     /* REFUSED: nobody could say; not now */
 };
 
 struct rc_identities {
@@ -87,11 +97,13 @@ struct rc_identities {
     struct rc_control *control;     /* borrowed: where new keys are asked for */
     struct rc_metrics *metrics;     /* borrowed */
     struct rc_sessions sessions;
+    struct rc_revocations revocations;
     struct rc_callers callers;
     struct rc_backend_connect_reply answer; /* of the running judgement */
     uint8_t *reply;                         /* owned: the body that it points into; NULL = none */
     struct rc_jwt_gate gate;
     struct rc_jwt_result token; /* of the running judgement */
+    struct rc_identity_token token_name;
     uint8_t user[RC_IDENTITY_USER_MAX];
     uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
     uint8_t values[RC_IDENTITY_ATTRIBUTES_MAX];
@@ -101,7 +113,7 @@ struct rc_identities {
 /* Nobody wants to know any more. */
 void rc_identities_forget(struct rc_identities *identities, uint64_t token);
 
-/* rc_sessions_open is the caller's; rc_identities_close closes them, too. */
+/* rc_sessions_open and rc_revocations_open are the caller's; rc_identities_close closes them, too. */
 void rc_identities_open(struct rc_identities *identities, const struct rc_config *config, uint32_t generation,
                         struct rc_control *control, const struct rc_key_board *board, struct rc_metrics *metrics);
 void rc_identities_close(struct rc_identities *identities);
