@@ -13,6 +13,8 @@
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/asking.h"
+#include "worker/engine/does.h"
+#include "worker/engine/doing.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
@@ -312,6 +314,13 @@ static void ops_let_in(void *context, uint32_t client, uint32_t backend, struct 
     rc_asked_connected(context, client, backend, rc_span_of(NULL, 0), reply);
 }
 
+static bool ops_post(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+                     uint32_t *rooms)
+{
+    const struct rc_does does = {.engines = context, .nsp = nsp, .backend = backend};
+    return rc_does_post(&does, emit, rooms);
+}
+
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
     *engines = (struct rc_engines){.clients = clients,
@@ -325,7 +334,8 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .close = ops_close,
                                              .farewell = ops_farewell,
                                              .ended = engine_ended,
-                                             .let_in = ops_let_in};
+                                             .let_in = ops_let_in,
+                                             .post = ops_post};
 }
 
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)
@@ -357,4 +367,5 @@ void rc_engines_close(struct rc_engines *engines)
     free(engines->result);
     free(engines->decoded);
     rc_asked_close(engines);
+    rc_doing_close(engines);
 }

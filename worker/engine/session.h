@@ -53,6 +53,8 @@ struct rc_engines {
     uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
     uint32_t asked_early;   /* likewise, until their client is in a namespace */
     struct rc_reply *reply; /* owned: the one that is being carried out */
+    struct rc_doing *doing; /* owned: calls whose operations are not all done (doing.h); the newest first */
+    uint32_t doing_count;
     /* rc_socketio_dismiss, rc_asking_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
     void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
