@@ -134,6 +134,14 @@ async function impersonated(broker, bob) {
     socket.close();
     assert.equal(outcome, "Authentication failed");
   }
+  for (const [auth, tokens] of [[{}, forged], [{ token: tokenOf("alice") }, [...forged, tokenOf("carol")]]]) {
+    const socket = io(`http://${broker.host}`, { transports: ["websocket"], forceNew: true, reconnection: false, auth });
+    for (const token of tokens) {
+      for (const event of ["login", "members"]) assert.ok((await within(5000, socket.emitWithAck(event, token), event)).error, `${event} as somebody else`);
+    }
+    assert.equal((await within(5000, socket.emitWithAck("join", "club"), "join")).error.code, 403);
+    socket.close();
+  }
   // Whoever has a session's id may poll: it is none of the ids that others are told.
   const engine = bob.polling["/"].io.engine.id;
   const cut = (id) => [id, `${id.slice(0, -1)}${id.at(-1) === "A" ? "B" : "A"}`, `${id.slice(0, 9)}${"A".repeat(11)}`, id.toLowerCase(), `${id}A`, id.slice(0, -1)];
@@ -147,7 +155,7 @@ async function impersonated(broker, bob) {
     assert.equal((await raw.response()).status, 400, sid);
     raw.end();
   }
-  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }]]) {
+  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }], ["/api/do", { client: bob.clientIds[0], emit: [{ event: "said", args: ["forged"] }] }]]) {
     for (const headers of [{}, { authorization: `Bearer ${tokenOf("alice")}` }, { authorization: "Bearer key-of-the-test" }, { authorization: "Bearer " }]) {
       assert.equal((await broker.get(path, { method: "POST", headers, body: JSON.stringify(body) })).status, 401, path);
     }

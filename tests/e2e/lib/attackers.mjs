@@ -336,9 +336,11 @@ const EVENTS = [
   (name) => [{ event: "watch", args: [`{"symbol":${name.json}}`] }],
   (name) => [{ event: "watch", args: [`{"symbol":"PUB1","symbol":${name.json}}`] }],
   (name) => [{ event: "gate", args: [`{"key":${name.json}}`] }],
+  (name) => [{ event: "login", args: [name.json] }],
+  (name) => [{ event: "members", args: [`{"token":${name.json}}`] }],
   (name) => [{ event: "leave", args: [name.json], harmless: true }],
 ];
-const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }];
+const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }, { event: "members", args: ['"bob"'] }];
 
 /* Requests to a place: as many as an attempt takes. `exact`: each must be refused. */
 export function requestsFor(attacker, name, next) {

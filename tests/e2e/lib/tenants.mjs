@@ -28,6 +28,9 @@ const rows = [
   { on: "gate", match: { "args.0.key": GATE_KEY }, join: ["gate:bob"], ack: ["in"] },
   { on: "gate", refuse: { code: 403 }, who: { team: "nobody's" }, ack: ["in"] },
   { on: "vip", who: blue, join: ["vip"], ack: ["in"] },
+  // Who says who it is: as itself it may, as bob it may not.
+  { on: "login", identify: "app", join: ["club:{user.id}"], ack: ["in"] },
+  { on: "members", identify: "app", join: ["club"], ack: ["in"] },
   { on: "door", who: blue, join: ["door:bob", "bell:bob"], ack: ["in"] },
   { on: "ring", who: "user", rate: `${RINGS}/1h`, emit: [{ to: "door:bob", event: "rung", args: ["door of {user.id}"] }], ack: ["sent"] },
   // What a careless author has beside it.
@@ -53,7 +56,7 @@ export const TENANTS_CONFIG = {
   "permissions.direct": "none",
   identity: [
     { kind: "jwt", from: ["auth.session"], secret: SECRET, user: "{auth.userId}", same: { "auth.userId": "{claims.sub}" }, required: false },
-    { kind: "jwt", from: ["auth.token", "query.token", "header.authorization"], secret: SECRET, attributes: { team: "{claims.team}" }, required: false },
+    { name: "app", kind: "jwt", from: ["auth.token", "query.token", "header.authorization"], secret: SECRET, attributes: { team: "{claims.team}" }, required: false },
   ],
   namespace: [
     { name: "own", subscribe: "owner", publish: "owner", presence: true },
@@ -79,7 +82,7 @@ export const TENANTS_CONFIG = {
 };
 
 /* Where bob's canaries are told; nobody else may subscribe, publish, see or count there. */
-export const PRIVATE = ["portfolio:bob", "watch:BOB", "lodge:main", "team:blue", "gate:bob", "vip", "own:bob", "user:bob", "/any#portfolio:bob", "/say#portfolio:bob", "/vault#"];
+export const PRIVATE = ["portfolio:bob", "watch:BOB", "lodge:main", "team:blue", "gate:bob", "vip", "club:bob", "club", "own:bob", "user:bob", "/any#portfolio:bob", "/say#portfolio:bob", "/vault#"];
 /* Who is there is nobody's business; messages are everybody's. */
 export const CROWD = "crowd:x";
 /* Everybody reads, nobody writes. */
@@ -142,7 +145,7 @@ export class Bob {
     this.ws = await this.socketIo(["websocket"], ["/", "/any", "/say", "/vault"]);
     this.polling = await this.socketIo(["polling"], ["/"]);
     for (const socket of [this.ws["/"], this.ws["/any"], this.polling["/"]]) {
-      for (const event of [["portfolio"], ["watch own"], ["team"], ["lodge"], ["gate", { key: GATE_KEY }], ["vip"], ["door"], ["join", "plaza"]]) assert.deepEqual(await ask(socket, ...event), ["in"], event[0]);
+      for (const event of [["portfolio"], ["watch own"], ["team"], ["lodge"], ["gate", { key: GATE_KEY }], ["vip"], ["login", this.token], ["members", this.token], ["door"], ["join", "plaza"]]) assert.deepEqual(await ask(socket, ...event), ["in"], event[0]);
     }
     assert.deepEqual(await ask(this.ws["/say"], "portfolio"), ["in"]);
     this.json = await this.native("JSON client");
