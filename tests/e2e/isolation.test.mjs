@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { createRequire } from "node:module";
 import { testBroker } from "./lib/broker.mjs";
-import { ATTACKERS, RawAttacker, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
+import { ATTACKERS, RawAttacker, isName, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
 import { GUARDS, sourceOf } from "./lib/guards.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { MEMBER_CONFIG, heardEverywhere, memberClient } from "./lib/members.mjs";
@@ -56,7 +56,7 @@ async function tried(attacker, next) {
   const requests = [];
   for (const count = 1 + next.below(CHUNK); requests.length < count; ) requests.push(...requestsFor(attacker, names(next, PRIVATE), next));
   const room = isSocketIo(attacker) && next.below(8) === 0 ? JSON.parse(names(next, PRIVATE).json) : undefined;
-  const usable = typeof room === "string" && room.length > 0 && room.length < 256 && room.isWellFormed() && !/[\u0000-\u001f]/.test(room);
+  const usable = isName(room) && room.length < 256 && !/[\u0000-\u001f]/.test(room);
   const outcomes = await attacker.run(requests, { batch: next.below(2) === 0, ...(usable ? { room } : {}) });
   if (next.below(10) === 0) await attacker.close();
   return { wrongs: wrongsOf(attacker, requests, outcomes), count: requests.length, cut: outcomes.filter((outcome) => outcome === "cut").length };

@@ -342,6 +342,9 @@ const EVENTS = [
 ];
 const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }, { event: "members", args: ['"bob"'] }];
 
+/* A text that UTF-8 can say: no half of a surrogate pair. */
+export const isName = (value) => typeof value === "string" && value !== "" && Buffer.from(value).toString() === value;
+
 /* Requests to a place: as many as an attempt takes. `exact`: each must be refused. */
 export function requestsFor(attacker, name, next) {
   const exact = name.exact !== undefined;
@@ -352,7 +355,8 @@ export function requestsFor(attacker, name, next) {
   }
   const nsp = next.pick(NSPS);
   if (nsp !== "/" && next.below(3) === 0) { // its name is the room's
-    const event = typeof JSON.parse(name.json) === "string" && Buffer.byteLength(JSON.parse(name.json)) < 250 && JSON.parse(name.json) !== "" && JSON.parse(name.json).isWellFormed() ? JSON.parse(name.json) : "x";
+    const value = JSON.parse(name.json);
+    const event = isName(value) && Buffer.byteLength(value) < 250 ? value : "x";
     return [{ nsp, event, args: ['"forged"'], exact: exact && event !== "x", place: name.exact }];
   }
   if (next.below(5) === 0) return [{ ...next.pick(GUARDED), nsp: nsp === "/say" ? "/" : nsp, exact: true }];
