@@ -199,6 +199,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    : "expected a URL that begins with https:// (or http://)";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
+    case RC_FORM_PHRASE:
     case RC_FORM_VALUES:
     default: /* no more than the kind of its key asks for, or form_parse looks at it */
         break;

@@ -195,6 +195,7 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
         who_resolve(&space->subscribe, RC_WHO_ANYONE);
         const bool rules = space->subscribe == RC_WHO_RULES;
         who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);
+        who_resolve(&space->retain, space->publish);
         who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);
         who_resolve(&space->history_who, rules ? RC_WHO_MEMBER : space->subscribe);
     }

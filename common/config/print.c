@@ -9,6 +9,7 @@
 #include "common/config/event_guards.h"
 #include "common/config/event_rules.h"
 #include "common/config/key.h"
+#include "common/config/key_print.h"
 #include "common/config/schemas.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"

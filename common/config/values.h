@@ -139,6 +139,7 @@ struct rc_config_limits {
     uint64_t channel_log_bytes;    /* log budget per channel and encoding */
     uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
     uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
+    uint64_t history_memory_bytes; /* of the history segment; 0 = nothing is kept */
     uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
     uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
     uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
@@ -278,6 +279,10 @@ struct rc_config_namespace {
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
+    uint64_t history_ttl_ms; /* 0 = no bound */
+    uint64_t history_bytes;  /* of a channel; 0 = no bound */
+    enum rc_who retain;
+    uint32_t retained_keys;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;
     uint32_t max_keys;
@@ -333,6 +338,7 @@ struct rc_config_bridge {
     struct rc_config_text except; /* "" = nobody */
     uint32_t args_count;          /* 0 = the message is the data */
     struct rc_config_text args[RC_CONFIG_BRIDGE_ARGS_MAX];
+    bool retain;
 };
 
 /* common/config/backend.h says what its texts mean. */
@@ -614,6 +620,7 @@ struct rc_handshake_name {
 
 struct rc_event_rules {
     uint32_t arena_bytes; /* in use */
+    uint32_t rows_bytes;  /* of them, those of rows: templates of [[identity]] come behind */
     uint32_t rate_group_count;
     uint32_t first_pattern;             /* index + 1 of the first row whose namespace or event is a pattern; 0: none */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */

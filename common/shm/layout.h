@@ -9,6 +9,7 @@
  *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
  *   limits      (1)            workers             RC_BUILD_ID                 struct rc_limits_segment: what limits have counted
+ *   history     (1)            relay               RC_HISTORY_ABI              what is kept of channels: common/shm/history.h
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
  *
  * One writer for each, so that a stray write of a process can damage only what that process says: the others have its

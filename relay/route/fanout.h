@@ -24,6 +24,7 @@
 /* Codes of the native protocol (docs/protocol.md), as answers to workers have them. */
 #define RC_ROUTE_NOT_FOUND 404
 #define RC_ROUTE_TOO_LARGE 413
+#define RC_ROUTE_NOT_ENABLED 501
 #define RC_ROUTE_UNAVAILABLE 503
 
 /* What a worker may set in a record; the rest is the relay's to say. */

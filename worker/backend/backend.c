@@ -322,23 +322,30 @@ static void waiting_remove(struct rc_backend *backend, struct rc_calling *call)
     backend->waiting_bytes -= call->headers_bytes + call->body_bytes;
 }
 
+/* Finds the call a connection, or says why there is none. False: it has to wait for one. */
+static bool calling_start(struct rc_backends *backends, struct rc_calling *call)
+{
+    const struct rc_backend *backend = call->backend;
+    const enum rc_pool_taken taken = rc_pool_take(backends, call);
+    if (taken == RC_POOL_NONE) {
+        const bool lost = call->again && call->outcome == RC_BACKEND_LOST;
+        rc_calling_end(backends, call, RC_CALLING_ENDED, lost ? RC_BACKEND_LOST : RC_BACKEND_UNREACHABLE,
+                       backend->address_count == 0 ? "its name has no address (yet)"
+                       : call->why[0] != '\0'      ? call->why
+                                                   : "none of its addresses can be connected to");
+    }
+    return taken != RC_POOL_FULL;
+}
+
 /* Those that wait find connections, in their order. */
 static void backend_dispatch(struct rc_backends *backends, struct rc_backend *backend)
 {
     while (backend->first_waiting != NULL) {
         struct rc_calling *call = backend->first_waiting;
         waiting_remove(backend, call); /* it is the first: no search */
-        const enum rc_pool_taken taken = rc_pool_take(backends, call);
-        if (taken == RC_POOL_FULL) {
+        if (!calling_start(backends, call)) {
             waiting_add(backend, call, true);
             break;
-        }
-        if (taken == RC_POOL_NONE) {
-            const bool lost = call->again && call->outcome == RC_BACKEND_LOST;
-            rc_calling_end(backends, call, RC_CALLING_ENDED, lost ? RC_BACKEND_LOST : RC_BACKEND_UNREACHABLE,
-                           backend->address_count == 0 ? "its name has no address (yet)"
-                           : call->why[0] != '\0'      ? call->why
-                                                       : "none of its addresses can be connected to");
         }
     }
     gauges_set(backends, backend);
@@ -560,6 +567,19 @@ static int call_refuse(struct rc_backends *backends, const struct rc_backend *ba
     return error;
 }
 
+/* It has to wait. False: too many do. */
+static bool call_wait(struct rc_backend *backend, struct rc_calling *call)
+{
+    if (backend->waiting >= backend->config.max_waiting ||
+        backend->waiting_bytes + call->headers_bytes + call->body_bytes > WAITING_BYTES_MAX) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
+                       backend->config.name.text, backend->waiting, backend->waiting_bytes);
+        return false;
+    }
+    waiting_add(backend, call, false);
+    return true;
+}
+
 static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
                       const struct rc_backend_request *request, struct rc_backend_waiter waiter)
 {
@@ -567,12 +587,6 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     const uint64_t bytes = request->headers.count + request->body.count;
     if (!rc_breaker_allows(&backend->breaker, calls_now_ms(backends), &probe)) {
         return -ECONNREFUSED;
-    }
-    if (backend->first_waiting != NULL &&
-        (backend->waiting >= backend->config.max_waiting || backend->waiting_bytes + bytes > WAITING_BYTES_MAX)) {
-        rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
-                       backend->config.name.text, backend->waiting, backend->waiting_bytes);
-        return -EBUSY;
     }
     struct rc_calling *call = bytes > UINT32_MAX / 2 ? NULL : calloc(1, sizeof(*call) + bytes);
     if (call == NULL) {
@@ -598,8 +612,14 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     call->older = backend->newest;
     *(backend->newest != NULL ? &backend->newest->newer : &backend->oldest) = call;
     backend->newest = call;
-    waiting_add(backend, call, false);
-    backend_dispatch(backends, backend);
+    /* Who comes later does not overtake those that wait. */
+    const bool starts = backend->first_waiting == NULL && calling_start(backends, call);
+    if (!starts && !call_wait(backend, call)) {
+        calling_unlink(call);
+        free(call);
+        return -EBUSY;
+    }
+    gauges_set(backends, backend);
     return 0;
 }
 

@@ -4,7 +4,9 @@
  */
 #include "worker/client/client.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -310,6 +312,79 @@ enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arri
     return RC_ARRIVED_NOT;
 }
 
+/* --- while somebody is asked who it is ------------------------------------------------------------------------------- */
+
+#define WAIT_MS 15000u
+#define HEAD_BYTES offsetof(struct rc_arrival, user) /* of an arrival before its texts */
+
+struct arrival_kept {
+    const struct rc_arrival_waiter *waiter;
+    uint64_t token;
+    size_t own_bytes;
+    _Alignas(max_align_t) uint8_t bytes[]; /* the carrier's own, the arrival's head, what of its request is kept */
+};
+
+static void arrival_restore(const struct arrival_kept *kept, struct rc_arrival *arrival)
+{
+    const uint8_t *head = kept->bytes + kept->own_bytes;
+    memcpy(arrival, head, HEAD_BYTES);
+    memcpy(arrival->request, head + HEAD_BYTES, arrival->request_bytes);
+}
+
+static void arrival_go_on(struct rc_exchange *exchange)
+{
+    struct arrival_kept *kept = exchange->context;
+    struct rc_arrival arrival;
+    arrival_restore(kept, &arrival);
+    if (rc_arrival_identify(exchange, &arrival) == RC_ARRIVED) {
+        exchange->user = NULL; /* its end is the client's beginning */
+        exchange->context = NULL;
+        kept->waiter->arrived(exchange, &arrival, kept->bytes);
+        free(kept);
+    }
+}
+
+static void arrival_gone(struct rc_exchange *exchange, uint64_t token, const struct rc_arrival_waiter *waiter,
+                         const void *own)
+{
+    rc_identities_forget(clients_of(exchange)->identities, token);
+    if (waiter->gone != NULL) {
+        waiter->gone(exchange, own);
+    }
+}
+
+static void arrival_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct arrival_kept *kept = exchange->context;
+    (void)status;
+    arrival_gone(exchange, kept->token, kept->waiter, kept->bytes);
+    free(kept);
+}
+
+void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                     const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes)
+{
+    static const struct rc_exchange_user user = {
+        .half_closed_is_gone = true, .room = arrival_go_on, .ended = arrival_ended};
+    struct arrival_kept *kept = malloc(sizeof(*kept) + own_bytes + HEAD_BYTES + arrival->request_bytes);
+    RC_ASSERT(arrival->user_bytes == 0 && arrival->attributes_bytes == 0 && arrival->set_bytes == 0);
+    if (kept == NULL || rc_exchange_wait(exchange, WAIT_MS) < 0) {
+        free(kept);
+        arrival_gone(exchange, arrival->token, waiter, own);
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    *kept = (struct arrival_kept){.waiter = waiter, .token = arrival->token, .own_bytes = own_bytes};
+    memcpy(kept->bytes, own, own_bytes);
+    memcpy(kept->bytes + own_bytes, arrival, HEAD_BYTES);
+    memcpy(kept->bytes + own_bytes + HEAD_BYTES, arrival->request, arrival->request_bytes);
+    exchange->user = &user;
+    exchange->context = kept;
+}
+
+/* --- as whom it comes ------------------------------------------------------------------------------------------------ */
+
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity)
 {
     *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
@@ -361,7 +436,7 @@ void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span 
         rc_hub_everybody_join(clients->hub, client);
         return;
     }
-    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0}, 0)) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return;

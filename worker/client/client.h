@@ -334,7 +334,8 @@ void rc_socket_set_peer(const struct rc_clients *clients, uint32_t socket, const
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket));
 uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count);
 
-/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. */
+/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. Texts come last: who
+ * waits keeps what is used of them. */
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
@@ -359,10 +360,9 @@ struct rc_arrival {
 };
 enum rc_arrived {
     RC_ARRIVED,
-    RC_ARRIVED_NOT, /* the request was answered instead */
-    RC_ARRIVED_LATER, /* somebody is asked: rc_exchange_wait, and rc_arrival_identify again when there is room (user.room) */
+    RC_ARRIVED_NOT,   /* the request was answered instead */
+    RC_ARRIVED_LATER, /* somebody is asked: rc_arrival_wait */
 };
-#define RC_ARRIVAL_WAIT_MS 15000u
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
 /* In this order, each false when the request was answered instead: may anybody become a client there now; from that origin (of who
@@ -375,6 +375,16 @@ bool rc_arrival_admit(struct rc_exchange *exchange, bool counted);
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival);
 /* As whom. */
 enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* A carrier whose request waits, with `own` bytes that it needs then. Static. */
+struct rc_arrival_waiter {
+    /* It is known who it is: the exchange is to be answered. */
+    void (*arrived)(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own);
+    /* It was answered otherwise, or its client is gone. NULL: of no interest. */
+    void (*gone)(struct rc_exchange *exchange, const void *own);
+};
+/* After RC_ARRIVED_LATER: waits until the answer is there, 15 s at most, and goes on then. Without memory it is answered with 503. */
+void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                     const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes);
 /* The same as the new client is opened with; NULL: anonymous. In `identity`, borrowed from the arrival. */
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to

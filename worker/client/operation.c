@@ -190,6 +190,23 @@ static bool request_may(const struct request *request)
     return true;
 }
 
+/* May it say what those who come later get first? Nobody's granting a publish says so. */
+static bool request_may_retain(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    const enum rc_who who = request_namespace(request)->retain;
+    if (request->clients->config->limits.history_memory_bytes == 0) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("nothing is kept here: limits.history_memory is 0"));
+        return false;
+    }
+    if (!rc_permission_allows(who, rc_client_user(request->clients, request->client), channel,
+                              who == RC_WHO_MEMBER && rc_client_is_in(request->clients, request->client, channel))) {
+        request_refuse(request, who, RC_SPAN("you may not set the retained value of this channel"));
+        return false;
+    }
+    return true;
+}
+
 /* Do the rules of the configuration let the client have it done? */
 static bool request_permitted(const struct request *request)
 {
@@ -214,8 +231,11 @@ static enum rc_carried request_subscribe(const struct request *request)
 {
     struct rc_clients *clients = request->clients;
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
-    switch (
-        rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by, request->operation->id)) {
+    const uint8_t wants = !request->operation->retained ? 0
+                          : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
+                                                        : RC_PENDING_RETAINED;
+    switch (rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by,
+                                  request->operation->id, wants)) {
     case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
         return RC_CARRIED_OUT;
@@ -374,7 +394,8 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
     view.head.channel_bytes = (uint8_t)channel.count;
     view.head.key_bytes = (uint8_t)request->operation->key.count;
     view.key = request->operation->key.bytes;
-    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
+    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO) |
+                                 (request->operation->retain ? RC_ENVELOPE_RETAIN : 0u));
     request_excludes(request, refs, text, &view);
     if (request->operation->except.count > 0) {
         return request_select(request, channel, &view);
@@ -508,6 +529,9 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     const uint32_t client = request.client;
     const struct rc_operation *operation = request.operation;
     if (!granted && !request_permitted(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
+    if (operation->retain && request.author == RC_AUTHOR_CLIENT && !request_may_retain(&request)) {
         return RC_CARRIED_REFUSED;
     }
     if (request.author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {

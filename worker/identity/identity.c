@@ -111,10 +111,23 @@ struct judge {
     const struct rc_identity_question *question;
     const struct rc_config_identity *row;
     struct rc_judgement *judgement;
-    struct rc_span documents[RC_EVENT_DOCUMENTS];
-    struct rc_span credential; /* decoded */
+    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* those of the request as they are asked for: judge_document */
+    uint32_t found;                               /* of the request: RC_EVENT_SOURCE_BIT of those that were */
+    struct rc_span credential;                    /* decoded */
     bool is_cookie;
 };
+
+/* What the client said there, its `request` being looked through for a part of it when somebody asks; empty: nothing. */
+static struct rc_span judge_document(struct judge *judge, enum rc_event_source source)
+{
+    struct rc_span *document = &judge->documents[rc_rule_document(source)];
+    if (source >= RC_EVENT_SOURCE_QUERY && source <= RC_EVENT_SOURCE_COOKIE &&
+        (judge->found & RC_EVENT_SOURCE_BIT(source)) == 0) {
+        *document = rc_credentials_part(judge->question->request, source);
+        judge->found |= RC_EVENT_SOURCE_BIT(source);
+    }
+    return *document;
+}
 
 static void judge_refuse(struct judge *judge, const char *why)
 {
@@ -140,11 +153,18 @@ static void judge_refuse(struct judge *judge, const char *why)
 static struct rc_span judge_evaluate(struct judge *judge, const struct rc_event_template *template, uint8_t *out,
                                      size_t room)
 {
+    const struct rc_config *config = judge->identities->config;
+    const struct rc_event_piece *const pieces = rc_event_pieces(config, template);
     struct rc_rule_input input = {.address = judge->question->address};
     struct rc_rule_values values;
     struct rc_rule_args args;
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && rc_event_source_is_document(pieces[i].source)) {
+            (void)judge_document(judge, (enum rc_event_source)pieces[i].source);
+        }
+    }
     memcpy(input.documents, judge->documents, sizeof(input.documents));
-    rc_rule_values_begin(&values, judge->identities->config, &input);
+    rc_rule_values_begin(&values, config, &input);
     return rc_rule_args(&values, template, out, room, &args) == 0 ? args.json : rc_span_of(NULL, 0);
 }
 
@@ -431,10 +451,9 @@ static void forwarded_put(struct forwarded *forwarded, const char *name, const s
     forwarded->json_bytes += member;
 }
 
-static void forwarded_find(const struct judge *judge, const struct rc_config_backend *backend,
-                           struct forwarded *forwarded)
+static void forwarded_find(struct judge *judge, const struct rc_config_backend *backend, struct forwarded *forwarded)
 {
-    const struct rc_span headers = judge->documents[rc_rule_document(RC_EVENT_SOURCE_HEADER)];
+    const struct rc_span headers = judge_document(judge, RC_EVENT_SOURCE_HEADER);
     forwarded->lines_bytes = 0;
     forwarded->json_bytes = 0;
     for (uint32_t i = 0; i < backend->forward_count; i++) {
@@ -474,7 +493,7 @@ static int backend_ask(struct judge *judge, uint32_t backend)
     const struct rc_span user = judged_user(judge, scratch, sizeof(scratch));
     forwarded_find(judge, &judge->identities->config->backends[backend], &forwarded);
     const struct rc_span headers = rc_span_of(forwarded.json, forwarded.json_bytes);
-    const struct rc_span query = judge->documents[rc_rule_document(RC_EVENT_SOURCE_QUERY)];
+    const struct rc_span query = judge_document(judge, RC_EVENT_SOURCE_QUERY);
     const struct rc_span credentials[] = {question->nsp, user, question->auth, query, headers};
     (void)rc_address_format(address, &question->address);
     const struct rc_backend_connect connect = {
@@ -623,9 +642,9 @@ static struct rc_span without_scheme(struct rc_span text)
 }
 
 /* Names in requests may have dots, and those of headers are in any case. */
-static struct rc_json_value find_value(const struct judge *judge, enum rc_event_source source, struct rc_span name)
+static struct rc_json_value find_value(struct judge *judge, enum rc_event_source source, struct rc_span name)
 {
-    const struct rc_span document = judge->documents[rc_rule_document(source)];
+    const struct rc_span document = judge_document(judge, source);
     const struct rc_json_value whole = {.type = RC_JSON_OBJECT, .raw = document};
     return source == RC_EVENT_SOURCE_AUTH     ? rc_json_path(whole, name)
            : source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(document, name)
@@ -757,9 +776,6 @@ void rc_identities_judge(struct rc_identities *identities, const struct rc_ident
     free(identities->reply);
     identities->reply = NULL;
     judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
-    for (enum rc_event_source i = RC_EVENT_SOURCE_QUERY; i <= RC_EVENT_SOURCE_COOKIE; i++) {
-        judge.documents[rc_rule_document(i)] = rc_credentials_part(question->request, i);
-    }
     judge_rows(&judge);
     if (question->connects &&
         (judgement->verdict == RC_IDENTITY_IS_KNOWN || judgement->verdict == RC_IDENTITY_IS_NOBODY)) {

@@ -113,6 +113,8 @@ struct rc_operation {
     enum rc_data_kind data_kind; /* publish, broadcast, direct, echo */
     bool echo;                   /* publish, broadcast: does the sender get it too; true unless it said no */
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
+    bool retain;                 /* publish: it is the channel's retained value from now on */
+    bool retained;               /* subscribe: the channel's retained values first */
     uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;           /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;      /* subscribe, unsubscribe, publish, presence, history */
@@ -192,6 +194,7 @@ struct rc_event {
     enum rc_event_type type;
     enum rc_data_kind data_kind; /* message, direct, echo */
     enum rc_code code;           /* error */
+    bool retained;               /* message: it is what was kept, not what was just published */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */

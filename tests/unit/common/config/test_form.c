@@ -53,6 +53,8 @@ Test(form, each_form_has_its_letters)
         {RC_FORM_EVENT, "connected", "connect"},
         {RC_FORM_ON, "disconnect", "disconnecting"},
     };
+    cr_expect(right(RC_FORM_PHRASE, "keyboard cat \xc3\xa9"), "any text");
+    cr_expect(right(RC_FORM_PHRASE, "x"), "of any length");
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         cr_expect(right(cases[i].form, cases[i].right), "%s", cases[i].right);
         cr_expect_not(right(cases[i].form, cases[i].wrong), "%s", cases[i].wrong);

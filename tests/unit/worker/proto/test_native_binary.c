@@ -307,6 +307,31 @@ Test(native_binary, reads_binary_data)
     cr_assert(operation.data_kind == RC_DATA_BINARY && operation.data.count == 0);
 }
 
+Test(native_binary, retained_values_are_asked_for_and_kept)
+{
+    uint8_t out[64];
+    struct rc_event event = {.type = RC_EVENT_MESSAGE, .channel = SPAN("a"), .data = SPAN("7"), .retained = true};
+    good(SPAN("\x01\x08\x01"
+              "a"));
+    cr_assert(operation.type == RC_OPERATION_SUBSCRIBE && operation.retained && !operation.retain);
+    good(SPAN("\x01\x00\x01"
+              "a"));
+    cr_assert_not(operation.retained);
+    good(SPAN("\x0a\x40\x01"
+              "a"
+              "\x01"
+              "k"
+              "7"));
+    cr_assert(operation.type == RC_OPERATION_PUBLISH && operation.retain && operation.echo);
+    cr_assert(rc_span_equal(operation.key, SPAN("k")) && rc_span_equal(operation.data, SPAN("7")));
+    good(SPAN("\x03\x08\x01"
+              "a"
+              "7"));
+    cr_assert_not(operation.retain);
+    cr_assert_eq(rc_native_event_encode(RC_NATIVE_BINARY, &event, out), 5);
+    cr_assert_eq(memcmp(out, "\x81\x08\x01\x61\x37", 5), 0);
+}
+
 Test(native_binary, reads_arguments_with_attachments)
 {
     struct rc_args_view view;
