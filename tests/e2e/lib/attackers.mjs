@@ -319,7 +319,9 @@ export const isSocketIo = (attacker) => attacker instanceof SocketIoAttacker;
 const FORGED = ',"data":"forged"';
 const NATIVE = [
   { type: "subscribe", field: "channel" },
+  { type: "subscribe", field: "channel", more: ',"retained":true' },
   { type: "publish", field: "channel", more: FORGED },
+  { type: "publish", field: "channel", more: `${FORGED},"retain":true` },
   { type: "publish", field: "channel", more: ',"event":"said","args":["forged"]' },
   { type: "publish", field: "channel", more: `${FORGED},"key":"k","echo":false,"exclude":["test~x"]` },
   { type: "presence", field: "channel" },
@@ -337,10 +339,9 @@ const EVENTS = [
   (name) => [{ event: "watch", args: [`{"symbol":"PUB1","symbol":${name.json}}`] }],
   (name) => [{ event: "gate", args: [`{"key":${name.json}}`] }],
   (name) => [{ event: "login", args: [name.json] }],
-  (name) => [{ event: "members", args: [`{"token":${name.json}}`] }],
   (name) => [{ event: "leave", args: [name.json], harmless: true }],
 ];
-const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }, { event: "members", args: ['"bob"'] }];
+const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }];
 
 /* A text that UTF-8 can say: no half of a surrogate pair. */
 export const isName = (value) => typeof value === "string" && value !== "" && Buffer.from(value).toString() === value;
@@ -371,6 +372,8 @@ export function sweepFor(attacker, places, { clientIds, sids }) {
     return [
       ...all.flatMap((name) => NATIVE.map((request) => ({ ...request, name, exact: true }))),
       ...[FEED, CROWD, "members:lobby"].map((channel) => ({ type: "publish", field: "channel", name: written(channel), more: FORGED, exact: true })),
+      { type: "publish", field: "channel", name: written("board:bob"), more: `${FORGED},"retain":true`, exact: true },
+      { type: "publish", field: "channel", name: written("board:bob"), more: ',"data":null,"retain":true', exact: true },
       { type: "subscribe", field: "channel", name: written(CROWD) },
       { type: "subscribe", field: "channel", name: written("members:lobby"), exact: attacker.user === null },
       { type: "presence", field: "channel", name: written(CROWD), exact: true },

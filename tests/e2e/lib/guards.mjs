@@ -40,6 +40,7 @@ export const GUARDS = [
   replaced("members see who is where rows let in", "who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);", "who_resolve(&space->presence_who, RC_WHO_ANYONE);"),
   // Operations.
   opened("request_permitted", "true"),
+  opened("request_may_retain", "true"),
   opened("request_within_rate", "RC_LIMIT_ALLOWED"),
   ...["who_subscribes", "who_publishes", "who_sees_presence", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
   opened("rc_permission_reserved", "false"),
