@@ -272,6 +272,12 @@ static void to_end(void *context, uint32_t client)
     rc_client_end(&w->clients, client);
 }
 
+static void to_cut_off(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_client_cut_off(&w->clients, client);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -442,6 +448,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .answered = to_answered,
                                              .ready = to_ready,
                                              .end = to_end,
+                                             .cut_off = to_cut_off,
                                              .round = on_round};
     return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
                        (uint32_t)w->args.index, err);

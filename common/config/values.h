@@ -166,6 +166,8 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
+    uint32_t max_unjoined;             /* on a worker; 0 = no bound */
+    uint32_t max_unjoined_per_address; /* likewise */
     struct rc_config_rate event_rate;
     struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;

@@ -14,6 +14,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
+#include "worker/engine/unjoined.h"
 #include "worker/proto/socketio.h"
 
 /* An event whose attachments are still to come, as it stands in engine->packet: this, its text, then bytes and size of each. */
@@ -201,6 +202,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
         char sid[RC_SID_BYTES];
         struct rc_engine *engine = rc_engine_of(engines, client);
         engine->deadline_ds = 0;
+        rc_unjoined_remove(engines, client);
         rc_engine_schedule(engines, client);
         rc_engine_nsp_sid(engines, client, nsp, sid);
         join_namespace(engines, client, nsp);
