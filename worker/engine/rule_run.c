@@ -10,6 +10,7 @@
 #include "common/records/select.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_eval.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
@@ -183,6 +184,10 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             rc_operation_reset(&does);
             does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
             does.channel = rc_rule_target_channel(&room);
+            does.retained = operation->type == RC_RULE_JOIN && rc_rule_retained_joins(run, does.channel);
+            if (run->code != 0) {
+                return;
+            }
             const bool refused =
                 rc_rule_send_operation(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
             *run->done = run->step;
@@ -192,6 +197,21 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             }
         }
     }
+}
+
+/* The event's arguments are a room's retained value. False: it has to wait. */
+static bool run_retain(struct rc_rule_run *run, const struct rc_event_operation *operation)
+{
+    struct rc_rule_target room;
+    if (rc_rule_eval_target(run, rc_event_rooms(run->clients->config, operation), RC_RULE_RETAIN, &room) != 0 ||
+        !run_step(run)) {
+        return true;
+    }
+    if (rc_rule_send_kept(run, rc_rule_target_channel(&room)) == RC_CARRIED_LATER) {
+        return false;
+    }
+    *run->done = run->step;
+    return true;
 }
 
 static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *operation)
@@ -281,6 +301,8 @@ static bool run_operation(struct rc_rule_run *run, const struct rc_event_operati
     case RC_RULE_SET:
         run_set(run, operation);
         return true;
+    case RC_RULE_RETAIN:
+        return run_retain(run, operation);
     case RC_RULE_ACK:
         if (run_must_wait(run) || !run_answers(run)) {
             return false;
