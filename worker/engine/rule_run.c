@@ -12,9 +12,8 @@
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_wait.h"
-#include "worker/gate/event_schema.h"
-#include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
+#include "worker/gate/rule_guard.h"
 #include "worker/ws/frame.h"
 
 /* --- what is worked out ---------------------------------------------------------------------------------------------- */
@@ -80,39 +79,30 @@ static struct rc_span room_channel(const struct room *room)
 /* May the client that names the room's channel namespace itself have this done in it? 0 or a code. */
 static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc_event_operation_type type)
 {
-    const struct rc_config *config = run->clients->config;
-    const struct rc_config_namespace *namespace = rc_config_namespace_of(config, room->name, room->bytes);
-    const struct rc_span user = rc_client_user(run->clients, run->client);
-    struct rc_sid sid;
-    if (rc_sid_read(&sid, rc_span_of(room->name, room->bytes))) {
-        if (type == RC_RULE_JOIN ||
-            !rc_permission_allows(config->permissions.direct, user, room_channel(room), false)) {
-            return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
-        }
-        return 0;
-    }
-    const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
+    struct rc_rule_room_asked asked = {.room = rc_span_of(room->name, room->bytes),
+                                       .channel = room_channel(room),
+                                       .user = rc_client_user(run->clients, run->client),
+                                       .instance = run->engines->instance};
     /* What the row itself joins it is in once that is done. */
-    const bool member = who == RC_WHO_MEMBER &&
-                        ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, room_channel(room)));
-    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, rc_span_of(room->name, room->bytes), member)) {
-        return rc_rule_state_fail(run, rc_permission_refusal(who, user), "you may not use this room");
-    }
-    return 0;
+    asked.member = rc_rule_room_who(run->clients->config, asked.room, type) == RC_WHO_MEMBER &&
+                   ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, asked.channel));
+    const int code = rc_rule_permits(&run->values, &asked, type);
+    return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }
 
 static int run_room(struct rc_rule_run *run, const struct rc_event_template *template,
                     enum rc_event_operation_type type, struct room *room)
 {
-    const int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
+    int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
     if (code != 0) {
         return rc_rule_state_fail(run, code, run->values.err.text);
     }
-    room->channel_bytes =
-        rc_channel_of_room(room->channel, sizeof(room->channel), run->nsp, rc_span_of(room->name, room->bytes));
-    if (room->channel_bytes == 0) {
-        return rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
+    struct rc_span channel;
+    code = rc_rule_room_channel(&run->values, rc_span_of(room->name, room->bytes), room->channel, &channel);
+    if (code != 0) {
+        return rc_rule_state_fail(run, code, run->values.err.text);
     }
+    room->channel_bytes = channel.count;
     return (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0 ? run_permits(run, room, type) : 0;
 }
 
@@ -297,7 +287,7 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
 {
     struct rc_clients *clients = run->clients;
     struct rc_span *client = &run->values.input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)];
-    uint8_t json[RC_CLIENT_SET_MAX];
+    uint8_t json[RC_RULE_SET_MAX];
     struct rc_rule_args args;
     size_t bytes = 0;
     int code = rc_rule_args(&run->values, &operation->args, json, sizeof(json), &args);
@@ -309,15 +299,19 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
         rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "what is kept of a connection is no binary");
         return;
     }
-    int rc = code != 0 ? -E2BIG : rc_client_set_merged(*client, args.json, run->set, &bytes);
-    if (rc == 0 && run_step(run)) {
-        rc = rc_client_set_merge(clients, run->client, args.json);
-        *run->done = run->step;
-    }
-    if (rc != 0) {
-        rc_rule_state_fail(run, rc == -E2BIG ? RC_CODE_TOO_LARGE : RC_CODE_UNAVAILABLE,
-                           rc == -E2BIG ? "more than is kept of a connection" : "no memory");
+    code = code != 0 ? rc_rule_set_full(&run->values) : rc_rule_set(&run->values, args.json, run->set, &bytes);
+    if (code != 0) {
+        rc_rule_state_fail(run, code, run->values.err.text);
         return;
+    }
+    if (run_step(run)) {
+        const int rc = rc_client_set_merge(clients, run->client, args.json);
+        *run->done = run->step;
+        if (rc != 0) {
+            code = rc == -E2BIG ? rc_rule_set_full(&run->values) : RC_CODE_UNAVAILABLE;
+            rc_rule_state_fail(run, code, rc == -E2BIG ? run->values.err.text : "no memory");
+            return;
+        }
     }
     *client = rc_span_of(run->set, bytes);
 }
@@ -393,35 +387,12 @@ static bool run_must_wait(const struct rc_rule_run *run)
     return true;
 }
 
-#define ERROR_BYTES 5120u /* of {"code":…,"message":…}: texts of RC_EVENT_WANTED_MAX bytes, escaped */
-
-/* {"code":…,"message":…}, as the row has it told. */
-static struct rc_span error_write(const struct rc_rule_run *run, char out[ERROR_BYTES])
-{
-    const struct rc_config *config = run->clients->config;
-    const struct rc_event_guards *guards = run->row == NULL ? NULL : &run->row->guards;
-    char code[16];
-    uint8_t escaped[RC_JSON_STRING_BYTES_MAX(sizeof(run->values.err.text))];
-    struct rc_span code_json = rc_span_of(code, (size_t)snprintf(code, sizeof(code), "%d", run->code));
-    struct rc_span why = rc_span_of(escaped, rc_json_string_encode(escaped, sizeof(escaped), rc_span_text(run->why)));
-    if (guards != NULL && guards->code.bytes > 0) {
-        code_json = rc_event_text(config, guards->code.at, guards->code.bytes);
-    }
-    if (guards != NULL && run->guard < RC_GUARDS && guards->texts[run->guard].bytes > 0) {
-        why = rc_event_text(config, guards->texts[run->guard].at, guards->texts[run->guard].bytes);
-    }
-    const int count = snprintf(out, ERROR_BYTES, "{\"code\":%.*s,\"message\":%.*s}", (int)code_json.count,
-                               (const char *)code_json.bytes, (int)why.count, (const char *)why.bytes);
-    RC_ASSERT(count > 0 && (size_t)count < ERROR_BYTES);
-    return rc_span_of(out, (size_t)count);
-}
-
 /* In place of the acknowledgement that was asked for. */
 static void tell_ack(struct rc_rule_run *run, struct rc_span error)
 {
     const struct rc_event_template *template = run->row == NULL ? NULL : &run->row->guards.ack;
     char everybody[RC_CHANNEL_NAME_MAX];
-    char text[ERROR_BYTES + sizeof("{\"error\":}")];
+    char text[RC_RULE_ERROR_MAX + sizeof("{\"error\":}")];
     struct rc_span args;
     struct rc_event event = {.type = RC_EVENT_ACK, .channel = run_everybody(run, everybody), .id = run->id};
     if (template != NULL && template->piece_count > 0) {
@@ -440,26 +411,21 @@ static void tell_ack(struct rc_rule_run *run, struct rc_span error)
 
 void rc_rule_run_tell(struct rc_rule_run *run)
 {
-    char error[ERROR_BYTES];
+    char error[RC_RULE_ERROR_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
     uint8_t name[RC_EVENT_NAME_MAX];
-    struct rc_span event = rc_span_text(run->clients->config->socketio.error_event.text);
-    const struct rc_span json = error_write(run, error);
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_guards *guards = run->row == NULL ? NULL : &run->row->guards;
+    const struct rc_span json = rc_rule_error(config, guards, run->guard, run->code, run->why, error);
     rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
     if (run->id.count > 0) {
         tell_ack(run, json);
         return;
     }
-    if (run->row != NULL && run->row->guards.event.bytes > 0) {
-        const struct rc_event_text *its = &run->row->guards.event;
-        const struct rc_json_value value = {
-            .raw = rc_event_text(run->clients->config, its->at, its->bytes), .type = RC_JSON_STRING, .escaped = true};
-        const int rc = rc_json_string_decode(&value, name, sizeof(name), &event);
-        RC_ASSERT(rc == 0); /* it was looked at when the file was read */
-    }
-    run_reply(run,
-              &(struct rc_event){
-                  .type = RC_EVENT_DIRECT, .channel = run_everybody(run, everybody), .event = event, .data = json});
+    run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                      .channel = run_everybody(run, everybody),
+                                      .event = rc_rule_error_event(config, guards, name),
+                                      .data = json});
 }
 
 /* Steps of one operation. */
@@ -619,29 +585,21 @@ static enum rc_rule_guarded guard_rate(struct rc_rule_run *run)
 
 static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
 {
-    const struct rc_event_guards *guards = &run->row->guards;
-    if (guards->who == RC_EVENT_WHO_ANYONE) {
-        return RC_RULE_PASSES;
-    }
-    if (run->input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)].count == 0) {
-        return run_refuse(run, RC_GUARD_WHO, RC_CODE_UNAUTHORIZED, "only users may do this, and you are anonymous");
-    }
-    return guards->who == RC_EVENT_WHO_USER || rc_rule_holds(&run->values, guards->attributes, guards->attribute_count)
-               ? RC_RULE_PASSES
-               : run_refuse(run, RC_GUARD_WHO, RC_CODE_FORBIDDEN, "you may not do this");
+    const int code = rc_rule_who(&run->values, &run->row->guards);
+    return code == 0 ? RC_RULE_PASSES : run_refuse(run, RC_GUARD_WHO, code, run->values.err.text);
 }
 
 /* What an event says must be what its row's schema asks for. */
 static enum rc_rule_guarded guard_schema(struct rc_rule_run *run)
 {
-    const enum rc_json_schema_result result =
-        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
-    if (result == RC_JSON_SCHEMA_VALID) {
+    enum rc_json_schema_result result;
+    const int code = rc_rule_schema(&run->values, run->row, &result);
+    if (code == 0) {
         return RC_RULE_PASSES;
     }
     rc_metric_add(run->clients->metrics,
                   result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
-    return run_refuse(run, RC_GUARD_SCHEMA, RC_CODE_BAD_REQUEST, run->values.err.text);
+    return run_refuse(run, RC_GUARD_SCHEMA, code, run->values.err.text);
 }
 
 static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
@@ -667,7 +625,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
         run_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
         return RC_RULE_WAITS;
     }
-    return run_refuse(run, RC_GUARD_INSIDE, RC_CODE_FORBIDDEN, "you are not in this room");
+    return run_refuse(run, RC_GUARD_INSIDE, rc_rule_outside(&run->values), run->values.err.text);
 }
 
 enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)

@@ -42,7 +42,7 @@ struct rc_rule_run {
     char rate_text[RC_LIMIT_TEXT_MAX + 1];
     char sid[RC_SID_BYTES];
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
-    uint8_t set[RC_CLIENT_SET_MAX];
+    uint8_t set[RC_RULE_SET_MAX];
 };
 
 /* `code`, once it is noted. */
