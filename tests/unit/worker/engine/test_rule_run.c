@@ -234,3 +234,14 @@ Test(rule_run, guards_of_a_life_cycle_pass_over)
                        "%s", get->text);
     cr_assert_null(strstr(get->text, "user"));
 }
+
+/* What monitoring calls emitted: an event to who sent one is a message as any other; an acknowledgement is an answer. */
+Test(rule_run, events_to_who_sent_one_are_deliveries)
+{
+    begin("[[event]]\non = \"a\"\nemit = [{}, { event = \"b\", args = [] }]\n[[event]]\non = \"ack\"\nack = [1]\n");
+    const uint64_t before = rc_metric_get(r.c.rig.metrics, RC_METRIC_DELIVERIES);
+    says("42[\"a\",1]");
+    cr_assert_eq(rc_metric_get(r.c.rig.metrics, RC_METRIC_DELIVERIES) - before, 2);
+    says("421[\"ack\"]");
+    cr_assert_eq(rc_metric_get(r.c.rig.metrics, RC_METRIC_DELIVERIES) - before, 2);
+}
