@@ -61,6 +61,8 @@ struct rc_engine_ops {
     void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
+    /* It is no more for others: rows of "disconnect" run, backends are told. */
+    void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
 };
@@ -150,6 +152,8 @@ void rc_socket_timer(void *context, uint32_t socket);
 void rc_socket_plain_on_tls(void *context, uint32_t socket);
 void rc_socket_terminated(void *context, uint32_t socket);
 void rc_client_flushed(void *context, uint32_t client);
+/* It is about to be in no channel any more: who wants to know of its end is told, once. */
+void rc_client_leaving(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
