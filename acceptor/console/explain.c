@@ -13,7 +13,8 @@
 #include "common/records/channel_name.h"
 #include "common/records/sid.h"
 #include "common/text/json_scan.h"
-#include "worker/gate/rule_guard.h"
+#include "worker/gate/permission.h"
+#include "worker/gate/rule_policy.h"
 #include "worker/gate/rule_set.h"
 #include "worker/gate/rule_values.h"
 
@@ -221,6 +222,7 @@ static int guard_look(struct case_at *at, const struct rc_config_event *row, enu
     case RC_GUARD_INSIDE:
         return inside_look(at, &row->guards, guard);
     case RC_GUARD_RATE:
+    case RC_GUARD_IDENTIFY:
     case RC_GUARDS:
         break;
     }
@@ -241,9 +243,10 @@ static void guards_look(struct case_at *at, const struct rc_config_event *row)
         }
         const int code = guard_look(at, row, &refuses);
         rc_say_guard(&at->say, row, guard,
-                     code != 0                ? "refused"
-                     : guard == RC_GUARD_RATE ? "counted when it is said"
-                                              : "holds");
+                     code != 0                    ? "refused"
+                     : guard == RC_GUARD_RATE     ? "counted when it is said"
+                     : guard == RC_GUARD_IDENTIFY ? "judged when it is said"
+                                                  : "holds");
         if (code != 0) {
             (void)case_fail(at, refuses, code);
         }
@@ -251,6 +254,12 @@ static void guards_look(struct case_at *at, const struct rc_config_event *row)
 }
 
 /* --- what is done ------------------------------------------------------------------------------------------------------ */
+
+/* As for a worker: in a cluster there may be other instances' sockets. */
+static bool room_is_socket(const struct case_at *at, struct rc_span room)
+{
+    return rc_permission_socket(room, at->instance, at->config->redis.url.text[0] != '\0');
+}
 
 /* The room's name. 0 or a code. */
 static int room_name(struct case_at *at, const struct rc_event_template *template, enum rc_event_operation_type type,
@@ -264,7 +273,7 @@ static int room_name(struct case_at *at, const struct rc_event_template *templat
     }
     *room = rc_span_of(out, bytes);
     struct rc_rule_room_asked asked = {
-        .room = *room, .user = at->user, .instance = at->instance, .member = case_is_in(at, *room)};
+        .room = *room, .user = at->user, .socket = room_is_socket(at, *room), .member = case_is_in(at, *room)};
     code = rc_rule_room_channel(&at->values, *room, channel, &asked.channel);
     if (code == 0 && (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && !at->asked->server) {
         code = rc_rule_permits(&at->values, &asked, type);
@@ -343,38 +352,66 @@ static void set_do(struct case_at *at, const struct rc_event_operation *operatio
     *client = rc_span_of(at->set, bytes);
 }
 
+/* The rooms whose members do not get an emit. 0 or a code. */
+static int excepts_fill(struct case_at *at, const struct rc_event_operation *operation,
+                        char names[RC_EVENT_ROOMS_MAX][RC_CHANNEL_NAME_MAX], struct rc_span rooms[RC_EVENT_ROOMS_MAX])
+{
+    const struct rc_event_template *templates = rc_event_excepts(at->config, operation);
+    for (uint32_t i = 0; i < operation->except_count; i++) {
+        size_t bytes;
+        const int code = rc_rule_room(&at->values, &templates[i], names[i], &bytes);
+        if (code != 0) {
+            return case_fail(at, RC_GUARDS, code);
+        }
+        rooms[i] = rc_span_of(names[i], bytes);
+    }
+    return 0;
+}
+
+/* The room of `when`. 0 or a code. */
+static int when_fill(struct case_at *at, const struct rc_config_event *row, const struct rc_event_operation *operation,
+                     char name[RC_CHANNEL_NAME_MAX], struct rc_span *room)
+{
+    size_t bytes = 0;
+    if (operation->when == RC_EVENT_ALWAYS) {
+        return 0;
+    }
+    const struct rc_event_question *question = &rc_event_questions(at->config, row)[operation->when_question];
+    if (question->everybody != 0) {
+        *room = RC_SPAN("*");
+        return 0;
+    }
+    const int code = rc_rule_room(&at->values, &question->room, name, &bytes);
+    *room = rc_span_of(name, bytes);
+    return code != 0 ? case_fail(at, RC_GUARDS, code) : 0;
+}
+
 static void emit_do(struct case_at *at, const struct rc_config_event *row, const struct rc_event_operation *operation)
 {
     const struct rc_event_template *rooms = rc_event_rooms(at->config, operation);
-    char names[RC_EVENT_ROOMS_MAX][RC_CHANNEL_NAME_MAX];
+    char names[2][RC_EVENT_ROOMS_MAX][RC_CHANNEL_NAME_MAX];
     struct rc_span to[RC_EVENT_ROOMS_MAX];
+    struct rc_span except[RC_EVENT_ROOMS_MAX];
     char event[RC_EVENT_NAME_MAX];
     char when[RC_CHANNEL_NAME_MAX];
-    size_t bytes = 0;
     struct rc_say_emit emit = {.to = to,
                                .to_count = operation->room_count,
+                               .except = except,
+                               .except_count = operation->except_count,
                                .flags = operation->flags,
-                               .when = (enum rc_event_when)operation->when,
-                               .when_room = RC_SPAN("*")};
-    int code = rc_rule_event(&at->values, &operation->event, event, &emit.event);
+                               .when = (enum rc_event_when)operation->when};
+    const int code = rc_rule_event(&at->values, &operation->event, event, &emit.event);
     if (code != 0) {
         (void)case_fail(at, RC_GUARDS, code);
         return;
     }
     for (uint32_t i = 0; i < operation->room_count; i++) {
-        if (room_name(at, &rooms[i], RC_RULE_EMIT, names[i], &to[i]) != 0) {
+        if (room_name(at, &rooms[i], RC_RULE_EMIT, names[0][i], &to[i]) != 0) {
             return;
         }
     }
-    const struct rc_event_question *question =
-        emit.when == RC_EVENT_ALWAYS ? NULL : &rc_event_questions(at->config, row)[operation->when_question];
-    if (question != NULL && question->everybody == 0) {
-        code = rc_rule_room(&at->values, &question->room, when, &bytes);
-        emit.when_room = rc_span_of(when, bytes);
-    }
-    if (code != 0) {
-        (void)case_fail(at, RC_GUARDS, code);
-    } else if (args_fill(at, &operation->args, &emit.args) == 0) {
+    if (excepts_fill(at, operation, names[1], except) == 0 &&
+        when_fill(at, row, operation, when, &emit.when_room) == 0 && args_fill(at, &operation->args, &emit.args) == 0) {
         rc_say_emit(&at->say, &emit);
     }
 }

@@ -146,6 +146,8 @@ bool rc_say_guard_is_there(const struct rc_config_event *row, enum rc_event_guar
         return row->schema_at != 0;
     case RC_GUARD_INSIDE:
         return row->guards.inside_count > 0;
+    case RC_GUARD_IDENTIFY:
+        return row->identify_at != 0;
     case RC_GUARDS:
         break;
     }
@@ -194,6 +196,9 @@ static void put_guard(FILE *out, const struct rc_config *config, const struct rc
         break;
     case RC_GUARD_INSIDE:
         put_source(out, config, &guards->inside);
+        break;
+    case RC_GUARD_IDENTIFY:
+        (void)fputs(row->identify.text, out);
         break;
     case RC_GUARDS:
         break;
@@ -275,6 +280,11 @@ static void emit_as_json(struct rc_say *say, const struct rc_say_emit *emit)
         rc_say_string(out, emit->to[i]);
     }
     (void)fputs(emit->to_count > 0 ? "]" : "", out);
+    for (uint32_t i = 0; i < emit->except_count; i++) {
+        (void)fputs(i == 0 ? ",\"except\":[" : ",", out);
+        rc_say_string(out, emit->except[i]);
+    }
+    (void)fputs(emit->except_count > 0 ? "]" : "", out);
     (void)fprintf(out, ",\"others\":%s,\"volatile\":%s", (emit->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false",
                   (emit->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
     if (emit->when != RC_EVENT_ALWAYS) {
@@ -308,6 +318,10 @@ void rc_say_emit(struct rc_say *say, const struct rc_say_emit *emit)
     }
     (void)fprintf(out, "%s%s", (emit->flags & RC_EVENT_OTHERS) != 0 ? ", but not to who said it" : "",
                   (emit->flags & RC_EVENT_VOLATILE) != 0 ? ", volatile" : "");
+    for (uint32_t i = 0; i < emit->except_count; i++) {
+        (void)fputs(i == 0 ? ", except who is in " : ", ", out);
+        rc_say_string(out, emit->except[i]);
+    }
     if (emit->when != RC_EVENT_ALWAYS) {
         (void)fputs(", when ", out);
         put_when(out, emit);

@@ -28,10 +28,12 @@ struct rc_say {
 /* What an emit does. */
 struct rc_say_emit {
     struct rc_span event;
-    struct rc_span args;      /* a JSON array */
-    const struct rc_span *to; /* rooms */
-    uint32_t to_count;        /* 0: by the flags */
-    uint32_t flags;           /* RC_EVENT_TO_SENDER and so on */
+    struct rc_span args;          /* a JSON array */
+    const struct rc_span *to;     /* rooms */
+    const struct rc_span *except; /* rooms whose members do not get it */
+    uint32_t except_count;
+    uint32_t to_count; /* 0: by the flags */
+    uint32_t flags;    /* RC_EVENT_TO_SENDER and so on */
     enum rc_event_when when;
     struct rc_span when_room;
 };

@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/jwt_sign.h"
+#include "acceptor/console/option.h"
 #include "acceptor/keys/fetch.h"
 #include "acceptor/start/settings.h"
 #include "common/base/check.h"
@@ -111,10 +111,11 @@ static int token_failed(int code, const char *format, ...)
 
 static int token_misused(const char *what, const char *word)
 {
-    return token_failed(EXIT_USAGE, "%s: %s; `ringcast token --help` lists what there is", what, word);
+    rc_option_wrong("ringcast token", "ringcast token --help", what, word);
+    return EXIT_USAGE;
 }
 
-/* One option; *at is moved over its value. */
+/* One option; *at is moved over its value where that is a word of its own. */
 static int option_parse(struct options *options, int who, int argc, char **argv, int *at)
 {
     const char *word = argv[*at];
@@ -123,29 +124,29 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
         return 0;
     }
     const char **place = NULL;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(texts); i++) {
-        if (strcmp(word, texts[i].name) == 0 && (texts[i].who & who) != 0) {
+    const char *value = NULL;
+    for (size_t i = 0; value == NULL && i < RC_ARRAY_COUNT(texts); i++) {
+        if ((texts[i].who & who) != 0 && (value = rc_option_value(word, texts[i].name, argc, argv, at)) != NULL) {
             place = (const char **)(void *)((char *)options + texts[i].offset);
         }
     }
-    if (place == NULL && who == MAKE && strcmp(word, "--claim") == 0) {
+    if (value == NULL && who == MAKE && (value = rc_option_value(word, "--claim", argc, argv, at)) != NULL) {
         if (options->claim_count == CLAIMS_MAX) {
             return token_misused("too many claims", word);
         }
         place = &options->claims[options->claim_count++];
     }
-    if (place == NULL && who == VERIFY && word[0] != '-' && options->token == NULL) {
+    if (value == NULL && who == VERIFY && word[0] != '-' && options->token == NULL) {
         options->token = word;
         return 0;
     }
-    if (place == NULL) {
+    if (value == NULL) {
         return token_misused("unknown argument", word);
     }
-    *at += 1;
-    if (*at >= argc || argv[*at][0] == '\0') {
+    if (value[0] == '\0') {
         return token_misused("a value is missing after", word);
     }
-    *place = argv[*at];
+    *place = value;
     return 0;
 }
 
@@ -314,7 +315,7 @@ static int token_verify(const struct options *options, const struct rc_identity_
     }
     const struct rc_jwt_policy policy = rc_jwt_policy_of(row);
     const struct rc_span token = options->token != NULL ? rc_span_text(options->token) : token_read(text);
-    if (rc_jwt_verify(&policy, keys, token, (int64_t)time(NULL), &result) == 0) {
+    if (rc_jwt_verify(&policy, keys, token, (int64_t)(rc_clock_wall_ms() / 1000u), &result) == 0) {
         (void)fwrite(result.claims, 1, result.claims_bytes, stdout);
         (void)fputc('\n', stdout);
     } else {
@@ -378,7 +379,7 @@ static bool claim_given(const struct options *options, const char *name)
 
 static int claims_make(const struct options *options, const struct rc_identity_jwt *row, struct json *json)
 {
-    const int64_t now_s = (int64_t)time(NULL);
+    const int64_t now_s = (int64_t)(rc_clock_wall_ms() / 1000u);
     uint64_t ttl_ms = TTL_DEFAULT_MS;
     struct rc_err err = {{0}};
     if (options->ttl != NULL && rc_config_duration_parse(options->ttl, strlen(options->ttl), &ttl_ms, &err) < 0) {

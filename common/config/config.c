@@ -18,6 +18,7 @@
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
 #include "common/config/key.h"
+#include "common/config/key_set.h"
 #include "common/config/policies.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
@@ -411,21 +412,6 @@ static int times_check(const struct rc_config *config, struct rc_err *err)
 /* Fields in braces that nothing would ever fill. */
 static int templates_check(const struct rc_config *config, struct rc_err *err)
 {
-    for (uint32_t i = 0; i < config->bridge_count; i++) {
-        const struct rc_config_bridge *bridge = &config->bridges[i];
-        struct rc_template template;
-        struct rc_err why;
-        const char *key = "room";
-        int rc = rc_template_compile(&template, bridge->room.text, rc_template_known_json, &why);
-        if (rc == 0) {
-            key = "event";
-            rc = rc_template_compile(&template, bridge->event.text, rc_template_known_json, &why);
-        }
-        if (rc < 0) {
-            return rc_err_set(err, rc, "bridge \"%s\": %s: %s; write {json.field} or {json.field.field}",
-                              bridge->redis.text, key, why.text);
-        }
-    }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_template template;
         struct rc_err why;

@@ -7,91 +7,15 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/records/channel_name.h"
-#include "common/text/json_scan.h"
-#include "common/text/msgpack_json.h"
+#include "relay/bridge/adapter_answer.h"
+#include "relay/bridge/adapter_name.h"
 #include "relay/bridge/cluster_wire.h"
 #include "relay/bridge/foreign.h"
 
-#define NAME_BYTES_MAX (RC_CONFIG_TEXT_MAX + 1 + RC_NSP_MAX + 1 + RC_CHANNEL_NAME_MAX + 1)
 #define STREAM_ENTRIES_MAX 10000u /* what servers cut a stream to unless told otherwise */
 #define SOCKET_ID_UNITS 20u       /* rooms of so many UTF-16 units are taken for one socket */
 #define AROUND_BYTES_MAX (1u << 20)
-#define MARKS_MAX 2u
-
-/* A channel of each namespace: KEY{mark}NSP#. */
-struct adapter_mark {
-    const char *mark;
-    bool lasting; /* for namespaces that the configuration names */
-};
-
-/* What the adapters differ in. */
-struct rc_adapter_kind {
-    struct adapter_mark marks[MARKS_MAX];
-    bool rooms;     /* each has a channel of its own */
-    bool pattern;   /* for single clients there is one */
-    bool by_length; /* a room with a session id's length has no channel */
-    bool sharded;
-    bool stream;
-    /* A message on one of the channels. */
-    void (*received)(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span message);
-    /* A broadcast of ours in emission.buffer. */
-    size_t (*write_room)(const struct rc_adapter_message *message);
-    struct rc_span (*write)(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
-    /* What a client of ours answers, likewise. */
-    size_t (*ack_room)(const struct rc_adapter_ack *ack);
-    struct rc_span (*ack_write)(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room);
-    struct adapter_answers {
-        const char
-            *mark; /* of the channel that answers go to; NULL: the base channel of the namespace and the asker's uid */
-        const struct adapter_answer *of;
-        bool packed; /* as msgpack */
-    } answers;
-};
-
-static bool adapter_off(const struct rc_adapter_bridge *adapter)
-{
-    return adapter->bridge == NULL;
-}
-
-static struct rc_span adapter_head(const struct rc_adapter_bridge *adapter)
-{
-    return rc_span_of(adapter->head, adapter->head_bytes);
-}
-
-static size_t name_put(char *out, size_t at, struct rc_span text)
-{
-    if (text.count > 0) { /* the bytes of a zero count may be NULL */
-        memcpy(out + at, text.bytes, text.count);
-    }
-    return at + text.count;
-}
-
-struct rc_span rc_adapter_channel(const struct rc_adapter_bridge *adapter, const char *mark, struct rc_span nsp,
-                                  char *out)
-{
-    size_t bytes = name_put(out, 0, rc_span_of(adapter->head, adapter->head_bytes - 1));
-    bytes = name_put(out, bytes, rc_span_text(mark));
-    bytes = name_put(out, bytes, nsp);
-    out[bytes++] = '#';
-    return rc_span_of(out, bytes);
-}
-
-/* KEY#NSP#, KEY#NSP#ROOM# */
-static struct rc_span adapter_name(const struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span room,
-                                   char out[NAME_BYTES_MAX])
-{
-    size_t bytes = name_put(out, 0, adapter_head(adapter));
-    bytes = name_put(out, bytes, nsp);
-    out[bytes++] = '#';
-    if (room.count > 0) {
-        bytes = name_put(out, bytes, room);
-        out[bytes++] = '#';
-    }
-    return rc_span_of(out, bytes);
-}
 
 /* --- what comes in --------------------------------------------------------------------------------------------------- */
 
@@ -279,21 +203,6 @@ bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_s
     return uid.count == RC_ADAPTER_UID_BYTES && uid.bytes[0] == (uint8_t)adapter->uid[0];
 }
 
-/* Namespace and room of a channel behind KEY#; false: it is none of these channels. */
-static bool adapter_split(struct rc_span head, struct rc_span channel, struct rc_span *nsp, struct rc_span *room)
-{
-    if (!rc_span_starts_with(channel, head) || channel.count < head.count + 2 ||
-        channel.bytes[channel.count - 1] != '#') {
-        return false;
-    }
-    const uint8_t *at = channel.bytes + head.count;
-    const uint8_t *end = channel.bytes + channel.count - 1;
-    const uint8_t *mark = memchr(at, '#', (size_t)(end + 1 - at));
-    *nsp = rc_span_of(at, (size_t)(mark - at));
-    *room = mark < end ? rc_span_of(mark + 1, (size_t)(end - mark - 1)) : (struct rc_span){0};
-    return nsp->count > 0 && nsp->count <= RC_NSP_MAX;
-}
-
 static void room_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_adapter_bridge *adapter = context;
@@ -301,12 +210,12 @@ static void room_received(void *context, struct rc_span channel, struct rc_span 
     struct rc_span room;
     const struct rc_span request_head = rc_span_text(adapter->request_head);
     if (adapter->requested != NULL && rc_span_starts_with(channel, request_head)) {
-        if (adapter_split(request_head, channel, &nsp, &room) && room.count == 0) {
+        if (rc_adapter_split(request_head, channel, &nsp, &room) && room.count == 0) {
             classic_asked(adapter, nsp, message);
         }
         return;
     }
-    if (!adapter_split(adapter_head(adapter), channel, &nsp, &room) ||
+    if (!rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room) ||
         (room.count > 0 &&
          !rc_targets_wanted(adapter->bridge, nsp, room))) { /* it is given back a while after the last one went */
         return;
@@ -321,7 +230,7 @@ static void room_missed(void *context, struct rc_span channel)
     struct rc_span nsp;
     struct rc_span room;
     char name[RC_CHANNEL_NAME_MAX];
-    if (adapter_split(adapter_head(adapter), channel, &nsp, &room)) {
+    if (rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room)) {
         const size_t bytes = rc_channel_of_room(name, sizeof(name), nsp, room);
         if (bytes > 0) {
             adapter->bridge->host.missed(adapter->bridge->host.context, rc_span_of(name, bytes));
@@ -336,142 +245,10 @@ static void client_received(void *context, struct rc_span channel, struct rc_spa
     struct rc_span nsp;
     struct rc_span room;
     struct rc_sid sid;
-    if (adapter_split(adapter_head(adapter), channel, &nsp, &room) &&
+    if (rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room) &&
         rc_targets_is_own(adapter->emission.instance, room, &sid)) {
         classic_received(adapter, nsp, message);
     }
-}
-
-/* --- interest -------------------------------------------------------------------------------------------------------- */
-
-struct nsp_search {
-    const struct rc_adapter_bridge *adapter;
-    struct rc_span name;
-};
-
-static bool nsp_equal(const void *context, uint32_t index)
-{
-    const struct nsp_search *search = context;
-    const struct rc_adapter_nsp *nsp = &search->adapter->nsps[index];
-    return rc_span_equal(rc_span_of(nsp->name, nsp->name_bytes), search->name);
-}
-
-/* A place for a namespace; NULL: no memory. */
-static struct rc_adapter_nsp *nsp_add(struct rc_adapter_bridge *adapter, uint64_t hash, struct rc_span name)
-{
-    uint32_t index = 0;
-    while (index < adapter->nsp_count && adapter->nsps[index].name != NULL) {
-        index++;
-    }
-    if (index == adapter->nsp_room) {
-        const uint32_t more = adapter->nsp_room == 0 ? 8 : 2 * adapter->nsp_room;
-        struct rc_adapter_nsp *grown = realloc(adapter->nsps, more * sizeof(*grown));
-        if (grown == NULL) {
-            return NULL;
-        }
-        adapter->nsps = grown;
-        adapter->nsp_room = more;
-    }
-    char *copy = malloc(name.count);
-    if (copy == NULL || rc_hashmap_insert(&adapter->nsp_map, hash, index) != 0) {
-        free(copy);
-        return NULL;
-    }
-    memcpy(copy, name.bytes, name.count);
-    adapter->nsp_count = index == adapter->nsp_count ? index + 1 : adapter->nsp_count;
-    adapter->nsps[index] = (struct rc_adapter_nsp){.name = copy, .name_bytes = (uint32_t)name.count};
-    return &adapter->nsps[index];
-}
-
-/* What is asked in a namespace that the configuration names is heard for good: servers' events need no client. */
-static bool nsp_is_named(const struct rc_adapter_bridge *adapter, struct rc_span name)
-{
-    for (uint32_t i = 0; i < adapter->config.namespace_count; i++) {
-        if (rc_span_equal(rc_span_text(adapter->config.namespaces[i].text), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void adapter_want(struct rc_adapter_bridge *adapter, struct rc_span name, bool wanted)
-{
-    if (wanted) {
-        rc_redis_foreign_want(adapter->bridge->link, name);
-    } else {
-        rc_redis_foreign_unwant(adapter->bridge->link, name);
-    }
-}
-
-/* The channels of a namespace of which a first client is, or the last one was. */
-static void nsp_channels(struct rc_adapter_bridge *adapter, struct rc_span name, bool wanted)
-{
-    char text[RC_REDIS_NAME_MAX];
-    for (uint32_t i = 0; i < MARKS_MAX && adapter->kind->marks[i].mark != NULL; i++) {
-        const struct adapter_mark *mark = &adapter->kind->marks[i];
-        if (!mark->lasting || (adapter->requested != NULL && !nsp_is_named(adapter, name))) {
-            adapter_want(adapter, rc_adapter_channel(adapter, mark->mark, name, text), wanted);
-        }
-    }
-}
-
-void rc_adapter_set_requests(struct rc_adapter_bridge *adapter, rc_adapter_requested *requested, void *context)
-{
-    char text[RC_REDIS_NAME_MAX];
-    adapter->requested = requested;
-    adapter->requested_context = context;
-    for (uint32_t i = 0; i < adapter->config.namespace_count; i++) {
-        const struct rc_span name = rc_span_text(adapter->config.namespaces[i].text);
-        for (uint32_t j = 0; j < MARKS_MAX && name.bytes[name.count - 1] != '*'; j++) {
-            const struct adapter_mark *mark = &adapter->kind->marks[j];
-            if (mark->lasting) {
-                adapter_want(adapter, rc_adapter_channel(adapter, mark->mark, name, text), true);
-            }
-        }
-    }
-}
-
-static void nsp_interest(struct rc_adapter_bridge *adapter, struct rc_span name, bool wanted)
-{
-    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
-    const struct nsp_search search = {.adapter = adapter, .name = name};
-    const uint32_t index = rc_hashmap_find(&adapter->nsp_map, hash, nsp_equal, &search);
-    struct rc_adapter_nsp *nsp = index != RC_HASHMAP_NONE ? &adapter->nsps[index] : NULL;
-    if (wanted) {
-        nsp = nsp != NULL ? nsp : nsp_add(adapter, hash, name);
-        if (nsp == NULL) {
-            rc_log_limited(RC_LOG_ERROR, 1, "adapter_namespace_refused", "namespaces=%u reason=\"no memory\"",
-                           adapter->nsp_count);
-        } else if (nsp->channels++ == 0) {
-            nsp_channels(adapter, name, true);
-        }
-    } else if (nsp != NULL && --nsp->channels == 0) {
-        nsp_channels(adapter, name, false);
-        (void)rc_hashmap_remove(&adapter->nsp_map, hash, index);
-        free(nsp->name);
-        nsp->name = NULL;
-    }
-}
-
-void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted)
-{
-    struct rc_span nsp;
-    struct rc_span room;
-    struct rc_sid sid;
-    char text[NAME_BYTES_MAX];
-    if (adapter_off(adapter) || rc_span_equal(channel, RC_SPAN("*"))) {
-        return;
-    }
-    (void)rc_channel_split(channel, &nsp, &room);
-    if (nsp.count > RC_NSP_MAX) {
-        return;
-    }
-    if (adapter->kind->rooms && room.count > 0 &&
-        !rc_targets_is_own(adapter->emission.instance, room,
-                           &sid)) { /* clients have the pattern, or the base channel */
-        adapter_want(adapter, adapter_name(adapter, nsp, room, text), wanted);
-    }
-    nsp_interest(adapter, nsp, wanted);
 }
 
 /* --- what goes out --------------------------------------------------------------------------------------------------- */
@@ -487,18 +264,12 @@ static bool looks_like_client(struct rc_span room)
     return units == SOCKET_ID_UNITS;
 }
 
-/* Of what is published on channels of the adapter. */
-static uint32_t adapter_flags(const struct rc_adapter_bridge *adapter, uint32_t flags)
-{
-    return adapter->kind->sharded ? flags | RC_REDIS_PUBLISH_SHARD : flags;
-}
-
 /* A message that was written. 0 or a negative errno. */
 static int adapter_send(struct rc_adapter_bridge *adapter, const struct rc_adapter_message *message,
                         struct rc_span bytes, uint32_t flags)
 {
     const struct rc_adapter_kind *kind = adapter->kind;
-    char text[NAME_BYTES_MAX];
+    char text[RC_ADAPTER_NAME_MAX];
     if (bytes.count == 0) {
         return -EBADMSG;
     }
@@ -512,15 +283,17 @@ static int adapter_send(struct rc_adapter_bridge *adapter, const struct rc_adapt
     if (kind->by_length && looks_like_client(room)) {
         room.count = 0; /* servers listen for it on the namespace's channel */
     }
-    const struct rc_span name = adapter_name(adapter, message->nsp, room, text);
-    return rc_redis_publish(adapter->bridge->link, name, &bytes, 1, adapter_flags(adapter, flags));
+    const struct rc_span name = rc_adapter_name(adapter, message->nsp, room, text);
+    return rc_redis_publish(adapter->bridge->link, name, &bytes, 1, rc_adapter_flags(adapter, flags));
 }
 
-void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
+static void adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view,
+                            struct rc_span except, uint32_t flags)
 {
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
-    struct rc_adapter_message message = {.event = rc_span_of(view->event, view->head.event_bytes), .view = view};
-    if (adapter_off(adapter) || (message.event.count == 0 && (view->head.flags & RC_ENVELOPE_ARGS) == 0)) {
+    struct rc_adapter_message message = {
+        .event = rc_span_of(view->event, view->head.event_bytes), .except = except, .view = view};
+    if (rc_adapter_off(adapter) || (message.event.count == 0 && (view->head.flags & RC_ENVELOPE_ARGS) == 0)) {
         return;
     }
     (void)rc_channel_split(channel, &message.nsp, &message.room);
@@ -542,119 +315,14 @@ void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envel
     rc_metric_add(adapter->bridge->wire->metrics, sent ? RC_METRIC_ADAPTER_SENT : RC_METRIC_ADAPTER_DROPPED, 1);
 }
 
-/* --- answers --------------------------------------------------------------------------------------------------------- */
-
-/* {head}{id}{middle}{values, or none}{tail}, and of a cluster's server who says it. */
-struct adapter_answer {
-    const char *head; /* NULL: it is not answered */
-    const char *middle;
-    const char *none;
-    const char *tail;
-};
-
-static const struct adapter_answer classic_answers[] = {
-    [RC_ADAPTER_SOCKETS] = {"{\"requestId\":", ",\"sockets\":[", "", "]}"},
-    [RC_ADAPTER_FETCH] = {"{\"requestId\":", ",\"sockets\":[", "", "]}"},
-    [RC_ADAPTER_ALL_ROOMS] = {"{\"requestId\":", ",\"rooms\":[", "", "]}"},
-    [RC_ADAPTER_JOIN] = {"{\"requestId\":", "}", "", ""},
-    [RC_ADAPTER_LEAVE] = {"{\"requestId\":", "}", "", ""},
-    [RC_ADAPTER_DISCONNECT] = {"{\"requestId\":", "}", "", ""},
-    /* No row that answers: null, or the asker would wait for us. */
-    [RC_ADAPTER_SERVER_EVENT] = {"{\"type\":6,\"requestId\":", ",\"data\":", "null", "}"},
-    [RC_ADAPTER_BROADCAST] = {"{\"type\":8,\"requestId\":", ",\"clientCount\":", "0", "}"},
-};
-
-static const struct adapter_answer cluster_answers[] = {
-    [RC_ADAPTER_FETCH] = {"{\"type\":8,\"data\":{\"requestId\":", ",\"sockets\":[", "", "]}"},
-    [RC_ADAPTER_SERVER_EVENT] = {"{\"type\":10,\"data\":{\"requestId\":", ",\"packet\":", "null", "}"},
-    [RC_ADAPTER_BROADCAST] = {"{\"type\":11,\"data\":{\"requestId\":", ",\"clientCount\":", "0", "}"},
-};
-
-#define ANSWER_PARTS 10u
-
-/* The same as msgpack, in memory that the caller frees. Empty: no memory. */
-static struct rc_span answer_pack(const struct rc_span *parts, uint8_t **memory)
+void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
 {
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < ANSWER_PARTS; i++) {
-        bytes += parts[i].count;
-    }
-    const size_t room = RC_JSON_MSGPACK_BYTES_MAX(bytes, 0, 0);
-    *memory = malloc(bytes + room);
-    if (*memory == NULL) {
-        return (struct rc_span){0};
-    }
-    size_t at = 0;
-    for (uint32_t i = 0; i < ANSWER_PARTS; i++) {
-        at = name_put((char *)*memory, at, parts[i]);
-    }
-    struct rc_msgpack_writer writer = rc_msgpack_writer_of(*memory + bytes, room);
-    const int rc = rc_json_to_msgpack(&writer, rc_span_of(*memory, bytes), NULL, 0);
-    return rc == 0 ? rc_msgpack_written(&writer) : (struct rc_span){0};
+    adapter_publish(adapter, view, rc_span_of(NULL, 0), flags);
 }
 
-/* Where it listens for answers. */
-static struct rc_span answer_channel(const struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
-                                     char name[NAME_BYTES_MAX])
+void rc_adapter_select(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
 {
-    const char *mark = adapter->kind->answers.mark;
-    return mark != NULL ? rc_adapter_channel(adapter, mark, asker->nsp, name)
-                        : adapter_name(adapter, asker->nsp, asker->uid, name);
-}
-
-void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
-                       enum rc_adapter_request_type type, struct rc_span values)
-{
-    const struct adapter_answers *answers = &adapter->kind->answers;
-    const struct adapter_answer *answer = &answers->of[type];
-    /* Worth nothing later: who asked gives up after five seconds. */
-    const uint32_t flags = adapter_flags(adapter, RC_REDIS_PUBLISH_FLEETING);
-    char name[NAME_BYTES_MAX];
-    uint8_t nsp[RC_JSON_STRING_BYTES_MAX(RC_NSP_MAX)];
-    uint8_t *memory = NULL;
-    RC_ASSERT(answer->head != NULL);
-    struct rc_span parts[ANSWER_PARTS] = {rc_span_text(answer->head), asker->id, rc_span_text(answer->middle),
-                                          values.count > 0 ? values : rc_span_text(answer->none),
-                                          rc_span_text(answer->tail)};
-    if (answers->mark == NULL) {
-        parts[5] = RC_SPAN(",\"uid\":\"");
-        parts[6] = rc_span_of(adapter->uid, sizeof(adapter->uid));
-        parts[7] = RC_SPAN("\",\"nsp\":");
-        parts[8] = rc_span_of(nsp, rc_json_string_encode(nsp, sizeof(nsp), asker->nsp));
-        parts[9] = RC_SPAN("}");
-    }
-    const struct rc_span channel = answer_channel(adapter, asker, name);
-    if (answers->packed) {
-        const struct rc_span packed = answer_pack(parts, &memory);
-        if (packed.count > 0) {
-            (void)rc_redis_publish(adapter->bridge->link, channel, &packed, 1, flags);
-        }
-        free(memory);
-        return;
-    }
-    (void)rc_redis_publish(adapter->bridge->link, channel, parts, ANSWER_PARTS, flags);
-}
-
-int rc_adapter_acknowledge(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
-                           const struct rc_args_view *args)
-{
-    const struct rc_adapter_ack ack = {
-        .uid = rc_span_of(adapter->uid, sizeof(adapter->uid)), .nsp = asker->nsp, .id = asker->id, .args = *args};
-    struct rc_scratch *buffer = &adapter->emission.buffer;
-    const size_t room = adapter->kind->ack_room(&ack);
-    char name[NAME_BYTES_MAX];
-    if (!rc_scratch_room(buffer, room)) {
-        return -ENOMEM;
-    }
-    const struct rc_span bytes = adapter->kind->ack_write(&ack, buffer->bytes, room);
-    if (bytes.count == 0) {
-        return -EMSGSIZE;
-    }
-    /* Kept while Redis is away: who asked may wait for a minute. Only servers listen there: when all are gone, it counts as a failed
-     * delivery. */
-    const int rc = rc_redis_publish(adapter->bridge->link, answer_channel(adapter, asker, name), &bytes, 1,
-                                    adapter_flags(adapter, RC_REDIS_PUBLISH_TO_ONE));
-    return rc < 0 ? rc : 0;
+    adapter_publish(adapter, view, rc_span_of(view->exclude_text, view->head.exclude_text_bytes), flags);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -681,7 +349,7 @@ static const struct rc_adapter_kind kinds[] = {
                             .write = rc_adapter_message_write,
                             .ack_room = rc_adapter_ack_room,
                             .ack_write = rc_adapter_ack_write,
-                            .answers = {.mark = "-response#", .of = classic_answers}},
+                            .answers = {.mark = "-response#", .of = rc_adapter_classic_forms}},
     [RC_ADAPTER_SHARDED] = {.marks = {{.mark = "#", .lasting = true}},
                             .rooms = true,
                             .by_length = true,
@@ -691,7 +359,7 @@ static const struct rc_adapter_kind kinds[] = {
                             .write = rc_cluster_write,
                             .ack_room = rc_cluster_ack_room,
                             .ack_write = rc_cluster_ack_write,
-                            .answers = {.of = cluster_answers}},
+                            .answers = {.of = rc_adapter_cluster_forms}},
     [RC_ADAPTER_STREAMS] = {.marks = {{.mark = "#", .lasting = true}},
                             .stream = true,
                             .received = cluster_received,
@@ -699,7 +367,7 @@ static const struct rc_adapter_kind kinds[] = {
                             .write = rc_cluster_write_entry,
                             .ack_room = rc_cluster_ack_room,
                             .ack_write = rc_cluster_ack_pack,
-                            .answers = {.of = cluster_answers, .packed = true}},
+                            .answers = {.of = rc_adapter_cluster_forms, .packed = true}},
 };
 
 /* -ENOMEM. */
@@ -758,7 +426,7 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
 
 void rc_adapter_close(struct rc_adapter_bridge *adapter)
 {
-    if (adapter_off(adapter)) {
+    if (rc_adapter_off(adapter)) {
         return;
     }
     for (uint32_t i = 0; i < adapter->nsp_count; i++) {

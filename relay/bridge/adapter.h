@@ -25,53 +25,12 @@
  * servers; other instances of ringcast have it from us in our own format (wire.h), and know by the uid that they have: ours are "~" and
  * the five characters that the instance's sids begin with, which no server draws (they take six of [A-Za-z0-9_-], or 16 hex digits).
  *
- * Owned by relay/remote; one thread.
+ * What is subscribed is the matter of adapter_interest, what is answered that of adapter_answer. Owned by relay/remote; one thread.
  */
 #ifndef RC_RELAY_BRIDGE_ADAPTER_H
 #define RC_RELAY_BRIDGE_ADAPTER_H
 
-#include "common/base/hashmap.h"
-#include "common/config/values.h"
-#include "common/records/sid.h"
-#include "relay/bridge/adapter_request.h"
-#include "relay/bridge/emission.h"
-#include "relay/redis/stream.h"
-
-#define RC_ADAPTER_UID_BYTES (1 + RC_SID_INSTANCE_BYTES)
-
-/* A namespace of which some channel is wanted. */
-struct rc_adapter_nsp {
-    char *name; /* owner; NULL = free */
-    uint32_t name_bytes;
-    uint32_t channels; /* that are wanted */
-};
-
-/* A server asked something. `message` is what was read, for what is logged of it. */
-typedef void rc_adapter_requested(void *context, struct rc_span nsp, struct rc_adapter_request *request,
-                                  struct rc_span message);
-
-struct rc_adapter_kind;
-
-struct rc_adapter_bridge {
-    const struct rc_bridge *bridge;     /* borrowed; NULL = off */
-    const struct rc_adapter_kind *kind; /* static */
-    char head[RC_CONFIG_TEXT_MAX + 1];  /* KEY# */
-    uint32_t head_bytes;
-    char request_head[RC_CONFIG_TEXT_MAX + 16]; /* KEY-request# */
-    rc_adapter_requested *requested;            /* NULL = requests are not heard */
-    void *requested_context;                    /* borrowed */
-    struct rc_config_socketio config;           /* at the start: namespaces that it names are heard of for good */
-    char uid[RC_ADAPTER_UID_BYTES];
-    char pattern[2 * RC_CONFIG_TEXT_MAX + 16];
-    struct rc_redis_subscription clients;
-    struct rc_redis_stream stream;
-    struct rc_hashmap nsp_map;
-    struct rc_adapter_nsp *nsps; /* owner */
-    uint32_t nsp_count;          /* places in use or free */
-    uint32_t nsp_room;
-    struct rc_emission emission;
-    struct rc_scratch text; /* owner: of a message that came as msgpack */
-};
+#include "relay/bridge/adapter_state.h"
 
 /* Right behind rc_redis_link_open. Subscribes for the life of the link, unless socketio.adapter says that there is nothing to do: then the others
  * do nothing. -ENOMEM. */
@@ -80,23 +39,6 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
 /* Behind the link's end. */
 void rc_adapter_close(struct rc_adapter_bridge *adapter);
 
-/* Subscribes to requests. */
-void rc_adapter_set_requests(struct rc_adapter_bridge *adapter, rc_adapter_requested *requested, void *context);
-/* "KEY{mark}NSP#", mark "-response#" or "#". `out` has RC_REDIS_NAME_MAX bytes. */
-struct rc_span rc_adapter_channel(const struct rc_adapter_bridge *adapter, const char *mark, struct rc_span nsp,
-                                  char *out);
-/* Answers an asker with the values that it asked for, a list or one; none: an empty list, null, 0. Of requests that are answered. */
-struct rc_adapter_asker {
-    struct rc_span nsp;
-    struct rc_span uid;
-    struct rc_span id; /* JSON string with quotes */
-};
-void rc_adapter_answer(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
-                       enum rc_adapter_request_type type, struct rc_span values);
-/* Passes on what a client has answered to a broadcast of an asker, whose `id` is the text here, not JSON. 0; -EMSGSIZE: it cannot be written as
- * the adapter has it; -ENOMEM; or why it was not published. */
-int rc_adapter_acknowledge(struct rc_adapter_bridge *adapter, const struct rc_adapter_asker *asker,
-                           const struct rc_args_view *args);
 /* Is this uid an instance's of ringcast? */
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid);
 /* A broadcast as this host's workers get it: views of itself, of the adapter's buffers, and of the message. */
@@ -111,9 +53,9 @@ struct rc_adapter_record {
 void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_adapter_broadcast *broadcast,
                        struct rc_span message, size_t before, struct rc_adapter_record *record);
 
-/* The first worker wants a channel, or the last one does not any more. */
-void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);
 /* A sequenced message of this host: goes out when it is an event (it has a name, or arguments). `flags`: enum rc_redis_publish_flags. */
 void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags);
+/* The same, with the names of channels in its exclude text whose members do not get it. */
+void rc_adapter_select(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags);
 
 #endif

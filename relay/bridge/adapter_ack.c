@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "relay/bridge/adapter_answer.h"
 
 /* The asker of an answer: a byte each with the bytes of namespace and uid, the namespace, the server's uid, the request's id. */
 #define ASKER_BYTES_MAX (2u + RC_NSP_MAX + RC_ADAPTER_ASKER_MAX + RC_ADAPTER_REQUEST_ID_MAX + 2)

@@ -13,6 +13,8 @@
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/adapter_ack.h"
+#include "relay/bridge/adapter_answer.h"
+#include "relay/bridge/adapter_interest.h"
 
 #define OF_NOBODY UINT32_MAX /* index of a call whose replies nobody waits for */
 #define TEXT_FIRST 1024u

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/records/sockets.h"
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/foreign.h"
@@ -15,10 +16,16 @@
 
 #define USER_BYTES_MAX (RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES)
 
-static const char *const operations[] = {[RC_CALL_SUBSCRIBE] = "subscribe",
-                                         [RC_CALL_UNSUBSCRIBE] = "unsubscribe",
-                                         [RC_CALL_DISCONNECT] = "disconnect",
-                                         [RC_CALL_CHANNELS] = "channels"};
+static const char *const operations[] = {
+    [RC_CALL_SUBSCRIBE] = "subscribe", [RC_CALL_UNSUBSCRIBE] = "unsubscribe", [RC_CALL_DISCONNECT] = "disconnect",
+    [RC_CALL_CHANNELS] = "channels",   [RC_CALL_ROOM_COUNT] = "count",        [RC_CALL_ROOM_MEMBERS] = "members",
+    [RC_CALL_ROOM_USERS] = "users",
+};
+
+static bool is_of_room(uint32_t operation)
+{
+    return operation >= RC_CALL_ROOM_COUNT && operation <= RC_CALL_ROOM_USERS;
+}
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
@@ -37,6 +44,7 @@ enum member {
     FOUND,
     COUNT,
     CHANNELS,
+    IDS,
     MORE,
     BUSY,
     LAST,
@@ -46,8 +54,8 @@ enum member {
 };
 
 static const char *const member_names[MEMBERS] = {
-    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason",     "prefix",     "cursor",
-    "limit",     "found", "count", "channels", "more", "busy",    "last", "incomplete", "unconfirmed"};
+    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason", "prefix",     "cursor",
+    "limit",     "found", "count", "channels", "ids",  "more",    "busy", "last",   "incomplete", "unconfirmed"};
 
 /* Of a member that is there twice the last one counts. */
 static int call_wire_members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
@@ -156,6 +164,14 @@ static const char *channels_read(struct rc_call_request *request, const struct r
     return NULL;
 }
 
+static const char *room_read(struct rc_call_request *request, const struct rc_json_value *members)
+{
+    return text_read(&members[CHANNEL], request->channel, sizeof(request->channel), &request->channel_bytes) &&
+                   rc_channel_name_check(request->channel, request->channel_bytes, sizeof(request->channel)) == 0
+               ? NULL
+               : "channel is no channel's name";
+}
+
 int rc_call_request_read(struct rc_call_request *request, struct rc_span message, const char **why)
 {
     struct rc_json_value members[MEMBERS];
@@ -166,9 +182,9 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return got;
     }
     for (uint32_t i = RC_CALL_SUBSCRIBE; i < RC_ARRAY_COUNT(operations); i++) {
-        if (members[OPERATION].type == RC_JSON_STRING &&
+        if (operations[i] != NULL && members[OPERATION].type == RC_JSON_STRING &&
             rc_json_string_is(&members[OPERATION], rc_span_text(operations[i]))) {
-            request->operation = (enum rc_call_operation)i;
+            request->operation = i;
         }
     }
     *why = "no such operation";
@@ -185,7 +201,8 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return -EINVAL;
     }
     *why = "one of client and user must be there";
-    if (request->operation != RC_CALL_CHANNELS && (request->client_bytes == 0) == (request->user_bytes == 0)) {
+    if (request->operation != RC_CALL_CHANNELS && !is_of_room(request->operation) &&
+        (request->client_bytes == 0) == (request->user_bytes == 0)) {
         return -EINVAL;
     }
     switch (request->operation) {
@@ -199,6 +216,10 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
     case RC_CALL_CHANNELS:
         request->client_bytes = request->user_bytes = 0;
         *why = request->from_bytes == 0 ? "a list that nobody wants" : channels_read(request, members);
+        break;
+    default:
+        request->client_bytes = request->user_bytes = 0;
+        *why = request->from_bytes == 0 ? "an answer that nobody wants" : room_read(request, members);
         break;
     }
     return *why == NULL ? 0 : -EINVAL;
@@ -244,6 +265,32 @@ static bool entries_read(struct rc_call_reply *reply, const struct rc_json_value
     return got >= 0;
 }
 
+/* ["id",…] as entries; false when it is something else. */
+static bool ids_read(struct rc_call_reply *reply, const struct rc_json_value *value, uint8_t *scratch)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value element;
+    uint32_t used = 0;
+    reply->count = 0;
+    reply->texts = true;
+    int got = value->type == RC_JSON_ARRAY ? rc_json_array_begin(&cursor, value->raw, 0) : -EINVAL;
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &element)) == 1) {
+        if (element.type != RC_JSON_STRING) {
+            return false;
+        }
+        const uint32_t after = rc_sockets_entry_put(
+            scratch, used, RC_CALL_REPLY_BYTES_MAX - (uint32_t)sizeof(struct rc_reply_head), element.raw);
+        if (after == 0) {
+            reply->flags |= RC_REPLY_MORE;
+            break;
+        }
+        used = after;
+        reply->count++;
+    }
+    reply->entries = rc_span_of(scratch, used);
+    return got >= 0;
+}
+
 int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint8_t *scratch, const char **why)
 {
     static const struct {
@@ -277,6 +324,10 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
         return -EINVAL;
     }
     reply->count = (uint32_t)count;
+    *why = "ids is no list of texts";
+    if (members[IDS].type != RC_JSON_NONE && !ids_read(reply, &members[IDS], scratch)) {
+        return -EINVAL;
+    }
     *why = "channels is no list of names and numbers";
     if (members[CHANNELS].type != RC_JSON_NONE && !entries_read(reply, &members[CHANNELS], scratch)) {
         return -EINVAL;
@@ -343,12 +394,26 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
         put_member(&text, "cursor", request->channel, request->channel_bytes);
         text_put(&text, ",\"limit\":%u", request->limit);
         break;
+    default:
+        put_member(&text, "channel", request->channel, request->channel_bytes);
+        break;
     }
     put_member(&text, "call", request->call, request->call_bytes);
     put_member(&text, "from", request->from, request->from_bytes);
     text_put(&text, "}");
     *bytes = text.count;
     return text.bytes;
+}
+
+/* They are JSON already: who read them, or the worker, has seen to it. */
+static void put_ids(struct text *text, struct rc_span entries)
+{
+    struct rc_span json;
+    text_put(text, ",\"ids\":[");
+    for (const char *before = ""; rc_sockets_entry_next(&entries, &json); before = ",") {
+        text_put(text, "%s%.*s", before, (int)json.count, (const char *)json.bytes);
+    }
+    text_put(text, "]");
 }
 
 char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
@@ -362,7 +427,9 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     text_put(&text, "{\"call\":");
     call_wire_put_json(&text, rc_span_of(reply->call, reply->call_bytes));
     put_member(&text, "from", reply->from, reply->from_bytes);
-    if (reply->entries.count > 0) {
+    if (reply->texts && reply->entries.count > 0) {
+        put_ids(&text, reply->entries);
+    } else if (reply->entries.count > 0) {
         const uint8_t *at = reply->entries.bytes;
         const uint8_t *end = at + reply->entries.count;
         text_put(&text, ",\"channels\":[");

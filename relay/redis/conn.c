@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,17 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <hiredis/hiredis_ssl.h>
-#include <hiredis/sds.h>
-
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "relay/redis/error_reply.h"
 #include "relay/redis/greeting.h"
 #include "relay/redis/hiredis_buffers.h"
-
-#define WAITING_FIRST 64u
+#include "relay/redis/tls.h"
 
 /* A read that brought less emptied the socket: whatever hiredis reads with (16 KiB in 1.x) is larger. */
 #define READ_SHORT_BYTES 4096u
@@ -165,98 +160,6 @@ void rc_redis_conn_free(struct rc_redis_conn *conn)
     RC_ASSERT(!conn->reading);
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------------- */
-
-static int push_waiting(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context)
-{
-    if (conn->waiting_count == conn->waiting_max) {
-        const uint32_t max = conn->waiting_max == 0 ? WAITING_FIRST : conn->waiting_max * 2;
-        struct rc_redis_waiting *grown = calloc(max, sizeof(*grown));
-        if (grown == NULL) {
-            return -ENOMEM;
-        }
-        for (uint32_t i = 0; i < conn->waiting_count; i++) {
-            grown[i] = conn->waiting[(conn->waiting_first + i) & (conn->waiting_max - 1)];
-        }
-        free(conn->waiting);
-        conn->waiting = grown;
-        conn->waiting_max = max;
-        conn->waiting_first = 0;
-    }
-    conn->waiting[(conn->waiting_first + conn->waiting_count++) & (conn->waiting_max - 1)] =
-        (struct rc_redis_waiting){.replied = replied, .context = context, .sent_ns = rc_clock_ns()};
-    return 0;
-}
-
-static size_t unsent_bytes(const struct rc_redis_conn *conn)
-{
-    return conn->redis != NULL ? sdslen(conn->redis->obuf) : 0;
-}
-
-static int conn_append(struct rc_redis_conn *conn, const void *command, size_t bytes)
-{
-    if (unsent_bytes(conn) + bytes > RC_REDIS_UNSENT_MAX + bytes / 2 && unsent_bytes(conn) > 0) {
-        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
-        return -ENOBUFS;
-    }
-    if (redisAppendFormattedCommand(conn->redis, command, bytes) != REDIS_OK) {
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-/* In any state in which there is a context: the greeting uses it too. */
-static int send_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
-                    size_t bytes)
-{
-    if (conn->waiting_count >= RC_REDIS_OUTSTANDING_MAX) {
-        rc_metric_add(conn->wire->metrics, RC_METRIC_REDIS_REFUSED, 1);
-        return -ENOBUFS;
-    }
-    int rc = push_waiting(conn, replied, context);
-    if (rc == 0) {
-        rc = conn_append(conn, command, bytes);
-        if (rc != 0) {
-            conn->waiting_count--;
-        }
-    }
-    return rc;
-}
-
-int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
-                       size_t bytes)
-{
-    return conn->state == RC_REDIS_CONN_READY ? send_now(conn, replied, context, command, bytes) : -ENOTCONN;
-}
-
-int rc_redis_conn_send_quiet(struct rc_redis_conn *conn, const void *command, size_t bytes)
-{
-    return conn->state == RC_REDIS_CONN_READY ? conn_append(conn, command, bytes) : -ENOTCONN;
-}
-
-static int command_now(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
-                       const struct rc_span *argv)
-{
-    char small[1024];
-    const size_t bytes = rc_redis_format_bytes(argc, argv);
-    char *text = bytes <= sizeof(small) ? small : malloc(bytes);
-    if (text == NULL) {
-        return -ENOMEM;
-    }
-    rc_redis_format(text, argc, argv);
-    const int rc = send_now(conn, replied, context, text, bytes);
-    if (text != small) {
-        free(text);
-    }
-    return rc;
-}
-
-int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
-                          const struct rc_span *argv)
-{
-    return conn->state == RC_REDIS_CONN_READY ? command_now(conn, replied, context, argc, argv) : -ENOTCONN;
-}
-
 /* --- greeting and pings ---------------------------------------------------------------------------------------------- */
 
 static void ping_replied(void *context, const redisReply *reply)
@@ -285,9 +188,9 @@ static void ask_role(struct rc_redis_conn *conn)
     static const struct rc_span hello[] = {{(const uint8_t *)"HELLO", 5}, {(const uint8_t *)"3", 1}};
     static const struct rc_span role[] = {{(const uint8_t *)"ROLE", 4}};
     if (conn->role_by == RC_REDIS_ROLE_BY_HELLO) {
-        (void)command_now(conn, role_replied, conn, 2, hello); /* else with the next ping */
+        (void)rc_redis_queue_command(conn, role_replied, conn, 2, hello); /* else with the next ping */
     } else if (conn->role_by == RC_REDIS_ROLE_BY_ROLE && (conn->resp3 || !conn->subscriber)) {
-        (void)command_now(conn, role_replied, conn, 1, role);
+        (void)rc_redis_queue_command(conn, role_replied, conn, 1, role);
     }
 }
 
@@ -311,7 +214,7 @@ static void ping_due(void *context, uint64_t now_ms)
                 return;
             }
         }
-    } else if (command_now(conn, ping_replied, conn, 1, ping) == 0) {
+    } else if (rc_redis_queue_command(conn, ping_replied, conn, 1, ping) == 0) {
         conn->ping_sent = true;
         conn->ping_ms = now_ms;
         ask_role(conn);
@@ -349,7 +252,7 @@ static void conn_greet(struct rc_redis_conn *conn)
         became_ready(conn);
     } else if (argc == 0) {
         rc_redis_conn_fail(conn, "it answers without HELLO: asked once more with it");
-    } else if (command_now(conn, conn_greeted, conn, argc, argv) != 0) {
+    } else if (rc_redis_queue_command(conn, conn_greeted, conn, argc, argv) != 0) {
         rc_redis_conn_fail(conn, "no memory");
     }
 }
@@ -380,14 +283,6 @@ static bool is_push(const struct rc_redis_conn *conn, const redisReply *reply)
            reply->elements > 0 && !rc_redis_reply_is(reply->element[0], "pong");
 }
 
-static struct rc_redis_waiting take_waiting(struct rc_redis_conn *conn)
-{
-    const struct rc_redis_waiting one = conn->waiting[conn->waiting_first];
-    conn->waiting_first = (conn->waiting_first + 1) & (conn->waiting_max - 1);
-    conn->waiting_count--;
-    return one;
-}
-
 /* Of those that PING may get and SUBSCRIBE may not: not now, or no more saving to a full disk, which a subscriber does not mind. */
 static bool is_of_ping(const redisReply *reply)
 {
@@ -403,7 +298,7 @@ static bool is_of_ping(const redisReply *reply)
 static void subscriber_error(struct rc_redis_conn *conn, const redisReply *reply)
 {
     if (conn->waiting_count > 0) {
-        (void)take_waiting(conn);
+        (void)rc_redis_queue_take(conn);
         conn->ping_sent = false;
     }
     if (!is_of_ping(reply)) {
@@ -441,7 +336,7 @@ static void conn_handle(struct rc_redis_conn *conn, const redisReply *reply)
         rc_redis_conn_fail(conn, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer that nobody asked for");
         return;
     }
-    const struct rc_redis_waiting one = take_waiting(conn);
+    const struct rc_redis_waiting one = rc_redis_queue_take(conn);
     rc_metric_observe(conn->wire->metrics, RC_HISTOGRAM_REDIS_LATENCY, (rc_clock_ns() - one.sent_ns) / 1000);
     if (one.replied != NULL) {
         one.replied(one.context, reply);
@@ -578,11 +473,11 @@ void rc_redis_conn_flush(struct rc_redis_conn *conn)
     if (conn->unread) {
         read_some(conn, true);
     }
-    if (conn->state < RC_REDIS_CONN_GREETING || unsent_bytes(conn) == 0) {
+    if (conn->state < RC_REDIS_CONN_GREETING || rc_redis_queue_unsent(conn) == 0) {
         return;
     }
     clear_tls_error(conn);
-    while (unsent_bytes(conn) > 0) {
+    while (rc_redis_queue_unsent(conn) > 0) {
         const ssize_t sent = conn->redis->funcs->write(conn->redis);
         if (sent < 0) {
             rc_redis_conn_fail(conn, rc_redis_greeting_cut(conn, context_error(conn)));
@@ -611,25 +506,10 @@ static void too_slow(void *context, uint64_t now_ms)
                                                                        : "no answer to the greeting within 2 s");
 }
 
-static int begin_tls(struct rc_redis_conn *conn)
+/* Whose certificate the server must have. */
+static const char *tls_name(const struct rc_redis_conn *conn)
 {
-    const char *name = conn->wire->tls_name[0] != '\0' ? conn->wire->tls_name : conn->address.host;
-    struct rc_resolved numeric;
-    SSL *ssl = SSL_new(conn->wire->tls);
-    if (ssl == NULL) {
-        return -ENOMEM;
-    }
-    bool good;
-    if (rc_resolve_numeric(name, 1, &numeric)) {
-        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1; /* SNI carries names only (RFC 6066) */
-    } else {
-        good = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
-    }
-    if (!good || redisInitiateSSL(conn->redis, ssl) != REDIS_OK) {
-        SSL_free(ssl);
-        return -EPROTO;
-    }
-    return 0;
+    return conn->wire->tls_name[0] != '\0' ? conn->wire->tls_name : conn->address.host;
 }
 
 /* The socket is connected: hiredis takes it over. */
@@ -649,7 +529,7 @@ static void conn_connected(struct rc_redis_conn *conn)
     }
     conn->redis->reader->maxelements = RC_REDIS_ELEMENTS_MAX;
     ERR_clear_error();
-    if (conn->wire->tls != NULL && begin_tls(conn) != 0) {
+    if (conn->wire->tls != NULL && rc_redis_tls_begin(conn->redis, conn->wire->tls, tls_name(conn)) != 0) {
         rc_redis_conn_fail(conn, context_error(conn));
         return;
     }

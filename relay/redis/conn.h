@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "relay/redis/conn_queue.h"
 #include "relay/redis/conn_state.h"
 #include "relay/redis/resp.h"
 
@@ -38,8 +39,6 @@
 #define RC_REDIS_CONNECT_MS 2000u /* from the name to READY */
 #define RC_REDIS_BACKOFF_STEP_MS 50u
 #define RC_REDIS_BACKOFF_MAX_MS 2000u
-#define RC_REDIS_OUTSTANDING_MAX 65536u    /* commands of one connection without a reply */
-#define RC_REDIS_UNSENT_MAX (64u << 20)    /* bytes that the socket has not taken */
 #define RC_REDIS_READ_BYTES_MAX (1u << 20) /* taken in one go, then it is others' turn */
 #define RC_REDIS_ELEMENTS_MAX (1 << 24)    /* of one reply: hiredis makes room for as many as it is told will come */
 
@@ -59,15 +58,6 @@ static inline bool rc_redis_conn_up(const struct rc_redis_conn *conn)
 {
     return conn->state == RC_REDIS_CONN_READY && !conn->late;
 }
-
-/* Appends one command in RESP (rc_redis_format). READY only (others: -ENOTCONN). -ENOBUFS at the bounds, -ENOMEM. */
-int rc_redis_conn_send(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, const void *command,
-                       size_t bytes);
-/* The same for commands that are answered by pushes: nobody waits for a reply. */
-int rc_redis_conn_send_quiet(struct rc_redis_conn *conn, const void *command, size_t bytes);
-/* Formats and sends. */
-int rc_redis_conn_command(struct rc_redis_conn *conn, rc_redis_replied *replied, void *context, uint32_t argc,
-                          const struct rc_span *argv);
 
 /* Sends what was appended, reads on where reading stopped. Once a turn. */
 void rc_redis_conn_flush(struct rc_redis_conn *conn);

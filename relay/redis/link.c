@@ -14,6 +14,7 @@
 #include "common/metrics/redis_health.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/node.h"
+#include "relay/redis/pubsub_fixed.h"
 #include "relay/redis/stream.h"
 #include "relay/redis/tls.h"
 #include "relay/redis/topology/topology.h"
@@ -140,7 +141,7 @@ int rc_redis_command(struct rc_redis_link *link, rc_redis_replied *replied, void
 
 void rc_redis_subscribe(struct rc_redis_link *link, struct rc_redis_subscription *subscription)
 {
-    rc_redis_pubsub_add_fixed(&link->pubsub, subscription);
+    rc_redis_fixed_add(&link->pubsub, subscription);
 }
 
 static uint16_t node_of(void *context, struct rc_span redis_name, bool sharded)

@@ -11,14 +11,12 @@
 #include "common/records/envelope.h"
 #include "common/base/log.h"
 #include "relay/redis/pubsub_entry.h"
+#include "relay/redis/pubsub_fixed.h"
 
 static void pubsub_set_gauge(const struct rc_redis_pubsub *pubsub)
 {
-    uint32_t count = pubsub->confirmed;
-    for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-        count += one->confirmed;
-    }
-    rc_metric_set(pubsub->wire->metrics, RC_METRIC_REDIS_SUBSCRIPTIONS, count);
+    rc_metric_set(pubsub->wire->metrics, RC_METRIC_REDIS_SUBSCRIPTIONS,
+                  pubsub->confirmed + rc_redis_fixed_confirmed(pubsub));
 }
 
 static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry,
@@ -140,15 +138,6 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
 
 /* --- what was missed ------------------------------------------------------------------------------------------------- */
 
-static bool all_fixed(const struct rc_redis_pubsub *pubsub)
-{
-    const struct rc_redis_subscription *one = pubsub->fixed;
-    while (one != NULL && one->confirmed) {
-        one = one->next;
-    }
-    return one == NULL;
-}
-
 static void say_missed(struct rc_redis_pubsub *pubsub, struct rc_span name)
 {
     rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_MISSED, 1);
@@ -172,7 +161,7 @@ static void entry_missed(struct rc_redis_pubsub *pubsub, const struct rc_redis_p
 /* Once for all, when all is complete again. What Redis refuses is not waited for: it is named when it is confirmed at last. */
 static void say_missed_all(struct rc_redis_pubsub *pubsub)
 {
-    if (pubsub->missed_pending > 0 || !all_fixed(pubsub) ||
+    if (pubsub->missed_pending > 0 || !rc_redis_fixed_all(pubsub) ||
         (pubsub->succeeding && !pubsub->ops.channel.known(pubsub->ops.channel.context))) {
         return;
     }
@@ -394,69 +383,6 @@ void rc_redis_pubsub_unwant_foreign(struct rc_redis_pubsub *pubsub, struct rc_sp
     pubsub_unwant(pubsub, &key);
 }
 
-/* --- fixed subscriptions --------------------------------------------------------------------------------------------- */
-
-#define FIXED_NAME_MAX (2 * RC_REDIS_NAME_MAX)
-
-/* As Redis knows it: the prefix before it, in a pattern with its special characters escaped. Empty when it is too long. */
-static struct rc_span fixed_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one,
-                                 char out[FIXED_NAME_MAX])
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < pubsub->prefix_bytes; i++) {
-        if (one->pattern && strchr("*?[]\\", pubsub->prefix[i]) != NULL) {
-            out[bytes++] = '\\';
-        }
-        out[bytes++] = pubsub->prefix[i];
-    }
-    const size_t rest = strlen(one->name);
-    if (bytes + rest > FIXED_NAME_MAX) {
-        return (struct rc_span){0};
-    }
-    memcpy(out + bytes, one->name, rest);
-    return rc_span_of(out, bytes + rest);
-}
-
-/* (Un)subscribes a fixed one at home. */
-static void ask_fixed(struct rc_redis_pubsub *pubsub, const struct rc_redis_subscription *one, bool subscribe)
-{
-    char name[FIXED_NAME_MAX];
-    char command[FIXED_NAME_MAX + 64];
-    if (pubsub->home >= RC_REDIS_NODES_MAX || pubsub->nodes[pubsub->home].conn == NULL) {
-        return;
-    }
-    const char *verb = subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE";
-    const char *pattern_verb = subscribe ? "PSUBSCRIBE" : "PUNSUBSCRIBE";
-    const struct rc_span argv[2] = {rc_span_text(one->pattern ? pattern_verb : verb), fixed_name(pubsub, one, name)};
-    const size_t bytes = rc_redis_format_bytes(2, argv);
-    rc_redis_format(command, 2, argv);
-    (void)rc_redis_conn_send_quiet(pubsub->nodes[pubsub->home].conn, command, bytes);
-}
-
-/* The fixed one that Redis calls by this name or pattern; NULL when there is none. */
-static struct rc_redis_subscription *find_fixed(struct rc_redis_pubsub *pubsub, bool pattern, struct rc_span redis_name)
-{
-    char name[FIXED_NAME_MAX];
-    for (struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-        if (one->pattern == pattern && rc_span_equal(fixed_name(pubsub, one, name), redis_name)) {
-            return one;
-        }
-    }
-    return NULL;
-}
-
-void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_subscription *subscription)
-{
-    struct rc_redis_subscription **end = &pubsub->fixed;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    subscription->next = NULL;
-    subscription->confirmed = false;
-    *end = subscription;
-    ask_fixed(pubsub, subscription, true);
-}
-
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
 void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn)
@@ -464,22 +390,12 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = conn};
     pubsub->node_end = pubsub->node_end > node ? pubsub->node_end : (uint16_t)(node + 1);
     if (node == pubsub->home) {
-        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-            ask_fixed(pubsub, one, true);
-        }
+        rc_redis_fixed_ask_all(pubsub, true);
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
             pubsub_enqueue(pubsub, i);
         }
-    }
-}
-
-static void forget_fixed(struct rc_redis_pubsub *pubsub)
-{
-    for (struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-        pubsub->missed_all |= one->confirmed;
-        one->confirmed = false;
     }
 }
 
@@ -489,7 +405,7 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     pubsub->missed_all |= pubsub->nodes[node].confirmed > RC_REDIS_MISSED_MAX;
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = NULL};
     if (node == pubsub->home) {
-        forget_fixed(pubsub);
+        rc_redis_fixed_forget(pubsub);
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
@@ -506,14 +422,10 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
 void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
 {
     if (home != pubsub->home) {
-        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-            ask_fixed(pubsub, one, false); /* with sharding the old home's connection may live on */
-        }
+        rc_redis_fixed_ask_all(pubsub, false); /* with sharding the old home's connection may live on */
         pubsub->home = home;
-        forget_fixed(pubsub);
-        for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-            ask_fixed(pubsub, one, true);
-        }
+        rc_redis_fixed_forget(pubsub);
+        rc_redis_fixed_ask_all(pubsub, true);
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
@@ -617,11 +529,25 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
     if (node_index != pubsub->home) {
         return;
     }
-    struct rc_redis_subscription *one = find_fixed(pubsub, pattern, channel);
+    struct rc_redis_subscription *one = rc_redis_fixed_find(pubsub, pattern, channel);
     if (one != NULL) {
         one->confirmed = true;
         pubsub_set_gauge(pubsub);
     }
+}
+
+/* Is the channel heard at another node by now? The one that had its slot before is perhaps a replica of that one, to which it passes
+ * everything on. */
+static bool pubsub_elsewhere(const struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel)
+{
+    if (!pubsub->sharded && !pubsub->ops.foreign.sharded) {
+        return false;
+    }
+    const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
+    const uint32_t index = key.name.count == 0 ? 0 : rc_redis_pubsub_entry_find(pubsub, &key);
+    const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    return index != 0 && pubsub_is_sharded(pubsub, entry) && entry->state == RC_REDIS_ENTRY_CONFIRMED &&
+           entry->node != node;
 }
 
 /* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
@@ -637,7 +563,7 @@ static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct
                                     pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
         return;
     }
-    const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, false, channel) : NULL;
+    const struct rc_redis_subscription *one = node == pubsub->home ? rc_redis_fixed_find(pubsub, false, channel) : NULL;
     if (one != NULL) {
         one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
@@ -646,7 +572,7 @@ static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct
 static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span pattern,
                             struct rc_span channel, struct rc_span body)
 {
-    const struct rc_redis_subscription *one = node == pubsub->home ? find_fixed(pubsub, true, pattern) : NULL;
+    const struct rc_redis_subscription *one = node == pubsub->home ? rc_redis_fixed_find(pubsub, true, pattern) : NULL;
     if (one != NULL) {
         one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
     }
@@ -679,7 +605,9 @@ bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const r
     const struct rc_span kind = pubsub_text_of(reply->element[0]);
     const struct rc_span first = pubsub_text_of(reply->element[1]);
     if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
+        if (!pubsub_elsewhere(pubsub, node, first)) {
+            pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
+        }
     } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
         pattern_message(pubsub, node, first, pubsub_text_of(reply->element[2]), pubsub_text_of(reply->element[3]));
     } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
@@ -701,16 +629,12 @@ static void refusing_due(void *context, uint64_t now_ms)
             pubsub_enqueue(pubsub, i);
         }
     }
-    for (const struct rc_redis_subscription *one = pubsub->fixed; one != NULL; one = one->next) {
-        if (!one->confirmed) {
-            ask_fixed(pubsub, one, true);
-        }
-    }
+    rc_redis_fixed_ask_missing(pubsub);
 }
 
 bool rc_redis_pubsub_asking(const struct rc_redis_pubsub *pubsub, uint16_t node)
 {
-    return pubsub->nodes[node].asked > 0 || (node == pubsub->home && !all_fixed(pubsub));
+    return pubsub->nodes[node].asked > 0 || (node == pubsub->home && !rc_redis_fixed_all(pubsub));
 }
 
 void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
@@ -731,7 +655,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
 
 bool rc_redis_pubsub_settled(const struct rc_redis_pubsub *pubsub)
 {
-    return all_fixed(pubsub) && !pubsub->refusing.set;
+    return rc_redis_fixed_all(pubsub) && !pubsub->refusing.set;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -43,8 +43,6 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node);
 /* What was where it does not belong (any more) is asked for at its new place; fixed ones move to `home`. */
 void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home);
 
-void rc_redis_pubsub_add_fixed(struct rc_redis_pubsub *pubsub, struct rc_redis_subscription *subscription);
-
 enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name,
                                         uint32_t worker, uint64_t token);
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name);

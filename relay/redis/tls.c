@@ -3,6 +3,11 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include <hiredis/hiredis_ssl.h>
+
+#include "common/base/resolve.h"
 
 static SSL_CTX *tls_refuse(SSL_CTX *tls, struct rc_err *err, const char *what, const char *file)
 {
@@ -37,4 +42,24 @@ SSL_CTX *rc_redis_tls_open(const struct rc_config_redis *config, struct rc_err *
         return tls_refuse(tls, err, "redis.tls_key", key);
     }
     return tls;
+}
+
+int rc_redis_tls_begin(redisContext *redis, SSL_CTX *tls, const char *name)
+{
+    struct rc_resolved numeric;
+    SSL *ssl = SSL_new(tls);
+    if (ssl == NULL) {
+        return -ENOMEM;
+    }
+    bool good;
+    if (rc_resolve_numeric(name, 1, &numeric)) {
+        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1; /* SNI carries names only (RFC 6066) */
+    } else {
+        good = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    }
+    if (!good || redisInitiateSSL(redis, ssl) != REDIS_OK) {
+        SSL_free(ssl);
+        return -EPROTO;
+    }
+    return 0;
 }

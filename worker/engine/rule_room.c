@@ -9,7 +9,7 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
-#include "worker/gate/rule_guard.h"
+#include "worker/gate/rule_policy.h"
 
 /* A list of entries as it grows: what fits is bounded as any message. */
 struct list {
@@ -148,26 +148,39 @@ static void question_close(struct rc_rule_wait *wait, uint32_t index, bool answe
     }
 }
 
-static bool question_complete(const struct rc_rule_question *question)
+/* Have all workers of this host said what they have? */
+static bool question_complete_here(const struct rc_rule_question *question)
 {
     return question->asked_known && (question->asked.bits[0] & ~question->replied.bits[0]) == 0 &&
            (question->asked.bits[1] & ~question->replied.bits[1]) == 0;
 }
 
-/* What another worker has there. Its bytes are another process's. */
+static bool question_complete(const struct rc_rule_question *question)
+{
+    return question_complete_here(question) && (question->asked.scope != RC_CALL_SCOPE_ALL || question->others_done);
+}
+
+/* Not all other instances have said what they have: the row goes on with what is known. */
+static void count_local(const struct rc_rule_wait *wait, bool local)
+{
+    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_LOCAL, local ? 1 : 0);
+}
+
+/* What another worker has there, or other instances. Its bytes are another process's. */
 static bool reply_take(struct rc_rule_wait *wait, struct rc_rule_question *question,
                        const struct rc_envelope_view *view)
 {
     struct list list = {.question = question,
                         .most = (size_t)wait->engines->clients->config->limits.max_message_size_bytes};
     const uint32_t worker = view->head.origin.worker;
+    const bool foreign = worker == RC_WORKER_FOREIGN;
     struct rc_reply_head head;
     struct rc_span entry;
-    if (view->head.data_bytes < sizeof(head) || worker >= RC_WORKERS_MAX) {
+    if (view->head.data_bytes < sizeof(head) || (worker >= RC_WORKERS_MAX && !foreign)) {
         return true; /* nobody's */
     }
     const uint64_t bit = UINT64_C(1) << (worker % 64);
-    if ((question->replied.bits[worker / 64] & bit) != 0) {
+    if (foreign ? question->others_done : (question->replied.bits[worker / 64] & bit) != 0) {
         return true;
     }
     memcpy(&head, view->data, sizeof(head));
@@ -182,7 +195,10 @@ static bool reply_take(struct rc_rule_wait *wait, struct rc_rule_question *quest
     if (call_of(question->kind) == RC_CALL_ROOM_COUNT) {
         question->count += head.count;
     }
-    if ((head.flags & RC_REPLY_PART) == 0) {
+    if (foreign) {
+        question->others_done = (head.flags & RC_REPLY_LAST) != 0;
+        count_local(wait, (head.flags & (RC_REPLY_LOCAL | RC_REPLY_INCOMPLETE | RC_REPLY_MORE | RC_REPLY_BUSY)) != 0);
+    } else if ((head.flags & RC_REPLY_PART) == 0) {
         question->replied.bits[worker / 64] |= bit;
     }
     return !list.failed;
@@ -199,6 +215,7 @@ static void room_answered(const struct rc_ask *ask, enum rc_record_type type, co
         if (fine) {
             memcpy(&question->asked, view->data, sizeof(question->asked));
             question->asked_known = true;
+            count_local(wait, question->asked.scope == RC_CALL_SCOPE_LOCAL);
         }
     } else if (type == RC_DOWN_REPLY) {
         fine = reply_take(wait, question, view);
@@ -212,10 +229,13 @@ static void room_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
 {
     struct rc_rule_wait *wait = ask->context;
     const uint32_t index = ask->id[0];
+    const struct rc_rule_question *question = &wait->questions[index];
     (void)why;
-    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_UNANSWERED, 1);
+    /* Where only other instances are missing, what is known has to do. */
+    const bool here = question_complete_here(question);
+    rc_metric_add(wait->engines->clients->metrics, here ? RC_METRIC_ROOMS_LOCAL : RC_METRIC_ROOMS_UNANSWERED, 1);
     wait->questions[index].token = 0;
-    question_close(wait, index, false);
+    question_close(wait, index, here);
 }
 
 static const struct rc_asker room_asker = {
@@ -299,7 +319,7 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     if (list.failed) {
         return -ENOMEM;
     }
-    if (clients->control->worker_count == 1) {
+    if (clients->control->worker_count == 1 && clients->config->redis.url.text[0] == '\0') {
         return question_answer(wait, index) ? 0 : -ENOMEM;
     }
     const int rc = question_send(wait, index, channel);

@@ -2,136 +2,26 @@
 #include "worker/engine/rule_run.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/config/event_rules.h"
+#include "common/records/select.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_room.h"
+#include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
-#include "worker/gate/rule_find.h"
-#include "worker/gate/rule_guard.h"
+#include "worker/gate/rule_policy.h"
 #include "worker/ws/frame.h"
 
-/* --- what is worked out ---------------------------------------------------------------------------------------------- */
-
-/* The template's buffer: arguments have room before them for what rc_args puts there. NULL: no memory. */
-static uint8_t *run_buffer(struct rc_rule_run *run, size_t *room)
-{
-    struct rc_engines *engines = run->engines;
-    *room = (size_t)run->clients->config->limits.max_message_size_bytes;
-    const size_t bytes = RC_ARGS_BEFORE_MAX + *room;
-    if (engines->result_capacity < bytes) {
-        uint8_t *larger = realloc(engines->result, bytes);
-        if (larger == NULL) {
-            return NULL;
-        }
-        engines->result = larger;
-        engines->result_capacity = bytes;
-    }
-    return engines->result + RC_ARGS_BEFORE_MAX;
-}
-
-/* Arguments of an acknowledgement or emit, with the attachments that they have. 0 or a code. */
-static int run_args(struct rc_rule_run *run, const struct rc_event_template *template, struct rc_span *out)
-{
-    size_t room;
-    struct rc_rule_args args;
-    uint8_t *json = run_buffer(run, &room);
-    if (json == NULL) {
-        return rc_rule_state_fail(run, RC_CODE_UNAVAILABLE, "no memory");
-    }
-    const int code = rc_rule_args(&run->values, template, json, room, &args);
-    if (code != 0) {
-        return rc_rule_state_fail(run, code, run->values.err.text);
-    }
-    if (args.json.bytes == run->its.json.bytes && args.attachment_count == run->its.attachment_count) {
-        *out = run->args; /* just what came */
-        return 0;
-    }
-    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
-    for (uint32_t i = 0; i < args.attachment_count; i++) {
-        attachments[i] = rc_args_attachment(&run->its, args.attachments[i]);
-    }
-    if (args.json.bytes != json) { /* the client's, with fewer attachments */
-        memcpy(json, args.json.bytes, args.json.count);
-    }
-    *out = rc_args_wrap(json, args.json.count, room - args.json.count, attachments, args.attachment_count);
-    return out->count == 0 ? rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message is too large") : 0;
-}
-
-/* A room's channel, and whether it is one socket's. */
-struct room {
-    char name[RC_CHANNEL_NAME_MAX];
-    size_t bytes;
-    char channel[RC_CHANNEL_NAME_MAX];
-    size_t channel_bytes;
-};
-
-static struct rc_span room_channel(const struct room *room)
-{
-    return rc_span_of(room->channel, room->channel_bytes);
-}
-
-/* May the client that names the room's channel namespace itself have this done in it? 0 or a code. */
-static int run_permits(struct rc_rule_run *run, const struct room *room, enum rc_event_operation_type type)
-{
-    struct rc_rule_room_asked asked = {.room = rc_span_of(room->name, room->bytes),
-                                       .channel = room_channel(room),
-                                       .user = rc_client_user(run->clients, run->client),
-                                       .instance = run->engines->instance};
-    /* What the row itself joins it is in once that is done. */
-    asked.member = rc_rule_room_who(run->clients->config, asked.room, type) == RC_WHO_MEMBER &&
-                   ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, asked.channel));
-    const int code = rc_rule_permits(&run->values, &asked, type);
-    return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
-}
-
-static int run_room(struct rc_rule_run *run, const struct rc_event_template *template,
-                    enum rc_event_operation_type type, struct room *room)
-{
-    int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
-    if (code != 0) {
-        return rc_rule_state_fail(run, code, run->values.err.text);
-    }
-    struct rc_span channel;
-    code = rc_rule_room_channel(&run->values, rc_span_of(room->name, room->bytes), room->channel, &channel);
-    if (code != 0) {
-        return rc_rule_state_fail(run, code, run->values.err.text);
-    }
-    room->channel_bytes = channel.count;
-    return (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0 ? run_permits(run, room, type) : 0;
-}
-
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
-
-static struct rc_client *run_client(const struct rc_rule_run *run)
-{
-    return rc_truth_client(run->clients->truth, run->client);
-}
-
-/* Name of the channel of everybody in the namespace. */
-static struct rc_span run_everybody(const struct rc_rule_run *run, char out[RC_CHANNEL_NAME_MAX])
-{
-    const size_t bytes = rc_channel_of_room(out, RC_CHANNEL_NAME_MAX, run->nsp, (struct rc_span){0});
-    RC_ASSERT(bytes > 0);
-    return rc_span_of(out, bytes);
-}
 
 /* Is there still somebody for whom the row is carried out? */
 static bool run_lives(const struct rc_rule_run *run)
 {
     return run->client == 0 || run->ends || rc_engine_lives(run->engines, run->client, run->random);
-}
-
-static void run_reply(struct rc_rule_run *run, const struct rc_event *event)
-{
-    if (rc_hub_reply_event(run->clients->hub, run->client, event) < 0) {
-        rc_client_failed_memory(run->clients, run->client);
-    }
 }
 
 /* Is the next step to be done now? */
@@ -140,85 +30,16 @@ static bool run_step(struct rc_rule_run *run)
     return run->step++ >= *run->done && !run->dry;
 }
 
-/* A server's message: it has no origin, and nobody is to wait for room in the up ring. */
-static enum rc_carried run_post(const struct rc_rule_run *run, const struct rc_operation *operation)
-{
-    struct rc_clients *clients = run->clients;
-    const bool direct = operation->type == RC_OPERATION_DIRECT;
-    char everybody[RC_CHANNEL_NAME_MAX];
-    struct rc_sid sid;
-    struct rc_envelope_view view = {
-        .head = {.time_ns = clients->io->now_ns,
-                 .origin = {.worker = (uint16_t)clients->worker},
-                 .data_bytes = (uint32_t)operation->data.count,
-                 .event_bytes = (uint8_t)operation->event.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
-        .event = (const char *)operation->event.bytes,
-        .data = operation->data.bytes};
-    const struct rc_span channel = direct ? run_everybody(run, everybody) : operation->channel;
-    view.channel = (const char *)channel.bytes;
-    view.head.channel_bytes = (uint8_t)channel.count;
-    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
-    if (direct && rc_sid_read(&sid, operation->to)) {
-        view.head.target = sid.client;
-    }
-    const int rc = rc_uplink_queued(clients->uplink)
-                       ? -EAGAIN
-                       : rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
-    rc_metric_add(clients->metrics,
-                  rc != 0  ? RC_METRIC_FAILED_DELIVERIES
-                  : direct ? RC_METRIC_DIRECTS
-                           : RC_METRIC_PUBLISHES,
-                  1);
-    return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
-}
-
-static enum rc_carried run_carry_out(struct rc_rule_run *run, const struct rc_operation *operation)
-{
-    return run->client == 0 ? run_post(run, operation)
-                            : rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
-}
-
-/* A message for a room, a socket or everybody. */
-static enum rc_carried run_send(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,
-                                struct rc_span event, struct rc_span args, uint32_t flags)
-{
-    const bool others = (flags & RC_EVENT_OTHERS) != 0;
-    struct rc_operation operation;
-    struct rc_sid sid;
-    rc_operation_reset(&operation);
-    operation.event = event;
-    operation.data = args;
-    operation.data_kind = RC_DATA_ARGS;
-    operation.echo = !others;
-    operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
-    operation.channel = channel;
-    operation.type = RC_OPERATION_PUBLISH;
-    if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
-        operation.type = RC_OPERATION_DIRECT;
-        operation.to = name;
-        operation.nsp = run->nsp;
-        if (others && sid.client.worker == run->clients->worker && sid.client.slot == run->client) {
-            return RC_CARRIED_OUT; /* to nobody */
-        }
-    }
-    const enum rc_carried carried = run_carry_out(run, &operation);
-    if (carried == RC_CARRIED_REFUSED && operation.type == RC_OPERATION_PUBLISH) {
-        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
-    }
-    return carried; /* a socket that is not there any more is an empty room */
-}
-
 /* To one of an emit's rooms. False: it has to wait. */
 static bool run_emit_room(struct rc_rule_run *run, const struct rc_event_operation *operation,
                           const struct rc_event_template *template, struct rc_span event, struct rc_span args)
 {
-    struct room room;
-    if (run_room(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
+    struct rc_rule_target room;
+    if (rc_rule_eval_target(run, template, RC_RULE_EMIT, &room) != 0 || !run_step(run)) {
         return true;
     }
-    if (run_send(run, room_channel(&room), rc_span_of(room.name, room.bytes), event, args, operation->flags) ==
-        RC_CARRIED_LATER) {
+    if (rc_rule_send_message(run, rc_rule_target_channel(&room), rc_span_of(room.name, room.bytes), event, args,
+                             operation->flags) == RC_CARRIED_LATER) {
         return false;
     }
     *run->done = run->step;
@@ -230,17 +51,35 @@ static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
                             struct rc_span args)
 {
     char everybody[RC_CHANNEL_NAME_MAX];
-    if (!run_step(run) || run_client(run)->state != RC_CLIENT_OPEN) {
+    if (!run_step(run) || rc_rule_state_client(run)->state != RC_CLIENT_OPEN) {
         return;
     }
     if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
-        run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
-                                          .channel = run_everybody(run, everybody),
-                                          .event = event,
-                                          .data = args,
-                                          .data_kind = RC_DATA_ARGS});
+        rc_rule_send_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
+                                                   .channel = rc_rule_everybody(run, everybody),
+                                                   .event = event,
+                                                   .data = args,
+                                                   .data_kind = RC_DATA_ARGS});
     }
     *run->done = run->step;
+}
+
+/* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
+static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation *operation, char *names)
+{
+    const struct rc_event_template *rooms = rc_event_excepts(run->clients->config, operation);
+    char name[RC_CHANNEL_NAME_MAX];
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < operation->except_count; i++) {
+        size_t count;
+        const int code = rc_rule_room(&run->values, &rooms[i], name, &count);
+        if (code != 0) {
+            return rc_rule_state_fail(run, code, run->values.err.text);
+        }
+        (void)rc_select_except_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
+    }
+    run->except = rc_span_of(names, bytes);
+    return 0;
 }
 
 /* False: it has to wait. */
@@ -249,14 +88,18 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
     const struct rc_config *config = run->clients->config;
     char scratch[RC_EVENT_NAME_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
+    char except[RC_EVENT_ROOMS_MAX * (RC_CHANNEL_NAME_MAX + 1)];
     struct rc_span event;
     struct rc_span args;
+    if (run_excepts(run, operation, except) != 0) {
+        return true;
+    }
     const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);
         return true;
     }
-    if (run_args(run, &operation->args, &args) != 0) {
+    if (rc_rule_eval_args(run, &operation->args, &args) != 0) {
         return true;
     }
     if (operation->flags & RC_EVENT_TO_SENDER) {
@@ -265,8 +108,8 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
     }
     if (operation->flags & RC_EVENT_TO_EVERYBODY) {
         if (run_step(run)) {
-            if (run_send(run, run_everybody(run, everybody), (struct rc_span){0}, event, args, operation->flags) ==
-                RC_CARRIED_LATER) {
+            if (rc_rule_send_message(run, rc_rule_everybody(run, everybody), (struct rc_span){0}, event, args,
+                                     operation->flags) == RC_CARRIED_LATER) {
                 return false;
             }
             *run->done = run->step;
@@ -328,7 +171,7 @@ static void run_close(struct rc_rule_run *run, const struct rc_event_operation *
         rc_rule_state_fail(run, code, run->values.err.text);
     } else if (run_step(run)) {
         *run->done = run->step;
-        (void)run_carry_out(run, &does);
+        (void)rc_rule_send_operation(run, &does);
     }
 }
 
@@ -336,16 +179,17 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
 {
     const struct rc_event_template *rooms = rc_event_rooms(run->clients->config, operation);
     for (uint32_t i = 0; i < operation->room_count; i++) {
-        struct room room;
-        if (run_room(run, &rooms[i], (enum rc_event_operation_type)operation->type, &room) != 0) {
+        struct rc_rule_target room;
+        if (rc_rule_eval_target(run, &rooms[i], (enum rc_event_operation_type)operation->type, &room) != 0) {
             return;
         }
         if (run_step(run)) {
             struct rc_operation does;
             rc_operation_reset(&does);
             does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
-            does.channel = room_channel(&room);
-            const bool refused = run_carry_out(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
+            does.channel = rc_rule_target_channel(&room);
+            const bool refused =
+                rc_rule_send_operation(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
             *run->done = run->step;
             if (refused) {
                 rc_rule_state_fail(run, RC_CODE_LIMITED, "too many rooms, or no room for more on this server");
@@ -359,7 +203,7 @@ static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *op
 {
     struct rc_span args;
     char everybody[RC_CHANNEL_NAME_MAX];
-    if (run_args(run, &operation->args, &args) != 0 || !run_step(run)) {
+    if (rc_rule_eval_args(run, &operation->args, &args) != 0 || !run_step(run)) {
         return;
     }
     if (run->answer != NULL) {
@@ -368,11 +212,11 @@ static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *op
         RC_ASSERT(rc == 0); /* we wrote it */
         run->answer->put(run->answer->context, its.json);
     } else if (run->id.count > 0) {
-        run_reply(run, &(struct rc_event){.type = RC_EVENT_ACK,
-                                          .channel = run_everybody(run, everybody),
-                                          .id = run->id,
-                                          .data = args,
-                                          .data_kind = RC_DATA_ARGS});
+        rc_rule_send_reply(run, &(struct rc_event){.type = RC_EVENT_ACK,
+                                                   .channel = rc_rule_everybody(run, everybody),
+                                                   .id = run->id,
+                                                   .data = args,
+                                                   .data_kind = RC_DATA_ARGS});
         *run->done = run->step;
     }
 }
@@ -380,52 +224,11 @@ static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *op
 /* What follows a join is a promise: the relay must know of it before. */
 static bool run_must_wait(const struct rc_rule_run *run)
 {
-    if (run->dry || run->ends || run->client == 0 || run_client(run)->pending_count == 0) {
+    if (run->dry || run->ends || run->client == 0 || rc_rule_state_client(run)->pending_count == 0) {
         return false;
     }
-    run_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
+    rc_rule_state_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     return true;
-}
-
-/* In place of the acknowledgement that was asked for. */
-static void tell_ack(struct rc_rule_run *run, struct rc_span error)
-{
-    const struct rc_event_template *template = run->row == NULL ? NULL : &run->row->guards.ack;
-    char everybody[RC_CHANNEL_NAME_MAX];
-    char text[RC_RULE_ERROR_MAX + sizeof("{\"error\":}")];
-    struct rc_span args;
-    struct rc_event event = {.type = RC_EVENT_ACK, .channel = run_everybody(run, everybody), .id = run->id};
-    if (template != NULL && template->piece_count > 0) {
-        run->values.input.documents[rc_rule_document(RC_EVENT_SOURCE_ERROR)] = error;
-        if (run_args(run, template, &args) == 0) {
-            event.data = args;
-            event.data_kind = RC_DATA_ARGS;
-            run_reply(run, &event);
-            return;
-        }
-    }
-    const int count = snprintf(text, sizeof(text), "{\"error\":%.*s}", (int)error.count, (const char *)error.bytes);
-    event.data = rc_span_of(text, (size_t)count);
-    run_reply(run, &event);
-}
-
-void rc_rule_run_tell(struct rc_rule_run *run)
-{
-    char error[RC_RULE_ERROR_MAX];
-    char everybody[RC_CHANNEL_NAME_MAX];
-    uint8_t name[RC_EVENT_NAME_MAX];
-    const struct rc_config *config = run->clients->config;
-    const struct rc_event_guards *guards = run->row == NULL ? NULL : &run->row->guards;
-    const struct rc_span json = rc_rule_error(config, guards, run->guard, run->code, run->why, error);
-    rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-    if (run->id.count > 0) {
-        tell_ack(run, json);
-        return;
-    }
-    run_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
-                                      .channel = run_everybody(run, everybody),
-                                      .event = rc_rule_error_event(config, guards, name),
-                                      .data = json});
 }
 
 /* Steps of one operation. */
@@ -457,7 +260,7 @@ static bool run_answers(struct rc_rule_run *run)
     }
     const enum rc_rule_asked asked = wait->asked ? RC_RULE_ASKS : rc_rule_room_ask(run, wait);
     if (asked == RC_RULE_ASKS && !run->ends) {
-        run_client(run)->flags |= RC_CLIENT_WAITS_ANSWER;
+        rc_rule_state_client(run)->flags |= RC_CLIENT_WAITS_ANSWER;
     }
     return asked == RC_RULE_KNOWN || asked == RC_RULE_FAILED;
 }
@@ -529,121 +332,6 @@ bool rc_rule_run_could(struct rc_rule_run *run)
     (void)rc_rule_run_row(run);
     run->dry = false;
     return run->code == 0;
-}
-
-/* --- guards ---------------------------------------------------------------------------------------------------------- */
-
-static enum rc_rule_guarded run_refuse(struct rc_rule_run *run, enum rc_event_guard guard, int code, const char *why)
-{
-    run->guard = guard;
-    rc_rule_state_fail(run, code, why);
-    return RC_RULE_REFUSED;
-}
-
-/* Its rate, by the row's name: an event's own, where the row is for many, would be a way round it. */
-static struct rc_limit_question rate_question(const struct rc_rule_run *run)
-{
-    const struct rc_config *config = run->clients->config;
-    const struct rc_event_guards *guards = &run->row->guards;
-    const bool group = guards->rate.group != 0;
-    return (struct rc_limit_question){
-        .kind = group ? RC_LIMIT_GROUP : RC_LIMIT_EVENT,
-        .nsp = group ? rc_span_of(NULL, 0) : rc_span_text(run->row->nsp.text),
-        .name = group ? rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes)
-                      : rc_span_text(run->row->on.text),
-        .user = rc_client_user(run->clients, run->client),
-        .client = rc_client_ref(run->clients, run->client),
-        .limit = {.count = guards->rate.count, .window_ms = (uint32_t)guards->rate.window_ms},
-    };
-}
-
-static bool run_is_rated(const struct rc_rule_run *run)
-{
-    return run->row->guards.rate.count > 0 && run->client != 0 && run->clients->limits != NULL;
-}
-
-static enum rc_rule_guarded guard_rate(struct rc_rule_run *run)
-{
-    uint32_t retry_ms;
-    if (!run_is_rated(run)) {
-        return RC_RULE_PASSES;
-    }
-    const struct rc_limit_question question = rate_question(run);
-    switch (rc_limits_ask(run->clients->limits, &question, &retry_ms)) {
-    case RC_LIMIT_ALLOWED:
-        return RC_RULE_PASSES;
-    case RC_LIMIT_WAITS:
-        run_client(run)->flags |= RC_CLIENT_WAITS_ANSWER;
-        return RC_RULE_WAITS;
-    case RC_LIMIT_EXCEEDED:
-        break;
-    }
-    const struct rc_span text = rc_limit_text(run->rate_text, "events of this kind", retry_ms);
-    run->rate_text[text.count] = '\0';
-    return run_refuse(run, RC_GUARD_RATE, RC_CODE_LIMITED, run->rate_text);
-}
-
-static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
-{
-    const int code = rc_rule_who(&run->values, &run->row->guards);
-    return code == 0 ? RC_RULE_PASSES : run_refuse(run, RC_GUARD_WHO, code, run->values.err.text);
-}
-
-/* What an event says must be what its row's schema asks for. */
-static enum rc_rule_guarded guard_schema(struct rc_rule_run *run)
-{
-    enum rc_json_schema_result result;
-    const int code = rc_rule_schema(&run->values, run->row, &result);
-    if (code == 0) {
-        return RC_RULE_PASSES;
-    }
-    rc_metric_add(run->clients->metrics,
-                  result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
-    return run_refuse(run, RC_GUARD_SCHEMA, code, run->values.err.text);
-}
-
-static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
-{
-    struct rc_hub *hub = run->clients->hub;
-    struct room room;
-    if (run->row->guards.inside_count == 0) {
-        return RC_RULE_PASSES;
-    }
-    const int code = rc_rule_room(&run->values, &run->row->guards.inside, room.name, &room.bytes);
-    if (code != 0) {
-        return run_refuse(run, RC_GUARDS, code, run->values.err.text);
-    }
-    room.channel_bytes =
-        rc_channel_of_room(room.channel, sizeof(room.channel), run->nsp, rc_span_of(room.name, room.bytes));
-    const struct rc_span name = room_channel(&room);
-    const uint32_t channel =
-        name.count == 0 ? 0 : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (channel != 0 && rc_hub_subscription(hub, run->client, channel) != 0) {
-        return RC_RULE_PASSES;
-    }
-    if (channel != 0 && !run->ends && run_client(run)->pending_count > 0) { /* it may be about to be in it */
-        run_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
-        return RC_RULE_WAITS;
-    }
-    return run_refuse(run, RC_GUARD_INSIDE, rc_rule_outside(&run->values), run->values.err.text);
-}
-
-enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run)
-{
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
-                                                                               guard_inside};
-    run->guard = RC_GUARDS;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
-        const enum rc_rule_guarded result = guards[i](run);
-        if (result == RC_RULE_WAITS && i > 0 && run_is_rated(run)) {
-            const struct rc_limit_question question = rate_question(run);
-            rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
-        }
-        if (result != RC_RULE_PASSES) {
-            return result;
-        }
-    }
-    return RC_RULE_PASSES;
 }
 
 /* --- what is known --------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * rule_run: one [[event]] row being carried out for one event: its guards, and its operations. See rules.h.
+ * rule_run: one [[event]] row being carried out for one event: its operations. Its guards: rule_guard.h. See rules.h.
  *
  * What a row does is counted in steps, a number that depends on the row alone: each room that is left, joined or emitted to, and one for
  * anything else. A row that has to wait is gone through again from its first step, and those before `*done` are passed over. What it
@@ -18,13 +18,6 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
 /* What a row may ask of the client is found out, as far as it asks. */
 void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth);
 
-enum rc_rule_guarded {
-    RC_RULE_PASSES,
-    RC_RULE_REFUSED, /* run->code, run->why and run->guard say why */
-    RC_RULE_WAITS,   /* it cannot be told yet: call again when the client goes on */
-};
-enum rc_rule_guarded rc_rule_run_guards(struct rc_rule_run *run);
-
 /* Steps of a row, whatever happens. */
 uint32_t rc_rule_steps(const struct rc_config_event *row, const struct rc_config *config);
 
@@ -32,8 +25,5 @@ uint32_t rc_rule_steps(const struct rc_config_event *row, const struct rc_config
 bool rc_rule_run_row(struct rc_rule_run *run);
 /* Looks whether everything could be worked out: all or nothing, what cannot stops a row before its first step. */
 bool rc_rule_run_could(struct rc_rule_run *run);
-
-/* The sender is told why nothing was done: in place of the acknowledgement, or as an event. run->row may be NULL. */
-void rc_rule_run_tell(struct rc_rule_run *run);
 
 #endif

@@ -21,7 +21,8 @@ struct rc_rule_question {
     bool asked_known;
     struct rc_call_asked asked;
     struct rc_call_asked replied;
-    uint8_t *json; /* owned: a list of the entries, as it grows; then the answer */
+    bool others_done; /* other instances: no more comes of them */
+    uint8_t *json;    /* owned: a list of the entries, as it grows; then the answer */
     size_t bytes;
     size_t room;
 };

@@ -10,7 +10,9 @@
 #include "common/config/event_rules.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/rule_guard.h"
 #include "worker/engine/rule_run.h"
+#include "worker/engine/rule_tell.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
@@ -81,7 +83,7 @@ static void run_unknown(struct rc_rule_run *run, const struct rc_operation *oper
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
     if (strcmp(unknown, RC_UNKNOWN_EVENT_ERROR) == 0) {
         rc_rule_state_fail(run, RC_CODE_NOT_FOUND, "no such event");
-        rc_rule_run_tell(run);
+        rc_rule_tell(run);
     }
 }
 
@@ -152,7 +154,7 @@ void rc_rules_forget(struct rc_engines *engines, uint32_t client)
 /* Its guards and, once they let it through, whether all of it could be done. RC_RULE_REFUSED: it was told why not. */
 static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
 {
-    enum rc_rule_guarded guarded = rc_rule_run_guards(run);
+    enum rc_rule_guarded guarded = rc_rule_guards(run);
     if (guarded == RC_RULE_PASSES && !rc_rule_run_could(run)) {
         guarded = RC_RULE_REFUSED;
     }
@@ -160,7 +162,7 @@ static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS, 1);
     } else if (guarded == RC_RULE_REFUSED) {
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_REFUSED, run->guard < RC_GUARDS);
-        rc_rule_run_tell(run);
+        rc_rule_tell(run);
     }
     return guarded;
 }
@@ -172,7 +174,7 @@ void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct r
     rc_rule_run_open(&run, engines, client, operation->nsp, operation->event);
     run.id = operation->id;
     rc_rule_state_fail(&run, code, why);
-    rc_rule_run_tell(&run);
+    rc_rule_tell(&run);
 }
 
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
@@ -188,7 +190,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     if (*done != 0 && rows_changed(engines, *done)) {
         rc_rules_forget(engines, client);
         rc_rule_state_fail(&run, RC_CODE_UNAVAILABLE, "the server was reconfigured while this waited");
-        rc_rule_run_tell(&run);
+        rc_rule_tell(&run);
         return RC_ENGINE_DONE;
     }
     args_take(&run);
@@ -213,7 +215,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         return RC_ENGINE_DONE; /* it was told */
     }
     if (run.code != 0) { /* what no template could tell */
-        rc_rule_run_tell(&run);
+        rc_rule_tell(&run);
     } else if (run.row->ask.text[0] != '\0') {
         rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
     }
@@ -229,7 +231,7 @@ static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_
         return RC_RULE_REFUSED;
     }
     run_take(run, row, auth);
-    return rc_rule_run_guards(run);
+    return rc_rule_guards(run);
 }
 
 /* One row of a socket's beginning, unless its guards do not hold. False: it has to wait. */

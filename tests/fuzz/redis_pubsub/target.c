@@ -13,6 +13,7 @@
 #include "common/records/envelope.h"
 #include "common/base/log.h"
 #include "relay/redis/pubsub.h"
+#include "relay/redis/pubsub_fixed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -136,8 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     struct rc_redis_subscription plain = {.name = "b", .message = fixed_message, .context = &world};
     struct rc_redis_subscription pattern = {
         .name = "d:*", .pattern = true, .message = fixed_message, .context = &world};
-    rc_redis_pubsub_add_fixed(&world.pubsub, &plain);
-    rc_redis_pubsub_add_fixed(&world.pubsub, &pattern);
+    rc_redis_fixed_add(&world.pubsub, &plain);
+    rc_redis_fixed_add(&world.pubsub, &pattern);
     rc_redis_pubsub_place(&world.pubsub, 0);
     rc_redis_pubsub_ready(&world.pubsub, 0, &world.conn);
     tell(&world, bytes, count);

@@ -41,7 +41,7 @@ static const char rows[] =
     "set = { last = \"{args.0}\" }\n"
     "leave = [\"old:{client.room}\"]\n"
     "ack = [\"{client.last}\"]\n"
-    "emit = [{ to = [\"lobby\", \"hall\"], others = true, volatile = true, when = \"company:lobby\" }, { to = \"*\" }]\n"
+    "emit = [{ to = [\"lobby\", \"hall\"], others = true, volatile = true, when = \"company:lobby\", except = \"mute\" }, { to = \"*\" }]\n"
     "close = \"enough\"\n"
     "[[event]]\n" /* line 29 */
     "on = \"talk\"\n"
@@ -168,15 +168,17 @@ Test(explain, rows_before_it_and_everything_that_a_row_can_do)
         "  leave     old:r1\n"
         "  set       {\"last\":{\"b\":1.50}}\n"
         "  ack       [{\"b\":1.50}]\n"
-        "  emit      \"say\" [{\"b\":1.50}] to \"lobby\", \"hall\", but not to who said it, volatile, when company:lobby\n"
+        "  emit      \"say\" [{\"b\":1.50}] to \"lobby\", \"hall\", but not to who said it, volatile, except who is in \"mute\", when company:lobby\n"
         "  emit      \"say\" [{\"b\":1.50}] to everybody\n"
         "  close     enough\n"
         "done\n");
     asked.json = true;
     cr_expect_eq(explain(), RC_EXPLAINED_DONE);
     cr_expect_not_null(
-        strstr(said, "\"to\":[\"lobby\",\"hall\"],\"others\":true,\"volatile\":true,\"when\":\"company:lobby\"}"), "%s",
-        said);
+        strstr(
+            said,
+            "\"to\":[\"lobby\",\"hall\"],\"except\":[\"mute\"],\"others\":true,\"volatile\":true,\"when\":\"company:lobby\"}"),
+        "%s", said);
     asked.room_count = 0;
     cr_expect_eq(explain(), RC_EXPLAINED_REFUSED, "it is not in the room");
     asked.room_count = 1;

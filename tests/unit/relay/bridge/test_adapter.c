@@ -7,6 +7,7 @@
 #include "common/records/select.h"
 #include "common/text/msgpack.h"
 #include "relay/bridge/adapter.h"
+#include "relay/bridge/adapter_interest.h"
 
 /* In place of the link. */
 static char asked[4096]; /* "+name -name …" */

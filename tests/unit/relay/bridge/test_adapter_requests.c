@@ -9,6 +9,7 @@
 #include "common/records/select.h"
 #include "common/records/sockets.h"
 #include "common/text/msgpack_json.h"
+#include "relay/bridge/adapter_interest.h"
 #include "relay/bridge/adapter_requests.h"
 
 /* In place of the link. */

@@ -12,6 +12,7 @@
 #include "common/records/envelope.h"
 #include "common/base/log.h"
 #include "relay/redis/pubsub.h"
+#include "relay/redis/pubsub_fixed.h"
 
 static struct rc_metrics metrics;
 static struct rc_timers timers;
@@ -80,8 +81,8 @@ static void open_pubsub(void)
         .channel = {.message = message, .wanted = wanted, .missed = missed, .known = known, .head = "ws:channel:"},
         .node_of = node_of};
     rc_redis_pubsub_set_ops(&pubsub, &ops);
-    rc_redis_pubsub_add_fixed(&pubsub, &fixed);
-    rc_redis_pubsub_add_fixed(&pubsub, &pattern);
+    rc_redis_fixed_add(&pubsub, &fixed);
+    rc_redis_fixed_add(&pubsub, &pattern);
     rc_redis_pubsub_place(&pubsub, 0);
 }
 
@@ -277,6 +278,29 @@ Test(relay_redis_pubsub, foreign_channels_may_be_sharded)
     unwant("a");
     later(RC_REDIS_DAMPING_MS + 1);
     cr_assert_str_eq(sent(), "SUNSUBSCRIBE p*:socket.io#/#a#;UNSUBSCRIBE p*:ws:channel:a;");
+}
+
+/* After a failover the former master is a replica of its heir, which passes everything on to it. */
+Test(relay_redis_pubsub, a_sharded_channel_is_heard_at_one_node)
+{
+    const struct rc_redis_foreign_ops ops = {
+        .message = foreign_message, .missed = foreign_missed, .sharded = true, .heads = {"socket.io#"}};
+    rc_redis_pubsub_set_foreign(&pubsub, &ops);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    place = 0;
+    rc_redis_pubsub_want_foreign(&pubsub, RC_SPAN("socket.io#/#a#"));
+    (void)sent();
+    push("ssubscribe", "p*:socket.io#/#a#", "1");
+    place = 1;
+    rc_redis_pubsub_place(&pubsub, 0);
+    cr_assert_str_eq(sent(), "SUNSUBSCRIBE p*:socket.io#/#a#;SSUBSCRIBE p*:socket.io#/#a#;");
+    push("smessage", "p*:socket.io#/#a#", "old");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=old", "as long as the new one has not confirmed");
+    push_from(1, "ssubscribe", "p*:socket.io#/#a#", "1");
+    push_from(1, "smessage", "p*:socket.io#/#a#", "once");
+    push("smessage", "p*:socket.io#/#a#", "twice");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=once");
 }
 
 Test(relay_redis_pubsub, unsubscribing_is_damped_and_subscribing_is_not)

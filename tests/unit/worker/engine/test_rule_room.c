@@ -7,47 +7,35 @@
 
 #include "common/base/check.h"
 #include "common/records/sockets.h"
-#include "tests/support/engine_rig.h"
+#include "tests/support/rule_rig.h"
 
-static struct engine_rig r;
-static struct engine_rig_wire *get;
-static struct engine_rig_wire *post;
+static struct rule_rig r;
 static struct rc_call_tag tag; /* of the question that went up last */
 static char asked[RC_CHANNEL_NAME_MAX + 1];
 
 static void open_all(void)
 {
-    engine_rig_open(&r);
-    r.c.rig.control->worker_count = 4;
+    rule_rig_open(&r);
+    r.engine.c.rig.control->worker_count = 4;
 }
 
 static void close_all(void)
 {
-    engine_rig_close(&r);
+    rule_rig_close(&r);
 }
 
 TestSuite(rule_room, .init = open_all, .fini = close_all, .timeout = 20);
 
-static void begin(const char *rows)
-{
-    engine_rig_rows(&r, rows);
-    engine_rig_begin(&r, true);
-    get = engine_rig_wire(&r);
-    post = engine_rig_wire(&r);
-}
-
 static void asks(const char *packet)
 {
-    engine_rig_request(&r, post, r.sid, packet);
-    cr_assert_eq(engine_rig_answer(&r, post), 0, "it waits");
+    rule_rig_posts(&r, packet);
+    cr_assert_eq(rule_rig_answer(&r), 0, "it waits");
 }
 
 static void expect(const char *packets)
 {
-    cr_assert_eq(engine_rig_answer(&r, post), 200);
-    engine_rig_request(&r, get, r.sid, NULL);
-    cr_assert_eq(engine_rig_answer(&r, get), 200);
-    cr_assert_str_eq(get->text, packets);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    rule_rig_expect(&r, packets);
 }
 
 /* The next question that went up; its operation, 0: none has. */
@@ -55,7 +43,7 @@ static uint32_t went_up(void)
 {
     uint32_t type;
     struct rc_envelope_view view;
-    while (client_rig_up(&r.c, &type, &view)) {
+    while (client_rig_up(&r.engine.c, &type, &view)) {
         if (type == RC_UP_CALL) {
             cr_assert(rc_sockets_of_room(&view));
             cr_assert(rc_call_tag_read(&view, &tag));
@@ -75,8 +63,8 @@ static void comes_down(enum rc_record_type type, uint32_t worker, uint16_t code,
                                                    .request_id_bytes = sizeof(tag)},
                                           .request_id = (const uint8_t *)&tag,
                                           .data = data};
-    rc_asks_answered(&r.c.asks, type, &view);
-    engine_rig_pass(&r);
+    rc_asks_answered(&r.engine.c.asks, type, &view);
+    engine_rig_pass(&r.engine);
 }
 
 /* The relay says whom it asked: a bit for each worker. */
@@ -105,13 +93,13 @@ static void replies(uint32_t worker, uint32_t count, const char *entries, uint32
 
 Test(rule_room, a_count_is_that_of_all_workers)
 {
-    begin(COUNTS);
+    rule_rig_begin(&r, COUNTS, true);
     asks("421[\"how many\",\"a\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
     cr_assert_str_eq(asked, "a");
     replies(2, 5, "", 0); /* may be faster than the relay's own answer */
     were_asked(1u << 1 | 1u << 2);
-    cr_assert_eq(engine_rig_answer(&r, post), 0);
+    cr_assert_eq(rule_rig_answer(&r), 0);
     replies(2, 100, "", 0); /* told twice */
     replies(1, 7, "", 0);
     expect("431[12]");
@@ -120,7 +108,7 @@ Test(rule_room, a_count_is_that_of_all_workers)
 
 Test(rule_room, nobody_elsewhere_is_answered_at_once)
 {
-    begin(COUNTS);
+    rule_rig_begin(&r, COUNTS, true);
     asks("421[\"how many\",\"a\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
     were_asked(0);
@@ -129,15 +117,15 @@ Test(rule_room, nobody_elsewhere_is_answered_at_once)
 
 Test(rule_room, without_an_answer_it_is_503)
 {
-    begin(COUNTS);
+    rule_rig_begin(&r, COUNTS, true);
     asks("421[\"how many\",\"a\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
     were_asked(1u << 1);
-    engine_rig_wait(&r, RC_RULE_ROOM_MS - 50);
-    cr_assert_eq(engine_rig_answer(&r, post), 0);
-    engine_rig_wait(&r, 100);
-    rc_asks_expire(&r.c.asks);
-    engine_rig_pass(&r);
+    engine_rig_wait(&r.engine, RC_RULE_ROOM_MS - 50);
+    cr_assert_eq(rule_rig_answer(&r), 0);
+    engine_rig_wait(&r.engine, 100);
+    rc_asks_expire(&r.engine.c.asks);
+    engine_rig_pass(&r.engine);
     expect("431[{\"error\":{\"code\":503,\"message\":\"the room cannot be asked about now: try again\"}}]");
     asks("421[\"how many\",\"a\"]"); /* nothing of it stays */
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
@@ -147,14 +135,14 @@ Test(rule_room, without_an_answer_it_is_503)
 
 Test(rule_room, lists_are_put_together_and_users_told_once)
 {
-    begin("[[event]]\non = \"who\"\nack = [\"{members:a}\", \"{users:a}\"]\n");
+    rule_rig_begin(&r, "[[event]]\non = \"who\"\nack = [\"{members:a}\", \"{users:a}\"]\n", true);
     asks("421[\"who\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_MEMBERS);
     were_asked(1u << 1 | 1u << 3);
     replies(1, 2, "\"x\" \"y\"", RC_REPLY_PART);
     replies(3, 1, "\"w\"", 0);
     replies(1, 1, "\"z\"", 0);
-    cr_assert_eq(engine_rig_answer(&r, post), 0, "the other question is not answered");
+    cr_assert_eq(rule_rig_answer(&r), 0, "the other question is not answered");
     cr_assert_eq(went_up(), RC_CALL_ROOM_USERS);
     were_asked(1u << 1 | 1u << 3);
     replies(1, 2, "\"u\" \"a\"", 0);
@@ -164,7 +152,7 @@ Test(rule_room, lists_are_put_together_and_users_told_once)
 
 Test(rule_room, what_another_worker_sends_is_looked_at)
 {
-    begin("[[event]]\non = \"who\"\nack = [\"{members:a}\"]\n");
+    rule_rig_begin(&r, "[[event]]\non = \"who\"\nack = [\"{members:a}\"]\n", true);
     asks("421[\"who\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_MEMBERS);
     were_asked(1u << 1);
@@ -176,72 +164,60 @@ Test(rule_room, what_another_worker_sends_is_looked_at)
 Test(rule_room, a_row_that_waits_goes_on_with_what_was_known)
 {
     static char first[256];
-    begin(
+    rule_rig_begin(
+        &r,
         "[[event]]\non = \"start\"\nset = { n = \"{args.0}\" }\nack = [\"{client.n}\", \"{uuid}\", \"{now_ms}\", \"{count:a}\"]\n"
-        "emit = [{ event = \"again\", args = [\"{client.n}\", \"{uuid}\", \"{now_ms}\"] }]\n");
+        "emit = [{ event = \"again\", args = [\"{client.n}\", \"{uuid}\", \"{now_ms}\"] }]\n",
+        true);
     asks("421[\"start\",1]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
-    cr_assert_eq(rc_client_set_merge(&r.c.clients, r.session, RC_SPAN("{\"n\":2}")), 0);
-    engine_rig_wait(&r, 20);
+    cr_assert_eq(rc_client_set_merge(&r.engine.c.clients, r.engine.session, RC_SPAN("{\"n\":2}")), 0);
+    engine_rig_wait(&r.engine, 20);
     were_asked(0);
-    cr_assert_eq(engine_rig_answer(&r, post), 200);
-    engine_rig_request(&r, get, r.sid, NULL);
-    cr_assert_eq(engine_rig_answer(&r, get), 200);
-    char *const second = strchr(get->text, '\x1e');
-    cr_assert_not_null(second, "%s", get->text);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    engine_rig_request(&r.engine, r.get, r.engine.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r.engine, r.get), 200);
+    char *const second = strchr(r.get->text, '\x1e');
+    cr_assert_not_null(second, "%s", r.get->text);
     *second = '\0';
-    cr_assert_eq(strncmp(get->text, "431[1,\"", 7), 0, "%s", get->text);
-    const size_t bytes = strlen(get->text) - strlen("431[") - strlen(",0]");
-    (void)snprintf(first, sizeof(first), "42[\"again\",%.*s]", (int)bytes, get->text + strlen("431["));
+    cr_assert_eq(strncmp(r.get->text, "431[1,\"", 7), 0, "%s", r.get->text);
+    const size_t bytes = strlen(r.get->text) - strlen("431[") - strlen(",0]");
+    (void)snprintf(first, sizeof(first), "42[\"again\",%.*s]", (int)bytes, r.get->text + strlen("431["));
     cr_assert_str_eq(second + 1, first);
 }
 
 Test(rule_room, a_client_that_ends_waits_for_nothing)
 {
-    begin(COUNTS);
+    rule_rig_begin(&r, COUNTS, true);
     asks("421[\"how many\",\"a\"]");
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
-    rc_client_end(&r.c.clients, r.session);
-    cr_assert_eq(engine_rig_answer(&r, post), 400);
+    rc_client_end(&r.engine.c.clients, r.engine.session);
+    cr_assert_eq(rule_rig_answer(&r), 400);
     were_asked(0); /* nobody asks any more */
-    cr_assert_null(rc_rule_wait_of(&r.engines, r.session));
-}
-
-/* Arguments of the next message that went up, "": none has. */
-static const char *message_up(void)
-{
-    static char text[256];
-    uint32_t type;
-    struct rc_envelope_view view;
-    while (client_rig_up(&r.c, &type, &view)) {
-        struct rc_args_view args;
-        if (type == RC_UP_PUBLISH && rc_args_read(rc_span_of(view.data, view.head.data_bytes), &args) == 0) {
-            (void)snprintf(text, sizeof(text), "%.*s", (int)args.json.count, (const char *)args.json.bytes);
-            return text;
-        }
-    }
-    return "";
+    cr_assert_null(rc_rule_wait_of(&r.engine.engines, r.engine.session));
 }
 
 Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
 {
-    begin("[[event]]\non = \"name\"\nset = { n = \"{args.0}\" }\njoin = [\"a\", \"doc-7\"]\n"
-          "[[event]]\non = \"disconnect\"\neach = \"doc-{id}\"\nemit = [{ to = \"{room}\", event = \"gone\", "
-          "args = [\"{client.n}\", \"{room.id}\", \"{count:{room}}\", \"{sid}\", \"{args.0}\"] }]\n");
-    engine_rig_request(&r, post, r.sid, "42[\"name\",\"J\"]");
-    engine_rig_settle(&r);
-    cr_assert_eq(engine_rig_answer(&r, post), 200);
+    rule_rig_begin(&r,
+                   "[[event]]\non = \"name\"\nset = { n = \"{args.0}\" }\njoin = [\"a\", \"doc-7\"]\n"
+                   "[[event]]\non = \"disconnect\"\neach = \"doc-{id}\"\nemit = [{ to = \"{room}\", event = \"gone\", "
+                   "args = [\"{client.n}\", \"{room.id}\", \"{count:{room}}\", \"{sid}\", \"{args.0}\"] }]\n",
+                   true);
+    rule_rig_posts(&r, "42[\"name\",\"J\"]");
+    engine_rig_settle(&r.engine);
+    cr_assert_eq(rule_rig_answer(&r), 200);
     char sid[RC_SID_BYTES];
     char expected[256];
-    rc_engine_nsp_sid(&r.engines, r.session, RC_SPAN("/"), sid);
-    rc_client_end(&r.c.clients, r.session);
+    rc_engine_nsp_sid(&r.engine.engines, r.engine.session, RC_SPAN("/"), sid);
+    rc_client_end(&r.engine.c.clients, r.engine.session);
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
     cr_assert_str_eq(asked, "doc-7");
     were_asked(1u << 1);
-    cr_assert_str_eq(message_up(), "");
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
     replies(1, 3, "", 0);
     (void)snprintf(expected, sizeof(expected), "[\"J\",\"7\",3,\"%.*s\",\"transport close\"]", RC_SID_BYTES, sid);
-    cr_assert_str_eq(message_up(), expected);
-    cr_assert_str_eq(message_up(), "", "once, and for that room alone");
-    cr_assert_null(r.engines.departed);
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), expected);
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "", "once, and for that room alone");
+    cr_assert_null(r.engine.engines.departed);
 }

@@ -1,5 +1,5 @@
-/* rule_guard: see rule_guard.h. */
-#include "worker/gate/rule_guard.h"
+/* rule_policy: see rule_policy.h. */
+#include "worker/gate/rule_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include "common/base/check.h"
 #include "common/config/policies.h"
 #include "common/records/channel_name.h"
-#include "common/records/sid.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
 #include "worker/proto/operation.h"
@@ -71,19 +70,13 @@ enum rc_who rc_rule_room_who(const struct rc_config *config, struct rc_span room
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type)
 {
-    const struct rc_config *const config = values->config;
-    struct rc_sid sid;
-    const bool socket = rc_sid_read(&sid, asked->room);
-    const bool own = socket && rc_sid_is_of(&sid, asked->instance);
-    if (own && type == RC_RULE_JOIN) {
+    if (asked->socket && type == RC_RULE_JOIN) {
         return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a socket's own room");
     }
-    if ((own || (socket && config->redis.url.text[0] != '\0')) && type != RC_RULE_LEAVE &&
-        !rc_permission_allows(config->permissions.direct, asked->user, asked->channel, false)) {
-        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "you may not send direct messages");
-    }
-    if (own) {
-        return 0;
+    if (asked->socket) {
+        return rc_permission_allows(values->config->permissions.direct, asked->user, asked->channel, false)
+                   ? 0
+                   : rc_rule_refuse(values, RC_CODE_FORBIDDEN, "you may not send direct messages");
     }
     const enum rc_who who = rc_rule_room_who(values->config, asked->room, type);
     return type == RC_RULE_LEAVE || rc_permission_allows(who, asked->user, asked->room, asked->member)

@@ -1,12 +1,12 @@
 /*
- * rule_guard: what a client may do by a row of [[event]], as far as it follows from who it is, and how it is told that it may not.
+ * rule_policy: what a client may do by a row of [[event]], as far as it follows from who it is, and how it is told that it may not.
  *
- * Whether it is in a room, and how many events it has sent, its worker knows (worker/engine/rule_run.c); `ringcast check` knows it from
+ * Whether it is in a room, and how many events it has sent, its worker knows (worker/engine/rule_eval.c); `ringcast check` knows it from
  * whoever asks (acceptor/console/explain.c). Pure; nothing allocates. What returns an int: 0, or an RC_CODE_* with `values->err`
  * saying why.
  */
-#ifndef RC_WORKER_GATE_RULE_GUARD_H
-#define RC_WORKER_GATE_RULE_GUARD_H
+#ifndef RC_WORKER_GATE_RULE_POLICY_H
+#define RC_WORKER_GATE_RULE_POLICY_H
 
 #include <stdbool.h>
 
@@ -21,7 +21,7 @@ struct rc_rule_room_asked {
     struct rc_span room;    /* its name */
     struct rc_span channel; /* of it, with its Socket.IO namespace */
     struct rc_span user;    /* who names it; empty: anonymous */
-    const char *instance;   /* RC_SID_INSTANCE_BYTES: of the sockets of this one (common/records/sid.h) */
+    bool socket;            /* it is a socket's own (rc_permission_socket) */
     bool member;            /* it is in the room; looked at where rc_rule_room_who says MEMBER */
 };
 
@@ -43,11 +43,7 @@ int rc_rule_set(struct rc_rule_values *values, struct rc_span members, uint8_t o
 
 /* Whose it is to JOIN (or LEAVE) the room, or to EMIT to it. */
 enum rc_who rc_rule_room_who(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
-/*
- * May the client have this done in it? A room that is the id of a socket of this instance is that socket's own: nobody else joins it, and who
- * emits to it needs permissions.direct. Everything else is its namespace's; but in a cluster a name that looks like such an id (20
- * characters, as many applications' rooms have) may be a socket of another instance, and needs permissions.direct as well.
- */
+/* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that; else as its namespace says. */
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type);
 /* May it see who is there? */

@@ -1,5 +1,5 @@
 /* What a client may do by a row, by who it is and what it names, and how a refusal is told. */
-#include "worker/gate/rule_guard.h"
+#include "worker/gate/rule_policy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static int who(const char *wanted, const char *user)
     return rc_rule_who(&values, &begin(text, "[]", user)->guards);
 }
 
-Test(rule_guard, who_is_about_users_and_their_attributes)
+Test(rule_policy, who_is_about_users_and_their_attributes)
 {
     cr_expect_eq(who("\"anyone\"", NULL), 0);
     cr_expect_eq(who("\"user\"", "{\"id\":\"1\"}"), 0);
@@ -47,7 +47,7 @@ Test(rule_guard, who_is_about_users_and_their_attributes)
     cr_expect_eq(who("{ admin = true }", NULL), RC_CODE_UNAUTHORIZED);
 }
 
-Test(rule_guard, a_schema_is_about_the_arguments)
+Test(rule_policy, a_schema_is_about_the_arguments)
 {
     enum rc_json_schema_result result;
     const char *text = "[schemas]\nnumber = '{\"type\":\"number\"}'\n[[event]]\non = \"say\"\nschema = \"number\"\n";
@@ -62,18 +62,14 @@ static int permits(const char *policy, const char *room, const char *user, enum 
                    bool member)
 {
     char text[512];
-    const bool whole = policy[0] == '[';
-    (void)snprintf(text, sizeof(text), "%s%s\n", whole ? "" : "[[namespace]]\nname = \"room\"\n", policy);
+    (void)snprintf(text, sizeof(text), "[[namespace]]\nname = \"room\"\n%s\n", policy);
     (void)begin(text, "[]", NULL);
-    const struct rc_rule_room_asked asked = {.room = rc_span_text(room),
-                                             .channel = rc_span_text(room),
-                                             .user = rc_span_text(user),
-                                             .instance = "abcde",
-                                             .member = member};
+    const struct rc_rule_room_asked asked = {
+        .room = rc_span_text(room), .channel = rc_span_text(room), .user = rc_span_text(user), .member = member};
     return rc_rule_permits(&values, &asked, type);
 }
 
-Test(rule_guard, a_room_that_the_client_names_is_its_namespace_s)
+Test(rule_policy, a_room_that_the_client_names_is_its_namespace_s)
 {
     cr_expect_eq(permits("subscribe = \"anyone\"", "room:1", NULL, RC_RULE_JOIN, false), 0);
     cr_expect_eq(permits("subscribe = \"user\"", "room:1", NULL, RC_RULE_JOIN, false), 401);
@@ -88,39 +84,26 @@ Test(rule_guard, a_room_that_the_client_names_is_its_namespace_s)
     cr_expect_eq(rc_rule_room_who(&config, RC_SPAN("room:1"), RC_RULE_EMIT), RC_WHO_MEMBER);
 }
 
-#define DIRECT(who) "[permissions]\ndirect = \"" who "\"\n"
-#define REDIS "[redis]\nurl = \"redis://127.0.0.1\"\n"
-#define ROOMS(subscribe, publish) \
-    "[[namespace]]\nname = \"default\"\nsubscribe = \"" subscribe "\"\npublish = \"" publish "\"\n"
-
-/* Twenty characters are a socket of this instance, or a room that an application calls so, or a socket of another instance. */
-Test(rule_guard, a_room_of_twenty_characters_may_be_a_socket)
+static int permits_socket(const char *direct, enum rc_event_operation_type type)
 {
-    const char *own = "abcdefghijklmnopqrst";
-    const char *other = "0a1b2c3d4e5f60718293";
-    cr_expect_eq(permits(DIRECT("anyone") ROOMS("anyone", "none"), own, NULL, RC_RULE_EMIT, false), 0);
-    cr_expect_eq(permits(DIRECT("anyone") ROOMS("anyone", "anyone"), own, NULL, RC_RULE_JOIN, false),
-                 RC_CODE_FORBIDDEN);
-    cr_expect_str_eq(values.err.text, "a socket's own room");
-    cr_expect_eq(permits(DIRECT("none") ROOMS("anyone", "anyone"), own, "7", RC_RULE_EMIT, false), RC_CODE_FORBIDDEN);
-    cr_expect_str_eq(values.err.text, "you may not send direct messages");
-    /* No other instance: a room as any other. */
-    cr_expect_eq(permits(DIRECT("none") ROOMS("anyone", "member"), other, NULL, RC_RULE_JOIN, false), 0);
-    cr_expect_eq(permits(DIRECT("anyone") ROOMS("anyone", "member"), other, NULL, RC_RULE_EMIT, false),
-                 RC_CODE_FORBIDDEN);
-    cr_expect_eq(permits(DIRECT("none") ROOMS("anyone", "member"), other, NULL, RC_RULE_EMIT, true), 0);
-    /* In a cluster it has to be allowed as both. */
-    cr_expect_eq(permits(REDIS DIRECT("none") ROOMS("anyone", "anyone"), other, "7", RC_RULE_JOIN, false),
-                 RC_CODE_FORBIDDEN);
-    cr_expect_eq(permits(REDIS DIRECT("anyone") ROOMS("none", "none"), other, "7", RC_RULE_JOIN, false),
-                 RC_CODE_FORBIDDEN);
-    cr_expect_eq(permits(REDIS DIRECT("anyone") ROOMS("none", "none"), other, "7", RC_RULE_EMIT, false),
-                 RC_CODE_FORBIDDEN);
-    cr_expect_eq(permits(REDIS DIRECT("anyone") ROOMS("anyone", "anyone"), other, NULL, RC_RULE_JOIN, false), 0);
-    cr_expect_eq(permits(REDIS DIRECT("none") ROOMS("none", "none"), other, NULL, RC_RULE_LEAVE, false), 0);
+    char text[128];
+    (void)snprintf(text, sizeof(text), "[permissions]\ndirect = \"%s\"\n", direct);
+    (void)begin(text, "[]", NULL);
+    const struct rc_rule_room_asked asked = {
+        .room = RC_SPAN("abcdefghijklmnopqrst"), .channel = RC_SPAN("abcdefghijklmnopqrst"), .socket = true};
+    return rc_rule_permits(&values, &asked, type);
 }
 
-Test(rule_guard, who_is_in_a_room_is_seen_as_its_namespace_says)
+Test(rule_policy, a_socket_s_own_room_is_for_direct_messages)
+{
+    cr_expect_eq(permits_socket("anyone", RC_RULE_EMIT), 0);
+    cr_expect_eq(permits_socket("anyone", RC_RULE_JOIN), RC_CODE_FORBIDDEN);
+    cr_expect_str_eq(values.err.text, "a socket's own room");
+    cr_expect_eq(permits_socket("none", RC_RULE_EMIT), RC_CODE_FORBIDDEN);
+    cr_expect_str_eq(values.err.text, "you may not send direct messages");
+}
+
+Test(rule_policy, who_is_in_a_room_is_seen_as_its_namespace_says)
 {
     struct rc_rule_room_asked asked = {.room = RC_SPAN("room:1")};
     (void)begin("[[namespace]]\nname = \"room\"\npresence_who = \"member\"\n", "[]", NULL);
@@ -131,7 +114,7 @@ Test(rule_guard, who_is_in_a_room_is_seen_as_its_namespace_says)
     cr_expect_eq(rc_rule_sees(&values, &asked), 0);
 }
 
-Test(rule_guard, rooms_have_channels_and_connections_a_bounded_memory)
+Test(rule_policy, rooms_have_channels_and_connections_a_bounded_memory)
 {
     char channel[RC_CHANNEL_NAME_MAX];
     uint8_t set[RC_RULE_SET_MAX];
@@ -154,7 +137,7 @@ Test(rule_guard, rooms_have_channels_and_connections_a_bounded_memory)
     cr_expect_eq(rc_rule_outside(&values), RC_CODE_FORBIDDEN);
 }
 
-Test(rule_guard, a_refusal_is_told_as_the_row_says)
+Test(rule_policy, a_refusal_is_told_as_the_row_says)
 {
     char error[RC_RULE_ERROR_MAX];
     uint8_t name[RC_EVENT_NAME_MAX];

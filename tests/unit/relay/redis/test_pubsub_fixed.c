@@ -1,0 +1,98 @@
+/* Subscriptions that are there for good: what is asked at home, and when all of them are confirmed. */
+#include "relay/redis/pubsub_fixed.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include <hiredis/sds.h>
+
+#include "relay/redis/conn.h"
+
+static struct rc_metrics metrics;
+static struct rc_redis_wire wire = {.metrics = &metrics};
+static struct rc_redis_conn conn;
+static struct rc_redis_pubsub pubsub;
+static struct rc_redis_subscription name;
+static struct rc_redis_subscription pattern;
+
+static void open_pubsub(void)
+{
+    const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
+    conn = (struct rc_redis_conn){.wire = &wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
+    conn.redis = redisConnectWithOptions(&options);
+    cr_assert_not_null(conn.redis);
+    pubsub = (struct rc_redis_pubsub){.wire = &wire, .prefix = "p*:", .prefix_bytes = 3, .home = RC_REDIS_NODE_NONE};
+    name = (struct rc_redis_subscription){.name = "a"};
+    pattern = (struct rc_redis_subscription){.name = "b*", .pattern = true};
+}
+
+static void close_pubsub(void)
+{
+    redisFree(conn.redis);
+}
+
+TestSuite(pubsub_fixed, .init = open_pubsub, .fini = close_pubsub);
+
+/* What would be sent, and is not again. */
+static void sends(const char *expected)
+{
+    cr_assert_str_eq(conn.redis->obuf, expected);
+    sdsclear(conn.redis->obuf);
+}
+
+static void at_home(void)
+{
+    pubsub.home = 2;
+    pubsub.nodes[2].conn = &conn;
+}
+
+#define NAME "*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\np*:a\r\n"
+#define PATTERN "*2\r\n$10\r\nPSUBSCRIBE\r\n$6\r\np\\*:b*\r\n"
+
+Test(pubsub_fixed, they_are_asked_for_at_home_and_nowhere_else)
+{
+    rc_redis_fixed_add(&pubsub, &name);
+    sends("");
+    pubsub.home = 2; /* not connected */
+    rc_redis_fixed_ask_all(&pubsub, true);
+    sends("");
+    at_home();
+    rc_redis_fixed_add(&pubsub, &pattern);
+    sends(PATTERN);
+    rc_redis_fixed_ask_all(&pubsub, true);
+    sends(NAME PATTERN);
+    rc_redis_fixed_ask_all(&pubsub, false);
+    sends("*2\r\n$11\r\nUNSUBSCRIBE\r\n$4\r\np*:a\r\n*2\r\n$12\r\nPUNSUBSCRIBE\r\n$6\r\np\\*:b*\r\n");
+}
+
+Test(pubsub_fixed, a_name_is_no_pattern)
+{
+    rc_redis_fixed_add(&pubsub, &name);
+    rc_redis_fixed_add(&pubsub, &pattern);
+    cr_assert_eq(rc_redis_fixed_find(&pubsub, false, RC_SPAN("p*:a")), &name);
+    cr_assert_eq(rc_redis_fixed_find(&pubsub, true, RC_SPAN("p\\*:b*")), &pattern);
+    cr_assert_null(rc_redis_fixed_find(&pubsub, true, RC_SPAN("p*:a")));
+    cr_assert_null(rc_redis_fixed_find(&pubsub, false, RC_SPAN("a")));
+}
+
+Test(pubsub_fixed, what_is_confirmed_is_counted_and_forgotten)
+{
+    cr_assert(rc_redis_fixed_all(&pubsub), "there is none");
+    at_home();
+    rc_redis_fixed_add(&pubsub, &name);
+    rc_redis_fixed_add(&pubsub, &pattern);
+    sends(NAME PATTERN);
+    cr_assert(!rc_redis_fixed_all(&pubsub));
+    name.confirmed = true;
+    cr_assert_eq(rc_redis_fixed_confirmed(&pubsub), 1);
+    rc_redis_fixed_ask_missing(&pubsub);
+    sends(PATTERN);
+    pattern.confirmed = true;
+    cr_assert(rc_redis_fixed_all(&pubsub));
+    rc_redis_fixed_forget(&pubsub);
+    cr_assert(pubsub.missed_all);
+    cr_assert_eq(rc_redis_fixed_confirmed(&pubsub), 0);
+    pubsub.missed_all = false;
+    rc_redis_fixed_forget(&pubsub);
+    cr_assert(!pubsub.missed_all, "what was not confirmed was not missed");
+}

@@ -1,0 +1,17 @@
+/*
+ * rule_guard: whether a row is carried out for an event: its guards, in the order of docs/rules.md. A new one is a function and its place in
+ * the table of rc_rule_guards. Owned as all of worker/engine.
+ */
+#ifndef RC_WORKER_ENGINE_RULE_GUARD_H
+#define RC_WORKER_ENGINE_RULE_GUARD_H
+
+#include "worker/engine/rule_state.h"
+
+enum rc_rule_guarded {
+    RC_RULE_PASSES,
+    RC_RULE_REFUSED, /* run->code, run->why and run->guard say why */
+    RC_RULE_WAITS,   /* it cannot be told yet: call again when the client goes on */
+};
+enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run);
+
+#endif
