@@ -73,6 +73,9 @@ struct rc_hub_handlers {
     void (*interest_changed)(void *context, uint32_t channel);
     /* A client subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
     void (*member_changed)(void *context, uint32_t client, uint32_t channel, bool joined);
+    /* A client that is still OPEN is about to be in no channel any more: its close frame comes next. Once or more often, maybe in the
+     * middle of a turn. May be NULL. */
+    void (*leaving)(void *context, uint32_t client);
     /* Everything that the server joined for a client is registered: it may be read. */
     void (*joined)(void *context, uint32_t client);
     /* No subscribe request of a client that is RC_CLIENT_WAITS_SUBSCRIBE waits any more. In the middle of the channel's settling:
