@@ -78,7 +78,7 @@ static int eval_permits(struct rc_rule_run *run, const struct rc_rule_target *ro
     const struct rc_span user = rc_client_user(run->clients, run->client);
     const struct rc_span name = rc_span_of(room->name, room->bytes);
     if (rc_client_room_is_socket(run->clients, name)) {
-        if (type == RC_RULE_JOIN) {
+        if (type == RC_RULE_JOIN || type == RC_RULE_RETAIN) {
             return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "a socket's own room");
         }
         return rc_permission_allows(config->permissions.direct, user, rc_rule_target_channel(room), false)

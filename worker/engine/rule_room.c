@@ -269,6 +269,9 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {
         return 0;
     }
+    if (rc_client_room_is_socket(run->clients, rc_span_of(name, bytes))) {
+        return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "a socket's own room");
+    }
     /* Whoever names the room sees who is in it as far as any client may; its value who may subscribe. */
     const struct rc_config_namespace *namespace = rc_config_namespace_of(run->clients->config, name, bytes);
     if (question->kind == RC_QUESTION_RETAINED) {
