@@ -79,7 +79,7 @@ testBroker("what is wrong is told, and nothing is done", { workers: 1, config: C
     ["", /no body/], ["no JSON", /no JSON object/], [{}, /nothing to be done/], [{ client: socket.id }, /nothing to be done/],
     [{ join: ["r"] }, /for whom/], [{ emit: [{ event: "x" }] }, /for whom/], [{ client: 7, join: ["r"] }, /client must be a string/],
     [{ client: socket.id, join: "r" }, /join and leave are arrays/], [{ client: socket.id, ack: [1] }, /ack answers an event/],
-    [{ client: socket.id, retain: "board" }, /retain is not built yet/], [{ client: socket.id, join: ["r"], nsp: "x y?" }, /nsp is no namespace/],
+    [{ client: socket.id, retain: "board" }, /retain/], [{ client: socket.id, join: ["r"], nsp: "x y?" }, /nsp is no namespace/],
     [{ emit: [{ event: "x", to: "r", others: true }] }, /others/], [{ emit: [{ event: "x", to: "r", ack: "t" }] }, /needs backend/],
     [{ client: socket.id, join: ["r"], backend: "none" }, /backend is not the name/],
     [{ client: socket.id, join: ["r", 7] }, /a room is no text/], [{ client: socket.id, join: Array.from({ length: 257 }, (_, i) => `r${i}`) }, /more than 256 operations/],
