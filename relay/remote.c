@@ -6,6 +6,8 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "common/records/channel_name.h"
+#include "common/records/select.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
@@ -13,6 +15,20 @@
 #define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
+
+/* Is it for the room of a socket of another instance? Nobody there is subscribed to it. */
+static bool publish_to_socket(struct rc_remote *remote, const struct rc_envelope_view *view)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room);
+    const char *instance = rc_sid_read(&sid, room) ? rc_registry_of_socket(&remote->registry, &sid) : NULL;
+    if (instance != NULL) {
+        rc_direct_publish_socket(&remote->direct, instance, view);
+    }
+    return instance != NULL;
+}
 
 static void remote_publish(void *context, const struct rc_envelope_view *view)
 {
@@ -22,6 +38,9 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
     }
+    if (publish_to_socket(remote, view)) {
+        return;
+    }
     const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     if (view->head.channel_bytes == 1 && view->channel[0] == '*') {
         rc_broadcast_publish(&remote->broadcast, view, flags);
@@ -29,6 +48,30 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
         rc_channel_bridge_publish(&remote->channel, view, flags);
     }
     rc_adapter_publish(&remote->adapter, view, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
+}
+
+/* On the channel of its one room, or of everybody in the namespace, with the names of those that it is not for. */
+static void remote_select(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    struct rc_envelope_view one = *view;
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span room;
+    if (rc_registry_refused(&remote->registry)) {
+        return;
+    }
+    if (rc_select_next(&names, &room)) {
+        one.channel = (const char *)room.bytes;
+        one.head.channel_bytes = (uint8_t)room.count;
+        (void)rc_select_next(&names, &room); /* the mark behind it: a worker writes one room at most */
+    }
+    one.exclude_text = (const char *)names.bytes;
+    one.head.exclude_text_bytes = (uint32_t)names.count;
+    const struct rc_config_namespace *policy =
+        rc_config_namespace_of(remote->config, one.channel, one.head.channel_bytes);
+    const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
+    rc_channel_bridge_select(&remote->channel, &one, flags);
+    rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
 static bool remote_direct(void *context, const struct rc_envelope_view *view)
@@ -140,6 +183,7 @@ static void remote_members(void *context, uint32_t worker, enum rc_members_mark 
 }
 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
+                                            .select = remote_select,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,
                                             .confirm = remote_confirm,
@@ -233,7 +277,7 @@ static void remote_reachable(void *context)
         const struct rc_registry_instance *one = &remote->registry.instances[i];
         if (one->address[0] != '\0') {
             all[count] = (struct rc_neighbour){0};
-            rc_sid_instance(all[count].sids, one->id);
+            memcpy(all[count].sids, one->sids, sizeof(all[count].sids));
             memcpy(all[count].address, one->address, sizeof(all[count].address));
             count++;
         }
@@ -385,6 +429,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);
@@ -405,6 +450,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_gaps_close(&remote->gaps);
+        rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
         rc_adapter_close(&remote->adapter);

@@ -26,7 +26,9 @@
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
 #include "worker/engine/asked.h"
+#include "worker/engine/doing.h"
 #include "worker/engine/requests.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
@@ -271,6 +273,18 @@ static void to_end(void *context, uint32_t client)
     rc_client_end(&w->clients, client);
 }
 
+static void to_cut_off(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_client_cut_off(&w->clients, client);
+}
+
+static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
+{
+    struct worker *w = context;
+    rc_rule_retained_came(&w->engines, client, channel, values);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -302,6 +316,10 @@ static void to_limit_ready(void *context, const struct rc_client_ref *client)
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
+    if (rc_doing_mine(view)) {
+        rc_doing_serve(&worker.engines, view);
+        return;
+    }
     if (rc_requests_mine(view)) {
         rc_requests_serve(&worker.engines, view);
         return;
@@ -359,6 +377,24 @@ static void to_session_heard(void *context, bool answered)
     rc_identities_heard(&w->identities, answered);
 }
 
+static uint32_t to_revocable_clients(void *context)
+{
+    const struct worker *w = context;
+    return w->hub.clients_high;
+}
+
+static uint64_t to_revocable_client(void *context, uint32_t client, struct rc_revocable *token)
+{
+    const struct worker *w = context;
+    return rc_client_token(&w->clients, client, token);
+}
+
+static void to_revoked(void *context, uint32_t client, uint64_t random)
+{
+    struct worker *w = context;
+    rc_clients_revoked(&w->clients, client, random);
+}
+
 static void adopt_config(struct worker *w, bool first)
 {
     const uint32_t generation = rc_control_config_generation(&w->control);
@@ -414,11 +450,13 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .member_changed = to_member_changed,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
+                                                 .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
                                              .end = to_end,
+                                             .cut_off = to_cut_off,
                                              .round = on_round};
     return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
                        (uint32_t)w->args.index, err);
@@ -454,6 +492,13 @@ static int open_identities(struct worker *w, struct rc_err *err)
     (void)err;
     rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
                      &ops);
+    const struct rc_revocations_ops revocations = {.context = w,
+                                                   .ready = to_identity_ready,
+                                                   .clients = to_revocable_clients,
+                                                   .client = to_revocable_client,
+                                                   .revoked = to_revoked};
+    rc_revocations_open(&w->identities.revocations, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index,
+                        &w->io.now_ns, &revocations);
     rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
     w->clients.identities = &w->identities;
     return 0;
@@ -625,8 +670,10 @@ static uint32_t sleep_ms(struct worker *w)
         return 0;
     }
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
-    const uint32_t clients_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
-    const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
+    const uint32_t expiry_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
+    const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
+    const uint32_t engines_ms = rc_doing_sleep_ms(
+        &w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
     const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
@@ -685,9 +732,11 @@ static void worker_run(struct worker *w)
         w->more = rc_uplink_drain(&w->uplink) || !settled;
         rc_asks_expire(&w->asks);
         rc_sessions_work(&w->identities.sessions);
+        rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);
+        rc_doing_work(&w->engines);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

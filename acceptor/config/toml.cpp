@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/config/loader.hpp"
+#include "common/config/bridge.h"
 
 namespace
 {
@@ -215,6 +216,12 @@ void load_item(loader &load, const rc_config_section &section, const toml::table
     rc_config_item_defaults(&section, memory.data());
     load_table(load, section, table, memory.data());
     if (!complete(load, section, table, at) || load.problems.size() > before) {
+        return;
+    }
+    rc_err err = {};
+    if (strcmp(section.name, "bridge") == 0 &&
+        rc_config_bridge_check(reinterpret_cast<const rc_config_bridge *>(memory.data()), &err) != 0) {
+        report(load, at, "%s", err.text);
         return;
     }
     void *target;

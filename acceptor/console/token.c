@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/jwt_sign.h"
@@ -316,7 +315,7 @@ static int token_verify(const struct options *options, const struct rc_identity_
     }
     const struct rc_jwt_policy policy = rc_jwt_policy_of(row);
     const struct rc_span token = options->token != NULL ? rc_span_text(options->token) : token_read(text);
-    if (rc_jwt_verify(&policy, keys, token, (int64_t)time(NULL), &result) == 0) {
+    if (rc_jwt_verify(&policy, keys, token, (int64_t)(rc_clock_wall_ms() / 1000u), &result) == 0) {
         (void)fwrite(result.claims, 1, result.claims_bytes, stdout);
         (void)fputc('\n', stdout);
     } else {
@@ -380,7 +379,7 @@ static bool claim_given(const struct options *options, const char *name)
 
 static int claims_make(const struct options *options, const struct rc_identity_jwt *row, struct json *json)
 {
-    const int64_t now_s = (int64_t)time(NULL);
+    const int64_t now_s = (int64_t)(rc_clock_wall_ms() / 1000u);
     uint64_t ttl_ms = TTL_DEFAULT_MS;
     struct rc_err err = {{0}};
     if (options->ttl != NULL && rc_config_duration_parse(options->ttl, strlen(options->ttl), &ttl_ms, &err) < 0) {

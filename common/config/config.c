@@ -412,21 +412,6 @@ static int times_check(const struct rc_config *config, struct rc_err *err)
 /* Fields in braces that nothing would ever fill. */
 static int templates_check(const struct rc_config *config, struct rc_err *err)
 {
-    for (uint32_t i = 0; i < config->bridge_count; i++) {
-        const struct rc_config_bridge *bridge = &config->bridges[i];
-        struct rc_template template;
-        struct rc_err why;
-        const char *key = "room";
-        int rc = rc_template_compile(&template, bridge->room.text, rc_template_known_json, &why);
-        if (rc == 0) {
-            key = "event";
-            rc = rc_template_compile(&template, bridge->event.text, rc_template_known_json, &why);
-        }
-        if (rc < 0) {
-            return rc_err_set(err, rc, "bridge \"%s\": %s: %s; write {json.field} or {json.field.field}",
-                              bridge->redis.text, key, why.text);
-        }
-    }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_template template;
         struct rc_err why;
@@ -440,6 +425,28 @@ static int templates_check(const struct rc_config *config, struct rc_err *err)
     const char *events = config->presence.events_channel.text;
     if (events[0] != '\0' && rc_channel_name_check(events, strlen(events), config->limits.max_channel_name) < 0) {
         return rc_err_set(err, -EINVAL, "presence.events_channel is no channel name");
+    }
+    return 0;
+}
+
+/* What asks for something to be kept where nothing is. */
+static int kept_check(const struct rc_config *config, struct rc_err *err)
+{
+    if (config->limits.history_memory_bytes > 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->bridge_count; i++) {
+        if (config->bridges[i].retain) {
+            return rc_err_set(err, -EINVAL, "bridge \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",
+                              config->bridges[i].redis.text);
+        }
+    }
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        if (config->events[i].retain_count > 0) {
+            return rc_err_set(err, -EINVAL,
+                              "[[event]] on = \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",
+                              config->events[i].on.text);
+        }
     }
     return 0;
 }
@@ -632,6 +639,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = templates_check(config, err);
+    }
+    if (rc == 0) {
+        rc = kept_check(config, err);
     }
     if (rc == 0) {
         rc = rc_config_identity_finish(config, err);

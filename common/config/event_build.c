@@ -113,20 +113,57 @@ static bool source_is_said(uint8_t source)
            source == RC_EVENT_SOURCE_HEADER || source == RC_EVENT_SOURCE_COOKIE;
 }
 
+/* What a value tells of the channel namespace that a room's name begins with. */
+enum said {
+    SAID_NOTHING, /* what stands behind it decides */
+    SAID_BY_CLIENT,
+    SAID_BY_FILE, /* it has the ":" */
+};
+
+/* A name of which the file has `text`, and the client, where it is `open`, what follows. */
+static enum said name_said(struct rc_span text, bool open)
+{
+    return text.count > 0 && memchr(text.bytes, ':', text.count) != NULL ? SAID_BY_FILE
+           : open                                                        ? SAID_BY_CLIENT
+                                                                         : SAID_NOTHING;
+}
+
+/* Of on and nsp, which may end with "*". */
+static enum said pattern_said(const char *pattern)
+{
+    const struct rc_span text = rc_span_text(pattern);
+    return name_said(text, text.count > 0 && text.bytes[text.count - 1] == '*');
+}
+
+static enum said value_said(const struct rc_event_build *build, const struct rc_event_piece *piece)
+{
+    const struct rc_config_event *const row = build->row;
+    switch ((enum rc_event_source)piece->source) {
+    case RC_EVENT_SOURCE_EVENT:
+        return pattern_said(row->on.text);
+    case RC_EVENT_SOURCE_NSP:
+        return pattern_said(row->nsp.text);
+    case RC_EVENT_SOURCE_ROOM: /* the very room it was let into; but what else its name begins, it was not */
+        return name_said(rc_event_text(build->config, row->each_head.at, row->each_head.bytes), build->piece_count > 1);
+    case RC_EVENT_SOURCE_ROOM_PART:
+    case RC_EVENT_SOURCE_ARGUMENT:
+        return SAID_BY_CLIENT;
+    default:
+        return source_is_said(piece->source) ? SAID_BY_CLIENT : SAID_NOTHING;
+    }
+}
+
 /* Does the client say what stands before the first ":"? */
 static bool client_chooses(const struct rc_event_build *build)
 {
-    for (uint32_t i = 0; i < build->piece_count; i++) {
+    enum said said = SAID_NOTHING;
+    for (uint32_t i = 0; said == SAID_NOTHING && i < build->piece_count; i++) {
         const struct rc_event_piece *const piece = &build->pieces[i];
-        if (piece->type == RC_EVENT_PIECE_LITERAL) {
-            if (memchr(build->text + piece->at, ':', piece->bytes) != NULL) {
-                return false;
-            }
-        } else if (piece->source == RC_EVENT_SOURCE_ARGUMENT || source_is_said(piece->source)) {
-            return true;
-        }
+        said = piece->type == RC_EVENT_PIECE_LITERAL
+                   ? name_said(rc_span_of(build->text + piece->at, piece->bytes), false)
+                   : value_said(build, piece);
     }
-    return false;
+    return said == SAID_BY_CLIENT;
 }
 
 static bool rooms_have(const struct rc_event_build *build, const struct rc_event_template *room)
@@ -145,6 +182,9 @@ int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_ty
                         struct rc_err *err)
 {
     if (bytes == 1 && text[0] == '*') {
+        if (type == RC_RULE_RETAIN) {
+            return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace, and no room that keeps a value");
+        }
         if (type != RC_RULE_EMIT) {
             return rc_err_set(err, -EINVAL,
                               "\"*\" is everybody in the namespace, as whom every client is there already");
@@ -241,6 +281,28 @@ int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_t
     return 0;
 }
 
+int rc_event_build_retain(struct rc_event_build *build, const char *room, size_t bytes, struct rc_err *err)
+{
+    struct rc_event_operation operation = {.type = RC_RULE_RETAIN};
+    if (bytes == 0) {
+        return 0;
+    }
+    build->room_count = 0;
+    int rc = rc_event_build_room(build, RC_RULE_RETAIN, room, bytes, err);
+    if (rc == 0) {
+        rc = operations_weigh(build, 1, err);
+    }
+    if (rc == 0) {
+        rc = rooms_end(build, &operation, err);
+    }
+    build->room_count = 0;
+    if (rc == 0) {
+        build->row->retain_count = 1;
+        build->operations[build->operation_count++] = operation;
+    }
+    return rc;
+}
+
 /* --- set, ack and emit ------------------------------------------------------------------------------------------------ */
 
 /* Of nobody, or of somebody who is going. */
@@ -324,6 +386,21 @@ void rc_event_emit_begin(struct rc_event_build *build)
     build->room_count = 0;
 }
 
+int rc_event_emit_except(struct rc_event_build *build, struct rc_err *err)
+{
+    const uint32_t count = build->room_count;
+    const bool everybody = build->everybody;
+    build->room_count = 0;
+    build->everybody = false;
+    build->emit.except_count = count;
+    if (everybody) {
+        return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace: nobody would be left");
+    }
+    return count == 0
+               ? 0
+               : rc_event_arena_put(build, build->rooms, count * sizeof(build->rooms[0]), &build->emit.excepts, err);
+}
+
 int rc_event_emit_event(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
 {
     int rc = rc_event_template_text(build, text, bytes, err);
@@ -380,6 +457,9 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
         build->room_count = 0;
     }
     const bool to_sender = operation->flags == RC_EVENT_TO_SENDER;
+    if (to_sender && build->emit.except_count > 0) {
+        return rc_err_set(err, -EINVAL, "except: an emit to who sent the event is for nobody else");
+    }
     if (to_sender && build->row->from == RC_EVENT_FROM_SERVER) {
         return rc_err_set(err, -EINVAL, "a server's event comes from no client: an emit needs to = \"*\" or rooms");
     }
@@ -399,6 +479,8 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
 int rc_event_emit_end(struct rc_event_build *build, struct rc_err *err)
 {
     struct rc_event_operation operation = {.type = RC_RULE_EMIT,
+                                           .excepts = build->emit.excepts,
+                                           .except_count = build->emit.except_count,
                                            .when = build->emit.when,
                                            .when_question = build->emit.when_question,
                                            .event = build->emit.event,
@@ -453,6 +535,9 @@ static int questions_end(struct rc_event_build *build, struct rc_err *err)
         questions[i] = (struct rc_event_question){.kind = build->questions[i].kind,
                                                   .everybody = rc_span_equal(text, RC_SPAN("*"))};
         build->room_count = 0;
+        if (questions[i].everybody != 0 && questions[i].kind == RC_QUESTION_RETAINED) {
+            return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace, and no room that keeps a value");
+        }
         const int rc = questions[i].everybody != 0
                            ? 0
                            : rc_event_build_room(build, RC_RULE_JOIN, (const char *)text.bytes, text.count, err);

@@ -36,6 +36,13 @@ static inline const struct rc_event_template *rc_event_rooms(const struct rc_con
     return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->rooms);
 }
 
+/* Rooms of an emit whose members do not get it (except_count). */
+static inline const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
+                                                               const struct rc_event_operation *operation)
+{
+    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->excepts);
+}
+
 static inline const struct rc_event_piece *rc_event_pieces(const struct rc_config *config,
                                                            const struct rc_event_template *template)
 {

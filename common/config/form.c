@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/config/backend.h"
+#include "common/config/bridge.h"
 #include "common/config/redis_url.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
 #include "common/config/values.h"
+#include "common/text/template.h"
 
 #define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -48,6 +51,38 @@ static bool is_credential(const char *text)
     return false;
 }
 
+static int bridge_text_parse(const char *text, struct rc_err *err)
+{
+    struct rc_template template;
+    struct rc_err why;
+    return rc_template_compile(&template, text, rc_config_bridge_field, &why) == 0
+               ? 0
+               : rc_err_set(err, -EINVAL,
+                            "%s; write {json.field}, {json.field.field}, or {match.1} where there is a pattern",
+                            why.text);
+}
+
+/*
+ * A header that a request may have passed on: not one of this connection alone (RFC 9110 7.6.1), of where the body ends (RFC 9112 6), of
+ * whom it is for, or one that every call has of its own: there would be two of it, and they would say different things.
+ */
+static const char *forward_problem(const char *text)
+{
+    static const char *const own[] = {"accept",           "connection",  "content-length",  "content-type",
+                                      "expect",           "host",        "http2-settings",  "keep-alive",
+                                      "proxy-connection", "te",          "trailer",         "transfer-encoding",
+                                      "upgrade",          "traceparent", "content-encoding"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (strcasecmp(text, own[i]) == 0) {
+            return "a header of this connection or of the call itself, which a client's must not stand beside: leave it out";
+        }
+    }
+    return strncasecmp(text, "ringcast-", strlen("ringcast-")) == 0
+               ? "the headers that begin with \"ringcast-\" are the call's own: leave it out"
+           : made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL
+                                                         : "expected the name of a request header";
+}
+
 /* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
 static int form_parse(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *err)
 {
@@ -68,6 +103,8 @@ static int form_parse(enum rc_config_form form, const char *text, size_t bytes, 
         return rc_backend_url_parse(&backend, text, err);
     case RC_FORM_BREAKER:
         return rc_backend_breaker_parse(text, &failures, &within_ms, err);
+    case RC_FORM_BRIDGE:
+        return bridge_text_parse(text, err);
     case RC_FORM_REDIS_URL:
         return visible_ascii(text) ? rc_redis_url_parse(&redis, text, err)
                                    : rc_err_set(err, -EINVAL, "expected visible ASCII characters without spaces");
@@ -99,6 +136,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_NETWORK:
     case RC_FORM_BACKEND_URL:
     case RC_FORM_BREAKER:
+    case RC_FORM_BRIDGE:
     case RC_FORM_REDIS_URL:
         break;
     case RC_FORM_PATH:
@@ -123,6 +161,8 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:
         return made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL : "expected the name of a request header";
+    case RC_FORM_FORWARD:
+        return forward_problem(text);
     case RC_FORM_NAMESPACE:
         return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
                                                                    : "expected a name without \":\" that is not \"*\"";

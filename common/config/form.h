@@ -28,6 +28,7 @@ enum rc_config_form {
     RC_FORM_ORIGIN,        /* rc_origin_normalize */
     RC_FORM_NETWORK,       /* rc_network_parse */
     RC_FORM_HEADER,        /* a token of RFC 9110 */
+    RC_FORM_FORWARD,       /* the same, and none that is about the connection or frames the body */
     RC_FORM_QUERY,         /* [A-Za-z0-9_.-] */
     RC_FORM_NAMESPACE,     /* a channel name without ':' that is not "*" */
     RC_FORM_NSP_NAME,      /* rc_config_nsp_valid, or a beginning of one and "*" */
@@ -53,6 +54,7 @@ enum rc_config_form {
     RC_FORM_MEMBERS,    /* RULE: a table of any values */
     RC_FORM_CREDENTIAL, /* "auth.x", "query.x", "header.x", "cookie.x" */
     RC_FORM_ALGORITHM,  /* of a JWT */
+    RC_FORM_BRIDGE,     /* a text with fields of rc_config_bridge_field */
     RC_FORM_URL,        /* begins with http:// or https:// */
 };
 

@@ -98,15 +98,36 @@ static bool source_is_of_request(uint8_t source)
     return source == RC_EVENT_SOURCE_QUERY || source == RC_EVENT_SOURCE_HEADER || source == RC_EVENT_SOURCE_COOKIE;
 }
 
+static int piece_names(struct rc_config *config, const struct rc_event_piece *piece, struct rc_err *err)
+{
+    return piece->type != RC_EVENT_PIECE_LITERAL && source_is_of_request(piece->source)
+               ? name_add(config, (enum rc_event_source)piece->source, rc_event_text(config, piece->at, piece->bytes),
+                          err)
+               : 0;
+}
+
 static int template_names(struct rc_config *config, const struct rc_event_template *template, struct rc_err *err)
 {
     const struct rc_event_piece *const pieces = rc_event_pieces(config, template);
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < template->piece_count; i++) {
-        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && source_is_of_request(pieces[i].source)) {
-            rc = name_add(config, (enum rc_event_source)pieces[i].source,
-                          rc_event_text(config, pieces[i].at, pieces[i].bytes), err);
-        }
+        rc = piece_names(config, &pieces[i], err);
+    }
+    return rc;
+}
+
+/* What a row looks at before it does anything. */
+static int guard_names(struct rc_config *config, const struct rc_config_event *row, struct rc_err *err)
+{
+    const struct rc_event_condition *const match = rc_event_conditions(config, row->guards.match);
+    const struct rc_event_question *const questions = rc_event_questions(config, row);
+    int rc = template_names(config, &row->guards.inside, err);
+    rc = rc == 0 ? template_names(config, &row->guards.ack, err) : rc;
+    for (uint32_t i = 0; rc == 0 && i < row->guards.match_count; i++) {
+        rc = piece_names(config, &match[i].value, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < row->question_count; i++) {
+        rc = template_names(config, &questions[i].room, err);
     }
     return rc;
 }
@@ -114,13 +135,17 @@ static int template_names(struct rc_config *config, const struct rc_event_templa
 static int row_names(struct rc_config *config, const struct rc_config_event *row, struct rc_err *err)
 {
     const struct rc_event_operation *const operations = rc_event_operations(config, row);
-    int rc = 0;
+    int rc = guard_names(config, row, err);
     for (uint32_t i = 0; rc == 0 && i < row->operation_count; i++) {
         const struct rc_event_template *const rooms = rc_event_rooms(config, &operations[i]);
         rc = template_names(config, &operations[i].event, err);
         rc = rc == 0 ? template_names(config, &operations[i].args, err) : rc;
         for (uint32_t room = 0; rc == 0 && room < operations[i].room_count; room++) {
             rc = template_names(config, &rooms[room], err);
+        }
+        const struct rc_event_template *const excepts = rc_event_excepts(config, &operations[i]);
+        for (uint32_t room = 0; rc == 0 && room < operations[i].except_count; room++) {
+            rc = template_names(config, &excepts[room], err);
         }
     }
     return rc;
@@ -189,11 +214,36 @@ static bool jwt_has_keys(const struct rc_identity_jwt *jwt)
            jwt->jwks_file.text[0] != '\0' || jwt->jwks_url.text[0] != '\0';
 }
 
+/* Who begins is asked about once: by its table, or because of `calls`. */
+static int backend_check(const struct rc_config *config, const struct rc_config_identity *identity, uint32_t number,
+                         struct rc_err *err)
+{
+    const int backend = rc_backend_find(config, rc_span_text(identity->backend.text));
+    const int connects = rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    if (backend < 0) {
+        return rc_err_set(err, -EINVAL,
+                          "[[identity]] %u: kind \"backend\" needs backend, the name of a [[backend]]; there is none "
+                          "named \"%s\"",
+                          number, identity->backend.text);
+    }
+    return connects < 0 || connects == backend
+               ? 0
+               : rc_err_set(
+                     err, -EINVAL,
+                     "[[identity]] %u asks \"%s\" who connects, and [[backend]] \"%s\" has the call \"connect\": "
+                     "which of them decides?",
+                     number, identity->backend.text, config->backends[connects].name.text);
+}
+
 static int kind_check(const struct rc_config *config, const struct rc_config_identity *identity, uint32_t number,
                       struct rc_err *err)
 {
     switch (identity->kind) {
     case RC_IDENTITY_JWT:
+        if (identity->jwt.revocation != RC_REVOCATION_OFF && config->redis.url.text[0] == '\0') {
+            return rc_err_set(err, -EINVAL, "[[identity]] %u: revocation needs redis.url: what is revoked stands there",
+                              number);
+        }
         return jwt_has_keys(&identity->jwt) ? 0
                                             : rc_err_set(err, -EINVAL,
                                                          "[[identity]] %u: kind \"jwt\" needs keys: secret, "
@@ -208,12 +258,7 @@ static int kind_check(const struct rc_config *config, const struct rc_config_ide
                    ? 0
                    : rc_err_set(err, -EINVAL, "[[identity]] %u: key needs {id}, the session's id", number);
     case RC_IDENTITY_BACKEND:
-        return rc_backend_find(config, rc_span_text(identity->backend.text)) >= 0
-                   ? 0
-                   : rc_err_set(err, -EINVAL,
-                                "[[identity]] %u: kind \"backend\" needs backend, the name of a "
-                                "[[backend]]; there is none named \"%s\"",
-                                number, identity->backend.text);
+        return backend_check(config, identity, number, err);
     case RC_IDENTITY_PROXY:
         for (uint32_t i = 0; i < identity->from.count; i++) {
             struct rc_span name;
@@ -258,6 +303,36 @@ static int identity_check(const struct rc_config *config, uint32_t index, struct
     return kind_check(config, identity, index + 1, err);
 }
 
+/* The [[identity]] that a row identifies by. */
+static int row_identify(const struct rc_config *config, struct rc_config_event *row, struct rc_err *err)
+{
+    row->identify_at = 0;
+    if (row->identify.text[0] == '\0') {
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (strcmp(config->identities[i].name.text, row->identify.text) == 0) {
+            row->identify_at = i + 1;
+        }
+    }
+    if (row->identify_at == 0) {
+        return rc_err_set(err, -EINVAL, "[[event]] \"%s\": identify: there is no [[identity]] named \"%s\"",
+                          row->on.text, row->identify.text);
+    }
+    const struct rc_config_identity *const identity = &config->identities[row->identify_at - 1];
+    if (!kinds[identity->kind].credential || identity->kind == RC_IDENTITY_PROXY ||
+        !rc_config_identity_said_later(identity)) {
+        return rc_err_set(
+            err, -EINVAL,
+            "[[event]] \"%s\": identify: \"%s\" has no credential that an event could bring: its from needs "
+            "an entry such as \"auth.token\"",
+            row->on.text, row->identify.text);
+    }
+    return row->from == RC_EVENT_FROM_CLIENT && !rc_event_life_cycle(row)
+               ? 0
+               : rc_err_set(err, -EINVAL, "[[event]] \"%s\": identify is for what clients say", row->on.text);
+}
+
 int rc_config_identity_finish(struct rc_config *config, struct rc_err *err)
 {
     int rc = 0;
@@ -268,6 +343,8 @@ int rc_config_identity_finish(struct rc_config *config, struct rc_err *err)
     }
     for (uint32_t i = 0; rc == 0 && i < config->event_count; i++) {
         rc = row_names(config, &config->events[i], err);
+        rc = rc == 0 ? row_identify(config, &config->events[i], err) : rc;
     }
-    return rc;
+    const int connects = rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    return rc == 0 && connects >= 0 ? backend_names(config, &config->backends[connects], err) : rc;
 }

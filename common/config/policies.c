@@ -78,19 +78,24 @@ static void who_resolve(enum rc_who *who, enum rc_who otherwise)
 
 /* The constant part of a room's name that says where it is: what stands before its first colon, or, `*whole`, all of it. Empty: it comes
  * from a value. */
-static struct rc_span room_namespace(const struct rc_config *config, const struct rc_event_template *room, bool *whole)
+static struct rc_span room_namespace(const struct rc_config *config, const struct rc_config_event *row,
+                                     const struct rc_event_template *room, bool *whole)
 {
     const struct rc_event_piece *const piece = rc_event_pieces(config, room);
-    if (room->piece_count == 0 || piece->type != RC_EVENT_PIECE_LITERAL) {
-        return (struct rc_span){0};
+    struct rc_span text = {0};
+    bool all = room->piece_count == 1;
+    if (room->piece_count > 0 && piece->type == RC_EVENT_PIECE_LITERAL) {
+        text = rc_event_text(config, piece->at, piece->bytes);
+    } else if (room->piece_count > 0 && piece->source == RC_EVENT_SOURCE_EVENT) {
+        text = rc_span_text(row->on.text);
+        all = all && text.bytes[text.count - 1] != '*'; /* "chat:*": its beginning is the file's */
     }
-    const struct rc_span text = rc_event_text(config, piece->at, piece->bytes);
-    const uint8_t *const colon = memchr(text.bytes, ':', text.count);
+    const uint8_t *const colon = text.count == 0 ? NULL : memchr(text.bytes, ':', text.count);
     *whole = colon == NULL;
     if (colon != NULL) {
         return rc_span_of(text.bytes, (size_t)(colon - text.bytes));
     }
-    return room->piece_count == 1 ? text : (struct rc_span){0};
+    return all ? text : (struct rc_span){0};
 }
 
 /* The one of that name, made where there is none. NULL: there are too many. */
@@ -122,9 +127,9 @@ static int room_guard(struct rc_config *config, const struct rc_config_event *ro
 {
     const struct rc_event_guards *const guards = &row->guards;
     const bool guarded = guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || row->schema_at != 0 ||
-                         row->ask.text[0] != '\0';
+                         row->identify.text[0] != '\0' || row->ask.text[0] != '\0';
     bool whole = false;
-    const struct rc_span name = room_namespace(config, room, &whole);
+    const struct rc_span name = room_namespace(config, row, room, &whole);
     if (name.count == 0 || (!guarded && room->piece_count == 1)) {
         return 0;
     }
@@ -190,6 +195,7 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
         who_resolve(&space->subscribe, RC_WHO_ANYONE);
         const bool rules = space->subscribe == RC_WHO_RULES;
         who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);
+        who_resolve(&space->retain, space->publish);
         who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);
         who_resolve(&space->history_who, rules ? RC_WHO_MEMBER : space->subscribe);
     }

@@ -139,6 +139,7 @@ struct rc_config_limits {
     uint64_t channel_log_bytes;    /* log budget per channel and encoding */
     uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
     uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
+    uint64_t history_memory_bytes; /* of the history segment; 0 = nothing is kept */
     uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
     uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
     uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
@@ -165,6 +166,8 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
+    uint32_t max_unjoined;             /* on a worker; 0 = no bound */
+    uint32_t max_unjoined_per_address; /* likewise */
     struct rc_config_rate event_rate;
     struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
@@ -278,6 +281,10 @@ struct rc_config_namespace {
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
+    uint64_t history_ttl_ms; /* 0 = no bound */
+    uint64_t history_bytes;  /* of a channel; 0 = no bound */
+    enum rc_who retain;
+    uint32_t retained_keys;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;
     uint32_t max_keys;
@@ -300,6 +307,9 @@ struct rc_config_endpoint {
     char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
 };
 
+/* Whether Redis is asked for tokens that were revoked; and when it does not answer, whether clients are refused or let in. */
+enum rc_revocation_check { RC_REVOCATION_OFF, RC_REVOCATION_STRICT, RC_REVOCATION_LENIENT };
+
 /* What an [[identity]] row of kind "jwt" says: config.def's keys of these names. The acceptor alone reads the files and the URL
  * (common/identity/material.h); what workers check signatures with is in the segment of keys (common/identity/key_board.h). */
 struct rc_identity_jwt {
@@ -311,17 +321,26 @@ struct rc_identity_jwt {
     struct rc_config_text jwks_ca;     /* TEXT: PEM of the authorities of jwks_url; "" = the system's */
     uint64_t jwks_refresh_ms; /* DURATION "1h", 1m to 24h: how old keys of jwks_url become; less by Cache-Control */
     bool jwks_insecure;       /* BOOL false: http:// to other machines too */
-    struct rc_config_list algorithms; /* LIST: "RS256", …; none = those that fit the keys */
-    struct rc_config_list issuer;     /* LIST: `iss` must be one of them; none = it is not looked at */
-    struct rc_config_list audience;   /* LIST: `aud` must be, or have, one of them; none = it is not looked at */
-    uint64_t leeway_ms;               /* DURATION "60s", 0 to 10m */
-    bool require_exp;                 /* BOOL true */
+    struct rc_config_list algorithms;    /* LIST: "RS256", …; none = those that fit the keys */
+    struct rc_config_list issuer;        /* LIST: `iss` must be one of them; none = it is not looked at */
+    struct rc_config_list audience;      /* LIST: `aud` must be, or have, one of them; none = it is not looked at */
+    uint64_t leeway_ms;                  /* DURATION "60s", 0 to 10m */
+    bool require_exp;                    /* BOOL true */
+    enum rc_revocation_check revocation; /* WORD "off" */
 };
 
+/* common/config/bridge.h says what its texts may hold. */
+#define RC_CONFIG_BRIDGE_ARGS_MAX 8
 struct rc_config_bridge {
-    struct rc_config_text redis;
+    struct rc_config_text redis;   /* "" = pattern */
+    struct rc_config_text pattern; /* "" = redis */
     struct rc_config_text room;
     struct rc_config_text event;
+    struct rc_config_text nsp;
+    struct rc_config_text except; /* "" = nobody */
+    uint32_t args_count;          /* 0 = the message is the data */
+    struct rc_config_text args[RC_CONFIG_BRIDGE_ARGS_MAX];
+    bool retain;
 };
 
 /* common/config/backend.h says what its texts mean. */
@@ -434,7 +453,7 @@ struct rc_event_condition {
 enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBUTES };
 
 /* What may keep an event from being carried out, in the order in which it is looked at. */
-enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARDS };
+enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARD_IDENTIFY, RC_GUARDS };
 
 struct rc_event_guards {
     uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
@@ -461,10 +480,11 @@ struct rc_event_guards {
 
 /* What a row asks about a room, of this host. */
 enum rc_event_question_kind {
-    RC_QUESTION_COUNT,   /* how many are in it */
-    RC_QUESTION_MEMBERS, /* ids of its sockets */
-    RC_QUESTION_USERS,   /* ids of their users, each once */
-    RC_QUESTION_OTHERS,  /* `when`: how many besides who sent the event */
+    RC_QUESTION_COUNT,    /* how many are in it */
+    RC_QUESTION_MEMBERS,  /* ids of its sockets */
+    RC_QUESTION_USERS,    /* ids of their users, each once */
+    RC_QUESTION_OTHERS,   /* `when`: how many besides who sent the event */
+    RC_QUESTION_RETAINED, /* its retained value */
 };
 
 struct rc_event_question {
@@ -480,6 +500,7 @@ enum rc_event_operation_type {
     RC_RULE_LEAVE,
     RC_RULE_SET, /* args: a JSON object of what is set on the connection */
     RC_RULE_JOIN,
+    RC_RULE_RETAIN, /* rooms: one, whose retained value the event's arguments are from then on */
     RC_RULE_ACK,
     RC_RULE_EMIT,
     RC_RULE_CLOSE, /* args: the reason, a JSON string */
@@ -494,8 +515,10 @@ enum rc_event_operation_type {
 struct rc_event_operation {
     uint32_t type; /* enum rc_event_operation_type */
     uint32_t flags;
-    uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
+    uint32_t rooms; /* LEAVE, JOIN, RETAIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
+    uint32_t excepts; /* EMIT: likewise, rooms whose members do not get it: except_count */
+    uint32_t except_count;
     uint16_t when;                  /* EMIT: enum rc_event_when */
     uint16_t when_question;         /* its index */
     struct rc_event_template event; /* EMIT: a text */
@@ -507,13 +530,16 @@ struct rc_config_event {
     struct rc_config_text nsp;
     struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
-    struct rc_config_text schema; /* its name, "": none */
-    uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text schema;   /* its name, "": none */
+    uint32_t schema_at;             /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text identify; /* name of an [[identity]], "": none */
+    uint32_t identify_at;           /* its index + 1, 0: none */
     struct rc_event_guards guards;
-    uint32_t leave_count; /* rooms */
-    uint32_t set_count;   /* attributes */
-    uint32_t join_count;  /* rooms */
-    uint32_t ack_count;   /* 1: it is acknowledged */
+    uint32_t leave_count;  /* rooms */
+    uint32_t set_count;    /* attributes */
+    uint32_t join_count;   /* rooms */
+    uint32_t retain_count; /* 1: it sets a retained value */
+    uint32_t ack_count;    /* 1: it is acknowledged */
     uint32_t emit_count;
     uint32_t close_count; /* 1: it closes the connection */
     uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
@@ -550,6 +576,8 @@ struct rc_schema_store {
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
+    uint32_t excepts; /* where they are: struct rc_event_template[except_count] */
+    uint32_t except_count;
     uint32_t when_count;
     bool others;
     uint16_t when;

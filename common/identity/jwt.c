@@ -385,14 +385,14 @@ static enum rc_jwt_refusal claims_check(const struct rc_jwt_policy *policy, int6
         [ISS] = {.name = RC_SPAN("iss")}, [AUD] = {.name = RC_SPAN("aud")},
     };
     int64_t nbf_s = 0;
-    int64_t iat_s = 0;
     if (rc_members_take(rc_span_of(result->claims, result->claims_bytes), members, COUNT) < 0) {
         return RC_JWT_CLAIMS_WRONG;
     }
     result->exp_s = RC_JWT_FOREVER;
+    result->iat_s = 0;
     if ((members[EXP].value.type != RC_JSON_NONE && !date_read(&members[EXP].value, false, &result->exp_s)) ||
         (members[NBF].value.type != RC_JSON_NONE && !date_read(&members[NBF].value, true, &nbf_s)) ||
-        (members[IAT].value.type != RC_JSON_NONE && !date_read(&members[IAT].value, false, &iat_s))) {
+        (members[IAT].value.type != RC_JSON_NONE && !date_read(&members[IAT].value, false, &result->iat_s))) {
         return RC_JWT_CLAIMS_WRONG;
     }
     if (policy->require_exp && result->exp_s == RC_JWT_FOREVER) {
@@ -404,7 +404,7 @@ static enum rc_jwt_refusal claims_check(const struct rc_jwt_policy *policy, int6
     if (nbf_s > now_s + policy->leeway_s) {
         return RC_JWT_TOO_EARLY;
     }
-    if (iat_s > now_s + policy->leeway_s) {
+    if (result->iat_s > now_s + policy->leeway_s) {
         return RC_JWT_FROM_FUTURE;
     }
     if (policy->issuers != NULL && policy->issuers->count > 0 && !list_has(policy->issuers, &members[ISS].value)) {

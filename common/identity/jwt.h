@@ -73,6 +73,7 @@ struct rc_jwt_result {
     bool kid_unknown; /* refused or not: the token names a key that is not there: keys may have been rotated */
     enum rc_jwt_alg alg;
     int64_t exp_s; /* seconds since 1970; RC_JWT_FOREVER when it has none */
+    int64_t iat_s; /* likewise; 0 when it has none */
     uint32_t claims_bytes;
     uint8_t claims[RC_JWT_CLAIMS_BYTES_MAX]; /* a JSON object, valid UTF-8, no member twice; no NUL behind it */
 };

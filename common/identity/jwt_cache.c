@@ -17,6 +17,7 @@ struct entry {
     int64_t kept_s;  /* when it was verified: a clock that was set back behind it says nothing about nbf */
     int64_t until_s; /* exp and leeway; RC_JWT_FOREVER */
     int64_t exp_s;
+    int64_t iat_s;
     uint64_t used; /* a count, the larger the later; 0 = empty */
     uint32_t row;
     uint32_t alg; /* enum rc_jwt_alg */
@@ -104,6 +105,7 @@ bool rc_jwt_cache_find(struct rc_jwt_cache *cache, uint32_t row, uint64_t genera
         result->kid_unknown = false;
         result->alg = (enum rc_jwt_alg)entry->alg;
         result->exp_s = entry->exp_s;
+        result->iat_s = entry->iat_s;
         result->claims_bytes = entry->claims_bytes;
         memcpy(result->claims, entry->claims, entry->claims_bytes);
         return true;
@@ -153,6 +155,7 @@ void rc_jwt_cache_keep(struct rc_jwt_cache *cache, uint32_t row, uint64_t genera
     entry->generation = generation;
     entry->alg = result->alg;
     entry->exp_s = result->exp_s;
+    entry->iat_s = result->iat_s;
     entry->kept_s = now_s;
     entry->until_s = result->exp_s == RC_JWT_FOREVER ? RC_JWT_FOREVER : result->exp_s + leeway_s;
     entry->used = ++cache->uses;

@@ -16,10 +16,13 @@ static void counter_put(struct rc_exposition *to, const struct rc_config *config
         char redis[LABEL_MAX];
         char room[LABEL_MAX];
         const _Atomic uint64_t *value = (const _Atomic uint64_t *)((const char *)&counters[i] + offset);
-        rc_exposition_put(to, "%s{instance=\"%s\",bridge=\"%u\",redis=\"%s\",room=\"%s\"} %" PRIu64 "\n", name,
-                          instance, i, rc_exposition_label(redis, sizeof(redis), config->bridges[i].redis.text),
-                          rc_exposition_label(room, sizeof(room), config->bridges[i].room.text),
-                          atomic_load_explicit(value, memory_order_relaxed));
+        rc_exposition_put(
+            to, "%s{instance=\"%s\",bridge=\"%u\",redis=\"%s\",room=\"%s\"} %" PRIu64 "\n", name, instance, i,
+            rc_exposition_label(redis, sizeof(redis),
+                                config->bridges[i].redis.text[0] != '\0' ? config->bridges[i].redis.text
+                                                                         : config->bridges[i].pattern.text),
+            rc_exposition_label(room, sizeof(room), config->bridges[i].room.text),
+            atomic_load_explicit(value, memory_order_relaxed));
     }
 }
 

@@ -31,6 +31,9 @@ enum rc_query_kind {
     RC_QUERY_INSTANCES,
     RC_QUERY_VALUE, /* a key of somebody else's in Redis. Data: head | the key; answer: struct rc_query_value | its value */
     RC_QUERY_KEYS, /* which of these keys are there. Data: head | keys (rc_query_key_put); answer: a byte a key, 1 = it is */
+    RC_QUERY_MARKS, /* what these keys say. Data as above; answer: eight bytes a key, RC_QUERY_MARK_NONE, _TEXT, or its number */
+    RC_QUERY_SET, /* a key is to be written, with a time to live. Data: head | struct rc_query_set | the key | its value; code 0: done */
+    RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 
 struct rc_query_head {
@@ -53,7 +56,7 @@ struct rc_query_answer {
 };
 _Static_assert(sizeof(struct rc_query_answer) == 24, "query answer layout");
 
-/* The two about keys have no answer of this host: 503 when Redis is away, or has too much to do. They are taken in the order in which
+/* Those about keys have no answer of this host: 503 when Redis is away, or has too much to do. They are taken in the order in which
  * they come, and are nobody's but the worker's: the origin is not a client's. */
 #define RC_QUERY_KEY_MAX 384u
 #define RC_QUERY_KEYS_MAX 128u          /* in one question */
@@ -72,6 +75,18 @@ struct rc_query_value {
     uint32_t bytes;    /* of the value that follows */
 };
 _Static_assert(sizeof(struct rc_query_value) == 16, "query value layout");
+
+#define RC_QUERY_MARK_NONE 0ull       /* the key is not there */
+#define RC_QUERY_MARK_TEXT UINT64_MAX /* it is, and its value is no whole number from 1 to RC_QUERY_MARK_NUMBER_MAX */
+#define RC_QUERY_MARK_NUMBER_MAX 999999999999999999ull
+
+struct rc_query_set {
+    uint32_t lives_s; /* 1 to RC_QUERY_LIVES_S_MAX */
+    uint16_t key_bytes;
+    uint16_t value_bytes;
+};
+_Static_assert(sizeof(struct rc_query_set) == 8, "query set layout");
+#define RC_QUERY_LIVES_S_MAX (10u * 366 * 86400)
 
 /* Writes a key behind `used` bytes: its length in two, and it. The bytes then, or 0 when it does not fit `room`. */
 static inline uint32_t rc_query_key_put(uint8_t *out, uint32_t used, uint32_t room, struct rc_span key)

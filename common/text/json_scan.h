@@ -97,7 +97,7 @@ static inline size_t rc_json_offset(const struct rc_json_cursor *cursor)
 enum rc_json_type rc_json_peek(struct rc_span text);
 
 /* A string value's text. Without escapes `*out` is the span between the quotes; otherwise it is unescaped into
- * `scratch` (at most `bytes_max` bytes are written) and `*out` points there. 0; -EINVAL not a string; -EMSGSIZE
+ * `scratch` (at most `bytes_max` bytes are written, none of them the value's own) and `*out` points there. 0; -EINVAL not a string; -EMSGSIZE
  * longer than bytes_max once decoded (also when no scratch is needed, so that bytes_max is the limit on the text);
  * -EILSEQ a lone surrogate. \u0000 decodes to a zero byte like any other. */
 int rc_json_string_decode(const struct rc_json_value *value, uint8_t *scratch, size_t bytes_max, struct rc_span *out);

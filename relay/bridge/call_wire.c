@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/records/sockets.h"
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/foreign.h"
@@ -15,10 +16,16 @@
 
 #define USER_BYTES_MAX (RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES)
 
-static const char *const operations[] = {[RC_CALL_SUBSCRIBE] = "subscribe",
-                                         [RC_CALL_UNSUBSCRIBE] = "unsubscribe",
-                                         [RC_CALL_DISCONNECT] = "disconnect",
-                                         [RC_CALL_CHANNELS] = "channels"};
+static const char *const operations[] = {
+    [RC_CALL_SUBSCRIBE] = "subscribe", [RC_CALL_UNSUBSCRIBE] = "unsubscribe", [RC_CALL_DISCONNECT] = "disconnect",
+    [RC_CALL_CHANNELS] = "channels",   [RC_CALL_ROOM_COUNT] = "count",        [RC_CALL_ROOM_MEMBERS] = "members",
+    [RC_CALL_ROOM_USERS] = "users",    [RC_CALL_DO] = "do",
+};
+
+static bool is_of_room(uint32_t operation)
+{
+    return operation >= RC_CALL_ROOM_COUNT && operation <= RC_CALL_ROOM_USERS;
+}
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
@@ -37,17 +44,24 @@ enum member {
     FOUND,
     COUNT,
     CHANNELS,
+    IDS,
     MORE,
     BUSY,
     LAST,
     INCOMPLETE,
     UNCONFIRMED,
+    PARTLY,
+    NSP,
+    ROOM,
+    FIRST,
+    BODY,
     MEMBERS
 };
 
 static const char *const member_names[MEMBERS] = {
-    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason",     "prefix",     "cursor",
-    "limit",     "found", "count", "channels", "more", "busy",    "last", "incomplete", "unconfirmed"};
+    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason", "prefix",     "cursor",
+    "limit",     "found", "count", "channels", "ids",  "more",    "busy", "last",   "incomplete", "unconfirmed",
+    "partly", "nsp", "room", "first", "body"};
 
 /* Of a member that is there twice the last one counts. */
 static int call_wire_members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
@@ -156,6 +170,36 @@ static const char *channels_read(struct rc_call_request *request, const struct r
     return NULL;
 }
 
+/* The operations are looked at by who carries them out. */
+static const char *do_read(struct rc_call_request *request, const struct rc_json_value *members)
+{
+    uint64_t first = 0;
+    uint64_t limit = 0;
+    if (!text_read(&members[NSP], request->text, RC_NSP_MAX, &request->text_bytes) || request->text_bytes == 0 ||
+        !text_read(&members[ROOM], request->channel, sizeof(request->channel), &request->channel_bytes)) {
+        return "nsp or room is no name";
+    }
+    if (rc_json_uint64(&members[FIRST], &first) < 0 || rc_json_uint64(&members[LIMIT], &limit) < 0 || limit == 0 ||
+        first + limit > 256) {
+        return "first and limit name no operations";
+    }
+    if (members[BODY].type != RC_JSON_OBJECT) {
+        return "body is no object";
+    }
+    request->code = (uint16_t)first;
+    request->limit = (uint16_t)limit;
+    request->body = members[BODY].raw;
+    return NULL;
+}
+
+static const char *room_read(struct rc_call_request *request, const struct rc_json_value *members)
+{
+    return text_read(&members[CHANNEL], request->channel, sizeof(request->channel), &request->channel_bytes) &&
+                   rc_channel_name_check(request->channel, request->channel_bytes, sizeof(request->channel)) == 0
+               ? NULL
+               : "channel is no channel's name";
+}
+
 int rc_call_request_read(struct rc_call_request *request, struct rc_span message, const char **why)
 {
     struct rc_json_value members[MEMBERS];
@@ -166,9 +210,9 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return got;
     }
     for (uint32_t i = RC_CALL_SUBSCRIBE; i < RC_ARRAY_COUNT(operations); i++) {
-        if (members[OPERATION].type == RC_JSON_STRING &&
+        if (operations[i] != NULL && members[OPERATION].type == RC_JSON_STRING &&
             rc_json_string_is(&members[OPERATION], rc_span_text(operations[i]))) {
-            request->operation = (enum rc_call_operation)i;
+            request->operation = i;
         }
     }
     *why = "no such operation";
@@ -185,7 +229,9 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return -EINVAL;
     }
     *why = "one of client and user must be there";
-    if (request->operation != RC_CALL_CHANNELS && (request->client_bytes == 0) == (request->user_bytes == 0)) {
+    const bool of_room = request->operation == RC_CALL_DO && members[ROOM].type != RC_JSON_NONE;
+    if (request->operation != RC_CALL_CHANNELS && !is_of_room(request->operation) && !of_room &&
+        (request->client_bytes == 0) == (request->user_bytes == 0)) {
         return -EINVAL;
     }
     switch (request->operation) {
@@ -196,9 +242,18 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
     case RC_CALL_DISCONNECT:
         *why = disconnect_read(request, members);
         break;
+    case RC_CALL_DO:
+        request->client_bytes = of_room ? 0 : request->client_bytes;
+        request->user_bytes = of_room ? 0 : request->user_bytes;
+        *why = do_read(request, members);
+        break;
     case RC_CALL_CHANNELS:
         request->client_bytes = request->user_bytes = 0;
         *why = request->from_bytes == 0 ? "a list that nobody wants" : channels_read(request, members);
+        break;
+    default:
+        request->client_bytes = request->user_bytes = 0;
+        *why = request->from_bytes == 0 ? "an answer that nobody wants" : room_read(request, members);
         break;
     }
     return *why == NULL ? 0 : -EINVAL;
@@ -244,6 +299,32 @@ static bool entries_read(struct rc_call_reply *reply, const struct rc_json_value
     return got >= 0;
 }
 
+/* ["id",…] as entries; false when it is something else. */
+static bool ids_read(struct rc_call_reply *reply, const struct rc_json_value *value, uint8_t *scratch)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value element;
+    uint32_t used = 0;
+    reply->count = 0;
+    reply->texts = true;
+    int got = value->type == RC_JSON_ARRAY ? rc_json_array_begin(&cursor, value->raw, 0) : -EINVAL;
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &element)) == 1) {
+        if (element.type != RC_JSON_STRING) {
+            return false;
+        }
+        const uint32_t after = rc_sockets_entry_put(
+            scratch, used, RC_CALL_REPLY_BYTES_MAX - (uint32_t)sizeof(struct rc_reply_head), element.raw);
+        if (after == 0) {
+            reply->flags |= RC_REPLY_MORE;
+            break;
+        }
+        used = after;
+        reply->count++;
+    }
+    reply->entries = rc_span_of(scratch, used);
+    return got >= 0;
+}
+
 int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint8_t *scratch, const char **why)
 {
     static const struct {
@@ -254,7 +335,8 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
                  {BUSY, RC_REPLY_BUSY},
                  {LAST, RC_REPLY_LAST},
                  {INCOMPLETE, RC_REPLY_INCOMPLETE},
-                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED}};
+                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED},
+                 {PARTLY, RC_REPLY_PARTLY}};
     struct rc_json_value members[MEMBERS];
     uint64_t count = 0;
     *reply = (struct rc_call_reply){0};
@@ -277,6 +359,10 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
         return -EINVAL;
     }
     reply->count = (uint32_t)count;
+    *why = "ids is no list of texts";
+    if (members[IDS].type != RC_JSON_NONE && !ids_read(reply, &members[IDS], scratch)) {
+        return -EINVAL;
+    }
     *why = "channels is no list of names and numbers";
     if (members[CHANNELS].type != RC_JSON_NONE && !entries_read(reply, &members[CHANNELS], scratch)) {
         return -EINVAL;
@@ -321,7 +407,7 @@ static void put_member(struct text *text, const char *name, const char *value, s
 
 char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes)
 {
-    struct text text = {.capacity = 512 + RC_JSON_STRING_BYTES_MAX(sizeof(*request))};
+    struct text text = {.capacity = 512 + RC_JSON_STRING_BYTES_MAX(sizeof(*request)) + request->body.count};
     text.bytes = malloc(text.capacity);
     if (text.bytes == NULL) {
         return NULL;
@@ -338,10 +424,19 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
         text_put(&text, ",\"code\":%u", request->code);
         put_member(&text, "reason", request->text, request->text_bytes);
         break;
+    case RC_CALL_DO:
+        put_member(&text, "room", request->channel, request->channel_bytes);
+        put_member(&text, "nsp", request->text, request->text_bytes);
+        text_put(&text, ",\"first\":%u,\"limit\":%u,\"body\":%.*s", request->code, request->limit,
+                 (int)request->body.count, (const char *)request->body.bytes);
+        break;
     case RC_CALL_CHANNELS:
         put_member(&text, "prefix", request->text, request->text_bytes);
         put_member(&text, "cursor", request->channel, request->channel_bytes);
         text_put(&text, ",\"limit\":%u", request->limit);
+        break;
+    default:
+        put_member(&text, "channel", request->channel, request->channel_bytes);
         break;
     }
     put_member(&text, "call", request->call, request->call_bytes);
@@ -349,6 +444,17 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
     text_put(&text, "}");
     *bytes = text.count;
     return text.bytes;
+}
+
+/* They are JSON already: who read them, or the worker, has seen to it. */
+static void put_ids(struct text *text, struct rc_span entries)
+{
+    struct rc_span json;
+    text_put(text, ",\"ids\":[");
+    for (const char *before = ""; rc_sockets_entry_next(&entries, &json); before = ",") {
+        text_put(text, "%s%.*s", before, (int)json.count, (const char *)json.bytes);
+    }
+    text_put(text, "]");
 }
 
 char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
@@ -362,7 +468,9 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     text_put(&text, "{\"call\":");
     call_wire_put_json(&text, rc_span_of(reply->call, reply->call_bytes));
     put_member(&text, "from", reply->from, reply->from_bytes);
-    if (reply->entries.count > 0) {
+    if (reply->texts && reply->entries.count > 0) {
+        put_ids(&text, reply->entries);
+    } else if (reply->entries.count > 0) {
         const uint8_t *at = reply->entries.bytes;
         const uint8_t *end = at + reply->entries.count;
         text_put(&text, ",\"channels\":[");
@@ -378,11 +486,12 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     } else {
         text_put(&text, ",\"count\":%u", reply->count);
     }
-    text_put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
+    text_put(&text, "%s%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
              (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
              (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
              (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
              (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
+             (reply->flags & RC_REPLY_PARTLY) != 0 ? ",\"partly\":true" : "",
              (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
     *bytes = text.count;
     return text.bytes;

@@ -24,9 +24,9 @@
 #define RC_CALL_REASON_MAX 123u /* RFC 6455 5.5.1: 125 bytes less the code's two */
 
 struct rc_call_request {
-    enum rc_call_operation operation;
-    uint16_t code;  /* disconnect */
-    uint16_t limit; /* channels */
+    uint32_t operation; /* enum rc_call_operation, or RC_CALL_ROOM_COUNT, _MEMBERS, _USERS */
+    uint16_t code;      /* disconnect */
+    uint16_t limit;     /* channels */
     uint8_t call_bytes;
     uint8_t from_bytes; /* 0 = nobody wants a reply, and call_bytes is 0 as well */
     uint8_t client_bytes;
@@ -35,10 +35,11 @@ struct rc_call_request {
     uint8_t text_bytes;
     char call[RC_CALL_ID_MAX];
     char from[RC_INSTANCE_ID_MAX];
-    char client[RC_CLIENT_ID_MAX];     /* one of client and user, but for channels */
+    char client[RC_CLIENT_ID_MAX];     /* one of client and user; neither for channels and rooms, nor where do is for a room */
     char user[RC_CHANNEL_NAME_MAX];    /* `user:{id}` is a channel's name */
-    char channel[RC_CHANNEL_NAME_MAX]; /* subscribe, unsubscribe; channels: names after it only */
-    char text[RC_CHANNEL_NAME_MAX];    /* disconnect: reason; channels: names that begin with it only */
+    char channel[RC_CHANNEL_NAME_MAX]; /* subscribe, unsubscribe, rooms, do for a room; channels: names after it only */
+    char text[RC_CHANNEL_NAME_MAX];    /* disconnect: reason; channels: names that begin with it only; do: the namespace */
+    struct rc_span body;               /* do: a JSON object, borrowed; `limit` operations of it from `code` on */
 };
 
 /* 0, an error of json_scan, or -EINVAL with the reason in *why. */
@@ -48,12 +49,13 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
 
 struct rc_call_reply {
     uint32_t flags; /* enum rc_reply_flags: FOUND, MORE, BUSY, LAST, INCOMPLETE, UNCONFIRMED */
+    bool texts;     /* entries are ids: of who is in a room */
     uint32_t count; /* connections, or entries */
     uint8_t call_bytes;
     uint8_t from_bytes;
     char call[RC_CALL_ID_MAX];
     char from[RC_INSTANCE_ID_MAX];
-    struct rc_span entries; /* as an RC_CALL_CHANNELS reply has them on the rings */
+    struct rc_span entries; /* as an RC_CALL_CHANNELS reply has them on the rings; texts: as sockets.h says */
 };
 
 /* The same; entries are written to `scratch` (RC_CALL_REPLY_BYTES_MAX bytes). What does not fit is left out, with RC_REPLY_MORE. */

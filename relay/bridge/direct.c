@@ -4,26 +4,48 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/records/channel_name.h"
+
 #define HEAD "ws:direct:"
+
+/* `name` is that of a client of this instance, or of the room of a socket: whom it is for. */
+static bool direct_target(struct rc_direct *direct, struct rc_span name, struct rc_envelope_view *view)
+{
+    const struct rc_wire *wire = direct->bridge->wire;
+    const size_t head = strlen(wire->instance_id) + 1;
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    if (rc_client_id_read((const char *)name.bytes, name.count, wire->instance_id, wire->boot_nonce,
+                          &view->head.target) == RC_CLIENT_ID_LOCAL) {
+        return true;
+    }
+    if (name.count <= head) {
+        return false;
+    }
+    (void)rc_channel_split(rc_span_of(name.bytes + head, name.count - head), &nsp, &room);
+    if (!rc_sid_read(&sid, room) || !rc_sid_is_of(&sid, direct->sids) || nsp.count > RC_NSP_MAX) {
+        return false;
+    }
+    const size_t bytes = rc_channel_of_room(direct->everybody, sizeof(direct->everybody), nsp, (struct rc_span){0});
+    view->head.target = sid.client;
+    view->channel = direct->everybody;
+    view->head.channel_bytes = (uint8_t)bytes;
+    return bytes > 0;
+}
 
 static void direct_received(void *context, struct rc_span channel, struct rc_span message)
 {
     struct rc_direct *direct = context;
     const struct rc_bridge *bridge = direct->bridge;
     struct rc_envelope_view view;
-    struct rc_client_ref target;
     if (rc_wire_read(bridge->wire, message, HEAD, &view) != RC_WIRE_GOOD) {
         return;
     }
     const size_t head = strlen(HEAD);
     if (channel.count <= head ||
-        rc_client_id_read((const char *)channel.bytes + head, channel.count - head, bridge->wire->instance_id,
-                          bridge->wire->boot_nonce, &target) != RC_CLIENT_ID_LOCAL) {
-        rc_metric_add(bridge->wire->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
-        return;
-    }
-    view.head.target = target;
-    if (!bridge->host.deliver(bridge->host.context, RC_DOWN_DIRECT, &view)) {
+        !direct_target(direct, rc_span_of(channel.bytes + head, channel.count - head), &view) ||
+        !bridge->host.deliver(bridge->host.context, RC_DOWN_DIRECT, &view)) {
         rc_metric_add(bridge->wire->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     }
 }
@@ -31,6 +53,7 @@ static void direct_received(void *context, struct rc_span channel, struct rc_spa
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge)
 {
     *direct = (struct rc_direct){.bridge = bridge};
+    rc_sid_instance(direct->sids, bridge->wire->instance_id);
     /* Nothing in an instance id is special in a glob. */
     (void)snprintf(direct->pattern, sizeof(direct->pattern), HEAD "%s~*", bridge->wire->instance_id);
     direct->subscription = (struct rc_redis_subscription){
@@ -38,18 +61,31 @@ void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge)
     rc_redis_subscribe(bridge->link, &direct->subscription);
 }
 
-bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view)
+static bool direct_send(struct rc_direct *direct, struct rc_span channel, const struct rc_envelope_view *view)
 {
     const struct rc_bridge *bridge = direct->bridge;
     struct rc_span parts[RC_WIRE_PARTS];
+    return rc_wire_write(bridge->wire, RC_WIRE_DIRECT, view, parts) &&
+           rc_redis_publish(bridge->link, channel, parts, RC_WIRE_PARTS, RC_REDIS_PUBLISH_TO_ONE) == 0;
+}
+
+bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view)
+{
+    const struct rc_wire *wire = direct->bridge->wire;
     struct rc_client_ref nobody;
     char name[RC_CLIENT_ID_MAX + sizeof(HEAD)];
-    if (rc_client_id_read(view->channel, view->head.channel_bytes, bridge->wire->instance_id, bridge->wire->boot_nonce,
-                          &nobody) != RC_CLIENT_ID_FOREIGN) {
+    if (rc_client_id_read(view->channel, view->head.channel_bytes, wire->instance_id, wire->boot_nonce, &nobody) !=
+        RC_CLIENT_ID_FOREIGN) {
         return false;
     }
     const int bytes = snprintf(name, sizeof(name), HEAD "%.*s", (int)view->head.channel_bytes, view->channel);
-    return rc_wire_write(bridge->wire, RC_WIRE_DIRECT, view, parts) &&
-           rc_redis_publish(bridge->link, rc_span_of(name, (size_t)bytes), parts, RC_WIRE_PARTS,
-                            RC_REDIS_PUBLISH_TO_ONE) == 0;
+    return direct_send(direct, rc_span_of(name, (size_t)bytes), view);
+}
+
+void rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view)
+{
+    char name[sizeof(HEAD) + RC_INSTANCE_ID_MAX + 1 + RC_CHANNEL_NAME_MAX];
+    const int bytes =
+        snprintf(name, sizeof(name), HEAD "%s~%.*s", instance, (int)view->head.channel_bytes, view->channel);
+    (void)direct_send(direct, rc_span_of(name, (size_t)bytes), view);
 }

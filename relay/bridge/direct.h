@@ -2,15 +2,19 @@
  * direct: messages for one client, on Redis channel `ws:direct:{clientId}`.
  *
  * {payload} (wire.h). A client id begins with its instance's name, so that one pattern subscription `ws:direct:{instance}~*` hears
- * what is for any client of this host. What is for a client that is gone is counted as a failed delivery.
+ * what is for any client of this host. What is for a client that is gone is counted as a failed delivery. What is for the room of one
+ * Socket.IO socket of another instance has that room's channel in the place of what follows the "~": its id, or "/nsp#id".
  */
 #ifndef RC_RELAY_BRIDGE_DIRECT_H
 #define RC_RELAY_BRIDGE_DIRECT_H
 
+#include "common/records/sid.h"
 #include "relay/bridge/bridge.h"
 
 struct rc_direct {
-    const struct rc_bridge *bridge; /* borrowed */
+    const struct rc_bridge *bridge;   /* borrowed */
+    char sids[RC_SID_INSTANCE_BYTES]; /* what our sockets' ids begin with */
+    char everybody[RC_NSP_MAX + 1];   /* of the namespace of the socket that something is for */
     char pattern[RC_INSTANCE_ID_MAX + 16];
     struct rc_redis_subscription subscription;
 };
@@ -19,5 +23,7 @@ struct rc_direct {
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge);
 /* A sequenced message for the client of another instance whose id is the view's channel. False: that is no client id. */
 bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view);
+/* A sequenced message on the channel of a socket of that other instance. */
+void rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/records/args.h"
 
 /* What a message may have around its data before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)
@@ -50,26 +51,29 @@ void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct
                    message.count, why);
 }
 
-int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span event,
-                       struct rc_span data, uint32_t flags)
+int rc_foreign_deliver(const struct rc_bridge *bridge, const struct rc_foreign_message *message)
 {
     struct rc_metrics *metrics = bridge->wire->metrics;
-    RC_ASSERT(channel.count > 0 && channel.count <= RC_CHANNEL_NAME_MAX && event.count <= UINT8_MAX);
-    if (data.count > bridge->wire->message_bytes_max) {
+    const size_t around = (message->flags & RC_ENVELOPE_ARGS) != 0 ? sizeof(struct rc_args_head) : 0;
+    RC_ASSERT(message->channel.count > 0 && message->channel.count <= RC_CHANNEL_NAME_MAX &&
+              message->event.count <= UINT8_MAX);
+    if (message->data.count > bridge->wire->message_bytes_max + around) {
         return -EMSGSIZE;
     }
     const struct rc_envelope_view view = {
         .head = {.time_ns = rc_clock_ns(),
-                 .data_bytes = (uint32_t)data.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | flags),
-                 .channel_bytes = (uint8_t)channel.count,
-                 .event_bytes = (uint8_t)event.count},
-        .channel = (const char *)channel.bytes,
-        .event = (const char *)event.bytes,
-        .data = data.bytes,
+                 .data_bytes = (uint32_t)message->data.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_REMOTE | message->flags),
+                 .channel_bytes = (uint8_t)message->channel.count,
+                 .event_bytes = (uint8_t)message->event.count,
+                 .exclude_count = message->except != NULL ? 1 : 0},
+        .channel = (const char *)message->channel.bytes,
+        .event = (const char *)message->event.bytes,
+        .excludes = (const uint8_t *)message->except,
+        .data = message->data.bytes,
     };
     rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE, 1);
-    rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
+    rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE_BYTES, message->data.count);
     return bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view) ? 0 : -ENOENT;
 }
 

@@ -18,10 +18,18 @@ bool rc_foreign_received_base64(const struct rc_bridge *bridge, const char *what
 void rc_foreign_refused(const struct rc_bridge *bridge, const char *what, struct rc_span message, int rc,
                         const char *why);
 
-/* Delivers JSON text on a channel of this host; `flags` are further enum rc_envelope_flags. 0; -EMSGSIZE when it is larger than
- * limits.max_message_size; -ENOENT when no local worker takes it (another instance may). */
-int rc_foreign_deliver(const struct rc_bridge *bridge, struct rc_span channel, struct rc_span event,
-                       struct rc_span data, uint32_t flags);
+/* A message for a channel of this host. */
+struct rc_foreign_message {
+    struct rc_span channel;
+    struct rc_span event;               /* empty: none */
+    struct rc_span data;                /* JSON text, or, with RC_ENVELOPE_ARGS, as common/records/args.h says */
+    uint32_t flags;                     /* further enum rc_envelope_flags */
+    const struct rc_client_ref *except; /* who does not get it; NULL: nobody */
+};
+
+/* Delivers it. 0; -EMSGSIZE when its data is larger than limits.max_message_size; -ENOENT when no local worker takes it (another
+ * instance may). */
+int rc_foreign_deliver(const struct rc_bridge *bridge, const struct rc_foreign_message *message);
 
 /* May this be an instance's id? */
 bool rc_foreign_is_instance(struct rc_span id);

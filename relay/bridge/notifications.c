@@ -103,9 +103,11 @@ static void notifications_received(void *context, struct rc_span channel, struct
     }
     int rc = rc_notification_read(&notification, message, &why);
     if (rc == 0) {
-        rc = rc_foreign_deliver(bridge, rc_span_of(notification.channel, notification.channel_bytes),
-                                rc_span_text(notifications->event.text), notification.data,
-                                notification.broadcast ? RC_ENVELOPE_BROADCAST : 0);
+        const struct rc_foreign_message out = {.channel = rc_span_of(notification.channel, notification.channel_bytes),
+                                               .event = rc_span_text(notifications->event.text),
+                                               .data = notification.data,
+                                               .flags = notification.broadcast ? RC_ENVELOPE_BROADCAST : 0};
+        rc = rc_foreign_deliver(bridge, &out);
     }
     if (rc == -ENOENT && !notification.broadcast) { /* nobody here: the user may be on another instance */
         bridge->host.undelivered(bridge->host.context,

@@ -30,6 +30,7 @@ struct rc_call_sent {
     bool to_one;       /* for the instance of one client */
     uint32_t expected; /* instances that got it; UNKNOWN until Redis has told */
     uint32_t last;     /* of them have sent their last reply */
+    bool texts;        /* entries are those of a room */
     bool dropped;      /* a reply did not reach the worker */
     bool late;         /* all that are known have replied: the others have RC_CALLS_LATE_MS */
     uint64_t due_ms;
@@ -38,7 +39,7 @@ struct rc_call_sent {
 
 struct rc_call_served {
     bool used;
-    bool channels;
+    bool lists; /* entries are published as they come */
     uint32_t serial;
     struct rc_call_asked asked;
     struct rc_call_asked replied;
@@ -103,12 +104,15 @@ static void calls_tell(struct rc_call_sent *sent, const struct rc_reply_head *he
 }
 
 /* Bytes and number of the first entries that `room` holds, all of them if it can. */
-static uint32_t calls_fitting(struct rc_span entries, uint64_t room, uint32_t *count)
+static uint32_t calls_fitting(bool texts, struct rc_span entries, uint64_t room, uint32_t *count)
 {
     size_t used = 0;
     *count = 0;
     while (used < entries.count) {
-        const size_t bytes = 5u + entries.bytes[used + 4]; /* as rc_call_reply_read wrote them */
+        uint32_t text_bytes;
+        memcpy(&text_bytes, entries.bytes + used, sizeof(text_bytes));
+        const size_t bytes = texts ? sizeof(text_bytes) + (size_t)text_bytes
+                                   : 5u + (size_t)entries.bytes[used + 4]; /* as rc_call_reply_read wrote them */
         if (used + bytes > room) {
             break;
         }
@@ -129,7 +133,7 @@ static void tell_part(struct rc_call_sent *sent, struct rc_reply_head head, stru
     const uint64_t room = most > around ? most - around : 0;
     while (entries.count > room) {
         struct rc_reply_head some = {.flags = head.flags & ~(uint32_t)RC_REPLY_MORE};
-        const uint32_t bytes = calls_fitting(entries, room, &some.count);
+        const uint32_t bytes = calls_fitting(sent->texts, entries, room, &some.count);
         if (bytes == 0) { /* not one */
             sent->dropped = true;
             return;
@@ -201,18 +205,21 @@ static int read_call(const struct rc_calls *calls, const struct rc_envelope_view
     }
     memcpy(&head, view->data, sizeof(head));
     const uint8_t *at = view->data + sizeof(head);
-    if (sizeof(head) + (uint64_t)head.user_bytes + head.text_bytes + head.client_bytes != view->head.data_bytes ||
-        head.operation < RC_CALL_SUBSCRIBE || head.operation > RC_CALL_CHANNELS ||
+    const uint64_t before = sizeof(head) + (uint64_t)head.user_bytes + head.text_bytes + head.client_bytes;
+    if ((head.operation == RC_CALL_DO ? before >= view->head.data_bytes : before != view->head.data_bytes) ||
+        head.operation < RC_CALL_SUBSCRIBE || (head.operation > RC_CALL_DO && !rc_sockets_of_room(view)) ||
         head.client_bytes > sizeof(request->client)) {
         return -EINVAL;
     }
-    *request = (struct rc_call_request){.operation = (enum rc_call_operation)head.operation,
-                                        .code = head.close_code,
-                                        .limit = head.limit,
-                                        .client_bytes = head.client_bytes,
-                                        .user_bytes = head.user_bytes,
-                                        .channel_bytes = view->head.channel_bytes,
-                                        .text_bytes = head.text_bytes};
+    *request =
+        (struct rc_call_request){.operation = head.operation,
+                                 .code = head.close_code,
+                                 .limit = head.limit,
+                                 .client_bytes = head.client_bytes,
+                                 .user_bytes = head.user_bytes,
+                                 .channel_bytes = view->head.channel_bytes,
+                                 .text_bytes = head.text_bytes,
+                                 .body = rc_span_of(view->data + before, view->head.data_bytes - (size_t)before)};
     memcpy(request->user, at, head.user_bytes);
     memcpy(request->text, at + head.user_bytes, head.text_bytes);
     memcpy(request->client, at + head.user_bytes + head.text_bytes, head.client_bytes);
@@ -249,11 +256,15 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
     struct rc_call_sent *sent = NULL;
     struct rc_call_tag tag;
     size_t bytes;
-    if (view->head.data_bytes > 0 && view->data[0] >= RC_CALL_SOCKETS) {
+    const bool of_room = rc_sockets_of_room(view);
+    if (view->head.data_bytes > 0 && view->data[0] >= RC_CALL_SOCKETS && !of_room) {
         return -ENOSYS; /* of this host's sockets (common/records/sockets.h): it has no form between instances */
     }
     if (!calls_connected(calls)) {
         return -ENOTCONN;
+    }
+    if (of_room && calls->registry->instance_count == 0) {
+        return -ENOSYS; /* there is nobody to ask */
     }
     for (uint32_t i = 0; sent == NULL && i < RC_CALLS_MAX; i++) {
         sent = calls->sent[i].state == FREE ? &calls->sent[i] : NULL;
@@ -285,8 +296,9 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
                                   .serial = calls->serial,
                                   .worker = worker,
                                   .to_one = request.client_bytes > 0,
+                                  .texts = of_room,
                                   .expected = UNKNOWN,
-                                  .due_ms = rc_clock_ms() + RC_CALLS_MS,
+                                  .due_ms = rc_clock_ms() + (of_room ? RC_CALLS_ROOM_MS : RC_CALLS_MS),
                                   .tag = tag};
     rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_SENT, 1);
     calls_schedule(calls);
@@ -328,9 +340,13 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
     if (sent == NULL) {
         return; /* too late */
     }
+    if (reply.entries.count > 0 && reply.texts != sent->texts) {
+        rc_foreign_refused(calls->bridge, "ws:instance:*:reply", message, -EINVAL, "entries of another kind");
+        return;
+    }
     sent->dropped |= (reply.flags & RC_REPLY_INCOMPLETE) != 0;
-    const struct rc_reply_head head = {.flags = reply.flags &
-                                                (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED),
+    const struct rc_reply_head head = {.flags = reply.flags & (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY |
+                                                               RC_REPLY_UNCONFIRMED | RC_REPLY_PARTLY),
                                        .count = reply.count};
     tell_part(sent, head, reply.entries);
     sent->last += (reply.flags & RC_REPLY_LAST) != 0;
@@ -367,7 +383,7 @@ static void publish_reply(const struct rc_calls *calls, const struct rc_call_rep
 static void end_served(const struct rc_calls *calls, struct rc_call_served *served, uint32_t flags)
 {
     publish_reply(calls, &served->reply, served->reply.flags | flags | RC_REPLY_LAST, (struct rc_span){0},
-                  served->channels ? 0 : served->reply.count);
+                  served->lists ? 0 : served->reply.count);
     served->used = false;
 }
 
@@ -381,7 +397,11 @@ static bool all_replied(const struct rc_call_served *served)
 static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, const struct rc_call_request *request,
                         const struct rc_client_ref *target)
 {
-    uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX];
+    uint8_t *data = malloc(sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + request->body.count);
+    if (data == NULL) {
+        end_served(calls, served, RC_REPLY_BUSY);
+        return;
+    }
     const struct rc_call_head head = {.operation = (uint8_t)request->operation,
                                       .user_bytes = request->user_bytes,
                                       .text_bytes = request->text_bytes,
@@ -395,17 +415,24 @@ static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, c
     used += request->user_bytes;
     memcpy(data + used, request->text, request->text_bytes);
     used += request->text_bytes;
-    const struct rc_envelope_view view = {.head = {.time_ns = rc_clock_ns(),
-                                                   .target = *target,
-                                                   .data_bytes = (uint32_t)used,
-                                                   .channel_bytes = request->channel_bytes,
-                                                   .request_id_bytes = sizeof(tag)},
-                                          .channel = request->channel,
-                                          .request_id = (const uint8_t *)&tag,
-                                          .data = data};
+    if (request->body.count > 0) {
+        memcpy(data + used, request->body.bytes, request->body.count);
+        used += request->body.count;
+    }
+    const struct rc_envelope_view view = {
+        .head = {.time_ns = rc_clock_ns(),
+                 .channel_hash = rc_channel_hash(request->channel, request->channel_bytes),
+                 .target = *target,
+                 .data_bytes = (uint32_t)used,
+                 .channel_bytes = request->channel_bytes,
+                 .request_id_bytes = sizeof(tag)},
+        .channel = request->channel,
+        .request_id = (const uint8_t *)&tag,
+        .data = data};
     if (!rc_router_call(calls->router, &view, &served->asked)) {
         served->reply.flags |= RC_REPLY_BUSY;
     }
+    free(data);
     if (all_replied(served)) { /* the client's worker is not there */
         end_served(calls, served, 0);
     } else {
@@ -443,7 +470,9 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
         rc_registry_refused(calls->registry)) {
         return; /* its own, which its workers carry out already; or of a cluster that this one is not in */
     }
-    struct rc_call_reply reply = {.call_bytes = request.call_bytes, .from_bytes = request.from_bytes};
+    struct rc_call_reply reply = {.call_bytes = request.call_bytes,
+                                  .from_bytes = request.from_bytes,
+                                  .texts = request.operation >= RC_CALL_ROOM_COUNT};
     memcpy(reply.call, request.call, sizeof(reply.call));
     memcpy(reply.from, request.from, sizeof(reply.from));
     if (request.client_bytes > 0 && rc_client_id_read(request.client, request.client_bytes, wire->instance_id,
@@ -460,7 +489,9 @@ static void call_received(void *context, struct rc_span channel, struct rc_span 
     }
     rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_SERVED, 1);
     *served = (struct rc_call_served){.used = true,
-                                      .channels = request.operation == RC_CALL_CHANNELS,
+                                      .lists = request.operation == RC_CALL_CHANNELS ||
+                                               request.operation == RC_CALL_ROOM_MEMBERS ||
+                                               request.operation == RC_CALL_ROOM_USERS,
                                       .serial = ++calls->serial,
                                       .due_ms = rc_clock_ms() + RC_CALLS_SERVED_MS,
                                       .reply = reply};
@@ -481,13 +512,15 @@ void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_e
         return; /* too late, or told twice */
     }
     memcpy(&head, view->data, sizeof(head));
-    served->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
-    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED);
-    if (served->channels) {
+    if ((head.flags & RC_REPLY_PART) == 0) {
+        served->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
+    }
+    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED | RC_REPLY_PARTLY);
+    if (served->lists) {
         const struct rc_span entries = rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head));
         if (entries.count > 0) {
             publish_reply(calls, &served->reply, head.flags & RC_REPLY_MORE, entries,
-                          head.count < RC_CALL_LIMIT_MAX ? head.count : RC_CALL_LIMIT_MAX);
+                          served->reply.texts || head.count < RC_CALL_LIMIT_MAX ? head.count : RC_CALL_LIMIT_MAX);
         }
     } else {
         served->reply.count += head.count;

@@ -1,5 +1,6 @@
 /*
- * calls: calls of the HTTP API that other instances carry out, and theirs that this one does (docs/redis.md).
+ * calls: calls of the HTTP API that other instances carry out, questions of rows about rooms that they answer, and theirs that this one does
+ * (docs/redis.md).
  *
  *   worker ── RC_UP_CALL ──▶ router ──▶ calls ── PUBLISH ws:instances:call, ws:instance:{id}:call ──▶ Redis
  *   worker ◀── RC_DOWN_REPLY ── router ◀── calls ◀── ws:instance:{own id}:reply ── Redis
@@ -26,6 +27,7 @@
 
 #define RC_CALLS_MAX 256u
 #define RC_CALLS_MS 1000u       /* until all others have replied */
+#define RC_CALLS_ROOM_MS 500u   /* the same of a room: a row waits for it, which knows what is here */
 #define RC_CALLS_LATE_MS 200u   /* for those that the registry does not know, after all others */
 #define RC_CALLS_SERVED_MS 800u /* until all workers have: an asker should hear of it */
 

@@ -48,7 +48,11 @@ static void heartbeat_received(void *context, struct rc_span channel, struct rc_
         return;
     }
     rc_metric_add(heartbeat->metrics, RC_METRIC_HEARTBEATS, 1);
+    const uint32_t known = heartbeat->registry->instance_count;
     rc_registry_heard(heartbeat->registry, id, client_count);
+    if (heartbeat->registry->instance_count > known) {
+        heartbeat_say(heartbeat); /* it does not know us either, and would not for an interval */
+    }
 }
 
 int rc_heartbeat_read(struct rc_span message, uint64_t *timestamp_ms, uint64_t *client_count)

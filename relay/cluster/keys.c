@@ -1,6 +1,7 @@
 /* keys: see keys.h. */
 #include "relay/cluster/keys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,20 +25,29 @@ struct question {
     uint32_t worker;
     uint32_t flying; /* commands without an answer */
     bool failed;     /* one of them was no answer, or could not be sent */
+    uint8_t kind;    /* enum rc_query_kind */
+    uint8_t request_id[RC_REQUEST_ID_MAX];
     struct rc_query_value value;
     uint8_t *text;                          /* owned: the value; NULL = none */
-    uint32_t count;                         /* KEYS */
+    uint32_t lives_s;                       /* SET */
+    uint32_t count;                         /* KEYS, MARKS */
     struct rc_span keys[RC_QUERY_KEYS_MAX]; /* in `bytes` */
     struct place places[RC_QUERY_KEYS_MAX];
     uint8_t there[RC_QUERY_KEYS_MAX];
+    uint64_t marks[RC_QUERY_KEYS_MAX];
     uint8_t bytes[]; /* of the question, behind its head */
 };
 
 static void keys_send(const struct question *question, uint16_t code, const void *data, uint32_t bytes)
 {
-    const struct rc_envelope_view view = {
-        .head = {.origin = question->asked.origin, .token = question->asked.token, .code = code, .data_bytes = bytes},
-        .data = data};
+    const struct rc_envelope_view view = {.head = {.origin = question->asked.origin,
+                                                   .token = question->asked.token,
+                                                   .flags = (uint16_t)(question->asked.flags & RC_ENVELOPE_API),
+                                                   .code = code,
+                                                   .data_bytes = bytes,
+                                                   .request_id_bytes = question->asked.request_id_bytes},
+                                          .request_id = question->request_id,
+                                          .data = data};
     if (code != 0) {
         rc_metric_add(question->owner->router->setup.metrics, RC_METRIC_QUERIES_REFUSED, 1);
     }
@@ -63,10 +73,14 @@ static void question_end(struct question *question)
 {
     if (question->failed) {
         keys_send(question, CODE_UNAVAILABLE, NULL, 0);
-    } else if (question->count > 0) {
+    } else if (question->kind == RC_QUERY_KEYS) {
         keys_send(question, 0, question->there, question->count);
-    } else {
+    } else if (question->kind == RC_QUERY_MARKS) {
+        keys_send(question, 0, question->marks, question->count * (uint32_t)sizeof(question->marks[0]));
+    } else if (question->kind == RC_QUERY_VALUE) {
         value_send(question);
+    } else {
+        keys_send(question, 0, NULL, 0);
     }
     question->owner->asked--;
     free(question->text);
@@ -172,6 +186,122 @@ static void keys_came(void *context, const redisReply *reply)
     question_answered(question, good);
 }
 
+/* --- what they say --------------------------------------------------------------------------------------------------- */
+
+static uint64_t number_of(const redisReply *reply)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < reply->len; i++) {
+        if (reply->str[i] < '0' || reply->str[i] > '9' || number > RC_QUERY_MARK_NUMBER_MAX / 10) {
+            return RC_QUERY_MARK_TEXT;
+        }
+        number = number * 10 + (uint64_t)(reply->str[i] - '0');
+    }
+    return number == 0 ? RC_QUERY_MARK_TEXT : number;
+}
+
+/* False: it is no answer. A key that is no string is there all the same. */
+static bool mark_of(const redisReply *reply, uint64_t *mark)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_NIL) {
+        *mark = RC_QUERY_MARK_NONE;
+    } else if (reply != NULL && reply->type == REDIS_REPLY_STRING) {
+        *mark = number_of(reply);
+    } else if (reply != NULL && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0) {
+        *mark = RC_QUERY_MARK_TEXT;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void keys_refused(const redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        rc_log_limited(
+            RC_LOG_WARN, 1, "revocation_refused",
+            "answer=\"%s\" remedy=\"redis.url needs a user that may GET, MGET and SET the keys ws:revoked:*\"",
+            reply->str);
+    }
+}
+
+static void mark_came(void *context, const redisReply *reply)
+{
+    const struct place *place = context;
+    const bool good = mark_of(reply, &place->question->marks[place->index]);
+    if (!good) {
+        keys_refused(reply);
+    }
+    question_answered(place->question, good);
+}
+
+static void marks_came(void *context, const redisReply *reply)
+{
+    struct question *question = context;
+    bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == question->count;
+    if (!good) {
+        keys_refused(reply);
+    }
+    for (uint32_t i = 0; good && i < question->count; i++) {
+        good = mark_of(reply->element[i], &question->marks[i]);
+    }
+    question_answered(question, good);
+}
+
+static void marks_ask(struct question *question)
+{
+    struct rc_span argv[RC_QUERY_KEYS_MAX + 1] = {RC_SPAN("MGET")};
+    memcpy(argv + 1, question->keys, question->count * sizeof(argv[0]));
+    if (!rc_redis_clustered(question->owner->link)) {
+        question_command(question, marks_came, question, question->count + 1, argv);
+        return;
+    }
+    for (uint32_t i = 0; i < question->count; i++) { /* they are on different nodes */
+        const struct rc_span get[] = {RC_SPAN("GET"), question->keys[i]};
+        question->places[i] = (struct place){.question = question, .index = i};
+        question_command(question, mark_came, &question->places[i], RC_ARRAY_COUNT(get), get);
+    }
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------------- */
+
+static void set_came(void *context, const redisReply *reply)
+{
+    struct question *question = context;
+    const bool good = reply != NULL && reply->type == REDIS_REPLY_STATUS;
+    if (!good) {
+        keys_refused(reply);
+    }
+    question_answered(question, good);
+}
+
+/* keys[0] is the key, keys[1] its value. */
+static void set_ask(struct question *question)
+{
+    char lives[16];
+    (void)snprintf(lives, sizeof(lives), "%u", question->lives_s);
+    const struct rc_span argv[] = {RC_SPAN("SET"), question->keys[0], question->keys[1], RC_SPAN("EX"),
+                                   rc_span_text(lives)};
+    question_command(question, set_came, question, RC_ARRAY_COUNT(argv), argv);
+}
+
+static uint16_t set_read(struct question *question, struct rc_span data)
+{
+    struct rc_query_set set;
+    if (data.count < sizeof(set)) {
+        return CODE_BAD_REQUEST;
+    }
+    memcpy(&set, data.bytes, sizeof(set));
+    if (set.key_bytes == 0 || set.key_bytes > RC_QUERY_KEY_MAX || set.lives_s == 0 ||
+        set.lives_s > RC_QUERY_LIVES_S_MAX || data.count - sizeof(set) != (size_t)set.key_bytes + set.value_bytes) {
+        return CODE_BAD_REQUEST;
+    }
+    question->lives_s = set.lives_s;
+    question->keys[0] = rc_span_of(data.bytes + sizeof(set), set.key_bytes);
+    question->keys[1] = rc_span_of(data.bytes + sizeof(set) + set.key_bytes, set.value_bytes);
+    return 0;
+}
+
 /* --- questions ------------------------------------------------------------------------------------------------------- */
 
 static void value_ask(struct question *question)
@@ -197,6 +327,9 @@ static void keys_ask(struct question *question)
 static uint16_t question_read(struct question *question, const struct rc_query_head *head, size_t bytes)
 {
     struct rc_span rest = rc_span_of(question->bytes, bytes);
+    if (head->kind == RC_QUERY_SET) {
+        return set_read(question, rest);
+    }
     if (head->kind == RC_QUERY_VALUE) {
         question->keys[0] = rest;
         return bytes == 0 || bytes > RC_QUERY_KEY_MAX ? CODE_BAD_REQUEST : 0;
@@ -207,12 +340,40 @@ static uint16_t question_read(struct question *question, const struct rc_query_h
     return rest.count > 0 || question->count == 0 ? CODE_BAD_REQUEST : 0;
 }
 
+bool rc_keys_mine(const struct rc_envelope_view *view)
+{
+    return view->head.data_bytes >= sizeof(struct rc_query_head) && view->data[0] >= RC_QUERY_VALUE &&
+           view->data[0] <= RC_QUERY_SET;
+}
+
+static void question_ask(struct question *question)
+{
+    switch ((enum rc_query_kind)question->kind) {
+    case RC_QUERY_VALUE:
+        value_ask(question);
+        break;
+    case RC_QUERY_MARKS:
+        marks_ask(question);
+        break;
+    case RC_QUERY_SET:
+        set_ask(question);
+        break;
+    default:
+        keys_ask(question);
+        break;
+    }
+}
+
 void rc_keys_take(struct rc_keys *keys, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_query_head head;
     struct question refused = {.owner = keys, .asked = view->head, .worker = worker};
-    RC_ASSERT(view->head.data_bytes >= sizeof(head));
+    RC_ASSERT(rc_keys_mine(view));
     memcpy(&head, view->data, sizeof(head));
+    if (view->head.request_id_bytes > 0) {
+        memcpy(refused.request_id, view->request_id, view->head.request_id_bytes);
+    }
+    refused.kind = head.kind;
     const size_t bytes = view->head.data_bytes - sizeof(head);
     struct question *question = NULL;
     if (keys->link != NULL && rc_redis_up(keys->link) && keys->asked < RC_KEYS_MAX) {
@@ -231,11 +392,7 @@ void rc_keys_take(struct rc_keys *keys, uint32_t worker, const struct rc_envelop
         free(question);
         return;
     }
-    if (head.kind == RC_QUERY_VALUE) {
-        value_ask(question);
-    } else {
-        keys_ask(question);
-    }
+    question_ask(question);
     if (question->flying == 0) {
         question_end(question); /* nothing could be sent */
     }

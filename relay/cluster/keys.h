@@ -1,8 +1,8 @@
 /*
- * keys: reads keys in Redis that are not ringcast's own, for workers: web applications' sessions (common/records/query.h,
- * RC_QUERY_VALUE and RC_QUERY_KEYS).
+ * keys: reads and writes keys in Redis for workers that others know too: web applications' sessions, tokens that were revoked
+ * (common/records/query.h, RC_QUERY_VALUE, RC_QUERY_KEYS, RC_QUERY_MARKS, RC_QUERY_SET).
  *
- *   worker ── RC_UP_QUERY ──▶ queries ──▶ keys ── GET and PTTL, or EXISTS ──▶ Redis
+ *   worker ── RC_UP_QUERY ──▶ queries ──▶ keys ── GET and PTTL, EXISTS, MGET, SET ──▶ Redis
  *   worker ◀── RC_DOWN_QUERY ────────────── keys ◀── answers
  *
  * Commands go out at once and pipelined, in a Cluster each to the node of its key; nothing is kept of what they say. Whoever asks has a
@@ -11,6 +11,7 @@
 #ifndef RC_RELAY_CLUSTER_KEYS_H
 #define RC_RELAY_CLUSTER_KEYS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/records/envelope.h"
@@ -26,7 +27,9 @@ struct rc_keys {
     uint32_t asked;             /* questions whose answers are not all there */
 };
 
-/* `view`: a question of one of the two kinds; lives during the call only. */
+/* Is it one of these kinds? */
+bool rc_keys_mine(const struct rc_envelope_view *view);
+/* `view`: one of them; lives during the call only. */
 void rc_keys_take(struct rc_keys *keys, uint32_t worker, const struct rc_envelope_view *view);
 
 #endif

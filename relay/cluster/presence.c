@@ -411,7 +411,9 @@ static void event_received(void *context, struct rc_span channel, struct rc_span
     rc_metric_add(presence->bridge->wire->metrics, RC_METRIC_PRESENCE_EVENTS, 1);
     if (name[0] != '\0') {
         char scratch[RC_EVENT_NAME_MAX];
-        (void)rc_foreign_deliver(presence->bridge, rc_span_text(name), event_name(value.raw, scratch), value.raw, 0);
+        const struct rc_foreign_message out = {
+            .channel = rc_span_text(name), .event = event_name(value.raw, scratch), .data = value.raw};
+        (void)rc_foreign_deliver(presence->bridge, &out);
     }
 }
 

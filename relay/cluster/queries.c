@@ -237,6 +237,9 @@ static void answer_here(struct rc_query *query)
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
+    case RC_QUERY_RETAINED:
+    case RC_QUERY_MARKS:
+    case RC_QUERY_SET:
         break; /* are not taken here */
     }
     queries_finish(query, &answer, used);
@@ -474,12 +477,6 @@ static void queries_due(void *context, uint64_t now_ms)
 
 /* --- questions ------------------------------------------------------------------------------------------------------- */
 
-static bool is_about_keys(const struct rc_envelope_view *view)
-{
-    return view->head.data_bytes >= sizeof(struct rc_query_head) &&
-           (view->data[0] == RC_QUERY_VALUE || view->data[0] == RC_QUERY_KEYS);
-}
-
 /* 0, or the code of the refusal. */
 static uint16_t queries_read(struct rc_query *query, const struct rc_envelope_view *view)
 {
@@ -521,7 +518,7 @@ void rc_queries_take(void *context, uint32_t worker, const struct rc_envelope_vi
     struct rc_queries *queries = context;
     struct rc_query query = {.owner = queries, .worker = worker};
     rc_metric_add(queries->router->setup.metrics, RC_METRIC_QUERIES_TAKEN, 1);
-    if (is_about_keys(view)) {
+    if (rc_keys_mine(view)) {
         rc_keys_take(&queries->keys, worker, view);
         return;
     }

@@ -394,6 +394,7 @@ static struct rc_registry_instance *registry_get(struct rc_registry *registry, s
     one = &registry->instances[registry->instance_count++];
     *one = (struct rc_registry_instance){.heard_ms = rc_clock_ms()};
     memcpy(one->id, id.bytes, id.count);
+    rc_sid_instance(one->sids, one->id);
     registry_set_gauge(registry);
     return one;
 }
@@ -406,6 +407,16 @@ void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t
         one->client_count = client_count;
         ask_address(registry, one);
     }
+}
+
+const char *rc_registry_of_socket(const struct rc_registry *registry, const struct rc_sid *sid)
+{
+    for (uint32_t i = 0; i < registry->instance_count; i++) {
+        if (rc_sid_is_of(sid, registry->instances[i].sids)) {
+            return registry->instances[i].id;
+        }
+    }
+    return NULL;
 }
 
 bool rc_registry_first(const struct rc_registry *registry)

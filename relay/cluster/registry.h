@@ -33,6 +33,7 @@
 #include "common/config/config.h"
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
+#include "common/records/sid.h"
 #include "common/shm/neighbours.h"
 #include "relay/cluster/cleanup.h"
 #include "relay/redis/link.h"
@@ -57,6 +58,7 @@ struct rc_registry_instance {
     uint64_t heard_ms; /* own clock: last heartbeat, or when it was first heard of */
     uint64_t client_count;
     uint64_t started_ms;                    /* since 1970, as its owner key tells; 0 = not known */
+    char sids[RC_SID_INSTANCE_BYTES];       /* what its sockets' ids begin with */
     bool listed;                            /* stands in ws:instances, as read last */
     uint64_t asked_ms;                      /* own clock: when its address was asked for */
     char address[RC_NEIGHBOUR_ADDRESS_MAX]; /* where it is reached; "" = it is not, or not known */
@@ -115,6 +117,8 @@ void rc_registry_renew(struct rc_registry *registry);
 void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t client_count);
 /* Is this instance's id the first of all that are known? What one of them has to do falls to it. */
 bool rc_registry_first(const struct rc_registry *registry);
+/* The other instance whose socket that is; NULL: none that is known. */
+const char *rc_registry_of_socket(const struct rc_registry *registry, const struct rc_sid *sid);
 /* The broker stops, once, while it is owned: the id is free and nobody has to clean up. What it owned must have been removed.
  * `left` becomes true when it is done. */
 void rc_registry_leave(struct rc_registry *registry);

@@ -106,6 +106,11 @@ static void take_room_call(struct rc_route_calls *calls, struct rc_relay_port *p
     struct rc_worker_set targets = rc_fanout_interested(calls->fanout, view->head.channel_hash,
                                                         rc_span_of(view->channel, view->head.channel_bytes));
     rc_worker_set_put(&targets, port->index, false);
+    /* What others cannot be asked for is left out: the row goes on with what is known. */
+    const struct rc_remote_ops *remote = calls->remote->ops;
+    const int rc =
+        remote == NULL || remote->call == NULL ? -ENOSYS : remote->call(calls->remote->context, port->index, view);
+    asked.scope = rc == 0 ? RC_CALL_SCOPE_ALL : rc == -ENOSYS ? RC_CALL_SCOPE_HOST : RC_CALL_SCOPE_LOCAL;
     answer.code = pass_call_to(calls, *view, port->index, targets, &asked) ? 0 : RC_ROUTE_UNAVAILABLE;
     answer_call(calls, port, view, &answer, &asked);
 }
@@ -287,6 +292,11 @@ bool rc_route_calls_serve(struct rc_route_calls *calls, const struct rc_envelope
                           struct rc_call_asked *asked)
 {
     *asked = (struct rc_call_asked){0};
+    if (rc_sockets_of_room(view)) { /* of those who have somebody there */
+        const struct rc_worker_set targets = rc_fanout_interested(calls->fanout, view->head.channel_hash,
+                                                                  rc_span_of(view->channel, view->head.channel_bytes));
+        return pass_call_to(calls, *view, RC_WORKER_FOREIGN, targets, asked);
+    }
     return pass_call(calls, *view, RC_WORKER_FOREIGN, asked);
 }
 

@@ -19,6 +19,9 @@ async function connect(broker, sockets, { user, nsp = "/", ...options } = {}) {
   return socket;
 }
 
+/* Clients name their rooms. */
+const excalidrawRows = () => ({ event: [{ on: "join", join: ["{args.0}"], ack: ["in"] }, { on: "say", emit: [{ to: "{args.0}", others: true, event: "said", args: ["{args.1}"] }], ack: ["sent"] }] });
+
 const ask = (socket, ...event) => within(5000, new Promise((done) => socket.emit(...event, (...answer) => done(answer))), `an answer to ${event[0]}`);
 const hears = (socket, name) => until(`it hears ${name}`, () => socket.heard.find((event) => event[0] === name)?.slice(1), { every: 2 });
 
@@ -136,6 +139,33 @@ testRules("a row closes its connection once all else is done", kept, async (brok
   }
 });
 
+// What a guard or a question asks of the request is kept from the handshake on, as what is done asks of it.
+testRules("guards and questions see what the client's request said", {
+  event: [
+    { on: "join", join: ["{args.0}"], ack: ["in"] },
+    { on: "plan", match: { "query.plan": "gold" }, ack: ["gold"] },
+    { on: "plan", match: { "header.x-plan": ["silver", "bronze"] }, ack: ["metal"] },
+    { on: "plan", match: { "cookie.plan": "tin" }, ack: ["tin"] },
+    { on: "plan", ack: ["none"] },
+    { on: "speak", inside: "lobby:{query.lobby}", ack: ["spoken"] },
+    { on: "count", ack: ["{count:lobby:{header.x-lobby}}"] },
+    { on: "other", who: "user", refuse: { ack: ["{cookie.why}"] } },
+  ],
+}, async (broker, client) => {
+  for (const [lobby, transports] of Object.entries(TRANSPORTS)) {
+    assert.deepEqual(await ask(await client({ transports, query: { plan: "gold" } }), "plan"), ["gold"]);
+    assert.deepEqual(await ask(await client({ transports, extraHeaders: { "X-Plan": "bronze" } }), "plan"), ["metal"]);
+    assert.deepEqual(await ask(await client({ transports, extraHeaders: { cookie: "a=b; plan=tin" } }), "plan"), ["tin"]);
+    assert.deepEqual(await ask(await client({ transports, query: { plan: "lead" } }), "plan"), ["none"]);
+    const socket = await client({ transports, query: { lobby }, extraHeaders: { "x-lobby": lobby, cookie: "why=because" } });
+    assert.equal((await ask(socket, "speak"))[0].error.code, 403);
+    assert.deepEqual(await ask(socket, "join", `lobby:${lobby}`), ["in"]);
+    assert.deepEqual(await ask(socket, "speak"), ["spoken"]);
+    assert.deepEqual(await ask(socket, "count"), [1]);
+    assert.deepEqual(await ask(socket, "other"), ["because"]);
+  }
+});
+
 /* --- no way round a guard (S4.6) ----------------------------------------------------------------------------------------- */
 
 const guarded = {
@@ -213,6 +243,62 @@ testRules("nobody gets into a room that a row guards, or says anything in it", g
   assert.deepEqual(await ask(alice, "vip"), ["in"]);
   assert.deepEqual(alice.heard.filter(([name]) => name !== "error"), [], "nothing forged arrived");
   assert.deepEqual(foreign.filter(([name]) => name !== "error"), []);
+});
+
+// Whatever a name is made of: the client's word before the first colon leads to the policy of what it named.
+testRules("what a room is called by the event, the namespace or another room is the client's word", {
+  "permissions.direct": "none",
+  "socketio.namespaces": ["/", "/say"],
+  event: [
+    { on: "mine", who: "user", join: ["mine:{user.id}"], ack: ["in"] },
+    { on: "join", join: ["{args.0}"], ack: ["in"] },
+    { on: "fence", ack: ["fence"] },
+    { on: "room:*", who: "user", join: ["{event}"], ack: ["in"] },
+    { on: "*", join: ["{event}"], ack: ["in"] },
+    { on: "*", nsp: "/say", emit: [{ to: "{event}", event: "said", args: ["{args.0}"] }], ack: ["sent"] },
+    { on: "disconnect", each: "follow@{target}", emit: [{ to: "{room.target}", event: "said", args: ["forged"] }] },
+    { on: "disconnect", each: "spy@{target}", emit: [{ to: "lobby", event: "spied", args: ["{users:{room.target}}"] }] },
+    { on: "disconnect", each: "{any}", emit: [{ to: "{room}:alice", event: "said", args: ["forged"] }] },
+  ],
+}, async (broker, client) => {
+  const alice = await client({ user: "alice" });
+  assert.deepEqual(await ask(alice, "mine"), ["in"]);
+  const say = await client({ user: "bob", nsp: "/say" });
+  const lobby = await client();
+  assert.deepEqual(await ask(lobby, "join", "lobby"), ["in"]);
+  for (const transports of Object.values(TRANSPORTS)) {
+    const bob = await client({ user: "bob", transports });
+    for (const event of ["mine:alice", "user:alice", alice.id]) assert.equal((await ask(bob, event))[0].error?.code, 403, event);
+    for (const event of ["mine:alice", "user:alice", "*", alice.id]) assert.equal((await ask(say, event, "forged"))[0].error?.code, 403, event);
+    assert.deepEqual(await ask(bob, "room:1"), ["in"], "its beginning is the row's own");
+    assert.deepEqual(await ask(bob, "elsewhere"), ["in"]);
+    for (const room of ["follow@mine:alice", "spy@mine:alice", `follow@${alice.id}`, "follow@user:alice", "mine"]) assert.deepEqual(await ask(bob, "join", room), ["in"], room);
+    bob.close();
+  }
+  const native = await broker.connect({ path: "/ws?user=bob" });
+  await native.refused(403, { type: "subscribe", channel: "room:1" });
+  await until("all have gone", async () => (await broker.metrics())("ws_connections_total") === 4);
+  assert.deepEqual(await ask(alice, "fence"), ["fence"]);
+  assert.deepEqual(await ask(lobby, "fence"), ["fence"]);
+  assert.deepEqual([alice.heard, lobby.heard.filter(([name]) => name !== "error")], [[], []]);
+});
+
+// A session's id has 20 characters, and so have rooms of applications: excalidraw's are of hexadecimal digits.
+testRules("rooms with the length of a session's id, and the rooms of sockets", { ...excalidrawRows(), "permissions.direct": "none" }, async (broker, client) => {
+  const [a, b] = [await client(), await client()];
+  for (const room of ["0123456789abcdef0123", "AAAAAAAAAAAAAAAAAAAA"]) {
+    for (const socket of [a, b]) assert.deepEqual(await ask(socket, "join", room), ["in"]);
+    assert.deepEqual(await ask(a, "say", room, 1), ["sent"]);
+    assert.deepEqual(await hears(b, "said"), [1]);
+    b.heard.splice(0);
+  }
+  const native = await broker.connect();
+  await native.subscribe("0123456789abcdef0123");
+  assert.equal((await ask(a, "join", b.id))[0].error.code, 403);
+  assert.equal((await ask(a, "say", b.id, "forged"))[0].error.code, 403);
+  for (const type of ["subscribe", "publish", "presence"]) assert.ok([403, 501].includes((await native.request({ type, channel: b.id, data: "forged" })).code), type);
+  await native.refused(403, { type: "subscribe", channel: b.id });
+  assert.deepEqual(b.heard, []);
 });
 
 /* --- who is in a room ---------------------------------------------------------------------------------------------------- */

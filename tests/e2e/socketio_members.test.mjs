@@ -1,160 +1,56 @@
-// socketio.adapter = "classic", "sharded", "streams": in a cluster of Node servers ringcast is one more of them. What three Nodes do, two Nodes
-// and ringcast do.
+// socketio.adapter = "classic", "sharded", "streams": in a cluster of Node servers instances of ringcast are more of them. What four Nodes do,
+// two Nodes and two instances do.
 import assert from "node:assert/strict";
-import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
-import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
-import { createClient, createCluster } from "redis";
 import { io as connectClient } from "socket.io-client";
-import { heardEverywhere, MEMBER_CONFIG, memberClient, settled, startMember } from "./lib/members.mjs";
-import { redisHealth, startCluster, startRedis, startRedisAndWire, testRedis, until } from "./lib/redis.mjs";
+import { KINDS, startNode } from "./lib/member_kinds.mjs";
+import { story } from "./lib/member_story.mjs";
+import { heardEverywhere, MEMBER_CONFIG, memberClient, settled } from "./lib/members.mjs";
+import { redisHealth, startCluster, startRedisAndWire, testRedis, until } from "./lib/redis.mjs";
 import { within } from "./lib/util.mjs";
 
-const quiet = (client) => client.on("error", () => {});
-const single = async (redis) => quiet(createClient({ url: redis.url })).connect();
-async function cluster(redis) {
-  const client = quiet(createCluster({ rootNodes: redis.nodes.map((node) => ({ url: `redis://127.0.0.1:${node.port}` })) }));
-  await client.connect();
-  // The library throws when two subscriptions that are given back at a time were the last ones of a master: some stay on every one.
-  for (let i = 0; i < 32; i++) await client.sSubscribe(`kept ${i}`, () => {});
-  return client;
-}
-
-/* What a Node is given: two connections, or one that the adapter makes others from. */
-const KINDS = {
-  classic: { config: "classic", start: startRedis, connect: single, connections: 2, adapter: createAdapter },
-  sharded: { config: "sharded", start: startRedis, connect: single, connections: 2, adapter: createShardedAdapter },
-  "sharded over a Cluster": { config: "sharded", start: startCluster, connect: cluster, connections: 2, adapter: createShardedAdapter },
-  streams: { config: "streams", start: startRedis, connect: single, connections: 1, adapter: createStreamsAdapter },
-};
-
-async function startNode(kind, redis) {
-  const connections = [];
-  for (let i = 0; i < kind.connections; i++) connections.push(await kind.connect(redis));
-  const member = await startMember(kind.adapter(...connections));
-  return {
-    ...member,
-    async stop() {
-      await member.stop();
-      for (const connection of connections) await connection.close();
-    },
-  };
-}
-
-/* What two runs are compared by: names of clients in place of their ids, in the order of the text. */
-function comparable(clients, list) {
-  const named = (text) => Object.entries(clients).reduce((all, [name, { sid }]) => all.replaceAll(sid, name), text);
-  return list.map((one) => named(JSON.stringify(one))).sort();
-}
-
-/* Every call, from two Nodes and from clients of the third server. What came of it. */
-async function story(nodes, thirdPort) {
-  const [a, b] = nodes.map(({ io }) => io);
-  const names = { a: [nodes[0].port], b: [nodes[1].port], c: [thirdPort], d: [thirdPort], adminA: [nodes[0].port, "/admin"], adminC: [thirdPort, "/admin"] };
-  const clients = {};
-  const results = {};
-  try {
-    for (const [name, where] of Object.entries(names)) {
-      clients[name] = await memberClient(...where);
-      clients[name].nsp = where[1] ?? "/";
-      clients[name].on("question", (...args) => args.pop()({ by: name, args }));
-      clients[name].sid = clients[name].id; // it has none any more when it is away
-    }
-    const all = Object.values(clients);
-    for (const [name, rooms] of Object.entries({ a: ["red"], b: ["red", "blue"], c: ["red", "a room of its own é"], d: ["blue"], adminA: ["red"], adminC: ["red"] })) {
-      for (const room of rooms) await clients[name].joined(room);
-    }
-    await heardEverywhere(nodes, all);
-    const { c, d } = clients;
-
-    // Events, from a Node.
-    for (const [i, io] of [a, b].entries()) {
-      io.emit("1 all", i, "é\n", { a: [1.5, null, true, -7, 2 ** 40, 0.1, { b: {} }] });
-      io.to("red").emit("2 red", i);
-      io.to("red").to("blue").emit("3 red and blue", i);
-      io.except("red").emit("4 not red", i);
-      io.to(["red", "nobody"]).except(["blue", c.id]).emit("5 red, not blue, not c", i);
-      io.to(d.id).emit("6 d", i);
-      io.to("red").emit("7 binary", i, Buffer.from([1, 2, 3]), { deep: [Buffer.alloc(0)] });
-      io.emit("8 binary", i, Buffer.from([4]));
-      io.of("/admin").emit("9 admin", i);
-      io.of("/admin").to("red").emit("10 admin red", i);
-      io.emit("11 odd", i, new Date(0), undefined, { left: undefined, kept: NaN });
-      io.local.emit("12 local", i);
-      io.to("a room of its own é").emit("14 only c", i);
-    }
-    // From a socket of the third server, and of a Node.
-    for (const name of ["c", "a"]) {
-      const socket = clients[name];
-      socket.emit("say", "red", "15 said in red", name, { x: [0.1, 2 ** 52, "\u2028"] });
-      socket.emit("say", "red", "16 binary", name, Buffer.from([9, 8]), [Buffer.from([7])]);
-      socket.emit("shout", "17 shouted", name);
-      socket.emit("say", clients.b.id, "18 to b alone", name);
-      socket.emit("say", d.id, "19 to d alone", name);
-      socket.emit("say", "nobody", "20 to nobody", name);
-    }
-    for (const name of ["adminC", "adminA"]) clients[name].emit("shout", "21 shouted in admin", name);
-    await until("the last of all", () => [...all].every((client) => client.got.filter((got) => String(got[1]).startsWith(client.nsp === "/" ? "17" : "21")).length === 2));
-
-    // Requests.
-    const sockets = async (operator) => comparable(clients, (await operator.fetchSockets()).map(({ id, rooms }) => [id, comparable(clients, [...rooms])]));
-    for (const [i, io] of [a, b].entries()) {
-      results[`fetch ${i}`] = [await sockets(io), await sockets(io.in("red").except("blue")), await sockets(io.in(c.id)), await sockets(io.of("/admin")), await sockets(io.in("nobody"))];
-      results[`ack ${i}`] = comparable(clients, await within(4000, io.serverSideEmitWithAck("tell", c.id, { x: i }), "all servers' answers"));
-      const bytes = Buffer.from([5, i]);
-      const asked = async (operator, ...args) => comparable(clients, await within(6000, operator.timeout(5000).emitWithAck("question", ...args), "all clients' answers"));
-      results[`clients ${i}`] = [
-        await asked(io, i, "é"), await asked(io.in("red").except("blue"), bytes, { deep: [bytes] }), await asked(io.to(c.id), i),
-        await asked(io.of("/admin"), i), await asked(io.to("nobody"), i),
-      ];
-      io.serverSideEmit("tell", clients.b.id, `22 told by ${i}`, [i]);
-    }
-    results.remote = comparable(clients, await Promise.all((await a.in(d.id).fetchSockets()).map(async (remote) => {
-      remote.emit("23 remote", 1);
-      remote.join("joined by remote");
-      await until("d has joined", async () => (await a.in("joined by remote").fetchSockets()).length === 1);
-      return [remote.id, comparable(clients, [...remote.rooms])];
-    })));
-    b.in("blue").socketsJoin(["green", "lime"]);
-    await until("both are in green", async () => (await a.in("green").fetchSockets()).length === 2);
-    for (const name of ["b", "d"]) clients[name].rooms.push("green");
-    await heardEverywhere(nodes, all);
-    a.to("green").emit("24 green", 1);
-    results.green = await sockets(a.in("lime"));
-    a.in("blue").socketsLeave("green");
-    await until("nobody is in green", async () => (await b.in("green").fetchSockets()).length === 0);
-    for (const name of ["b", "d"]) clients[name].rooms.splice(clients[name].rooms.indexOf("green"), 1);
-    a.to("green").to("red").emit("25 red, green is empty", 1);
-    await settled(nodes, all, "end");
-    a.to("red").volatile.emit("26 volatile", 1); // behind the rest: a Node drops it while it has something else to write
-    await until("it has arrived", () => ["a", "b", "c"].every((name) => clients[name].got.some(([event]) => event === "26 volatile")));
-    a.of("/admin").in("red").disconnectSockets();
-    b.in("blue").disconnectSockets(true);
-    await until("they are away", () => ["b", "d", "adminA", "adminC"].every((name) => clients[name].disconnected));
-    await until("nobody else is there", async () => (await a.fetchSockets()).length === 2);
-    results.left = await sockets(b);
-    for (const [name, client] of Object.entries(clients)) results[name] = comparable(clients, client.got.filter(([event]) => !event.startsWith("warm")));
-    return results;
-  } finally {
-    for (const client of Object.values(clients)) client.disconnect();
-  }
-}
-
 for (const [name, kind] of Object.entries(KINDS)) {
-  testRedis(`two Nodes and ringcast do what three Nodes do: ${name}`, { brokers: 1, workers: 2, start: kind.start, config: { ...MEMBER_CONFIG, "socketio.adapter": kind.config }, timeout: 90000 }, async ({ brokers: [broker], redis }) => {
+  testRedis(`two Nodes and two instances do what four Nodes do: ${name}`, { brokers: 2, workers: 2, start: kind.start, config: { ...MEMBER_CONFIG, "socketio.adapter": kind.config }, timeout: 90000 }, async ({ brokers, redis }) => {
     const nodes = [];
     try {
       for (let i = 0; i < 2; i++) nodes.push(await startNode(kind, redis));
-      const together = await story(nodes, broker.port);
-      await broker.stop();
-      const third = await startNode(kind, redis);
-      nodes.push(third);
-      const alone = await story(nodes.slice(0, 2), third.port);
+      const together = await story(nodes, ...brokers.map(({ port }) => port));
+      for (const broker of brokers) await broker.stop();
+      for (let i = 0; i < 2; i++) nodes.push(await startNode(kind, redis));
+      const alone = await story(nodes.slice(0, 2), ...nodes.slice(2).map(({ port }) => port));
       assert.deepEqual(together, alone);
     } finally {
       for (const node of nodes) await node.stop();
     }
   });
 }
+
+// With no adapter, and before the first interval of heartbeats is over.
+testRedis("a socket of another instance is reached by its id, in every namespace, and it alone", { brokers: 2, workers: 2, config: { ...MEMBER_CONFIG, "http.api_keys": ["key-of-the-tests"] } }, async ({ brokers }) => {
+  const sockets = [];
+  try {
+    for (const nsp of ["/", "/admin"]) for (const { port } of brokers) sockets.push(await memberClient(port, nsp));
+    const [a, b, adminA, adminB] = sockets;
+    const gone = adminB.id;
+    for (const [from, to] of [[a, b], [b, a], [adminA, adminB], [adminB, adminA], [a, a]]) {
+      from.emit("say", to.id, 1, { x: "\u00e9" }, Buffer.from([7]));
+      assert.deepEqual(await until("it is heard", () => to.got.shift()), ["said", 1, { x: "\u00e9" }, Buffer.from([7])]);
+    }
+    const answer = await brokers[0].get("/api/publish", { method: "POST", headers: { authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ channel: b.id, event: "from the API", data: 2 }) });
+    assert.equal(answer.status, 200, answer.body);
+    assert.deepEqual(await until("it is heard", () => b.got.shift()), ["from the API", 2]);
+    // Of another namespace it is nobody's id, nor when it is gone.
+    a.emit("say", adminB.id, "wrong");
+    adminA.emit("say", b.id, "wrong");
+    adminB.disconnect();
+    adminA.emit("say", gone, "wrong");
+    a.emit("shout", "end");
+    adminA.emit("shout", "end");
+    for (const socket of [a, b, adminA]) assert.deepEqual(await until("the end", () => socket.got.shift()), ["said", "end"]);
+    await until("who was not found is counted", async () => (await brokers[1].metrics())("ringcast_failed_deliveries_total") >= 1);
+  } finally {
+    for (const socket of sockets) socket.disconnect();
+  }
+});
 
 const config = (adapter, more = {}) => ({ ...MEMBER_CONFIG, "socketio.adapter": adapter, ...more });
 const count = async (redis, channel) => (await redis.command("PUBSUB", "SHARDNUMSUB", channel))[1];

@@ -181,7 +181,10 @@ enum api_number {
     CHANNELS,
     PRESENCE,
     STATS,
-    INSTANCES
+    INSTANCES,
+    REVOKE,
+    RETAIN,
+    DO
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -195,6 +198,9 @@ static const struct rc_api_route api_calls[] = {
     [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL},
     [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
+    [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
+    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
+    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -212,7 +218,9 @@ static const struct rc_route api_routes[] = {
     API_POST("publish", PUBLISH),     API_POST("broadcast", BROADCAST),     API_POST("direct", DIRECT),
     API_POST("subscribe", SUBSCRIBE), API_POST("unsubscribe", UNSUBSCRIBE), API_POST("disconnect", DISCONNECT),
     API_GET("channels", CHANNELS),    API_GET("presence", PRESENCE),        API_GET("stats", STATS),
-    API_GET("instances", INSTANCES),
+    API_GET("instances", INSTANCES),  API_POST("revoke", REVOKE),
+    API_POST("retain", RETAIN),
+    API_POST("do", DO),
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

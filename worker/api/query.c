@@ -196,7 +196,10 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
-        break; /* the API asks neither */
+    case RC_QUERY_RETAINED:
+    case RC_QUERY_MARKS:
+    case RC_QUERY_SET:
+        break; /* not asked here */
     }
     rc_text_put(&text, (answer.flags & RC_QUERY_LOCAL) != 0 ? ",\"scope\":\"local\"}\n" : "}\n");
     rc_api_finish(call, &text);

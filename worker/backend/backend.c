@@ -14,6 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/metrics/backend_health.h"
 #include "common/shm/hosts.h"
 #include "common/tls/context.h"
 #include "worker/backend/backend_io.h"
@@ -26,6 +27,14 @@
 static uint64_t calls_now_ms(const struct rc_backends *backends)
 {
     return backends->io->now_ns / 1000000u;
+}
+
+/* How it stands with it, for /health/database: as the last call found it. */
+static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend, bool answered)
+{
+    if (!backend->retired) {
+        rc_backend_health_note(backends->control->own, backend->index, answered);
+    }
 }
 
 static struct rc_backend_counters *calls_counters(const struct rc_backends *backends, const struct rc_backend *backend)
@@ -183,6 +192,13 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
     rc_backend_count_reorder(backends->counters, backends->names, backends->count, names, config->backend_count);
     for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
         backend->retired = true;
+    }
+    for (uint32_t i = 0; i < RC_CONFIG_BACKENDS_MAX; i++) {
+        if (i < config->backend_count) {
+            rc_backend_health_register(backends->control->own, i, config->backends[i].name.text);
+        } else {
+            rc_backend_health_retire(backends->control->own, i);
+        }
     }
     for (uint32_t i = 0; i < config->backend_count; i++) {
         if (next[i] != NULL) {
@@ -378,6 +394,7 @@ static void backend_judge(struct rc_backends *backends, struct rc_backend *backe
     if (reason == RC_BACKEND_REASON_REFUSED) {
         return;
     }
+    backend_heard(backends, backend, reason < 0);
     backend_log(backend, call, reason >= 0);
     if (!rc_breaker_note(&backend->breaker, calls_now_ms(backends), reason >= 0, call->probe)) {
         return;
@@ -703,6 +720,7 @@ void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum
 {
     struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
     if (backend != NULL) {
+        backend_heard(backends, backend, false);
         rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
         rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
                        backend->config.name.text, rc_backend_call_name(kind), id, why);

@@ -184,6 +184,8 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->row = 0;
     arrival->expires_ms = 0;
     arrival->session = 0;
+    arrival->identity_token.revocable = false;
+    arrival->reply = rc_span_of(NULL, 0);
     arrival->set_bytes = 0;
     arrival->websocket = rc_http_header_has_token(exchange->request, "upgrade", "websocket");
     arrival->attributes_bytes = 0;
@@ -224,7 +226,25 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
     }
     arrival->expires_ms = judgement->expires_ms;
     arrival->session = judgement->session;
+    if (judgement->token != NULL) {
+        arrival->identity_token = *judgement->token;
+    }
     arrival->row = judgement->row;
+}
+
+/* As JSON, if it is somebody already. */
+static struct rc_span arrival_user(const struct rc_arrival *arrival, uint8_t *out)
+{
+    static const char head[] = "{\"id\":";
+    size_t bytes = sizeof(head) - 1;
+    if (arrival->user_bytes == 0) {
+        return rc_span_of(NULL, 0);
+    }
+    memcpy(out, head, bytes);
+    bytes += rc_json_string_encode(out + bytes, RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX),
+                                   rc_span_of(arrival->user, arrival->user_bytes));
+    out[bytes++] = '}';
+    return rc_span_of(out, bytes);
 }
 
 static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arrival *arrival)
@@ -232,12 +252,18 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
     struct rc_clients *clients = clients_of(exchange);
     char certificate[RC_IDENTITY_USER_MAX];
     char refused[RC_BACKEND_MESSAGE_MAX + 1];
+    uint8_t user[sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX)];
     struct rc_judgement judgement;
-    if (!rc_identities_any(clients->config) || arrival->user_bytes > 0) {
-        return RC_ARRIVED; /* a proxy that is trusted, or a certificate, has said it */
+    const enum rc_identity_moment moment = moment_of(arrival->codec);
+    if (!rc_identities_any(clients->config)) {
+        return RC_ARRIVED;
     }
     const struct rc_identity_question question = {
-        .moment = moment_of(arrival->codec),
+        /* A proxy that is trusted, or a certificate, may have said it. */
+        .moment = arrival->user_bytes > 0 ? RC_IDENTITY_NO_ROW : moment,
+        .connects = moment != RC_IDENTITY_HANDSHAKE, /* of the others their namespaces do */
+        .known = arrival->user_bytes > 0,
+        .user = arrival_user(arrival, user),
         .asker = {.index = exchange->connection, .token = arrival->token},
         .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
         .proxied = exchange->proxied,
@@ -249,6 +275,8 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
     };
     rc_identities_judge(clients->identities, &question, &judgement);
     arrival_set(arrival, &judgement);
+    arrival->reply = judgement.reply;
+    arrival->backend = judgement.backend;
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return RC_ARRIVED_LATER;
@@ -363,6 +391,7 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
                                      .session = arrival->session,
+                                     .token = arrival->identity_token.revocable ? &arrival->identity_token : NULL,
                                      .row = arrival->row,
                                      .counted = arrival->counted};
     return arrival->user_bytes == 0 ? NULL : identity;
@@ -407,7 +436,7 @@ void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span 
         rc_hub_everybody_join(clients->hub, client);
         return;
     }
-    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0}, 0)) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return;
@@ -471,5 +500,6 @@ void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct 
         rc_client_hears(clients, client);
     }
     rc_hub_opened(clients->hub, client);
+    rc_client_let_in(clients, client, arrival->backend, arrival->reply);
     rc_client_await_join(clients, client);
 }

@@ -8,6 +8,7 @@
  *   life.c     accepted, attached, closing, ended              peer.c       who the client is behind its proxies
  *   input.c    bytes in                                        operation.c  what clients ask for
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
+ *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
  *   arrival.c  from a request to a client
  */
@@ -58,10 +59,19 @@ struct rc_engine_ops {
     void (*resumed)(void *context, uint32_t client);
     /* A client without a socket is to be closed. */
     void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
+    /* A slow consumer that nothing carries: what it was to get is gone, and it hears nothing any more. It ends with its next request. */
+    void (*cut_off)(void *context, uint32_t client);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
+    /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
+     * same *rooms. */
+    bool (*post)(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+                 uint32_t *rooms);
+    /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
+     * in tests. */
+    void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
 };
 
 /* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
@@ -91,6 +101,7 @@ struct rc_clients {
     struct rc_backends *backends;     /* borrowed: main() sets it */
     struct rc_batches *batches;       /* borrowed: likewise; NULL in tests: nobody is told */
     struct rc_decision **decisions;   /* owned, by client: decision.c; NULL until there is one */
+    struct rc_refresh **refreshes;    /* owned, by client: refresh.c; NULL until there is one */
     /* rc_client_answered, for the files below it: main() sets it. */
     void (*answered)(struct rc_clients *clients, uint32_t client);
     struct rc_asks *asks;       /* borrowed */
@@ -152,6 +163,7 @@ void rc_client_flushed(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
+void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
@@ -162,12 +174,13 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 
 /* Somebody who was found to be who they say. Spans are borrowed. */
 struct rc_identity {
-    struct rc_span user;       /* the id */
-    struct rc_span attributes; /* JSON object with `id`; empty: there is nothing beside it */
-    uint64_t expires_ms;       /* CLOCK_REALTIME; 0 = never */
-    uint32_t session;          /* struct rc_judgement; 0 = none */
-    uint8_t row;               /* index of the [[identity]], and 1; 0 = none */
-    bool counted;              /* among its user's connections: who opens a client with it takes that over */
+    struct rc_span user;                   /* the id */
+    struct rc_span attributes;             /* JSON object with `id`; empty: there is nothing beside it */
+    uint64_t expires_ms;                   /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;                      /* struct rc_judgement; 0 = none */
+    const struct rc_identity_token *token; /* that it came with; NULL: none that may be revoked */
+    uint8_t row;                           /* index of the [[identity]], and 1; 0 = none */
+    bool counted; /* among its user's connections: who opens a client with it takes that over */
 };
 
 #define RC_SOCKET_LINGER_MS 300u
@@ -269,6 +282,8 @@ struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
 /* The user as a JSON object: `id`, and its attributes; empty: it is anonymous. In `scratch`, or valid until it changes. */
 struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t client,
                                    uint8_t scratch[RC_CLIENT_USER_JSON_MAX]);
+/* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
+int rc_clients_of_user(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found);
 /* What rows have set on its connection, a JSON object; empty: nothing. Valid until it changes. */
 struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
 /* What is kept of its first request: QUERY, HEADER or COOKIE, a JSON object; empty: nothing. Valid until the client changes. */
@@ -340,8 +355,11 @@ struct rc_arrival {
     uint16_t set_bytes; /* JSON that is to be set on the connection */
     uint8_t row;        /* that told; 0 = none of [[identity]] */
     bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
-    uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
-    uint32_t session;    /* until the loop goes on; 0 = none */
+    uint64_t expires_ms;  /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;     /* until the loop goes on; 0 = none */
+    uint32_t backend;     /* whose `reply` it is */
+    struct rc_span reply; /* with operations that it wants done; until the loop goes on; empty = none */
+    struct rc_identity_token identity_token;
     uint32_t attributes_bytes;
     uint32_t request_bytes;
     char user[RC_IDENTITY_USER_MAX];
@@ -385,9 +403,23 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client);
 /* Its user's channel alone. */
 void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 
-/* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
-                     struct rc_span auth, struct rc_judgement *judgement);
+/* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). */
+struct rc_client_claim {
+    enum rc_identity_moment moment;
+    uint32_t row;        /* ROW: its index */
+    bool connects;       /* as of struct rc_identity_question */
+    struct rc_span nsp;  /* empty: of no Socket.IO namespace */
+    struct rc_span auth; /* JSON */
+};
+void rc_client_judge(struct rc_clients *clients, uint32_t client, const struct rc_client_claim *claim,
+                     struct rc_judgement *judgement);
+/* What a backend's reply to `connect` wants done, if there is anything. */
+static inline void rc_client_let_in(struct rc_clients *clients, uint32_t client, uint32_t backend, struct rc_span reply)
+{
+    if (reply.count > 0 && clients->engine.let_in != NULL) {
+        clients->engine.let_in(clients->engine.context, client, backend, reply);
+    }
+}
 /* What a backend's answer to `connect` sets on it; more than there is room for is logged, and not kept. */
 void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* What it was found to be, a KNOWN one. As rc_client_identify. */
@@ -395,10 +427,23 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+#define RC_REFRESH_BEFORE_MS 30000u /* its end; of a shorter life half of it */
+/* Whose call `refresh` renews its credential, as an index of config->backends; -1: nobody's. */
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client);
+/* When something is to be done about its end: it, or before it that call; 0 = never. CLOCK_REALTIME ms. */
+uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client);
+/* refresh.c: that has come, and its end has not: asks, if there is somebody to ask. When it is due next. */
+uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client);
+void rc_client_refreshes_close(struct rc_clients *clients);
+
 /* It is connected with a session no more; nothing else changes. */
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
 void rc_clients_logged_out(struct rc_clients *clients, uint32_t session);
+/* Whose token may be revoked: the client's `random`, and what names the token, until the heap is touched. 0: nobody's. */
+uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token);
+/* Its token is revoked: it is sent away, if it is still that client. */
+void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
@@ -434,9 +479,11 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
                                     const struct rc_operation *operation);
 /* Is the client subscribed to the channel? Not while the relay has not registered it. */
 bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
+/* Is it a socket's own room (rc_permission_socket)? */
+bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
-/* auth.c: {"type":"auth"}, the one operation of who has to say who it is. */
+/* auth.c: {"type":"auth"}, the one operation of who has to say who it is, and {"type":"refresh"}, of who is somebody. */
 enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span channel);

@@ -24,8 +24,8 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
         }
     }
     const uint64_t at_ms = user == NULL ? 0 : user->expires_ms;
-    if (at_ms > rc_clock_wall_ms()) { /* the clock was set back, or it is further away than a wheel counts */
-        (void)rc_client_expires(clients, client, at_ms);
+    if (at_ms > rc_clock_wall_ms()) { /* it is to be renewed, or the clock was set back, or a wheel counts no further */
+        (void)rc_client_expires(clients, client, rc_client_refresh(clients, client));
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_EXPIRED, 1);
@@ -71,4 +71,15 @@ void rc_clients_logged_out(struct rc_clients *clients, uint32_t session)
         rc_named_log_client("identity_logged_out", clients->truth, client, "its session is no more", "");
         rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
     }
+}
+
+void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random)
+{
+    if (rc_truth_named(clients->truth, client, random) == NULL ||
+        rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {
+        return;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_REVOKED, 1);
+    rc_named_log_client("identity_revoked", clients->truth, client, "its token is revoked", "");
+    rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
 }

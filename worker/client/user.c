@@ -112,6 +112,32 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
     return 0;
 }
 
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_config *config = clients->config;
+    const struct rc_user *user = user_of(clients, client);
+    const uint32_t row = user == NULL ? 0 : user->identity;
+    const bool told =
+        row > 0 && row <= config->identity_count && config->identities[row - 1].kind == RC_IDENTITY_BACKEND;
+    const int backend = told ? rc_backend_find(config, rc_span_text(config->identities[row - 1].backend.text))
+                             : rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    return backend >= 0 && user != NULL && user->session == 0 &&
+                   rc_backend_calls(&config->backends[backend], RC_BACKEND_REFRESH)
+               ? backend
+               : -1;
+}
+
+uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    const uint64_t now_ms = rc_clock_wall_ms();
+    if (user == NULL || user->expires_ms <= now_ms || rc_client_refreshed_by(clients, client) < 0) {
+        return user == NULL ? 0 : user->expires_ms;
+    }
+    const uint64_t half_ms = (user->expires_ms - now_ms) / 2;
+    return user->expires_ms - (half_ms < RC_REFRESH_BEFORE_MS ? half_ms : RC_REFRESH_BEFORE_MS);
+}
+
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 {
     const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
@@ -209,8 +235,12 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     }
     (void)block_replace(clients, &user->attributes, &user->attributes_bytes, NULL, 0);
     (void)block_replace(clients, &user->set, &user->set_bytes, NULL, 0);
+    (void)block_replace(clients, &user->token, &user->token_bytes, NULL, 0);
     (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
     (void)rc_client_expires(clients, client, 0);
+    if (clients->refreshes != NULL) {
+        clients->refreshes[client] = NULL; /* freed when it is answered */
+    }
     session_unlink(clients, user);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
@@ -243,6 +273,41 @@ int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct r
     return user == NULL
                ? -ENOMEM
                : block_replace(clients, &user->request, &user->request_bytes, credentials.bytes, credentials.count);
+}
+
+int rc_clients_of_user(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found)
+{
+    const struct rc_truth *truth = clients->truth;
+    uint8_t name[RC_USER_CHANNEL_HEAD_BYTES + UINT8_MAX];
+    if (user.count > UINT8_MAX) {
+        return 0;
+    }
+    memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
+    memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
+    const struct rc_span channel_name = rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count);
+    const uint32_t index =
+        channel_name.count > RC_CHANNEL_NAME_MAX
+            ? 0
+            : rc_hub_find(clients->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_channel *channel = rc_truth_channel(truth, index);
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &clients->hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const uint32_t subscription = rc_members_items(members)[i];
+            if (rc_index_list_push(found, rc_truth_subscription(truth, subscription)->client) < 0) {
+                return -ENOMEM;
+            }
+        }
+    }
+    for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
+        if (rc_index_list_push(found, rc_truth_pending(truth, i)->client) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
 }
 
 /* --- what rows set --------------------------------------------------------------------------------------------------- */
@@ -368,6 +433,32 @@ static void tell_members(struct rc_clients *clients, uint32_t client, bool joine
     }
 }
 
+/* -ENOMEM. */
+static int keep_token(struct rc_clients *clients, struct rc_user *user, const struct rc_identity_token *token)
+{
+    uint8_t text[sizeof(token->issued_s) + sizeof(token->id)];
+    if (token == NULL) {
+        return block_replace(clients, &user->token, &user->token_bytes, NULL, 0);
+    }
+    memcpy(text, &token->issued_s, sizeof(token->issued_s));
+    memcpy(text + sizeof(token->issued_s), token->id, token->id_bytes);
+    return block_replace(clients, &user->token, &user->token_bytes, text, sizeof(token->issued_s) + token->id_bytes);
+}
+
+uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token)
+{
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    const struct rc_user *user = its->random == 0 || its->state != RC_CLIENT_OPEN ? NULL : user_of(clients, client);
+    if (user == NULL || user->token == 0 || user->id_bytes == 0) {
+        return 0;
+    }
+    const uint8_t *text = rc_heap_at(&clients->truth->heap, user->token);
+    memcpy(&token->issued_s, text, sizeof(token->issued_s));
+    token->id = rc_span_of(text + sizeof(token->issued_s), user->token_bytes - sizeof(token->issued_s));
+    token->user = rc_span_of(user->id, user->id_bytes);
+    return its->random;
+}
+
 /* What comes with who it is. -ENOMEM. */
 static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_user *user,
                          const struct rc_identity *identity)
@@ -375,13 +466,13 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_IDENTITY_ATTRIBUTES_MAX);
     if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
                       identity->attributes.count) < 0 ||
-        rc_client_expires(clients, client, identity->expires_ms) < 0) {
+        keep_token(clients, user, identity->token) < 0) {
         return -ENOMEM;
     }
     user->expires_ms = identity->expires_ms;
     user->identity = identity->row;
     session_link(clients, client, user, identity->session);
-    return 0;
+    return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
 
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)

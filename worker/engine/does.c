@@ -9,6 +9,9 @@
 #include "common/base/log.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
+#include "common/records/select.h"
+#include "worker/engine/asking.h"
+#include "worker/engine/post.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -23,6 +26,21 @@ static void does_reply(const struct rc_does *does, const struct rc_event *event)
     }
 }
 
+static bool does_speaks_socketio(const struct rc_does *does)
+{
+    return rc_codec_says(rc_truth_client(does->engines->clients->truth, does->client)->encoding, RC_EVENT_ACK);
+}
+
+/* Something could not be done: who asked for it hears of it, else the client. */
+static void does_failed(const struct rc_does *does, uint32_t code, struct rc_span message)
+{
+    if (does->failed != NULL) {
+        *does->failed = true;
+    } else {
+        rc_does_error(does, code, message);
+    }
+}
+
 void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span message)
 {
     char text[RC_JSON_STRING_BYTES_MAX(RC_REPLY_MESSAGE_MAX) + 64];
@@ -30,6 +48,10 @@ void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span mes
     char everybody[RC_CHANNEL_NAME_MAX];
     const size_t bytes = rc_json_string_encode(escaped, sizeof(escaped), message);
     const bool ack = does->id.count > 0;
+    if (!does_speaks_socketio(does)) {
+        does_reply(does, &(struct rc_event){.type = RC_EVENT_ERROR, .code = (enum rc_code)code, .message = message});
+        return;
+    }
     const int count = snprintf(text, sizeof(text),
                                ack ? "{\"error\":{\"code\":%u,\"message\":%.*s}}" : "{\"code\":%u,\"message\":%.*s}",
                                code, (int)bytes, (const char *)escaped);
@@ -70,25 +92,44 @@ static struct rc_span does_args(const struct rc_does *does, const struct rc_repl
 
 static enum rc_carried does_carry(const struct rc_does *does, const struct rc_operation *operation)
 {
-    return rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
+    return does->client == 0
+               ? rc_engine_post(does->engines, operation->nsp.count > 0 ? operation->nsp : does->nsp, operation)
+               : rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
 }
 
-/* The ids of the sockets among `except`, in `ids`; rooms cannot be left out here. */
-static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_operation *to,
-                        char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX])
+/* Whom it is not for, as of struct rc_operation: clients and sockets of this instance by their ids, in `ids`; with rooms, or sockets of others, among
+ * them all but clients by their names, in `names`. */
+static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_span nsp,
+                        struct rc_operation *to, char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX],
+                        char names[RC_SELECT_EXCEPT_BYTES])
 {
     const struct rc_control *control = does->engines->clients->control;
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
     struct rc_reply_rooms rooms;
     struct rc_span name;
+    struct rc_client_ref ref;
     struct rc_sid sid;
+    uint32_t bytes = 0;
+    bool others = false;
     rc_reply_rooms_begin(&rooms, except);
-    while (to->exclude_count < RC_EXCLUDE_MAX && rc_reply_rooms_next(&rooms, scratch, &name)) {
-        if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, does->engines->instance)) {
-            char *id = ids[to->exclude_count];
-            const size_t bytes = rc_client_id_write(id, control->instance_id, control->boot_nonce, &sid.client);
-            to->exclude[to->exclude_count++] = rc_span_of(id, bytes);
+    while (rc_reply_rooms_next(&rooms, scratch, &name)) {
+        const bool socket = rc_sid_read(&sid, name) && rc_sid_is_of(&sid, does->engines->instance);
+        if (socket) {
+            ref = sid.client;
         }
+        if (to->exclude_count < RC_EXCLUDE_MAX &&
+            (socket || rc_client_id_read((const char *)name.bytes, name.count, control->instance_id,
+                                         control->boot_nonce, &ref) == RC_CLIENT_ID_LOCAL)) {
+            char *id = ids[to->exclude_count];
+            const size_t count = rc_client_id_write(id, control->instance_id, control->boot_nonce, &ref);
+            to->exclude[to->exclude_count++] = rc_span_of(id, count);
+        } else {
+            others = true;
+        }
+        (void)rc_select_except_put(names, &bytes, nsp, name); /* longer than a channel's name: nobody is in it */
+    }
+    if (others) {
+        to->except = rc_span_of(names, bytes);
     }
 }
 
@@ -98,6 +139,7 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
 {
     char channel[RC_CHANNEL_NAME_MAX];
     char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX];
+    char names[RC_SELECT_EXCEPT_BYTES];
     struct rc_operation operation;
     struct rc_sid sid;
     const struct rc_span room = rc_span_equal(to, RC_SPAN("*")) ? rc_span_of(NULL, 0) : to;
@@ -117,9 +159,45 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
         operation.to = to;
         operation.nsp = nsp;
     } else {
-        does_except(does, &wanted->except, &operation, ids);
+        does_except(does, &wanted->except, nsp, &operation, ids, names);
     }
     return does_carry(does, &operation);
+}
+
+/* Of one that clients are to answer: to all of its rooms together, once each. False: it has to wait. */
+static bool does_emit_asking(const struct rc_does *does, const struct rc_reply_operation *wanted, struct rc_span nsp,
+                             struct rc_span event, struct rc_span args)
+{
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t token_scratch[RC_REPLY_TOKEN_MAX];
+    struct rc_select select = {.text = does->engines->names};
+    struct rc_reply_rooms rooms;
+    struct rc_span name = {0};
+    rc_reply_rooms_begin(&rooms, &wanted->to);
+    while (rc_reply_rooms_next(&rooms, scratch, &name) && !rc_span_equal(name, RC_SPAN("*"))) {
+        rc_select_put(&select, nsp, name);
+    }
+    select.bytes = rc_span_equal(name, RC_SPAN("*")) ? 0 : select.bytes; /* everybody: no rooms */
+    rc_select_except(&select);
+    rc_reply_rooms_begin(&rooms, &wanted->except);
+    while (rc_reply_rooms_next(&rooms, scratch, &name)) {
+        rc_select_put(&select, nsp, name);
+    }
+    if (select.full) {
+        return true; /* a name is longer than a channel's can be: nobody is there */
+    }
+    const struct rc_asking asking = {.client = does->client,
+                                     .to_client = wanted->to.type == RC_JSON_NONE,
+                                     .others = wanted->others,
+                                     .is_volatile = wanted->is_volatile,
+                                     .timeout_ms = wanted->timeout_ms,
+                                     .nsp = nsp,
+                                     .names = rc_span_of(select.text, select.bytes),
+                                     .event = event,
+                                     .args = args,
+                                     .token = rc_reply_text(&wanted->ack, token_scratch, sizeof(token_scratch)),
+                                     .backend = does->backend};
+    return rc_asking_emit(does->engines, &asking);
 }
 
 /* The rooms of one emit from the `*done`th on. False: it has to wait. */
@@ -142,6 +220,9 @@ static bool does_emit(const struct rc_does *does, const struct rc_reply_operatio
     }
     if (!rc_config_nsp_valid(nsp)) {
         return true; /* nobody is there */
+    }
+    if (wanted->ack.type != RC_JSON_NONE && does->backend.count > 0) {
+        return does_emit_asking(does, wanted, nsp, event, args);
     }
     if (wanted->to.type == RC_JSON_NONE) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_DIRECT,
@@ -176,8 +257,38 @@ static void does_room(const struct rc_does *does, const struct rc_reply_operatio
     operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
     if (operation.channel.count == 0 ||
         (does_carry(does, &operation) == RC_CARRIED_REFUSED && wanted->type == RC_REPLY_JOIN)) {
-        rc_does_error(does, RC_CODE_LIMITED, RC_SPAN("too many rooms, or no room for more on this server"));
+        does_failed(does, RC_CODE_LIMITED, RC_SPAN("too many rooms, or no room for more on this server"));
     }
+}
+
+/* Its user's channel, as who came as that user does. */
+static void does_hears_user(const struct rc_does *does)
+{
+    if (rc_engine_is(does->engines, does->client)) {
+        rc_engine_join_user(does->engines, does->client);
+    } else {
+        rc_client_hears_user(does->engines->clients, does->client);
+    }
+}
+
+/* False: it has to wait. */
+static bool does_retain(const struct rc_does *does, const struct rc_reply_operation *wanted)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t key_scratch[RC_KEY_BYTES_MAX];
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_RETAIN;
+    operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
+    operation.data = wanted->value;
+    if (wanted->key.type == RC_JSON_STRING) {
+        operation.key = rc_reply_text(&wanted->key, key_scratch, sizeof(key_scratch));
+    }
+    if (operation.channel.count == 0) {
+        return true; /* with its namespace the name is too long */
+    }
+    return does_carry(does, &operation) != RC_CARRIED_LATER;
 }
 
 static void does_user(const struct rc_does *does, struct rc_span user)
@@ -196,20 +307,27 @@ static void does_user(const struct rc_does *does, struct rc_span user)
     if (identity.user.count == 0 ||
         rc_channel_name_check((const char *)identity.user.bytes, identity.user.count, sizeof(scratch)) < 0 ||
         user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
-        rc_does_error(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
+        does_failed(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
         return;
     }
+    const bool anonymous = rc_client_user(does->engines->clients, does->client).count == 0;
     const int rc = rc_client_identify(does->engines->clients, does->client, &identity);
+    if (rc == 0 && anonymous) {
+        does_hears_user(does);
+    }
     if (rc < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "backend_user_refused", "reason=\"%s\"",
                        rc == -EEXIST ? "the client is another user already" : "no memory");
-        rc_does_error(does, RC_CODE_CONFLICT, RC_SPAN("this connection is another user's already"));
+        does_failed(does, RC_CODE_CONFLICT, RC_SPAN("this connection is another user's already"));
     }
 }
 
 static void does_set(const struct rc_does *does, struct rc_span members)
 {
     if (rc_client_set_merge(does->engines->clients, does->client, members) < 0) {
+        if (does->failed != NULL) {
+            *does->failed = true;
+        }
         rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
                        RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
     }
@@ -217,7 +335,7 @@ static void does_set(const struct rc_does *does, struct rc_span members)
 
 static void does_disconnect(const struct rc_does *does, bool closes)
 {
-    if (!closes) {
+    if (!closes && does_speaks_socketio(does)) {
         rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
         does->engines->dismiss(does->engines, does->client, does->nsp);
         return;
@@ -227,7 +345,9 @@ static void does_disconnect(const struct rc_does *does, bool closes)
     operation.type = RC_OPERATION_DISCONNECT;
     operation.close_code = RC_CLOSE_NORMAL;
     operation.reason = RC_SPAN("");
-    rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+    if (rc_engine_is(does->engines, does->client)) {
+        rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+    }
     (void)does_carry(does, &operation);
 }
 
@@ -266,6 +386,8 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
     case RC_REPLY_JOIN:
         does_room(does, wanted);
         return true;
+    case RC_REPLY_RETAIN:
+        return does_retain(does, wanted);
     case RC_REPLY_ACK:
         if (does_must_wait(does)) {
             return false;
@@ -284,6 +406,12 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
         return true;
     }
     return true;
+}
+
+bool rc_does_post(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *rooms)
+{
+    RC_ASSERT(does->client == 0 && wanted->type == RC_REPLY_EMIT && wanted->to.type != RC_JSON_NONE);
+    return does_emit(does, wanted, rooms);
 }
 
 bool rc_does(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step)

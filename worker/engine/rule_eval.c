@@ -51,27 +51,52 @@ int rc_rule_eval_args(struct rc_rule_run *run, const struct rc_event_template *t
     return out->count == 0 ? rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message is too large") : 0;
 }
 
+/* Is it one of the rooms that the row lets it join? */
+static bool eval_joins(struct rc_rule_run *run, struct rc_span name)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_operation *operations = rc_event_operations(config, run->row);
+    char other[RC_CHANNEL_NAME_MAX];
+    size_t bytes;
+    for (uint32_t i = 0; i < run->row->operation_count; i++) {
+        const struct rc_event_template *rooms = rc_event_rooms(config, &operations[i]);
+        for (uint32_t j = 0; operations[i].type == RC_RULE_JOIN && j < operations[i].room_count; j++) {
+            if (rc_rule_room(&run->values, &rooms[j], other, &bytes) == 0 &&
+                rc_span_equal(rc_span_of(other, bytes), name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* May the client that names the room's channel namespace itself have this done in it? 0 or a code. */
 static int eval_permits(struct rc_rule_run *run, const struct rc_rule_target *room, enum rc_event_operation_type type)
 {
     const struct rc_config *config = run->clients->config;
     const struct rc_config_namespace *namespace = rc_config_namespace_of(config, room->name, room->bytes);
     const struct rc_span user = rc_client_user(run->clients, run->client);
-    struct rc_sid sid;
-    if (rc_sid_read(&sid, rc_span_of(room->name, room->bytes))) {
-        if (type == RC_RULE_JOIN ||
-            !rc_permission_allows(config->permissions.direct, user, rc_rule_target_channel(room), false)) {
-            return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
+    const struct rc_span name = rc_span_of(room->name, room->bytes);
+    if (rc_client_room_is_socket(run->clients, name)) {
+        if (type == RC_RULE_JOIN) {
+            return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "a socket's own room");
         }
-        return 0;
+        return rc_permission_allows(config->permissions.direct, user, rc_rule_target_channel(room), false)
+                   ? 0
+                   : rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
     }
-    const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
+    const bool says = type == RC_RULE_EMIT || type == RC_RULE_RETAIN;
+    const enum rc_who who = says ? namespace->publish : namespace->subscribe;
     /* What the row itself joins it is in once that is done. */
-    const bool member =
-        who == RC_WHO_MEMBER &&
-        ((run->dry && !run->ends) || rc_client_is_in(run->clients, run->client, rc_rule_target_channel(room)));
-    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, rc_span_of(room->name, room->bytes), member)) {
+    const bool member = (who == RC_WHO_MEMBER || namespace->retain == RC_WHO_MEMBER) &&
+                        (rc_client_is_in(run->clients, run->client, rc_rule_target_channel(room)) ||
+                         (run->dry && eval_joins(run, name)));
+    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, name, member)) {
         return rc_rule_state_fail(run, rc_permission_refusal(who, user), "you may not use this room");
+    }
+    if (type == RC_RULE_RETAIN && !rc_permission_allows(namespace->retain, user, name, member)) {
+        return rc_rule_state_fail(run, rc_permission_refusal(namespace->retain, user),
+                                  "you may not set the retained value of this room");
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
+#include "worker/engine/rule_identify.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/rule_find.h"
 
@@ -114,7 +115,8 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
     } guards[] = {{offsetof(struct rc_config_event, guards.rate.count), guard_rate},
                   {offsetof(struct rc_config_event, guards.who), guard_who},
                   {offsetof(struct rc_config_event, schema_at), guard_schema},
-                  {offsetof(struct rc_config_event, guards.inside_count), guard_inside}};
+                  {offsetof(struct rc_config_event, guards.inside_count), guard_inside},
+                   {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
     _Static_assert(RC_EVENT_WHO_ANYONE == 0 && sizeof(enum rc_event_who) == sizeof(uint32_t), "a guard that is none");
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {

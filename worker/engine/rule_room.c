@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/gate/permission.h"
 
 /* A list of entries as it grows: what fits is bounded as any message. */
@@ -119,7 +120,8 @@ static bool number_write(struct rc_rule_question *question)
 static bool question_answer(struct rc_rule_wait *wait, uint32_t index)
 {
     struct rc_rule_question *question = &wait->questions[index];
-    const bool done = call_of(question->kind) == RC_CALL_ROOM_COUNT
+    const bool done = question->kind == RC_QUESTION_RETAINED ? question->json != NULL
+                      : call_of(question->kind) == RC_CALL_ROOM_COUNT
                           ? number_write(question)
                           : list_write(question, question->kind == RC_QUESTION_USERS);
     wait->answers[index] = rc_span_of(question->json, question->bytes);
@@ -148,26 +150,39 @@ static void question_close(struct rc_rule_wait *wait, uint32_t index, bool answe
     }
 }
 
-static bool question_complete(const struct rc_rule_question *question)
+/* Have all workers of this host said what they have? */
+static bool question_complete_here(const struct rc_rule_question *question)
 {
     return question->asked_known && (question->asked.bits[0] & ~question->replied.bits[0]) == 0 &&
            (question->asked.bits[1] & ~question->replied.bits[1]) == 0;
 }
 
-/* What another worker has there. Its bytes are another process's. */
+static bool question_complete(const struct rc_rule_question *question)
+{
+    return question_complete_here(question) && (question->asked.scope != RC_CALL_SCOPE_ALL || question->others_done);
+}
+
+/* Not all other instances have said what they have: the row goes on with what is known. */
+static void count_local(const struct rc_rule_wait *wait, bool local)
+{
+    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_LOCAL, local ? 1 : 0);
+}
+
+/* What another worker has there, or other instances. Its bytes are another process's. */
 static bool reply_take(struct rc_rule_wait *wait, struct rc_rule_question *question,
                        const struct rc_envelope_view *view)
 {
     struct list list = {.question = question,
                         .most = (size_t)wait->engines->clients->config->limits.max_message_size_bytes};
     const uint32_t worker = view->head.origin.worker;
+    const bool foreign = worker == RC_WORKER_FOREIGN;
     struct rc_reply_head head;
     struct rc_span entry;
-    if (view->head.data_bytes < sizeof(head) || worker >= RC_WORKERS_MAX) {
+    if (view->head.data_bytes < sizeof(head) || (worker >= RC_WORKERS_MAX && !foreign)) {
         return true; /* nobody's */
     }
     const uint64_t bit = UINT64_C(1) << (worker % 64);
-    if ((question->replied.bits[worker / 64] & bit) != 0) {
+    if (foreign ? question->others_done : (question->replied.bits[worker / 64] & bit) != 0) {
         return true;
     }
     memcpy(&head, view->data, sizeof(head));
@@ -182,7 +197,10 @@ static bool reply_take(struct rc_rule_wait *wait, struct rc_rule_question *quest
     if (call_of(question->kind) == RC_CALL_ROOM_COUNT) {
         question->count += head.count;
     }
-    if ((head.flags & RC_REPLY_PART) == 0) {
+    if (foreign) {
+        question->others_done = (head.flags & RC_REPLY_LAST) != 0;
+        count_local(wait, (head.flags & (RC_REPLY_LOCAL | RC_REPLY_INCOMPLETE | RC_REPLY_MORE | RC_REPLY_BUSY)) != 0);
+    } else if ((head.flags & RC_REPLY_PART) == 0) {
         question->replied.bits[worker / 64] |= bit;
     }
     return !list.failed;
@@ -194,11 +212,19 @@ static void room_answered(const struct rc_ask *ask, enum rc_record_type type, co
     const uint32_t index = ask->id[0];
     struct rc_rule_question *question = &wait->questions[index];
     bool fine = true;
+    if (question->kind == RC_QUESTION_RETAINED) {
+        fine = type == RC_DOWN_QUERY && view->head.code == 0 &&
+               rc_rule_retained_answer(question, rc_span_of(view->data, view->head.data_bytes),
+                                       (size_t)wait->engines->clients->config->limits.max_message_size_bytes);
+        question_close(wait, index, fine);
+        return;
+    }
     if (type == RC_DOWN_ANSWER) {
         fine = view->head.code == 0 && view->head.data_bytes == sizeof(question->asked);
         if (fine) {
             memcpy(&question->asked, view->data, sizeof(question->asked));
             question->asked_known = true;
+            count_local(wait, question->asked.scope == RC_CALL_SCOPE_LOCAL);
         }
     } else if (type == RC_DOWN_REPLY) {
         fine = reply_take(wait, question, view);
@@ -212,10 +238,13 @@ static void room_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
 {
     struct rc_rule_wait *wait = ask->context;
     const uint32_t index = ask->id[0];
+    const struct rc_rule_question *question = &wait->questions[index];
     (void)why;
-    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_UNANSWERED, 1);
+    /* Where only other instances are missing, what is known has to do. */
+    const bool here = question_complete_here(question);
+    rc_metric_add(wait->engines->clients->metrics, here ? RC_METRIC_ROOMS_LOCAL : RC_METRIC_ROOMS_UNANSWERED, 1);
     wait->questions[index].token = 0;
-    question_close(wait, index, false);
+    question_close(wait, index, here);
 }
 
 static const struct rc_asker room_asker = {
@@ -240,8 +269,16 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {
         return 0;
     }
-    /* Whoever names the room sees who is in it as far as any client may. */
+    /* Whoever names the room sees who is in it as far as any client may; its value who may subscribe. */
     const struct rc_config_namespace *namespace = rc_config_namespace_of(run->clients->config, name, bytes);
+    if (question->kind == RC_QUESTION_RETAINED) {
+        return rc_permission_allows(namespace->subscribe, rc_client_user(run->clients, run->client),
+                                    rc_span_of(name, bytes), false)
+                   ? 0
+                   : rc_rule_state_fail(
+                         run, rc_permission_refusal(namespace->subscribe, rc_client_user(run->clients, run->client)),
+                         "you may not see the value of this room");
+    }
     const struct rc_span user = rc_client_user(run->clients, run->client);
     const bool member =
         namespace->presence_who == RC_WHO_MEMBER && rc_client_is_in(run->clients, run->client, *channel);
@@ -294,18 +331,26 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     const struct rc_room_listener listener = {.context = &list, .entry = entry_add};
     char name[RC_CHANNEL_NAME_MAX];
     struct rc_span channel;
+    if (question->came) {
+        return question_answer(wait, index) ? 0 : -ENOMEM;
+    }
     const int code = question_channel(run, asked, name, &channel);
     if (code != 0) {
         return -EPERM;
     }
     question->kind = asked->kind;
+    if (asked->kind == RC_QUESTION_RETAINED) {
+        const int sent = rc_rule_retained_ask(wait, &room_asker, index, channel);
+        wait->open += sent == 0 ? 1 : 0;
+        return sent;
+    }
     /* Who is leaving is not there any more. */
     const uint32_t except = asked->kind == RC_QUESTION_OTHERS || run->ends ? run->client : 0;
     question->count = rc_room_tell(run->engines, call_of(asked->kind), channel, except, &listener);
     if (list.failed) {
         return -ENOMEM;
     }
-    if (clients->control->worker_count == 1) {
+    if (clients->control->worker_count == 1 && clients->config->redis.url.text[0] == '\0') {
         return question_answer(wait, index) ? 0 : -ENOMEM;
     }
     const int rc = question_send(wait, index, channel);
@@ -320,8 +365,10 @@ static void questions_forget(struct rc_rule_wait *wait)
         if (wait->questions[i].token != 0) {
             rc_asks_end(wait->engines->clients->asks, wait->questions[i].token);
         }
-        free(wait->questions[i].json);
-        wait->questions[i] = (struct rc_rule_question){0};
+        if (!wait->questions[i].came) {
+            free(wait->questions[i].json);
+            wait->questions[i] = (struct rc_rule_question){0};
+        }
     }
     wait->question_count = 0;
     wait->open = 0;

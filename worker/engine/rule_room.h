@@ -1,6 +1,7 @@
 /*
  * rule_room: what a row asks about rooms: {count:ROOM}, {members:ROOM}, {users:ROOM}, `when`. This worker knows of its own clients; the
- * others that have somebody in the room are asked through the relay, and those who ask wait for at most RC_RULE_ROOM_MS.
+ * others that have somebody in the room are asked through the relay, and other instances; those who ask wait for at most RC_RULE_ROOM_MS.
+ * Without an answer of this host's workers the question fails; without one of other instances it is what is known, and counted.
  *
  * Owned as all of worker/engine.
  */

@@ -7,8 +7,10 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/config/event_rules.h"
+#include "common/records/select.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_eval.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
@@ -62,14 +64,36 @@ static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
     *run->done = run->step;
 }
 
+/* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
+static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation *operation, char *names)
+{
+    const struct rc_event_template *rooms = rc_event_excepts(run->clients->config, operation);
+    char name[RC_CHANNEL_NAME_MAX];
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < operation->except_count; i++) {
+        size_t count;
+        const int code = rc_rule_room(&run->values, &rooms[i], name, &count);
+        if (code != 0) {
+            return rc_rule_state_fail(run, code, run->values.err.text);
+        }
+        (void)rc_select_except_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
+    }
+    run->except = rc_span_of(names, bytes);
+    return 0;
+}
+
 /* False: it has to wait. */
 static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *operation)
 {
     const struct rc_config *config = run->clients->config;
     char scratch[RC_EVENT_NAME_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
+    char except[RC_EVENT_ROOMS_MAX * (RC_CHANNEL_NAME_MAX + 1)];
     struct rc_span event;
     struct rc_span args;
+    if (run_excepts(run, operation, except) != 0) {
+        return true;
+    }
     const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);
@@ -160,6 +184,10 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             rc_operation_reset(&does);
             does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
             does.channel = rc_rule_target_channel(&room);
+            does.retained = operation->type == RC_RULE_JOIN && rc_rule_retained_joins(run, does.channel);
+            if (run->code != 0) {
+                return;
+            }
             const bool refused =
                 rc_rule_send_operation(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
             *run->done = run->step;
@@ -169,6 +197,21 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             }
         }
     }
+}
+
+/* The event's arguments are a room's retained value. False: it has to wait. */
+static bool run_retain(struct rc_rule_run *run, const struct rc_event_operation *operation)
+{
+    struct rc_rule_target room;
+    if (rc_rule_eval_target(run, rc_event_rooms(run->clients->config, operation), RC_RULE_RETAIN, &room) != 0 ||
+        !run_step(run)) {
+        return true;
+    }
+    if (rc_rule_send_kept(run, rc_rule_target_channel(&room)) == RC_CARRIED_LATER) {
+        return false;
+    }
+    *run->done = run->step;
+    return true;
 }
 
 static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *operation)
@@ -258,6 +301,8 @@ static bool run_operation(struct rc_rule_run *run, const struct rc_event_operati
     case RC_RULE_SET:
         run_set(run, operation);
         return true;
+    case RC_RULE_RETAIN:
+        return run_retain(run, operation);
     case RC_RULE_ACK:
         if (run_must_wait(run) || !run_answers(run)) {
             return false;
@@ -317,7 +362,7 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->random = client == 0 ? 0 : rc_truth_client(engines->clients->truth, client)->random;
     run->nsp = nsp;
     run->event = event;
-    run->id = run->args = (struct rc_span){0};
+    run->id = run->args = run->except = (struct rc_span){0};
     run->its = (struct rc_args_view){0};
     run->auth = NULL;
     run->asked = false;

@@ -143,7 +143,7 @@ void rc_rule_wait_end(struct rc_rule_wait *wait)
         at = &(*at)->next;
     }
     *at = wait->next;
-    for (uint32_t i = 0; i < wait->question_count; i++) {
+    for (uint32_t i = 0; i < RC_EVENT_QUESTIONS_MAX; i++) { /* some came before any was asked */
         if (wait->questions[i].token != 0) {
             rc_asks_end(wait->engines->clients->asks, wait->questions[i].token);
         }

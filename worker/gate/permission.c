@@ -10,6 +10,22 @@ bool rc_permission_reserved(struct rc_span channel)
     return rc_span_equal(channel, RC_SPAN("*")) || rc_span_starts_with(channel, RC_SPAN(RC_USER_CHANNEL_HEAD));
 }
 
+static bool all_hexadecimal(struct rc_span text)
+{
+    size_t i = 0;
+    while (i < text.count &&
+           ((text.bytes[i] >= '0' && text.bytes[i] <= '9') || (text.bytes[i] >= 'a' && text.bytes[i] <= 'f'))) {
+        i++;
+    }
+    return i == text.count;
+}
+
+bool rc_permission_socket(struct rc_span room, const char instance[RC_SID_INSTANCE_BYTES], bool others)
+{
+    struct rc_sid sid;
+    return rc_sid_read(&sid, room) && (rc_sid_is_of(&sid, instance) || (others && !all_hexadecimal(room)));
+}
+
 bool rc_permission_allows(enum rc_who who, struct rc_span user, struct rc_span channel, bool member)
 {
     switch (who) {

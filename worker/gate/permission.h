@@ -11,9 +11,17 @@
 
 #include "common/base/span.h"
 #include "common/config/values.h"
+#include "common/records/sid.h"
 
 /* `*` and `user:{id}`: joined and published to by the server only. */
 bool rc_permission_reserved(struct rc_span channel);
+
+/*
+ * Is the room a socket's own (its id), which nobody else may hear or use for more than direct messages? One of this instance is known by
+ * its beginning. `others`: there may be those of other servers, Node's among them, which are known by their form alone; a name of 20
+ * hexadecimal digits, which applications do give to rooms, is one of theirs as seldom as once in 2^40.
+ */
+bool rc_permission_socket(struct rc_span room, const char instance[RC_SID_INSTANCE_BYTES], bool others);
 
 /* Whether `who` lets a client with this user (empty = anonymous) in. `channel` is for `owner`: its part after the first ':' must
  * be the user's id; a channel without ':' has no owner. `member`: it is subscribed to it, looked at for `member` alone. */

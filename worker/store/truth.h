@@ -210,6 +210,8 @@ enum rc_engine_flags {
     RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
     RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+    RC_ENGINE_CUT =
+        1u << 8, /* with GOODBYE: it was too slow, and ends with its next request whatever there is for it */
 };
 
 /* Why a session ends, as [[event]] rows of "disconnect" are told. */
@@ -275,6 +277,7 @@ enum rc_channel_flags {
     RC_CHANNEL_ASKED = 1u << 6,    /* the relay was told and has not answered yet: in a list of the uplink */
     RC_CHANNEL_REFUSED =
         1u << 7, /* it has subscribers, but the relay had no room to register it: nothing of it comes */
+    RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
 struct rc_channel {
@@ -374,6 +377,11 @@ struct rc_exclusion {
 };
 
 /* A subscribe request that waits for the relay's acknowledgement, or for the end of its client. */
+enum rc_pending_wants {
+    RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
+    RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
+};
+
 struct rc_pending {
     uint32_t next; /* of the channel, oldest first; 0 = end */
     uint32_t previous;
@@ -384,8 +392,10 @@ struct rc_pending {
     uint8_t id_bytes;
     uint8_t id[RC_REQUEST_ID_MAX];
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
+    uint8_t wants; /* enum rc_pending_wants */
+    uint8_t pad[3];
 };
-_Static_assert(sizeof(struct rc_pending) == 92, "pending layout");
+_Static_assert(sizeof(struct rc_pending) == 96, "pending layout");
 
 /* Output that belongs to one client alone, in the order in which it leaves: cut, replies, (channels), close; or the answers of a
  * socket without a client, as `replies`. */
@@ -428,12 +438,14 @@ struct rc_user {
         attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
     uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
     uint32_t request; /* heap block: what is kept of its first request (rc_credentials_of); 0 = nothing */
+    uint32_t token;   /* heap block: `iat` in eight bytes, then `jti`, of a token that may be revoked; 0 = none */
     uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
     uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
     uint32_t session_previous;
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;
+    uint16_t token_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
     char id[RC_CHANNEL_NAME_MAX];

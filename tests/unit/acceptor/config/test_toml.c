@@ -427,7 +427,7 @@ static const struct {
     {"[[event]]\non = \"a\"\ninside = \"*\"\n", "x.toml:3:10: [[event]] inside: \"*\" is everybody"},
     {"[[event]]\non = \"a\"\ninside = [\"a\"]\n", "x.toml:3:10: [[event]] inside: expected a text in quotes"},
     {"[[event]]\non = \"a\"\nrefuse = { cod = 1 }\n",
-     "x.toml:3:18: [[event]] refuse.cod: expected code, rate, who, schema, inside, event or ack"},
+     "x.toml:3:18: [[event]] refuse.cod: expected code, rate, who, schema, inside, identify, event or ack"},
     {"[[event]]\non = \"a\"\nrefuse = { who = 1 }\n",
      "x.toml:3:18: [[event]] refuse.who: expected a text of at most 255 bytes"},
     {"[[event]]\non = \"a\"\nrefuse = { code = [] }\n",

@@ -141,6 +141,43 @@ Test(event_build, rooms_tell_who_chooses_their_channel_namespace)
            "join a:!<arg 0> ?a!<arg 0>: !<sid>:!<arg 0> ?!<arg 0> #a !<event>");
 }
 
+/* The rooms of the emits and joins of the last row, those that the client chooses marked. */
+static void expect_rooms(const char *row, const char *wanted)
+{
+    char text[1024];
+    char found[512] = "";
+    (void)snprintf(text, sizeof(text), "[socketio]\nnamespaces = [\"/\", \"/x-*\", \"/x:y-*\"]\n[[event]]\n%s\n", row);
+    cr_assert_eq(load(text), 0, "%s: %s", row, errors.lines[0].text);
+    const struct rc_event_operation *const operations = rc_event_operations(&config, &config.events[0]);
+    for (uint32_t i = 0; i < config.events[0].operation_count; i++) {
+        const struct rc_event_template *const rooms = rc_event_rooms(&config, &operations[i]);
+        for (uint32_t j = 0; j < operations[i].room_count; j++) {
+            const struct rc_span source = rc_event_text(&config, rooms[j].source, rooms[j].source_bytes);
+            (void)snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%.*s ",
+                           (rooms[j].flags & RC_EVENT_CLIENT_CHOOSES) != 0 ? "?" : "", (int)source.count,
+                           (const char *)source.bytes);
+        }
+    }
+    cr_expect_str_eq(found, wanted, "%s\nexpected %s\nfound    %s", row, wanted, found);
+}
+
+/* What the client says of it may come by the event's name, the namespace's, or a room that it was let into. */
+Test(event_build, names_with_an_open_end_are_the_clients_word)
+{
+    expect_rooms("on = \"e\"\njoin = [\"{event}\"]", "\"{event}\" ");
+    expect_rooms("on = \"*\"\njoin = [\"{event}\", \"a:{event}\"]", "?\"{event}\" \"a:{event}\" ");
+    expect_rooms("on = \"a*\"\njoin = [\"{event}\"]\nemit = [{ to = \"x{event}\" }]", "?\"{event}\" ?\"x{event}\" ");
+    expect_rooms("on = \"a:*\"\njoin = [\"{event}\", \"{event}{args.0}\"]", "\"{event}\" \"{event}{args.0}\" ");
+    expect_rooms("on = \"e\"\nnsp = \"/x-*\"\njoin = [\"{nsp}\", \"a:{nsp}\"]", "?\"{nsp}\" \"a:{nsp}\" ");
+    expect_rooms("on = \"e\"\nnsp = \"/x:y-*\"\njoin = [\"{nsp}\"]", "\"{nsp}\" ");
+    expect_rooms(
+        "on = \"disconnect\"\neach = \"{any}\"\nemit = [{ to = [\"{room}\", \"{room.any}\", \"{room}x\", \"a:{room}\"], event = \"e\" }]",
+        "\"{room}\" ?\"{room.any}\" ?\"{room}x\" \"a:{room}\" ");
+    expect_rooms(
+        "on = \"disconnect\"\neach = \"doc:{id}\"\nemit = [{ to = [\"{room}\", \"{room.id}\", \"{room}x\", \"log:{room.id}\"], event = \"e\" }]",
+        "\"{room}\" ?\"{room.id}\" \"{room}x\" \"log:{room.id}\" ");
+}
+
 Test(event_build, messages_are_json)
 {
     expect("ack = [\"\", \"a\\\"\\\\\\n\\u007f{{\", 1, -5, 1.5, 1.0, 1e300, true, false, [], {}, [[1]]]",

@@ -58,6 +58,19 @@ Test(policies, rooms_that_rows_guard_or_name_by_values_are_theirs)
     }
 }
 
+/* An event's name is a constant as far as the file has it. */
+Test(policies, rooms_called_as_the_event_are_guarded_by_its_beginning)
+{
+    cr_assert_eq(finish("[[event]]\non = \"mine:*\"\nwho = \"user\"\njoin = [\"{event}\"]\n"
+                        "[[event]]\non = \"vip\"\nwho = \"user\"\njoin = [\"{event}\"]\n"
+                        "[[event]]\non = \"in*\"\nwho = \"user\"\njoin = [\"{event}\"]\n"),
+                 0);
+    cr_expect_str_eq(of("mine:1"), CLOSED);
+    cr_expect_str_eq(of("vip"), CLOSED);
+    cr_expect_str_eq(of("inner"), OPEN);
+    cr_expect_str_eq(of("in"), OPEN);
+}
+
 Test(policies, what_a_table_says_counts)
 {
     cr_assert_eq(finish("[[event]]\non = \"a\"\njoin = [\"a:{args.0}\", \"b:{args.0}\", \"c:{args.0}\"]\n"

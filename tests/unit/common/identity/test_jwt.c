@@ -290,6 +290,48 @@ Test(jwt, signatures_that_are_cut_long_or_empty)
     }
 }
 
+/* The order of each curve: 0 where somebody reduces before he looks. */
+static const char *const orders[] = {
+    [RC_JWT_ES256] = "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551",
+    [RC_JWT_ES384] = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973",
+    [RC_JWT_ES512] =
+        "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA51868783BF2F966B7FCC0148F709A5D0"
+        "3BB5C9B8899C47AEBB6FB71E91386409",
+};
+
+/* R and S of 0 and of the order, each beside a good one: none of them is in 1 to the order less 1 (FIPS 186-5 6.4.2). */
+Test(jwt, ecdsa_signature_halves_out_of_range)
+{
+    for (uint32_t alg = RC_JWT_ES256; alg <= RC_JWT_ES512; alg++) {
+        const size_t half = rc_jwt_algs[alg].half_bytes;
+        char token[512];
+        uint8_t good[132];
+        uint8_t forged[132];
+        uint8_t wrong[2][66] = {{0}};
+        long bytes = 0;
+        rc_jwt_material_clear(&material);
+        with_key(rc_jwt_algs[alg].key, NULL);
+        unsigned char *order = OPENSSL_hexstr2buf(orders[alg], &bytes);
+        cr_assert_eq((size_t)bytes, half);
+        memcpy(wrong[1], order, half);
+        OPENSSL_free(order);
+        (void)snprintf(token, sizeof(token), "%s", jwt_maker_token(alg, NULL, "{}"));
+        char *signature = strrchr(token, '.') + 1;
+        cr_assert_eq(rc_base64url_decode(good, (const uint8_t *)signature, strlen(signature)), (int64_t)(2 * half));
+        for (uint32_t which = 1; which < 16; which++) { /* two bits a half: good, 0, the order */
+            const uint32_t r = which & 3;
+            const uint32_t s = which >> 2;
+            if (r == 3 || s == 3) {
+                continue;
+            }
+            memcpy(forged, r == 0 ? good : wrong[r - 1], half);
+            memcpy(forged + half, s == 0 ? good + half : wrong[s - 1], half);
+            signature[rc_base64url_encode(signature, forged, 2 * half)] = '\0';
+            EXPECT(token, RC_JWT_SIGNATURE_WRONG);
+        }
+    }
+}
+
 /* CVE-2022-21449: R and S of 0 are good for every text where nobody looks. */
 Test(jwt, ecdsa_signature_of_zeros)
 {
@@ -430,7 +472,7 @@ Test(jwt, keys_in_the_header_are_not_used)
     with_key(RC_JWT_KEY_RSA, NULL);
     const char *header =
         "{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"YSBzZWNyZXQgb2YgdGVzdHMgd2l0aCAzMiBieXRlcyE\"},"
-        "\"jku\":\"http://127.0.0.1:1/\",\"x5u\":\"http://127.0.0.1:1/\"}";
+        "\"jku\":\"http://127.0.0.1:1/\",\"x5u\":\"http://127.0.0.1:1/\",\"x5c\":[\"MIIB\"],\"x5t\":\"AAAA\"}";
     EXPECT(hs_header(header), RC_JWT_KEY_MISSING);
     rc_jwt_material_clear(&material);
     with_key(RC_JWT_KEY_SECRET, NULL);
@@ -455,6 +497,17 @@ Test(jwt, claims_that_are_none)
     EXPECT(hs("null"), RC_JWT_CLAIMS_WRONG);
     EXPECT(hs("{\"a\":1}{"), RC_JWT_CLAIMS_WRONG);
     EXPECT(hs("{\"a\":\"\xc0\x80\"}"), RC_JWT_CLAIMS_WRONG);
+}
+
+/* RFC 7519 section 5.2: a token in a token. What is inside is not looked at, whoever signed it. */
+Test(jwt, nested_tokens_are_refused)
+{
+    char inner[512];
+    with_key(RC_JWT_KEY_SECRET, NULL);
+    (void)snprintf(inner, sizeof(inner), "%s", hs("{\"sub\":\"42\"}"));
+    EXPECT(inner, RC_JWT_GOOD);
+    EXPECT(jwt_maker_token(RC_JWT_HS256, "{\"alg\":\"HS256\",\"cty\":\"JWT\"}", inner), RC_JWT_CLAIMS_WRONG);
+    EXPECT(hs(inner), RC_JWT_CLAIMS_WRONG);
 }
 
 Test(jwt, claims_without_end)
@@ -606,6 +659,33 @@ Test(jwt, kid_selects)
     EXPECT(hs_header(KID("")), RC_JWT_KID_UNKNOWN);
     EXPECT(hs("{}"), RC_JWT_GOOD);
     EXPECT(jwt_maker_sign(RC_JWT_HS256, NULL, other.key, NULL, "{}"), RC_JWT_GOOD);
+}
+
+/* A name is compared, and nothing else is done with it: no file, no query, no URL is made of it (RFC 8725 section 3.10). */
+Test(jwt, kid_is_a_name)
+{
+    static const char *const names[] = {"../../../../dev/null",
+                                        "/dev/null",
+                                        "' OR 1=1 --",
+                                        "x' UNION SELECT 'AA==",
+                                        "http://127.0.0.1:1/",
+                                        "mine\\u0000",
+                                        "mine ",
+                                        "MINE",
+                                        "|id",
+                                        "%s%n"};
+    with_key(RC_JWT_KEY_SECRET, "mine");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char header[128];
+        (void)snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"kid\":\"%s\"}", names[i]);
+        EXPECT(hs_header(header), RC_JWT_KID_UNKNOWN);
+        EXPECT(jwt_maker_sign(RC_JWT_HS256, NULL, RC_SPAN(""), header, "{}"), RC_JWT_KID_UNKNOWN);
+    }
+    EXPECT(hs_header("{\"alg\":\"HS256\",\"kid\":null}"), RC_JWT_HEADER_WRONG);
+    EXPECT(hs_header("{\"alg\":\"HS256\",\"kid\":[\"mine\"]}"), RC_JWT_HEADER_WRONG);
+    char longest[RC_JWT_KID_BYTES_MAX + 64];
+    (void)snprintf(longest, sizeof(longest), "{\"alg\":\"HS256\",\"kid\":\"%0*d\"}", RC_JWT_KID_BYTES_MAX + 1, 0);
+    EXPECT(hs_header(longest), RC_JWT_HEADER_WRONG);
 }
 
 /* An unknown name may mean a key that was given without one (a PEM file), and nothing else. */

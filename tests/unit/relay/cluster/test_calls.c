@@ -365,3 +365,93 @@ Test(cluster_calls, too_many_at_once_are_told_so)
     fake_pass(2 * RC_CALLS_SERVED_MS + 10);
     cr_assert_eq(fake.publish_count, before);
 }
+
+/* --- rooms --------------------------------------------------------------------------------------------------------- */
+
+static int ask_room(uint8_t operation)
+{
+    const struct rc_call_head head = {.operation = operation};
+    const struct rc_envelope_view view = {.head = {.flags = RC_ENVELOPE_API,
+                                                   .request_id_bytes = sizeof(tag),
+                                                   .channel_bytes = 4,
+                                                   .data_bytes = sizeof(head)},
+                                          .channel = "room",
+                                          .request_id = (const uint8_t *)&tag,
+                                          .data = (const uint8_t *)&head};
+    return rc_calls_send(&calls, 1, &view);
+}
+
+Test(cluster_calls, a_row_asks_others_who_is_in_a_room)
+{
+    struct rc_envelope_view view;
+    struct rc_span json;
+    uint32_t type;
+    cr_assert_eq(ask_room(RC_CALL_ROOM_MEMBERS), 0);
+    fake_integer("PUBLISH ws:instances:call {\"operation\":\"members\",\"channel\":\"room\",", 3);
+    reply(",\"ids\":[\"s1\",\"s\\u00e92\"]");
+    cr_assert(relay_host_down(&host, 1, &type, &view));
+    struct rc_span rest =
+        rc_span_of(view.data + sizeof(struct rc_reply_head), view.head.data_bytes - sizeof(struct rc_reply_head));
+    cr_assert(rc_sockets_entry_next(&rest, &json) && rc_span_equal(json, RC_SPAN("\"s1\"")));
+    cr_assert(rc_sockets_entry_next(&rest, &json) && rc_span_equal(json, RC_SPAN("\"s\\u00e92\"")));
+    cr_assert_eq(rest.count, 0);
+    reply(",\"channels\":[[\"a\",1]]"); /* of another kind */
+    reply(",\"ids\":[1]");
+    nothing();
+    reply(",\"count\":0,\"last\":true");
+    cr_assert_eq(told().count, 0);
+    reply(",\"count\":0,\"last\":true");
+    (void)told();
+    cr_assert_eq(told().flags, RC_REPLY_LAST);
+}
+
+Test(cluster_calls, a_room_is_waited_for_half_a_second)
+{
+    cr_assert_eq(ask_room(RC_CALL_ROOM_COUNT), 0);
+    fake_integer("PUBLISH ws:instances:call {\"operation\":\"count\",\"channel\":\"room\",", 3);
+    reply(",\"count\":7,\"last\":true");
+    cr_assert_eq(told().count, 7);
+    fake_pass(RC_CALLS_ROOM_MS / 2);
+    nothing();
+    fake_pass(RC_CALLS_ROOM_MS + 10);
+    cr_assert_eq(told().flags, RC_REPLY_LAST | RC_REPLY_INCOMPLETE);
+}
+
+Test(cluster_calls, who_knows_no_others_asks_nobody)
+{
+    registry.instance_count = 0;
+    cr_assert_eq(ask_room(RC_CALL_ROOM_USERS), -ENOSYS);
+    registry.instance_count = 2;
+    fake.up = false;
+    cr_assert_eq(ask_room(RC_CALL_ROOM_USERS), -ENOTCONN);
+    cr_assert_eq(fake.count, 0);
+}
+
+Test(cluster_calls, workers_with_somebody_in_the_room_answer_others)
+{
+    static const char channel[] = "room";
+    uint8_t entries[64];
+    cr_assert(relay_host_interest(&host, 0, true, channel));
+    relay_host_run(&host);
+    while (relay_host_read(&host, 0)[0] != '\0') {}
+    asked("{\"operation\":\"users\",\"channel\":\"room\",\"call\":\"c1\",\"from\":\"b\"}");
+    const struct rc_call_tag its = given(0, "");
+    cr_assert_str_eq(relay_host_read(&host, 1), "", "nobody of worker 1 is in it");
+    const uint32_t bytes = rc_sockets_entry_put(entries, 0, sizeof(entries), RC_SPAN("\"u\\n\""));
+    answer(0, &its, RC_REPLY_PART, 1, rc_span_of(entries, bytes));
+    cr_assert_str_eq(fake.published[0], "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"ids\":[\"u\\n\"]}");
+    answer(0, &its, 0, 0, (struct rc_span){0});
+    cr_assert_str_eq(fake.published[1],
+                     "ws:instance:b:reply {\"call\":\"c1\",\"from\":\"a\",\"count\":0,\"last\":true}");
+    asked("{\"operation\":\"count\",\"channel\":\"elsewhere\",\"call\":\"c2\",\"from\":\"b\"}");
+    cr_assert_str_eq(fake.published[2],
+                     "ws:instance:b:reply {\"call\":\"c2\",\"from\":\"a\",\"count\":0,\"last\":true}");
+    asked("{\"operation\":\"count\",\"channel\":\"room\",\"call\":\"c3\",\"from\":\"b\"}");
+    const struct rc_call_tag count = given(0, "");
+    answer(0, &count, 0, 5, (struct rc_span){0});
+    cr_assert_str_eq(fake.published[3],
+                     "ws:instance:b:reply {\"call\":\"c3\",\"from\":\"a\",\"count\":5,\"last\":true}");
+    asked("{\"operation\":\"count\",\"channel\":\"room\"}");
+    asked("{\"operation\":\"count\",\"call\":\"c4\",\"from\":\"b\"}");
+    cr_assert_eq(fake.publish_count, 4, "nobody wants it, and no channel");
+}

@@ -220,3 +220,109 @@ Test(keys, what_cannot_be_asked_is_refused)
     ask_bytes(RC_QUERY_VALUE, "a", 1);
     cr_assert_str_eq(value_answer(), "503");
 }
+
+/* "code", or what each key says: -, t, or its number. */
+static const char *marks(void)
+{
+    static char text[256];
+    struct rc_envelope_view view;
+    size_t used = 0;
+    if (!answer_came(&view)) {
+        return "";
+    }
+    text[0] = '\0';
+    if (view.head.code != 0) {
+        (void)snprintf(text, sizeof(text), "%u", view.head.code);
+    }
+    for (uint32_t i = 0; i < view.head.data_bytes / sizeof(uint64_t); i++) {
+        uint64_t mark;
+        memcpy(&mark, view.data + i * sizeof(mark), sizeof(mark));
+        used += (size_t)(mark == RC_QUERY_MARK_NONE ? snprintf(text + used, sizeof(text) - used, "- ")
+                         : mark == RC_QUERY_MARK_TEXT
+                             ? snprintf(text + used, sizeof(text) - used, "t ")
+                             : snprintf(text + used, sizeof(text) - used, "%llu ", (unsigned long long)mark));
+    }
+    return text;
+}
+
+static void ask_marks(const char *const *all, uint32_t count)
+{
+    uint8_t data[2048];
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        used = rc_query_key_put(data, used, sizeof(data), rc_span_text(all[i]));
+    }
+    ask_bytes(RC_QUERY_MARKS, data, used);
+}
+
+Test(keys, what_keys_say)
+{
+    const char *const all[] = {"a", "b", "c", "d", "e", "f"};
+    redisReply replies[] = {{.type = REDIS_REPLY_NIL}, text_reply(""),   text_reply("1790000000"),
+                            text_reply("0"),           text_reply("-1"), text_reply("1000000000000000000000")};
+    redisReply *elements[6];
+    for (int i = 0; i < 6; i++) {
+        elements[i] = &replies[i];
+    }
+    const redisReply array = {.type = REDIS_REPLY_ARRAY, .elements = 6, .element = elements};
+    const redisReply wrong = {.type = REDIS_REPLY_ERROR, .str = (char *)(uintptr_t) "WRONGTYPE Operation", .len = 19};
+    const redisReply loading = {.type = REDIS_REPLY_ERROR, .str = (char *)(uintptr_t) "LOADING Redis is", .len = 16};
+    ask_marks(all, 6);
+    fake_answer("MGET a b c d e f", &array);
+    cr_assert_str_eq(marks(), "- t 1790000000 t t t ");
+    ask_marks(all, 5); /* an answer of another length */
+    fake_answer("MGET a b c d e", &array);
+    cr_assert_str_eq(marks(), "503");
+    ask_marks(all, 1);
+    fake_answer("MGET a", &loading);
+    cr_assert_str_eq(marks(), "503");
+    ask_marks(all, 1);
+    fake_answer("MGET a", NULL);
+    cr_assert_str_eq(marks(), "503");
+    fake.clustered = true;
+    ask_marks(all, 3);
+    fake_answer("GET a", &replies[0]);
+    fake_answer("GET b", &wrong);
+    fake_answer("GET c", &replies[2]);
+    cr_assert_str_eq(marks(), "- t 1790000000 ");
+    ask_marks(all, 2);
+    fake_answer("GET a", &replies[0]);
+    fake_answer("GET b", &loading);
+    cr_assert_str_eq(marks(), "503");
+}
+
+static void ask_set(uint32_t lives_s, const char *key, const char *value, uint32_t more)
+{
+    uint8_t data[512];
+    const struct rc_query_set set = {
+        .lives_s = lives_s, .key_bytes = (uint16_t)strlen(key), .value_bytes = (uint16_t)strlen(value)};
+    memcpy(data, &set, sizeof(set));
+    memcpy(data + sizeof(set), key, set.key_bytes);
+    memcpy(data + sizeof(set) + set.key_bytes, value, set.value_bytes);
+    ask_bytes(RC_QUERY_SET, data, sizeof(set) + set.key_bytes + set.value_bytes + more);
+}
+
+Test(keys, a_key_is_written_with_a_time_to_live)
+{
+    const redisReply ok = {.type = REDIS_REPLY_STATUS, .str = (char *)(uintptr_t) "OK", .len = 2};
+    const redisReply refused = {.type = REDIS_REPLY_ERROR, .str = (char *)(uintptr_t) "NOPERM no", .len = 9};
+    ask_set(60, "app:k", "1", 0);
+    cr_assert_str_eq(marks(), "", "not before Redis has it");
+    fake_answer("SET app:k 1 EX 60", &ok);
+    struct rc_envelope_view done;
+    cr_assert(answer_came(&done) && done.head.code == 0);
+    ask_set(60, "k", "1", 0);
+    fake_answer("SET k 1 EX 60", &refused);
+    cr_assert_str_eq(marks(), "503");
+    ask_set(60, "k", "1", 0);
+    fake_answer("SET k 1 EX 60", NULL);
+    cr_assert_str_eq(marks(), "503");
+    ask_set(0, "k", "1", 0);
+    cr_assert_str_eq(marks(), "400");
+    ask_set(60, "", "1", 0);
+    cr_assert_str_eq(marks(), "400");
+    ask_set(60, "k", "1", 1);
+    cr_assert_str_eq(marks(), "400");
+    ask_bytes(RC_QUERY_SET, "abc", 3);
+    cr_assert_str_eq(marks(), "400");
+}

@@ -17,6 +17,20 @@ Test(permission, reserved_names)
     cr_assert_not(rc_permission_reserved(RC_SPAN("x:user:42")));
 }
 
+Test(permission, rooms_of_sockets)
+{
+    const char instance[RC_SID_INSTANCE_BYTES] = {'a', 'b', '1', '-', '_'};
+    cr_assert(rc_permission_socket(RC_SPAN("ab1-_AAAAAAAAAAAAAAA"), instance, false));
+    cr_assert_not(rc_permission_socket(RC_SPAN("ab1-_AAAAAAAAAAAAAA"), instance, true), "a character less");
+    cr_assert_not(rc_permission_socket(RC_SPAN("ab1-_AAAAAAAAAAAAAAAA"), instance, true), "one more");
+    cr_assert_not(rc_permission_socket(RC_SPAN("ab1-_AAAAAAAAAAAAAA:"), instance, true));
+    cr_assert_not(rc_permission_socket(RC_SPAN("Ab1-_AAAAAAAAAAAAAAA"), instance, false));
+    cr_assert(rc_permission_socket(RC_SPAN("Ab1-_AAAAAAAAAAAAAAA"), instance, true), "another server's");
+    cr_assert_not(rc_permission_socket(RC_SPAN("0123456789abcdef0123"), instance, true), "a room of excalidraw");
+    cr_assert(rc_permission_socket(RC_SPAN("0123456789abcdef012A"), instance, true));
+    cr_assert_not(rc_permission_socket(NOBODY, instance, true));
+}
+
 Test(permission, who)
 {
     const struct {

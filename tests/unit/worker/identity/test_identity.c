@@ -48,6 +48,8 @@ static void open_with(const char *tables)
     cr_assert_eq(rc_config_load_text(&config, text, strlen(text), "x", &errors), 0, "%s", errors.lines[0].text);
     client_rig_open(&c, 8);
     rc_sessions_open(&identities.sessions, &c.asks, &c.uplink, c.rig.metrics, 0, &c.rig.io.now_ns, &ops);
+    rc_revocations_open(&identities.revocations, &c.asks, &c.uplink, c.rig.metrics, 0, &c.rig.io.now_ns,
+                        &(struct rc_revocations_ops){.ready = on_ready});
     rc_identities_open(&identities, &config, 1, c.rig.control, NULL, c.rig.metrics);
     question = (struct rc_identity_question){.moment = RC_IDENTITY_ALL, .asker = {.index = 1, .token = 77}};
 }
@@ -108,6 +110,18 @@ Test(identity, a_session_is_waited_for_and_says_who_it_is)
     cr_assert(refused_as("Unauthorized"), "another user's session");
     (void)judge("{\"sessionID\":\"abc\"}", "");
     cr_assert(refused_as("Unauthorized"), "what is missing is like nothing");
+}
+
+/* Decoding a text over itself is no decoding: what stands before an escape would be copied onto its neighbour. */
+Test(identity, a_user_whose_id_is_written_with_escapes)
+{
+    open_with(
+        "[[identity]]\nkind = \"session\"\nfrom = [\"auth.sessionID\"]\nattributes = { name = \"{session.name}\" }\n");
+    cr_assert_eq(judge("{\"sessionID\":\"abc\"}", ""), RC_IDENTITY_IS_WAITS);
+    answer_session("{\"userId\":\"a\\u00e9 longer than a word, \\\"quoted\\\" \\/ and so on\",\"name\":\"\\u0041nn\"}");
+    cr_assert_eq(judge("{\"sessionID\":\"abc\"}", ""), RC_IDENTITY_IS_KNOWN);
+    cr_assert(rc_span_equal(judgement.user, RC_SPAN("a\xc3\xa9 longer than a word, \"quoted\" / and so on")), "%.*s",
+              (int)judgement.user.count, (const char *)judgement.user.bytes);
 }
 
 Test(identity, what_is_no_session_is_refused)
