@@ -28,6 +28,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/requests.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
@@ -272,6 +273,18 @@ static void to_end(void *context, uint32_t client)
     rc_client_end(&w->clients, client);
 }
 
+static void to_cut_off(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_client_cut_off(&w->clients, client);
+}
+
+static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
+{
+    struct worker *w = context;
+    rc_rule_retained_came(&w->engines, client, channel, values);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -437,11 +450,13 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .member_changed = to_member_changed,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
+                                                 .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
                                              .end = to_end,
+                                             .cut_off = to_cut_off,
                                              .round = on_round};
     return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
                        (uint32_t)w->args.index, err);

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/records/channel_name.h"
+#include "common/records/envelope.h"
 #include "common/records/placeholders.h"
 #include "common/text/base64.h"
 
@@ -221,19 +222,56 @@ static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, 
     return args_take(operation, &its[EMIT_ARGS], &its[EMIT_ATTACHMENTS], err);
 }
 
-static int take_emits(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
+enum retain_member { RETAIN_ROOM, RETAIN_DATA, RETAIN_KEY, RETAIN_COUNT };
+
+static int take_retain(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
+{
+    static const char *const names[RETAIN_COUNT] = {"room", "data", "key"};
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value member;
+    struct rc_json_value its[RETAIN_COUNT];
+    memset(its, 0, sizeof(its));
+    if (value->type != RC_JSON_OBJECT) {
+        return reply_refuse(err, "retain is no array of objects");
+    }
+    int got = rc_json_object_begin(&cursor, value->raw, 0);
+    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &member)) == 1) {
+        for (uint32_t i = 0; i < RETAIN_COUNT; i++) {
+            if (rc_json_string_is(&name, rc_span_text(names[i]))) {
+                its[i] = member;
+            }
+        }
+    }
+    if (!text_ok(&its[RETAIN_ROOM], RC_CHANNEL_NAME_MAX) || its[RETAIN_DATA].type == RC_JSON_NONE) {
+        return reply_refuse(err, "retain has no room, or no data");
+    }
+    if (its[RETAIN_KEY].type != RC_JSON_NONE && !text_ok(&its[RETAIN_KEY], RC_MESSAGE_KEY_MAX)) {
+        return reply_refuse(err, "the key of retain is no text of 1 to 64 bytes");
+    }
+    struct rc_reply_operation *operation = reply_add(reply, RC_REPLY_RETAIN);
+    if (operation == NULL) {
+        return too_many(err);
+    }
+    operation->name = its[RETAIN_ROOM];
+    operation->value = its[RETAIN_DATA].raw;
+    operation->key = its[RETAIN_KEY];
+    return 0;
+}
+
+/* One object, or an array of them. */
+static int take_each(struct rc_reply *reply, const struct rc_json_value *value,
+                     int (*take)(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err),
+                     struct rc_err *err)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value one;
-    if (value->type == RC_JSON_OBJECT) {
-        return take_emit(reply, value, err);
-    }
     if (value->type != RC_JSON_ARRAY) {
-        return reply_refuse(err, "emit is no array of objects");
+        return take(reply, value, err);
     }
     int rc = rc_json_array_begin(&cursor, value->raw, 0);
     while (rc >= 0 && (rc = rc_json_array_next(&cursor, &one)) == 1) {
-        rc = take_emit(reply, &one, err);
+        rc = take(reply, &one, err);
     }
     return rc;
 }
@@ -336,11 +374,11 @@ static int member_take(struct rc_reply *reply, enum member which, const struct r
     case MEMBER_JOIN:
         return take_rooms(reply, RC_REPLY_JOIN, value, err);
     case MEMBER_RETAIN:
-        return reply_refuse(err, "retain is not built yet"); /* retained values: nothing is to be lost without a word */
+        return take_each(reply, value, take_retain, err);
     case MEMBER_ACK:
         return take_ack(reply, value, &its[MEMBER_ATTACHMENTS], err);
     case MEMBER_EMIT:
-        return take_emits(reply, value, err);
+        return take_each(reply, value, take_emit, err);
     case MEMBER_ERROR:
         return take_error(reply, value, err);
     case MEMBER_DISCONNECT:

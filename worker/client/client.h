@@ -59,6 +59,8 @@ struct rc_engine_ops {
     void (*resumed)(void *context, uint32_t client);
     /* A client without a socket is to be closed. */
     void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
+    /* A slow consumer that nothing carries: what it was to get is gone, and it hears nothing any more. It ends with its next request. */
+    void (*cut_off)(void *context, uint32_t client);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
     /* It is about to be freed. */
@@ -161,6 +163,7 @@ void rc_client_flushed(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
+void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);

@@ -271,6 +271,26 @@ static void does_hears_user(const struct rc_does *does)
     }
 }
 
+/* False: it has to wait. */
+static bool does_retain(const struct rc_does *does, const struct rc_reply_operation *wanted)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t key_scratch[RC_KEY_BYTES_MAX];
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_RETAIN;
+    operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
+    operation.data = wanted->value;
+    if (wanted->key.type == RC_JSON_STRING) {
+        operation.key = rc_reply_text(&wanted->key, key_scratch, sizeof(key_scratch));
+    }
+    if (operation.channel.count == 0) {
+        return true; /* with its namespace the name is too long */
+    }
+    return does_carry(does, &operation) != RC_CARRIED_LATER;
+}
+
 static void does_user(const struct rc_does *does, struct rc_span user)
 {
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
@@ -366,6 +386,8 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
     case RC_REPLY_JOIN:
         does_room(does, wanted);
         return true;
+    case RC_REPLY_RETAIN:
+        return does_retain(does, wanted);
     case RC_REPLY_ACK:
         if (does_must_wait(does)) {
             return false;

@@ -18,6 +18,7 @@
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
+#include "worker/engine/unjoined.h"
 #include "worker/engine/upgrade.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
@@ -87,6 +88,7 @@ void rc_engines_timers(struct rc_engines *engines)
 {
     const uint32_t now = rc_engine_now(engines);
     rc_acks_timers(engines);
+    rc_unjoined_work(engines);
     for (uint32_t i = 0; i < ENGINE_TIMERS_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&engines->wheel, now);
         if (client == RC_WHEEL_NONE) {
@@ -150,6 +152,7 @@ static void engine_ended(void *context, uint32_t client)
         }
     }
     rc_wheel_clear(&engines->wheel, client);
+    rc_unjoined_remove(engines, client);
     const bool probes = (engine->flags & RC_ENGINE_PROBE) != 0;
     *engine = (struct rc_engine){0};
     if (other != 0) {
@@ -264,6 +267,10 @@ void rc_engine_ready(void *context, uint32_t client)
         rc_engine_upgrade(engines, client) || engine->poll == 0) {
         return;
     }
+    if (engine->flags & RC_ENGINE_CUT) {
+        rc_client_end(clients, client);
+        return;
+    }
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const bool more = rc_hub_take(clients->hub, client, &engines->taken);
     if (engines->taken.count == 0) {
@@ -303,6 +310,18 @@ static void ops_close(void *context, uint32_t client, uint16_t code, const char 
     rc_engine_end(context, client, code, reason, now);
 }
 
+/* Too slow. It is told with its next request, which may be long in coming; what a client has to say meanwhile is heard as before. */
+static void ops_cut_off(void *context, uint32_t client)
+{
+    struct rc_engines *engines = context;
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    engine->flags |= RC_ENGINE_GOODBYE | RC_ENGINE_CUT; /* rows of "disconnect" hear what they hear of a WebSocket */
+    engine->ping_ds = 0;
+    engine->deadline_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_timeout_ms);
+    rc_engine_schedule(engines, client);
+    rc_hub_touch(engines->clients->hub, client);
+}
+
 static void ops_farewell(void *context, uint32_t client)
 {
     rc_engine_note_end(context, client, RC_ENGINE_WHY_SENT_OFF);
@@ -332,6 +351,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .message = ops_message,
                                              .resumed = ops_resumed,
                                              .close = ops_close,
+                                             .cut_off = ops_cut_off,
                                              .farewell = ops_farewell,
                                              .ended = engine_ended,
                                              .let_in = ops_let_in,
@@ -349,7 +369,8 @@ void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *
 int rc_engines_start(struct rc_engines *engines)
 {
     const struct rc_clients *clients = engines->clients;
-    const int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    rc = rc < 0 ? rc : rc_unjoined_open(engines);
     return rc < 0 ? rc : rc_acks_open(engines);
 }
 
@@ -363,6 +384,7 @@ void rc_engines_close(struct rc_engines *engines)
     rc_rule_waits_close(engines);
     rc_wheel_close(&engines->wheel);
     rc_acks_close(engines);
+    rc_unjoined_close(engines);
     free(engines->taken.bytes);
     free(engines->result);
     free(engines->decoded);

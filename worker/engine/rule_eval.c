@@ -85,13 +85,18 @@ static int eval_permits(struct rc_rule_run *run, const struct rc_rule_target *ro
                    ? 0
                    : rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
     }
-    const enum rc_who who = type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
+    const bool says = type == RC_RULE_EMIT || type == RC_RULE_RETAIN;
+    const enum rc_who who = says ? namespace->publish : namespace->subscribe;
     /* What the row itself joins it is in once that is done. */
-    const bool member =
-        who == RC_WHO_MEMBER && (rc_client_is_in(run->clients, run->client, rc_rule_target_channel(room)) ||
-                                 (run->dry && eval_joins(run, name)));
+    const bool member = (who == RC_WHO_MEMBER || namespace->retain == RC_WHO_MEMBER) &&
+                        (rc_client_is_in(run->clients, run->client, rc_rule_target_channel(room)) ||
+                         (run->dry && eval_joins(run, name)));
     if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, name, member)) {
         return rc_rule_state_fail(run, rc_permission_refusal(who, user), "you may not use this room");
+    }
+    if (type == RC_RULE_RETAIN && !rc_permission_allows(namespace->retain, user, name, member)) {
+        return rc_rule_state_fail(run, rc_permission_refusal(namespace->retain, user),
+                                  "you may not set the retained value of this room");
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/gate/permission.h"
 
 /* A list of entries as it grows: what fits is bounded as any message. */
@@ -119,7 +120,8 @@ static bool number_write(struct rc_rule_question *question)
 static bool question_answer(struct rc_rule_wait *wait, uint32_t index)
 {
     struct rc_rule_question *question = &wait->questions[index];
-    const bool done = call_of(question->kind) == RC_CALL_ROOM_COUNT
+    const bool done = question->kind == RC_QUESTION_RETAINED ? question->json != NULL
+                      : call_of(question->kind) == RC_CALL_ROOM_COUNT
                           ? number_write(question)
                           : list_write(question, question->kind == RC_QUESTION_USERS);
     wait->answers[index] = rc_span_of(question->json, question->bytes);
@@ -210,6 +212,13 @@ static void room_answered(const struct rc_ask *ask, enum rc_record_type type, co
     const uint32_t index = ask->id[0];
     struct rc_rule_question *question = &wait->questions[index];
     bool fine = true;
+    if (question->kind == RC_QUESTION_RETAINED) {
+        fine = type == RC_DOWN_QUERY && view->head.code == 0 &&
+               rc_rule_retained_answer(question, rc_span_of(view->data, view->head.data_bytes),
+                                       (size_t)wait->engines->clients->config->limits.max_message_size_bytes);
+        question_close(wait, index, fine);
+        return;
+    }
     if (type == RC_DOWN_ANSWER) {
         fine = view->head.code == 0 && view->head.data_bytes == sizeof(question->asked);
         if (fine) {
@@ -260,8 +269,16 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {
         return 0;
     }
-    /* Whoever names the room sees who is in it as far as any client may. */
+    /* Whoever names the room sees who is in it as far as any client may; its value who may subscribe. */
     const struct rc_config_namespace *namespace = rc_config_namespace_of(run->clients->config, name, bytes);
+    if (question->kind == RC_QUESTION_RETAINED) {
+        return rc_permission_allows(namespace->subscribe, rc_client_user(run->clients, run->client),
+                                    rc_span_of(name, bytes), false)
+                   ? 0
+                   : rc_rule_state_fail(
+                         run, rc_permission_refusal(namespace->subscribe, rc_client_user(run->clients, run->client)),
+                         "you may not see the value of this room");
+    }
     const struct rc_span user = rc_client_user(run->clients, run->client);
     const bool member =
         namespace->presence_who == RC_WHO_MEMBER && rc_client_is_in(run->clients, run->client, *channel);
@@ -314,11 +331,19 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     const struct rc_room_listener listener = {.context = &list, .entry = entry_add};
     char name[RC_CHANNEL_NAME_MAX];
     struct rc_span channel;
+    if (question->came) {
+        return question_answer(wait, index) ? 0 : -ENOMEM;
+    }
     const int code = question_channel(run, asked, name, &channel);
     if (code != 0) {
         return -EPERM;
     }
     question->kind = asked->kind;
+    if (asked->kind == RC_QUESTION_RETAINED) {
+        const int sent = rc_rule_retained_ask(wait, &room_asker, index, channel);
+        wait->open += sent == 0 ? 1 : 0;
+        return sent;
+    }
     /* Who is leaving is not there any more. */
     const uint32_t except = asked->kind == RC_QUESTION_OTHERS || run->ends ? run->client : 0;
     question->count = rc_room_tell(run->engines, call_of(asked->kind), channel, except, &listener);
@@ -340,8 +365,10 @@ static void questions_forget(struct rc_rule_wait *wait)
         if (wait->questions[i].token != 0) {
             rc_asks_end(wait->engines->clients->asks, wait->questions[i].token);
         }
-        free(wait->questions[i].json);
-        wait->questions[i] = (struct rc_rule_question){0};
+        if (!wait->questions[i].came) {
+            free(wait->questions[i].json);
+            wait->questions[i] = (struct rc_rule_question){0};
+        }
     }
     wait->question_count = 0;
     wait->open = 0;

@@ -32,11 +32,13 @@ struct rc_poll_ops {
 };
 
 struct rc_rule_wait;
+struct rc_unjoined;
 #define RC_RULE_WAIT_BUCKETS 256u
 
 struct rc_engines {
-    struct rc_clients *clients; /* borrowed */
-    struct rc_wheel wheel;      /* by client */
+    struct rc_clients *clients;   /* borrowed */
+    struct rc_wheel wheel;        /* by client */
+    struct rc_unjoined *unjoined; /* owned: unjoined.h */
     struct rc_poll_ops polls;
     struct rc_hub_taken taken; /* of the session that is told of being ready */
     char instance[RC_SID_INSTANCE_BYTES];
